@@ -1,0 +1,116 @@
+"""Every error that kerasgrid raises on purpose.
+
+    KerasgridError
+    ├── ConfigError         faults of a grid.yaml: one or many, each with its key path
+    ├── DataError           data that cannot be read, or not be used as asked
+    ├── ModelError          a model function that cannot be found, called or trained
+    ├── RunError            the run folder
+    │   ├── LockedError         another search is writing to it
+    │   ├── ChangedError        what makes a run the same run has changed
+    │   ├── JournalError        its journal is damaged or of another format
+    │   └── ReplayError         an engine proposed something else than the journal holds
+    ├── StorageError        a disk that is full or cannot be written
+    ├── ResultsError        a results file that cannot be read or shown
+    ├── NotBuiltError       part of the contract that this version does not have yet
+    └── MissingPackageError a package that is not installed
+
+The command line prints the message without a traceback and exits with 1. A message says where,
+what was found, what holds and what to do.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+
+
+class KerasgridError(Exception):
+    """Base of all errors that kerasgrid raises on purpose."""
+
+
+@dataclass(frozen=True)
+class Fault:
+    """One thing wrong with a config.
+
+    Attributes:
+        path: The key path, such as `search.folds`; empty for the file as a whole.
+        message: What was found, what holds and what to do.
+        line: The line in the YAML file, counted from 1, where known.
+    """
+
+    path: str
+    message: str
+    line: int | None = None
+
+
+class ConfigError(KerasgridError):
+    """Faults of a grid.yaml, all of them together."""
+
+    def __init__(self, faults: Sequence[Fault], source: str = "config") -> None:
+        self.faults = tuple(faults)
+        self.source = source
+        super().__init__("\n".join(self._line(fault) for fault in self.faults))
+
+    def _line(self, fault: Fault) -> str:
+        where = self.source if fault.line is None else f"{self.source}:{fault.line}"
+        return f"{where}, {fault.path}: {fault.message}" if fault.path else f"{where}: {fault.message}"
+
+    def __reduce__(self):
+        return type(self), (self.faults, self.source)
+
+
+class DataError(KerasgridError):
+    """Data that cannot be read, or cannot be used as asked; names file, row and column."""
+
+
+class ModelError(KerasgridError):
+    """A model function that cannot be found, called or trained."""
+
+
+class RunError(KerasgridError):
+    """The run folder cannot be used."""
+
+
+class LockedError(RunError):
+    """Another search is writing to this run folder."""
+
+
+class ChangedError(RunError):
+    """Something that makes a run the same run has changed since it began."""
+
+
+class JournalError(RunError):
+    """The journal is damaged, or was written by another format."""
+
+
+class ReplayError(RunError):
+    """An engine proposed something else than the journal holds."""
+
+
+class StorageError(KerasgridError):
+    """A disk that is full or cannot be written."""
+
+
+class ResultsError(KerasgridError):
+    """A results file that cannot be read or shown."""
+
+
+class NotBuiltError(KerasgridError):
+    """Part of the contract that this version does not have yet."""
+
+
+class MissingPackageError(KerasgridError):
+    """A package that is needed here and not installed."""
+
+
+def did_you_mean(found: object, known: Iterable[str]) -> str:
+    """Returns ` Did you mean 'x'? Known: a, b, c.` for a name that is not among the known ones.
+
+    The guess is left out where nothing is near, and a long list of known names is cut at 40.
+    """
+    names = sorted(str(name) for name in known)
+    near = difflib.get_close_matches(str(found), names, n=1)
+    shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
+    guess = f" Did you mean {near[0]!r}?" if near else ""
+    return f"{guess} Known: {shown}." if names else guess

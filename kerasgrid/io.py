@@ -1,0 +1,172 @@
+"""Files: atomic writes, content hashes, and every file name of a run."""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import tempfile
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, BinaryIO
+
+from kerasgrid.errors import StorageError
+
+_FULL = {errno.ENOSPC, errno.EDQUOT}
+
+
+def canonical_json(value: Any) -> str:
+    """Returns one text for equal values: sorted keys, no spaces, no NaN."""
+    return json.dumps(value, sort_keys=True, separators=(",", ":"), allow_nan=False, ensure_ascii=False)
+
+
+def digest(value: Any) -> str:
+    """Returns the SHA-256 of a JSON value's canonical text, 64 hex digits."""
+    return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def file_digest(path: Path) -> str:
+    """Returns the SHA-256 of a file's bytes, 64 hex digits."""
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").hexdigest()
+
+
+@contextlib.contextmanager
+def storage_errors(path: Path) -> Iterator[None]:
+    """Turns a full or read-only disk into a StorageError that names the file and what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in _FULL:
+            raise StorageError(
+                f"{path}: the disk is full. What was written before is intact: free some space and "
+                "give the same command again."
+            ) from error
+        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
+            raise StorageError(
+                f"{path}: cannot be written ({error.strerror}). Choose another folder with --results DIR."
+            ) from error
+        raise
+
+
+def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
+    """Calls `write(file)` on a new file and renames it into place: `path` is whole or untouched.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        try:
+            with open(descriptor, "wb") as file:
+                write(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.chmod(name, 0o644)
+            os.replace(name, path)
+        except BaseException:
+            with contextlib.suppress(FileNotFoundError):
+                os.unlink(name)
+            raise
+        sync_folder(path.parent)
+
+
+def write_text(path: Path, text: str) -> None:
+    """Writes a text file whole or not at all."""
+    data = text.encode("utf-8")
+    write_atomic(path, lambda file: file.write(data))
+
+
+def write_json(path: Path, value: Any) -> None:
+    """Writes strict JSON (no NaN, no Infinity), whole or not at all."""
+    write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n")
+
+
+def sync_folder(folder: Path) -> None:
+    """Makes renames in a folder durable, where the file system can (Windows cannot)."""
+    with contextlib.suppress(OSError):
+        descriptor = os.open(folder, os.O_RDONLY)
+        try:
+            os.fsync(descriptor)
+        finally:
+            os.close(descriptor)
+
+
+def cache_folder() -> Path:
+    """Returns the folder for caches: $KERASGRID_CACHE, else the user's cache folder."""
+    chosen = os.environ.get("KERASGRID_CACHE")
+    if chosen:
+        return Path(chosen)
+    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    return Path(base) / "kerasgrid"
+
+
+@dataclass(frozen=True)
+class RunPaths:
+    """Every file name of a run.
+
+    Attributes:
+        results: The results folder, `results/` by default.
+        name: The search's name.
+    """
+
+    results: Path
+    name: str
+
+    @property
+    def json(self) -> Path:
+        return self.results / f"{self.name}.json"
+
+    @property
+    def folder(self) -> Path:
+        return self.results / self.name
+
+    @property
+    def journal(self) -> Path:
+        return self.folder / "journal.jsonl"
+
+    @property
+    def lock(self) -> Path:
+        return self.folder / "lock"
+
+    @property
+    def heartbeat(self) -> Path:
+        return self.folder / "heartbeat"
+
+    @property
+    def folds(self) -> Path:
+        return self.folder / "folds.npz"
+
+    @property
+    def oof(self) -> Path:
+        return self.folder / "oof.npz"
+
+    @property
+    def checkpoints(self) -> Path:
+        return self.folder / "checkpoints"
+
+    @property
+    def predictions(self) -> Path:
+        return self.folder / "predictions"
+
+    @property
+    def histories(self) -> Path:
+        return self.folder / "histories"
+
+    @staticmethod
+    def job_stem(trial: int, fold: int, repeat: int) -> str:
+        """Returns the stem of a job's files."""
+        return f"trial-{trial}-fold-{fold}-repeat-{repeat}"
+
+    def checkpoint(self, trial: int, fold: int, repeat: int) -> Path:
+        return self.checkpoints / f"{self.job_stem(trial, fold, repeat)}.npz"
+
+    def prediction(self, trial: int, fold: int, repeat: int) -> Path:
+        return self.predictions / f"{self.job_stem(trial, fold, repeat)}.npy"
+
+    def history(self, trial: int, fold: int, repeat: int) -> Path:
+        return self.histories / f"{self.job_stem(trial, fold, repeat)}.json"

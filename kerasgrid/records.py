@@ -1,0 +1,153 @@
+"""The nouns of a search: frozen, picklable, and free of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.io import digest
+
+
+@dataclass(frozen=True)
+class Dataset:
+    """Images and their labels, in arrays that workers map from disk.
+
+    Attributes:
+        images: (sample, height, width, channel), uint8 or float32, as stored: neither scaled
+            nor standardized. Arrays given in Python may have other axes after the first.
+        labels: (sample,), int64, indices into `classes`.
+        classes: The label of each class as the source spells it: all str or all int, sorted.
+        fingerprint: `sha256:...` of images, labels and classes.
+        source: What messages call it, such as `data/train.csv`.
+        folder: Where images.npy and labels.npy lie for workers; None for arrays in memory.
+        report: Lines about the data worth showing, such as the subset's label frequencies.
+    """
+
+    images: np.ndarray
+    labels: np.ndarray
+    classes: tuple[Any, ...]
+    fingerprint: str
+    source: str
+    folder: str | None = None
+    report: tuple[str, ...] = ()
+
+    def __len__(self) -> int:
+        return len(self.labels)
+
+
+@dataclass(frozen=True)
+class Fold:
+    """One split of the samples; index arrays, int64, sorted.
+
+    Attributes:
+        index: The fold's place, from 0.
+        train: Rows to train on, the inner validation rows included.
+        test: Held-out rows; the score is measured on them.
+    """
+
+    index: int
+    train: np.ndarray
+    test: np.ndarray
+
+
+@dataclass(frozen=True)
+class Trial:
+    """One candidate: an id that never changes within a run, and its params."""
+
+    id: int
+    params: Mapping[str, Any]
+
+    @cached_property
+    def key(self) -> str:
+        """The params' hash without `epochs`, from which random keys come: 64 hex digits."""
+        return digest({name: value for name, value in self.params.items() if name != "epochs"})
+
+    @cached_property
+    def identity(self) -> str:
+        """The hash of all params, which says whether two trials are the same: 64 hex digits."""
+        return digest(dict(self.params))
+
+
+@dataclass(frozen=True)
+class Job:
+    """A trial trained on one fold, with one repeat's seeds."""
+
+    trial: Trial
+    fold: int
+    repeat: int = 0
+
+    @property
+    def id(self) -> tuple[int, int, int]:
+        return self.trial.id, self.fold, self.repeat
+
+    def __str__(self) -> str:
+        repeat = f", repeat {self.repeat}" if self.repeat else ""
+        return f"trial {self.trial.id}, fold {self.fold}{repeat}"
+
+
+@dataclass(frozen=True)
+class Pack:
+    """Jobs that are trained together in one worker."""
+
+    jobs: tuple[Job, ...]
+
+
+@dataclass(frozen=True)
+class EpochRecord:
+    """An epoch that a job has finished; `epoch` counts from 1."""
+
+    job: tuple[int, int, int]
+    epoch: int
+    logs: Mapping[str, float]
+
+
+@dataclass(frozen=True)
+class CheckpointRecord:
+    """A checkpoint that has been renamed into place, holding the state after `epoch` epochs."""
+
+    job: tuple[int, int, int]
+    epoch: int
+    file: str
+
+
+@dataclass(frozen=True)
+class StopRecord:
+    """A job that stopped after the epoch at hand because it was asked to; it goes on later."""
+
+    job: tuple[int, int, int]
+    epoch: int
+
+
+@dataclass(frozen=True)
+class FoldRecord:
+    """The end of a job.
+
+    Attributes:
+        job: (trial id, fold, repeat).
+        score: The objective on the held-out rows; None where the job failed.
+        metrics: The other test metrics, `loss` among them.
+        history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
+        fit_time: Seconds of training, without testing and checkpoints.
+        epochs: Epochs whose training led to the final weights, from 0 to the last.
+        best_epoch: The epoch whose weights made the score, from 1.
+        epochs_trained: Epochs that were really trained in this process and those before it.
+        n_parameters: Weights of the model, the non-trainable ones included.
+        memory_bytes: The worker's peak resident memory.
+        error: {"type", "message"} where the job failed.
+    """
+
+    job: tuple[int, int, int]
+    score: float | None = None
+    metrics: Mapping[str, float] = field(default_factory=dict)
+    history: Mapping[str, list] = field(default_factory=dict)
+    fit_time: float = 0.0
+    epochs: int = 0
+    best_epoch: int | None = None
+    epochs_trained: int = 0
+    n_parameters: int | None = None
+    memory_bytes: int | None = None
+    error: Mapping[str, str] | None = None
