@@ -1,0 +1,30 @@
+"""The plan: which jobs are trained together. A pure function, printable, free of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from kerasgrid.records import Job, Pack
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a search is going to train.
+
+    Attributes:
+        packs: In the order in which they start; every job is in exactly one.
+        notes: Why, in sentences to print.
+    """
+
+    packs: tuple[Pack, ...]
+    notes: tuple[str, ...] = ()
+
+    @property
+    def n_jobs(self) -> int:
+        return sum(len(pack.jobs) for pack in self.packs)
+
+
+def plan(jobs: Sequence[Job]) -> Plan:
+    """Puts each job into a pack of its own, in the order given: trial by trial, its folds together."""
+    return Plan(tuple(Pack((job,)) for job in jobs), ("Each fit is trained by Keras's own fit.",) if jobs else ())

@@ -1,0 +1,263 @@
+"""The space: which values are legal. It can be counted, indexed and sampled.
+
+A space is one or more grids (scikit-learn's `param_grid`), each a mapping from a parameter's name to
+a list of values or a range. Candidates come in the order of scikit-learn's ParameterGrid: names
+sorted, the last one fastest.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
+from sklearn.model_selection import ParameterGrid, ParameterSampler
+
+from kerasgrid.config import faults_of
+from kerasgrid.errors import Fault
+from kerasgrid.io import canonical_json, digest
+
+Params = dict[str, Any]
+MAX_VALUES = 1_000_000
+
+
+class _RangeForm(BaseModel):
+    model_config = ConfigDict(extra="forbid", strict=True)
+
+    low: float
+    high: float
+    step: Annotated[float, Field(gt=0)] | None = None
+    log: bool = False
+    type: Literal["int", "float"] | None = None
+
+
+@dataclass(frozen=True)
+class Choice:
+    """A list of values."""
+
+    values: tuple[Any, ...]
+
+    log = False
+
+
+@dataclass(frozen=True)
+class Range:
+    """Numbers from `low` to `high`, both included.
+
+    Attributes:
+        low: The smallest value.
+        high: The largest value.
+        step: The distance of values, or with `log` their ratio; None for all numbers between.
+        log: Whether values are spread evenly on a logarithmic scale.
+        whole: Whether values are int.
+    """
+
+    low: float
+    high: float
+    step: float | None = None
+    log: bool = False
+    whole: bool = False
+
+    def __len__(self) -> int:
+        """The number of values; 0 where there is no step."""
+        if self.step is None:
+            return 0
+        steps = (
+            math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
+        )
+        return math.floor(steps + 1e-9) + 1
+
+    @property
+    def values(self) -> tuple[float, ...]:
+        """The values of a range that has a step, in decimal arithmetic: 0.1, 0.2, 0.3."""
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        exact = (low * step**i if self.log else low + i * step for i in range(len(self)))
+        return tuple(int(value) if self.whole else float(value) for value in exact)
+
+    def rvs(self, random_state: np.random.RandomState) -> float:
+        """Draws one value, as scikit-learn's ParameterSampler asks a distribution to."""
+        if self.step is not None:
+            return self.values[random_state.randint(len(self))]
+        margin = 0.5 if self.whole else 0.0
+        low, high = self.low - margin, self.high + margin
+        if self.log:
+            low = max(low, 0.5) if self.whole else low
+            drawn = math.exp(random_state.uniform(math.log(low), math.log(high)))
+        else:
+            drawn = random_state.uniform(low, high)
+        if self.whole:
+            return int(min(max(round(drawn), self.low), self.high))
+        return min(max(float(f"{drawn:.6g}"), self.low), self.high)
+
+
+class Space(Sequence[Params]):
+    """The candidates of one or more grids.
+
+    `len()` and `[i]` hold where every range has a step; neither lists the candidates.
+
+    Args:
+        grids: Mappings from a parameter's name to its values or range.
+    """
+
+    def __init__(self, grids: Sequence[Mapping[str, Choice | Range]]) -> None:
+        self.grids = tuple(dict(grid) for grid in grids)
+
+    @property
+    def names(self) -> list[str]:
+        """The searched parameters, sorted."""
+        return sorted({name for grid in self.grids for name in grid})
+
+    @property
+    def is_finite(self) -> bool:
+        """Whether every range has a step, so that the candidates can be counted."""
+        return not self.endless()
+
+    def endless(self) -> list[str]:
+        """Returns the names of ranges without a step."""
+        return sorted({name for g in self.grids for name, dim in g.items() if isinstance(dim, Range) and dim.step is None})
+
+    def values(self, name: str) -> list[Any]:
+        """Returns the values of a parameter over all grids; of a range without a step, its two ends."""
+        found: dict[str, Any] = {}
+        for grid in self.grids:
+            if name in grid:
+                dim = grid[name]
+                ends = (dim.low, dim.high) if isinstance(dim, Range) and dim.step is None else dim.values
+                kinds = (int(v) if isinstance(dim, Range) and dim.whole else v for v in ends)
+                found |= {canonical_json(value): value for value in kinds}
+        return list(found.values())
+
+    def _grid(self) -> ParameterGrid:
+        return ParameterGrid([{name: dim.values for name, dim in grid.items()} for grid in self.grids])
+
+    def __len__(self) -> int:
+        return sum(math.prod(len(dim.values) for dim in grid.values()) for grid in self.grids)
+
+    def __getitem__(self, index: int) -> Params:
+        """Returns the candidate at a place, from 0."""
+        if not -len(self) <= index < len(self):
+            raise IndexError(f"the space has {len(self)} candidates, so that there is none at {index}")
+        return dict(sorted(self._grid()[index % len(self)].items()))
+
+    def __iter__(self) -> Iterator[Params]:
+        return (dict(sorted(params.items())) for params in self._grid())
+
+    def sample(self, n: int, seed: int) -> list[Params]:
+        """Draws up to `n` candidates without repeats, as scikit-learn's ParameterSampler does.
+
+        The first ones of a longer sample are those of a shorter one. A finite space gives all of its
+        candidates where it has no more than `n`.
+
+        Args:
+            n: How many, at least 1.
+            seed: 0 is a seed.
+        """
+        numbers = np.random.RandomState(seed)
+        if self.is_finite:
+            return [self[i] for i in _draw_without_repeats(len(self), min(n, len(self)), numbers)]
+        grids = [
+            {name: dim if isinstance(dim, Range) else list(dim.values) for name, dim in grid.items()}
+            for grid in self.grids
+        ]
+        found: dict[str, Params] = {}
+        for _ in range(100 * n):  # ranges of whole numbers may hold fewer than n candidates
+            if len(found) == n:
+                break
+            drawn = next(iter(ParameterSampler(grids, 1, random_state=numbers)))
+            found.setdefault(digest(drawn), dict(sorted(drawn.items())))
+        return list(found.values())
+
+    def cover(self) -> list[Params]:
+        """Returns a few candidates in which every value occurs (of a range without a step, its ends)."""
+        found: dict[str, Params] = {}
+        for grid in self.grids:
+            part = Space([grid])
+            values = {name: part.values(name) for name in part.names}
+            for i in range(max((len(v) for v in values.values()), default=1)):
+                params = {name: v[i % len(v)] for name, v in values.items()}
+                found.setdefault(digest(params), params)
+        return list(found.values())
+
+
+def _draw_without_repeats(n_population: int, n: int, numbers: np.random.RandomState) -> Iterator[int]:
+    """Fisher and Yates's shuffle of range(n_population), of which only the first n are made."""
+    moved: dict[int, int] = {}
+    for i in range(n):
+        j = int(numbers.randint(i, n_population, dtype=np.int64))
+        yield moved.get(j, j)
+        moved[j] = moved.get(i, i)
+
+
+def read_space(raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Space, list[Fault]]:
+    """Makes a space of the `space` section; faults name the key path.
+
+    A list that is no list, is empty or repeats a value, a range whose bounds do not hold, and what
+    is not built yet are faults.
+    """
+    faults: list[Fault] = []
+    several = not isinstance(raw, Mapping)
+    if several and not raw:
+        faults.append(Fault("space", "is an empty list; a mapping or a list of mappings holds."))
+    grids = []
+    for index, part in enumerate(raw if several else [raw]):
+        prefix = f"space[{index}]" if several else "space"
+        grid = {}
+        for name, spec in part.items():
+            dimension = _read_dimension(f"{prefix}.{name}", spec, faults)
+            if dimension is not None:
+                grid[name] = dimension
+        grids.append(grid)
+    return Space(grids), faults
+
+
+def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range | None:
+    if isinstance(spec, list):
+        if not spec:
+            faults.append(Fault(path, "is an empty list; give at least one value."))
+            return None
+        texts = [canonical_json(value) for value in spec]
+        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
+            faults.append(Fault(path, f"holds {repeated[0]} more than once; each value once holds."))
+            return None
+        return Choice(tuple(spec))
+    if not isinstance(spec, Mapping):
+        hint = f"write [{canonical_json(spec)}] to search this one value, or move it to params."
+        faults.append(Fault(path, f"is {spec!r}; a list or a range such as {{low: 0.1, high: 0.5}} holds: {hint}"))
+        return None
+    if "when" in spec or "values" in spec:
+        hint = "Write a list of spaces instead, one for each case."
+        faults.append(Fault(path, f"has `when`, which this version does not have yet. {hint}"))
+        return None
+    return _read_range(path, spec, faults)
+
+
+def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Range | None:
+    try:
+        form = _RangeForm.model_validate(spec)
+    except ValidationError as error:
+        faults.extend(faults_of(error, spec, _RangeForm, path))
+        return None
+    given = [value for value in (form.low, form.high, form.step) if value is not None]
+    are_whole = all(float(value).is_integer() for value in given)
+    problem = None
+    if form.low >= form.high:
+        problem = f"has low {form.low:g} and high {form.high:g}; low must be less than high."
+    elif form.log and form.low <= 0:
+        problem = f"has low {form.low:g} with log: true; a logarithmic range begins above 0."
+    elif form.log and form.step is not None and form.step <= 1:
+        problem = f"has step {form.step:g} with log: true, where it is the ratio of values; above 1 holds."
+    elif form.type == "int" and not are_whole:
+        problem = "has type: int and bounds or a step that are no whole numbers."
+    elif form.type is None and form.low.is_integer() and form.high.is_integer():
+        problem = "has whole bounds, so that its type must be said: type: int or type: float."
+    if problem is None:
+        found = Range(form.low, form.high, form.step, form.log, whole=form.type == "int")
+        if len(found) <= MAX_VALUES:
+            return found
+        problem = f"has {len(found):,} values; at most {MAX_VALUES:,} hold: take a larger step."
+    faults.append(Fault(path, problem))
+    return None

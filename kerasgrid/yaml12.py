@@ -1,0 +1,149 @@
+"""YAML 1.2 into plain values, safely: numbers are numbers, `off` is a word, and nothing is executed.
+
+    >>> read_yaml("learning_rate: 1e-3\\naugment: off", "grid.yaml")[0]
+    {'learning_rate': 0.001, 'augment': 'off'}
+"""
+
+from __future__ import annotations
+
+import math
+import re
+from typing import Any
+
+from ruamel.yaml import YAML
+from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
+from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+
+from kerasgrid.errors import ConfigError, Fault
+
+MAX_BYTES = 1 << 20
+MAX_VALUES = 100_000
+MAX_DEPTH = 40
+
+_TAGS = {
+    f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
+}
+_SURROGATE = re.compile("[\ud800-\udfff]")
+
+
+def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
+    """Reads one YAML 1.2 document.
+
+    Args:
+        text: The document.
+        source: What messages call it.
+
+    Returns:
+        The value, made of dict, list, str, int, float, bool and None; and the line, from 1, of each
+        key path, such as `search.folds`.
+
+    Raises:
+        ConfigError: No YAML; a duplicate key; a tag or a date; a number that is not finite; or a
+            document whose aliases expand to more than 100,000 values.
+    """
+    if len(text) > MAX_BYTES:
+        raise ConfigError([Fault("", f"has {len(text):,} characters; at most {MAX_BYTES:,} hold.")], source)
+    yaml = YAML(typ="safe", pure=True)
+    yaml.allow_duplicate_keys = True  # the walk reports all of them, with lines
+    try:
+        node = yaml.compose(text)
+        if node is None:
+            return None, {}
+        walk = _Walk(source)
+        walk.visit(node, "", 0)
+        if walk.faults:
+            raise ConfigError(walk.faults, source)
+        value = yaml.load(text)
+    except MarkedYAMLError as error:
+        mark = error.problem_mark or error.context_mark
+        where = None if mark is None else mark.line + 1
+        problem = " ".join(str(error.problem or error.context or error).split())
+        raise ConfigError([Fault("", f"is not YAML: {problem}.", where)], source) from error
+    except (YAMLError, YAMLStreamError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+        first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ConfigError([Fault("", f"is not YAML: {first_line}.")], source) from error
+    except RecursionError as error:
+        raise ConfigError([Fault("", f"is nested more than {MAX_DEPTH} levels deep.")], source) from error
+    faults: list[Fault] = []
+    value = plain(value, "", faults)
+    if faults:
+        raise ConfigError([Fault(f.path, f.message, walk.lines.get(f.path)) for f in faults], source)
+    return value, walk.lines
+
+
+class _Walk:
+    """Visits a composed document before a value is made of it: lines, duplicate keys, tags, size."""
+
+    def __init__(self, source: str) -> None:
+        self.source = source
+        self.lines: dict[str, int] = {}
+        self.faults: list[Fault] = []
+        self._values = self._characters = 0
+
+    def visit(self, node: Node, path: str, depth: int) -> None:
+        self._values += 1
+        self._characters += len(node.value) if isinstance(node, ScalarNode) else 0
+        if self._values > MAX_VALUES or self._characters > 4 * MAX_BYTES or depth > MAX_DEPTH:
+            limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values or 4 MiB"
+            fault = Fault("", f"expands to more than {limit}; are aliases repeated in aliases?")
+            raise ConfigError([fault], self.source)
+        line = node.start_mark.line + 1
+        self.lines.setdefault(path, line)
+        if str(node.tag) not in _TAGS:
+            what = "a date: put it in quotes" if "timestamp" in str(node.tag) else f"a tag ({node.tag})"
+            self.faults.append(Fault(path, f"is {what}. Only plain YAML 1.2 values hold.", line))
+        if isinstance(node, SequenceNode):
+            for index, item in enumerate(node.value):
+                self.visit(item, f"{path}[{index}]", depth + 1)
+        elif isinstance(node, MappingNode):
+            self._visit_mapping(node, path, depth)
+
+    def _visit_mapping(self, node: MappingNode, path: str, depth: int) -> None:
+        seen: dict[str, int] = {}
+        for key, item in node.value:
+            line = key.start_mark.line + 1
+            if not isinstance(key, ScalarNode):
+                self.faults.append(Fault(path, "has a key that is no plain word.", line))
+                continue
+            name = str(key.value)
+            child = f"{path}.{name}" if path else name
+            if name in seen:
+                self.faults.append(Fault(child, f"is given twice, first in line {seen[name]}.", line))
+            seen[name] = line
+            self.lines[child] = line
+            self.visit(item, child, depth + 1)
+
+
+def plain(value: Any, path: str, faults: list[Fault]) -> Any:
+    """Returns a value as dict, list, str, int, float, bool and None; adds what cannot be to `faults`.
+
+    Tuples become lists, and NumPy scalars and arrays Python's numbers and lists.
+    """
+    if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        value = value.tolist()
+    if isinstance(value, dict):
+        result = {}
+        for key, item in value.items():
+            if isinstance(key, str):
+                result[key] = plain(item, f"{path}.{key}" if path else key, faults)
+            else:
+                faults.append(Fault(path, f"has the key {key!r}; keys are words: put it in quotes."))
+        return result
+    if isinstance(value, list | tuple):
+        return [plain(item, f"{path}[{index}]", faults) for index, item in enumerate(value)]
+    if isinstance(value, str):
+        if _SURROGATE.search(value) or "\0" in value:
+            faults.append(Fault(path, "holds characters that are no text (a surrogate or NUL)."))
+        return str(value)
+    if value is None or isinstance(value, bool):
+        return value
+    if isinstance(value, int):
+        if abs(value) >= 1 << 63:
+            faults.append(Fault(path, f"is a number of {len(str(abs(value)))} digits; at most 18 hold."))
+        return int(value)
+    if isinstance(value, float):
+        if not math.isfinite(value):
+            faults.append(Fault(path, f"is {value}; only finite numbers hold."))
+        return float(value)
+    faults.append(Fault(path, f"is a {type(value).__name__}; a number, text, list or mapping holds."))
+    return None
