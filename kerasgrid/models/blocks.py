@@ -1,0 +1,272 @@
+"""What the built-in models are made of: activations, normalisation, dropout, blocks."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+
+from kerasgrid.errors import ModelError
+from kerasgrid.keras_names import ACTIVATIONS
+from kerasgrid.models.checks import (
+    check_blocks,
+    check_choice,
+    check_initializer,
+    check_shape,
+    check_whole,
+    check_widths,
+    is_number,
+    is_whole,
+)
+
+NORMALIZATIONS = ("batch_norm", "layer_norm", "group_norm", "none")
+DROPOUT_KINDS = ("plain", "spatial")
+
+
+@dataclass(frozen=True)
+class Activation:
+    """Applies an activation by name; `linear` adds no layer.
+
+    PReLU (He et al. 2015, arXiv 1502.01852) learns one slope a channel after convolutions, as in the
+    paper, and one a unit after Dense layers; it starts at 0, as a ReLU.
+
+    Attributes:
+        name: `prelu` or an activation of Keras.
+        negative_slope: The slope of leaky_relu below zero, from 0.
+
+    Raises:
+        ModelError: The name is unknown or the slope negative.
+    """
+
+    name: str
+    negative_slope: float = 0.1
+    argument: str = "activation"
+
+    def __post_init__(self) -> None:
+        check_choice(self.argument, self.name, ("prelu", *ACTIVATIONS))
+        if not is_number(self.negative_slope) or self.negative_slope < 0:
+            raise ModelError(f"negative_slope is {self.negative_slope!r}, but must be a number from 0.")
+
+    def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `x` activated, of the same shape."""
+        match self.name:
+            case "linear":
+                return x
+            case "leaky_relu":
+                return keras.layers.LeakyReLU(negative_slope=self.negative_slope)(x)
+            case "prelu":
+                return keras.layers.PReLU(shared_axes=[1, 2] if len(x.shape) == 4 else None)(x)
+            case name:
+                return keras.layers.Activation(name)(x)
+
+
+@dataclass(frozen=True)
+class Normalization:
+    """Applies a normalisation by name; `none` adds no layer.
+
+    layer_norm normalises over the channels at each pixel; group_norm (Wu & He 2018, arXiv 1803.08494)
+    in the paper's 32 groups, or as many as divide both 32 and the channels.
+
+    Attributes:
+        kind: One of NORMALIZATIONS.
+        momentum: batch_norm's, of its moving mean and variance, in [0, 1).
+        epsilon: Added to the variance, above 0; batch_norm's.
+        gamma_initializer: Of the scale; every kind's.
+
+    Raises:
+        ModelError: A value is out of its range or unknown.
+    """
+
+    kind: str
+    momentum: float = 0.99
+    epsilon: float = 1e-3
+    gamma_initializer: Any = "ones"
+    argument: str = "normalization"
+
+    def __post_init__(self) -> None:
+        check_choice(self.argument, self.kind, NORMALIZATIONS)
+        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
+            raise ModelError(f"momentum is {self.momentum!r}, but must be a number from 0 to below 1.")
+        if not is_number(self.epsilon) or self.epsilon <= 0:
+            raise ModelError(f"epsilon is {self.epsilon!r}, but must be a number above 0.")
+        check_initializer("gamma_initializer", self.gamma_initializer)
+
+    def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `x` normalised, of the same shape."""
+        match self.kind:
+            case "batch_norm":
+                return keras.layers.BatchNormalization(
+                    momentum=self.momentum, epsilon=self.epsilon, gamma_initializer=self.gamma_initializer
+                )(x)
+            case "layer_norm":
+                return keras.layers.LayerNormalization(gamma_initializer=self.gamma_initializer)(x)
+            case "group_norm":
+                return keras.layers.GroupNormalization(
+                    groups=math.gcd(32, x.shape[-1]), gamma_initializer=self.gamma_initializer
+                )(x)
+            case _:
+                return x
+
+
+@dataclass(frozen=True)
+class Dropout:
+    """Applies dropout; rate 0 adds no layer.
+
+    Attributes:
+        rate: The share that is dropped, in [0, 1).
+        kind: `plain` drops single values, `spatial` (Tompson et al. 2015, arXiv 1411.4280) whole
+            channels of feature maps.
+        argument: What the rate is called, for messages.
+
+    Raises:
+        ModelError: The rate is out of its range or the kind unknown.
+    """
+
+    rate: float
+    kind: str = "plain"
+    argument: str = "dropout"
+
+    def __post_init__(self) -> None:
+        if not is_number(self.rate) or not 0 <= self.rate < 1:
+            raise ModelError(
+                f"{self.argument} is {self.rate!r}, but must be a number from 0 (none) to below 1."
+            )
+        check_choice("dropout_kind", self.kind, DROPOUT_KINDS)
+
+    def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
+        """Returns `x` with the dropout on it, of the same shape."""
+        if self.rate == 0:
+            return x
+        if self.kind == "spatial":
+            return keras.layers.SpatialDropout2D(self.rate)(x)
+        return keras.layers.Dropout(self.rate)(x)
+
+
+def image_input(
+    model: str, input_shape: Sequence[int], *, smallest: int = 1, why: str = ""
+) -> keras.KerasTensor:
+    """Returns the input of a convolutional model, float, (sample, height, width, channel).
+
+    Args:
+        model: The model's name, for messages.
+        input_shape: (height, width, channels).
+        smallest: The fewest pixels that height and width may have.
+        why: What needs that many.
+
+    Raises:
+        ModelError: The shape is no image's, or too small.
+    """
+    shape = check_shape(model, input_shape)
+    if len(shape) != 3:
+        raise ModelError(
+            f"{model}: input_shape is {shape}, but its convolutions need images: (height, width, channels). "
+            "Give the image's shape (data.image), or use fc."
+        )
+    if min(shape[:2]) < smallest:
+        raise ModelError(
+            f"{model}: input_shape is {shape}, but {why} need images of at least {smallest} x {smallest}. "
+            "Use larger images, or another model."
+        )
+    return keras.Input(shape)
+
+
+def convolution_blocks(
+    x: keras.KerasTensor,
+    blocks: Sequence[Sequence[int]],
+    *,
+    kernel_size: int,
+    activation: Activation,
+    normalization: Normalization,
+    dropout: Dropout,
+    kernel_initializer: Any,
+) -> keras.KerasTensor:
+    """Adds blocks of convolutions (same padding), each normalised, then activated; each block pooled.
+
+    Args:
+        x: (sample, height, width, channel), height and width at least 2 ** len(blocks).
+        blocks: For each block a list with the width of each convolution; max-pooling by 2 ends it.
+        kernel_size: Height and width of the kernels.
+        activation: After each normalisation.
+        normalization: After each convolution.
+        dropout: After each pooling.
+        kernel_initializer: What keras.initializers.get takes.
+
+    Returns:
+        (sample, height // 2 ** len(blocks), width // 2 ** len(blocks), blocks[-1][-1]).
+    """
+    for block in blocks:
+        for width in block:
+            x = keras.layers.Conv2D(
+                width, kernel_size, padding="same", kernel_initializer=kernel_initializer
+            )(x)
+            x = activation(normalization(x))
+        x = dropout(keras.layers.MaxPooling2D(2)(x))
+    return x
+
+
+def classifier(
+    name: str, inputs: keras.KerasTensor, x: keras.KerasTensor, n_classes: int, kernel_initializer: Any
+) -> keras.Model:
+    """Returns the uncompiled model that ends in a softmax over the classes.
+
+    The softmax is computed in the precision of the weights, so in float32 under mixed precision.
+
+    Raises:
+        ModelError: `n_classes` is below 2.
+    """
+    if not is_whole(n_classes) or n_classes < 2:
+        raise ModelError(f"{name}: n_classes is {n_classes!r}, but must be a whole number from 2.")
+    outputs = keras.layers.Dense(
+        int(n_classes),
+        activation="softmax",
+        kernel_initializer=kernel_initializer,
+        dtype=keras.config.dtype_policy().variable_dtype,
+    )(x)
+    return keras.Model(inputs, outputs, name=name)
+
+
+def convolutions_then_dense(
+    name: str,
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    filters: Sequence[Sequence[int]],
+    kernel_size: int,
+    dense_units: Sequence[int],
+    activation: Activation,
+    normalization: Normalization,
+    dense_normalization: Normalization,
+    block_dropout: Dropout,
+    dropout: Dropout,
+    kernel_initializer: Any,
+) -> keras.Model:
+    """Returns the net that sopcnn, vgg and vgg_sopcnn are: blocks of convolutions, then Dense layers.
+
+    Dense layers are activated first and then normalised; convolutions the other way round.
+
+    Raises:
+        ModelError: An argument is out of its range, or the images are too small.
+    """
+    blocks = check_blocks("filters", filters)
+    widths = check_widths("dense_units", dense_units, empty=True)
+    check_whole("kernel_size", kernel_size)
+    check_initializer("kernel_initializer", kernel_initializer)
+
+    inputs = image_input(name, input_shape, smallest=2 ** len(blocks), why=f"its {len(blocks)} max-poolings")
+    x = convolution_blocks(
+        inputs,
+        blocks,
+        kernel_size=kernel_size,
+        activation=activation,
+        normalization=normalization,
+        dropout=block_dropout,
+        kernel_initializer=kernel_initializer,
+    )
+    x = keras.layers.Flatten()(x)
+    for width in widths:
+        x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
+        x = dense_normalization(activation(x))
+    return classifier(name, inputs, dropout(x), n_classes, kernel_initializer)

@@ -1,0 +1,78 @@
+"""SOPCNN (Assiri 2020)."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import keras
+
+from kerasgrid.models.blocks import Activation, Dropout, Normalization, convolutions_then_dense
+
+
+def sopcnn(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    filters: Sequence[Sequence[int]] = ((64, 64), (128, 128)),
+    kernel_size: int = 3,
+    dense_units: Sequence[int] = (2048, 2048),
+    activation: str = "leaky_relu",
+    negative_slope: float = 0.1,
+    normalization: str = "batch_norm",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    gamma_initializer: Any = "uniform",
+    dense_normalization: str = "none",
+    block_dropout: float = 0.0,
+    dropout_kind: str = "plain",
+    dropout: float = 0.8,
+    kernel_initializer: Any = "glorot_uniform",
+) -> keras.Model:
+    """SOPCNN (Assiri 2020, arXiv 2001.08856): a VGG style net with one dropout of 0.8 at its end.
+
+    [Conv 64, BatchNorm, LeakyReLU 0.1] x 2, max-pool; the same with 128; Dense 2048, LeakyReLU, twice;
+    Dropout 0.8; softmax. 17,324,490 parameters for (28, 28, 1) and 10 classes, 768 of them not
+    trainable. As published, with Adam at 0.01, it may not train: `dense_units=(1024, 1024)` with
+    dropout 0.4 or 0.6 does.
+
+    Args:
+        input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
+        n_classes: From 2.
+        filters: For each block a list with the width of each of its convolutions, from 1; a max-pooling
+            by 2 ends the block.
+        kernel_size: Height and width of the convolutions, from 1; padding is `same`.
+        dense_units: A width for each Dense layer before the softmax; may be empty.
+        activation: An activation of Keras, or prelu; after the normalisation in convolutions, before it
+            in Dense layers.
+        negative_slope: Of leaky_relu, from 0.
+        normalization: After convolutions: batch_norm, layer_norm, group_norm or none.
+        momentum: Of that BatchNorm's moving statistics, in [0, 1).
+        epsilon: That BatchNorm's, above 0.
+        gamma_initializer: Of that normalisation's scale; `uniform` draws from -0.05 to 0.05.
+        dense_normalization: After Dense layers, with Keras's own values.
+        block_dropout: Rate after each max-pooling, in [0, 1); 0 adds no layer.
+        dropout_kind: How that one drops: plain or spatial (whole channels).
+        dropout: Rate before the softmax, in [0, 1).
+        kernel_initializer: Of every convolution and Dense layer.
+
+    Returns:
+        The uncompiled model, float, (sample, n_classes).
+
+    Raises:
+        ModelError: An argument is out of its range or unknown, or the images are too small.
+    """
+    return convolutions_then_dense(
+        "sopcnn",
+        input_shape,
+        n_classes,
+        filters=filters,
+        kernel_size=kernel_size,
+        dense_units=dense_units,
+        activation=Activation(activation, negative_slope),
+        normalization=Normalization(normalization, momentum, epsilon, gamma_initializer),
+        dense_normalization=Normalization(dense_normalization, argument="dense_normalization"),
+        block_dropout=Dropout(block_dropout, dropout_kind, "block_dropout"),
+        dropout=Dropout(dropout),
+        kernel_initializer=kernel_initializer,
+    )

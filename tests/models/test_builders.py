@@ -1,0 +1,340 @@
+"""The built-in models: parameter counts, shapes, layers and messages."""
+
+from __future__ import annotations
+
+import importlib
+import math
+
+import pytest
+
+from kerasgrid.errors import ModelError
+
+keras = pytest.importorskip("keras")
+
+from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
+from kerasgrid.models.convnet import convnet  # noqa: E402
+from kerasgrid.models.fc import fc  # noqa: E402
+from kerasgrid.models.registry import BUILT_IN  # noqa: E402
+from kerasgrid.models.sopcnn import sopcnn  # noqa: E402
+from kerasgrid.models.vgg import vgg, vgg_sopcnn  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+DIGIT = (28, 28, 1)
+MODELS = {function.__name__: function for function in (fc, sopcnn, vgg, vgg_sopcnn, convnet, bn_cnn)}
+
+
+@pytest.fixture(autouse=True)
+def _no_graphs_left():
+    yield
+    keras.backend.clear_session(free_memory=False)
+
+
+def not_trainable(model) -> int:
+    """BatchNorm's moving statistics; the seed states of dropout are no weights."""
+    return sum(math.prod(weight.shape) for weight in model.non_trainable_weights)
+
+
+def layers_of(model, name: str) -> list:
+    return [layer for layer in model.layers if type(layer).__name__ == name]
+
+
+def kinds(model) -> list[str]:
+    return [type(layer).__name__ for layer in model.layers]
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "total", "fixed"),
+    [
+        (fc, {}, 95_946, 896),
+        (fc, {"batch_norm": False}, 94_154, 0),
+        (sopcnn, {}, 17_324_490, 768),
+        (vgg, {}, 1_926_794, 2_688),
+        (vgg_sopcnn, {}, 3_054_986, 5_248),
+        (convnet, {}, 871_658, 0),
+        (convnet, {"batch_norm": True}, 871_978, 160),
+        (bn_cnn, {}, 434_954, 608),
+    ],
+)
+def test_parameter_counts(function, options, total, fixed):
+    model = function(DIGIT, 10, **options)
+    assert model.count_params() == total
+    assert not_trainable(model) == fixed
+
+
+@pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3)], ids=str)
+@pytest.mark.parametrize("name", MODELS)
+def test_each_builds_or_says_what_it_needs(name, shape):
+    smallest = {"vgg_sopcnn": 16, "convnet": 20}.get(name, 1)
+    if shape[0] < smallest:
+        with pytest.raises(ModelError, match=f"need images of at least {smallest} x {smallest}"):
+            MODELS[name](shape, 7)
+        return
+    # Zeros instead of random numbers: sopcnn at 96 x 96 has 155 million weights.
+    model = MODELS[name](shape, 7, kernel_initializer="zeros")
+    assert model.input_shape == (None, *shape)
+    assert model.output_shape == (None, 7)
+    assert not getattr(model, "compiled", False)
+    assert model.layers[-1].activation is keras.activations.softmax
+    assert model.name == name
+
+
+def test_smallest_images():
+    assert convnet((20, 20, 1), 10).output_shape == (None, 10)
+    with pytest.raises(ModelError) as caught:
+        convnet((20, 19, 1), 10)
+    assert str(caught.value) == (
+        "convnet: input_shape is (20, 19, 1), but its 2 max-poolings and the valid convolution after them "
+        "need images of at least 20 x 20. Use larger images, or another model."
+    )
+    assert vgg_sopcnn((16, 16, 1), 10).output_shape == (None, 10)
+
+
+def test_fc_takes_flat_features():
+    model = fc((64,), 10)
+    assert "Flatten" not in kinds(model)
+    assert model.output_shape == (None, 10)
+
+
+@pytest.mark.parametrize("name", [name for name in MODELS if name != "fc"])
+def test_convolutions_refuse_flat_features(name):
+    with pytest.raises(
+        ModelError, match=rf"{name}: input_shape is \(64,\), but its convolutions need images"
+    ):
+        MODELS[name]((64,), 10)
+
+
+def test_registry_lists_the_builders():
+    found = {}
+    for name, built_in in BUILT_IN.items():
+        module, function = built_in.target.split(":")
+        found[name] = getattr(importlib.import_module(module), function)
+    assert found == MODELS
+
+
+def test_fc_layers():
+    block = ["Dense", "Activation", "BatchNormalization", "Dropout"]
+    first = ["Dense", "BatchNormalization", "Dropout"]
+    assert kinds(fc(DIGIT, 10)) == ["InputLayer", "Flatten", *first, *block, *block, "Dense"]
+    bare = fc(DIGIT, 10, batch_norm=False, dropout=0)
+    assert kinds(bare) == ["InputLayer", "Flatten", *["Dense"], *["Dense", "Activation"] * 2, "Dense"]
+    assert [layer.rate for layer in layers_of(fc(DIGIT, 10, dropout=0.4), "Dropout")] == [0.4] * 3
+
+
+def test_sopcnn_layers():
+    conv = ["Conv2D", "BatchNormalization", "LeakyReLU"]
+    dense = ["Dense", "LeakyReLU"]
+    model = sopcnn(DIGIT, 10, filters=[[4, 4], [8, 8]], dense_units=[16, 16])
+    block = [*conv, *conv, "MaxPooling2D"]
+    assert kinds(model) == ["InputLayer", *block, *block, "Flatten", *dense, *dense, "Dropout", "Dense"]
+    assert layers_of(model, "Dropout")[0].rate == 0.8
+    norm = layers_of(model, "BatchNormalization")[0]
+    assert (norm.momentum, norm.epsilon) == (0.9, 1e-5)
+    assert type(norm.gamma_initializer).__name__ == "RandomUniform"
+    assert {layer.negative_slope for layer in layers_of(model, "LeakyReLU")} == {0.1}
+
+
+def test_vgg_layers():
+    conv = ["Conv2D", "BatchNormalization", "LeakyReLU"]
+    model = vgg(DIGIT, 10)
+    ends = ["MaxPooling2D", "Dropout"]
+    assert kinds(model) == [
+        *["InputLayer", *conv * 3, *ends, *conv * 3, *ends, *conv * 2, *ends],
+        *["Flatten", "Dense", "LeakyReLU", "BatchNormalization", "Dense"],
+    ]
+    assert [layer.filters for layer in layers_of(model, "Conv2D")] == [64] * 3 + [128] * 3 + [256] * 2
+    dense_norm = layers_of(model, "BatchNormalization")[-1]
+    assert (dense_norm.momentum, dense_norm.epsilon) == (0.99, 1e-3)
+
+
+def test_vgg_sopcnn_has_one_dropout_before_the_softmax():
+    model = vgg_sopcnn(DIGIT, 10, filters=[[4], [4]], dense_units=[8])
+    assert kinds(model)[-5:] == ["Dense", "LeakyReLU", "BatchNormalization", "Dropout", "Dense"]
+    assert [layer.rate for layer in layers_of(model, "Dropout")] == [0.25]
+
+
+def test_convnet_layers():
+    plain = ["Conv2D", "Activation", "MaxPooling2D"]
+    end = ["Flatten", "Dropout", "Dense", "Activation", "Dropout", "Dense", "Dense"]
+    assert kinds(convnet(DIGIT, 10)) == ["InputLayer", *plain * 2, "Conv2D", "Activation", *end]
+    model = convnet(DIGIT, 10, batch_norm=True)
+    normed = ["Conv2D", "BatchNormalization", "Activation", "MaxPooling2D"]
+    assert kinds(model) == ["InputLayer", *normed * 2, "Conv2D", "Activation", *end]
+    assert [layer.rate for layer in layers_of(model, "Dropout")] == [0.2, 0.1]
+    assert [layer.padding for layer in layers_of(model, "Conv2D")] == ["same", "same", "valid"]
+
+
+def test_bn_cnn_layers():
+    conv = ["Conv2D", "BatchNormalization", "Activation"]
+    dense = ["Dense", "BatchNormalization", "Activation"]
+    assert kinds(bn_cnn(DIGIT, 10)) == [
+        *["InputLayer", *conv * 2, "MaxPooling2D", *conv, "MaxPooling2D", "Flatten", *dense * 2, "Dense"],
+    ]
+
+
+@pytest.mark.parametrize(
+    ("activation", "layer"),
+    [("leaky_relu", "LeakyReLU"), ("prelu", "PReLU"), ("gelu", "Activation"), ("swish", "Activation")],
+)
+def test_activations(activation, layer):
+    for model in (
+        fc(DIGIT, 10, activation=activation),
+        bn_cnn(DIGIT, 10, activation=activation, filters=[[4]], dense_units=[8]),
+    ):
+        assert len(layers_of(model, layer)) == 2
+
+
+def test_prelu_has_a_slope_a_channel_and_a_slope_a_unit():
+    model = bn_cnn(DIGIT, 10, activation="prelu", filters=[[4]], dense_units=[8])
+    assert [layer.alpha.shape for layer in layers_of(model, "PReLU")] == [(1, 1, 4), (8,)]
+
+
+def test_negative_slope():
+    model = fc(DIGIT, 10, activation="leaky_relu", negative_slope=0.25)
+    assert {layer.negative_slope for layer in layers_of(model, "LeakyReLU")} == {0.25}
+
+
+@pytest.mark.parametrize(
+    ("normalization", "layer"),
+    [("layer_norm", "LayerNormalization"), ("group_norm", "GroupNormalization")],
+)
+def test_normalizations(normalization, layer):
+    model = vgg(
+        DIGIT,
+        10,
+        filters=[[24], [48]],
+        dense_units=[6],
+        normalization=normalization,
+        dense_normalization=normalization,
+    )
+    assert len(layers_of(model, layer)) == 3
+    assert "BatchNormalization" not in kinds(model)
+    if normalization == "group_norm":
+        assert [norm.groups for norm in layers_of(model, layer)] == [8, 16, 2]
+
+
+def test_spatial_dropout():
+    model = vgg(DIGIT, 10, filters=[[4], [4]], dropout_kind="spatial")
+    assert [layer.rate for layer in layers_of(model, "SpatialDropout2D")] == [0.25, 0.25]
+    assert not layers_of(model, "Dropout")
+
+
+def test_initializer_reaches_every_layer():
+    model = convnet(DIGIT, 10, kernel_initializer={"class_name": "HeNormal", "config": {}})
+    layers = layers_of(model, "Conv2D") + layers_of(model, "Dense")
+    assert {type(layer.kernel_initializer).__name__ for layer in layers} == {"HeNormal"}
+    assert len(layers) == 6
+
+
+def test_softmax_stays_in_full_precision():
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")
+    try:
+        model = fc((8,), 3, units=[4])
+    finally:
+        keras.config.set_dtype_policy(before)
+    assert model.layers[1].compute_dtype == "bfloat16"
+    assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+
+
+@pytest.mark.parametrize(
+    ("function", "options", "message"),
+    [
+        (fc, {"dropout": -0.1}, "dropout is -0.1, but must be a number from 0 (none) to below 1."),
+        (fc, {"dropout": 1}, "dropout is 1, but must be a number from 0 (none) to below 1."),
+        (fc, {"dropout": float("nan")}, "dropout is nan, but must be a number from 0 (none) to below 1."),
+        (fc, {"dropout": True}, "dropout is True, but must be a number from 0 (none) to below 1."),
+        (fc, {"dropout": "0.2"}, "dropout is '0.2', but must be a number from 0 (none) to below 1."),
+        (fc, {"units": []}, "units is empty, but needs at least one width, such as [64]."),
+        (
+            fc,
+            {"units": 64},
+            "units is 64, but must be a list of whole numbers from 1, such as [64, 128].",
+        ),
+        (
+            fc,
+            {"units": [64, 0]},
+            "units is [64, 0], but must be a list of whole numbers from 1, such as [64, 128].",
+        ),
+        (
+            fc,
+            {"activation": "rellu"},
+            "activation is 'rellu', which is unknown. Did you mean 'relu'? Known: ",
+        ),
+        (fc, {"first_activation": "linea"}, "first_activation is 'linea', which is unknown. Did you mean "),
+        (fc, {"activation": "leaky_relu", "negative_slope": -1}, "negative_slope is -1, but must be "),
+        (
+            fc,
+            {"normalization": "batchnorm"},
+            "normalization is 'batchnorm', which is unknown. Did you mean 'batch_norm'? "
+            "Known: batch_norm, group_norm, layer_norm, none.",
+        ),
+        (fc, {"batch_norm": "yes"}, "batch_norm is 'yes', but must be true or false."),
+        (
+            convnet,
+            {"normalization": "layer_norm"},
+            "normalization is 'layer_norm', but batch_norm: false leaves normalisation out. Set "
+            "batch_norm: true; in a space, give normalization a `when: {batch_norm: true}`.",
+        ),
+        (fc, {"momentum": 1.0}, "momentum is 1.0, but must be a number from 0 to below 1."),
+        (fc, {"epsilon": 0}, "epsilon is 0, but must be a number above 0."),
+        (
+            fc,
+            {"kernel_initializer": "he"},
+            "kernel_initializer is 'he', which is no initializer of Keras. Known are such as ",
+        ),
+        (fc, {"kernel_initializer": None}, "kernel_initializer is none, but must name an initializer"),
+        (fc, {"gamma_initializer": "gama"}, "gamma_initializer is 'gama', which is no initializer of Keras."),
+        (
+            vgg,
+            {"filters": [64, 128]},
+            "filters is [64, 128], but must be a list with a list of widths for each block, "
+            "such as [[64, 64], [128, 128]].",
+        ),
+        (vgg, {"filters": []}, "filters is [], but must be a list with a list of widths for each block"),
+        (vgg, {"filters": [[64], []]}, "filters[1] is empty, but needs at least one width, such as [64]."),
+        (vgg, {"filters": [[64], [1.5]]}, "filters[1] is [1.5], but must be a list of whole numbers from 1"),
+        (vgg, {"block_dropout": 1.5}, "block_dropout is 1.5, but must be a number from 0 (none) to below 1."),
+        (
+            vgg,
+            {"dropout_kind": "spacial"},
+            "dropout_kind is 'spacial', which is unknown. Did you mean 'spatial'? Known: plain, spatial.",
+        ),
+        (vgg, {"dense_normalization": "bn"}, "dense_normalization is 'bn', which is unknown."),
+        (vgg, {"kernel_size": 0}, "kernel_size is 0, but must be a whole number from 1."),
+        (convnet, {"last_kernel_size": 2.5}, "last_kernel_size is 2.5, but must be a whole number from 1."),
+        (convnet, {"filters": []}, "filters is empty, but needs at least one width, such as [64]."),
+        (convnet, {"dense_dropout": 2}, "dense_dropout is 2, but must be a number from 0 (none) to below 1."),
+        (convnet, {"last_activation": "x"}, "last_activation is 'x', which is unknown."),
+        (bn_cnn, {"dense_units": [0]}, "dense_units is [0], but must be a list of whole numbers from 1"),
+    ],
+)
+def test_messages_name_the_argument(function, options, message):
+    with pytest.raises(ModelError) as caught:
+        function(DIGIT, 10, **options)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize("name", MODELS)
+@pytest.mark.parametrize(
+    ("shape", "n_classes", "message"),
+    [
+        ((28, None, 1), 10, "input_shape is (28, None, 1), but must be positive whole numbers"),
+        ((), 10, "input_shape is (), but must be positive whole numbers"),
+        (784, 10, "input_shape is 784, but must be positive whole numbers"),
+        (DIGIT, 1, "n_classes is 1, but must be a whole number from 2."),
+    ],
+)
+def test_shapes_and_classes_are_checked(name, shape, n_classes, message):
+    small = {"kernel_initializer": "zeros"}
+    with pytest.raises(ModelError) as caught:
+        MODELS[name](shape, n_classes, **small)
+    assert str(caught.value).startswith(f"{name}: {message}")
+
+
+def test_dense_layers_may_be_left_out():
+    assert kinds(vgg(DIGIT, 10, filters=[[4]], dense_units=[], dropout=0.5))[-3:] == [
+        "Flatten",
+        "Dropout",
+        "Dense",
+    ]

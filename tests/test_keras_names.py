@@ -1,0 +1,209 @@
+"""The tables of Keras's names, compared to the installed Keras."""
+
+from __future__ import annotations
+
+import inspect
+import subprocess
+import sys
+
+import pytest
+
+from kerasgrid import keras_names as names
+
+BASES = {
+    "optimizers": {"Optimizer", *names.WRAPPING_OPTIMIZERS},
+    "losses": {"Loss", "LossFunctionWrapper"},
+    "metrics": {"Metric", "MeanMetricWrapper", "Mean", "Sum"},
+}
+
+
+@pytest.fixture(scope="module")
+def keras():
+    return pytest.importorskip("keras")
+
+
+def defaults(callable_, without: set[str]) -> dict:
+    parameters = inspect.signature(callable_).parameters.values()
+    return {
+        item.name: item.default
+        for item in parameters
+        if item.kind is not inspect.Parameter.VAR_KEYWORD and item.name not in without
+    }
+
+
+def classes_of(module, base) -> dict[str, type]:
+    return {
+        name: item for name, item in vars(module).items() if inspect.isclass(item) and issubclass(item, base)
+    }
+
+
+@pytest.mark.slow
+def test_optimizers_are_those_of_keras(keras):
+    found = classes_of(keras.optimizers, keras.optimizers.Optimizer)
+    assert set(names.OPTIMIZERS) == set(found) - BASES["optimizers"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names.OPTIMIZERS)
+def test_optimizer(keras, name):
+    assert isinstance(getattr(keras.optimizers, name)(), keras.optimizers.Optimizer)
+    if name != "Lamb":
+        assert type(keras.optimizers.get(name)).__name__ == name
+    assert defaults(getattr(keras.optimizers, name), {"name"}) == dict(names.OPTIMIZERS[name])
+
+
+@pytest.mark.slow
+def test_losses_are_those_of_keras(keras):
+    found = {item.__name__ for item in classes_of(keras.losses, keras.losses.Loss).values()}
+    functions = {
+        item.__name__
+        for item in vars(keras.losses).values()
+        if inspect.isfunction(item) and item.__module__.endswith("losses.losses")
+    }
+    assert {entry.class_name for entry in names.LOSSES.values()} == found - BASES["losses"] - {
+        "CTC",
+        "Circle",
+    }
+    assert set(names.LOSSES) == functions - set(names.OTHER_LOSSES)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names.LOSSES)
+def test_loss(keras, name):
+    entry = names.LOSSES[name]
+    if name != "categorical_generalized_cross_entropy":
+        assert keras.losses.get(name).__name__ == name
+    made = getattr(keras.losses, entry.class_name)(**entry.arguments)
+    assert defaults(type(made), {"name", "reduction", "dtype"}) == dict(entry.arguments)
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names.LOSSES)
+def test_loss_takes_the_labels_it_is_said_to(keras, name):
+    predicted = keras.ops.convert_to_tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
+    labels = {"sparse": [0, 1]}.get(names.LOSSES[name].labels, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
+    loss = getattr(keras.losses, names.LOSSES[name].class_name)()
+    value = float(loss(keras.ops.convert_to_tensor(labels), predicted))
+    wrong = [2, 2] if names.LOSSES[name].labels == "sparse" else [[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]
+    assert value < float(loss(keras.ops.convert_to_tensor(wrong), predicted))
+
+
+@pytest.mark.slow
+def test_metrics_are_those_of_keras_that_need_no_arguments(keras):
+    found = set()
+    for item in classes_of(keras.metrics, keras.metrics.Metric).values():
+        required = [value for value in defaults(item, set()).values() if value is inspect.Parameter.empty]
+        if not required:
+            found.add(item.__name__)
+    assert {entry.class_name for entry in names.METRICS.values()} == found - BASES["metrics"]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", names.METRICS)
+def test_metric(keras, name):
+    assert type(keras.metrics.get(name)).__name__ == names.METRICS[name].class_name
+
+
+PREDICTED = [[0.7, 0.2, 0.1], [0.1, 0.8, 0.1], [0.2, 0.1, 0.7]]
+ONE_HOT = {True: [[1.0, 0, 0], [0, 1.0, 0], [0, 0, 1.0]], False: [[0, 1.0, 0], [0, 0, 1.0], [1.0, 0, 0]]}
+# Wrong in every case of these, or right in every case, by its way of counting: no order to be seen.
+BY_COUNTING = {"accuracy", "top_k_categorical_accuracy", "sparse_top_k_categorical_accuracy"}
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(set(names.METRICS) - BY_COUNTING))
+def test_direction_of_metric(keras, name):
+    entry = names.METRICS[name]
+    values = {}
+    for right, labels in ONE_HOT.items():
+        metric = keras.metrics.get(name)
+        if entry.labels == "sparse":
+            labels = [row.index(1.0) for row in labels]
+        metric.update_state(keras.ops.convert_to_tensor(labels), keras.ops.convert_to_tensor(PREDICTED))
+        values[right] = float(keras.ops.mean(metric.result()))
+    assert values[True] > values[False] if entry.direction == "max" else values[True] < values[False]
+
+
+@pytest.mark.slow
+def test_short_names_are_keras_own(keras):
+    for short, name in names._SHORT_LOSSES.items():
+        assert keras.losses.get(short).__name__ == name
+    for short, name in names._SHORT_METRICS.items():
+        if short != "acc":  # `compile` knows this one, keras.metrics.get does not.
+            assert type(keras.metrics.get(short)).__name__ == names.METRICS[name].class_name
+
+
+@pytest.mark.slow
+def test_activations_are_those_of_keras(keras):
+    found = {
+        name
+        for name, item in vars(keras.activations).items()
+        if inspect.isfunction(item) and name not in {"get", "serialize", "deserialize"}
+    }
+    known = set(names.ACTIVATIONS)
+    assert found <= known
+    for name in known:
+        assert callable(keras.activations.get(name))
+
+
+@pytest.mark.parametrize(
+    ("find", "name", "expected"),
+    [
+        (names.find_optimizer, "adam", "Adam"),
+        (names.find_optimizer, "RMSPROP", "RMSprop"),
+        (names.find_optimizer, "adamm", None),
+        (names.find_optimizer, "MultiOptimizer", None),
+        (names.find_loss, "mse", "mean_squared_error"),
+        (names.find_loss, "MSE", "mean_squared_error"),
+        (names.find_loss, "CategoricalCrossentropy", "categorical_crossentropy"),
+        (names.find_loss, "Sparse_Categorical_Crossentropy", "sparse_categorical_crossentropy"),
+        (names.find_loss, "accuracy", None),
+        (names.find_metric, "acc", "accuracy"),
+        (names.find_metric, "AUC", "auc"),
+        (names.find_metric, "F1Score", "f1_score"),
+        (names.find_metric, "roc_auc", None),
+    ],
+)
+def test_find(find, name, expected):
+    assert find(name) == expected
+
+
+@pytest.mark.parametrize("name", ["RectifiedAdam", "radam", "RAdam", "rectified_adam"])
+def test_rectified_adam_is_said_to_be_absent(name):
+    message = names.unknown_optimizer(name)
+    assert message.startswith(f"Keras 3 has no {name!r} (it was part of TensorFlow Addons, which has ended).")
+    for near in ("ScheduleFreeAdamW", "Nadam", "AdamW", "Adam "):
+        assert near in message
+
+
+@pytest.mark.slow
+def test_rectified_adam_is_absent(keras):
+    assert not [name for name in vars(keras.optimizers) if "rectified" in name.lower()]
+
+
+@pytest.mark.parametrize(
+    ("say", "name", "message"),
+    [
+        (
+            names.unknown_optimizer,
+            "Adamm",
+            "'Adamm' is no optimizer of Keras 3. Did you mean 'Adam'? Known: ",
+        ),
+        (names.unknown_optimizer, "multioptimizer", "MultiOptimizer is made of other optimizers and cannot "),
+        (
+            names.unknown_loss,
+            "ctc",
+            "the loss 'ctc' is for sequences or embeddings, not for classes. Known: ",
+        ),
+        (names.unknown_loss, "hing", "'hing' is no loss of Keras 3. Did you mean 'hinge'? Known: "),
+    ],
+)
+def test_messages(say, name, message):
+    assert say(name).startswith(message)
+
+
+def test_import_brings_no_keras():
+    code = (
+        "import sys, kerasgrid.keras_names; sys.exit(any(m in sys.modules for m in ('keras', 'tensorflow')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
