@@ -1,0 +1,130 @@
+"""How a column is drawn by HiPlot: its type, and what its values become in the page."""
+
+from __future__ import annotations
+
+import json
+import re
+from collections.abc import Callable, Iterable, Sequence
+from dataclasses import dataclass
+from decimal import Decimal
+from typing import Any
+
+from kerasgrid.io import digest
+from kerasgrid.views.parsing import finite, is_number
+
+MOST_LEVELS = 12
+LONGEST_TEXT = 80
+LONGEST_NAME = 60
+
+_RESERVED = {"", "uid", "from_uid", "__proto__"}
+_LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a"})
+_ENTITY = re.compile(r"&(?=#?\w+;)")
+_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
+_EXACT_IN_A_FLOAT = 2**53
+_DIGITS = 6
+
+
+@dataclass(frozen=True)
+class Axis:
+    """How a column is drawn.
+
+    Attributes:
+        type: HiPlot's name of it: `numeric`, `numericlog` or `categorical`.
+        convert: What a value becomes in the page: a number, true, false, safe text or None.
+        varies: Whether the column has more than one value, None not counted.
+    """
+
+    type: str
+    convert: Callable[[Any], Any]
+    varies: bool
+
+
+def score_axis(values: Sequence[Any]) -> Axis:
+    """Returns the axis of a measured column; what is no finite number becomes None."""
+    return Axis("numeric", _rounded, _varies(map(finite, values)))
+
+
+def param_axis(values: Sequence[Any], log: bool = False) -> Axis:
+    """Returns the axis of a parameter or detail.
+
+    Numbers are drawn on a linear scale, or a logarithmic one if `log` and none is below zero or
+    zero. Where they take few values, each several times, they are drawn as evenly spaced levels,
+    as a list in a grid is meant. All else is categories.
+    """
+    present = [value for value in values if value is not None]
+    numeric = present and all(is_number(value) and abs(value) <= _EXACT_IN_A_FLOAT for value in present)
+    if not numeric:
+        texts = [value if isinstance(value, bool) else safe_text(value) for value in present]
+        return Axis("categorical", _category, _varies(texts))
+    distinct = set(present)
+    if log and min(distinct) > 0:
+        return Axis("numericlog", _rounded, len(distinct) > 1)
+    if len(distinct) <= MOST_LEVELS and len(present) >= 2 * len(distinct) and (levels := _levels(distinct)):
+        return Axis("categorical", lambda value: None if value is None else levels[value], len(distinct) > 1)
+    return Axis("numeric", _rounded, len(distinct) > 1)
+
+
+def safe_text(value: Any, longest: int = LONGEST_TEXT) -> str:
+    """Returns a value as text that cannot run in the page, on one line and of bounded length.
+
+    `<` and `>` become U+2039 and U+203A, an `&` that would begin an HTML entity becomes U+FF06.
+    Text that is cut ends in a few digits of its hash, so that different texts stay different.
+    """
+    text = value if isinstance(value, str) else _as_text(value)
+    text = text.encode("utf-8", "replace").decode()
+    text = _ENTITY.sub("\uff06", _BLANKS.sub(" ", text)).translate(_LOOK_ALIKES).strip()
+    if len(text) > longest:
+        text = f"{text[: longest - 6]}… {digest(text)[:4]}"
+    return text or "(empty)"
+
+
+def safe_names(columns: Iterable[str]) -> dict[str, str]:
+    """Returns what each column is called in the page: safe, and different for different columns."""
+    names: dict[str, str] = {}
+    taken = set(_RESERVED)
+    for column in columns:
+        name = stem = "(no name)" if column == "" else safe_text(column, LONGEST_NAME)
+        count = 1
+        while name in taken:
+            count += 1
+            name = f"{stem} ({count})"
+        taken.add(name)
+        names[column] = name
+    return names
+
+
+def _levels(numbers: Iterable[float]) -> dict[float, Any] | None:
+    """Returns what numbers become so that their order as text is their order as numbers.
+
+    HiPlot sorts categories as text, so that 1024 would stand before 512. HTML does not show
+    leading spaces, and HiPlot still reads ` 512` as a number. None where spaces do not help.
+    """
+    ordered = sorted(numbers)
+    texts = [format(Decimal(repr(_rounded(number))).normalize(), "f") for number in ordered]
+    width = max(len(text.partition(".")[0]) for text in texts)
+    padded = [" " * (width - len(text.partition(".")[0])) + text for text in texts]
+    if ordered[0] < 0 or max(map(len, padded)) > LONGEST_NAME // 4 or len(set(padded)) < len(padded):
+        return None
+    as_they_are = padded == [repr(_rounded(number)).removesuffix(".0") for number in ordered]
+    return dict(zip(ordered, map(_rounded, ordered) if as_they_are else padded, strict=True))
+
+
+def _category(value: Any) -> Any:
+    return value if value is None or isinstance(value, bool) else safe_text(value)
+
+
+def _rounded(value: Any) -> float | None:
+    """Returns a number to six significant digits, which is more than a page can show."""
+    number = finite(value)
+    return float(f"{number:.{_DIGITS}g}") if isinstance(number, float) else number
+
+
+def _as_text(value: Any) -> str:
+    if isinstance(value, float):
+        return repr(_rounded(value))
+    return json.dumps(value, ensure_ascii=False, default=str)
+
+
+def _varies(values: Iterable[Any]) -> bool:
+    present = {value for value in values if value is not None}
+    return len(present) > 1

@@ -1,0 +1,245 @@
+"""The leaderboard of a search, for a terminal and as plain text, and what there is to say below it."""
+
+from __future__ import annotations
+
+import unicodedata
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerasgrid.views.parsing import finite
+from kerasgrid.views.tables import check_schema, error_text
+
+if TYPE_CHECKING:
+    from rich.console import Console, ConsoleOptions, RenderResult
+
+_LONGEST_VALUE = 32
+_LONGEST_ERROR = 200
+_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+
+
+@dataclass(frozen=True)
+class Leaderboard:
+    """The best trials, which rich prints as wide as the terminal allows, and `str` as plain text.
+
+    Attributes:
+        headers: The columns that stand left: rank, trial, score, fit time, and state if it varies.
+        params: The parameters that vary among all trials.
+        rows: For each trial the cells below `headers` and those below `params`.
+    """
+
+    headers: tuple[str, ...]
+    params: tuple[str, ...]
+    rows: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+
+    def __str__(self) -> str:
+        return "\n".join("  ".join(cells).rstrip() for cells in self._wide())
+
+    def __rich_console__(self, console: Console, options: ConsoleOptions) -> RenderResult:
+        from rich.padding import Padding
+        from rich.text import Text
+
+        lines = wide = self._wide()
+        fits = _width("  ".join(wide[0])) <= options.max_width
+        if not fits:
+            lines = _aligned([self.headers, *(fixed for fixed, _ in self.rows)], right=len(self.headers))
+        for index, cells in enumerate(lines):
+            styles = ["bold" if index == 0 else "green" if name == "score" else "" for name in self.headers]
+            styles += ["bold" if index == 0 else ""] * (len(cells) - len(styles))
+            yield Text("  ").join(Text(cell, style) for cell, style in zip(cells, styles, strict=True))
+            if index and not fits:
+                pairs = zip(self.params, self.rows[index - 1][1], strict=True)
+                named = "  ".join(f"{name}={cell}".replace(" ", "\u00a0") for name, cell in pairs if cell)
+                yield Padding(Text(named, "dim"), (0, 0, 0, 6))
+
+    def _wide(self) -> list[list[str]]:
+        """Returns the cells of all lines, the header's first, padded to columns."""
+        lines = [(self.headers, self.params), *self.rows]
+        return _aligned([fixed + params for fixed, params in lines], right=len(self.headers))
+
+
+def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
+    """Returns the best trials as something that rich prints.
+
+    Where a column for each parameter is wider than the terminal, the parameters stand as
+    `name=value` below their trial.
+
+    Args:
+        results: The content of results/NAME.json.
+        top: How many trials at most, the best first, then those that have no score.
+
+    Raises:
+        ResultsError: `results` has another schema.
+    """
+    check_schema(results)
+    trials = results.get("trials") or []
+    ordered = sorted(trials, key=_place(results))
+    params = _varying(trials)
+    shown = ordered[: max(top, 0)]
+    with_state = any(trial.get("state") != "complete" for trial in shown)
+    rows = []
+    for rank, trial in enumerate(shown, start=1):
+        fixed = (
+            str(rank) if finite(trial.get("mean_test_score")) is not None else "-",
+            _text(trial.get("id")),
+            _trial_score(trial),
+            format_seconds(trial.get("mean_fit_time")),
+            *([_text(trial.get("state"))] if with_state else []),
+        )
+        given = trial.get("params") or {}
+        rows.append((fixed, tuple(_text(given[name]) if name in given else "" for name in params)))
+    return Leaderboard(
+        headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
+        params=tuple(map(_text, params)),
+        rows=tuple(rows),
+    )
+
+
+def plain_leaderboard(results: Mapping[str, Any], top: int = 10) -> str:
+    """Returns the best trials as aligned columns without lines, for logs and pipes; see leaderboard."""
+    return str(leaderboard(results, top))
+
+
+def summary_lines(results: Mapping[str, Any]) -> list[str]:
+    """Returns what a search found and what it took, in a few lines of plain text.
+
+    The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
+    failures, grouped by the type of their error, each with an example.
+
+    Args:
+        results: The content of results/NAME.json.
+
+    Raises:
+        ResultsError: `results` has another schema.
+    """
+    check_schema(results)
+    trials = results.get("trials") or []
+    best = min(trials, key=_place(results), default=None)
+    if best is None or finite(best.get("mean_test_score")) is None:
+        lines = ["No trial has a score yet."]
+    else:
+        name = (results.get("objective") or {}).get("name") or "score"
+        lines = [f"Best: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
+        params = ", ".join(
+            f"{_text(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
+        )
+        lines += [f"  {params}"] if params else []
+    return [*lines, _counts(trials, results.get("summary") or {}), *_failures(trials)]
+
+
+def format_score(mean: float | None, std: float | None = None) -> str:
+    """Returns `0.9812 ± 0.0020`; no spread where `std` is None, and `-` where there is no mean."""
+    if finite(mean) is None:
+        return "-"
+    return _decimals(mean) if finite(std) is None else f"{_decimals(mean)} ± {_decimals(std)}"
+
+
+def format_seconds(seconds: float | None) -> str:
+    """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
+    if finite(seconds) is None:
+        return "-"
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 599.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def _place(results: Mapping[str, Any]) -> Any:
+    """Returns the key that sorts trials: by score, then by id; those without a score come last."""
+    sign = 1 if (results.get("objective") or {}).get("direction") == "min" else -1
+
+    def key(trial: Mapping[str, Any]) -> tuple[bool, float, float]:
+        score = finite(trial.get("mean_test_score"))
+        return score is None, sign * (score or 0.0), finite(trial.get("id")) or 0
+
+    return key
+
+
+def _varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns the parameters that are not the same in all trials, in their order."""
+    given = [trial.get("params") or {} for trial in trials]
+    names = dict.fromkeys(name for params in given for name in params)
+    return [name for name in names if len({repr(params.get(name, ...)) for params in given}) > 1]
+
+
+def _trial_score(trial: Mapping[str, Any]) -> str:
+    """Returns mean and spread; a single fold has no spread."""
+    single = len(trial.get("folds") or ()) == 1
+    return format_score(trial.get("mean_test_score"), None if single else trial.get("std_test_score"))
+
+
+def _counts(trials: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
+    states = [trial.get("state") for trial in trials]
+    apart = [f"{states.count(state)} {state}" for state in ("failed", "pruned", "running") if state in states]
+    parts = [_count(len(trials), "trial") + (f" ({', '.join(apart)})" if apart else "")]
+    for key, noun in (("fits", "fit"), ("epochs_trained", "epoch")):
+        if (number := finite(summary.get(key))) is not None:
+            parts.append(_count(int(number), noun) + (" trained" if noun == "epoch" else ""))
+    took = finite(summary.get("wall_time_s"))
+    return ", ".join(parts) + (f" in {format_seconds(took)}" if took is not None else "") + "."
+
+
+def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a line for each type of error, the most frequent first."""
+    groups: dict[str, list[Mapping[str, Any]]] = {}
+    for trial in trials:
+        if trial.get("state") == "failed":
+            error = trial.get("error")
+            kind = error.get("type") if isinstance(error, dict) else error
+            groups.setdefault(_text(kind or "no reason recorded"), []).append(trial)
+    lines = []
+    for kind, failed in sorted(groups.items(), key=lambda item: -len(item[1])):
+        example = failed[0]
+        lines.append(
+            f"{_count(len(failed), 'trial')} failed with {kind}, such as trial {_text(example.get('id'))}: "
+            f"{_text(_message(example.get('error')), _LONGEST_ERROR)}"
+        )
+    return lines
+
+
+def _message(error: Any) -> str:
+    if isinstance(error, dict):
+        return str(error.get("message") or "no message")
+    return error_text(error) or "no message"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
+
+
+def _decimals(number: float) -> str:
+    """Returns four decimals, or four digits where a number is too large or small for that."""
+    return f"{number:.4f}" if number == 0 or 1e-4 <= abs(number) < 1e5 else f"{number:.4g}"
+
+
+def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:
+    """Returns a value on one line, without control characters and of bounded length."""
+    if isinstance(value, bool) or value is None:
+        text = {True: "true", False: "false", None: "null"}[value]
+    else:
+        text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = "".join(" " if unicodedata.category(letter) in _UNSEEN else letter for letter in text)
+    text = " ".join(text.split())
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _width(text: str) -> int:
+    """Returns the columns that a text takes in a terminal; wide letters take two."""
+    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
+
+
+def _aligned(lines: Sequence[Sequence[str]], right: int) -> list[list[str]]:
+    """Returns the cells padded to columns; the first `right` columns stand at their right edge."""
+    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    gaps = [
+        [" " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)] for line in lines
+    ]
+    return [
+        [
+            gap + cell if index < right else cell + gap
+            for index, (cell, gap) in enumerate(zip(line, row, strict=True))
+        ]
+        for line, row in zip(lines, gaps, strict=True)
+    ]
