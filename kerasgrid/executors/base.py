@@ -1,0 +1,134 @@
+"""What an executor is: it calls a function on tasks somewhere and tells what happens."""
+
+from __future__ import annotations
+
+import abc
+import traceback
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+
+class Context(Protocol):
+    """What a function is given beside its task, wherever it runs."""
+
+    def emit(self, payload: Any) -> None:
+        """Sends an object to the driver at once; it must be picklable where workers are processes."""
+
+    def should_stop(self) -> bool:
+        """Returns whether the function should save its work and return soon."""
+
+
+Function = Callable[[Any, Context], None]
+
+
+@dataclass(frozen=True)
+class Started:
+    """Worker number `worker`, from 0, begins the task."""
+
+    task: Any
+    worker: int
+
+
+@dataclass(frozen=True)
+class Emitted:
+    """The task's function has called `context.emit(payload)`."""
+
+    task: Any
+    payload: Any
+
+
+@dataclass(frozen=True)
+class Finished:
+    """The task's function has returned."""
+
+    task: Any
+
+
+@dataclass(frozen=True)
+class Raised:
+    """The task's function has raised.
+
+    Attributes:
+        task: The task.
+        error_type: The name of the exception's class, such as `ValueError`.
+        message: What the exception says.
+        traceback: Its traceback as Python prints it, from the function inwards.
+    """
+
+    task: Any
+    error_type: str
+    message: str
+    traceback: str
+
+
+@dataclass(frozen=True)
+class Died:
+    """The worker has died while it ran the task; another one takes its place.
+
+    Attributes:
+        task: The task.
+        reason: In words, to follow "the worker": `was killed by SIGSEGV`, `exited with code 3`.
+        by_memory: Whether the kernel probably killed it for want of memory.
+    """
+
+    task: Any
+    reason: str
+    by_memory: bool
+
+
+Event = Started | Emitted | Finished | Raised | Died
+
+
+class Executor(abc.ABC):
+    """Runs a function on tasks and knows nothing of what it does.
+
+    A context manager: leaving it ends the workers in bounded time, and whatever they still run.
+
+    Attributes:
+        n_workers: Tasks that run at the same time, at most.
+    """
+
+    n_workers: int
+
+    @abc.abstractmethod
+    def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
+        """Calls `function(task, context)` in a worker for each task and yields what happens.
+
+        Events come in the order in which they happen. A task's first is Started and its last
+        Finished, Raised or Died, with any Emitted between them; its `task` is the very object
+        that `tasks` gave. Tasks are drawn in order, each when a worker is free for it.
+        One run at a time. Leaving it before its end gives up the tasks that still run.
+
+        Args:
+            function: Called with a task and a Context; what it returns is dropped.
+            tasks: Any iterable, however long.
+
+        Raises:
+            RunError: The workers cannot start or cannot load the function.
+        """
+
+    @abc.abstractmethod
+    def stop(self) -> None:
+        """Asks the running tasks to stop soon and starts no more; `run` ends once they have ended.
+
+        For good: a later `run` ends at once. It may be called in a signal handler, in another
+        thread, and more than once.
+        """
+
+    @abc.abstractmethod
+    def close(self) -> None:
+        """Ends the workers and what they run, in bounded time. It may be called more than once."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def describe(error: BaseException) -> tuple[str, str, str]:
+    """Returns an exception's class name, message and traceback without the caller's own frame."""
+    frames = error.__traceback__ and error.__traceback__.tb_next
+    told = traceback.TracebackException(type(error), error, frames)
+    return type(error).__qualname__, str(told), "".join(told.format())

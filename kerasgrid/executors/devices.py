@@ -1,0 +1,97 @@
+"""What this machine has for workers: GPUs, cores and memory, found without TensorFlow."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+from pathlib import Path
+
+import psutil
+
+from kerasgrid.executors import cgroups
+
+_WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
+_MOST_WORKERS = 16
+_NVIDIA_SMI_TIMEOUT_S = 10
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+def count_gpus() -> int:
+    """Returns how many NVIDIA GPUs this process may use; `CUDA_VISIBLE_DEVICES` is respected."""
+    return len(_visible_gpus())
+
+
+def default_workers() -> int:
+    """Returns a sensible number of workers: one a GPU, else one a core, from 1 to 16.
+
+    Cores are those that this process may run on, fewer where its container has a CPU quota. Each
+    worker needs 1.5 GiB of the memory that is available now.
+    """
+    wanted = count_gpus() or _usable_cores()
+    return max(1, min(wanted, _available_memory_bytes() // _WORKER_BYTES, _MOST_WORKERS))
+
+
+def worker_environments(n_workers: int) -> list[dict[str, str]]:
+    """Returns for each worker the environment variables that give it its share of the machine.
+
+    GPUs go round; where several workers share one, none may take all of its memory. Without GPUs
+    none is looked for. Thread counts and log level stay as they are where the user has set them.
+    """
+    gpus = _visible_gpus()
+    threads = str(max(1, _usable_cores() // n_workers))
+    common = {
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    if 0 < len(gpus) < n_workers:
+        common |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    common = {name: value for name, value in common.items() if name not in os.environ}
+    visible = gpus or ["-1"]
+    return [common | {"CUDA_VISIBLE_DEVICES": visible[i % len(visible)]} for i in range(n_workers)]
+
+
+def _visible_gpus() -> list[str]:
+    """Returns the GPUs as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None and chosen.strip() in {"", "-1"}:
+        return []
+    indices = [str(i) for i in range(_installed_gpus())]
+    if chosen is None or not indices:
+        return indices
+    visible = []
+    for name in (part.strip() for part in chosen.split(",")):
+        # As CUDA does: what follows an index that does not exist is not seen. UUIDs are believed.
+        if name not in indices and not name.startswith(("GPU-", "MIG-")):
+            break
+        visible.append(name)
+    return visible
+
+
+def _installed_gpus() -> int:
+    if _DRIVER.is_dir():
+        return len(list(_DRIVER.iterdir()))
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    try:
+        answer = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0  # a driver that does not answer has no GPU to offer
+    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+
+
+def _usable_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cgroups.cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+def _available_memory_bytes() -> int:
+    available = psutil.virtual_memory().available
+    left = cgroups.memory_left_bytes()
+    return available if left is None else min(available, left)

@@ -1,0 +1,249 @@
+"""Tasks in local worker processes: a crash costs one task, not the search."""
+
+from __future__ import annotations
+
+import atexit
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from multiprocessing.connection import wait
+from multiprocessing.reduction import ForkingPickler
+from typing import Any
+
+from kerasgrid.errors import RunError
+from kerasgrid.executors import worker
+from kerasgrid.executors.base import (
+    Died,
+    Emitted,
+    Event,
+    Executor,
+    Finished,
+    Function,
+    Raised,
+    Started,
+    describe,
+)
+from kerasgrid.executors.handle import Handle
+
+_POLL_S = 0.2
+
+
+class Processes(Executor):
+    """Runs tasks in local processes that stay for many of them.
+
+    Workers are spawned, never forked, each when a task first needs it. They do not import the
+    user's main module, so a script that starts a search needs no `if __name__ == "__main__":`;
+    but functions and tasks must come from modules that can be imported. Workers leave Ctrl-C and
+    SIGTERM to the driver, and end with it however it ends.
+    """
+
+    def __init__(
+        self,
+        n_workers: int,
+        *,
+        environment: Sequence[Mapping[str, str]] = (),
+        recycle_after: int | None = None,
+    ) -> None:
+        """Starts nothing yet.
+
+        Args:
+            n_workers: Processes at the same time, at least 1.
+            environment: For each worker the environment variables that it has beside the
+                driver's from its very start; or nothing.
+            recycle_after: Tasks after which a new process takes a worker's place; None for never.
+        """
+        if n_workers < 1:
+            raise ValueError(f"n_workers is {n_workers}; at least 1 is needed.")
+        if environment and len(environment) != n_workers:
+            raise ValueError(f"environment is for {len(environment)} workers, but n_workers is {n_workers}.")
+        if recycle_after is not None and recycle_after < 1:
+            raise ValueError(f"recycle_after is {recycle_after}; at least 1 is needed, or None.")
+        self.n_workers = n_workers
+        self._seats = [
+            _Seat(i, environment[i] if environment else {}, recycle_after) for i in range(n_workers)
+        ]
+        self._stopping = False
+        self._running = False
+        # Where nobody closes it, multiprocessing would wait for the workers at exit, for ever.
+        atexit.register(self.close)
+
+    def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
+        """Yields the tasks' events; see Executor.run. Leaving it early kills the busy workers."""
+        try:
+            pickled = bytes(ForkingPickler.dumps(function))
+        except Exception as error:
+            raise RunError(
+                f"{function!r} cannot be sent to worker processes: {error}. Use a function from the top "
+                "level of a module, or the executor inline."
+            ) from error
+        return self._run(pickled, iter(tasks))
+
+    def _run(self, function: bytes, tasks: Iterator[Any]) -> Iterator[Event]:
+        if self._running:
+            raise RunError("This executor has a run under way, and takes one at a time.")
+        self._running = True
+        try:
+            more = True
+            while True:
+                # Those with a process come first, so that none is started without need.
+                for seat in sorted(self._seats, key=lambda seat: seat.vacant):
+                    while more and not seat.taken and not self._stopping:
+                        try:
+                            task = next(tasks)
+                        except StopIteration:
+                            more = False
+                        else:
+                            yield from seat.take(function, task)
+                if self._stopping:
+                    for seat in self._seats:
+                        seat.stop()
+                if not any(seat.taken for seat in self._seats):
+                    return
+                yield from self._listen()
+        finally:
+            self._running = False
+            busy = [seat for seat in self._seats if seat.taken]
+            for seat in busy:
+                seat.hang_up()
+            for seat in busy:
+                seat.vacate(kill=True)
+
+    def _listen(self) -> Iterator[Event]:
+        taken = [seat for seat in self._seats if seat.taken]
+        # Not for long, since a signal handler that calls stop does not end the wait.
+        ready = set(wait([channel for seat in taken for channel in seat.channels()], timeout=_POLL_S))
+        for seat in taken:
+            # Whoever takes the events may have closed the executor meanwhile.
+            if not seat.vacant and not ready.isdisjoint(seat.channels()):
+                yield from seat.listen(ready)
+
+    def stop(self) -> None:
+        """Asks the running tasks to stop soon and starts no more."""
+        # A signal handler may interrupt `run` in the middle of a message, so nothing is sent here.
+        self._stopping = True
+
+    def close(self) -> None:
+        """Ends all workers at once, and what they run; kills those that have not ended after 3 s."""
+        self.stop()
+        atexit.unregister(self.close)
+        for seat in self._seats:
+            seat.hang_up()
+        for seat in self._seats:
+            seat.vacate()
+
+
+class _Seat:
+    """A worker's place, whose process may be replaced; and the task at hand.
+
+    Attributes:
+        taken: Whether it has a task.
+    """
+
+    def __init__(self, number: int, environment: Mapping[str, str], recycle_after: int | None) -> None:
+        self._number = number
+        self._environment = dict(environment)
+        self._recycle_after = recycle_after
+        self._handle: Handle | None = None
+        self._failed_starts = 0
+        self._task: Any = None
+        self._release()
+
+    def _release(self) -> Any:
+        """Forgets the task and returns it."""
+        task, self._task = self._task, None
+        self.taken = self._started = self._asked_to_stop = False
+        self._function = self._pickled = b""
+        return task
+
+    @property
+    def vacant(self) -> bool:
+        """Whether no process is there."""
+        return self._handle is None
+
+    def channels(self) -> tuple:
+        """Returns what to wait for."""
+        return self._handle.connection, self._handle.sentinel
+
+    def take(self, function: bytes, task: Any) -> Iterator[Event]:
+        """Gives the worker a task, or yields why that cannot be."""
+        try:
+            pickled = bytes(ForkingPickler.dumps(task))
+        except Exception as error:
+            kind, message, trace = describe(error)
+            yield Started(task, self._number)
+            yield Raised(task, kind, f"The task cannot be sent to a worker process: {message}", trace)
+            return
+        self.taken = True
+        self._task, self._function, self._pickled = task, function, pickled
+        if self._handle is None:
+            self._handle = Handle(self._number, self._environment)
+        else:
+            self._handle.send_task(function, pickled)
+
+    def listen(self, ready: set) -> Iterator[Event]:
+        """Yields the event that the worker's next message or its death is."""
+        message = self._handle.receive() if self._handle.connection in ready else None
+        match message:
+            case None:
+                yield from self._died()
+            case (worker.READY,):
+                self._handle.send_task(self._function, self._pickled)
+            case (worker.STARTED,):
+                self._started = True
+                self._failed_starts = 0
+                yield Started(self._task, self._number)
+            case (worker.EMITTED, payload):
+                yield Emitted(self._task, payload)
+            case (worker.FINISHED,):
+                yield Finished(self._end())
+            case (worker.RAISED, kind, text, trace):
+                yield Raised(self._end(), kind, text, trace)
+            case (worker.UNLOADABLE, kind, text, trace):
+                raise RunError(
+                    f"A worker process cannot load the function that it is to run: {kind}: {text}. What a "
+                    "script or notebook defines itself is unknown there: move it to a module, or use the "
+                    f"executor inline.\n{trace}"
+                )
+
+    def _end(self) -> Any:
+        if self._recycle_after is not None and self._handle.n_tasks >= self._recycle_after:
+            self.vacate()
+        return self._release()
+
+    def _died(self) -> Iterator[Event]:
+        reason, by_memory = self._handle.ending()
+        started, task, function = self._started, self._task, self._function
+        self.vacate(kill=True)
+        if started:
+            yield Died(task, reason, by_memory)
+            return
+        self._failed_starts += 1
+        if self._failed_starts == 2:
+            self._failed_starts = 0
+            names = ", ".join(sorted(self._environment)) or "none"
+            raise RunError(
+                f"Worker process {self._number} {reason}, twice in a row and before it began a task. What it "
+                "wrote before is in the error output above. Check free memory and the environment "
+                f"variables that were set for it: {names}."
+            )
+        yield from self.take(function, task)
+
+    def stop(self) -> None:
+        """Asks the task to stop soon; one that has not begun is dropped."""
+        if self.taken and not self._started:
+            self.vacate(kill=True)
+        elif self.taken and not self._asked_to_stop:
+            self._handle.send_stop()
+            self._asked_to_stop = True
+
+    def hang_up(self) -> None:
+        """Lets the process end at once."""
+        if self._handle is not None:
+            self._handle.hang_up()
+
+    def vacate(self, kill: bool = False) -> None:
+        """Ends the process and drops the task."""
+        handle, self._handle = self._handle, None
+        self._release()
+        if handle is not None:
+            if kill:
+                handle.kill()
+            handle.bury()
