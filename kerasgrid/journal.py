@@ -1,0 +1,209 @@
+"""The journal: an append-only file of JSON lines from which a search goes on.
+
+The first line is the header, each further line a record; what they hold is the driver's business.
+A line counts once its newline is there. Whatever comes after the last newline was torn by the end
+of the process that wrote it, and is cut when the journal is opened again.
+"""
+
+from __future__ import annotations
+
+import errno
+import json
+import logging
+import os
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.errors import JournalError
+from kerasgrid.io import storage_errors, write_text
+
+FORMAT = "kerasgrid.journal/1"
+_SYNC_S = 0.2
+
+_log = logging.getLogger(__name__)
+
+
+class Journal:
+    """A journal open for appending; a context manager. One process at a time may hold it.
+
+    Attributes:
+        path: The file.
+        header: Its first line, with `format`.
+        records: The records that were there when it was opened, in order; what is appended later
+            is not added.
+    """
+
+    def __init__(self, path: Path, header: dict[str, Any], records: list[dict[str, Any]], size: int) -> None:
+        """Use `Journal.open`."""
+        self.path = path
+        self.header = header
+        self.records = records
+        self._size = size  # bytes up to the last whole line
+        self._torn = False
+        self._unsynced = False
+        self._synced_at = -_SYNC_S
+        with storage_errors(path):
+            self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - until close
+
+    @classmethod
+    def open(cls, path: Path, header: Mapping[str, Any]) -> Journal:
+        """Opens the journal at `path`, or creates it with this header, whole or not at all.
+
+        Where there is one, its own header is kept and `header` is not looked at: compare them.
+        A torn tail is cut: a last line that has no newline or is no JSON object.
+
+        Args:
+            path: The file; its folder is created.
+            header: JSON values; `format` is added.
+
+        Raises:
+            JournalError: It is damaged elsewhere, or of another format.
+            StorageError: The disk is full or cannot be written.
+        """
+        lines, size = _read(path)
+        if not lines:
+            write_text(path, _line({"format": FORMAT, **header}))
+            lines, size = _read(path)
+        with storage_errors(path):
+            if path.stat().st_size > size:
+                os.truncate(path, size)
+        return cls(path, lines[0], lines[1:], size)
+
+    def append(self, record: Mapping[str, Any], durable: bool = False) -> None:
+        """Adds a record, all of it or nothing.
+
+        Args:
+            record: JSON values without NaN and Infinity; numpy's numbers are written as Python's.
+            durable: Whether it must survive a power cut. That takes milliseconds, so it is done at
+                most every 0.2 seconds, for all records so far, and else left to the next append,
+                `sync` or `close`.
+
+        Raises:
+            ValueError: The record holds NaN or Infinity.
+            TypeError: The record holds something else that JSON has not.
+            StorageError: The disk is full or cannot be written; the journal is as it was before.
+        """
+        data = _line(record).encode("ascii")
+        with storage_errors(self.path):
+            if self._torn:
+                self._cut()
+            self._torn = True
+            try:
+                self._write(data)
+                self._size += len(data)
+            except BaseException:
+                self._cut()
+                raise
+            self._torn = False
+        self._unsynced = self._unsynced or durable
+        if self._unsynced and time.monotonic() - self._synced_at >= _SYNC_S:
+            self.sync()
+
+    def _write(self, data: bytes) -> None:
+        while data:
+            n = self._file.write(data)  # a disk that fills up takes a part first
+            if not n:
+                raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+            data = data[n:]
+
+    def _cut(self) -> None:
+        """Cuts what follows the last whole line."""
+        self._file.truncate(self._size)
+        self._torn = False
+
+    def sync(self) -> None:
+        """Brings the durable records to the disk, where that has been put off."""
+        if self._unsynced:
+            with storage_errors(self.path):
+                os.fsync(self._file.fileno())
+            self._unsynced = False
+            self._synced_at = time.monotonic()
+
+    def close(self) -> None:
+        """Syncs and closes; it may be called more than once."""
+        try:
+            self.sync()
+        finally:
+            self._file.close()
+
+    def __enter__(self) -> Journal:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.close()
+
+
+def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+    """Returns a journal's header and records, and changes nothing: its search may be running.
+
+    Raises:
+        JournalError: There is none, or it is damaged or of another format.
+    """
+    lines, _ = _read(path)
+    if not lines:
+        raise JournalError(f"{path}: there is no journal here. A search writes it when it begins.")
+    return lines[0], lines[1:]
+
+
+def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+    """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
+    values: list[dict[str, Any]] = []
+    size = 0
+    if not path.exists():
+        return values, size
+    with storage_errors(path), open(path, "rb") as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                value = _parse(line)
+            except (ValueError, RecursionError) as error:
+                # A line without an end is the last, though a running search may just have ended it.
+                if not line.endswith(b"\n") or not file.readline():
+                    _log.info("%s:%d: this line is torn (%s) and does not count.", path, number, error)
+                    break
+                raise JournalError(
+                    f"{path}:{number}: this line is damaged ({error}). Lines follow it, so this is not the "
+                    "end of a search that was cut off. Restore the file from a copy, or start anew with "
+                    "--fresh, which moves the old run aside."
+                ) from error
+            if number == 1:
+                _check_format(path, value)
+            values.append(value)
+            size += len(line)
+    return values, size
+
+
+def _parse(line: bytes) -> dict[str, Any]:
+    if not line.endswith(b"\n"):
+        raise ValueError("it has no newline")
+    value = json.loads(line, parse_constant=_refuse_constant)
+    if not isinstance(value, dict):
+        raise ValueError("it is no JSON object")
+    return value
+
+
+def _refuse_constant(name: str) -> None:
+    raise ValueError(f"{name} is no JSON")
+
+
+def _check_format(path: Path, header: dict[str, Any]) -> None:
+    found = header.get("format")
+    if found != FORMAT:
+        what = f"of the format {found!r}" if found else "no journal, since its first line names no format"
+        raise JournalError(
+            f"{path}: this file is {what}; this version of kerasgrid reads {FORMAT!r}. Use the version that "
+            "wrote it, or start anew with --fresh, which moves the old run aside."
+        )
+
+
+def _line(value: Mapping[str, Any]) -> str:
+    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain) + "\n"
+
+
+def _plain(value: Any) -> Any:
+    if isinstance(value, np.generic):
+        return value.item()
+    raise TypeError(f"A record holds {value!r}, a {type(value).__qualname__}, which is no JSON.")
