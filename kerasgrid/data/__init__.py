@@ -1,0 +1,24 @@
+"""Data: sources of samples, the cache that workers map, and folds."""
+
+from kerasgrid.data.folds import (
+    fold_fault,
+    folds_fingerprint,
+    inner_split,
+    load_folds,
+    make_folds,
+    save_folds,
+)
+from kerasgrid.data.load import dataset_from_arrays, load_data
+from kerasgrid.data.statistics import standardize_statistics
+
+__all__ = [
+    "dataset_from_arrays",
+    "fold_fault",
+    "folds_fingerprint",
+    "inner_split",
+    "load_data",
+    "load_folds",
+    "make_folds",
+    "save_folds",
+    "standardize_statistics",
+]

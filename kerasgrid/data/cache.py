@@ -1,0 +1,189 @@
+"""Samples as .npy files that workers map from disk, each set in a folder of its own.
+
+A folder holds images.npy, labels.npy and meta.json. It is written beside its place, synced and
+renamed, so that it is whole or absent; and what is opened is checked against the digests in
+meta.json, so that a damaged one is never used but written anew. Two processes that write the same
+folder at once both succeed: the second finds the first one's and drops its own.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import io
+import json
+import os
+import shutil
+import tempfile
+import time
+from collections.abc import Callable, Iterator, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import Samples
+from kerasgrid.errors import StorageError
+from kerasgrid.io import cache_folder, digest, sync_folder
+from kerasgrid.records import Dataset
+
+FORMAT = 1
+_BUILDING = ".building-"
+_DAY_S = 86_400
+# A rename onto a folder that is not empty, or onto a file.
+_TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+
+
+def array_digest(array: np.ndarray) -> str:
+    """Returns the SHA-256 of an array's dtype, shape and values, 64 hex digits."""
+    array = np.ascontiguousarray(array)
+    hasher = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
+    hasher.update(array.reshape(-1).view(np.uint8))
+    return hasher.hexdigest()
+
+
+def fingerprint(images: str, labels: str, classes: Sequence[Any]) -> str:
+    """Returns `sha256:...` of what a search learns from, from the arrays' digests and the classes."""
+    return "sha256:" + digest({"images": images, "labels": labels, "classes": list(classes)})
+
+
+def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[str]]]) -> Dataset:
+    """Returns the samples kept under a key, building and keeping them where there are none.
+
+    Args:
+        key: A JSON value that holds all that the samples depend on.
+        source: What messages call the data.
+        build: Gives the samples and lines of report.
+
+    Raises:
+        StorageError: The cache cannot be written.
+    """
+    parent = cache_folder() / "data"
+    folder = parent / digest({"format": FORMAT, "key": key})
+    kept = open_samples(folder, source)
+    if kept is not None:
+        return kept
+    samples, report = build()
+    with _cache_errors(parent):
+        parent.mkdir(parents=True, exist_ok=True)
+        _remove_leftovers(parent)
+        return save_samples(folder, samples, source, report)
+
+
+def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[str] = ()) -> Dataset:
+    """Writes samples to a folder, whole or not at all, and returns them mapped from it.
+
+    A folder that holds the same samples already is left as it is; another one is replaced.
+
+    Raises:
+        OSError: The folder cannot be written.
+    """
+    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_BUILDING))
+    try:
+        meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}
+        for name, array in (("images", samples.images), ("labels", samples.labels)):
+            meta[name] = {
+                "bytes": _write_npy(temporary / f"{name}.npy", array),
+                "digest": array_digest(array),
+            }
+        meta["check"] = digest(meta)
+        _write_synced(temporary / "meta.json", [json.dumps(meta).encode()])
+        temporary.chmod(0o755)
+        sync_folder(temporary)
+        wanted = fingerprint(meta["images"]["digest"], meta["labels"]["digest"], samples.classes)
+        return _put(temporary, folder, wanted, source)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+def open_samples(folder: Path, source: str) -> Dataset | None:
+    """Returns the samples of a folder, mapped read-only; None where it is missing or damaged."""
+    try:
+        meta = json.loads((folder / "meta.json").read_bytes())
+        check = meta.pop("check")
+        if check != digest(meta) or meta["format"] != FORMAT:
+            return None
+        arrays = {}
+        for name in ("images", "labels"):
+            path = folder / f"{name}.npy"
+            arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
+            known = meta[name]
+            if path.stat().st_size != known["bytes"] or array_digest(arrays[name]) != known["digest"]:
+                return None
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+        return None
+    return Dataset(
+        images=arrays["images"],
+        labels=arrays["labels"],
+        classes=tuple(meta["classes"]),
+        fingerprint=fingerprint(meta["images"]["digest"], meta["labels"]["digest"], meta["classes"]),
+        source=source,
+        folder=str(folder),
+        report=tuple(meta["report"]),
+    )
+
+
+def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
+    """Moves a finished folder into its place, past one that is damaged or holds something else.
+
+    A rename cannot replace a folder that is not empty, so the other one goes aside first, and only
+    once it has been looked at again: it may have been put there by another process a moment ago.
+    """
+    for _ in range(10):
+        try:
+            temporary.rename(folder)
+            sync_folder(folder.parent)
+        except OSError as error:
+            if error.errno not in _TAKEN:
+                raise
+        kept = open_samples(folder, source)
+        if kept is not None and kept.fingerprint == wanted:
+            return kept
+        aside = tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING)
+        # It is gone already where another process was quicker.
+        with aside, contextlib.suppress(FileNotFoundError):
+            folder.rename(Path(aside.name) / "old")
+    raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
+
+
+def _write_npy(path: Path, array: np.ndarray) -> int:
+    """Writes a .npy file through Python's files, whose errors name a full disk; returns its bytes."""
+    header = io.BytesIO()
+    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
+    _write_synced(path, [header.getvalue(), array.reshape(-1).view(np.uint8)])
+    return path.stat().st_size
+
+
+def _write_synced(path: Path, parts: Sequence[Any]) -> None:
+    with open(path, "wb") as file:
+        for part in parts:
+            file.write(part)
+        file.flush()
+        os.fsync(file.fileno())
+
+
+def _remove_leftovers(parent: Path) -> None:
+    """Removes what processes that died while building left behind, once it is a day old."""
+    for folder in parent.glob(f"{_BUILDING}*"):
+        # Gone already where another process was quicker.
+        with contextlib.suppress(FileNotFoundError):
+            if time.time() - folder.stat().st_mtime > _DAY_S:
+                shutil.rmtree(folder, ignore_errors=True)
+
+
+@contextlib.contextmanager
+def _cache_errors(folder: Path) -> Iterator[None]:
+    """Turns a cache that cannot be written into a StorageError that says what to do."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno in {errno.ENOSPC, errno.EDQUOT, errno.EFBIG}:
+            raise StorageError(
+                f"{folder}: no room for the data's cache ({error.strerror}). Free some space, or set the "
+                "environment variable KERASGRID_CACHE to a folder on another disk."
+            ) from error
+        raise StorageError(
+            f"{folder}: the data's cache cannot be written ({error.strerror or error}). Set the environment "
+            "variable KERASGRID_CACHE to a folder that can be."
+        ) from error

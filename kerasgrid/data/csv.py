@@ -1,0 +1,277 @@
+"""CSV files as Kaggle has them: a label column, the other columns pixels, one row a sample.
+
+Pandas reads the file, in chunks. Its own complaints lack the column or the line, so where a chunk is
+not what it should be, that part is read again row by row to say where the fault is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+import math
+import re
+from collections import Counter
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.data.arrays import (
+    Samples,
+    as_classes,
+    as_pixels,
+    check_samples,
+    opened,
+    product,
+    shape_images,
+    shown,
+)
+from kerasgrid.errors import DataError, did_you_mean
+
+CHUNK_CELLS = 4_000_000
+_MISSING = {"", "nan", "NaN"}
+_NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_NOT_FINITE = {"nan", "inf", "infinity"}
+_LARGEST = float(np.finfo(np.float32).max)
+_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+@dataclass(frozen=True)
+class _Header:
+    """The first line: where the label is, and which columns are pixels."""
+
+    names: tuple[str, ...]
+    label: int
+    pixels: tuple[int, ...]
+
+
+def read_csv(
+    path: Path, *, label: str = "label", id: str | None = None, image: Sequence[int] | None = None
+) -> Samples:
+    """Returns the samples of a CSV file with a header.
+
+    Memory holds the result and one chunk of 4 million cells.
+
+    Args:
+        path: The file, UTF-8, separated by commas.
+        label: The label column's name.
+        id: A column that is no pixel, where there is one.
+        image: (height, width, channels) of the pixel columns; a square of one channel by default.
+
+    Raises:
+        DataError: It is missing, or something in it is not as above; the message names the line
+            (the header is line 1) and the column.
+    """
+    where = shown(path)
+    with _text(path) as text:
+        header = _read_header(text, label, id, where)
+        _check_count(header, image, where)
+        images, codes, names = _read_rows(text, header, path)
+    if not len(images):
+        raise DataError(f"{where}: only a header and no rows.")
+    values = as_classes(names)
+    classes = tuple(sorted(set(values)))
+    place = {name: index for index, name in enumerate(classes)}
+    labels = np.array([place[value] for value in values], np.int64)[codes]
+    check_samples(images, labels, classes, f"{where}, column {label!r}")
+    return Samples(shape_images(images, image, where), labels, classes)
+
+
+@contextlib.contextmanager
+def _text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Opens the file as text; says what a file is that is none."""
+    where = shown(path)
+    with opened(path) as file:
+        start = file.read(8)
+        file.seek(0)
+        for magic, kind in _PACKED.items():
+            if start.startswith(magic):
+                raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+        try:
+            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                yield text
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{where}, line {_undecodable_line(path)}: no UTF-8 text. If this is a CSV file, save it as "
+                "UTF-8."
+            ) from error
+
+
+def _undecodable_line(path: Path) -> int:
+    """Returns the number of the first line that is not UTF-8, which the decoder does not know."""
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return number
+
+
+def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str) -> _Header:
+    try:
+        reader = csv.reader(text, skipinitialspace=True, strict=True)
+        names = next((row for _, row in _numbered(reader)), None)
+    except csv.Error as error:
+        raise DataError(f'{where}, line 1: no CSV header ({error}). Is a quote (") left open?') from error
+    if names is None:
+        raise DataError(f"{where}: empty.")
+    names = [name.strip() for name in names]
+    if label not in names:
+        if all(_NUMBER.fullmatch(name) for name in names):
+            raise DataError(
+                f"{where}, line 1: numbers, where the columns' names are needed. Put a header line first, "
+                f"with {label!r} over the labels."
+            )
+        other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+        if other:
+            raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
+        raise DataError(
+            f"{where}, line 1: no label column {label!r}.{_did_you_mean(label, names)} Name it with "
+            "data.label."
+        )
+    name, n_named = Counter(names).most_common(1)[0]
+    if n_named > 1:
+        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}. Rename or drop the others.")
+    if id is not None and id not in names:
+        raise DataError(
+            f"{where}, line 1: no id column {id!r}.{_did_you_mean(id, names)} Correct data.id, or "
+            "leave it out."
+        )
+    pixels = tuple(index for index, name in enumerate(names) if name not in (label, id))
+    if not pixels:
+        raise DataError(f"{where}, line 1: no pixel columns: only {', '.join(names)}.")
+    return _Header(tuple(names), names.index(label), pixels)
+
+
+def _did_you_mean(name: str, names: Sequence[str]) -> str:
+    """Returns the guess, with the known names cut so that 784 pixels do not drown it."""
+    return did_you_mean(name, names).replace(" Known:", " Columns:")
+
+
+def _check_count(header: _Header, image: Sequence[int] | None, where: str) -> None:
+    """Holds that the pixel columns make an image, before all rows are read."""
+    n_pixels = len(header.pixels)
+    n_wanted = product(image) if image is not None else math.isqrt(n_pixels) ** 2
+    if n_pixels == n_wanted + 1 and n_wanted > 1:
+        names = [header.names[index] for index in header.pixels]
+        raise DataError(
+            f"{where}, line 1: {n_pixels} pixel columns ({names[0]!r}, {names[1]!r}, ..., {names[-1]!r}), "
+            f"one more than the {n_wanted} of an image. If one of them is no pixel, name it with data.id; "
+            "else say with data.image what they are: [height, width, channels]."
+        )
+    shape_images(np.empty((0, n_pixels), np.uint8), image, where)
+
+
+def _read_rows(
+    text: io.TextIOWrapper, header: _Header, path: Path
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
+    """Returns pixels (sample, pixel), label codes (sample,) and the label that each code stands for."""
+    import pandas as pd  # takes a second, which a search from the cache need not spend
+
+    n_columns = len(header.names)
+    codes: dict[str, int] = {}
+    images: list[np.ndarray] = []
+    labels: list[np.ndarray] = []
+    n_done = 0
+    try:
+        chunks = pd.read_csv(
+            text,
+            header=None,
+            names=range(n_columns),
+            dtype={index: object for index in range(n_columns) if index not in header.pixels},
+            na_filter=False,
+            skipinitialspace=True,
+            low_memory=False,
+            chunksize=max(1, CHUNK_CELLS // n_columns),
+        )
+        for chunk in chunks:
+            # An index of another kind is a surplus first column.
+            if not isinstance(chunk.index, pd.RangeIndex):
+                raise _fault(path, header, n_done, "more cells than names")
+            if chunk.empty:
+                break
+            pixels = chunk.iloc[:, list(header.pixels)]
+            if any(kind.kind not in "iuf" for kind in pixels.dtypes.unique()):
+                raise _fault(path, header, n_done, "pixels that are neither floats nor integers of 64 bits")
+            try:
+                images.append(as_pixels(pixels.to_numpy(), ""))
+            except DataError:
+                raise _fault(path, header, n_done, "pixels that are not finite in float32") from None
+            found, names = pd.factorize(chunk[header.label])
+            names = [name.strip() for name in names]
+            if not _MISSING.isdisjoint(names):
+                raise _fault(path, header, n_done, "labels that are missing")
+            labels.append(np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)[found])
+            n_done += len(chunk)
+    except (pd.errors.ParserError, ValueError, OverflowError) as error:
+        if isinstance(error, UnicodeDecodeError):
+            raise
+        raise _fault(path, header, n_done, str(error)) from error
+    if not n_done:
+        return np.empty((0, len(header.pixels)), np.uint8), np.empty(0, np.int64), []
+    return np.concatenate(images), np.concatenate(labels), list(codes)
+
+
+def _fault(path: Path, header: _Header, n_done: int, otherwise: str) -> DataError:
+    """Returns the error for the first fault after `n_done` good rows.
+
+    Args:
+        path: The file.
+        header: Its header.
+        n_done: Rows that were read without fault.
+        otherwise: What pandas complained of, in case that no cell is found to be at fault.
+    """
+    where = shown(path)
+    line = 1
+    with _text(path) as text:
+        reader = csv.reader(text, skipinitialspace=True, strict=True)
+        rows = _numbered(reader)
+        try:
+            for line, row in itertools.islice(rows, n_done + 1, None):
+                complaint = _complaint(row, header)
+                if complaint:
+                    return DataError(f"{where}, line {line}{complaint}")
+        except csv.Error as error:
+            return DataError(f'{where}, line {line + 1} or after: {error}. Is a quote (") left open?')
+    return DataError(f"{where}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}.")
+
+
+def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row that is not blank with the line it begins on, from 1."""
+    line = 1
+    for row in reader:
+        # As pandas does, a line of nothing but spaces counts for none.
+        if len(row) > 1 or "".join(row).strip():
+            yield line, row
+        line = reader.line_num + 1
+
+
+def _complaint(row: list[str], header: _Header) -> str | None:
+    """Returns what is wrong with a row, or None."""
+    if len(row) != len(header.names):
+        found = f"{len(row)} cell{'' if len(row) == 1 else 's'}"
+        return f": {found}, but the header has {len(header.names)} columns. Complete the row or drop it."
+    if row[header.label].strip() in _MISSING:
+        return f", column {header.names[header.label]!r}: the label is missing. Fill it in or drop the row."
+    for index in header.pixels:
+        cell = row[index].strip()
+        if _NUMBER.fullmatch(cell) and abs(float(cell)) <= _LARGEST:
+            continue
+        found = repr(cell if len(cell) <= 40 else cell[:40] + "...")
+        if not cell:
+            what = "empty"
+        elif _NUMBER.fullmatch(cell):
+            what = f"{found} is too large for float32"
+        elif cell.lstrip("+-").lower() in _NOT_FINITE:
+            what = f"{found} is not finite"
+        else:
+            what = f"{found} is no number"
+        return (
+            f", column {header.names[index]!r}: {what}. Every column but the label and data.id is a pixel "
+            "and needs a finite number."
+        )
+    return None

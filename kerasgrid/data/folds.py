@@ -1,0 +1,199 @@
+"""Folds: stratified, seeded, written once and reused by every trial, engine and restart."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.npz import open_archive, read_member
+from kerasgrid.errors import DataError, RunError
+from kerasgrid.io import digest, write_atomic
+from kerasgrid.records import Fold
+
+_INT64 = np.dtype("<i8")
+_WAYS = "Restore the file, or start anew with --fresh."
+
+
+def make_folds(
+    labels: np.ndarray, *, n_folds: int | None, holdout: float | None = None, seed: int
+) -> list[Fold]:
+    """Returns the splits that every trial is scored on.
+
+    Stratified and shuffled by `seed`: scikit-learn's StratifiedKFold, whose test rows partition the
+    samples, or a single split of its StratifiedShuffleSplit where `holdout` is given.
+
+    Args:
+        labels: (sample,), int64, class indices.
+        n_folds: Number of folds, at least 2; None where `holdout` is given.
+        holdout: Share of the samples to test on, within (0, 1).
+        seed: From 0 to 2**32 - 1; 0 is a seed.
+
+    Raises:
+        DataError: A class is too small for them.
+    """
+    from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+
+    labels = np.asarray(labels)
+    fault = fold_fault(labels, range(int(labels.max()) + 1), n_folds, holdout)
+    if fault:
+        raise DataError(fault)
+    if holdout is None:
+        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+    else:
+        splitter = StratifiedShuffleSplit(1, test_size=holdout, random_state=seed)
+    splits = splitter.split(np.zeros(len(labels)), labels)
+    return [Fold(index, _rows(train), _rows(test)) for index, (train, test) in enumerate(splits)]
+
+
+def fold_fault(
+    labels: np.ndarray, classes: Sequence[Any], n_folds: int | None, holdout: float | None = None
+) -> str | None:
+    """Returns why these labels cannot be split so, or None where they can.
+
+    Each class needs a row in every fold's test part and in its training part.
+
+    Args:
+        labels: (sample,), int64, indices into `classes`.
+        classes: The classes' names.
+        n_folds: As in `make_folds`.
+        holdout: As in `make_folds`.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    smallest = int(np.argmin(counts))
+    n_least = int(counts[smallest])
+    has = f"class {classes[smallest]!r} has {n_least} sample{'' if n_least == 1 else 's'}"
+    if holdout is None:
+        if n_least >= n_folds:
+            return None
+        ways = f"lower search.folds to {n_least} or less" if n_least > 1 else "drop the class"
+        return f"{has}, search.folds is {n_folds}: each fold needs one to test on. Add samples, or {ways}."
+    n_needed = math.ceil(1 / min(holdout, 1 - holdout) - 1e-9)
+    if n_least >= n_needed:
+        return None
+    return (
+        f"{has}, search.holdout is {holdout:g}: for one to train on and one to test on, each class needs "
+        f"{n_needed}. Add samples, or bring holdout nearer to 0.5."
+    )
+
+
+def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns a fold's training rows in two: those to train on and those that `val_*` is measured on.
+
+    Stratified, and the same for a given fold and seed, whatever trial asks.
+
+    Args:
+        labels: (sample,), int64, of all samples.
+        fold: Its `train` rows are divided.
+        fraction: Share for validation, within (0, 1).
+        seed: The search's seed.
+
+    Returns:
+        Training rows and validation rows, int64, sorted.
+
+    Raises:
+        DataError: The training rows are too few for a row of each class on both sides.
+    """
+    from sklearn.model_selection import StratifiedShuffleSplit
+
+    inner = np.asarray(labels)[fold.train]
+    present, counts = np.unique(inner, return_counts=True)
+    n_val = math.ceil(len(inner) * fraction)
+    if counts.min() < 2 or not len(present) <= n_val <= len(inner) - len(present):
+        raise DataError(
+            f"fold {fold.index}: its {len(inner)} training rows of {len(present)} classes, the smallest with "
+            f"{counts.min()}, cannot give {fraction:.0%} for validation with a row of each class on both "
+            "sides. Raise search.val, add samples, or do without the callbacks that monitor val_*."
+        )
+    own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
+    splitter = StratifiedShuffleSplit(1, test_size=n_val, random_state=own_seed)
+    train, val = next(splitter.split(np.zeros(len(inner)), inner))
+    return _rows(fold.train[train]), _rows(fold.train[val])
+
+
+def folds_fingerprint(folds: Sequence[Fold]) -> str:
+    """Returns `sha256:...` of the folds' rows."""
+    rows = [[fold.index, fold.train.tolist(), fold.test.tolist()] for fold in folds]
+    return "sha256:" + digest(rows)
+
+
+def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: str) -> None:
+    """Writes folds to an .npz file, whole or not at all.
+
+    Args:
+        path: The file.
+        folds: What to write.
+        n_samples: How many samples they were made for.
+        fingerprint: Of the data they were made for.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    arrays = {"n_samples": np.array(n_samples, _INT64), "fingerprint": np.array(fingerprint)}
+    for fold in folds:
+        arrays[f"train_{fold.index}"] = _rows(fold.train)
+        arrays[f"test_{fold.index}"] = _rows(fold.test)
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+
+
+def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str]:
+    """Returns folds from a file, and the fingerprint of the data that they were made for.
+
+    Args:
+        path: The file.
+        n_samples: How many samples there are now.
+        source: What messages call the data.
+
+    Raises:
+        RunError: The file is missing or damaged.
+        DataError: It was made for another number of samples.
+    """
+    where = shown(path)
+    try:
+        with opened(path) as file:
+            archive = open_archive(file, where)
+            arrays = {name[:-4]: read_member(archive, name[:-4], where) for name in archive.namelist()}
+    except DataError as error:
+        raise RunError(f"{where}: the folds cannot be read: {error} {_WAYS}") from error
+    n_made_for, fingerprint = arrays.pop("n_samples", None), arrays.pop("fingerprint", None)
+    kinds = [None if array is None else (array.ndim, array.dtype.kind) for array in (n_made_for, fingerprint)]
+    if kinds != [(0, "i"), (0, "U")]:
+        raise RunError(f"{where}: no file of folds. {_WAYS}")
+    if int(n_made_for) != n_samples:
+        raise DataError(
+            f"{where} was made for {int(n_made_for)} samples, but {source} has {n_samples}. The data changed "
+            "since this search began: restore it, or start anew with --fresh."
+        )
+    names = [[f"{part}_{index}" for part in ("train", "test")] for index in range(len(arrays) // 2)]
+    if not names or {name for pair in names for name in pair} != set(arrays):
+        raise RunError(f"{where}: damaged: it holds {', '.join(sorted(arrays)) or 'no folds'}. {_WAYS}")
+    folds = [Fold(index, arrays[train], arrays[test]) for index, (train, test) in enumerate(names)]
+    for fold in folds:
+        for rows in (fold.train, fold.test):
+            if not _whole(rows, n_samples):
+                raise RunError(
+                    f"{where}, fold {fold.index}: damaged: its rows are not rows of the data. {_WAYS}"
+                )
+        if np.intersect1d(fold.train, fold.test, assume_unique=True).size:
+            raise RunError(f"{where}, fold {fold.index}: damaged: it trains on rows it tests on. {_WAYS}")
+    return folds, str(fingerprint)
+
+
+def _whole(rows: np.ndarray, n_samples: int) -> bool:
+    """Says whether these are rows: int64, sorted, without repeats, at least one, within the data."""
+    return (
+        rows.dtype == _INT64
+        and rows.ndim == 1
+        and rows.size > 0
+        and rows[0] >= 0
+        and rows[-1] < n_samples
+        and bool((np.diff(rows) > 0).all())
+    )
+
+
+def _rows(rows: np.ndarray) -> np.ndarray:
+    return np.sort(np.asarray(rows)).astype(_INT64)

@@ -1,0 +1,101 @@
+"""IDX files, the format of MNIST: a pair of images and labels, plain or gzipped.
+
+The format is described at http://yann.lecun.com/exdb/mnist: two zero bytes, a dtype code, the
+number of axes, each axis as a big-endian uint32, then the values, big-endian, in C order.
+"""
+
+from __future__ import annotations
+
+import gzip
+import os
+import struct
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.data.arrays import (
+    MAX_DEFLATE_RATIO,
+    Samples,
+    as_pixels,
+    check_samples,
+    encode_labels,
+    opened,
+    product,
+    read_array,
+    shape_images,
+    shown,
+)
+from kerasgrid.errors import DataError
+
+_DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
+_GZIP = b"\x1f\x8b"
+
+
+def read_idx(images: Path, labels: Path, image: Sequence[int] | None = None) -> Samples:
+    """Returns the samples of a pair of IDX files.
+
+    Args:
+        images: A file of 2 to 4 axes, the sample first.
+        labels: A file of one axis.
+        image: (height, width, channels), where it cannot be read off the file.
+
+    Raises:
+        DataError: A file is missing, damaged or no IDX file, or the two do not belong together.
+    """
+    pixels = shape_images(as_pixels(read_idx_array(images), shown(images)), image, shown(images))
+    values = read_idx_array(labels)
+    if values.ndim != 1:
+        raise DataError(
+            f"{shown(labels)}: labels of shape {values.shape}; one axis is needed. Were images and labels "
+            "swapped?"
+        )
+    indices, classes = encode_labels(values, shown(labels))
+    check_samples(pixels, indices, classes, f"{shown(images)} and {shown(labels)}")
+    return Samples(pixels, indices, classes)
+
+
+def read_idx_array(path: Path) -> np.ndarray:
+    """Returns the array in an IDX file, in this machine's byte order.
+
+    No more memory is taken than the file can fill, whatever its header promises.
+
+    Raises:
+        DataError: The file is missing, damaged, truncated, or no IDX file.
+    """
+    where = shown(path)
+    with opened(path) as file:
+        n_bytes = os.fstat(file.fileno()).st_size
+        packed = file.read(2) == _GZIP
+        file.seek(0)
+        if not packed:
+            return _read(file, n_bytes, where)
+        try:
+            with gzip.open(file) as stream:
+                return _read(stream, n_bytes * MAX_DEFLATE_RATIO, where)
+        except (gzip.BadGzipFile, EOFError, zlib.error) as error:
+            raise DataError(f"{where}: a damaged gzip file ({error}). Fetch the file again.") from error
+
+
+def _read(file, most_bytes: int, where: str) -> np.ndarray:
+    """Reads header and values; `most_bytes` is what the file can hold at most."""
+    magic = file.read(4)
+    if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:
+        found = magic.hex(" ") or "nothing"
+        raise DataError(
+            f"{where}: no IDX file: it begins with {found}, where an IDX file has 00 00, a dtype code "
+            "(08 for bytes) and the number of axes."
+        )
+    sizes = file.read(4 * magic[3])
+    if len(sizes) < 4 * magic[3]:
+        raise DataError(f"{where}: truncated within its header. Fetch the file again.")
+    shape = struct.unpack(f">{magic[3]}I", sizes)
+    dtype = np.dtype(_DTYPES[magic[2]])
+    n_promised = product(shape) * dtype.itemsize
+    if n_promised > most_bytes:
+        raise DataError(
+            f"{where}: its header promises {' x '.join(map(str, shape))} values, {n_promised:,} bytes, which "
+            "the file is too small to hold: truncated or damaged. Fetch the file again."
+        )
+    return read_array(file, shape, dtype, where).astype(dtype.newbyteorder("="), copy=False)

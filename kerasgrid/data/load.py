@@ -1,0 +1,87 @@
+"""From a config, or from arrays in Python, to a Dataset that workers can map."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import Samples, as_pixels, check_samples, encode_labels
+from kerasgrid.data.cache import array_digest, cached, fingerprint, save_samples
+from kerasgrid.data.sources import find_source
+from kerasgrid.data.subset import take_subset
+from kerasgrid.errors import DataError
+from kerasgrid.io import storage_errors
+from kerasgrid.records import Dataset
+
+
+def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset:
+    """Returns the training samples of a config, from the cache where they were read before.
+
+    Args:
+        config: The config's data section: `train`, `label`, `id`, `image` and `subset`.
+        seed: What `subset` is drawn by.
+        name: What messages about the dataset call it; its file by default.
+
+    Returns:
+        Images mapped read-only from the cache's folder, neither scaled nor standardized; where a
+        subset was taken, the report compares its label frequencies with the whole's.
+
+    Raises:
+        DataError: The data is missing, damaged or not as the config says; names file, row, column.
+        NotBuiltError: A kind of data that this version does not read yet.
+        StorageError: The cache cannot be written.
+    """
+    source = find_source(config)
+    where = name or source.name
+    digests = source.digests()
+    key = {"files": digests, "options": source.options}
+
+    def read() -> tuple[Samples, Sequence[str]]:
+        try:
+            samples = source.read()
+        except MemoryError as error:
+            raise DataError(f"{source.name}: does not fit into the memory that is free.") from error
+        if source.digests() != digests:
+            raise DataError(f"{source.name} changed while it was read. Give the same command again.")
+        return samples, ()
+
+    def pick() -> tuple[Samples, Sequence[str]]:
+        taken, line = take_subset(cached(key, where, read), config.subset, seed, where)
+        return taken, (line,)
+
+    if config.subset is None:
+        return cached(key, where, read)
+    return cached({**key, "subset": config.subset, "seed": seed}, where, pick)
+
+
+def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None) -> Dataset:
+    """Returns a dataset of arrays given in Python.
+
+    Args:
+        X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
+        y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
+        folder: Where to keep them for workers, whole or not at all; only in memory by default.
+
+    Raises:
+        DataError: X and y do not fit, or hold what cannot be learnt from.
+        StorageError: The folder cannot be written.
+    """
+    try:
+        images, given = np.asarray(X), np.asarray(y)
+    except ValueError as error:
+        raise DataError(f"X or y: rows of different lengths ({error}). Give arrays of one shape.") from error
+    if images.ndim < 2 or 0 in images.shape[1:]:
+        raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
+    images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
+    labels, classes = encode_labels(given, "y")
+    check_samples(images, labels, classes, "X and y")
+    samples = Samples(images, labels, classes)
+    if folder is not None:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            return save_samples(folder, samples, "X and y")
+    mark = fingerprint(array_digest(samples.images), array_digest(samples.labels), classes)
+    return Dataset(samples.images, samples.labels, classes, mark, "X and y")

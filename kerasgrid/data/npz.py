@@ -1,0 +1,134 @@
+"""NPZ files of NumPy: images and labels under one of the usual pairs of names, never pickles."""
+
+from __future__ import annotations
+
+import os
+import struct
+import zipfile
+import zlib
+from collections.abc import Sequence
+from pathlib import Path
+from typing import BinaryIO
+
+import numpy as np
+
+from kerasgrid.data.arrays import (
+    MAX_DEFLATE_RATIO,
+    Samples,
+    as_pixels,
+    check_samples,
+    encode_labels,
+    opened,
+    product,
+    read_array,
+    shape_images,
+    shown,
+)
+from kerasgrid.errors import DataError
+
+PAIRS = (
+    ("images", "labels"),
+    ("x", "y"),
+    ("X", "y"),
+    ("x_train", "y_train"),
+    ("X_train", "y_train"),
+    ("train_images", "train_labels"),
+    ("data", "target"),
+)
+# What zipfile and the header's parser raise for damaged bytes, each by its own path.
+_DAMAGE = (
+    zipfile.BadZipFile,
+    zlib.error,
+    struct.error,
+    EOFError,
+    KeyError,
+    IndexError,
+    OverflowError,
+    ValueError,
+    RuntimeError,
+)
+
+
+def read_npz(path: Path, image: Sequence[int] | None = None) -> Samples:
+    """Returns the samples of an .npz file.
+
+    Args:
+        path: The file; its images have 2 to 4 axes, the sample first.
+        image: (height, width, channels), where it cannot be read off the file.
+
+    Raises:
+        DataError: It is missing, damaged, or holds no pair of images and labels that fit.
+    """
+    where = shown(path)
+    with opened(path) as file:
+        archive = open_archive(file, where)
+        keys = sorted(member.removesuffix(".npy") for member in archive.namelist())
+        pair = next((pair for pair in PAIRS if set(pair) <= set(keys)), None)
+        if pair is None:
+            known = ", ".join(f"{images}/{labels}" for images, labels in PAIRS)
+            found = ", ".join(keys[:20]) + (", ..." if len(keys) > 20 else "")
+            raise DataError(
+                f"{where}: no pair of images and labels: it holds {found or 'nothing'}. Name them as one of "
+                f"{known}."
+            )
+        images, labels = (read_member(archive, key, where) for key in pair)
+    pixels = shape_images(as_pixels(images, f"{where}, {pair[0]}"), image, f"{where}, {pair[0]}")
+    indices, classes = encode_labels(labels, f"{where}, {pair[1]}")
+    check_samples(pixels, indices, classes, where)
+    return Samples(pixels, indices, classes)
+
+
+def open_archive(file: BinaryIO, where: str) -> zipfile.ZipFile:
+    """Returns an open .npz file's archive.
+
+    Raises:
+        DataError: It is no zip archive, or a damaged one.
+    """
+    try:
+        return zipfile.ZipFile(file)
+    except _DAMAGE as error:
+        raise DataError(f"{where}: no .npz file, or a damaged one ({error}).") from error
+
+
+def read_member(archive: zipfile.ZipFile, key: str, where: str) -> np.ndarray:
+    """Returns one array of an .npz file, reading no more than its header promises.
+
+    Raises:
+        DataError: It is missing, damaged, promises more than the archive can hold, or needs pickle.
+    """
+    where = f"{where}, {key}"
+    try:
+        info = archive.getinfo(f"{key}.npy")
+        if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
+            raise DataError(f"{where}: packed in a way that NumPy does not write. Save it with numpy.savez.")
+        most_bytes = os.fstat(archive.fp.fileno()).st_size * MAX_DEFLATE_RATIO
+        with archive.open(info) as member:
+            return _read(member, min(info.file_size, most_bytes), where)
+    except _DAMAGE as error:
+        raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
+
+
+def _read(member: BinaryIO, most_bytes: int, where: str) -> np.ndarray:
+    version = np.lib.format.read_magic(member)
+    readers = {
+        (1, 0): np.lib.format.read_array_header_1_0,
+        (2, 0): np.lib.format.read_array_header_2_0,
+    }
+    if version not in readers:
+        raise DataError(f"{where}: .npy format {version[0]}.{version[1]}, which holds no plain array.")
+    shape, fortran, dtype = readers[version](member)
+    if dtype.hasobject:
+        raise DataError(
+            f"{where}: an array of Python objects, which only pickle can read, and pickles may run any code. "
+            "Save it as numbers or as strings of a fixed width: array.astype('uint8'), array.astype('U')."
+        )
+    if dtype.kind not in "biufcSUmM":
+        raise DataError(f"{where}: an array of dtype {dtype}, where numbers or strings are needed.")
+    n_promised = product(shape) * dtype.itemsize
+    if min(shape, default=0) < 0 or n_promised > most_bytes:
+        raise DataError(
+            f"{where}: its header promises shape {shape}, {n_promised:,} bytes, which the file is too small "
+            "to hold: damaged. Fetch the file again."
+        )
+    array = read_array(member, shape[::-1] if fortran else shape, dtype, where)
+    return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)

@@ -1,0 +1,108 @@
+"""Which source a config names, and the files and options that its samples depend on."""
+
+from __future__ import annotations
+
+import hashlib
+import os
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.data.arrays import Samples, opened, shown
+from kerasgrid.data.csv import read_csv
+from kerasgrid.data.digits import read_digits
+from kerasgrid.data.idx import read_idx
+from kerasgrid.data.npz import read_npz
+from kerasgrid.errors import DataError, NotBuiltError
+
+_KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
+
+
+@dataclass(frozen=True)
+class Source:
+    """Samples that can be read.
+
+    Attributes:
+        name: What messages call it.
+        files: The files whose bytes decide what is read.
+        options: A JSON value: what else decides it.
+        read: Reads the samples.
+    """
+
+    name: str
+    files: tuple[Path, ...]
+    options: Mapping[str, Any]
+    read: Callable[[], Samples]
+
+    def digests(self) -> list[str]:
+        """Returns the SHA-256 of each file.
+
+        Raises:
+            DataError: One is missing, no regular file, or may not be read.
+        """
+        digests = []
+        for path in self.files:
+            with opened(path) as file:
+                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
+        return digests
+
+
+def find_source(config: Any) -> Source:
+    """Returns the source that a config's `train` names.
+
+    Args:
+        config: The config's data section: `train`, `label`, `id` and `image` are looked at.
+
+    Raises:
+        DataError: It names no kind of source.
+        NotBuiltError: A kind that this version does not read yet.
+    """
+    train = config.train
+    image = None if config.image is None else tuple(int(size) for size in config.image)
+    options: dict[str, Any] = {"image": None if image is None else list(image)}
+    if isinstance(train, (list, tuple)):
+        raise NotBuiltError(f"data.train: a list of files is not built yet. Give {_KINDS}.")
+    if not isinstance(train, (str, Path)):
+        images, labels = (Path(_part(train, name)) for name in ("images", "labels"))
+        for path in (images, labels):
+            _refuse_folder(path)
+        options["source"] = "idx"
+        return Source(
+            f"{shown(images)} and {shown(labels)}",
+            (images, labels),
+            options,
+            lambda: read_idx(images, labels, image),
+        )
+    if str(train) == "digits":
+        options |= {"source": "digits", "version": version("scikit-learn")}
+        return Source("digits", (), options, lambda: read_digits(image))
+    path = Path(train)
+    _refuse_folder(path)
+    suffix = path.suffix.lower()
+    if suffix == ".csv":
+        label = config.label or "label"
+        options |= {"source": "csv", "label": label, "id": config.id}
+        return Source(
+            shown(path), (path,), options, lambda: read_csv(path, label=label, id=config.id, image=image)
+        )
+    if suffix == ".npz":
+        options["source"] = "npz"
+        return Source(shown(path), (path,), options, lambda: read_npz(path, image))
+    raise DataError(f"{shown(path)}: data.train is a kind of file that is not known here. Give {_KINDS}.")
+
+
+def _part(train: Any, name: str) -> str | Path:
+    """Returns `images` or `labels` of a mapping or an object."""
+    value = train.get(name) if isinstance(train, Mapping) else getattr(train, name, None)
+    if not isinstance(value, (str, Path)):
+        raise DataError(f"data.train.{name} is {value!r}, where a file is needed. Give {_KINDS}.")
+    return value
+
+
+def _refuse_folder(path: Path) -> None:
+    if os.path.isdir(path):
+        raise NotBuiltError(
+            f"{shown(path)} is a folder. Reading a folder of class folders is not built yet. Give {_KINDS}."
+        )

@@ -1,0 +1,241 @@
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasgrid.data import load as loading
+from kerasgrid.data import load_data
+from kerasgrid.data.sources import Source
+from kerasgrid.errors import DataError, StorageError
+
+TEXT = "label,a,b,c,d\n" + "".join(f"{row % 2},{row},1,2,3\n" for row in range(40))
+
+
+@pytest.fixture
+def train(config, write_csv):
+    return config(write_csv(TEXT))
+
+
+@pytest.fixture
+def reads(monkeypatch):
+    """Counts how often a source is read and not taken from the cache."""
+    calls = []
+    original = loading.find_source
+
+    def counted(config):
+        source = original(config)
+
+        def read():
+            calls.append(source.name)
+            return source.read()
+
+        return Source(source.name, source.files, source.options, read)
+
+    monkeypatch.setattr(loading, "find_source", counted)
+    return calls
+
+
+def test_read_once(train, reads, cache):
+    first = load_data(train)
+    second = load_data(train)
+    assert reads == ["train.csv"]
+    assert (first.fingerprint, first.folder) == (second.fingerprint, second.folder)
+    assert sorted(path.name for path in Path(first.folder).iterdir()) == [
+        "images.npy",
+        "labels.npy",
+        "meta.json",
+    ]
+    assert [str(path) for path in cache.iterdir()] == [first.folder]
+
+
+def test_the_same_bytes_elsewhere_are_the_same_data(train, reads, config, write_csv, tmp_path):
+    first = load_data(train)
+    os.utime(train.train)
+    (tmp_path / "other").mkdir()
+    second = load_data(config(write_csv(TEXT, "other/copy.csv")))
+    assert reads == ["train.csv"]
+    assert second.fingerprint == first.fingerprint
+    assert second.source == "other/copy.csv"
+
+
+def test_a_changed_file_is_read_again(train, reads, write_csv):
+    first = load_data(train)
+    stat = os.stat(train.train)
+    write_csv(TEXT.replace("7,1,2,3", "7,1,2,4"))
+    os.utime(train.train, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # same size, same time
+    second = load_data(train)
+    assert len(reads) == 2
+    assert second.images[7, 1, 1, 0] == 4
+    assert second.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize(
+    "options", [{"image": (1, 4, 1)}, {"id": "a", "image": (1, 3, 1)}, {"label": "a"}, {"subset": 10}]
+)
+def test_other_options_are_other_data(train, config, options):
+    first = load_data(train)
+    second = load_data(config(train.train, **options))
+    assert second.folder != first.folder
+    assert second.fingerprint != first.fingerprint
+    assert load_data(config(train.train, **options)).fingerprint == second.fingerprint
+
+
+def test_a_file_that_changes_while_it_is_read(train, monkeypatch, write_csv, cache):
+    original = loading.find_source
+
+    def racing(config):
+        source = original(config)
+
+        def read():
+            samples = source.read()
+            write_csv(TEXT + "1,1,1,1,1\n")
+            return samples
+
+        return Source(source.name, source.files, source.options, read)
+
+    monkeypatch.setattr(loading, "find_source", racing)
+    with pytest.raises(
+        DataError, match=r"^train\.csv changed while it was read\. Give the same command again\.$"
+    ):
+        load_data(train)
+    assert not cache.exists()
+
+
+def tear(path):
+    path.write_bytes(path.read_bytes()[:-1])
+
+
+def flip(path):
+    content = bytearray(path.read_bytes())
+    content[-3] ^= 1
+    path.write_bytes(content)
+
+
+def grow(path):
+    path.write_bytes(path.read_bytes() + b"x")
+
+
+def empty(path):
+    path.write_bytes(b"")
+
+
+def into_a_folder(path):
+    path.unlink()
+    path.mkdir()
+
+
+@pytest.mark.parametrize("damage", [tear, flip, grow, empty, Path.unlink, into_a_folder])
+@pytest.mark.parametrize("name", ["images.npy", "labels.npy", "meta.json"])
+def test_a_damaged_entry_is_built_again(train, reads, cache, name, damage):
+    first = load_data(train)
+    wanted = (np.array(first.images), np.array(first.labels), first.classes, first.fingerprint)
+    del first
+    (entry,) = cache.iterdir()
+    damage(entry / name)
+    second = load_data(train)
+    assert len(reads) == 2
+    np.testing.assert_array_equal(second.images, wanted[0])
+    np.testing.assert_array_equal(second.labels, wanted[1])
+    assert (second.classes, second.fingerprint) == wanted[2:]
+    load_data(train)
+    assert len(reads) == 2
+    assert list(cache.iterdir()) == [entry]
+
+
+def test_a_class_name_changed_in_the_cache(train, reads, cache):
+    wanted = load_data(train).classes
+    (meta,) = cache.glob("*/meta.json")
+    content = json.loads(meta.read_text())
+    content["classes"] = [0, 9]
+    meta.write_text(json.dumps(content))
+    assert load_data(train).classes == wanted
+    assert len(reads) == 2
+
+
+def test_a_file_where_the_entry_belongs(train, reads, cache):
+    load_data(train)
+    (entry,) = cache.iterdir()
+    for path in entry.iterdir():
+        path.unlink()
+    entry.rmdir()
+    entry.write_text("?")
+    assert len(load_data(train)) == 40
+
+
+def test_leftovers_are_removed_after_a_day(train, cache):
+    for name, age_s in (("old", 90_000), ("new", 80_000)):
+        folder = cache / f".building-{name}"
+        folder.mkdir(parents=True)
+        (folder / "images.npy").write_bytes(b"torn")
+        os.utime(folder, (time.time() - age_s,) * 2)
+    load_data(train)
+    assert sorted(path.name for path in cache.glob(".*")) == [".building-new"]
+
+
+def test_a_cache_that_cannot_be_written(train, monkeypatch, write_csv):
+    monkeypatch.setenv("KERASGRID_CACHE", str(write_csv("", "file")))
+    with pytest.raises(StorageError) as caught:
+        load_data(train)
+    assert str(caught.value).endswith(
+        "file/data: the data's cache cannot be written (Not a directory). Set the environment variable "
+        "KERASGRID_CACHE to a folder that can be."
+    )
+
+
+def test_a_full_disk_leaves_nothing_behind(train, monkeypatch, cache):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kerasgrid.data.cache.os.fsync", refuse)
+    with pytest.raises(StorageError) as caught:
+        load_data(train)
+    assert str(caught.value) == (
+        f"{cache}: no room for the data's cache (No space left on device). Free some space, or set the "
+        "environment variable KERASGRID_CACHE to a folder on another disk."
+    )
+    assert list(cache.iterdir()) == []
+    monkeypatch.undo()
+
+
+LOADER = """
+import sys, time
+from types import SimpleNamespace
+from kerasgrid.data import load_data
+while time.time() < float(sys.argv[2]):
+    pass
+config = SimpleNamespace(train=sys.argv[1], label=None, id=None, image=None, subset=int(sys.argv[3]))
+data = load_data(config)
+assert data.images.sum() >= 0
+print(data.fingerprint, data.folder)
+"""
+
+
+@pytest.mark.slow
+def test_two_processes_at_once(cache, write_csv):
+    text = "label," + ",".join(f"p{index}" for index in range(400)) + "\n"
+    row = ",".join(str(index % 256) for index in range(400))
+    path = write_csv(text + "".join(f"{label % 5},{row}\n" for label in range(2000)))
+    root = str(Path(loading.__file__).parents[2])
+    environment = os.environ | {"PYTHONPATH": root}
+    start = time.time() + 3
+    processes = [
+        subprocess.Popen(
+            [sys.executable, "-c", LOADER, str(path), str(start), "100"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+            env=environment,
+            text=True,
+        )
+        for _ in range(3)
+    ]
+    results = [process.communicate(timeout=120) for process in processes]
+    assert [process.returncode for process in processes] == [0, 0, 0], results
+    assert len({out for out, _ in results}) == 1
+    assert len(list(cache.iterdir())) == 2  # the whole and the subset, and nothing half done

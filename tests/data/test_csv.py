@@ -1,0 +1,234 @@
+from __future__ import annotations
+
+import gzip
+
+import numpy as np
+import pytest
+
+from kerasgrid.data import csv as csv_source
+from kerasgrid.data.csv import read_csv
+from kerasgrid.errors import DataError
+
+HEADER = "label,a,b,c,d\n"
+GOOD = HEADER + "0,1,2,3,4\n1,5,6,7,8\n"
+
+
+def test_label_first(write_csv):
+    samples = read_csv(write_csv(GOOD))
+    assert samples.images.dtype == np.uint8
+    assert samples.images.tolist() == [[[[1], [2]], [[3], [4]]], [[[5], [6]], [[7], [8]]]]
+    assert samples.labels.tolist() == [0, 1]
+    assert samples.labels.dtype == np.int64
+    assert samples.classes == (0, 1)
+
+
+def test_label_and_id_anywhere(write_csv):
+    path = write_csv("a,b,name,c,what,d\n1,2,x-1,3,cat,4\n5,6,x-2,7,ant,8\n")
+    samples = read_csv(path, label="what", id="name")
+    assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert samples.classes == ("ant", "cat")
+    assert samples.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("labels", "classes", "indices"),
+    [
+        (["10", "9", "-1"], (-1, 9, 10), [2, 1, 0]),
+        (["1.0", "2", "1"], (1, 2), [0, 1, 0]),
+        (["007", "7", "7"], ("007", "7"), [0, 1, 1]),
+        (["1", "b", "10"], ("1", "10", "b"), [0, 2, 1]),
+        (["1.5", "2", "3"], ("1.5", "2", "3"), [0, 1, 2]),
+        (['"a, b"', "ಕ", " c "], ("a, b", "c", "ಕ"), [0, 2, 1]),
+    ],
+)
+def test_classes(write_csv, labels, classes, indices):
+    samples = read_csv(write_csv(HEADER + "".join(f"{label},1,2,3,4\n" for label in labels)))
+    assert samples.classes == classes
+    assert samples.labels.tolist() == indices
+
+
+@pytest.mark.parametrize(
+    ("cell", "dtype", "value"),
+    [
+        ("255", np.uint8, 255),
+        ("0.0", np.uint8, 0),
+        ("256", np.float32, 256),
+        ("-1", np.float32, -1),
+        ("0.5", np.float32, 0.5),
+        (" 1e2", np.uint8, 100),
+        ("18446744073709551615", np.float32, 2**64),
+    ],
+)
+def test_pixel_kinds(write_csv, cell, dtype, value):
+    samples = read_csv(write_csv(f"{HEADER}0,{cell},2,3,4\n1,5,6,7,8\n"))
+    assert samples.images.dtype == dtype
+    assert samples.images[0, 0, 0, 0] == np.float32(value)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        GOOD.rstrip("\n"),
+        GOOD.replace("\n", "\r\n"),
+        GOOD.replace("\n", "\n\n  \n"),
+        "\ufeff" + GOOD,
+        GOOD.replace(",", ", "),
+        "\n" + GOOD,
+        GOOD.replace("label", '"label"').replace("0,1", '"0","1"'),
+    ],
+    ids=["no-last-newline", "crlf", "blank-lines", "bom", "spaces", "blank-first", "quotes"],
+)
+def test_spellings_of_the_same_file(write_csv, text):
+    samples = read_csv(write_csv(text))
+    assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert samples.classes == (0, 1)
+
+
+def test_chunks_join(write_csv, monkeypatch):
+    monkeypatch.setattr(csv_source, "CHUNK_CELLS", 10)
+    rows = "".join(f"{row % 3},{row},0,0,{'0.5' if row == 6 else row}\n" for row in range(9))
+    samples = read_csv(write_csv(HEADER + rows))
+    assert samples.images.dtype == np.float32
+    assert samples.images[:, 0, 0, 0].tolist() == list(range(9))
+    assert samples.images[:, 1, 1, 0].tolist() == [0, 1, 2, 3, 4, 5, 0.5, 7, 8]
+    assert samples.labels.tolist() == [0, 1, 2] * 3
+
+
+def test_channels_by_image(write_csv):
+    text = "label," + ",".join(f"p{index}" for index in range(12)) + "\n"
+    text += "".join(f"{label}," + ",".join(map(str, range(12))) + "\n" for label in (0, 1))
+    samples = read_csv(write_csv(text), image=(2, 2, 3))
+    assert samples.images[0].tolist() == np.arange(12).reshape(2, 2, 3).tolist()
+
+
+PIXEL = " Every column but the label and data.id is a pixel and needs a finite number."
+FAULTS = {
+    "short-row": (
+        HEADER + "0,1,2,3,4\n1,5,6\n",
+        "train.csv, line 3: 3 cells, but the header has 5 columns. ",
+    ),
+    "long-row": (HEADER + "0,1,2,3,4\n1,5,6,7,8,9\n", "train.csv, line 3: 6 cells, but the header has 5"),
+    "long-first-row": (HEADER + "0,1,2,3,4,5\n1,5,6,7,8\n", "train.csv, line 2: 6 cells, but the header has"),
+    "all-rows-long": (HEADER + "0,1,2,3,4,5\n1,5,6,7,8,9\n", "train.csv, line 2: 6 cells, but the header"),
+    "comma-at-end": (HEADER + "0,1,2,3,4,\n1,5,6,7,8,\n", "train.csv, line 2: 6 cells, but the header"),
+    "word": (
+        HEADER + "0,1,2,3,4\n1,5,six,7,8\n",
+        "train.csv, line 3, column 'b': 'six' is no number." + PIXEL,
+    ),
+    "word-only-column": (
+        HEADER + "0,1,x,3,4\n1,5,x,7,8\n",
+        "train.csv, line 2, column 'b': 'x' is no number.",
+    ),
+    "bool": (HEADER + "0,1,True,3,4\n1,5,False,7,8\n", "train.csv, line 2, column 'b': 'True' is no number."),
+    "underscore": (HEADER + "0,1_0,2,3,4\n1,5,6,7,8\n", "train.csv, line 2, column 'a': '1_0' is no number."),
+    "empty-cell": (HEADER + "0,1,2,3,4\n1,5,,7,8\n", "train.csv, line 3, column 'b': empty." + PIXEL),
+    "empty-last": (HEADER + "0,1,2,3,4\n1,5,6,7,\n", "train.csv, line 3, column 'd': empty."),
+    "nan": (HEADER + "0,1,2,3,nan\n1,5,6,7,8\n", "train.csv, line 2, column 'd': 'nan' is not finite."),
+    "inf": (HEADER + "0,1,2,3,4\n1,-inf,6,7,8\n", "train.csv, line 3, column 'a': '-inf' is not finite."),
+    "too-large": (
+        HEADER + "0,1e39,2,3,4\n1,5,6,7,8\n",
+        "line 2, column 'a': '1e39' is too large for float32.",
+    ),
+    "20-digits": (
+        HEADER + f"0,{10**20},2,3,4\n1,5,6,7,8\n",
+        "row 1 or after: cannot be read as CSV: pixels that",
+    ),
+    "no-label": (
+        HEADER + "0,1,2,3,4\n,5,6,7,8\n",
+        "train.csv, line 3, column 'label': the label is missing.",
+    ),
+    "nan-label": (
+        HEADER + "nan,1,2,3,4\n1,5,6,7,8\n",
+        "train.csv, line 2, column 'label': the label is missing",
+    ),
+    "after-blanks": (
+        HEADER + "\n0,1,2,3,4\n\n\n1,5,?,7,8\n",
+        "train.csv, line 6, column 'b': '?' is no number.",
+    ),
+    "after-quoted-break": (
+        HEADER + '"a\nb",1,2,3,4\n1,5,?,7,8\n',
+        "train.csv, line 4, column 'b': '?' is no",
+    ),
+    "open-quote": (
+        HEADER + '0,1,2,3,4\n"1,5,6,7,8\n',
+        'line 3 or after: unexpected end of data. Is a quote (")',
+    ),
+    "label-column": (
+        GOOD.replace("label", "lable"),
+        "line 1: no label column 'label'. Did you mean 'lable'?",
+    ),
+    "no-header": (
+        "0,1,2,3,4\n1,5,6,7,8\n",
+        "train.csv, line 1: numbers, where the columns' names are needed.",
+    ),
+    "semicolons": (
+        GOOD.replace(",", ";"),
+        "train.csv, line 1: separated by ';'. Save it separated by commas.",
+    ),
+    "duplicate-names": (
+        "label,a,b,b,d\n0,1,2,3,4\n",
+        "train.csv, line 1: 2 columns are named 'b'. Rename or",
+    ),
+    "empty": ("", "train.csv: empty."),
+    "blank": ("\n\n", "train.csv: empty."),
+    "header-only": (HEADER, "train.csv: only a header and no rows."),
+    "no-pixels": ("label\n0\n1\n", "train.csv, line 1: no pixel columns: only label."),
+    "one-class": (HEADER + "3,1,2,3,4\n3,5,6,7,8\n", "column 'label': all 2 samples are of the class 3. At"),
+    "no-square": ("label,a,b,c\n0,1,2,3\n1,1,2,3\n", "train.csv: 3 pixels a sample, which is no square. Say"),
+    "id-unnamed": (
+        "label,id,a,b,c,d\n0,1,2,3,4,5\n",
+        "line 1: 5 pixel columns ('id', 'a', ..., 'd'), one more ",
+    ),
+    "latin-1": (
+        HEADER.encode() + b"0,1,2,3,4\n\xe9,5,6,7,8\n",
+        "train.csv, line 3: no UTF-8 text. If this is",
+    ),
+    "utf-16": (GOOD.encode("utf-16"), "train.csv, line 1: no UTF-8 text."),
+    "binary": (bytes(range(256)) * 4, "train.csv, line 2: no UTF-8 text."),
+    "zip": (b"PK\x03\x04....", "train.csv: a zip archive and no CSV file. Unpack it first."),
+    "gzip": (gzip.compress(GOOD.encode()), "train.csv: a gzip archive and no CSV file. Unpack it first."),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_faults(write_csv, case):
+    text, message = FAULTS[case]
+    path = write_csv(text)
+    with pytest.raises(DataError) as caught:
+        read_csv(path)
+    assert message in str(caught.value)
+    assert str(caught.value).startswith("train.csv")
+
+
+def test_fault_in_a_later_chunk(write_csv, monkeypatch):
+    monkeypatch.setattr(csv_source, "CHUNK_CELLS", 10)
+    rows = [f"{row % 2},1,2,3,4\n" for row in range(9)]
+    rows[7] = "1,1,2,3,4,5\n"
+    with pytest.raises(DataError, match="line 9: 6 cells"):
+        read_csv(write_csv(HEADER + "".join(rows)))
+    rows[7] = "1,1,2,x,4\n"
+    with pytest.raises(DataError, match="line 9, column 'c': 'x' is no number"):
+        read_csv(write_csv(HEADER + "".join(rows)))
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"id": "idd"}, "train.csv, line 1: no id column 'idd'."),
+        ({"image": (3, 3, 1)}, "train.csv: 4 pixels a sample, but data.image is [3, 3, 1], which has 9."),
+        (
+            {"image": (1, 3, 1)},
+            "line 1: 4 pixel columns ('a', 'b', ..., 'd'), one more than the 3 of an image.",
+        ),
+    ],
+)
+def test_option_faults(write_csv, options, message):
+    with pytest.raises(DataError) as caught:
+        read_csv(write_csv(GOOD), **options)
+    assert message in str(caught.value)
+
+
+def test_guess_at_channels(write_csv):
+    names = ",".join(f"p{index}" for index in range(3072))
+    with pytest.raises(DataError, match=r"data\.image: \[height, width, channels\], such as \[32, 32, 3\]\."):
+        read_csv(write_csv(f"label,{names}\n"))

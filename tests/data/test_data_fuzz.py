@@ -1,0 +1,117 @@
+"""Damaged files of every format: each is read, or refused by an error of ours."""
+
+from __future__ import annotations
+
+import gzip
+import os
+import subprocess
+import sys
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasgrid import errors
+from kerasgrid.data.csv import read_csv
+from kerasgrid.data.idx import read_idx
+from kerasgrid.data.npz import read_npz
+
+N_MUTATIONS = 500
+CELLS = [
+    b"",
+    b"nan",
+    b"-inf",
+    b"1e999",
+    b"x",
+    b"\xff",
+    b'"',
+    b",",
+    b"\n",
+    b"\0",
+    b"99999999999999999999",
+    b"\r",
+]
+
+
+def mutate(content: bytes, random: np.random.Generator, text: bool) -> bytes:
+    """One to three byte flips, truncations, insertions, removals or (in text) cell edits."""
+    out = bytearray(content)
+    for _ in range(random.integers(1, 4)):
+        place = int(random.integers(len(out) + 1))
+        kind = random.integers(5 if text else 4)
+        if kind == 0 and place < len(out):
+            out[place] ^= 1 << int(random.integers(8))
+        elif kind == 1:
+            del out[place:]
+        elif kind == 2:
+            out[place:place] = random.bytes(int(random.integers(1, 9)))
+        elif kind == 3:
+            del out[place : place + int(random.integers(1, 40))]
+        elif kind == 4:
+            cells = bytes(out).split(b",")
+            cells[int(random.integers(len(cells)))] = CELLS[int(random.integers(len(CELLS)))]
+            out = bytearray(b",".join(cells))
+    return bytes(out)
+
+
+def csv_file(images, labels):
+    lines = ["label," + ",".join(f"p{index}" for index in range(4))]
+    rows = zip(labels, images.reshape(len(labels), -1), strict=True)
+    lines += [f"{label}," + ",".join(map(str, row)) for label, row in rows]
+    return ("\n".join(lines) + "\n").encode()
+
+
+@pytest.mark.parametrize("kind", ["csv", "idx", "idx.gz", "npz", "packed npz"])
+def test_mutations(kind, tmp_path, images, labels, write_idx):
+    answers = write_idx("labels", labels)
+    path = tmp_path / f"train.{kind.split()[-1]}"
+    if kind == "csv":
+        content = csv_file(images, labels)
+    elif "idx" in kind:
+        content = write_idx("plain", images).read_bytes()
+        content = gzip.compress(content, mtime=0) if kind == "idx.gz" else content
+    else:
+        (np.savez_compressed if "packed" in kind else np.savez)(path, images=images, labels=labels)
+        content = path.read_bytes()
+
+    def read():
+        if kind == "csv":
+            return read_csv(path)
+        return read_idx(path, answers) if "idx" in kind else read_npz(path)
+
+    path.write_bytes(content)
+    np.testing.assert_array_equal(read().images, images[..., np.newaxis])
+    random = np.random.default_rng(0)
+    refusals = []
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        for _ in range(N_MUTATIONS):
+            path.write_bytes(mutate(content, random, kind == "csv"))
+            try:
+                samples = read()
+            except errors.KerasgridError as error:
+                refusals.append(str(error))
+            else:
+                assert samples.images.dtype in (np.uint8, np.float32)
+                assert np.isfinite(samples.images).all()
+                assert len(samples.images) == len(samples.labels)
+                assert samples.labels.max() < len(samples.classes)
+    assert len(refusals) > N_MUTATIONS // 3
+    assert [message for message in refusals if path.name not in message] == []
+
+
+def test_no_tensorflow(tmp_path, images, labels):
+    path = tmp_path / "train.csv"
+    path.write_bytes(csv_file(images, labels))
+    code = f"""
+import sys
+from types import SimpleNamespace
+from kerasgrid.data import load_data, make_folds
+for train in ("digits", {str(path)!r}):
+    data = load_data(SimpleNamespace(train=train, label=None, id=None, image=None, subset=None))
+    make_folds(data.labels, n_folds=2, seed=0)
+sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
+"""
+    root = str(Path(errors.__file__).parents[1])
+    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": root}, check=True)

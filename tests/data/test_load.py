@@ -1,0 +1,238 @@
+from __future__ import annotations
+
+import os
+from pathlib import Path
+from types import SimpleNamespace
+
+import numpy as np
+import pytest
+
+from kerasgrid.data import dataset_from_arrays, load_data
+from kerasgrid.errors import DataError, NotBuiltError, StorageError
+
+
+def rows(n, classes=2):
+    return "label,a,b,c,d\n" + "".join(f"{row % classes},{row % 256},1,2,3\n" for row in range(n))
+
+
+def test_digits(config):
+    data = load_data(config("digits"))
+    assert data.images.shape == (1797, 8, 8, 1)
+    assert data.images.dtype == np.uint8
+    assert data.images.max() == 16
+    assert data.classes == tuple(range(10))
+    assert data.source == "digits"
+    assert data.report == ()
+
+
+def test_workers_can_map_the_folder(config):
+    data = load_data(config("digits"))
+    for name in ("images", "labels"):
+        np.testing.assert_array_equal(
+            np.load(Path(data.folder) / f"{name}.npy", mmap_mode="r"), getattr(data, name)
+        )
+    assert isinstance(data.images, np.memmap)
+    assert not data.images.flags.writeable
+
+
+def test_every_source_gives_the_same(config, write_csv, write_idx, images, labels):
+    text = "label,a,b,c,d\n" + "".join(
+        f"{label},{','.join(map(str, image.ravel()))}\n" for label, image in zip(labels, images, strict=True)
+    )
+    np.savez("train.npz", images=images, labels=labels)
+    pair = {"images": str(write_idx("images.gz", images)), "labels": write_idx("labels", labels)}
+    sources = [write_csv(text), "train.npz", pair, SimpleNamespace(**pair)]
+    sets = [load_data(config(source)) for source in sources]
+    sets.append(dataset_from_arrays(images, labels))
+    assert len({data.fingerprint for data in sets}) == 1
+    assert sets[0].source == "train.csv"
+    assert sets[2].source == "images.gz and labels"
+
+
+def test_name_is_what_messages_call_it(config, write_csv):
+    assert load_data(config(write_csv(rows(10))), name="data/train.csv").source == "data/train.csv"
+
+
+def test_paths_with_spaces_and_other_letters(config, write_csv, tmp_path):
+    (tmp_path / "ಕನ್ನಡ data").mkdir()
+    path = write_csv(rows(10), "ಕನ್ನಡ data/train set.CSV")
+    assert load_data(config(str(path))).source == "ಕನ್ನಡ data/train set.CSV"
+
+
+def test_subset(config, write_csv):
+    path = write_csv(rows(1000, classes=4))
+    whole = load_data(config(path))
+    data = load_data(config(path, subset=201), seed=0)
+    assert len(data) == 201
+    assert set(np.bincount(data.labels)) == {50, 51}
+    assert data.report == (
+        "subset: 201 of 1000 samples, stratified, seed 0; label frequencies differ from the whole's by at "
+        f"most 0.37 percentage points (class {np.argmax(np.bincount(data.labels))}: 25.37%, whole 25.00%)",
+    )
+    assert whole.report == ()
+    assert data.folder != whole.folder
+    assert data.fingerprint != whole.fingerprint
+    again = load_data(config(path, subset=201), seed=0)
+    assert again.folder == data.folder
+    assert again.report == data.report
+    assert load_data(config(path, subset=201), seed=1).fingerprint != data.fingerprint
+    # Each row is one of the whole's, in its order.
+    positions = [int(row) for row in data.images[:, 0, 0, 0]]
+    assert all((row - label) % 4 == 0 for row, label in zip(positions, data.labels, strict=True))
+
+
+@pytest.mark.parametrize(
+    ("text", "subset", "message"),
+    [
+        (
+            rows(20),
+            19,
+            "train.csv: data.subset is 19. Of 20 samples in 2 classes it can take 2 to 18: correct it",
+        ),
+        (rows(20), 2000, "train.csv: data.subset is 2000. Of 20 samples in 2 classes it can take 2 to 18"),
+        (rows(20), 1, "train.csv: data.subset is 1."),
+        (
+            rows(20) + "9,1,2,3,4\n",
+            10,
+            "train.csv: class 9 has 1 sample, and a stratified data.subset needs 2",
+        ),
+    ],
+)
+def test_subset_faults(config, write_csv, text, subset, message):
+    with pytest.raises(DataError) as caught:
+        load_data(config(write_csv(text), subset=subset))
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("train", "error", "message"),
+    [
+        ("missing.csv", DataError, "missing.csv: there is no such file."),
+        ("missing.npz", DataError, "missing.npz: there is no such file."),
+        (
+            "train.parquet",
+            DataError,
+            "train.parquet: data.train is a kind of file that is not known here. Give",
+        ),
+        ("a\0b.csv", DataError, "'a\\x00b.csv' is no path: it holds a zero byte."),
+        ("x" * 5000 + ".csv", DataError, "x" * 5000 + ".csv cannot be read: File name too long."),
+        (
+            "folder",
+            NotBuiltError,
+            "folder is a folder. Reading a folder of class folders is not built yet. Give",
+        ),
+        (["a.csv", "b.csv"], NotBuiltError, "data.train: a list of files is not built yet. Give a .csv"),
+        ({"images": "folder", "labels": "x"}, NotBuiltError, "folder is a folder. Reading a folder of"),
+        ({"images": "none", "labels": "none"}, DataError, "none: there is no such file."),
+        (
+            {"images": "none"},
+            DataError,
+            "data.train.labels is None, where a file is needed. Give a .csv, an .npz",
+        ),
+        ("pipe.csv", DataError, "pipe.csv is no regular file; a file is needed here."),
+    ],
+)
+def test_faulty_sources(config, tmp_path, train, error, message):
+    (tmp_path / "folder").mkdir()
+    os.mkfifo(tmp_path / "pipe.csv")
+    with pytest.raises(error) as caught:
+        load_data(config(train))
+    assert str(caught.value).startswith(message)
+
+
+def test_a_file_that_may_not_be_read(config, write_csv, monkeypatch):
+    path = write_csv(rows(10))
+
+    def refuse(*_):
+        raise PermissionError(13, "Permission denied")
+
+    monkeypatch.setattr("kerasgrid.data.arrays.os.stat", refuse)
+    with pytest.raises(DataError, match=r"train\.csv may not be read: give yourself the permission\."):
+        load_data(config(path))
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (4, 2, 2, 3), (4, 2, 2, 2, 1)])
+def test_array_ranks(shape):
+    data = dataset_from_arrays(np.zeros(shape), [0, 1, 0, 1])
+    assert data.images.shape == ((4, 2, 2, 1) if len(shape) == 3 else shape)
+    assert data.folder is None
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "labels"),
+    [
+        ([3, -1, 3, -1], (-1, 3), [1, 0, 1, 0]),
+        (["b", "a", "b", "a"], ("a", "b"), [1, 0, 1, 0]),
+        (np.array(["10", "9", "9", "9"], dtype=object), ("10", "9"), [0, 1, 1, 1]),
+        ([True, False, True, False], (0, 1), [1, 0, 1, 0]),
+        ([1.0, 2.0, 1.0, 2.0], (1, 2), [0, 1, 0, 1]),
+        (np.array([1, 2, 1, 2], dtype=object), (1, 2), [0, 1, 0, 1]),
+        (np.eye(3)[[2, 0, 1, 1]], (0, 1, 2), [2, 0, 1, 1]),
+        (np.eye(3)[[2, 0, 0, 0]], (0, 1, 2), [2, 0, 0, 0]),
+        ([[5], [6], [5], [6]], (5, 6), [0, 1, 0, 1]),
+    ],
+)
+def test_labels(y, classes, labels):
+    data = dataset_from_arrays(np.zeros((4, 2)), y)
+    assert data.classes == classes
+    assert all(type(name) in (int, str) for name in data.classes)
+    assert data.labels.tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((4, 2)), [0, 1, 0], "X and y: 4 images, but 3 labels."),
+        (np.zeros(4), [0, 1, 0, 1], "X: shape (4,). The sample's axis and at least one more are needed."),
+        (np.zeros((4, 0)), [0, 1, 0, 1], "X: shape (4, 0)."),
+        (np.zeros((0, 4)), [], "X and y: no samples."),
+        ([[1, 2], [3]], [0, 1], "X or y: rows of different lengths"),
+        (np.full((2, 2), np.inf), [0, 1], "X: sample 0 (counted from 0) has inf at [0]."),
+        (np.zeros((2, 2), dtype=object), [0, 1], "X: images of dtype object, where numbers are needed"),
+        (np.array([["a", "b"]] * 2), [0, 1], "X: images of dtype <U1"),
+        (np.zeros((2, 2)), [1, 1], "X and y: all 2 samples are of the class 1."),
+        (np.zeros((2, 2)), [[1, 0], [1, 0]], "X and y: all 2 samples are of the class 0."),
+        (
+            np.zeros((2, 2)),
+            [[0.5, 0.5], [1, 0]],
+            "y: labels of shape (2, 2) whose row 0 (counted from 0) is not",
+        ),
+        (np.zeros((2, 2)), [["a", "b"], ["a", "b"]], "y: labels of shape (2, 2) whose row 0"),
+        (np.zeros((2, 2)), [0.5, 1], "y: the label of sample 0 (counted from 0) is 0.5."),
+        (np.zeros((2, 2)), ["a", None], "y: the label of sample 1 (counted from 0) is missing."),
+        (
+            np.zeros((2, 2)),
+            np.array([1, "a"], dtype=object),
+            "y: labels of mixed or unknown kinds (int, str).",
+        ),
+    ],
+)
+def test_array_faults(X, y, message):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(X, y)
+    assert str(caught.value).startswith(message)
+
+
+def test_arrays_in_a_folder(tmp_path):
+    folder = tmp_path / "run" / "data"
+    images, labels = np.arange(16).reshape(4, 2, 2), [0, 1, 0, 1]
+    data = dataset_from_arrays(images, labels, folder)
+    assert data.folder == str(folder)
+    np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images[..., np.newaxis])
+    assert data.fingerprint == dataset_from_arrays(images, labels).fingerprint
+    before = (folder / "images.npy").stat().st_ino
+    dataset_from_arrays(images, labels, folder)
+    assert (folder / "images.npy").stat().st_ino == before
+    other = dataset_from_arrays(images + 1, labels, folder)
+    np.testing.assert_array_equal(other.images, images[..., np.newaxis] + 1)
+    assert [path.name for path in folder.parent.iterdir()] == ["data"]
+
+
+def test_arrays_in_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kerasgrid.data.cache.os.fsync", refuse)
+    with pytest.raises(StorageError, match="the disk is full"):
+        dataset_from_arrays(np.zeros((2, 2)), [0, 1], tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []

@@ -1,0 +1,179 @@
+from __future__ import annotations
+
+import io
+import pickle
+import zipfile
+
+import numpy as np
+import pytest
+
+from kerasgrid.data import arrays
+from kerasgrid.data.npz import PAIRS, read_npz
+from kerasgrid.errors import DataError
+
+
+def save(arrays, path="train.npz", packed=False):
+    (np.savez_compressed if packed else np.savez)(path, **arrays)
+    return path
+
+
+@pytest.mark.parametrize("names", PAIRS)
+@pytest.mark.parametrize("packed", [False, True])
+def test_names(images, labels, names, packed):
+    path = save({names[0]: images, names[1]: labels, "other": np.zeros(3)}, packed=packed)
+    samples = read_npz(path)
+    np.testing.assert_array_equal(samples.images, images[..., np.newaxis])
+    np.testing.assert_array_equal(samples.labels, labels)
+
+
+@pytest.mark.parametrize(
+    "labels",
+    [
+        np.array(["b", "a", "b"]),
+        np.array([b"b", b"a", b"b"]),
+        np.array([["b"], ["a"], ["b"]]),
+    ],
+    ids=["text", "bytes", "column"],
+)
+def test_string_labels(labels):
+    samples = read_npz(save({"images": np.zeros((3, 2, 2)), "labels": labels}))
+    assert samples.classes == ("a", "b")
+    assert samples.labels.tolist() == [1, 0, 1]
+
+
+def test_layouts(images, labels):
+    fortran = np.asfortranarray(images.astype(">i8"))
+    samples = read_npz(save({"x": fortran, "y": labels.astype(">i2")}))
+    assert samples.images.dtype == np.uint8
+    assert samples.images.flags.c_contiguous
+    np.testing.assert_array_equal(samples.images, images[..., np.newaxis])
+    np.testing.assert_array_equal(samples.labels, labels)
+
+
+ZEROS = np.zeros((4, 2, 2))
+AB = np.array([0, 1, 0, 1])
+FAULTS = {
+    "names": (
+        {"a": ZEROS, "b": AB},
+        "train.npz: no pair of images and labels: it holds a, b. Name them as one of images/labels, x/y, ",
+    ),
+    "one": ({"images": ZEROS}, "train.npz: no pair of images and labels: it holds images. Name"),
+    "nothing": ({}, "train.npz: no pair of images and labels: it holds nothing."),
+    "counts": ({"x": ZEROS, "y": AB[:3]}, "train.npz: 4 images, but 3 labels."),
+    "rank": ({"x": ZEROS[..., None, None], "y": AB}, "train.npz, x: images of shape (4, 2, 2, 1, 1)."),
+    "labels-rank": ({"x": ZEROS, "y": AB.reshape(2, 2, 1)}, "train.npz, y: labels of shape (2, 2, 1)."),
+    "scalar": ({"x": ZEROS, "y": np.array(3)}, "train.npz, y: labels of shape ()."),
+    "no-one-hot": (
+        {"x": ZEROS, "y": np.array([[1, 0], [0, 1], [1, 1], [0, 1]])},
+        "train.npz, y: labels of shape (4, 2) whose row 2 (counted from 0) is not one-hot.",
+    ),
+    "nan": ({"x": ZEROS + np.nan, "y": AB}, "train.npz, x: sample 0 (counted from 0) has nan at [0, 0]."),
+    "nan-label": (
+        {"x": ZEROS, "y": AB + np.nan},
+        "train.npz, y: the label of sample 0 (counted from 0) is nan.",
+    ),
+    "one-class": ({"x": ZEROS, "y": AB * 0}, "train.npz: all 4 samples are of the class 0."),
+    "complex": ({"x": ZEROS * 1j, "y": AB}, "train.npz, x: images of dtype complex128, where numbers are"),
+    "strings": ({"x": ZEROS.astype(str), "y": AB}, "train.npz, x: images of dtype <U32"),
+    "dates": ({"x": ZEROS, "y": AB.astype("M8[s]")}, "train.npz, y: labels of dtype datetime64[s]."),
+    "not-utf-8": ({"x": ZEROS, "y": np.array([b"\xff", b"a", b"b", b"c"])}, "train.npz, y: labels are bytes"),
+    "no-values": ({"x": ZEROS[:0], "y": AB[:0]}, "train.npz, x: no values: its header says shape (0, 2, 2)."),
+    "no-square": ({"x": np.zeros((4, 3)), "y": AB}, "train.npz, x: 3 pixels a sample, which is no square."),
+    "structured": (
+        {"x": np.zeros(4, [("a", "f8")]), "y": AB},
+        "train.npz, x: an array of dtype [('a', '<f8')], where numbers or strings are needed.",
+    ),
+}
+
+
+@pytest.mark.parametrize("case", FAULTS)
+def test_faults(case):
+    content, message = FAULTS[case]
+    with pytest.raises(DataError) as caught:
+        read_npz(save(content))
+    assert str(caught.value).startswith(message)
+
+
+class Bomb:
+    """Leaves a mark when it is unpickled."""
+
+    def __reduce__(self):
+        return open, ("executed", "w")
+
+
+def test_pickles_are_never_loaded(tmp_path):
+    values = np.array([Bomb(), 1], dtype=object)
+    with pytest.raises(
+        DataError, match=r"train\.npz, x: an array of Python objects, which only pickle can read"
+    ):
+        read_npz(save({"x": values, "y": AB[:2]}))
+    assert not (tmp_path / "executed").exists()
+    pickle.loads(pickle.dumps(Bomb())).close()
+    assert (tmp_path / "executed").exists()  # the trap does work
+
+
+def archive(tmp_path, header, packed=zipfile.ZIP_DEFLATED, content=b""):
+    """An .npz whose images have a header of our own."""
+    path = tmp_path / "train.npz"
+    with zipfile.ZipFile(path, "w", packed) as file:
+        start = io.BytesIO()
+        np.lib.format.write_array_header_1_0(start, header)
+        file.writestr("x.npy", start.getvalue() + content)
+        answers = io.BytesIO()
+        np.save(answers, AB)
+        file.writestr("y.npy", answers.getvalue())
+    return path
+
+
+@pytest.mark.parametrize(
+    ("shape", "descr", "message"),
+    [
+        (
+            (10**6, 10**6),
+            "|u1",
+            r"its header promises shape \(1000000, 1000000\), 1,000,000,000,000 bytes, which",
+        ),
+        ((10**18, 10**18), "<f8", "which the file is too small to hold"),
+        ((-1, 4), "|u1", "which the file is too small to hold"),
+        ((10**12, 0), "|u1", r"no values: its header says shape \(1000000000000, 0\)"),
+        ((10**12,), "<U0", r"no values: its header says shape \(1000000000000,\)"),
+        ((4, 2, 2), "|u1", "truncated: its header promises 16 bytes of values, and 10 are there"),
+        ((4, 2), "|u1", "more bytes follow the 8 that its header promises"),
+    ],
+)
+def test_promises(tmp_path, shape, descr, message):
+    header = {"shape": shape, "fortran_order": False, "descr": descr}
+    with pytest.raises(DataError, match=f"^train.npz, x: .*{message}"):
+        read_npz(archive(tmp_path, header, content=bytes(10)))
+
+
+def test_a_bomb_is_held_against_free_memory(tmp_path, monkeypatch):
+    header = {"shape": (1000, 1000), "fortran_order": False, "descr": "|u1"}
+    path = archive(tmp_path, header, content=bytes(10**6))
+    assert path.stat().st_size < 10**4
+    monkeypatch.setattr(arrays.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
+    with pytest.raises(DataError, match=r"x: needs 1,000,000 bytes of memory, of which 100,000 are free\."):
+        read_npz(path)
+
+
+def test_other_packing_is_refused(tmp_path):
+    header = {"shape": (4, 2, 2), "fortran_order": False, "descr": "|u1"}
+    with pytest.raises(DataError, match="packed in a way that NumPy does not write"):
+        read_npz(archive(tmp_path, header, zipfile.ZIP_LZMA, bytes(16)))
+
+
+@pytest.mark.parametrize("content", [b"", b"label,a\n", bytes(100), b"PK\x03\x04" + bytes(50)])
+def test_no_archive(tmp_path, content):
+    path = tmp_path / "train.npz"
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"^train\.npz: no \.npz file, or a damaged one \("):
+        read_npz(path)
+
+
+def test_bytes_are_checked(images, labels, tmp_path):
+    path = tmp_path / save({"x": images, "y": labels})
+    content = bytearray(path.read_bytes())
+    content[content.index(images.tobytes()) + 5] ^= 1
+    path.write_bytes(content)
+    with pytest.raises(DataError, match=r"^train\.npz, x: damaged \(Bad CRC-32"):
+        read_npz(path)
