@@ -67,7 +67,6 @@ def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[st
     samples, report = build()
     with _cache_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        _remove_leftovers(parent)
         return save_samples(folder, samples, source, report)
 
 
@@ -79,6 +78,7 @@ def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[s
     Raises:
         OSError: The folder cannot be written.
     """
+    _remove_leftovers(folder.parent)
     temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_BUILDING))
     try:
         meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}

@@ -46,6 +46,7 @@ _DAMAGE = (
     OverflowError,
     ValueError,
     RuntimeError,
+    OSError,
 )
 
 
