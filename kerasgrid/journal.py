@@ -179,7 +179,7 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
 def _parse(line: bytes) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise ValueError("it has no newline")
-    value = json.loads(line, parse_constant=_refuse_constant)
+    value = _DECODER.decode(line.decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
     return value
@@ -187,6 +187,9 @@ def _parse(line: bytes) -> dict[str, Any]:
 
 def _refuse_constant(name: str) -> None:
     raise ValueError(f"{name} is no JSON")
+
+
+_DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
 def _check_format(path: Path, header: dict[str, Any]) -> None:
