@@ -145,14 +145,11 @@ LOSSES: Mapping[str, Loss] = {
     "squared_hinge": Loss("SquaredHinge", "binary"),
     "tversky": Loss("Tversky", "one_hot", {"alpha": 0.5, "beta": 0.5, "axis": None}),
 }
-"""Each loss for classes, by the snake_case name that `keras.losses.get` knows.
+"""Each loss for classes by its snake_case name; ctc (sequences) and circle (embeddings) are none.
 
 Made by `getattr(keras.losses, entry.class_name)(...)`: `keras.losses.get` takes no arguments with a name,
 and does not know categorical_generalized_cross_entropy.
 """
-
-OTHER_LOSSES = ("ctc", "circle")
-"""Losses for sequences and embeddings, which do not score classes."""
 
 
 @dataclass(frozen=True)
@@ -248,25 +245,18 @@ def _find(name: str, table: Mapping[str, Loss | Metric], short: Mapping[str, str
     return (names | short).get(name.lower())
 
 
-def unknown_optimizer(name: str) -> str:
-    """Returns what to say about a name that is no optimizer: what it is, and what there is instead."""
+def optimizer_hint(name: str) -> str:
+    """Returns what to say of a name that is no optimizer: what it is, and what there is instead."""
     if name.lower() in _RECTIFIED_ADAM:
         return (
-            f"Keras 3 has no {name!r} (it was part of TensorFlow Addons, which has ended). Near to it: "
+            "Keras 3 has no RectifiedAdam (it was part of TensorFlow Addons, which has ended). Near to it: "
             "ScheduleFreeAdamW with optimizer.warmup_steps, since rectification is a kind of warm-up; "
             "Nadam; AdamW; Adam with a smaller learning_rate."
         )
     wrapping = {known.lower(): known for known in WRAPPING_OPTIMIZERS}.get(name.lower())
     if wrapping:
         return (
-            f"{wrapping} is made of other optimizers and cannot be chosen by its name. Compile the model "
+            f"{wrapping} is made of other optimizers and cannot be chosen by its name: compile the model "
             "with it in a model function of your own."
         )
-    return f"{name!r} is no optimizer of Keras 3.{did_you_mean(name, OPTIMIZERS)}"
-
-
-def unknown_loss(name: str) -> str:
-    """Returns what to say about a name that is no loss for classes."""
-    if name.lower() in OTHER_LOSSES:
-        return f"the loss {name!r} is for sequences or embeddings, not for classes.{did_you_mean('', LOSSES)}"
-    return f"{name!r} is no loss of Keras 3.{did_you_mean(name, LOSSES)}"
+    return f"Keras 3 has no optimizer of that name.{did_you_mean(name, OPTIMIZERS)}"

@@ -1,0 +1,154 @@
+"""What a model function takes, read without running it. Imports no Keras.
+
+The parent process reads a user's file with `ast`, since running it would import Keras; a worker loads
+it. This is also where the rest of the project takes what it needs to find, read and load model functions.
+"""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+from kerasgrid.errors import ModelError
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import ModelReference, parse_reference, source_digest
+from kerasgrid.models.source import definition, function_digest, parse_source
+
+__all__ = [
+    "GIVEN",
+    "ModelReference",
+    "Parameter",
+    "Signature",
+    "function_digest",
+    "load_function",
+    "parse_reference",
+    "read_signature",
+    "signature_of",
+    "source_digest",
+]
+
+GIVEN = ("input_shape", "n_classes")
+"""Arguments that kerasgrid passes by itself where a model function names them."""
+
+
+@dataclass(frozen=True)
+class Parameter:
+    """A parameter of a model function; `default` is its Python text, None where it is required."""
+
+    name: str
+    default: str | None = None
+
+    @property
+    def required(self) -> bool:
+        """Whether it has no default."""
+        return self.default is None
+
+
+@dataclass(frozen=True)
+class Signature:
+    """What a model function takes.
+
+    Attributes:
+        parameters: Those that a config may set, so without `input_shape`, `n_classes` and `hp`.
+        takes_any: Whether it takes other names too: by `**kwargs`, or as a hyperparameter of `hp`.
+        style: `build(input_shape, n_classes, ...)` or KerasTuner's `build(hp)`.
+        given: Which of `input_shape` and `n_classes` it is passed.
+    """
+
+    parameters: tuple[Parameter, ...]
+    takes_any: bool = False
+    style: Literal["build", "hp"] = "build"
+    given: tuple[str, ...] = ()
+
+    @property
+    def names(self) -> tuple[str, ...]:
+        """The parameters' names."""
+        return tuple(parameter.name for parameter in self.parameters)
+
+    @property
+    def required(self) -> tuple[str, ...]:
+        """The names of those without a default."""
+        return tuple(parameter.name for parameter in self.parameters if parameter.required)
+
+    def accepts(self, name: str) -> bool:
+        """Whether a config may set `name` in the model function."""
+        return name in self.names or (self.takes_any and name not in GIVEN)
+
+
+def read_signature(reference: ModelReference) -> Signature | None:
+    """Returns what a model function takes, from its source alone.
+
+    Returns:
+        The signature; None where only running the file can tell: a decorated function, a class, a name
+        that is assigned or imported.
+
+    Raises:
+        ModelError: The file cannot be read, or the function takes what cannot be passed by name.
+    """
+    if reference.file is None:
+        return None
+    function = definition(parse_source(reference.file, reference.place), reference.function)
+    if function is None:
+        return None
+    arguments = function.args
+    positional = [*arguments.posonlyargs, *arguments.args]
+    defaults: list[ast.expr | None] = [None] * (len(positional) - len(arguments.defaults))
+    pairs = [
+        *zip(positional, [*defaults, *arguments.defaults], strict=True),
+        *zip(arguments.kwonlyargs, arguments.kw_defaults, strict=True),
+    ]
+    parameters = [Parameter(found.arg, None if value is None else _literal(value)) for found, value in pairs]
+    only_by_position = [found.arg for found in arguments.posonlyargs]
+    return _signature(reference.text, parameters, arguments.kwarg is not None, only_by_position)
+
+
+def signature_of(function: Callable[..., Any]) -> Signature:
+    """Returns what a model function in hand takes.
+
+    Raises:
+        ModelError: It takes what cannot be passed by name, or Python cannot tell what it takes.
+    """
+    name = getattr(function, "__qualname__", type(function).__qualname__)
+    try:
+        found = inspect.signature(function).parameters.values()
+    except (ValueError, TypeError) as error:
+        raise ModelError(
+            f"{name}: Python cannot tell what it takes ({error}). Wrap it in a function."
+        ) from error
+    stars = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    parameters = [
+        Parameter(item.name, None if item.default is inspect.Parameter.empty else repr(item.default))
+        for item in found
+        if item.kind not in stars
+    ]
+    only_by_position = [item.name for item in found if item.kind is inspect.Parameter.POSITIONAL_ONLY]
+    takes_any = any(item.kind is inspect.Parameter.VAR_KEYWORD for item in found)
+    return _signature(name, parameters, takes_any, only_by_position)
+
+
+def _signature(
+    name: str, parameters: Sequence[Parameter], takes_any: bool, only_by_position: Sequence[str]
+) -> Signature:
+    required = [parameter.name for parameter in parameters if parameter.required]
+    if parameters and parameters[0].name == "hp" and required == ["hp"]:
+        return Signature(tuple(parameters[1:]), takes_any=True, style="hp")
+    if only_by_position:
+        raise ModelError(
+            f"{name}: {', '.join(only_by_position)} can only be passed by position, but kerasgrid passes "
+            "arguments by name. Remove the / from its parameters."
+        )
+    return Signature(
+        tuple(parameter for parameter in parameters if parameter.name not in GIVEN),
+        takes_any,
+        given=tuple(n for n in GIVEN if takes_any or any(parameter.name == n for parameter in parameters)),
+    )
+
+
+def _literal(value: ast.expr) -> str:
+    try:
+        return repr(ast.literal_eval(value))
+    except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+        return ast.unparse(value)

@@ -1,0 +1,399 @@
+"""Model functions called: both styles, the errors, what is said of a model."""
+
+from __future__ import annotations
+
+import functools
+import textwrap
+
+import pytest
+
+from kerasgrid.errors import ModelError
+
+keras = pytest.importorskip("keras")
+
+from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
+from kerasgrid.models.building import build_model, describe, hp_signature, hp_space  # noqa: E402
+from kerasgrid.models.fc import fc  # noqa: E402
+from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
+
+pytestmark = pytest.mark.slow
+
+layers = keras.layers
+
+
+@pytest.fixture(autouse=True)
+def _no_graphs_left():
+    yield
+    keras.backend.clear_session(free_memory=False)
+
+
+def net(outputs: int = 3, inputs: tuple = (4,), activation: str = "softmax") -> keras.Model:
+    return keras.Sequential(
+        [keras.Input(inputs), layers.Flatten(), layers.Dense(outputs, activation=activation)]
+    )
+
+
+def build(function, params=None, shape=(4,), n_classes=3) -> keras.Model:
+    return build_model(function, signature_of(function), params or {}, shape, n_classes)
+
+
+def test_params_reach_the_function():
+    model = build(fc, {"units": [5, 6], "dropout": 0}, (4, 4, 1))
+    assert [layer.units for layer in model.layers if isinstance(layer, layers.Dense)] == [5, 6, 3]
+
+
+def test_signature_may_be_left_to_look_up():
+    assert build_model(fc, None, {"units": [5]}, (4,), 3).output_shape == (None, 3)
+
+
+def test_only_what_is_named_is_passed():
+    seen = {}
+
+    def bare():
+        return net()
+
+    def some(n_classes, width=1):
+        seen["some"] = (n_classes, width)
+        return net(n_classes)
+
+    def everything(**options):
+        seen["everything"] = options
+        return net(options["n_classes"], options["input_shape"])
+
+    build(bare)
+    build(some, {"width": 9})
+    build(everything, {"x": 1}, [4])
+    assert seen == {"some": (3, 9), "everything": {"input_shape": (4,), "n_classes": 3, "x": 1}}
+
+
+def test_compiled_models_stay_compiled():
+    def compiled(n_classes):
+        model = net(n_classes)
+        model.compile(optimizer=keras.optimizers.SGD(0.5), loss="mse")
+        return model
+
+    model = build(compiled)
+    assert type(model.optimizer).__name__ == "SGD"
+    assert describe(model)["compiled"] is True
+
+
+@pytest.mark.parametrize(("outputs", "n_classes"), [(2, 2), (1, 2), (7, 7)])
+def test_outputs_that_fit(outputs, n_classes):
+    assert build(lambda: net(outputs), n_classes=n_classes).output_shape == (None, outputs)
+
+
+class Subclassed(keras.Model):
+    def __init__(self, n_classes):
+        super().__init__()
+        self.dense = layers.Dense(n_classes)
+
+    def call(self, x):
+        return self.dense(x)
+
+
+def test_classes_and_models_without_an_input():
+    model = build(Subclassed)
+    assert model.built
+    assert model.count_params() == 15
+    unbuilt = build(lambda: keras.Sequential([layers.Dense(3)]))
+    assert unbuilt.output_shape == (None, 3)
+
+
+def test_inputs_of_any_size_fit():
+    inputs = keras.Input((None, None, 1))
+    outputs = layers.Dense(3)(layers.GlobalAveragePooling2D()(inputs))
+    assert build(lambda: keras.Model(inputs, outputs), shape=(8, 8, 1)).input_shape == (None, None, None, 1)
+
+
+def two_inputs():
+    inputs = [keras.Input((4,)), keras.Input((4,))]
+    return keras.Model(inputs, layers.Dense(3)(layers.Add()(inputs)))
+
+
+def two_outputs():
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, [layers.Dense(3)(inputs), layers.Dense(3)(inputs)])
+
+
+def needs(width, depth):
+    return net()
+
+
+@pytest.mark.parametrize(
+    ("function", "params", "message"),
+    [
+        (
+            fc,
+            {"unit": [3]},
+            "fc has no parameter 'unit'. Did you mean 'units'? Known: activation, batch_norm, ",
+        ),
+        (fc, {"input_shape": 3}, "fc has no parameter 'input_shape'. Known: activation, "),
+        (needs, {"width": 1}, "needs needs depth: give a value in params or space."),
+        (lambda: None, {}, "<lambda> returned NoneType, but must return a keras.Model: does it end with "),
+        (lambda: layers.Dense(3), {}, "<lambda> returned Dense, but must return a keras.Model."),
+        (
+            lambda: net(5),
+            {},
+            "<lambda>: the model's output is (None, 5), but 3 classes need (None, 3). End it with "
+            "Dense(n_classes).",
+        ),
+        (lambda: net(1), {}, "<lambda>: the model's output is (None, 1), but 3 classes need (None, 3)."),
+        (
+            lambda: keras.Sequential([keras.Input((4, 4)), layers.Dense(3)]),
+            {},
+            "<lambda>: the model takes (None, 4, 4), but the data gives (None, 4). Use "
+            "input_shape in the function.",
+        ),
+        (lambda: net(inputs=(5,)), {}, "<lambda>: the model takes (None, 5), but the data gives (None, 4)."),
+        (
+            two_inputs,
+            {},
+            "two_inputs: the model takes (None, 4) and (None, 4), but the data gives (None, 4).",
+        ),
+        (
+            two_outputs,
+            {},
+            "two_outputs: the model's output is [(None, 3), (None, 3)], but 3 classes need (None, 3).",
+        ),
+        (
+            lambda: keras.Sequential([layers.Conv2D(3, 3)]),
+            {},
+            "<lambda>: the model cannot take (None, 4): ValueError: ",
+        ),
+        (
+            functools.partial(fc, dropout=2),
+            {},
+            "dropout is 2, but must be a number from 0 (none) to below 1.",
+        ),
+    ],
+)
+def test_messages(function, params, message):
+    with pytest.raises(ModelError) as caught:
+        build(function, params)
+    assert str(caught.value).startswith(message)
+
+
+def test_two_classes_name_both_shapes():
+    with pytest.raises(ModelError, match=r"is \(None, 3\), but 2 classes need \(None, 2\) or \(None, 1\)\."):
+        build(net, {"outputs": 3}, n_classes=2)
+
+
+def test_built_in_says_why_it_cannot():
+    with pytest.raises(ModelError, match=r"^bn_cnn: input_shape is \(4,\), but its convolutions need images"):
+        build(bn_cnn)
+
+
+@pytest.fixture
+def load(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+
+    def load(text: str, name: str = "build"):
+        (tmp_path / "mine.py").write_text(textwrap.dedent(text), encoding="utf-8")
+        return load_function(parse_reference(f"mine.py:{name}", tmp_path))
+
+    return load
+
+
+def test_an_error_names_the_line_in_the_users_file(load):
+    function = load("""
+        import keras
+
+        def build(n_classes, width):
+            layer = make(width)
+            return layer
+
+        def make(width):
+            return keras.layers.Dense(width)
+    """)
+    with pytest.raises(ModelError) as caught:
+        build(function, {"width": -3})
+    assert str(caught.value).startswith("mine.py:9, build: ValueError: ")
+    assert "-3" in str(caught.value)
+
+
+def test_an_error_without_a_message(load):
+    function = load("def build():\n    raise KeyError")
+    with pytest.raises(ModelError) as caught:
+        build(function)
+    assert str(caught.value) == "mine.py:2, build: KeyError: no message"
+
+
+def test_missing_memory_is_no_fault_of_the_function():
+    def greedy():
+        raise MemoryError
+
+    with pytest.raises(MemoryError):
+        build(greedy)
+
+
+HYPER = """
+    import keras
+    import keras_tuner
+
+    def build(hp, depth=1):
+        model = keras.Sequential([keras.Input((4,))])
+        for _ in range(depth):
+            model.add(keras.layers.Dense(hp.Choice("units", [8, 16])))
+        kind = hp.Choice("kind", ["plain", "noisy"])
+        with hp.conditional_scope("kind", ["noisy"]):
+            if kind == "noisy":
+                model.add(keras.layers.GaussianNoise(hp.Float("noise", 0.1, 1.0, sampling="log")))
+        if hp.Boolean("dropout"):
+            model.add(keras.layers.Dropout(hp.Float("rate", 0.1, 0.5, step=0.1)))
+        model.add(keras.layers.Dense(hp.Fixed("classes", 3), activation="softmax"))
+        width = hp.Int("unused", 1, 4, default=2)
+        return model
+
+    class Net(keras_tuner.HyperModel):
+        def build(self, hp):
+            if hp.Int("units", 1, 9) > 8:
+                raise ValueError("too wide")
+            return build(hp)
+
+    def twice(hp):
+        hp.Choice("kind", ["a", "b"])
+        with hp.conditional_scope("kind", ["a"]):
+            hp.Int("n", 1, 4)
+        with hp.conditional_scope("kind", ["b"]):
+            hp.Int("n", 1, 5)
+        return build(hp)
+
+    def shared(hp):
+        hp.Choice("kind", ["plain", "noisy", "other"])
+        for value in ("plain", "other"):
+            with hp.conditional_scope("kind", [value]):
+                hp.Int("n", 1, 4)
+        return build_shared(hp)
+
+    def build_shared(hp):
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+"""
+
+
+def test_hp_values_win(load):
+    function = load(HYPER)
+    model = build(function, {"units": 32, "dropout": True, "rate": 0.25, "depth": 2})
+    assert [layer.units for layer in model.layers if isinstance(layer, layers.Dense)] == [32, 32, 3]
+    assert [layer.rate for layer in model.layers if isinstance(layer, layers.Dropout)] == [0.25]
+
+
+def test_hp_conditions_hold(load):
+    function = load(HYPER)
+    noisy = build(function, {"kind": "noisy", "noise": 0.5})
+    assert [layer.stddev for layer in noisy.layers if isinstance(layer, layers.GaussianNoise)] == [0.5]
+    plain = build(function, {"kind": "plain"})
+    assert not [layer for layer in plain.layers if isinstance(layer, layers.GaussianNoise)]
+
+
+def test_hp_model_class(load):
+    function = load(HYPER, "Net")
+    assert build(function, {"units": 5}).layers[0].units == 5
+    with pytest.raises(ModelError) as caught:
+        build(function, {"units": 9})
+    assert str(caught.value) == "mine.py:22, Net.build: ValueError: too wide"
+
+
+def test_hp_name_that_is_not_asked_for(load):
+    with pytest.raises(ModelError) as caught:
+        build(load(HYPER), {"unit": 8})
+    assert str(caught.value) == (
+        "build did not ask hp for 'unit' with these params. Did you mean 'units'? Known: classes, dropout, "
+        "kind, units, unused. If it does so only beside some values, search them as a list of spaces."
+    )
+
+
+def test_hp_space(load):
+    assert hp_space(load(HYPER)) == {
+        "units": {"kind": "choice", "default": 8, "values": [8, 16], "when": []},
+        "kind": {"kind": "choice", "default": "plain", "values": ["plain", "noisy"], "when": []},
+        "dropout": {"kind": "boolean", "default": False, "when": []},
+        "classes": {"kind": "fixed", "default": 3, "value": 3, "when": []},
+        "unused": {
+            "kind": "int",
+            "default": 2,
+            "low": 1,
+            "high": 4,
+            "step": 1,
+            "sampling": "linear",
+            "when": [],
+        },
+        "noise": {
+            "kind": "float",
+            "default": 0.1,
+            "low": 0.1,
+            "high": 1.0,
+            "step": None,
+            "sampling": "log",
+            "when": [{"kind": ["noisy"]}],
+        },
+    }
+
+
+def test_hp_space_with_alternative_conditions(load):
+    assert hp_space(load(HYPER, "shared"))["n"]["when"] == [{"kind": ["plain"]}, {"kind": ["other"]}]
+
+
+def test_hp_space_with_one_name_for_two(load):
+    with pytest.raises(ModelError) as caught:
+        hp_space(load(HYPER, "twice"))
+    assert str(caught.value) == (
+        "twice declares the hyperparameter 'n' twice with different values: give the two different names."
+    )
+
+
+def test_hp_signature(load):
+    signature = hp_signature(load(HYPER))
+    assert signature.style == "hp"
+    assert not signature.takes_any
+    assert signature.names == ("depth", "units", "kind", "dropout", "classes", "unused", "noise")
+    assert signature.required == ()
+
+
+@pytest.mark.parametrize(
+    ("make", "layer", "activation"),
+    [
+        (lambda: net(), "Dense", "softmax"),
+        (lambda: net(activation=None), "Dense", "linear"),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]),
+            "Softmax",
+            "softmax",
+        ),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.ReLU()]), "ReLU", "relu"),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.LeakyReLU()]),
+            "LeakyReLU",
+            "leaky_relu",
+        ),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), layers.Activation("log_softmax")]),
+            "Activation",
+            "log_softmax",
+        ),
+        (
+            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)]),
+            "Dropout",
+            None,
+        ),
+        (lambda: keras.Sequential([keras.Input((4,)), net()]), "Dense", "softmax"),
+    ],
+)
+def test_describe_last_layer(make, layer, activation):
+    found = describe(make())
+    assert (found["last_layer"], found["last_activation"]) == (layer, activation)
+
+
+def test_describe():
+    assert describe(fc((28, 28, 1), 10)) == {
+        "n_parameters": 95_946,
+        "n_trainable": 95_050,
+        "output_shape": (None, 10),
+        "last_layer": "Dense",
+        "last_activation": "softmax",
+        "compiled": False,
+    }
+
+
+def test_describe_subclassed():
+    found = describe(build(Subclassed))
+    assert (found["n_parameters"], found["output_shape"], found["last_activation"]) == (15, None, None)

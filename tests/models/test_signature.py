@@ -1,0 +1,479 @@
+"""Model functions found, read, hashed and loaded, without Keras."""
+
+from __future__ import annotations
+
+import functools
+import pickle
+import subprocess
+import sys
+import textwrap
+
+import pytest
+
+from kerasgrid.errors import ModelError
+from kerasgrid.models.registry import BUILT_IN
+from kerasgrid.models.signature import (
+    Parameter,
+    Signature,
+    function_digest,
+    load_function,
+    parse_reference,
+    read_signature,
+    signature_of,
+    source_digest,
+)
+
+NETS = '''
+"""Some nets."""
+import does_not_exist_anywhere
+
+FACTOR = 2
+
+def build(input_shape, n_classes, units=(64, 32), *, rate: float = 0.5, scale=FACTOR * 2, name):
+    """A net."""
+
+def flexible(n_classes, **options):
+    pass
+
+def tuned(hp, extra=1):
+    pass
+
+def not_tuned(hp, depth):
+    pass
+
+def bare():
+    pass
+
+def by_position(input_shape, /, n_classes):
+    pass
+
+@does_not_exist_anywhere.wrap
+def decorated(input_shape):
+    pass
+
+class Net(HyperModel):
+    pass
+
+assigned = build
+
+if FACTOR:
+    def either(a): ...
+else:
+    def either(b): ...
+
+try:
+    from fast import guarded
+except ImportError:
+    def guarded(a): ...
+
+def again(a): ...
+def again(b): ...
+
+for looped in []: ...
+with open("x") as opened: ...
+(first, *rest) = 1, 2
+'''
+
+
+@pytest.fixture
+def write(tmp_path):
+    def write(name: str, text: str):
+        path = tmp_path / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(textwrap.dedent(text), encoding="utf-8")
+        return path
+
+    return write
+
+
+@pytest.fixture
+def nets(write):
+    return write("nets.py", NETS)
+
+
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in(name, tmp_path):
+    reference = parse_reference(name, tmp_path)
+    assert (reference.kind, reference.function, str(reference)) == ("built_in", name, name)
+    signature = read_signature(reference)
+    assert signature.given == ("input_shape", "n_classes")
+    assert signature.required == ()
+    assert {"dropout", "activation", "kernel_initializer", "normalization"} <= set(signature.names)
+    assert not signature.takes_any
+    assert len(source_digest(reference)) == 64
+
+
+def test_fc_defaults(tmp_path):
+    signature = read_signature(parse_reference("fc", tmp_path))
+    shown = {parameter.name: parameter.default for parameter in signature.parameters}
+    assert shown["units"] == "(64, 128, 256)"
+    assert shown["activation"] == "'relu'"
+    assert shown["batch_norm"] == "True"
+
+
+def test_file(nets, tmp_path):
+    for text in ("nets.py:build", f"{nets}:build", "./nets.py:build"):
+        reference = parse_reference(text, tmp_path)
+        assert (reference.kind, reference.module, reference.function) == ("file", None, "build")
+        assert reference.file.resolve() == nets.resolve()
+        assert pickle.loads(pickle.dumps(reference)) == reference
+
+
+def test_module_is_found_without_importing_its_parents(write, tmp_path):
+    write("kg_probe/__init__.py", "raise RuntimeError('imported')")
+    write("kg_probe/deep/__init__.py", "raise RuntimeError('imported')")
+    file = write("kg_probe/deep/nets.py", "def build(input_shape, n_classes, width=3): ...")
+    reference = parse_reference("kg_probe.deep.nets:build", tmp_path)
+    assert (reference.kind, reference.module, reference.file) == ("module", "kg_probe.deep.nets", file)
+    assert read_signature(reference).names == ("width",)
+    assert "kg_probe" not in sys.modules
+
+
+def test_module_of_a_namespace_package(write, tmp_path):
+    write("kg_space/nets.py", "def build(input_shape): ...")
+    assert read_signature(parse_reference("kg_space.nets:build", tmp_path)).given == ("input_shape",)
+
+
+def test_module_on_the_path(tmp_path):
+    reference = parse_reference("json:loads", tmp_path)
+    assert reference.kind == "module"
+    assert "cls" in read_signature(reference).names
+
+
+def test_module_without_source(tmp_path):
+    reference = parse_reference("math:sqrt", tmp_path)
+    assert reference.file is None
+    assert read_signature(reference) is None
+    assert len(source_digest(reference)) == 64
+
+
+FORMS = "A function of your own is given as path/to/file.py:function or package.module:function."
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "fcc",
+            "'fcc' is no built-in model. Did you mean 'fc'? "
+            f"Known: bn_cnn, convnet, fc, sopcnn, vgg, vgg_sopcnn. {FORMS}",
+        ),
+        (
+            "",
+            f"'' is no built-in model. Known: bn_cnn, convnet, fc, sopcnn, vgg, vgg_sopcnn. {FORMS}",
+        ),
+        (":build", f"':build' names no model function. {FORMS} Built in: fc, "),
+        ("nets.py:build()", f"'nets.py:build()' names no model function. {FORMS} Built in: fc, "),
+        ("nets.py:", f"'nets.py:' names no model function. {FORMS} Built in: fc, "),
+        ("missing.py:build", "missing.py: no such file. Looked for "),
+        ("a/b:build", "a/b: no such file. Looked for "),
+        (
+            "nets.py",
+            "'nets.py' names a file, but no function in it: give nets.py:function. Known: Net, again,",
+        ),
+        (
+            "nets.py:biuld",
+            "nets.py: there is no 'biuld' in it. Did you mean 'build'? Known: Net, again, bare,",
+        ),
+        ("empty.py:build", "empty.py: there is no 'build' in it. It defines no function."),
+        ("broken.py:build", "broken.py:2: SyntaxError: "),
+        ("null.py:build", "null.py: "),
+        ("deep.py:build", "deep.py: is no Python that can be read ("),
+        (
+            "no_such_package.nets:build",
+            "no_such_package.nets:build: no module named 'no_such_package.nets' in ",
+        ),
+        ("json.nothing:build", "json.nothing:build: no module named 'json.nothing' in "),
+        ("json.decoder.deep:build", "json.decoder.deep:build: no module named 'json.decoder.deep' in "),
+        ("a..b:build", "a..b:build: no module named 'a..b' in "),
+        ("json:lods", "json: there is no 'lods' in it. Did you mean 'loads'? Known: "),
+        ("directory.py:build", "directory.py: cannot be read (Is a directory)."),
+    ],
+)
+def test_messages_of_references(text, message, nets, write, tmp_path):
+    write("empty.py", "")
+    write("broken.py", "x = 1\ndef build(:\n    pass\n")
+    (tmp_path / "null.py").write_bytes(b"x = 1\0")
+    write("deep.py", "x = " + "-" * 100_000 + "1")
+    (tmp_path / "directory.py").mkdir()
+    with pytest.raises(ModelError) as caught:
+        parse_reference(text, tmp_path)
+    assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("function", "expected"),
+    [
+        (
+            "build",
+            Signature(
+                (
+                    Parameter("units", "(64, 32)"),
+                    Parameter("rate", "0.5"),
+                    Parameter("scale", "FACTOR * 2"),
+                    Parameter("name"),
+                ),
+                given=("input_shape", "n_classes"),
+            ),
+        ),
+        ("flexible", Signature((), takes_any=True, given=("input_shape", "n_classes"))),
+        ("tuned", Signature((Parameter("extra", "1"),), takes_any=True, style="hp")),
+        ("not_tuned", Signature((Parameter("hp"), Parameter("depth")))),
+        ("bare", Signature(())),
+        ("again", Signature((Parameter("b"),))),
+        ("decorated", None),
+        ("Net", None),
+        ("assigned", None),
+        ("either", None),
+        ("guarded", None),
+        ("looped", None),
+        ("opened", None),
+        ("rest", None),
+    ],
+)
+def test_read_signature(function, expected, nets, tmp_path):
+    assert read_signature(parse_reference(f"nets.py:{function}", tmp_path)) == expected
+
+
+def test_positional_only(nets, tmp_path):
+    with pytest.raises(ModelError) as caught:
+        read_signature(parse_reference("nets.py:by_position", tmp_path))
+    assert str(caught.value) == (
+        "nets.py:by_position: input_shape can only be passed by position, but kerasgrid passes arguments by "
+        "name. Remove the / from its parameters."
+    )
+
+
+def test_star_import_may_bring_any_name(write, tmp_path):
+    write("stars.py", "from os.path import *")
+    assert read_signature(parse_reference("stars.py:join", tmp_path)) is None
+
+
+def test_signature_of_agrees_with_read_signature(write, tmp_path):
+    write(
+        "plain.py",
+        """
+        def build(input_shape, n_classes, units=(64, 32), *, rate=0.5, name, **more): ...
+        def tuned(hp, extra=1): ...
+        def fixed(n_classes, width=-3): ...
+        """,
+    )
+    for name in ("build", "tuned", "fixed"):
+        reference = parse_reference(f"plain.py:{name}", tmp_path)
+        assert signature_of(load_function(reference)) == read_signature(reference)
+
+
+def test_signature_of_what_python_cannot_tell():
+    with pytest.raises(
+        ModelError, match=r"^getattr: Python cannot tell what it takes .*Wrap it in a function"
+    ):
+        signature_of(getattr)
+
+
+def test_accepts():
+    signature = Signature((Parameter("units", "64"),), takes_any=True)
+    assert signature.accepts("units")
+    assert signature.accepts("whatever")
+    assert not signature.accepts("n_classes")
+    assert not Signature(()).accepts("whatever")
+
+
+SOURCE = """
+def build(input_shape, n_classes, units=64):
+    x = units * 2
+    return x
+"""
+
+
+@pytest.mark.parametrize(
+    ("changed", "same"),
+    [
+        ("# a note\n" + SOURCE.replace("units * 2", "units*2  # twice"), True),
+        ('"""Says what."""\n' + SOURCE.replace("    x =", '    """Doc."""\n    x ='), True),
+        (SOURCE.replace("* 2", "* 3"), False),
+        (SOURCE.replace("units=64", "units=65"), False),
+    ],
+)
+def test_source_digest(changed, same, write, tmp_path):
+    write("net.py", SOURCE)
+    reference = parse_reference("net.py:build", tmp_path)
+    before = source_digest(reference)
+    write("net.py", changed)
+    assert (source_digest(reference) == before) is same
+
+
+def test_source_digest_covers_imports_beside_the_file(write, tmp_path):
+    write("net.py", "import math\nimport layers\nfrom parts.blocks import block\n" + SOURCE)
+    write("layers.py", "import net\nX = 1")
+    write("parts/__init__.py", "")
+    write("parts/blocks.py", "from .more import deep\nfrom . import other\nblock = 1")
+    write("parts/more.py", "deep = 1")
+    write("parts/other.py", "other = 1")
+    write("unrelated.py", "x = 1")
+    reference = parse_reference("net.py:build", tmp_path)
+    digests = [source_digest(reference)]
+    for name in ("unrelated.py", "layers.py", "parts/blocks.py", "parts/more.py", "parts/other.py"):
+        path = tmp_path / name
+        path.write_text(path.read_text() + "\ny = 2")
+        digests.append(source_digest(reference))
+    assert digests[0] == digests[1]
+    assert len(set(digests)) == 5
+
+
+def test_source_digest_of_what_is_nested_too_deep(write, tmp_path):
+    write("net.py", "x = " + " + ".join(["1"] * 500) + SOURCE)
+    reference = parse_reference("net.py:build", tmp_path)
+    with pytest.raises(ModelError, match=r"^net\.py: an expression in it is nested too deep to be read\.$"):
+        source_digest(reference)
+
+
+def test_source_digest_of_built_in_covers_its_blocks(tmp_path, monkeypatch):
+    from kerasgrid.models import source
+
+    read = []
+    real = source.parse_source
+    monkeypatch.setattr(
+        source, "parse_source", lambda path, shown: read.append(path.name) or real(path, shown)
+    )
+    source_digest(parse_reference("fc", tmp_path))
+    assert sorted(read) == ["blocks.py", "checks.py", "fc.py"]
+
+
+def make(factor):
+    def build(input_shape, n_classes):
+        """Doc."""
+        return factor  # a note
+
+    return build
+
+
+def test_function_digest():
+    def build(input_shape, n_classes):
+        return factor
+
+    factor = 1
+    assert function_digest(make(1)) == function_digest(make(2)) == function_digest(build)
+    assert function_digest(make) != function_digest(build)
+    assert function_digest(functools.partial(build, n_classes=1)) != function_digest(
+        functools.partial(build, n_classes=2)
+    )
+    assert factor == 1
+
+
+def test_function_digest_without_source():
+    def compiled(text):
+        scope = {}
+        exec(text, scope)
+        return scope["build"]
+
+    one, same, other = (compiled(f"def build(n):\n    return (lambda: n + {x})()") for x in (1, 1, 2))
+    assert function_digest(one) == function_digest(same) != function_digest(other)
+    assert function_digest(len) != function_digest(max)
+
+
+def test_function_digest_of_methods_and_classes():
+    class Net:
+        def build(self, hp): ...
+
+        def __call__(self, hp): ...
+
+    assert function_digest(Net().build) == function_digest(Net().build)
+    assert function_digest(Net()) == function_digest(Net)
+
+
+def test_load_file(write, tmp_path):
+    write("parts_of_net.py", "WIDTH = 7")
+    write("net.py", "from parts_of_net import WIDTH\ndef build(): return WIDTH")
+    reference = parse_reference("net.py:build", tmp_path)
+    path = list(sys.path)
+    function = load_function(reference)
+    assert function() == 7
+    assert load_function(reference) is function
+    assert sys.path == path
+    write("net.py", "from parts_of_net import WIDTH\ndef build(): return WIDTH + 1")
+    assert load_function(reference)() == 8
+    assert not (tmp_path / "__pycache__" / f"net.{sys.implementation.cache_tag}.pyc").exists()
+
+
+def test_load_two_files_of_one_name(write, tmp_path):
+    write("a/net.py", "def build(): return 'a'")
+    write("b/net.py", "def build(): return 'b'")
+    functions = [load_function(parse_reference(f"{folder}/net.py:build", tmp_path)) for folder in "ab"]
+    assert [function() for function in functions] == ["a", "b"]
+
+
+def test_load_module(write, tmp_path):
+    write("kg_loaded/__init__.py", "")
+    write("kg_loaded/parts.py", "X = 3")
+    write("kg_loaded/nets.py", "from .parts import X\ndef build(): return X")
+    assert load_function(parse_reference("kg_loaded.nets:build", tmp_path))() == 3
+
+
+def test_load_hyper_model(write, tmp_path):
+    write(
+        "hyper.py",
+        """
+        class HyperModel:
+            pass
+        class Net(HyperModel):
+            def build(self, hp): return "built"
+        net = Net()
+        """,
+    )
+    for name in ("Net", "net"):
+        function = load_function(parse_reference(f"hyper.py:{name}", tmp_path))
+        assert function(None) == "built"
+        assert signature_of(function).style == "hp"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "\nimport no_such_thing\ndef build(): ...",
+            "net.py:2: loading it failed: ModuleNotFoundError: No module named 'no_such_thing'",
+        ),
+        (
+            "def f():\n    raise ValueError('bad')\nf()\ndef build(): ...",
+            "net.py:2: loading it failed: ValueError: bad",
+        ),
+        ("import sys\nsys.exit(3)\ndef build(): ...", "net.py:2: loading it failed: SystemExit: 3"),
+        ("raise ValueError\ndef build(): ...", "net.py:1: loading it failed: ValueError: no message"),
+        ("build = 3", "net.py: 'build' is 3, but must be a function that returns a new model each time "),
+        (
+            "class Model:\n    def count_params(self): ...\n    def __call__(self): ...\nbuild = Model()",
+            "net.py: 'build' is a model, but must be a function that returns a new model each time ",
+        ),
+        (
+            "if False:\n    def build(): ...\ndef bild(): ...",
+            "net.py: there is no 'build' in it. Did you mean 'bild'?",
+        ),
+        ("import os\nos.nothing\ndef build(): ...", "net.py:2: loading it failed: AttributeError: "),
+    ],
+)
+def test_messages_of_loading(text, message, write, tmp_path):
+    write("net.py", text)
+    reference = parse_reference("net.py:build", tmp_path)
+    with pytest.raises(ModelError) as caught:
+        load_function(reference)
+    assert str(caught.value).startswith(message)
+    assert not [
+        name for name in sys.modules if name.startswith("kerasgrid_model_net_") and tmp_path.name in name
+    ]
+
+
+def test_syntax_error_after_parsing(write, tmp_path):
+    write("net.py", "def build(): ...")
+    reference = parse_reference("net.py:build", tmp_path)
+    write("net.py", "x = 1\ny = = 2")
+    with pytest.raises(ModelError, match=r"^net\.py:2: loading it failed: SyntaxError: "):
+        load_function(reference)
+
+
+def test_import_brings_no_keras():
+    code = (
+        "import sys, pathlib, kerasgrid.models.signature as s\n"
+        "r = s.parse_reference('fc', pathlib.Path()); s.read_signature(r); s.source_digest(r)\n"
+        "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'keras_tuner')))"
+    )
+    assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0
