@@ -175,7 +175,7 @@ class Config(_Section):
 _NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]{1,100}")
 
 
-def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config | None, list[Fault], dict[str, int]]:
+def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, list[Fault], dict[str, int]]:
     """Reads a grid.yaml and checks its form.
 
     Args:
@@ -183,7 +183,8 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config | N
         overrides: `key.path=value` texts; the value is YAML.
 
     Returns:
-        The config, None where it has faults; the faults; and the line of each key path.
+        The config, whose faulty sections are left at their defaults; the faults; and the line of
+        each key path.
 
     Raises:
         ConfigError: The file cannot be read, is no YAML, or an override is no `key.path=value`.
@@ -198,12 +199,17 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config | N
     return config, faults, lines
 
 
-def config_from_dict(value: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
-    """Checks the form of a config given as a dict; its name is `search` by default."""
+def config_from_dict(value: Mapping[str, Any], overrides: Sequence[str] = ()) -> tuple[Config, list[Fault]]:
+    """Checks the form of a config given as a dict; its name is `search` by default.
+
+    Raises:
+        ConfigError: A value that is no number, text, list or mapping.
+    """
     faults: list[Fault] = []
     raw = plain(dict(value), "", faults)
     if faults:
-        return None, faults
+        raise ConfigError(faults)
+    override(raw, overrides)
     raw.setdefault("name", "search")
     return check_form(raw)
 
@@ -228,13 +234,15 @@ def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
             target = target[key]
             if not isinstance(target, dict):
                 parent = ".".join(keys[: index + 1])
-                fault = Fault(path, f"{parent} is no mapping, so that it has no such key: give it as a whole.")
+                fault = Fault(
+                    path, f"{parent} is no mapping, so that it has no such key: give it as a whole."
+                )
                 raise ConfigError([fault], "--set")
         target[keys[-1]] = read_yaml(value, f"--set {path}")[0]
 
 
-def check_form(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
-    """Checks keys, types and bounds of a plain config."""
+def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
+    """Checks keys, types and bounds of a plain config; faulty sections are left at their defaults."""
     cleaned = dict(raw)
     for key in ("params", "space", "callbacks", "training", "search", "executor"):
         if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
@@ -248,12 +256,17 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config | None, list[Fault]]:
     faults = []
     name = cleaned.get("name")
     if isinstance(name, str) and (not _NAME.fullmatch(name) or name.strip(". ") != name):
-        faults.append(Fault("name", f"is {name!r}; a file name without / \\ : * ? \" < > | holds."))
+        faults.append(Fault("name", f'is {name!r}; a file name without / \\ : * ? " < > | holds.'))
     try:
-        config = Config.model_validate(cleaned)
+        return Config.model_validate(cleaned), faults
     except ValidationError as error:
-        return None, faults + faults_of(error, cleaned, Config)
-    return (None if faults else config), faults
+        faults += faults_of(error, cleaned, Config)
+        sound = {
+            name: value
+            for name, value in cleaned.items()
+            if name not in {e["loc"][0] for e in error.errors()}
+        }
+        return Config.model_validate({"name": "search", "model": "", **sound}), faults
 
 
 def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: str = "") -> list[Fault]:
@@ -274,7 +287,8 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
 def _is_tag(part: Any) -> bool:
     """Tells names that pydantic puts into the path for members of a union."""
     return isinstance(part, str) and (
-        part.startswith(("<", "dict[", "list[", "constrained-", "literal[")) or part in {"int", "str", "float"}
+        part.startswith(("<", "dict[", "list[", "constrained-", "literal["))
+        or part in {"int", "str", "float"}
     )
 
 
@@ -286,7 +300,9 @@ def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseMode
         return "is missing."
     if kind == "value_error":
         return str(item["ctx"]["error"])
-    holds = re.sub(r"^(Input|List) should (be|have) |valid | or instance of \w+| after validation.*", "", item["msg"])
+    holds = re.sub(
+        r"^(Input|List) should (be|have) |valid | or instance of \w+| after validation.*", "", item["msg"]
+    )
     words = {"integer": "whole number", "string": "text", "dictionary": "mapping", "boolean": "true or false"}
     for term, word in words.items():
         holds = re.sub(rf"\ban? {term}\b", word if " or " in word else f"a {word}", holds)
@@ -335,4 +351,8 @@ def json_schema() -> dict[str, Any]:
         **schema["properties"]["augment"],
         "anyOf": [*schema["properties"]["augment"]["anyOf"], {"enum": ["off", False]}],
     }
-    return {"$schema": "https://json-schema.org/draft/2020-12/schema", **schema, "title": "grid.yaml of kerasgrid"}
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "grid.yaml of kerasgrid",
+    }

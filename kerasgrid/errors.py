@@ -4,6 +4,7 @@
     ├── ConfigError         faults of a grid.yaml: one or many, each with its key path
     ├── DataError           data that cannot be read, or not be used as asked
     ├── ModelError          a model function that cannot be found, called or trained
+    ├── TrialError          a job that cannot be scored; recorded, and the search goes on
     ├── RunError            the run folder
     │   ├── LockedError         another search is writing to it
     │   ├── ChangedError        what makes a run the same run has changed
@@ -66,6 +67,10 @@ class DataError(KerasgridError):
 
 class ModelError(KerasgridError):
     """A model function that cannot be found, called or trained."""
+
+
+class TrialError(KerasgridError):
+    """A job that cannot be scored, such as one whose loss is NaN; recorded, and the search goes on."""
 
 
 class RunError(KerasgridError):

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import hashlib
 import json
+import math
 import os
 import tempfile
 from collections.abc import Callable, Iterator
@@ -86,6 +87,17 @@ def write_json(path: Path, value: Any) -> None:
     write_text(path, json.dumps(value, allow_nan=False, ensure_ascii=False, separators=(",", ":")) + "\n")
 
 
+def strict(value: Any) -> Any:
+    """Returns a JSON value with None in the place of NaN and infinity, and lists for tuples."""
+    if isinstance(value, float):
+        return value if math.isfinite(value) else None
+    if isinstance(value, dict):
+        return {key: strict(item) for key, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
+    return value
+
+
 def sync_folder(folder: Path) -> None:
     """Makes renames in a folder durable, where the file system can (Windows cannot)."""
     with contextlib.suppress(OSError):
@@ -146,27 +158,47 @@ class RunPaths:
         return self.folder / "oof.npz"
 
     @property
-    def checkpoints(self) -> Path:
-        return self.folder / "checkpoints"
+    def worker_log(self) -> Path:
+        return self.folder / "workers.log"
 
     @property
-    def predictions(self) -> Path:
-        return self.folder / "predictions"
-
-    @property
-    def histories(self) -> Path:
-        return self.folder / "histories"
+    def data(self) -> Path:
+        return self.folder / "data"
 
     @staticmethod
-    def job_stem(trial: int, fold: int, repeat: int) -> str:
-        """Returns the stem of a job's files."""
-        return f"trial-{trial}-fold-{fold}-repeat-{repeat}"
-
-    def checkpoint(self, trial: int, fold: int, repeat: int) -> Path:
-        return self.checkpoints / f"{self.job_stem(trial, fold, repeat)}.npz"
-
-    def prediction(self, trial: int, fold: int, repeat: int) -> Path:
-        return self.predictions / f"{self.job_stem(trial, fold, repeat)}.npy"
+    def history_name(trial: int, fold: int, repeat: int) -> str:
+        """Returns where a job's long history lies, within the run's folder."""
+        return f"histories/{_stem(trial, fold, repeat)}.json"
 
     def history(self, trial: int, fold: int, repeat: int) -> Path:
-        return self.histories / f"{self.job_stem(trial, fold, repeat)}.json"
+        return self.folder / self.history_name(trial, fold, repeat)
+
+    def checkpoint(self, trial: int, fold: int, repeat: int) -> Path:
+        return self.folder / "checkpoints" / f"{_stem(trial, fold, repeat)}.npz"
+
+    def prediction(self, trial: int, fold: int, repeat: int) -> Path:
+        return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"
+
+
+def _stem(trial: int, fold: int, repeat: int) -> str:
+    return f"trial-{trial}-fold-{fold}-repeat-{repeat}"
+
+
+def move_aside(paths: RunPaths) -> RunPaths | None:
+    """Renames a run's folder and JSON to NAME.1, NAME.2, ...; nothing is deleted.
+
+    Returns:
+        Where they are now; None where there was nothing to move.
+    """
+    if not (paths.folder.exists() or paths.json.exists()):
+        return None
+    number = 1
+    while True:
+        aside = RunPaths(paths.results, f"{paths.name}.{number}")
+        if not (aside.folder.exists() or aside.json.exists()):
+            break
+        number += 1
+    for before, after in ((paths.folder, aside.folder), (paths.json, aside.json)):
+        if before.exists():
+            before.rename(after)
+    return aside

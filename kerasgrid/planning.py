@@ -27,4 +27,6 @@ class Plan:
 
 def plan(jobs: Sequence[Job]) -> Plan:
     """Puts each job into a pack of its own, in the order given: trial by trial, its folds together."""
-    return Plan(tuple(Pack((job,)) for job in jobs), ("Each fit is trained by Keras's own fit.",) if jobs else ())
+    return Plan(
+        tuple(Pack((job,)) for job in jobs), ("Each fit is trained by Keras's own fit.",) if jobs else ()
+    )

@@ -132,9 +132,8 @@ class FoldRecord:
         metrics: The other test metrics, `loss` among them.
         history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
         fit_time: Seconds of training, without testing and checkpoints.
-        epochs: Epochs whose training led to the final weights, from 0 to the last.
+        epochs: Epochs trained, those lost to a crash not counted.
         best_epoch: The epoch whose weights made the score, from 1.
-        epochs_trained: Epochs that were really trained in this process and those before it.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
         error: {"type", "message"} where the job failed.
@@ -147,7 +146,23 @@ class FoldRecord:
     fit_time: float = 0.0
     epochs: int = 0
     best_epoch: int | None = None
-    epochs_trained: int = 0
     n_parameters: int | None = None
     memory_bytes: int | None = None
     error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class ProbeRecord:
+    """What building one candidate's model has shown.
+
+    Attributes:
+        params: The candidate's.
+        n_parameters: Weights of its model; None where it does not build, or only with data.
+        error: {"type", "message"} where it does not build.
+        device: What it would be trained on: `cpu`, or such as `gpu:0`.
+    """
+
+    params: Mapping[str, Any]
+    n_parameters: int | None
+    error: Mapping[str, str] | None
+    device: str

@@ -66,22 +66,24 @@ class Range:
         """The number of values; 0 where there is no step."""
         if self.step is None:
             return 0
-        steps = (
-            math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
-        )
-        return math.floor(steps + 1e-9) + 1
+        steps = math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
+        return math.floor(min(steps, 1e18) + 1e-9) + 1
+
+    def __getitem__(self, index: int) -> float:
+        """The value at a place of a range that has a step, in decimal arithmetic: 0.1, 0.2, 0.3."""
+        low, step = Decimal(str(self.low)), Decimal(str(self.step))
+        exact = low * step**index if self.log else low + index * step
+        return int(exact) if self.whole else float(exact)
 
     @property
     def values(self) -> tuple[float, ...]:
-        """The values of a range that has a step, in decimal arithmetic: 0.1, 0.2, 0.3."""
-        low, step = Decimal(str(self.low)), Decimal(str(self.step))
-        exact = (low * step**i if self.log else low + i * step for i in range(len(self)))
-        return tuple(int(value) if self.whole else float(value) for value in exact)
+        """The values of a range that has a step."""
+        return tuple(self[index] for index in range(len(self)))
 
     def rvs(self, random_state: np.random.RandomState) -> float:
         """Draws one value, as scikit-learn's ParameterSampler asks a distribution to."""
         if self.step is not None:
-            return self.values[random_state.randint(len(self))]
+            return self[random_state.randint(len(self))]
         margin = 0.5 if self.whole else 0.0
         low, high = self.low - margin, self.high + margin
         if self.log:
@@ -118,7 +120,14 @@ class Space(Sequence[Params]):
 
     def endless(self) -> list[str]:
         """Returns the names of ranges without a step."""
-        return sorted({name for g in self.grids for name, dim in g.items() if isinstance(dim, Range) and dim.step is None})
+        return sorted(
+            {
+                name
+                for g in self.grids
+                for name, dim in g.items()
+                if isinstance(dim, Range) and dim.step is None
+            }
+        )
 
     def values(self, name: str) -> list[Any]:
         """Returns the values of a parameter over all grids; of a range without a step, its two ends."""
@@ -226,7 +235,9 @@ def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range
         return Choice(tuple(spec))
     if not isinstance(spec, Mapping):
         hint = f"write [{canonical_json(spec)}] to search this one value, or move it to params."
-        faults.append(Fault(path, f"is {spec!r}; a list or a range such as {{low: 0.1, high: 0.5}} holds: {hint}"))
+        faults.append(
+            Fault(path, f"is {spec!r}; a list or a range such as {{low: 0.1, high: 0.5}} holds: {hint}")
+        )
         return None
     if "when" in spec or "values" in spec:
         hint = "Write a list of spaces instead, one for each case."

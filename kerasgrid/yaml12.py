@@ -1,7 +1,7 @@
 """YAML 1.2 into plain values, safely: numbers are numbers, `off` is a word, and nothing is executed.
 
-    >>> read_yaml("learning_rate: 1e-3\\naugment: off", "grid.yaml")[0]
-    {'learning_rate': 0.001, 'augment': 'off'}
+>>> read_yaml("learning_rate: 1e-3\\naugment: off", "grid.yaml")[0]
+{'learning_rate': 0.001, 'augment': 'off'}
 """
 
 from __future__ import annotations

@@ -1,0 +1,350 @@
+"""All that can be wrong with a search, found before its first epoch and told together.
+
+A config's form is checked in `kerasgrid.config`; here it meets the data, the model function and the
+space. Nothing here imports Keras.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import dataclass
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.config import Config, IdxPair, config_from_dict, read_config
+from kerasgrid.data import dataset_from_arrays, fold_fault, inner_split, load_data, make_folds
+from kerasgrid.engines import ENGINES, PLANNED
+from kerasgrid.errors import ConfigError, DataError, Fault, KerasgridError, did_you_mean
+from kerasgrid.io import RunPaths
+from kerasgrid.models.signature import (
+    ModelReference,
+    Signature,
+    function_digest,
+    parse_reference,
+    read_signature,
+    signature_of,
+    source_digest,
+)
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.space import Space, read_space
+from kerasgrid.training.objective import Objective, find_objective, objective_fault
+from kerasgrid.training.routing import faults_of_params, route
+
+Model = ModelReference | Callable[..., Any]
+Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that has passed its checks.
+
+    Attributes:
+        config: With the defaults filled in.
+        data: Loaded.
+        folds: As a new run would make them.
+        space: The candidates.
+        model: Where the model function is, or the function.
+        signature: Its signature.
+        objective: What candidates are scored by.
+        warnings: Lines worth showing.
+    """
+
+    config: Config
+    data: Dataset
+    folds: tuple[Fold, ...]
+    space: Space
+    model: Model
+    signature: Signature
+    objective: Objective
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def identity(self) -> dict[str, Any]:
+        """What makes a run the same run, by the key that a message names."""
+        config, search = self.config, self.config.search
+        is_reference = isinstance(self.model, ModelReference)
+        folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
+        return {
+            "data": self.data.fingerprint,
+            "data.scale": config.data.scale,
+            "data.standardize": config.data.standardize,
+            "model": config.model,
+            "the model function's source": (source_digest if is_reference else function_digest)(self.model),
+            "params": config.params,
+            "training": config.training.model_dump(exclude={"pack"}),
+            "augment": config.augment,
+            "callbacks": config.callbacks.model_dump(),
+            "search.folds": folds,
+            "search.val": search.val,
+            "search.repeats": search.repeats,
+            "search.seed": search.seed,
+            "search.objective": search.objective,
+        }
+
+
+class _Report:
+    """Gathers faults, so that one check does not hide another."""
+
+    def __init__(self, source: str, faults: Sequence[Fault], lines: Mapping[str, int]) -> None:
+        self.source, self.lines = source, lines
+        self.faults = list(faults)
+
+    def add(self, path: str, message: str) -> None:
+        self.faults.append(Fault(path, message))
+
+    @contextmanager
+    def catch(self, path: str) -> Iterator[None]:
+        """Turns an error into a fault at a key path."""
+        try:
+            yield
+        except ConfigError as error:
+            self.faults.extend(error.faults)
+        except KerasgridError as error:
+            self.add(path, str(error))
+
+    def is_sound(self, section: str) -> bool:
+        """Tells whether a section has had no fault."""
+        return not any(fault.path.replace("[", ".").split(".")[0] == section for fault in self.faults)
+
+    def finish(self) -> None:
+        """Raises what has been gathered."""
+        if self.faults:
+            placed = [
+                fault
+                if fault.line is not None
+                else Fault(fault.path, fault.message, self.lines.get(fault.path))
+                for fault in self.faults
+            ]
+            raise ConfigError(placed, self.source)
+
+
+def prepare(
+    source: str | Path | Mapping[str, Any],
+    X: Any = None,
+    y: Any = None,
+    *,
+    overrides: Sequence[str] = (),
+    results: Path = Path("results"),
+    ask: Ask | None = None,
+) -> Prepared:
+    """Checks a search, loads its data and makes its folds.
+
+    Args:
+        source: A grid.yaml, or the same as a dict; there `model` may be a function.
+        X: Images (sample, ...), instead of `data.train`.
+        y: Their labels (sample,).
+        overrides: `key.path=value` texts.
+        results: The results folder; X and y are kept for workers in the run's folder there.
+        ask: Asks a worker for the signature of a function whose source does not show it, and the
+            space that a `build(hp)` declares; without it such functions are refused.
+
+    Raises:
+        ConfigError: All faults together.
+    """
+    function, base, lines, name = None, Path.cwd(), {}, "config"
+    if isinstance(source, Mapping):
+        raw = dict(source)
+        if callable(raw.get("model")):
+            function = raw["model"]
+            raw["model"] = (
+                f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
+            )
+        config, faults = config_from_dict(raw, overrides)
+    else:
+        base, name = Path(source).absolute().parent, str(source)
+        config, faults, lines = read_config(Path(source), overrides)
+    report = _Report(name, faults, lines)
+    _check_not_built(report, config)
+    data = _data(report, config, base, X, y, RunPaths(results, config.name).data)
+    folds = _folds(report, config, data)
+    model, signature, declared = _model(report, config, base, function, ask)
+    space = _space(report, config, declared)
+    objective = _objective(report, config, data)
+    if signature is not None:
+        _check_params(report, config, space, signature)
+        _check_inner_split(report, config, space, signature, data, folds)
+    report.finish()
+    return Prepared(config, data, tuple(folds), space, model, signature, objective, data.report)
+
+
+def _check_not_built(report: _Report, config: Config) -> None:
+    """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
+    asked = {
+        "augment": (config.augment is not None, "augmentation"),
+        "training.pack": (isinstance(config.training.pack, int), "training several jobs in one program"),
+        "training.precision": (config.training.precision != "float32", "mixed precision"),
+        "training.stop_dead": (config.training.stop_dead, "ending dead trials early"),
+        "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
+        "search.time": (config.search.time is not None, "a budget of time"),
+        "executor.kind": (config.executor.kind == "ray", "the executor ray"),
+    }
+    for path, (is_asked, what) in asked.items():
+        if is_asked:
+            report.add(path, f"asks for {what}, which this version does not have yet: leave it out.")
+
+
+def _data(report: _Report, config: Config, base: Path, X: Any, y: Any, arrays_folder: Path) -> Dataset | None:
+    if not report.is_sound("data"):
+        return None
+    if X is not None:
+        if config.data.train is not None:
+            report.add("data.train", "is given, and so are arrays: keep one of them.")
+        for key in ("image", "subset"):
+            if getattr(config.data, key) is not None:
+                report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
+        if report.is_sound("data"):
+            with report.catch("data"):
+                return dataset_from_arrays(X, y, arrays_folder)
+        return None
+    if config.data.train is None:
+        report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
+        return None
+    resolved = {}
+    for key in ("train", "test", "sample_submission"):
+        value = getattr(config.data, key)
+        parts = value.model_dump() if isinstance(value, IdxPair) else {"": value}
+        found = {part: _resolve(base, text) for part, text in parts.items()}
+        for part, path in found.items():
+            if isinstance(path, Path) and not _exists(path):
+                where = f"data.{key}.{part}" if part else f"data.{key}"
+                report.add(where, f"is {str(path)!r}, and there is no such file.")
+        texts = {part: None if path is None else str(path) for part, path in found.items()}
+        resolved[key] = IdxPair(**texts) if isinstance(value, IdxPair) else texts[""]
+    if report.is_sound("data"):
+        with report.catch("data.train"):
+            return load_data(config.data.model_copy(update=resolved), seed=config.search.seed)
+    return None
+
+
+def _resolve(base: Path, text: str | None) -> Path | str | None:
+    return text if text is None or text == "digits" else base / Path(text).expanduser()
+
+
+def _exists(path: Path) -> bool:
+    try:
+        return path.exists()
+    except (OSError, ValueError):  # a name that no file can have
+        return False
+
+
+def _folds(report: _Report, config: Config, data: Dataset | None) -> list[Fold]:
+    search = config.search
+    if data is None or not report.is_sound("search"):
+        return []
+    fault = fold_fault(data.labels, data.classes, search.n_folds, search.holdout)
+    if fault is not None:
+        report.add("search.holdout" if search.holdout is not None else "search.folds", fault)
+        return []
+    return make_folds(data.labels, n_folds=search.n_folds, holdout=search.holdout, seed=search.seed)
+
+
+def _model(
+    report: _Report, config: Config, base: Path, function: Callable[..., Any] | None, ask: Ask | None
+) -> tuple[Model | None, Signature | None, dict[str, Any]]:
+    """Returns the model function or where it is, its signature, and the space that it declares."""
+    if not report.is_sound("model"):
+        return None, None, {}
+    with report.catch("model"):
+        if function is not None:
+            return function, signature_of(function), {}
+        reference = parse_reference(config.model, base)
+        signature = read_signature(reference)
+        if signature is not None and signature.style == "build":
+            return reference, signature, {}
+        if ask is not None:
+            return (reference, *ask(reference))
+        report.add("model", "has to be asked for its parameters in a worker, which is not possible here.")
+    return None, None, {}
+
+
+def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Space:
+    search = config.search
+    grids = config.space if isinstance(config.space, list) else [config.space]
+    own = [
+        {name: spec for name, spec in declared.items() if name not in config.params} | grid for grid in grids
+    ]
+    space, faults = read_space(own if isinstance(config.space, list) else own[0])
+    report.faults.extend(faults)
+    if search.engine in PLANNED:
+        known = ", ".join(ENGINES)
+        report.add(
+            "search.engine", f"is {search.engine!r}, which this version does not have yet. Known: {known}."
+        )
+    elif search.engine not in ENGINES:
+        report.add(
+            "search.engine",
+            f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
+        )
+    if search.engine == "grid" and not faults:
+        for name in space.endless():
+            report.add(
+                f"space.{name}", "is a range without a step, which a grid cannot list: give a step or a list."
+            )
+    if search.engine == "random" and search.trials is None:
+        report.add(
+            "search.trials", "is missing: the engine random needs to know how many candidates to draw."
+        )
+    return space
+
+
+def _objective(report: _Report, config: Config, data: Dataset | None) -> Objective | None:
+    with report.catch("search.objective"):
+        objective = find_objective(config.search.objective)
+        if data is not None:
+            fault = objective_fault(objective, data.labels, len(data.classes))
+            if fault is not None:
+                report.add("search.objective", fault)
+        return objective
+    return None
+
+
+def _check_params(report: _Report, config: Config, space: Space, signature: Signature) -> None:
+    several = isinstance(config.space, list)
+    found: dict[str, Fault] = {}
+    for index, grid in enumerate(space.grids):
+        part = Space([grid])
+        values = {name: part.values(name) for name in part.names}
+        prefix = f"space[{index}]" if several else "space"
+        for fault in faults_of_params(config.params, values, signature, prefix):
+            found.setdefault(f"{fault.path}: {fault.message}", fault)
+    report.faults.extend(found.values())
+
+
+def _check_inner_split(
+    report: _Report,
+    config: Config,
+    space: Space,
+    signature: Signature,
+    data: Dataset | None,
+    folds: Sequence[Fold],
+) -> None:
+    """Checks the monitors of callbacks, and that the inner split they need can be made."""
+    if not (report.is_sound("callbacks") and report.is_sound("space") and report.is_sound("params")):
+        return
+    written = callbacks_of(config)
+    routes = [route({**config.params, **params}, signature, written) for params in islice(space.cover(), 100)]
+    for name, args in {name: args for r in routes for name, args in r.callbacks.items()}.items():
+        monitor = args.get("monitor", "")
+        if monitor.startswith("test_"):
+            report.add(
+                f"callbacks.{name}.monitor",
+                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
+                "measured on an inner split of the training folds.",
+            )
+    share = config.search.val or (0.1 if any(r.monitors_val for r in routes) else None)
+    if share is not None and data is not None:
+        for fold in folds:
+            with report.catch("search.val"):
+                try:
+                    inner_split(data.labels, fold, share, config.search.seed)
+                except DataError as error:
+                    raise DataError(f"of {share:g} cannot be made in fold {fold.index}: {error}") from error
+            if not report.is_sound("search"):
+                break
+
+
+def callbacks_of(config: Config) -> dict[str, dict[str, Any]]:
+    """Returns the arguments of the callbacks that the config has, by name."""
+    return {name: args for name, args in config.callbacks.model_dump().items() if args is not None}

@@ -1,0 +1,31 @@
+"""What a search tells while it runs. The base class listens to all of it and says nothing."""
+
+from __future__ import annotations
+
+from kerasgrid.records import EpochRecord, FoldRecord, Job
+from kerasgrid.results import Results, RunState
+
+
+class Observer:
+    """Is told what happens in a search; override what is of interest.
+
+    Calls come in the driver's thread and hold it up: return soon.
+    """
+
+    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
+        """A proposal of the engine begins: trials so far, fits each, and fits that have ended."""
+
+    def started(self, job: Job) -> None:
+        """A worker begins a job."""
+
+    def epoch(self, record: EpochRecord) -> None:
+        """A job has finished an epoch."""
+
+    def ended(self, record: FoldRecord, state: RunState) -> None:
+        """A job has ended and is journalled."""
+
+    def note(self, text: str) -> None:
+        """Something worth a line has happened, such as a failed fit."""
+
+    def end(self, results: Results) -> None:
+        """The session ends; the results are written."""

@@ -1,0 +1,282 @@
+"""results.json, derived from the journal's records; and a view of it for Python.
+
+>>> results = Results.load("results/digits.json")          # doctest: +SKIP
+>>> results.frame().head()                                 # doctest: +SKIP
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.io import RunPaths
+from kerasgrid.records import FoldRecord, Trial
+
+SCHEMA = "kerasgrid.results/1"
+LONG_HISTORY = 200
+"""Histories of more epochs lie beside results.json, in RunPaths.histories."""
+
+JobId = tuple[int, int, int]
+
+
+@dataclass
+class RunState:
+    """What a journal says: the trials that were proposed and the jobs that have ended.
+
+    Attributes:
+        n_folds: Folds a trial.
+        repeats: Repeats a fold.
+        direction: max or min.
+        trials: By id, in the order of their first proposal.
+        ended: The end of each job.
+    """
+
+    n_folds: int
+    repeats: int
+    direction: str
+    trials: dict[int, Trial] = field(default_factory=dict)
+    ended: dict[JobId, FoldRecord] = field(default_factory=dict)
+    _by_identity: dict[str, int] = field(default_factory=dict)
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
+        """Returns the trial of these params, and whether it is new; a new one gets the next id."""
+        trial = Trial(len(self.trials), params)
+        known = self._by_identity.get(trial.identity)
+        if known is not None:
+            return self.trials[known], False
+        self.add(trial)
+        return trial, True
+
+    def add(self, trial: Trial) -> None:
+        """Takes a trial that the journal holds."""
+        self.trials[trial.id] = trial
+        self._by_identity[trial.identity] = trial.id
+
+    def end(self, record: FoldRecord) -> None:
+        """Takes a job's end."""
+        self.ended[record.job] = record
+        self._rows.pop(record.job[0], None)
+
+    def jobs_of(self, trial_id: int) -> list[JobId]:
+        """Returns a trial's job ids, fold by fold."""
+        return [(trial_id, fold, repeat) for fold in range(self.n_folds) for repeat in range(self.repeats)]
+
+    def is_done(self, trial_id: int) -> bool:
+        """Tells whether all of a trial's jobs have ended."""
+        return all(job in self.ended for job in self.jobs_of(trial_id))
+
+    def score(self, trial_id: int) -> float | None:
+        """Returns a complete trial's mean score; None for one that failed or is not done."""
+        return self.row(trial_id)["mean_test_score"] if self.row(trial_id)["state"] == "complete" else None
+
+    def ranking(self) -> list[int]:
+        """Returns the ids of complete trials, the best first; equal scores by id."""
+        sign = -1 if self.direction == "max" else 1
+        scored = [(sign * score, trial) for trial in self.trials if (score := self.score(trial)) is not None]
+        return [trial for _, trial in sorted(scored)]
+
+    def row(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's object in results.json, without its rank."""
+        if trial_id not in self._rows:
+            self._rows[trial_id] = self._make_row(self.trials[trial_id])
+        return self._rows[trial_id]
+
+    def _make_row(self, trial: Trial) -> dict[str, Any]:
+        records = [self.ended[job] for job in self.jobs_of(trial.id) if job in self.ended]
+        failed = next((record for record in records if record.error is not None), None)
+        done = self.is_done(trial.id)
+        state = "running" if not done else "failed" if failed else "complete"
+        folds = [self._fold(trial.id, fold) for fold in range(self.n_folds)]
+        folds = [fold for fold in folds if fold is not None]
+        scores = [fold["test_score"] for fold in folds]
+        complete = state == "complete"
+        return {
+            "id": trial.id,
+            "params": dict(trial.params),
+            "state": state,
+            "mean_test_score": float(np.mean(scores)) if complete else None,
+            "std_test_score": float(np.std(scores)) if complete else None,
+            "rank_test_score": None,
+            "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if complete else None,
+            "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
+            "error": None if failed is None else dict(failed.error or {}),
+            "folds": folds,
+        }
+
+    def _fold(self, trial_id: int, fold: int) -> dict[str, Any] | None:
+        """Returns a fold's object, its repeats averaged; None where it has not ended."""
+        records = [self.ended.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
+        if any(record is None for record in records):
+            return None
+        parts = [self._repeat(record) for record in records]
+        if len(parts) == 1:
+            return {"fold": fold, **parts[0]}
+        scores = [part["test_score"] for part in parts]
+        is_scored = None not in scores
+        names = [name for name in parts[0]["metrics"] if all(name in part["metrics"] for part in parts)]
+        return {
+            "fold": fold,
+            "test_score": float(np.mean(scores)) if is_scored else None,
+            "fit_time": float(np.mean([part["fit_time"] for part in parts])),
+            "epochs": max(part["epochs"] for part in parts),
+            "best_epoch": parts[0]["best_epoch"],
+            "metrics": {name: float(np.mean([part["metrics"][name] for part in parts])) for name in names},
+            "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
+        }
+
+    def _repeat(self, record: FoldRecord) -> dict[str, Any]:
+        row = {
+            "test_score": record.score,
+            "fit_time": record.fit_time,
+            "epochs": record.epochs,
+            "best_epoch": record.best_epoch,
+            "metrics": dict(record.metrics),
+            "history": dict(record.history),
+        }
+        if record.epochs > LONG_HISTORY:
+            row["history"] = {}
+            row["history_file"] = RunPaths.history_name(*record.job)
+        if record.error is not None:
+            row["error"] = dict(record.error)
+        return row
+
+    def results(self, status: str, about: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:
+        """Returns the whole of results.json.
+
+        Args:
+            status: running, complete, interrupted, budget or failed.
+            about: name, objective, config, data, folds and environment.
+            wall_time_s: Seconds that the search has run, over all its sessions.
+        """
+        sign = -1 if self.direction == "max" else 1
+        ranking = self.ranking()
+        ranks: dict[int, int] = {}
+        for place, trial in enumerate(ranking):
+            before = ranking[place - 1] if place else None
+            tied = before is not None and sign * self.score(before) == sign * self.score(trial)
+            ranks[trial] = ranks[before] if tied else place + 1
+        rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.trials]
+        best = self.row(ranking[0]) if ranking else None
+        ended = list(self.ended.values())
+        return {
+            "schema": SCHEMA,
+            "name": about["name"],
+            "status": status,
+            "objective": about["objective"],
+            "config": about["config"],
+            "data": about["data"],
+            "folds": about["folds"],
+            "environment": about["environment"],
+            "trials": rows,
+            "best": best
+            and {
+                "trial": best["id"],
+                "params": best["params"],
+                "mean_test_score": best["mean_test_score"],
+            },
+            "summary": {
+                "trials": len(rows),
+                "failed": sum(row["state"] == "failed" for row in rows),
+                "fits": len(ended),
+                "epochs_trained": sum(record.epochs for record in ended),
+                "wall_time_s": round(wall_time_s, 3),
+            },
+        }
+
+
+class Results:
+    """A finished or running search's results.
+
+    Args:
+        data: The object of results.json.
+        path: Its file, where it has one.
+    """
+
+    def __init__(self, data: Mapping[str, Any], path: Path | None = None) -> None:
+        self.data = dict(data)
+        self.path = path
+
+    @classmethod
+    def load(cls, path: str | Path) -> Results:
+        """Reads a results.json.
+
+        Raises:
+            ResultsError: It cannot be read, or is none.
+        """
+        path = Path(path)
+        try:
+            data = json.loads(path.read_text(encoding="utf-8"))
+        except (OSError, ValueError) as error:
+            raise ResultsError(f"{path}: cannot be read as results: {error}.") from error
+        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
+            raise ResultsError(f"{path}: is no results file of kerasgrid (schema {SCHEMA}).")
+        return cls(data, path)
+
+    @property
+    def status(self) -> str:
+        """running, complete, interrupted, budget or failed."""
+        return self.data["status"]
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """One object a trial, as in results.json, in the order of their ids."""
+        return self.data["trials"]
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best trial's `trial`, `params` and `mean_test_score`; None where none is complete."""
+        return self.data["best"]
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's params.
+
+        Raises:
+            ResultsError: No trial is complete.
+        """
+        if self.best is None:
+            raise ResultsError("no trial is complete, so that there is no best one.")
+        return self.best["params"]
+
+    def frame(self):
+        """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size."""
+        import pandas as pd
+
+        columns = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
+        rows = [
+            {
+                "id": row["id"],
+                **row["params"],
+                "state": row["state"],
+                **{name: row[name] for name in columns},
+                **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
+                "error": row["error"] and row["error"]["message"],
+            }
+            for row in self.trials
+        ]
+        return pd.DataFrame(rows).set_index("id") if rows else pd.DataFrame()
+
+    def __repr__(self) -> str:
+        summary = self.data["summary"]
+        best = "" if self.best is None else f", best {self.best['mean_test_score']:.4f}"
+        return f"<Results {self.data['name']!r}: {self.status}, {summary['trials']} trials{best}>"
+
+
+def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
+    """Returns the ends of jobs among a journal's records."""
+    for record in records:
+        if record.get("type") == "fold":
+            yield read_fold(record)
+
+
+def read_fold(record: Mapping[str, Any]) -> FoldRecord:
+    """Makes a FoldRecord of a journal's line."""
+    values = {name: value for name, value in record.items() if name not in {"type", "time"}}
+    return FoldRecord(**{**values, "job": tuple(values["job"])})

@@ -1,0 +1,131 @@
+"""Checkpoints: all that a job needs to go on to the same bits, in one .npz without pickle."""
+
+from __future__ import annotations
+
+import io
+import json
+import zipfile
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import KerasgridError
+from kerasgrid.io import write_atomic
+
+CALLBACK_STATE = {
+    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
+    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
+    "TerminateOnNaN": (),
+}
+
+
+class StaleCheckpointError(KerasgridError):
+    """A checkpoint that is damaged, or of another candidate; the job starts anew."""
+
+
+@dataclass
+class Progress:
+    """Where a job stands, apart from its weights.
+
+    Attributes:
+        epoch: The epoch at hand, from 0.
+        step: Batches of it that are done.
+        fit_time: Seconds trained so far.
+        history: Lists over the finished epochs.
+    """
+
+    epoch: int = 0
+    step: int = 0
+    fit_time: float = 0.0
+    history: dict[str, list] = field(default_factory=dict)
+
+
+def save(
+    path: Path,
+    owner: str,
+    model: keras.Model,
+    callbacks: Sequence[keras.callbacks.Callback],
+    progress: Progress,
+) -> None:
+    """Writes a checkpoint, whole or not at all.
+
+    Args:
+        path: The file.
+        owner: The hash of the candidate's params.
+        model: Its weights, optimizer, random states and running metrics are kept.
+        callbacks: Keras's; their counters and best weights are kept.
+        progress: Kept as it is.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    arrays = {
+        f"{group}_{index}": keras.ops.convert_to_numpy(variable)
+        for group, variables in _variables(model).items()
+        for index, variable in enumerate(variables)
+    }
+    states = {}
+    for callback in callbacks:
+        name = type(callback).__name__
+        states[name] = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
+        best = getattr(callback, "best_weights", None)
+        states[name]["n_best_weights"] = None if best is None else len(best)
+        arrays |= {f"{name}_{index}": weights for index, weights in enumerate(best or ())}
+    about = {"owner": owner, "progress": vars(progress), "callbacks": states}
+    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, **arrays)
+    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+
+
+class Checkpoint:
+    """A checkpoint that has been read.
+
+    Args:
+        path: The file.
+        owner: The hash of the params whose checkpoint it has to be.
+
+    Raises:
+        StaleCheckpointError: It is damaged or of other params.
+    """
+
+    def __init__(self, path: Path, owner: str) -> None:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                self._arrays = dict(file)
+            self._about = json.loads(self._arrays.pop("about").tobytes())
+            found = self._about["owner"]
+        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+            raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
+        if found != owner:
+            raise StaleCheckpointError(f"{path}: is of another candidate.")
+        self.progress = Progress(**self._about["progress"])
+
+    def restore(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+        """Sets weights, optimizer, random states, running metrics and callbacks to what was saved."""
+        for group, variables in _variables(model).items():
+            for index, variable in enumerate(variables):
+                variable.assign(self._arrays[f"{group}_{index}"])
+        for callback in callbacks:
+            name = type(callback).__name__
+            state: Mapping[str, Any] = self._about["callbacks"][name]
+            for key in CALLBACK_STATE[name]:
+                setattr(callback, key, state[key])
+            if state["n_best_weights"] is not None:
+                callback.best_weights = [self._arrays[f"{name}_{i}"] for i in range(state["n_best_weights"])]
+
+
+def _variables(model: keras.Model) -> dict[str, list]:
+    return {
+        "model": model.variables,
+        "optimizer": model.optimizer.variables,
+        "metric": model.metrics_variables,
+    }
+
+
+def _number(value: Any) -> Any:
+    return None if value is None else value if isinstance(value, int) else float(value)

@@ -1,0 +1,158 @@
+"""A candidate's compiled model: its optimizer, loss and metrics, and the labels that they want."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import ModelError
+from kerasgrid.keras_names import LOSSES, METRICS, find_loss
+from kerasgrid.training.objective import Objective
+from kerasgrid.training.routing import DEFAULTS, Route
+
+
+@dataclass(frozen=True)
+class Compiled:
+    """A model that can be trained.
+
+    Attributes:
+        model: Compiled.
+        labels: The form of labels that its loss wants: sparse, one_hot, binary or any.
+        n_outputs: Values that it gives a sample.
+        from_logits: Whether these are logits; None where that cannot be told from its layers.
+    """
+
+    model: keras.Model
+    labels: str
+    n_outputs: int
+    from_logits: bool | None
+
+    def probabilities(self, outputs: np.ndarray) -> np.ndarray:
+        """Returns (sample, class) float32 whose rows sum to 1, of the model's outputs (sample, output)."""
+        outputs = np.asarray(outputs, dtype=np.float32).reshape(len(outputs), -1)
+        from_logits = self.from_logits
+        if from_logits is None:  # a subclassed model: its numbers have to tell
+            low, high = float(outputs.min(initial=0.0)), float(outputs.max(initial=0.0))
+            sums = outputs.sum(axis=1) if outputs.shape[1] > 1 else np.ones(1)
+            from_logits = low < 0 or high > 1 + 1e-3 or not np.allclose(sums, 1, atol=1e-3)
+        if outputs.shape[1] == 1:
+            positive = 1 / (1 + np.exp(-outputs)) if from_logits else outputs
+            return np.concatenate([1 - positive, positive], axis=1)
+        if not from_logits:
+            return outputs
+        powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
+        return powers / powers.sum(axis=1, keepdims=True)
+
+
+def compile_model(model: keras.Model, route: Route, objective: Objective, n_classes: int) -> Compiled:
+    """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
+
+    Args:
+        model: From the model function.
+        route: The candidate's params.
+        objective: A Keras metric is measured each epoch.
+        n_classes: The number of classes.
+
+    Raises:
+        ModelError: The params ask for what the compiled model would ignore; the last layer's
+            activation fits no loss; or Keras refuses an argument.
+    """
+    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
+    from_logits = ends_in_logits(model)
+    if model.compiled:
+        return Compiled(model, _compiled_labels(model, route, n_outputs), n_outputs, from_logits)
+    loss_name = route.loss or _fitting_loss(model, objective, n_outputs)
+    arguments = dict(route.loss_args)
+    if "from_logits" in LOSSES[loss_name].arguments and from_logits is not None:
+        arguments.setdefault("from_logits", from_logits)
+    metric = None if objective.metric is None else METRICS[objective.metric]
+    labels = LOSSES[loss_name].labels
+    if (
+        metric is not None
+        and "any" not in (metric.labels, labels)
+        and metric.labels != labels
+        and n_outputs > 1
+    ):
+        wanted = {labels, metric.labels} - {"binary"}
+        if len(wanted) > 1:
+            raise ModelError(
+                f"the loss {loss_name} wants {labels} labels and the objective {objective.name} {metric.labels} "
+                "ones: choose a pair that agrees, such as categorical_crossentropy for one_hot."
+            )
+    accuracy = "accuracy"
+    if n_outputs == 1:  # Keras's "accuracy" would cut logits at 0.5
+        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if from_logits else 0.5)
+    metrics = [accuracy]
+    if objective.metric is not None and objective.metric != "accuracy":
+        metrics.append(keras.metrics.get(objective.metric))
+    model.compile(
+        optimizer=_make(
+            "optimizer", keras.optimizers, route.optimizer or DEFAULTS["optimizer"], route.optimizer_args
+        ),
+        loss=_make("loss", keras.losses, LOSSES[loss_name].class_name, arguments),
+        metrics=metrics,
+    )
+    return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits))
+
+
+def ends_in_logits(model: keras.Model) -> bool | None:
+    """Tells whether a model's last layer gives logits; None for a model without such a layer."""
+    layer = model.layers[-1] if getattr(model, "layers", None) else None
+    while isinstance(layer, keras.Model) and layer.layers:
+        layer = layer.layers[-1]
+    if isinstance(layer, keras.layers.Softmax):
+        return False
+    activation = getattr(layer, "activation", None)
+    if activation in (keras.activations.softmax, keras.activations.sigmoid):
+        return False
+    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.linear:
+        return True
+    return None
+
+
+def _has_shape(model: keras.Model) -> bool:
+    """Tells whether a model knows its output's shape, as functional and built Sequential ones do."""
+    return hasattr(model, "outputs") and bool(model.outputs)
+
+
+def _fitting_loss(model: keras.Model, objective: Objective, n_outputs: int) -> str:
+    if n_outputs == 1:
+        return "binary_crossentropy"
+    layer = model.layers[-1] if getattr(model, "layers", None) else None
+    if getattr(layer, "activation", None) is keras.activations.sigmoid:
+        raise ModelError(
+            f"the model ends in {n_outputs} sigmoid outputs, but each sample has one of {n_outputs} classes: "
+            "end it in softmax, or give a loss in params."
+        )
+    wants_one_hot = objective.metric is not None and METRICS[objective.metric].labels in {"one_hot", "binary"}
+    return "categorical_crossentropy" if wants_one_hot else "sparse_categorical_crossentropy"
+
+
+def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
+    asked = [name for name in ("optimizer", "loss") if getattr(route, name) is not None]
+    asked += [f"optimizer.{name}" for name in route.optimizer_args] + [
+        f"loss.{name}" for name in route.loss_args
+    ]
+    if asked:
+        shown = ", ".join(name.replace("optimizer.learning_rate", "learning_rate") for name in asked)
+        raise ModelError(
+            f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} would be "
+            "ignored: name it in the function's signature, or do not compile there."
+        )
+    loss = model.loss
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    known = find_loss(str(name))
+    if known is not None:
+        return LOSSES[known].labels
+    return "any" if n_outputs > 1 else "binary"
+
+
+def _make(kind: str, module: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+    try:
+        return getattr(module, name)(**arguments)
+    except (TypeError, ValueError) as error:
+        raise ModelError(f"{kind} {name} refused {dict(arguments)}: {error}") from error

@@ -1,0 +1,51 @@
+"""What workers are asked to do. Importing this imports no Keras; calling it does, in the worker."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import sys
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.executors import Context
+from kerasgrid.models.signature import ModelReference
+from kerasgrid.records import Pack
+from kerasgrid.training.recipe import Recipe
+
+
+def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
+    """Trains a pack's jobs; see kerasgrid.training.job."""
+    _write_to(recipe.paths.worker_log)
+    from kerasgrid.training import job
+
+    job.train_pack(recipe, pack, context)
+
+
+def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
+    """Builds one candidate's model; see kerasgrid.training.probe."""
+    _write_to(recipe.paths.worker_log)
+    from kerasgrid.training import probe as probing
+
+    probing.probe(recipe, params, context)
+
+
+def inspect_function(reference: ModelReference, context: Context) -> None:
+    """Tells what a model function takes; see kerasgrid.training.probe."""
+    from kerasgrid.training import probe as probing
+
+    probing.inspect_function(reference, context)
+
+
+def _write_to(log: Path) -> None:
+    """Sends what a worker prints, and what its libraries log, to a file: the terminal is the driver's."""
+    if multiprocessing.parent_process() is None or os.environ.get("KERASGRID_WORKER_LOG") == str(log):
+        return
+    log.parent.mkdir(parents=True, exist_ok=True)
+    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    for stream in (sys.stdout, sys.stderr):
+        stream.flush()
+        os.dup2(descriptor, stream.fileno())
+    os.close(descriptor)
+    os.environ["KERASGRID_WORKER_LOG"] = str(log)

@@ -1,0 +1,231 @@
+"""The training loop: epochs by Keras's own fit, callbacks, curves, checkpoints.
+
+An epoch is one call of `fit`, so that its data order comes from the epoch's keys, a job can go on in
+the middle of it, and `test_*` can be recorded after it. Keras's callbacks are driven here, once for
+the whole run, and see the same hooks and logs as in a single `fit`.
+"""
+
+from __future__ import annotations
+
+import math
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import TrialError
+from kerasgrid.records import CheckpointRecord, EpochRecord, Job, StopRecord
+from kerasgrid.seeds import data_order
+from kerasgrid.training import checkpoint
+from kerasgrid.training.batches import Batches, Scaling
+
+EVALUATION_BATCH = 512
+
+
+@dataclass(frozen=True)
+class Samples:
+    """What a loop trains and measures on.
+
+    Attributes:
+        images: (sample, ...), as stored.
+        targets: (sample, ...), in the form that the loss wants.
+        train: Rows to train on.
+        val: Rows of the inner split; None for none.
+        test: Held-out rows.
+        scaling: How pixels become input.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    train: np.ndarray
+    val: np.ndarray | None
+    test: np.ndarray
+    scaling: Scaling
+
+    def batches(self, rows: np.ndarray, batch_size: int = EVALUATION_BATCH, first: int = 0) -> Batches:
+        """Returns batches of some rows in their order."""
+        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first)
+
+
+@dataclass
+class Loop:
+    """Trains one job's model from where its checkpoint stands, or from the beginning.
+
+    Attributes:
+        job: Whose random keys are used.
+        seed: The search's.
+        owner: The hash of the candidate's params, kept in checkpoints.
+        model: Compiled.
+        callbacks: Keras's.
+        samples: The data.
+        batch_size: Samples a step.
+        epochs: How many to train at most.
+        emit: Takes records of epochs, checkpoints and a stop.
+        should_stop: Tells whether to stop after the epoch at hand.
+        checkpoint_path: Where to keep the checkpoint.
+        checkpoint_interval_s: Seconds between checkpoints.
+    """
+
+    job: Job
+    seed: int
+    owner: str
+    model: keras.Model
+    callbacks: Sequence[keras.callbacks.Callback]
+    samples: Samples
+    batch_size: int
+    epochs: int
+    emit: Callable[[object], None]
+    should_stop: Callable[[], bool]
+    checkpoint_path: Path
+    checkpoint_interval_s: float
+    progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
+    best_epoch: int | None = None
+    _saved_at: float = field(default_factory=time.monotonic)
+    _since: float = 0.0
+
+    def run(self) -> bool:
+        """Trains until the last epoch, a callback's end, or a stop that was asked for.
+
+        Returns:
+            Whether the job is done; else a checkpoint holds where it stands.
+
+        Raises:
+            TrialError: The loss is NaN, or a callback monitors what is not measured.
+        """
+        saved = self._read_checkpoint()
+        hooks = keras.callbacks.CallbackList(list(self.callbacks), model=self.model)
+        hooks.on_train_begin()
+        done = False
+        while not done:
+            epoch = self.progress.epoch
+            logs = self._train_epoch(epoch, hooks, saved)
+            saved = None
+            logs |= self._measure_val()
+            rate = self._learning_rate()
+            hooks.on_epoch_end(epoch, logs)
+            self._check_monitors(logs)
+            self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
+            done = self.model.stop_training or self.progress.epoch >= self.epochs
+            if not done and self.should_stop():
+                self._save()
+                self.emit(StopRecord(self.job.id, self.progress.epoch))
+                return False
+            if not done:
+                self.save_if_due()
+        hooks.on_train_end()
+        self._find_best_epoch()
+        return True
+
+    def _train_epoch(
+        self, epoch: int, hooks: keras.callbacks.CallbackList, saved: checkpoint.Checkpoint | None
+    ) -> dict[str, float]:
+        """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
+        order = data_order(self.seed, self.job, epoch, len(self.samples.train))
+        batches = self.samples.batches(self.samples.train[order], self.batch_size, self.progress.step)
+        bridge = _Bridge(self, hooks, epoch, saved)
+        self._since = time.perf_counter()
+        history = self.model.fit(
+            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
+        )
+        self.progress.fit_time += time.perf_counter() - self._since
+        logs = {name: float(values[-1]) for name, values in history.history.items()}
+        if math.isnan(logs.get("loss", 0.0)):
+            rate = self._learning_rate()
+            shown = "" if rate is None else f" (learning_rate={rate:g})"
+            raise TrialError(f"{self.job}, epoch {epoch + 1}: loss is nan{shown}.")
+        return logs
+
+    def _measure_val(self) -> dict[str, float]:
+        """Returns `val_*`, which callbacks may look at."""
+        if self.samples.val is None:
+            return {}
+        measured = self.model.evaluate(self.samples.batches(self.samples.val), verbose=0, return_dict=True)
+        return {f"val_{name}": float(value) for name, value in measured.items()}
+
+    def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
+        """Adds an epoch to the history, with the held-out fold's curve, which nothing decides by."""
+        tested = self.model.evaluate(self.samples.batches(self.samples.test), verbose=0, return_dict=True)
+        row = {**logs, **{f"test_{name}": float(value) for name, value in tested.items()}}
+        for name, value in row.items():
+            self.progress.history.setdefault(name, []).append(value)
+        self.progress.epoch, self.progress.step = epoch + 1, 0
+        self.emit(EpochRecord(self.job.id, epoch + 1, row))
+
+    def _learning_rate(self) -> float | None:
+        rate = getattr(self.model.optimizer, "learning_rate", None)
+        return None if rate is None else float(keras.ops.convert_to_numpy(rate))
+
+    def _check_monitors(self, logs: Mapping[str, float]) -> None:
+        for callback in self.callbacks:
+            monitor = getattr(callback, "monitor", None)
+            if monitor is not None and monitor not in logs:
+                raise TrialError(
+                    f"{type(callback).__name__} monitors {monitor!r}, which is not measured. "
+                    f"Known: {', '.join(sorted(logs))}."
+                )
+
+    def _find_best_epoch(self) -> None:
+        """Sets the epoch whose weights are the best by the inner split; the last one where there is none."""
+        self.best_epoch = self.progress.epoch
+        for callback in self.callbacks:
+            if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+                self.best_epoch = callback.best_epoch + 1
+                return
+        if "val_loss" in self.progress.history:
+            losses = np.asarray(self.progress.history["val_loss"], dtype=float)
+            self.best_epoch = int(np.nanargmin(losses)) + 1 if not np.isnan(losses).all() else self.best_epoch
+
+    def _read_checkpoint(self) -> checkpoint.Checkpoint | None:
+        if not self.checkpoint_path.exists():
+            return None
+        try:
+            saved = checkpoint.Checkpoint(self.checkpoint_path, self.owner)
+        except checkpoint.StaleCheckpointError:
+            return None
+        self.progress = saved.progress
+        return saved
+
+    def save_if_due(self, step: int = 0) -> None:
+        """Writes a checkpoint after so many batches of the epoch at hand, if the last one is old enough."""
+        if time.monotonic() - self._saved_at < self.checkpoint_interval_s:
+            return
+        self.progress.step = step
+        if step:
+            self.progress.fit_time += time.perf_counter() - self._since
+        self._save()
+        self._since = time.perf_counter()
+
+    def _save(self) -> None:
+        checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
+        self._saved_at = time.monotonic()
+        self.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
+
+
+class _Bridge(keras.callbacks.Callback):
+    """Passes an epoch's hooks to the run's callbacks, restores a checkpoint, and writes due ones."""
+
+    def __init__(
+        self, loop: Loop, hooks: keras.callbacks.CallbackList, epoch: int, saved: checkpoint.Checkpoint | None
+    ) -> None:
+        super().__init__()
+        self.loop, self.hooks, self.epoch, self.saved = loop, hooks, epoch, saved
+        self.first = loop.progress.step
+        self.n_batches = -(-len(loop.samples.train) // loop.batch_size)
+
+    def on_epoch_begin(self, epoch, logs=None) -> None:
+        if self.saved is not None:
+            self.saved.restore(self.model, self.loop.callbacks)
+        if self.first == 0:
+            self.hooks.on_epoch_begin(self.epoch)
+
+    def on_train_batch_begin(self, batch, logs=None) -> None:
+        self.hooks.on_train_batch_begin(batch + self.first, logs)
+
+    def on_train_batch_end(self, batch, logs=None) -> None:
+        self.hooks.on_train_batch_end(batch + self.first, logs)
+        step = batch + self.first + 1
+        if step < self.n_batches and not self.model.stop_training:
+            self.loop.save_if_due(step)

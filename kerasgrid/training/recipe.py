@@ -1,0 +1,48 @@
+"""What all jobs of a search have in common; pickled once to each worker. Free of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+from kerasgrid.io import RunPaths
+from kerasgrid.models.signature import ModelReference, Signature
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a job is trained and scored.
+
+    Attributes:
+        model: Where the model function is, or the function itself.
+        signature: The model function's.
+        params: Fixed parameters; a trial's own come on top.
+        callbacks: Arguments by callback name.
+        data_folder: Holds images.npy and labels.npy.
+        paths: The run's files; folds are read from it.
+        source: What messages call the data.
+        n_classes: The number of classes.
+        scale: Pixels are divided by it; None for no scaling.
+        standardize: Whether to subtract the mean and divide by the std of the training folds.
+        val: The share of the inner split where it is asked for; None for 0.1 where a callback
+            monitors `val_*`.
+        objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
+        seed: 0 is a seed.
+        checkpoint_interval_s: Seconds between checkpoints of a job.
+    """
+
+    model: ModelReference | Callable[..., Any]
+    signature: Signature
+    params: Mapping[str, Any]
+    callbacks: Mapping[str, Mapping[str, Any]]
+    data_folder: str
+    paths: RunPaths
+    source: str
+    n_classes: int
+    scale: float | None
+    standardize: bool
+    val: float | None
+    objective: str
+    seed: int
+    checkpoint_interval_s: float = 30.0

@@ -1,0 +1,214 @@
+"""Where parameters go: to the model function, the optimizer, the loss, the callbacks or the loop.
+
+The model function's signature wins: what it names, it gets. Free of Keras, so that a config is
+checked without importing it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any
+
+from pydantic import BaseModel, ValidationError
+
+from kerasgrid.config import Callbacks, faults_of
+from kerasgrid.errors import Fault, did_you_mean
+from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint
+from kerasgrid.models.signature import Signature
+
+LOOP = ("batch_size", "epochs", "optimizer", "learning_rate", "loss")
+GROUPS = ("optimizer", "loss", "callbacks", "augment", "training")
+DEFAULTS = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}
+NOT_YET = {
+    "augment": "augmentation, which this version does not have yet",
+    "training": "a setting of training that this version cannot search yet",
+}
+
+
+@dataclass(frozen=True)
+class Route:
+    """A candidate's params, each where it goes.
+
+    Attributes:
+        model: Arguments of the model function.
+        batch_size: Samples a step.
+        epochs: Epochs to train.
+        optimizer: A class name of keras.optimizers; None where nothing names one.
+        optimizer_args: Its arguments, `learning_rate` among them.
+        loss: A class or function name of keras.losses; None for the one that fits.
+        loss_args: Its arguments.
+        callbacks: Arguments by callback, such as {"early_stopping": {"patience": 3, ...}}.
+    """
+
+    model: Mapping[str, Any]
+    batch_size: int
+    epochs: int
+    optimizer: str | None = None
+    optimizer_args: Mapping[str, Any] = field(default_factory=dict)
+    loss: str | None = None
+    loss_args: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+
+    @property
+    def monitors_val(self) -> bool:
+        """Whether a callback looks at `val_*`, so that there has to be an inner split."""
+        return any(str(args.get("monitor", "")).startswith("val_") for args in self.callbacks.values())
+
+
+def goes_to_model(name: str, signature: Signature) -> bool:
+    """Tells whether the model function gets a parameter."""
+    if name in signature.names:
+        return True
+    return signature.takes_any and name not in LOOP and name.partition(".")[0] not in GROUPS
+
+
+def route(
+    params: Mapping[str, Any], signature: Signature, callbacks: Mapping[str, Mapping[str, Any]]
+) -> Route:
+    """Sends each parameter of a candidate to its place.
+
+    Args:
+        params: Fixed and searched parameters together; checked by `faults_of_params` before.
+        signature: The model function's.
+        callbacks: The `callbacks` section, by name.
+
+    Returns:
+        The route. `batch_size` and `epochs` go to the loop also where the model function names them.
+    """
+    model = {name: value for name, value in params.items() if goes_to_model(name, signature)}
+    rest = {name: value for name, value in params.items() if name not in model}
+    loop = {name: params[name] for name in ("batch_size", "epochs") if name in params}
+    arguments: dict[str, dict[str, Any]] = {"optimizer": {}, "loss": {}}
+    merged = {name: dict(values) for name, values in callbacks.items()}
+    for name, value in rest.items():
+        group, _, argument = name.partition(".")
+        if group in arguments and argument:
+            arguments[group][argument] = value
+        elif group == "callbacks":
+            callback, _, argument = argument.partition(".")
+            merged.setdefault(callback, {})[argument] = value
+    if "learning_rate" in rest:
+        arguments["optimizer"]["learning_rate"] = rest["learning_rate"]
+    checked = Callbacks.model_validate(merged)
+    return Route(
+        model=model,
+        batch_size=loop.get("batch_size", DEFAULTS["batch_size"]),
+        epochs=loop.get("epochs", DEFAULTS["epochs"]),
+        optimizer=find_optimizer(rest["optimizer"]) if "optimizer" in rest else None,
+        optimizer_args=arguments["optimizer"],
+        loss=find_loss(rest["loss"]) if "loss" in rest else None,
+        loss_args=arguments["loss"],
+        callbacks={name: args for name, args in checked.model_dump().items() if args is not None},
+    )
+
+
+def faults_of_params(
+    fixed: Mapping[str, Any],
+    searched: Mapping[str, Iterable[Any]],
+    signature: Signature,
+    prefix: str = "space",
+) -> list[Fault]:
+    """Returns what is wrong with names and values of parameters.
+
+    Args:
+        fixed: The `params` section.
+        searched: The values of each parameter of one grid of the space.
+        signature: The model function's.
+        prefix: The key path of that grid.
+    """
+    faults = []
+    values = {f"params.{name}": (name, [value]) for name, value in fixed.items() if name not in searched}
+    values |= {f"{prefix}.{name}": (name, list(found)) for name, found in searched.items()}
+    optimizers = next(
+        (found for name, found in values.values() if name == "optimizer"), [DEFAULTS["optimizer"]]
+    )
+    losses = next((found for name, found in values.values() if name == "loss"), [])
+    for path, (name, found) in values.items():
+        if goes_to_model(name, signature):
+            loop_too = name in {"batch_size", "epochs"}
+            messages = _loop_faults(name, found) if loop_too else []
+        elif name in LOOP:
+            messages = _loop_faults(name, found)
+        elif name.startswith("optimizer."):
+            messages = _optimizer_argument_faults(name.partition(".")[2], optimizers)
+        elif name.startswith("loss."):
+            messages = _loss_argument_faults(name.partition(".")[2], losses)
+        elif name.startswith("callbacks."):
+            faults.extend(_callback_faults(path, name, found))
+            continue
+        elif (group := name.partition(".")[0]) in NOT_YET and name != group:
+            messages = [f"is {NOT_YET[group]}."]
+        else:
+            messages = [f"unknown parameter.{did_you_mean(name, [*signature.names, *LOOP])}"]
+        faults.extend(Fault(path, message) for message in messages)
+    faults.extend(
+        Fault(
+            "params",
+            f"{name!r} is missing: the model function needs it, and neither params nor space gives it.",
+        )
+        for name in signature.required
+        if name not in fixed and name not in searched
+    )
+    return faults
+
+
+def _loop_faults(name: str, values: Iterable[Any]) -> list[str]:
+    faults = []
+    for value in values:
+        if name in {"batch_size", "epochs"}:
+            if isinstance(value, bool) or not isinstance(value, int) or value < 1:
+                faults.append(f"is {value!r}; a whole number of at least 1 holds.")
+        elif name == "learning_rate":
+            if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
+                faults.append(f"is {value!r}; a number above 0 holds.")
+        elif not isinstance(value, str):
+            faults.append(
+                f"is {value!r}; a name of keras.{'optimizers' if name == 'optimizer' else 'losses'} holds."
+            )
+        elif name == "optimizer" and find_optimizer(value) is None:
+            faults.append(f"is {value!r}; {optimizer_hint(value)}")
+        elif name == "loss" and find_loss(value) is None:
+            faults.append(f"is {value!r}, which Keras does not have.{did_you_mean(value, LOSSES)}")
+    return faults
+
+
+def _optimizer_argument_faults(argument: str, optimizers: Iterable[Any]) -> list[str]:
+    faults = []
+    for optimizer in optimizers:
+        name = find_optimizer(optimizer) if isinstance(optimizer, str) else None
+        if name is not None and argument not in OPTIMIZERS[name]:
+            faults.append(
+                f"{name} has no argument {argument!r}.{did_you_mean(argument, OPTIMIZERS[name])} To search it "
+                "only where the optimizer has it, make space a list of spaces, one an optimizer "
+                "(`when` will do the same, but this version does not have it yet)."
+            )
+    return faults
+
+
+def _loss_argument_faults(argument: str, losses: Iterable[Any]) -> list[str]:
+    names = [find_loss(loss) for loss in losses if isinstance(loss, str)]
+    if not names:
+        return ["needs `loss` to be given too, in params or space."]
+    return [
+        f"{name} has no argument {argument!r}.{did_you_mean(argument, LOSSES[name].arguments)}"
+        for name in names
+        if name is not None and argument not in LOSSES[name].arguments
+    ]
+
+
+def _callback_faults(path: str, name: str, values: Iterable[Any]) -> list[Fault]:
+    _, callback, argument = [*name.split(".", 2), "", ""][:3]
+    if callback not in Callbacks.model_fields:
+        return [
+            Fault(path, f"{callback!r} is no callback here.{did_you_mean(callback, Callbacks.model_fields)}")
+        ]
+    faults = []
+    for value in values:
+        raw = {callback: {argument: value}}
+        try:
+            Callbacks.model_validate(raw)
+        except ValidationError as error:
+            model: type[BaseModel] = Callbacks
+            faults.extend(Fault(path, fault.message) for fault in faults_of(error, raw, model))
+    return faults

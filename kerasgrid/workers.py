@@ -1,0 +1,130 @@
+"""How a search reaches its workers: what they are told, and how many there are."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from functools import partial
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from kerasgrid import executors
+from kerasgrid.checks import Prepared, callbacks_of
+from kerasgrid.errors import ModelError
+from kerasgrid.io import RunPaths
+from kerasgrid.models.signature import ModelReference, Signature
+from kerasgrid.records import ProbeRecord
+from kerasgrid.training.entry import inspect_function, probe
+from kerasgrid.training.recipe import Recipe
+
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+
+
+def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
+    """Returns what workers need to know of a search."""
+    config = prepared.config
+    return Recipe(
+        model=prepared.model,
+        signature=prepared.signature,
+        params=config.params,
+        callbacks=callbacks_of(config),
+        data_folder=str(Path(prepared.data.folder).absolute()),
+        paths=RunPaths(paths.results.absolute(), paths.name),
+        source=prepared.data.source,
+        n_classes=len(prepared.data.classes),
+        scale=config.data.scale,
+        standardize=config.data.standardize,
+        val=config.search.val,
+        objective=config.search.objective,
+        seed=config.search.seed,
+        checkpoint_interval_s=checkpoint_interval_s,
+    )
+
+
+def make_executor(prepared: Prepared, threads: int | None = None) -> executors.Executor:
+    """Returns the executor that a config asks for; a function that workers cannot import runs inline.
+
+    Args:
+        prepared: The search.
+        threads: Threads a worker; a search goes on with those that it began with, for the same bits.
+    """
+    if _runs_inline(prepared):
+        return executors.Inline()
+    environments = _environments(prepared)
+    if threads is not None:
+        environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
+    return executors.Processes(len(environments), environment=environments)
+
+
+def threads_of(prepared: Prepared) -> int | None:
+    """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
+    if _runs_inline(prepared):
+        return None
+    value = _environments(prepared)[0].get(_THREAD_SETTINGS[0])
+    return None if value is None else int(value)
+
+
+def run_probes(
+    prepared: Prepared, recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
+) -> Iterator[ProbeRecord]:
+    """Builds candidates' models in workers and yields a record each.
+
+    Raises:
+        ModelError: A worker could not do it.
+    """
+    for event in executor.run(partial(probe, recipe), candidates):
+        if isinstance(event, executors.Emitted):
+            yield event.payload
+        elif isinstance(event, executors.Raised):
+            raise ModelError(f"{prepared.config.model}: {event.error_type}: {event.message}")
+        elif isinstance(event, executors.Died):
+            raise ModelError(f"{prepared.config.model}: the worker that built the model {event.reason}.")
+
+
+def ask_worker(reference: ModelReference) -> tuple[Signature, dict[str, Any]]:
+    """Has a worker tell a model function's signature and the space that it declares.
+
+    Raises:
+        ModelError: The function cannot be loaded.
+    """
+    with executors.Processes(1, environment=executors.worker_environments(1)) as executor:
+        for event in executor.run(inspect_function, [reference]):
+            if isinstance(event, executors.Emitted):
+                return event.payload
+            if isinstance(event, executors.Raised):
+                raise ModelError(event.message)
+            if isinstance(event, executors.Died):
+                raise ModelError(f"the worker that loaded it {event.reason}.")
+    raise ModelError("no worker could load it.")
+
+
+def environment(device: str) -> dict[str, str]:
+    """Returns versions, backend and device, without importing Keras."""
+    backend = os.environ.get("KERAS_BACKEND") or _configured_backend()
+    packages = {"kerasgrid", "keras", *({backend} & {"tensorflow", "jax", "torch"})}
+    return {**{name: version(name) for name in sorted(packages)}, "backend": backend, "device": device}
+
+
+def _runs_inline(prepared: Prepared) -> bool:
+    is_importable = isinstance(prepared.model, ModelReference) or _is_importable(prepared.model)
+    return prepared.config.executor.kind == "inline" or not is_importable
+
+
+def _is_importable(function: Callable[..., Any]) -> bool:
+    name = getattr(function, "__qualname__", "<")
+    return getattr(function, "__module__", "__main__") != "__main__" and "<" not in name
+
+
+def _environments(prepared: Prepared) -> list[dict[str, str]]:
+    wanted = prepared.config.executor.workers
+    return executors.worker_environments(executors.default_workers() if wanted == "auto" else wanted)
+
+
+def _configured_backend() -> str:
+    path = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
+    try:
+        return str(json.loads(path.read_text()).get("backend", "tensorflow"))
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"
