@@ -51,16 +51,14 @@ def param_axis(values: Sequence[Any], log: bool = False) -> Axis:
     zero. Where they take few values, each several times, they are drawn as evenly spaced levels,
     as a list in a grid is meant. All else is categories.
     """
-    present = [value for value in values if value is not None]
-    numeric = present and all(is_number(value) and abs(value) <= _EXACT_IN_A_FLOAT for value in present)
-    if not numeric:
-        texts = [value if isinstance(value, bool) else safe_text(value) for value in present]
-        return Axis("categorical", _category, _varies(texts))
+    present = [value for value in values if not _is_gap(value)]
+    if not present or not all(map(_is_exact, present)):
+        return Axis("categorical", _category, _varies(map(_category, values)))
     distinct = set(present)
     if log and min(distinct) > 0:
         return Axis("numericlog", _rounded, len(distinct) > 1)
     if len(distinct) <= MOST_LEVELS and len(present) >= 2 * len(distinct) and (levels := _levels(distinct)):
-        return Axis("categorical", lambda value: None if value is None else levels[value], len(distinct) > 1)
+        return Axis("categorical", levels.get, len(distinct) > 1)
     return Axis("numeric", _rounded, len(distinct) > 1)
 
 
@@ -109,6 +107,16 @@ def _levels(numbers: Iterable[float]) -> dict[float, Any] | None:
     return dict(zip(ordered, map(_rounded, ordered) if as_they_are else padded, strict=True))
 
 
+def _is_gap(value: Any) -> bool:
+    """Says whether a value is drawn to the mark for no number: None, NaN and infinity."""
+    return value is None or (isinstance(value, float) and finite(value) is None)
+
+
+def _is_exact(value: Any) -> bool:
+    """Says whether a value is a number that the page, which knows only floats, shows as it is."""
+    return is_number(value) and (isinstance(value, float) or abs(value) <= _EXACT_IN_A_FLOAT)
+
+
 def _category(value: Any) -> Any:
     return value if value is None or isinstance(value, bool) else safe_text(value)
 
@@ -121,7 +129,7 @@ def _rounded(value: Any) -> float | None:
 
 def _as_text(value: Any) -> str:
     if isinstance(value, float):
-        return repr(_rounded(value))
+        return str(value if _is_gap(value) else _rounded(value))
     return json.dumps(value, ensure_ascii=False, default=str)
 
 

@@ -7,6 +7,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from rich.cells import cell_len
+
 from kerasgrid.views.parsing import finite
 from kerasgrid.views.tables import check_schema, error_text
 
@@ -40,7 +42,7 @@ class Leaderboard:
         from rich.text import Text
 
         lines = wide = self._wide()
-        fits = _width("  ".join(wide[0])) <= options.max_width
+        fits = cell_len("  ".join(wide[0])) <= options.max_width
         if not fits:
             lines = _aligned([self.headers, *(fixed for fixed, _ in self.rows)], right=len(self.headers))
         for index, cells in enumerate(lines):
@@ -225,16 +227,11 @@ def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
-def _width(text: str) -> int:
-    """Returns the columns that a text takes in a terminal; wide letters take two."""
-    return sum(1 + (unicodedata.east_asian_width(letter) in "WF") for letter in text)
-
-
 def _aligned(lines: Sequence[Sequence[str]], right: int) -> list[list[str]]:
     """Returns the cells padded to columns; the first `right` columns stand at their right edge."""
-    widths = [max(map(_width, column)) for column in zip(*lines, strict=True)]
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
     gaps = [
-        [" " * (width - _width(cell)) for cell, width in zip(line, widths, strict=True)] for line in lines
+        [" " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)] for line in lines
     ]
     return [
         [

@@ -68,7 +68,7 @@ def parse_json(text: str, path: Path) -> Any:
         return json.loads(text)
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
-        if error.pos >= len(text.rstrip()) - 1:
+        if error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated"):
             raise ResultsError(
                 f"{where}: the JSON ends too early ({error.msg}): the file is cut off."
             ) from error

@@ -101,7 +101,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     metrics = {name: f"{name} (epoch)" if name in taken else name for name in _union(means)}
     step = -(-sum(map(_length, means)) // MOST_POINTS)
     if step > 1:
-        log.warning("The page would have more than %d epochs: every %dth is drawn.", MOST_POINTS, step)
+        log.warning("The page would have more than %d epochs: one in %d is drawn.", MOST_POINTS, step)
     points = []
     for trial, mean in zip(trials.points, means, strict=True):
         parent = None

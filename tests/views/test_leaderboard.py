@@ -1,0 +1,207 @@
+import pytest
+from rich.console import Console
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.views.leaderboard import (
+    format_score,
+    format_seconds,
+    leaderboard,
+    plain_leaderboard,
+    summary_lines,
+)
+
+
+def trial(id, score, params, state="complete", folds=3, **changes):
+    return {
+        "id": id,
+        "params": params,
+        "state": state,
+        "mean_test_score": score,
+        "std_test_score": None if score is None else 0.002,
+        "mean_fit_time": None if score is None else 6.1,
+        "folds": [{}] * folds,
+        **changes,
+    }
+
+
+def results(*trials, direction="max", **changes):
+    return {
+        "schema": "kerasgrid.results/1",
+        "name": "fc",
+        "objective": {"name": "accuracy", "direction": direction},
+        "trials": list(trials),
+        "summary": {
+            "trials": len(trials),
+            "failed": 0,
+            "fits": 6,
+            "epochs_trained": 90,
+            "wall_time_s": 310.2,
+        },
+        **changes,
+    }
+
+
+def fc(dropout, **more):
+    return {"units": 64, "dropout": dropout, **more}
+
+
+THREE = results(trial(0, 0.97, fc(0.4)), trial(1, None, fc(0.6), "failed"), trial(2, 0.9812345, fc(0.2)))
+
+
+def rendered(board, width):
+    console = Console(width=width, color_system=None)
+    with console.capture() as capture:
+        console.print(board)
+    return capture.get()
+
+
+def test_plain_text():
+    assert plain_leaderboard(THREE) == (
+        "rank  trial            score  fit time     state  dropout\n"
+        "   1      2  0.9812 ± 0.0020     6.1 s  complete  0.2\n"
+        "   2      0  0.9700 ± 0.0020     6.1 s  complete  0.4\n"
+        "   -      1                -         -    failed  0.6"
+    )
+
+
+def test_top_and_the_state_of_what_is_shown():
+    assert plain_leaderboard(THREE, top=1) == (
+        "rank  trial            score  fit time  dropout\n   1      2  0.9812 ± 0.0020     6.1 s  0.2"
+    )
+    assert plain_leaderboard(results(), top=3) == "rank  trial  score  fit time"
+
+
+def test_a_smaller_loss_is_better_and_ties_go_by_id():
+    board = plain_leaderboard(
+        results(trial(2, 0.5, fc(1)), trial(1, 0.5, fc(2)), trial(0, 0.9, fc(3)), direction="min")
+    )
+    assert [line.split()[1] for line in board.splitlines()] == ["trial", "1", "2", "0"]
+
+
+def test_a_single_fold_has_no_spread():
+    board = plain_leaderboard(results(trial(0, 0.5, {}, folds=1, std_test_score=0.0)))
+    assert "±" not in board
+    assert "0.5000 ± 0.0000" in plain_leaderboard(results(trial(0, 0.5, {}, std_test_score=0.0)))
+
+
+def test_conditional_and_strange_values():
+    board = plain_leaderboard(
+        results(
+            trial(0, 0.9, {"a": 0.30000000000000004}),
+            trial(1, 0.8, {"a": [1], "b": None}),
+            trial(2, 0.7, {"a": True}),
+        )
+    )
+    assert [line.split("6.1 s")[-1].split() for line in board.splitlines()[1:]] == [
+        ["0.3"],
+        ["[1]", "null"],
+        ["true"],
+    ]
+
+
+def test_rich_table_where_it_fits():
+    assert rendered(leaderboard(THREE), 80).splitlines() == plain_padded(THREE)
+
+
+def plain_padded(content):
+    lines = plain_leaderboard(content).splitlines()
+    return [line.ljust(max(map(len, lines))) for line in lines]
+
+
+@pytest.mark.parametrize("width", [60, 80])
+def test_rich_puts_params_below_where_they_do_not_fit(width):
+    params = [
+        fc(rate, learning_rate=rate / 10, batch_size=int(rate * 1000), activation=f"relu{rate}")
+        for rate in (0.2, 0.4)
+    ]
+    lines = rendered(
+        leaderboard(results(*(trial(i, 0.9, p) for i, p in enumerate(params)))), width
+    ).splitlines()
+    assert max(map(len, lines)) <= width
+    assert lines[0].split() == ["rank", "trial", "score", "fit", "time"]
+    assert lines[1].split()[:2] == ["1", "0"]
+    text = " ".join(" ".join(lines).replace("\u00a0", " ").split())
+    assert "dropout=0.2 learning_rate=0.02 batch_size=200 activation=relu0.2 2 1 0.9000" in text
+
+
+def test_values_are_neither_markup_nor_control_codes():
+    board = leaderboard(results(trial(0, 0.9, {"a": "[bold]x"}), trial(1, 0.8, {"a": "\x1b[31mred\nline"})))
+    for text in (rendered(board, 100), str(board)):
+        assert "[bold]x" in text
+        assert "[31mred line" in text
+        assert "\x1b" not in text
+
+
+def test_wide_letters_keep_the_columns():
+    lines = plain_leaderboard(
+        results(trial(0, 0.9, {"a": "ಕನ್ನಡ", "b": "漢字"}), trial(1, 0.8, {"a": "x", "b": "y"}))
+    ).splitlines()
+    assert "漢字" in lines[1]
+    assert lines[2].endswith("y")
+
+
+def test_summary():
+    failures = [
+        trial(3, None, fc(0.1), "failed", error={"type": "OSError", "message": "no space\nleft"}),
+        trial(4, None, fc(0.3), "failed", error={"type": "nan", "message": "epoch 3: loss is nan"}),
+        trial(5, None, fc(0.5), "failed", error={"type": "nan", "message": "other"}),
+        trial(6, None, fc(0.7), "running"),
+    ]
+    assert summary_lines(results(*THREE["trials"][::2], *failures)) == [
+        "Best: trial 2, accuracy 0.9812 ± 0.0020",
+        "  units=64, dropout=0.2",
+        "6 trials (3 failed, 1 running), 6 fits, 90 epochs trained in 310 s.",
+        "2 trials failed with nan, such as trial 4: epoch 3: loss is nan",
+        "1 trial failed with OSError, such as trial 3: no space left",
+    ]
+
+
+def test_summary_of_a_search_that_has_just_begun():
+    assert summary_lines(results(trial(0, None, {}, "running"), summary={})) == [
+        "No trial has a score yet.",
+        "1 trial (1 running).",
+    ]
+
+
+def test_another_schema_is_refused():
+    for show in (leaderboard, plain_leaderboard, summary_lines):
+        with pytest.raises(ResultsError, match="written by another version"):
+            show(results(schema="kerasgrid.results/9"))
+
+
+@pytest.mark.parametrize(
+    ("seconds", "text"),
+    [
+        (None, "-"),
+        (float("nan"), "-"),
+        (0, "0.00 s"),
+        (0.312, "0.31 s"),
+        (0.999, "1.0 s"),
+        (6.14, "6.1 s"),
+        (9.96, "10 s"),
+        (310.2, "310 s"),
+        (599.6, "10 min"),
+        (3599, "1 h 0 min"),
+        (4330, "1 h 12 min"),
+        (183_600, "51 h 0 min"),
+    ],
+)
+def test_format_seconds(seconds, text):
+    assert format_seconds(seconds) == text
+
+
+@pytest.mark.parametrize(
+    ("mean", "std", "text"),
+    [
+        (None, None, "-"),
+        (float("nan"), 0.1, "-"),
+        (0.98123, 0.002, "0.9812 ± 0.0020"),
+        (0.98123, None, "0.9812"),
+        (-0.5, 0.0, "-0.5000 ± 0.0000"),
+        (1234.5, None, "1234.5000"),
+        (3.2e-7, None, "3.2e-07"),
+        (1.5e7, None, "1.5e+07"),
+    ],
+)
+def test_format_score(mean, std, text):
+    assert format_score(mean, std) == text

@@ -1,0 +1,373 @@
+import json
+import math
+import random
+import warnings
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.linear_model import LogisticRegression
+from sklearn.model_selection import GridSearchCV
+
+from kerasgrid.errors import KerasgridError, NotBuiltError, ResultsError
+from kerasgrid.views.tables import read_table, results_table
+
+A1 = [
+    {
+        "batch_size": 512,
+        "optimizer": "Adam",
+        "mean_test_score": 0.98,
+        "std_test_score": 0.002,
+        "mean_fit_time": 6.1,
+    },
+    {
+        "batch_size": 1024,
+        "optimizer": "RMSprop",
+        "mean_test_score": 0.97,
+        "std_test_score": 0.001,
+        "mean_fit_time": 5,
+    },
+]
+
+
+def trial(id=0, params=None, **changes):
+    return {
+        "id": id,
+        "params": {"dropout": 0.2} if params is None else params,
+        "state": "complete",
+        "mean_test_score": 0.9,
+        "std_test_score": 0.01,
+        "rank_test_score": 1,
+        "mean_fit_time": 6.0,
+        "n_parameters": 100,
+        "error": None,
+        "folds": [],
+        **changes,
+    }
+
+
+def results(*trials, **changes):
+    return {
+        "schema": "kerasgrid.results/1",
+        "name": "fc",
+        "objective": {"name": "accuracy", "direction": "max"},
+        "config": {},
+        "trials": list(trials),
+        **changes,
+    }
+
+
+def written(tmp_path, content, name="grid.json"):
+    path = tmp_path / name
+    if isinstance(content, bytes):
+        path.write_bytes(content)
+    else:
+        path.write_text(content if isinstance(content, str) else json.dumps(content), encoding="utf-8")
+    return path
+
+
+@pytest.fixture(scope="module")
+def cv_results():
+    """A real cv_results_: conditional parameters, and a candidate whose scores are NaN."""
+    X = np.array([[0.0], [0.2], [0.8], [1.0]] * 4)
+    y = np.array([0, 0, 1, 1] * 4)
+    grid = [{"C": [0.1, 1.0]}, {"C": [-1.0], "l1_ratio": [0.5]}]
+    with warnings.catch_warnings(action="ignore"):
+        return GridSearchCV(LogisticRegression(), grid, cv=2).fit(X, y).cv_results_
+
+
+class TestOurs:
+    def test_columns_rows_and_source(self, tmp_path):
+        table = read_table(written(tmp_path, results(trial(3, {"dropout": 0.2, "epochs": 15}))))
+        assert table.source == "fc"
+        assert table.params == ("dropout", "epochs")
+        assert table.scores == ("mean_test_score", "std_test_score", "mean_fit_time")
+        assert table.details == ("trial", "state", "rank_test_score", "n_parameters", "error")
+        assert table.metric == "accuracy"
+        assert dict(table.rows[0]) == {
+            "trial": 3,
+            "dropout": 0.2,
+            "epochs": 15,
+            "state": "complete",
+            "mean_test_score": 0.9,
+            "std_test_score": 0.01,
+            "mean_fit_time": 6.0,
+            "rank_test_score": 1,
+            "n_parameters": 100,
+            "error": None,
+        }
+
+    def test_failed_and_running_trials_keep_their_rows(self):
+        failed = trial(1, state="failed", mean_test_score=None, error={"type": "OSError", "message": "gone"})
+        running = {"id": 2, "params": {"dropout": 0.4}, "state": "running"}
+        rows = results_table(results(trial(0), failed, running)).rows
+        assert [row["state"] for row in rows] == ["complete", "failed", "running"]
+        assert [row["mean_test_score"] for row in rows] == [0.9, None, None]
+        assert [row["error"] for row in rows] == [None, "OSError: gone", None]
+
+    def test_conditional_parameters_are_absent_where_they_do_not_apply(self):
+        table = results_table(results(trial(0, {"a": 1}), trial(1, {"a": 2, "b": None})))
+        assert table.params == ("a", "b")
+        assert "b" not in table.rows[0]
+        assert table.rows[1]["b"] is None
+
+    def test_other_metrics_are_means_over_folds(self):
+        folds = [{"metrics": {"accuracy": 0.9, "loss": 0.1}}, {"metrics": {"accuracy": 0.9, "loss": 0.3}}]
+        table = results_table(results(trial(folds=folds)))
+        assert table.scores == ("mean_test_score", "std_test_score", "mean_test_loss", "mean_fit_time")
+        assert table.rows[0]["mean_test_loss"] == pytest.approx(0.2)
+
+    def test_histories_of_the_folds(self):
+        folds = [{"history": {"loss": [2.0, 1.0]}}, {"history": {}}, {"history": {"loss": [3.0]}}]
+        assert results_table(results(trial(folds=folds))).histories == (
+            ({"loss": [2.0, 1.0]}, {"loss": [3.0]}),
+        )
+
+    @pytest.mark.parametrize(
+        "space",
+        [
+            {"rate": {"low": 1e-4, "high": 1e-2, "log": True}, "dropout": {"low": 0.1, "high": 0.5}},
+            [{"dropout": [0.2]}, {"rate": {"low": 1e-4, "high": 1e-2, "log": True}}],
+        ],
+    )
+    def test_log_ranges_come_from_the_space(self, space):
+        table = results_table(results(trial(0, {"rate": 0.001, "dropout": 0.2}), config={"space": space}))
+        assert table.log_params == {"rate"}
+
+    def test_direction(self):
+        loss = {"name": "loss", "direction": "min"}
+        assert results_table(results(trial(), objective=loss)).direction == "min"
+        assert results_table(results(trial())).direction == "max"
+
+    def test_parameters_called_like_our_columns(self):
+        table = results_table(results(trial(0, {"state": "on", "mean_test_score": 1})))
+        assert table.params == ("state (param)", "mean_test_score (param)")
+        assert table.rows[0]["state"] == "complete"
+        assert table.rows[0]["state (param)"] == "on"
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (results(schema="kerasgrid.results/2"), "'kerasgrid.results/2' was written by another version"),
+            (results(schema=None), "schema is None, which is no results file"),
+            (results(trials={}), "trials is an object; a list is expected there"),
+            (results(5), "trials[0] is a number; an object is expected there"),
+            (results(trial(params=[])), "trials[0].params is a list; an object is expected there"),
+            (results(trial(mean_test_score="good")), "trials[0].mean_test_score is text; a number or null"),
+            (results(trial(folds=[1])), "trials[0].folds[0] is a number; an object is expected there"),
+            (results(trial(folds="x")), "trials[0].folds is text; a list is expected there"),
+            (results(objective=3), "objective is a number; an object is expected there"),
+        ],
+    )
+    def test_faults(self, tmp_path, content, message):
+        path = written(tmp_path, content)
+        with pytest.raises(ResultsError) as caught:
+            read_table(path)
+        assert str(path) in str(caught.value)
+        assert message in str(caught.value)
+
+
+class TestFlatList:
+    def test_experiment_a1(self, tmp_path):
+        table = read_table(written(tmp_path, A1, "fc.json"))
+        assert table.source == "fc"
+        assert table.params == ("batch_size", "optimizer")
+        assert table.scores == ("mean_test_score", "std_test_score", "mean_fit_time")
+        assert table.rows == tuple(A1)
+        assert table.direction == "max"
+
+    @pytest.mark.parametrize(
+        ("columns", "scores", "direction"),
+        [
+            ({"lr": 0.1, "val_loss": 0.3, "val_accuracy": 0.9}, ("val_loss", "val_accuracy"), "min"),
+            ({"accuracy": 0.9, "units": 64}, ("accuracy",), "max"),
+            (
+                {"loss": "mse", "units": 64, "test_auc": 0.9, "train_time": 4.0},
+                ("test_auc", "train_time"),
+                "max",
+            ),
+            ({"units": 64, "result": 0.5}, ("result",), "max"),
+            ({"timesteps": 10, "lossless": 1, "rmse": 2.0}, ("rmse",), "min"),
+        ],
+    )
+    def test_scores_are_told_by_their_names(self, tmp_path, columns, scores, direction):
+        table = read_table(written(tmp_path, [columns]))
+        assert table.scores == scores
+        assert table.direction == direction
+        assert table.params == tuple(name for name in columns if name not in scores)
+
+    def test_params_in_an_object_of_their_own(self, tmp_path):
+        record = {"id": 7, "params": {"units": 64}, "note": "x", "quality": 0.5}
+        table = read_table(written(tmp_path, [record]))
+        assert (table.params, table.scores, table.details) == (("units",), ("quality",), ("id", "note"))
+
+    def test_nan_and_infinity_are_no_scores(self, tmp_path):
+        table = read_table(written(tmp_path, '[{"a": 1, "score": NaN}, {"a": 2, "score": Infinity}]'))
+        assert [row["score"] for row in table.rows] == [None, None]
+
+    def test_log_scale_where_values_span_decades(self, tmp_path):
+        records = [{"rate": 10 ** (-4 + i / 8), "dropout": i / 40, "score": i} for i in range(25)]
+        assert read_table(written(tmp_path, records)).log_params == {"rate"}
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            ([], "an empty list"),
+            ([1, 2], "item 0 of the list is a number, not an object"),
+            ([{"a": 1}, None], "item 1 of the list is null or missing, not an object"),
+            ([{"a": "x", "b": True}], "none of the columns is a score, which is numeric: a, b"),
+        ],
+    )
+    def test_faults(self, tmp_path, content, message):
+        with pytest.raises(ResultsError, match=message):
+            read_table(written(tmp_path, content))
+
+
+class TestCvResults:
+    def forms(self, cv_results, tmp_path):
+        lists = {
+            name: column.tolist() if hasattr(column, "tolist") else column
+            for name, column in cv_results.items()
+        }
+        frame = pd.DataFrame(cv_results)
+        yield written(tmp_path, lists)
+        yield written(tmp_path, frame.to_csv())
+        yield written(tmp_path, frame.to_csv(index=False, sep=";"))
+        yield written(tmp_path, frame.to_json())
+        yield written(tmp_path, frame.to_json(orient="records"))
+        yield written(tmp_path, frame.drop(columns="params").to_json())
+
+    def test_json_and_csv_give_the_same_table(self, cv_results, tmp_path):
+        for path in self.forms(cv_results, tmp_path):
+            table = read_table(path)
+            assert table.params == ("C", "l1_ratio")
+            assert table.scores == ("mean_test_score", "std_test_score", "mean_fit_time")
+            assert table.details[-3:] == ("split0_test_score", "split1_test_score", "rank_test_score")
+            assert [row["C"] for row in table.rows] == [0.1, 1.0, -1.0]
+            assert [row.get("l1_ratio") for row in table.rows] == [None, None, 0.5]
+            assert [row["mean_test_score"] for row in table.rows] == [1.0, 1.0, None]
+            assert table.direction == "max"
+
+    def test_several_metrics(self, tmp_path):
+        content = {
+            "params": [{"a": 1}],
+            "mean_train_f1": [1.0],
+            "mean_test_f1": [0.5],
+            "std_test_f1": [0.1],
+            "mean_test_neg_log_loss": [-0.3],
+            "rank_test_f1": [1],
+        }
+        table = read_table(written(tmp_path, content))
+        assert table.scores == ("mean_test_f1", "mean_test_neg_log_loss", "mean_train_f1", "std_test_f1")
+        assert table.direction == "max"
+
+    @pytest.mark.parametrize(
+        ("content", "message"),
+        [
+            (
+                {"params": [{}], "mean_test_score": [1, 2]},
+                r"differ in length \(params: 1, mean_test_score: 2\)",
+            ),
+            ({"mean_test_score": []}, "no columns with values"),
+            ({}, "no columns with values"),
+            ({"accuracy": 0.9}, "'accuracy' is a number, where a column of values was expected"),
+        ],
+    )
+    def test_faults(self, tmp_path, content, message):
+        with pytest.raises(ResultsError, match=message):
+            read_table(written(tmp_path, content))
+
+
+class TestCsv:
+    def test_cells(self, tmp_path):
+        text = "\ufeffunits,bn,act,lr,drop,accuracy\n64,True,relu,1e-3,,0.9\n128,false,nan,.5,None,nan\n"
+        table = read_table(written(tmp_path, text, "runs.csv"))
+        assert table.source == "runs"
+        assert table.rows == (
+            {"units": 64, "bn": True, "act": "relu", "lr": 0.001, "drop": None, "accuracy": 0.9},
+            {"units": 128, "bn": False, "act": None, "lr": 0.5, "drop": None, "accuracy": None},
+        )
+
+    @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
+    def test_delimiters(self, tmp_path, delimiter):
+        table = read_table(written(tmp_path, f"a{delimiter}score\r\n1{delimiter}0.5\r\n\r\n"))
+        assert table.rows == ({"a": 1, "score": 0.5},)
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a,score\n1,2,3\n", r"grid.json:2: 3 cells, but the header has 2"),
+            ("a,score\n", "no rows below the header line"),
+            ("a,a,score\n1,2,3\n", "the header has 'a' more than once"),
+            ("hello world\nthis is prose\n", "none of the columns is a score"),
+            ('a,score\n1,"' + "x" * 2_000_000, "no CSV"),
+        ],
+    )
+    def test_faults(self, tmp_path, text, message):
+        with pytest.raises(ResultsError, match=message):
+            read_table(written(tmp_path, text))
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        (b"", "the file is empty"),
+        (b" \n\n", "the file is empty"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "no text in UTF-8"),
+        (b"abc\0def", "zero bytes"),
+        ('{"schema": "kerasgrid.results/1", "trials": [', "the JSON ends too early"),
+        ('[{"a": 1}, {"a', "the JSON ends too early"),
+        ('{"a": oops, "b": [1, 2, 3], "c": 4}', "no JSON"),
+        ("[" * 100_000, "nested too deeply"),
+        ('[{"a": ' + "9" * 5000 + "}]", "no JSON that can be read"),
+    ],
+)
+def test_broken_files(tmp_path, content, message):
+    path = written(tmp_path, content)
+    with pytest.raises(ResultsError, match=message) as caught:
+        read_table(path)
+    assert str(path) in str(caught.value)
+
+
+def test_missing_files_and_folders(tmp_path):
+    written(tmp_path, A1, "grid.json")
+    with pytest.raises(ResultsError, match=r"there is no such file. That folder has: grid.json"):
+        read_table(tmp_path / "gird.json")
+    with pytest.raises(ResultsError, match="is a folder"):
+        read_table(tmp_path)
+    (tmp_path / "oracle.json").write_text("{}")
+    with pytest.raises(NotBuiltError, match="KerasTuner"):
+        read_table(tmp_path)
+
+
+def test_numbers_beyond_any_float(tmp_path):
+    table = read_table(written(tmp_path, '[{"a": ' + "9" * 400 + ', "score": ' + "9" * 400 + "}]"))
+    assert table.rows[0]["score"] is None
+    assert not math.isfinite(float("9" * 400))
+
+
+def test_every_mutation_ends_in_a_table_or_our_error(tmp_path):
+    random_ = random.Random(0)
+    seeds = [
+        json.dumps(results(trial(), trial(1, state="failed", error={"type": "E", "message": "m"}))).encode(),
+        json.dumps(A1).encode(),
+        json.dumps({"params": [{"a": 1}], "param_a": [1], "mean_test_score": [0.5]}).encode(),
+        b"a,b,score\n1,x,0.5\n2,y,0.6\n",
+    ]
+    tables, messages = 0, []
+    for _ in range(1000):
+        data = bytearray(random_.choice(seeds))
+        for _ in range(random_.randint(1, 4)):
+            start = random_.randrange(len(data))
+            change = random_.choice(
+                [b"", b"{", b"]", b"null", b'"', b"\xff", b"1e999", b"[]", b",", bytes(data[:9])]
+            )
+            data[start : start + random_.randint(0, 8)] = change
+            data = data or bytearray(b" ")
+        try:
+            read_table(written(tmp_path, bytes(data)))
+            tables += 1
+        except KerasgridError as error:
+            messages.append(str(error))
+    assert 50 < tables < 950
+    assert all(str(tmp_path) in message for message in messages)
