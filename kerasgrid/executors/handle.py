@@ -37,9 +37,15 @@ class Handle:
         self._process = _SPAWN.Process(
             target=worker.work, args=(theirs, os.getpid()), name=f"kerasgrid-worker-{number}"
         )
-        with _launching(environment):
-            self._process.start()
-        theirs.close()
+        with theirs, _launching(environment):
+            try:
+                self._process.start()
+            except OSError as error:
+                self.hang_up()
+                raise RunError(
+                    f"Worker process {number} cannot be started: {error}. Ask for fewer workers, or use the "
+                    "executor inline."
+                ) from error
         self.sentinel = self._process.sentinel
 
     def send_task(self, function: bytes, task: bytes) -> None:

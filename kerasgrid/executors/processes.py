@@ -57,9 +57,8 @@ class Processes(Executor):
         if recycle_after is not None and recycle_after < 1:
             raise ValueError(f"recycle_after is {recycle_after}; at least 1 is needed, or None.")
         self.n_workers = n_workers
-        self._seats = [
-            _Seat(i, environment[i] if environment else {}, recycle_after) for i in range(n_workers)
-        ]
+        environments = environment or [{}] * n_workers
+        self._seats = [_Seat(i, extra, recycle_after) for i, extra in enumerate(environments)]
         self._stopping = False
         self._running = False
         # Where nobody closes it, multiprocessing would wait for the workers at exit, for ever.

@@ -276,6 +276,18 @@ def test_workers_that_cannot_start_end_the_run(capfd):
     assert "PYTHONHOME" in capfd.readouterr().err
 
 
+def test_a_system_that_has_no_room_for_processes(monkeypatch):
+    def refuse(self):
+        raise BlockingIOError(11, "Resource temporarily unavailable")
+
+    with Processes(1) as executor:
+        monkeypatch.setattr(handle._SPAWN.Process, "start", refuse)
+        with pytest.raises(RunError, match=r"Worker process 0 cannot be started: .*Ask for fewer workers"):
+            list(executor.run(send_pid, [1]))
+        monkeypatch.undo()
+        assert len(payloads(executor.run(send_pid, [1]))) == 1
+
+
 def test_a_worker_that_starts_at_the_second_try_is_forgiven(executor, tmp_path):
     function = OnLoad(pid_sender_at_second_load, str(tmp_path / "first"))
     assert [type(event) for event in executor.run(function, [1])] == [Started, Emitted, Finished]
