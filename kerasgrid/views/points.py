@@ -5,10 +5,11 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
+from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.views.parsing import finite
+from kerasgrid.views.parsing import finite, kind, parse_json, read_text
 from kerasgrid.views.tables import Table
 
 log = logging.getLogger(__name__)
@@ -85,15 +86,15 @@ def trial_sheet(tables: Sequence[Table]) -> Sheet:
 def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     """Returns a line an epoch of each trial, each going on from the epoch before it.
 
-    A value is the mean over the trial's folds, as far as all of them go. Where that makes more
+    A value is the mean over the trial's folds and repeats, as far as all of them go. Where that makes more
     than MOST_POINTS lines, every k-th epoch is kept, and the last.
 
     Raises:
-        ResultsError: None of the tables has histories.
+        ResultsError: None of the tables has histories, or a file of one is missing or broken.
     """
     trials = trial_sheet(tables)
-    histories = [history for table in tables for history in table.histories or [()] * len(table.rows)]
-    means = [_mean_history(folds) for folds in histories]
+    histories = [folds for table in tables for folds in table.histories or [()] * len(table.rows)]
+    means = [_mean_history([_load(history) for history in folds]) for folds in histories]
     if not any(means):
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: there is no history of epochs. Plot the trials, without --epochs.")
@@ -135,6 +136,16 @@ def _named_rows(table: Table, several: bool) -> Iterable[dict[str, Any]]:
     """Yields the rows with `trial`, and `source` where there are several tables."""
     for index, row in enumerate(table.rows):
         yield {"trial": index, **row, **({"source": table.source} if several else {})}
+
+
+def _load(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[Any]]:
+    """Returns a history, read from its file if it has one of its own."""
+    if not isinstance(history, Path):
+        return history
+    value = parse_json(read_text(history), history)
+    if not isinstance(value, dict):
+        raise ResultsError(f"{history} is {kind(value)}; an object with a list for each metric was expected.")
+    return value
 
 
 def _mean_history(folds: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[float | None]]:

@@ -16,13 +16,14 @@ All the rest are parameters.
 
 from __future__ import annotations
 
-import re
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.io import RunPaths
+from kerasgrid.views.naming import direction, importance, is_detail, is_score
 from kerasgrid.views.parsing import (
     FORMS,
     SCHEMA,
@@ -35,14 +36,6 @@ from kerasgrid.views.parsing import (
     read_text,
 )
 
-_LARGER_IS_BETTER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
-_TIMES = {"time", "duration", "seconds"}
-_SMALLER_IS_BETTER = {"loss", "error", "mse", "mae", "rmse"} | _TIMES
-_METRICS = _LARGER_IS_BETTER | _SMALLER_IS_BETTER
-_DETAIL = re.compile(
-    r"split\d+_|rank_|std_.*_time$|mean_score_time$|(id|uid|index|trial|trial_id|number|state|status)$",
-    re.IGNORECASE,
-)
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")
 _DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "error")
 _OWN = {*_MEASURED, *_DETAILS}
@@ -63,8 +56,8 @@ class Table:
         log_params: Parameters to be drawn on a logarithmic scale: those whose range in the config
             has `log: true`; where there is no config, those that spread over two decades.
         metric: The metric behind the objective as histories call it, such as `accuracy`.
-        histories: For each row the histories of its folds, {metric: one value an epoch}; empty
-            where the file has none.
+        histories: For each row the histories of its folds and repeats, {metric: one value an
+            epoch}, or the file that holds one; empty where there are none.
     """
 
     source: str
@@ -75,7 +68,7 @@ class Table:
     direction: Literal["max", "min"] = "max"
     log_params: frozenset[str] = frozenset()
     metric: str = ""
-    histories: tuple[tuple[Mapping[str, Sequence[Any]], ...], ...] = ()
+    histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
 
 
 def read_table(path: Path) -> Table:
@@ -95,7 +88,7 @@ def read_table(path: Path) -> Table:
     value = parse_json(text, path)
     if isinstance(value, dict):
         if "schema" in value:
-            return results_table(value, str(path))
+            return results_table(value, path)
         return _records_table(by_columns(value, path), path)
     if not value:
         raise ResultsError(f"{path}: an empty list, so there are no trials to show.")
@@ -105,12 +98,12 @@ def read_table(path: Path) -> Table:
     return _records_table(value, path)
 
 
-def results_table(results: Mapping[str, Any], where: str = "results") -> Table:
+def results_table(results: Mapping[str, Any], where: Path = Path("results.json")) -> Table:
     """Returns the table of a results.json that has been read.
 
     Args:
         results: The content of results/NAME.json.
-        where: What messages call it.
+        where: Its path, which messages name and long histories lie beside.
 
     Raises:
         ResultsError: It has another schema, or is not built as the schema says.
@@ -137,10 +130,10 @@ def results_table(results: Mapping[str, Any], where: str = "results") -> Table:
                 "error": error_text(trial.get("error")),
             }
         )
-        histories.append(tuple(h for fold in folds if isinstance(h := fold.get("history"), dict) and h))
+        histories.append(tuple(_histories(folds, where)))
     metrics = _columns(rows, lambda name: name.startswith("mean_test_") and name not in _OWN)
     return Table(
-        source=str(results.get("name") or Path(where).stem),
+        source=str(results.get("name") or where.stem),
         params=tuple(names.values()),
         scores=(*_MEASURED[:2], *metrics, *_MEASURED[2:]),
         details=_DETAILS,
@@ -152,7 +145,7 @@ def results_table(results: Mapping[str, Any], where: str = "results") -> Table:
     )
 
 
-def check_schema(results: Mapping[str, Any], where: str = "results") -> None:
+def check_schema(results: Mapping[str, Any], where: Path = Path("results.json")) -> None:
     """Refuses what is no results.json of this version, with a ResultsError."""
     schema = results.get("schema")
     if schema == SCHEMA:
@@ -176,15 +169,15 @@ def _records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
     """Returns the table of records, whose columns say by their names alone what they are."""
     rows, given = _take_params(records)
     others = [name for name in _columns(rows) if name not in given]
-    details = [name for name in others if _DETAIL.match(name)]
+    details = [name for name in others if is_detail(name)]
     scores = [name for name in others if name not in details and _is_numeric(row.get(name) for row in rows)]
     if not given:
-        scores = [name for name in scores if _is_score(name)] or scores[-1:]
+        scores = [name for name in scores if is_score(name)] or scores[-1:]
     if not scores:
         shown = ", ".join(_columns(records)[:20])
         raise ResultsError(f"{path}: none of the columns is a score, which is numeric: {shown}. {FORMS}")
     rest = [name for name in others if name not in scores and name not in details]
-    scores.sort(key=_importance)
+    scores.sort(key=importance)
     params = given or rest
     measured = set(scores)
     return Table(
@@ -196,7 +189,7 @@ def _records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
             {name: finite(value) if name in measured else value for name, value in row.items()}
             for row in rows
         ),
-        direction=_direction(scores[0]),
+        direction=direction(scores[0]),
         log_params=frozenset(name for name in params if _spans_decades(row.get(name) for row in rows)),
     )
 
@@ -222,7 +215,7 @@ def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
     return rows, list(given)
 
 
-def _param_columns(trials: Sequence[Any], where: str) -> dict[str, str]:
+def _param_columns(trials: Sequence[Any], where: Path) -> dict[str, str]:
     """Returns the column of each parameter; one that is called like a column of ours gets a suffix."""
     names: dict[str, str] = {}
     for index, trial in enumerate(trials):
@@ -242,6 +235,17 @@ def _mean_metrics(folds: Sequence[Mapping[str, Any]], objective: str | None) -> 
             if name != objective and (number := finite(value)) is not None:
                 values.setdefault(f"mean_test_{name}", []).append(number)
     return {name: sum(found) / len(found) for name, found in values.items()}
+
+
+def _histories(folds: Sequence[Mapping[str, Any]], where: Path) -> Iterator[Mapping[str, Any] | Path]:
+    """Yields the histories of folds, or of their repeats; a long one is a file in the run folder."""
+    folder = RunPaths(where.parent, where.stem).folder
+    for fold in folds:
+        for part in fold.get("repeats") or [fold]:
+            if isinstance(part, dict) and part.get("history_file"):
+                yield folder / str(part["history_file"])
+            elif isinstance(part, dict) and isinstance(part.get("history"), dict) and part["history"]:
+                yield part["history"]
 
 
 def _log_ranges(config: Any) -> set[str]:
@@ -268,31 +272,6 @@ def _spans_decades(values: Iterable[Any]) -> bool:
     ordered = sorted(set(found))
     cut = len(ordered) // 20
     return len(ordered) >= 12 and ordered[-1 - cut] >= 100 * ordered[cut]
-
-
-def _importance(name: str) -> int:
-    """Ranks score columns: the objective first, spreads and times last."""
-    if _last_word(name) in _TIMES:
-        return 6
-    if name.startswith(("std_", "mean_train_", "train_")):
-        return 5
-    starts = ("mean_test_score", "mean_test_", "test_", "val_")
-    return next((rank for rank, start in enumerate(starts) if name.startswith(start)), 4)
-
-
-def _is_score(name: str) -> bool:
-    return name.startswith(("mean_", "std_", "val_")) or _last_word(name) in _METRICS
-
-
-def _direction(objective: str) -> Literal["max", "min"]:
-    """Guesses from a score's name; scikit-learn's own are always the larger the better."""
-    if objective.startswith("mean_test_") or "neg_" in objective:
-        return "max"
-    return "min" if _last_word(objective) in _SMALLER_IS_BETTER else "max"
-
-
-def _last_word(name: str) -> str:
-    return re.split(r"[^a-z0-9]+", name.lower())[-1]
 
 
 def _columns(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:

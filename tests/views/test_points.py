@@ -82,6 +82,17 @@ def test_curves_go_as_far_as_all_folds():
     assert [point.row["loss"] for point in sheet.points] == [None, 2.0]
 
 
+def test_histories_in_files(tmp_path):
+    file = tmp_path / "trial-0.json"
+    file.write_text('{"loss": [4.0, 2.0]}')
+    sheet = epoch_sheet([table(row(0), histories=(({"loss": [2.0, 1.0]}, file),))])
+    assert [point.row["loss"] for point in sheet.points] == [3.0, 1.5]
+    for broken, message in (("[1]", "is a list; an object"), ("{", "ends too early")):
+        file.write_text(broken)
+        with pytest.raises(ResultsError, match=message):
+            epoch_sheet([table(row(0), histories=((file,),))])
+
+
 def test_a_history_called_like_a_parameter():
     sheet = epoch_sheet([table(row(0), histories=(({"learning_rate": [0.05]},),))])
     assert sheet.points[0].row["learning_rate"] == 0.1

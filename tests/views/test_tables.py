@@ -123,6 +123,11 @@ class TestOurs:
             ({"loss": [2.0, 1.0]}, {"loss": [3.0]}),
         )
 
+    def test_histories_of_repeats_and_in_files(self, tmp_path):
+        repeats = [{"history": {"loss": [2.0]}}, {"history": {}, "history_file": "histories/trial-0.json"}]
+        table = read_table(written(tmp_path, results(trial(folds=[{"repeats": repeats}]))))
+        assert table.histories == (({"loss": [2.0]}, tmp_path / "grid" / "histories" / "trial-0.json"),)
+
     @pytest.mark.parametrize(
         "space",
         [

@@ -1,0 +1,46 @@
+"""What a column is, told by its name alone, where a file does not say."""
+
+from __future__ import annotations
+
+import re
+from typing import Literal
+
+_LARGER_IS_BETTER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
+_TIMES = {"time", "duration", "seconds"}
+_SMALLER_IS_BETTER = {"loss", "error", "mse", "mae", "rmse"} | _TIMES
+_METRICS = _LARGER_IS_BETTER | _SMALLER_IS_BETTER
+_DETAIL = re.compile(
+    r"split\d+_|rank_|std_.*_time$|mean_score_time$|(id|uid|index|trial|trial_id|number|state|status)$",
+    re.IGNORECASE,
+)
+
+
+def is_detail(name: str) -> bool:
+    """Says whether a column is neither parameter nor score: an id, a state, the score of one fold."""
+    return _DETAIL.match(name) is not None
+
+
+def importance(name: str) -> int:
+    """Ranks score columns: the objective first, spreads and times last."""
+    if _last_word(name) in _TIMES:
+        return 6
+    if name.startswith(("std_", "mean_train_", "train_")):
+        return 5
+    starts = ("mean_test_score", "mean_test_", "test_", "val_")
+    return next((rank for rank, start in enumerate(starts) if name.startswith(start)), 4)
+
+
+def is_score(name: str) -> bool:
+    """Says whether a numeric column was measured: `mean_*`, `std_*`, `val_*`, a metric or a time."""
+    return name.startswith(("mean_", "std_", "val_")) or _last_word(name) in _METRICS
+
+
+def direction(objective: str) -> Literal["max", "min"]:
+    """Guesses from a score's name; scikit-learn's own are always the larger the better."""
+    if objective.startswith("mean_test_") or "neg_" in objective:
+        return "max"
+    return "min" if _last_word(objective) in _SMALLER_IS_BETTER else "max"
+
+
+def _last_word(name: str) -> str:
+    return re.split(r"[^a-z0-9]+", name.lower())[-1]
