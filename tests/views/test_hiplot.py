@@ -304,7 +304,7 @@ class TestInChromium:
         chromium(page, f"--screenshot={tmp_path / 'page.png'}")
         pixels = decode_png((tmp_path / "page.png").read_bytes())[100:].astype(int)
         coloured = pixels.max(axis=2) - pixels.min(axis=2) > 60
-        assert coloured.sum() > 5000  # the buttons below a page without lines make some 1400
+        assert coloured.sum() > 2000  # axes, labels and what failed are grey
 
 
 def hostile_page(folder):
