@@ -17,7 +17,6 @@ from kerasgrid.config import Config, IdxPair, config_from_dict, read_config
 from kerasgrid.data import dataset_from_arrays, fold_fault, inner_split, load_data, make_folds
 from kerasgrid.engines import ENGINES, PLANNED
 from kerasgrid.errors import ConfigError, DataError, Fault, KerasgridError, did_you_mean
-from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -126,7 +125,6 @@ def prepare(
     y: Any = None,
     *,
     overrides: Sequence[str] = (),
-    results: Path = Path("results"),
     ask: Ask | None = None,
 ) -> Prepared:
     """Checks a search, loads its data and makes its folds.
@@ -136,7 +134,6 @@ def prepare(
         X: Images (sample, ...), instead of `data.train`.
         y: Their labels (sample,).
         overrides: `key.path=value` texts.
-        results: The results folder; X and y are kept for workers in the run's folder there.
         ask: Asks a worker for the signature of a function whose source does not show it, and the
             space that a `build(hp)` declares; without it such functions are refused.
 
@@ -157,7 +154,7 @@ def prepare(
         config, faults, lines = read_config(Path(source), overrides)
     report = _Report(name, faults, lines)
     _check_not_built(report, config)
-    data = _data(report, config, base, X, y, RunPaths(results, config.name).data)
+    data = _data(report, config, base, X, y)
     folds = _folds(report, config, data)
     model, signature, declared = _model(report, config, base, function, ask)
     space = _space(report, config, declared)
@@ -185,7 +182,7 @@ def _check_not_built(report: _Report, config: Config) -> None:
             report.add(path, f"asks for {what}, which this version does not have yet: leave it out.")
 
 
-def _data(report: _Report, config: Config, base: Path, X: Any, y: Any, arrays_folder: Path) -> Dataset | None:
+def _data(report: _Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
     if not report.is_sound("data"):
         return None
     if X is not None:
@@ -196,7 +193,7 @@ def _data(report: _Report, config: Config, base: Path, X: Any, y: Any, arrays_fo
                 report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
         if report.is_sound("data"):
             with report.catch("data"):
-                return dataset_from_arrays(X, y, arrays_folder)
+                return dataset_from_arrays(X, y)
         return None
     if config.data.train is None:
         report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")

@@ -9,8 +9,8 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import asdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import asdict, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -18,7 +18,7 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks import Prepared, prepare
-from kerasgrid.data import folds_fingerprint, load_folds, save_folds
+from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
@@ -26,6 +26,7 @@ from kerasgrid.io import RunPaths, canonical_json, move_aside, strict, write_jso
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
 from kerasgrid.locking import RunLock
+from kerasgrid.measurements import remember
 from kerasgrid.observer import Observer
 from kerasgrid.planning import plan
 from kerasgrid.records import CheckpointRecord, EpochRecord, Fold, FoldRecord, Job, Pack, StopRecord, Trial
@@ -71,35 +72,40 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
-    folder = Path(results)
-    prepared = prepare(config, X, y, overrides=overrides, results=folder, ask=ask_worker)
-    paths = RunPaths(folder, prepared.config.name)
+    prepared = prepare(config, X, y, overrides=overrides, ask=ask_worker)
+    paths = RunPaths(Path(results), prepared.config.name)
+    observer = observer or Observer()
     if fresh:
-        with RunLock(paths.lock, paths.heartbeat):
+        with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
             pass
-        move_aside(paths)
-        if X is not None:
-            prepared = prepare(config, X, y, overrides=overrides, results=folder, ask=ask_worker)
-    with (
-        RunLock(paths.lock, paths.heartbeat),
-        _Driver(prepared, paths, observer or Observer(), checkpoint_interval_s) as driver,
-    ):
-        return driver.run()
+        if (aside := move_aside(paths)) is not None:
+            observer.note(f"The old run is now {aside.folder}.")
+    with RunLock(paths.lock, paths.heartbeat) as lock:
+        with _Driver(prepared, paths, observer, lock.check, checkpoint_interval_s) as driver:
+            return driver.run()
 
 
 class _Driver:
     """One session of a search."""
 
     def __init__(
-        self, prepared: Prepared, paths: RunPaths, observer: Observer, checkpoint_interval_s: float
+        self,
+        prepared: Prepared,
+        paths: RunPaths,
+        observer: Observer,
+        check_lock: Callable[[], None],
+        checkpoint_interval_s: float,
     ) -> None:
-        self.prepared, self.paths, self.observer = prepared, paths, observer
+        self.prepared, self.paths, self.observer, self.check_lock = prepared, paths, observer, check_lock
         self.began = time.time()
         config = prepared.config
         header = {"identity": prepared.identity, "name": config.name, "kerasgrid": version("kerasgrid")}
         self.journal = Journal.open(paths.journal, header)
         try:
             self._check_identity()
+            if prepared.data.folder is None:  # arrays given in Python
+                kept = dataset_from_arrays(prepared.data.images, prepared.data.labels, paths.data)
+                self.prepared = prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
             self.folds = self._load_folds()
             self.state = RunState(len(self.folds), config.search.repeats, prepared.objective.direction)
             self.leaders = Leaders(paths, prepared.objective.direction)
@@ -310,6 +316,7 @@ class _Driver:
         self._append({"type": "end", "status": status}, durable=True)
         self.journal.sync()
         results = self._write(status)
+        remember(self.prepared, self.state)
         self.observer.end(results)
         return results
 
@@ -319,6 +326,7 @@ class _Driver:
 
     def _write(self, status: str) -> Results:
         began = time.monotonic()
+        self.check_lock()
         prepared = self.prepared
         config = prepared.config.model_dump()
         about = {

@@ -5,7 +5,7 @@
     ├── DataError           data that cannot be read, or not be used as asked
     ├── ModelError          a model function that cannot be found, called or trained
     ├── TrialError          a job that cannot be scored; recorded, and the search goes on
-    ├── RunError            the run folder
+    ├── RunError            a run's folder or workers
     │   ├── LockedError         another search is writing to it
     │   ├── ChangedError        what makes a run the same run has changed
     │   ├── JournalError        its journal is damaged or of another format
@@ -74,7 +74,7 @@ class TrialError(KerasgridError):
 
 
 class RunError(KerasgridError):
-    """The run folder cannot be used."""
+    """A run's folder cannot be used, or its workers cannot."""
 
 
 class LockedError(RunError):

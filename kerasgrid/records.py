@@ -98,10 +98,11 @@ class Pack:
 
 @dataclass(frozen=True)
 class EpochRecord:
-    """An epoch that a job has finished; `epoch` counts from 1."""
+    """An epoch that a job has finished; `epoch` counts from 1, of `epochs` at most."""
 
     job: tuple[int, int, int]
     epoch: int
+    epochs: int
     logs: Mapping[str, float]
 
 

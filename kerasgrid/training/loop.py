@@ -152,7 +152,7 @@ class Loop:
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
-        self.emit(EpochRecord(self.job.id, epoch + 1, row))
+        self.emit(EpochRecord(self.job.id, epoch + 1, self.epochs, row))
 
     def _learning_rate(self) -> float | None:
         rate = getattr(self.model.optimizer, "learning_rate", None)

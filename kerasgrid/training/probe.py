@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
 from typing import Any
 
 import keras
 
 from kerasgrid.errors import KerasgridError, ModelError
-from kerasgrid.models.building import hp_space
-from kerasgrid.models.signature import ModelReference, Parameter, Signature, load_function, signature_of
+from kerasgrid.models.building import hp_signature, hp_space
+from kerasgrid.models.signature import ModelReference, load_function, signature_of
 from kerasgrid.records import ProbeRecord
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.job import Context, build_and_compile, make_callbacks
@@ -29,11 +28,9 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
     signature = signature_of(function)
     space: dict[str, Any] = {}
     if signature.style == "hp":
-        space = {name: _dimension(name, spec) for name, spec in hp_space(function).items()}
-        fixed = {name for name, spec in space.items() if spec is None}
-        names = tuple(Parameter(name, "") for name in space)
-        signature = replace(signature, parameters=names, given=())
-        space = {name: spec for name, spec in space.items() if name not in fixed}
+        signature = hp_signature(function)
+        dimensions = {name: _dimension(name, spec) for name, spec in hp_space(function).items()}
+        space = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
     context.emit((signature, space))
 
 

@@ -1,0 +1,205 @@
+"""The command line. Thin: each command calls one function of the library and prints what it gives."""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kerasgrid.errors import KerasgridError, NotBuiltError
+
+FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
+
+app = typer.Typer(
+    help="Hyperparameter search for Keras: one YAML file, one command, and nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Grid = Annotated[Path, typer.Argument(metavar="grid.yaml", show_default=False)]
+ResultsDir = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are written.")]
+Name = Annotated[str | None, typer.Option(help="Another name for the run.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Sets any key of the YAML.", show_default=False),
+]
+
+
+@app.command()
+def search(
+    grid: Grid,
+    results: ResultsDir = Path("results"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run is moved aside.")] = False,
+    name: Name = None,
+    engine: Annotated[str | None, typer.Option(help="grid or random.", show_default=False)] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
+    workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
+    time_budget: Annotated[str | None, typer.Option(metavar="2h", show_default=False)] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many candidates at most.", show_default=False)
+    ] = None,
+    set_: Set = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
+) -> None:
+    """Run a search, or go on with it if it was cut off."""
+    from rich.console import Console
+
+    from kerasgrid.driver import search as run
+    from kerasgrid.progress import make_progress
+
+    flags = {
+        "name": name,
+        "search.engine": engine,
+        "executor.kind": executor,
+        "executor.workers": int(workers) if workers is not None and workers.isdigit() else workers,
+        "search.time": time_budget,
+        "search.trials": trials,
+    }
+    overrides = [*(set_ or []), *_overrides(flags)]
+    progress = make_progress("score", Console(stderr=as_json), quiet or as_json)
+    try:
+        found = run(grid, results=results, overrides=overrides, fresh=fresh, observer=progress)
+    finally:
+        progress.close()
+    if as_json:
+        print(json.dumps({"results": str(found.path), **_outcome(found.data)}, allow_nan=False))
+    elif not quiet:
+        _print_results(found.data, found.path)
+    code = INTERRUPTED if found.status == "interrupted" else FAILED_TRIALS
+    if found.status == "interrupted" or found.data["summary"]["failed"]:
+        raise typer.Exit(code)
+
+
+@app.command()
+def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
+    """Check all of a grid.yaml and print the plan; train nothing."""
+    from kerasgrid.checks import prepare
+    from kerasgrid.io import RunPaths
+    from kerasgrid.preview import preview
+    from kerasgrid.workers import ask_worker
+
+    prepared = prepare(grid, overrides=[*(set_ or []), *_overrides({"name": name})], ask=ask_worker)
+    shown = preview(prepared, RunPaths(results, prepared.config.name))
+    print("\n".join(shown.lines()))
+    for record in shown.refused:
+        params = ", ".join(f"{key}={value}" for key, value in record.params.items())
+        print(f"refused    {params or 'the model'}: {record.error['message']}")
+    if shown.refused:
+        raise typer.Exit(FAULT)
+
+
+@app.command()
+def plot(
+    files: Annotated[list[Path], typer.Argument(metavar="RESULTS...", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    epochs: Annotated[bool, typer.Option("--epochs", help="A line per epoch, chained to curves.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write the HiPlot page of results: ours, a flat list, a cv_results_ dump or a CSV."""
+    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.tables import read_table
+
+    target = output or files[0].with_suffix(".html")
+    page = write_page([read_table(file) for file in files], target, epochs=epochs)
+    print(page)
+    if open_:
+        typer.launch(page.absolute().as_uri())
+
+
+@app.command()
+def models() -> None:
+    """List the built-in models with their parameters and defaults."""
+    from kerasgrid.models.registry import BUILT_IN
+    from kerasgrid.models.signature import parse_reference, read_signature
+
+    for name, entry in BUILT_IN.items():
+        print(f"{name}: {entry.summary}")
+        for parameter in read_signature(parse_reference(name, Path.cwd())).parameters:
+            print(f"    {parameter.name} = {parameter.default}")
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(metavar="train.csv", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")] = Path("grid.yaml"),
+    label: Annotated[str | None, typer.Option(help="The label column.", show_default=False)] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The id column.", show_default=False)] = None,
+) -> None:
+    """Look at data and write a commented grid.yaml that runs."""
+    from kerasgrid.starter import write_starter
+
+    target = write_starter(data, output, label=label, id=id_)
+    print(f"{target} is written. Next:\n  kerasgrid check {target}\n  kerasgrid search {target}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of grid.yaml, for editors."""
+    from kerasgrid.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _planned(name: str, what: str) -> None:
+    """Registers a command of the contract that this version refuses in plain words."""
+
+    @app.command(
+        name, help=f"{what} (not in this version yet)", context_settings={"ignore_unknown_options": True}
+    )
+    def refuse(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
+
+
+_planned("report", "What was learnt")
+_planned("compare", "AutoKeras on the same folds")
+_planned("fit", "Training the best candidate on all data")
+_planned("predict", "Predictions for the test set")
+_planned("submit", "Sending predictions to Kaggle")
+
+
+def main() -> None:
+    """Runs the command line; errors made on purpose are printed without a traceback."""
+    try:
+        app()
+    except KerasgridError as error:
+        if os.environ.get("KERASGRID_TRACEBACK"):
+            raise
+        print(f"{error}", file=sys.stderr)
+        sys.exit(FAULT)
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        sys.exit(INTERRUPTED)
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        sys.exit(FAULT)
+
+
+def _overrides(flags: dict[str, Any]) -> list[str]:
+    return [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+
+
+def _outcome(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: data[key] for key in ("name", "status", "objective", "best", "summary")}
+
+
+def _print_results(data: dict[str, Any], path: Path) -> None:
+    from rich.console import Console
+
+    from kerasgrid.views.leaderboard import leaderboard, summary_lines
+
+    console = Console()
+    console.print(leaderboard(data))
+    for line in summary_lines(data):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if data["status"] == "interrupted":
+        following = "Interrupted. The same command goes on from here."
+    else:
+        following = f"Next:\n  kerasgrid plot {path}"
+    console.print(following, markup=False, highlight=False, soft_wrap=True)
