@@ -6,9 +6,10 @@ space. Nothing here imports Keras.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -31,6 +32,7 @@ from kerasgrid.space import Space, read_space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
 from kerasgrid.training.routing import faults_of_params, route
 
+MAX_GRID = 1_000_000
 Model = ModelReference | Callable[..., Any]
 Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
@@ -89,6 +91,7 @@ class _Report:
     def __init__(self, source: str, faults: Sequence[Fault], lines: Mapping[str, int]) -> None:
         self.source, self.lines = source, lines
         self.faults = list(faults)
+        self._at_defaults = {_section(fault.path) for fault in faults}
 
     def add(self, path: str, message: str) -> None:
         self.faults.append(Fault(path, message))
@@ -105,18 +108,27 @@ class _Report:
 
     def is_sound(self, section: str) -> bool:
         """Tells whether a section has had no fault."""
-        return not any(fault.path.replace("[", ".").split(".")[0] == section for fault in self.faults)
+        return not any(_section(fault.path) == section for fault in self.faults)
+
+    def is_read(self, section: str) -> bool:
+        """Tells whether the config has a section as it is written, and not its defaults."""
+        return section not in self._at_defaults
 
     def finish(self) -> None:
         """Raises what has been gathered."""
         if self.faults:
-            placed = [
-                fault
-                if fault.line is not None
-                else Fault(fault.path, fault.message, self.lines.get(fault.path))
-                for fault in self.faults
-            ]
-            raise ConfigError(placed, self.source)
+            placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in self.faults]
+            raise ConfigError(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
+
+    def _line(self, path: str) -> int | None:
+        """Returns the line of a key path; of what holds it, where the key itself is not in the file."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines[path] if path else None
+
+
+def _section(path: str) -> str:
+    return path.replace("[", ".").partition(".")[0]
 
 
 def prepare(
@@ -264,6 +276,8 @@ def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Spac
     ]
     space, faults = read_space(own if isinstance(config.space, list) else own[0])
     report.faults.extend(faults)
+    if not report.is_read("search"):
+        return space
     if search.engine in PLANNED:
         known = ", ".join(ENGINES)
         report.add(
@@ -275,15 +289,27 @@ def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Spac
             f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
         )
     if search.engine == "grid" and not faults:
-        for name in space.endless():
+        for path in _endless(space, config):
+            report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
+        n_listed = min(space.size, search.trials or space.size)
+        if n_listed > MAX_GRID:
             report.add(
-                f"space.{name}", "is a range without a step, which a grid cannot list: give a step or a list."
+                "space",
+                f"has {n_listed:,} candidates, and a grid lists at most {MAX_GRID:,}: search fewer values, "
+                "give search.trials, or take engine: random.",
             )
     if search.engine == "random" and search.trials is None:
         report.add(
             "search.trials", "is missing: the engine random needs to know how many candidates to draw."
         )
     return space
+
+
+def _endless(space: Space, config: Config) -> list[str]:
+    """Returns the key paths of ranges without a step."""
+    several = isinstance(config.space, list)
+    parts = {f"space[{index}]" if several else "space": Space([g]) for index, g in enumerate(space.grids)}
+    return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
 
 
 def _objective(report: _Report, config: Config, data: Dataset | None) -> Objective | None:
@@ -298,11 +324,20 @@ def _objective(report: _Report, config: Config, data: Dataset | None) -> Objecti
 
 
 def _check_params(report: _Report, config: Config, space: Space, signature: Signature) -> None:
+    if not (report.is_read("space") and report.is_read("params")):
+        return
     several = isinstance(config.space, list)
+    written = config.space if several else [config.space]
     found: dict[str, Fault] = {}
+    for name in config.params:
+        if config.space and all(name in grid for grid in written):
+            report.add(
+                f"params.{name}", "is searched too, so that this value is never used: remove one of them."
+            )
     for index, grid in enumerate(space.grids):
         part = Space([grid])
-        values = {name: part.values(name) for name in part.names}
+        # A parameter whose values are at fault is there all the same.
+        values = {name: [] for name in written[index]} | {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
         for fault in faults_of_params(config.params, values, signature, prefix):
             found.setdefault(f"{fault.path}: {fault.message}", fault)
@@ -333,12 +368,10 @@ def _check_inner_split(
     share = config.search.val or (0.1 if any(r.monitors_val for r in routes) else None)
     if share is not None and data is not None:
         for fold in folds:
-            with report.catch("search.val"):
-                try:
-                    inner_split(data.labels, fold, share, config.search.seed)
-                except DataError as error:
-                    raise DataError(f"of {share:g} cannot be made in fold {fold.index}: {error}") from error
-            if not report.is_sound("search"):
+            try:
+                inner_split(data.labels, fold, share, config.search.seed)
+            except DataError as error:
+                report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
                 break
 
 

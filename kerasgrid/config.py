@@ -6,15 +6,17 @@ space is checked in `kerasgrid.checks`, which adds its faults to the same report
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic.fields import FieldInfo
 
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
-from kerasgrid.yaml12 import plain, read_yaml
+from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 
 class _Section(BaseModel):
@@ -194,8 +196,10 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, li
         found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
         raise ConfigError([Fault("", f"{found}; a mapping with data, model and space holds.")], str(source))
     override(raw, overrides)
-    raw.setdefault("name", source.stem)
+    raw.setdefault("name", NOT_TEXT.sub("_", source.stem))  # file names may hold bytes that are no text
     config, faults = check_form(raw)
+    set_there = tuple(text.partition("=")[0].strip() for text in overrides)
+    lines = {path: line for path, line in lines.items() if not path.startswith(set_there)}
     return config, faults, lines
 
 
@@ -223,7 +227,7 @@ def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
     for text in texts:
         path, equals, value = text.partition("=")
         path = path.strip()
-        if not equals or not path or not all(path.split(".")):
+        if not equals or not all(path.split(".")) or NOT_TEXT.search(path):
             raise ConfigError([Fault("", f"{text!r} is no key.path=value, such as search.seed=1.")], "--set")
         section, _, rest = path.partition(".")
         keys = [section, rest] if section in {"space", "params", "augment"} and rest else path.split(".")
@@ -244,7 +248,7 @@ def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
 def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     """Checks keys, types and bounds of a plain config; faulty sections are left at their defaults."""
     cleaned = dict(raw)
-    for key in ("params", "space", "callbacks", "training", "search", "executor"):
+    for key in ("data", "params", "space", "callbacks", "training", "search", "executor"):
         if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
             del cleaned[key]
     if cleaned.get("augment") in ("off", False):
@@ -256,7 +260,8 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     faults = []
     name = cleaned.get("name")
     if isinstance(name, str) and (not _NAME.fullmatch(name) or name.strip(". ") != name):
-        faults.append(Fault("name", f'is {name!r}; a file name without / \\ : * ? " < > | holds.'))
+        holds = 'a file name of up to 100 characters without / \\ : * ? " < > | holds'
+        faults.append(Fault("name", f"is {shown(name)}; {holds}."))
     try:
         return Config.model_validate(cleaned), faults
     except ValidationError as error:
@@ -264,7 +269,7 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
         sound = {
             name: value
             for name, value in cleaned.items()
-            if name not in {e["loc"][0] for e in error.errors()}
+            if name not in {part for e in error.errors() for part in e["loc"][:1]}
         }
         return Config.model_validate({"name": "search", "model": "", **sound}), faults
 
@@ -273,7 +278,11 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
     """Returns pydantic's errors as faults with key paths, guesses and the values found."""
     messages: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=True):
-        where = [part for part in item["loc"] if not _is_tag(part)]
+        # The last part of an unknown or missing key is that key, whatever it looks like.
+        ends_in_key = item["type"] in {"extra_forbidden", "missing"}
+        *parts, last = [*item["loc"]] or [""]
+        where = [part for part in parts if not _is_tag(part)]
+        where += [last] if ends_in_key or not _is_tag(last) else []
         path = prefix
         for part in where:
             path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else str(part)
@@ -281,7 +290,8 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
         if path in messages and " holds." in message:  # another member of a union
             message = messages[path].replace(" holds.", f" or {message.partition('; ')[2]}")
         messages[path] = message
-    return [Fault(path, message) for path, message in messages.items()]
+    lists = {path.rpartition("[")[0] for path in messages if "[" in path}  # their items' faults say more
+    return [Fault(path, message) for path, message in messages.items() if path not in lists]
 
 
 def _is_tag(part: Any) -> bool:
@@ -295,22 +305,41 @@ def _is_tag(part: Any) -> bool:
 def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseModel]) -> str:
     kind, found = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return f"unknown key.{did_you_mean(where[-1], _keys(model, where[:-1]))}"
+        return f"unknown key.{did_you_mean(where[-1], _fields(model, where[:-1]))}"
     if kind == "missing":
-        return "is missing."
+        return f"is missing. {_fields(model, where[:-1])[where[-1]].description or ''}".rstrip()
     if kind == "value_error":
         return str(item["ctx"]["error"])
     holds = re.sub(
-        r"^(Input|List) should (be|have) |valid | or instance of \w+| after validation.*", "", item["msg"]
+        r"^(Input|List|String) should (be|have) |valid | or instance of \w+| after validation.*",
+        "",
+        item["msg"],
     )
-    words = {"integer": "whole number", "string": "text", "dictionary": "mapping", "boolean": "true or false"}
-    for term, word in words.items():
-        holds = re.sub(rf"\ban? {term}\b", word if " or " in word else f"a {word}", holds)
-    shown = repr(found) if len(repr(found)) <= 60 else repr(found)[:57] + "..."
-    return f"is {shown}; {holds} holds."
+    for term, word in _WORDS.items():
+        holds = re.sub(rf"\b{term}\b", word, holds)
+    quotes = ": put it in quotes" if kind == "string_type" and isinstance(found, int | float) else ""
+    return f"is {shown(found)}; {holds} holds{quotes}."
 
 
-def _keys(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
+_WORDS = {
+    "an? integer": "a whole number",
+    "an? string": "text",
+    "an? dictionary": "a mapping",
+    "an? boolean": "true or false",
+    "greater than or equal to": "at least",
+    "less than or equal to": "at most",
+    "greater than": "above",
+    "less than": "below",
+}
+
+
+def shown(value: Any) -> str:
+    """Returns a value as messages show it: as YAML has it, and cut where it is long."""
+    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
+    return text if len(text) <= 60 else text[:57] + "..."
+
+
+def _fields(model: type[BaseModel], where: Sequence[Any]) -> dict[str, FieldInfo]:
     """Returns the known keys of the section that a path leads to."""
     for part in where:
         field = model.model_fields.get(part) if isinstance(part, str) else None
@@ -319,7 +348,7 @@ def _keys(model: type[BaseModel], where: Sequence[Any]) -> list[str]:
         if not models:
             break
         model = models[0]
-    return list(model.model_fields)
+    return model.model_fields
 
 
 def _arms(annotation: Any) -> list[Any]:

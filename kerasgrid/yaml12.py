@@ -16,14 +16,17 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 
 from kerasgrid.errors import ConfigError, Fault
 
-MAX_BYTES = 1 << 20
+MAX_CHARACTERS = 1 << 18
 MAX_VALUES = 100_000
 MAX_DEPTH = 40
 
 _TAGS = {
     f"tag:yaml.org,2002:{kind}" for kind in ("null", "bool", "int", "float", "str", "seq", "map", "merge")
 }
-_SURROGATE = re.compile("[\ud800-\udfff]")
+_TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
+_OTHER_VERSION = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+(?!1\.2\b)(\S+)")
+NOT_TEXT = re.compile("[\0\ud800-\udfff]")
+_MAX_DIGITS = 40
 
 
 def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
@@ -38,11 +41,14 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
         key path, such as `search.folds`.
 
     Raises:
-        ConfigError: No YAML; a duplicate key; a tag or a date; a number that is not finite; or a
+        ConfigError: No YAML 1.2; a duplicate key; a tag or a date; a number that is not finite; or a
             document whose aliases expand to more than 100,000 values.
     """
-    if len(text) > MAX_BYTES:
-        raise ConfigError([Fault("", f"has {len(text):,} characters; at most {MAX_BYTES:,} hold.")], source)
+    if len(text) > MAX_CHARACTERS:
+        found = f"has {len(text):,} characters; at most {MAX_CHARACTERS:,} hold."
+        raise ConfigError([Fault("", found)], source)
+    if other := _OTHER_VERSION.match(text):
+        raise ConfigError([Fault("", f"asks for YAML {other[1]}; only 1.2 holds: remove that line.")], source)
     yaml = YAML(typ="safe", pure=True)
     yaml.allow_duplicate_keys = True  # the walk reports all of them, with lines
     try:
@@ -53,13 +59,18 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
         walk.visit(node, "", 0)
         if walk.faults:
             raise ConfigError(walk.faults, source)
-        value = yaml.load(text)
+        value = yaml.constructor.construct_document(node)
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = None if mark is None else mark.line + 1
         problem = " ".join(str(error.problem or error.context or error).split())
+        if problem.startswith("but "):  # half a sentence, which the context begins
+            problem = f"{error.context}, {problem}"
         raise ConfigError([Fault("", f"is not YAML: {problem}.", where)], source) from error
-    except (YAMLError, YAMLStreamError, ValueError, TypeError, KeyError, IndexError, AttributeError) as error:
+    except (
+        *(YAMLError, YAMLStreamError),
+        *(ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError),  # ruamel's own slips
+    ) as error:
         first_line = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
         raise ConfigError([Fault("", f"is not YAML: {first_line}.")], source) from error
     except RecursionError as error:
@@ -83,15 +94,14 @@ class _Walk:
     def visit(self, node: Node, path: str, depth: int) -> None:
         self._values += 1
         self._characters += len(node.value) if isinstance(node, ScalarNode) else 0
-        if self._values > MAX_VALUES or self._characters > 4 * MAX_BYTES or depth > MAX_DEPTH:
+        if self._values > MAX_VALUES or self._characters > 16 * MAX_CHARACTERS or depth > MAX_DEPTH:
             limit = f"{MAX_DEPTH} levels" if depth > MAX_DEPTH else f"{MAX_VALUES:,} values or 4 MiB"
             fault = Fault("", f"expands to more than {limit}; are aliases repeated in aliases?")
             raise ConfigError([fault], self.source)
         line = node.start_mark.line + 1
         self.lines.setdefault(path, line)
-        if str(node.tag) not in _TAGS:
-            what = "a date: put it in quotes" if "timestamp" in str(node.tag) else f"a tag ({node.tag})"
-            self.faults.append(Fault(path, f"is {what}. Only plain YAML 1.2 values hold.", line))
+        if problem := _problem(node):
+            self.faults.append(Fault(path, problem, line))
         if isinstance(node, SequenceNode):
             for index, item in enumerate(node.value):
                 self.visit(item, f"{path}[{index}]", depth + 1)
@@ -106,12 +116,40 @@ class _Walk:
                 self.faults.append(Fault(path, "has a key that is no plain word.", line))
                 continue
             name = str(key.value)
+            if str(key.tag) not in {_TEXT, _MERGE} or NOT_TEXT.search(name):
+                self.faults.append(Fault(path, _key_message(name), line))
+                continue
             child = f"{path}.{name}" if path else name
             if name in seen:
                 self.faults.append(Fault(child, f"is given twice, first in line {seen[name]}.", line))
             seen[name] = line
             self.lines[child] = line
             self.visit(item, child, depth + 1)
+
+
+def _problem(node: Node) -> str | None:
+    """Returns what is wrong with a node by itself."""
+    tag, text = str(node.tag), node.value if isinstance(node, ScalarNode) else ""
+    is_number = tag.endswith((":int", ":float"))
+    if is_number and len(text) > _MAX_DIGITS:
+        return f"is a number of {len(text):,} characters; at most {_MAX_DIGITS} hold."
+    if is_number and ("_" in text or text.lstrip("+-").startswith("0b")):
+        return f"is {text}, a number in YAML 1.1 alone: write it in plain digits, or put it in quotes."
+    if isinstance(node, ScalarNode) and not node.style:
+        if tag.endswith(":timestamp"):
+            return f"is {text}, a date: put it in quotes. Only plain YAML 1.2 values hold."
+        if tag == _MERGE or tag.endswith(":value"):
+            return f"is {text}, a sign with a meaning of its own: put it in quotes."
+    if tag not in _TAGS:
+        return f"has the tag {tag}. Only plain YAML 1.2 values hold."
+    return None
+
+
+def _key_message(key: Any) -> str:
+    """Returns what to say of a key that is no text; the key may be anything."""
+    if isinstance(key, str) and NOT_TEXT.search(key):
+        return f"has the key {key!a}, which holds characters that are no text (a surrogate or NUL)."
+    return f"has the key {key}; keys are words: put it in quotes."
 
 
 def plain(value: Any, path: str, faults: list[Fault]) -> Any:
@@ -124,22 +162,22 @@ def plain(value: Any, path: str, faults: list[Fault]) -> Any:
     if isinstance(value, dict):
         result = {}
         for key, item in value.items():
-            if isinstance(key, str):
-                result[key] = plain(item, f"{path}.{key}" if path else key, faults)
+            if isinstance(key, str) and not NOT_TEXT.search(key):
+                result[str(key)] = plain(item, f"{path}.{key}" if path else str(key), faults)
             else:
-                faults.append(Fault(path, f"has the key {key!r}; keys are words: put it in quotes."))
+                faults.append(Fault(path, _key_message(key)))
         return result
     if isinstance(value, list | tuple):
         return [plain(item, f"{path}[{index}]", faults) for index, item in enumerate(value)]
     if isinstance(value, str):
-        if _SURROGATE.search(value) or "\0" in value:
+        if NOT_TEXT.search(value):
             faults.append(Fault(path, "holds characters that are no text (a surrogate or NUL)."))
         return str(value)
     if value is None or isinstance(value, bool):
         return value
     if isinstance(value, int):
         if abs(value) >= 1 << 63:
-            faults.append(Fault(path, f"is a number of {len(str(abs(value)))} digits; at most 18 hold."))
+            faults.append(Fault(path, "is a whole number beyond 64 bits."))
         return int(value)
     if isinstance(value, float):
         if not math.isfinite(value):

@@ -12,7 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerasgrid.config import Callbacks, faults_of
+from kerasgrid.config import Callbacks, faults_of, shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint
 from kerasgrid.models.signature import Signature
@@ -142,10 +142,11 @@ def faults_of_params(
         else:
             messages = [f"unknown parameter.{did_you_mean(name, [*signature.names, *LOOP])}"]
         faults.extend(Fault(path, message) for message in messages)
+    where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
     faults.extend(
         Fault(
-            "params",
-            f"{name!r} is missing: the model function needs it, and neither params nor space gives it.",
+            where,
+            f"{name!r} is missing: the model function needs it, and neither params nor {giver} gives it.",
         )
         for name in signature.required
         if name not in fixed and name not in searched
@@ -158,18 +159,17 @@ def _loop_faults(name: str, values: Iterable[Any]) -> list[str]:
     for value in values:
         if name in {"batch_size", "epochs"}:
             if isinstance(value, bool) or not isinstance(value, int) or value < 1:
-                faults.append(f"is {value!r}; a whole number of at least 1 holds.")
+                faults.append(f"is {shown(value)}; a whole number of at least 1 holds.")
         elif name == "learning_rate":
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
-                faults.append(f"is {value!r}; a number above 0 holds.")
+                faults.append(f"is {shown(value)}; a number above 0 holds.")
         elif not isinstance(value, str):
-            faults.append(
-                f"is {value!r}; a name of keras.{'optimizers' if name == 'optimizer' else 'losses'} holds."
-            )
+            names = "keras.optimizers" if name == "optimizer" else "keras.losses"
+            faults.append(f"is {shown(value)}; a name of {names} holds.")
         elif name == "optimizer" and find_optimizer(value) is None:
-            faults.append(f"is {value!r}; {optimizer_hint(value)}")
+            faults.append(f"is {shown(value)}; {optimizer_hint(value)}")
         elif name == "loss" and find_loss(value) is None:
-            faults.append(f"is {value!r}, which Keras does not have.{did_you_mean(value, LOSSES)}")
+            faults.append(f"is {shown(value)}, which Keras does not have.{did_you_mean(value, LOSSES)}")
     return faults
 
 
@@ -179,8 +179,8 @@ def _optimizer_argument_faults(argument: str, optimizers: Iterable[Any]) -> list
         name = find_optimizer(optimizer) if isinstance(optimizer, str) else None
         if name is not None and argument not in OPTIMIZERS[name]:
             faults.append(
-                f"{name} has no argument {argument!r}.{did_you_mean(argument, OPTIMIZERS[name])} To search it "
-                "only where the optimizer has it, make space a list of spaces, one an optimizer "
+                f"{name} has no argument {argument!r}.{did_you_mean(argument, OPTIMIZERS[name])} To search "
+                "it only where the optimizer has it, make space a list of spaces, one an optimizer "
                 "(`when` will do the same, but this version does not have it yet)."
             )
     return faults
@@ -203,6 +203,9 @@ def _callback_faults(path: str, name: str, values: Iterable[Any]) -> list[Fault]
         return [
             Fault(path, f"{callback!r} is no callback here.{did_you_mean(callback, Callbacks.model_fields)}")
         ]
+    if not argument:
+        known = ", ".join(Callbacks.model_fields[callback].annotation.__args__[0].model_fields)
+        return [Fault(path, f"names a callback and none of its arguments. Known: {known}.")]
     faults = []
     for value in values:
         raw = {callback: {argument: value}}
