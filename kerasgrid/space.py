@@ -7,6 +7,7 @@ sorted, the last one fastest.
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -15,14 +16,15 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sklearn.model_selection import ParameterGrid, ParameterSampler
+from sklearn.model_selection import ParameterSampler
 
-from kerasgrid.config import faults_of
+from kerasgrid.config import faults_of, shown
 from kerasgrid.errors import Fault
 from kerasgrid.io import canonical_json, digest
 
 Params = dict[str, Any]
 MAX_VALUES = 1_000_000
+_MAX_LISTED = 1_000
 
 
 class _RangeForm(BaseModel):
@@ -42,6 +44,12 @@ class Choice:
     values: tuple[Any, ...]
 
     log = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+    def __getitem__(self, index: int) -> Any:
+        return self.values[index]
 
 
 @dataclass(frozen=True)
@@ -76,6 +84,11 @@ class Range:
         return int(exact) if self.whole else float(exact)
 
     @property
+    def ends(self) -> tuple[float, float]:
+        """The smallest and the largest value."""
+        return (int(self.low), int(self.high)) if self.whole else (self.low, self.high)
+
+    @property
     def values(self) -> tuple[float, ...]:
         """The values of a range that has a step."""
         return tuple(self[index] for index in range(len(self)))
@@ -99,7 +112,7 @@ class Range:
 class Space(Sequence[Params]):
     """The candidates of one or more grids.
 
-    `len()` and `[i]` hold where every range has a step; neither lists the candidates.
+    `size` and `[i]` hold where every range has a step; neither lists the candidates.
 
     Args:
         grids: Mappings from a parameter's name to its values or range.
@@ -130,30 +143,47 @@ class Space(Sequence[Params]):
         )
 
     def values(self, name: str) -> list[Any]:
-        """Returns the values of a parameter over all grids; of a range without a step, its two ends."""
+        """Returns the values of a parameter over all grids.
+
+        Of a range without a step, or of more than 1,000 values, these are its two ends.
+        """
         found: dict[str, Any] = {}
         for grid in self.grids:
             if name in grid:
                 dim = grid[name]
-                ends = (dim.low, dim.high) if isinstance(dim, Range) and dim.step is None else dim.values
-                kinds = (int(v) if isinstance(dim, Range) and dim.whole else v for v in ends)
-                found |= {canonical_json(value): value for value in kinds}
+                is_listed = isinstance(dim, Choice) or 0 < len(dim) <= _MAX_LISTED
+                found |= {canonical_json(v): v for v in (dim.values if is_listed else dim.ends)}
         return list(found.values())
 
-    def _grid(self) -> ParameterGrid:
-        return ParameterGrid([{name: dim.values for name, dim in grid.items()} for grid in self.grids])
+    @property
+    def size(self) -> int:
+        """The number of candidates, which may be more than `len()` can tell."""
+        return sum(map(_size, self.grids))
 
     def __len__(self) -> int:
-        return sum(math.prod(len(dim.values) for dim in grid.values()) for grid in self.grids)
+        return self.size
 
     def __getitem__(self, index: int) -> Params:
         """Returns the candidate at a place, from 0."""
-        if not -len(self) <= index < len(self):
-            raise IndexError(f"the space has {len(self)} candidates, so that there is none at {index}")
-        return dict(sorted(self._grid()[index % len(self)].items()))
+        size = self.size
+        if not -size <= index < size:
+            raise IndexError(f"the space has {size} candidates, so that there is none at {index}")
+        index %= size
+        for grid in self.grids:
+            if index < _size(grid):
+                break
+            index -= _size(grid)
+        params = {}
+        for name in sorted(grid, reverse=True):  # the last one is fastest
+            index, place = divmod(index, len(grid[name]))
+            params[name] = grid[name][place]
+        return dict(sorted(params.items()))
 
     def __iter__(self) -> Iterator[Params]:
-        return (dict(sorted(params.items())) for params in self._grid())
+        for grid in self.grids:
+            names = sorted(grid)
+            for values in itertools.product(*(grid[name].values for name in names)):
+                yield dict(zip(names, values, strict=True))
 
     def sample(self, n: int, seed: int) -> list[Params]:
         """Draws up to `n` candidates without repeats, as scikit-learn's ParameterSampler does.
@@ -167,7 +197,7 @@ class Space(Sequence[Params]):
         """
         numbers = np.random.RandomState(seed)
         if self.is_finite:
-            return [self[i] for i in _draw_without_repeats(len(self), min(n, len(self)), numbers)]
+            return [self[i] for i in _draw_without_repeats(self.size, min(n, self.size), numbers)]
         grids = [
             {name: dim if isinstance(dim, Range) else list(dim.values) for name, dim in grid.items()}
             for grid in self.grids
@@ -192,13 +222,24 @@ class Space(Sequence[Params]):
         return list(found.values())
 
 
+def _size(grid: Mapping[str, Choice | Range]) -> int:
+    return math.prod(len(dim) for dim in grid.values())
+
+
 def _draw_without_repeats(n_population: int, n: int, numbers: np.random.RandomState) -> Iterator[int]:
     """Fisher and Yates's shuffle of range(n_population), of which only the first n are made."""
     moved: dict[int, int] = {}
     for i in range(n):
-        j = int(numbers.randint(i, n_population, dtype=np.int64))
+        j = i + _draw_below(n_population - i, numbers)
         yield moved.get(j, j)
         moved[j] = moved.get(i, i)
+
+
+def _draw_below(n: int, numbers: np.random.RandomState) -> int:
+    if n < 1 << 63:
+        return int(numbers.randint(n, dtype=np.int64))
+    n_bytes = n.bit_length() // 8 + 9  # so many more than n has that the remainder is as good as even
+    return int.from_bytes(numbers.bytes(n_bytes), "little") % n
 
 
 def read_space(raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Space, list[Fault]]:
@@ -228,20 +269,28 @@ def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range
         if not spec:
             faults.append(Fault(path, "is an empty list; give at least one value."))
             return None
-        texts = [canonical_json(value) for value in spec]
-        if repeated := sorted({text for text in texts if texts.count(text) > 1}):
-            faults.append(Fault(path, f"holds {repeated[0]} more than once; each value once holds."))
-            return None
+        first: dict[str, Any] = {}
+        for value in spec:
+            # 1 and 1.0 are one number; true is another thing.
+            number = isinstance(value, int) and not isinstance(value, bool)
+            text = canonical_json(float(value) if number else value)
+            if text in first:
+                what = f"{shown(first[text])} more than once"
+                if type(first[text]) is not type(value):
+                    what = f"{shown(first[text])} and {shown(value)}, which are one number"
+                faults.append(Fault(path, f"holds {what}; each value once holds."))
+                return None
+            first[text] = value
         return Choice(tuple(spec))
     if not isinstance(spec, Mapping):
-        hint = f"write [{canonical_json(spec)}] to search this one value, or move it to params."
-        faults.append(
-            Fault(path, f"is {spec!r}; a list or a range such as {{low: 0.1, high: 0.5}} holds: {hint}")
-        )
+        holds = "a list or a range such as {low: 0.1, high: 0.5} holds"
+        hint = f"write [{shown(spec)}] to search this one value, or move it to params."
+        faults.append(Fault(path, f"is {shown(spec)}; {holds}: {hint}"))
         return None
     if "when" in spec or "values" in spec:
+        found = "`when`" if "when" in spec else "`values`, which goes with `when`"
         hint = "Write a list of spaces instead, one for each case."
-        faults.append(Fault(path, f"has `when`, which this version does not have yet. {hint}"))
+        faults.append(Fault(path, f"has {found}; this version does not have conditions yet. {hint}"))
         return None
     return _read_range(path, spec, faults)
 
