@@ -80,9 +80,9 @@ def search(
             pass
         if (aside := move_aside(paths)) is not None:
             observer.note(f"The old run is now {aside.folder}.")
-    with RunLock(paths.lock, paths.heartbeat) as lock:
-        with _Driver(prepared, paths, observer, lock.check, checkpoint_interval_s) as driver:
-            return driver.run()
+    lock = RunLock(paths.lock, paths.heartbeat)
+    with lock, _Driver(prepared, paths, observer, lock.check, checkpoint_interval_s) as driver:
+        return driver.run()
 
 
 class _Driver:
@@ -107,6 +107,7 @@ class _Driver:
                 kept = dataset_from_arrays(prepared.data.images, prepared.data.labels, paths.data)
                 self.prepared = prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
             self.folds = self._load_folds()
+            self.folds_fingerprint = folds_fingerprint(self.folds)
             self.state = RunState(len(self.folds), config.search.repeats, prepared.objective.direction)
             self.leaders = Leaders(paths, prepared.objective.direction)
             self.elapsed_s, self.environment, threads = self._replay()
@@ -150,8 +151,8 @@ class _Driver:
         if changed:
             told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
             raise ChangedError(
-                f"{self.paths.folder}: this search began otherwise: {told}. Restore what changed, start anew with "
-                "--fresh (the old run is moved aside), or give the search another name with --name."
+                f"{self.paths.folder}: this search began otherwise: {told}. Restore what changed, start anew "
+                "with --fresh (the old run is moved aside), or give the search another name with --name."
             )
 
     def _load_folds(self) -> list[Fold]:
@@ -339,7 +340,7 @@ class _Driver:
                 "class_names": list(prepared.data.classes),
                 "fingerprint": prepared.data.fingerprint,
             },
-            "folds": {"n": len(self.folds), "fingerprint": folds_fingerprint(self.folds)},
+            "folds": {"n": len(self.folds), "fingerprint": self.folds_fingerprint},
             "environment": self.environment,
         }
         for record in self.state.ended.values():

@@ -131,38 +131,47 @@ class RunPaths:
 
     @property
     def json(self) -> Path:
+        """results/NAME.json."""
         return self.results / f"{self.name}.json"
 
     @property
     def folder(self) -> Path:
+        """The run's folder, results/NAME."""
         return self.results / self.name
 
     @property
     def journal(self) -> Path:
+        """The append-only record of the run."""
         return self.folder / "journal.jsonl"
 
     @property
     def lock(self) -> Path:
+        """Held while a search writes."""
         return self.folder / "lock"
 
     @property
     def heartbeat(self) -> Path:
+        """Stands in for the lock where the file system has none."""
         return self.folder / "heartbeat"
 
     @property
     def folds(self) -> Path:
+        """The rows of each fold."""
         return self.folder / "folds.npz"
 
     @property
     def oof(self) -> Path:
+        """Out-of-fold predictions of the leading trials."""
         return self.folder / "oof.npz"
 
     @property
     def worker_log(self) -> Path:
+        """What workers print, and their libraries log."""
         return self.folder / "workers.log"
 
     @property
     def data(self) -> Path:
+        """Arrays that were given in Python."""
         return self.folder / "data"
 
     @staticmethod
@@ -171,12 +180,15 @@ class RunPaths:
         return f"histories/{_stem(trial, fold, repeat)}.json"
 
     def history(self, trial: int, fold: int, repeat: int) -> Path:
+        """A job's history, where it is too long for results.json."""
         return self.folder / self.history_name(trial, fold, repeat)
 
     def checkpoint(self, trial: int, fold: int, repeat: int) -> Path:
+        """Where a job under way stands."""
         return self.folder / "checkpoints" / f"{_stem(trial, fold, repeat)}.npz"
 
     def prediction(self, trial: int, fold: int, repeat: int) -> Path:
+        """A job's predictions of its held-out rows, (row, class) float32."""
         return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"
 
 

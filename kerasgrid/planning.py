@@ -22,6 +22,7 @@ class Plan:
 
     @property
     def n_jobs(self) -> int:
+        """Jobs in all packs."""
         return sum(len(pack.jobs) for pack in self.packs)
 
 

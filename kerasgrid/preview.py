@@ -58,41 +58,44 @@ class Preview:
     def lines(self) -> list[str]:
         """Returns the plan as lines to print."""
         prepared, search = self.prepared, self.prepared.config.search
-        data = prepared.data
+        data, fold = prepared.data, prepared.folds[0]
         shape = " x ".join(str(size) for size in data.images.shape[1:])
-        splits = (
-            f"holdout of {search.holdout:g}"
-            if search.n_folds is None
-            else f"{search.n_folds} stratified folds"
-        )
-        fits = self.n_trials * len(prepared.folds) * search.repeats
-        repeats = f" x {search.repeats} repeats" if search.repeats > 1 else ""
-        sizes = [record.n_parameters for record in self.models if record.n_parameters is not None]
-        small, large = (min(sizes), max(sizes)) if sizes else (0, 0)
-        weights = (
-            ""
-            if not sizes
-            else f", {small:,} parameters"
-            if small == large
-            else f", {small:,} to {large:,} parameters"
-        )
-        lines = [
-            f"data       {data.source}: {len(data):,} samples of {shape} ({data.images.dtype}), {len(data.classes)} classes",
-            *(f"           {line}" for line in data.report),
-            f"splits     {splits}: about {len(prepared.folds[0].train):,} to train on, {len(prepared.folds[0].test):,} held out",
-            f"model      {prepared.config.model}: {_count(self.n_models, 'distinct model')}{weights}",
-            f"trials     {self.n_trials:,} by {search.engine}, scored by {search.objective} ({prepared.objective.direction})",
-            f"fits       {fits:,} ({self.n_trials:,} trials x {_count(len(prepared.folds), 'fold')}{repeats}), {self.n_done:,} done before",
-            f"packs      {self.n_packs:,} to train, {_count(self.n_workers, 'worker')}. {' '.join(self.notes)}".rstrip(),
-            f"epochs     {self.epochs:,} to train{' at most' if 'early_stopping' in callbacks_of(prepared.config) else ''}",
-            f"time       {self._time()}",
-            f"memory     {self._memory()}",
+        splits = f"{search.n_folds} stratified folds"
+        if search.n_folds is None:
+            splits = f"holdout of {search.holdout:g}"
+        per_trial = _count(len(prepared.folds), "fold")
+        if search.repeats > 1:
+            per_trial += f" x {search.repeats} repeats"
+        n_fits = self.n_trials * len(prepared.folds) * search.repeats
+        at_most = " at most" if "early_stopping" in callbacks_of(prepared.config) else ""
+        rows = [
+            ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
+            ("", f"{len(data.classes)} classes"),
+            *(("", line) for line in data.report),
+            ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
+            ("model", f"{prepared.config.model}: {_count(self.n_models, 'distinct model')}{self._sizes()}"),
+            ("trials", f"{self.n_trials:,} by {search.engine}"),
+            ("objective", f"{search.objective} ({prepared.objective.direction})"),
+            ("fits", f"{n_fits:,} ({self.n_trials:,} trials x {per_trial}), {self.n_done:,} done before"),
+            ("packs", f"{self.n_packs:,} to train, {_count(self.n_workers, 'worker')}"),
+            *(("", note) for note in self.notes),
+            ("epochs", f"{self.epochs:,} to train{at_most}"),
+            ("time", self._time()),
+            ("memory", self._memory()),
         ]
-        if len(self.models) < self.n_models:
-            lines.append(
-                f"           {len(self.models)} of the {self.n_models:,} distinct models were built."
-            )
-        return lines
+        return [f"{name:<10} {text}" for name, text in rows]
+
+    def _sizes(self) -> str:
+        sizes = [record.n_parameters for record in self.models if record.n_parameters is not None]
+        if not sizes:
+            return ""
+        small, large = min(sizes), max(sizes)
+        built = "" if len(self.models) == self.n_models else f" ({len(self.models)} of them built)"
+        return (
+            f"{built}, {small:,} parameters"
+            if small == large
+            else f"{built}, {small:,} to {large:,} parameters"
+        )
 
     def _time(self) -> str:
         if self.measured is None:
@@ -103,7 +106,8 @@ class Preview:
     def _memory(self) -> str:
         if self.measured is None:
             return "not measured yet"
-        return f"about {self.measured.memory_bytes * self.n_workers / 2**30:.1f} GiB, {_count(self.n_workers, 'worker')} together"
+        together = self.measured.memory_bytes * self.n_workers / 2**30
+        return f"about {together:.1f} GiB, {_count(self.n_workers, 'worker')} together"
 
 
 def preview(prepared: Prepared, paths: RunPaths) -> Preview:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, Protocol
 
 import numpy as np
 
@@ -82,6 +82,7 @@ class Job:
 
     @property
     def id(self) -> tuple[int, int, int]:
+        """(trial id, fold, repeat)."""
         return self.trial.id, self.fold, self.repeat
 
     def __str__(self) -> str:
@@ -94,6 +95,16 @@ class Pack:
     """Jobs that are trained together in one worker."""
 
     jobs: tuple[Job, ...]
+
+
+class Context(Protocol):
+    """What a function is given beside its task, wherever an executor runs it."""
+
+    def emit(self, payload: Any) -> None:
+        """Sends an object to the driver at once; it must be picklable where workers are processes."""
+
+    def should_stop(self) -> bool:
+        """Returns whether the function should save its work and return soon."""
 
 
 @dataclass(frozen=True)

@@ -6,18 +6,9 @@ import abc
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
-
-class Context(Protocol):
-    """What a function is given beside its task, wherever it runs."""
-
-    def emit(self, payload: Any) -> None:
-        """Sends an object to the driver at once; it must be picklable where workers are processes."""
-
-    def should_stop(self) -> bool:
-        """Returns whether the function should save its work and return soon."""
-
+from kerasgrid.records import Context
 
 Function = Callable[[Any, Context], None]
 

@@ -13,7 +13,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.errors import KerasgridError
+from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
 
 CALLBACK_STATE = {
@@ -106,10 +106,23 @@ class Checkpoint:
         self.progress = Progress(**self._about["progress"])
 
     def restore(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
-        """Sets weights, optimizer, random states, running metrics and callbacks to what was saved."""
+        """Sets weights, optimizer, random states, running metrics and callbacks to what was saved.
+
+        Args:
+            model: Compiled and built, its optimizer and metrics too.
+            callbacks: Those of the run that was saved, after their `on_train_begin`.
+
+        Raises:
+            TrialError: The model has other variables than the one that was saved.
+        """
         for group, variables in _variables(model).items():
-            for index, variable in enumerate(variables):
-                variable.assign(self._arrays[f"{group}_{index}"])
+            if group == "metric" and self.progress.step == 0:
+                continue  # an epoch begins with fresh ones
+            saved = [array for name, array in self._arrays.items() if name.startswith(f"{group}_")]
+            if [array.shape for array in saved] != [tuple(variable.shape) for variable in variables]:
+                raise TrialError(f"the {group} has other variables than its checkpoint holds.")
+            for variable, array in zip(variables, saved, strict=True):
+                variable.assign(array)
         for callback in callbacks:
             name = type(callback).__name__
             state: Mapping[str, Any] = self._about["callbacks"][name]

@@ -80,15 +80,16 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         wanted = {labels, metric.labels} - {"binary"}
         if len(wanted) > 1:
             raise ModelError(
-                f"the loss {loss_name} wants {labels} labels and the objective {objective.name} {metric.labels} "
-                "ones: choose a pair that agrees, such as categorical_crossentropy for one_hot."
+                f"the loss {loss_name} wants {labels} labels and the objective {objective.name} "
+                f"{metric.labels} ones: choose a pair that agrees, such as categorical_crossentropy for one_hot."
             )
     accuracy = "accuracy"
     if n_outputs == 1:  # Keras's "accuracy" would cut logits at 0.5
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if from_logits else 0.5)
     metrics = [accuracy]
     if objective.metric is not None and objective.metric != "accuracy":
-        metrics.append(keras.metrics.get(objective.metric))
+        averaged = {"average": "macro"} if metric.class_name in {"F1Score", "FBetaScore"} else {}
+        metrics.append(getattr(keras.metrics, metric.class_name)(name=objective.metric, **averaged))
     model.compile(
         optimizer=_make(
             "optimizer", keras.optimizers, route.optimizer or DEFAULTS["optimizer"], route.optimizer_args
@@ -140,8 +141,8 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
     if asked:
         shown = ", ".join(name.replace("optimizer.learning_rate", "learning_rate") for name in asked)
         raise ModelError(
-            f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} would be "
-            "ignored: name it in the function's signature, or do not compile there."
+            f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
+            "would be ignored: name it in the function's signature, or do not compile there."
         )
     loss = model.loss
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)

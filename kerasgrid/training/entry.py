@@ -9,9 +9,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.executors import Context
 from kerasgrid.models.signature import ModelReference
-from kerasgrid.records import Pack
+from kerasgrid.records import Context, Pack
 from kerasgrid.training.recipe import Recipe
 
 

@@ -12,7 +12,6 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import lru_cache
 from pathlib import Path
-from typing import Protocol
 
 import keras
 import numpy as np
@@ -23,7 +22,7 @@ from kerasgrid.errors import StorageError, TrialError
 from kerasgrid.io import write_atomic
 from kerasgrid.models.building import build_model
 from kerasgrid.models.signature import ModelReference, load_function
-from kerasgrid.records import Dataset, Fold, FoldRecord, Job, Pack
+from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, Pack
 from kerasgrid.seeds import model_seed
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
@@ -33,16 +32,6 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route, route
 
 DEFAULT_VAL = 0.1
-
-
-class Context(Protocol):
-    """What an executor gives a function that it runs."""
-
-    def emit(self, payload: object) -> None:
-        """Sends something to the driver."""
-
-    def should_stop(self) -> bool:
-        """Tells whether the driver asked to stop."""
 
 
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
@@ -188,7 +177,8 @@ def _keras_metric(objective: Objective, metrics: dict[str, float]) -> float:
     if objective.name in metrics:
         return metrics[objective.name]
     raise TrialError(
-        f"the model is compiled without the metric {objective.name!r}. It measures {', '.join(sorted(metrics))}."
+        f"the model is compiled without the metric {objective.name!r}. "
+        f"It measures {', '.join(sorted(metrics))}."
     )
 
 

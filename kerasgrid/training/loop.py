@@ -186,6 +186,10 @@ class Loop:
         except checkpoint.StaleCheckpointError:
             return None
         self.progress = saved.progress
+        # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
+        self.model.evaluate(self.samples.batches(self.samples.test[:1]), verbose=0)
+        if not self.model.optimizer.built:
+            self.model.optimizer.build(self.model.trainable_variables)
         return saved
 
     def save_if_due(self, step: int = 0) -> None:

@@ -46,7 +46,10 @@ def find_objective(name: str) -> Objective:
         return Objective(name, "keras", METRICS[metric].direction, metric)
     known = {"accuracy", "loss", *get_scorer_names(), *METRICS}
     guess = did_you_mean(name, known).partition(" Known:")[0]
-    message = f"is {name!r}, which is no metric here.{guess} Known: accuracy, loss, scikit-learn's scorers and Keras's metrics."
+    message = (
+        f"is {name!r}, which is no metric here.{guess} Known: accuracy, loss, scikit-learn's scorers and "
+        "Keras's metrics."
+    )
     raise ConfigError([Fault("search.objective", message)])
 
 

@@ -10,9 +10,9 @@ import keras
 from kerasgrid.errors import KerasgridError, ModelError
 from kerasgrid.models.building import hp_signature, hp_space
 from kerasgrid.models.signature import ModelReference, load_function, signature_of
-from kerasgrid.records import ProbeRecord
+from kerasgrid.records import Context, ProbeRecord
 from kerasgrid.training.batches import open_dataset
-from kerasgrid.training.job import Context, build_and_compile, make_callbacks
+from kerasgrid.training.job import build_and_compile, make_callbacks
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import route
@@ -38,8 +38,8 @@ def _dimension(name: str, spec: Mapping[str, Any]) -> Any:
     """Returns a hyperparameter of KerasTuner as grid.yaml would have it; None for a fixed one."""
     if spec["when"]:
         raise ModelError(
-            f"the hyperparameter {name!r} holds only under a condition, which this version cannot search: give "
-            "the model function plain parameters instead, and space a list of spaces."
+            f"the hyperparameter {name!r} holds only under a condition, which this version cannot search: "
+            "give the model function plain parameters instead, and space a list of spaces."
         )
     kind = spec["kind"]
     if kind == "fixed":

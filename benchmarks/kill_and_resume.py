@@ -1,0 +1,99 @@
+"""Kills a search and its workers with SIGKILL at random moments, gives the same command again each
+time, and compares the final JSON with that of an uninterrupted run.
+
+    python benchmarks/kill_and_resume.py --kills 20
+
+Prints what each kill left behind and ends with 1 if the two results differ in anything but times.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import random
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = """
+name: killed
+data: {train: digits, scale: 16}
+model: fc
+params: {batch_size: 64, epochs: 20, batch_norm: true}
+space: {learning_rate: [0.001, 0.01], dropout: [0.2, 0.4]}
+callbacks:
+  reduce_lr_on_plateau: {monitor: val_loss, factor: 0.5, patience: 2}
+  early_stopping: {monitor: val_loss, patience: 6, restore_best_weights: true}
+search: {folds: 3}
+executor: {workers: 2}
+"""
+PROGRAM = """
+import sys
+import kerasgrid as kg
+kg.search(sys.argv[1], results=sys.argv[2], checkpoint_interval_s=float(sys.argv[3]))
+"""
+TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
+
+
+def without_times(value):
+    """Returns a results object without its times."""
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def start(config: Path, results: Path, interval_s: float) -> subprocess.Popen:
+    """Starts a search in a process group of its own."""
+    command = [sys.executable, "-c", PROGRAM, str(config), str(results), str(interval_s)]
+    return subprocess.Popen(command, start_new_session=True)
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument("--kills", type=int, default=20)
+    parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument("--interval-s", type=float, default=0.5, help="seconds between checkpoints")
+    arguments = parser.parse_args()
+    numbers = random.Random(arguments.seed)
+    with tempfile.TemporaryDirectory() as folder:
+        config = Path(folder) / "killed.yaml"
+        config.write_text(CONFIG)
+        began = time.monotonic()
+        assert start(config, Path(folder) / "whole", arguments.interval_s).wait() == 0
+        whole_s = time.monotonic() - began
+        print(f"uninterrupted: {whole_s:.0f} s", flush=True)
+        results = Path(folder) / "cut"
+        kills = 0
+        while kills < arguments.kills:
+            process = start(config, results, arguments.interval_s)
+            delay_s = numbers.uniform(1, min(25, whole_s / 2))
+            try:
+                if process.wait(delay_s) == 0:
+                    break
+            except subprocess.TimeoutExpired:
+                os.killpg(process.pid, signal.SIGKILL)
+                process.wait()
+            kills += 1
+            journal = results / "killed" / "journal.jsonl"
+            lines = journal.read_bytes().split(b"\n") if journal.exists() else []
+            folds = sum(b'"type":"fold"' in line for line in lines)
+            saved = sum(b'"type":"checkpoint"' in line for line in lines)
+            found = f"{folds} fits, {saved} checkpoints journalled"
+            print(f"kill {kills} after {delay_s:.1f} s: {found}", flush=True)
+        assert start(config, results, arguments.interval_s).wait() == 0
+        whole = json.loads((Path(folder) / "whole" / "killed.json").read_text())
+        cut = json.loads((results / "killed.json").read_text())
+    if without_times(whole) != without_times(cut):
+        print("the results differ")
+        return 1
+    n_fits = whole["summary"]["fits"]
+    print(f"{kills} kills; {n_fits} fits; the final JSON equals the uninterrupted one but for times")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

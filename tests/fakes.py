@@ -1,0 +1,87 @@
+"""A trainer without Keras: analytic curves, so that tests of a search take milliseconds."""
+
+from __future__ import annotations
+
+import json
+import os
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, StopRecord
+from kerasgrid.seeds import key
+
+CONFIG = {
+    "name": "fake",
+    "data": {"train": "digits"},
+    "model": "fc",
+    "params": {"epochs": 3},
+    "space": {"learning_rate": [0.001, 0.01, 0.1], "dropout": [0.2, 0.4]},
+    "search": {"folds": 3},
+    "executor": {"kind": "inline"},
+}
+
+
+def fake_train_pack(recipe, pack, context) -> None:
+    """Trains nothing: the score comes from params, fold and repeat.
+
+    A job whose checkpoint is there goes on from it. `dropout: 0.9` fails, `0.99` gives NaN.
+    """
+    for job in pack.jobs:
+        params = {**recipe.params, **job.trial.params}
+        if params.get("dropout") == 0.9:
+            context.emit(
+                FoldRecord(job.id, error={"type": "ValueError", "message": f"{job}: too much dropout"})
+            )
+            continue
+        path = recipe.paths.checkpoint(*job.id)
+        history = json.loads(path.read_text()) if path.exists() else []
+        while len(history) < params["epochs"]:
+            history.append(curve(recipe.seed, job, len(history)))
+            context.emit(EpochRecord(job.id, len(history), params["epochs"], {"loss": history[-1]}))
+            if len(history) < params["epochs"]:
+                path.parent.mkdir(exist_ok=True)
+                path.write_text(json.dumps(history))
+                context.emit(CheckpointRecord(job.id, len(history), path.name))
+                if context.should_stop():
+                    context.emit(StopRecord(job.id, len(history)))
+                    return
+        with np.load(recipe.paths.folds) as folds:
+            predicted = np.full((len(folds[f"test_{job.fold}"]), 10), 0.1)
+        target = recipe.paths.prediction(*job.id)
+        target.parent.mkdir(exist_ok=True)
+        np.save(target, predicted)
+        score = 1 - history[-1]
+        context.emit(
+            FoldRecord(
+                job.id,
+                score=score,
+                metrics={"accuracy": score, "loss": history[-1]},
+                history={"loss": history},
+                fit_time=0.5,
+                epochs=len(history),
+                best_epoch=len(history),
+                n_parameters=100,
+                memory_bytes=1,
+            )
+        )
+
+
+def curve(seed: int, job, epoch: int) -> float:
+    """Returns a loss in (0, 1) that falls with the epochs and is the same for the same job."""
+    start = 0.2 + 0.6 * (key(seed, job.trial.key, job.fold, job.repeat) % 10**6) / 10**6
+    return start / (epoch + 1)
+
+
+def fake_probes(prepared, recipe, executor, candidates):
+    """Finds that every model builds."""
+    return [ProbeRecord(params, 100, None, "cpu") for params in candidates]
+
+
+class Crash(BaseException):
+    """A sudden end of the driver."""
+
+
+def cut(path: Path, size: int) -> None:
+    """Cuts a file to its first bytes, as a crash may."""
+    os.truncate(path, size)

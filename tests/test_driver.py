@@ -1,0 +1,363 @@
+"""The driver with a fake trainer: the order of things, resuming, failing, interrupting."""
+
+from __future__ import annotations
+
+import json
+import shutil
+from functools import partial
+
+import numpy as np
+import pytest
+from fakes import CONFIG, Crash, cut, fake_probes, fake_train_pack
+from hypothesis import HealthCheck, given, settings
+from hypothesis import strategies as st
+
+import kerasgrid.driver as driver
+from kerasgrid.driver import search
+from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, StorageError
+from kerasgrid.io import RunPaths
+from kerasgrid.locking import RunLock
+from kerasgrid.observer import Observer
+from kerasgrid.records import ProbeRecord
+
+TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
+
+
+@pytest.fixture(autouse=True)
+def fake_trainer(monkeypatch):
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    monkeypatch.setattr(driver, "run_probes", fake_probes)
+
+
+def config(**changes) -> dict:
+    return json.loads(json.dumps(CONFIG)) | changes
+
+
+def without_times(value):
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def lines(results, name="fake") -> list[dict]:
+    return [json.loads(line) for line in RunPaths(results, name).journal.read_text().splitlines()]
+
+
+class Notes(Observer):
+    def __init__(self):
+        self.texts = []
+
+    def note(self, text):
+        self.texts.append(text)
+
+
+class StopAfter(Observer):
+    """Ends the driver, in order or at once, when so many fits have ended or epochs been told."""
+
+    def __init__(self, n, how):
+        self.n, self.how = n, how
+
+    def epoch(self, record):
+        self.n -= 1
+        if self.n == 0:
+            self.how()
+
+
+def crash():
+    raise Crash
+
+
+def test_grid_gives_every_candidate_its_folds_in_order(tmp_path):
+    found = search(config(), results=tmp_path)
+    assert found.status == "complete"
+    params = [trial["params"] for trial in found.trials]
+    assert params == [{"dropout": d, "learning_rate": r} for d in (0.2, 0.4) for r in (0.001, 0.01, 0.1)]
+    assert [trial["id"] for trial in found.trials] == list(range(6))
+    assert all([fold["fold"] for fold in trial["folds"]] == [0, 1, 2] for trial in found.trials)
+    assert found.data["summary"] == found.data["summary"] | {
+        "trials": 6,
+        "failed": 0,
+        "fits": 18,
+        "epochs_trained": 54,
+    }
+    written = json.loads((tmp_path / "fake.json").read_text())
+    assert written == found.data
+    assert sorted(found.frame()["rank_test_score"]) == [1, 2, 3, 4, 5, 6]
+    best = max(found.trials, key=lambda trial: trial["mean_test_score"])
+    assert found.best == {
+        k: best[v] for k, v in (("trial", "id"), ("params", "params"), ("mean_test_score",) * 2)
+    }
+
+
+def test_scores_are_means_over_folds_with_population_std(tmp_path):
+    trial = search(config(), results=tmp_path).trials[0]
+    scores = [fold["test_score"] for fold in trial["folds"]]
+    assert trial["mean_test_score"] == pytest.approx(np.mean(scores), abs=0)
+    assert trial["std_test_score"] == pytest.approx(np.std(scores), abs=0)
+
+
+def test_repeats_are_averaged_within_a_fold_first(tmp_path):
+    found = search(config(search={"folds": 2, "repeats": 3}), results=tmp_path)
+    assert found.data["summary"]["fits"] == 6 * 2 * 3
+    for trial in found.trials:
+        for fold in trial["folds"]:
+            scores = [repeat["test_score"] for repeat in fold["repeats"]]
+            assert len(set(scores)) == 3
+            assert fold["test_score"] == pytest.approx(np.mean(scores))
+
+
+def test_min_objectives_rank_the_smallest_first(tmp_path):
+    found = search(config(search={"folds": 2, "objective": "loss"}), results=tmp_path)
+    assert found.data["objective"] == {"name": "loss", "direction": "min"}
+    assert found.best["mean_test_score"] == min(trial["mean_test_score"] for trial in found.trials)
+
+
+def test_a_finished_search_is_not_trained_again(tmp_path, monkeypatch):
+    first = search(config(), results=tmp_path)
+    monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained again"))
+    assert without_times(search(config(), results=tmp_path).data) == without_times(first.data)
+
+
+def test_a_wider_space_trains_only_what_is_new(tmp_path):
+    first = search(config(), results=tmp_path)
+    wider = config(space={"learning_rate": [0.0001, 0.001, 0.01, 0.1], "dropout": [0.2, 0.4]})
+    second = search(wider, results=tmp_path)
+    assert second.trials[:6] == [
+        {**row, "rank_test_score": second.trials[i]["rank_test_score"]} for i, row in enumerate(first.trials)
+    ]
+    assert [trial["params"]["learning_rate"] for trial in second.trials[6:]] == [0.0001, 0.0001]
+    assert sum(line.get("type") == "fold" for line in lines(tmp_path)) == 8 * 3
+
+
+def test_a_trials_scores_do_not_depend_on_the_others(tmp_path):
+    whole = search(config(), results=tmp_path / "whole")
+    alone = search(config(space={"learning_rate": [0.1], "dropout": [0.4]}), results=tmp_path / "alone")
+    same = [trial for trial in whole.trials if trial["params"] == alone.trials[0]["params"]]
+    assert [fold["test_score"] for fold in same[0]["folds"]] == [
+        fold["test_score"] for fold in alone.trials[0]["folds"]
+    ]
+
+
+def test_random_draws_without_repeats_and_more_of_the_same_later(tmp_path):
+    def drawn(n, results):
+        settings_ = {"engine": "random", "trials": n, "folds": 2}
+        return search(config(search=settings_), results=results)
+
+    few = drawn(3, tmp_path / "a")
+    many = drawn(5, tmp_path / "a")
+    assert [trial["params"] for trial in many.trials[:3]] == [trial["params"] for trial in few.trials]
+    assert len({json.dumps(trial["params"], sort_keys=True) for trial in many.trials}) == 5
+    assert without_times(drawn(5, tmp_path / "b").trials) == without_times(many.trials)
+    assert len(drawn(100, tmp_path / "c").trials) == 6
+
+
+def test_a_budget_of_trials_ends_a_grid_and_says_so(tmp_path):
+    found = search(config(search={"folds": 2, "trials": 4}), results=tmp_path)
+    assert (found.status, len(found.trials)) == ("budget", 4)
+    assert search(config(search={"folds": 2, "trials": 6}), results=tmp_path).status == "complete"
+
+
+def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path):
+    observer = Notes()
+    found = search(config(space={"dropout": [0.2, 0.9]}), results=tmp_path, observer=observer)
+    good, bad = found.trials
+    assert (good["state"], bad["state"]) == ("complete", "failed")
+    assert bad["error"] == {"type": "ValueError", "message": "trial 1, fold 0: too much dropout"}
+    assert bad["mean_test_score"] is None and bad["rank_test_score"] is None
+    assert found.data["summary"]["failed"] == 1
+    assert found.status == "complete"
+    assert "trial 1, fold 0: too much dropout Recorded as failed; the search goes on." in observer.texts
+
+
+def test_a_search_whose_trials_all_fail_has_failed(tmp_path):
+    found = search(config(space={"dropout": [0.9]}), results=tmp_path)
+    assert (found.status, found.best) == ("failed", None)
+
+
+def test_a_function_that_raises_fails_its_job_only(tmp_path, monkeypatch):
+    def train(recipe, pack, context):
+        if pack.jobs[0].trial.id == 2:
+            raise RuntimeError("a bug")
+        fake_train_pack(recipe, pack, context)
+
+    monkeypatch.setattr(driver, "train_pack", train)
+    found = search(config(), results=tmp_path)
+    assert [trial["state"] for trial in found.trials].count("failed") == 1
+    assert found.trials[2]["error"] == {"type": "RuntimeError", "message": "trial 2, fold 0: a bug"}
+
+
+def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypatch):
+    refuse = {"type": "ModelError", "message": "dropout is 2; a rate from 0 to 1 holds"}
+    monkeypatch.setattr(
+        driver,
+        "run_probes",
+        lambda p, r, e, found: [ProbeRecord(params, None, refuse, "cpu") for params in found],
+    )
+    monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained"))
+    with pytest.raises(ModelError, match=r"^fc: dropout is 2; a rate from 0 to 1 holds$"):
+        search(config(), results=tmp_path)
+
+
+def test_a_stop_saves_and_the_same_call_goes_on(tmp_path):
+    whole = search(config(), results=tmp_path / "whole")
+    observer = StopAfter(10, lambda: None)
+    started = {}
+
+    class Stop(StopAfter):
+        def begin(self, n_trials, fits_per_trial, n_ended):
+            started["n"] = n_ended
+
+    import os
+    import signal
+
+    observer = Stop(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    first = search(config(), results=tmp_path / "cut", observer=observer)
+    assert first.status == "interrupted"
+    assert 0 < first.data["summary"]["fits"] < 18
+    assert any(row["state"] == "running" for row in first.trials)
+    second = search(config(), results=tmp_path / "cut")
+    assert without_times(second.data) == without_times(whole.data)
+
+
+@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 53])
+def test_a_crash_of_the_driver_at_any_epoch_changes_nothing(tmp_path, n):
+    whole = search(config(), results=tmp_path / "whole")
+    with pytest.raises(Crash):
+        search(config(), results=tmp_path / "cut", observer=StopAfter(n, crash))
+    resumed = search(config(), results=tmp_path / "cut")
+    assert without_times(resumed.data) == without_times(whole.data)
+    assert not list((tmp_path / "cut" / "fake" / "checkpoints").iterdir())
+    ended = [tuple(line["job"]) for line in lines(tmp_path / "cut") if line.get("type") == "fold"]
+    assert len(ended) == len(set(ended)) == 18
+
+
+@pytest.fixture(scope="module")
+def finished(tmp_path_factory):
+    """A finished run's folder and results, made once."""
+    folder = tmp_path_factory.mktemp("finished")
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERASGRID_CACHE", str(folder / "cache"))
+        patch.setattr(driver, "train_pack", fake_train_pack)
+        patch.setattr(driver, "run_probes", fake_probes)
+        found = search(config(search={"folds": 2}), results=folder / "results")
+    return folder / "results", found
+
+
+@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@given(share=st.floats(0, 1))
+def test_a_journal_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory, finished, share):
+    results, found = finished
+    copy = tmp_path_factory.mktemp("cut") / "results"
+    shutil.copytree(results, copy)
+    journal = RunPaths(copy, "fake").journal
+    header = len(journal.read_bytes().split(b"\n")[0]) + 1
+    size = journal.stat().st_size
+    cut(journal, header + int(share * (size - header)))
+    again = search(config(search={"folds": 2}), results=copy)
+    assert without_times(again.data) == without_times(found.data)
+
+
+@pytest.mark.parametrize(
+    ("changes", "told"),
+    [
+        ({"params": {"epochs": 4}}, 'params was {"epochs":3}, and is {"epochs":4}'),
+        ({"search": {"folds": 3, "seed": 1}}, "search.seed was 0, and is 1"),
+        ({"search": {"folds": 4}}, 'search.folds was {"folds":3}, and is {"folds":4}'),
+        ({"search": {"holdout": 0.2}}, "search.folds was"),
+        ({"search": {"folds": 3, "objective": "loss"}}, 'search.objective was "accuracy", and is "loss"'),
+        ({"search": {"folds": 3, "repeats": 2}}, "search.repeats was 1, and is 2"),
+        ({"data": {"train": "digits", "scale": 16}}, "data.scale was null, and is 16.0"),
+        ({"data": {"train": "digits", "subset": 1000}}, "data changed"),
+        ({"model": "bn_cnn", "space": {}}, 'model was "fc", and is "bn_cnn"'),
+        ({"callbacks": {"terminate_on_nan": True}}, "callbacks was"),
+    ],
+)
+def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
+    search(config(), results=tmp_path)
+    with pytest.raises(ChangedError) as error:
+        search(config(**changes), results=tmp_path)
+    assert told in str(error.value)
+    assert "--fresh" in str(error.value) and "--name" in str(error.value)
+
+
+def test_executor_and_budget_may_change(tmp_path):
+    search(config(), results=tmp_path)
+    changed = config(executor={"kind": "inline", "workers": 3}, search={"folds": 3, "trials": 6})
+    assert search(changed, results=tmp_path).status == "complete"
+
+
+def test_fresh_moves_the_old_run_aside(tmp_path):
+    first = search(config(), results=tmp_path)
+    notes = Notes()
+    second = search(config(search={"folds": 2}), results=tmp_path, fresh=True, observer=notes)
+    assert len(second.trials[0]["folds"]) == 2
+    assert json.loads((tmp_path / "fake.1.json").read_text()) == first.data
+    assert RunPaths(tmp_path, "fake.1").journal.exists()
+    assert notes.texts[0] == f"The old run is now {tmp_path / 'fake.1'}."
+    search(config(), results=tmp_path, fresh=True)
+    assert (tmp_path / "fake.2.json").exists()
+
+
+def test_a_second_search_on_the_same_folder_is_refused(tmp_path):
+    paths = RunPaths(tmp_path, "fake")
+    with RunLock(paths.lock, paths.heartbeat), pytest.raises(LockedError, match="process"):
+        search(config(), results=tmp_path)
+    assert search(config(), results=tmp_path).status == "complete"
+
+
+def test_a_full_disk_ends_the_search_and_leaves_the_journal_intact(tmp_path, monkeypatch):
+    whole = search(config(), results=tmp_path / "whole")
+    n_writes = 0
+
+    def full(recipe, pack, context):
+        nonlocal n_writes
+        n_writes += 1
+        if n_writes == 5:
+            raise StorageError("predictions: the disk is full.")
+        fake_train_pack(recipe, pack, context)
+
+    monkeypatch.setattr(driver, "train_pack", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        search(config(), results=tmp_path / "cut")
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    assert without_times(search(config(), results=tmp_path / "cut").data) == without_times(whole.data)
+
+
+def test_faults_are_told_before_anything_is_written(tmp_path):
+    with pytest.raises(ConfigError):
+        search(config(model="nope"), results=tmp_path / "results")
+    assert not (tmp_path / "results").exists()
+
+
+def test_out_of_fold_predictions_of_the_leading_trials(tmp_path):
+    wide = {"learning_rate": [round(0.001 * i, 3) for i in range(1, 15)]}
+    found = search(config(space=wide), results=tmp_path)
+    ranked = sorted(found.trials, key=lambda trial: trial["rank_test_score"])
+    with np.load(RunPaths(tmp_path, "fake").oof) as oof:
+        assert {name for name in oof if name != "fold"} == {f"trial_{trial['id']}" for trial in ranked[:10]}
+        assert oof[f"trial_{ranked[0]['id']}"].shape == (1797, 10)
+        assert sorted(np.unique(oof["fold"])) == [0, 1, 2]
+        assert not np.isnan(oof[f"trial_{ranked[0]['id']}"]).any()
+    assert len(list((tmp_path / "fake" / "predictions").iterdir())) == 10 * 3
+
+
+def test_long_histories_lie_beside_the_results(tmp_path):
+    found = search(
+        config(params={"epochs": 201}, space={"dropout": [0.2]}, search={"folds": 2}), results=tmp_path
+    )
+    fold = found.trials[0]["folds"][1]
+    assert fold["history"] == {}
+    beside = json.loads((tmp_path / "fake" / fold["history_file"]).read_text())
+    assert len(beside["loss"]) == 201
+
+
+def test_arrays_in_python(tmp_path):
+    rng = np.random.default_rng(0)
+    X, y = rng.random((60, 8, 8)), np.repeat(["a", "b", "c"], 20)
+    given = config()
+    del given["data"]
+    found = search(given, X, y, results=tmp_path)
+    assert found.data["data"]["class_names"] == ["a", "b", "c"]
+    assert np.load(tmp_path / "fake" / "data" / "images.npy").shape == (60, 8, 8, 1)
+    with pytest.raises(ChangedError, match="data changed"):
+        search(given, X + 1, y, results=tmp_path)

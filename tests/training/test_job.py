@@ -1,0 +1,326 @@
+"""Real training on small data: what a job gives, resumes to, and fails with."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+
+from kerasgrid.checks import prepare
+from kerasgrid.data import save_folds
+from kerasgrid.errors import TrialError
+from kerasgrid.io import RunPaths
+from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
+from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.training import checkpoint
+from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.job import build_and_compile, make_callbacks, train_job, train_pack
+from kerasgrid.training.objective import find_objective
+from kerasgrid.training.routing import route
+from kerasgrid.workers import make_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+
+CONFIG = {
+    "data": {"train": "digits", "scale": 16, "subset": 300},
+    "model": "fc",
+    "params": {"batch_size": 32, "epochs": 3},
+    "search": {"folds": 3},
+}
+
+
+class Collector:
+    """A context that keeps what is emitted, and asks for a stop after so many epochs."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.payloads, self.stop_after = [], stop_after
+
+    def emit(self, payload):
+        self.payloads.append(payload)
+
+    def should_stop(self):
+        n_epochs = sum(isinstance(payload, EpochRecord) for payload in self.payloads)
+        return self.stop_after is not None and n_epochs >= self.stop_after
+
+    def of(self, kind):
+        return [payload for payload in self.payloads if isinstance(payload, kind)]
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Returns a function that makes the recipe of a config, as the driver would."""
+
+    def of(interval_s=1e9, name="run", **changes):
+        config = {**CONFIG, **changes, "name": name}
+        units = {"units": [16, 16]} if config["model"] == "fc" else {}
+        config["params"] = {**units, **CONFIG["params"], **changes.get("params", {})}
+        prepared = prepare(config)
+        paths = RunPaths(tmp_path, name)
+        save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
+        return make_recipe(prepared, paths, interval_s)
+
+    return of
+
+
+def train(recipe, params=None, fold=0, repeat=0, context=None, trial_id=0):
+    context = context or Collector()
+    train_job(recipe, Job(Trial(trial_id, params or {}), fold, repeat), context)
+    return context
+
+
+def record(recipe, params=None, **where) -> FoldRecord:
+    return train(recipe, params, **where).of(FoldRecord)[0]
+
+
+def without_time(found: FoldRecord) -> dict:
+    return {k: v for k, v in vars(found).items() if k not in {"fit_time", "memory_bytes"}}
+
+
+def test_a_job_learns_and_tells_its_epochs(make):
+    context = train(make(), {"learning_rate": 0.01})
+    [found] = context.of(FoldRecord)
+    assert found.score > 0.5
+    assert found.score == found.metrics["accuracy"] == pytest.approx(found.history["test_accuracy"][-1])
+    assert found.metrics["loss"] == pytest.approx(found.history["test_loss"][-1])
+    assert set(found.history) == {"loss", "accuracy", "test_loss", "test_accuracy", "learning_rate"}
+    assert all(len(values) == 3 for values in found.history.values())
+    assert [(e.epoch, e.epochs) for e in context.of(EpochRecord)] == [(1, 3), (2, 3), (3, 3)]
+    assert (found.epochs, found.best_epoch) == (3, 3)
+    assert found.history["learning_rate"] == pytest.approx([0.01] * 3)
+    assert found.n_parameters == 64 * 16 + 16 + 16 * 16 + 16 + 2 * 16 * 4 + 16 * 10 + 10
+
+
+def test_the_same_job_gives_the_same_bits_wherever_it_stands(make):
+    recipe = make()
+    first = record(recipe, {"dropout": 0.3})
+    train(recipe, {"dropout": 0.5}, fold=1, trial_id=1)
+    again = record(recipe, {"dropout": 0.3}, trial_id=7)
+    assert {**without_time(again), "job": first.job} == without_time(first)
+
+
+def test_seed_fold_repeat_and_params_change_the_numbers(make):
+    base = record(make()).history["loss"]
+    others = [
+        record(make(), fold=1),
+        record(make(), repeat=1),
+        record(make(), {"dropout": 0.21}),
+        record(make(name="seed", search={"folds": 3, "seed": 1})),
+    ]
+    assert all(other.history["loss"] != base for other in others)
+
+
+def test_more_epochs_begin_as_fewer_did(make):
+    short, long = record(make(), {"epochs": 2}), record(make(), {"epochs": 4})
+    assert long.history["loss"][:2] == short.history["loss"]
+
+
+CALLBACKS = {
+    "early_stopping": {
+        "monitor": "val_loss",
+        "patience": 2,
+        "min_delta": 0.1,
+        "restore_best_weights": True,
+    },
+    "reduce_lr_on_plateau": {"monitor": "val_loss", "factor": 0.5, "patience": 1, "min_delta": 0.05},
+}
+
+
+def test_callbacks_act_as_in_a_single_fit_of_keras(make):
+    """Our epochs of one fit each against one plain fit with the same weights, order and callbacks."""
+    recipe = make(params={"epochs": 15, "learning_rate": 0.05}, callbacks=CALLBACKS)
+    job = Job(Trial(0, {}), 0)
+    found = record(recipe)
+    data = open_dataset(recipe.data_folder, recipe.source)
+    plan = route(recipe.params, recipe.signature, recipe.callbacks)
+    keras.utils.set_random_seed(model_seed(recipe.seed, job))
+    compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
+    from kerasgrid.data import inner_split, load_folds
+
+    fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
+    rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
+    targets = encode_labels(data.labels, compiled.labels, 10, compiled.n_outputs)
+
+    class Ordered(Batches):
+        def set_epoch(self, epoch):
+            self.rows = rows[data_order(recipe.seed, job, epoch, len(rows))]
+
+    batches = Ordered(data.images, targets, rows, 32, Scaling(16))
+    ordering = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
+    history = compiled.model.fit(
+        batches,
+        validation_data=Batches(data.images, targets, val, 512, Scaling(16)),
+        epochs=15,
+        shuffle=False,
+        verbose=0,
+        callbacks=[ordering, *make_callbacks(plan)],
+    ).history
+    assert found.epochs == len(history["loss"]) < 15
+    for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+        np.testing.assert_allclose(found.history[name], history[name], rtol=1e-5)
+    assert found.best_epoch == int(np.argmin(history["val_loss"])) + 1
+    measured = compiled.model.evaluate(
+        Batches(data.images, targets, fold.test, 512, Scaling(16)), verbose=0, return_dict=True
+    )
+    assert found.metrics["loss"] == pytest.approx(measured["loss"], rel=1e-5)
+
+
+def test_a_job_cut_anywhere_resumes_to_the_same_bits(make, monkeypatch):
+    """A crash after each checkpoint in turn, in the middle of epochs and between them."""
+    changes = {"params": {"epochs": 4, "learning_rate": 0.01}, "callbacks": CALLBACKS}
+    whole = record(make(**changes))
+
+    class CrashError(BaseException):
+        pass
+
+    class Crashing(Collector):
+        def __init__(self, n):
+            super().__init__()
+            self.n = n
+
+        def emit(self, payload):
+            super().emit(payload)
+            if len(self.of(CheckpointRecord)) == self.n:
+                raise CrashError
+
+    n_batches = -(-180 // 32)
+    for n in (1, n_batches - 1, n_batches, 2 * n_batches + 3):
+        recipe = make(interval_s=0, name=f"cut-{n}", **changes)
+        with pytest.raises(CrashError):
+            train(recipe, context=Crashing(n))
+        assert without_time(record(recipe)) == without_time(whole)
+
+
+def test_a_stop_saves_after_the_epoch_at_hand(make):
+    whole = record(make())
+    recipe = make(name="stopped")
+    context = train(recipe, context=Collector(stop_after=2))
+    assert context.of(StopRecord) == [StopRecord((0, 0, 0), 2)]
+    assert not context.of(FoldRecord)
+    assert without_time(record(recipe)) == without_time(whole)
+
+
+def test_a_damaged_or_foreign_checkpoint_starts_the_job_anew(make):
+    whole = record(make())
+    recipe = make(name="damaged")
+    train(recipe, context=Collector(stop_after=1))
+    path = recipe.paths.checkpoint(0, 0, 0)
+    path.write_bytes(path.read_bytes()[:1000])
+    assert without_time(record(recipe)) == without_time(whole)
+    train(recipe, {"dropout": 0.4}, context=Collector(stop_after=1))
+    assert without_time(record(recipe)) == without_time(whole)
+    with pytest.raises(checkpoint.StaleCheckpointError, match="another candidate"):
+        checkpoint.Checkpoint(path, Trial(0, {}).identity)
+
+
+def test_nan_is_recorded_with_epoch_and_learning_rate(make):
+    context = Collector()
+    job = Job(Trial(12, {"learning_rate": 1e30, "optimizer": "SGD"}), 2)
+    train_pack(make(), Pack((job,)), context)
+    [found] = context.of(FoldRecord)
+    assert found.error["type"] == "TrialError"
+    assert found.error["message"].startswith("trial 12, fold 2, epoch ")
+    assert "loss is nan (learning_rate=1e+30)." in found.error["message"]
+
+
+def test_terminate_on_nan_stops_within_the_epoch(make, capfd):
+    recipe = make(callbacks={"terminate_on_nan": True})
+    context = Collector()
+    train_pack(recipe, Pack((Job(Trial(0, {"learning_rate": 1e30, "optimizer": "SGD"}), 0),)), context)
+    [found] = context.of(FoldRecord)
+    assert found.error["type"] == "TrialError"
+
+
+def test_a_monitor_that_is_not_measured_fails_the_job(make):
+    recipe = make(callbacks={"early_stopping": {"monitor": "val_f2", "mode": "max"}})
+    with pytest.raises(
+        TrialError, match=r"EarlyStopping monitors 'val_f2', which is not measured\. Known: accuracy"
+    ):
+        train(recipe)
+
+
+def test_standardize_takes_its_statistics_from_the_training_folds(make):
+    recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
+    from kerasgrid.training import job as job_module
+
+    data = open_dataset(recipe.data_folder, recipe.source)
+    fold = job_module._fold(recipe, len(data), 1)
+    plan = route(recipe.params, recipe.signature, {})
+    compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
+    samples = job_module._samples(recipe, plan, compiled, data, fold)
+    train_rows = samples.scaling(data.images[fold.train])
+    assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
+    assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)
+    assert record(recipe, {"learning_rate": 0.01}).score > 0.5
+
+
+@pytest.mark.parametrize(
+    "objective", ["loss", "f1_macro", "roc_auc_ovr", "top_k_categorical_accuracy", "f1_score"]
+)
+def test_objectives(make, objective):
+    recipe = make(search={"folds": 3, "objective": objective})
+    found = record(recipe)
+    assert found.score == found.metrics[objective]
+    assert 0 < found.score
+    if objective == "loss":
+        assert found.score == pytest.approx(found.history["test_loss"][-1])
+    if objective == "top_k_categorical_accuracy":
+        assert found.score > found.metrics["accuracy"]
+        assert found.score == pytest.approx(found.history["test_top_k_categorical_accuracy"][-1])
+
+
+@pytest.mark.parametrize(
+    "loss", ["categorical_crossentropy", "mean_squared_error", "sparse_categorical_crossentropy"]
+)
+def test_labels_take_the_form_that_the_loss_wants(make, loss):
+    assert record(make(), {"loss": loss, "learning_rate": 0.01}).score > 0.3
+
+
+OWN = """
+import keras
+
+def net(input_shape, n_classes, width=16, last="softmax", outputs=None):
+    return keras.Sequential([
+        keras.Input(input_shape), keras.layers.Flatten(),
+        keras.layers.Dense(width, activation="relu"),
+        keras.layers.Dense(outputs or n_classes, activation=last),
+    ])
+
+def compiled(input_shape, n_classes, learning_rate=0.01):
+    model = net(input_shape, n_classes)
+    model.compile(keras.optimizers.Adam(learning_rate), "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def tuned(hp):
+    model = net((8, 8, 1), 10, hp.Int("width", 8, 32, step=8))
+    model.compile(keras.optimizers.Adam(hp.Float("rate", 1e-3, 1e-1, sampling="log")),
+                  "sparse_categorical_crossentropy", metrics=["accuracy"])
+    return model
+
+def unbuilt(n_classes):
+    return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(n_classes, activation="softmax")])
+"""
+
+
+@pytest.fixture
+def own(tmp_path):
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+    return lambda name: f"{path}:{name}"
+
+
+@pytest.mark.parametrize("name", ["net", "compiled", "unbuilt"])
+def test_own_functions_compiled_or_not(make, own, name):
+    found = record(make(model=own(name), params={"epochs": 10}))
+    assert found.history["loss"][-1] < 0.9 * found.history["loss"][0]
+
+
+def test_logits_get_a_loss_from_logits_and_probabilities(make, own):
+    recipe = make(model=own("net"))
+    found = record(recipe, {"last": "linear", "learning_rate": 0.01})
+    assert found.score > 0.4
+    stored = np.load(recipe.paths.prediction(0, 0, 0))
+    np.testing.assert_allclose(stored.sum(axis=1), 1, rtol=1e-5)
