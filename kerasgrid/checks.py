@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
+from functools import cached_property
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -61,7 +62,7 @@ class Prepared:
     objective: Objective
     warnings: tuple[str, ...] = ()
 
-    @property
+    @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
         config, search = self.config, self.config.search

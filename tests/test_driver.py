@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
+import signal
 from functools import partial
 
 import numpy as np
@@ -163,7 +165,8 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path):
     good, bad = found.trials
     assert (good["state"], bad["state"]) == ("complete", "failed")
     assert bad["error"] == {"type": "ValueError", "message": "trial 1, fold 0: too much dropout"}
-    assert bad["mean_test_score"] is None and bad["rank_test_score"] is None
+    assert bad["mean_test_score"] is None
+    assert bad["rank_test_score"] is None
     assert found.data["summary"]["failed"] == 1
     assert found.status == "complete"
     assert "trial 1, fold 0: too much dropout Recorded as failed; the search goes on." in observer.texts
@@ -200,17 +203,7 @@ def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypa
 
 def test_a_stop_saves_and_the_same_call_goes_on(tmp_path):
     whole = search(config(), results=tmp_path / "whole")
-    observer = StopAfter(10, lambda: None)
-    started = {}
-
-    class Stop(StopAfter):
-        def begin(self, n_trials, fits_per_trial, n_ended):
-            started["n"] = n_ended
-
-    import os
-    import signal
-
-    observer = Stop(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    observer = StopAfter(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
     first = search(config(), results=tmp_path / "cut", observer=observer)
     assert first.status == "interrupted"
     assert 0 < first.data["summary"]["fits"] < 18
@@ -277,7 +270,8 @@ def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
     with pytest.raises(ChangedError) as error:
         search(config(**changes), results=tmp_path)
     assert told in str(error.value)
-    assert "--fresh" in str(error.value) and "--name" in str(error.value)
+    assert "--fresh" in str(error.value)
+    assert "--name" in str(error.value)
 
 
 def test_executor_and_budget_may_change(tmp_path):
