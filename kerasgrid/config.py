@@ -318,7 +318,8 @@ def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseMode
     for term, word in _WORDS.items():
         holds = re.sub(rf"\b{term}\b", word, holds)
     quotes = ": put it in quotes" if kind == "string_type" and isinstance(found, int | float) else ""
-    return f"is {shown(found)}; {holds} holds{quotes}."
+    verb = "hold" if holds.endswith("items") else "holds"
+    return f"is {shown(found)}; {holds} {verb}{quotes}."
 
 
 _WORDS = {
@@ -365,7 +366,8 @@ def _read_text(source: Path) -> str:
     except FileNotFoundError as error:
         raise ConfigError([Fault("", "there is no such file.")], str(source)) from error
     except UnicodeDecodeError as error:
-        raise ConfigError([Fault("", f"is not UTF-8 text (byte {error.start}).")], str(source)) from error
+        line = error.object.count(b"\n", 0, error.start) + 1
+        raise ConfigError([Fault("", "is not UTF-8 text.", line)], str(source)) from error
     except OSError as error:
         raise ConfigError([Fault("", f"cannot be read: {error.strerror}.")], str(source)) from error
     except ValueError as error:  # a NUL in the path
@@ -376,10 +378,12 @@ def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""
     schema = Config.model_json_schema()
     schema["required"] = [key for key in schema["required"] if key != "name"]  # default: the file's stem
-    schema["properties"]["augment"] = {
-        **schema["properties"]["augment"],
-        "anyOf": [*schema["properties"]["augment"]["anyOf"], {"enum": ["off", False]}],
+    switches = {
+        "augment": schema["properties"]["augment"],
+        "terminate_on_nan": schema["$defs"]["Callbacks"]["properties"]["terminate_on_nan"],
     }
+    for name, field in switches.items():
+        field["anyOf"].append({"enum": ["off", False] + [True] * (name == "terminate_on_nan")})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

@@ -13,6 +13,7 @@ from typing import Any
 from ruamel.yaml import YAML
 from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
+from ruamel.yaml.reader import ReaderError
 
 from kerasgrid.errors import ConfigError, Fault
 
@@ -67,6 +68,10 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
         if problem.startswith("but "):  # half a sentence, which the context begins
             problem = f"{error.context}, {problem}"
         raise ConfigError([Fault("", f"is not YAML: {problem}.", where)], source) from error
+    except ReaderError as error:
+        line = text.count("\n", 0, error.position) + 1
+        found = f"holds the character U+{ord(text[error.position]):04X}, which YAML does not allow."
+        raise ConfigError([Fault("", found, line)], source) from error
     except (
         *(YAMLError, YAMLStreamError),
         *(ValueError, TypeError, KeyError, IndexError, AttributeError, AssertionError),  # ruamel's own slips
