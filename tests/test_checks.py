@@ -1,0 +1,551 @@
+"""A whole search checked before its first epoch: every kind of fault, in which words, and together."""
+
+# ruff: noqa: E501 - a message on one line is easier to read
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+from kerasgrid.checks import prepare
+from kerasgrid.errors import ConfigError
+
+BASE = "data: {train: digits}\nmodel: fc\n"
+NETS = """\
+import keras
+
+def build(input_shape, n_classes, width, depth=2):
+    raise SystemExit("a check runs no model function")
+
+def anything(input_shape, n_classes, **others): pass
+def by_position(input_shape, /, n_classes): pass
+def tuned(hp): pass
+made = build
+"""
+FC = (
+    "activation, batch_norm, batch_size, dropout, epochs, epsilon, first_activation, gamma_initializer, "
+    "kernel_initializer, learning_rate, loss, momentum, negative_slope, normalization, optimizer, units"
+)
+ADAM = (
+    "amsgrad, beta_1, beta_2, clipnorm, clipvalue, ema_momentum, ema_overwrite_frequency, epsilon, "
+    "global_clipnorm, gradient_accumulation_steps, learning_rate, loss_scale_factor, use_ema, weight_decay"
+)
+NOT_YET = "which this version does not have yet: leave it out."
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch):
+    """A folder with small data and model functions, in which paths of messages are short."""
+    monkeypatch.chdir(tmp_path)
+    rows = "".join(f"{'ab'[i % 2]},{i},2,3,4\n" for i in range(12))
+    (tmp_path / "train.csv").write_text("label,p0,p1,p2,p3\n" + rows)
+    (tmp_path / "rare.csv").write_text("label,p0,p1,p2,p3\n" + "b,9,9,9,9\n" + rows.replace("b,", "a,"))
+    (tmp_path / "ragged.csv").write_text("label,p0,p1,p2,p3\na,1,2,3,4\nb,1,2,3\n")
+    (tmp_path / "nets.py").write_text(NETS)
+    (tmp_path / "broken.py").write_text("def build(:\n")
+    return tmp_path
+
+
+def check(folder, text, *overrides):
+    (folder / "grid.yaml").write_text(text, encoding="utf-8")
+    return prepare("grid.yaml", overrides=overrides)
+
+
+def refusal(folder, text, *overrides):
+    with pytest.raises(ConfigError) as caught:
+        check(folder, text, *overrides)
+    return str(caught.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        # unknown parameters, guessed from the model function's signature
+        (
+            "space: {dropuot: [0.2]}",
+            f"space.dropuot: unknown parameter. Did you mean 'dropout'? Known: {FC}.",
+        ),
+        (
+            "params: {dropuot: 0.2}",
+            f"params.dropuot: unknown parameter. Did you mean 'dropout'? Known: {FC}.",
+        ),
+        ("space: {data.scale: [1, 255]}", f"space.data.scale: unknown parameter. Known: {FC}."),
+        ("space: {input_shape: [8]}", f"space.input_shape: unknown parameter. Known: {FC}."),
+        (
+            "params: {dropout: 0.2}\nspace: {dropout: [0.1]}",
+            "params.dropout: is searched too, so that this value is never used: remove one of them.",
+        ),
+        # values of the loop's own parameters
+        ("space: {batch_size: [0]}", "space.batch_size: is 0; a whole number of at least 1 holds."),
+        ("space: {epochs: [2.5]}", "space.epochs: is 2.5; a whole number of at least 1 holds."),
+        ("params: {epochs: true}", "params.epochs: is true; a whole number of at least 1 holds."),
+        ("space: {learning_rate: [0.1, -1]}", "space.learning_rate: is -1; a number above 0 holds."),
+        ("params: {learning_rate: fast}", "params.learning_rate: is 'fast'; a number above 0 holds."),
+        (
+            "space: {optimizer: [Adm]}",
+            "space.optimizer: is 'Adm'; Keras 3 has no optimizer of that name. Did you mean 'Adam'? Known: "
+            "Adadelta, Adafactor, Adagrad, Adam, AdamW, Adamax, Ftrl, Lamb, Lion, Muon, Nadam, RMSprop, SGD, "
+            "ScheduleFreeAdamW.",
+        ),
+        (
+            "space: {optimizer: [RectifiedAdam]}",
+            "space.optimizer: is 'RectifiedAdam'; Keras 3 has no RectifiedAdam (it was part of TensorFlow "
+            "Addons, which has ended). Near to it: ScheduleFreeAdamW with optimizer.warmup_steps, since "
+            "rectification is a kind of warm-up; Nadam; AdamW; Adam with a smaller learning_rate.",
+        ),
+        ("params: {optimizer: 3}", "params.optimizer: is 3; a name of keras.optimizers holds."),
+        ("params: {loss: 3}", "params.loss: is 3; a name of keras.losses holds."),
+        # arguments of the optimizer and the loss
+        (
+            "space: {optimizer.momentum: [0.9]}",
+            f"space.optimizer.momentum: Adam has no argument 'momentum'. Did you mean 'ema_momentum'? Known: "
+            f"{ADAM}. To search it only where the optimizer has it, make space a list of spaces, one an "
+            "optimizer (`when` will do the same, but this version does not have it yet).",
+        ),
+        (
+            "params: {optimizer: Adam, optimizer.nesterov: true}",
+            f"params.optimizer.nesterov: Adam has no argument 'nesterov'. Known: {ADAM}. To search it only where "
+            "the optimizer has it, make space a list of spaces, one an optimizer (`when` will do the same, but "
+            "this version does not have it yet).",
+        ),
+        (
+            "space: {loss.label_smoothing: [0.1]}",
+            "space.loss.label_smoothing: needs `loss` to be given too, in params or space.",
+        ),
+        (
+            "params: {loss: categorical_crossentropy}\nspace: {loss.label_smooth: [0.1]}",
+            "space.loss.label_smooth: categorical_crossentropy has no argument 'label_smooth'. Did you mean "
+            "'label_smoothing'? Known: axis, from_logits, label_smoothing.",
+        ),
+        # callbacks
+        (
+            "space: {callbacks.early_stoping.patience: [1]}",
+            "space.callbacks.early_stoping.patience: 'early_stoping' is no callback here. Did you mean "
+            "'early_stopping'? Known: early_stopping, reduce_lr_on_plateau, terminate_on_nan.",
+        ),
+        (
+            "space: {callbacks.early_stopping.patienc: [1]}",
+            "space.callbacks.early_stopping.patienc: unknown key. Did you mean 'patience'? Known: baseline, "
+            "min_delta, mode, monitor, patience, restore_best_weights, start_from_epoch.",
+        ),
+        (
+            "space: {callbacks.early_stopping.patience: [1, -1]}",
+            "space.callbacks.early_stopping.patience: is -1; at least 0 holds.",
+        ),
+        (
+            "space: {callbacks.early_stopping: [{patience: 1}]}",
+            "space.callbacks.early_stopping: names a callback and none of its arguments. Known: monitor, "
+            "min_delta, patience, mode, baseline, restore_best_weights, start_from_epoch.",
+        ),
+        (
+            "callbacks: {early_stopping: {monitor: test_loss}}",
+            "callbacks.early_stopping.monitor: is 'test_loss': the held-out fold decides nothing. Monitor "
+            "'val_loss', which is measured on an inner split of the training folds.",
+        ),
+        # lists and ranges
+        ("space: {dropout: []}", "space.dropout: is an empty list; give at least one value."),
+        (
+            "space: {dropout: [0.2, 0.3, 0.2]}",
+            "space.dropout: holds 0.2 more than once; each value once holds.",
+        ),
+        (
+            "space: {momentum: [0, 0.0]}",
+            "space.momentum: holds 0 and 0.0, which are one number; each value once holds.",
+        ),
+        (
+            "space: {units: [[64], [32], [64]]}",
+            "space.units: holds [64] more than once; each value once holds.",
+        ),
+        (
+            "space: {dropout: 0.2}",
+            "space.dropout: is 0.2; a list or a range such as {low: 0.1, high: 0.5} holds: write [0.2] to search "
+            "this one value, or move it to params.",
+        ),
+        (
+            "space: {dropout: null}",
+            "space.dropout: is null; a list or a range such as {low: 0.1, high: 0.5} holds: write [null] to "
+            "search this one value, or move it to params.",
+        ),
+        ("space: []", "space: is an empty list; a mapping or a list of mappings holds."),
+        (
+            "space: [{dropout: [0.1]}, {dropout: []}]",
+            "space[1].dropout: is an empty list; give at least one value.",
+        ),
+        (
+            "space: {dropout: {low: 0.1, hgih: 0.5, high: 0.5}}",
+            "space.dropout.hgih: unknown key. Did you mean 'high'? Known: high, log, low, step, type.",
+        ),
+        ("space: {dropout: {low: 0.1}}", "space.dropout.high: is missing."),
+        ("space: {dropout: {low: a, high: 0.5}}", "space.dropout.low: is 'a'; a number holds."),
+        ("space: {dropout: {low: 0.1, high: 0.5, step: 0}}", "space.dropout.step: is 0; above 0 holds."),
+        (
+            "space: {dropout: {low: 0.1, high: 0.5, type: double}}",
+            "space.dropout.type: is 'double'; 'int' or 'float' holds.",
+        ),
+        (
+            "space: {dropout: {low: 0.5, high: 0.1, step: 0.1}}",
+            "space.dropout: has low 0.5 and high 0.1; low must be less than high.",
+        ),
+        (
+            "space: {dropout: {low: 0, high: 1}}",
+            "space.dropout: has whole bounds, so that its type must be said: type: int or type: float.",
+        ),
+        (
+            "space: {batch_size: {low: 1.5, high: 8, type: int, step: 1}}",
+            "space.batch_size: has type: int and bounds or a step that are no whole numbers.",
+        ),
+        (
+            "space: {epsilon: {low: 0, high: 0.1, log: true, step: 10}}",
+            "space.epsilon: has low 0 with log: true; a logarithmic range begins above 0.",
+        ),
+        (
+            "space: {epsilon: {low: 0.001, high: 0.1, log: true, step: 0.5}}",
+            "space.epsilon: has step 0.5 with log: true, where it is the ratio of values; above 1 holds.",
+        ),
+        (
+            "space: {dropout: {low: 0.1, high: 0.5, step: 1e-9}}",
+            "space.dropout: has 400,000,001 values; at most 1,000,000 hold: take a larger step.",
+        ),
+        (
+            "space: {dropout: {low: 0.1, high: 0.5}}",
+            "space.dropout: is a range without a step, which a grid cannot list: give a step or a list.",
+        ),
+        (
+            "space: [{epochs: [1]}, {dropout: {low: 0.1, high: 0.5}}]",
+            "space[1].dropout: is a range without a step, which a grid cannot list: give a step or a list.",
+        ),
+        (
+            "space: {epochs: {low: 1, high: 10000, step: 1, type: int}, dropout: {low: 0.1, high: 0.5, step: 1e-3}}",
+            "space: has 4,010,000 candidates, and a grid lists at most 1,000,000: search fewer values, give "
+            "search.trials, or take engine: random.",
+        ),
+        # the search
+        (
+            "search: {engine: gird}",
+            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: grid, random.",
+        ),
+        (
+            "search: {engine: random}",
+            "search.trials: is missing: the engine random needs to know how many candidates to draw.",
+        ),
+        (
+            "search: {objective: acuracy}",
+            "search.objective: is 'acuracy', which is no metric here. Did you mean 'accuracy'? Known: accuracy, "
+            "loss, scikit-learn's scorers and Keras's metrics.",
+        ),
+        (
+            "search: {objective: roc_auc}",
+            "search.objective: is 'roc_auc', which cannot score 10 classes: multi_class must be in ('ovo', 'ovr')",
+        ),
+        (
+            "search: {objective: precision}",
+            "search.objective: is 'precision', which cannot score 10 classes: Target is multiclass but "
+            "average='binary'. Please choose another average setting, one of [None, 'micro', 'macro', "
+            "'weighted'].",
+        ),
+        (
+            "search: {folds: 175}",
+            "search.folds: class 8 has 174 samples, search.folds is 175: each fold needs one to test on. Add "
+            "samples, or lower search.folds to 174 or less.",
+        ),
+        (
+            "search: {holdout: 0.001}",
+            "search.holdout: class 8 has 174 samples, search.holdout is 0.001: for one to train on and one to "
+            "test on, each class needs 1000. Add samples, or bring holdout nearer to 0.5.",
+        ),
+        (
+            "search: {val: 0.001}",
+            "search.val: is 0.001: fold 0: its 1198 training rows of 10 classes, the smallest with 116, cannot "
+            "give ",
+        ),
+        # part of the contract, and not built yet
+        ("augment: {rotation_range: 10}", f"augment: asks for augmentation, {NOT_YET}"),
+        ("training: {pack: 4}", f"training.pack: asks for training several jobs in one program, {NOT_YET}"),
+        ("training: {precision: mixed_float16}", f"training.precision: asks for mixed precision, {NOT_YET}"),
+        ("training: {stop_dead: true}", f"training.stop_dead: asks for ending dead trials early, {NOT_YET}"),
+        ("search: {keep_models: best}", f"search.keep_models: asks for keeping fold models, {NOT_YET}"),
+        ("search: {time: 2h}", f"search.time: asks for a budget of time, {NOT_YET}"),
+        ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
+        *(
+            (
+                f"search: {{engine: {name}}}",
+                f"search.engine: is '{name}', which this version does not have yet. Known: grid, random.",
+            )
+            for name in ("halving", "bayesian", "hyperband")
+        ),
+        (
+            "space: {augment.rotation_range: [0, 10]}",
+            "space.augment.rotation_range: is augmentation, which this version does not have yet.",
+        ),
+        (
+            "space: {training.pack: [1, 2]}",
+            "space.training.pack: is a setting of training that this version cannot search yet.",
+        ),
+        (
+            "space: {dropout: {values: [0.1], when: {batch_norm: true}}}",
+            "space.dropout: has `when`; this version does not have conditions yet. Write a list of spaces "
+            "instead, one for each case.",
+        ),
+        (
+            "space: {dropout: {low: 0.1, high: 0.5, when: {batch_norm: true}}}",
+            "space.dropout: has `when`; this version does not have conditions yet. Write a list of spaces "
+            "instead, one for each case.",
+        ),
+        (
+            "space: {dropout: {values: [0.1]}}",
+            "space.dropout: has `values`, which goes with `when`; this version does not have conditions yet. "
+            "Write a list of spaces instead, one for each case.",
+        ),
+    ],
+)
+def test_one_fault_gives_one_message(folder, text, message):
+    found = refusal(folder, BASE + text)
+    assert found.startswith(f"grid.yaml:3, {message}") or found.startswith(f"grid.yaml:4, {message}")
+    assert "\n" not in found
+
+
+@pytest.mark.parametrize(
+    ("train", "message"),
+    [
+        ("nope.csv", "data.train: is '{folder}/nope.csv', and there is no such file."),
+        ("ragged.csv", "data.train: ragged.csv, line 3: 4 cells, but the header has 5 columns. Complete the row or drop it."),
+        ("{images: a, labels: nets.py}", "data.train.images: is '{folder}/a', and there is no such file."),
+        ("nets.py", "data.train: nets.py: data.train is a kind of file that is not known here. Give a .csv, an .npz, "),
+        (".", "data.train: . is a folder. Reading a folder of class folders is not built yet. Give a .csv, "),
+        ("rare.csv", "search.folds: class 'b' has 1 sample, search.folds is 3: each fold needs one to test on. "),
+        ("train.csv, test: t.csv", "data.test: is '{folder}/t.csv', and there is no such file."),
+        ("train.csv, sample_submission: t.csv", "data.sample_submission: is '{folder}/t.csv', and there is no such file."),
+        ("train.csv, label: lable", "data.train: train.csv, line 1: no label column 'lable'. Did you mean 'label'? "),
+        ("train.csv, id: p9", "data.train: train.csv, line 1: no id column 'p9'. "),
+        ("train.csv, image: [2, 2, 3]", "data.train: train.csv: 4 pixels a sample, but data.image is [2, 2, 3], which has 12. "),
+        ("train.csv, subset: 100", "data.train: train.csv: data.subset is 100. Of 12 samples in 2 classes it can take 2 to 10: "),
+        ('"a\\nb.csv"', "data.train: is '{folder}/a\\nb.csv', and there is no such file."),
+        ('"%s.csv"' % ("x" * 4000), "data.train: is '{folder}/xxx"),
+    ],
+)  # fmt: skip
+def test_faults_of_the_data(folder, train, message):
+    found = refusal(folder, f"model: fc\ndata: {{train: {train}}}")
+    # what the data does not allow is not to be found in a line of the file
+    where = "grid.yaml, " if message.startswith("search") else "grid.yaml:2, "
+    assert found.startswith(where + message.format(folder=folder))
+
+
+def test_data_that_is_not_given(folder):
+    message = "data.train: is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits."
+    assert refusal(folder, "model: fc\ndata: {scale: 255}") == f"grid.yaml:2, {message}"
+    assert refusal(folder, "model: fc") == f"grid.yaml, {message}"
+
+
+@pytest.mark.parametrize(
+    ("model", "message"),
+    [
+        ("fcc", "'fcc' is no built-in model. Did you mean 'fc'? Known: bn_cnn, convnet, fc, sopcnn, vgg, vgg_sopcnn. "),
+        ("nets.py", "'nets.py' names a file, but no function in it: give nets.py:function. Known: "),
+        ("nets.py:bild", "nets.py: there is no 'bild' in it. Did you mean 'build'? Known: "),
+        ("nope.py:build", "nope.py: no such file. Looked for {folder}/nope.py."),
+        ("broken.py:build", "broken.py:1: SyntaxError: invalid syntax."),
+        ("nope_at_all:build", "nope_at_all:build: no module named 'nope_at_all' in {folder} or on Python's path. "),
+        ("nets.py:by_position", "nets.py:by_position: input_shape can only be passed by position, but kerasgrid passes "),
+        ("nets.py:tuned", "has to be asked for its parameters in a worker, which is not possible here."),
+        ("nets.py:made", "has to be asked for its parameters in a worker, which is not possible here."),
+        ("''", "'' is no built-in model. Known: "),
+    ],
+)  # fmt: skip
+def test_faults_of_the_model(folder, model, message):
+    found = refusal(folder, f"data: {{train: digits}}\nmodel: {model}")
+    assert found.startswith(f"grid.yaml:2, model: {message.format(folder=folder)}")
+
+
+OWN = "data: {train: digits}\nmodel: nets.py:build\n"
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        (
+            "space: {depth: [1]}",
+            "grid.yaml, params: 'width' is missing: the model function needs it, and neither params nor space "
+            "gives it.",
+        ),
+        (
+            "space: [{width: [1]}, {depth: [1]}]",
+            "grid.yaml:3, space[1]: 'width' is missing: the model function needs it, and neither params nor "
+            "this space gives it.",
+        ),
+        (
+            "params: {width: 3}\nspace: {dpth: [1]}",
+            "grid.yaml:4, space.dpth: unknown parameter. Did you mean 'depth'? Known: batch_size, depth, epochs, "
+            "learning_rate, loss, optimizer, width.",
+        ),
+        # What is there and at fault is not called missing or unfit besides.
+        ("space: {width: []}", "grid.yaml:3, space.width: is an empty list; give at least one value."),
+        ("space: 3", "grid.yaml:3, space: is 3; a mapping or a list holds."),
+        ("params: 3", "grid.yaml:3, params: is 3; a mapping holds."),
+        (
+            "params: {width: 3}\nspace: {optimizer: [], optimizer.momentum: [0.9]}",
+            "grid.yaml:4, space.optimizer: is an empty list; give at least one value.",
+        ),
+        (
+            "params: {width: 3}\nspace: {depth: {low: 0.1, high: 0.2}}\nsearch: {engine: random, trials: 2, seed: x}",
+            "grid.yaml:5, search.seed: is 'x'; a whole number holds.",
+        ),
+    ],
+)
+def test_arguments_of_a_users_function(folder, text, message):
+    assert refusal(folder, OWN + text) == message
+
+
+def test_a_function_that_takes_anything_gets_anything_but_what_is_trainings(folder):
+    text = "data: {train: digits}\nmodel: nets.py:anything\nspace: {whatever: [1], epochs: [3], optimizer: [Adam]}"
+    assert check(folder, text).space.size == 1
+    assert "Adam has no argument 'x'" in refusal(folder, text.replace("optimizer:", "optimizer.x:"))
+
+
+def test_all_faults_of_a_file_come_in_one_report_in_the_order_of_its_lines(folder):
+    text = """\
+name: a/b
+serach: {}
+data:
+  train: nope.csv
+  sacle: 255
+model: fcc
+params: {batch_size: 0}
+space:
+  dropout: []
+  learning_rate: {low: 1, high: 0.5}
+augment: {flip: true}
+callbacks:
+  early_stopping: {patience: x}
+training: {pack: 3}
+search:
+  folds: 1
+executor: {workers: 0}
+"""
+    found = refusal(folder, text).splitlines()
+    assert [line.partition(": ")[0] for line in found] == [
+        "grid.yaml:1, name",
+        "grid.yaml:2, serach",
+        "grid.yaml:5, data.sacle",
+        "grid.yaml:6, model",
+        "grid.yaml:9, space.dropout",
+        "grid.yaml:10, space.learning_rate",
+        "grid.yaml:11, augment",
+        "grid.yaml:13, callbacks.early_stopping.patience",
+        "grid.yaml:14, training.pack",
+        "grid.yaml:16, search.folds",
+        "grid.yaml:17, executor.workers",
+    ]
+
+
+def test_faults_of_form_data_model_space_and_search_do_not_hide_one_another(folder):
+    text = """\
+data: {train: digits, subset: 300}
+model: nets.py:build
+params: {wdth: 3, epochs: 0}
+space:
+  learning_rate: {low: 0.1, high: 0.2}
+search: {folds: 60, objective: precision}
+"""
+    found = refusal(folder, text).splitlines()
+    assert [line.partition(": ")[0] for line in found] == [
+        "grid.yaml:3, params.wdth",
+        "grid.yaml:3, params.epochs",
+        "grid.yaml:3, params",
+        "grid.yaml:5, space.learning_rate",
+        "grid.yaml:6, search.folds",
+        "grid.yaml:6, search.objective",
+    ]
+
+
+def test_the_default_inner_split_says_that_it_is_the_default(folder):
+    found = refusal(folder, "data: {train: train.csv}\nmodel: fc\ncallbacks: {early_stopping: {}}")
+    assert found.startswith(
+        "grid.yaml, search.val: is 0.1 by default: fold 0: its 8 training rows of 2 classes"
+    )
+
+
+def test_overrides_are_checked_with_the_file(folder):
+    found = refusal(folder, BASE + "search: {seed: 1}", "search.folds=1", "space.dropuot=[0.1]")
+    assert [line.partition(": ")[0] for line in found.splitlines()] == [
+        "grid.yaml:3, search.folds",
+        "grid.yaml, space.dropuot",
+    ]
+    assert check(folder, BASE, "space.optimizer.momentum=[0.9]", "params.optimizer=SGD").space[0] == {
+        "optimizer.momentum": 0.9
+    }
+
+
+def test_what_a_sound_file_gives(folder):
+    prepared = check(
+        folder,
+        "data: {train: train.csv, image: [2, 2, 1]}\nmodel: nets.py:build\nparams: {width: 3}\n"
+        "space: {depth: [1, 2], epochs: [1, 2]}\nsearch: {folds: 2, seed: 0}",
+    )
+    assert prepared.config.name == "grid"
+    assert (prepared.data.images.shape, prepared.data.classes) == ((12, 2, 2, 1), ("a", "b"))
+    assert [params["depth"] for params in prepared.space] == [1, 1, 2, 2]
+    assert sorted(np.concatenate([fold.test for fold in prepared.folds])) == list(range(12))
+    assert (prepared.signature.names, prepared.objective.direction) == (("width", "depth"), "max")
+
+
+def test_paths_are_relative_to_the_file_not_to_the_working_folder(folder, monkeypatch):
+    (folder / "grid.yaml").write_text("data: {train: train.csv}\nmodel: nets.py:build\nparams: {width: 1}\n")
+    other = folder / "elsewhere"
+    other.mkdir()
+    monkeypatch.chdir(other)
+    assert len(prepare("../grid.yaml").data) == 12
+
+
+def test_a_dict_with_a_function_and_arrays(folder):
+    def build(input_shape, n_classes, width=1):
+        raise AssertionError("a check runs no model function")
+
+    X, y = np.zeros((12, 4)), np.arange(12) % 2
+    prepared = prepare({"model": build, "space": {"width": [1, 2]}}, X, y)
+    assert (prepared.config.name, prepared.space.size, len(prepared.folds)) == ("search", 2, 3)
+    with pytest.raises(ConfigError) as caught:
+        prepare({"model": build, "data": {"train": "digits", "subset": 4}, "space": {"wdth": [1]}}, X, y)
+    assert [fault.path for fault in caught.value.faults] == ["data.train", "data.subset", "space.wdth"]
+    with pytest.raises(ConfigError, match="data: X and y: 12 images, but 11 labels"):
+        prepare({"model": build}, X, y[:11])
+
+
+@pytest.mark.parametrize(
+    ("change", "key"),
+    [
+        ("search.seed=1", "search.seed"),
+        ("search.folds=4", "search.folds"),
+        ("search.repeats=2", "search.repeats"),
+        ("search.objective=f1_macro", "search.objective"),
+        ("search.val=0.2", "search.val"),
+        ("data.scale=8", "data.scale"),
+        ("data.standardize=true", "data.standardize"),
+        ("data.subset=900", "data"),
+        ("model=bn_cnn", "model"),
+        ("params.activation=tanh", "params"),
+        ("callbacks.early_stopping.patience=1", "callbacks"),
+    ],
+)
+def test_what_makes_a_run_the_same_run_changes_its_identity(folder, change, key):
+    before, after = check(folder, BASE).identity, check(folder, BASE, change).identity
+    assert key in {name for name in before if before[name] != after[name]}
+
+
+@pytest.mark.parametrize(
+    "change", ["executor.kind=inline", "executor.workers=3", "search.trials=2", "training.pack=off", "space.dropout=[0.1]", "name=x"]
+)  # fmt: skip
+def test_what_may_change_within_a_run(folder, change):
+    assert check(folder, BASE).identity == check(folder, BASE, change).identity
+
+
+def test_checking_imports_no_backend(folder):
+    (folder / "grid.yaml").write_text(OWN + "params: {width: 3}\nspace: {optimizer: [Adam]}")
+    code = (
+        "import sys; from kerasgrid.checks import prepare; prepare('grid.yaml');"
+        "print(sorted({'tensorflow', 'keras', 'jax', 'torch', 'hiplot'} & set(sys.modules)))"
+    )
+    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert done.stdout == "[]\n"
