@@ -1,0 +1,76 @@
+"""Random keys: from what they are for, never from a place."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasgrid.records import Job, Trial
+from kerasgrid.seeds import data_order, key, model_seed
+
+PARAMS = {"dropout": 0.2, "optimizer": "Adam"}
+parts = st.lists(st.integers(-10, 10) | st.text(max_size=3), max_size=4)
+
+
+def job(params=PARAMS, id=0, fold=0, repeat=0):
+    return Job(Trial(id, params), fold, repeat)
+
+
+def numbers_of(seed, a_job, epoch=0):
+    return model_seed(seed, a_job), data_order(seed, a_job, epoch, 50).tolist()
+
+
+def test_a_trials_place_does_not_touch_its_numbers():
+    assert numbers_of(0, job(id=0)) == numbers_of(0, job(id=7))
+    assert numbers_of(0, job(dict(reversed(PARAMS.items())))) == numbers_of(0, job())
+
+
+def test_epochs_are_no_part_of_the_key():
+    short, long = job({**PARAMS, "epochs": 15}), job({**PARAMS, "epochs": 30})
+    assert short.trial.key == long.trial.key == job().trial.key
+    assert short.trial.identity != long.trial.identity
+    assert numbers_of(0, short) == numbers_of(0, long)
+
+
+@pytest.mark.parametrize(
+    "other", [(1, job()), (0, job({**PARAMS, "dropout": 0.3})), (0, job(fold=1)), (0, job(repeat=1))]
+)
+def test_seed_params_fold_and_repeat_each_change_the_numbers(other):
+    seed, changed = other
+    before, after = numbers_of(0, job()), numbers_of(seed, changed)
+    assert before[0] != after[0]
+    assert before[1] != after[1]
+
+
+def test_each_epoch_has_an_order_of_its_own_and_needs_none_before_it():
+    orders = [data_order(0, job(), epoch, 50).tolist() for epoch in range(5)]
+    assert len({tuple(order) for order in orders}) == 5
+    assert data_order(0, job(), 4, 50).tolist() == orders[4]
+
+
+@given(st.integers(0, 2**32 - 1), st.integers(0, 1000), st.integers(1, 300))
+def test_an_order_is_a_permutation(seed, epoch, n):
+    order = data_order(seed, job(), epoch, n)
+    assert order.dtype == np.int64
+    assert sorted(order) == list(range(n))
+
+
+def test_seeds_are_what_keras_takes_and_zero_is_one():
+    seeds = [model_seed(seed, job()) for seed in (0, 0, 1, 2**32 - 1)]
+    assert seeds[0] == seeds[1]
+    assert len(set(seeds)) == 3
+    assert all(0 <= seed < 2**32 for seed in seeds)
+
+
+@given(parts, parts)
+def test_keys_differ_wherever_their_parts_do(left, right):
+    same = [(type(part), part) for part in left] == [(type(part), part) for part in right]
+    assert (key(*left) == key(*right)) is same
+
+
+def test_keys_are_those_of_every_version():
+    """Runs of an older version go on to the same numbers only as long as these hold."""
+    assert key("model", 0, "x") == 0x3B5CB7C97225FDFE41CAC8A3185D5F72
+    assert data_order(0, job(), 0, 8).tolist() == [4, 6, 0, 7, 3, 5, 1, 2]
