@@ -7,6 +7,7 @@
 from __future__ import annotations
 
 import json
+import sys
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -262,6 +263,20 @@ class Results:
             for row in self.trials
         ]
         return pd.DataFrame(rows).set_index("id") if rows else pd.DataFrame()
+
+    def hiplot(self, *, epochs: bool = False):
+        """Returns the hiplot.Experiment; in a notebook it is shown there too.
+
+        Args:
+            epochs: A line an epoch instead of a line a trial, chained to learning curves.
+        """
+        from kerasgrid.views.hiplot import show
+        from kerasgrid.views.tables import results_table
+
+        experiment = show([results_table(self.data, self.path or Path("results"))], epochs=epochs)
+        if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+            experiment.display()
+        return experiment
 
     def __repr__(self) -> str:
         summary = self.data["summary"]

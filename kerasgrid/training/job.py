@@ -32,6 +32,8 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route, route
 
 DEFAULT_VAL = 0.1
+PRESCALED_BYTES = 256 * 2**20
+"""Images that are smaller as float32 are scaled once a job."""
 
 
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
@@ -117,8 +119,11 @@ def _samples(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset, fol
     mean = std = None
     if recipe.standardize:  # of all training rows of the fold, those of the inner split too
         mean, std = _statistics(recipe, fold.index, len(data))
+    images, scaling = data.images, Scaling(recipe.scale, mean, std)
+    if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
+        images, scaling = scaling(images), Scaling()
     targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return Samples(data.images, targets, train, val, fold.test, Scaling(recipe.scale, mean, std))
+    return Samples(images, targets, train, val, fold.test, scaling)
 
 
 @lru_cache(maxsize=4)

@@ -1,0 +1,121 @@
+"""An 8-candidate x 3-fold slice of experiment A1, by kerasgrid and by scikit-learn's GridSearchCV over
+keras.wrappers.SKLearnClassifier, one after the other in one run.
+
+    python benchmarks/grid_search.py --data ../data/kannada/train.csv
+
+Both train the same fits on the same folds: epochs [15, 30], learning_rate [0.001, 0.01], dropout
+[0.2, 0.4], Adam, batch 512, BatchNorm. The peer's epochs are given to `fit`, since those given to the
+wrapper's constructor are lost when scikit-learn clones it; the number of epochs that it really trains
+is counted and printed. Each side is a process of its own, timed from its start to its end.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+CONFIG = """
+name: slice
+data: {{train: {data}, scale: 255}}
+model: fc
+params: {{batch_size: 512, optimizer: Adam, batch_norm: true}}
+space: {{epochs: [15, 30], learning_rate: [0.001, 0.01], dropout: [0.2, 0.4]}}
+search: {{folds: 3, seed: 0}}
+"""
+
+PEER = """
+import json, sys, time
+import keras, numpy as np, pandas as pd
+from keras.wrappers import SKLearnClassifier
+from sklearn.model_selection import GridSearchCV, StratifiedKFold
+
+from kerasgrid.models.fc import fc
+
+frame = pd.read_csv(sys.argv[1])
+y = frame.pop("label").to_numpy()
+X = frame.to_numpy(dtype="float32") / 255
+trained = []
+
+def build(X, y, learning_rate, dropout):
+    n_classes = y.shape[1] if y.ndim > 1 else len(np.unique(y))
+    model = fc(X.shape[1:], n_classes, dropout=dropout)
+    loss = "categorical_crossentropy" if y.ndim > 1 else "sparse_categorical_crossentropy"
+    model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
+    return model
+
+class Counting(keras.callbacks.Callback):
+    def on_epoch_end(self, epoch, logs=None):
+        trained.append(epoch)
+
+results = {}
+for epochs in (15, 30):
+    grid = [dict(learning_rate=r, dropout=d) for r in (0.001, 0.01) for d in (0.2, 0.4)]
+    search = GridSearchCV(
+        SKLearnClassifier(build),
+        {"model_kwargs": grid},
+        cv=StratifiedKFold(3, shuffle=True, random_state=0),
+        refit=False, n_jobs=int(sys.argv[2]), error_score="raise",
+    )
+    counting = {"callbacks": [Counting()]} if sys.argv[2] == "1" else {}  # other processes cannot count here
+    search.fit(X, y, epochs=epochs, batch_size=512, verbose=0, **counting)
+    for params, score in zip(search.cv_results_["params"], search.cv_results_["mean_test_score"]):
+        results[json.dumps({"epochs": epochs, **params["model_kwargs"]}, sort_keys=True)] = float(score)
+print(json.dumps({"epochs_trained": len(trained) or None, "scores": results}))
+"""
+
+
+def timed(command: list[str]) -> tuple[float, str]:
+    """Runs a command and returns its seconds and output."""
+    began = time.monotonic()
+    quiet = {**os.environ, "TF_CPP_MIN_LOG_LEVEL": "2"}
+    done = subprocess.run(command, check=True, stdout=subprocess.PIPE, text=True, env=quiet)
+    return time.monotonic() - began, done.stdout
+
+
+def ours(data: Path) -> tuple[float, dict]:
+    """Runs kerasgrid on the slice in a fresh folder."""
+    with tempfile.TemporaryDirectory() as folder:
+        grid = Path(folder) / "slice.yaml"
+        grid.write_text(CONFIG.format(data=json.dumps(str(data.absolute()))))
+        program = "import sys; from kerasgrid.cli import main; main()"
+        command = [sys.executable, "-c", program, "search", str(grid), "--results", folder, "--quiet"]
+        seconds, _ = timed(command)
+        found = json.loads((Path(folder) / "slice.json").read_text())
+    scores = {json.dumps(t["params"], sort_keys=True): t["mean_test_score"] for t in found["trials"]}
+    return seconds, {"epochs_trained": found["summary"]["epochs_trained"], "scores": scores}
+
+
+def peer(data: Path, n_jobs: int) -> tuple[float, dict]:
+    """Runs scikit-learn's GridSearchCV on the slice."""
+    seconds, output = timed([sys.executable, "-c", PEER, str(data), str(n_jobs)])
+    return seconds, json.loads(output.strip().splitlines()[-1])
+
+
+def main() -> int:
+    parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
+    parser.add_argument(
+        "--data", type=Path, required=True, help="a CSV with a label column and 784 pixel columns"
+    )
+    data = parser.parse_args().data
+    rows = {"kerasgrid": ours(data)}
+    for n_jobs in (1, 2):
+        rows[f"scikit-learn, n_jobs={n_jobs}"] = peer(data, n_jobs)
+    for name, (seconds, found) in rows.items():
+        best = max(found["scores"], key=found["scores"].get)
+        shown = f"best {found['scores'][best]:.4f} with {best}"
+        print(f"{name:<24} {seconds:7.1f} s, {found['epochs_trained']} epochs, {shown}", flush=True)
+    mine, theirs = rows["kerasgrid"][1]["scores"], rows["scikit-learn, n_jobs=1"][1]["scores"]
+    assert mine.keys() == theirs.keys()
+    apart = max(abs(mine[key] - theirs[key]) for key in mine)
+    print(f"largest difference of a candidate's mean score: {apart:.4f}")
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
