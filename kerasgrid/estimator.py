@@ -9,7 +9,8 @@ import gc
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
@@ -139,12 +140,13 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         with _seeded(model_seed(seed, job)):
             model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes)
+            _spare_replica_sums(compiled.model.optimizer)
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
-            rows, validation = np.arange(len(X)), None
+            rows, val = np.arange(len(X)), None
             if plan.monitors_val:
                 rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)
-                validation = Batches(X, targets, val, EVALUATION_BATCH, Scaling())
             batches = Batches(X, targets, rows, plan.batch_size, Scaling())
+            validation = None if val is None else Batches(X, targets, val, EVALUATION_BATCH, Scaling())
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
@@ -152,17 +154,16 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 _check_epoch(epoch, logs, plan)
 
-            history = model.fit(
-                batches,
-                epochs=plan.epochs,
-                shuffle=False,
-                verbose=0,
-                validation_data=validation,
-                callbacks=[
-                    keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch),
-                    *make_callbacks(plan),
-                ],
-            )
+            hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
+            with _released(batches, validation):
+                history = model.fit(
+                    batches,
+                    epochs=plan.epochs,
+                    shuffle=False,
+                    verbose=0,
+                    validation_data=validation,
+                    callbacks=[hooks, *make_callbacks(plan)],
+                )
         return compiled, {
             name: [float(value) for value in values] for name, values in history.history.items()
         }
@@ -185,7 +186,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.loop import EVALUATION_BATCH
 
         rows = np.arange(len(X))
-        outputs = self.model_.predict(Batches(X, rows, rows, EVALUATION_BATCH, Scaling()), verbose=0)
+        batches = Batches(X, rows, rows, EVALUATION_BATCH, Scaling())
+        with _released(batches):
+            outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
             raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")
         return self._compiled.probabilities(outputs)
@@ -264,15 +267,42 @@ def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     if kind in {"binary", "multiclass"}:
         classes, labels = np.unique(column_or_1d(y, warn=True), return_inverse=True)
         if len(classes) < 2:
-            raise DataError(f"y holds one class only, {classes[0]!r}: a classifier needs two or more.")
+            raise DataError(f"y holds one class only, {classes[0]}: a classifier needs two or more.")
         return labels, classes
     if kind != "multilabel-indicator":
-        raise DataError(f"y is {kind}: labels (sample,) or one-hot rows (sample, class) hold.")
+        raise DataError(
+            f"y is no labels, but what scikit-learn calls {kind!r}: whole numbers, texts or truth values "
+            "(sample,), or one-hot rows (sample, class) hold."
+        )
     ones = np.asarray(y != 0).sum(axis=1)
     if (ones != 1).any():
         row = int(np.argmax(ones != 1))
         raise DataError(f"y, row {row}: {ones[row]} classes are set; one-hot rows set exactly one.")
     return np.argmax(y != 0, axis=1), np.arange(y.shape[1])
+
+
+@contextmanager
+def _released(*batches: Any) -> Iterator[None]:
+    """Takes the arrays out of batches at the end: TensorFlow's default graph keeps what it has read from."""
+    try:
+        yield
+    finally:
+        for found in batches:
+            if found is not None:
+                found.images = found.targets = None
+
+
+def _spare_replica_sums(optimizer: Any) -> None:
+    """Lets an optimizer that trains on one replica not sum its gradients over replicas.
+
+    On TensorFlow the sum is a tf.custom_gradient, whose graph stays in TensorFlow's registry of gradients
+    for ever: some 10 MB a fit. https://github.com/tensorflow/tensorflow/issues/97697
+    """
+    strategy = getattr(optimizer, "_distribution_strategy", None)
+    if strategy is not None and strategy.num_replicas_in_sync == 1:
+        optimizer._all_reduce_sum_gradients = list
+    if hasattr(optimizer, "inner_optimizer"):  # of mixed_float16's LossScaleOptimizer
+        _spare_replica_sums(optimizer.inner_optimizer)
 
 
 def _check_epoch(epoch: int, logs: Mapping[str, float], plan: Route) -> None:
