@@ -137,7 +137,7 @@ class _Driver:
                 self._run_engine()
             except StorageError:
                 raise
-            except BaseException:
+            except (Exception, KeyboardInterrupt):
                 self._finish("interrupted")
                 raise
             return self._finish(self._status())
@@ -192,7 +192,7 @@ class _Driver:
         if self.environment and self.state.ended:
             return
         candidates = self.prepared.space.cover()[:MAX_PROBES]
-        records = list(run_probes(self.prepared, self.recipe, self.executor, candidates))
+        records = list(run_probes(self.recipe, self.executor, candidates))
         refused = [record for record in records if record.error is not None]
         if records and len(refused) == len(records):
             raise ModelError(f"{self.prepared.config.model}: {refused[0].error['message']}")
@@ -201,7 +201,7 @@ class _Driver:
                 f"{_shown(record.params)} will be recorded as failed: {record.error['message']}"
             )
         if records:
-            self.environment = environment(records[0].device)
+            self.environment = environment(next(filter(None, (record.device for record in records)), "unknown"))
             self._append({"type": "environment", "environment": self.environment})
 
     def _run_engine(self) -> None:

@@ -111,11 +111,7 @@ class Preview:
 
 
 def preview(prepared: Prepared, paths: RunPaths) -> Preview:
-    """Builds each distinct model once and returns the plan; trains nothing.
-
-    Raises:
-        ModelError: A worker could not load the model function.
-    """
+    """Builds each distinct model once and returns the plan; trains nothing."""
     search = prepared.config.search
     engine = ENGINES[search.engine](prepared.space, search)
     trials = [Trial(index, params) for index, params in enumerate(next(engine))]
@@ -134,7 +130,7 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
     planned = plan(jobs)
     with make_executor(prepared) as executor:
         recipe = make_recipe(prepared, paths)
-        records = tuple(run_probes(prepared, recipe, executor, list(islice(models.values(), MAX_MODELS))))
+        records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
         n_workers = executor.n_workers
     return Preview(
         prepared=prepared,

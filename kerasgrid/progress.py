@@ -88,13 +88,16 @@ class LiveProgress(_Counts):
         )
         self._task = self._bar.add_task("fits", total=None)
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render, transient=True)
-        self._live.start()
 
     def _render(self) -> Group:
         self._bar.update(self._task, total=self.n_fits or None, completed=self.n_ended)
         jobs = [_running(job, record) for job, record in list(self.running.values())]
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
-        return Group(*lines, Text(self.status() if self.n_fits else "starting the workers"), self._bar)
+        return Group(*lines, Text(self.status()), self._bar)
+
+    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
+        super().begin(n_trials, fits_per_trial, n_ended)
+        self._live.start()
 
     def note(self, text: str) -> None:
         self._live.console.print(f"[yellow]{escape(text)}[/]")

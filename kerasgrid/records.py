@@ -171,10 +171,10 @@ class ProbeRecord:
         params: The candidate's.
         n_parameters: Weights of its model; None where it does not build, or only with data.
         error: {"type", "message"} where it does not build.
-        device: What it would be trained on: `cpu`, or such as `gpu:0`.
+        device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.
     """
 
     params: Mapping[str, Any]
     n_parameters: int | None
     error: Mapping[str, str] | None
-    device: str
+    device: str | None

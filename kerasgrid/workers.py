@@ -67,20 +67,19 @@ def threads_of(prepared: Prepared) -> int | None:
 
 
 def run_probes(
-    prepared: Prepared, recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
+    recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
 ) -> Iterator[ProbeRecord]:
-    """Builds candidates' models in workers and yields a record each.
-
-    Raises:
-        ModelError: A worker could not do it.
-    """
+    """Builds candidates' models in workers and yields a record each, as they come."""
     for event in executor.run(partial(probe, recipe), candidates):
+        error = None
         if isinstance(event, executors.Emitted):
             yield event.payload
         elif isinstance(event, executors.Raised):
-            raise ModelError(f"{prepared.config.model}: {event.error_type}: {event.message}")
+            error = {"type": event.error_type, "message": f"{event.error_type}: {event.message}"}
         elif isinstance(event, executors.Died):
-            raise ModelError(f"{prepared.config.model}: the worker that built the model {event.reason}.")
+            error = {"type": "WorkerDied", "message": f"the worker that built it {event.reason}."}
+        if error is not None:
+            yield ProbeRecord(dict(event.task), None, error, None)
 
 
 def ask_worker(reference: ModelReference) -> tuple[Signature, dict[str, Any]]:

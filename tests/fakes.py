@@ -73,7 +73,7 @@ def curve(seed: int, job, epoch: int) -> float:
     return start / (epoch + 1)
 
 
-def fake_probes(prepared, recipe, executor, candidates):
+def fake_probes(recipe, executor, candidates):
     """Finds that every model builds."""
     return [ProbeRecord(params, 100, None, "cpu") for params in candidates]
 

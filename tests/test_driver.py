@@ -194,7 +194,7 @@ def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypa
     monkeypatch.setattr(
         driver,
         "run_probes",
-        lambda p, r, e, found: [ProbeRecord(params, None, refuse, "cpu") for params in found],
+        lambda recipe, executor, found: [ProbeRecord(params, None, refuse, "cpu") for params in found],
     )
     monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained"))
     with pytest.raises(ModelError, match=r"^fc: dropout is 2; a rate from 0 to 1 holds$"):

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 import math
 import random
-import resource
 import sys
 import time
 from collections.abc import Callable, Iterator
@@ -15,6 +14,7 @@ from pathlib import Path
 
 import keras
 import numpy as np
+import psutil
 
 from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
@@ -189,6 +189,10 @@ def _keras_metric(objective: Objective, metrics: dict[str, float]) -> float:
 
 def peak_memory() -> int:
     """Returns this process's largest resident memory so far, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
