@@ -82,11 +82,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             ModelError: The model function cannot be found or read.
         """
         searched = {name: [_python(value) for value in values] for name, values in (grid or {}).items()}
+        path = f"{prefix}.seed" if "seed" in searched else "seed"
         faults = [
-            Fault(
-                f"{prefix}.seed" if "seed" in searched else "seed",
-                f"is {seed!r}; a whole number from 0 to 2**32 - 1 holds.",
-            )
+            Fault(path, f"is {seed!r}; a whole number from 0 to 2**32 - 1 holds.")
             for seed in searched.pop("seed", [_python(self.seed)])
             if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32
         ]
