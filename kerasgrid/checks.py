@@ -7,6 +7,7 @@ space. Nothing here imports Keras.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, replace
@@ -229,7 +230,7 @@ def _data(report: _Report, config: Config, base: Path, X: Any, y: Any) -> Datase
 
 
 def _resolve(base: Path, text: str | None) -> Path | str | None:
-    return text if text is None or text == "digits" else base / Path(text).expanduser()
+    return text if text is None or text == "digits" else base / os.path.expanduser(text)
 
 
 def _exists(path: Path) -> bool:

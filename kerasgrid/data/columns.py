@@ -1,0 +1,121 @@
+"""What the columns of a CSV file are, guessed from their names and first cells."""
+
+from __future__ import annotations
+
+import csv
+import io
+import re
+from collections import Counter
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from kerasgrid.data.arrays import opened, shown
+from kerasgrid.errors import DataError
+
+LABEL_NAMES = (
+    *("label", "labels", "target", "targets", "class", "classes", "category", "y", "digit", "letter"),
+    *("class_label", "class_id", "class_name", "ground_truth"),
+)
+_ID_NAME = re.compile(
+    r"((image|img|file|row|sample|item)?[ _-]?(id|index|idx|name|no|number)|unnamed: 0|)", re.I
+)
+_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+_HEAD_ROWS, _HEAD_CELLS = 2_000, 2_000_000
+
+
+@dataclass(frozen=True)
+class Columns:
+    """The head of a CSV file.
+
+    Attributes:
+        path: The file.
+        names: The columns' names.
+        cells: For each column the cells of the first rows.
+    """
+
+    path: Path
+    names: tuple[str, ...]
+    cells: tuple[tuple[str, ...], ...]
+
+    @property
+    def have_names(self) -> bool:
+        """Whether the first line is a header, and not numbers or a single cell."""
+        return len(self.names) > 1 and not all(_NUMBER.fullmatch(name) for name in self.names)
+
+    @property
+    def series(self) -> set[str]:
+        """The names that differ in their numbers alone, such as pixel0, pixel1, ...: the pixels."""
+        patterns = [re.sub(r"\d+", "#", name) for name in self.names]
+        pattern, n_like_it = Counter(patterns).most_common(1)[0]
+        if n_like_it < 2:
+            return set()
+        return {name for name, own in zip(self.names, patterns, strict=True) if own == pattern}
+
+    def find_label(self) -> tuple[str, str]:
+        """Returns the label column, and why it is taken for it.
+
+        Raises:
+            DataError: It cannot be told.
+        """
+        lowered = [name.lower() for name in self.names]
+        for known in LABEL_NAMES:
+            if known in lowered:
+                return self.names[lowered.index(known)], "by its name; every other column is a pixel"
+        series = self.series
+        for place, which in ((0, "first"), (-1, "last")):
+            if self.names[place] not in series and _are_classes(self.cells[place]):
+                return self.names[place], f"the {which} column, which looks like classes"
+        raise DataError(
+            f"{shown(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: none "
+            f"is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first ({self.names[0]!r}) "
+            f"nor the last ({self.names[-1]!r}) looks like classes. Say it: kerasgrid init {self.path.name} "
+            "--label NAME."
+        )
+
+    def find_id(self, label: str) -> str | None:
+        """Returns the column that is no pixel: it has another value in each row, and stands out."""
+        series = self.series
+        are_pixels_named = len(series) >= len(self.names) / 2
+        for name, cells in zip(self.names, self.cells, strict=True):
+            if name == label or name in series or len(set(cells)) < len(cells):
+                continue
+            stands_out = are_pixels_named and all(cell.isdigit() for cell in cells)
+            if stands_out or _ID_NAME.fullmatch(name):
+                return name
+        return None
+
+
+def read_columns(path: Path) -> Columns:
+    """Returns the names of a CSV file's columns and the cells of its first 2,000 rows at most.
+
+    What is wrong with the file is left for the reading of all of it to tell.
+
+    Raises:
+        DataError: There is no such file.
+    """
+    rows: list[list[str]] = []
+    n_rows = _HEAD_ROWS
+    with opened(path) as file:
+        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+        try:
+            for row in csv.reader(text, skipinitialspace=True):
+                if len(row) > 1 or "".join(row).strip():
+                    rows.append([cell.strip() for cell in row])
+                    n_rows = max(50, min(_HEAD_ROWS, _HEAD_CELLS // len(rows[0])))
+                if len(rows) > n_rows:
+                    break
+        except csv.Error:
+            rows = rows[:1]
+    names, *body = rows or [[]]
+    cells = (tuple(row[index] for row in body if index < len(row)) for index in range(len(names)))
+    return Columns(path, tuple(names), tuple(cells))
+
+
+def _are_classes(cells: Sequence[str]) -> bool:
+    """Tells whether cells look like classes: words or whole numbers, few, and each more than once."""
+    counts = Counter(cells)
+    are_whole = all(_WHOLE.fullmatch(cell) for cell in counts)
+    are_words = not any(_NUMBER.fullmatch(cell) for cell in counts)
+    return (are_whole or are_words) and "" not in counts and 2 <= len(counts) <= len(cells) / 2

@@ -1,0 +1,287 @@
+"""A first grid.yaml for data that has just been found: commented, and ready to run.
+
+What it says is read off the data: the label column, what is no pixel, the images' shape, the scale of
+the pixels, and a small space that fits the number of samples.
+"""
+
+from __future__ import annotations
+
+import math
+import os
+import re
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.config import DataConfig, IdxPair
+from kerasgrid.data import fold_fault, load_data
+from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.columns import read_columns
+from kerasgrid.errors import ConfigError, DataError, KerasgridError
+from kerasgrid.io import write_text
+from kerasgrid.records import Dataset
+from kerasgrid.yaml12 import read_yaml
+
+_PLAIN = re.compile(r"[\w./][\w./-]*")
+_COMMENT_COLUMN = 32
+_FC_INPUTS = 3_072
+
+
+def write_starter(
+    source: Path | str, target: Path, *, label: str | None = None, id: str | None = None
+) -> Path:
+    """Writes a commented grid.yaml for data; its paths are relative to the file's folder.
+
+    Args:
+        source: As in `starter`.
+        target: The file to write, which must not exist.
+        label: As in `starter`.
+        id: As in `starter`.
+
+    Returns:
+        The target.
+
+    Raises:
+        KerasgridError: The target exists, or as `starter`.
+        StorageError: The target cannot be written.
+    """
+    if os.path.lexists(target):
+        raise KerasgridError(
+            f"{target} exists already, and is never overwritten. Give another file with -o FILE, or move it."
+        )
+    write_text(target, starter(source, base=target.absolute().parent, label=label, id=id))
+    return target
+
+
+def starter(source: Path | str, *, base: Path, label: str | None = None, id: str | None = None) -> str:
+    """Returns the text of a commented grid.yaml that runs as it is.
+
+    The data is read whole, and so is in the cache when the search wants it.
+
+    Args:
+        source: A .csv or .npz file, the images of an IDX pair, or `digits` (built in).
+        base: The folder that the paths in it are relative to.
+        label: CSV: the label column; found by its name or its values where not given.
+        id: CSV: the column that is no pixel; found where not given.
+
+    Raises:
+        DataError: The data cannot be read, or not be searched over; or which column is the label, or
+            what shape the images have, cannot be told.
+        NotBuiltError: A kind of data that this version does not read yet.
+    """
+    found = _look(source, label, id)
+    try:
+        data = load_data(found.config)
+    except DataError as error:
+        if any(key in str(error) for key in ("data.label", "data.id")):
+            raise DataError(f"{error} In kerasgrid init these are --label and --id.") from error
+        raise
+    return _text(found, data, base.absolute())
+
+
+@dataclass(frozen=True)
+class _Found:
+    """Where the data is, and why it is read as it is.
+
+    Attributes:
+        config: For `load_data`, with absolute paths.
+        why: Comments by key of the data section.
+        beside: Files that were found beside it, by key.
+    """
+
+    config: DataConfig
+    why: dict[str, str] = field(default_factory=dict)
+    beside: dict[str, Path] = field(default_factory=dict)
+
+
+# Looking at the source
+
+
+def _look(source: Path | str, label: str | None, id: str | None) -> _Found:
+    path = Path(source).absolute()
+    suffix = path.suffix.lower()
+    for name, value in (("label", label), ("id", id)):
+        if value is not None and suffix != ".csv":
+            raise DataError(
+                f"{source}: --{name} names a column of a .csv file, which this is not: leave it out."
+            )
+    if str(source) == "digits":
+        return _Found(DataConfig(train="digits"), {"train": "built in: handwritten digits"})
+    if suffix == ".csv":
+        return _look_at_csv(path, label, id)
+    if suffix == ".npz" or path.is_dir() or not _is_idx(path):
+        return _Found(DataConfig(train=str(path)))
+    return _Found(DataConfig(train=IdxPair(images=str(path), labels=str(_labels_beside(path)))))
+
+
+def _is_idx(path: Path) -> bool:
+    """Tells whether a file is of the IDX format, by its first bytes or its name."""
+    with opened(path) as file:
+        begins_so = file.read(3) in (b"\0\0\x08", b"\x1f\x8b\x08")
+    return begins_so or re.search(r"idx\d|ubyte", path.name) is not None
+
+
+def _labels_beside(images: Path) -> Path:
+    """Returns the file of labels beside a file of images, by the usual names."""
+    if re.search(r"labels|idx1", images.name):
+        raise DataError(f"{shown(images)} holds labels, by its name. Give the file of images.")
+    stem, ends = images.name.removesuffix(".gz"), ("", ".gz")
+    names = {stem.replace("images", "labels"), re.sub(r"^[Xx](?=[_-])", "y", stem)} - {stem}
+    tried = [f"{name.replace('idx3', 'idx1')}{end}" for name in sorted(names) for end in ends]
+    for name in sorted(tried, key=lambda name: name.endswith(".gz") != images.name.endswith(".gz")):
+        if images.with_name(name).is_file():
+            return images.with_name(name)
+    looked_for = f" (looked for {', '.join(tried)})" if tried else ""
+    raise DataError(
+        f"{shown(images)}: there is no file of labels beside it{looked_for}. Write the pair into a grid.yaml "
+        "yourself: data: {train: {images: ..., labels: ...}}."
+    )
+
+
+def _look_at_csv(path: Path, label: str | None, id: str | None) -> _Found:
+    columns = read_columns(path)
+    why = {"label": "as you said", "id": "as you said"}
+    if label is None and columns.have_names:
+        label, why["label"] = columns.find_label()
+    if label not in columns.names or id not in (None, *columns.names):
+        # The reading of the file tells what is wrong with it, or with what was said.
+        return _Found(DataConfig(train=str(path), label=label or "label", id=id))
+    if id is None:
+        id = columns.find_id(label)
+        why["id"] = "no pixel: it has another value in each row"
+    image = None
+    n_pixels = len(set(columns.names) - {label, id})
+    if math.isqrt(n_pixels) ** 2 != n_pixels:
+        image = _colour_image(path, n_pixels)
+        why["image"] = "height, width, channels; a pixel's channels stand side by side"
+    beside = {
+        key: path.with_name(f"{key}.csv")
+        for key in ("test", "sample_submission")
+        if path.stem != key and path.with_name(f"{key}.csv").is_file()
+    }
+    return _Found(DataConfig(train=str(path), label=label, id=id, image=image), why, beside)
+
+
+def _colour_image(path: Path, n_pixels: int) -> list[int]:
+    side = math.isqrt(n_pixels // 3)
+    if side * side * 3 == n_pixels:
+        return [side, side, 3]
+    raise DataError(
+        f"{shown(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. If "
+        f"one of them is no pixel, say it: kerasgrid init {path.name} --id NAME (or --label NAME). If the "
+        "images are no squares, write data.image: [height, width, channels] into a grid.yaml yourself."
+    )
+
+
+# What fits the data
+
+
+def _text(found: _Found, data: Dataset, base: Path) -> str:
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    folds = min(3, max(2, int(counts.min())))
+    fault = fold_fault(data.labels, data.classes, folds)
+    if fault is not None:
+        raise DataError(f"{data.source}: {fault}")
+    shape = data.images.shape[1:]
+    size = " x ".join(map(str, shape))
+    n_train = len(data) * (folds - 1) // folds
+    batch_size = min(max(2 ** round(math.log2(n_train / 40 + 1)), 8), 512)
+    n_steps = math.ceil(n_train / batch_size)
+    epochs = next((n for n in (5, 10, 15, 20) if n * n_steps >= 1_000), 30)
+    if math.prod(shape) <= _FC_INPUTS or min(shape[:2]) < 8:
+        model = ("model: fc", "a small fully connected net; for others: kerasgrid models")
+        third = ("  batch_norm: [true, false]", "")
+    else:
+        model = ("model: bn_cnn", "a small convolutional net; for others: kerasgrid models")
+        third = ("  optimizer: [RMSprop, Adam]", "")
+    objective = ("accuracy", "or loss, or any of scikit-learn's scorers")
+    if counts.max() >= 5 * counts.min():
+        objective = ("balanced_accuracy", "each class counts the same, whatever its size; or accuracy")
+    lines = [
+        (f"# A first search: {len(data):,} samples of {size} in {len(data.classes):,} classes.", ""),
+        ("# `kerasgrid check` shows what it asks for, `kerasgrid search` runs it. Change what you like.", ""),
+        ("data:", ""),
+        *_data_lines(found, data, base),
+        model,
+        ("params:", ""),
+        (f"  batch_size: {batch_size}", f"{n_steps} steps an epoch, of {n_train:,} training samples"),
+        (f"  epochs: {epochs}", "a good candidate shows itself early; give the best more later"),
+        ("space:", f"all combinations: 8 candidates x {folds} folds = {8 * folds} fits"),
+        ("  learning_rate: [0.001, 0.01]", ""),
+        third,
+        ("  dropout: [0.2, 0.4]", ""),
+        ("search:", ""),
+        (f"  folds: {folds}", f"stratified; the smallest class has {int(counts.min()):,} samples"),
+        (f"  objective: {objective[0]}", objective[1]),
+        ("  seed: 0", "the same file and seed give the same scores"),
+    ]
+    return "".join(
+        f"{text:<{_COMMENT_COLUMN}} # {comment}\n" if comment else f"{text}\n" for text, comment in lines
+    )
+
+
+def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str]]:
+    config, why, relative = found.config, found.why, "paths are relative to this file"
+    if isinstance(config.train, IdxPair):
+        lines = [("  train:", relative)]
+        lines += [(f"    {key}: {_path(path, base)}", "") for key, path in config.train]
+    elif config.train == "digits":
+        lines = [("  train: digits", why["train"])]
+    else:
+        lines = [(f"  train: {_path(config.train, base)}", relative)]
+    if "test" in found.beside:
+        lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
+    if "label" in why:
+        lines.append((f"  label: {_quoted(config.label)}", why["label"]))
+    if config.id is not None:
+        lines.append((f"  id: {_quoted(config.id)}", why["id"]))
+    if "sample_submission" in found.beside:
+        sample = _path(found.beside["sample_submission"], base)
+        lines.append((f"  sample_submission: {sample}", "how a submission looks"))
+    if config.image is not None:
+        lines.append((f"  image: {config.image}", why["image"]))
+    return [*lines, _scale_line(data.images)]
+
+
+def _scale_line(images: np.ndarray) -> tuple[str, str]:
+    """Returns the line that brings pixels near 0 to 1, and why; a comment where they are there."""
+    low, high = float(images.min()), float(images.max())
+    spread = f"pixels are {low:g} to {high:g}"
+    if low < 0 or high > 65_535:
+        return "  standardize: true", f"{spread}; becomes mean 0, std 1 of the training folds"
+    if high <= 1:
+        return f"  # no scale: {spread}", ""
+    return f"  scale: {next(top for top in (16, 255, 65_535) if high <= top)}", f"divides: {spread}"
+
+
+# Writing YAML
+
+
+def _path(path: Path | str, base: Path) -> str:
+    """Returns a path relative to a folder, as YAML."""
+    try:
+        text = Path(os.path.relpath(path, base)).as_posix()
+    except ValueError:  # another drive
+        text = Path(path).as_posix()
+    return _quoted(Path(path).as_posix() if text.startswith("~") else text)
+
+
+def _quoted(text: str) -> str:
+    """Returns a text as YAML, in quotes where it would be read as something else.
+
+    Raises:
+        DataError: It holds characters that are no text.
+    """
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    for written in (text, f'"{escaped}"'):
+        if (written != text or _PLAIN.fullmatch(text)) and _read(written) == text:
+            return written
+    raise DataError(f"{text!r} cannot be written into a grid.yaml: rename it.")
+
+
+def _read(written: str) -> object:
+    try:
+        return read_yaml(written, "")[0]
+    except ConfigError:
+        return None
