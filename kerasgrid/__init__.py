@@ -14,6 +14,7 @@ from typing import Any
 
 _HOMES = {
     "GridSearchCV": "kerasgrid.grid_search",
+    "KerasClassifier": "kerasgrid.estimator",
     "KerasgridError": "kerasgrid.errors",
     "Observer": "kerasgrid.observer",
     "Results": "kerasgrid.results",

@@ -212,6 +212,9 @@ def _data(report: _Report, config: Config, base: Path, X: Any, y: Any) -> Datase
     if config.data.train is None:
         report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
         return None
+    if isinstance(config.data.train, IdxPair) or not config.data.train.lower().endswith(".csv"):
+        for key in {"label", "id"} & config.data.model_fields_set:
+            report.add(f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out.")
     resolved = {}
     for key in ("train", "test", "sample_submission"):
         value = getattr(config.data, key)

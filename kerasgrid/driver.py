@@ -201,7 +201,9 @@ class _Driver:
                 f"{_shown(record.params)} will be recorded as failed: {record.error['message']}"
             )
         if records:
-            self.environment = environment(next(filter(None, (record.device for record in records)), "unknown"))
+            self.environment = environment(
+                next(filter(None, (record.device for record in records)), "unknown")
+            )
             self._append({"type": "environment", "environment": self.environment})
 
     def _run_engine(self) -> None:

@@ -9,8 +9,8 @@ import gc
 import json
 import math
 import threading
-from collections.abc import Callable, Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterable, Mapping
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -127,7 +127,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.models.building import build_model
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
         from kerasgrid.training.compiling import compile_model
-        from kerasgrid.training.job import DEFAULT_VAL, _seeded, make_callbacks
+        from kerasgrid.training.job import DEFAULT_VAL, make_callbacks, seeded
         from kerasgrid.training.loop import EVALUATION_BATCH
         from kerasgrid.training.objective import find_objective
 
@@ -135,10 +135,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         function, signature = _function_of(self.model)
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
-        with _seeded(model_seed(seed, job)):
+        with seeded(model_seed(seed, job)):
             model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes)
-            _spare_replica_sums(compiled.model.optimizer)
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
@@ -153,7 +152,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 _check_epoch(epoch, logs, plan)
 
             hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
-            with _released(batches, validation):
+            with batches, validation or nullcontext():
                 history = model.fit(
                     batches,
                     epochs=plan.epochs,
@@ -184,8 +183,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.loop import EVALUATION_BATCH
 
         rows = np.arange(len(X))
-        batches = Batches(X, rows, rows, EVALUATION_BATCH, Scaling())
-        with _released(batches):
+        with Batches(X, rows, rows, EVALUATION_BATCH, Scaling()) as batches:
             outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
             raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")
@@ -277,30 +275,6 @@ def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(ones != 1))
         raise DataError(f"y, row {row}: {ones[row]} classes are set; one-hot rows set exactly one.")
     return np.argmax(y != 0, axis=1), np.arange(y.shape[1])
-
-
-@contextmanager
-def _released(*batches: Any) -> Iterator[None]:
-    """Takes the arrays out of batches at the end: TensorFlow's default graph keeps what it has read from."""
-    try:
-        yield
-    finally:
-        for found in batches:
-            if found is not None:
-                found.images = found.targets = None
-
-
-def _spare_replica_sums(optimizer: Any) -> None:
-    """Lets an optimizer that trains on one replica not sum its gradients over replicas.
-
-    On TensorFlow the sum is a tf.custom_gradient, whose graph stays in TensorFlow's registry of gradients
-    for ever: some 10 MB a fit. https://github.com/tensorflow/tensorflow/issues/97697
-    """
-    strategy = getattr(optimizer, "_distribution_strategy", None)
-    if strategy is not None and strategy.num_replicas_in_sync == 1:
-        optimizer._all_reduce_sum_gradients = list
-    if hasattr(optimizer, "inner_optimizer"):  # of mixed_float16's LossScaleOptimizer
-        _spare_replica_sums(optimizer.inner_optimizer)
 
 
 def _check_epoch(epoch: int, logs: Mapping[str, float], plan: Route) -> None:

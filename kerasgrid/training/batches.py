@@ -37,6 +37,9 @@ class Scaling:
 class Batches(keras.utils.PyDataset):
     """Batches of some rows of a dataset, in the order given.
 
+    A context manager that lets go of the arrays at its end: TensorFlow's default graph keeps every
+    PyDataset that it has read from.
+
     Args:
         images: (sample, ...), as stored; may be mapped from disk.
         targets: (sample, ...), in the form that the loss wants.
@@ -58,6 +61,12 @@ class Batches(keras.utils.PyDataset):
         super().__init__()
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
+
+    def __enter__(self) -> Batches:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self.images = self.targets = self.rows = np.empty(0)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
+from kerasgrid.training.backend import spare_replica_sums
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.routing import DEFAULTS, Route
 
@@ -64,6 +65,7 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
     from_logits = ends_in_logits(model)
     if model.compiled:
+        spare_replica_sums(model.optimizer)
         return Compiled(model, _compiled_labels(model, route, n_outputs), n_outputs, from_logits)
     loss_name = route.loss or _fitting_loss(model, objective, n_outputs)
     arguments = dict(route.loss_args)
@@ -81,7 +83,7 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         if len(wanted) > 1:
             raise ModelError(
                 f"the loss {loss_name} wants {labels} labels and the objective {objective.name} "
-                f"{metric.labels} ones: choose a pair that agrees, such as categorical_crossentropy for one_hot."
+                f"{metric.labels} ones: choose a pair that agrees, as categorical_crossentropy for one_hot."
             )
     accuracy = "accuracy"
     if n_outputs == 1:  # Keras's "accuracy" would cut logits at 0.5
@@ -97,6 +99,7 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         loss=_make("loss", keras.losses, LOSSES[loss_name].class_name, arguments),
         metrics=metrics,
     )
+    spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits))
 
 

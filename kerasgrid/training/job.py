@@ -64,7 +64,7 @@ def train_job(recipe: Recipe, job: Job, context: Context) -> None:
     data = open_dataset(recipe.data_folder, recipe.source)
     fold = _fold(recipe, len(data), job.fold)
     plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
-    with _seeded(model_seed(recipe.seed, job)):
+    with seeded(model_seed(recipe.seed, job)):
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         samples = _samples(recipe, plan, compiled, data, fold)
         loop = Loop(
@@ -145,12 +145,11 @@ def _score(
     recipe: Recipe, job: Job, objective: Objective, compiled: Compiled, loop: Loop, data: Dataset, fold: Fold
 ) -> FoldRecord:
     model, history = compiled.model, loop.progress.history
-    batches = loop.samples.batches(fold.test)
-    outputs = model.predict(batches, verbose=0)
-    measured = model.evaluate(loop.samples.batches(fold.test), verbose=0, return_dict=True)
+    with loop.samples.batches(fold.test) as batches:
+        outputs = model.predict(batches, verbose=0)
     probabilities = compiled.probabilities(outputs)
     labels = np.asarray(data.labels[fold.test])
-    metrics = {name: float(value) for name, value in measured.items()}
+    metrics = loop.evaluate(fold.test)
     metrics["accuracy"] = float(np.mean(probabilities.argmax(axis=1) == labels))
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {loop.progress.epoch} epochs.")
@@ -198,7 +197,7 @@ def peak_memory() -> int:
 
 
 @contextmanager
-def _seeded(seed: int) -> Iterator[None]:
+def seeded(seed: int) -> Iterator[None]:
     """Seeds Python, NumPy and the backend, and gives Python and NumPy their own numbers back after."""
     python, numpy = random.getstate(), np.random.get_state()
     keras.utils.set_random_seed(seed)

@@ -124,12 +124,12 @@ class Loop:
     ) -> dict[str, float]:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
         order = data_order(self.seed, self.job, epoch, len(self.samples.train))
-        batches = self.samples.batches(self.samples.train[order], self.batch_size, self.progress.step)
         bridge = _Bridge(self, hooks, epoch, saved)
         self._since = time.perf_counter()
-        history = self.model.fit(
-            batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
-        )
+        with self.samples.batches(self.samples.train[order], self.batch_size, self.progress.step) as batches:
+            history = self.model.fit(
+                batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
+            )
         self.progress.fit_time += time.perf_counter() - self._since
         logs = {name: float(values[-1]) for name, values in history.history.items()}
         if math.isnan(logs.get("loss", 0.0)):
@@ -142,13 +142,17 @@ class Loop:
         """Returns `val_*`, which callbacks may look at."""
         if self.samples.val is None:
             return {}
-        measured = self.model.evaluate(self.samples.batches(self.samples.val), verbose=0, return_dict=True)
-        return {f"val_{name}": float(value) for name, value in measured.items()}
+        return {f"val_{name}": value for name, value in self.evaluate(self.samples.val).items()}
+
+    def evaluate(self, rows: np.ndarray) -> dict[str, float]:
+        """Returns loss and metrics on some rows."""
+        with self.samples.batches(rows) as batches:
+            measured = self.model.evaluate(batches, verbose=0, return_dict=True)
+        return {name: float(value) for name, value in measured.items()}
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Adds an epoch to the history, with the held-out fold's curve, which nothing decides by."""
-        tested = self.model.evaluate(self.samples.batches(self.samples.test), verbose=0, return_dict=True)
-        row = {**logs, **{f"test_{name}": float(value) for name, value in tested.items()}}
+        row = {**logs, **{f"test_{name}": value for name, value in self.evaluate(self.samples.test).items()}}
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
@@ -187,7 +191,7 @@ class Loop:
             return None
         self.progress = saved.progress
         # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
-        self.model.evaluate(self.samples.batches(self.samples.test[:1]), verbose=0)
+        self.evaluate(self.samples.test[:1])
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         return saved
