@@ -1,0 +1,204 @@
+"""Files: whole or not at all, hashes of values, and every file name of a run."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import stat
+from pathlib import Path
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasgrid import io
+from kerasgrid.errors import StorageError
+from kerasgrid.io import (
+    RunPaths,
+    cache_folder,
+    canonical_json,
+    digest,
+    file_digest,
+    move_aside,
+    storage_errors,
+    strict,
+    write_atomic,
+    write_json,
+    write_text,
+)
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
+    max_leaves=8,
+)
+
+
+def reversed_keys(value):
+    if isinstance(value, dict):
+        return {key: reversed_keys(value[key]) for key in reversed(value)}
+    return [reversed_keys(item) for item in value] if isinstance(value, list) else value
+
+
+@given(json_values)
+def test_equal_values_have_one_text_and_one_digest(value):
+    assert canonical_json(reversed_keys(value)) == canonical_json(value)
+    assert json.loads(canonical_json(value)) == value
+    assert digest(reversed_keys(value)) == digest(value)
+    assert len(digest(value)) == 64
+
+
+def test_a_digest_is_that_of_every_version():
+    """Journals name trials by it."""
+    assert (
+        digest({"b": 1, "a": [0.1, "é", None, True]})
+        == "018b166ab29f7d3dcabaff97c73935a58c989703251763a90a1f25f16ba6b2f9"
+    )
+
+
+def test_lone_surrogates_have_a_digest():
+    assert digest("\ud800") != digest("\ud801")
+
+
+def test_not_a_number_has_no_text():
+    with pytest.raises(ValueError, match="Out of range float"):
+        canonical_json({"a": float("nan")})
+
+
+def test_strict_json_has_null_for_what_is_no_number():
+    assert strict({"a": [float("nan"), float("inf"), -float("inf"), 1.5], "b": ("x", (2,))}) == {
+        "a": [None, None, None, 1.5],
+        "b": ["x", [2]],
+    }
+
+
+def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
+    path = tmp_path / "deep" / "er" / "results.json"
+    write_text(path, "é\n")
+    write_json(path, {"a": [1, None, "é"]})
+    assert path.read_text(encoding="utf-8") == '{"a":[1,null,"é"]}\n'
+    assert [file.name for file in path.parent.iterdir()] == ["results.json"]
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+    assert file_digest(path) == digest_of_bytes(path.read_bytes())
+
+
+def digest_of_bytes(data: bytes) -> str:
+    import hashlib
+
+    return hashlib.sha256(data).hexdigest()
+
+
+@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, error):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+
+    def fail(file):
+        file.write(b"half")
+        raise error
+
+    with pytest.raises(type(error)):
+        write_atomic(path, fail)
+    assert path.read_text() == "old"
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_json_that_is_not_strict_is_not_written(tmp_path):
+    with pytest.raises(ValueError, match="Out of range float"):
+        write_json(tmp_path / "a.json", {"a": float("nan")})
+    assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize(
+    ("code", "message"),
+    [
+        (errno.ENOSPC, "a.json: the disk is full. What was written before is intact: free some space"),
+        (errno.EDQUOT, "a.json: the disk is full. "),
+        (errno.EROFS, "a.json: cannot be written (Read-only file system). Choose another"),
+        (errno.EACCES, "a.json: cannot be written (Permission denied). Choose another"),
+    ],
+)  # fmt: skip
+def test_a_full_or_closed_disk_is_told_in_words(code, message):
+    with pytest.raises(StorageError) as caught, storage_errors(Path("a.json")):
+        raise OSError(code, os.strerror(code))
+    assert str(caught.value).startswith(message)
+
+
+def test_other_errors_of_the_system_pass(tmp_path):
+    with pytest.raises(IsADirectoryError), storage_errors(tmp_path):
+        tmp_path.read_text()
+
+
+def test_a_full_disk_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
+    path = tmp_path / "a.json"
+    write_text(path, "old")
+
+    def full(descriptor):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(io.os, "fsync", full)
+    with pytest.raises(StorageError, match="the disk is full"):
+        write_text(path, "new")
+    assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+    assert path.read_text() == "old"
+
+
+def test_the_cache_lies_where_the_environment_says(monkeypatch, tmp_path):
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "own"))
+    assert cache_folder() == tmp_path / "own"
+    monkeypatch.delenv("KERASGRID_CACHE")
+    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path))
+    assert cache_folder() == tmp_path / "kerasgrid"
+    monkeypatch.delenv("XDG_CACHE_HOME")
+    monkeypatch.setenv("HOME", str(tmp_path / "home"))
+    assert cache_folder() == tmp_path / "home" / ".cache" / "kerasgrid"
+
+
+def test_every_file_of_a_run_lies_in_its_folder_but_the_results():
+    paths = RunPaths(Path("results"), "a.b")
+    assert paths.json == Path("results/a.b.json")
+    job = (3, 1, 0)
+    inside = [
+        paths.journal,
+        paths.lock,
+        paths.heartbeat,
+        paths.folds,
+        paths.oof,
+        paths.worker_log,
+        paths.data,
+    ]
+    inside += [paths.history(*job), paths.checkpoint(*job), paths.prediction(*job)]
+    assert all(path.is_relative_to("results/a.b") for path in inside)
+    assert len(set(inside)) == len(inside)
+    assert paths.history(*job) == paths.folder / paths.history_name(*job)
+
+
+@given(st.tuples(*[st.integers(0, 200)] * 3), st.tuples(*[st.integers(0, 200)] * 3))
+def test_two_jobs_never_share_a_file(left, right):
+    paths = RunPaths(Path("results"), "x")
+    for name in ("history", "checkpoint", "prediction"):
+        assert (getattr(paths, name)(*left) == getattr(paths, name)(*right)) is (left == right)
+
+
+def test_a_run_is_moved_aside_and_never_deleted(tmp_path):
+    paths = RunPaths(tmp_path, "x")
+    assert move_aside(paths) is None
+    asides = []
+    for content in ("first", "second"):
+        write_text(paths.journal, content)
+        write_text(paths.json, content)
+        asides.append(move_aside(paths))
+        assert not paths.folder.exists()
+        assert not paths.json.exists()
+    assert [aside.name for aside in asides] == ["x.1", "x.2"]
+    assert [aside.journal.read_text() for aside in asides] == ["first", "second"]
+    assert [aside.json.read_text() for aside in asides] == ["first", "second"]
+
+
+def test_a_run_with_results_alone_is_moved_past_a_name_that_is_taken(tmp_path):
+    paths = RunPaths(tmp_path, "x")
+    write_text(paths.json, "{}")
+    (tmp_path / "x.1").mkdir()
+    assert move_aside(paths).json == tmp_path / "x.2.json"
+    assert not (tmp_path / "x.2").exists()
