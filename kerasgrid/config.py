@@ -6,24 +6,20 @@ space is checked in `kerasgrid.checks`, which adds its faults to the same report
 
 from __future__ import annotations
 
-import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Discriminator, Field, Tag, ValidationError, model_validator
-from pydantic.fields import FieldInfo
+from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
 
-from kerasgrid.errors import ConfigError, Fault, did_you_mean
+from kerasgrid.callbacks import Callbacks
+from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.forms import Section, faults_of, shown
 from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 
-class _Section(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
-
-
-class IdxPair(_Section):
+class IdxPair(Section):
     """Two files of the IDX format, plain or .gz."""
 
     images: str
@@ -38,7 +34,7 @@ DataSource = Annotated[
 ]
 
 
-class DataConfig(_Section):
+class DataConfig(Section):
     """Where the images and labels are, and how they are scaled."""
 
     train: DataSource | None = None
@@ -61,43 +57,7 @@ class DataConfig(_Section):
     """Train on a stratified subset of so many samples."""
 
 
-class EarlyStopping(_Section):
-    """keras.callbacks.EarlyStopping."""
-
-    monitor: str = "val_loss"
-    min_delta: float = 0
-    patience: Annotated[int, Field(ge=0)] = 0
-    mode: Literal["auto", "min", "max"] = "auto"
-    baseline: float | None = None
-    restore_best_weights: bool = False
-    start_from_epoch: Annotated[int, Field(ge=0)] = 0
-
-
-class ReduceLROnPlateau(_Section):
-    """keras.callbacks.ReduceLROnPlateau."""
-
-    monitor: str = "val_loss"
-    factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
-    patience: Annotated[int, Field(ge=0)] = 10
-    mode: Literal["auto", "min", "max"] = "auto"
-    min_delta: Annotated[float, Field(ge=0)] = 0.0001
-    cooldown: Annotated[int, Field(ge=0)] = 0
-    min_lr: Annotated[float, Field(ge=0)] = 0.0
-
-
-class TerminateOnNaN(_Section):
-    """keras.callbacks.TerminateOnNaN: stop at the first batch whose loss is NaN or infinite."""
-
-
-class Callbacks(_Section):
-    """Keras's callbacks, by their names in snake_case."""
-
-    early_stopping: EarlyStopping | None = None
-    reduce_lr_on_plateau: ReduceLROnPlateau | None = None
-    terminate_on_nan: TerminateOnNaN | None = None
-
-
-class TrainingConfig(_Section):
+class TrainingConfig(Section):
     """How jobs are trained."""
 
     pack: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto"
@@ -108,7 +68,7 @@ class TrainingConfig(_Section):
     """End trials early that learn nothing."""
 
 
-class SearchConfig(_Section):
+class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
@@ -145,7 +105,7 @@ class SearchConfig(_Section):
         return None if self.holdout is not None else self.folds or 3
 
 
-class ExecutorConfig(_Section):
+class ExecutorConfig(Section):
     """Where jobs run."""
 
     kind: Literal["inline", "processes", "ray"] = "processes"
@@ -154,7 +114,7 @@ class ExecutorConfig(_Section):
     """auto: one per GPU, else one per core."""
 
 
-class Config(_Section):
+class Config(Section):
     """A grid.yaml: what to search, on which data, with which model."""
 
     name: str
@@ -272,92 +232,6 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             if name not in {part for e in error.errors() for part in e["loc"][:1]}
         }
         return Config.model_validate({"name": "search", "model": "", **sound}), faults
-
-
-def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: str = "") -> list[Fault]:
-    """Returns pydantic's errors as faults with key paths, guesses and the values found."""
-    messages: dict[str, str] = {}
-    for item in error.errors(include_url=False, include_context=True):
-        # The last part of an unknown or missing key is that key, whatever it looks like.
-        ends_in_key = item["type"] in {"extra_forbidden", "missing"}
-        *parts, last = [*item["loc"]] or [""]
-        where = [part for part in parts if not _is_tag(part)]
-        where += [last] if ends_in_key or not _is_tag(last) else []
-        path = prefix
-        for part in where:
-            path = f"{path}[{part}]" if isinstance(part, int) else f"{path}.{part}" if path else str(part)
-        message = _message(item, where, model)
-        if path in messages and " holds." in message:  # another member of a union
-            message = messages[path].replace(" holds.", f" or {message.partition('; ')[2]}")
-        messages[path] = message
-    lists = {path.rpartition("[")[0] for path in messages if "[" in path}  # their items' faults say more
-    return [Fault(path, message) for path, message in messages.items() if path not in lists]
-
-
-def _is_tag(part: Any) -> bool:
-    """Tells names that pydantic puts into the path for members of a union."""
-    return isinstance(part, str) and (
-        part.startswith(("<", "dict[", "list[", "constrained-", "literal["))
-        or part in {"int", "str", "float"}
-    )
-
-
-def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseModel]) -> str:
-    kind, found = item["type"], item["input"]
-    if kind == "extra_forbidden":
-        return f"unknown key.{did_you_mean(where[-1], _fields(model, where[:-1]))}"
-    if kind == "missing":
-        return f"is missing. {_fields(model, where[:-1])[where[-1]].description or ''}".rstrip()
-    if kind == "value_error":
-        return str(item["ctx"]["error"])
-    holds = re.sub(
-        r"^(Input|List|String) should (be|have) |valid | or instance of \w+| after validation.*",
-        "",
-        item["msg"],
-    )
-    for term, word in _WORDS.items():
-        holds = re.sub(rf"\b{term}\b", word, holds)
-    quotes = ": put it in quotes" if kind == "string_type" and isinstance(found, int | float) else ""
-    verb = "hold" if holds.endswith("items") else "holds"
-    return f"is {shown(found)}; {holds} {verb}{quotes}."
-
-
-_WORDS = {
-    "an? integer": "a whole number",
-    "an? string": "text",
-    "an? dictionary": "a mapping",
-    "an? boolean": "true or false",
-    "greater than or equal to": "at least",
-    "less than or equal to": "at most",
-    "greater than": "above",
-    "less than": "below",
-}
-
-
-def shown(value: Any) -> str:
-    """Returns a value as messages show it: as YAML has it, and cut where it is long."""
-    text = json.dumps(value) if value is None or isinstance(value, bool) else repr(value)
-    return text if len(text) <= 60 else text[:57] + "..."
-
-
-def _fields(model: type[BaseModel], where: Sequence[Any]) -> dict[str, FieldInfo]:
-    """Returns the known keys of the section that a path leads to."""
-    for part in where:
-        field = model.model_fields.get(part) if isinstance(part, str) else None
-        annotation = None if field is None else field.annotation
-        models = [a for a in _arms(annotation) if isinstance(a, type) and issubclass(a, BaseModel)]
-        if not models:
-            break
-        model = models[0]
-    return model.model_fields
-
-
-def _arms(annotation: Any) -> list[Any]:
-    """Returns the members of a union, or of an annotated one, flat."""
-    inner = getattr(annotation, "__args__", None)
-    if isinstance(annotation, type) or not inner:
-        return [annotation]
-    return [arm for part in inner for arm in _arms(part)]
 
 
 def _read_text(source: Path) -> str:

@@ -18,8 +18,8 @@ import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from sklearn.model_selection import ParameterSampler
 
-from kerasgrid.config import faults_of, shown
 from kerasgrid.errors import Fault
+from kerasgrid.forms import faults_of, shown
 from kerasgrid.io import canonical_json, digest
 
 Params = dict[str, Any]

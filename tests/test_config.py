@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kerasgrid.config import config_from_dict, json_schema, read_config, shown
+from kerasgrid.config import config_from_dict, json_schema, read_config
 from kerasgrid.errors import ConfigError
+from kerasgrid.forms import shown
 from kerasgrid.yaml12 import read_yaml
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"

@@ -169,7 +169,7 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path):
     assert bad["rank_test_score"] is None
     assert found.data["summary"]["failed"] == 1
     assert found.status == "complete"
-    assert "trial 1, fold 0: too much dropout Recorded as failed; the search goes on." in observer.texts
+    assert "trial 1, fold 0: too much dropout. Recorded as failed; the search goes on." in observer.texts
 
 
 def test_a_search_whose_trials_all_fail_has_failed(tmp_path):

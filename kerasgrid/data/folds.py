@@ -106,8 +106,8 @@ def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> t
     if counts.min() < 2 or not len(present) <= n_val <= len(inner) - len(present):
         raise DataError(
             f"fold {fold.index}: its {len(inner)} training rows of {len(present)} classes, the smallest with "
-            f"{counts.min()}, cannot give {fraction:.0%} for validation with a row of each class on both "
-            "sides. Raise search.val, add samples, or do without the callbacks that monitor val_*."
+            f"{counts.min()}, cannot give {fraction:g} of them for validation with a row of each class on "
+            "both sides. Raise search.val, add samples, or do without the callbacks that monitor val_*."
         )
     own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
     splitter = StratifiedShuffleSplit(1, test_size=n_val, random_state=own_seed)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import hashlib
+import os
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Literal
@@ -61,7 +62,7 @@ def parse_reference(text: str, base: Path) -> ModelReference:
         file = Path(__file__).with_name(f"{module.rpartition('.')[2]}.py")
         return ModelReference(text, "built_in", file, module, function, base)
     if text.endswith(".py"):
-        names = did_you_mean("", _functions(parse_source(base / Path(text).expanduser(), text)))
+        names = did_you_mean("", _functions(parse_source(base / os.path.expanduser(text), text)))
         raise ModelError(f"{text!r} names a file, but no function in it: give {text}:function.{names}")
     place, colon, function = text.rpartition(":")
     if not colon:
@@ -69,7 +70,7 @@ def parse_reference(text: str, base: Path) -> ModelReference:
     if not place or not function.isidentifier():
         raise ModelError(f"{text!r} names no model function. {_FORMS} Built in: {', '.join(BUILT_IN)}.")
     if place.endswith(".py") or "/" in place or "\\" in place:
-        file = Path(base / Path(place).expanduser())
+        file = base / os.path.expanduser(place)
         reference = ModelReference(text, "file", file, None, function, base)
     else:
         spec = locate_module(place, base)

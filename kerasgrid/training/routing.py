@@ -12,8 +12,9 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
-from kerasgrid.config import Callbacks, faults_of, shown
+from kerasgrid.callbacks import Callbacks
 from kerasgrid.errors import Fault, did_you_mean
+from kerasgrid.forms import faults_of, shown
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint
 from kerasgrid.models.signature import Signature
 

@@ -1,0 +1,202 @@
+"""A run: its folder, journal, folds and state, and the results.json that is made of them."""
+
+from __future__ import annotations
+
+import json
+import time
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, replace
+from importlib.metadata import version
+from typing import Any
+
+from kerasgrid.checks import Prepared
+from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
+from kerasgrid.errors import ChangedError
+from kerasgrid.io import RunPaths, canonical_json, strict, write_json
+from kerasgrid.journal import Journal
+from kerasgrid.leaders import Leaders
+from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Trial
+from kerasgrid.results import LONG_HISTORY, Results, RunState, read_fold
+
+WRITE_INTERVAL_S = 2.0
+
+
+class Run:
+    """What one search has on disk; only the driver that holds its lock makes one.
+
+    Args:
+        prepared: The search.
+        paths: Its files.
+        check_lock: Raises LockedError where another process has taken the folder over.
+
+    Attributes:
+        prepared: The search, whose data lie where workers can map them.
+        paths: Its files.
+        state: Trials and ended jobs, those of earlier sessions among them.
+        environment: Versions, backend and device; empty before the first probe.
+        threads: Threads a worker had in the first session; None for none or a new run.
+
+    Raises:
+        ChangedError: What makes a run the same run changed since it began.
+        JournalError: The journal is damaged.
+        DataError: The folds on disk are of other data.
+    """
+
+    def __init__(self, prepared: Prepared, paths: RunPaths, check_lock: Callable[[], None]) -> None:
+        self.prepared, self.paths, self._check_lock = prepared, paths, check_lock
+        self.environment: dict[str, Any] = {}
+        self.threads: int | None = None
+        self._began, self._elapsed_s = time.time(), 0.0
+        self._written_at, self._write_took_s = 0.0, 0.0
+        name = prepared.config.name
+        header = {"identity": prepared.identity, "name": name, "kerasgrid": version("kerasgrid")}
+        self._journal = Journal.open(paths.journal, header)
+        try:
+            self._check_identity()
+            if prepared.data.folder is None:  # arrays given in Python
+                kept = dataset_from_arrays(prepared.data.images, prepared.data.labels, paths.data)
+                self.prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
+            self.folds = self._load_folds()
+            self._folds_fingerprint = folds_fingerprint(self.folds)
+            direction = prepared.objective.direction
+            self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
+            self._leaders = Leaders(paths, direction)
+            self._replay()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _check_identity(self) -> None:
+        before = self._journal.header.get("identity", {})
+        now = json.loads(canonical_json(self.prepared.identity))
+        changed = [key for key in now if before.get(key) != now[key]]
+        if changed:
+            told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
+            raise ChangedError(
+                f"{self.paths.folder}: this search began otherwise: {told}. Restore what changed, start anew "
+                "with --fresh (the old run is moved aside), or give the search another name with --name."
+            )
+
+    def _load_folds(self) -> list[Fold]:
+        data = self.prepared.data
+        if self.paths.folds.exists():
+            return load_folds(self.paths.folds, len(data), data.source)[0]
+        folds = list(self.prepared.folds)
+        save_folds(self.paths.folds, folds, len(data), data.fingerprint)
+        return folds
+
+    def _replay(self) -> None:
+        """Takes in the records of earlier sessions."""
+        began = last = None
+        for record in self._journal.records:
+            kind = record["type"]
+            if kind == "session":
+                self._elapsed_s += 0.0 if began is None else last - began
+                began = record["time"]
+                self.threads = record["threads"] if self.threads is None else self.threads
+            elif kind == "trial":
+                self.state.add(Trial(record["id"], record["params"]))
+            elif kind == "fold":
+                self._take(read_fold(record))
+            elif kind == "environment":
+                self.environment = record["environment"]
+            last = record["time"]
+        self._elapsed_s += 0.0 if began is None else last - began
+
+    def close(self) -> None:
+        """Syncs and closes the journal."""
+        self._journal.close()
+
+    # What is journalled
+
+    def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> None:
+        """Journals a record with its kind and the time."""
+        self._journal.append({"type": kind, **record, "time": round(time.time(), 3)}, durable)
+
+    def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
+        """Returns the trial of each candidate, each trial once; those that are new are journalled."""
+        trials: dict[int, Trial] = {}
+        for params in proposal:
+            trial, is_new = self.state.trial(json.loads(canonical_json(params)))
+            if is_new:
+                self.append("trial", {"id": trial.id, "params": dict(trial.params)})
+            trials.setdefault(trial.id, trial)
+        return list(trials.values())
+
+    def open_jobs(self, trial: Trial) -> list[Job]:
+        """Returns the trial's jobs that have not ended, fold by fold."""
+        jobs = [Job(trial, fold, repeat) for _, fold, repeat in self.state.jobs_of(trial.id)]
+        return [job for job in jobs if job.id not in self.state.ended]
+
+    def keep_environment(self, environment: Mapping[str, Any]) -> None:
+        """Journals versions, backend and device."""
+        self.environment = dict(environment)
+        self.append("environment", {"environment": self.environment})
+
+    def keep_checkpoint(self, record: CheckpointRecord) -> None:
+        """Journals a checkpoint that has been renamed into place."""
+        self.append("checkpoint", asdict(record), durable=True)
+
+    def end(self, record: FoldRecord) -> None:
+        """Journals a job's end, and only then removes its checkpoint."""
+        line = strict(asdict(record))
+        self.append("fold", line, durable=True)
+        self._take(read_fold(line))
+        self.paths.checkpoint(*record.job).unlink(missing_ok=True)
+
+    def _take(self, record: FoldRecord) -> None:
+        self.state.end(record)
+        if self.state.is_done(record.job[0]):
+            self._leaders.add(self.state, record.job[0])
+
+    # What is derived
+
+    def finish(self, status: str) -> Results:
+        """Journals the session's end and writes what is derived from the journal."""
+        self._check_lock()
+        self._leaders.write_oof(self.state, self.folds, len(self.prepared.data))
+        self.append("end", {"status": status}, durable=True)
+        self._journal.sync()
+        return self.write(status)
+
+    def write_if_due(self) -> None:
+        """Writes results.json where the last one is some seconds old, in at most a 20th of the time."""
+        if time.monotonic() - self._written_at > max(WRITE_INTERVAL_S, 20 * self._write_took_s):
+            self.write("running")
+
+    def write(self, status: str) -> Results:
+        """Writes results.json and the long histories beside it."""
+        began = time.monotonic()
+        self._check_lock()
+        for record in self.state.ended.values():
+            path = self.paths.history(*record.job)
+            if record.epochs > LONG_HISTORY and not path.exists():
+                write_json(path, dict(record.history))
+        wall_time_s = self._elapsed_s + time.time() - self._began
+        data = self.state.results(status, self._about(), wall_time_s)
+        write_json(self.paths.json, data)
+        self._written_at = time.monotonic()
+        self._write_took_s = self._written_at - began
+        return Results(data, self.paths.json)
+
+    def _about(self) -> dict[str, Any]:
+        prepared = self.prepared
+        return {
+            "name": prepared.config.name,
+            "objective": {"name": prepared.objective.name, "direction": prepared.objective.direction},
+            "config": prepared.config.model_dump(),
+            "data": {
+                "samples": len(prepared.data),
+                "classes": len(prepared.data.classes),
+                "class_names": list(prepared.data.classes),
+                "fingerprint": prepared.data.fingerprint,
+            },
+            "folds": {"n": len(self.folds), "fingerprint": self._folds_fingerprint},
+            "environment": self.environment,
+        }
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if key in {"data", "the model function's source"}:
+        return f"{key} changed"
+    return f"{key} was {canonical_json(before)}, and is {canonical_json(now)}"
