@@ -112,6 +112,8 @@ def main() -> int:
         print(f"{name:<24} {seconds:7.1f} s, {found['epochs_trained']} epochs, {shown}", flush=True)
     mine, theirs = rows["kerasgrid"][1]["scores"], rows["scikit-learn, n_jobs=1"][1]["scores"]
     assert mine.keys() == theirs.keys()
+    asked = 3 * 4 * (15 + 30)
+    assert all(found["epochs_trained"] in (asked, None) for _, found in rows.values()), "epochs were lost"
     apart = max(abs(mine[key] - theirs[key]) for key in mine)
     print(f"largest difference of a candidate's mean score: {apart:.4f}")
     return 0

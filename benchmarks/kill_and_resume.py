@@ -1,5 +1,6 @@
 """Kills a search and its workers with SIGKILL at random moments, gives the same command again each
-time, and compares the final JSON with that of an uninterrupted run.
+time, and compares the final JSON with that of an uninterrupted run. Each moment is drawn from the first
+line that the new session journals about training, so that every kill hits a search that trains.
 
     python benchmarks/kill_and_resume.py --kills 20
 
@@ -24,7 +25,7 @@ name: killed
 data: {train: digits, scale: 16}
 model: fc
 params: {batch_size: 64, epochs: 20, batch_norm: true}
-space: {learning_rate: [0.001, 0.01], dropout: [0.2, 0.4]}
+space: {learning_rate: [0.001, 0.003, 0.01], dropout: [0.2, 0.4]}
 callbacks:
   reduce_lr_on_plateau: {monitor: val_loss, factor: 0.5, patience: 2}
   early_stopping: {monitor: val_loss, patience: 6, restore_best_weights: true}
@@ -52,10 +53,22 @@ def start(config: Path, results: Path, interval_s: float) -> subprocess.Popen:
     return subprocess.Popen(command, start_new_session=True)
 
 
+def count(results: Path) -> tuple[int, int]:
+    """Returns the ends of fits and the checkpoints that are journalled."""
+    journal = results / "killed" / "journal.jsonl"
+    lines = journal.read_bytes().split(b"\n") if journal.exists() else []
+    return tuple(
+        sum(f'"type":"{kind}"'.encode() in line for line in lines) for kind in ("fold", "checkpoint")
+    )
+
+
 def main() -> int:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--kills", type=int, default=20)
     parser.add_argument("--seed", type=int, default=0)
+    parser.add_argument(
+        "--most-s", type=float, default=2.5, help="seconds of training before a kill, at most"
+    )
     parser.add_argument("--interval-s", type=float, default=0.5, help="seconds between checkpoints")
     arguments = parser.parse_args()
     numbers = random.Random(arguments.seed)
@@ -67,23 +80,19 @@ def main() -> int:
         whole_s = time.monotonic() - began
         print(f"uninterrupted: {whole_s:.0f} s", flush=True)
         results = Path(folder) / "cut"
-        kills = 0
-        while kills < arguments.kills:
+        for kill in range(1, arguments.kills + 1):
+            before = count(results)
             process = start(config, results, arguments.interval_s)
-            delay_s = numbers.uniform(1, min(25, whole_s / 2))
-            try:
-                if process.wait(delay_s) == 0:
-                    break
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-            kills += 1
-            journal = results / "killed" / "journal.jsonl"
-            lines = journal.read_bytes().split(b"\n") if journal.exists() else []
-            folds = sum(b'"type":"fold"' in line for line in lines)
-            saved = sum(b'"type":"checkpoint"' in line for line in lines)
-            found = f"{folds} fits, {saved} checkpoints journalled"
-            print(f"kill {kills} after {delay_s:.1f} s: {found}", flush=True)
+            while process.poll() is None and count(results) == before:
+                time.sleep(0.05)
+            time.sleep(numbers.uniform(0, arguments.most_s))
+            if process.poll() is not None:
+                print(f"the search ended before kill {kill}: lower --most-s")
+                return 1
+            os.killpg(process.pid, signal.SIGKILL)
+            process.wait()
+            folds, checkpoints = count(results)
+            print(f"kill {kill}: {folds} fits, {checkpoints} checkpoints journalled", flush=True)
         assert start(config, results, arguments.interval_s).wait() == 0
         whole = json.loads((Path(folder) / "whole" / "killed.json").read_text())
         cut = json.loads((results / "killed.json").read_text())
@@ -91,7 +100,9 @@ def main() -> int:
         print("the results differ")
         return 1
     n_fits = whole["summary"]["fits"]
-    print(f"{kills} kills; {n_fits} fits; the final JSON equals the uninterrupted one but for times")
+    print(
+        f"{arguments.kills} kills; {n_fits} fits; the final JSON equals the uninterrupted one but for times"
+    )
     return 0
 
 

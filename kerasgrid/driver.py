@@ -16,7 +16,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.checks import prepare
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ModelError, ReplayError, StorageError
+from kerasgrid.errors import ChangedError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
@@ -27,9 +27,19 @@ from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pa
 from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.training.entry import train_pack
-from kerasgrid.workers import ask_worker, environment, make_executor, make_recipe, run_probes, threads_of
+from kerasgrid.workers import (
+    ask_worker,
+    environment,
+    make_executor,
+    make_recipe,
+    needs_this_process,
+    run_probes,
+    threads_of,
+)
 
 MAX_PROBES = 16
+_ENDS = {"StorageError": StorageError, "ChangedError": ChangedError}
+"""Errors of a worker that are no fault of its job: the search ends, and goes on when they are mended."""
 
 
 def search(
@@ -69,11 +79,9 @@ def search(
     prepared = prepare(config, X, y, overrides=overrides, ask=ask_worker)
     paths = RunPaths(Path(results), prepared.config.name)
     observer = observer or Observer()
-    if fresh:
+    if fresh and (paths.journal.exists() or paths.json.exists()):
         with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
-            pass
-        if (aside := move_aside(paths)) is not None:
-            observer.note(f"The old run is now {aside.folder}.")
+            observer.note(f"The old run is now {move_aside(paths).folder}.")
     with RunLock(paths.lock, paths.heartbeat) as lock:
         run = Run(prepared, paths, lock.check)
         with closing(run), _Driver(run, observer, checkpoint_interval_s) as driver:
@@ -89,7 +97,7 @@ class _Driver:
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.threads = run.threads or threads_of(run.prepared)
         self.executor = make_executor(run.prepared, self.threads)
-        self._interrupted = False
+        self._interrupted = self._told_of_stop = False
 
     def __enter__(self) -> _Driver:
         return self
@@ -101,11 +109,17 @@ class _Driver:
         """Runs the engine to its end, or until it is interrupted."""
         workers = {"workers": self.executor.n_workers, "threads": self.threads}
         self.run.append("session", {"pid": os.getpid(), **workers})
+        for line in (*self.run.news, *self.run.prepared.data.report):
+            self.observer.note(line)
+        if needs_this_process(self.run.prepared) and self.config.executor.kind != "inline":
+            self.observer.note(
+                "Fits run in this process: workers cannot import a function of a script or notebook."
+            )
         with stop_on_signals(self._stop):
             try:
                 self._probe()
                 self._run_engine()
-            except StorageError:  # results.json cannot be written either
+            except (StorageError, LockedError):  # nothing more can or may be written
                 raise
             except (Exception, KeyboardInterrupt):
                 self.run.finish("interrupted")
@@ -116,15 +130,20 @@ class _Driver:
         return results
 
     def _stop(self) -> None:
+        """Is called in a signal handler, where nothing may be printed."""
         self._interrupted = True
         self.executor.stop()
-        self.observer.note("Stopping after the epoch at hand; once more to stop at once.")
+
+    def _tell_of_stop(self) -> None:
+        if self._interrupted and not self._told_of_stop:
+            self._told_of_stop = True
+            self.observer.note("Stopping after the epoch at hand; once more to stop at once.")
 
     def _status(self) -> str:
         if self._interrupted:
             return "interrupted"
         state = self.run.state
-        if all(state.row(trial)["state"] == "failed" for trial in state.trials):
+        if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
             return "failed"
         budget = self.config.search.trials
         is_cut = self.config.search.engine == "grid" and budget is not None
@@ -167,8 +186,7 @@ class _Driver:
 
     def _run_jobs(self, jobs: Sequence[Job]) -> None:
         """Runs jobs to their ends; one whose worker died is tried once more."""
-        state = self.run.state
-        self.observer.begin(len(state.trials), state.n_folds * state.repeats, len(state.ended))
+        self.observer.begin(self.run.state)
         died = self._run_packs(plan(jobs).packs, is_retry=False)
         if died and not self._interrupted:
             self._run_packs(died, is_retry=True)
@@ -182,8 +200,8 @@ class _Driver:
             elif isinstance(event, executors.Emitted):
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
-                if event.error_type == "StorageError":
-                    raise StorageError(event.message)
+                if event.error_type in _ENDS:
+                    raise _ENDS[event.error_type](event.message)
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."
@@ -193,7 +211,8 @@ class _Driver:
                     died.append(event.task)
                     self.observer.note(f"{event.task.jobs[0]}: {reason} It will be tried once more.")
                     self.run.append("retry", {"job": list(event.task.jobs[0].id), "reason": reason})
-            self.run.write_if_due()
+            self.run.tend()
+            self._tell_of_stop()
         return died
 
     def _handle(self, payload: Any) -> None:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 import gc
 import json
-import math
 import threading
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
@@ -25,7 +24,7 @@ from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
 from kerasgrid.records import Fold, Job, Trial
 from kerasgrid.seeds import data_order, model_seed
-from kerasgrid.training.routing import Route, faults_of_params, route
+from kerasgrid.training.routing import faults_of_params, route
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -128,7 +127,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
         from kerasgrid.training.compiling import compile_model
         from kerasgrid.training.job import DEFAULT_VAL, make_callbacks, seeded
-        from kerasgrid.training.loop import EVALUATION_BATCH
+        from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
 
         params, seed = self._python_params(), int(self.seed)
@@ -149,8 +148,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
-                _check_epoch(epoch, logs, plan)
+                check_logs("fit", epoch, logs, None, callbacks)
 
+            callbacks = make_callbacks(plan)
             hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
             with batches, validation or nullcontext():
                 history = model.fit(
@@ -159,7 +159,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     shuffle=False,
                     verbose=0,
                     validation_data=validation,
-                    callbacks=[hooks, *make_callbacks(plan)],
+                    callbacks=[*callbacks, hooks],
                 )
         return compiled, {
             name: [float(value) for value in values] for name, values in history.history.items()
@@ -275,16 +275,3 @@ def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         row = int(np.argmax(ones != 1))
         raise DataError(f"y, row {row}: {ones[row]} classes are set; one-hot rows set exactly one.")
     return np.argmax(y != 0, axis=1), np.arange(y.shape[1])
-
-
-def _check_epoch(epoch: int, logs: Mapping[str, float], plan: Route) -> None:
-    """Refuses an epoch whose loss is NaN, or that did not measure what a callback monitors."""
-    if math.isnan(logs.get("loss", 0.0)):
-        raise TrialError(f"epoch {epoch + 1}: loss is nan.")
-    for name, arguments in plan.callbacks.items():
-        monitor = arguments.get("monitor")
-        if monitor is not None and monitor not in logs:
-            known = ", ".join(sorted(logs))
-            raise TrialError(
-                f"callbacks.{name}.monitor is {monitor!r}, which is not measured. Known: {known}."
-            )

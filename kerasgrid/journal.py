@@ -100,8 +100,7 @@ class Journal:
                 raise
             self._torn = False
         self._unsynced = self._unsynced or durable
-        if self._unsynced and time.monotonic() - self._synced_at >= _SYNC_S:
-            self.sync()
+        self.settle()
 
     def _write(self, data: bytes) -> None:
         while data:
@@ -114,6 +113,12 @@ class Journal:
         """Cuts what follows the last whole line."""
         self._file.truncate(self._size)
         self._torn = False
+
+    def settle(self) -> bool:
+        """Syncs what has been put off where its time has come; tells whether nothing is put off now."""
+        if self._unsynced and time.monotonic() - self._synced_at >= _SYNC_S:
+            self.sync()
+        return not self._unsynced
 
     def sync(self) -> None:
         """Brings the durable records to the disk, where that has been put off."""

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 from dataclasses import asdict, dataclass
 
-from kerasgrid.checks import Prepared
+from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
 from kerasgrid.results import RunState
@@ -52,7 +52,7 @@ def recall(prepared: Prepared) -> Measurement | None:
 
 def _path(prepared: Prepared):
     identity = prepared.identity
-    source = identity["the model function's source"]
+    source = identity[SOURCE]
     return (
         cache_folder() / "measurements" / f"{digest([prepared.config.model, source, identity['data']])}.json"
     )

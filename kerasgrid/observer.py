@@ -12,8 +12,8 @@ class Observer:
     Calls come in the driver's thread and hold it up: return soon.
     """
 
-    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
-        """A proposal of the engine begins: trials so far, fits each, and fits that have ended."""
+    def begin(self, state: RunState) -> None:
+        """The jobs of a proposal begin; `state` holds all trials so far and the jobs that have ended."""
 
     def started(self, job: Job) -> None:
         """A worker begins a job."""

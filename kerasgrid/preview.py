@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from itertools import islice
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 from kerasgrid.checks import Prepared, callbacks_of
@@ -128,8 +130,8 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
                     jobs.append(Job(trial, fold.index, repeat))
                     epochs += going.epochs
     planned = plan(jobs)
-    with make_executor(prepared) as executor:
-        recipe = make_recipe(prepared, paths)
+    with TemporaryDirectory() as folder, make_executor(prepared) as executor:
+        recipe = make_recipe(prepared, RunPaths(Path(folder), paths.name))  # a check leaves nothing behind
         records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
         n_workers = executor.n_workers
     return Preview(

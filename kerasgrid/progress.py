@@ -30,10 +30,16 @@ class _Counts(Observer):
         self.best: dict[str, Any] | None = None
         self._began, self._ended_before = time.monotonic(), 0
 
-    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
-        self.n_trials, self.n_fits, self.n_ended = n_trials, n_trials * fits_per_trial, n_ended
-        self.n_trials_ended = n_ended // fits_per_trial
-        self._began, self._ended_before = time.monotonic(), n_ended
+    def begin(self, state: RunState) -> None:
+        trials = state.shown()
+        jobs = [job for trial in trials for job in state.jobs_of(trial)]
+        self.n_trials, self.n_fits = len(trials), len(jobs)
+        self.n_ended = sum(job in state.ended for job in jobs)
+        self.n_trials_ended = self.n_failed = 0
+        for trial in trials:
+            if state.is_done(trial):
+                self._count(state.row(trial), state.direction)
+        self._began, self._ended_before = time.monotonic(), self.n_ended
 
     def started(self, job: Job) -> None:
         self.running[job.id] = (job, None)
@@ -45,13 +51,13 @@ class _Counts(Observer):
     def ended(self, record: FoldRecord, state: RunState) -> None:
         self.running.pop(record.job, None)
         self.n_ended += 1
-        trial_id = record.job[0]
-        if not state.is_done(trial_id):
-            return
+        if state.is_done(record.job[0]):
+            self._count(state.row(record.job[0]), state.direction)
+
+    def _count(self, row: dict[str, Any], direction: str) -> None:
         self.n_trials_ended += 1
-        row = state.row(trial_id)
         self.n_failed += row["state"] == "failed"
-        sign = 1 if state.direction == "max" else -1
+        sign = 1 if direction == "max" else -1
         score = row["mean_test_score"]
         if score is not None and (self.best is None or sign * score > sign * self.best["mean_test_score"]):
             self.best = row
@@ -95,8 +101,8 @@ class LiveProgress(_Counts):
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
         return Group(*lines, Text(self.status()), self._bar)
 
-    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
-        super().begin(n_trials, fits_per_trial, n_ended)
+    def begin(self, state: RunState) -> None:
+        super().begin(state)
         self._live.start()
 
     def note(self, text: str) -> None:
@@ -118,9 +124,9 @@ class PlainProgress(_Counts):
         self._console = console
         self._said_at = 0.0
 
-    def begin(self, n_trials: int, fits_per_trial: int, n_ended: int) -> None:
-        super().begin(n_trials, fits_per_trial, n_ended)
-        self._say(f"{n_trials} trials, {self.n_fits} fits, {n_ended} of them done before.")
+    def begin(self, state: RunState) -> None:
+        super().begin(state)
+        self._say(f"{self.n_trials} trials, {self.n_fits} fits, {self.n_ended} of them done before.")
 
     def ended(self, record: FoldRecord, state: RunState) -> None:
         super().ended(record, state)

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import json
 import sys
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -20,6 +20,8 @@ from kerasgrid.io import RunPaths
 from kerasgrid.records import FoldRecord, Trial
 
 SCHEMA = "kerasgrid.results/1"
+_SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
+_FRAME = {"id", "state", "error", *_SCORES}
 LONG_HISTORY = 200
 """Histories of more epochs lie beside results.json, in RunPaths.histories."""
 
@@ -36,6 +38,7 @@ class RunState:
         direction: max or min.
         trials: By id, in the order of their first proposal.
         ended: The end of each job.
+        wanted: The ids that the engine has proposed in this session.
     """
 
     n_folds: int
@@ -43,6 +46,7 @@ class RunState:
     direction: str
     trials: dict[int, Trial] = field(default_factory=dict)
     ended: dict[JobId, FoldRecord] = field(default_factory=dict)
+    wanted: set[int] = field(default_factory=set)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -72,6 +76,13 @@ class RunState:
     def is_done(self, trial_id: int) -> bool:
         """Tells whether all of a trial's jobs have ended."""
         return all(job in self.ended for job in self.jobs_of(trial_id))
+
+    def shown(self) -> list[int]:
+        """Returns the ids in results.json: all that are done, and those that are to be done.
+
+        Left out is what an earlier session began and a narrower space proposes no more.
+        """
+        return [id for id in self.trials if not self.wanted or id in self.wanted or self.is_done(id)]
 
     def score(self, trial_id: int) -> float | None:
         """Returns a complete trial's mean score; None for one that failed or is not done."""
@@ -128,7 +139,7 @@ class RunState:
             "fit_time": float(np.mean([part["fit_time"] for part in parts])),
             "epochs": max(part["epochs"] for part in parts),
             "best_epoch": parts[0]["best_epoch"],
-            "metrics": {name: float(np.mean([part["metrics"][name] for part in parts])) for name in names},
+            "metrics": {name: _mean([part["metrics"][name] for part in parts]) for name in names},
             "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
         }
 
@@ -163,7 +174,7 @@ class RunState:
             before = ranking[place - 1] if place else None
             tied = before is not None and sign * self.score(before) == sign * self.score(trial)
             ranks[trial] = ranks[before] if tied else place + 1
-        rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.trials]
+        rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
         best = self.row(ranking[0]) if ranking else None
         ended = list(self.ended.values())
         return {
@@ -190,6 +201,11 @@ class RunState:
                 "wall_time_s": round(wall_time_s, 3),
             },
         }
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean; None where a value is missing, which was NaN."""
+    return None if None in values else float(np.mean(values))
 
 
 class Results:
@@ -247,16 +263,21 @@ class Results:
         return self.best["params"]
 
     def frame(self):
-        """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size."""
+        """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
+
+        A param that is named like one of these columns becomes `param_NAME`.
+        """
         import pandas as pd
 
-        columns = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
         rows = [
             {
                 "id": row["id"],
-                **row["params"],
+                **{
+                    f"param_{name}" if name in _FRAME else name: value
+                    for name, value in row["params"].items()
+                },
                 "state": row["state"],
-                **{name: row[name] for name in columns},
+                **{name: row[name] for name in _SCORES},
                 **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
                 "error": row["error"] and row["error"]["message"],
             }

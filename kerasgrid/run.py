@@ -6,10 +6,10 @@ import json
 import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import asdict, replace
-from importlib.metadata import version
+from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import Prepared
+from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
 from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json, strict, write_json
@@ -17,6 +17,7 @@ from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Trial
 from kerasgrid.results import LONG_HISTORY, Results, RunState, read_fold
+from kerasgrid.versions import versions
 
 WRITE_INTERVAL_S = 2.0
 
@@ -48,8 +49,9 @@ class Run:
         self.threads: int | None = None
         self._began, self._elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
+        self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
-        header = {"identity": prepared.identity, "name": name, "kerasgrid": version("kerasgrid")}
+        header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header)
         try:
             self._check_identity()
@@ -62,6 +64,7 @@ class Run:
             self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
             self._leaders = Leaders(paths, direction)
             self._replay()
+            self._sweep()
         except BaseException:
             self._journal.close()
             raise
@@ -103,6 +106,23 @@ class Run:
             last = record["time"]
         self._elapsed_s += 0.0 if began is None else last - began
 
+    def _sweep(self) -> None:
+        """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended."""
+        for half_written in self.paths.folder.rglob(".*.tmp"):
+            half_written.unlink(missing_ok=True)
+        for job in self.state.ended:
+            self.paths.checkpoint(*job).unlink(missing_ok=True)
+
+    @property
+    def news(self) -> list[str]:
+        """What is worth a line before the session: versions that have changed since the run began."""
+        before = self._journal.header.get("versions", {})
+        return [
+            f"This run began with {name} {before[name]} and goes on with {now}: the last bits may differ."
+            for name, now in versions().items()
+            if before.get(name, now) != now
+        ]
+
     def close(self) -> None:
         """Syncs and closes the journal."""
         self._journal.close()
@@ -110,7 +130,13 @@ class Run:
     # What is journalled
 
     def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> None:
-        """Journals a record with its kind and the time."""
+        """Journals a record with its kind and the time.
+
+        Raises:
+            LockedError: Another process has taken the folder over.
+            StorageError: The disk is full.
+        """
+        self._check_lock()
         self._journal.append({"type": kind, **record, "time": round(time.time(), 3)}, durable)
 
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
@@ -121,6 +147,7 @@ class Run:
             if is_new:
                 self.append("trial", {"id": trial.id, "params": dict(trial.params)})
             trials.setdefault(trial.id, trial)
+        self.state.wanted |= trials.keys()
         return list(trials.values())
 
     def open_jobs(self, trial: Trial) -> list[Job]:
@@ -138,29 +165,40 @@ class Run:
         self.append("checkpoint", asdict(record), durable=True)
 
     def end(self, record: FoldRecord) -> None:
-        """Journals a job's end, and only then removes its checkpoint."""
+        """Journals a job's end; its checkpoint goes when that is safe on the disk."""
         line = strict(asdict(record))
         self.append("fold", line, durable=True)
         self._take(read_fold(line))
-        self.paths.checkpoint(*record.job).unlink(missing_ok=True)
+        self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
+        self._settle()
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)
         if self.state.is_done(record.job[0]):
             self._leaders.add(self.state, record.job[0])
 
+    def _settle(self) -> None:
+        if self._journal.settle():
+            for checkpoint in self._ended_checkpoints:
+                checkpoint.unlink(missing_ok=True)
+            self._ended_checkpoints.clear()
+
     # What is derived
 
     def finish(self, status: str) -> Results:
         """Journals the session's end and writes what is derived from the journal."""
-        self._check_lock()
         self._leaders.write_oof(self.state, self.folds, len(self.prepared.data))
         self.append("end", {"status": status}, durable=True)
         self._journal.sync()
+        self._settle()
         return self.write(status)
 
-    def write_if_due(self) -> None:
-        """Writes results.json where the last one is some seconds old, in at most a 20th of the time."""
+    def tend(self) -> None:
+        """Does what is due now and then: syncs the journal, and writes results.json.
+
+        That is written where the last one is some seconds old, in at most a 20th of the time.
+        """
+        self._settle()
         if time.monotonic() - self._written_at > max(WRITE_INTERVAL_S, 20 * self._write_took_s):
             self.write("running")
 
@@ -189,6 +227,7 @@ class Run:
                 "samples": len(prepared.data),
                 "classes": len(prepared.data.classes),
                 "class_names": list(prepared.data.classes),
+                "report": list(prepared.data.report),
                 "fingerprint": prepared.data.fingerprint,
             },
             "folds": {"n": len(self.folds), "fingerprint": self._folds_fingerprint},
@@ -197,6 +236,6 @@ class Run:
 
 
 def _change(key: str, before: Any, now: Any) -> str:
-    if key in {"data", "the model function's source"}:
+    if key in {"data", SOURCE}:
         return f"{key} changed"
     return f"{key} was {canonical_json(before)}, and is {canonical_json(now)}"

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
-import os
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import Prepared, callbacks_of
+from kerasgrid.checks import SOURCE, Prepared, callbacks_of
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import ModelReference, Signature
 from kerasgrid.records import ProbeRecord
 from kerasgrid.training.entry import inspect_function, probe
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.versions import backend, versions
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 
@@ -27,6 +25,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
     config = prepared.config
     return Recipe(
         model=prepared.model,
+        model_source=prepared.identity[SOURCE],
         signature=prepared.signature,
         params=config.params,
         callbacks=callbacks_of(config),
@@ -100,15 +99,17 @@ def ask_worker(reference: ModelReference) -> tuple[Signature, dict[str, Any]]:
 
 
 def environment(device: str) -> dict[str, str]:
-    """Returns versions, backend and device, without importing Keras."""
-    backend = os.environ.get("KERAS_BACKEND") or _configured_backend()
-    packages = {"kerasgrid", "keras", *({backend} & {"tensorflow", "jax", "torch"})}
-    return {**{name: version(name) for name in sorted(packages)}, "backend": backend, "device": device}
+    """Returns versions, backend and device, as results.json has them."""
+    return {**versions(), "backend": backend(), "device": device}
+
+
+def needs_this_process(prepared: Prepared) -> bool:
+    """Tells whether workers cannot import the model function, which is of a script or a notebook."""
+    return not isinstance(prepared.model, ModelReference) and not _is_importable(prepared.model)
 
 
 def _runs_inline(prepared: Prepared) -> bool:
-    is_importable = isinstance(prepared.model, ModelReference) or _is_importable(prepared.model)
-    return prepared.config.executor.kind == "inline" or not is_importable
+    return prepared.config.executor.kind == "inline" or needs_this_process(prepared)
 
 
 def _is_importable(function: Callable[..., Any]) -> bool:
@@ -119,11 +120,3 @@ def _is_importable(function: Callable[..., Any]) -> bool:
 def _environments(prepared: Prepared) -> list[dict[str, str]]:
     wanted = prepared.config.executor.workers
     return executors.worker_environments(executors.default_workers() if wanted == "auto" else wanted)
-
-
-def _configured_backend() -> str:
-    path = Path(os.environ.get("KERAS_HOME", Path.home() / ".keras")) / "keras.json"
-    try:
-        return str(json.loads(path.read_text()).get("backend", "tensorflow"))
-    except (OSError, ValueError, AttributeError):
-        return "tensorflow"

@@ -11,6 +11,7 @@ import numpy as np
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, StopRecord
 from kerasgrid.seeds import key
 
+NAN = float("nan")
 CONFIG = {
     "name": "fake",
     "data": {"train": "digits"},
@@ -56,7 +57,7 @@ def fake_train_pack(recipe, pack, context) -> None:
             FoldRecord(
                 job.id,
                 score=score,
-                metrics={"accuracy": score, "loss": history[-1]},
+                metrics={"accuracy": score, "loss": history[-1], "odd": NAN if job.repeat else 1.0},
                 history={"loss": history},
                 fit_time=0.5,
                 epochs=len(history),

@@ -99,13 +99,16 @@ def test_scores_are_means_over_folds_with_population_std(tmp_path):
 
 
 def test_repeats_are_averaged_within_a_fold_first(tmp_path):
-    found = search(config(search={"folds": 2, "repeats": 3}), results=tmp_path)
+    three = {"folds": 2, "repeats": 3}
+    found = search(config(search=three), results=tmp_path)
     assert found.data["summary"]["fits"] == 6 * 2 * 3
     for trial in found.trials:
         for fold in trial["folds"]:
             scores = [repeat["test_score"] for repeat in fold["repeats"]]
             assert len(set(scores)) == 3
             assert fold["test_score"] == pytest.approx(np.mean(scores))
+            assert fold["metrics"]["odd"] is None  # one repeat's is NaN
+    assert without_times(search(config(search=three), results=tmp_path).data) == without_times(found.data)
 
 
 def test_min_objectives_rank_the_smallest_first(tmp_path):
@@ -129,6 +132,16 @@ def test_a_wider_space_trains_only_what_is_new(tmp_path):
     ]
     assert [trial["params"]["learning_rate"] for trial in second.trials[6:]] == [0.0001, 0.0001]
     assert sum(line.get("type") == "fold" for line in lines(tmp_path)) == 8 * 3
+
+
+def test_a_narrower_space_leaves_out_what_was_only_begun(tmp_path):
+    with pytest.raises(Crash):
+        search(config(), results=tmp_path, observer=StopAfter(11, crash))
+    narrow = search(config(space={"learning_rate": [0.1], "dropout": [0.4]}), results=tmp_path)
+    assert narrow.status == "complete"
+    assert [trial["state"] for trial in narrow.trials] == ["complete"] * 2
+    assert [trial["id"] for trial in narrow.trials] == [0, 5]
+    assert [trial["id"] for trial in search(config(), results=tmp_path).trials] == list(range(6))
 
 
 def test_a_trials_scores_do_not_depend_on_the_others(tmp_path):
@@ -290,6 +303,10 @@ def test_fresh_moves_the_old_run_aside(tmp_path):
     assert notes.texts[0] == f"The old run is now {tmp_path / 'fake.1'}."
     search(config(), results=tmp_path, fresh=True)
     assert (tmp_path / "fake.2.json").exists()
+    alone = Notes()
+    search(config(), results=tmp_path / "other", fresh=True, observer=alone)
+    assert alone.texts == []
+    assert not (tmp_path / "other" / "fake.1").exists()
 
 
 def test_a_second_search_on_the_same_folder_is_refused(tmp_path):
@@ -315,6 +332,38 @@ def test_a_full_disk_ends_the_search_and_leaves_the_journal_intact(tmp_path, mon
         search(config(), results=tmp_path / "cut")
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
     assert without_times(search(config(), results=tmp_path / "cut").data) == without_times(whole.data)
+
+
+def test_a_changed_model_source_ends_the_search_and_is_no_failed_trial(tmp_path, monkeypatch):
+    def changed(recipe, pack, context):
+        if pack.jobs[0].trial.id == 1:
+            raise ChangedError("nets.py:build: the model function's source changed")
+        fake_train_pack(recipe, pack, context)
+
+    monkeypatch.setattr(driver, "train_pack", changed)
+    with pytest.raises(ChangedError, match="source changed"):
+        search(config(), results=tmp_path)
+    found = json.loads((tmp_path / "fake.json").read_text())
+    assert found["status"] == "interrupted"
+    assert found["summary"]["failed"] == 0
+
+
+def test_what_a_sudden_end_left_is_removed(tmp_path):
+    search(config(), results=tmp_path)
+    paths = RunPaths(tmp_path, "fake")
+    left = [paths.checkpoint(0, 0, 0), paths.folder / "checkpoints" / ".trial-0.npz.abc.tmp"]
+    for path in left:
+        path.write_bytes(b"x")
+    search(config(), results=tmp_path)
+    assert not any(path.exists() for path in left)
+
+
+def test_another_backend_is_another_run(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    search(config(), results=tmp_path)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    with pytest.raises(ChangedError, match='backend was "tensorflow", and is "jax"'):
+        search(config(), results=tmp_path)
 
 
 def test_faults_are_told_before_anything_is_written(tmp_path):

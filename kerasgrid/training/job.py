@@ -18,13 +18,14 @@ import psutil
 
 from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
-from kerasgrid.errors import StorageError, TrialError
+from kerasgrid.errors import ChangedError, StorageError, TrialError
 from kerasgrid.io import write_atomic
 from kerasgrid.models.building import build_model
-from kerasgrid.models.signature import ModelReference, load_function
+from kerasgrid.models.signature import ModelReference, load_function, source_digest
 from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, Pack
 from kerasgrid.seeds import model_seed
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
+from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective, sklearn_score
@@ -43,22 +44,32 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
 
     Raises:
         StorageError: A checkpoint or the predictions cannot be written; the search has to end.
+        ChangedError: The model function's source changed since the search began; likewise.
     """
     for job in pack.jobs:
+        progress = Progress()
         try:
-            train_job(recipe, job, context)
-        except StorageError:
+            train_job(recipe, job, context, progress)
+        except (StorageError, ChangedError):
             raise
         except Exception as error:
-            error_type, message = _describe_error(error)
-            context.emit(FoldRecord(job.id, error={"type": error_type, "message": message}))
+            context.emit(
+                FoldRecord(
+                    job.id,
+                    history=progress.history,
+                    fit_time=progress.fit_time,
+                    epochs=progress.epoch,
+                    memory_bytes=peak_memory(),
+                    error=_describe_error(job, error),
+                )
+            )
         finally:
             keras.backend.clear_session()
             gc.collect()
 
 
-def train_job(recipe: Recipe, job: Job, context: Context) -> None:
-    """Trains and scores one job, from its checkpoint if there is one."""
+def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) -> None:
+    """Trains and scores one job, from its checkpoint if there is one; `progress` tells where it stands."""
     began = time.perf_counter()
     objective = find_objective(recipe.objective)
     data = open_dataset(recipe.data_folder, recipe.source)
@@ -80,8 +91,9 @@ def train_job(recipe: Recipe, job: Job, context: Context) -> None:
             should_stop=context.should_stop,
             checkpoint_path=recipe.paths.checkpoint(*job.id),
             checkpoint_interval_s=recipe.checkpoint_interval_s,
+            progress=progress,
         )
-        loop.progress.fit_time = time.perf_counter() - began
+        progress.fit_time = time.perf_counter() - began
         if loop.run():
             context.emit(_score(recipe, job, objective, compiled, loop, data, fold))
 
@@ -96,9 +108,20 @@ def build_and_compile(
     """
     function: Callable = recipe.model
     if isinstance(recipe.model, ModelReference):
-        function = load_function(recipe.model)
+        function = _load(recipe.model, recipe.model_source)
     model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
     return compile_model(model, plan, objective, recipe.n_classes)
+
+
+@lru_cache(maxsize=4)
+def _load(reference: ModelReference, source: str) -> Callable:
+    """Loads a model function once a process, if it is still the one that the search began with."""
+    if source_digest(reference) != source:
+        raise ChangedError(
+            f"{reference}: the model function's source changed while the search was running. Restore it and "
+            "give the same command again, or start anew with --fresh."
+        )
+    return load_function(reference)
 
 
 def make_callbacks(plan: Route) -> list[keras.callbacks.Callback]:
@@ -208,9 +231,11 @@ def seeded(seed: int) -> Iterator[None]:
         np.random.set_state(numpy)
 
 
-def _describe_error(error: Exception) -> tuple[str, str]:
-    """Returns an error's type and message; long messages of the backend are cut."""
+def _describe_error(job: Job, error: Exception) -> dict[str, str]:
+    """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
     message = " ".join(str(error).split()) or "no message"
-    if type(error).__name__ == "ResourceExhaustedError":
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
         message = f"out of memory: {message}"
-    return type(error).__name__, message if len(message) <= 500 else message[:497] + "..."
+    message = message if message.startswith(str(job)) else f"{job}: {message}"
+    cut = message if len(message) <= 500 else message[:497] + "..."
+    return {"type": type(error).__name__, "message": cut}

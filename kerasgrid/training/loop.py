@@ -96,6 +96,9 @@ class Loop:
             TrialError: The loss is NaN, or a callback monitors what is not measured.
         """
         saved = self._read_checkpoint()
+        optimizer = self.model.optimizer
+        finalize = optimizer.finalize_variable_values
+        optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
         hooks = keras.callbacks.CallbackList(list(self.callbacks), model=self.model)
         hooks.on_train_begin()
         done = False
@@ -106,8 +109,8 @@ class Loop:
             logs |= self._measure_val()
             rate = self._learning_rate()
             hooks.on_epoch_end(epoch, logs)
-            self._check_monitors(logs)
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
+            check_logs(str(self.job), epoch, logs, rate, self.callbacks)
             done = self.model.stop_training or self.progress.epoch >= self.epochs
             if not done and self.should_stop():
                 self._save()
@@ -115,6 +118,7 @@ class Loop:
                 return False
             if not done:
                 self.save_if_due()
+        finalize(self.model.trainable_weights)
         hooks.on_train_end()
         self._find_best_epoch()
         return True
@@ -131,12 +135,7 @@ class Loop:
                 batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
             )
         self.progress.fit_time += time.perf_counter() - self._since
-        logs = {name: float(values[-1]) for name, values in history.history.items()}
-        if math.isnan(logs.get("loss", 0.0)):
-            rate = self._learning_rate()
-            shown = "" if rate is None else f" (learning_rate={rate:g})"
-            raise TrialError(f"{self.job}, epoch {epoch + 1}: loss is nan{shown}.")
-        return logs
+        return {name: float(values[-1]) for name, values in history.history.items()}
 
     def _measure_val(self) -> dict[str, float]:
         """Returns `val_*`, which callbacks may look at."""
@@ -162,15 +161,6 @@ class Loop:
         rate = getattr(self.model.optimizer, "learning_rate", None)
         return None if rate is None else float(keras.ops.convert_to_numpy(rate))
 
-    def _check_monitors(self, logs: Mapping[str, float]) -> None:
-        for callback in self.callbacks:
-            monitor = getattr(callback, "monitor", None)
-            if monitor is not None and monitor not in logs:
-                raise TrialError(
-                    f"{type(callback).__name__} monitors {monitor!r}, which is not measured. "
-                    f"Known: {', '.join(sorted(logs))}."
-                )
-
     def _find_best_epoch(self) -> None:
         """Sets the epoch whose weights are the best by the inner split; the last one where there is none."""
         self.best_epoch = self.progress.epoch
@@ -189,7 +179,7 @@ class Loop:
             saved = checkpoint.Checkpoint(self.checkpoint_path, self.owner)
         except checkpoint.StaleCheckpointError:
             return None
-        self.progress = saved.progress
+        vars(self.progress).update(vars(saved.progress))
         # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
         self.evaluate(self.samples.test[:1])
         if not self.model.optimizer.built:
@@ -210,6 +200,33 @@ class Loop:
         checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
         self._saved_at = time.monotonic()
         self.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
+
+
+def check_logs(
+    where: str,
+    epoch: int,
+    logs: Mapping[str, float],
+    rate: float | None,
+    callbacks: Sequence[keras.callbacks.Callback],
+) -> None:
+    """Checks what an epoch, counted from 0, has measured.
+
+    Raises:
+        TrialError: The loss is NaN, or a callback monitors what is not measured.
+    """
+    if math.isnan(logs.get("loss", 0.0)):
+        shown = "" if rate is None else f" (learning_rate={rate:g})"
+        raise TrialError(f"{where}, epoch {epoch + 1}: loss is nan{shown}.")
+    for callback in callbacks:
+        monitor = getattr(callback, "monitor", None)
+        if monitor is not None and monitor not in logs:
+            name = type(callback).__name__
+            known = ", ".join(sorted(logs))
+            raise TrialError(f"{where}: {name} monitors {monitor!r}, which is not measured. Known: {known}.")
+
+
+def _put_off(weights: object) -> None:
+    """Stands in for an optimizer's finalize_variable_values until the last epoch is done."""
 
 
 class _Bridge(keras.callbacks.Callback):

@@ -6,16 +6,18 @@ from collections.abc import Mapping
 from typing import Any
 
 import keras
+import numpy as np
 
-from kerasgrid.errors import KerasgridError, ModelError
+from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
 from kerasgrid.models.building import hp_signature, hp_space
 from kerasgrid.models.signature import ModelReference, load_function, signature_of
-from kerasgrid.records import Context, ProbeRecord
-from kerasgrid.training.batches import open_dataset
+from kerasgrid.records import Context, Dataset, ProbeRecord
+from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.job import build_and_compile, make_callbacks
-from kerasgrid.training.objective import find_objective
+from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import route
+from kerasgrid.training.routing import Route, route
 
 
 def inspect_function(reference: ModelReference, context: Context) -> None:
@@ -62,9 +64,11 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     n_parameters, error = None, None
     try:
         plan = route({**recipe.params, **params}, recipe.signature, recipe.callbacks)
-        compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
+        objective = find_objective(recipe.objective)
+        compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         make_callbacks(plan)
-        _check_monitors(plan.callbacks, compiled.model, recipe)
+        if plan.callbacks or objective.kind == "keras":
+            _check_metrics(recipe, plan, objective, compiled, data)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
@@ -73,21 +77,26 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     context.emit(ProbeRecord(dict(params), n_parameters, error, device()))
 
 
-def _check_monitors(callbacks: Mapping[str, Mapping[str, Any]], model: keras.Model, recipe: Recipe) -> None:
-    """Refuses a monitor that will not be measured, where kerasgrid knows what will be."""
-    known = {"loss", "accuracy"}
-    objective = find_objective(recipe.objective)
-    if objective.metric is not None:
-        known.add(objective.metric)
-    metrics = {metric.name for metric in model.metrics}
-    if not metrics <= {"loss", "compile_metrics"} | known:  # metrics of the user's own
-        return
-    for name, args in callbacks.items():
-        monitor = args.get("monitor")
-        if monitor is not None and monitor.removeprefix("val_") not in known | metrics:
-            names = sorted(known | {f"val_{metric}" for metric in known})
+def _check_metrics(
+    recipe: Recipe, plan: Route, objective: Objective, compiled: Compiled, data: Dataset
+) -> None:
+    """Measures one sample, and refuses a monitor or an objective that the model does not measure."""
+    row = np.zeros(1, dtype=np.int64)
+    targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
+    with Batches(data.images, targets, row, 1, Scaling(recipe.scale)) as batches:
+        measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
+    if objective.kind == "keras" and objective.metric not in measured and objective.name not in measured:
+        known = ", ".join(sorted(measured))
+        raise ModelError(
+            f"search.objective is {objective.name!r}, which the compiled model does not measure: "
+            f"it measures {known}. Compile it with that metric, or do not compile it."
+        )
+    known = sorted({*measured, *(f"val_{name}" for name in measured), "learning_rate"})
+    for name, args in plan.callbacks.items():
+        if "monitor" in args and args["monitor"] not in known:
             raise ModelError(
-                f"callbacks.{name}.monitor is {monitor!r}, which is not measured. Known: {', '.join(names)}."
+                f"callbacks.{name}.monitor is {args['monitor']!r}, which is not measured."
+                f"{did_you_mean(args['monitor'], known)}"
             )
 
 

@@ -16,6 +16,7 @@ class Recipe:
 
     Attributes:
         model: Where the model function is, or the function itself.
+        model_source: The hash of its source when the search began.
         signature: The model function's.
         params: Fixed parameters; a trial's own come on top.
         callbacks: Arguments by callback name.
@@ -33,6 +34,7 @@ class Recipe:
     """
 
     model: ModelReference | Callable[..., Any]
+    model_source: str
     signature: Signature
     params: Mapping[str, Any]
     callbacks: Mapping[str, Mapping[str, Any]]

@@ -11,12 +11,13 @@ import numpy as np
 import pytest
 
 from kerasgrid.checks import prepare
-from kerasgrid.data import save_folds
-from kerasgrid.errors import TrialError
+from kerasgrid.data import inner_split, load_folds, save_folds
+from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.io import RunPaths
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import checkpoint
+from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
 from kerasgrid.training.job import build_and_compile, make_callbacks, train_job, train_pack
 from kerasgrid.training.objective import find_objective
@@ -68,7 +69,7 @@ def make(tmp_path):
 
 def train(recipe, params=None, fold=0, repeat=0, context=None, trial_id=0):
     context = context or Collector()
-    train_job(recipe, Job(Trial(trial_id, params or {}), fold, repeat), context)
+    train_job(recipe, Job(Trial(trial_id, params or {}), fold, repeat), context, checkpoint.Progress())
     return context
 
 
@@ -129,17 +130,16 @@ CALLBACKS = {
 }
 
 
-def test_callbacks_act_as_in_a_single_fit_of_keras(make):
+@pytest.mark.parametrize("average", [{}, {"optimizer.use_ema": True, "optimizer.ema_momentum": 0.9}])
+def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     """Our epochs of one fit each against one plain fit with the same weights, order and callbacks."""
-    recipe = make(params={"epochs": 15, "learning_rate": 0.05}, callbacks=CALLBACKS)
+    recipe = make(params={"epochs": 15, "learning_rate": 0.05, **average}, callbacks=CALLBACKS)
     job = Job(Trial(0, {}), 0)
     found = record(recipe)
     data = open_dataset(recipe.data_folder, recipe.source)
     plan = route(recipe.params, recipe.signature, recipe.callbacks)
     keras.utils.set_random_seed(model_seed(recipe.seed, job))
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
-    from kerasgrid.data import inner_split, load_folds
-
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
     rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
     targets = encode_labels(data.labels, compiled.labels, 10, compiled.n_outputs)
@@ -225,6 +225,8 @@ def test_nan_is_recorded_with_epoch_and_learning_rate(make):
     assert found.error["type"] == "TrialError"
     assert found.error["message"].startswith("trial 12, fold 2, epoch ")
     assert "loss is nan (learning_rate=1e+30)." in found.error["message"]
+    assert found.epochs == len(found.history["loss"]) > 0
+    assert np.isnan(found.history["loss"][-1])
 
 
 def test_terminate_on_nan_stops_within_the_epoch(make, capfd):
@@ -245,8 +247,6 @@ def test_a_monitor_that_is_not_measured_fails_the_job(make):
 
 def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
-    from kerasgrid.training import job as job_module
-
     data = open_dataset(recipe.data_folder, recipe.source)
     fold = job_module._fold(recipe, len(data), 1)
     plan = route(recipe.params, recipe.signature, {})
@@ -313,6 +313,16 @@ def own(tmp_path):
 def test_own_functions_compiled_or_not(make, own, name):
     found = record(make(model=own(name), params={"epochs": 10}))
     assert found.history["loss"][-1] < 0.9 * found.history["loss"][0]
+
+
+def test_a_model_file_that_changes_during_the_search_is_refused(make, own, tmp_path):
+    recipe = make(model=own("net"))
+    record(recipe)
+    (tmp_path / "own.py").write_text(OWN.replace("width=16", "width=32"))
+    assert record(recipe, fold=1).n_parameters == record(recipe).n_parameters  # as it was loaded
+    job_module._load.cache_clear()
+    with pytest.raises(ChangedError, match=r"own\.py:net: the model function.s source changed while"):
+        train(recipe)
 
 
 def test_logits_get_a_loss_from_logits_and_probabilities(make, own):
