@@ -33,8 +33,10 @@ from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
 from kerasgrid.training.routing import faults_of_params, route
+from kerasgrid.versions import backend
 
 MAX_GRID = 1_000_000
+SOURCE = "the model function's source"
 Model = ModelReference | Callable[..., Any]
 Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
@@ -73,8 +75,9 @@ class Prepared:
             "data": self.data.fingerprint,
             "data.scale": config.data.scale,
             "data.standardize": config.data.standardize,
+            "backend": backend(),
             "model": config.model,
-            "the model function's source": (source_digest if is_reference else function_digest)(self.model),
+            SOURCE: (source_digest if is_reference else function_digest)(self.model),
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": config.augment,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -201,5 +202,5 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
     else:
-        following = f"Next:\n  kerasgrid plot {path}"
+        following = f"Next:\n  kerasgrid plot {shlex.quote(str(path))}"
     console.print(following, markup=False, highlight=False, soft_wrap=True)
