@@ -22,6 +22,7 @@ _ENTITY = re.compile(r"&(?=#?\w+;)")
 _BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _EXACT_IN_A_FLOAT = 2**53
 _DIGITS = 6
+_HASH = 12
 
 
 @dataclass(frozen=True)
@@ -66,13 +67,13 @@ def safe_text(value: Any, longest: int = LONGEST_TEXT) -> str:
     """Returns a value as text that cannot run in the page, on one line and of bounded length.
 
     `<` and `>` become U+2039 and U+203A, an `&` that would begin an HTML entity becomes U+FF06.
-    Text that is cut ends in a few digits of its hash, so that different texts stay different.
+    Text that is cut ends in twelve digits of its hash, so that different long texts stay different.
     """
-    text = value if isinstance(value, str) else _as_text(value)
-    text = text.encode("utf-8", "replace").decode()
+    given = value if isinstance(value, str) else _as_text(value)
+    text = given.encode("utf-8", "replace").decode()
     text = _ENTITY.sub("\uff06", _BLANKS.sub(" ", text)).translate(_LOOK_ALIKES).strip()
     if len(text) > longest:
-        text = f"{text[: longest - 6]}… {digest(text)[:4]}"
+        text = f"{text[: longest - _HASH - 2]}… {digest(given)[:_HASH]}"
     return text or "(empty)"
 
 

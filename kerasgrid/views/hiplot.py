@@ -74,8 +74,8 @@ def show(tables: Sequence[Table], *, epochs: bool = False) -> hiplot.Experiment:
     names = safe_names(axes)
     points = [
         hiplot.Datapoint(
-            uid=safe_text(point.uid),
-            from_uid=None if point.parent is None else safe_text(point.parent),
+            uid=point.uid,
+            from_uid=point.parent,
             values={names[name]: axes[name].convert(point.row[name]) for name in axes if name in point.row},
         )
         for point in sheet.points

@@ -19,7 +19,7 @@ MOST_POINTS = 50_000
 
 @dataclass(frozen=True)
 class Point:
-    """One line of the page; `parent` is the uid of the point that it goes on from."""
+    """One line of the page: its uid is short and no other's; `parent` is the uid that it goes on from."""
 
     uid: str
     row: Mapping[str, Any]
@@ -68,7 +68,9 @@ def trial_sheet(tables: Sequence[Table]) -> Sheet:
         raise ResultsError(f"{names}: no trial has begun yet, so there is nothing to plot. Try again later.")
     several = len(tables) > 1
     points = tuple(
-        Point(_uid(table, row, several), row) for table in tables for row in _named_rows(table, several)
+        Point(f"source {number}, {uid}" if several else uid, row)
+        for number, table in enumerate(tables, start=1)
+        for uid, row in _named_rows(table, several)
     )
     states = {point.row.get("state", "complete") for point in points}
     params = _union(table.params for table in tables)
@@ -132,10 +134,17 @@ def _distinct_sources(tables: Sequence[Table]) -> list[Table]:
     return distinct
 
 
-def _named_rows(table: Table, several: bool) -> Iterable[dict[str, Any]]:
-    """Yields the rows with `trial`, and `source` where there are several tables."""
-    for index, row in enumerate(table.rows):
-        yield {"trial": index, **row, **({"source": table.source} if several else {})}
+def _named_rows(table: Table, several: bool) -> Iterable[tuple[str, dict[str, Any]]]:
+    """Yields each row's uid, and the row with `trial`, and `source` where there are several tables.
+
+    The uid has the trial's id; or, as a file of the user's own may hold anything there, its place.
+    """
+    rows = [{"trial": place, **row} for place, row in enumerate(table.rows)]
+    ids = [row["trial"] for row in rows]
+    if len({id for id in ids if type(id) is int}) < len(rows):
+        ids = list(range(len(rows)))
+    for id, row in zip(ids, rows, strict=True):
+        yield f"trial {id}", row | ({"source": table.source} if several else {})
 
 
 def _load(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[Any]]:
@@ -173,10 +182,6 @@ def _curve(metrics: Iterable[str], metric: str) -> str:
     names = list(metrics)
     wanted = [f"test_{metric}", f"val_{metric}", metric, "test_loss", "val_loss", "loss"]
     return next((name for name in wanted if name in names), names[0])
-
-
-def _uid(table: Table, row: Mapping[str, Any], several: bool) -> str:
-    return f"{table.source}, trial {row['trial']}" if several else f"trial {row['trial']}"
 
 
 def _union(groups: Iterable[Iterable[str]]) -> tuple[str, ...]:

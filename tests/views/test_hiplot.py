@@ -158,6 +158,14 @@ class TestExperiment:
         assert [sources.count(name) for name in ("fc", "more", "fc (2)")] == [64, 64, 1]
         assert len({point.uid for point in experiment.datapoints}) == 129
 
+    def test_no_two_points_of_long_names_share_a_uid(self):
+        trials = [trial(id, {"units": id}) for id in range(1000)]
+        experiment = show([table(trials, name="x" * 89 + end) for end in "ab"])
+        uids = {point.uid for point in experiment.datapoints}
+        assert len(uids) == 2000
+        assert {"source 1, trial 0", "source 2, trial 999"} <= uids
+        assert max(map(len, uids)) < 20
+
     def test_epochs_are_chained(self):
         experiment = show([grid(epochs=3)], epochs=True)
         assert len(experiment.datapoints) == 192

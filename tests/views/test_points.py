@@ -48,9 +48,30 @@ def test_the_state_is_drawn_when_not_all_are_complete():
 def test_several_tables_are_coloured_by_source():
     sheet = trial_sheet([table(row(0)), table(row(0), params=("units",)), table(row(0), source="other")])
     assert [point.row["source"] for point in sheet.points] == ["fc", "fc (2)", "other"]
-    assert [point.uid for point in sheet.points] == ["fc, trial 0", "fc (2), trial 0", "other, trial 0"]
+    assert [point.uid for point in sheet.points] == [
+        "source 1, trial 0",
+        "source 2, trial 0",
+        "source 3, trial 0",
+    ]
     assert sheet.params == ("dropout", "learning_rate", "units", "source")
     assert sheet.color == "source"
+
+
+@pytest.mark.parametrize(
+    ("ids", "uids"),
+    [
+        ([7, 3], ["trial 7", "trial 3"]),
+        ([3, 3], ["trial 0", "trial 1"]),
+        ([1, True], ["trial 0", "trial 1"]),
+        ([1, 1.0], ["trial 0", "trial 1"]),
+        (["<b>" * 99, None], ["trial 0", "trial 1"]),
+        ([[1], {}], ["trial 0", "trial 1"]),
+    ],
+)
+def test_uids_are_short_and_different_whatever_a_file_calls_its_trials(ids, uids):
+    sheet = trial_sheet([table(*map(row, ids))])
+    assert [point.uid for point in sheet.points] == uids
+    assert [point.row["trial"] for point in sheet.points] == ids
 
 
 def test_no_trials():
