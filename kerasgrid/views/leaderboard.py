@@ -80,9 +80,9 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
     shown = ordered[: max(top, 0)]
     with_state = any(trial.get("state") != "complete" for trial in shown)
     rows = []
-    for rank, trial in enumerate(shown, start=1):
+    for place, trial in enumerate(shown, start=1):
         fixed = (
-            str(rank) if finite(trial.get("mean_test_score")) is not None else "-",
+            _rank(trial, place),
             _text(trial.get("id")),
             _trial_score(trial),
             format_seconds(trial.get("mean_fit_time")),
@@ -95,11 +95,6 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
         params=tuple(map(_text, params)),
         rows=tuple(rows),
     )
-
-
-def plain_leaderboard(results: Mapping[str, Any], top: int = 10) -> str:
-    """Returns the best trials as aligned columns without lines, for logs and pipes; see leaderboard."""
-    return str(leaderboard(results, top))
 
 
 def summary_lines(results: Mapping[str, Any]) -> list[str]:
@@ -148,6 +143,11 @@ def format_seconds(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
+def count(number: int, noun: str) -> str:
+    """Returns `1 trial`, `2 trials`, `12,000 trials`."""
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
 def _place(results: Mapping[str, Any]) -> Any:
     """Returns the key that sorts trials: by score, then by id; those without a score come last."""
     sign = 1 if (results.get("objective") or {}).get("direction") == "min" else -1
@@ -157,6 +157,14 @@ def _place(results: Mapping[str, Any]) -> Any:
         return score is None, sign * (score or 0.0), finite(trial.get("id")) or 0
 
     return key
+
+
+def _rank(trial: Mapping[str, Any], place: int) -> str:
+    """Returns the rank, which trials of equal score share, or the place where no rank is recorded."""
+    if finite(trial.get("mean_test_score")) is None:
+        return "-"
+    rank = finite(trial.get("rank_test_score"))
+    return str(place if rank is None else int(rank))
 
 
 def _varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -175,10 +183,10 @@ def _trial_score(trial: Mapping[str, Any]) -> str:
 def _counts(trials: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     states = [trial.get("state") for trial in trials]
     apart = [f"{states.count(state)} {state}" for state in ("failed", "pruned", "running") if state in states]
-    parts = [_count(len(trials), "trial") + (f" ({', '.join(apart)})" if apart else "")]
+    parts = [count(len(trials), "trial") + (f" ({', '.join(apart)})" if apart else "")]
     for key, noun in (("fits", "fit"), ("epochs_trained", "epoch")):
         if (number := finite(summary.get(key))) is not None:
-            parts.append(_count(int(number), noun) + (" trained" if noun == "epoch" else ""))
+            parts.append(count(int(number), noun) + (" trained" if noun == "epoch" else ""))
     took = finite(summary.get("wall_time_s"))
     return ", ".join(parts) + (f" in {format_seconds(took)}" if took is not None else "") + "."
 
@@ -195,7 +203,7 @@ def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     for kind, failed in sorted(groups.items(), key=lambda item: -len(item[1])):
         example = failed[0]
         lines.append(
-            f"{_count(len(failed), 'trial')} failed with {kind}, such as trial {_text(example.get('id'))}: "
+            f"{count(len(failed), 'trial')} failed with {kind}, such as trial {_text(example.get('id'))}: "
             f"{_text(_message(example.get('error')), _LONGEST_ERROR)}"
         )
     return lines
@@ -205,10 +213,6 @@ def _message(error: Any) -> str:
     if isinstance(error, dict):
         return str(error.get("message") or "no message")
     return error_text(error) or "no message"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}" if number == 1 else f"{number} {noun}s"
 
 
 def _decimals(number: float) -> str:

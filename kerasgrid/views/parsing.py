@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import NotBuiltError, ResultsError
+from kerasgrid.results import SCHEMA
 
-SCHEMA = "kerasgrid.results/1"
 FORMS = (
     f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "
     "scikit-learn's cv_results_ as JSON, and a CSV with a header line."

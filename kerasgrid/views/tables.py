@@ -23,10 +23,10 @@ from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
+from kerasgrid.results import SCHEMA
 from kerasgrid.views.naming import direction, importance, is_detail, is_score
 from kerasgrid.views.parsing import (
     FORMS,
-    SCHEMA,
     by_columns,
     finite,
     is_number,

@@ -3,10 +3,10 @@ from rich.console import Console
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.views.leaderboard import (
+    count,
     format_score,
     format_seconds,
     leaderboard,
-    plain_leaderboard,
     summary_lines,
 )
 
@@ -48,6 +48,10 @@ def fc(dropout, **more):
 THREE = results(trial(0, 0.97, fc(0.4)), trial(1, None, fc(0.6), "failed"), trial(2, 0.9812345, fc(0.2)))
 
 
+def plain(content, top=10):
+    return str(leaderboard(content, top))
+
+
 def rendered(board, width):
     console = Console(width=width, color_system=None)
     with console.capture() as capture:
@@ -56,7 +60,7 @@ def rendered(board, width):
 
 
 def test_plain_text():
-    assert plain_leaderboard(THREE) == (
+    assert plain(THREE) == (
         "rank  trial            score  fit time     state  dropout\n"
         "   1      2  0.9812 ± 0.0020     6.1 s  complete  0.2\n"
         "   2      0  0.9700 ± 0.0020     6.1 s  complete  0.4\n"
@@ -65,27 +69,31 @@ def test_plain_text():
 
 
 def test_top_and_the_state_of_what_is_shown():
-    assert plain_leaderboard(THREE, top=1) == (
+    assert plain(THREE, top=1) == (
         "rank  trial            score  fit time  dropout\n   1      2  0.9812 ± 0.0020     6.1 s  0.2"
     )
-    assert plain_leaderboard(results(), top=3) == "rank  trial  score  fit time"
+    assert plain(results(), top=3) == "rank  trial  score  fit time"
 
 
 def test_a_smaller_loss_is_better_and_ties_go_by_id():
-    board = plain_leaderboard(
-        results(trial(2, 0.5, fc(1)), trial(1, 0.5, fc(2)), trial(0, 0.9, fc(3)), direction="min")
-    )
+    board = plain(results(trial(2, 0.5, fc(1)), trial(1, 0.5, fc(2)), trial(0, 0.9, fc(3)), direction="min"))
     assert [line.split()[1] for line in board.splitlines()] == ["trial", "1", "2", "0"]
 
 
+def test_equal_scores_share_the_rank_that_the_results_give_them():
+    ranks = zip((0.9, 0.9, 0.8, None), (1, 1, 3, None), strict=True)
+    trials = [trial(i, score, {}, rank_test_score=rank) for i, (score, rank) in enumerate(ranks)]
+    assert [line.split()[0] for line in plain(results(*trials)).splitlines()] == ["rank", "1", "1", "3", "-"]
+
+
 def test_a_single_fold_has_no_spread():
-    board = plain_leaderboard(results(trial(0, 0.5, {}, folds=1, std_test_score=0.0)))
+    board = plain(results(trial(0, 0.5, {}, folds=1, std_test_score=0.0)))
     assert "±" not in board
-    assert "0.5000 ± 0.0000" in plain_leaderboard(results(trial(0, 0.5, {}, std_test_score=0.0)))
+    assert "0.5000 ± 0.0000" in plain(results(trial(0, 0.5, {}, std_test_score=0.0)))
 
 
 def test_conditional_and_strange_values():
-    board = plain_leaderboard(
+    board = plain(
         results(
             trial(0, 0.9, {"a": 0.30000000000000004}),
             trial(1, 0.8, {"a": [1], "b": None}),
@@ -104,7 +112,7 @@ def test_rich_table_where_it_fits():
 
 
 def plain_padded(content):
-    lines = plain_leaderboard(content).splitlines()
+    lines = plain(content).splitlines()
     return [line.ljust(max(map(len, lines))) for line in lines]
 
 
@@ -133,7 +141,7 @@ def test_values_are_neither_markup_nor_control_codes():
 
 
 def test_wide_letters_keep_the_columns():
-    lines = plain_leaderboard(
+    lines = plain(
         results(trial(0, 0.9, {"a": "ಕನ್ನಡ", "b": "漢字"}), trial(1, 0.8, {"a": "x", "b": "y"}))
     ).splitlines()
     assert "漢字" in lines[1]
@@ -164,9 +172,16 @@ def test_summary_of_a_search_that_has_just_begun():
 
 
 def test_another_schema_is_refused():
-    for show in (leaderboard, plain_leaderboard, summary_lines):
+    for show in (leaderboard, summary_lines):
         with pytest.raises(ResultsError, match="written by another version"):
             show(results(schema="kerasgrid.results/9"))
+
+
+@pytest.mark.parametrize(
+    ("number", "text"), [(0, "0 fits"), (1, "1 fit"), (2, "2 fits"), (12_000, "12,000 fits")]
+)
+def test_count(number, text):
+    assert count(number, "fit") == text
 
 
 @pytest.mark.parametrize(
