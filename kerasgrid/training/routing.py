@@ -20,6 +20,8 @@ from kerasgrid.models.signature import Signature
 
 LOOP = ("batch_size", "epochs", "optimizer", "learning_rate", "loss")
 GROUPS = ("optimizer", "loss", "callbacks", "augment", "training")
+DEFAULT_VAL = 0.1
+"""The inner split's share of a fold's training rows, where a callback needs one and none is given."""
 DEFAULTS = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}
 NOT_YET = {
     "augment": "augmentation, which this version does not have yet",
@@ -54,7 +56,12 @@ class Route:
     @property
     def monitors_val(self) -> bool:
         """Whether a callback looks at `val_*`, so that there has to be an inner split."""
-        return any(str(args.get("monitor", "")).startswith("val_") for args in self.callbacks.values())
+        return any(monitor.startswith("val_") for monitor in monitors(self.callbacks).values())
+
+
+def monitors(callbacks: Mapping[str, Mapping[str, Any]]) -> dict[str, str]:
+    """Returns what each callback monitors, by the callback's name; of those that monitor something."""
+    return {name: str(args["monitor"]) for name, args in callbacks.items() if "monitor" in args}
 
 
 def goes_to_model(name: str, signature: Signature) -> bool:
@@ -81,17 +88,12 @@ def route(
     rest = {name: value for name, value in params.items() if name not in model}
     loop = {name: params[name] for name in ("batch_size", "epochs") if name in params}
     arguments: dict[str, dict[str, Any]] = {"optimizer": {}, "loss": {}}
-    merged = {name: dict(values) for name, values in callbacks.items()}
     for name, value in rest.items():
         group, _, argument = name.partition(".")
         if group in arguments and argument:
             arguments[group][argument] = value
-        elif group == "callbacks":
-            callback, _, argument = argument.partition(".")
-            merged.setdefault(callback, {})[argument] = value
     if "learning_rate" in rest:
         arguments["optimizer"]["learning_rate"] = rest["learning_rate"]
-    checked = Callbacks.model_validate(merged)
     return Route(
         model=model,
         batch_size=loop.get("batch_size", DEFAULTS["batch_size"]),
@@ -100,48 +102,76 @@ def route(
         optimizer_args=arguments["optimizer"],
         loss=find_loss(rest["loss"]) if "loss" in rest else None,
         loss_args=arguments["loss"],
-        callbacks={name: args for name, args in checked.model_dump().items() if args is not None},
+        callbacks=merge_callbacks(rest, callbacks),
     )
+
+
+def merge_callbacks(
+    params: Mapping[str, Any], callbacks: Mapping[str, Mapping[str, Any]]
+) -> dict[str, dict[str, Any]]:
+    """Returns all arguments of a candidate's callbacks, by name.
+
+    Args:
+        params: Those named `callbacks.NAME.ARGUMENT` count; checked by `faults_of_params` before.
+        callbacks: The `callbacks` section, which they add to or change.
+    """
+    merged = {name: dict(values) for name, values in callbacks.items()}
+    for name, value in params.items():
+        group, _, rest = name.partition(".")
+        if group == "callbacks":
+            callback, _, argument = rest.partition(".")
+            merged.setdefault(callback, {})[argument] = value
+    checked = Callbacks.model_validate(merged)
+    return {name: args for name, args in checked.model_dump().items() if args is not None}
 
 
 def faults_of_params(
     fixed: Mapping[str, Any],
     searched: Mapping[str, Iterable[Any]],
-    signature: Signature,
+    signature: Signature | None,
     prefix: str = "space",
+    *,
+    are_all: bool = True,
 ) -> list[Fault]:
     """Returns what is wrong with names and values of parameters.
 
     Args:
         fixed: The `params` section.
         searched: The values of each parameter of one grid of the space.
-        signature: The model function's.
+        signature: The model function's; None where it is not known, so that any name may be its own.
         prefix: The key path of that grid.
+        are_all: Whether these are all parameters; if not, nothing is said of what others may give.
     """
+    own = signature or Signature(())
     faults = []
     values = {f"params.{name}": (name, [value]) for name, value in fixed.items() if name not in searched}
     values |= {f"{prefix}.{name}": (name, list(found)) for name, found in searched.items()}
-    optimizers = next(
-        (found for name, found in values.values() if name == "optimizer"), [DEFAULTS["optimizer"]]
-    )
-    losses = next((found for name, found in values.values() if name == "loss"), [])
+    given = dict(values.values())
+    optimizers = given.get("optimizer", [DEFAULTS["optimizer"]] if are_all else [])
     for path, (name, found) in values.items():
-        if goes_to_model(name, signature):
+        if goes_to_model(name, own):
             loop_too = name in {"batch_size", "epochs"}
             messages = _loop_faults(name, found) if loop_too else []
         elif name in LOOP:
             messages = _loop_faults(name, found)
         elif name.startswith("optimizer."):
             messages = _optimizer_argument_faults(name.partition(".")[2], optimizers)
+            if name == "optimizer.learning_rate":
+                messages += _loop_faults("learning_rate", found)
+                if "learning_rate" in given and not goes_to_model("learning_rate", own):
+                    messages.append("is the same as learning_rate, which is given too: keep one of them.")
+        elif name.startswith("loss.") and "loss" in given:
+            messages = _loss_argument_faults(name.partition(".")[2], given["loss"])
         elif name.startswith("loss."):
-            messages = _loss_argument_faults(name.partition(".")[2], losses)
+            messages = ["needs `loss` to be given too, in params or space."] if are_all else []
         elif name.startswith("callbacks."):
             faults.extend(_callback_faults(path, name, found))
             continue
         elif (group := name.partition(".")[0]) in NOT_YET and name != group:
             messages = [f"is {NOT_YET[group]}."]
         else:
-            messages = [f"unknown parameter.{did_you_mean(name, [*signature.names, *LOOP])}"]
+            known = did_you_mean(name, [*own.names, *LOOP])
+            messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
     where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
     faults.extend(
@@ -149,8 +179,8 @@ def faults_of_params(
             where,
             f"{name!r} is missing: the model function needs it, and neither params nor {giver} gives it.",
         )
-        for name in signature.required
-        if name not in fixed and name not in searched
+        for name in own.required
+        if are_all and name not in fixed and name not in searched
     )
     return faults
 
@@ -189,8 +219,6 @@ def _optimizer_argument_faults(argument: str, optimizers: Iterable[Any]) -> list
 
 def _loss_argument_faults(argument: str, losses: Iterable[Any]) -> list[str]:
     names = [find_loss(loss) for loss in losses if isinstance(loss, str)]
-    if not names:
-        return ["needs `loss` to be given too, in params or space."]
     return [
         f"{name} has no argument {argument!r}.{did_you_mean(argument, LOSSES[name].arguments)}"
         for name in names

@@ -138,6 +138,29 @@ def test_sound_params_have_no_faults():
             PLAIN,
             ["space.loss.delta: mean_squared_error has no argument 'delta'.", "space.loss.delta: hinge has no argument 'delta'."],
         ),
+        # the learning rate has two names, of which one holds
+        (
+            {"units": 1, "learning_rate": 0.1},
+            {"optimizer.learning_rate": [0.1, 0.2]},
+            PLAIN,
+            ["space.optimizer.learning_rate: is the same as learning_rate, which is given too: keep one of them."],
+        ),
+        ({"units": 1, "optimizer.learning_rate": -1}, {}, PLAIN, ["params.optimizer.learning_rate: is -1; a number above 0 holds."]),
+        ({"units": 1}, {"loss": [], "loss.delta": [1.0]}, PLAIN, []),
+        # a function of one's own may have a learning_rate that is not the optimizer's
+        ({"epochs": 1, "batch_size": 1, "optimizer": 1, "learning_rate": 1, "optimizer.learning_rate": 0.1}, {}, GREEDY, []),
+        # where the signature is not known, what is the loop's is checked all the same, and nothing else
+        (
+            {"zoo": 1, "optimizer.momentum": 0.9},
+            {"epochs": [1.5], "optimizer": ["RectifiedAdam", "Adam"], "callbacks.early_stopping.patience": [-1]},
+            None,
+            [
+                "params.optimizer.momentum: Adam has no argument",
+                "space.epochs: is 1.5; a whole number",
+                "space.optimizer: is 'RectifiedAdam'; Keras 3 has no",
+                "space.callbacks.early_stopping.patience: is -1; at least 0 holds.",
+            ],
+        ),
         ({"units": 1}, {"augment": [1]}, PLAIN, ["space.augment: unknown parameter."]),
         ({"units": 1}, {"": [1]}, PLAIN, ["space.: unknown parameter."]),
         ({"units": 1, "optimizer": "LossScaleOptimizer"}, {}, PLAIN, ["params.optimizer: is 'LossScaleOptimizer'; LossScaleOptimizer is made of other"]),
@@ -147,6 +170,17 @@ def test_faults_name_the_key_path(fixed, searched, signature, expected):
     found = messages(fixed, searched, signature)
     assert len(found) == len(expected)
     assert all(text.startswith(begin) for text, begin in zip(found, expected, strict=True)), found
+
+
+def test_where_other_parameters_may_be_given_nothing_is_said_of_them():
+    params = {"optimizer.momentum": 0.9, "loss.delta": 1.0, "epochs": 0}
+    assert [fault.path for fault in faults_of_params(params, {}, PLAIN)] == [
+        "params.optimizer.momentum",
+        "params.loss.delta",
+        "params.epochs",
+        "params",
+    ]
+    assert [fault.path for fault in faults_of_params(params, {}, PLAIN, are_all=False)] == ["params.epochs"]
 
 
 def test_the_prefix_says_which_of_several_spaces():
