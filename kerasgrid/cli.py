@@ -116,12 +116,12 @@ def plot(
 
 @app.command()
 def models() -> None:
-    """List the built-in models with their parameters and defaults."""
+    """List the built-in models with their parameters, defaults and sizes."""
     from kerasgrid.models.registry import BUILT_IN
     from kerasgrid.models.signature import parse_reference, read_signature
 
     for name, entry in BUILT_IN.items():
-        print(f"{name}: {entry.summary}")
+        print(f"{name}: {entry.summary} ({entry.n_parameters:,} parameters at 28 x 28 x 1)")
         for parameter in read_signature(parse_reference(name, Path.cwd())).parameters:
             print(f"    {parameter.name} = {parameter.default}")
 

@@ -104,6 +104,7 @@ def switched(batch_norm: bool, normalization: str) -> str:
     if normalization not in ("batch_norm", "none"):
         raise ModelError(
             f"normalization is {normalization!r}, but batch_norm: false leaves normalisation out. Set "
-            "batch_norm: true; in a space, give normalization a `when: {batch_norm: true}`."
+            "batch_norm: true. To search both, make space a list of spaces, one with batch_norm: [true] and "
+            "normalization, one with batch_norm: [false]."
         )
     return "none"

@@ -60,6 +60,8 @@ def test_parameter_counts(function, options, total, fixed):
     model = function(DIGIT, 10, **options)
     assert model.count_params() == total
     assert not_trainable(model) == fixed
+    if not options:  # what `kerasgrid models` shows
+        assert BUILT_IN[function.__name__].n_parameters == total
 
 
 @pytest.mark.parametrize("shape", [(8, 8, 1), (28, 28, 1), (32, 32, 3), (96, 96, 3)], ids=str)
@@ -274,7 +276,8 @@ def test_softmax_stays_in_full_precision():
             convnet,
             {"normalization": "layer_norm"},
             "normalization is 'layer_norm', but batch_norm: false leaves normalisation out. Set "
-            "batch_norm: true; in a space, give normalization a `when: {batch_norm: true}`.",
+            "batch_norm: true. To search both, make space a list of spaces, one with batch_norm: [true] and "
+            "normalization, one with batch_norm: [false].",
         ),
         (fc, {"momentum": 1.0}, "momentum is 1.0, but must be a number from 0 to below 1."),
         (fc, {"epsilon": 0}, "epsilon is 0, but must be a number above 0."),
