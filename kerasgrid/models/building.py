@@ -148,6 +148,46 @@ def hp_signature(function: Callable[..., Any]) -> Signature:
     return replace(signature, parameters=(*own, *declared), takes_any=False)
 
 
+def declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
+    """Returns a model function's signature, and the space that a `build(hp)` declares.
+
+    Returns:
+        The signature, with the hyperparameters among its parameters; and the values or range of each
+        hyperparameter as grid.yaml would have it. In the style `build` that space is empty.
+
+    Raises:
+        ModelError: As `signature_of` and `hp_space`; or a hyperparameter holds only under a condition.
+    """
+    signature = signature_of(function)
+    if signature.style == "build":
+        return signature, {}
+    dimensions = {name: _dimension(name, entry) for name, entry in hp_space(function).items()}
+    searched = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
+    return hp_signature(function), searched
+
+
+def _dimension(name: str, entry: Mapping[str, Any]) -> Any:
+    """Returns a hyperparameter as grid.yaml would have it; None for a fixed one."""
+    if entry["when"]:
+        raise ModelError(
+            f"the hyperparameter {name!r} holds only under a condition, which this version cannot search: "
+            "give the model function plain parameters instead, and space a list of spaces."
+        )
+    kind = entry["kind"]
+    if kind == "fixed":
+        return None
+    if kind == "boolean":
+        return [False, True]
+    if kind == "choice":
+        return list(entry["values"])
+    dimension = {"low": entry["low"], "high": entry["high"], "type": kind}
+    if entry.get("step") is not None:
+        dimension["step"] = entry["step"]
+    if entry.get("sampling") in {"log", "reverse_log"}:
+        dimension["log"] = True
+    return dimension
+
+
 def _hyperparameters() -> Any:
     try:
         import keras_tuner

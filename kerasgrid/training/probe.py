@@ -9,8 +9,8 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
-from kerasgrid.models.building import hp_signature, hp_space
-from kerasgrid.models.signature import ModelReference, load_function, signature_of
+from kerasgrid.models.building import declared
+from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
 from kerasgrid.training.compiling import Compiled
@@ -26,36 +26,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
     Raises:
         ModelError: The function cannot be loaded, or a `build(hp)` fails with its own defaults.
     """
-    function = load_function(reference)
-    signature = signature_of(function)
-    space: dict[str, Any] = {}
-    if signature.style == "hp":
-        signature = hp_signature(function)
-        dimensions = {name: _dimension(name, spec) for name, spec in hp_space(function).items()}
-        space = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
-    context.emit((signature, space))
-
-
-def _dimension(name: str, spec: Mapping[str, Any]) -> Any:
-    """Returns a hyperparameter of KerasTuner as grid.yaml would have it; None for a fixed one."""
-    if spec["when"]:
-        raise ModelError(
-            f"the hyperparameter {name!r} holds only under a condition, which this version cannot search: "
-            "give the model function plain parameters instead, and space a list of spaces."
-        )
-    kind = spec["kind"]
-    if kind == "fixed":
-        return None
-    if kind == "boolean":
-        return [False, True]
-    if kind == "choice":
-        return list(spec["values"])
-    dimension = {"low": spec["low"], "high": spec["high"], "type": kind}
-    if spec.get("step") is not None:
-        dimension["step"] = spec["step"]
-    if spec.get("sampling") in {"log", "reverse_log"}:
-        dimension["log"] = True
-    return dimension
+    context.emit(declared(load_function(reference)))
 
 
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:

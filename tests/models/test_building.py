@@ -12,7 +12,7 @@ from kerasgrid.errors import ModelError
 keras = pytest.importorskip("keras")
 
 from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
-from kerasgrid.models.building import build_model, describe, hp_signature, hp_space  # noqa: E402
+from kerasgrid.models.building import build_model, declared, describe, hp_signature, hp_space  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
 
@@ -338,6 +338,40 @@ def test_hp_space_with_one_name_for_two(load):
         hp_space(load(HYPER, "twice"))
     assert str(caught.value) == (
         "twice declares the hyperparameter 'n' twice with different values: give the two different names."
+    )
+
+
+PLAIN_HYPER = """
+    def build(hp, depth=1):
+        hp.Choice("units", [8, 16])
+        hp.Boolean("dropout")
+        hp.Fixed("classes", 3)
+        hp.Int("width", 1, 4)
+        hp.Float("noise", 0.1, 1.0, sampling="log")
+
+    def plain(input_shape, n_classes, width=3): pass
+"""
+
+
+def test_what_a_function_declares_is_as_grid_yaml_would_have_it(load):
+    signature, space = declared(load(PLAIN_HYPER))
+    assert (signature.style, signature.names[0]) == ("hp", "depth")
+    assert space == {
+        "units": [8, 16],
+        "dropout": [False, True],
+        "width": {"low": 1, "high": 4, "type": "int", "step": 1},
+        "noise": {"low": 0.1, "high": 1.0, "type": "float", "log": True},
+    }
+    signature, space = declared(load(PLAIN_HYPER, "plain"))
+    assert (signature.style, signature.names, space) == ("build", ("width",), {})
+
+
+def test_what_holds_only_under_a_condition_is_refused(load):
+    with pytest.raises(ModelError) as caught:
+        declared(load(HYPER))
+    assert str(caught.value) == (
+        "the hyperparameter 'noise' holds only under a condition, which this version cannot search: give the "
+        "model function plain parameters instead, and space a list of spaces."
     )
 
 
