@@ -126,9 +126,10 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.models.building import build_model
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
         from kerasgrid.training.compiling import compile_model
-        from kerasgrid.training.job import DEFAULT_VAL, make_callbacks, seeded
+        from kerasgrid.training.job import make_callbacks, seeded
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
+        from kerasgrid.training.routing import DEFAULT_VAL
 
         params, seed = self._python_params(), int(self.seed)
         function, signature = _function_of(self.model)

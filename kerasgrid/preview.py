@@ -18,7 +18,7 @@ from kerasgrid.planning import plan
 from kerasgrid.records import Job, ProbeRecord, Trial
 from kerasgrid.results import fold_records
 from kerasgrid.training.routing import route
-from kerasgrid.views.leaderboard import format_seconds
+from kerasgrid.views.leaderboard import count, format_seconds
 from kerasgrid.workers import make_executor, make_recipe, run_probes
 
 MAX_MODELS = 200
@@ -65,7 +65,7 @@ class Preview:
         splits = f"{search.n_folds} stratified folds"
         if search.n_folds is None:
             splits = f"holdout of {search.holdout:g}"
-        per_trial = _count(len(prepared.folds), "fold")
+        per_trial = count(len(prepared.folds), "fold")
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"
         n_fits = self.n_trials * len(prepared.folds) * search.repeats
@@ -75,11 +75,11 @@ class Preview:
             ("", f"{len(data.classes)} classes"),
             *(("", line) for line in data.report),
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
-            ("model", f"{prepared.config.model}: {_count(self.n_models, 'distinct model')}{self._sizes()}"),
+            ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
             ("objective", f"{search.objective} ({prepared.objective.direction})"),
             ("fits", f"{n_fits:,} ({self.n_trials:,} trials x {per_trial}), {self.n_done:,} done before"),
-            ("packs", f"{self.n_packs:,} to train, {_count(self.n_workers, 'worker')}"),
+            ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
@@ -103,13 +103,13 @@ class Preview:
         if self.measured is None:
             return "not measured yet"
         seconds = self.measured.seconds_per_epoch * self.epochs / self.n_workers
-        return f"about {format_seconds(seconds)}, from {_count(self.measured.n_fits, 'fit')} measured before"
+        return f"about {format_seconds(seconds)}, from {count(self.measured.n_fits, 'fit')} measured before"
 
     def _memory(self) -> str:
         if self.measured is None:
             return "not measured yet"
         together = self.measured.memory_bytes * self.n_workers / 2**30
-        return f"about {together:.1f} GiB, {_count(self.n_workers, 'worker')} together"
+        return f"about {together:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 
 def preview(prepared: Prepared, paths: RunPaths) -> Preview:
@@ -155,7 +155,3 @@ def _done(paths: RunPaths) -> set[tuple[str, int, int]]:
     records: Sequence[Mapping[str, Any]] = read(paths.journal)[1]
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
     return {(trials[record.job[0]], *record.job[1:]) for record in fold_records(records)}
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

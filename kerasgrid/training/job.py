@@ -30,9 +30,8 @@ from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective, sklearn_score
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, route
+from kerasgrid.training.routing import DEFAULT_VAL, Route, route
 
-DEFAULT_VAL = 0.1
 PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
 
