@@ -17,6 +17,8 @@ from typing import Any, BinaryIO
 from kerasgrid.errors import StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
+_FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
+_IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
 
 
 def canonical_json(value: Any) -> str:
@@ -37,7 +39,7 @@ def file_digest(path: Path) -> str:
 
 @contextlib.contextmanager
 def storage_errors(path: Path) -> Iterator[None]:
-    """Turns a full or read-only disk into a StorageError that names the file and what to do."""
+    """Turns what the system refuses into a StorageError: the file, what the system says, what to do."""
     try:
         yield
     except OSError as error:
@@ -46,18 +48,25 @@ def storage_errors(path: Path) -> Iterator[None]:
                 f"{path}: the disk is full. What was written before is intact: free some space and "
                 "give the same command again."
             ) from error
-        if error.errno in {errno.EROFS, errno.EACCES, errno.EPERM}:
-            raise StorageError(
-                f"{path}: cannot be written ({error.strerror}). Choose another folder with --results DIR."
-            ) from error
-        raise
+        choose = "Allow it, or choose" if error.errno in _FORBIDDEN else "Choose"
+        raise StorageError(
+            f"{path}: cannot be written ({_reason(path, error)}). {choose} another place."
+        ) from error
+
+
+def _reason(path: Path, error: OSError) -> str:
+    """Returns what the system says; where a file stands in the place of a folder, which one."""
+    files = [folder for folder in path.parents if os.path.isfile(folder)]
+    if error.errno in _IN_THE_WAY and files:
+        return f"{files[0]} is a file, and a folder is needed there"
+    return error.strerror or str(error) or type(error).__name__
 
 
 def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """Calls `write(file)` on a new file and renames it into place: `path` is whole or untouched.
 
     Raises:
-        StorageError: The disk is full or cannot be written.
+        StorageError: The system refuses it: the disk is full, a folder is a file, a name is too long.
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)

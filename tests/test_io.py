@@ -27,6 +27,8 @@ from kerasgrid.io import (
     write_json,
     write_text,
 )
+from kerasgrid.locking import RunLock
+
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
@@ -89,8 +91,15 @@ def digest_of_bytes(data: bytes) -> str:
     return hashlib.sha256(data).hexdigest()
 
 
-@pytest.mark.parametrize("error", [ValueError("no"), KeyboardInterrupt(), OSError(errno.EIO, "broken")])
-def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, error):
+@pytest.mark.parametrize(
+    ("error", "raised"),
+    [
+        (ValueError("no"), ValueError),
+        (KeyboardInterrupt(), KeyboardInterrupt),
+        (OSError(errno.EIO, "broken"), StorageError),
+    ],
+)
+def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, error, raised):
     path = tmp_path / "a.json"
     write_text(path, "old")
 
@@ -98,7 +107,7 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, error):
         file.write(b"half")
         raise error
 
-    with pytest.raises(type(error)):
+    with pytest.raises(raised):
         write_atomic(path, fail)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
@@ -115,19 +124,46 @@ def test_json_that_is_not_strict_is_not_written(tmp_path):
     [
         (errno.ENOSPC, "a.json: the disk is full. What was written before is intact: free some space"),
         (errno.EDQUOT, "a.json: the disk is full. "),
-        (errno.EROFS, "a.json: cannot be written (Read-only file system). Choose another"),
-        (errno.EACCES, "a.json: cannot be written (Permission denied). Choose another"),
+        (errno.EROFS, "a.json: cannot be written (Read-only file system). Allow it, or choose"),
+        (errno.EACCES, "a.json: cannot be written (Permission denied). Allow it, or choose another place."),
+        (errno.EIO, "a.json: cannot be written (Input/output error). Choose another place."),
+        (errno.ENOTDIR, "a.json: cannot be written (Not a directory). Choose another place."),
+        (errno.EEXIST, "a.json: cannot be written (File exists). Choose another place."),
     ],
 )  # fmt: skip
-def test_a_full_or_closed_disk_is_told_in_words(code, message):
+def test_what_the_system_refuses_is_told_in_words(code, message):
     with pytest.raises(StorageError) as caught, storage_errors(Path("a.json")):
         raise OSError(code, os.strerror(code))
     assert str(caught.value).startswith(message)
 
 
-def test_other_errors_of_the_system_pass(tmp_path):
-    with pytest.raises(IsADirectoryError), storage_errors(tmp_path):
-        tmp_path.read_text()
+def test_an_error_without_words_is_named():
+    with (
+        pytest.raises(StorageError, match=r"a: cannot be written \(TimeoutError\)"),
+        storage_errors(Path("a")),
+    ):
+        raise TimeoutError
+
+
+@pytest.mark.parametrize(
+    ("target", "message"),
+    [
+        ("file/x.html", "file/x.html: cannot be written (file is a file, and a folder is needed there)."),
+        ("file/a/x", "file/a/x: cannot be written (file is a file, and a folder is needed there)."),
+        ("folder", "folder: cannot be written (Is a directory)."),
+        ("x" * 300, f"{'x' * 300}: cannot be written (File name too long)."),
+        ("x" * 300 + "/y", f"{'x' * 300}/y: cannot be written (File name too long)."),
+    ],
+)
+def test_a_place_where_no_file_can_be_is_told_in_words(tmp_path, monkeypatch, target, message):
+    monkeypatch.chdir(tmp_path)
+    Path("file").write_text("mine")
+    Path("folder").mkdir()
+    with pytest.raises(StorageError) as caught:
+        write_text(Path(target), "new")
+    assert str(caught.value) == f"{message} Choose another place."
+    assert sorted(file.name for file in tmp_path.iterdir()) == ["file", "folder"]
+    assert Path("file").read_text() == "mine"
 
 
 def test_a_full_disk_while_writing_leaves_the_old_file(tmp_path, monkeypatch):
@@ -202,3 +238,10 @@ def test_a_run_with_results_alone_is_moved_past_a_name_that_is_taken(tmp_path):
     (tmp_path / "x.1").mkdir()
     assert move_aside(paths).json == tmp_path / "x.2.json"
     assert not (tmp_path / "x.2").exists()
+
+
+def test_a_run_whose_results_folder_is_a_file_is_told_so(tmp_path):
+    (tmp_path / "results").write_text("mine")
+    paths = RunPaths(tmp_path / "results", "x")
+    with pytest.raises(StorageError, match="results is a file, and a folder is needed there"):
+        RunLock(paths.lock, paths.heartbeat).__enter__()
