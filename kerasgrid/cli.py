@@ -6,6 +6,7 @@ import json
 import os
 import shlex
 import sys
+from collections.abc import Callable
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -104,11 +105,11 @@ def plot(
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
 ) -> None:
     """Write the HiPlot page of results: ours, a flat list, a cv_results_ dump or a CSV."""
-    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.hiplot import page_path, write_page
     from kerasgrid.views.tables import read_table
 
-    target = output or files[0].with_suffix(".html")
-    page = write_page([read_table(file) for file in files], target, epochs=epochs)
+    tables = [read_table(file) for file in files]
+    page = write_page(tables, page_path(files, output), epochs=epochs)
     print(page)
     if open_:
         typer.launch(page.absolute().as_uri())
@@ -166,20 +167,47 @@ _planned("submit", "Sending predictions to Kaggle")
 
 
 def main() -> None:
-    """Runs the command line; errors made on purpose are printed without a traceback."""
+    """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
+    code, written = _exit_code(app), _exit_code(_flush)
+    sys.exit(code or written)
+
+
+def _exit_code(run: Callable[[], object]) -> int | str | None:
     try:
-        app()
-    except KerasgridError as error:
-        if os.environ.get("KERASGRID_TRACEBACK"):
-            raise
-        print(f"{error}", file=sys.stderr)
-        sys.exit(FAULT)
+        run()
+    except SystemExit as end:
+        return end.code
     except KeyboardInterrupt:
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
-        sys.exit(INTERRUPTED)
+        return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as head, has gone
-        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        sys.exit(FAULT)
+        return FAULT
+    except (KerasgridError, OSError) as error:
+        if os.environ.get("KERASGRID_TRACEBACK"):
+            raise
+        print(_in_words(error), file=sys.stderr)
+        return FAULT
+    return 0
+
+
+def _flush() -> None:
+    """Writes out what was printed, while a full disk or a closed pipe can still be told in words.
+
+    The interpreter does it at its end, too, and prints a traceback.
+    """
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+
+def _in_words(error: KerasgridError | OSError) -> str:
+    if isinstance(error, KerasgridError):
+        return str(error)
+    where = "what is printed" if error.filename is None else error.filename
+    return f"{where}: {error.strerror or error}. KERASGRID_TRACEBACK=1 before the command shows where."
 
 
 def _overrides(flags: dict[str, Any]) -> list[str]:

@@ -9,6 +9,7 @@ import csv
 import io
 import json
 import math
+import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -35,18 +36,19 @@ def read_text(path: Path) -> str:
         ResultsError: There is no such file, it is empty, or it holds no text.
         NotBuiltError: It is a form that this version does not read yet.
     """
-    if path.is_dir():
+    if os.path.isdir(path):
         if (path / "oracle.json").exists():
             raise NotBuiltError(f"{path}: project folders of KerasTuner cannot be read yet. {FORMS}")
         raise ResultsError(f"{path} is a folder, not a file of results. {FORMS}")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:
-        there = sorted(file.name for file in path.parent.glob("*.json")) if path.parent.is_dir() else []
+        there = sorted(file.name for file in path.parent.glob("*.json")) if os.path.isdir(path.parent) else []
         hint = f" That folder has: {', '.join(there[:20])}." if there else ""
         raise ResultsError(f"{path}: there is no such file.{hint}") from error
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read ({error}).") from error
+        reason = getattr(error, "strerror", None) or error
+        raise ResultsError(f"{path}: cannot be read ({reason}).") from error
     if not data.strip():
         raise ResultsError(f"{path}: the file is empty. {FORMS}")
     try:
