@@ -29,7 +29,6 @@ from kerasgrid.io import (
 )
 from kerasgrid.locking import RunLock
 
-
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),
     lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text(max_size=3), inner, max_size=3),
