@@ -6,20 +6,18 @@ space. Nothing here imports Keras.
 
 from __future__ import annotations
 
-import math
 import os
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from contextlib import contextmanager
-from dataclasses import dataclass, replace
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cached_property
-from itertools import islice
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.config import Config, IdxPair, config_from_dict, read_config
 from kerasgrid.data import dataset_from_arrays, fold_fault, inner_split, load_data, make_folds
 from kerasgrid.engines import ENGINES, PLANNED
-from kerasgrid.errors import ConfigError, DataError, Fault, KerasgridError, did_you_mean
+from kerasgrid.errors import DataError, Fault, did_you_mean
+from kerasgrid.forms import Report
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -32,7 +30,7 @@ from kerasgrid.models.signature import (
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
-from kerasgrid.training.routing import faults_of_params, route
+from kerasgrid.training.routing import DEFAULT_VAL, faults_of_params, merge_callbacks, monitors
 from kerasgrid.versions import backend
 
 MAX_GRID = 1_000_000
@@ -53,7 +51,6 @@ class Prepared:
         model: Where the model function is, or the function.
         signature: Its signature.
         objective: What candidates are scored by.
-        warnings: Lines worth showing.
     """
 
     config: Config
@@ -63,7 +60,6 @@ class Prepared:
     model: Model
     signature: Signature
     objective: Objective
-    warnings: tuple[str, ...] = ()
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -88,52 +84,6 @@ class Prepared:
             "search.seed": search.seed,
             "search.objective": search.objective,
         }
-
-
-class _Report:
-    """Gathers faults, so that one check does not hide another."""
-
-    def __init__(self, source: str, faults: Sequence[Fault], lines: Mapping[str, int]) -> None:
-        self.source, self.lines = source, lines
-        self.faults = list(faults)
-        self._at_defaults = {_section(fault.path) for fault in faults}
-
-    def add(self, path: str, message: str) -> None:
-        self.faults.append(Fault(path, message))
-
-    @contextmanager
-    def catch(self, path: str) -> Iterator[None]:
-        """Turns an error into a fault at a key path."""
-        try:
-            yield
-        except ConfigError as error:
-            self.faults.extend(error.faults)
-        except KerasgridError as error:
-            self.add(path, str(error))
-
-    def is_sound(self, section: str) -> bool:
-        """Tells whether a section has had no fault."""
-        return not any(_section(fault.path) == section for fault in self.faults)
-
-    def is_read(self, section: str) -> bool:
-        """Tells whether the config has a section as it is written, and not its defaults."""
-        return section not in self._at_defaults
-
-    def finish(self) -> None:
-        """Raises what has been gathered."""
-        if self.faults:
-            placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in self.faults]
-            raise ConfigError(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
-
-    def _line(self, path: str) -> int | None:
-        """Returns the line of a key path; of what holds it, where the key itself is not in the file."""
-        while path and path not in self.lines:
-            path = path[: max(path.rfind("."), path.rfind("["), 0)]
-        return self.lines[path] if path else None
-
-
-def _section(path: str) -> str:
-    return path.replace("[", ".").partition(".")[0]
 
 
 def prepare(
@@ -169,21 +119,21 @@ def prepare(
     else:
         base, name = Path(source).absolute().parent, str(source)
         config, faults, lines = read_config(Path(source), overrides)
-    report = _Report(name, faults, lines)
+    report = Report(name, config, faults, lines)
+    are_all = report.is_settled("params", "space")  # not, where one of them could not be read
     _check_not_built(report, config)
     data = _data(report, config, base, X, y)
     folds = _folds(report, config, data)
     model, signature, declared = _model(report, config, base, function, ask)
     space = _space(report, config, declared)
     objective = _objective(report, config, data)
-    if signature is not None:
-        _check_params(report, config, space, signature)
-        _check_inner_split(report, config, space, signature, data, folds)
+    _check_params(report, config, space, signature, are_all)
+    _check_inner_split(report, config, space, data, folds)
     report.finish()
-    return Prepared(config, data, tuple(folds), space, model, signature, objective, data.report)
+    return Prepared(config, data, tuple(folds), space, model, signature, objective)
 
 
-def _check_not_built(report: _Report, config: Config) -> None:
+def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
         "augment": (config.augment is not None, "augmentation"),
@@ -199,25 +149,29 @@ def _check_not_built(report: _Report, config: Config) -> None:
             report.add(path, f"asks for {what}, which this version does not have yet: leave it out.")
 
 
-def _data(report: _Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
-    if not report.is_sound("data"):
-        return None
+def _data(report: Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
     if X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")
         for key in ("image", "subset"):
             if getattr(config.data, key) is not None:
                 report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
-        if report.is_sound("data"):
+        if report.is_settled("data.train", "data.image", "data.subset"):
             with report.catch("data"):
                 return dataset_from_arrays(X, y)
         return None
-    if config.data.train is None:
+    train = config.data.train
+    has_columns = isinstance(train, str) and train.lower().endswith(".csv")
+    needed = ["train", "image", "subset", *(["label", "id"] if has_columns else [])]
+    is_settled = report.is_settled(*(f"data.{key}" for key in needed))
+    if train is None and report.is_settled("data.train"):
         report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
-        return None
-    if isinstance(config.data.train, IdxPair) or not config.data.train.lower().endswith(".csv"):
-        for key in {"label", "id"} & config.data.model_fields_set:
-            report.add(f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out.")
+    if train is not None and not has_columns:
+        for key in ("label", "id"):
+            if key in config.data.model_fields_set:
+                report.add(
+                    f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out."
+                )
     resolved = {}
     for key in ("train", "test", "sample_submission"):
         value = getattr(config.data, key)
@@ -229,7 +183,7 @@ def _data(report: _Report, config: Config, base: Path, X: Any, y: Any) -> Datase
                 report.add(where, f"is {str(path)!r}, and there is no such file.")
         texts = {part: None if path is None else str(path) for part, path in found.items()}
         resolved[key] = IdxPair(**texts) if isinstance(value, IdxPair) else texts[""]
-    if report.is_sound("data"):
+    if train is not None and is_settled and report.is_settled("data.train"):
         with report.catch("data.train"):
             return load_data(config.data.model_copy(update=resolved), seed=config.search.seed)
     return None
@@ -246,9 +200,10 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def _folds(report: _Report, config: Config, data: Dataset | None) -> list[Fold]:
-    search = config.search
-    if data is None or not report.is_sound("search"):
+def _folds(report: Report, config: Config, data: Dataset | None) -> list[Fold]:
+    search, written = config.search, config.search.model_fields_set
+    ways = {"folds", "holdout"}
+    if data is None or not report.is_settled(*(f"search.{key}" for key in ways & written or ways)):
         return []
     fault = fold_fault(data.labels, data.classes, search.n_folds, search.holdout)
     if fault is not None:
@@ -258,14 +213,14 @@ def _folds(report: _Report, config: Config, data: Dataset | None) -> list[Fold]:
 
 
 def _model(
-    report: _Report, config: Config, base: Path, function: Callable[..., Any] | None, ask: Ask | None
+    report: Report, config: Config, base: Path, function: Callable[..., Any] | None, ask: Ask | None
 ) -> tuple[Model | None, Signature | None, dict[str, Any]]:
     """Returns the model function or where it is, its signature, and the space that it declares."""
-    if not report.is_sound("model"):
+    if not report.is_settled("model"):
         return None, None, {}
     with report.catch("model"):
         if function is not None:
-            return function, signature_of(function), {}
+            return (function, *_declared(function))
         reference = parse_reference(config.model, base)
         signature = read_signature(reference)
         if signature is not None and signature.style == "build":
@@ -276,7 +231,17 @@ def _model(
     return None, None, {}
 
 
-def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Space:
+def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
+    """Returns the signature of a function in hand and the space that it declares."""
+    signature = signature_of(function)
+    if signature.style == "build":
+        return signature, {}
+    from kerasgrid.models.building import declared  # builds a model, to ask for its hyperparameters
+
+    return declared(function)
+
+
+def _space(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
     search = config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
     own = [
@@ -284,7 +249,7 @@ def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Spac
     ]
     space, faults = read_space(own if isinstance(config.space, list) else own[0])
     report.faults.extend(faults)
-    if not report.is_read("search"):
+    if not report.is_settled("search.engine"):
         return space
     if search.engine in PLANNED:
         known = ", ".join(ENGINES)
@@ -296,17 +261,17 @@ def _space(report: _Report, config: Config, declared: Mapping[str, Any]) -> Spac
             "search.engine",
             f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
         )
-    if search.engine == "grid" and not faults:
+    if search.engine == "grid":
         for path in _endless(space, config):
             report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
         n_listed = min(space.size, search.trials or space.size)
-        if n_listed > MAX_GRID:
+        if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
             report.add(
                 "space",
                 f"has {n_listed:,} candidates, and a grid lists at most {MAX_GRID:,}: search fewer values, "
                 "give search.trials, or take engine: random.",
             )
-    if search.engine == "random" and search.trials is None:
+    if search.engine == "random" and search.trials is None and report.is_settled("search.trials"):
         report.add(
             "search.trials", "is missing: the engine random needs to know how many candidates to draw."
         )
@@ -320,7 +285,7 @@ def _endless(space: Space, config: Config) -> list[str]:
     return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
 
 
-def _objective(report: _Report, config: Config, data: Dataset | None) -> Objective | None:
+def _objective(report: Report, config: Config, data: Dataset | None) -> Objective | None:
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:
@@ -331,56 +296,61 @@ def _objective(report: _Report, config: Config, data: Dataset | None) -> Objecti
     return None
 
 
-def _check_params(report: _Report, config: Config, space: Space, signature: Signature) -> None:
-    if not (report.is_read("space") and report.is_read("params")):
-        return
-    several = isinstance(config.space, list)
-    written = config.space if several else [config.space]
+def _check_params(
+    report: Report, config: Config, space: Space, signature: Signature | None, are_all: bool
+) -> None:
+    several = isinstance(config.space, list) and bool(config.space)
+    written = config.space if several else [config.space or {}]
     found: dict[str, Fault] = {}
     for name in config.params:
         if config.space and all(name in grid for grid in written):
             report.add(
                 f"params.{name}", "is searched too, so that this value is never used: remove one of them."
             )
-    for index, grid in enumerate(space.grids):
+    for index, grid in enumerate(space.grids or ({},)):
         part = Space([grid])
         # A parameter whose values are at fault is there all the same.
         values = {name: [] for name in written[index]} | {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
-        for fault in faults_of_params(config.params, values, signature, prefix):
+        for fault in faults_of_params(config.params, values, signature, prefix, are_all=are_all):
             found.setdefault(f"{fault.path}: {fault.message}", fault)
     report.faults.extend(found.values())
 
 
 def _check_inner_split(
-    report: _Report,
-    config: Config,
-    space: Space,
-    signature: Signature,
-    data: Dataset | None,
-    folds: Sequence[Fold],
+    report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold]
 ) -> None:
     """Checks the monitors of callbacks, and that the inner split they need can be made."""
-    if not (report.is_sound("callbacks") and report.is_sound("space") and report.is_sound("params")):
+    if any("callbacks" in fault.path for fault in report.faults):
         return
-    written = callbacks_of(config)
-    routes = [route({**config.params, **params}, signature, written) for params in islice(space.cover(), 100)]
-    for name, args in {name: args for r in routes for name, args in r.callbacks.items()}.items():
-        monitor = args.get("monitor", "")
+    own = [
+        {name: dimension for name, dimension in grid.items() if name.startswith("callbacks.")}
+        for grid in space.grids
+    ]
+    watched = [
+        (name, monitor)
+        for params in Space(own or [{}]).cover()
+        for name, monitor in monitors(
+            merge_callbacks({**config.params, **params}, callbacks_of(config))
+        ).items()
+    ]
+    for name, monitor in dict(watched).items():
         if monitor.startswith("test_"):
             report.add(
                 f"callbacks.{name}.monitor",
                 f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
                 "measured on an inner split of the training folds.",
             )
-    share = config.search.val or (0.1 if any(r.monitors_val for r in routes) else None)
-    if share is not None and data is not None:
-        for fold in folds:
-            try:
-                inner_split(data.labels, fold, share, config.search.seed)
-            except DataError as error:
-                report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
-                break
+    by_default = DEFAULT_VAL if any(monitor.startswith("val_") for _, monitor in watched) else None
+    share = config.search.val or by_default
+    if share is None or data is None or not report.is_settled("search.val"):
+        return
+    for fold in folds:
+        try:
+            inner_split(data.labels, fold, share, config.search.seed)
+        except DataError as error:
+            report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
+            break
 
 
 def callbacks_of(config: Config) -> dict[str, dict[str, Any]]:

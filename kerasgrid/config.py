@@ -11,11 +11,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError, model_validator
+from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 
 from kerasgrid.callbacks import Callbacks
 from kerasgrid.errors import ConfigError, Fault
-from kerasgrid.forms import Section, faults_of, shown
+from kerasgrid.forms import Section, faults_of, shown, without_faults
 from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 
@@ -93,11 +93,12 @@ class SearchConfig(Section):
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
     where a callback monitors val_*, and none otherwise."""
 
-    @model_validator(mode="after")
-    def _one_split(self) -> SearchConfig:
-        if self.folds is not None and self.holdout is not None:
-            raise ValueError("has both folds and holdout: keep one of them.")
-        return self
+    @field_validator("holdout")
+    @classmethod
+    def _one_split(cls, holdout: float | None, section: ValidationInfo) -> float | None:
+        if holdout is not None and section.data.get("folds") is not None:
+            raise ValueError("does not go with folds, which is given too: keep one of them.")
+        return holdout
 
     @property
     def n_folds(self) -> int | None:
@@ -112,6 +113,15 @@ class ExecutorConfig(Section):
     """inline: in this process; processes: worker processes."""
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """auto: one per GPU, else one per core."""
+
+    @field_validator("workers")
+    @classmethod
+    def _inline_has_one(cls, workers: int | str, section: ValidationInfo) -> int | str:
+        if section.data.get("kind") == "inline" and workers not in ("auto", 1):
+            raise ValueError(
+                f"is {workers}, and inline has one worker: leave it out, or take kind: processes."
+            )
+        return workers
 
 
 class Config(Section):
@@ -134,7 +144,8 @@ class Config(Section):
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
 
 
-_NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]{1,100}")
+_NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]+")
+_NAME_BYTES = 200  # file systems hold 255, and ends such as .json are added
 
 
 def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, list[Fault], dict[str, int]]:
@@ -145,8 +156,8 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, li
         overrides: `key.path=value` texts; the value is YAML.
 
     Returns:
-        The config, whose faulty sections are left at their defaults; the faults; and the line of
-        each key path.
+        The config, whose faulty keys are left at their defaults; the faults; and the line of each
+        key path.
 
     Raises:
         ConfigError: The file cannot be read, is no YAML, or an override is no `key.path=value`.
@@ -206,7 +217,10 @@ def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
 
 
 def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
-    """Checks keys, types and bounds of a plain config; faulty sections are left at their defaults."""
+    """Checks keys, types and bounds of a plain config; faulty keys are left at their defaults.
+
+    A faulty key without a default takes what holds it to its default too; a faulty model is empty.
+    """
     cleaned = dict(raw)
     for key in ("data", "params", "space", "callbacks", "training", "search", "executor"):
         if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
@@ -217,21 +231,22 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
         written = callbacks["terminate_on_nan"]
         meaning = {} if written in (True, None) else None if written in (False, "off") else written
         cleaned["callbacks"] = {**callbacks, "terminate_on_nan": meaning}
-    faults = []
-    name = cleaned.get("name")
-    if isinstance(name, str) and (not _NAME.fullmatch(name) or name.strip(". ") != name):
-        holds = 'a file name of up to 100 characters without / \\ : * ? " < > | holds'
-        faults.append(Fault("name", f"is {shown(name)}; {holds}."))
-    try:
-        return Config.model_validate(cleaned), faults
-    except ValidationError as error:
-        faults += faults_of(error, cleaned, Config)
-        sound = {
-            name: value
-            for name, value in cleaned.items()
-            if name not in {part for e in error.errors() for part in e["loc"][:1]}
-        }
-        return Config.model_validate({"name": "search", "model": "", **sound}), faults
+    faults: list[Fault] = []
+    sound = cleaned
+    while True:
+        try:
+            config = Config.model_validate(sound)
+            break
+        except ValidationError as error:
+            # Faults of a later round come of what was taken out in the first.
+            faults = faults or faults_of(error, cleaned, Config)
+            sound = {"name": "search", "model": "", **without_faults(sound, error)}
+    n_bytes = len(config.name.encode(errors="surrogatepass"))
+    is_name = _NAME.fullmatch(config.name) and config.name.strip(". ") == config.name
+    if not is_name or n_bytes > _NAME_BYTES:
+        holds = f'a file name of up to {_NAME_BYTES} bytes of UTF-8 without / \\ : * ? " < > | holds'
+        faults.insert(0, Fault("name", f"is {shown(config.name)}; {holds}."))
+    return config, faults
 
 
 def _read_text(source: Path) -> str:

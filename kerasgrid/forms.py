@@ -2,15 +2,20 @@
 
 from __future__ import annotations
 
+import copy
+import difflib
 import json
+import math
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from dataclasses import replace
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
-from kerasgrid.errors import Fault, did_you_mean
+from kerasgrid.errors import ConfigError, Fault, KerasgridError, did_you_mean
 
 
 class Section(BaseModel):
@@ -37,6 +42,31 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
         messages[path] = message
     lists = {path.rpartition("[")[0] for path in messages if "[" in path}  # their items' faults say more
     return [Fault(path, message) for path, message in messages.items() if path not in lists]
+
+
+def without_faults(raw: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
+    """Returns a mapping without the keys that pydantic's errors are about.
+
+    Of a list with a faulty item that is the list's key, and of a missing key that of what lacks it.
+    """
+    places = {_place(raw, item["loc"]) for item in error.errors(include_url=False)}
+    sound = copy.deepcopy(dict(raw))
+    for *parents, key in filter(None, places):
+        holder: Any = sound
+        for parent in parents:
+            holder = holder.get(parent, {})
+        holder.pop(key, None)
+    return sound
+
+
+def _place(raw: Mapping[str, Any], location: Sequence[Any]) -> tuple[str, ...]:
+    """Returns the keys that lead to an error, as far as they are there; not pydantic's tags."""
+    keys, holder = [], raw
+    for part in location:
+        if isinstance(holder, Mapping) and part in holder:
+            keys.append(part)
+            holder = holder[part]
+    return tuple(keys)
 
 
 def _is_tag(part: Any) -> bool:
@@ -103,3 +133,78 @@ def _arms(annotation: Any) -> list[Any]:
     if isinstance(annotation, type) or not inner:
         return [annotation]
     return [arm for part in inner for arm in _arms(part)]
+
+
+class Report:
+    """Gathers a config's faults, so that one check does not hide another.
+
+    Args:
+        source: What messages call the config.
+        config: As it was read, faulty keys at their defaults.
+        faults: Of its form.
+        lines: The line of each key path.
+    """
+
+    def __init__(
+        self, source: str, config: Section, faults: Sequence[Fault], lines: Mapping[str, int]
+    ) -> None:
+        self.source, self.config, self.lines = source, config, lines
+        self.faults = list(faults)
+        self._meant = {key for fault in faults for key in _meant(fault.path, config)}
+
+    def add(self, path: str, message: str) -> None:
+        """Adds a fault at a key path."""
+        self.faults.append(Fault(path, message))
+
+    @contextmanager
+    def catch(self, path: str) -> Iterator[None]:
+        """Turns an error into a fault at a key path."""
+        try:
+            yield
+        except ConfigError as error:
+            self.faults.extend(error.faults)
+        except KerasgridError as error:
+            self.add(path, str(error))
+
+    def is_settled(self, *paths: str) -> bool:
+        """Tells whether keys are what the user wants, so that what follows from them can be checked.
+
+        They are not where they have had a fault, above or below them too, and where they are at their
+        default while an unknown key stands beside them that may have been meant for them.
+        """
+        faulty = any(_is_within(p, f.path) or _is_within(f.path, p) for p in paths for f in self.faults)
+        return not faulty and not any(_is_within(path, key) for path in paths for key in self._meant)
+
+    def finish(self) -> None:
+        """Raises what has been gathered, in the order of the file.
+
+        Raises:
+            ConfigError: There are faults.
+        """
+        if self.faults:
+            placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in self.faults]
+            raise ConfigError(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
+
+    def _line(self, path: str) -> int | None:
+        """Returns the line of a key path; of what holds it, where the key itself is not in the file."""
+        while path and path not in self.lines:
+            path = path[: max(path.rfind("."), path.rfind("["), 0)]
+        return self.lines[path] if path else None
+
+
+def _meant(path: str, config: Section) -> list[str]:
+    """Returns the paths of keys at their default that an unknown key may have been meant for."""
+    *parents, key = path.split(".")
+    section: Any = config
+    for parent in parents:
+        section = getattr(section, parent, None)
+    if not isinstance(section, Section) or key.partition("[")[0] in type(section).model_fields:
+        return []
+    known = list(type(section).model_fields)
+    near = difflib.get_close_matches(key, known, n=1) or known
+    return [".".join([*parents, name]) for name in near if name not in section.model_fields_set]
+
+
+def _is_within(path: str, holder: str) -> bool:
+    """Tells whether a key path is another one, or below it."""
+    return path == holder or path.startswith((f"{holder}.", f"{holder}["))

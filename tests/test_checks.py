@@ -431,8 +431,10 @@ executor: {workers: 0}
     assert [line.partition(": ")[0] for line in found] == [
         "grid.yaml:1, name",
         "grid.yaml:2, serach",
+        "grid.yaml:4, data.train",
         "grid.yaml:5, data.sacle",
         "grid.yaml:6, model",
+        "grid.yaml:7, params.batch_size",
         "grid.yaml:9, space.dropout",
         "grid.yaml:10, space.learning_rate",
         "grid.yaml:11, augment",
@@ -461,6 +463,62 @@ search: {folds: 60, objective: precision}
         "grid.yaml:6, search.folds",
         "grid.yaml:6, search.objective",
     ]
+
+
+@pytest.mark.parametrize(
+    ("text", "paths"),
+    [
+        # a fault hides no other of its section
+        (
+            BASE + "search: {facter: 2, objective: acuracy, engine: halvng, folds: 500}",
+            ["search.facter", "search.folds", "search.engine", "search.objective"],
+        ),
+        ("data: {train: nope.csv, lable: y}\nmodel: fc", ["data.lable", "data.train"]),
+        (
+            "data: {trian: x, test: nope.csv, sample_submission: gone.csv}\nmodel: fc",
+            ["data.trian", "data.test", "data.sample_submission"],
+        ),
+        ("data: {train: digits, sacle: 3, scale: -1}\nmodel: fc\nsearch: {folds: 500}", ["data.scale", "data.sacle", "search.folds"]),
+        (BASE + "search: {folds: 500, holdout: 2}", ["search.folds", "search.holdout"]),
+        (BASE + "search: {time: 2h, folds: 500, seed: x}", ["search.seed", "search.time", "search.folds"]),
+        (
+            "data: {train: digits}\nmodel: fcc\nspace: {epochs: [1.5], optimizer: [RectifiedAdam], dropout: [], zoo: [1]}\n"
+            "params: {callbacks.early_stopping.patience: x, batch_size: 0}",
+            ["model", "space.dropout", "params.callbacks.early_stopping.patience", "params.batch_size", "space.epochs", "space.optimizer"],
+        ),
+        (BASE + "space: 3\nparams: {epochs: 0, droput: 1}", ["space", "params.epochs", "params.droput"]),
+        (BASE + "space: {dropout: [], momentum: {low: 0.1, high: 0.2}}", ["space.dropout", "space.momentum"]),
+        (
+            BASE + "space: {dropout: []}\ncallbacks: {early_stopping: {monitor: test_loss}}",
+            ["space.dropout", "callbacks.early_stopping.monitor"],
+        ),
+        # nothing is said of what a fault elsewhere may have brought about
+        (BASE + "serach: {engine: random, trials: 3}\nspace: {dropout: {low: 0.1, high: 0.2}}", ["serach"]),
+        (BASE + "search: {engin: random, trials: 3}\nspace: {dropout: {low: 0.1, high: 0.2}}", ["search.engin"]),
+        (BASE + "search: {engine: random, trails: 3}", ["search.trails"]),
+        (BASE + "search: {engine: random, trials: 0}", ["search.trials"]),
+        (BASE + "search: {engine: 3}\nspace: {dropout: {low: 0.1, high: 0.2}}", ["search.engine"]),
+        (BASE + "search: {fold: 4, holdout: 2}", ["search.fold", "search.holdout"]),
+        ("data: {train: train.csv}\nmodel: fc\nsearch: {vall: 0.3}\ncallbacks: {early_stopping: {}}", ["search.vall"]),
+        ("data: {train: train.csv, lable: y}\nmodel: fc", ["data.lable"]),
+        ("data: {train: train.csv, label: 3}\nmodel: fc\nsearch: {folds: 500}", ["data.label"]),
+        ("dta: {train: digits}\nmodel: fc", ["dta"]),
+        ("data: {train: digits}\nmodel: nets.py:build\nparms: {width: 3}", ["parms"]),
+        ("data: {train: digits}\nmodel: nets.py:build\nspace: 3\nparams: {optimizer.momentum: 0.9, loss.delta: 1}", ["space"]),
+        (BASE + "space: {loss: [], loss.delta: [1.0]}", ["space.loss"]),
+    ],
+)  # fmt: skip
+def test_a_fault_neither_hides_another_nor_makes_one_up(folder, text, paths):
+    with pytest.raises(ConfigError) as caught:
+        check(folder, text)
+    assert sorted(fault.path for fault in caught.value.faults) == sorted(paths)
+
+
+def test_a_function_that_takes_callbacks_itself(folder):
+    (folder / "nets.py").write_text("def build(input_shape, n_classes, callbacks): pass")
+    text = "data: {train: digits}\nmodel: nets.py:build\nparams: {callbacks: 3}"
+    assert check(folder, text).signature.names == ("callbacks",)
+    assert refusal(folder, text.replace("build", "bild", 1)).startswith("grid.yaml:2, model: ")
 
 
 def test_the_default_inner_split_says_that_it_is_the_default(folder):
@@ -514,6 +572,28 @@ def test_a_dict_with_a_function_and_arrays(folder):
     assert [fault.path for fault in caught.value.faults] == ["data.train", "data.subset", "space.wdth"]
     with pytest.raises(ConfigError, match="data: X and y: 12 images, but 11 labels"):
         prepare({"model": build}, X, y[:11])
+
+
+@pytest.mark.slow
+def test_a_function_in_hand_declares_its_hyperparameters():
+    def build(hp, depth=1):
+        hp.Choice("units", [8, 16])
+        hp.Boolean("batch_norm")
+
+    def conditional(hp):
+        hp.Choice("kind", ["a", "b"])
+        with hp.conditional_scope("kind", ["a"]):
+            hp.Int("n", 1, 4)
+
+    X, y = np.zeros((12, 4)), np.arange(12) % 2
+    prepared = prepare({"model": build, "params": {"batch_norm": True}, "space": {"epochs": [1, 2]}}, X, y)
+    assert (prepared.signature.style, prepared.signature.names) == ("hp", ("depth", "units", "batch_norm"))
+    assert [params["units"] for params in prepared.space] == [8, 16, 8, 16]
+    assert prepared.space.names == ["epochs", "units"]
+    with pytest.raises(ConfigError, match=r"space\.unit: unknown parameter\. Did you mean 'units'"):
+        prepare({"model": build, "space": {"unit": [1]}}, X, y)
+    with pytest.raises(ConfigError, match="model: the hyperparameter 'n' holds only under a condition"):
+        prepare({"model": conditional}, X, y)
 
 
 @pytest.mark.parametrize(

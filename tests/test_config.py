@@ -192,7 +192,14 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("search: {seed: -1}", "search.seed: is -1; at least 0 holds."),
         ("search: {seed: 4294967296}", "search.seed: is 4294967296; below 4294967296 holds."),
         ("search: {objective: ''}", "search.objective: is ''; at least 1 character holds."),
-        ("search: {folds: 3, holdout: 0.2}", "search: has both folds and holdout: keep one of them."),
+        (
+            "search: {folds: 3, holdout: 0.2}",
+            "search.holdout: does not go with folds, which is given too: keep one of them.",
+        ),
+        (
+            "executor: {kind: inline, workers: 4}",
+            "executor.workers: is 4, and inline has one worker: leave it out, or take kind: processes.",
+        ),
         ("data: {scale: 0}", "data.scale: is 0; above 0 holds."),
         ("data: {image: [28, 28]}", "data.image: is [28, 28]; at least 3 items hold."),
         ("data: {image: [28, 28, 0]}", "data.image[2]: is 0; at least 1 holds."),
@@ -203,11 +210,22 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
             "callbacks.reduce_lr_on_plateau.factor: is 1; below 1 holds.",
         ),
         (
-            "name: a/b",
-            "name: is 'a/b'; a file name of up to 100 characters without / \\ : * ? \" < > | holds.",
+            "name: " + "数" * 67,
+            f"name: is '{'数' * 56}...; a file name of up to 200 bytes of UTF-8 without / \\ : * ? \" < > | "
+            "holds.",
         ),
-        ("name: ''", "name: is ''; a file name of up to 100 characters without / \\ : * ? \" < > | holds."),
-        ("name: ..", "name: is '..'; a file name of up to 100 characters without / \\ : * ? \" < > | holds."),
+        (
+            "name: a/b",
+            "name: is 'a/b'; a file name of up to 200 bytes of UTF-8 without / \\ : * ? \" < > | holds.",
+        ),
+        (
+            "name: ''",
+            "name: is ''; a file name of up to 200 bytes of UTF-8 without / \\ : * ? \" < > | holds.",
+        ),
+        (
+            "name: ..",
+            "name: is '..'; a file name of up to 200 bytes of UTF-8 without / \\ : * ? \" < > | holds.",
+        ),
     ],
 )
 def test_faults_of_form(tmp_path, text, message):
@@ -220,10 +238,48 @@ def test_a_missing_model_is_told_with_what_it_may_be(tmp_path):
     ]
 
 
-def test_a_faulty_section_is_left_at_its_defaults_and_the_others_are_read(tmp_path):
-    config, faults, _ = read(tmp_path, "model: 3\nsearch: {seed: x, folds: 5}\nparams: {a: 1}\nodd: 1")
-    assert [fault.path for fault in faults] == ["model", "search.seed", "odd"]
-    assert (config.search.n_folds, config.params) == (3, {"a": 1})
+def test_a_faulty_key_is_left_at_its_default_and_the_others_are_read(tmp_path):
+    text = """\
+model: 3
+data: {train: {images: a}, label: y, image: [1, 1, 0], odd: 1}
+search: {seed: x, folds: 5, trails: 3}
+params: {a: 1}
+callbacks: {early_stopping: {patience: -1, mode: min}}
+executor: {kind: inline, workers: many}
+odd: 1
+"""
+    config, faults, _ = read(tmp_path, text)
+    assert [fault.path for fault in faults] == [
+        "data.train.labels",
+        "data.image[2]",
+        "data.odd",
+        "model",
+        "callbacks.early_stopping.patience",
+        "search.seed",
+        "search.trails",
+        "executor.workers",
+        "odd",
+    ]
+    assert config.model_dump(exclude_unset=True) == {
+        "name": "grid",
+        "model": "",
+        "data": {"label": "y"},
+        "search": {"folds": 5},
+        "params": {"a": 1},
+        "callbacks": {"early_stopping": {"mode": "min"}},
+        "executor": {"kind": "inline"},
+    }
+
+
+@pytest.mark.parametrize("name", ["a" * 200, "数" * 66 + "ab"])
+def test_a_name_may_have_200_bytes(tmp_path, name):
+    assert faults_of_text(tmp_path, f"model: fc\nname: {name}") == []
+
+
+def test_inline_has_one_worker(tmp_path):
+    assert faults_of_text(tmp_path, "model: fc\nexecutor: {kind: inline, workers: 1}") == []
+    assert faults_of_text(tmp_path, "model: fc\nexecutor: {kind: inline, workers: auto}") == []
+    assert faults_of_text(tmp_path, "model: fc\nexecutor: {workers: 3}", "executor.kind=inline") != []
 
 
 def test_a_config_is_frozen():

@@ -117,9 +117,8 @@ def merge_callbacks(
     """
     merged = {name: dict(values) for name, values in callbacks.items()}
     for name, value in params.items():
-        group, _, rest = name.partition(".")
-        if group == "callbacks":
-            callback, _, argument = rest.partition(".")
+        if name.startswith("callbacks."):
+            _, callback, argument = name.split(".", 2)
             merged.setdefault(callback, {})[argument] = value
     checked = Callbacks.model_validate(merged)
     return {name: args for name, args in checked.model_dump().items() if args is not None}
