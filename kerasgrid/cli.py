@@ -168,6 +168,9 @@ _planned("submit", "Sending predictions to Kaggle")
 
 def main() -> None:
     """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot write ± must not end a search
+            stream.reconfigure(errors="backslashreplace")
     code, written = _exit_code(app), _exit_code(_flush)
     sys.exit(code or written)
 

@@ -289,7 +289,7 @@ def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
 
 def test_executor_and_budget_may_change(tmp_path):
     search(config(), results=tmp_path)
-    changed = config(executor={"kind": "inline", "workers": 3}, search={"folds": 3, "trials": 6})
+    changed = config(executor={"kind": "inline", "workers": 1}, search={"folds": 3, "trials": 6})
     assert search(changed, results=tmp_path).status == "complete"
 
 

@@ -215,7 +215,7 @@ def test_a_torn_record_that_cannot_be_cut_is_cut_by_the_next_append(path):
     with Journal.open(path, HEADER) as journal:
         file = journal._file
         journal._file = FailingFile(file, 5, OSError(errno.ENOSPC, "full"), truncates=False)
-        with pytest.raises(OSError, match="no luck"):
+        with pytest.raises(StorageError, match="no luck"):
             journal.append({"long": "x" * 100})
         journal._file = file
         journal.append({"b": 2})
@@ -266,7 +266,7 @@ def append_without_end(journal):
 
 def test_a_folder_that_cannot_be_written(tmp_path):
     (tmp_path / "file").write_text("")
-    with pytest.raises(OSError, match="file"):
+    with pytest.raises(StorageError, match="file"):
         Journal.open(tmp_path / "file" / "journal.jsonl", HEADER)
 
 
