@@ -20,11 +20,6 @@ class Plan:
     packs: tuple[Pack, ...]
     notes: tuple[str, ...] = ()
 
-    @property
-    def n_jobs(self) -> int:
-        """Jobs in all packs."""
-        return sum(len(pack.jobs) for pack in self.packs)
-
 
 def plan(jobs: Sequence[Job]) -> Plan:
     """Puts each job into a pack of its own, in the order given: trial by trial, its folds together."""

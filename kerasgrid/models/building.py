@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -280,36 +279,16 @@ def _output_shape(name: str, model: keras.Model, shape: tuple[int, ...]) -> Any:
     return (None, *output.shape[1:])
 
 
-def describe(model: keras.Model) -> dict[str, Any]:
-    """Returns what is worth knowing of a built model before it is trained.
+def output_activation(model: keras.Model) -> str | None:
+    """Returns the name of the activation that gives a model's outputs, such as `softmax` or `linear`.
 
-    Returns:
-        `n_parameters` and `n_trainable`, numbers of weights; `output_shape`, (None, ...) or None where
-        a subclassed model does not tell; `last_layer`, a class name; `last_activation`, a name of
-        keras.activations, None where unknown; `compiled`.
+    None for a subclassed model, whose layers do not tell, and for a layer that has none.
     """
-    outputs = getattr(model, "outputs", None)
-    last = _last_layer(model)
-    return {
-        "n_parameters": model.count_params(),
-        "n_trainable": sum(math.prod(weight.shape) for weight in model.trainable_weights),
-        "output_shape": (None, *outputs[0].shape[1:]) if outputs else None,
-        "last_layer": None if last is None else type(last).__name__,
-        "last_activation": None if last is None else _activation(last),
-        "compiled": bool(model.compiled),
-    }
-
-
-def _last_layer(model: keras.Model) -> Any:
     layer = model
     while isinstance(layer, keras.Model):
         outputs = getattr(layer, "outputs", None)
         if not outputs:
             return None
         layer = outputs[0]._keras_history.operation
-    return layer
-
-
-def _activation(layer: Any) -> str | None:
     known = _ACTIVATION_LAYERS.get(type(layer).__name__)
     return known or getattr(getattr(layer, "activation", None), "__name__", None)

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
+from kerasgrid.models.building import output_activation
 from kerasgrid.training.backend import spare_replica_sums
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.routing import DEFAULTS, Route
@@ -104,18 +105,8 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
 
 
 def ends_in_logits(model: keras.Model) -> bool | None:
-    """Tells whether a model's last layer gives logits; None for a model without such a layer."""
-    layer = model.layers[-1] if getattr(model, "layers", None) else None
-    while isinstance(layer, keras.Model) and layer.layers:
-        layer = layer.layers[-1]
-    if isinstance(layer, keras.layers.Softmax):
-        return False
-    activation = getattr(layer, "activation", None)
-    if activation in (keras.activations.softmax, keras.activations.sigmoid):
-        return False
-    if isinstance(layer, keras.layers.Dense) and activation is keras.activations.linear:
-        return True
-    return None
+    """Tells whether a model's outputs are logits; None for a model whose layers do not tell."""
+    return {"softmax": False, "sigmoid": False, "linear": True}.get(output_activation(model))
 
 
 def _has_shape(model: keras.Model) -> bool:
@@ -126,8 +117,7 @@ def _has_shape(model: keras.Model) -> bool:
 def _fitting_loss(model: keras.Model, objective: Objective, n_outputs: int) -> str:
     if n_outputs == 1:
         return "binary_crossentropy"
-    layer = model.layers[-1] if getattr(model, "layers", None) else None
-    if getattr(layer, "activation", None) is keras.activations.sigmoid:
+    if output_activation(model) == "sigmoid":
         raise ModelError(
             f"the model ends in {n_outputs} sigmoid outputs, but each sample has one of {n_outputs} classes: "
             "end it in softmax, or give a loss in params."

@@ -12,7 +12,7 @@ from kerasgrid.errors import ModelError
 keras = pytest.importorskip("keras")
 
 from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
-from kerasgrid.models.building import build_model, declared, describe, hp_signature, hp_space  # noqa: E402
+from kerasgrid.models.building import build_model, declared, hp_signature, hp_space, output_activation  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
 
@@ -74,7 +74,7 @@ def test_compiled_models_stay_compiled():
 
     model = build(compiled)
     assert type(model.optimizer).__name__ == "SGD"
-    assert describe(model)["compiled"] is True
+    assert model.compiled
 
 
 @pytest.mark.parametrize(("outputs", "n_classes"), [(2, 2), (1, 2), (7, 7)])
@@ -384,50 +384,21 @@ def test_hp_signature(load):
 
 
 @pytest.mark.parametrize(
-    ("make", "layer", "activation"),
+    ("make", "activation"),
     [
-        (lambda: net(), "Dense", "softmax"),
-        (lambda: net(activation=None), "Dense", "linear"),
-        (
-            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]),
-            "Softmax",
-            "softmax",
-        ),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.ReLU()]), "ReLU", "relu"),
-        (
-            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.LeakyReLU()]),
-            "LeakyReLU",
-            "leaky_relu",
-        ),
-        (
-            lambda: keras.Sequential([keras.Input((4,)), layers.Activation("log_softmax")]),
-            "Activation",
-            "log_softmax",
-        ),
-        (
-            lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)]),
-            "Dropout",
-            None,
-        ),
-        (lambda: keras.Sequential([keras.Input((4,)), net()]), "Dense", "softmax"),
+        (lambda: net(), "softmax"),
+        (lambda: net(activation=None), "linear"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]), "softmax"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.ReLU()]), "relu"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.LeakyReLU()]), "leaky_relu"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Activation("log_softmax")]), "log_softmax"),
+        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)]), None),
+        (lambda: keras.Sequential([keras.Input((4,)), net()]), "softmax"),
     ],
 )
-def test_describe_last_layer(make, layer, activation):
-    found = describe(make())
-    assert (found["last_layer"], found["last_activation"]) == (layer, activation)
+def test_output_activation(make, activation):
+    assert output_activation(make()) == activation
 
 
-def test_describe():
-    assert describe(fc((28, 28, 1), 10)) == {
-        "n_parameters": 95_946,
-        "n_trainable": 95_050,
-        "output_shape": (None, 10),
-        "last_layer": "Dense",
-        "last_activation": "softmax",
-        "compiled": False,
-    }
-
-
-def test_describe_subclassed():
-    found = describe(build(Subclassed))
-    assert (found["n_parameters"], found["output_shape"], found["last_activation"]) == (15, None, None)
+def test_a_subclassed_model_does_not_tell_its_activation():
+    assert output_activation(build(Subclassed)) is None
