@@ -160,7 +160,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     shuffle=False,
                     verbose=0,
                     validation_data=validation,
-                    callbacks=[*callbacks, hooks],
+                    callbacks=[hooks, *callbacks],
                 )
         return compiled, {
             name: [float(value) for value in values] for name, values in history.history.items()
