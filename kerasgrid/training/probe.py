@@ -73,4 +73,5 @@ def _check_metrics(
 
 def device() -> str:
     """Returns the device that Keras trains on here: `cpu`, or such as `gpu:0`."""
-    return (keras.distribution.list_devices("gpu") or ["cpu"])[0]
+    others = [name for name in keras.distribution.list_devices() if not name.startswith("cpu")]
+    return others[0] if others else "cpu"

@@ -16,7 +16,7 @@ from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.io import RunPaths
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
-from kerasgrid.training import checkpoint
+from kerasgrid.training import checkpoint, probe
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
 from kerasgrid.training.job import build_and_compile, make_callbacks, train_job, train_pack
@@ -331,3 +331,18 @@ def test_logits_get_a_loss_from_logits_and_probabilities(make, own):
     assert found.score > 0.4
     stored = np.load(recipe.paths.prediction(0, 0, 0))
     np.testing.assert_allclose(stored.sum(axis=1), 1, rtol=1e-5)
+
+
+def test_the_device_is_told():
+    assert probe.device() == "cpu" or probe.device().startswith("gpu")
+
+
+def test_a_probe_tells_sizes_and_what_is_not_measured(make):
+    context = Collector()
+    probe.probe(make(), {"dropout": 0.3}, context)
+    probe.probe(make(callbacks={"early_stopping": {"monitor": "val_f2"}}), {}, context)
+    good, bad = context.payloads
+    assert (good.n_parameters, good.error, good.device) == (1610, None, probe.device())
+    assert bad.error["message"].startswith(
+        "callbacks.early_stopping.monitor is 'val_f2', which is not measured."
+    )
