@@ -128,7 +128,10 @@ def format_score(mean: float | None, std: float | None = None) -> str:
     """Returns `0.9812 ± 0.0020`; no spread where `std` is None, and `-` where there is no mean."""
     if finite(mean) is None:
         return "-"
-    return _decimals(mean) if finite(std) is None else f"{_decimals(mean)} ± {_decimals(std)}"
+    if finite(std) is None:
+        return _decimals(mean)
+    spread = 0.0 if std < 1e-9 * max(1.0, abs(mean)) else std  # equal scores, but for rounding
+    return f"{_decimals(mean)} ± {_decimals(spread)}"
 
 
 def format_seconds(seconds: float | None) -> str:

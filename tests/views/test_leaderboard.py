@@ -220,3 +220,7 @@ def test_format_seconds(seconds, text):
 )
 def test_format_score(mean, std, text):
     assert format_score(mean, std) == text
+
+
+def test_rounding_is_no_spread():
+    assert format_score(0.9449, 1.11e-16) == "0.9449 ± 0.0000"
