@@ -140,7 +140,7 @@ def _samples(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset, fol
         train, val = inner_split(data.labels, fold, share, recipe.seed)
     mean = std = None
     if recipe.standardize:  # of all training rows of the fold, those of the inner split too
-        mean, std = _statistics(recipe, fold.index, len(data))
+        mean, std = standardize_statistics(data.images, fold.train, recipe.scale)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
     if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
         images, scaling = scaling(images), Scaling()
@@ -156,11 +156,6 @@ def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[F
 def _fold(recipe: Recipe, n_samples: int, index: int) -> Fold:
     path = recipe.paths.folds
     return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)[index]
-
-
-def _statistics(recipe: Recipe, fold: int, n_samples: int) -> tuple[np.ndarray, np.ndarray]:
-    data = open_dataset(recipe.data_folder, recipe.source)
-    return standardize_statistics(data.images, _fold(recipe, n_samples, fold).train, recipe.scale)
 
 
 def _score(

@@ -186,9 +186,14 @@ class Loop:
             self.model.optimizer.build(self.model.trainable_variables)
         return saved
 
+    @property
+    def is_due(self) -> bool:
+        """Whether the last checkpoint is old enough for another one."""
+        return time.monotonic() - self._saved_at >= self.checkpoint_interval_s
+
     def save_if_due(self, step: int = 0) -> None:
         """Writes a checkpoint after so many batches of the epoch at hand, if the last one is old enough."""
-        if time.monotonic() - self._saved_at < self.checkpoint_interval_s:
+        if not self.is_due:
             return
         self.progress.step = step
         if step:
@@ -252,5 +257,6 @@ class _Bridge(keras.callbacks.Callback):
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.hooks.on_train_batch_end(batch + self.first, logs)
         step = batch + self.first + 1
-        if step < self.n_batches and not self.model.stop_training:
+        # Asking a callback for its model brings JAX's state back from the device: only where it is needed.
+        if step < self.n_batches and self.loop.is_due and not self.model.stop_training:
             self.loop.save_if_due(step)
