@@ -137,7 +137,6 @@ def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
         "augment": (config.augment is not None, "augmentation"),
-        "training.pack": (isinstance(config.training.pack, int), "training several jobs in one program"),
         "training.precision": (config.training.precision != "float32", "mixed precision"),
         "training.stop_dead": (config.training.stop_dead, "ending dead trials early"),
         "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),

@@ -22,8 +22,9 @@ from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
 from kerasgrid.measurements import remember
 from kerasgrid.observer import Observer
-from kerasgrid.planning import plan
-from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord
+from kerasgrid.packing import Graphs, make_plan
+from kerasgrid.planning import go_on, split
+from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, NoteRecord, Pack, StopRecord
 from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.training.entry import train_pack
@@ -97,6 +98,7 @@ class _Driver:
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.threads = run.threads or threads_of(run.prepared)
         self.executor = make_executor(run.prepared, self.threads)
+        self.graphs = Graphs(run.prepared, self.recipe, self.executor)
         self._interrupted = self._told_of_stop = False
 
     def __enter__(self) -> _Driver:
@@ -155,6 +157,7 @@ class _Driver:
             return
         candidates = self.run.prepared.space.cover()[:MAX_PROBES]
         records = list(run_probes(self.recipe, self.executor, candidates))
+        self.graphs.take(records)
         refused = [record for record in records if record.error is not None]
         if records and len(refused) == len(records):
             raise ModelError(f"{self.config.model}: {refused[0].error['message']}")
@@ -187,9 +190,17 @@ class _Driver:
     def _run_jobs(self, jobs: Sequence[Job]) -> None:
         """Runs jobs to their ends; one whose worker died is tried once more."""
         self.observer.begin(self.run.state)
-        died = self._run_packs(plan(jobs).packs, is_retry=False)
+        died = self._run_packs(self._plan(jobs), is_retry=False)
         if died and not self._interrupted:
             self._run_packs(died, is_retry=True)
+
+    def _plan(self, jobs: Sequence[Job]) -> list[Pack]:
+        """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
+        graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
+        kept, new = go_on(self.run.packs(graphs), jobs)
+        made = make_plan(self.run.prepared, new, graphs, self.executor.n_workers).packs
+        self.run.keep_plan(made)
+        return [*kept, *made]
 
     def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:
         """Runs packs and returns those whose worker died and that are to be tried again."""
@@ -205,12 +216,14 @@ class _Driver:
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."
+                left = event.task.of(job for job in event.task.jobs if job.id not in self.run.state.ended)
                 if is_retry:
                     self._fail(event.task, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
-                else:
-                    died.append(event.task)
-                    self.observer.note(f"{event.task.jobs[0]}: {reason} It will be tried once more.")
-                    self.run.append("retry", {"job": list(event.task.jobs[0].id), "reason": reason})
+                elif left.jobs:
+                    died += split(left)
+                    for job in left.jobs:
+                        self.observer.note(f"{job}: {reason} It will be tried once more.")
+                        self.run.append("retry", {"job": list(job.id), "reason": reason})
             self.run.tend()
             self._tell_of_stop()
         return died
@@ -222,6 +235,8 @@ class _Driver:
             self.run.keep_checkpoint(payload)
         elif isinstance(payload, FoldRecord):
             self._end(payload)
+        elif isinstance(payload, NoteRecord):
+            self.observer.note(payload.text)
         elif isinstance(payload, StopRecord):
             trial, fold, _ = payload.job
             self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")

@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 
-from kerasgrid.records import Job, Pack
+from kerasgrid.records import Graph, Job, Pack
+
+PACKS_PER_WORKER = 4
+"""Packs that each worker gets at least, where there are runs enough, so that none waits long at the end."""
 
 
 @dataclass(frozen=True)
@@ -21,8 +25,92 @@ class Plan:
     notes: tuple[str, ...] = ()
 
 
-def plan(jobs: Sequence[Job]) -> Plan:
-    """Puts each job into a pack of its own, in the order given: trial by trial, its folds together."""
-    return Plan(
-        tuple(Pack((job,)) for job in jobs), ("Each fit is trained by Keras's own fit.",) if jobs else ()
+def plan(
+    jobs: Sequence[Job],
+    graphs: Mapping[int, Graph] | None = None,
+    *,
+    epochs: Callable[[Job], int] | None = None,
+    n_workers: int = 1,
+    width: int = 1,
+    not_shared: str | None = None,
+) -> Plan:
+    """Puts jobs of one graph into packs, and every other job into a pack of its own.
+
+    Args:
+        jobs: In the order in which they were proposed.
+        graphs: The graph of each trial, by its id; a trial without one takes Keras's own fit.
+        epochs: Tells a job's epochs.
+        n_workers: Packs that are trained at the same time.
+        width: Runs side by side in one program.
+        not_shared: Why jobs that differ in `epochs` alone are trained each for itself; None to share.
+
+    Returns:
+        The plan: graph by graph in the order of their first jobs. The same arguments give the same plan.
+    """
+    graphs = graphs or {}
+    grouped: dict[str, dict[tuple, list[Job]]] = {}
+    plain: list[Job] = []
+    for job in jobs:
+        graph = graphs.get(job.trial.id)
+        if graph is None or graph.key is None:
+            plain.append(job)
+            continue
+        run = (job.trial.id if not_shared else job.trial.key, job.fold, job.repeat)
+        grouped.setdefault(graph.key, {}).setdefault(run, []).append(job)
+    n_runs = sum(len(runs) for runs in grouped.values())
+    most = max(1, width, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
+    most = -(-most // width) * width
+    packs = []
+    for runs in grouped.values():
+        ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
+        for first in range(0, len(ordered), most):
+            members = tuple(job for run in ordered[first : first + most] for job in run)
+            packs.append(
+                Pack(
+                    members,
+                    tuple(graphs[job.trial.id] for job in members),
+                    min(width, len(ordered)),
+                    shares=not not_shared,
+                )
+            )
+    packs += [Pack((job,)) for job in plain]
+    return Plan(tuple(packs), tuple(_notes(grouped, plain, graphs, epochs, width, not_shared)))
+
+
+def go_on(packs: Sequence[Pack], jobs: Sequence[Job]) -> tuple[list[Pack], list[Job]]:
+    """Returns the packs of an earlier session without the jobs that have ended, and the jobs in none."""
+    wanted = {job.id for job in jobs}
+    kept = [pack.of(job for job in pack.jobs if job.id in wanted) for pack in packs]
+    kept = [pack for pack in kept if pack.jobs]
+    known = {job.id for pack in kept for job in pack.jobs}
+    return kept, [job for job in jobs if job.id not in known]
+
+
+def split(pack: Pack) -> list[Pack]:
+    """Returns a pack's runs as packs of their own, to be tried again one by one."""
+    return [replace(pack.of(run), width=1) for run in pack.runs]
+
+
+def _notes(grouped, plain, graphs, epochs, width, not_shared):
+    n_jobs = sum(len(run) for runs in grouped.values() for run in runs.values())
+    n_runs = sum(len(runs) for runs in grouped.values())
+    if grouped:
+        programs = "1 compiled program" if len(grouped) == 1 else f"{len(grouped):,} compiled programs"
+        fits = "1 fit" if n_jobs == 1 else f"{n_jobs:,} fits"
+        beside = "one at a time in each worker" if width == 1 else f"up to {width} side by side"
+        yield f"{fits} in {programs}, {beside}."
+    if n_runs < n_jobs and epochs is not None:
+        saved = sum(
+            sum(map(epochs, run[:])) - max(map(epochs, run))
+            for runs in grouped.values()
+            for run in runs.values()
+        )
+        yield f"Fits that differ in epochs alone are one run each, read at several epochs: {saved:,} epochs saved."
+    if not_shared and n_jobs:
+        yield f"Fits that differ in epochs alone are not shared: {not_shared}."
+    reasons = Counter(
+        (graphs[job.trial.id].reason if job.trial.id in graphs else None) or "" for job in plain
     )
+    for reason, n in reasons.most_common():
+        fits = "1 fit is" if n == 1 else f"{n:,} fits are"
+        yield f"{fits} trained by Keras's own fit{': ' + reason if reason else ''}."

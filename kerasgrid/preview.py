@@ -14,7 +14,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.io import RunPaths, digest
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
-from kerasgrid.planning import plan
+from kerasgrid.packing import Graphs, make_plan
 from kerasgrid.records import Job, ProbeRecord, Trial
 from kerasgrid.results import fold_records
 from kerasgrid.training.routing import route
@@ -129,11 +129,14 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
                 if (trial.identity, fold.index, repeat) not in done:
                     jobs.append(Job(trial, fold.index, repeat))
                     epochs += going.epochs
-    planned = plan(jobs)
     with TemporaryDirectory() as folder, make_executor(prepared) as executor:
         recipe = make_recipe(prepared, RunPaths(Path(folder), paths.name))  # a check leaves nothing behind
         records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
         n_workers = executor.n_workers
+        graphs = Graphs(prepared, recipe, executor)
+        graphs.take(records)
+        found = graphs.of({job.trial.id: job.trial for job in jobs}.values())
+        planned = make_plan(prepared, jobs, found, n_workers)
     return Preview(
         prepared=prepared,
         n_trials=len(trials),

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from typing import Any, Protocol
 
@@ -91,10 +91,61 @@ class Job:
 
 
 @dataclass(frozen=True)
+class Graph:
+    """A candidate's graph, and the numbers that the graph receives for it.
+
+    Attributes:
+        key: 64 hex digits; candidates with the same key share one compiled program. None where no
+            program can train it.
+        reason: Why none can.
+        numbers: In the graph's own order, such as dropout rates and L2 factors.
+        learning_rate: The first one; None where a schedule in the optimizer gives it.
+    """
+
+    key: str | None
+    reason: str | None = None
+    numbers: tuple[float, ...] = ()
+    learning_rate: float | None = None
+
+
+@dataclass(frozen=True)
 class Pack:
-    """Jobs that are trained together in one worker."""
+    """Jobs that are trained together in one worker.
+
+    Attributes:
+        jobs: Those of a run side by side, ordered by epochs.
+        graphs: Each job's graph, all with the same key; empty for Keras's own fit, job by job.
+        width: Runs that are trained side by side in one program; the others follow.
+        shares: Whether jobs that differ in `epochs` alone are one run, read at several epochs.
+    """
 
     jobs: tuple[Job, ...]
+    graphs: tuple[Graph, ...] = ()
+    width: int = 1
+    shares: bool = False
+
+    @property
+    def runs(self) -> list[tuple[Job, ...]]:
+        """The jobs of each run, in order."""
+        runs: dict[Any, list[Job]] = {}
+        for job in self.jobs:
+            key = job.trial.key if self.shares else job.trial.id
+            runs.setdefault((key, job.fold, job.repeat), []).append(job)
+        return [tuple(run) for run in runs.values()]
+
+    def graph(self, job: Job) -> Graph:
+        """Returns the graph of one of the jobs."""
+        return self.graphs[self.jobs.index(job)]
+
+    def of(self, jobs: Iterable[Job]) -> Pack:
+        """Returns the pack with only these of its jobs."""
+        wanted = {job.id for job in jobs}
+        kept = [place for place, job in enumerate(self.jobs) if job.id in wanted]
+        return replace(
+            self,
+            jobs=tuple(self.jobs[place] for place in kept),
+            graphs=tuple(self.graphs[place] for place in kept) if self.graphs else (),
+        )
 
 
 class Context(Protocol):
@@ -135,6 +186,13 @@ class StopRecord:
 
 
 @dataclass(frozen=True)
+class NoteRecord:
+    """Something that the user should know, in a sentence."""
+
+    text: str
+
+
+@dataclass(frozen=True)
 class FoldRecord:
     """The end of a job.
 
@@ -145,6 +203,7 @@ class FoldRecord:
         history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
         fit_time: Seconds of training, without testing and checkpoints.
         epochs: Epochs trained, those lost to a crash not counted.
+        shared_epochs: How many of these another job's record counts, whose run this one shares.
         best_epoch: The epoch whose weights made the score, from 1.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
@@ -157,6 +216,7 @@ class FoldRecord:
     history: Mapping[str, list] = field(default_factory=dict)
     fit_time: float = 0.0
     epochs: int = 0
+    shared_epochs: int = 0
     best_epoch: int | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None
@@ -172,9 +232,11 @@ class ProbeRecord:
         n_parameters: Weights of its model; None where it does not build, or only with data.
         error: {"type", "message"} where it does not build.
         device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.
+        graph: Its graph; None where it does not build or was not asked for.
     """
 
     params: Mapping[str, Any]
     n_parameters: int | None
     error: Mapping[str, str] | None
     device: str | None
+    graph: Graph | None = None

@@ -197,7 +197,7 @@ class RunState:
                 "trials": len(rows),
                 "failed": sum(row["state"] == "failed" for row in rows),
                 "fits": len(ended),
-                "epochs_trained": sum(record.epochs for record in ended),
+                "epochs_trained": sum(record.epochs - record.shared_epochs for record in ended),
                 "wall_time_s": round(wall_time_s, 3),
             },
         }

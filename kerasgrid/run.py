@@ -15,7 +15,7 @@ from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json, strict, write_json
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
-from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Trial
+from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import LONG_HISTORY, Results, RunState, read_fold
 from kerasgrid.versions import versions
 
@@ -49,6 +49,7 @@ class Run:
         self.threads: int | None = None
         self._began, self._elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
+        self._plans: list[Mapping[str, Any]] = []
         self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
@@ -101,6 +102,8 @@ class Run:
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
                 self._take(read_fold(record))
+            elif kind == "pack":
+                self._plans.append(record)
             elif kind == "environment":
                 self.environment = record["environment"]
             last = record["time"]
@@ -154,6 +157,29 @@ class Run:
         """Returns the trial's jobs that have not ended, fold by fold."""
         jobs = [Job(trial, fold, repeat) for _, fold, repeat in self.state.jobs_of(trial.id)]
         return [job for job in jobs if job.id not in self.state.ended]
+
+    def packs(self, graphs: Mapping[int, Graph]) -> list[Pack]:
+        """Returns the packs that earlier sessions planned, whose graphs are still these."""
+        found = []
+        for record in self._plans:
+            jobs = tuple(
+                Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"]
+            )
+            known = [graphs.get(job.trial.id) for job in jobs]
+            # A trial that is not asked for is done; its place in the pack is taken out by who asks.
+            if any(graph is not None and graph.key != record["graph"] for graph in known):
+                continue
+            filled = tuple(graph or Graph(record["graph"]) for graph in known)
+            found.append(Pack(jobs, filled, record["width"], record["shares"]))
+        return found
+
+    def keep_plan(self, packs: Iterable[Pack]) -> None:
+        """Journals packs, so that a later session trains the same; jobs by themselves need no line."""
+        for pack in packs:
+            if pack.graphs:
+                jobs = [list(job.id) for job in pack.jobs]
+                about = {"graph": pack.graphs[0].key, "width": pack.width, "shares": pack.shares}
+                self.append("pack", {"jobs": jobs, **about})
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""

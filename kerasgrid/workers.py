@@ -38,6 +38,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         val=config.search.val,
         objective=config.search.objective,
         seed=config.search.seed,
+        packs=config.training.pack != "off",
         checkpoint_interval_s=checkpoint_interval_s,
     )
 

@@ -12,9 +12,10 @@ from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
 from kerasgrid.models.building import declared
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import Context, Dataset, ProbeRecord
+from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.candidate import build_and_compile, make_callbacks
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.job import build_and_compile, make_callbacks
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route, route
@@ -32,7 +33,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = open_dataset(recipe.data_folder, recipe.source)
-    n_parameters, error = None, None
+    n_parameters, error, graph = None, None, None
     try:
         plan = route({**recipe.params, **params}, recipe.signature, recipe.callbacks)
         objective = find_objective(recipe.objective)
@@ -41,11 +42,13 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         if plan.callbacks or objective.kind == "keras":
             _check_metrics(recipe, plan, objective, compiled, data)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
+        if recipe.packs:
+            graph = packs.describe(recipe, plan, compiled, data)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    context.emit(ProbeRecord(dict(params), n_parameters, error, device()))
+    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph))
 
 
 def _check_metrics(

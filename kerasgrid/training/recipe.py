@@ -30,6 +30,7 @@ class Recipe:
             monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
+        packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
 
@@ -47,4 +48,5 @@ class Recipe:
     val: float | None
     objective: str
     seed: int
+    packs: bool = False
     checkpoint_interval_s: float = 30.0

@@ -1,0 +1,89 @@
+"""A candidate in a worker: its compiled model, callbacks and rows."""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from functools import lru_cache
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasgrid.data.folds import inner_split, load_folds
+from kerasgrid.errors import ChangedError
+from kerasgrid.models.building import build_model
+from kerasgrid.models.signature import ModelReference, load_function, source_digest
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.training.compiling import Compiled, compile_model
+from kerasgrid.training.objective import Objective
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.routing import DEFAULT_VAL, Route
+
+
+def build_and_compile(
+    recipe: Recipe, plan: Route, objective: Objective, input_shape: tuple[int, ...]
+) -> Compiled:
+    """Returns a candidate's compiled model.
+
+    Raises:
+        ModelError: The model function or Keras refuses the params.
+    """
+    function: Callable = recipe.model
+    if isinstance(recipe.model, ModelReference):
+        function = _load(recipe.model, recipe.model_source)
+    model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
+    return compile_model(model, plan, objective, recipe.n_classes)
+
+
+@lru_cache(maxsize=4)
+def _load(reference: ModelReference, source: str) -> Callable:
+    """Loads a model function once a process, if it is still the one that the search began with."""
+    if source_digest(reference) != source:
+        raise ChangedError(
+            f"{reference}: the model function's source changed while the search was running. Restore it and "
+            "give the same command again, or start anew with --fresh."
+        )
+    return load_function(reference)
+
+
+def make_callbacks(plan: Route) -> list[keras.callbacks.Callback]:
+    """Returns Keras's callbacks of a candidate, in the order of their names here."""
+    classes = {
+        "early_stopping": keras.callbacks.EarlyStopping,
+        "reduce_lr_on_plateau": keras.callbacks.ReduceLROnPlateau,
+        "terminate_on_nan": keras.callbacks.TerminateOnNaN,
+    }
+    return [cls(**plan.callbacks[name]) for name, cls in classes.items() if name in plan.callbacks]
+
+
+def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
+    """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
+    share = recipe.val or (DEFAULT_VAL if plan.monitors_val else None)
+    if share is None:
+        return fold.train, None
+    return inner_split(data.labels, fold, share, recipe.seed)
+
+
+@lru_cache(maxsize=4)
+def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[Fold, ...]:
+    return tuple(load_folds(Path(path), n_samples, source)[0])
+
+
+def read_fold(recipe: Recipe, n_samples: int, index: int) -> Fold:
+    """Returns one of the search's folds."""
+    path = recipe.paths.folds
+    return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)[index]
+
+
+@contextmanager
+def seeded(seed: int) -> Iterator[None]:
+    """Seeds Python, NumPy and the backend, and gives Python and NumPy their own numbers back after."""
+    python, numpy = random.getstate(), np.random.get_state()
+    keras.utils.set_random_seed(seed)
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)

@@ -1,0 +1,167 @@
+"""Layers whose randomness comes from a job's keys, and that leave padding out.
+
+They take the place of Keras's own in a compiled program. What they draw depends on the job's key,
+the step and the layer's place in the model: never on the job's place in its pack.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+from keras import ops
+
+from kerasgrid.training import backend
+
+
+@dataclass
+class Draw:
+    """What random layers draw from, and the samples that count, while one step is traced.
+
+    Attributes:
+        key: (2,) int32 of the job.
+        step: Scalar int32: steps of the whole run before this one.
+        weights: (sample,) 1 for samples and 0 for padding; None where there is no padding.
+    """
+
+    key: Any
+    step: Any
+    weights: Any = None
+
+
+_draw: Draw | None = None
+
+
+@contextmanager
+def drawing(draw: Draw) -> Iterator[None]:
+    """Lets the layers that are called within draw from a job's keys."""
+    global _draw
+    before, _draw = _draw, draw
+    try:
+        yield
+    finally:
+        _draw = before
+
+
+class Keyed:
+    """A layer's place in its model, from 0, which makes its numbers differ from the other layers'."""
+
+    place = 0
+
+    def uniform(self, shape: Any, stream: int = 0) -> Any:
+        """Returns numbers in [0, 1) with 24 bits, of a shape."""
+        if _draw is None:
+            raise RuntimeError(f"{self.name} is called outside of a step.")
+        salt = _draw.key + backend.words(self.place * 2 + stream + 1, _draw.step)
+        return backend.uniform(shape, salt)
+
+    def normal(self, shape: Any) -> Any:
+        """Returns standard normal numbers (Box and Muller 1958)."""
+        radius = ops.sqrt(-2.0 * ops.log(1.0 - self.uniform(shape)))
+        return radius * ops.cos(2.0 * math.pi * self.uniform(shape, stream=1))
+
+
+class _Bernoulli(Keyed):
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        given = getattr(self, "noise_shape", None)
+        shape = self._noise(inputs, given)
+        rate = ops.cast(self.rate, inputs.dtype)
+        keep = ops.cast(self.uniform(shape) >= ops.cast(self.rate, "float32"), inputs.dtype)
+        return inputs * (keep / (1 - rate))
+
+    def _noise(self, inputs: Any, given: Any) -> tuple:
+        shape = ops.shape(inputs)
+        return shape if given is None else tuple(s if g is None else g for s, g in zip(shape, given))
+
+
+class KeyedDropout(_Bernoulli, keras.layers.Dropout):
+    """Dropout (Srivastava et al. 2014)."""
+
+
+class _Spatial(_Bernoulli):
+    def _noise(self, inputs: Any, given: Any) -> tuple:
+        return tuple(self._get_noise_shape(inputs))
+
+
+class KeyedSpatialDropout1D(_Spatial, keras.layers.SpatialDropout1D):
+    """Dropout of whole channels of (sample, step, channel)."""
+
+
+class KeyedSpatialDropout2D(_Spatial, keras.layers.SpatialDropout2D):
+    """Dropout of whole channels of images."""
+
+
+class KeyedSpatialDropout3D(_Spatial, keras.layers.SpatialDropout3D):
+    """Dropout of whole channels of volumes."""
+
+
+class KeyedGaussianNoise(Keyed, keras.layers.GaussianNoise):
+    """Adds normal noise of a standard deviation."""
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        noise = ops.cast(self.normal(ops.shape(inputs)), inputs.dtype)
+        return inputs + noise * ops.cast(self.stddev, inputs.dtype)
+
+
+class KeyedGaussianDropout(Keyed, keras.layers.GaussianDropout):
+    """Multiplies by normal noise of mean 1 and variance rate / (1 - rate)."""
+
+    def call(self, inputs, training=False):
+        if not training:
+            return inputs
+        rate = ops.cast(self.rate, inputs.dtype)
+        noise = ops.cast(self.normal(ops.shape(inputs)), inputs.dtype)
+        return inputs * (1 + noise * ops.sqrt(rate / (1 - rate)))
+
+
+class KeyedLeakyReLU(keras.layers.LeakyReLU):
+    """LeakyReLU whose slope is an input of the program."""
+
+    def call(self, inputs):
+        return ops.where(inputs > 0, inputs, inputs * ops.cast(self.negative_slope, inputs.dtype))
+
+
+class MaskedBatchNormalization(keras.layers.BatchNormalization):
+    """BatchNormalization whose statistics do not see padding (channels last)."""
+
+    def _moments(self, inputs, mask):
+        weights = None if _draw is None else _draw.weights
+        if weights is None:
+            return super()._moments(inputs, mask)
+        axes = self._reduction_axes
+        weights = ops.reshape(ops.cast(weights, inputs.dtype), (-1,) + (1,) * (len(inputs.shape) - 1))
+        per_sample = math.prod(inputs.shape[axis] for axis in axes if axis != 0)
+        count = ops.maximum(ops.sum(weights), 1) * per_sample
+        mean = ops.sum(inputs * weights, axis=axes, keepdims=True) / count
+        variance = ops.sum(ops.square(inputs - mean) * weights, axis=axes) / count
+        return ops.reshape(mean, ops.shape(variance)), variance
+
+
+KEYED = {
+    keras.layers.Dropout: KeyedDropout,
+    keras.layers.SpatialDropout1D: KeyedSpatialDropout1D,
+    keras.layers.SpatialDropout2D: KeyedSpatialDropout2D,
+    keras.layers.SpatialDropout3D: KeyedSpatialDropout3D,
+    keras.layers.GaussianNoise: KeyedGaussianNoise,
+    keras.layers.GaussianDropout: KeyedGaussianDropout,
+    keras.layers.LeakyReLU: KeyedLeakyReLU,
+    keras.layers.BatchNormalization: MaskedBatchNormalization,
+}
+NUMBERS = {
+    KeyedDropout: ("rate",),
+    KeyedSpatialDropout1D: ("rate",),
+    KeyedSpatialDropout2D: ("rate",),
+    KeyedSpatialDropout3D: ("rate",),
+    KeyedGaussianNoise: ("stddev",),
+    KeyedGaussianDropout: ("rate",),
+    KeyedLeakyReLU: ("negative_slope",),
+}
+"""The attributes of each that are inputs of a program."""

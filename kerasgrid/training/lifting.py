@@ -1,0 +1,419 @@
+"""Which part of a candidate is its graph, and which are numbers that the graph receives.
+
+A candidate's compiled model is cloned with layers whose numbers (rates, slopes, L1 and L2 factors)
+can be inputs of a program and whose randomness comes from keys. Its optimizer's and loss's numbers
+are inputs too. What is left, with the numbers blotted out, is the graph: candidates whose graphs
+have equal keys share one compiled program.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import KerasgridError
+from kerasgrid.io import digest
+from kerasgrid.keras_names import LOSSES, find_loss
+from kerasgrid.training import backend
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
+from kerasgrid.training.traced import Traced
+
+_BLOT = 0.5
+
+_PER_SAMPLE = frozenset(
+    [
+        "InputLayer",
+        "Dense",
+        "Flatten",
+        "Reshape",
+        "Permute",
+        "RepeatVector",
+        "Activation",
+        "ReLU",
+        "LeakyReLU",
+        "PReLU",
+        "ELU",
+        "Softmax",
+        "Identity",
+        "Conv1D",
+        "Conv2D",
+        "Conv3D",
+        "Conv1DTranspose",
+        "Conv2DTranspose",
+        "Conv3DTranspose",
+        "DepthwiseConv1D",
+        "DepthwiseConv2D",
+        "SeparableConv1D",
+        "SeparableConv2D",
+        "MaxPooling1D",
+        "MaxPooling2D",
+        "MaxPooling3D",
+        "AveragePooling1D",
+        "AveragePooling2D",
+        "AveragePooling3D",
+        "GlobalMaxPooling1D",
+        "GlobalMaxPooling2D",
+        "GlobalMaxPooling3D",
+        "GlobalAveragePooling1D",
+        "GlobalAveragePooling2D",
+        "GlobalAveragePooling3D",
+        "ZeroPadding1D",
+        "ZeroPadding2D",
+        "ZeroPadding3D",
+        "Cropping1D",
+        "Cropping2D",
+        "Cropping3D",
+        "UpSampling1D",
+        "UpSampling2D",
+        "UpSampling3D",
+        "Add",
+        "Subtract",
+        "Multiply",
+        "Average",
+        "Maximum",
+        "Minimum",
+        "Concatenate",
+        "Dot",
+        "LayerNormalization",
+        "GroupNormalization",
+        "UnitNormalization",
+        "RMSNormalization",
+        "Rescaling",
+        "Functional",
+        "Sequential",
+    ]
+)
+"""Keras's own layers that treat each sample by itself and keep no state but weights."""
+
+_OPTIMIZER_NUMBERS = {
+    "SGD": ("momentum", "weight_decay"),
+    "RMSprop": ("rho", "momentum", "epsilon", "weight_decay"),
+    "Adam": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "AdamW": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "Adamax": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "Adagrad": ("epsilon", "weight_decay"),
+    "Adadelta": ("rho", "epsilon", "weight_decay"),
+    "Lion": ("beta_1", "beta_2", "weight_decay"),
+    "Ftrl": (),
+    "Lamb": (),
+}
+"""Optimizers that a program can apply, with the attributes that are its inputs beside learning_rate."""
+
+_ELEMENTWISE = frozenset(_OPTIMIZER_NUMBERS) - {"Lamb"}
+"""Optimizers whose step treats each weight by itself, so that all weights can be one vector."""
+
+
+class UnliftableError(KerasgridError):
+    """A candidate that no program can train; it takes Keras's own fit. The message says why."""
+
+
+@dataclass
+class Slot:
+    """A number of the graph: where Keras keeps it, and its value for this candidate."""
+
+    owner: Any
+    name: str
+    value: float
+
+    def put(self, value: Any) -> None:
+        """Sets it, in an attribute or a dict."""
+        if isinstance(self.owner, dict):
+            self.owner[self.name] = value
+        else:
+            setattr(self.owner, self.name, value)
+
+
+@dataclass
+class Lifted:
+    """A candidate as a graph and numbers.
+
+    Attributes:
+        key: The graph's: 64 hex digits.
+        numbers: (number,) float, in the order of `slots`.
+        learning_rate: The first; None where a schedule gives it.
+        model: The clone, built, whose weights are not used.
+        optimizer: Not built.
+        loss: One of keras.losses, reduced over the batch.
+        metrics: Of keras.metrics, without `loss`.
+        slots: Where the numbers go while a program is traced.
+        initializers: Of each variable of the model, in the order of `model.variables`.
+        is_flat: Whether the optimizer's step treats each weight by itself.
+    """
+
+    key: str
+    numbers: np.ndarray
+    learning_rate: float | None
+    model: keras.Model
+    optimizer: keras.optimizers.Optimizer
+    loss: keras.losses.Loss
+    metrics: list[keras.metrics.Metric]
+    slots: list[Slot]
+    initializers: list[Any]
+    is_flat: bool
+
+    @contextmanager
+    def bound(self, numbers: Any) -> Iterator[None]:
+        """Puts an array's entries, (number,) of the backend, in the numbers' places."""
+        for index, slot in enumerate(self.slots):
+            slot.put(Traced(numbers[index], slot.value or _BLOT))
+        try:
+            yield
+        finally:
+            for slot in self.slots:
+                slot.put(slot.value)
+
+
+def lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
+    """Returns a candidate as a graph and numbers.
+
+    Args:
+        compiled: Its model, compiled.
+        sample: One image and its target, each with an axis of samples.
+
+    Raises:
+        UnliftableError: Something in it cannot be an input of a program.
+    """
+    model = compiled.model
+    if not backend.SUPPORTED:
+        raise UnliftableError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
+    _check_model(model)
+    loss = _loss(model)
+    metrics = _metrics(model, sample, compiled.n_outputs)
+    optimizer, optimizer_slots, rate = _optimizer(model.optimizer)
+    clone, initializers = _clone(model)
+    slots = _layer_slots(clone) + optimizer_slots + _loss_slots(loss)
+    for slot in slots:
+        slot.put(_BLOT)
+    about = {
+        "model": _unnamed(clone),
+        "optimizer": [
+            type(optimizer).__name__,
+            _without(optimizer.get_config(), "name", "learning_rate" if rate is not None else ""),
+        ],
+        "loss": [type(loss).__name__, _without(loss.get_config(), "name")],
+        "metrics": [[type(metric).__name__, metric.get_config()] for metric in metrics],
+        "floatx": keras.config.floatx(),
+        "backend": backend.NAME,
+        "slots": [slot.name for slot in slots],
+    }
+    for slot in slots:
+        slot.put(slot.value)
+    numbers = np.asarray([slot.value for slot in slots], dtype=keras.config.floatx())
+    is_constrained = any(variable.constraint is not None for variable in clone.trainable_variables)
+    kinds = {variable.dtype for variable in clone.trainable_variables}
+    is_flat = (
+        type(optimizer).__name__ in _ELEMENTWISE
+        and not optimizer.clipnorm
+        and not is_constrained
+        and len(kinds) == 1
+    )
+    try:
+        key = digest(about)
+    except (TypeError, ValueError) as error:
+        raise UnliftableError(f"its config is not plain data: {error}") from error
+    return Lifted(key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat)
+
+
+def _check_model(model: keras.Model) -> None:
+    if type(model).__name__ not in {"Functional", "Sequential"} or not type(model).__module__.startswith(
+        "keras."
+    ):
+        raise UnliftableError(
+            f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known"
+        )
+    if not model.built or len(model.outputs) != 1 or len(model.inputs) != 1:
+        raise UnliftableError("the model has not one input and one output of known shape")
+    if getattr(model, "run_eagerly", False):
+        raise UnliftableError("the model is compiled with run_eagerly")
+    for layer in model._flatten_layers(include_self=False):
+        _check_layer(layer)
+    for operation in getattr(model, "operations", ()):
+        if not isinstance(operation, keras.layers.Layer):
+            raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
+
+
+def _check_layer(layer: keras.layers.Layer) -> None:
+    kind = type(layer)
+    if not kind.__module__.startswith("keras.") or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
+        raise UnliftableError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
+    if layer.activity_regularizer is not None:
+        raise UnliftableError(f"the layer {layer.name} has an activity regularizer")
+    if kind is keras.layers.BatchNormalization:
+        if layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1):
+            raise UnliftableError(
+                f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
+            )
+    if getattr(layer, "seed", None) is not None:
+        raise UnliftableError(f"the layer {layer.name} has a seed of its own")
+    if keras.backend.standardize_dtype(layer.compute_dtype or "float32") not in {"float32", "float64"}:
+        raise UnliftableError(f"the layer {layer.name} computes in {layer.compute_dtype}")
+
+
+def _loss(model: keras.Model) -> keras.losses.Loss:
+    loss = model.loss
+    if model._compile_loss is None or model._compile_loss._user_loss_weights is not None:
+        raise UnliftableError("the model is compiled with loss weights or without a loss")
+    if isinstance(loss, str):
+        name = find_loss(loss)
+        loss = None if name is None else getattr(keras.losses, LOSSES[name].class_name)()
+    if not isinstance(loss, keras.losses.Loss) or not type(loss).__module__.startswith("keras."):
+        raise UnliftableError("the loss is a function of the user's own")
+    if loss.reduction != "sum_over_batch_size":
+        raise UnliftableError(f"the loss is reduced by {loss.reduction}")
+    return type(loss).from_config(loss.get_config())
+
+
+def _metrics(model: keras.Model, sample: tuple[Any, Any], n_outputs: int) -> list[keras.metrics.Metric]:
+    compiled = model._compile_metrics
+    if compiled is None:
+        return []
+    if compiled._user_weighted_metrics:
+        raise UnliftableError("the model is compiled with weighted metrics")
+    if not compiled.built:
+        compiled.build(keras.ops.convert_to_tensor(sample[1]), keras.ops.zeros((1, *model.output_shape[1:])))
+    found = list(compiled.metrics)
+    for metric in found:
+        if not type(metric).__module__.startswith("keras."):
+            raise UnliftableError(f"the metric {metric.name} is the user's own")
+    return found
+
+
+def _optimizer(
+    optimizer: keras.optimizers.Optimizer,
+) -> tuple[keras.optimizers.Optimizer, list[Slot], float | None]:
+    name = type(optimizer).__name__
+    if name not in _OPTIMIZER_NUMBERS or not type(optimizer).__module__.startswith("keras."):
+        raise UnliftableError(f"the optimizer is {name}")
+    if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
+        raise UnliftableError(f"{name} uses moving averages, gradient accumulation or loss scaling")
+    config = optimizer.get_config()
+    made = backend.make_stateless(type(optimizer).from_config(config))
+    slots = [
+        Slot(made, attribute, float(config[attribute]))
+        for attribute in _OPTIMIZER_NUMBERS[name]
+        if isinstance(config.get(attribute), int | float) and config[attribute] != 0
+    ]
+    rate = config["learning_rate"]
+    return made, slots, float(rate) if isinstance(rate, int | float) else None
+
+
+def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
+    """Returns the model with keyed layers, and the initializer of each of its variables."""
+    recorded: dict[int, Any] = {}
+    add_weight = keras.layers.Layer.add_weight
+
+    def recording(self, shape=None, initializer=None, *args, **kwargs):
+        variable = add_weight(self, shape, initializer, *args, **kwargs)
+        recorded[id(variable)] = "zeros" if initializer is None else initializer
+        return variable
+
+    def keyed(layer: keras.layers.Layer) -> keras.layers.Layer:
+        kind = KEYED.get(type(layer), type(layer))
+        config = layer.get_config()
+        own = {name: config[name] for name in NUMBERS.get(kind, ())}
+        made = kind.from_config(config | dict.fromkeys(own, 0.0))  # of 0 they make no generator of seeds
+        for name, value in own.items():
+            setattr(made, name, value)
+        return made
+
+    keras.layers.Layer.add_weight = recording
+    try:
+        clone = keras.models.clone_model(model, clone_function=keyed)
+    except (TypeError, ValueError) as error:
+        raise UnliftableError(f"the model cannot be made again from its config: {error}") from error
+    finally:
+        keras.layers.Layer.add_weight = add_weight
+    places = iter(range(1 << 20))
+    for layer in clone._flatten_layers(include_self=False):
+        if isinstance(layer, Keyed):
+            layer.place = next(places)
+    for mine, theirs in zip(clone._flatten_layers(), model._flatten_layers(), strict=True):
+        mine.trainable = theirs.trainable
+    missing = [variable.path for variable in clone.variables if id(variable) not in recorded]
+    if missing:
+        raise UnliftableError(f"the variable {missing[0]} was not made by add_weight")
+    return clone, [keras.initializers.get(recorded[id(variable)]) for variable in clone.variables]
+
+
+def _layer_slots(clone: keras.Model) -> list[Slot]:
+    slots = []
+    for layer in clone._flatten_layers(include_self=False):
+        slots += [Slot(layer, name, float(getattr(layer, name))) for name in NUMBERS.get(type(layer), ())]
+        for name in sorted(vars(layer)):
+            regularizer = vars(layer)[name]
+            if name.endswith("_regularizer") and type(regularizer) in {
+                keras.regularizers.L1,
+                keras.regularizers.L2,
+                keras.regularizers.L1L2,
+            }:
+                slots += [
+                    Slot(regularizer, factor, float(getattr(regularizer, factor)))
+                    for factor in ("l1", "l2")
+                    if getattr(regularizer, factor, 0)
+                ]
+    return slots
+
+
+def _loss_slots(loss: keras.losses.Loss) -> list[Slot]:
+    arguments = getattr(loss, "_fn_kwargs", {})
+    smoothing = arguments.get("label_smoothing", 0)
+    if hasattr(loss, "label_smoothing") and smoothing:
+        return [
+            Slot(arguments, "label_smoothing", float(smoothing)),
+            Slot(loss, "label_smoothing", float(smoothing)),
+        ]
+    return []
+
+
+def _without(config: dict, *names: str) -> dict:
+    return {name: value for name, value in config.items() if name not in names}
+
+
+def _unnamed(model: keras.Model) -> Any:
+    """Returns a model's config with its layers' names, which count up in a process, by their places."""
+    names = {model.name: "model"}
+    for place, layer in enumerate(model._flatten_layers(include_self=False)):
+        names.setdefault(layer.name, f"layer {place}")
+
+    def renamed(value: Any) -> Any:
+        if isinstance(value, dict):
+            return {key: renamed(item) for key, item in value.items()}
+        if isinstance(value, list | tuple):
+            return [renamed(item) for item in value]
+        if isinstance(value, str):
+            return names.get(value, value)
+        return value if value is None or isinstance(value, int | float) else str(value)
+
+    return renamed(model.get_config())
+
+
+def initial_weights(lifted: Lifted, seed: int) -> list[Any]:
+    """Returns first values of all the model's variables, by their layers' initializers.
+
+    An initializer without a seed of its own gets one from the job's seed and the variable's place.
+
+    Args:
+        lifted: The graph.
+        seed: Of the job's weights, 0 to 2**32 - 1.
+    """
+    return [
+        _reseeded(initializer, (seed * 1_000_003 + place * 7919) % (2**31 - 1))(
+            variable.shape, dtype=variable.dtype
+        )
+        for place, (initializer, variable) in enumerate(
+            zip(lifted.initializers, lifted.model.variables, strict=True)
+        )
+    ]
+
+
+def _reseeded(initializer: Any, seed: int) -> Any:
+    config = initializer.get_config() if hasattr(initializer, "get_config") else {}
+    if "seed" in config and config["seed"] is None:
+        return type(initializer).from_config({**config, "seed": seed})
+    return initializer

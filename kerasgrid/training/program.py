@@ -1,0 +1,337 @@
+"""A graph as compiled programs: an epoch's steps, and the measuring of some rows.
+
+The state of a job is a nest of arrays: weights, other variables of the model, the optimizer's, and
+the running metrics. A program takes the states of the jobs of a pack, stacked along a first axis,
+and gives them back some steps later; between, nothing crosses into Python.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import lru_cache
+from typing import Any
+
+import keras
+import numpy as np
+from keras import ops
+
+from kerasgrid.training import backend
+from kerasgrid.training.keyed import Draw, drawing
+from kerasgrid.training.lifting import Lifted, initial_weights
+
+
+@dataclass(frozen=True)
+class Schedule:
+    """How the rows of folds of about equal sizes are cut into steps of equal shapes.
+
+    Attributes:
+        batch_size: Rows of a full step.
+        n_full: Steps that are full in every fold.
+        ragged: Rows of each later step, in which some fold has padding.
+    """
+
+    batch_size: int
+    n_full: int
+    ragged: tuple[int, ...]
+
+    @property
+    def n_steps(self) -> int:
+        """All steps of an epoch."""
+        return self.n_full + len(self.ragged)
+
+    @classmethod
+    def of(cls, sizes: Sequence[int], batch_size: int) -> Schedule:
+        """Returns the schedule for folds of these numbers of training rows."""
+        n_full = min(sizes) // batch_size
+        longest = max(sizes) - n_full * batch_size
+        ragged = []
+        while longest > 0:
+            ragged.append(min(batch_size, longest))
+            longest -= batch_size
+        return cls(batch_size, n_full, tuple(ragged))
+
+    def pad(self, rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
+        """Returns the rows of the full steps, and (rows, weights) of each ragged step."""
+        cut = self.n_full * self.batch_size
+        ragged = []
+        for size in self.ragged:
+            part = rows[cut : cut + size]
+            weights = np.zeros(size, dtype=keras.config.floatx())
+            weights[: len(part)] = 1
+            ragged.append((np.pad(part, (0, size - len(part))).astype(np.int32), weights))
+            cut += size
+        return rows[: self.n_full * self.batch_size].astype(np.int32), ragged
+
+
+class Program:
+    """The compiled programs of a graph on a device, for packs of any width.
+
+    Args:
+        lifted: The graph.
+        schedule: The steps of an epoch.
+        images: (sample, ...) float on the device, as the model takes them.
+        targets: (sample, ...) on the device.
+        jit: Whether TensorFlow compiles by XLA.
+    """
+
+    def __init__(
+        self, lifted: Lifted, schedule: Schedule, images: Any, targets: Any, jit: bool = False
+    ) -> None:
+        self.lifted, self.schedule, self.jit = lifted, schedule, jit
+        self.images, self.targets = images, targets
+        model = lifted.model
+        self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        weights = model.trainable_variables
+        if lifted.is_flat:
+            self._flat = keras.Variable(np.zeros(sum(self._sizes)), dtype=weights[0].dtype, name="weights")
+            weights = [self._flat]
+        lifted.optimizer.build(weights)
+        self._weights = weights
+        self._metric_variables = [v for metric in lifted.metrics for v in metric.variables]
+        for metric in lifted.metrics:
+            metric.reset_state()
+        self._fresh = [np.array(ops.convert_to_numpy(v)) for v in self._metric_variables]
+        self._trainable = [
+            i for i, v in enumerate(model.variables) if any(v is w for w in model.trainable_variables)
+        ]
+        self._others = [i for i in range(len(model.variables)) if i not in set(self._trainable)]
+        self._train = lru_cache(maxsize=8)(self._compile_train)
+        self._tail = lru_cache(maxsize=16)(self._compile_tail)
+        self._evaluate = lru_cache(maxsize=8)(self._compile_evaluate)
+
+    # States
+
+    def initial_state(self, seed: int, learning_rate: float | None) -> Any:
+        """Returns the state of a job before its first step, NumPy arrays."""
+        return self.state_of(backend.to_host(initial_weights(self.lifted, seed)), learning_rate)
+
+    def state_of(self, variables: Sequence[np.ndarray], learning_rate: float | None) -> Any:
+        """Returns the state of a job with these values of the model's variables."""
+        optimizer = []
+        for variable in self.lifted.optimizer.variables:
+            value = np.asarray(keras.ops.convert_to_numpy(variable))
+            if learning_rate is not None and variable is self.lifted.optimizer._learning_rate:
+                value = np.asarray(learning_rate, dtype=value.dtype)
+            optimizer.append(value)
+        state = {"optimizer": optimizer, "metrics": self.fresh_metrics()}
+        self.set_variables(state, variables)
+        return state
+
+    def fresh_metrics(self) -> dict[str, Any]:
+        """Returns running metrics that have seen nothing."""
+        zero = np.zeros((), dtype=keras.config.floatx())
+        return {"loss": zero, "count": zero, "values": list(self._fresh)}
+
+    def variables(self, state: Any) -> list[np.ndarray]:
+        """Returns the values of the model's variables, in their order, of one job's state on the host."""
+        values: list[Any] = [None] * len(self.lifted.model.variables)
+        weights = state["weights"]
+        if self.lifted.is_flat:
+            cuts = np.cumsum(self._sizes)[:-1]
+            parts = np.split(np.asarray(weights[0]), cuts)
+            weights = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        for place, value in zip([*self._trainable, *self._others], [*weights, *state["others"]], strict=True):
+            values[place] = np.asarray(value)
+        return values
+
+    def set_variables(self, state: Any, variables: Sequence[np.ndarray]) -> None:
+        """Sets the values of the model's variables in one job's state on the host."""
+        weights = [variables[place] for place in self._trainable]
+        if self.lifted.is_flat:
+            weights = [np.concatenate([np.ravel(weight) for weight in weights])]
+        state["weights"] = weights
+        state["others"] = [variables[place] for place in self._others]
+
+    def position_of_learning_rate(self) -> int:
+        """Returns the learning rate's place in a state's `optimizer`."""
+        variables = self.lifted.optimizer.variables
+        return next(i for i, v in enumerate(variables) if v is self.lifted.optimizer._learning_rate)
+
+    # What is compiled
+
+    def train(
+        self,
+        states: Any,
+        numbers: Any,
+        scalings: Any,
+        keys: Any,
+        orders: Any,
+        first: int,
+        last: int,
+        epoch: int,
+    ) -> Any:
+        """Returns the states after steps first to last - 1 of an epoch.
+
+        Args:
+            states: Of the jobs, stacked.
+            numbers: (job, number).
+            scalings: (job, 2, channel): subtracted of the images, and multiplied by; no channels for neither.
+            keys: (job, 2) int32.
+            orders: For each job what `Schedule.pad` gives, stacked.
+            first: The first step.
+            last: One after the last, at most `schedule.n_steps`.
+            epoch: From 0.
+        """
+        full, ragged = orders
+        width, n_full = len(keys), self.schedule.n_full
+        before = np.int32(epoch * self.schedule.n_steps)
+        if first < min(last, n_full):
+            bounds = (np.int32(first), np.int32(min(last, n_full)))
+            states = self._train(width)(
+                states, numbers, scalings, keys, full, *bounds, before, self.images, self.targets
+            )
+        for place in range(max(first, n_full), last):
+            rows, weights = ragged[place - n_full]
+            tail = self._tail(width, rows.shape[1])
+            states = tail(
+                states,
+                numbers,
+                scalings,
+                keys,
+                rows,
+                weights,
+                np.int32(place),
+                before,
+                self.images,
+                self.targets,
+            )
+        return states
+
+    def evaluate(
+        self, states: Any, numbers: Any, scalings: Any, chunks: Any, weights: Any
+    ) -> tuple[dict[str, Any], Any]:
+        """Returns loss and metrics, (job,) each, and outputs (job, chunk, row, output), of some rows.
+
+        Args:
+            states: Of the jobs, stacked.
+            numbers: (job, number).
+            scalings: As in `train`.
+            chunks: (job, chunk, row) int32.
+            weights: (job, chunk, row) 1, and 0 for padding.
+        """
+        return self._evaluate(len(numbers))(
+            states, numbers, scalings, chunks, weights, self.images, self.targets
+        )
+
+    def _compile_train(self, width: int) -> Any:
+        def steps(state, numbers, scaling, key, rows, first, last, before, images, targets):
+            def body(index, state):
+                size = self.schedule.batch_size
+                part = backend.slice_rows(rows, index * size, size)
+                return self._step(state, numbers, scaling, key, before + index, images, targets, part, None)
+
+            return backend.repeat(first, last, body, state)
+
+        return self._compile(steps, width, (0, 0, 0, 0, 0, 1, 1, 1, 1, 1))
+
+    def _compile_tail(self, width: int, size: int) -> Any:
+        def tail(state, numbers, scaling, key, rows, weights, place, before, images, targets):
+            stepped = self._step(state, numbers, scaling, key, before + place, images, targets, rows, weights)
+            real = ops.sum(weights) > 0  # a step that is all padding changes nothing
+            return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
+
+        return self._compile(tail, width, (0, 0, 0, 0, 0, 0, 1, 1, 1, 1))
+
+    def _compile_evaluate(self, width: int) -> Any:
+        def evaluate(state, numbers, scaling, chunks, weights, images, targets):
+            with self.lifted.bound(numbers):
+                outputs = backend.map_chunks(
+                    lambda rows: self._forward(state, self._inputs(images, rows, scaling), False)[0], chunks
+                )
+                flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
+                rows, counted = ops.reshape(chunks, (-1,)), ops.reshape(weights, (-1,))
+                y = ops.take(targets, rows, axis=0)
+                _, _, losses = self._forward(state, self._inputs(images, rows[:1], scaling), False)
+                loss = self._loss(y, flat, counted) + sum(losses)
+                logs = {"loss": loss}
+                fresh = [ops.convert_to_tensor(value) for value in self._fresh]
+                values = self._update_metrics(fresh, y, flat, counted)
+                logs |= self._results(values)
+            return logs, outputs
+
+        return self._compile(evaluate, width, (0, 0, 0, 0, 0, 1, 1))
+
+    def _compile(self, function: Any, width: int, shared: Sequence[int]) -> Any:
+        return backend.compile(backend.map_jobs(function, width, [bool(s) for s in shared]), self.jit)
+
+    # One job, one step
+
+    def _step(self, state, numbers, scaling, key, step, images, targets, rows, weights):
+        x, y = self._inputs(images, rows, scaling), ops.take(targets, rows, axis=0)
+
+        def objective(trained):
+            outputs, others, losses = self._forward({**state, "weights": trained}, x, True)
+            loss = self._loss(y, outputs, weights)
+            return loss + sum(losses), (outputs, others)
+
+        with self.lifted.bound(numbers), drawing(Draw(key, step, weights)):
+            (loss, (outputs, others)), slopes = backend.gradients(objective, state["weights"])
+            trained, optimizer = self._apply(state, slopes)
+            metrics = state["metrics"]
+            count = ops.cast(rows.shape[0], loss.dtype) if weights is None else ops.sum(weights)
+            return {
+                "weights": trained,
+                "others": others,
+                "optimizer": optimizer,
+                "metrics": {
+                    "loss": metrics["loss"] + ops.cast(loss * count, metrics["loss"].dtype),
+                    "count": metrics["count"] + count,
+                    "values": self._update_metrics(metrics["values"], y, outputs, weights),
+                },
+            }
+
+    def _inputs(self, images, rows, scaling):
+        x = ops.take(images, rows, axis=0)
+        return (x - scaling[0]) * scaling[1] if scaling.shape[1] else x
+
+    def _forward(self, state, x, training):
+        model = self.lifted.model
+        weights = state["weights"]
+        if self.lifted.is_flat:
+            parts = ops.split(weights[0], [int(cut) for cut in np.cumsum(self._sizes)[:-1]])
+            weights = [ops.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        return model.stateless_call(weights, state["others"], x, training=training, return_losses=True)
+
+    def _loss(self, y, outputs, weights):
+        loss = self.lifted.loss
+        if weights is None:
+            return loss(y, outputs)
+        # Keras divides by all rows, padding included.
+        return loss(y, outputs, sample_weight=weights) * weights.shape[0] / ops.maximum(ops.sum(weights), 1)
+
+    def _apply(self, state, slopes):
+        optimizer = self.lifted.optimizer
+        mapping = [
+            *zip(self._weights, state["weights"], strict=True),
+            *zip(optimizer.variables, state["optimizer"], strict=True),
+        ]
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            optimizer.apply(slopes)
+        return (
+            [_value(scope, variable) for variable in self._weights],
+            [_value(scope, variable) for variable in optimizer.variables],
+        )
+
+    def _update_metrics(self, values, y, outputs, weights):
+        mapping = list(zip(self._metric_variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping) as scope:
+            for metric in self.lifted.metrics:
+                metric.update_state(y, outputs, sample_weight=weights)
+        return [_value(scope, variable) for variable in self._metric_variables]
+
+    def _results(self, values):
+        mapping = list(zip(self._metric_variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return {metric.name: ops.convert_to_tensor(metric.result()) for metric in self.lifted.metrics}
+
+    def logs(self, metrics: Any) -> dict[str, float]:
+        """Returns an epoch's means of one job's running metrics, on the host."""
+        logs = {"loss": float(metrics["loss"] / metrics["count"])}
+        results = self._results([ops.convert_to_tensor(value) for value in metrics["values"]])
+        return logs | {name: float(value) for name, value in backend.to_host(results).items()}
+
+
+def _value(scope: Any, variable: Any) -> Any:
+    return ops.convert_to_tensor(scope.get_current_value(variable))

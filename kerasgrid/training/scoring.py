@@ -1,0 +1,92 @@
+"""What a trained job is worth, and what is recorded of one that failed."""
+
+from __future__ import annotations
+
+import math
+import sys
+
+import numpy as np
+import psutil
+
+from kerasgrid.errors import TrialError
+from kerasgrid.io import write_atomic
+from kerasgrid.records import FoldRecord, Job
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.objective import Objective, sklearn_score
+from kerasgrid.training.recipe import Recipe
+
+
+def score(
+    recipe: Recipe,
+    job: Job,
+    objective: Objective,
+    compiled: Compiled,
+    outputs: np.ndarray,
+    metrics: dict[str, float],
+    labels: np.ndarray,
+    epochs: int,
+) -> FoldRecord:
+    """Scores a trained job by its outputs on the held-out rows, and keeps its predictions.
+
+    Args:
+        recipe: The search's.
+        job: The job.
+        objective: What scores.
+        compiled: How outputs are read.
+        outputs: (sample, output), of the held-out rows.
+        metrics: Keras's on them.
+        labels: (sample,), class indices.
+        epochs: That it was trained.
+
+    Returns:
+        The record, without its history and times.
+
+    Raises:
+        TrialError: Predictions or score are NaN or infinite.
+    """
+    probabilities = compiled.probabilities(outputs)
+    labels = np.asarray(labels)
+    metrics["accuracy"] = float(np.mean(probabilities.argmax(axis=1) == labels))
+    if not np.isfinite(outputs).all():
+        raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
+    if objective.kind == "sklearn":
+        value = sklearn_score(objective.name, labels, probabilities)
+    else:
+        value = metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
+    if not math.isfinite(value):
+        raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
+    metrics[objective.name] = value
+    stored = np.ascontiguousarray(probabilities, dtype=np.float32)
+    write_atomic(recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
+    return FoldRecord(job.id, score=value, metrics=metrics, epochs=epochs, memory_bytes=peak_memory())
+
+
+def _keras_metric(objective: Objective, metrics: dict[str, float]) -> float:
+    if objective.metric in metrics:
+        return metrics[objective.metric]
+    if objective.name in metrics:
+        return metrics[objective.name]
+    raise TrialError(
+        f"the model is compiled without the metric {objective.name!r}. "
+        f"It measures {', '.join(sorted(metrics))}."
+    )
+
+
+def peak_memory() -> int:
+    """Returns this process's largest resident memory so far, in bytes."""
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def describe_error(job: Job, error: Exception) -> dict[str, str]:
+    """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
+    message = " ".join(str(error).split()) or "no message"
+    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+        message = f"out of memory: {message}"
+    message = message if message.startswith(str(job)) else f"{job}: {message}"
+    cut = message if len(message) <= 500 else message[:497] + "..."
+    return {"type": type(error).__name__, "message": cut}

@@ -1,0 +1,413 @@
+"""Runs that are trained side by side, epoch by epoch, from where their checkpoint stands."""
+
+from __future__ import annotations
+
+import io
+import json
+import math
+import time
+import zipfile
+from collections.abc import Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import ChangedError, StorageError
+from kerasgrid.io import write_atomic
+from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, StopRecord
+from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.training.backend import to_host
+from kerasgrid.training.checkpoint import CALLBACK_STATE
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
+from kerasgrid.training.objective import Objective
+from kerasgrid.training.program import Program
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.scoring import describe_error, peak_memory, score
+
+CALL_S = 5.0
+"""Seconds that a call of a program should take at most, so that checkpoints are in time."""
+
+
+class Stand:
+    """What Keras's callbacks see of a run in place of its model.
+
+    Attributes:
+        stop_training: A callback sets it.
+        optimizer: Itself; it has a learning_rate.
+    """
+
+    def __init__(self, member: Member, program: Program) -> None:
+        self.member, self.program = member, program
+        self.stop_training = False
+        self.optimizer = self
+        self.metrics = [keras.metrics.Mean(name="loss"), *program.lifted.metrics]
+
+    @property
+    def learning_rate(self) -> float:
+        """The one that the next step takes."""
+        return float(self.member.state["optimizer"][self.program.position_of_learning_rate()])
+
+    @learning_rate.setter
+    def learning_rate(self, value: Any) -> None:
+        place = self.program.position_of_learning_rate()
+        before = self.member.state["optimizer"][place]
+        self.member.state["optimizer"][place] = np.asarray(value, dtype=before.dtype)
+
+    def get_weights(self) -> list[np.ndarray]:
+        """Returns the values of the model's variables."""
+        return [value.copy() for value in self.program.variables(self.member.state)]
+
+    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
+        """Sets the values of the model's variables."""
+        self.program.set_variables(self.member.state, weights)
+
+
+@dataclass
+class Member:
+    """A run of a wave.
+
+    Attributes:
+        jobs: Read off this run, by rising epochs; those that have ended are taken out.
+        epochs: At which each job is read.
+        numbers: (number,) that the graph receives.
+        learning_rate: The first one; None for a schedule's.
+        callbacks: Keras's.
+        scaling: (2, channel), or (2, 0) for none.
+        key: (2,) int32 of what is drawn.
+        train: Rows to train on.
+        val: Rows of the inner split; None for none.
+        test: Held-out rows.
+        state: Between epochs, on the host.
+        fit_time: Seconds of training.
+        history: Lists over the finished epochs.
+        counted: Epochs that an ended job's record counts.
+    """
+
+    jobs: tuple[Job, ...]
+    epochs: tuple[int, ...]
+    numbers: np.ndarray
+    learning_rate: float | None
+    callbacks: list[keras.callbacks.Callback]
+    scaling: np.ndarray
+    key: np.ndarray
+    train: np.ndarray
+    val: np.ndarray | None
+    test: np.ndarray
+    state: Any = None
+    fit_time: float = 0.0
+    history: dict[str, list] = field(default_factory=dict)
+    counted: int = 0
+    stand: Stand | None = None
+
+
+@dataclass
+class Wave:
+    """Trains runs of one program side by side; those that end make room.
+
+    Attributes:
+        recipe: The search's.
+        program: Of their graph.
+        compiled: How outputs are read.
+        objective: What scores.
+        labels: (sample,), class indices.
+        members: The runs.
+        context: Is told of epochs, checkpoints and ends.
+        owner: The hash of graph and width, kept in checkpoints.
+        ended: Ids of jobs that have ended.
+        has_begun: Whether a program has run.
+    """
+
+    recipe: Recipe
+    program: Program
+    compiled: Compiled
+    objective: Objective
+    labels: np.ndarray
+    members: list[Member]
+    context: Context
+    owner: str
+    ended: set[tuple[int, int, int]] = field(default_factory=set)
+    has_begun: bool = False
+    epoch: int = 0
+    step: int = 0
+    _step_s: float | None = None
+    _saved_at: float = field(default_factory=time.monotonic)
+
+    def run(self) -> None:
+        """Trains until all jobs have ended, or a stop that was asked for."""
+        for member in self.members:
+            seed = model_seed(self.recipe.seed, member.jobs[-1])
+            keras.utils.set_random_seed(seed)
+            member.state = self.program.initial_state(seed, member.learning_rate)
+            member.stand = Stand(member, self.program)
+            for callback in member.callbacks:
+                callback.set_model(member.stand)
+                callback.on_train_begin()
+        self._restore()
+        while self.members:
+            self._train_epoch()
+            self._end_epoch()
+            if self.members and self.context.should_stop():
+                self._save()
+                for member in self.members:
+                    for job in member.jobs:
+                        self.context.emit(StopRecord(job.id, self.epoch))
+                return
+            if self.members and self._is_due():
+                self._save()
+
+    # An epoch
+
+    def _train_epoch(self) -> None:
+        members, program = self.members, self.program
+        orders = []
+        for member in members:
+            for callback in member.callbacks:
+                callback.on_epoch_begin(self.epoch)
+            order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
+            orders.append(program.schedule.pad(member.train[order]))
+            if self.step == 0:
+                member.state["metrics"] = program.fresh_metrics()
+        states, fixed = _stacked([member.state for member in members]), self._fixed()
+        keys, stacked = np.stack([member.key for member in members]), _stacked(orders)
+        while self.step < program.schedule.n_steps:
+            began = time.perf_counter()
+            last = program.schedule.n_steps
+            if self._step_s is not None:
+                last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
+            elif last > 1 and not self.has_begun:
+                last = self.step + 1  # the first step is compiled and tells little of the others' time
+            states = program.train(states, *fixed, keys, stacked, self.step, last, self.epoch)
+            states = _ready(states)
+            took = time.perf_counter() - began
+            if self.has_begun:
+                self._step_s = took / (last - self.step)
+            self.has_begun = True
+            self.step = last
+            for member in members:
+                member.fit_time += took / len(members)
+            if self.step < program.schedule.n_steps and self._is_due():
+                self._take(states)
+                self._save()
+        self._take(states)
+
+    def _fixed(self) -> tuple[np.ndarray, np.ndarray]:
+        return (
+            np.stack([member.numbers for member in self.members]),
+            np.stack([member.scaling for member in self.members]),
+        )
+
+    def _take(self, states: Any) -> None:
+        host = to_host(states)
+        for place, member in enumerate(self.members):
+            member.state = keras.tree.map_structure(lambda leaf, place=place: np.array(leaf[place]), host)
+
+    def _end_epoch(self) -> None:
+        """Measures, lets callbacks decide, and ends the jobs that are read here."""
+        vals = [{}] * len(self.members)
+        if self.members[0].val is not None:
+            vals = self._evaluate([member.val for member in self.members])[0]
+        tests, outputs = self._evaluate([member.test for member in self.members])
+        self.epoch, self.step = self.epoch + 1, 0
+        left = []
+        for member, val, test, output in zip(self.members, vals, tests, outputs, strict=True):
+            try:
+                if self._finish_epoch(member, val, test, output):
+                    left.append(member)
+            except (StorageError, ChangedError):
+                raise
+            except Exception as error:
+                for job in member.jobs:
+                    self._end(
+                        FoldRecord(
+                            job.id,
+                            history=member.history,
+                            fit_time=member.fit_time,
+                            epochs=self.epoch,
+                            memory_bytes=peak_memory(),
+                            error=describe_error(job, error),
+                        )
+                    )
+        self.members = left
+
+    def _finish_epoch(
+        self, member: Member, val: dict[str, float], test: dict[str, float], outputs: np.ndarray
+    ) -> bool:
+        """Does what follows an epoch of one run; tells whether the run goes on."""
+        stand, epoch = member.stand, self.epoch - 1
+        logs = self.program.logs(member.state["metrics"])
+        logs |= {f"val_{name}": value for name, value in val.items()}
+        rate = stand.learning_rate if member.learning_rate is not None else None
+        for callback in member.callbacks:
+            callback.on_epoch_end(epoch, logs)
+        row = {**logs, **({} if rate is None else {"learning_rate": rate})}
+        row |= {f"test_{name}": value for name, value in test.items()}
+        for name, value in row.items():
+            member.history.setdefault(name, []).append(float(value))
+        for job, epochs in zip(member.jobs, member.epochs, strict=True):
+            self.context.emit(EpochRecord(job.id, self.epoch, epochs, row))
+        check_logs(str(member.jobs[-1]), epoch, logs, rate, member.callbacks)
+        ends = stand.stop_training or self.epoch >= member.epochs[-1]
+        if ends:
+            restores = any(getattr(callback, "restore_best_weights", False) for callback in member.callbacks)
+            for callback in member.callbacks:
+                callback.on_train_end()
+            if restores:
+                (test,), (outputs,) = self._evaluate([member.test], [member])
+        reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
+        for job in member.jobs[:reads]:
+            record = score(
+                self.recipe,
+                job,
+                self.objective,
+                self.compiled,
+                outputs,
+                dict(test),
+                self.labels[member.test],
+                self.epoch,
+            )
+            self._end(
+                replace(
+                    record,
+                    history={name: list(values) for name, values in member.history.items()},
+                    fit_time=member.fit_time,
+                    shared_epochs=member.counted,
+                    best_epoch=self._best_epoch(member),
+                    n_parameters=self.program.lifted.model.count_params(),
+                )
+            )
+            member.counted = self.epoch
+        member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
+        return bool(member.jobs)
+
+    def _end(self, record: FoldRecord) -> None:
+        self.ended.add(record.job)
+        self.context.emit(record)
+
+    def _evaluate(
+        self, rows: Sequence[np.ndarray], members: list[Member] | None = None
+    ) -> tuple[list[dict[str, float]], list[np.ndarray]]:
+        """Returns each run's loss and metrics and its outputs (sample, output) on some rows."""
+        members = self.members if members is None else members
+        n_chunks = -(-max(map(len, rows)) // EVALUATION_BATCH)
+        # Folds differ by a few rows: one size for all, so that nothing is compiled again.
+        size = min(EVALUATION_BATCH, -(-max(map(len, rows)) // 64) * 64)
+        chunks = np.zeros((len(rows), n_chunks * size), dtype=np.int32)
+        weights = np.zeros(chunks.shape, dtype=keras.config.floatx())
+        for place, part in enumerate(rows):
+            chunks[place, : len(part)], weights[place, : len(part)] = part, 1
+        shape = (len(rows), n_chunks, size)
+        states = _stacked([member.state for member in members])
+        numbers = np.stack([member.numbers for member in members])
+        scalings = np.stack([member.scaling for member in members])
+        logs, outputs = to_host(
+            self.program.evaluate(states, numbers, scalings, chunks.reshape(shape), weights.reshape(shape))
+        )
+        outputs = outputs.reshape(len(rows), n_chunks * size, -1)
+        return (
+            [{name: float(values[place]) for name, values in logs.items()} for place in range(len(rows))],
+            [outputs[place, : len(part)] for place, part in enumerate(rows)],
+        )
+
+    def _best_epoch(self, member: Member) -> int:
+        """Returns the epoch whose weights are the best by the inner split; the last one where there is none."""
+        for callback in member.callbacks:
+            if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+                return callback.best_epoch + 1
+        losses = np.asarray(member.history.get("val_loss", [math.nan]), dtype=float)
+        return self.epoch if np.isnan(losses).all() else int(np.nanargmin(losses)) + 1
+
+    # Checkpoints
+
+    def _path(self) -> Path:
+        """The file is named after the job that ends last as far as one can tell."""
+        return self.recipe.paths.checkpoint(*self.members[-1].jobs[-1].id)
+
+    def _is_due(self) -> bool:
+        return time.monotonic() - self._saved_at >= self.recipe.checkpoint_interval_s
+
+    def _save(self) -> None:
+        arrays, runs = {}, []
+        for place, member in enumerate(self.members):
+            leaves = keras.tree.flatten(member.state)
+            arrays |= {f"{place}_{index}": leaf for index, leaf in enumerate(leaves)}
+            callbacks = {}
+            for callback in member.callbacks:
+                name = type(callback).__name__
+                best = getattr(callback, "best_weights", None) or []
+                arrays |= {f"{place}_{name}_{index}": value for index, value in enumerate(best)}
+                state = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
+                callbacks[name] = {"state": state, "n_best_weights": len(best)}
+            runs.append(
+                {
+                    "run": _name(member),
+                    "fit_time": member.fit_time,
+                    "history": member.history,
+                    "counted": member.counted,
+                    "callbacks": callbacks,
+                }
+            )
+        about = {"owner": self.owner, "epoch": self.epoch, "step": self.step, "runs": runs}
+        arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+        buffer = io.BytesIO()
+        np.savez(buffer, **arrays)
+        path = self._path()
+        write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+        self._saved_at = time.monotonic()
+        self.context.emit(CheckpointRecord(self.members[-1].jobs[-1].id, self.epoch, path.name))
+
+    def _restore(self) -> None:
+        """Goes on from the checkpoint that holds all of these runs, if there is one."""
+        for path in {self.recipe.paths.checkpoint(*job.id) for m in self.members for job in m.jobs}:
+            if path.exists() and self._read(path):
+                return
+
+    def _read(self, path: Path) -> bool:
+        try:
+            with np.load(path, allow_pickle=False) as file:
+                arrays = dict(file)
+            about = json.loads(arrays.pop("about").tobytes())
+            places = {run["run"]: place for place, run in enumerate(about["runs"])}
+            if about["owner"] != self.owner or any(_name(member) not in places for member in self.members):
+                return False
+        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+            return False  # damaged, or of Keras's own fit: the runs start anew
+        for member in self.members:
+            place = places[_name(member)]
+            run = about["runs"][place]
+            n_leaves = len(keras.tree.flatten(member.state))
+            leaves = [arrays[f"{place}_{index}"] for index in range(n_leaves)]
+            member.state = keras.tree.pack_sequence_as(member.state, leaves)
+            member.fit_time, member.history, member.counted = run["fit_time"], run["history"], run["counted"]
+            for callback in member.callbacks:
+                kept = run["callbacks"][type(callback).__name__]
+                for name, value in kept["state"].items():
+                    setattr(callback, name, value)
+                if kept["n_best_weights"]:
+                    names = [f"{place}_{type(callback).__name__}_{i}" for i in range(kept["n_best_weights"])]
+                    callback.best_weights = [arrays[name] for name in names]
+        self.epoch, self.step = about["epoch"], about["step"]
+        return True
+
+
+def _name(member: Member) -> str:
+    job = member.jobs[-1]
+    return f"{job.trial.key} {job.fold} {job.repeat}"
+
+
+def _stacked(trees: Sequence[Any]) -> Any:
+    return keras.tree.map_structure(lambda *leaves: np.stack(leaves), *trees)
+
+
+def _ready(states: Any) -> Any:
+    """Waits until the device has computed, so that times are true."""
+    leaf = states["metrics"]["count"]
+    np.asarray(leaf)
+    return states
+
+
+def _number(value: Any) -> Any:
+    return None if value is None else value if isinstance(value, int) else float(value)
