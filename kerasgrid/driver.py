@@ -22,7 +22,7 @@ from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
 from kerasgrid.measurements import remember
 from kerasgrid.observer import Observer
-from kerasgrid.packing import Graphs, make_plan
+from kerasgrid.packing import Graphs, Planner
 from kerasgrid.planning import go_on, split
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, NoteRecord, Pack, StopRecord
 from kerasgrid.results import Results
@@ -198,7 +198,9 @@ class _Driver:
         """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
         kept, new = go_on(self.run.packs(graphs), jobs)
-        made = make_plan(self.run.prepared, new, graphs, self.executor.n_workers).packs
+        device = self.run.environment.get("device", "unknown")
+        planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
+        made = planner.plan(new, graphs).packs
         self.run.keep_plan(made)
         return [*kept, *made]
 

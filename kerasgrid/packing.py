@@ -2,17 +2,28 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks import Prepared, callbacks_of
-from kerasgrid.io import digest
+from kerasgrid.errors import StorageError
+from kerasgrid.io import cache_folder, digest, write_json
 from kerasgrid.planning import Plan, plan
-from kerasgrid.records import Graph, Job, ProbeRecord, Trial
+from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.training.entry import measure_width
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import goes_to_model, route
+from kerasgrid.training.routing import Route, goes_to_model, route
+from kerasgrid.versions import backend, versions
 from kerasgrid.workers import run_probes
+
+LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
+"""Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
 
 
 class Graphs:
@@ -50,23 +61,97 @@ class Graphs:
         return digest({name: value for name, value in params.items() if name not in self._left_out})
 
 
-def make_plan(prepared: Prepared, jobs: Sequence[Job], graphs: Mapping[int, Graph], n_workers: int) -> Plan:
-    """Returns the plan for some jobs of a search."""
-    config = prepared.config
-    written = callbacks_of(config)
+class Planner:
+    """Makes the plan of a search on this machine.
 
-    def epochs(job: Job) -> int:
-        return route({**config.params, **job.trial.params}, prepared.signature, written).epochs
+    Args:
+        prepared: The search.
+        recipe: What workers are told.
+        executor: The workers.
+        threads: Threads a worker.
+        device: What is trained on, such as `cpu` or `gpu:0`.
+    """
 
-    width = config.training.pack
-    return plan(
-        jobs,
-        graphs,
-        epochs=epochs,
-        n_workers=n_workers,
-        width=width if isinstance(width, int) else 1,
-        not_shared=_not_shared(prepared, jobs) if any(graph.key for graph in graphs.values()) else None,
-    )
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: Recipe,
+        executor: executors.Executor,
+        threads: int | None,
+        device: str,
+    ) -> None:
+        self._prepared, self._recipe, self._executor = prepared, recipe, executor
+        self._machine = [device, threads, executor.n_workers, versions(), backend()]
+        self._is_cpu = device == "cpu"
+
+    def plan(self, jobs: Sequence[Job], graphs: Mapping[int, Graph], *, may_measure: bool = True) -> Plan:
+        """Returns the plan for some jobs; where widths are not known, workers time them if that may pay.
+
+        Args:
+            jobs: In the order in which they were proposed.
+            graphs: Of their trials, by id.
+            may_measure: Whether workers may time the step; else widths that are not known are 1.
+        """
+        arguments = {
+            "epochs": self._epochs,
+            "n_workers": self._executor.n_workers,
+            "not_shared": _not_shared(self._prepared, jobs) if graphs else None,
+        }
+        drawn = plan(jobs, graphs, **arguments)
+        widths = self._widths(drawn.packs, may_measure)
+        return plan(jobs, graphs, widths=widths, **arguments) if widths else drawn
+
+    def _epochs(self, job: Job) -> int:
+        return self._route(job).epochs
+
+    def _route(self, job: Job) -> Route:
+        config = self._prepared.config
+        return route({**config.params, **job.trial.params}, self._prepared.signature, callbacks_of(config))
+
+    def _widths(self, packs: Sequence[Pack], may_measure: bool) -> dict[str, int]:
+        groups: dict[str, list[Pack]] = {}
+        for pack in packs:
+            if pack.graphs:
+                groups.setdefault(pack.graphs[0].key, []).append(pack)
+        wanted = self._prepared.config.training.pack
+        if isinstance(wanted, int):
+            return dict.fromkeys(groups, wanted)
+        known, unknown = {}, []
+        for graph, members in groups.items():
+            width = self._recall(graph, members)
+            if width is not None:
+                known[graph] = width
+            elif may_measure and self._may_pay(members):
+                merged = [(job, pack.graph(job)) for pack in members for job in pack.jobs]
+                jobs, numbers = zip(*merged, strict=True)
+                unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
+        for event in self._executor.run(partial(measure_width, self._recipe), unknown):
+            if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
+                known[event.payload.graph] = event.payload.width
+                self._remember(event.payload, groups[event.payload.graph])
+        return known
+
+    def _may_pay(self, packs: Sequence[Pack]) -> bool:
+        """Tells whether what a trial costs, some seconds of compiling, is little beside the training."""
+        runs = [run for pack in packs for run in pack.runs]
+        rows = len(self._prepared.folds[0].train)
+        steps = sum(self._epochs(run[-1]) * rows / self._route(run[-1]).batch_size for run in runs)
+        return len(runs) > 1 and steps >= (LEAST_STEPS_CPU if self._is_cpu else LEAST_STEPS_GPU)
+
+    def _path(self, graph: str, packs: Sequence[Pack]) -> Path:
+        n_runs = sum(len(pack.runs) for pack in packs)
+        return cache_folder() / "widths" / f"{digest([graph, n_runs, *self._machine])}.json"
+
+    def _recall(self, graph: str, packs: Sequence[Pack]) -> int | None:
+        try:
+            return int(json.loads(self._path(graph, packs).read_text())["width"])
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _remember(self, record: WidthRecord, packs: Sequence[Pack]) -> None:
+        with suppress(StorageError):  # a cache that cannot be written is done without
+            seconds = {str(width): value for width, value in record.seconds.items()}
+            write_json(self._path(record.graph, packs), {"width": record.width, "seconds": seconds})
 
 
 def _not_shared(prepared: Prepared, jobs: Sequence[Job]) -> str | None:

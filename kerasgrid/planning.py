@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kerasgrid.records import Graph, Job, Pack
@@ -19,10 +19,12 @@ class Plan:
     Attributes:
         packs: In the order in which they start; every job is in exactly one.
         notes: Why, in sentences to print.
+        epochs: To train in all; those that runs share count once.
     """
 
     packs: tuple[Pack, ...]
     notes: tuple[str, ...] = ()
+    epochs: int = 0
 
 
 def plan(
@@ -31,7 +33,7 @@ def plan(
     *,
     epochs: Callable[[Job], int] | None = None,
     n_workers: int = 1,
-    width: int = 1,
+    widths: Mapping[str, int] | None = None,
     not_shared: str | None = None,
 ) -> Plan:
     """Puts jobs of one graph into packs, and every other job into a pack of its own.
@@ -41,13 +43,13 @@ def plan(
         graphs: The graph of each trial, by its id; a trial without one takes Keras's own fit.
         epochs: Tells a job's epochs.
         n_workers: Packs that are trained at the same time.
-        width: Runs side by side in one program.
+        widths: Runs side by side, by graph; 1 where it is not told.
         not_shared: Why jobs that differ in `epochs` alone are trained each for itself; None to share.
 
     Returns:
         The plan: graph by graph in the order of their first jobs. The same arguments give the same plan.
     """
-    graphs = graphs or {}
+    graphs, widths = graphs or {}, widths or {}
     grouped: dict[str, dict[tuple, list[Job]]] = {}
     plain: list[Job] = []
     for job in jobs:
@@ -58,23 +60,26 @@ def plan(
         run = (job.trial.id if not_shared else job.trial.key, job.fold, job.repeat)
         grouped.setdefault(graph.key, {}).setdefault(run, []).append(job)
     n_runs = sum(len(runs) for runs in grouped.values())
-    most = max(1, width, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
-    most = -(-most // width) * width
+    most = max(1, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
     packs = []
-    for runs in grouped.values():
+    for graph, runs in grouped.items():
+        width = min(widths.get(graph, 1), len(runs))
+        size = -(-most // width) * width  # whole waves
         ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
-        for first in range(0, len(ordered), most):
-            members = tuple(job for run in ordered[first : first + most] for job in run)
+        for first in range(0, len(ordered), size):
+            members = tuple(job for run in ordered[first : first + size] for job in run)
             packs.append(
                 Pack(
                     members,
                     tuple(graphs[job.trial.id] for job in members),
-                    min(width, len(ordered)),
+                    width,
                     shares=not not_shared,
                 )
             )
     packs += [Pack((job,)) for job in plain]
-    return Plan(tuple(packs), tuple(_notes(grouped, plain, graphs, epochs, width, not_shared)))
+    notes = _notes(grouped, plain, graphs, epochs, packs, not_shared)
+    trained = sum(max(map(epochs, run)) for pack in packs for run in pack.runs) if epochs else 0
+    return Plan(tuple(packs), tuple(notes), trained)
 
 
 def go_on(packs: Sequence[Pack], jobs: Sequence[Job]) -> tuple[list[Pack], list[Job]]:
@@ -91,26 +96,31 @@ def split(pack: Pack) -> list[Pack]:
     return [replace(pack.of(run), width=1) for run in pack.runs]
 
 
-def _notes(grouped, plain, graphs, epochs, width, not_shared):
-    n_jobs = sum(len(run) for runs in grouped.values() for run in runs.values())
-    n_runs = sum(len(runs) for runs in grouped.values())
-    if grouped:
+def _notes(
+    grouped: Mapping[str, Mapping[tuple, list[Job]]],
+    plain: Sequence[Job],
+    graphs: Mapping[int, Graph],
+    epochs: Callable[[Job], int] | None,
+    packs: Sequence[Pack],
+    not_shared: str | None,
+) -> Iterator[str]:
+    runs = [run for members in grouped.values() for run in members.values()]
+    n_jobs = sum(map(len, runs))
+    if runs:
         programs = "1 compiled program" if len(grouped) == 1 else f"{len(grouped):,} compiled programs"
-        fits = "1 fit" if n_jobs == 1 else f"{n_jobs:,} fits"
+        width = max(pack.width for pack in packs)
         beside = "one at a time in each worker" if width == 1 else f"up to {width} side by side"
-        yield f"{fits} in {programs}, {beside}."
-    if n_runs < n_jobs and epochs is not None:
-        saved = sum(
-            sum(map(epochs, run[:])) - max(map(epochs, run))
-            for runs in grouped.values()
-            for run in runs.values()
-        )
-        yield f"Fits that differ in epochs alone are one run each, read at several epochs: {saved:,} epochs saved."
-    if not_shared and n_jobs:
+        yield f"{_fits(n_jobs)} in {programs}, {beside}."
+    if len(runs) < n_jobs and epochs is not None:
+        saved = sum(sum(map(epochs, run)) - max(map(epochs, run)) for run in runs)
+        yield f"Fits that differ in epochs alone are one run, read at several epochs: {saved:,} epochs saved."
+    if not_shared and runs:
         yield f"Fits that differ in epochs alone are not shared: {not_shared}."
-    reasons = Counter(
-        (graphs[job.trial.id].reason if job.trial.id in graphs else None) or "" for job in plain
-    )
-    for reason, n in reasons.most_common():
-        fits = "1 fit is" if n == 1 else f"{n:,} fits are"
-        yield f"{fits} trained by Keras's own fit{': ' + reason if reason else ''}."
+    found = [graphs[job.trial.id].reason if job.trial.id in graphs else None for job in plain]
+    for reason, n in Counter(found).most_common():
+        told = "" if reason is None else f": {reason}"
+        yield f"{_fits(n)} by Keras's own fit{told}."
+
+
+def _fits(n: int) -> str:
+    return "1 fit" if n == 1 else f"{n:,} fits"

@@ -14,12 +14,12 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.io import RunPaths, digest
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
-from kerasgrid.packing import Graphs, make_plan
+from kerasgrid.packing import Graphs, Planner
 from kerasgrid.records import Job, ProbeRecord, Trial
 from kerasgrid.results import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import count, format_seconds
-from kerasgrid.workers import make_executor, make_recipe, run_probes
+from kerasgrid.workers import make_executor, make_recipe, run_probes, threads_of
 
 MAX_MODELS = 200
 
@@ -119,7 +119,7 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
     trials = [Trial(index, params) for index, params in enumerate(next(engine))]
     done = _done(paths)
     written = callbacks_of(prepared.config)
-    jobs, epochs, models = [], 0, {}
+    jobs, models = [], {}
     for trial in trials:
         going = route({**prepared.config.params, **trial.params}, prepared.signature, written)
         arguments = [sorted(going.optimizer_args), sorted(going.loss_args)]
@@ -128,7 +128,6 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
             for repeat in range(search.repeats):
                 if (trial.identity, fold.index, repeat) not in done:
                     jobs.append(Job(trial, fold.index, repeat))
-                    epochs += going.epochs
     with TemporaryDirectory() as folder, make_executor(prepared) as executor:
         recipe = make_recipe(prepared, RunPaths(Path(folder), paths.name))  # a check leaves nothing behind
         records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
@@ -136,13 +135,16 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
         graphs = Graphs(prepared, recipe, executor)
         graphs.take(records)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values())
-        planned = make_plan(prepared, jobs, found, n_workers)
+        devices = [record.device for record in records if record.device is not None]
+        device = devices[0] if devices else "unknown"
+        planner = Planner(prepared, recipe, executor, threads_of(prepared), device)
+        planned = planner.plan(jobs, found, may_measure=False)
     return Preview(
         prepared=prepared,
         n_trials=len(trials),
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),
-        epochs=epochs,
+        epochs=planned.epochs,
         n_workers=n_workers,
         models=records,
         n_models=len(models),

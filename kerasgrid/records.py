@@ -186,6 +186,15 @@ class StopRecord:
 
 
 @dataclass(frozen=True)
+class WidthRecord:
+    """The runs side by side that do the most in a second, and the seconds a run and step by width."""
+
+    graph: str
+    width: int
+    seconds: Mapping[int, float]
+
+
+@dataclass(frozen=True)
 class NoteRecord:
     """Something that the user should know, in a sentence."""
 

@@ -22,6 +22,14 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     job.train_pack(recipe, pack, context)
 
 
+def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:
+    """Times a pack's step by width; see kerasgrid.training.widths."""
+    _write_to(recipe.paths.worker_log)
+    from kerasgrid.training import widths
+
+    widths.measure(recipe, pack, context)
+
+
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds one candidate's model; see kerasgrid.training.probe."""
     _write_to(recipe.paths.worker_log)

@@ -77,7 +77,11 @@ class _Bernoulli(Keyed):
 
     def _noise(self, inputs: Any, given: Any) -> tuple:
         shape = ops.shape(inputs)
-        return shape if given is None else tuple(s if g is None else g for s, g in zip(shape, given))
+        return (
+            shape
+            if given is None
+            else tuple(s if g is None else g for s, g in zip(shape, given, strict=True))
+        )
 
 
 class KeyedDropout(_Bernoulli, keras.layers.Dropout):
@@ -105,6 +109,7 @@ class KeyedGaussianNoise(Keyed, keras.layers.GaussianNoise):
     """Adds normal noise of a standard deviation."""
 
     def call(self, inputs, training=False):
+        """Returns inputs of the same shape, with noise in training."""
         if not training:
             return inputs
         noise = ops.cast(self.normal(ops.shape(inputs)), inputs.dtype)
@@ -115,6 +120,7 @@ class KeyedGaussianDropout(Keyed, keras.layers.GaussianDropout):
     """Multiplies by normal noise of mean 1 and variance rate / (1 - rate)."""
 
     def call(self, inputs, training=False):
+        """Returns inputs of the same shape, with noise in training."""
         if not training:
             return inputs
         rate = ops.cast(self.rate, inputs.dtype)
@@ -126,6 +132,7 @@ class KeyedLeakyReLU(keras.layers.LeakyReLU):
     """LeakyReLU whose slope is an input of the program."""
 
     def call(self, inputs):
+        """Returns inputs where they are above 0, else their product with the slope."""
         return ops.where(inputs > 0, inputs, inputs * ops.cast(self.negative_slope, inputs.dtype))
 
 

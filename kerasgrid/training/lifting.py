@@ -27,67 +27,16 @@ from kerasgrid.training.traced import Traced
 _BLOT = 0.5
 
 _PER_SAMPLE = frozenset(
-    [
-        "InputLayer",
-        "Dense",
-        "Flatten",
-        "Reshape",
-        "Permute",
-        "RepeatVector",
-        "Activation",
-        "ReLU",
-        "LeakyReLU",
-        "PReLU",
-        "ELU",
-        "Softmax",
-        "Identity",
-        "Conv1D",
-        "Conv2D",
-        "Conv3D",
-        "Conv1DTranspose",
-        "Conv2DTranspose",
-        "Conv3DTranspose",
-        "DepthwiseConv1D",
-        "DepthwiseConv2D",
-        "SeparableConv1D",
-        "SeparableConv2D",
-        "MaxPooling1D",
-        "MaxPooling2D",
-        "MaxPooling3D",
-        "AveragePooling1D",
-        "AveragePooling2D",
-        "AveragePooling3D",
-        "GlobalMaxPooling1D",
-        "GlobalMaxPooling2D",
-        "GlobalMaxPooling3D",
-        "GlobalAveragePooling1D",
-        "GlobalAveragePooling2D",
-        "GlobalAveragePooling3D",
-        "ZeroPadding1D",
-        "ZeroPadding2D",
-        "ZeroPadding3D",
-        "Cropping1D",
-        "Cropping2D",
-        "Cropping3D",
-        "UpSampling1D",
-        "UpSampling2D",
-        "UpSampling3D",
-        "Add",
-        "Subtract",
-        "Multiply",
-        "Average",
-        "Maximum",
-        "Minimum",
-        "Concatenate",
-        "Dot",
-        "LayerNormalization",
-        "GroupNormalization",
-        "UnitNormalization",
-        "RMSNormalization",
-        "Rescaling",
-        "Functional",
-        "Sequential",
-    ]
+    """
+    InputLayer Dense Flatten Reshape Permute RepeatVector Activation ReLU LeakyReLU PReLU ELU Softmax
+    Identity Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D
+    DepthwiseConv2D SeparableConv1D SeparableConv2D MaxPooling1D MaxPooling2D MaxPooling3D
+    AveragePooling1D AveragePooling2D AveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+    GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D
+    UpSampling3D Add Subtract Multiply Average Maximum Minimum Concatenate Dot LayerNormalization
+    GroupNormalization UnitNormalization RMSNormalization Rescaling Functional Sequential
+    """.split()  # noqa: SIM905
 )
 """Keras's own layers that treat each sample by itself and keep no state but weights."""
 
@@ -107,6 +56,10 @@ _OPTIMIZER_NUMBERS = {
 
 _ELEMENTWISE = frozenset(_OPTIMIZER_NUMBERS) - {"Lamb"}
 """Optimizers whose step treats each weight by itself, so that all weights can be one vector."""
+
+
+_NAMING = frozenset(["name", "keras_history", "input_layers", "output_layers"])
+"""Where a model's config names its layers; elsewhere `relu` is an activation, whatever a layer is called."""
 
 
 class UnliftableError(KerasgridError):
@@ -244,11 +197,13 @@ def _check_layer(layer: keras.layers.Layer) -> None:
         raise UnliftableError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if layer.activity_regularizer is not None:
         raise UnliftableError(f"the layer {layer.name} has an activity regularizer")
-    if kind is keras.layers.BatchNormalization:
-        if layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1):
-            raise UnliftableError(
-                f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
-            )
+    is_plain = kind is not keras.layers.BatchNormalization or not (
+        layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1)
+    )
+    if not is_plain:
+        raise UnliftableError(
+            f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
+        )
     if getattr(layer, "seed", None) is not None:
         raise UnliftableError(f"the layer {layer.name} has a seed of its own")
     if keras.backend.standardize_dtype(layer.compute_dtype or "float32") not in {"float32", "float64"}:
@@ -292,6 +247,10 @@ def _optimizer(
         raise UnliftableError(f"the optimizer is {name}")
     if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
         raise UnliftableError(f"{name} uses moving averages, gradient accumulation or loss scaling")
+    if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
+        optimizer, "_exclude_from_weight_decay_pattern", None
+    ):
+        raise UnliftableError(f"{name} excludes weights from weight decay")
     config = optimizer.get_config()
     made = backend.make_stateless(type(optimizer).from_config(config))
     slots = [
@@ -381,13 +340,13 @@ def _unnamed(model: keras.Model) -> Any:
     for place, layer in enumerate(model._flatten_layers(include_self=False)):
         names.setdefault(layer.name, f"layer {place}")
 
-    def renamed(value: Any) -> Any:
+    def renamed(value: Any, is_name: bool = False) -> Any:
         if isinstance(value, dict):
-            return {key: renamed(item) for key, item in value.items()}
+            return {key: renamed(item, key in _NAMING) for key, item in value.items()}
         if isinstance(value, list | tuple):
-            return [renamed(item) for item in value]
+            return [renamed(item, is_name) for item in value]
         if isinstance(value, str):
-            return names.get(value, value)
+            return names.get(value, value) if is_name else value
         return value if value is None or isinstance(value, int | float) else str(value)
 
     return renamed(model.get_config())

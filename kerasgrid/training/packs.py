@@ -78,13 +78,13 @@ def _train_wave(
     jobs = [job for run in runs for job in run]
     wave = None
     try:
-        wave = _make_wave(recipe, pack, runs, context)
+        wave = make_wave(recipe, pack, runs, context)
         wave.run()
     except (StorageError, ChangedError):
         raise
     except Exception as error:
         left = [job for job in jobs if wave is None or job.id not in wave.ended]
-        if _is_out_of_memory(error) and len(runs) > 1:
+        if is_out_of_memory(error) and len(runs) > 1:
             half = len(runs) // 2
             _programs.clear()
             for part in (runs[:half], runs[half:]):
@@ -101,7 +101,8 @@ def _train_wave(
             context.emit(FoldRecord(job.id, memory_bytes=peak_memory(), error=describe_error(job, error)))
 
 
-def _make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
+def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
+    """Returns some runs of a pack, ready to be trained side by side."""
     first = runs[0][0]
     program, compiled, data = _program(recipe, first, pack.graph(first).key)
     members = []
@@ -202,6 +203,7 @@ def _words(seed: int, job: Job) -> np.ndarray:
     return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
 
 
-def _is_out_of_memory(error: Exception) -> bool:
+def is_out_of_memory(error: Exception) -> bool:
+    """Tells whether a program or its arrays did not fit into memory."""
     text = f"{type(error).__name__} {error}"
     return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text

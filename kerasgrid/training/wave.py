@@ -7,7 +7,7 @@ import json
 import math
 import time
 import zipfile
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
@@ -138,14 +138,7 @@ class Wave:
 
     def run(self) -> None:
         """Trains until all jobs have ended, or a stop that was asked for."""
-        for member in self.members:
-            seed = model_seed(self.recipe.seed, member.jobs[-1])
-            keras.utils.set_random_seed(seed)
-            member.state = self.program.initial_state(seed, member.learning_rate)
-            member.stand = Stand(member, self.program)
-            for callback in member.callbacks:
-                callback.set_model(member.stand)
-                callback.on_train_begin()
+        self._begin()
         self._restore()
         while self.members:
             self._train_epoch()
@@ -159,20 +152,43 @@ class Wave:
             if self.members and self._is_due():
                 self._save()
 
+    def stepper(self) -> Callable[[int], int]:
+        """Returns a function that trains so many steps of the first epoch, again and again, and tells how many.
+
+        For a trial of speed; nothing is recorded.
+        """
+        self._begin()
+        states, keys, orders = self._inputs()
+
+        def step(n: int) -> int:
+            nonlocal states
+            n = min(n, self.program.schedule.n_steps)
+            states = _ready(self.program.train(states, *self._fixed(), keys, orders, 0, n, 0))
+            return n
+
+        return step
+
+    def _begin(self) -> None:
+        for member in self.members:
+            seed = model_seed(self.recipe.seed, member.jobs[-1])
+            keras.utils.set_random_seed(seed)
+            member.state = self.program.initial_state(seed, member.learning_rate)
+            member.stand = Stand(member, self.program)
+            for callback in member.callbacks:
+                callback.set_model(member.stand)
+                callback.on_train_begin()
+
     # An epoch
 
     def _train_epoch(self) -> None:
         members, program = self.members, self.program
-        orders = []
         for member in members:
             for callback in member.callbacks:
                 callback.on_epoch_begin(self.epoch)
-            order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
-            orders.append(program.schedule.pad(member.train[order]))
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
-        states, fixed = _stacked([member.state for member in members]), self._fixed()
-        keys, stacked = np.stack([member.key for member in members]), _stacked(orders)
+        fixed = self._fixed()
+        states, keys, orders = self._inputs()
         while self.step < program.schedule.n_steps:
             began = time.perf_counter()
             last = program.schedule.n_steps
@@ -180,7 +196,7 @@ class Wave:
                 last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
             elif last > 1 and not self.has_begun:
                 last = self.step + 1  # the first step is compiled and tells little of the others' time
-            states = program.train(states, *fixed, keys, stacked, self.step, last, self.epoch)
+            states = program.train(states, *fixed, keys, orders, self.step, last, self.epoch)
             states = _ready(states)
             took = time.perf_counter() - began
             if self.has_begun:
@@ -193,6 +209,15 @@ class Wave:
                 self._take(states)
                 self._save()
         self._take(states)
+
+    def _inputs(self) -> tuple[Any, np.ndarray, Any]:
+        """Returns states, keys and the epoch's rows, stacked."""
+        orders = []
+        for member in self.members:
+            order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
+            orders.append(self.program.schedule.pad(member.train[order]))
+        states = _stacked([member.state for member in self.members])
+        return states, np.stack([member.key for member in self.members]), _stacked(orders)
 
     def _fixed(self) -> tuple[np.ndarray, np.ndarray]:
         return (
@@ -313,7 +338,7 @@ class Wave:
         )
 
     def _best_epoch(self, member: Member) -> int:
-        """Returns the epoch whose weights are the best by the inner split; the last one where there is none."""
+        """Returns the epoch that was the best by the inner split; the last one where there is none."""
         for callback in member.callbacks:
             if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
                 return callback.best_epoch + 1
