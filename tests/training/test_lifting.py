@@ -1,0 +1,217 @@
+"""Which candidates share a graph, and which cannot be a program's, with the reason."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.lifting import UnliftableError, initial_weights, lift
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+
+SAMPLE = (np.zeros((1, 8, 8, 1), "float32"), np.zeros(1, "int32"))
+
+
+def net(
+    units=16,
+    activation="relu",
+    dropout=0.2,
+    l2=0.01,
+    slope=0.1,
+    optimizer=None,
+    name=None,
+    inner=(),
+    activity=None,
+    trainable=True,
+    **compiling,
+):
+    inputs = keras.Input((8, 8, 1))
+    x = layers.Conv2D(4, 3, kernel_regularizer=keras.regularizers.L2(l2), trainable=trainable)(inputs)
+    x = layers.LeakyReLU(slope)(x)
+    x = layers.Dropout(dropout)(layers.Flatten()(x))
+    x = layers.Dense(units, activity_regularizer=activity)(x)
+    x = layers.Activation(activation, name=name)(x)
+    for layer in inner:
+        x = layer(x)
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+    arguments = {"loss": "sparse_categorical_crossentropy", "metrics": ["accuracy"], **compiling}
+    model.compile(optimizer or keras.optimizers.SGD(0.1, momentum=0.9), **arguments)
+    return model
+
+
+def lifted(model):
+    return lift(Compiled(model, "sparse", 4, False), SAMPLE)
+
+
+def sgd(rate=0.1, **arguments):
+    return keras.optimizers.SGD(rate, **{"momentum": 0.9, **arguments})
+
+
+SAME = {
+    "again": lambda: net(),
+    "dropout": lambda: net(dropout=0.7),
+    "no dropout": lambda: net(dropout=0.0),
+    "l2": lambda: net(l2=0.3),
+    "slope": lambda: net(slope=0.4),
+    "learning rate": lambda: net(optimizer=sgd(0.7)),
+    "momentum": lambda: net(optimizer=sgd(momentum=0.3)),
+    "a layer's name": lambda: net(name="squash"),
+}
+OTHER = {
+    "width": lambda: net(units=17),
+    "activation": lambda: net(activation="tanh"),
+    "no momentum": lambda: net(optimizer=sgd(momentum=0.0)),
+    "nesterov": lambda: net(optimizer=sgd(nesterov=True)),
+    "no l2": lambda: net(l2=0.0),
+    "optimizer": lambda: net(optimizer=keras.optimizers.Adam(0.1)),
+    "weight decay": lambda: net(optimizer=sgd(weight_decay=0.1)),
+    "clipping": lambda: net(optimizer=sgd(clipnorm=1.0)),
+    "schedule": lambda: net(optimizer=sgd(keras.optimizers.schedules.CosineDecay(0.1, 100))),
+    "one more layer": lambda: net(inner=[layers.Dense(16)]),
+    "frozen layer": lambda: net(trainable=False),
+    "metrics": lambda: net(metrics=[]),
+    "loss": lambda: net(loss="mean_squared_error"),
+}
+
+
+@pytest.fixture(scope="module")
+def base():
+    return lifted(net())
+
+
+@pytest.mark.parametrize("change", SAME)
+def test_numbers_and_names_are_no_part_of_the_graph(base, change):
+    found = lifted(SAME[change]())
+    assert found.key == base.key
+    if change == "learning rate":
+        assert (found.learning_rate, base.learning_rate) == pytest.approx((0.7, 0.1))
+    elif change in {"again", "a layer's name"}:
+        np.testing.assert_array_equal(found.numbers, base.numbers)
+    else:
+        assert (found.numbers != base.numbers).sum() == 1
+
+
+@pytest.mark.parametrize("change", OTHER)
+def test_what_changes_the_computation_changes_the_graph(base, change):
+    assert lifted(OTHER[change]()).key != base.key
+
+
+def test_a_layer_named_as_its_activation_does_not_hide_it():
+    first, second = (lifted(net(activation=kind, name=kind)) for kind in ("relu", "tanh"))
+    assert first.key != second.key
+
+
+def test_label_smoothing_and_both_factors_of_l1l2_are_numbers():
+    def model(smoothing, l1, l2):
+        loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+        regularizer = keras.regularizers.L1L2(l1, l2)
+        inner = [layers.Dense(16, kernel_regularizer=regularizer)]
+        made = net(inner=inner, loss=loss)
+        return lift(Compiled(made, "one_hot", 4, False), (SAMPLE[0], np.eye(4, dtype="float32")[:1]))
+
+    first, second = model(0.1, 0.2, 0.3), model(0.4, 0.5, 0.6)
+    assert first.key == second.key
+    assert {0.1, 0.2, 0.3} <= set(first.numbers.astype(float).round(6).tolist())
+    assert {0.4, 0.5, 0.6} <= set(second.numbers.astype(float).round(6).tolist())
+    assert model(0.0, 0.2, 0.3).key != first.key
+
+
+def test_weights_begin_as_their_initializers_say_and_by_the_seed(base):
+    first, again, other = (initial_weights(base, seed) for seed in (3, 3, 4))
+    shapes = [tuple(variable.shape) for variable in base.model.variables]
+    assert [tuple(value.shape) for value in first] == shapes
+    for one, two, three, variable in zip(first, again, other, base.model.variables, strict=True):
+        one, two, three = (keras.ops.convert_to_numpy(value) for value in (one, two, three))
+        np.testing.assert_array_equal(one, two)
+        if variable.path.endswith("bias"):
+            assert not one.any()
+        else:
+            assert (one != three).all()
+            fan = np.prod(one.shape[:-1]) + np.prod(one.shape[:-2]) * one.shape[-1]
+            assert np.abs(one).max() <= np.sqrt(6 / fan) * (1 + 1e-6)
+
+
+class Double(layers.Layer):
+    def call(self, inputs):
+        return inputs * 2
+
+
+class Subclassed(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.flatten, self.dense = layers.Flatten(), layers.Dense(4, activation="softmax")
+
+    def call(self, inputs):
+        return self.dense(self.flatten(inputs))
+
+
+class OwnStep(keras.Model):
+    def train_step(self, *arguments):
+        return super().train_step(*arguments)
+
+
+def subclassed(kind):
+    if kind is Subclassed:
+        model = Subclassed()
+        model(SAMPLE[0])
+    else:
+        inputs = keras.Input((8, 8, 1))
+        model = OwnStep(inputs, layers.Dense(4, activation="softmax")(layers.Flatten()(inputs)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    return model
+
+
+def own_loss(y, outputs):
+    return keras.losses.sparse_categorical_crossentropy(y, outputs)
+
+
+class OwnMetric(keras.metrics.SparseCategoricalAccuracy):
+    pass
+
+
+class OwnOptimizer(keras.optimizers.SGD):
+    pass
+
+
+def excluding():
+    optimizer = keras.optimizers.AdamW(0.1)
+    optimizer.exclude_from_weight_decay(var_names=["bias"])
+    return net(optimizer=optimizer)
+
+
+REFUSED = {
+    "subclassed model": (lambda: subclassed(Subclassed), "Subclassed is a subclass of keras.Model"),
+    "own train_step": (lambda: subclassed(OwnStep), "OwnStep is a subclass of keras.Model"),
+    "Lambda": (lambda: net(inner=[layers.Lambda(lambda x: x, name="mine")]), r"layer mine \(Lambda\)"),
+    "custom layer": (lambda: net(inner=[Double(name="twice")]), r"layer twice \(Double\)"),
+    "operation": (lambda: net(inner=[keras.ops.exp]), "operation exp.* may mix samples"),
+    "use_ema": (lambda: net(optimizer=sgd(use_ema=True)), "SGD uses moving averages"),
+    "accumulation": (lambda: net(optimizer=sgd(gradient_accumulation_steps=2)), "gradient accumulation"),
+    "own loss": (lambda: net(loss=own_loss), "loss is a function of the user's own"),
+    "summed loss": (
+        lambda: net(loss=keras.losses.SparseCategoricalCrossentropy(reduction="sum")),
+        "loss is reduced by sum",
+    ),
+    "loss weights": (lambda: net(loss_weights=[2.0]), "loss weights"),
+    "own metric": (lambda: net(metrics=[OwnMetric(name="mine")]), "metric mine is the user's own"),
+    "own optimizer": (lambda: net(optimizer=OwnOptimizer(0.1)), "optimizer is OwnOptimizer"),
+    "decay of some": (excluding, "excludes weights from weight decay"),
+    "activity": (lambda: net(activity="l2"), "has an activity regularizer"),
+    "own seed": (lambda: net(inner=[layers.Dropout(0.2, seed=1)]), "has a seed of its own"),
+    "eager": (lambda: net(run_eagerly=True), "run_eagerly"),
+    "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
+}
+
+
+@pytest.mark.parametrize("what", REFUSED)
+def test_what_no_program_can_train_is_refused_with_the_reason(what):
+    make, reason = REFUSED[what]
+    with pytest.raises(UnliftableError, match=reason):
+        lifted(make())
