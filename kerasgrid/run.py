@@ -50,6 +50,7 @@ class Run:
         self._began, self._elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
+        self._siblings: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
         self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
@@ -103,7 +104,7 @@ class Run:
             elif kind == "fold":
                 self._take(read_fold(record))
             elif kind == "pack":
-                self._plans.append(record)
+                self._take_plan(record)
             elif kind == "environment":
                 self.environment = record["environment"]
             last = record["time"]
@@ -180,6 +181,14 @@ class Run:
                 jobs = [list(job.id) for job in pack.jobs]
                 about = {"graph": pack.graphs[0].key, "width": pack.width, "shares": pack.shares}
                 self.append("pack", {"jobs": jobs, **about})
+                self._take_plan({"jobs": jobs, **about})
+
+    def _take_plan(self, record: Mapping[str, Any]) -> None:
+        self._plans.append(record)
+        if record["shares"]:
+            jobs = (Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
+            for run in Pack(tuple(jobs), shares=True).runs:
+                self._siblings |= {job.id: [other.id for other in run] for job in run}
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""
@@ -192,11 +201,16 @@ class Run:
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
-        line = strict(asdict(record))
+        line = strict(asdict(replace(record, shared_epochs=self._shared_epochs(record))))
         self.append("fold", line, durable=True)
         self._take(read_fold(line))
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
         self._settle()
+
+    def _shared_epochs(self, record: FoldRecord) -> int:
+        """Returns how many of a job's epochs are counted by jobs that were read off the same run before."""
+        others = self._siblings.get(record.job, [])
+        return max((self.state.ended[job].epochs for job in others if job in self.state.ended), default=0)
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)

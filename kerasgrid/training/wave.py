@@ -84,7 +84,6 @@ class Member:
         state: Between epochs, on the host.
         fit_time: Seconds of training.
         history: Lists over the finished epochs.
-        counted: Epochs that an ended job's record counts.
     """
 
     jobs: tuple[Job, ...]
@@ -100,7 +99,6 @@ class Member:
     state: Any = None
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
-    counted: int = 0
     stand: Stand | None = None
 
 
@@ -153,7 +151,7 @@ class Wave:
                 self._save()
 
     def stepper(self) -> Callable[[int], int]:
-        """Returns a function that trains so many steps of the first epoch, again and again, and tells how many.
+        """Returns a function that trains so many steps of the first epoch, and tells how many.
 
         For a trial of speed; nothing is recorded.
         """
@@ -299,12 +297,10 @@ class Wave:
                     record,
                     history={name: list(values) for name, values in member.history.items()},
                     fit_time=member.fit_time,
-                    shared_epochs=member.counted,
                     best_epoch=self._best_epoch(member),
                     n_parameters=self.program.lifted.model.count_params(),
                 )
             )
-            member.counted = self.epoch
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
         return bool(member.jobs)
 
@@ -371,7 +367,6 @@ class Wave:
                     "run": _name(member),
                     "fit_time": member.fit_time,
                     "history": member.history,
-                    "counted": member.counted,
                     "callbacks": callbacks,
                 }
             )
@@ -406,7 +401,7 @@ class Wave:
             n_leaves = len(keras.tree.flatten(member.state))
             leaves = [arrays[f"{place}_{index}"] for index in range(n_leaves)]
             member.state = keras.tree.pack_sequence_as(member.state, leaves)
-            member.fit_time, member.history, member.counted = run["fit_time"], run["history"], run["counted"]
+            member.fit_time, member.history = run["fit_time"], run["history"]
             for callback in member.callbacks:
                 kept = run["callbacks"][type(callback).__name__]
                 for name, value in kept["state"].items():
