@@ -1,0 +1,737 @@
+"""What a compiled pack must give: Keras's own numbers, job by job, whoever is trained beside a job."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import subprocess
+import sys
+from pathlib import Path
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasgrid.checks import prepare
+from kerasgrid.data import save_folds
+from kerasgrid.io import RunPaths
+from kerasgrid.records import (
+    CheckpointRecord,
+    EpochRecord,
+    FoldRecord,
+    Graph,
+    Job,
+    NoteRecord,
+    Pack,
+    StopRecord,
+    Trial,
+)
+from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.training import backend, packs, wave
+from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.candidate import build_and_compile, make_callbacks
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.job import train_pack
+from kerasgrid.training.keyed import (
+    Draw,
+    KeyedDropout,
+    KeyedGaussianDropout,
+    KeyedGaussianNoise,
+    KeyedSpatialDropout2D,
+    drawing,
+)
+from kerasgrid.training.lifting import lift
+from kerasgrid.training.objective import find_objective
+from kerasgrid.training.program import Program, Schedule
+from kerasgrid.training.routing import route
+from kerasgrid.workers import make_recipe
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+
+N_ROWS, BATCH = 100, 16
+TINY = 2.0**-23  # Keras rounds Python's floats to float32: all numbers here are exact in it
+
+
+def data(one_hot=False):
+    numbers = np.random.default_rng(0)
+    images = numbers.normal(size=(150, 8, 8, 1)).astype("float32").astype(keras.config.floatx())
+    labels = numbers.integers(0, 4, 150)
+    targets = np.eye(4)[labels].astype(keras.config.floatx()) if one_hot else labels.astype("int32")
+    return images, targets
+
+
+def net(optimizer, *middle, conv=False, regularizer=None, loss="sparse_categorical_crossentropy"):
+    x = inputs = keras.Input((8, 8, 1))
+    if conv:
+        x = layers.Conv2D(4, 3, padding="same", use_bias=False, kernel_regularizer=regularizer)(x)
+        x = layers.BatchNormalization(momentum=0.875, epsilon=2.0**-10)(x)
+        x = layers.MaxPooling2D()(layers.LeakyReLU(0.125)(x))
+    x = layers.Dense(16, activation="tanh", kernel_regularizer=regularizer)(layers.Flatten()(x))
+    for layer in middle:
+        x = layer(x)
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+    fast = {"jit_compile": False} if backend.NAME == "tensorflow" else {}
+    model.compile(optimizer, loss, metrics=["accuracy"], **fast)
+    return model
+
+
+def lifted(model, one_hot=False):
+    images, targets = data(one_hot)
+    return lift(Compiled(model, "one_hot" if one_hot else "sparse", 4, False), (images[:1], targets[:1]))
+
+
+def stacked(trees):
+    return keras.tree.map_structure(lambda *leaves: np.stack(leaves), *trees)
+
+
+def taken(states, place):
+    return keras.tree.map_structure(lambda leaf: np.array(leaf[place]), backend.to_host(states))
+
+
+def no_scaling(width):
+    return np.zeros((width, 2, 0), keras.config.floatx())
+
+
+def distance(found, wanted):
+    total = sum(float(np.sum(np.square(b, dtype=float))) for b in wanted)
+    return np.sqrt(
+        sum(float(np.sum(np.square(a - b, dtype=float))) for a, b in zip(found, wanted, strict=True)) / total
+    )
+
+
+# Weights as of Keras's own fit
+
+RATES = (2.0**-4, 2.0**-6, 2.0**-5)
+MORE = (0.875, 0.5, 0.75)
+OPTIMIZERS = {
+    "SGD": lambda i: keras.optimizers.SGD(RATES[i], momentum=MORE[i], nesterov=True),
+    "plain SGD": lambda i: keras.optimizers.SGD(RATES[i]),
+    "RMSprop": lambda i: keras.optimizers.RMSprop(
+        RATES[i] / 8, rho=MORE[i], momentum=MORE[2 - i] / 2, epsilon=2.0**-10, centered=True
+    ),
+    "Adam": lambda i: keras.optimizers.Adam(RATES[i] / 8, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20),
+    "AdamW": lambda i: keras.optimizers.AdamW(
+        RATES[i] / 8, weight_decay=MORE[i] / 4, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20
+    ),
+    "Adagrad": lambda i: keras.optimizers.Adagrad(
+        RATES[i] / 4, initial_accumulator_value=0.125, epsilon=TINY
+    ),
+    "Adadelta": lambda i: keras.optimizers.Adadelta(RATES[i] * 8, rho=MORE[i], epsilon=2.0**-10),
+    "Adamax": lambda i: keras.optimizers.Adamax(
+        RATES[i] / 8, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20
+    ),
+    "Lion": lambda i: keras.optimizers.Lion(RATES[i] / 64, beta_1=MORE[i], beta_2=0.96875),
+}
+
+
+def sgd(i):
+    return keras.optimizers.SGD(RATES[i], momentum=MORE[i])
+
+
+def smooth(i):
+    return keras.losses.CategoricalCrossentropy(label_smoothing=MORE[i] / 4)
+
+
+CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.items()} | {
+    "BatchNorm and L2": lambda i: net(sgd(i), conv=True, regularizer=keras.regularizers.L2(MORE[i] / 64)),
+    "BatchNorm and Adam": lambda i: net(OPTIMIZERS["Adam"](i), conv=True),
+    "L1L2": lambda i: net(sgd(i), regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64)),
+    "label smoothing": lambda i: net(sgd(i), loss=smooth(i)),
+    "LeakyReLU": lambda i: net(sgd(i), layers.LeakyReLU(MORE[i] / 2)),
+    "dropout of 0": lambda i: net(sgd(i), layers.Dropout(0.0)),
+    "clipping": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], global_clipnorm=0.5)),
+    "clipping each": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], clipnorm=0.25)),
+    "schedule": lambda i: net(
+        keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.25, 0.125]), MORE[i])
+    ),
+}
+"""Three candidates of one graph each; the folds have 100 and 103 rows, so that this one is padded."""
+
+
+def compare(case):
+    """Returns the worst distances of weights and of logs of a pack of 3 from Keras's own fits."""
+    one_hot = case == "label smoothing"
+    images, targets = data(one_hot)
+    keras.utils.set_random_seed(1)
+    models = [CASES[case](i) for i in range(3)]
+    graphs = [lifted(model, one_hot) for model in models]
+    assert len({graph.key for graph in graphs}) == 1
+    assert len({(*graph.numbers.tolist(), graph.learning_rate) for graph in graphs}) >= (
+        1 if case == "dropout of 0" else 3
+    )
+    program = Program(
+        graphs[0],
+        Schedule.of([N_ROWS, N_ROWS + 3], BATCH),
+        backend.to_device(images),
+        backend.to_device(targets),
+    )
+    assert program.schedule == Schedule(BATCH, 6, (7,))
+    states = stacked(
+        [
+            program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+            for model, graph in zip(models, graphs, strict=True)
+        ]
+    )
+    numbers = np.stack([graph.numbers for graph in graphs])
+    keys = np.arange(6, dtype=np.int32).reshape(3, 2)
+    worst_logs = 0.0
+    for epoch in range(3):
+        orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(3)]
+        padded = stacked([program.schedule.pad(order) for order in orders])
+        states = {**states, "metrics": stacked([program.fresh_metrics()] * 3)}
+        states = program.train(
+            states, numbers, no_scaling(3), keys, padded, 0, program.schedule.n_steps, epoch
+        )
+        for i, (model, order) in enumerate(zip(models, orders, strict=True)):
+            history = model.fit(
+                images[order], targets[order], batch_size=BATCH, shuffle=False, verbose=0
+            ).history
+            logs = program.logs(taken(states["metrics"], i))
+            assert set(logs) == set(history) == {"loss", "accuracy"}
+            worst_logs = max([worst_logs, *(abs(logs[k] - history[k][0]) for k in logs)])
+    rows = np.tile(np.arange(N_ROWS, 150, dtype=np.int32), (3, 1)).reshape(3, 2, 25)
+    held = np.ones(rows.shape, keras.config.floatx())
+    held[:, 1, -5:] = 0
+    measured, _ = program.evaluate(states, numbers, no_scaling(3), rows, held)
+    worst = 0.0
+    for i, model in enumerate(models):
+        wanted = backend.to_host(model.variables)
+        worst = max(worst, distance(program.variables(taken(states, i)), wanted))
+        own = model.evaluate(images[N_ROWS:145], targets[N_ROWS:145], verbose=0, return_dict=True)
+        worst_logs = max([worst_logs, *(abs(float(measured[k][i]) - own[k]) for k in own)])
+    return worst, worst_logs
+
+
+@pytest.mark.parametrize("case", CASES)
+def test_a_pack_gives_each_job_the_weights_of_keras_own_fit(case):
+    weights, logs = compare(case)
+    assert weights < 1e-4
+    assert logs < 1e-4
+
+
+HALVES = [list(CASES)[::2], list(CASES)[1::2]]
+
+
+@pytest.mark.timeout(600)
+@pytest.mark.parametrize("half", [0, 1])
+def test_in_float64_the_weights_agree_to_nine_digits(half):
+    """In a process of its own: floatx and JAX's x64 hold for a whole process."""
+    code = (
+        f"import sys; sys.path.insert(0, {str(Path(__file__).parent)!r})\n"
+        "import keras; keras.config.set_floatx('float64')\n"
+        "import test_packs\n"
+        f"for case in {HALVES[half]!r}:\n"
+        "    print(f'{case}: {test_packs.compare(case)[0]!r}')\n"
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**os.environ, "JAX_ENABLE_X64": "1"},
+        capture_output=True,
+        text=True,
+        timeout=580,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    assert set(found) == set(HALVES[half])
+    assert {case: value for case, value in found.items() if not float(value) < 1e-9} == {}
+
+
+# Randomness
+
+
+def ones(shape):
+    return np.ones(shape, "float32")
+
+
+def drawn(layer, inputs, key=(839118, -71), step=0, place=0):
+    layer.place = place
+    key = keras.ops.convert_to_tensor(np.array(key, np.int32))
+    with drawing(Draw(key, keras.ops.convert_to_tensor(np.int32(step)))):
+        return np.asarray(layer(inputs, training=True))
+
+
+def of_rate(kind, name, value):
+    layer = kind(0.0)
+    setattr(layer, name, value)
+    return layer
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
+    out = drawn(of_rate(KeyedDropout, "rate", rate), ones((200, 500)))
+    dropped = out == 0
+    assert abs(dropped.mean() - rate) <= 4 * np.sqrt(rate * (1 - rate) / out.size)
+    np.testing.assert_allclose(out[~dropped], 1 / (1 - rate), rtol=1e-6)
+    # no row and no column drops more than chance
+    assert np.abs(dropped.mean(axis=0) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 200)
+    assert np.abs(dropped.mean(axis=1) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 500)
+
+
+def test_spatial_dropout_drops_whole_channels():
+    out = drawn(of_rate(KeyedSpatialDropout2D, "rate", 0.25), ones((100, 3, 3, 40)))
+    channels = out[:, 0, 0, :]
+    np.testing.assert_array_equal(out, np.broadcast_to(channels[:, None, None, :], out.shape))
+    assert abs((channels == 0).mean() - 0.25) <= 4 * np.sqrt(0.25 * 0.75 / channels.size)
+
+
+def test_gaussian_layers_have_their_moments():
+    n = 200 * 500
+    noise = drawn(of_rate(KeyedGaussianNoise, "stddev", 0.5), np.zeros((200, 500), "float32"))
+    assert abs(noise.mean()) < 4 * 0.5 / np.sqrt(n)
+    assert abs(noise.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * n)
+    assert abs((noise**4).mean() / 0.5**4 - 3) < 0.2
+    factor = drawn(of_rate(KeyedGaussianDropout, "rate", 0.2), ones((200, 500)))
+    assert abs(factor.mean() - 1) < 4 * 0.5 / np.sqrt(n)
+    assert abs(factor.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * n)
+
+
+def test_jobs_steps_and_layers_draw_masks_that_have_nothing_in_common():
+    wheres = [{}] + [{"key": key} for key in ((-5550417, -71), (839118, 33), (-71, 839118), (-839118, 71))]
+    wheres += [{"step": step} for step in (1, 2, 1000)] + [{"place": place} for place in (1, 2, 30)]
+    masks = [drawn(of_rate(KeyedDropout, "rate", 0.5), ones((100, 200)), **where) == 0 for where in wheres]
+    again = drawn(of_rate(KeyedDropout, "rate", 0.5), ones((100, 200))) == 0
+    np.testing.assert_array_equal(masks[0], again)
+    for i, one in enumerate(masks):
+        for other in masks[:i]:
+            assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size), (wheres[i], "agree")
+
+
+def test_randomness_is_off_outside_of_training():
+    layer = of_rate(KeyedDropout, "rate", 0.5)
+    np.testing.assert_array_equal(np.asarray(layer(ones((4, 5)), training=False)), ones((4, 5)))
+
+
+RANDOM = {
+    "dropout": lambda rate: [layers.Dropout(rate), layers.Dropout(rate)],
+    "others": lambda rate: [
+        layers.Reshape((2, 2, 4)),
+        layers.SpatialDropout2D(rate),
+        layers.Flatten(),
+        layers.GaussianNoise(rate),
+        layers.GaussianDropout(rate),
+    ],
+}
+
+
+@pytest.mark.parametrize("kind", RANDOM)
+def test_what_a_job_draws_does_not_depend_on_its_pack(kind):
+    images, targets = data()
+    keras.utils.set_random_seed(3)
+    graphs = [lifted(net(sgd(i % 3), *RANDOM[kind](0.1 + 0.1 * i))) for i in range(7)]
+    assert len({graph.key for graph in graphs}) == 1
+    program = Program(
+        graphs[0], Schedule.of([64], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    states = [program.initial_state(i, graph.learning_rate) for i, graph in enumerate(graphs)]
+    orders = [program.schedule.pad(np.random.default_rng(i).permutation(64)) for i in range(7)]
+
+    def trained(*jobs):
+        """Returns the weights of each job after 6 steps (two of them of the second epoch) in this pack."""
+        arguments = (
+            np.stack([graphs[job].numbers for job in jobs]),
+            no_scaling(len(jobs)),
+            np.array([[10 + job, -job] for job in jobs], np.int32),
+            stacked([orders[job] for job in jobs]),
+        )
+        after = program.train(stacked([states[job] for job in jobs]), *arguments, 0, 4, 0)
+        after = program.train(after, *arguments, 0, 2, 1)
+        return [program.variables(taken(after, place)) for place in range(len(jobs))]
+
+    [alone] = trained(2)
+    together = trained(*range(7))
+    for found in (trained(2, 5)[0], trained(6, 2)[1], together[2]):
+        assert distance(found, alone) < 1e-5
+    assert distance(together[3], alone) > 1e-2
+
+
+def test_a_dropout_rate_reaches_the_step():
+    """The same job with another rate alone gives other weights, and with 0 those without the layer."""
+    images, targets = data()
+    device = backend.to_device(images), backend.to_device(targets)
+    schedule = Schedule.of([N_ROWS], BATCH)
+
+    def trained(*middle):
+        keras.utils.set_random_seed(3)
+        graph = lifted(net(sgd(0), *middle))
+        program = Program(graph, schedule, *device)
+        keras.utils.set_random_seed(3)
+        first = [np.array(v) for v in backend.to_host(net(sgd(0)).variables)]
+        state = stacked([program.state_of(first, graph.learning_rate)])
+        order = stacked([schedule.pad(np.arange(N_ROWS))])
+        key = np.array([[1, 2]], np.int32)
+        after = program.train(state, graph.numbers[None], no_scaling(1), key, order, 0, 7, 0)
+        return program.variables(taken(after, 0))
+
+    without = trained()
+    assert distance(trained(layers.Dropout(0.0)), without) < 1e-6
+    assert distance(trained(layers.Dropout(0.25)), without) > 1e-2
+    assert distance(trained(layers.Dropout(0.25)), trained(layers.Dropout(0.5))) > 1e-2
+
+
+# Padding
+
+
+@pytest.fixture(scope="module")
+def padded():
+    """A job of a net with BatchNorm and Adam whose fold has 20 rows beside one of 40: steps of 16, 16, 8."""
+    images, targets = data()
+    keras.utils.set_random_seed(5)
+    model = net(
+        OPTIMIZERS["AdamW"](0), layers.Dropout(0.5), conv=True, regularizer=keras.regularizers.L2(0.25)
+    )
+    graph = lifted(model)
+    program = Program(
+        graph, Schedule.of([20, 40], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    assert program.schedule == Schedule(16, 1, (16, 8))
+    return graph, program
+
+
+def step(graph, program, state, order, first, last):
+    arguments = (graph.numbers[None], no_scaling(1), np.array([[1, 2]], np.int32), stacked([order]))
+    return taken(program.train(stacked([state]), *arguments, first, last, 0), 0)
+
+
+def same_bits(found, wanted):
+    found, wanted = keras.tree.flatten(found), keras.tree.flatten(wanted)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_step_of_padding_alone_changes_no_bit(padded):
+    graph, program = padded
+    order = program.schedule.pad(np.arange(20))
+    assert [weights.sum() for _, weights in order[1]] == [4, 0]
+    before = step(graph, program, program.initial_state(1, graph.learning_rate), order, 0, 2)
+    after = step(graph, program, before, order, 2, 3)
+    assert same_bits(after, before)
+    real = program.schedule.pad(np.arange(40))
+    assert not same_bits(step(graph, program, before, real, 2, 3), before)
+
+
+def test_what_stands_in_the_padding_changes_no_bit(padded):
+    graph, program = padded
+    full, ((rows, weights), last) = program.schedule.pad(np.arange(20))
+    other = rows.copy()
+    other[4:] = np.arange(100, 112)
+    before = step(
+        graph, program, program.initial_state(1, graph.learning_rate), (full, [(rows, weights), last]), 0, 1
+    )
+    one = step(graph, program, before, (full, [(rows, weights), last]), 1, 2)
+    two = step(graph, program, before, (full, [(other, weights), last]), 1, 2)
+    assert same_bits(one, two)
+    assert not same_bits(one, before)
+
+
+def test_padding_gives_the_moving_statistics_and_loss_of_the_real_rows():
+    images, targets = data()
+    keras.utils.set_random_seed(6)
+    model = net(sgd(0), conv=True)
+    device = backend.to_device(images), backend.to_device(targets)
+    results = []
+    for sizes in ([20], [20, 40]):
+        graph = lifted(model)  # its optimizer is built by one program alone
+        program = Program(graph, Schedule.of(sizes, BATCH), *device)
+        state = program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+        order = program.schedule.pad(np.arange(20))
+        after = step(graph, program, state, order, 0, program.schedule.n_steps)
+        results.append((program.variables(after), program.logs(after["metrics"]), after["metrics"]["count"]))
+    model.fit(images[:20], targets[:20], batch_size=BATCH, shuffle=False, verbose=0)
+    own = backend.to_host(model.variables)
+    for variables, logs, count in results:
+        assert count == 20
+        for found, wanted, variable in zip(variables, own, model.variables, strict=True):
+            if "moving" in variable.path:
+                np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        assert logs == pytest.approx(results[0][1], rel=1e-5)
+
+
+# Whole jobs
+
+
+class Collector:
+    """A context that keeps what is emitted, and asks for a stop after so many epochs' records."""
+
+    def __init__(self, stop_after=None):
+        self.payloads, self.stop_after = [], stop_after
+
+    def emit(self, payload):
+        self.payloads.append(payload)
+
+    def should_stop(self):
+        return self.stop_after is not None and len(self.of(EpochRecord)) >= self.stop_after
+
+    def of(self, kind):
+        return [payload for payload in self.payloads if isinstance(payload, kind)]
+
+    @property
+    def records(self):
+        return {record.job: record for record in self.of(FoldRecord)}
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Returns a function that makes the recipe of a search over 100 digits in 2 folds."""
+
+    def of(interval_s=1e9, name="run", **changes):
+        fixed = {"units": [16], "batch_size": 16, "epochs": 4, "batch_norm": False, "dropout": 0.0}
+        fixed |= {"optimizer": "SGD", "optimizer.momentum": 0.5, **changes.pop("params", {})}
+        config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": "fc", "name": name}
+        prepared = prepare({**config, "params": fixed, "search": {"folds": 2, "val": 0.2}, **changes})
+        paths = RunPaths(tmp_path, name)
+        save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
+        return make_recipe(prepared, paths, interval_s)
+
+    return of
+
+
+def graph_of(recipe, job) -> Graph:
+    dataset = open_dataset(recipe.data_folder, recipe.source)
+    plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
+    compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), dataset.images.shape[1:])
+    return packs.describe(recipe, plan, compiled, dataset)
+
+
+def pack_of(recipe, jobs, width=None, shares=False) -> Pack:
+    graphs = tuple(graph_of(recipe, job) for job in jobs)
+    assert len({graph.key for graph in graphs}) == 1
+    assert graphs[0].key is not None, graphs[0].reason
+    return Pack(tuple(jobs), graphs, width or len(jobs), shares)
+
+
+def trained(recipe, pack, context=None):
+    context = context or Collector()
+    train_pack(recipe, pack, context)
+    assert not context.of(NoteRecord)
+    return context
+
+
+def result(record):
+    return {k: v for k, v in vars(record).items() if k not in {"fit_time", "memory_bytes", "shared_epochs"}}
+
+
+def own_fit(recipe, pack, place):
+    """Returns the history, callbacks and held-out metrics of one plain fit of a pack's job by Keras."""
+    job = pack.jobs[place]
+    made = packs.make_wave(recipe, pack, [(job,)], Collector())
+    [member], program = made.members, made.program
+    dataset = open_dataset(recipe.data_folder, recipe.source)
+    plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
+    compiled = build_and_compile(recipe, plan, find_objective("accuracy"), dataset.images.shape[1:])
+    state = program.initial_state(model_seed(recipe.seed, job), member.learning_rate)
+    compiled.model.set_weights(program.variables(state))
+    targets = encode_labels(dataset.labels, compiled.labels, 10, compiled.n_outputs)
+
+    class Ordered(Batches):
+        def set_epoch(self, epoch):
+            self.rows = member.train[data_order(recipe.seed, job, epoch, len(member.train))]
+
+    batches = Ordered(dataset.images, targets, member.train, plan.batch_size, Scaling(16))
+    callbacks = make_callbacks(plan)
+    ordering = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
+    history = compiled.model.fit(
+        batches,
+        validation_data=Batches(dataset.images, targets, member.val, 512, Scaling(16)),
+        epochs=plan.epochs,
+        shuffle=False,
+        verbose=0,
+        callbacks=[ordering, *callbacks],
+    ).history
+    test = Batches(dataset.images, targets, member.test, 512, Scaling(16))
+    return history, callbacks, compiled.model.evaluate(test, verbose=0, return_dict=True)
+
+
+CALLBACKS = {
+    "early_stopping": {
+        "monitor": "val_loss",
+        "patience": 2,
+        "min_delta": 0.15,
+        "restore_best_weights": True,
+    },
+    "reduce_lr_on_plateau": {"monitor": "val_loss", "factor": 0.5, "patience": 1, "min_delta": 0.25},
+}
+
+
+@pytest.mark.parametrize("restores", [False, True])
+def test_callbacks_act_on_each_job_as_in_a_plain_fit_of_keras(make, restores):
+    """Three jobs that end at different epochs and one that breaks, beside each other and alone."""
+    callbacks = {
+        **CALLBACKS,
+        "early_stopping": {**CALLBACKS["early_stopping"], "restore_best_weights": restores},
+    }
+    recipe = make(callbacks=callbacks, params={"epochs": 12})
+    rates = [0.5, 0.125, 1e30, 0.00390625]
+    jobs = [Job(Trial(10 + i, {"learning_rate": rate}), i % 2) for i, rate in enumerate(rates)]
+    pack = pack_of(recipe, jobs)
+    records = trained(recipe, pack).records
+    assert set(records) == {job.id for job in jobs}
+
+    broken = records.pop(jobs[2].id)
+    assert broken.error["type"] == "TrialError"
+    assert broken.error["message"].startswith("trial 12, fold 0, epoch ")
+    assert "loss is nan" in broken.error["message"]
+    assert broken.score is None
+    assert all(record.error is None for record in records.values())
+
+    reduced = 0
+    for place in (0, 1, 3):
+        found = records[jobs[place].id]
+        history, (stopping, _), measured = own_fit(recipe, pack, place)
+        assert found.epochs == len(history["loss"])
+        for name in ("loss", "accuracy", "val_loss", "val_accuracy", "learning_rate"):
+            np.testing.assert_allclose(found.history[name], history[name], rtol=2e-4, err_msg=name)
+        assert found.best_epoch == stopping.best_epoch + 1
+        assert found.metrics["loss"] == pytest.approx(measured["loss"], rel=2e-4)
+        assert found.metrics["accuracy"] == pytest.approx(measured["accuracy"])
+        if restores:
+            best = found.history["test_loss"][found.best_epoch - 1]
+            assert found.metrics["loss"] == pytest.approx(best, rel=1e-6)
+            assert found.best_epoch < found.epochs
+        else:
+            assert found.metrics["loss"] == pytest.approx(found.history["test_loss"][-1], rel=1e-6)
+        reduced += found.history["learning_rate"][-1] < found.history["learning_rate"][0]
+        [alone] = trained(recipe, pack.of([jobs[place]])).records.values()
+        assert (alone.epochs, alone.best_epoch) == (found.epochs, found.best_epoch)
+        for name, values in alone.history.items():
+            np.testing.assert_allclose(found.history[name], values, rtol=1e-4, err_msg=name)
+    assert reduced >= 2
+    assert len({records[job.id].epochs for job in jobs if job.id in records}) >= 2
+
+
+def test_runs_read_at_several_epochs_score_as_runs_of_their_own(make):
+    jobs = [
+        Job(Trial(2 * i + j, {"learning_rate": rate, "epochs": epochs}), fold)
+        for i, rate in enumerate([0.1, 0.02])
+        for fold in (0,)
+        for j, epochs in enumerate([2, 4])
+    ]
+    recipes = [make(name=name, params={"dropout": 0.25}) for name in ("shared", "apart")]
+    shared = trained(recipes[0], pack_of(recipes[0], jobs, width=2, shares=True)).records
+    apart = trained(recipes[1], pack_of(recipes[1], jobs, width=4)).records
+    assert set(shared) == set(apart) == {job.id for job in jobs}
+    assert [shared[job.id].epochs for job in jobs] == [2, 4, 2, 4]
+    assert [shared[job.id].shared_epochs for job in jobs] == [0, 2, 0, 2]
+    assert [apart[job.id].shared_epochs for job in jobs] == [0, 0, 0, 0]
+    for job in jobs:
+        one, two = shared[job.id], apart[job.id]
+        predictions = [np.load(recipe.paths.prediction(*job.id)) for recipe in recipes]
+        assert (one.epochs, one.best_epoch) == (two.epochs, two.best_epoch)
+        assert one.error is two.error is None
+        if backend.NAME == "tensorflow":
+            assert result(one) == result(two)
+            np.testing.assert_array_equal(*predictions)
+        else:  # a batched operation of 2 rounds otherwise than one of 4
+            np.testing.assert_allclose(one.history["loss"], two.history["loss"], rtol=1e-4)
+            np.testing.assert_allclose(*predictions, atol=1e-4)
+
+
+class CrashError(BaseException):
+    pass
+
+
+class Crashing(Collector):
+    """Breaks off once n checkpoints have been written."""
+
+    def __init__(self, n):
+        super().__init__()
+        self.n = n
+
+    def emit(self, payload):
+        super().emit(payload)
+        if len(self.of(CheckpointRecord)) == self.n:
+            raise CrashError
+
+
+def wide(recipe):
+    """A pack of 3 runs with dropout and BatchNorm, which end at different epochs."""
+    rates = [0.125, 0.00390625, 0.03125]
+    return pack_of(
+        recipe,
+        [Job(Trial(i, {"learning_rate": rate, "dropout": 0.25}), i % 2) for i, rate in enumerate(rates)],
+    )
+
+
+def noisy():
+    return {"params": {"epochs": 6, "batch_norm": True}, "callbacks": CALLBACKS}
+
+
+def finished(recipe, pack, first):
+    """Trains what a session has left of a pack; returns all records."""
+    left = [job for job in pack.jobs if job.id not in first.records]
+    assert left
+    second = trained(recipe, pack.of(left))
+    assert not set(first.records) & set(second.records)
+    return {**first.records, **second.records}
+
+
+@pytest.mark.parametrize("stop_after", [3, 9])
+def test_a_stop_and_a_resume_give_the_same_bits(make, stop_after):
+    recipe = make(name="whole", **noisy())
+    whole = trained(recipe, wide(recipe)).records
+    again = make(name="stopped", **noisy())
+    pack = wide(again)
+    first = trained(again, pack, Collector(stop_after=stop_after))
+    stops = first.of(StopRecord)
+    assert {stop.job for stop in stops} == {job.id for job in pack.jobs} - set(first.records)
+    assert all(0 < stop.epoch < whole[stop.job].epochs for stop in stops)
+    records = finished(again, pack, first)
+    assert set(records) == set(whole)
+    for job_id, record in records.items():
+        assert record.error is None
+        assert result(record) == result(whole[job_id])
+        np.testing.assert_array_equal(
+            np.load(again.paths.prediction(*job_id)), np.load(recipe.paths.prediction(*job_id))
+        )
+
+
+@pytest.mark.parametrize("n", [1, 2, 4, 6])
+def test_a_crash_within_an_epoch_and_a_resume_give_the_same_bits(make, monkeypatch, n):
+    """Checkpoints come after each step: an epoch has three or four, and its end."""
+    recipe = make(name="whole", **noisy())
+    whole = trained(recipe, wide(recipe)).records
+    monkeypatch.setattr(wave, "CALL_S", 0)
+    again = make(name="crashed", interval_s=0, **noisy())
+    pack = wide(again)
+    first = Crashing(n)
+    with pytest.raises(CrashError):
+        train_pack(again, pack, first)
+    records = finished(again, pack, first)
+    assert set(records) == set(whole)
+    for job_id, record in records.items():
+        assert result(record) == result(whole[job_id])
+
+
+def test_shared_runs_resume_to_the_same_bits(make):
+    jobs = [
+        Job(Trial(2 * i + j, {"learning_rate": rate, "epochs": epochs}), 0)
+        for i, rate in enumerate([0.1, 0.02])
+        for j, epochs in enumerate([2, 4])
+    ]
+    recipe = make(name="whole", params={"dropout": 0.25})
+    whole = trained(recipe, pack_of(recipe, jobs, width=2, shares=True)).records
+    again = make(name="stopped", params={"dropout": 0.25})
+    pack = pack_of(again, jobs, width=2, shares=True)
+    # Each epoch emits a record for each job that has not ended: 4, 4, then 2.
+    first = trained(again, pack, Collector(stop_after=9))
+    assert {job_id[0] for job_id in first.records} == {0, 2}
+    assert first.of(StopRecord) == [StopRecord((1, 0, 0), 3), StopRecord((3, 0, 0), 3)]
+    records = finished(again, pack, first)
+    for job_id, record in records.items():
+        assert result(record) == result(whole[job_id])
+        assert record.shared_epochs == whole[job_id].shared_epochs
+
+
+def test_a_damaged_checkpoint_starts_the_pack_anew(make):
+    recipe = make(name="whole", **noisy())
+    whole = trained(recipe, wide(recipe)).records
+    again = make(name="damaged", **noisy())
+    pack = wide(again)
+    trained(again, pack, Collector(stop_after=3))
+    [path] = {
+        again.paths.checkpoint(*job.id) for job in pack.jobs if again.paths.checkpoint(*job.id).exists()
+    }
+    path.write_bytes(path.read_bytes()[:1000])
+    records = trained(again, pack).records
+    assert {k: result(v) for k, v in records.items()} == {k: result(v) for k, v in whole.items()}
