@@ -17,6 +17,7 @@ from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_fold, rows_of, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.lifting import UnliftableError, initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
@@ -75,6 +76,7 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
     plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
     with seeded(model_seed(recipe.seed, job)):
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
+        _initialize(recipe, compiled, data, model_seed(recipe.seed, job))
         samples = _samples(recipe, plan, compiled, data, fold)
         loop = Loop(
             job=job,
@@ -94,6 +96,17 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
         progress.fit_time = time.perf_counter() - began
         if loop.run():
             context.emit(_score(recipe, job, objective, compiled, loop, data, fold))
+
+
+def _initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> None:
+    """Gives a model the first weights that a pack would give it, if a program could train it."""
+    try:
+        sample = packs.sample_of(compiled, data, recipe.n_classes)
+        weights = initial_weights(lift(compiled, sample), seed)
+    except UnliftableError:
+        return
+    for variable, value in zip(compiled.model.weights, weights, strict=True):
+        variable.assign(value)
 
 
 def _samples(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset, fold: Fold) -> Samples:

@@ -52,7 +52,7 @@ def describe(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset) -> 
     """Returns a candidate's graph, with the reason where no program can train it."""
     try:
         _check(plan, data)
-        lifted = lift(compiled, _sample(recipe, compiled, data))
+        lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
     except UnliftableError as error:
         return Graph(None, str(error))
     about = [lifted.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val, compiled.labels]
@@ -153,7 +153,7 @@ def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]
     plan = _route(recipe, job)
     with seeded(key("graph", recipe.seed) % (1 << 32)):
         compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
-        lifted = lift(compiled, _sample(recipe, compiled, data))
+        lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
     folds, _ = load_folds(recipe.paths.folds, len(data), recipe.source)
     sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in folds]
     images, targets = _on_device(
@@ -188,9 +188,9 @@ def _check(plan: Route, data: Dataset) -> None:
         raise UnliftableError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
 
 
-def _sample(recipe: Recipe, compiled: Compiled, data: Dataset) -> tuple[np.ndarray, np.ndarray]:
-    targets = encode_labels(data.labels[:1], compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return Scaling(recipe.scale)(data.images[:1]), targets
+def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns one image and its target, from which metrics learn their shapes."""
+    return data.images[:1], encode_labels(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
 
 
 def _route(recipe: Recipe, job: Job) -> Route:
