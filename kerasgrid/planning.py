@@ -67,15 +67,10 @@ def plan(
         size = -(-most // width) * width  # whole waves
         ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
         for first in range(0, len(ordered), size):
-            members = tuple(job for run in ordered[first : first + size] for job in run)
-            packs.append(
-                Pack(
-                    members,
-                    tuple(graphs[job.trial.id] for job in members),
-                    width,
-                    shares=not not_shared,
-                )
-            )
+            chunk = ordered[first : first + size]
+            members = tuple(job for run in chunk for job in run)
+            own = tuple(graphs[job.trial.id] for job in members)
+            packs.append(Pack(members, own, min(width, len(chunk)), shares=not not_shared))
     packs += [Pack((job,)) for job in plain]
     notes = _notes(grouped, plain, graphs, epochs, packs, not_shared)
     trained = sum(max(map(epochs, run)) for pack in packs for run in pack.runs) if epochs else 0
@@ -93,7 +88,10 @@ def go_on(packs: Sequence[Pack], jobs: Sequence[Job]) -> tuple[list[Pack], list[
 
 def split(pack: Pack) -> list[Pack]:
     """Returns a pack's runs as packs of their own, to be tried again one by one."""
-    return [replace(pack.of(run), width=1) for run in pack.runs]
+    return [
+        replace(pack, jobs=run, graphs=tuple(map(pack.graph, run)) if pack.graphs else (), width=1)
+        for run in pack.runs
+    ]
 
 
 def _notes(

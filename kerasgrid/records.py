@@ -133,9 +133,13 @@ class Pack:
             runs.setdefault((key, job.fold, job.repeat), []).append(job)
         return [tuple(run) for run in runs.values()]
 
+    @cached_property
+    def _places(self) -> dict[tuple[int, int, int], int]:
+        return {job.id: place for place, job in enumerate(self.jobs)}
+
     def graph(self, job: Job) -> Graph:
         """Returns the graph of one of the jobs."""
-        return self.graphs[self.jobs.index(job)]
+        return self.graphs[self._places[job.id]]
 
     def of(self, jobs: Iterable[Job]) -> Pack:
         """Returns the pack with only these of its jobs."""

@@ -263,7 +263,7 @@ def refusal(folder, text, *overrides):
         ),
         # part of the contract, and not built yet
         ("augment: {rotation_range: 10}", f"augment: asks for augmentation, {NOT_YET}"),
-        ("training: {pack: 4}", f"training.pack: asks for training several jobs in one program, {NOT_YET}"),
+        ("training: {pack: 0}", "training.pack: is 0; "),
         ("training: {precision: mixed_float16}", f"training.precision: asks for mixed precision, {NOT_YET}"),
         ("training: {stop_dead: true}", f"training.stop_dead: asks for ending dead trials early, {NOT_YET}"),
         ("search: {keep_models: best}", f"search.keep_models: asks for keeping fold models, {NOT_YET}"),
@@ -422,7 +422,7 @@ space:
 augment: {flip: true}
 callbacks:
   early_stopping: {patience: x}
-training: {pack: 3}
+training: {pack: 0}
 search:
   folds: 1
 executor: {workers: 0}

@@ -147,7 +147,7 @@ def test_some_failed_trials_end_with_3(folder):
 @pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
 def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, number):
-    arguments = ["search", "grid.yaml", "--set", "params.epochs=400", "--set", "space.learning_rate=[0.001]"]
+    arguments = ["search", "grid.yaml", "--set", "params.epochs=2000", "--set", "space.learning_rate=[0.001]"]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -170,5 +170,5 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     again = kerasgrid(*arguments[:2], *arguments[2:], cwd=folder)
     assert again.returncode == 0, again.stderr
     found = json.loads((folder / "results" / "grid.json").read_text())
-    assert found["summary"]["epochs_trained"] == 800
+    assert found["summary"]["epochs_trained"] == 4000
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())

@@ -16,10 +16,11 @@ from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.io import RunPaths
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
-from kerasgrid.training import checkpoint, probe
+from kerasgrid.training import candidate, checkpoint, probe
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
-from kerasgrid.training.job import build_and_compile, make_callbacks, train_job, train_pack
+from kerasgrid.training.candidate import build_and_compile, make_callbacks
+from kerasgrid.training.job import train_job, train_pack
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.routing import route
 from kerasgrid.workers import make_recipe
@@ -248,7 +249,7 @@ def test_a_monitor_that_is_not_measured_fails_the_job(make):
 def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
     data = open_dataset(recipe.data_folder, recipe.source)
-    fold = job_module._fold(recipe, len(data), 1)
+    fold = candidate.read_fold(recipe, len(data), 1)
     plan = route(recipe.params, recipe.signature, {})
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
     samples = job_module._samples(recipe, plan, compiled, data, fold)
@@ -320,7 +321,7 @@ def test_a_model_file_that_changes_during_the_search_is_refused(make, own, tmp_p
     record(recipe)
     (tmp_path / "own.py").write_text(OWN.replace("width=16", "width=32"))
     assert record(recipe, fold=1).n_parameters == record(recipe).n_parameters  # as it was loaded
-    job_module._load.cache_clear()
+    candidate._load.cache_clear()
     with pytest.raises(ChangedError, match=r"own\.py:net: the model function.s source changed while"):
         train(recipe)
 
