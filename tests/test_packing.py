@@ -1,0 +1,182 @@
+"""How a search makes packs: graphs, widths, the journalled plan and shared epochs, without Keras."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fakes import CONFIG, Crash, fake_train_pack
+
+from kerasgrid import driver, packing
+from kerasgrid.checks import prepare
+from kerasgrid.driver import search
+from kerasgrid.executors import Emitted, Executor
+from kerasgrid.io import RunPaths
+from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.workers import make_recipe
+
+
+def graph_probes(recipe, executor, candidates):
+    """Finds one graph for each dropout; a dropout of 0.9 has none."""
+    for params in candidates:
+        asked.append(dict(params))
+        rate = params.get("dropout")
+        graph = Graph(None, "it is odd") if rate == 0.9 else Graph(f"dropout {rate}", None, (0.5,))
+        yield ProbeRecord(params, 100, None, "cpu", graph)
+
+
+asked: list[dict] = []
+trained: list[Pack] = []
+
+
+@pytest.fixture(autouse=True)
+def fakes(monkeypatch, tmp_path):
+    asked.clear()
+    trained.clear()
+
+    def train(recipe, pack, context):
+        trained.append(pack)
+        fake_train_pack(recipe, pack, context)
+
+    monkeypatch.setattr(driver, "train_pack", train)
+    monkeypatch.setattr(driver, "run_probes", graph_probes)
+    monkeypatch.setattr(packing, "run_probes", graph_probes)
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+
+
+def config(**changes) -> dict:
+    space = {"learning_rate": [0.001, 0.01], "dropout": [0.2, 0.4], "epochs": [2, 5]}
+    return json.loads(json.dumps(CONFIG)) | {"params": {}, "space": space} | changes
+
+
+def test_candidates_of_a_graph_are_packed_and_share_their_epochs(tmp_path):
+    found = search(config(), results=tmp_path)
+    assert found.data["summary"]["fits"] == 24
+    assert found.data["summary"]["epochs_trained"] == 2 * 2 * 3 * 5
+    assert {pack.graphs[0].key for pack in trained} == {"dropout 0.2", "dropout 0.4"}
+    assert sorted(job.id for pack in trained for job in pack.jobs) == [
+        (trial, fold, 0) for trial in range(8) for fold in range(3)
+    ]
+    assert all(len(run) == 2 for pack in trained for run in pack.runs)
+
+
+def test_a_graph_is_asked_for_once_whatever_learning_rate_and_epochs(tmp_path):
+    search(config(), results=tmp_path)
+    assert len({params["dropout"] for params in asked}) == 2
+    assert len(asked) <= len(config()["space"]) + 2  # those that cover the space, and no others
+
+
+def test_off_trains_each_fit_by_itself(tmp_path):
+    found = search(config(training={"pack": "off"}), results=tmp_path)
+    assert all(not pack.graphs and len(pack.jobs) == 1 for pack in trained)
+    assert found.data["summary"]["epochs_trained"] == 2 * 2 * 3 * (2 + 5)
+
+
+def test_a_number_is_the_width(tmp_path):
+    search(config(training={"pack": 3}), results=tmp_path)
+    assert {pack.width for pack in trained} == {3}
+
+
+def test_what_has_no_graph_is_trained_by_itself(tmp_path):
+    space = {"learning_rate": [0.001, 0.01], "dropout": [0.2, 0.9]}
+    search(config(space=space, params={"epochs": 2}), results=tmp_path)
+    assert {len(pack.jobs) for pack in trained if not pack.graphs} == {1}
+    assert {pack.jobs[0].trial.params["dropout"] for pack in trained if not pack.graphs} == {0.9}
+
+
+@pytest.mark.parametrize("after", [1, 2, 3])
+def test_a_later_session_executes_the_journalled_plan(tmp_path, monkeypatch, after):
+    whole = search(config(training={"pack": 2}), results=tmp_path / "whole")
+    planned = list(trained)
+    trained.clear()
+    n_ended = 0
+
+    def crashing(recipe, pack, context):
+        nonlocal n_ended
+        trained.append(pack)
+        fake_train_pack(recipe, pack, context)
+        n_ended += 1
+        if n_ended == after:
+            raise Crash
+
+    monkeypatch.setattr(driver, "train_pack", crashing)
+    with pytest.raises(Crash):
+        search(config(training={"pack": 2}), results=tmp_path)
+    begun = list(trained)
+    trained.clear()
+    n_ended = -100
+    found = search(config(training={"pack": 4}), results=tmp_path)  # the width is free to change, and is kept
+    assert {pack.width for pack in trained} <= {1, 2}
+    done = {job.id for pack in begun for job in pack.jobs}
+    left = [pack.of(job for job in pack.jobs if job.id not in done) for pack in planned]
+    assert [pack.jobs for pack in trained] == [pack.jobs for pack in left if pack.jobs]
+    assert found.data["summary"]["epochs_trained"] == whole.data["summary"]["epochs_trained"]
+    assert [t["mean_test_score"] for t in found.data["trials"]] == [
+        t["mean_test_score"] for t in whole.data["trials"]
+    ]
+
+
+class Timing(Executor):
+    """Finds that four runs side by side are best."""
+
+    n_workers = 1
+
+    def __init__(self) -> None:
+        self.tasks: list[Pack] = []
+
+    def run(self, function, tasks):
+        for task in tasks:
+            self.tasks.append(task)
+            yield Emitted(task, WidthRecord(task.graphs[0].key, 4, {1: 1.0, 2: 0.6, 4: 0.4, 8: 0.5}))
+
+    def stop(self) -> None:
+        """Nothing runs."""
+
+    def close(self) -> None:
+        """Nothing is open."""
+
+
+def make_planner(tmp_path, executor, device):
+    prepared = prepare(
+        config(
+            space={"learning_rate": {"low": 1e-4, "high": 1e-2, "log": True}},
+            params={"epochs": 50},
+            search={"engine": "random", "trials": 8, "folds": 3},
+        )
+    )
+    recipe = make_recipe(prepared, RunPaths(tmp_path, "fake"))
+    return packing.Planner(prepared, recipe, executor, 1, device)
+
+
+def jobs_and_graphs():
+    trials = [Trial(i, {"learning_rate": 0.001 * (i + 1)}) for i in range(8)]
+    return [Job(trial, fold) for trial in trials for fold in range(3)], {t.id: Graph("g") for t in trials}
+
+
+def test_widths_are_timed_once_and_kept_for_the_machine(tmp_path):
+    executor = Timing()
+    jobs, graphs = jobs_and_graphs()
+    first = make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs)
+    assert {pack.width for pack in first.packs} == {4}
+    assert len(executor.tasks) == 1
+    assert len(executor.tasks[0].jobs) == 24
+    again = make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs)
+    assert again == first
+    assert len(executor.tasks) == 1
+    make_planner(tmp_path, executor, "gpu:1").plan(jobs, graphs)
+    assert len(executor.tasks) == 2
+
+
+def test_little_training_is_not_worth_a_trial_and_check_makes_none(tmp_path):
+    executor = Timing()
+    jobs, graphs = jobs_and_graphs()
+    on_cpu = make_planner(tmp_path, executor, "cpu").plan(jobs, graphs)
+    checked = make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs, may_measure=False)
+    assert {pack.width for pack in (*on_cpu.packs, *checked.packs)} == {1}
+    assert executor.tasks == []
+
+
+def test_best_weights_of_the_whole_run_are_not_shared(tmp_path):
+    callbacks = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
+    search(config(callbacks=callbacks), results=tmp_path)
+    assert all(len(run) == 1 for pack in trained for run in pack.runs)
