@@ -82,7 +82,7 @@ class Planner:
     ) -> None:
         self._prepared, self._recipe, self._executor = prepared, recipe, executor
         self._machine = [device, threads, executor.n_workers, versions(), backend()]
-        self._is_cpu = device == "cpu"
+        self._is_cpu = not device.startswith("gpu")
 
     def plan(self, jobs: Sequence[Job], graphs: Mapping[int, Graph], *, may_measure: bool = True) -> Plan:
         """Returns the plan for some jobs; where widths are not known, workers time them if that may pay.

@@ -24,12 +24,13 @@ from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_fold, rows_of, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.lifting import UnliftableError, lift
+from kerasgrid.training.member import Member
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program, Schedule
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route, route
 from kerasgrid.training.scoring import describe_error, peak_memory
-from kerasgrid.training.wave import Member, Wave
+from kerasgrid.training.wave import Wave
 
 PROGRAMS = 4
 """Compiled programs that a worker keeps."""
@@ -60,7 +61,9 @@ def describe(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset) -> 
 
 
 def train(recipe: Recipe, pack: Pack, context: Context) -> None:
-    """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord or StopRecord a job.
+    """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord a job.
+
+    Where it is asked to stop, the jobs under way emit a StopRecord each, and the others nothing.
 
     Raises:
         StorageError, ChangedError: As `train_pack` of kerasgrid.training.job.

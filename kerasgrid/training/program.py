@@ -78,6 +78,8 @@ class Program:
     def __init__(
         self, lifted: Lifted, schedule: Schedule, images: Any, targets: Any, jit: bool = False
     ) -> None:
+        if lifted.optimizer.built:
+            raise RuntimeError("this graph has a program: lift the candidate anew for another one.")
         self.lifted, self.schedule, self.jit = lifted, schedule, jit
         self.images, self.targets = images, targets
         model = lifted.model

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-import io
-import json
 import math
 import time
-import zipfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -16,13 +13,12 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.io import write_atomic
-from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, StopRecord
+from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
-from kerasgrid.training.checkpoint import CALLBACK_STATE
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
+from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
@@ -30,76 +26,6 @@ from kerasgrid.training.scoring import describe_error, peak_memory, score
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
-
-
-class Stand:
-    """What Keras's callbacks see of a run in place of its model.
-
-    Attributes:
-        stop_training: A callback sets it.
-        optimizer: Itself; it has a learning_rate.
-    """
-
-    def __init__(self, member: Member, program: Program) -> None:
-        self.member, self.program = member, program
-        self.stop_training = False
-        self.optimizer = self
-        self.metrics = [keras.metrics.Mean(name="loss"), *program.lifted.metrics]
-
-    @property
-    def learning_rate(self) -> float:
-        """The one that the next step takes."""
-        return float(self.member.state["optimizer"][self.program.position_of_learning_rate()])
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        place = self.program.position_of_learning_rate()
-        before = self.member.state["optimizer"][place]
-        self.member.state["optimizer"][place] = np.asarray(value, dtype=before.dtype)
-
-    def get_weights(self) -> list[np.ndarray]:
-        """Returns the values of the model's variables."""
-        return [value.copy() for value in self.program.variables(self.member.state)]
-
-    def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Sets the values of the model's variables."""
-        self.program.set_variables(self.member.state, weights)
-
-
-@dataclass
-class Member:
-    """A run of a wave.
-
-    Attributes:
-        jobs: Read off this run, by rising epochs; those that have ended are taken out.
-        epochs: At which each job is read.
-        numbers: (number,) that the graph receives.
-        learning_rate: The first one; None for a schedule's.
-        callbacks: Keras's.
-        scaling: (2, channel), or (2, 0) for none.
-        key: (2,) int32 of what is drawn.
-        train: Rows to train on.
-        val: Rows of the inner split; None for none.
-        test: Held-out rows.
-        state: Between epochs, on the host.
-        fit_time: Seconds of training.
-        history: Lists over the finished epochs.
-    """
-
-    jobs: tuple[Job, ...]
-    epochs: tuple[int, ...]
-    numbers: np.ndarray
-    learning_rate: float | None
-    callbacks: list[keras.callbacks.Callback]
-    scaling: np.ndarray
-    key: np.ndarray
-    train: np.ndarray
-    val: np.ndarray | None
-    test: np.ndarray
-    state: Any = None
-    fit_time: float = 0.0
-    history: dict[str, list] = field(default_factory=dict)
-    stand: Stand | None = None
 
 
 @dataclass
@@ -351,71 +277,18 @@ class Wave:
         return time.monotonic() - self._saved_at >= self.recipe.checkpoint_interval_s
 
     def _save(self) -> None:
-        arrays, runs = {}, []
-        for place, member in enumerate(self.members):
-            leaves = keras.tree.flatten(member.state)
-            arrays |= {f"{place}_{index}": leaf for index, leaf in enumerate(leaves)}
-            callbacks = {}
-            for callback in member.callbacks:
-                name = type(callback).__name__
-                best = getattr(callback, "best_weights", None) or []
-                arrays |= {f"{place}_{name}_{index}": value for index, value in enumerate(best)}
-                state = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
-                callbacks[name] = {"state": state, "n_best_weights": len(best)}
-            runs.append(
-                {
-                    "run": _name(member),
-                    "fit_time": member.fit_time,
-                    "history": member.history,
-                    "callbacks": callbacks,
-                }
-            )
-        about = {"owner": self.owner, "epoch": self.epoch, "step": self.step, "runs": runs}
-        arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-        buffer = io.BytesIO()
-        np.savez(buffer, **arrays)
         path = self._path()
-        write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+        save(path, self.owner, self.members, self.epoch, self.step)
         self._saved_at = time.monotonic()
         self.context.emit(CheckpointRecord(self.members[-1].jobs[-1].id, self.epoch, path.name))
 
     def _restore(self) -> None:
         """Goes on from the checkpoint that holds all of these runs, if there is one."""
-        for path in {self.recipe.paths.checkpoint(*job.id) for m in self.members for job in m.jobs}:
-            if path.exists() and self._read(path):
+        for job in (job for member in self.members for job in member.jobs):
+            stands = restore(self.recipe.paths.checkpoint(*job.id), self.owner, self.members)
+            if stands is not None:
+                self.epoch, self.step = stands
                 return
-
-    def _read(self, path: Path) -> bool:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                arrays = dict(file)
-            about = json.loads(arrays.pop("about").tobytes())
-            places = {run["run"]: place for place, run in enumerate(about["runs"])}
-            if about["owner"] != self.owner or any(_name(member) not in places for member in self.members):
-                return False
-        except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
-            return False  # damaged, or of Keras's own fit: the runs start anew
-        for member in self.members:
-            place = places[_name(member)]
-            run = about["runs"][place]
-            n_leaves = len(keras.tree.flatten(member.state))
-            leaves = [arrays[f"{place}_{index}"] for index in range(n_leaves)]
-            member.state = keras.tree.pack_sequence_as(member.state, leaves)
-            member.fit_time, member.history = run["fit_time"], run["history"]
-            for callback in member.callbacks:
-                kept = run["callbacks"][type(callback).__name__]
-                for name, value in kept["state"].items():
-                    setattr(callback, name, value)
-                if kept["n_best_weights"]:
-                    names = [f"{place}_{type(callback).__name__}_{i}" for i in range(kept["n_best_weights"])]
-                    callback.best_weights = [arrays[name] for name in names]
-        self.epoch, self.step = about["epoch"], about["step"]
-        return True
-
-
-def _name(member: Member) -> str:
-    job = member.jobs[-1]
-    return f"{job.trial.key} {job.fold} {job.repeat}"
 
 
 def _stacked(trees: Sequence[Any]) -> Any:
@@ -427,7 +300,3 @@ def _ready(states: Any) -> Any:
     leaf = states["metrics"]["count"]
     np.asarray(leaf)
     return states
-
-
-def _number(value: Any) -> Any:
-    return None if value is None else value if isinstance(value, int) else float(value)
