@@ -6,6 +6,7 @@ once in a worker's life. Between epochs Keras's own callbacks decide for each ru
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Sequence
 from functools import lru_cache
 from typing import Any
@@ -147,6 +148,7 @@ def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, D
     if where not in _programs:
         while len(_programs) >= PROGRAMS:
             del _programs[next(iter(_programs))]
+            gc.collect()  # a program and its traces refer to each other
         _programs[where] = _make_program(recipe, job)
     return _programs[where]
 

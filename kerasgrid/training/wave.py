@@ -16,6 +16,7 @@ from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
+from kerasgrid.training.candidate import seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
@@ -95,8 +96,8 @@ class Wave:
     def _begin(self) -> None:
         for member in self.members:
             seed = model_seed(self.recipe.seed, member.jobs[-1])
-            keras.utils.set_random_seed(seed)
-            member.state = self.program.initial_state(seed, member.learning_rate)
+            with seeded(seed):
+                member.state = self.program.initial_state(seed, member.learning_rate)
             member.stand = Stand(member, self.program)
             for callback in member.callbacks:
                 callback.set_model(member.stand)
