@@ -18,7 +18,7 @@ from kerasgrid.planning import Plan, plan
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.training.entry import measure_width
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, goes_to_model, route
+from kerasgrid.training.routing import Route, goes_to_model
 from kerasgrid.versions import backend, versions
 from kerasgrid.workers import run_probes
 
@@ -82,6 +82,7 @@ class Planner:
     ) -> None:
         self._prepared, self._recipe, self._executor = prepared, recipe, executor
         self._machine = [device, threads, executor.n_workers, versions(), backend()]
+        self._routes: dict[int, Route] = {}
         self._is_cpu = not device.startswith("gpu")
 
     def plan(self, jobs: Sequence[Job], graphs: Mapping[int, Graph], *, may_measure: bool = True) -> Plan:
@@ -105,8 +106,9 @@ class Planner:
         return self._route(job).epochs
 
     def _route(self, job: Job) -> Route:
-        config = self._prepared.config
-        return route({**config.params, **job.trial.params}, self._prepared.signature, callbacks_of(config))
+        if job.trial.id not in self._routes:
+            self._routes[job.trial.id] = self._recipe.route(job.trial.params)
+        return self._routes[job.trial.id]
 
     def _widths(self, packs: Sequence[Pack], may_measure: bool) -> dict[str, int]:
         groups: dict[str, list[Pack]] = {}

@@ -80,7 +80,40 @@ def fake_probes(recipe, executor, candidates):
 
 
 class Crash(BaseException):
-    """A sudden end of the driver."""
+    """A sudden end of the driver or of a worker."""
+
+
+class Collector:
+    """A context that keeps what is emitted, and asks for a stop after so many epochs' records."""
+
+    def __init__(self, stop_after: int | None = None):
+        self.payloads, self.stop_after = [], stop_after
+
+    def emit(self, payload):
+        self.payloads.append(payload)
+
+    def should_stop(self):
+        return self.stop_after is not None and len(self.of(EpochRecord)) >= self.stop_after
+
+    def of(self, kind):
+        return [payload for payload in self.payloads if isinstance(payload, kind)]
+
+    @property
+    def records(self):
+        return {record.job: record for record in self.of(FoldRecord)}
+
+
+class Crashing(Collector):
+    """Breaks off once n checkpoints have been written."""
+
+    def __init__(self, n: int):
+        super().__init__()
+        self.n = n
+
+    def emit(self, payload):
+        super().emit(payload)
+        if len(self.of(CheckpointRecord)) == self.n:
+            raise Crash
 
 
 def cut(path: Path, size: int) -> None:

@@ -60,10 +60,10 @@ def make_stateless(optimizer: Any) -> Any:
     return optimizer
 
 
-def compile(function: Callable, jit: bool = False) -> Callable:
+def compile(function: Callable) -> Callable:
     """Returns a function of arrays as one compiled program."""
     if NAME == "tensorflow":
-        return tf.function(function, jit_compile=jit, autograph=False, reduce_retracing=False)
+        return tf.function(function, jit_compile=False, autograph=False, reduce_retracing=False)
     return jax.jit(function)
 
 

@@ -71,10 +71,10 @@ def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[F
     return tuple(load_folds(Path(path), n_samples, source)[0])
 
 
-def read_fold(recipe: Recipe, n_samples: int, index: int) -> Fold:
-    """Returns one of the search's folds."""
+def read_folds(recipe: Recipe, n_samples: int) -> tuple[Fold, ...]:
+    """Returns the search's folds, read once in this process."""
     path = recipe.paths.folds
-    return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)[index]
+    return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)
 
 
 @contextmanager

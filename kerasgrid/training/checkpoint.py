@@ -68,18 +68,64 @@ def save(
         for group, variables in _variables(model).items()
         for index, variable in enumerate(variables)
     }
-    states = {}
+    states, best = keep_callbacks(callbacks)
+    write(path, {"owner": owner, "progress": vars(progress), "callbacks": states}, arrays | best)
+
+
+def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> None:
+    """Writes plain data and arrays, none of which is called `about`, whole or not at all.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
+    buffer = io.BytesIO()
+    np.savez(buffer, about=text, **arrays)
+    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+
+
+def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns the plain data and the arrays that `write` has written.
+
+    Raises:
+        StaleCheckpointError: The file is not there or is damaged.
+    """
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            arrays = dict(file)
+        return json.loads(arrays.pop("about").tobytes()), arrays
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
+
+
+def keep_callbacks(
+    callbacks: Sequence[keras.callbacks.Callback], prefix: str = ""
+) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
+    """Returns callbacks' counters as plain data, and their best weights by names that begin with a prefix."""
+    states, arrays = {}, {}
     for callback in callbacks:
         name = type(callback).__name__
         states[name] = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
         best = getattr(callback, "best_weights", None)
         states[name]["n_best_weights"] = None if best is None else len(best)
-        arrays |= {f"{name}_{index}": weights for index, weights in enumerate(best or ())}
-    about = {"owner": owner, "progress": vars(progress), "callbacks": states}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+        arrays |= {f"{prefix}{name}_{index}": weights for index, weights in enumerate(best or ())}
+    return states, arrays
+
+
+def restore_callbacks(
+    callbacks: Sequence[keras.callbacks.Callback],
+    states: Mapping[str, Mapping[str, Any]],
+    arrays: Mapping[str, np.ndarray],
+    prefix: str = "",
+) -> None:
+    """Sets callbacks to what `keep_callbacks` has kept, with the same prefix."""
+    for callback in callbacks:
+        name = type(callback).__name__
+        state = states[name]
+        for key in CALLBACK_STATE[name]:
+            setattr(callback, key, state[key])
+        if state["n_best_weights"] is not None:
+            callback.best_weights = [arrays[f"{prefix}{name}_{i}"] for i in range(state["n_best_weights"])]
 
 
 class Checkpoint:
@@ -94,14 +140,8 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, owner: str) -> None:
-        try:
-            with np.load(path, allow_pickle=False) as file:
-                self._arrays = dict(file)
-            self._about = json.loads(self._arrays.pop("about").tobytes())
-            found = self._about["owner"]
-        except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-            raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
-        if found != owner:
+        self._about, self._arrays = read(path)
+        if self._about.get("owner") != owner:
             raise StaleCheckpointError(f"{path}: is of another candidate.")
         self.progress = Progress(**self._about["progress"])
 
@@ -123,13 +163,7 @@ class Checkpoint:
                 raise TrialError(f"the {group} has other variables than its checkpoint holds.")
             for variable, array in zip(variables, saved, strict=True):
                 variable.assign(array)
-        for callback in callbacks:
-            name = type(callback).__name__
-            state: Mapping[str, Any] = self._about["callbacks"][name]
-            for key in CALLBACK_STATE[name]:
-                setattr(callback, key, state[key])
-            if state["n_best_weights"] is not None:
-                callback.best_weights = [self._arrays[f"{name}_{i}"] for i in range(state["n_best_weights"])]
+        restore_callbacks(callbacks, self._about["callbacks"], self._arrays)
 
 
 def _variables(model: keras.Model) -> dict[str, list]:

@@ -14,15 +14,15 @@ from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecor
 from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_fold, rows_of, seeded
+from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_folds, rows_of, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.lifting import UnliftableError, initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, route
-from kerasgrid.training.scoring import describe_error, peak_memory, score
+from kerasgrid.training.routing import Route
+from kerasgrid.training.scoring import failure, score
 
 PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
@@ -52,16 +52,7 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
         except (StorageError, ChangedError):
             raise
         except Exception as error:
-            context.emit(
-                FoldRecord(
-                    job.id,
-                    history=progress.history,
-                    fit_time=progress.fit_time,
-                    epochs=progress.epoch,
-                    memory_bytes=peak_memory(),
-                    error=describe_error(job, error),
-                )
-            )
+            context.emit(failure(job, error, progress.history, progress.fit_time, progress.epoch))
         finally:
             keras.backend.clear_session()
             gc.collect()
@@ -72,8 +63,8 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
     began = time.perf_counter()
     objective = find_objective(recipe.objective)
     data = open_dataset(recipe.data_folder, recipe.source)
-    fold = read_fold(recipe, len(data), job.fold)
-    plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
+    fold = read_folds(recipe, len(data))[job.fold]
+    plan = recipe.route(job.trial.params)
     with seeded(model_seed(recipe.seed, job)):
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         _initialize(recipe, compiled, data, model_seed(recipe.seed, job))

@@ -120,7 +120,7 @@ class Loop:
                 self.save_if_due()
         finalize(self.model.trainable_weights)
         hooks.on_train_end()
-        self._find_best_epoch()
+        self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
         return True
 
     def _train_epoch(
@@ -161,17 +161,6 @@ class Loop:
         rate = getattr(self.model.optimizer, "learning_rate", None)
         return None if rate is None else float(keras.ops.convert_to_numpy(rate))
 
-    def _find_best_epoch(self) -> None:
-        """Sets the epoch whose weights are the best by the inner split; the last one where there is none."""
-        self.best_epoch = self.progress.epoch
-        for callback in self.callbacks:
-            if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
-                self.best_epoch = callback.best_epoch + 1
-                return
-        if "val_loss" in self.progress.history:
-            losses = np.asarray(self.progress.history["val_loss"], dtype=float)
-            self.best_epoch = int(np.nanargmin(losses)) + 1 if not np.isnan(losses).all() else self.best_epoch
-
     def _read_checkpoint(self) -> checkpoint.Checkpoint | None:
         if not self.checkpoint_path.exists():
             return None
@@ -205,6 +194,17 @@ class Loop:
         checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
         self._saved_at = time.monotonic()
         self.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
+
+
+def best_epoch(
+    callbacks: Sequence[keras.callbacks.Callback], history: Mapping[str, Sequence[float]], last: int
+) -> int:
+    """Returns the epoch that was the best by the inner split; the last one where there is none."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
+            return callback.best_epoch + 1
+    losses = np.asarray(history.get("val_loss", [math.nan]), dtype=float)
+    return last if np.isnan(losses).all() else int(np.nanargmin(losses)) + 1
 
 
 def check_logs(

@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import io
-import json
-import zipfile
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -13,9 +10,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.io import write_atomic
 from kerasgrid.records import Job
-from kerasgrid.training.checkpoint import CALLBACK_STATE
+from kerasgrid.training import checkpoint
 from kerasgrid.training.program import Program
 
 
@@ -111,20 +107,11 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
     arrays, runs = {}, []
     for place, member in enumerate(members):
         arrays |= {f"{place}_{index}": leaf for index, leaf in enumerate(keras.tree.flatten(member.state))}
-        callbacks = {}
-        for callback in member.callbacks:
-            name = type(callback).__name__
-            best = getattr(callback, "best_weights", None) or []
-            arrays |= {f"{place}_{name}_{index}": value for index, value in enumerate(best)}
-            state = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
-            callbacks[name] = {"state": state, "n_best_weights": len(best)}
-        run = {"run": member.name, "fit_time": member.fit_time, "history": member.history}
-        runs.append({**run, "callbacks": callbacks})
-    about = {"owner": owner, "epoch": epoch, "step": step, "runs": runs}
-    arrays["about"] = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
-    buffer = io.BytesIO()
-    np.savez(buffer, **arrays)
-    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+        states, best = checkpoint.keep_callbacks(member.callbacks, f"{place}_")
+        arrays |= best
+        about = {"run": member.name, "fit_time": member.fit_time, "history": member.history}
+        runs.append({**about, "callbacks": states})
+    checkpoint.write(path, {"owner": owner, "epoch": epoch, "step": step, "runs": runs}, arrays)
 
 
 def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int] | None:
@@ -135,13 +122,12 @@ def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int
         damaged, of another owner, or without one of the runs: then nothing is set.
     """
     try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
-        about = json.loads(arrays.pop("about").tobytes())
-        places = {run["run"]: place for place, run in enumerate(about["runs"])}
-        if about["owner"] != owner or any(member.name not in places for member in members):
-            return None
-    except (OSError, ValueError, KeyError, TypeError, EOFError, zipfile.BadZipFile):
+        about, arrays = checkpoint.read(path)
+    except checkpoint.StaleCheckpointError:
+        return None
+    # One of Keras's own fit has another owner.
+    places = {run["run"]: place for place, run in enumerate(about.get("runs", ()))}
+    if about.get("owner") != owner or any(member.name not in places for member in members):
         return None
     for member in members:
         place = places[member.name]
@@ -149,15 +135,5 @@ def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int
         leaves = [arrays[f"{place}_{index}"] for index in range(len(keras.tree.flatten(member.state)))]
         member.state = keras.tree.pack_sequence_as(member.state, leaves)
         member.fit_time, member.history = run["fit_time"], run["history"]
-        for callback in member.callbacks:
-            kept = run["callbacks"][type(callback).__name__]
-            for name, value in kept["state"].items():
-                setattr(callback, name, value)
-            if kept["n_best_weights"]:
-                names = [f"{place}_{type(callback).__name__}_{i}" for i in range(kept["n_best_weights"])]
-                callback.best_weights = [arrays[name] for name in names]
+        checkpoint.restore_callbacks(member.callbacks, run["callbacks"], arrays, f"{place}_")
     return about["epoch"], about["step"]
-
-
-def _number(value: Any) -> Any:
-    return None if value is None else value if isinstance(value, int) else float(value)

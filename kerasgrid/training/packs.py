@@ -14,23 +14,22 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.data.folds import load_folds
 from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.io import digest
-from kerasgrid.records import Context, Dataset, FoldRecord, Graph, Job, Pack
+from kerasgrid.records import Context, Dataset, Graph, Job, Pack
 from kerasgrid.seeds import key
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_fold, rows_of, seeded
+from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_folds, rows_of, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.lifting import UnliftableError, lift
 from kerasgrid.training.member import Member
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program, Schedule
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, route
-from kerasgrid.training.scoring import describe_error, peak_memory
+from kerasgrid.training.routing import Route
+from kerasgrid.training.scoring import failure
 from kerasgrid.training.wave import Wave
 
 PROGRAMS = 4
@@ -102,7 +101,7 @@ def _train_wave(
                 [*left, *rest], " ".join(f"{type(error).__name__}: {error}".split())[:300]
             ) from error
         for job in left:
-            context.emit(FoldRecord(job.id, memory_bytes=peak_memory(), error=describe_error(job, error)))
+            context.emit(failure(job, error))
 
 
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
@@ -112,8 +111,8 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
     members = []
     for run in runs:
         last, graph = run[-1], pack.graph(run[-1])
-        plans = [_route(recipe, job) for job in run]
-        fold = read_fold(recipe, len(data), last.fold)
+        plans = [recipe.route(job.trial.params) for job in run]
+        fold = read_folds(recipe, len(data))[last.fold]
         train_rows, val_rows = rows_of(recipe, plans[-1], data, fold)
         members.append(
             Member(
@@ -155,12 +154,11 @@ def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, D
 
 def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]:
     data = open_dataset(recipe.data_folder, recipe.source)
-    plan = _route(recipe, job)
+    plan = recipe.route(job.trial.params)
     with seeded(key("graph", recipe.seed) % (1 << 32)):
         compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
-    folds, _ = load_folds(recipe.paths.folds, len(data), recipe.source)
-    sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in folds]
+    sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in read_folds(recipe, len(data))]
     images, targets = _on_device(
         recipe.data_folder, recipe.source, recipe.scale, recipe.n_classes, compiled.labels, compiled.n_outputs
     )
@@ -196,10 +194,6 @@ def _check(plan: Route, data: Dataset) -> None:
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns one image and its target, from which metrics learn their shapes."""
     return data.images[:1], encode_labels(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
-
-
-def _route(recipe: Recipe, job: Job) -> Route:
-    return route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
 
 
 def _words(seed: int, job: Job) -> np.ndarray:

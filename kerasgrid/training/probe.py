@@ -18,7 +18,7 @@ from kerasgrid.training.candidate import build_and_compile, make_callbacks
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, route
+from kerasgrid.training.routing import Route
 
 
 def inspect_function(reference: ModelReference, context: Context) -> None:
@@ -35,7 +35,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     data = open_dataset(recipe.data_folder, recipe.source)
     n_parameters, error, graph = None, None, None
     try:
-        plan = route({**recipe.params, **params}, recipe.signature, recipe.callbacks)
+        plan = recipe.route(params)
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         make_callbacks(plan)

@@ -72,15 +72,12 @@ class Program:
         schedule: The steps of an epoch.
         images: (sample, ...) float on the device, as the model takes them.
         targets: (sample, ...) on the device.
-        jit: Whether TensorFlow compiles by XLA.
     """
 
-    def __init__(
-        self, lifted: Lifted, schedule: Schedule, images: Any, targets: Any, jit: bool = False
-    ) -> None:
+    def __init__(self, lifted: Lifted, schedule: Schedule, images: Any, targets: Any) -> None:
         if lifted.optimizer.built:
             raise RuntimeError("this graph has a program: lift the candidate anew for another one.")
-        self.lifted, self.schedule, self.jit = lifted, schedule, jit
+        self.lifted, self.schedule = lifted, schedule
         self.images, self.targets = images, targets
         model = lifted.model
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
@@ -256,7 +253,7 @@ class Program:
         return self._compile(evaluate, width, (0, 0, 0, 0, 0, 1, 1))
 
     def _compile(self, function: Any, width: int, shared: Sequence[int]) -> Any:
-        return backend.compile(backend.map_jobs(function, width, [bool(s) for s in shared]), self.jit)
+        return backend.compile(backend.map_jobs(function, width, [bool(s) for s in shared]))
 
     # One job, one step
 

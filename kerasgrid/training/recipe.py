@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import ModelReference, Signature
+from kerasgrid.training.routing import Route, route
 
 
 @dataclass(frozen=True)
@@ -50,3 +51,7 @@ class Recipe:
     seed: int
     packs: bool = False
     checkpoint_interval_s: float = 30.0
+
+    def route(self, params: Mapping[str, Any]) -> Route:
+        """Sends a candidate's params, and the fixed ones, to their places."""
+        return route({**self.params, **params}, self.signature, self.callbacks)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 import sys
+from collections.abc import Mapping
 
 import numpy as np
 import psutil
@@ -82,7 +83,25 @@ def peak_memory() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
-def describe_error(job: Job, error: Exception) -> dict[str, str]:
+def failure(
+    job: Job,
+    error: Exception,
+    history: Mapping[str, list] | None = None,
+    fit_time: float = 0.0,
+    epochs: int = 0,
+) -> FoldRecord:
+    """Returns the record of a job that failed, with how far it came."""
+    return FoldRecord(
+        job.id,
+        history=history or {},
+        fit_time=fit_time,
+        epochs=epochs,
+        memory_bytes=peak_memory(),
+        error=_describe(job, error),
+    )
+
+
+def _describe(job: Job, error: Exception) -> dict[str, str]:
     """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
     message = " ".join(str(error).split()) or "no message"
     if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":

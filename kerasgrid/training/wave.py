@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -18,12 +17,12 @@ from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.candidate import seeded
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
+from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.scoring import describe_error, peak_memory, score
+from kerasgrid.training.scoring import failure, score
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
@@ -66,8 +65,7 @@ class Wave:
         self._begin()
         self._restore()
         while self.members:
-            self._train_epoch()
-            self._end_epoch()
+            self._end_epoch(self._train_epoch())
             if self.members and self.context.should_stop():
                 self._save()
                 for member in self.members:
@@ -83,12 +81,13 @@ class Wave:
         For a trial of speed; nothing is recorded.
         """
         self._begin()
+        fixed = _fixed(self.members)
         states, keys, orders = self._inputs()
 
         def step(n: int) -> int:
             nonlocal states
             n = min(n, self.program.schedule.n_steps)
-            states = _ready(self.program.train(states, *self._fixed(), keys, orders, 0, n, 0))
+            states = _ready(self.program.train(states, *fixed, keys, orders, 0, n, 0))
             return n
 
         return step
@@ -105,14 +104,15 @@ class Wave:
 
     # An epoch
 
-    def _train_epoch(self) -> None:
+    def _train_epoch(self) -> Any:
+        """Trains the epoch at hand, or the rest of it; returns the states on the device."""
         members, program = self.members, self.program
         for member in members:
             for callback in member.callbacks:
                 callback.on_epoch_begin(self.epoch)
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
-        fixed = self._fixed()
+        fixed = _fixed(self.members)
         states, keys, orders = self._inputs()
         while self.step < program.schedule.n_steps:
             began = time.perf_counter()
@@ -134,6 +134,7 @@ class Wave:
                 self._take(states)
                 self._save()
         self._take(states)
+        return states
 
     def _inputs(self) -> tuple[Any, np.ndarray, Any]:
         """Returns states, keys and the epoch's rows, stacked."""
@@ -144,23 +145,17 @@ class Wave:
         states = _stacked([member.state for member in self.members])
         return states, np.stack([member.key for member in self.members]), _stacked(orders)
 
-    def _fixed(self) -> tuple[np.ndarray, np.ndarray]:
-        return (
-            np.stack([member.numbers for member in self.members]),
-            np.stack([member.scaling for member in self.members]),
-        )
-
     def _take(self, states: Any) -> None:
         host = to_host(states)
         for place, member in enumerate(self.members):
             member.state = keras.tree.map_structure(lambda leaf, place=place: np.array(leaf[place]), host)
 
-    def _end_epoch(self) -> None:
+    def _end_epoch(self, states: Any) -> None:
         """Measures, lets callbacks decide, and ends the jobs that are read here."""
         vals = [{}] * len(self.members)
         if self.members[0].val is not None:
-            vals = self._evaluate([member.val for member in self.members])[0]
-        tests, outputs = self._evaluate([member.test for member in self.members])
+            vals = self._evaluate(self.members, [member.val for member in self.members], states)[0]
+        tests, outputs = self._evaluate(self.members, [member.test for member in self.members], states)
         self.epoch, self.step = self.epoch + 1, 0
         left = []
         for member, val, test, output in zip(self.members, vals, tests, outputs, strict=True):
@@ -171,16 +166,7 @@ class Wave:
                 raise
             except Exception as error:
                 for job in member.jobs:
-                    self._end(
-                        FoldRecord(
-                            job.id,
-                            history=member.history,
-                            fit_time=member.fit_time,
-                            epochs=self.epoch,
-                            memory_bytes=peak_memory(),
-                            error=describe_error(job, error),
-                        )
-                    )
+                    self._end(failure(job, error, member.history, member.fit_time, self.epoch))
         self.members = left
 
     def _finish_epoch(
@@ -206,7 +192,7 @@ class Wave:
             for callback in member.callbacks:
                 callback.on_train_end()
             if restores:
-                (test,), (outputs,) = self._evaluate([member.test], [member])
+                (test,), (outputs,) = self._evaluate([member], [member.test], _stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
         for job in member.jobs[:reads]:
             record = score(
@@ -224,7 +210,7 @@ class Wave:
                     record,
                     history={name: list(values) for name, values in member.history.items()},
                     fit_time=member.fit_time,
-                    best_epoch=self._best_epoch(member),
+                    best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
                     n_parameters=self.program.lifted.model.count_params(),
                 )
             )
@@ -236,10 +222,9 @@ class Wave:
         self.context.emit(record)
 
     def _evaluate(
-        self, rows: Sequence[np.ndarray], members: list[Member] | None = None
+        self, members: Sequence[Member], rows: Sequence[np.ndarray], states: Any
     ) -> tuple[list[dict[str, float]], list[np.ndarray]]:
         """Returns each run's loss and metrics and its outputs (sample, output) on some rows."""
-        members = self.members if members is None else members
         n_chunks = -(-max(map(len, rows)) // EVALUATION_BATCH)
         # Folds differ by a few rows: one size for all, so that nothing is compiled again.
         size = min(EVALUATION_BATCH, -(-max(map(len, rows)) // 64) * 64)
@@ -248,25 +233,14 @@ class Wave:
         for place, part in enumerate(rows):
             chunks[place, : len(part)], weights[place, : len(part)] = part, 1
         shape = (len(rows), n_chunks, size)
-        states = _stacked([member.state for member in members])
-        numbers = np.stack([member.numbers for member in members])
-        scalings = np.stack([member.scaling for member in members])
         logs, outputs = to_host(
-            self.program.evaluate(states, numbers, scalings, chunks.reshape(shape), weights.reshape(shape))
+            self.program.evaluate(states, *_fixed(members), chunks.reshape(shape), weights.reshape(shape))
         )
         outputs = outputs.reshape(len(rows), n_chunks * size, -1)
         return (
             [{name: float(values[place]) for name, values in logs.items()} for place in range(len(rows))],
             [outputs[place, : len(part)] for place, part in enumerate(rows)],
         )
-
-    def _best_epoch(self, member: Member) -> int:
-        """Returns the epoch that was the best by the inner split; the last one where there is none."""
-        for callback in member.callbacks:
-            if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best is not None:
-                return callback.best_epoch + 1
-        losses = np.asarray(member.history.get("val_loss", [math.nan]), dtype=float)
-        return self.epoch if np.isnan(losses).all() else int(np.nanargmin(losses)) + 1
 
     # Checkpoints
 
@@ -290,6 +264,11 @@ class Wave:
             if stands is not None:
                 self.epoch, self.step = stands
                 return
+
+
+def _fixed(members: Sequence[Member]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns numbers and scalings, stacked: what a run keeps for all its life."""
+    return np.stack([member.numbers for member in members]), np.stack([member.scaling for member in members])
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

@@ -9,12 +9,13 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
+from fakes import Collector, Crash, Crashing
 
 from kerasgrid.checks import prepare
 from kerasgrid.data import inner_split, load_folds, save_folds
 from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.io import RunPaths
-from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
+from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import candidate, checkpoint, probe
 from kerasgrid.training import job as job_module
@@ -33,23 +34,6 @@ CONFIG = {
     "params": {"batch_size": 32, "epochs": 3},
     "search": {"folds": 3},
 }
-
-
-class Collector:
-    """A context that keeps what is emitted, and asks for a stop after so many epochs."""
-
-    def __init__(self, stop_after: int | None = None):
-        self.payloads, self.stop_after = [], stop_after
-
-    def emit(self, payload):
-        self.payloads.append(payload)
-
-    def should_stop(self):
-        n_epochs = sum(isinstance(payload, EpochRecord) for payload in self.payloads)
-        return self.stop_after is not None and n_epochs >= self.stop_after
-
-    def of(self, kind):
-        return [payload for payload in self.payloads if isinstance(payload, kind)]
 
 
 @pytest.fixture
@@ -178,23 +162,10 @@ def test_a_job_cut_anywhere_resumes_to_the_same_bits(make, monkeypatch):
     changes = {"params": {"epochs": 4, "learning_rate": 0.01}, "callbacks": CALLBACKS}
     whole = record(make(**changes))
 
-    class CrashError(BaseException):
-        pass
-
-    class Crashing(Collector):
-        def __init__(self, n):
-            super().__init__()
-            self.n = n
-
-        def emit(self, payload):
-            super().emit(payload)
-            if len(self.of(CheckpointRecord)) == self.n:
-                raise CrashError
-
     n_batches = -(-180 // 32)
     for n in (1, n_batches - 1, n_batches, 2 * n_batches + 3):
         recipe = make(interval_s=0, name=f"cut-{n}", **changes)
-        with pytest.raises(CrashError):
+        with pytest.raises(Crash):
             train(recipe, context=Crashing(n))
         assert without_time(record(recipe)) == without_time(whole)
 
@@ -252,7 +223,7 @@ def test_a_monitor_that_is_not_measured_fails_the_job(make):
 def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
     data = open_dataset(recipe.data_folder, recipe.source)
-    fold = candidate.read_fold(recipe, len(data), 1)
+    fold = candidate.read_folds(recipe, len(data))[1]
     plan = route(recipe.params, recipe.signature, {})
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
     samples = job_module._samples(recipe, plan, compiled, data, fold)
