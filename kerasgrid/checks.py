@@ -13,8 +13,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.config import Config, IdxPair, config_from_dict, read_config
+from kerasgrid.config import Config, IdxPair
 from kerasgrid.data import dataset_from_arrays, fold_fault, inner_split, load_data, make_folds
+from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, PLANNED
 from kerasgrid.errors import DataError, Fault, did_you_mean
 from kerasgrid.forms import Report
@@ -61,6 +62,11 @@ class Prepared:
     signature: Signature
     objective: Objective
 
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The model function, where it was given in Python."""
+        return None if isinstance(self.model, ModelReference) else self.model
+
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
@@ -87,7 +93,7 @@ class Prepared:
 
 
 def prepare(
-    source: str | Path | Mapping[str, Any],
+    source: Draft | str | Path | Mapping[str, Any],
     X: Any = None,
     y: Any = None,
     *,
@@ -97,29 +103,18 @@ def prepare(
     """Checks a search, loads its data and makes its folds.
 
     Args:
-        source: A grid.yaml, or the same as a dict; there `model` may be a function.
+        source: A grid.yaml, the same as a dict, or what `read_draft` made of either.
         X: Images (sample, ...), instead of `data.train`.
         y: Their labels (sample,).
-        overrides: `key.path=value` texts.
+        overrides: `key.path=value` texts; none for a draft, which has them.
         ask: Asks a worker for the signature of a function whose source does not show it, and the
             space that a `build(hp)` declares; without it such functions are refused.
 
     Raises:
         ConfigError: All faults together.
     """
-    function, base, lines, name = None, Path.cwd(), {}, "config"
-    if isinstance(source, Mapping):
-        raw = dict(source)
-        if callable(raw.get("model")):
-            function = raw["model"]
-            raw["model"] = (
-                f"{function.__module__}:{getattr(function, '__qualname__', type(function).__name__)}"
-            )
-        config, faults = config_from_dict(raw, overrides)
-    else:
-        base, name = Path(source).absolute().parent, str(source)
-        config, faults, lines = read_config(Path(source), overrides)
-    report = Report(name, config, faults, lines)
+    draft = source if isinstance(source, Draft) else read_draft(source, overrides)
+    config, report, base, function = draft.config, draft.report, draft.base, draft.function
     are_all = report.is_settled("params", "space")  # not, where one of them could not be read
     _check_not_built(report, config)
     data = _data(report, config, base, X, y)

@@ -82,13 +82,10 @@ def search(
 @app.command()
 def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
-    from kerasgrid.checks import prepare
-    from kerasgrid.io import RunPaths
+    from kerasgrid.draft import read_draft
     from kerasgrid.preview import preview
-    from kerasgrid.workers import ask_worker
 
-    prepared = prepare(grid, overrides=[*(set_ or []), *_overrides({"name": name})], ask=ask_worker)
-    shown = preview(prepared, RunPaths(results, prepared.config.name))
+    shown = preview(read_draft(grid, [*(set_ or []), *_overrides({"name": name})]), results)
     print("\n".join(shown.lines()))
     for record in shown.refused:
         params = ", ".join(f"{key}={value}" for key, value in record.params.items())

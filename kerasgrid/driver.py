@@ -8,13 +8,14 @@ from __future__ import annotations
 
 import os
 from collections.abc import Mapping, Sequence
-from contextlib import closing
+from contextlib import ExitStack, closing
 from functools import partial
 from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks import prepare
+from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
@@ -77,35 +78,43 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
-    prepared = prepare(config, X, y, overrides=overrides, ask=ask_worker)
-    paths = RunPaths(Path(results), prepared.config.name)
+    draft = read_draft(config, overrides)
+    paths = RunPaths(Path(results), draft.config.name)
     observer = observer or Observer()
-    if fresh and (paths.journal.exists() or paths.json.exists()):
-        with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
-            observer.note(f"The old run is now {move_aside(paths).folder}.")
-    with RunLock(paths.lock, paths.heartbeat) as lock:
-        run = Run(prepared, paths, lock.check)
-        with closing(run), _Driver(run, observer, checkpoint_interval_s) as driver:
-            return driver.run_session()
+    with ExitStack() as stack:
+        executor = stack.enter_context(make_executor(draft.config, draft.function))
+        if draft.is_sound and (fresh or not paths.journal.exists()):
+            executor.start()
+        prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
+        if fresh and (paths.journal.exists() or paths.json.exists()):
+            with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
+                observer.note(f"The old run is now {move_aside(paths).folder}.")
+        lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
+        run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
+        threads = threads_of(draft.config, draft.function)
+        if run.threads not in (None, threads):  # those that the search began with, for the same bits
+            executor.close()
+            threads = run.threads
+            executor = stack.enter_context(make_executor(draft.config, draft.function, threads))
+        return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
 
 
 class _Driver:
     """One session of a search."""
 
-    def __init__(self, run: Run, observer: Observer, checkpoint_interval_s: float) -> None:
-        self.run, self.observer = run, observer
+    def __init__(
+        self,
+        run: Run,
+        executor: executors.Executor,
+        threads: int | None,
+        observer: Observer,
+        checkpoint_interval_s: float,
+    ) -> None:
+        self.run, self.executor, self.threads, self.observer = run, executor, threads, observer
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
-        self.threads = run.threads or threads_of(run.prepared)
-        self.executor = make_executor(run.prepared, self.threads)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor)
         self._interrupted = self._told_of_stop = False
-
-    def __enter__(self) -> _Driver:
-        return self
-
-    def __exit__(self, *exception: object) -> None:
-        self.executor.close()
 
     def run_session(self) -> Results:
         """Runs the engine to its end, or until it is interrupted."""
@@ -113,7 +122,7 @@ class _Driver:
         self.run.append("session", {"pid": os.getpid(), **workers})
         for line in (*self.run.news, *self.run.prepared.data.report):
             self.observer.note(line)
-        if needs_this_process(self.run.prepared) and self.config.executor.kind != "inline":
+        if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
             self.observer.note(
                 "Fits run in this process: workers cannot import a function of a script or notebook."
             )

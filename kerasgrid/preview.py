@@ -4,13 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from itertools import islice
 from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import Any
 
-from kerasgrid.checks import Prepared, callbacks_of
+from kerasgrid.checks import Prepared, callbacks_of, prepare
+from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
+from kerasgrid.executors import Executor
 from kerasgrid.io import RunPaths, digest
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
@@ -19,7 +22,7 @@ from kerasgrid.records import Job, ProbeRecord, Trial
 from kerasgrid.results import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import count, format_seconds
-from kerasgrid.workers import make_executor, make_recipe, run_probes, threads_of
+from kerasgrid.workers import ask_worker, make_executor, make_recipe, run_probes, threads_of
 
 MAX_MODELS = 200
 
@@ -112,8 +115,24 @@ class Preview:
         return f"about {together:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 
-def preview(prepared: Prepared, paths: RunPaths) -> Preview:
-    """Builds each distinct model once and returns the plan; trains nothing."""
+def preview(draft: Draft, results: Path) -> Preview:
+    """Checks a search, builds each distinct model once and returns the plan; trains nothing.
+
+    Args:
+        draft: The search.
+        results: The folder for results, where a run may be that is not at its end.
+
+    Raises:
+        ConfigError: All faults together.
+    """
+    with make_executor(draft.config, draft.function) as executor:
+        if draft.is_sound:
+            executor.start()
+        prepared = prepare(draft, ask=partial(ask_worker, executor))
+        return _preview(prepared, RunPaths(results, prepared.config.name), executor)
+
+
+def _preview(prepared: Prepared, paths: RunPaths, executor: Executor) -> Preview:
     search = prepared.config.search
     engine = ENGINES[search.engine](prepared.space, search)
     trials = [Trial(index, params) for index, params in enumerate(next(engine))]
@@ -128,7 +147,7 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
             for repeat in range(search.repeats):
                 if (trial.identity, fold.index, repeat) not in done:
                     jobs.append(Job(trial, fold.index, repeat))
-    with TemporaryDirectory() as folder, make_executor(prepared) as executor:
+    with TemporaryDirectory() as folder:
         recipe = make_recipe(prepared, RunPaths(Path(folder), paths.name))  # a check leaves nothing behind
         records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
         n_workers = executor.n_workers
@@ -137,7 +156,7 @@ def preview(prepared: Prepared, paths: RunPaths) -> Preview:
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values())
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
-        planner = Planner(prepared, recipe, executor, threads_of(prepared), device)
+        planner = Planner(prepared, recipe, executor, threads_of(prepared.config, prepared.function), device)
         planned = planner.plan(jobs, found, may_measure=False)
     return Preview(
         prepared=prepared,

@@ -16,7 +16,6 @@ from typing import Annotated, Any, Literal
 
 import numpy as np
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
-from sklearn.model_selection import ParameterSampler
 
 from kerasgrid.errors import Fault
 from kerasgrid.forms import faults_of, shown
@@ -198,6 +197,8 @@ class Space(Sequence[Params]):
         numbers = np.random.RandomState(seed)
         if self.is_finite:
             return [self[i] for i in _draw_without_repeats(self.size, min(n, self.size), numbers)]
+        from sklearn.model_selection import ParameterSampler  # a second, which a grid need not spend
+
         grids = [
             {name: dim if isinstance(dim, Range) else list(dim.values) for name, dim in grid.items()}
             for grid in self.grids

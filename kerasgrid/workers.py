@@ -9,11 +9,12 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks import SOURCE, Prepared, callbacks_of
+from kerasgrid.config import Config
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import ModelReference, Signature
 from kerasgrid.records import ProbeRecord
-from kerasgrid.training.entry import inspect_function, probe
+from kerasgrid.training.entry import inspect_function, load, probe
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.versions import backend, versions
 
@@ -43,26 +44,29 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
     )
 
 
-def make_executor(prepared: Prepared, threads: int | None = None) -> executors.Executor:
+def make_executor(
+    config: Config, function: Callable[..., Any] | None = None, threads: int | None = None
+) -> executors.Executor:
     """Returns the executor that a config asks for; a function that workers cannot import runs inline.
 
     Args:
-        prepared: The search.
+        config: The search's.
+        function: The model function, where it was given in Python.
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
     """
-    if _runs_inline(prepared):
+    if _runs_inline(config, function):
         return executors.Inline()
-    environments = _environments(prepared)
+    environments = _environments(config)
     if threads is not None:
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
-    return executors.Processes(len(environments), environment=environments)
+    return executors.Processes(len(environments), environment=environments, setup=load)
 
 
-def threads_of(prepared: Prepared) -> int | None:
+def threads_of(config: Config, function: Callable[..., Any] | None = None) -> int | None:
     """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
-    if _runs_inline(prepared):
+    if _runs_inline(config, function):
         return None
-    value = _environments(prepared)[0].get(_THREAD_SETTINGS[0])
+    value = _environments(config)[0].get(_THREAD_SETTINGS[0])
     return None if value is None else int(value)
 
 
@@ -82,21 +86,23 @@ def run_probes(
             yield ProbeRecord(dict(event.task), None, error, None)
 
 
-def ask_worker(reference: ModelReference) -> tuple[Signature, dict[str, Any]]:
+def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple[Signature, dict[str, Any]]:
     """Has a worker tell a model function's signature and the space that it declares.
 
     Raises:
         ModelError: The function cannot be loaded.
     """
-    with executors.Processes(1, environment=executors.worker_environments(1)) as executor:
-        for event in executor.run(inspect_function, [reference]):
-            if isinstance(event, executors.Emitted):
-                return event.payload
-            if isinstance(event, executors.Raised):
-                raise ModelError(event.message)
-            if isinstance(event, executors.Died):
-                raise ModelError(f"the worker that loaded it {event.reason}.")
-    raise ModelError("no worker could load it.")
+    told = None
+    for event in executor.run(inspect_function, [reference]):
+        if isinstance(event, executors.Emitted):
+            told = event.payload
+        elif isinstance(event, executors.Raised):
+            raise ModelError(event.message)
+        elif isinstance(event, executors.Died):
+            raise ModelError(f"the worker that loaded it {event.reason}.")
+    if told is None:
+        raise ModelError("no worker could load it.")
+    return told
 
 
 def environment(device: str) -> dict[str, str]:
@@ -104,20 +110,18 @@ def environment(device: str) -> dict[str, str]:
     return {**versions(), "backend": backend(), "device": device}
 
 
-def needs_this_process(prepared: Prepared) -> bool:
-    """Tells whether workers cannot import the model function, which is of a script or a notebook."""
-    return not isinstance(prepared.model, ModelReference) and not _is_importable(prepared.model)
-
-
-def _runs_inline(prepared: Prepared) -> bool:
-    return prepared.config.executor.kind == "inline" or needs_this_process(prepared)
-
-
-def _is_importable(function: Callable[..., Any]) -> bool:
+def needs_this_process(function: Callable[..., Any] | None) -> bool:
+    """Tells whether workers cannot import a model function, which is of a script or a notebook."""
+    if function is None:
+        return False
     name = getattr(function, "__qualname__", "<")
-    return getattr(function, "__module__", "__main__") != "__main__" and "<" not in name
+    return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
 
 
-def _environments(prepared: Prepared) -> list[dict[str, str]]:
-    wanted = prepared.config.executor.workers
+def _runs_inline(config: Config, function: Callable[..., Any] | None) -> bool:
+    return config.executor.kind == "inline" or needs_this_process(function)
+
+
+def _environments(config: Config) -> list[dict[str, str]]:
+    wanted = config.executor.workers
     return executors.worker_environments(executors.default_workers() if wanted == "auto" else wanted)

@@ -124,6 +124,9 @@ class Timing(Executor):
     def __init__(self) -> None:
         self.tasks: list[Pack] = []
 
+    def start(self) -> None:
+        """Is ready."""
+
     def run(self, function, tasks):
         for task in tasks:
             self.tasks.append(task)

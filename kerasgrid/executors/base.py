@@ -83,6 +83,10 @@ class Executor(abc.ABC):
     n_workers: int
 
     @abc.abstractmethod
+    def start(self) -> None:
+        """Begins to make all workers ready and returns at once; without it `run` does so as it needs them."""
+
+    @abc.abstractmethod
     def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
         """Calls `function(task, context)` in a worker for each task and yields what happens.
 

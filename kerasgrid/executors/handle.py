@@ -10,7 +10,7 @@ import signal
 import sys
 import threading
 import types
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 
 from kerasgrid.errors import RunError
 from kerasgrid.executors import worker
@@ -25,17 +25,21 @@ class Handle:
 
     Attributes:
         connection: Ready for `multiprocessing.connection.wait` when a message has come.
+        ready: Whether it has said that it takes tasks.
         sentinel: Ready when the process has ended.
         function: The pickled function that it has been sent.
         n_tasks: The number of tasks that it has been sent.
     """
 
-    def __init__(self, number: int, environment: Mapping[str, str]) -> None:
+    def __init__(
+        self, number: int, environment: Mapping[str, str], setup: Callable[[], None] | None = None
+    ) -> None:
+        self.ready = False
         self.function: bytes | None = None
         self.n_tasks = 0
         self.connection, theirs = _SPAWN.Pipe()
         self._process = _SPAWN.Process(
-            target=worker.work, args=(theirs, os.getpid()), name=f"kerasgrid-worker-{number}"
+            target=worker.work, args=(theirs, os.getpid(), setup), name=f"kerasgrid-worker-{number}"
         )
         with theirs, _launching(environment):
             try:

@@ -40,6 +40,9 @@ class Inline(Executor):
         self._running = False
         self._call: _Call | None = None
 
+    def start(self) -> None:
+        """Does nothing: this process is ready."""
+
     def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
         """Yields the tasks' events; see Executor.run.
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import atexit
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -29,7 +29,7 @@ _POLL_S = 0.2
 class Processes(Executor):
     """Runs tasks in local processes that stay for many of them.
 
-    Workers are spawned, never forked, each when a task first needs it. They do not import the
+    Workers are spawned, never forked, each when a task first needs it, or by `start`. They do not import the
     user's main module, so a script that starts a search needs no `if __name__ == "__main__":`;
     but functions and tasks must come from modules that can be imported. Workers leave Ctrl-C and
     SIGTERM to the driver, and end with it however it ends.
@@ -40,6 +40,7 @@ class Processes(Executor):
         n_workers: int,
         *,
         environment: Sequence[Mapping[str, str]] = (),
+        setup: Callable[[], None] | None = None,
         recycle_after: int | None = None,
     ) -> None:
         """Starts nothing yet.
@@ -48,6 +49,8 @@ class Processes(Executor):
             n_workers: Processes at the same time, at least 1.
             environment: For each worker the environment variables that it has beside the
                 driver's from its very start; or nothing.
+            setup: What each process calls before its first task, to import what tasks need: a function
+                from the top level of a module.
             recycle_after: Tasks after which a new process takes a worker's place; None for never.
         """
         if n_workers < 1:
@@ -58,11 +61,16 @@ class Processes(Executor):
             raise ValueError(f"recycle_after is {recycle_after}; at least 1 is needed, or None.")
         self.n_workers = n_workers
         environments = environment or [{}] * n_workers
-        self._seats = [_Seat(i, extra, recycle_after) for i, extra in enumerate(environments)]
+        self._seats = [_Seat(i, extra, setup, recycle_after) for i, extra in enumerate(environments)]
         self._stopping = False
         self._running = False
         # Where nobody closes it, multiprocessing would wait for the workers at exit, for ever.
         atexit.register(self.close)
+
+    def start(self) -> None:
+        """Starts all processes and waits for none of them."""
+        for seat in self._seats:
+            seat.open()
 
     def run(self, function: Function, tasks: Iterable[Any]) -> Iterator[Event]:
         """Yields the tasks' events; see Executor.run. Leaving it early kills the busy workers."""
@@ -126,7 +134,7 @@ class Processes(Executor):
         for seat in self._seats:
             seat.hang_up()
         for seat in self._seats:
-            seat.vacate()
+            seat.vacate(kill=seat.is_unused)
 
 
 class _Seat:
@@ -136,9 +144,16 @@ class _Seat:
         taken: Whether it has a task.
     """
 
-    def __init__(self, number: int, environment: Mapping[str, str], recycle_after: int | None) -> None:
+    def __init__(
+        self,
+        number: int,
+        environment: Mapping[str, str],
+        setup: Callable[[], None] | None,
+        recycle_after: int | None,
+    ) -> None:
         self._number = number
         self._environment = dict(environment)
+        self._setup = setup
         self._recycle_after = recycle_after
         self._handle: Handle | None = None
         self._failed_starts = 0
@@ -157,6 +172,16 @@ class _Seat:
         """Whether no process is there."""
         return self._handle is None
 
+    @property
+    def is_unused(self) -> bool:
+        """Whether the process has had no task."""
+        return self._handle is not None and self._handle.n_tasks == 0
+
+    def open(self) -> None:
+        """Starts the process, where none is there."""
+        if self._handle is None:
+            self._handle = Handle(self._number, self._environment, self._setup)
+
     def channels(self) -> tuple:
         """Returns what to wait for."""
         return self._handle.connection, self._handle.sentinel
@@ -172,9 +197,8 @@ class _Seat:
             return
         self.taken = True
         self._task, self._function, self._pickled = task, function, pickled
-        if self._handle is None:
-            self._handle = Handle(self._number, self._environment)
-        else:
+        self.open()
+        if self._handle.ready:
             self._handle.send_task(function, pickled)
 
     def listen(self, ready: set) -> Iterator[Event]:
@@ -184,6 +208,7 @@ class _Seat:
             case None:
                 yield from self._died()
             case (worker.READY,):
+                self._handle.ready = True
                 self._handle.send_task(self._function, self._pickled)
             case (worker.STARTED,):
                 self._started = True

@@ -9,6 +9,7 @@ import queue
 import signal
 import sys
 import threading
+from collections.abc import Callable
 from multiprocessing.connection import Connection
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -25,12 +26,14 @@ EMITTED, FINISHED, RAISED = "emitted", "finished", "raised"
 SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
-def work(connection: Connection, driver: int) -> None:
+def work(connection: Connection, driver: int, setup: Callable[[], None] | None = None) -> None:
     """Does what the driver sends until the driver hangs up.
 
     Args:
         connection: Both ways to the driver.
         driver: The driver's process id.
+        setup: Called before the first task, to import what tasks need; an error is left to the tasks, which
+            meet it again.
     """
     # Ctrl-C and a kill of the process group reach every worker; the driver decides what follows.
     for number in SIGNALS:
@@ -41,6 +44,9 @@ def work(connection: Connection, driver: int) -> None:
     orders: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(context, orders, driver), daemon=True).start()
     context.send(READY)
+    if setup is not None:
+        with contextlib.suppress(Exception):
+            setup()
     function: Function
     while True:
         kind, data = orders.get()

@@ -6,6 +6,7 @@ compiled, looped and mapped over the jobs of a pack.
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable, Sequence
 from types import MethodType
 from typing import Any
@@ -151,10 +152,27 @@ def uniform(shape: Any, salt: Any) -> Any:
     """
     if NAME == "tensorflow":
         return tf.random.stateless_uniform(shape, seed=salt, alg="philox")
-    salt = salt.astype(jnp.uint32)
-    count = int(np.prod(shape))
-    bits = _hash(_hash(jnp.arange(count, dtype=jnp.uint32) ^ _hash(salt[0])) + _hash(salt[1] ^ salt[0]))
+    bits = _bits(math.prod(shape), salt)
     return (bits >> 8).astype(jnp.float32).reshape(shape) * np.float32(2**-24)
+
+
+def uniform16(shape: Any, salt: Any) -> Any:
+    """Returns uint16, each value as likely, of the same generators: two for the price of one."""
+    count = math.prod(shape)
+    half = -(-count // 2)
+    if NAME == "tensorflow":
+        drawn = tf.random.stateless_uniform(
+            (half,), seed=salt, minval=None, maxval=None, dtype=tf.int32, alg="philox"
+        )
+        pairs = tf.bitcast(drawn, tf.uint16)
+    else:
+        pairs = jax.lax.bitcast_convert_type(_bits(half, salt), jnp.uint16)
+    return ops.reshape(ops.reshape(pairs, (-1,))[:count], shape)
+
+
+def _bits(count: int, salt: Any) -> Any:
+    salt = salt.astype(jnp.uint32)
+    return _hash(_hash(jnp.arange(count, dtype=jnp.uint32) ^ _hash(salt[0])) + _hash(salt[1] ^ salt[0]))
 
 
 def _hash(x: Any) -> Any:

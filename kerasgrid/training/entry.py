@@ -14,6 +14,18 @@ from kerasgrid.records import Context, Pack
 from kerasgrid.training.recipe import Recipe
 
 
+def load() -> None:
+    """Imports what training needs, silently: seconds that a worker spends while the driver reads the data."""
+    kept = [os.dup(stream.fileno()) for stream in (sys.stdout, sys.stderr)]
+    _send_to(os.devnull)
+    try:
+        from kerasgrid.training import job  # noqa: F401
+    finally:
+        for descriptor, stream in zip(kept, (sys.stdout, sys.stderr), strict=True):
+            os.dup2(descriptor, stream.fileno())
+            os.close(descriptor)
+
+
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; see kerasgrid.training.job."""
     _write_to(recipe.paths.worker_log)
@@ -50,9 +62,13 @@ def _write_to(log: Path) -> None:
     if multiprocessing.parent_process() is None or os.environ.get("KERASGRID_WORKER_LOG") == str(log):
         return
     log.parent.mkdir(parents=True, exist_ok=True)
-    descriptor = os.open(log, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
+    _send_to(log)
+    os.environ["KERASGRID_WORKER_LOG"] = str(log)
+
+
+def _send_to(path: str | Path) -> None:
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o644)
     for stream in (sys.stdout, sys.stderr):
         stream.flush()
         os.dup2(descriptor, stream.fileno())
     os.close(descriptor)
-    os.environ["KERASGRID_WORKER_LOG"] = str(log)

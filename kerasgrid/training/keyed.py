@@ -54,15 +54,22 @@ class Keyed:
 
     def uniform(self, shape: Any, stream: int = 0) -> Any:
         """Returns numbers in [0, 1) with 24 bits, of a shape."""
-        if _draw is None:
-            raise RuntimeError(f"{self.name} is called outside of a step.")
-        salt = _draw.key + backend.words(self.place * 2 + stream + 1, _draw.step)
-        return backend.uniform(shape, salt)
+        return backend.uniform(shape, self._salt(stream))
+
+    def keep(self, shape: Any, rate: Any) -> Any:
+        """Returns booleans of a shape that are false at a rate, which is met to within 2^-17."""
+        threshold = ops.minimum(ops.round(ops.cast(rate, "float32") * 2**16), 2**16 - 1)
+        return backend.uniform16(shape, self._salt()) >= ops.cast(threshold, "uint16")
 
     def normal(self, shape: Any) -> Any:
         """Returns standard normal numbers (Box and Muller 1958)."""
         radius = ops.sqrt(-2.0 * ops.log(1.0 - self.uniform(shape)))
         return radius * ops.cos(2.0 * math.pi * self.uniform(shape, stream=1))
+
+    def _salt(self, stream: int = 0) -> Any:
+        if _draw is None:
+            raise RuntimeError(f"{self.name} is called outside of a step.")
+        return _draw.key + backend.words(self.place * 2 + stream + 1, _draw.step)
 
 
 class _Bernoulli(Keyed):
@@ -72,8 +79,7 @@ class _Bernoulli(Keyed):
         given = getattr(self, "noise_shape", None)
         shape = self._noise(inputs, given)
         rate = ops.cast(self.rate, inputs.dtype)
-        keep = ops.cast(self.uniform(shape) >= ops.cast(self.rate, "float32"), inputs.dtype)
-        return inputs * (keep / (1 - rate))
+        return inputs * (ops.cast(self.keep(shape, self.rate), inputs.dtype) / (1 - rate))
 
     def _noise(self, inputs: Any, given: Any) -> tuple:
         shape = ops.shape(inputs)

@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-import warnings
 from dataclasses import dataclass
 from typing import Literal
 
 import numpy as np
-from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer, get_scorer_names
 
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
 from kerasgrid.keras_names import METRICS, find_metric
@@ -39,52 +36,20 @@ def find_objective(name: str) -> Objective:
     """
     if name == "loss":
         return Objective(name, "loss", "min")
-    if name in get_scorer_names():
+    from kerasgrid.training.scorers import scorer_names  # scikit-learn, while workers import Keras
+
+    if name in scorer_names():
         return Objective(name, "sklearn", "max")
     metric = find_metric(name)
     if metric is not None:
         return Objective(name, "keras", METRICS[metric].direction, metric)
-    known = {"accuracy", "loss", *get_scorer_names(), *METRICS}
+    known = {"accuracy", "loss", *scorer_names(), *METRICS}
     guess = did_you_mean(name, known).partition(" Known:")[0]
     message = (
         f"is {name!r}, which is no metric here.{guess} Known: accuracy, loss, scikit-learn's scorers and "
         "Keras's metrics."
     )
     raise ConfigError([Fault("search.objective", message)])
-
-
-class _Predictions(ClassifierMixin, BaseEstimator):
-    """What a scikit-learn scorer needs of an estimator, answered from predictions that are there."""
-
-    def __init__(self, probabilities: np.ndarray) -> None:
-        self.probabilities = probabilities
-        self.classes_ = np.arange(probabilities.shape[1])
-
-    def __sklearn_is_fitted__(self) -> bool:
-        return True
-
-    def predict(self, X: np.ndarray) -> np.ndarray:
-        return self.probabilities.argmax(axis=1)
-
-    def predict_proba(self, X: np.ndarray) -> np.ndarray:
-        return self.probabilities
-
-
-def sklearn_score(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns a scikit-learn scorer's value.
-
-    Args:
-        name: Of scikit-learn's scorers.
-        labels: (sample,), class indices.
-        probabilities: (sample, class), float.
-
-    Raises:
-        ValueError: The scorer cannot score such labels, as `precision` more than two classes.
-    """
-    rows = np.zeros((len(labels), 1))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # a class that is never predicted is no news in a search
-        return float(get_scorer(name)(_Predictions(probabilities), rows, labels))
 
 
 def objective_fault(objective: Objective, labels: np.ndarray, n_classes: int) -> str | None:
@@ -94,6 +59,8 @@ def objective_fault(objective: Objective, labels: np.ndarray, n_classes: int) ->
     """
     if objective.kind != "sklearn":
         return None
+    from kerasgrid.training.scorers import sklearn_score
+
     numbers = np.random.default_rng(0)
     rows = numbers.permutation(len(labels))[:1000]
     tried = np.concatenate([labels[rows], np.arange(n_classes)])

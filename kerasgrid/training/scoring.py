@@ -13,8 +13,9 @@ from kerasgrid.errors import TrialError
 from kerasgrid.io import write_atomic
 from kerasgrid.records import FoldRecord, Job
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.objective import Objective, sklearn_score
+from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.scorers import sklearn_score
 
 
 def score(

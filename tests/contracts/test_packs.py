@@ -267,13 +267,15 @@ def of_rate(kind, name, value):
 
 @pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
 def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
-    out = drawn(of_rate(KeyedDropout, "rate", rate), ones((200, 500)))
+    out = drawn(of_rate(KeyedDropout, "rate", rate), ones((201, 499)))  # an odd number
     dropped = out == 0
     assert abs(dropped.mean() - rate) <= 4 * np.sqrt(rate * (1 - rate) / out.size)
     np.testing.assert_allclose(out[~dropped], 1 / (1 - rate), rtol=1e-6)
-    # no row and no column drops more than chance
-    assert np.abs(dropped.mean(axis=0) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 200)
-    assert np.abs(dropped.mean(axis=1) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 500)
+    # no row and no column drops more than chance, nor neighbours, which share a word
+    assert np.abs(dropped.mean(axis=0) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 201)
+    assert np.abs(dropped.mean(axis=1) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 499)
+    both = np.mean(dropped[:, 1:] & dropped[:, :-1])
+    assert abs(both - rate**2) <= 6 * np.sqrt(rate**2 * (1 - rate**2) / out.size)
 
 
 def test_spatial_dropout_drops_whole_channels():

@@ -81,6 +81,10 @@ def send_heavy_modules(task, context):
     context.emit(sorted({"numpy", "keras", "tensorflow", "jax", "pandas"} & set(sys.modules)))
 
 
+def forget_to_end():
+    time.sleep(60)
+
+
 def forever(task, context):
     context.emit(os.getpid())
     while True:
@@ -156,6 +160,54 @@ def test_workers_stay_and_are_started_only_for_tasks():
     with Processes(4) as executor:
         pids = {pid for _ in range(3) for pid in payloads(executor.run(send_pid, [1]))}
     assert len(pids) == 1
+    assert all(gone(pid) for pid in pids)
+
+
+def announce():
+    os.environ["KERASGRID_TEST_SETUP"] = str(os.getpid())
+
+
+def fail():
+    raise ImportError("no such module")
+
+
+def send_setup(task, context):
+    context.emit((os.environ.get("KERASGRID_TEST_SETUP"), os.getpid()))
+
+
+@pytest.mark.parametrize("is_early", [True, False])
+def test_a_process_sets_itself_up_before_its_first_task(is_early):
+    with Processes(2, setup=announce) as executor:
+        if is_early:
+            executor.start()
+        told = payloads(executor.run(send_setup, range(6)))
+    assert len(told) == 6
+    assert all(found == str(pid) for found, pid in told)
+
+
+def test_an_error_of_the_setup_is_left_to_the_tasks():
+    with Processes(1, setup=fail) as executor:
+        executor.start()
+        assert [pid > 0 for pid in payloads(executor.run(send_pid, range(2)))] == [True, True]
+
+
+def test_workers_that_start_early_are_those_that_work():
+    with Processes(2) as executor:
+        executor.start()
+        pids = {seat._handle._process.pid for seat in executor._seats}
+        executor.start()  # they are there already
+        time.sleep(0.5)  # both have said that they are ready, and nobody has listened
+        told = payloads(executor.run(send_pid, range(7)))
+        assert len(told) == 7
+        assert set(told) <= pids == {seat._handle._process.pid for seat in executor._seats}
+
+
+def test_closing_kills_workers_that_had_no_task():
+    with Processes(2, setup=forget_to_end) as executor:
+        executor.start()
+        pids = [seat._handle._process.pid for seat in executor._seats]
+        began = time.monotonic()
+    assert time.monotonic() - began < 2
     assert all(gone(pid) for pid in pids)
 
 

@@ -10,7 +10,8 @@ from sklearn.metrics import get_scorer, get_scorer_names
 from sklearn.naive_bayes import GaussianNB
 
 from kerasgrid.errors import ConfigError
-from kerasgrid.training.objective import find_objective, objective_fault, sklearn_score
+from kerasgrid.training.objective import find_objective, objective_fault
+from kerasgrid.training.scorers import sklearn_score
 
 
 @pytest.mark.parametrize(
