@@ -12,10 +12,12 @@ import keras
 import numpy as np
 
 from kerasgrid.data.folds import inner_split, load_folds
+from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError
 from kerasgrid.models.building import build_model
 from kerasgrid.models.signature import ModelReference, load_function, source_digest
 from kerasgrid.records import Dataset, Fold
+from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
@@ -75,6 +77,22 @@ def read_folds(recipe: Recipe, n_samples: int) -> tuple[Fold, ...]:
     """Returns the search's folds, read once in this process."""
     path = recipe.paths.folds
     return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)
+
+
+@lru_cache(maxsize=64)
+def _statistics(
+    folds: str, changed_at: float, fold: int, folder: str, source: str, scale: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    images = open_dataset(folder, source).images
+    return standardize_statistics(images, _folds(folds, changed_at, len(images), source)[fold].train, scale)
+
+
+def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+    """Returns mean and standard deviation of a fold's training rows, computed once in this process."""
+    path = recipe.paths.folds
+    return _statistics(
+        str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
+    )
 
 
 @contextmanager

@@ -8,16 +8,23 @@ from dataclasses import replace
 
 import keras
 
-from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack
 from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_folds, rows_of, seeded
+from kerasgrid.training.candidate import (
+    build_and_compile,
+    make_callbacks,
+    read_folds,
+    rows_of,
+    seeded,
+    statistics_of,
+)
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.lifting import UnliftableError, initial_weights, lift
+from kerasgrid.training.liftable import UnliftableError
+from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
@@ -104,7 +111,7 @@ def _samples(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset, fol
     train, val = rows_of(recipe, plan, data, fold)
     mean = std = None
     if recipe.standardize:  # of all training rows of the fold, those of the inner split too
-        mean, std = standardize_statistics(data.images, fold.train, recipe.scale)
+        mean, std = statistics_of(recipe, fold)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
     if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
         images, scaling = scaling(images), Scaling()

@@ -14,22 +14,30 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.io import digest
-from kerasgrid.records import Context, Dataset, Graph, Job, Pack
+from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
 from kerasgrid.seeds import key
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks, read_folds, rows_of, seeded
+from kerasgrid.training.candidate import (
+    build_and_compile,
+    make_callbacks,
+    read_folds,
+    rows_of,
+    seeded,
+    statistics_of,
+)
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.lifting import UnliftableError, lift
+from kerasgrid.training.liftable import UnliftableError
+from kerasgrid.training.lifting import lift
 from kerasgrid.training.member import Member
 from kerasgrid.training.objective import find_objective
-from kerasgrid.training.program import Program, Schedule
+from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
-from kerasgrid.training.scoring import failure
+from kerasgrid.training.schedule import Schedule
+from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
 
 PROGRAMS = 4
@@ -121,7 +129,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
                 learning_rate=plans[-1].optimizer_args.get("learning_rate", graph.learning_rate),
                 callbacks=make_callbacks(plans[-1]),
-                scaling=_statistics(recipe, data, fold),
+                scaling=_scaling(recipe, fold),
                 key=_words(recipe.seed, last),
                 train=train_rows,
                 val=val_rows,
@@ -176,11 +184,11 @@ def _on_device(
     )
 
 
-def _statistics(recipe: Recipe, data: Dataset, fold: Any) -> np.ndarray:
+def _scaling(recipe: Recipe, fold: Fold) -> np.ndarray:
     """Returns (2, channel): what is subtracted of the scaled images, and what they are multiplied by."""
     if not recipe.standardize:
         return np.zeros((2, 0), dtype=keras.config.floatx())
-    mean, std = standardize_statistics(data.images, fold.train, recipe.scale)
+    mean, std = statistics_of(recipe, fold)
     return np.stack([mean, 1 / std]).astype(keras.config.floatx())
 
 
@@ -200,9 +208,3 @@ def _words(seed: int, job: Job) -> np.ndarray:
     """Returns (2,) int32, the key of all that a job draws while it is trained."""
     bits = key("draw", seed, job.trial.key, job.fold, job.repeat)
     return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
-
-
-def is_out_of_memory(error: Exception) -> bool:
-    """Tells whether a program or its arrays did not fit into memory."""
-    text = f"{type(error).__name__} {error}"
-    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text

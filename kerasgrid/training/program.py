@@ -8,7 +8,6 @@ and gives them back some steps later; between, nothing crosses into Python.
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from functools import lru_cache
 from typing import Any
 
@@ -19,49 +18,7 @@ from keras import ops
 from kerasgrid.training import backend
 from kerasgrid.training.keyed import Draw, drawing
 from kerasgrid.training.lifting import Lifted, initial_weights
-
-
-@dataclass(frozen=True)
-class Schedule:
-    """How the rows of folds of about equal sizes are cut into steps of equal shapes.
-
-    Attributes:
-        batch_size: Rows of a full step.
-        n_full: Steps that are full in every fold.
-        ragged: Rows of each later step, in which some fold has padding.
-    """
-
-    batch_size: int
-    n_full: int
-    ragged: tuple[int, ...]
-
-    @property
-    def n_steps(self) -> int:
-        """All steps of an epoch."""
-        return self.n_full + len(self.ragged)
-
-    @classmethod
-    def of(cls, sizes: Sequence[int], batch_size: int) -> Schedule:
-        """Returns the schedule for folds of these numbers of training rows."""
-        n_full = min(sizes) // batch_size
-        longest = max(sizes) - n_full * batch_size
-        ragged = []
-        while longest > 0:
-            ragged.append(min(batch_size, longest))
-            longest -= batch_size
-        return cls(batch_size, n_full, tuple(ragged))
-
-    def pad(self, rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Returns the rows of the full steps, and (rows, weights) of each ragged step."""
-        cut = self.n_full * self.batch_size
-        ragged = []
-        for size in self.ragged:
-            part = rows[cut : cut + size]
-            weights = np.zeros(size, dtype=keras.config.floatx())
-            weights[: len(part)] = 1
-            ragged.append((np.pad(part, (0, size - len(part))).astype(np.int32), weights))
-            cut += size
-        return rows[: self.n_full * self.batch_size].astype(np.int32), ragged
+from kerasgrid.training.schedule import Schedule
 
 
 class Program:
@@ -81,10 +38,11 @@ class Program:
         self.images, self.targets = images, targets
         model = lifted.model
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
-        self._sizes = [int(np.prod(shape)) for shape in self._shapes]
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._cuts = [int(cut) for cut in np.cumsum(sizes)[:-1]]
         weights = model.trainable_variables
         if lifted.is_flat:
-            self._flat = keras.Variable(np.zeros(sum(self._sizes)), dtype=weights[0].dtype, name="weights")
+            self._flat = keras.Variable(np.zeros(sum(sizes)), dtype=weights[0].dtype, name="weights")
             weights = [self._flat]
         lifted.optimizer.build(weights)
         self._weights = weights
@@ -128,8 +86,7 @@ class Program:
         values: list[Any] = [None] * len(self.lifted.model.variables)
         weights = state["weights"]
         if self.lifted.is_flat:
-            cuts = np.cumsum(self._sizes)[:-1]
-            parts = np.split(np.asarray(weights[0]), cuts)
+            parts = np.split(np.asarray(weights[0]), self._cuts)
             weights = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
         for place, value in zip([*self._trainable, *self._others], [*weights, *state["others"]], strict=True):
             values[place] = np.asarray(value)
@@ -289,7 +246,7 @@ class Program:
         model = self.lifted.model
         weights = state["weights"]
         if self.lifted.is_flat:
-            parts = ops.split(weights[0], [int(cut) for cut in np.cumsum(self._sizes)[:-1]])
+            parts = ops.split(weights[0], self._cuts)
             weights = [ops.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         return model.stateless_call(weights, state["others"], x, training=training, return_losses=True)
 

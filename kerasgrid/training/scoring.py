@@ -102,10 +102,16 @@ def failure(
     )
 
 
+def is_out_of_memory(error: Exception) -> bool:
+    """Tells whether something did not fit into memory: Python's own error, TensorFlow's or JAX's."""
+    text = f"{type(error).__name__} {error}"
+    return isinstance(error, MemoryError) or "ResourceExhausted" in text or "RESOURCE_EXHAUSTED" in text
+
+
 def _describe(job: Job, error: Exception) -> dict[str, str]:
     """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
     message = " ".join(str(error).split()) or "no message"
-    if isinstance(error, MemoryError) or type(error).__name__ == "ResourceExhaustedError":
+    if is_out_of_memory(error):
         message = f"out of memory: {message}"
     message = message if message.startswith(str(job)) else f"{job}: {message}"
     cut = message if len(message) <= 500 else message[:497] + "..."

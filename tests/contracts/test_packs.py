@@ -42,8 +42,9 @@ from kerasgrid.training.keyed import (
 )
 from kerasgrid.training.lifting import lift
 from kerasgrid.training.objective import find_objective
-from kerasgrid.training.program import Program, Schedule
+from kerasgrid.training.program import Program
 from kerasgrid.training.routing import route
+from kerasgrid.training.schedule import Schedule
 from kerasgrid.workers import make_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
@@ -616,14 +617,56 @@ def test_runs_read_at_several_epochs_score_as_runs_of_their_own(make):
 def wide(recipe):
     """A pack of 3 runs with dropout and BatchNorm, which end at different epochs."""
     rates = [0.125, 0.00390625, 0.03125]
-    return pack_of(
-        recipe,
-        [Job(Trial(i, {"learning_rate": rate, "dropout": 0.25}), i % 2) for i, rate in enumerate(rates)],
-    )
+    jobs = [Job(Trial(i, {"learning_rate": rate, "dropout": 0.25}), i % 2) for i, rate in enumerate(rates)]
+    return pack_of(recipe, jobs)
 
 
 def noisy():
     return {"params": {"epochs": 6, "batch_norm": True}, "callbacks": CALLBACKS}
+
+
+class ResourceExhaustedError(Exception):
+    """Has the name of TensorFlow's."""
+
+
+@pytest.mark.parametrize("since", [0, 2])
+def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(make, monkeypatch, since):
+    """The room ends at once, or while a third epoch is trained."""
+    train, widths = Program.train, []
+
+    def full(self, states, numbers, scalings, keys, orders, first, last, epoch):
+        widths.append(len(keys))
+        if len(keys) > 1 and epoch >= since:
+            raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
+        return train(self, states, numbers, scalings, keys, orders, first, last, epoch)
+
+    roomy = make(name="roomy", **noisy())
+    wanted = trained(roomy, wide(roomy)).records
+    recipe = make(**noisy())
+    pack = wide(recipe)
+    monkeypatch.setattr(Program, "train", full)
+    found = trained(recipe, pack).records
+    assert set(widths) == {3, 2, 1} if since == 0 else {3, 1} <= set(widths)
+    assert set(found) == {job.id for job in pack.jobs}
+    for job in pack.jobs:
+        assert found[job.id].error is None
+        assert found[job.id].epochs == wanted[job.id].epochs
+        np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
+
+
+def test_a_run_that_alone_does_not_fit_fails_and_says_so(make, monkeypatch):
+    recipe = make()
+    pack = wide(recipe)
+
+    def full(*_):
+        raise ResourceExhaustedError("OOM when allocating tensor")
+
+    monkeypatch.setattr(Program, "train", full)
+    records = trained(recipe, pack).records
+    assert set(records) == {job.id for job in pack.jobs}
+    for job in pack.jobs:
+        assert records[job.id].error["type"] == "ResourceExhaustedError"
+        assert records[job.id].error["message"].startswith(f"{job}: out of memory: OOM when")
 
 
 def finished(recipe, pack, first):

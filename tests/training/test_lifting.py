@@ -12,7 +12,8 @@ import pytest
 from keras import layers
 
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.lifting import UnliftableError, initial_weights, lift
+from kerasgrid.training.liftable import UnliftableError
+from kerasgrid.training.lifting import initial_weights, lift
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 

@@ -1,0 +1,144 @@
+"""What a program can train: the models, losses, metrics and optimizers of which it is known."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from kerasgrid.errors import KerasgridError
+from kerasgrid.keras_names import LOSSES, find_loss
+from kerasgrid.training.keyed import KEYED
+
+_PER_SAMPLE = frozenset(
+    """
+    InputLayer Dense Flatten Reshape Permute RepeatVector Activation ReLU LeakyReLU PReLU ELU Softmax
+    Identity Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D
+    DepthwiseConv2D SeparableConv1D SeparableConv2D MaxPooling1D MaxPooling2D MaxPooling3D
+    AveragePooling1D AveragePooling2D AveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
+    GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
+    ZeroPadding1D ZeroPadding2D ZeroPadding3D Cropping1D Cropping2D Cropping3D UpSampling1D UpSampling2D
+    UpSampling3D Add Subtract Multiply Average Maximum Minimum Concatenate Dot LayerNormalization
+    GroupNormalization UnitNormalization RMSNormalization Rescaling Functional Sequential
+    """.split()  # noqa: SIM905
+)
+"""Keras's own layers that treat each sample by itself and keep no state but weights."""
+
+OPTIMIZER_NUMBERS = {
+    "SGD": ("momentum", "weight_decay"),
+    "RMSprop": ("rho", "momentum", "epsilon", "weight_decay"),
+    "Adam": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "AdamW": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "Adamax": ("beta_1", "beta_2", "epsilon", "weight_decay"),
+    "Adagrad": ("epsilon", "weight_decay"),
+    "Adadelta": ("rho", "epsilon", "weight_decay"),
+    "Lion": ("beta_1", "beta_2", "weight_decay"),
+    "Ftrl": (),
+    "Lamb": (),
+}
+"""Optimizers that a program can apply, with the attributes that are its inputs beside learning_rate."""
+
+ELEMENTWISE = frozenset(OPTIMIZER_NUMBERS) - {"Lamb"}
+"""Optimizers whose step treats each weight by itself, so that all weights can be one vector."""
+
+
+class UnliftableError(KerasgridError):
+    """A candidate that no program can train; it takes Keras's own fit. The message says why."""
+
+
+def check_model(model: keras.Model) -> None:
+    """Refuses a model whose graph is not known, or that keeps state or mixes samples.
+
+    Raises:
+        UnliftableError: It does.
+    """
+    if type(model).__name__ not in {"Functional", "Sequential"} or not type(model).__module__.startswith(
+        "keras."
+    ):
+        raise UnliftableError(
+            f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known"
+        )
+    if not model.built or len(model.outputs) != 1 or len(model.inputs) != 1:
+        raise UnliftableError("the model has not one input and one output of known shape")
+    if getattr(model, "run_eagerly", False):
+        raise UnliftableError("the model is compiled with run_eagerly")
+    for layer in model._flatten_layers(include_self=False):
+        _check_layer(layer)
+    for operation in getattr(model, "operations", ()):
+        if not isinstance(operation, keras.layers.Layer):
+            raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
+
+
+def _check_layer(layer: keras.layers.Layer) -> None:
+    kind = type(layer)
+    if not kind.__module__.startswith("keras.") or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
+        raise UnliftableError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
+    if layer.activity_regularizer is not None:
+        raise UnliftableError(f"the layer {layer.name} has an activity regularizer")
+    is_plain = kind is not keras.layers.BatchNormalization or not (
+        layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1)
+    )
+    if not is_plain:
+        raise UnliftableError(
+            f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
+        )
+    if getattr(layer, "seed", None) is not None:
+        raise UnliftableError(f"the layer {layer.name} has a seed of its own")
+    if keras.backend.standardize_dtype(layer.compute_dtype or "float32") not in {"float32", "float64"}:
+        raise UnliftableError(f"the layer {layer.name} computes in {layer.compute_dtype}")
+
+
+def loss_of(model: keras.Model) -> keras.losses.Loss:
+    """Returns a loss like that of a compiled model.
+
+    Raises:
+        UnliftableError: It is none of keras.losses that is averaged over the batch.
+    """
+    loss = model.loss
+    if model._compile_loss is None or model._compile_loss._user_loss_weights is not None:
+        raise UnliftableError("the model is compiled with loss weights or without a loss")
+    if isinstance(loss, str):
+        name = find_loss(loss)
+        loss = None if name is None else getattr(keras.losses, LOSSES[name].class_name)()
+    if not isinstance(loss, keras.losses.Loss) or not type(loss).__module__.startswith("keras."):
+        raise UnliftableError("the loss is a function of the user's own")
+    if loss.reduction != "sum_over_batch_size":
+        raise UnliftableError(f"the loss is reduced by {loss.reduction}")
+    return type(loss).from_config(loss.get_config())
+
+
+def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metrics.Metric]:
+    """Returns the metrics that a model is compiled with, built for a sample and its target.
+
+    Raises:
+        UnliftableError: One is none of keras.metrics, or is weighted.
+    """
+    compiled = model._compile_metrics
+    if compiled is None:
+        return []
+    if compiled._user_weighted_metrics:
+        raise UnliftableError("the model is compiled with weighted metrics")
+    if not compiled.built:
+        compiled.build(keras.ops.convert_to_tensor(sample[1]), keras.ops.zeros((1, *model.output_shape[1:])))
+    found = list(compiled.metrics)
+    for metric in found:
+        if not type(metric).__module__.startswith("keras."):
+            raise UnliftableError(f"the metric {metric.name} is the user's own")
+    return found
+
+
+def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
+    """Refuses an optimizer that a program cannot apply.
+
+    Raises:
+        UnliftableError: It is.
+    """
+    name = type(optimizer).__name__
+    if name not in OPTIMIZER_NUMBERS or not type(optimizer).__module__.startswith("keras."):
+        raise UnliftableError(f"the optimizer is {name}")
+    if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
+        raise UnliftableError(f"{name} uses moving averages, gradient accumulation or loss scaling")
+    if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
+        optimizer, "_exclude_from_weight_decay_pattern", None
+    ):
+        raise UnliftableError(f"{name} excludes weights from weight decay")
