@@ -114,6 +114,7 @@ class _Driver:
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor)
+        self._started: set[tuple[int, int, int]] = set()
         self._interrupted = self._told_of_stop = False
 
     def run_session(self) -> Results:
@@ -206,10 +207,12 @@ class _Driver:
     def _plan(self, jobs: Sequence[Job]) -> list[Pack]:
         """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
-        kept, new = go_on(self.run.packs(graphs), jobs)
+        kept, new = go_on(self.run.packs(graphs) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
         made = planner.plan(new, graphs).packs
+        if self._interrupted:  # perhaps while graphs or widths were asked for: that is no plan to keep
+            return []
         self.run.keep_plan(made)
         return [*kept, *made]
 
@@ -218,7 +221,7 @@ class _Driver:
         died = []
         for event in self.executor.run(partial(train_pack, self.recipe), packs):
             if isinstance(event, executors.Started):
-                self.observer.started(event.task.jobs[0])
+                self._start(event.task.jobs[0].id)
             elif isinstance(event, executors.Emitted):
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
@@ -241,6 +244,7 @@ class _Driver:
 
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):
+            self._start(payload.job)  # all of a pack but the first
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
             self.run.keep_checkpoint(payload)
@@ -251,6 +255,12 @@ class _Driver:
         elif isinstance(payload, StopRecord):
             trial, fold, _ = payload.job
             self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")
+
+    def _start(self, job: tuple[int, int, int]) -> None:
+        if job not in self._started:
+            self._started.add(job)
+            trial, fold, repeat = job
+            self.observer.started(Job(self.run.state.trials[trial], fold, repeat))
 
     def _fail(self, pack: Pack, error_type: str, message: str) -> None:
         for job in pack.jobs:

@@ -24,6 +24,7 @@ from kerasgrid.workers import run_probes
 
 LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
+NOT_LOOKED_AT = "too many models to build each of them"
 
 
 class Graphs:
@@ -37,9 +38,7 @@ class Graphs:
 
     def __init__(self, prepared: Prepared, recipe: Recipe, executor: executors.Executor) -> None:
         self._recipe, self._executor = recipe, executor
-        signature = prepared.signature
-        # What no graph depends on, where the model function is not given it.
-        self._left_out = {name for name in ("epochs", "learning_rate") if not goes_to_model(name, signature)}
+        self._signature = prepared.signature
         self._known: dict[str, Graph] = {}
 
     def take(self, records: Iterable[ProbeRecord]) -> None:
@@ -47,18 +46,46 @@ class Graphs:
         for record in records:
             self._known[self._identity(record.params)] = record.graph or Graph(None)
 
-    def of(self, trials: Iterable[Trial]) -> dict[int, Graph]:
-        """Returns the graph of each trial, by its id; empty where packs are off."""
+    def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
+        """Returns the graph of each trial, by its id; empty where packs are off.
+
+        Args:
+            trials: Each with its params.
+            most: Models to build at most; a trial whose model is none of them has no graph here.
+        """
         trials = list(trials)
         if not self._recipe.packs:
             return {}
         wanted = {self._identity(trial.params): trial.params for trial in trials}
         unknown = [params for identity, params in wanted.items() if identity not in self._known]
-        self.take(run_probes(self._recipe, self._executor, unknown))
-        return {trial.id: self._known.get(self._identity(trial.params), Graph(None)) for trial in trials}
+        self.take(run_probes(self._recipe, self._executor, unknown[:most]))
+        found = {trial.id: self._known.get(self._identity(trial.params)) for trial in trials}
+        routes = {
+            trial.id: self._recipe.route(trial.params) for trial in trials if found[trial.id] is not None
+        }
+        return {
+            trial: Graph(None, NOT_LOOKED_AT) if graph is None else _trained(graph, routes[trial])
+            for trial, graph in found.items()
+        }
 
     def _identity(self, params: Mapping[str, Any]) -> str:
-        return digest({name: value for name, value in params.items() if name not in self._left_out})
+        """Returns what a model depends on; of the others, whether they are given."""
+        return digest({name: value if self._is_built_in(name) else "given" for name, value in params.items()})
+
+    def _is_built_in(self, name: str) -> bool:
+        is_of_loop = name in {"epochs", "learning_rate", "batch_size"} or name.startswith("callbacks.")
+        return not is_of_loop or goes_to_model(name, self._signature)
+
+
+def _trained(graph: Graph, plan: Route) -> Graph:
+    """Returns a model's graph with what of the training is part of it."""
+    if graph.key is None:
+        return graph
+    if "terminate_on_nan" in plan.callbacks:
+        return Graph(None, "terminate_on_nan looks at every batch")
+    if graph.learning_rate is None and "reduce_lr_on_plateau" in plan.callbacks:
+        return Graph(None, "reduce_lr_on_plateau sets a learning rate that a schedule gives")
+    return replace(graph, key=digest([graph.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val]))
 
 
 class Planner:

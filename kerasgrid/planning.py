@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
@@ -89,7 +88,7 @@ def go_on(packs: Sequence[Pack], jobs: Sequence[Job]) -> tuple[list[Pack], list[
 def split(pack: Pack) -> list[Pack]:
     """Returns a pack's runs as packs of their own, to be tried again one by one."""
     return [
-        replace(pack, jobs=run, graphs=tuple(map(pack.graph, run)) if pack.graphs else (), width=1)
+        replace(pack, jobs=run, graphs=tuple(map(pack.graph, run)) if pack.graphs else (), width=1, cuts=())
         for run in pack.runs
     ]
 
@@ -114,10 +113,21 @@ def _notes(
         yield f"Fits that differ in epochs alone are one run, read at several epochs: {saved:,} epochs saved."
     if not_shared and runs:
         yield f"Fits that differ in epochs alone are not shared: {not_shared}."
-    found = [graphs[job.trial.id].reason if job.trial.id in graphs else None for job in plain]
-    for reason, n in Counter(found).most_common():
-        told = "" if reason is None else f": {reason}"
-        yield f"{_fits(n)} by Keras's own fit{told}."
+    found: dict[str | None, list[Job]] = {}
+    for job in plain:
+        found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
+    for reason, members in sorted(found.items(), key=lambda item: -len(item[1])):
+        told = "" if reason is None else f": {reason} ({_trials(members)})"
+        yield f"{_fits(len(members))} by Keras's own fit{told}."
+
+
+def _trials(jobs: Sequence[Job]) -> str:
+    """Names the first trial of some jobs, and how many others there are."""
+    trials = {job.trial.id: job.trial for job in jobs}
+    first = next(iter(trials.values()))
+    params = ", ".join(f"{name}={value}" for name, value in first.params.items()) or "the model"
+    more = len(trials) - 1
+    return params if not more else f"{params}, and {more:,} more candidate{'s' if more > 1 else ''}"
 
 
 def _fits(n: int) -> str:

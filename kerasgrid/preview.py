@@ -153,7 +153,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor) -> Preview
         n_workers = executor.n_workers
         graphs = Graphs(prepared, recipe, executor)
         graphs.take(records)
-        found = graphs.of({job.trial.id: job.trial for job in jobs}.values())
+        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS)
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
         planner = Planner(prepared, recipe, executor, threads_of(prepared.config, prepared.function), device)

@@ -117,12 +117,14 @@ class Pack:
         graphs: Each job's graph, all with the same key; empty for Keras's own fit, job by job.
         width: Runs that are trained side by side in one program; the others follow.
         shares: Whether jobs that differ in `epochs` alone are one run, read at several epochs.
+        cuts: Runs of each wave, where some have ended; empty for waves of `width` runs.
     """
 
     jobs: tuple[Job, ...]
     graphs: tuple[Graph, ...] = ()
     width: int = 1
     shares: bool = False
+    cuts: tuple[int, ...] = ()
 
     @property
     def runs(self) -> list[tuple[Job, ...]]:
@@ -132,6 +134,15 @@ class Pack:
             key = job.trial.key if self.shares else job.trial.id
             runs.setdefault((key, job.fold, job.repeat), []).append(job)
         return [tuple(run) for run in runs.values()]
+
+    @property
+    def waves(self) -> list[list[tuple[Job, ...]]]:
+        """The runs that are trained side by side; those of a wave stay together when some have ended."""
+        runs, waves, first = self.runs, [], 0
+        for size in self.cuts or [self.width] * -(-len(runs) // self.width):
+            waves.append(runs[first : first + size])
+            first += size
+        return waves
 
     @cached_property
     def _places(self) -> dict[tuple[int, int, int], int]:
@@ -145,8 +156,10 @@ class Pack:
         """Returns the pack with only these of its jobs."""
         wanted = {job.id for job in jobs}
         kept = [place for place, job in enumerate(self.jobs) if job.id in wanted]
+        sizes = [sum(any(job.id in wanted for job in run) for run in wave) for wave in self.waves]
         return replace(
             self,
+            cuts=tuple(size for size in sizes if size),
             jobs=tuple(self.jobs[place] for place in kept),
             graphs=tuple(self.graphs[place] for place in kept) if self.graphs else (),
         )

@@ -210,7 +210,8 @@ class Run:
     def _shared_epochs(self, record: FoldRecord) -> int:
         """Returns how many of a job's epochs are counted by jobs that were read off the same run before."""
         others = self._siblings.get(record.job, [])
-        return max((self.state.ended[job].epochs for job in others if job in self.state.ended), default=0)
+        ended = [self.state.ended[job].epochs for job in others if job in self.state.ended]
+        return min(record.epochs, max(ended, default=0))
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)

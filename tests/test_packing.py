@@ -12,6 +12,7 @@ from kerasgrid.checks import prepare
 from kerasgrid.driver import search
 from kerasgrid.executors import Emitted, Executor
 from kerasgrid.io import RunPaths
+from kerasgrid.observer import Observer
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.workers import make_recipe
 
@@ -53,7 +54,10 @@ def test_candidates_of_a_graph_are_packed_and_share_their_epochs(tmp_path):
     found = search(config(), results=tmp_path)
     assert found.data["summary"]["fits"] == 24
     assert found.data["summary"]["epochs_trained"] == 2 * 2 * 3 * 5
-    assert {pack.graphs[0].key for pack in trained} == {"dropout 0.2", "dropout 0.4"}
+    rates = {}
+    for pack in trained:
+        rates.setdefault(pack.graphs[0].key, set()).update(job.trial.params["dropout"] for job in pack.jobs)
+    assert sorted(rates.values(), key=min) == [{0.2}, {0.4}]
     assert sorted(job.id for pack in trained for job in pack.jobs) == [
         (trial, fold, 0) for trial in range(8) for fold in range(3)
     ]
@@ -183,3 +187,47 @@ def test_best_weights_of_the_whole_run_are_not_shared(tmp_path):
     callbacks = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
     search(config(callbacks=callbacks), results=tmp_path)
     assert all(len(run) == 1 for pack in trained for run in pack.runs)
+
+
+def test_all_fits_of_a_pack_are_shown_as_started(tmp_path):
+    class Shown(Observer):
+        def __init__(self):
+            self.jobs = []
+
+        def started(self, job):
+            self.jobs.append(job.id)
+
+    shown = Shown()
+    found = search(config(training={"pack": 4}), results=tmp_path, observer=shown)
+    ended = [(t["id"], f["fold"], 0) for t in found.data["trials"] for f in t["folds"]]
+    assert len(shown.jobs) == len(set(shown.jobs))
+    assert {job[:2] for job in shown.jobs} == {(trial, fold) for trial, fold, _ in ended}
+
+
+def test_packs_switched_off_take_the_plain_path_on_resume(tmp_path, monkeypatch):
+    search(config(training={"pack": 2}), results=tmp_path)
+    assert any(pack.graphs for pack in trained)
+    lines = (tmp_path / "fake" / "journal.jsonl").read_text().splitlines(keepends=True)
+    kept = [line for line in lines if '"type":"fold"' not in line and '"type":"end"' not in line]
+    (tmp_path / "fake" / "journal.jsonl").write_text("".join(kept))
+    trained.clear()
+    search(config(training={"pack": "off"}), results=tmp_path)
+    assert trained
+    assert not any(pack.graphs for pack in trained)
+
+
+def test_graphs_are_asked_once_for_what_models_are_built_of(tmp_path):
+    prepared = prepare(config(space={"learning_rate": [0.1, 0.2]}))
+    recipe = make_recipe(prepared, RunPaths(tmp_path, "fake"))
+    graphs = packing.Graphs(prepared, recipe, None)
+
+    def of(**params):
+        return graphs._identity(params)
+
+    assert of(learning_rate=0.1, batch_size=8) == of(learning_rate=0.2, batch_size=16)
+    assert of(optimizer="Adam") != of(optimizer="Adam", learning_rate=0.1)  # the one has Keras's own
+    assert of(optimizer="Adam") != of(optimizer="SGD")
+    trials = [Trial(i, {"learning_rate": 0.1, **more}) for i, more in enumerate([{}, {"batch_size": 3}])]
+    graphs.take(ProbeRecord(trial.params, 1, None, "cpu", Graph("g", None, (), 0.1)) for trial in trials)
+    found = graphs.of(trials)
+    assert found[0].key != found[1].key  # an epoch has other steps

@@ -95,7 +95,8 @@ def test_what_falls_back_is_said_with_its_reason():
     jobs = make_jobs(n_rates=1, lengths=(2,))
     made = plan(jobs, graphs_of(jobs, None, "the layer mine (Mine) may keep state or mix samples"))
     assert all(not pack.graphs for pack in made.packs)
-    assert made.notes == ("3 fits by Keras's own fit: the layer mine (Mine) may keep state or mix samples.",)
+    told = "the layer mine (Mine) may keep state or mix samples (epochs=2, rate=0)"
+    assert made.notes == (f"3 fits by Keras's own fit: {told}.",)
 
 
 def test_a_worker_gets_several_packs_so_that_none_waits_long():

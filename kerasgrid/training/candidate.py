@@ -5,6 +5,7 @@ from __future__ import annotations
 import random
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
+from dataclasses import replace
 from functools import lru_cache
 from pathlib import Path
 
@@ -21,6 +22,7 @@ from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.recording import recorded
 from kerasgrid.training.routing import DEFAULT_VAL, Route
 
 
@@ -35,8 +37,10 @@ def build_and_compile(
     function: Callable = recipe.model
     if isinstance(recipe.model, ModelReference):
         function = _load(recipe.model, recipe.model_source)
-    model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
-    return compile_model(model, plan, objective, recipe.n_classes)
+    with recorded(with_values=True) as made:
+        model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
+    compiled = compile_model(model, plan, objective, recipe.n_classes)
+    return replace(compiled, sets_weights=not made.are_untouched(model.weights))
 
 
 @lru_cache(maxsize=4)

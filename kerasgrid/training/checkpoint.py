@@ -98,6 +98,15 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
         raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
 
 
+def read_about(path: Path) -> dict[str, Any]:
+    """Returns the plain data of a checkpoint; empty where it is damaged or gone."""
+    try:
+        with np.load(path, allow_pickle=False) as file:
+            return json.loads(file["about"].tobytes())
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
+        return {}
+
+
 def keep_callbacks(
     callbacks: Sequence[keras.callbacks.Callback], prefix: str = ""
 ) -> tuple[dict[str, Any], dict[str, np.ndarray]]:

@@ -26,12 +26,14 @@ class Compiled:
         labels: The form of labels that its loss wants: sparse, one_hot, binary or any.
         n_outputs: Values that it gives a sample.
         from_logits: Whether these are logits; None where that cannot be told from its layers.
+        sets_weights: Whether the model function gave weights values of its own, such as pretrained ones.
     """
 
     model: keras.Model
     labels: str
     n_outputs: int
     from_logits: bool | None
+    sets_weights: bool = False
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Returns (sample, class) float32 whose rows sum to 1, of the model's outputs (sample, output)."""

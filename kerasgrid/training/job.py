@@ -50,9 +50,11 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
             packs.train(recipe, pack, context)
             return
         except packs.FallBackError as error:
-            jobs = error.jobs
+            jobs = tuple(job for run in error.runs for job in run)
             context.emit(NoteRecord(str(error)))
-    for job in jobs:
+    for place, job in enumerate(jobs):
+        if place and context.should_stop():
+            return
         progress = Progress()
         try:
             train_job(recipe, job, context, progress)

@@ -64,9 +64,10 @@ def check_model(model: keras.Model) -> None:
         raise UnliftableError("the model is compiled with run_eagerly")
     for layer in model._flatten_layers(include_self=False):
         _check_layer(layer)
-    for operation in getattr(model, "operations", ()):
-        if not isinstance(operation, keras.layers.Layer):
-            raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
+    for part in (model, *model._flatten_layers(include_self=False)):
+        for operation in getattr(part, "operations", ()):
+            if not isinstance(operation, keras.layers.Layer):
+                raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
 
 
 def _check_layer(layer: keras.layers.Layer) -> None:
@@ -104,7 +105,10 @@ def loss_of(model: keras.Model) -> keras.losses.Loss:
         raise UnliftableError("the loss is a function of the user's own")
     if loss.reduction != "sum_over_batch_size":
         raise UnliftableError(f"the loss is reduced by {loss.reduction}")
-    return type(loss).from_config(loss.get_config())
+    config = loss.get_config()
+    if config.get("axis", -1) is None:
+        raise UnliftableError(f"the loss {type(loss).__name__} is of a whole batch, padding included")
+    return type(loss).from_config(config)
 
 
 def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metrics.Metric]:
@@ -118,12 +122,17 @@ def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metric
         return []
     if compiled._user_weighted_metrics:
         raise UnliftableError("the model is compiled with weighted metrics")
+    target = keras.ops.convert_to_tensor(sample[1])
+    outputs = keras.ops.zeros((1, *model.output_shape[1:]))
     if not compiled.built:
-        compiled.build(keras.ops.convert_to_tensor(sample[1]), keras.ops.zeros((1, *model.output_shape[1:])))
+        compiled.build(target, outputs)
     found = list(compiled.metrics)
     for metric in found:
-        if not type(metric).__module__.startswith("keras."):
+        kinds = [type(metric), *([metric._fn] if hasattr(metric, "_fn") else [])]
+        if not all(getattr(kind, "__module__", "").startswith("keras.") for kind in kinds):
             raise UnliftableError(f"the metric {metric.name} is the user's own")
+        metric.update_state(target, outputs)  # some make their variables now
+        metric.reset_state()
     return found
 
 

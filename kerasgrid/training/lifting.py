@@ -29,6 +29,7 @@ from kerasgrid.training.liftable import (
     loss_of,
     metrics_of,
 )
+from kerasgrid.training.recording import recorded
 from kerasgrid.training.traced import Traced
 
 _BLOT = 0.5
@@ -103,9 +104,21 @@ def lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     Raises:
         UnliftableError: Something in it cannot be an input of a program.
     """
+    try:
+        return _lift(compiled, sample)
+    except UnliftableError:
+        raise
+    except Exception as error:  # whatever a config of the user's own cannot do
+        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
+        raise UnliftableError(f"it cannot be made again from its config ({reason})") from error
+
+
+def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     model = compiled.model
     if not backend.SUPPORTED:
         raise UnliftableError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
+    if compiled.sets_weights:
+        raise UnliftableError("the model function gives weights values of its own")
     check_model(model)
     loss = loss_of(model)
     metrics = metrics_of(model, sample)
@@ -161,13 +174,6 @@ def _optimizer(
 
 def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
     """Returns the model with keyed layers, and the initializer of each of its variables."""
-    recorded: dict[int, Any] = {}
-    add_weight = keras.layers.Layer.add_weight
-
-    def recording(self, shape=None, initializer=None, *args, **kwargs):
-        variable = add_weight(self, shape, initializer, *args, **kwargs)
-        recorded[id(variable)] = "zeros" if initializer is None else initializer
-        return variable
 
     def keyed(layer: keras.layers.Layer) -> keras.layers.Layer:
         kind = KEYED.get(type(layer), type(layer))
@@ -178,23 +184,33 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
             setattr(made, name, value)
         return made
 
-    keras.layers.Layer.add_weight = recording
     try:
-        clone = keras.models.clone_model(model, clone_function=keyed)
+        with recorded() as made:
+            clone = keras.models.clone_model(model, clone_function=keyed, recursive=True)
     except (TypeError, ValueError) as error:
         raise UnliftableError(f"the model cannot be made again from its config: {error}") from error
-    finally:
-        keras.layers.Layer.add_weight = add_weight
     places = iter(range(1 << 20))
     for layer in clone._flatten_layers(include_self=False):
         if isinstance(layer, Keyed):
             layer.place = next(places)
     for mine, theirs in zip(clone._flatten_layers(), model._flatten_layers(), strict=True):
         mine.trainable = theirs.trainable
-    missing = [variable.path for variable in clone.variables if id(variable) not in recorded]
+        _check_activation(mine, theirs)
+    missing = [variable.path for variable in clone.variables if id(variable) not in made.initializers]
     if missing:
         raise UnliftableError(f"the variable {missing[0]} was not made by add_weight")
-    return clone, [keras.initializers.get(recorded[id(variable)]) for variable in clone.variables]
+    return clone, [keras.initializers.get(made.initializers[id(variable)]) for variable in clone.variables]
+
+
+def _check_activation(mine: keras.layers.Layer, theirs: keras.layers.Layer) -> None:
+    """Refuses a function of the user's own that goes by the name of one of Keras's in a config."""
+    found, wanted = getattr(mine, "activation", None), getattr(theirs, "activation", None)
+    if found is not wanted and not (
+        isinstance(wanted, keras.layers.Layer)
+        and type(found) is type(wanted)
+        and type(wanted).__module__.startswith("keras.")
+    ):
+        raise UnliftableError(f"the layer {theirs.name} has an activation of the user's own")
 
 
 def _layer_slots(clone: keras.Model) -> list[Slot]:

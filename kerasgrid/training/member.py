@@ -21,13 +21,14 @@ class Stand:
     Attributes:
         stop_training: A callback sets it.
         optimizer: Itself; it has a learning_rate.
+        metrics: Of a compiled model, by which callbacks tell which way is better.
     """
 
-    def __init__(self, member: Member, program: Program) -> None:
+    def __init__(self, member: Member, program: Program, metrics: Sequence[Any]) -> None:
         self.member, self.program = member, program
         self.stop_training = False
         self.optimizer = self
-        self.metrics = [keras.metrics.Mean(name="loss"), *program.lifted.metrics]
+        self.metrics = list(metrics)
 
     @property
     def learning_rate(self) -> float:
@@ -86,9 +87,9 @@ class Member:
 
     @property
     def name(self) -> str:
-        """What checkpoints call the run."""
+        """What checkpoints call the run; runs that differ in epochs alone are not always one."""
         job = self.jobs[-1]
-        return f"{job.trial.key} {job.fold} {job.repeat}"
+        return f"{job.trial.key} {job.fold} {job.repeat} {self.epochs[-1]}"
 
 
 def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: int) -> None:
@@ -112,6 +113,20 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
         about = {"run": member.name, "fit_time": member.fit_time, "history": member.history}
         runs.append({**about, "callbacks": states})
     checkpoint.write(path, {"owner": owner, "epoch": epoch, "step": step, "runs": runs}, arrays)
+
+
+def find(folder: Path, owner: str, members: Sequence[Member]) -> Path | None:
+    """Returns the checkpoint in which runs stand the furthest; None where none holds all of them.
+
+    It may bear the name of a job that is trained elsewhere now, or not at all.
+    """
+    stands = {}
+    for path in sorted(folder.glob("*.npz")):
+        about = checkpoint.read_about(path)
+        runs = {run["run"] for run in about.get("runs", ())}
+        if about.get("owner") == owner and runs.issuperset(member.name for member in members):
+            stands[path] = (about["epoch"], about["step"])
+    return max(stands, key=lambda path: stands[path]) if stands else None
 
 
 def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int] | None:

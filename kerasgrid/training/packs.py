@@ -9,6 +9,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Sequence
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -35,7 +36,6 @@ from kerasgrid.training.member import Member
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
 from kerasgrid.training.schedule import Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
@@ -48,24 +48,31 @@ DEVICE_BYTES = 2**30
 
 
 class FallBackError(Exception):
-    """A program that cannot be compiled after all; these jobs take Keras's own fit."""
+    """Runs that no program trains after all; they take Keras's own fit.
 
-    def __init__(self, jobs: Sequence[Job], reason: str) -> None:
-        self.jobs = tuple(jobs)
+    Attributes:
+        runs: The jobs of each.
+        reason: Why.
+        of_memory: Whether for want of memory, so that others may do.
+    """
+
+    def __init__(self, runs: Sequence[tuple[Job, ...]], reason: str, of_memory: bool) -> None:
+        self.runs, self.reason, self.of_memory = list(runs), reason, of_memory
         super().__init__(
-            f"{jobs[0].trial.params}: no program can be compiled ({reason}); Keras's own fit trains it."
+            f"{runs[0][0].trial.params}: no program can train it ({reason}); Keras's own fit does."
         )
 
 
-def describe(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset) -> Graph:
-    """Returns a candidate's graph, with the reason where no program can train it."""
+def describe(recipe: Recipe, compiled: Compiled, data: Dataset) -> Graph:
+    """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        _check(plan, data)
+        if data.images.size * 4 > DEVICE_BYTES:
+            raise UnliftableError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
     except UnliftableError as error:
         return Graph(None, str(error))
-    about = [lifted.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val, compiled.labels]
-    return Graph(digest(about), None, tuple(float(number) for number in lifted.numbers), lifted.learning_rate)
+    numbers = tuple(float(number) for number in lifted.numbers)
+    return Graph(digest([lifted.key, compiled.labels]), None, numbers, lifted.learning_rate)
 
 
 def train(recipe: Recipe, pack: Pack, context: Context) -> None:
@@ -75,41 +82,67 @@ def train(recipe: Recipe, pack: Pack, context: Context) -> None:
 
     Raises:
         StorageError, ChangedError: As `train_pack` of kerasgrid.training.job.
-        FallBackError: The program cannot be traced; none of the jobs it names has begun.
+        FallBackError: Names the runs that no program could train; the others have ended or were stopped.
     """
-    runs = pack.runs
-    while runs and not context.should_stop():
-        wave, runs = runs[: pack.width], runs[pack.width :]
-        _train_wave(recipe, pack, wave, runs, context)
+    waves = pack.waves
+    fallen: list[FallBackError] = []
+    while waves and not context.should_stop():
+        wave, waves = waves[0], waves[1:]
+        try:
+            _train_wave(recipe, pack, wave, context)
+        except FallBackError as error:
+            fallen.append(error)
+            if not error.of_memory:  # the others' program is the same
+                fallen += [FallBackError(runs, error.reason, False) for runs in waves]
+                break
+    _raise(fallen)
 
 
-def _train_wave(
-    recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], later: list[tuple[Job, ...]], context: Context
-) -> None:
-    jobs = [job for run in runs for job in run]
+def _raise(fallen: Sequence[FallBackError]) -> None:
+    if fallen:
+        runs = [run for error in fallen for run in error.runs]
+        raise FallBackError(runs, fallen[0].reason, all(error.of_memory for error in fallen))
+
+
+def _train_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> None:
     wave = None
     try:
         wave = make_wave(recipe, pack, runs, context)
         wave.run()
+        return
     except (StorageError, ChangedError):
         raise
     except Exception as error:
-        left = [job for job in jobs if wave is None or job.id not in wave.ended]
-        if is_out_of_memory(error) and len(runs) > 1:
-            half = len(runs) // 2
-            _programs.clear()
-            for part in (runs[:half], runs[half:]):
-                open_ = [kept for run in part if (kept := tuple(job for job in run if job in left))]
-                if open_:
-                    _train_wave(recipe, pack, open_, later, context)
-            return
-        if wave is None or not wave.has_begun:
-            rest = [job for run in later for job in run]
-            raise FallBackError(
-                [*left, *rest], " ".join(f"{type(error).__name__}: {error}".split())[:300]
-            ) from error
-        for job in left:
-            context.emit(failure(job, error))
+        failed = error
+    ended = set() if wave is None else wave.ended
+    left = [kept for run in runs if (kept := tuple(job for job in run if job.id not in ended))]
+    is_full, has_measured = is_out_of_memory(failed), wave is not None and wave.has_measured
+    del wave
+    if is_full and len(left) > 1:
+        _forget()
+        fallen = []
+        for part in (left[: len(left) // 2], left[len(left) // 2 :]):
+            try:
+                if not context.should_stop():
+                    _train_wave(recipe, pack, part, context)
+            except FallBackError as error:
+                fallen.append(error)
+        _raise(fallen)
+    elif is_full or not has_measured:
+        _forget()
+        raise FallBackError(left, " ".join(f"{type(failed).__name__}: {failed}".split())[:300], is_full)
+    else:
+        for run in left:
+            for job in run:
+                context.emit(failure(job, failed))
+
+
+def _forget() -> None:
+    """Gives back what programs and data take on the device."""
+    _programs.clear()
+    _images_on_device.cache_clear()
+    _targets_on_device.cache_clear()
+    gc.collect()
 
 
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
@@ -144,14 +177,16 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         labels=data.labels,
         members=members,
         context=context,
-        owner=digest([pack.graph(first).key, pack.width]),
+        owner=pack.graph(first).key,
     )
 
 
 def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, Dataset]:
     """Returns the program of a graph on this search's data and folds, compiled once in this process."""
     folds = recipe.paths.folds
-    where = (graph, str(folds), folds.stat().st_mtime, recipe.data_folder, recipe.scale, recipe.val)
+    plan = recipe.route(job.trial.params)
+    where = (graph, plan.batch_size, plan.monitors_val, recipe.val, recipe.scale)
+    where += (str(folds), folds.stat().st_mtime_ns, *_data(recipe))
     if where not in _programs:
         while len(_programs) >= PROGRAMS:
             del _programs[next(iter(_programs))]
@@ -160,28 +195,38 @@ def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, D
     return _programs[where]
 
 
+def _data(recipe: Recipe) -> tuple[str, str, int, int]:
+    """Returns what tells the data of one search from another's, or from another's in its place before."""
+    images_at, labels_at = (
+        Path(recipe.data_folder, name).stat().st_mtime_ns for name in ("images.npy", "labels.npy")
+    )
+    return recipe.data_folder, recipe.source, images_at, labels_at
+
+
 def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]:
     data = open_dataset(recipe.data_folder, recipe.source)
     plan = recipe.route(job.trial.params)
+    keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
     with seeded(key("graph", recipe.seed) % (1 << 32)):
         compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
     sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in read_folds(recipe, len(data))]
-    images, targets = _on_device(
-        recipe.data_folder, recipe.source, recipe.scale, recipe.n_classes, compiled.labels, compiled.n_outputs
-    )
+    images = _images_on_device(*_data(recipe), recipe.scale)
+    targets = _targets_on_device(*_data(recipe), recipe.n_classes, compiled.labels, compiled.n_outputs)
     return Program(lifted, Schedule.of(sizes, plan.batch_size), images, targets), compiled, data
 
 
+@lru_cache(maxsize=1)
+def _images_on_device(folder: str, source: str, _images_at: int, _labels_at: int, scale: float | None) -> Any:
+    images = Scaling(scale)(open_dataset(folder, source).images)
+    return backend.to_device(images.astype(keras.config.floatx(), copy=False))
+
+
 @lru_cache(maxsize=2)
-def _on_device(
-    folder: str, source: str, scale: float | None, n_classes: int, labels: str, n_outputs: int
-) -> tuple[Any, Any]:
-    data = open_dataset(folder, source)
-    images = Scaling(scale)(data.images).astype(keras.config.floatx(), copy=False)
-    return backend.to_device(images), backend.to_device(
-        encode_labels(data.labels, labels, n_classes, n_outputs)
-    )
+def _targets_on_device(
+    folder: str, source: str, _images_at: int, _labels_at: int, n_classes: int, labels: str, n_outputs: int
+) -> Any:
+    return backend.to_device(encode_labels(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
 
 
 def _scaling(recipe: Recipe, fold: Fold) -> np.ndarray:
@@ -190,13 +235,6 @@ def _scaling(recipe: Recipe, fold: Fold) -> np.ndarray:
         return np.zeros((2, 0), dtype=keras.config.floatx())
     mean, std = statistics_of(recipe, fold)
     return np.stack([mean, 1 / std]).astype(keras.config.floatx())
-
-
-def _check(plan: Route, data: Dataset) -> None:
-    if "terminate_on_nan" in plan.callbacks:
-        raise UnliftableError("terminate_on_nan looks at every batch")
-    if data.images.size * 4 > DEVICE_BYTES:
-        raise UnliftableError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
 
 
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

@@ -43,7 +43,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
             _check_metrics(recipe, plan, objective, compiled, data)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
-            graph = packs.describe(recipe, plan, compiled, data)
+            graph = packs.describe(recipe, compiled, data)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:

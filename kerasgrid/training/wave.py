@@ -18,7 +18,7 @@ from kerasgrid.training.backend import to_host
 from kerasgrid.training.candidate import seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
-from kerasgrid.training.member import Member, Stand, restore, save
+from kerasgrid.training.member import Member, Stand, find, restore, save
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
@@ -40,9 +40,9 @@ class Wave:
         labels: (sample,), class indices.
         members: The runs.
         context: Is told of epochs, checkpoints and ends.
-        owner: The hash of graph and width, kept in checkpoints.
+        owner: The graph's key, kept in checkpoints.
         ended: Ids of jobs that have ended.
-        has_begun: Whether a program has run.
+        has_measured: Whether an epoch has been trained and measured.
     """
 
     recipe: Recipe
@@ -54,10 +54,12 @@ class Wave:
     context: Context
     owner: str
     ended: set[tuple[int, int, int]] = field(default_factory=set)
-    has_begun: bool = False
+    has_measured: bool = False
     epoch: int = 0
     step: int = 0
+    _has_stepped: bool = False
     _step_s: float | None = None
+    _saved: Path | None = None
     _saved_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
@@ -97,7 +99,7 @@ class Wave:
             seed = model_seed(self.recipe.seed, member.jobs[-1])
             with seeded(seed):
                 member.state = self.program.initial_state(seed, member.learning_rate)
-            member.stand = Stand(member, self.program)
+            member.stand = Stand(member, self.program, self.compiled.model.metrics)
             for callback in member.callbacks:
                 callback.set_model(member.stand)
                 callback.on_train_begin()
@@ -119,14 +121,14 @@ class Wave:
             last = program.schedule.n_steps
             if self._step_s is not None:
                 last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
-            elif last > 1 and not self.has_begun:
+            elif last > 1 and not self._has_stepped:
                 last = self.step + 1  # the first step is compiled and tells little of the others' time
             states = program.train(states, *fixed, keys, orders, self.step, last, self.epoch)
             states = _ready(states)
             took = time.perf_counter() - began
-            if self.has_begun:
+            if self._has_stepped:
                 self._step_s = took / (last - self.step)
-            self.has_begun = True
+            self._has_stepped = True
             self.step = last
             for member in members:
                 member.fit_time += took / len(members)
@@ -156,23 +158,31 @@ class Wave:
         if self.members[0].val is not None:
             vals = self._evaluate(self.members, [member.val for member in self.members], states)[0]
         tests, outputs = self._evaluate(self.members, [member.test for member in self.members], states)
-        self.epoch, self.step = self.epoch + 1, 0
-        left = []
+        self.epoch, self.step, self.has_measured = self.epoch + 1, 0, True
+        left, ends = [], []
         for member, val, test, output in zip(self.members, vals, tests, outputs, strict=True):
             try:
-                if self._finish_epoch(member, val, test, output):
+                ends += self._finish_epoch(member, val, test, output)
+                if member.jobs:
                     left.append(member)
             except (StorageError, ChangedError):
                 raise
             except Exception as error:
-                for job in member.jobs:
-                    self._end(failure(job, error, member.history, member.fit_time, self.epoch))
+                ends += [
+                    failure(job, error, member.history, member.fit_time, self.epoch) for job in member.jobs
+                ]
         self.members = left
+        # A job's end takes the checkpoint of its name away, in which the others may stand.
+        if left and self._saved is not None and self._saved != self._path():
+            self._save()
+        for record in ends:
+            self.ended.add(record.job)
+            self.context.emit(record)
 
     def _finish_epoch(
         self, member: Member, val: dict[str, float], test: dict[str, float], outputs: np.ndarray
-    ) -> bool:
-        """Does what follows an epoch of one run; tells whether the run goes on."""
+    ) -> list[FoldRecord]:
+        """Does what follows an epoch of one run; drops the jobs that end and returns their records."""
         stand, epoch = member.stand, self.epoch - 1
         logs = self.program.logs(member.state["metrics"])
         logs |= {f"val_{name}": value for name, value in val.items()}
@@ -194,6 +204,7 @@ class Wave:
             if restores:
                 (test,), (outputs,) = self._evaluate([member], [member.test], _stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
+        records = []
         for job in member.jobs[:reads]:
             record = score(
                 self.recipe,
@@ -205,21 +216,16 @@ class Wave:
                 self.labels[member.test],
                 self.epoch,
             )
-            self._end(
-                replace(
-                    record,
-                    history={name: list(values) for name, values in member.history.items()},
-                    fit_time=member.fit_time,
-                    best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
-                    n_parameters=self.program.lifted.model.count_params(),
-                )
+            measured = replace(
+                record,
+                history={name: list(values) for name, values in member.history.items()},
+                fit_time=member.fit_time,
+                best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
+                n_parameters=self.program.lifted.model.count_params(),
             )
+            records.append(measured)
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
-        return bool(member.jobs)
-
-    def _end(self, record: FoldRecord) -> None:
-        self.ended.add(record.job)
-        self.context.emit(record)
+        return records
 
     def _evaluate(
         self, members: Sequence[Member], rows: Sequence[np.ndarray], states: Any
@@ -254,16 +260,18 @@ class Wave:
     def _save(self) -> None:
         path = self._path()
         save(path, self.owner, self.members, self.epoch, self.step)
-        self._saved_at = time.monotonic()
+        self._saved, self._saved_at = path, time.monotonic()
         self.context.emit(CheckpointRecord(self.members[-1].jobs[-1].id, self.epoch, path.name))
 
     def _restore(self) -> None:
         """Goes on from the checkpoint that holds all of these runs, if there is one."""
-        for job in (job for member in self.members for job in member.jobs):
-            stands = restore(self.recipe.paths.checkpoint(*job.id), self.owner, self.members)
-            if stands is not None:
-                self.epoch, self.step = stands
-                return
+        path = find(self._path().parent, self.owner, self.members)
+        stands = None if path is None else restore(path, self.owner, self.members)
+        if stands is not None:
+            self.epoch, self.step = stands
+            self._saved = path
+            if path != self._path():  # another job's end may take it away
+                self._save()
 
 
 def _fixed(members: Sequence[Member]) -> tuple[np.ndarray, np.ndarray]:

@@ -6,8 +6,11 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import dataclasses
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -18,7 +21,9 @@ from keras import layers
 from kerasgrid.checks import prepare
 from kerasgrid.data import save_folds
 from kerasgrid.io import RunPaths
+from kerasgrid.planning import split
 from kerasgrid.records import (
+    EpochRecord,
     Graph,
     Job,
     NoteRecord,
@@ -139,6 +144,10 @@ def smooth(i):
 CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.items()} | {
     "BatchNorm and L2": lambda i: net(sgd(i), conv=True, regularizer=keras.regularizers.L2(MORE[i] / 64)),
     "BatchNorm and Adam": lambda i: net(OPTIMIZERS["Adam"](i), conv=True),
+    "nested BatchNorm": lambda i: net(
+        sgd(i),
+        keras.Sequential([layers.Dense(8), layers.BatchNormalization(momentum=0.875, epsilon=2.0**-10)]),
+    ),
     "L1L2": lambda i: net(sgd(i), regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64)),
     "label smoothing": lambda i: net(sgd(i), loss=smooth(i)),
     "LeakyReLU": lambda i: net(sgd(i), layers.LeakyReLU(MORE[i] / 2)),
@@ -244,6 +253,22 @@ def test_in_float64_the_weights_agree_to_nine_digits(part):
         case: value for case, value in found.items() if float(value) >= (1e-6 if case in loose else 1e-9)
     }
     assert too_far == {}
+
+
+def test_metrics_that_make_their_variables_late_are_measured():
+    images, targets = data(one_hot=True)
+    model = net(sgd(0), loss="categorical_crossentropy")
+    model.compile(sgd(0), "categorical_crossentropy", metrics=[keras.metrics.F1Score(average="macro")])
+    graph = lifted(model, one_hot=True)
+    program = Program(
+        graph, Schedule.of([N_ROWS], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    state = program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+    order = program.schedule.pad(np.arange(N_ROWS))
+    after = step(graph, program, state, order, 0, program.schedule.n_steps)
+    history = model.fit(images[:N_ROWS], targets[:N_ROWS], batch_size=BATCH, shuffle=False, verbose=0).history
+    assert history["f1_score"][0] > 0
+    assert program.logs(after["metrics"])["f1_score"] == pytest.approx(history["f1_score"][0], rel=1e-4)
 
 
 # Randomness
@@ -480,7 +505,7 @@ def graph_of(recipe, job) -> Graph:
     dataset = open_dataset(recipe.data_folder, recipe.source)
     plan = route({**recipe.params, **job.trial.params}, recipe.signature, recipe.callbacks)
     compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), dataset.images.shape[1:])
-    return packs.describe(recipe, plan, compiled, dataset)
+    return packs.describe(recipe, compiled, dataset)
 
 
 def pack_of(recipe, jobs, width=None, shares=False) -> Pack:
@@ -541,6 +566,21 @@ CALLBACKS = {
     },
     "reduce_lr_on_plateau": {"monitor": "val_loss", "factor": 0.5, "patience": 1, "min_delta": 0.25},
 }
+
+
+@pytest.mark.parametrize("monitor", ["val_accuracy", "accuracy", "loss"])
+def test_callbacks_know_which_way_a_metric_is_better(make, monitor):
+    stopping = {"monitor": monitor, "patience": 1, "min_delta": 0.0625}
+    recipe = make(callbacks={"early_stopping": stopping}, params={"epochs": 10})
+    jobs = [Job(Trial(i, {"learning_rate": rate}), 0) for i, rate in enumerate([0.25, 0.00390625])]
+    pack = pack_of(recipe, jobs)
+    records = trained(recipe, pack).records
+    for place, job in enumerate(jobs):
+        history, [callback], _ = own_fit(recipe, pack, place)
+        assert records[job.id].error is None
+        assert records[job.id].epochs == len(history["loss"])
+        assert records[job.id].best_epoch == callback.best_epoch + 1
+    assert records[jobs[0].id].epochs > records[jobs[1].id].epochs
 
 
 @pytest.mark.parametrize("restores", [False, True])
@@ -654,19 +694,56 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
 
 
-def test_a_run_that_alone_does_not_fit_fails_and_says_so(make, monkeypatch):
+def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
     recipe = make()
     pack = wide(recipe)
+    train = Program.train
+    greedy = packs._words(recipe.seed, pack.jobs[1])
 
-    def full(*_):
-        raise ResourceExhaustedError("OOM when allocating tensor")
+    def full(self, states, numbers, scalings, keys, *rest):
+        if any((key == greedy).all() for key in keys):
+            raise ResourceExhaustedError("OOM when allocating tensor")
+        return train(self, states, numbers, scalings, keys, *rest)
 
     monkeypatch.setattr(Program, "train", full)
-    records = trained(recipe, pack).records
-    assert set(records) == {job.id for job in pack.jobs}
-    for job in pack.jobs:
-        assert records[job.id].error["type"] == "ResourceExhaustedError"
-        assert records[job.id].error["message"].startswith(f"{job}: out of memory: OOM when")
+    context = Collector()
+    train_pack(recipe, pack, context)
+    [note] = context.of(NoteRecord)
+    assert "learning_rate': 0.00390625" in note.text
+    assert "OOM when allocating tensor" in note.text
+    assert set(context.records) == {job.id for job in pack.jobs}
+    assert all(record.error is None for record in context.records.values())
+
+
+def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch):
+    recipe = make()
+    pack = dataclasses.replace(wide(recipe), width=1)
+
+    def broken(*_):
+        raise TypeError("no such kernel")
+
+    monkeypatch.setattr(Program, "evaluate", broken)  # after the first epoch was trained
+    context = Collector()
+    train_pack(recipe, pack, context)
+    assert len(context.of(NoteRecord)) == 1
+    assert {job_id: record.error for job_id, record in context.records.items()} == dict.fromkeys(
+        job.id for job in pack.jobs
+    )
+
+
+def test_other_data_in_the_same_place_are_other_data(make):
+    recipe = make()
+    job = Job(Trial(0, {}), 0)
+    folder = Path(recipe.data_folder)
+    copy = dataclasses.replace(recipe, data_folder=str(recipe.paths.folder / "data"))
+    shutil.copytree(folder, copy.data_folder)
+    before = np.asarray(packs._program(copy, job, "graph")[0].images)
+    array = np.load(Path(copy.data_folder, "images.npy"))
+    np.save(Path(copy.data_folder, "other.npy"), array[::-1])
+    Path(copy.data_folder, "other.npy").replace(Path(copy.data_folder, "images.npy"))
+    after = np.asarray(packs._program(copy, job, "graph")[0].images)
+    np.testing.assert_array_equal(after, before[::-1])
+    assert (after != before).any()
 
 
 def finished(recipe, pack, first):
@@ -749,3 +826,57 @@ def test_a_damaged_checkpoint_starts_the_pack_anew(make):
     path.write_bytes(path.read_bytes()[:1000])
     records = trained(again, pack).records
     assert {k: result(v) for k, v in records.items()} == {k: result(v) for k, v in whole.items()}
+
+
+def four(recipe):
+    """A pack of two waves; the second run of the first one ends first, after which the file is named."""
+    rates = [0.03125, 0.00390625, 0.0625, 0.125]
+    jobs = [Job(Trial(i, {"learning_rate": rate, "dropout": 0.25}), 0) for i, rate in enumerate(rates)]
+    return pack_of(recipe, jobs, width=2)
+
+
+@on_tensorflow
+@pytest.mark.parametrize("n", [7, 12, 19])
+def test_a_pack_of_several_waves_goes_on_where_each_run_stood(make, monkeypatch, n):
+    """Files go with their jobs, as the driver sees to it."""
+    monkeypatch.setattr(wave, "CALL_S", 0)
+    recipe = make(name="whole", **noisy())
+    whole = trained(recipe, four(recipe)).records
+    first_wave = [whole[0, 0, 0].epochs, whole[1, 0, 0].epochs]
+    assert first_wave[1] < first_wave[0]
+    again = make(name="crashed", interval_s=0, **noisy())
+    pack = four(again)
+    first = Crashing(n)
+    with pytest.raises(Crash):
+        train_pack(again, pack, first)
+    for job_id in first.records:
+        again.paths.checkpoint(*job_id).unlink(missing_ok=True)
+    left = pack.of(job for job in pack.jobs if job.id not in first.records)
+    assert left.waves == [
+        kept for wave in pack.waves if (kept := [run for run in wave if run[0].id not in first.records])
+    ]
+    second = trained(again, left)
+    reached = {record.job: record.epoch for record in first.of(EpochRecord)}
+    begun = {}
+    for record in second.of(EpochRecord):
+        begun.setdefault(record.job, record.epoch)
+    for job_id, epoch in begun.items():
+        assert epoch >= reached.get(job_id, 0), f"{job_id} was at {reached.get(job_id)} and began at {epoch}"
+    records = {**first.records, **second.records}
+    assert {k: result(v) for k, v in records.items()} == {k: result(v) for k, v in whole.items()}
+
+
+@on_tensorflow
+def test_runs_of_a_pack_whose_worker_died_go_on_one_by_one(make, monkeypatch):
+    monkeypatch.setattr(wave, "CALL_S", 0)
+    recipe = make(interval_s=0, **noisy())
+    pack = wide(recipe)
+    first = Crashing(5)
+    with pytest.raises(Crash):
+        train_pack(recipe, pack, first)
+    assert not first.records
+    for part in split(pack):
+        second = trained(recipe, part)
+        assert second.of(EpochRecord)[0].epoch > 1
+        for job_id in second.records:
+            recipe.paths.checkpoint(*job_id).unlink(missing_ok=True)

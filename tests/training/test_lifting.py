@@ -14,6 +14,7 @@ from keras import layers
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
+from kerasgrid.training.recording import recorded
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -173,12 +174,31 @@ def own_loss(y, outputs):
     return keras.losses.sparse_categorical_crossentropy(y, outputs)
 
 
+def gelu(x):
+    """Has the name of one of Keras's, and is another function."""
+    return x * 0.5
+
+
+def own_metric(y, outputs):
+    return keras.ops.mean(outputs)
+
+
+class OwnSchedule(keras.optimizers.schedules.LearningRateSchedule):
+    def __call__(self, step):
+        return 0.1
+
+
 class OwnMetric(keras.metrics.SparseCategoricalAccuracy):
     pass
 
 
 class OwnOptimizer(keras.optimizers.SGD):
     pass
+
+
+def nested(apply):
+    inputs = keras.Input((16,))
+    return keras.Model(inputs, apply(inputs))
 
 
 def excluding():
@@ -202,6 +222,15 @@ REFUSED = {
     ),
     "loss weights": (lambda: net(loss_weights=[2.0]), "loss weights"),
     "own metric": (lambda: net(metrics=[OwnMetric(name="mine")]), "metric mine is the user's own"),
+    "own function as metric": (lambda: net(metrics=[own_metric]), "metric own_metric is the user's own"),
+    "loss of a batch": (lambda: net(loss=keras.losses.Dice()), "Dice is of a whole batch"),
+    "own activation": (lambda: net(inner=[layers.Dense(4, activation=gelu)]), "activation of the user's own"),
+    "own schedule": (lambda: net(optimizer=sgd(OwnSchedule())), "made again from its config"),
+    "nested operation": (
+        lambda: net(inner=[nested(lambda x: keras.ops.exp(layers.Dense(4)(x)))]),
+        "operation exp.* may mix samples",
+    ),
+    "nested layer": (lambda: net(inner=[nested(Double(name="inside"))]), r"layer inside \(Double\)"),
     "own optimizer": (lambda: net(optimizer=OwnOptimizer(0.1)), "optimizer is OwnOptimizer"),
     "decay of some": (excluding, "excludes weights from weight decay"),
     "activity": (lambda: net(activity="l2"), "has an activity regularizer"),
@@ -216,3 +245,36 @@ def test_what_no_program_can_train_is_refused_with_the_reason(what):
     make, reason = REFUSED[what]
     with pytest.raises(UnliftableError, match=reason):
         lifted(make())
+
+
+def test_nested_models_are_lifted_too():
+    def model(rate, momentum):
+        inner = keras.Sequential(
+            [layers.Dense(8), layers.BatchNormalization(momentum=momentum), layers.Dropout(rate)]
+        )
+        return lifted(net(inner=[inner]))
+
+    first, second = model(0.25, 0.5), model(0.75, 0.5)
+    assert first.key == second.key != model(0.25, 0.75).key
+    kinds = {type(layer).__name__ for layer in first.model._flatten_layers(include_self=False)}
+    assert {"KeyedDropout", "MaskedBatchNormalization"} <= kinds
+    assert not {"Dropout", "BatchNormalization"} & kinds
+    places = [layer.place for layer in first.model._flatten_layers() if hasattr(layer, "place")]
+    assert len(set(places)) == len(places) == 2  # net's own dropout and the nested one
+
+
+def test_weights_that_a_model_function_sets_are_noticed():
+    with recorded(with_values=True) as made:
+        model = net(inner=[layers.BatchNormalization()])
+    assert made.are_untouched(model.weights)
+    model.layers[1].bias.assign(np.full(4, 1e-6, "float32"))
+    assert not made.are_untouched(model.weights)
+    with pytest.raises(UnliftableError, match="gives weights values of its own"):
+        lift(Compiled(model, "sparse", 4, False, sets_weights=True), SAMPLE)
+
+
+def test_weights_from_elsewhere_are_noticed():
+    backbone = nested(layers.Dense(4))
+    with recorded(with_values=True) as made:
+        model = net(units=16, inner=[backbone])
+    assert not made.are_untouched(model.weights)
