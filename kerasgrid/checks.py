@@ -13,12 +13,15 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from pydantic import ValidationError
+
+from kerasgrid.augment import Augment, faults_of_augment, flips_signs
 from kerasgrid.config import Config, IdxPair
 from kerasgrid.data import dataset_from_arrays, fold_fault, inner_split, load_data, make_folds
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, PLANNED
-from kerasgrid.errors import DataError, Fault, did_you_mean
-from kerasgrid.forms import Report
+from kerasgrid.errors import DataError, Fault, ModelError, did_you_mean
+from kerasgrid.forms import Report, faults_of
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -31,7 +34,7 @@ from kerasgrid.models.signature import (
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
-from kerasgrid.training.routing import DEFAULT_VAL, faults_of_params, merge_callbacks, monitors
+from kerasgrid.training.routing import DEFAULT_VAL, faults_of_params, merge_augment, merge_callbacks, monitors
 from kerasgrid.versions import backend
 
 MAX_GRID = 1_000_000
@@ -52,6 +55,8 @@ class Prepared:
         model: Where the model function is, or the function.
         signature: Its signature.
         objective: What candidates are scored by.
+        base: The folder that paths and references of the config are relative to.
+        warnings: What is allowed, and probably not meant.
     """
 
     config: Config
@@ -61,6 +66,8 @@ class Prepared:
     model: Model
     signature: Signature
     objective: Objective
+    base: Path
+    warnings: tuple[str, ...] = ()
 
     @property
     def function(self) -> Callable[..., Any] | None:
@@ -82,7 +89,7 @@ class Prepared:
             SOURCE: (source_digest if is_reference else function_digest)(self.model),
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
-            "augment": config.augment,
+            "augment": augment_of(config),
             "callbacks": config.callbacks.model_dump(),
             "search.folds": folds,
             "search.val": search.val,
@@ -124,14 +131,14 @@ def prepare(
     objective = _objective(report, config, data)
     _check_params(report, config, space, signature, are_all)
     _check_inner_split(report, config, space, data, folds)
+    warnings = _check_augment(report, config, space, data, base)
     report.finish()
-    return Prepared(config, data, tuple(folds), space, model, signature, objective)
+    return Prepared(config, data, tuple(folds), space, model, signature, objective, base, warnings)
 
 
 def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
-        "augment": (config.augment is not None, "augmentation"),
         "training.precision": (config.training.precision != "float32", "mixed precision"),
         "training.stop_dead": (config.training.stop_dead, "ending dead trials early"),
         "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
@@ -345,6 +352,48 @@ def _check_inner_split(
         except DataError as error:
             report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
             break
+
+
+def _check_augment(
+    report: Report, config: Config, space: Space, data: Dataset | None, base: Path
+) -> tuple[str, ...]:
+    """Checks every augmentation that candidates have beside the data; returns warnings."""
+    if any("augment" in fault.path for fault in report.faults):
+        return ()
+    own = [
+        {name: dimension for name, dimension in grid.items() if name.partition(".")[0] == "augment"}
+        for grid in space.grids
+    ]
+    section, warnings = augment_of(config), set()
+    for params in Space(own or [{}]).cover():
+        try:
+            given = merge_augment({**config.params, **params}, section)
+        except ValidationError as error:  # of two keys together
+            raw = {name.partition(".")[2]: value for name, value in params.items()}
+            report.faults.extend(faults_of(error, raw, Augment, "augment"))
+            continue
+        if given is None:
+            continue
+        images = None if data is None else data.images
+        found = list(faults_of_augment(given, images, config.data.scale, config.data.standardize))
+        if given.preprocessing_function is not None:
+            try:
+                parse_reference(given.preprocessing_function, base)
+            except ModelError as error:
+                found.append(("preprocessing_function", str(error)))
+        for key, message in found:
+            path = f"augment.{key}" if key else "augment"
+            where = path if section is not None and (not key or key in section) else f"space.{path}"
+            if Fault(where, message) not in report.faults:
+                report.add(where, message)
+        if data is not None and flips_signs(given, data.classes):
+            warnings.add("augment flips images of digits or letters, which are other signs then.")
+    return tuple(sorted(warnings))
+
+
+def augment_of(config: Config) -> dict[str, Any] | None:
+    """Returns what the `augment` section names; None without one."""
+    return None if config.augment is None else config.augment.model_dump(exclude_unset=True)
 
 
 def callbacks_of(config: Config) -> dict[str, dict[str, Any]]:

@@ -100,8 +100,18 @@ def plot(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
     epochs: Annotated[bool, typer.Option("--epochs", help="A line per epoch, chained to curves.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Of a grid.yaml: a PNG of augmented samples.")
+    ] = False,
 ) -> None:
     """Write the HiPlot page of results: ours, a flat list, a cv_results_ dump or a CSV."""
+    if augment:
+        from kerasgrid.augmented import write_augmented
+
+        if len(files) > 1:
+            raise typer.BadParameter("--augment takes one grid.yaml.")
+        print(write_augmented(files[0], output))
+        return
     from kerasgrid.views.hiplot import page_path, write_page
     from kerasgrid.views.tables import read_table
 

@@ -13,6 +13,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 
+from kerasgrid.augment import Augment
 from kerasgrid.callbacks import Callbacks
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Section, faults_of, shown, without_faults
@@ -136,7 +137,7 @@ class Config(Section):
     """Fixed parameters of the model function and of training."""
     space: dict[str, Any] | list[dict[str, Any]] = Field(default_factory=dict)
     """Searched parameters: a list of values or a range each; or a list of such spaces."""
-    augment: dict[str, Any] | None = None
+    augment: Augment | None = None
     """ImageDataGenerator's terms."""
     callbacks: Callbacks = Field(default_factory=Callbacks)
     training: TrainingConfig = Field(default_factory=TrainingConfig)

@@ -121,7 +121,8 @@ class _Driver:
         """Runs the engine to its end, or until it is interrupted."""
         workers = {"workers": self.executor.n_workers, "threads": self.threads}
         self.run.append("session", {"pid": os.getpid(), **workers})
-        for line in (*self.run.news, *self.run.prepared.data.report):
+        prepared = self.run.prepared
+        for line in (*self.run.news, *prepared.data.report, *prepared.warnings):
             self.observer.note(line)
         if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
             self.observer.note(

@@ -11,6 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
+from kerasgrid.augment import Augmentation
 from kerasgrid.checks import Prepared, callbacks_of
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
@@ -38,7 +39,7 @@ class Graphs:
 
     def __init__(self, prepared: Prepared, recipe: Recipe, executor: executors.Executor) -> None:
         self._recipe, self._executor = recipe, executor
-        self._signature = prepared.signature
+        self._prepared, self._signature = prepared, prepared.signature
         self._known: dict[str, Graph] = {}
 
     def take(self, records: Iterable[ProbeRecord]) -> None:
@@ -64,7 +65,7 @@ class Graphs:
             trial.id: self._recipe.route(trial.params) for trial in trials if found[trial.id] is not None
         }
         return {
-            trial: Graph(None, NOT_LOOKED_AT) if graph is None else _trained(graph, routes[trial])
+            trial: Graph(None, NOT_LOOKED_AT) if graph is None else self._trained(graph, routes[trial])
             for trial, graph in found.items()
         }
 
@@ -73,19 +74,24 @@ class Graphs:
         return digest({name: value if self._is_built_in(name) else "given" for name, value in params.items()})
 
     def _is_built_in(self, name: str) -> bool:
-        is_of_loop = name in {"epochs", "learning_rate", "batch_size"} or name.startswith("callbacks.")
+        is_of_loop = name in {"epochs", "learning_rate", "batch_size", "augment"} or name.startswith(
+            ("callbacks.", "augment.")
+        )
         return not is_of_loop or goes_to_model(name, self._signature)
 
-
-def _trained(graph: Graph, plan: Route) -> Graph:
-    """Returns a model's graph with what of the training is part of it."""
-    if graph.key is None:
-        return graph
-    if "terminate_on_nan" in plan.callbacks:
-        return Graph(None, "terminate_on_nan looks at every batch")
-    if graph.learning_rate is None and "reduce_lr_on_plateau" in plan.callbacks:
-        return Graph(None, "reduce_lr_on_plateau sets a learning rate that a schedule gives")
-    return replace(graph, key=digest([graph.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val]))
+    def _trained(self, graph: Graph, plan: Route) -> Graph:
+        """Returns a model's graph with what of the training is part of it."""
+        if graph.key is None:
+            return graph
+        if "terminate_on_nan" in plan.callbacks:
+            return Graph(None, "terminate_on_nan looks at every batch")
+        if graph.learning_rate is None and "reduce_lr_on_plateau" in plan.callbacks:
+            return Graph(None, "reduce_lr_on_plateau sets a learning rate that a schedule gives")
+        if plan.augment is not None and plan.augment.preprocessing_function is not None:
+            return Graph(None, "preprocessing_function is of one image at a time")
+        how = Augmentation.of(plan.augment, self._prepared.data.images, self._prepared.config.data.scale)
+        about = [graph.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val, how.structure]
+        return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
 
 
 class Planner:

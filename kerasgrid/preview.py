@@ -87,6 +87,7 @@ class Preview:
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
             ("memory", self._memory()),
+            *(("warning", line) for line in prepared.warnings),
         ]
         return [f"{name:<10} {text}" for name, text in rows]
 

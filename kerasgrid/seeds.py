@@ -25,6 +25,17 @@ def model_seed(seed: int, job: Job) -> int:
     return key("model", seed, job.trial.key, job.fold, job.repeat) % (1 << 32)
 
 
+def draw_key(seed: int, job: Job) -> np.ndarray:
+    """Returns (2,) int32, the key of all that a job draws while it is trained: masks, noise, augmentation."""
+    bits = key("draw", seed, job.trial.key, job.fold, job.repeat)
+    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
+
+
+def first_step(epoch: int) -> np.int32:
+    """Returns the number of an epoch's first step, by which draws differ; the same for folds of all sizes."""
+    return np.array([epoch << 16 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)[0]
+
+
 def data_order(seed: int, job: Job, epoch: int, n_samples: int) -> np.ndarray:
     """Returns the order of the training samples in an epoch (from 0): int64, (n_samples,)."""
     numbers = np.random.Generator(

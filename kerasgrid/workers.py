@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import SOURCE, Prepared, callbacks_of
+from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of
 from kerasgrid.config import Config
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
@@ -30,6 +30,8 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         signature=prepared.signature,
         params=config.params,
         callbacks=callbacks_of(config),
+        base=str(prepared.base),
+        augment=augment_of(config),
         data_folder=str(Path(prepared.data.folder).absolute()),
         paths=RunPaths(paths.results.absolute(), paths.name),
         source=prepared.data.source,

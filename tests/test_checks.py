@@ -262,7 +262,19 @@ def refusal(folder, text, *overrides):
             "give ",
         ),
         # part of the contract, and not built yet
-        ("augment: {rotation_range: 10}", f"augment: asks for augmentation, {NOT_YET}"),
+        ("augment: {rotation_range: -1}", "augment.rotation_range: is -1; at least 0 holds."),
+        ("augment: {rotation: 10}", "augment.rotation: unknown key. Did you mean 'rotation_range'?"),
+        ("augment: {zoom_range: [1.5, 0.5]}", "augment.zoom_range: is [1.5, 0.5]; [lowest, highest] holds."),
+        ("augment: {zoom_range: 1}", "augment.zoom_range: is 1, which zooms to nothing; below 1, or a pair"),
+        ("augment: {blur_kernel_size: 4}", "augment.blur_kernel_size: is 4; odd numbers hold."),
+        (
+            "augment: {blur_sigma: 1, blur_kernel_size: [3, 17]}",
+            "augment.blur_kernel_size: is 17, and images have 8 pixels there; at most 15 holds.",
+        ),
+        (
+            "augment: {preprocessing_function: 'mine.py:clean'}",
+            "augment.preprocessing_function: ",
+        ),
         ("training: {pack: 0}", "training.pack: is 0; "),
         ("training: {precision: mixed_float16}", f"training.precision: asks for mixed precision, {NOT_YET}"),
         ("training: {stop_dead: true}", f"training.stop_dead: asks for ending dead trials early, {NOT_YET}"),
@@ -277,8 +289,17 @@ def refusal(folder, text, *overrides):
             for name in ("halving", "bayesian", "hyperband")
         ),
         (
-            "space: {augment.rotation_range: [0, 10]}",
-            "space.augment.rotation_range: is augmentation, which this version does not have yet.",
+            "space: {augment.rotation_range: [0, -10]}",
+            "space.augment.rotation_range: is -10; at least 0 holds.",
+        ),
+        (
+            "space: {augment.rotation: [0, 10]}",
+            "space.augment.rotation: 'rotation' is no argument of augmentation. Did you mean 'rotation_range'?",
+        ),
+        ("space: {augment: [off, some]}", "space.augment: is 'some'; off, on or a mapping holds."),
+        (
+            "space: {augment: [off, {zoom_range: 2}]}",
+            "space.augment: is 2, which zooms to nothing; below 1, or a pair above 0 holds.",
         ),
         (
             "space: {training.pack: [1, 2]}",
@@ -437,7 +458,7 @@ executor: {workers: 0}
         "grid.yaml:7, params.batch_size",
         "grid.yaml:9, space.dropout",
         "grid.yaml:10, space.learning_rate",
-        "grid.yaml:11, augment",
+        "grid.yaml:11, augment.flip",
         "grid.yaml:13, callbacks.early_stopping.patience",
         "grid.yaml:14, training.pack",
         "grid.yaml:16, search.folds",
@@ -632,3 +653,17 @@ def test_checking_imports_no_backend(folder):
     )
     done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
     assert done.stdout == "[]\n"
+
+
+def test_what_augmentation_and_data_both_do_is_a_fault_wherever_it_is_asked_for(folder):
+    again = "augment.rescale: multiplies pixels that data.scale divides already: keep one of them."
+    assert again in refusal(folder, BASE + "augment: {rescale: 0.5}", "data.scale=16")
+    assert f"space.{again}" in refusal(folder, BASE + "space: {augment.rescale: [0.5]}", "data.scale=16")
+    again = "augment.featurewise_center: is done by data.standardize already: keep one of them."
+    assert again in refusal(folder, BASE + "augment: {featurewise_center: true}", "data.standardize=true")
+
+
+def test_digits_that_are_flipped_draw_a_warning(folder):
+    warned = check(folder, BASE + "space: {augment.horizontal_flip: [true, false]}").warnings
+    assert warned == ("augment flips images of digits or letters, which are other signs then.",)
+    assert check(folder, BASE + "augment: {rotation_range: 10}").warnings == ()

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from dataclasses import dataclass
 
 import keras
 import numpy as np
 
 from kerasgrid.records import Dataset
+
+Prepare = Callable[[np.ndarray, int], np.ndarray]
 
 
 @dataclass(frozen=True)
@@ -26,12 +29,18 @@ class Scaling:
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns float32 of the same shape."""
+        return self.center(self.divide(images))
+
+    def divide(self, images: np.ndarray) -> np.ndarray:
+        """Does what comes before augmentation."""
         result = np.asarray(images, dtype=np.float32)
-        if self.divisor is not None:
-            result = result / np.float32(self.divisor)
-        if self.mean is not None:
-            result = (result - self.mean.astype(np.float32)) / self.std.astype(np.float32)
-        return result
+        return result if self.divisor is None else result / np.float32(self.divisor)
+
+    def center(self, images: np.ndarray) -> np.ndarray:
+        """Does what comes after it."""
+        if self.mean is None:
+            return images
+        return (images - self.mean.astype(np.float32)) / self.std.astype(np.float32)
 
 
 class Batches(keras.utils.PyDataset):
@@ -47,6 +56,7 @@ class Batches(keras.utils.PyDataset):
         batch_size: Samples a batch; the last one may have fewer.
         scaling: Applied to each batch as it is read, so that memory stays level.
         first: The first batch; those before it are left out.
+        prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
     """
 
     def __init__(
@@ -57,8 +67,10 @@ class Batches(keras.utils.PyDataset):
         batch_size: int,
         scaling: Scaling,
         first: int = 0,
+        prepare: Prepare | None = None,
     ) -> None:
         super().__init__()
+        self.prepare = prepare
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
 
@@ -75,7 +87,10 @@ class Batches(keras.utils.PyDataset):
         """Returns images, float32 (sample, ...), and targets of a batch."""
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
-        return self.scaling(self.images[rows]), self.targets[rows]
+        images = self.scaling.divide(self.images[rows])
+        if self.prepare is not None:
+            images = self.prepare(images, index + self.first)
+        return self.scaling.center(images), self.targets[rows]
 
 
 def encode_labels(labels: np.ndarray, form: str, n_classes: int, n_outputs: int) -> np.ndarray:

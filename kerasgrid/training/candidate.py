@@ -99,6 +99,23 @@ def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
     )
 
 
+def mean_and_spread(recipe: Recipe, plan: Route, fold: Fold) -> tuple[np.ndarray, np.ndarray] | None:
+    """Returns what is subtracted of a fold's images and what they are divided by, (channel,) each.
+
+    That is `standardize`, or ImageDataGenerator's featurewise normalisation of the rescaled images.
+    """
+    if recipe.standardize:
+        return statistics_of(recipe, fold)
+    given = plan.augment
+    if given is None or not given.has_statistics:
+        return None
+    mean, std = (value * (given.rescale or 1) for value in statistics_of(recipe, fold))
+    return (
+        mean if given.featurewise_center else np.zeros_like(mean),
+        std + 1e-6 if given.featurewise_std_normalization else np.ones_like(std),
+    )
+
+
 @contextmanager
 def seeded(seed: int) -> Iterator[None]:
     """Seeds Python, NumPy and the backend, and gives Python and NumPy their own numbers back after."""

@@ -5,21 +5,24 @@ from __future__ import annotations
 import gc
 import time
 from dataclasses import replace
+from pathlib import Path
 
 import keras
 
+from kerasgrid.augment import Augmentation
 from kerasgrid.errors import ChangedError, StorageError
+from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack
-from kerasgrid.seeds import model_seed
+from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
     make_callbacks,
+    mean_and_spread,
     read_folds,
     rows_of,
     seeded,
-    statistics_of,
 )
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
@@ -27,6 +30,7 @@ from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
 from kerasgrid.training.objective import Objective, find_objective
+from kerasgrid.training.preparing import Preparation
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
 from kerasgrid.training.scoring import failure, score
@@ -77,7 +81,7 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
     with seeded(model_seed(recipe.seed, job)):
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         _initialize(recipe, compiled, data, model_seed(recipe.seed, job))
-        samples = _samples(recipe, plan, compiled, data, fold)
+        samples = _samples(recipe, job, plan, compiled, data, fold)
         loop = Loop(
             job=job,
             seed=recipe.seed,
@@ -109,16 +113,28 @@ def _initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) ->
         variable.assign(value)
 
 
-def _samples(recipe: Recipe, plan: Route, compiled: Compiled, data: Dataset, fold: Fold) -> Samples:
+def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Dataset, fold: Fold) -> Samples:
     train, val = rows_of(recipe, plan, data, fold)
-    mean = std = None
-    if recipe.standardize:  # of all training rows of the fold, those of the inner split too
-        mean, std = statistics_of(recipe, fold)
+    # Of all training rows of the fold, those of the inner split too.
+    mean, std = mean_and_spread(recipe, plan, fold) or (None, None)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
+    preparation = _preparation(recipe, job, plan, data)
     if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
-        images, scaling = scaling(images), Scaling()
+        if preparation is None:
+            images, scaling = scaling(images), Scaling()
+        else:
+            images, scaling = scaling.divide(images), Scaling(None, mean, std)
     targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return Samples(images, targets, train, val, fold.test, scaling)
+    return Samples(images, targets, train, val, fold.test, scaling, preparation)
+
+
+def _preparation(recipe: Recipe, job: Job, plan: Route, data: Dataset) -> Preparation | None:
+    how = Augmentation.of(plan.augment, data.images, recipe.scale)
+    given = None if plan.augment is None else plan.augment.preprocessing_function
+    if not how.structure and given is None:
+        return None
+    function = None if given is None else load_function(parse_reference(given, Path(recipe.base)))
+    return Preparation(how, draw_key(recipe.seed, job), function)
 
 
 def _score(

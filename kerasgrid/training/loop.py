@@ -21,6 +21,7 @@ from kerasgrid.records import CheckpointRecord, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
 from kerasgrid.training.batches import Batches, Scaling
+from kerasgrid.training.preparing import Preparation
 
 EVALUATION_BATCH = 512
 
@@ -36,6 +37,7 @@ class Samples:
         val: Rows of the inner split; None for none.
         test: Held-out rows.
         scaling: How pixels become input.
+        preparation: What is done to them between their division and their centring; None for nothing.
     """
 
     images: np.ndarray
@@ -44,10 +46,20 @@ class Samples:
     val: np.ndarray | None
     test: np.ndarray
     scaling: Scaling
+    preparation: Preparation | None = None
 
-    def batches(self, rows: np.ndarray, batch_size: int = EVALUATION_BATCH, first: int = 0) -> Batches:
-        """Returns batches of some rows in their order."""
-        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first)
+    def batches(
+        self,
+        rows: np.ndarray,
+        batch_size: int = EVALUATION_BATCH,
+        first: int = 0,
+        epoch: int | None = None,
+    ) -> Batches:
+        """Returns batches of some rows in their order; augmented where they are of an epoch of training."""
+        prepare = None
+        if self.preparation is not None:
+            prepare = self.preparation.of_held_out if epoch is None else self.preparation.of_epoch(epoch)
+        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare)
 
 
 @dataclass
@@ -130,7 +142,8 @@ class Loop:
         order = data_order(self.seed, self.job, epoch, len(self.samples.train))
         bridge = _Bridge(self, hooks, epoch, saved)
         self._since = time.perf_counter()
-        with self.samples.batches(self.samples.train[order], self.batch_size, self.progress.step) as batches:
+        rows = self.samples.train[order]
+        with self.samples.batches(rows, self.batch_size, self.progress.step, epoch) as batches:
             history = self.model.fit(
                 batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
             )

@@ -15,19 +15,20 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.augment import Augmentation
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.io import digest
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
-from kerasgrid.seeds import key
+from kerasgrid.seeds import draw_key, key
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
     make_callbacks,
+    mean_and_spread,
     read_folds,
     rows_of,
     seeded,
-    statistics_of,
 )
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.liftable import UnliftableError
@@ -36,6 +37,7 @@ from kerasgrid.training.member import Member
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.routing import Route
 from kerasgrid.training.schedule import Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
@@ -162,8 +164,8 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
                 learning_rate=plans[-1].optimizer_args.get("learning_rate", graph.learning_rate),
                 callbacks=make_callbacks(plans[-1]),
-                scaling=_scaling(recipe, fold),
-                key=_words(recipe.seed, last),
+                scaling=_scaling(recipe, plans[-1], fold),
+                key=draw_key(recipe.seed, last),
                 train=train_rows,
                 val=val_rows,
                 test=fold.test,
@@ -213,7 +215,8 @@ def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]
     sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in read_folds(recipe, len(data))]
     images = _images_on_device(*_data(recipe), recipe.scale)
     targets = _targets_on_device(*_data(recipe), recipe.n_classes, compiled.labels, compiled.n_outputs)
-    return Program(lifted, Schedule.of(sizes, plan.batch_size), images, targets), compiled, data
+    how = Augmentation.of(plan.augment, data.images, recipe.scale)
+    return Program(lifted, Schedule.of(sizes, plan.batch_size), images, targets, how), compiled, data
 
 
 @lru_cache(maxsize=1)
@@ -229,20 +232,14 @@ def _targets_on_device(
     return backend.to_device(encode_labels(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
 
 
-def _scaling(recipe: Recipe, fold: Fold) -> np.ndarray:
-    """Returns (2, channel): what is subtracted of the scaled images, and what they are multiplied by."""
-    if not recipe.standardize:
+def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
+    """Returns (2, channel): what is subtracted of the prepared images, and what they are multiplied by."""
+    found = mean_and_spread(recipe, plan, fold)
+    if found is None:
         return np.zeros((2, 0), dtype=keras.config.floatx())
-    mean, std = statistics_of(recipe, fold)
-    return np.stack([mean, 1 / std]).astype(keras.config.floatx())
+    return np.stack([found[0], 1 / found[1]]).astype(keras.config.floatx())
 
 
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns one image and its target, from which metrics learn their shapes."""
     return data.images[:1], encode_labels(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
-
-
-def _words(seed: int, job: Job) -> np.ndarray:
-    """Returns (2,) int32, the key of all that a job draws while it is trained."""
-    bits = key("draw", seed, job.trial.key, job.fold, job.repeat)
-    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)

@@ -15,7 +15,10 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgrid.augment import NOTHING, Augmentation
+from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
+from kerasgrid.training.augmentation import augment, draw, normalize
 from kerasgrid.training.keyed import Draw, drawing
 from kerasgrid.training.lifting import Lifted, initial_weights
 from kerasgrid.training.schedule import Schedule
@@ -29,13 +32,21 @@ class Program:
         schedule: The steps of an epoch.
         images: (sample, ...) float on the device, as the model takes them.
         targets: (sample, ...) on the device.
+        how: Augmentation, whose numbers follow the graph's.
     """
 
-    def __init__(self, lifted: Lifted, schedule: Schedule, images: Any, targets: Any) -> None:
+    def __init__(
+        self,
+        lifted: Lifted,
+        schedule: Schedule,
+        images: Any,
+        targets: Any,
+        how: Augmentation = NOTHING,
+    ) -> None:
         if lifted.optimizer.built:
             raise RuntimeError("this graph has a program: lift the candidate anew for another one.")
         self.lifted, self.schedule = lifted, schedule
-        self.images, self.targets = images, targets
+        self.images, self.targets, self.how = images, targets, how
         model = lifted.model
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
         sizes = [int(np.prod(shape)) for shape in self._shapes]
@@ -132,7 +143,7 @@ class Program:
         """
         full, ragged = orders
         width, n_full = len(keys), self.schedule.n_full
-        before = np.int32(epoch * self.schedule.n_steps)
+        before = first_step(epoch)
         if first < min(last, n_full):
             bounds = (np.int32(first), np.int32(min(last, n_full)))
             states = self._train(width)(
@@ -215,7 +226,11 @@ class Program:
     # One job, one step
 
     def _step(self, state, numbers, scaling, key, step, images, targets, rows, weights):
-        x, y = self._inputs(images, rows, scaling), ops.take(targets, rows, axis=0)
+        x, y = ops.take(images, rows, axis=0), ops.take(targets, rows, axis=0)
+        if self.how.operations:
+            strengths = numbers[len(self.lifted.slots) :]
+            x = augment(self.how, x, strengths, draw(rows.shape[0], key, step))
+        x = self._scaled(x, scaling)
 
         def objective(trained):
             outputs, others, losses = self._forward({**state, "weights": trained}, x, True)
@@ -239,7 +254,10 @@ class Program:
             }
 
     def _inputs(self, images, rows, scaling):
-        x = ops.take(images, rows, axis=0)
+        return self._scaled(ops.take(images, rows, axis=0), scaling)
+
+    def _scaled(self, x, scaling):
+        x = normalize(self.how, x)
         return (x - scaling[0]) * scaling[1] if scaling.shape[1] else x
 
     def _forward(self, state, x, training):

@@ -21,6 +21,8 @@ class Recipe:
         signature: The model function's.
         params: Fixed parameters; a trial's own come on top.
         callbacks: Arguments by callback name.
+        base: The folder that references of the config are relative to.
+        augment: What the `augment` section names; None without one.
         data_folder: Holds images.npy and labels.npy.
         paths: The run's files; folds are read from it.
         source: What messages call the data.
@@ -40,6 +42,8 @@ class Recipe:
     signature: Signature
     params: Mapping[str, Any]
     callbacks: Mapping[str, Mapping[str, Any]]
+    base: str
+    augment: Mapping[str, Any] | None
     data_folder: str
     paths: RunPaths
     source: str
@@ -54,4 +58,4 @@ class Recipe:
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""
-        return route({**self.params, **params}, self.signature, self.callbacks)
+        return route({**self.params, **params}, self.signature, self.callbacks, self.augment)

@@ -12,6 +12,7 @@ from typing import Any
 
 from pydantic import BaseModel, ValidationError
 
+from kerasgrid.augment import Augment
 from kerasgrid.callbacks import Callbacks
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.forms import faults_of, shown
@@ -24,7 +25,6 @@ DEFAULT_VAL = 0.1
 """The inner split's share of a fold's training rows, where a callback needs one and none is given."""
 DEFAULTS = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}
 NOT_YET = {
-    "augment": "augmentation, which this version does not have yet",
     "training": "a setting of training that this version cannot search yet",
 }
 
@@ -42,6 +42,7 @@ class Route:
         loss: A class or function name of keras.losses; None for the one that fits.
         loss_args: Its arguments.
         callbacks: Arguments by callback, such as {"early_stopping": {"patience": 3, ...}}.
+        augment: Augmentation and normalisation; None for neither.
     """
 
     model: Mapping[str, Any]
@@ -52,6 +53,7 @@ class Route:
     loss: str | None = None
     loss_args: Mapping[str, Any] = field(default_factory=dict)
     callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    augment: Augment | None = None
 
     @property
     def monitors_val(self) -> bool:
@@ -72,7 +74,10 @@ def goes_to_model(name: str, signature: Signature) -> bool:
 
 
 def route(
-    params: Mapping[str, Any], signature: Signature, callbacks: Mapping[str, Mapping[str, Any]]
+    params: Mapping[str, Any],
+    signature: Signature,
+    callbacks: Mapping[str, Mapping[str, Any]],
+    augment: Mapping[str, Any] | None = None,
 ) -> Route:
     """Sends each parameter of a candidate to its place.
 
@@ -80,6 +85,7 @@ def route(
         params: Fixed and searched parameters together; checked by `faults_of_params` before.
         signature: The model function's.
         callbacks: The `callbacks` section, by name.
+        augment: What the `augment` section names; None without one.
 
     Returns:
         The route. `batch_size` and `epochs` go to the loop also where the model function names them.
@@ -103,7 +109,24 @@ def route(
         loss=find_loss(rest["loss"]) if "loss" in rest else None,
         loss_args=arguments["loss"],
         callbacks=merge_callbacks(rest, callbacks),
+        augment=merge_augment(rest, augment),
     )
+
+
+def merge_augment(params: Mapping[str, Any], section: Mapping[str, Any] | None) -> Augment | None:
+    """Returns a candidate's augmentation.
+
+    Args:
+        params: `augment` takes the section's place, or switches it off or on; `augment.NAME` adds to it or
+            changes it where it is on. Checked by `faults_of_params` before.
+        section: The `augment` section.
+    """
+    own = {name.partition(".")[2]: value for name, value in params.items() if name.startswith("augment.")}
+    switch = params.get("augment", True)
+    if _is_switch(switch, "off", False) or (section is None and not own and not isinstance(switch, Mapping)):
+        return None
+    base = switch if isinstance(switch, Mapping) else section or {}
+    return Augment.model_validate({**base, **own})
 
 
 def merge_callbacks(
@@ -166,6 +189,9 @@ def faults_of_params(
         elif name.startswith("callbacks."):
             faults.extend(_callback_faults(path, name, found))
             continue
+        elif name == "augment" or name.startswith("augment."):
+            faults.extend(_augment_faults(path, name.partition(".")[2], found))
+            continue
         elif (group := name.partition(".")[0]) in NOT_YET and name != group:
             messages = [f"is {NOT_YET[group]}."]
         else:
@@ -223,6 +249,29 @@ def _loss_argument_faults(argument: str, losses: Iterable[Any]) -> list[str]:
         for name in names
         if name is not None and argument not in LOSSES[name].arguments
     ]
+
+
+def _is_switch(value: Any, word: str, truth: bool) -> bool:
+    return value is truth or value == word
+
+
+def _augment_faults(path: str, argument: str, values: Iterable[Any]) -> list[Fault]:
+    if argument and argument not in Augment.model_fields:
+        known = did_you_mean(argument, Augment.model_fields)
+        return [Fault(path, f"{argument!r} is no argument of augmentation.{known}")]
+    faults = []
+    for value in values:
+        if not argument and (_is_switch(value, "off", False) or _is_switch(value, "on", True)):
+            continue
+        if not argument and not isinstance(value, Mapping):
+            faults.append(Fault(path, f"is {shown(value)}; off, on or a mapping holds."))
+            continue
+        raw = {argument: value} if argument else dict(value)
+        try:
+            Augment.model_validate(raw)
+        except ValidationError as error:
+            faults.extend(Fault(path, fault.message) for fault in faults_of(error, raw, Augment))
+    return faults
 
 
 def _callback_faults(path: str, name: str, values: Iterable[Any]) -> list[Fault]:

@@ -9,7 +9,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid.models.signature import Parameter, Signature
-from kerasgrid.training.routing import DEFAULTS, faults_of_params, goes_to_model, route
+from kerasgrid.training.routing import DEFAULTS, faults_of_params, goes_to_model, merge_augment, route
 
 OPEN = Signature((Parameter("units"), Parameter("dropout", "0.2")), takes_any=True)
 PLAIN = Signature((Parameter("units"), Parameter("dropout", "0.2")))
@@ -161,7 +161,7 @@ def test_sound_params_have_no_faults():
                 "space.callbacks.early_stopping.patience: is -1; at least 0 holds.",
             ],
         ),
-        ({"units": 1}, {"augment": [1]}, PLAIN, ["space.augment: unknown parameter."]),
+        ({"units": 1}, {"augment": [1]}, PLAIN, ["space.augment: is 1; off, on or a mapping holds."]),
         ({"units": 1}, {"": [1]}, PLAIN, ["space.: unknown parameter."]),
         ({"units": 1, "optimizer": "LossScaleOptimizer"}, {}, PLAIN, ["params.optimizer: is 'LossScaleOptimizer'; LossScaleOptimizer is made of other"]),
     ],
@@ -189,3 +189,23 @@ def test_the_prefix_says_which_of_several_spaces():
     assert messages({}, {}, prefix="space[2]") == [
         "space[2]: 'units' is missing: the model function needs it, and neither params nor this space gives it."
     ]
+
+
+@pytest.mark.parametrize(
+    ("params", "section", "expected"),
+    [
+        ({}, None, None),
+        ({}, {}, {}),
+        ({}, {"rotation_range": 10}, {"rotation_range": 10}),
+        ({"augment.rotation_range": 20}, None, {"rotation_range": 20}),
+        ({"augment.zoom_range": 0.5}, {"rotation_range": 10}, {"rotation_range": 10, "zoom_range": 0.5}),
+        ({"augment": "off", "augment.zoom_range": 0.5}, {"rotation_range": 10}, None),
+        ({"augment": False}, {"rotation_range": 10}, None),
+        ({"augment": "on"}, {"rotation_range": 10}, {"rotation_range": 10}),
+        ({"augment": "on"}, None, None),
+        ({"augment": {"shear_range": 1}}, {"rotation_range": 10}, {"shear_range": 1}),
+    ],
+)
+def test_augmentation_is_the_section_with_what_is_searched(params, section, expected):
+    found = merge_augment(params, section)
+    assert (None if found is None else found.model_dump(exclude_unset=True)) == expected

@@ -1,0 +1,240 @@
+"""Augmentation and normalisation of images in ImageDataGenerator's terms. Imports no Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from typing import Annotated, Any, Literal
+
+import numpy as np
+from pydantic import Field, field_validator
+
+from kerasgrid.forms import Section
+
+Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+Shift = (
+    Annotated[int, Field(ge=0)]
+    | Number
+    | Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
+)
+Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Odd = Annotated[int, Field(ge=1)]
+
+
+class Augment(Section):
+    """What happens to each image of a batch before the model sees it, drawn anew in every epoch."""
+
+    rotation_range: Number = 0.0
+    """Degrees: the angle is drawn from -rotation_range to rotation_range."""
+    width_shift_range: Shift = 0.0
+    """Below 1 a share of the size, from 1 pixels; a whole number n draws from 0 to n - 1 pixels, either sign;
+    a list draws one of its items, either sign."""
+    height_shift_range: Shift = 0.0
+    """As width_shift_range. Which axis each shifts is as in Keras's own ImageDataGenerator."""
+    shear_range: Number = 0.0
+    """Degrees."""
+    zoom_range: Number | Pair = 0.0
+    """z for 1 - z to 1 + z, or [lowest, highest]; each axis draws its own."""
+    horizontal_flip: bool = False
+    """Flips every other image left to right."""
+    vertical_flip: bool = False
+    """Flips every other image upside down."""
+    brightness_range: Pair | None = None
+    """[lowest, highest] factor; pixels stay between 0 and the highest a pixel can have."""
+    channel_shift_range: Number = 0.0
+    """Added to all pixels of an image, within its own lowest and highest; in units of the data's pixels."""
+    blur_sigma: Number | Pair = 0.0
+    """Standard deviation of a Gaussian blur, in pixels: one, or [lowest, highest]."""
+    blur_kernel_size: Odd | Annotated[list[Odd], Field(min_length=2, max_length=2)] = 5
+    """Odd: of both axes, or [width, height]."""
+    fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "nearest"
+    """What is beyond the border."""
+    cval: Annotated[float, Field(allow_inf_nan=False)] = 0.0
+    """What `constant` fills with, in units of the data's pixels."""
+    rescale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None
+    """Pixels are multiplied by it after all of the above."""
+    samplewise_center: bool = False
+    """Subtracts each image's own mean."""
+    samplewise_std_normalization: bool = False
+    """Divides by each image's own standard deviation."""
+    featurewise_center: bool = False
+    """Subtracts the mean of the training images, a channel each."""
+    featurewise_std_normalization: bool = False
+    """Divides by the standard deviation of the training images, a channel each."""
+    preprocessing_function: Annotated[str, Field(min_length=1)] | None = None
+    """module:function or file.py:function, of one image (height, width, channel) float32, to be of the same
+    shape, before rescale."""
+
+    @field_validator("zoom_range", "brightness_range", "blur_sigma")
+    @classmethod
+    def _in_order(cls, value: object) -> object:
+        if isinstance(value, list) and value[0] > value[1]:
+            raise ValueError(f"is {value}; [lowest, highest] holds.")
+        return value
+
+    @field_validator("zoom_range")
+    @classmethod
+    def _above_zero(cls, value: object) -> object:
+        lowest = value[0] if isinstance(value, list) else 1 - value
+        if lowest <= 0:
+            found = value if isinstance(value, list) else f"{value:g}"
+            raise ValueError(f"is {found}, which zooms to nothing; below 1, or a pair above 0 holds.")
+        return value
+
+    @property
+    def has_statistics(self) -> bool:
+        """Whether it needs the training images' mean or deviation."""
+        return self.featurewise_center or self.featurewise_std_normalization
+
+    @field_validator("blur_kernel_size")
+    @classmethod
+    def _odd(cls, value: object) -> object:
+        if any(size % 2 == 0 for size in (value if isinstance(value, list) else [value])):
+            raise ValueError(f"is {value}; odd numbers hold.")
+        return value
+
+
+_OPERATIONS = {
+    "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
+    "channels": {"channel_shift_range"},
+    "flips": {"horizontal_flip", "vertical_flip"},
+    "brightness": {"brightness_range"},
+    "blur": {"blur_sigma"},
+}
+NUMBERS = (
+    *("rotation", "height", "height_whole", "width", "width_whole", "shear", "zoom_from", "zoom_to"),
+    *("flip_x", "flip_y", "channel", "bright_from", "bright_to", "blur_from", "blur_to", "cval"),
+)
+
+
+@dataclass(frozen=True)
+class Augmentation:
+    """The operations on a batch of images, and how strong they are.
+
+    Attributes:
+        operations: Of `affine`, `channels`, `flips`, `brightness` and `blur`.
+        numbers: How strong, in the order of `NUMBERS`.
+        fill_mode: Of the affine transform.
+        choices: The shifts in pixels to choose from, of height and width; empty where a range is drawn.
+        kernel: The blur's sizes, width and height.
+        top: The highest value that a pixel can have.
+        rescale: Images are multiplied by it after that, those that are held out too; None for not.
+        samplewise: Whether each image's mean is subtracted then, and it is divided by its deviation.
+    """
+
+    operations: frozenset[str] = frozenset()
+    numbers: tuple[float, ...] = ()
+    fill_mode: str = "nearest"
+    choices: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
+    kernel: tuple[int, int] = (1, 1)
+    top: float = 255.0
+    rescale: float | None = None
+    samplewise: tuple[bool, bool] = (False, False)
+
+    @classmethod
+    def of(cls, given: Augment | None, images: np.ndarray, scale: float | None = None) -> Augmentation:
+        """Returns what a config asks for.
+
+        Args:
+            given: The config. What it names is an operation, also where it is 0; None for no augmentation.
+            images: (sample, height, width, channel), as they are stored.
+            scale: What they are divided by before they are augmented; strengths are in units of before.
+        """
+        if given is None:
+            return cls()
+        operations = frozenset(name for name, keys in _OPERATIONS.items() if keys & given.model_fields_set)
+        normalized = {
+            "rescale": given.rescale,
+            "samplewise": (given.samplewise_center, given.samplewise_std_normalization),
+        }
+        if not operations:
+            return cls(**normalized)
+        unit = 1 / (scale or 1)
+        height, height_choices = _shift(given.height_shift_range, images.shape[1])
+        width, width_choices = _shift(given.width_shift_range, images.shape[2])
+        zoom, blur, kernel = given.zoom_range, given.blur_sigma, given.blur_kernel_size
+        numbers = (
+            given.rotation_range,
+            *height,
+            *width,
+            given.shear_range,
+            *(zoom if isinstance(zoom, list) else (1 - zoom, 1 + zoom)),
+            given.horizontal_flip,
+            given.vertical_flip,
+            given.channel_shift_range * unit,
+            *(given.brightness_range or (1, 1)),
+            *(blur if isinstance(blur, list) else (blur, blur)),
+            given.cval * unit,
+        )
+        return cls(
+            operations,
+            tuple(float(number) for number in numbers),
+            given.fill_mode,
+            (height_choices, width_choices),
+            (kernel[0], kernel[1]) if isinstance(kernel, list) else (kernel, kernel),
+            _top(images) * unit if "brightness" in operations else 0.0,
+            **normalized,
+        )
+
+    @property
+    def structure(self) -> list[Any]:
+        """What a program depends on: all but the numbers, as plain data; empty where nothing is done."""
+        about = [] if self.rescale is None and not any(self.samplewise) else [self.rescale, self.samplewise]
+        if self.operations:
+            about += [sorted(self.operations), self.fill_mode, self.choices, self.kernel, self.top]
+        return about
+
+
+NOTHING = Augmentation()
+
+
+def faults_of_augment(
+    given: Augment, images: np.ndarray | None, scale: float | None, standardize: bool
+) -> Iterator[tuple[str, str]]:
+    """Yields what keeps augmentation from being done to these data: a key of it and a message.
+
+    Args:
+        given: The config.
+        images: (sample, ...), as they are stored; None where they are not known.
+        scale: What the config divides them by.
+        standardize: Whether the config standardizes them.
+    """
+    if given.rescale is not None and scale is not None:
+        yield "rescale", "multiplies pixels that data.scale divides already: keep one of them."
+    if given.has_statistics and standardize:
+        name = "featurewise_center" if given.featurewise_center else "featurewise_std_normalization"
+        yield name, "is done by data.standardize already: keep one of them."
+    operations = [name for name, keys in _OPERATIONS.items() if keys & given.model_fields_set]
+    if images is None or not operations:
+        return
+    if images.ndim != 4:
+        yield "", f"is for images, and each sample has the shape {images.shape[1:]}: leave it out."
+        return
+    kernel = given.blur_kernel_size
+    sizes = kernel if isinstance(kernel, list) else (kernel, kernel)
+    for size, length in zip(sizes, images.shape[2:0:-1], strict=True):
+        if "blur" in operations and size // 2 >= length:
+            holds = f"at most {2 * length - 1} holds"
+            yield "blur_kernel_size", f"is {size}, and images have {length} pixels there; {holds}."
+            return
+
+
+def flips_signs(given: Augment, classes: Sequence[Any]) -> bool:
+    """Tells whether digits or letters, going by the names of the classes, would be flipped."""
+    texts = [str(name) for name in classes]
+    are_signs = all(len(text) == 1 and text.isalnum() for text in texts)
+    return are_signs and (given.horizontal_flip or given.vertical_flip)
+
+
+def _top(images: np.ndarray) -> float:
+    """Returns the highest value that a pixel can have: of bytes 255, of fractions 1."""
+    return 1.0 if images.dtype != np.uint8 and images.max() <= 1 else 255.0
+
+
+def _shift(value: Any, size: int) -> tuple[tuple[float, float], tuple[float, ...]]:
+    """Returns the range in pixels and the whole pixels that a shift draws from, and the choices of a list."""
+    values = value if isinstance(value, list) else [value]
+    unit = size if max(values) < 1 else 1
+    if isinstance(value, list):
+        return (0.0, 0.0), tuple(float(item * unit) for item in value)
+    return ((0.0, float(value)) if isinstance(value, int) else (float(value * unit), 0.0)), ()

@@ -1,0 +1,56 @@
+"""`kerasgrid plot --augment`: what a grid.yaml's augmentation does to its first samples."""
+
+from __future__ import annotations
+
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.checks import augment_of, prepare
+from kerasgrid.draft import read_draft
+from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.training.routing import merge_augment
+from kerasgrid.views.sheet import write_sheet
+from kerasgrid.workers import ask_worker, make_executor
+
+MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
+
+
+def write_augmented(source: Path, output: Path | None = None) -> Path:
+    """Writes a PNG of samples as they are and as epochs would see them, for each setting that is searched.
+
+    Args:
+        source: A grid.yaml.
+        output: The file; default: NAME-augment.png beside the grid.yaml.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: The file's faults, or it has no augmentation.
+    """
+    draft = read_draft(source)
+    with make_executor(draft.config, draft.function) as executor:
+        prepared = prepare(draft, ask=partial(ask_worker, executor))
+    config, section = prepared.config, augment_of(prepared.config)
+    settings = {}
+    for params in prepared.space.cover():
+        given = merge_augment({**config.params, **params}, section)
+        if given is not None:
+            named = given.model_dump(exclude_unset=True)
+            text = ", ".join(f"{name}={value}" for name, value in named.items())
+            settings.setdefault(text or "nothing", given)
+    if not settings:
+        raise ConfigError([Fault("augment", "is missing: there is no augmentation to look at.")], str(source))
+    from kerasgrid.training.sheet import augmented_rows  # imports Keras
+
+    labels, images = prepared.data.labels, prepared.data.images
+    # One of each class, as far as there is room.
+    rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
+    blocks = [
+        (text, augmented_rows(images[rows], given, N_DRAWS))
+        for text, given in list(settings.items())[:MAX_SETTINGS]
+    ]
+    zoom = max(1, round(48 / images.shape[1]))
+    return write_sheet(blocks, output or source.with_name(f"{config.name}-augment.png"), zoom)

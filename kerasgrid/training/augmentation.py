@@ -1,0 +1,167 @@
+"""Augmentation as one transform of a batch on the device, in ImageDataGenerator's terms.
+
+Which operations there are is part of a graph; how strong they are is numbers that a program receives, so that
+`rotation_range: [0, 10, 20]` is one graph, and 0 leaves images as they are.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from keras import ops
+
+from kerasgrid.augment import NUMBERS, Augmentation
+from kerasgrid.training import backend
+
+N_DRAWS = 13
+"""Uniform numbers an image: angle, 2 for each shift, shear, 2 zooms, 2 flips, channels, brightness, blur."""
+PLACE = 0
+"""Of the draws among a job's; layers have the places from 1."""
+
+
+def draw(count: int, key: Any, step: Any) -> Any:
+    """Returns (image, draw) uniform numbers of a job's step; an image's depend on its place in the batch.
+
+    Args:
+        count: Images.
+        key: (2,) int32 of the job.
+        step: Scalar int32.
+    """
+    return backend.uniform((count, N_DRAWS), key + backend.words(PLACE, step))
+
+
+def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
+    """Returns augmented images of the same shape.
+
+    The order is ImageDataGenerator's: affine transform, channel shift, flips, brightness; then blur.
+
+    Args:
+        how: The operations.
+        images: (image, height, width, channel), float.
+        numbers: (number,), as in `how.numbers`.
+        uniform: (image, draw), what `draw` gives.
+    """
+    drawn = parameters(how, ops.cast(numbers, images.dtype), ops.cast(uniform, images.dtype))
+    if "affine" in how.operations:
+        geometry = [drawn[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")]
+        matrix = affine_matrix(*geometry, images.shape[1:3])
+        images = backend.affine(images, matrix, how.fill_mode, drawn["cval"])
+    if "channels" in how.operations:
+        axes = (1, 2, 3)
+        low, high = ops.min(images, axes, keepdims=True), ops.max(images, axes, keepdims=True)
+        images = ops.clip(images + _per_image(drawn["channel_shift_intensity"]), low, high)
+    if "flips" in how.operations:
+        images = ops.where(_per_image(drawn["flip_horizontal"]), ops.flip(images, 2), images)
+        images = ops.where(_per_image(drawn["flip_vertical"]), ops.flip(images, 1), images)
+    if "brightness" in how.operations:
+        images = ops.clip(images * _per_image(drawn["brightness"]), 0, how.top)
+    if "blur" in how.operations:
+        for size, axis in zip(how.kernel, (2, 1), strict=True):
+            images = _blur(images, drawn["sigma"], size, axis)
+    return images
+
+
+def parameters(how: Augmentation, numbers: Any, uniform: Any) -> dict[str, Any]:
+    """Returns what is drawn for each image, (image,) each, by ImageDataGenerator's names; and `cval`.
+
+    Args:
+        how: The operations.
+        numbers: (number,), as in `how.numbers`.
+        uniform: (image, draw).
+    """
+    n = {name: numbers[index] for index, name in enumerate(NUMBERS)}
+    u = [uniform[:, index] for index in range(N_DRAWS)]
+    return {
+        "theta": n["rotation"] * (2 * u[0] - 1),
+        "tx": _drawn_shift(how.choices[0], n["height"], n["height_whole"], u[1], u[2]),
+        "ty": _drawn_shift(how.choices[1], n["width"], n["width_whole"], u[3], u[4]),
+        "shear": n["shear"] * (2 * u[5] - 1),
+        "zx": n["zoom_from"] + (n["zoom_to"] - n["zoom_from"]) * u[6],
+        "zy": n["zoom_from"] + (n["zoom_to"] - n["zoom_from"]) * u[7],
+        "flip_horizontal": u[8] < 0.5 * n["flip_x"],
+        "flip_vertical": u[9] < 0.5 * n["flip_y"],
+        "channel_shift_intensity": n["channel"] * (2 * u[10] - 1),
+        "brightness": n["bright_from"] + (n["bright_to"] - n["bright_from"]) * u[11],
+        "sigma": n["blur_from"] + (n["blur_to"] - n["blur_from"]) * u[12],
+        "cval": n["cval"],
+    }
+
+
+def _drawn_shift(choices: Sequence[float], span: Any, whole: Any, draw: Any, sign: Any) -> Any:
+    """Returns (image,) pixels."""
+    sign = ops.cast(ops.where(sign < 0.5, -1.0, 1.0), draw.dtype)
+    if choices:
+        place = ops.minimum(ops.cast(draw * len(choices), "int32"), len(choices) - 1)
+        return ops.take(ops.convert_to_tensor(np.asarray(choices), draw.dtype), place) * sign
+    return span * (2 * draw - 1) + ops.floor(whole * draw) * sign
+
+
+def affine_matrix(theta: Any, tx: Any, ty: Any, shear: Any, zx: Any, zy: Any, size: Sequence[int]) -> Any:
+    """Returns (image, 6): rows of the matrix that takes a pixel (x, y) of the result to where it comes from.
+
+    The geometry is that of `apply_affine_transform` of Keras's ImageDataGenerator: rotation, shift, shear and
+    zoom are multiplied in this order, about the point whose x is half the *height* and whose y half the
+    width, less 0.5; and x runs along the columns of the array, so that tx, which ImageDataGenerator draws
+    from `height_shift_range`, moves an image left where it is above 0, as there.
+
+    Args:
+        theta: (image,) degrees.
+        tx: (image,) pixels along x.
+        ty: (image,) pixels along y.
+        shear: (image,) degrees.
+        zx: (image,) factor of x, above 0; above 1 shows more of the image.
+        zy: (image,) factor of y.
+        size: Height and width.
+    """
+    angle, slant = theta * (math.pi / 180), shear * (math.pi / 180)
+    cos, sin, lean, rise = ops.cos(angle), ops.sin(angle), -ops.sin(slant), ops.cos(slant)
+    a, b = cos * zx, (cos * lean - sin * rise) * zy
+    d, e = sin * zx, (sin * lean + cos * rise) * zy
+    shift_x, shift_y = cos * tx - sin * ty, sin * tx + cos * ty
+    x, y = size[0] / 2 - 0.5, size[1] / 2 - 0.5
+    c = shift_x + x - (a * x + b * y)
+    f = shift_y + y - (d * x + e * y)
+    return ops.stack([a, b, c, d, e, f], axis=-1)
+
+
+def normalize(how: Augmentation, images: Any) -> Any:
+    """Returns images as ImageDataGenerator's `standardize` leaves them, but for what needs a training set.
+
+    Args:
+        how: Its `rescale` and `samplewise`.
+        images: (image, height, width, channel), float.
+    """
+    if how.rescale is not None:
+        images = images * how.rescale
+    if how.samplewise[0]:
+        images = images - ops.mean(images, axis=(1, 2, 3), keepdims=True)
+    if how.samplewise[1]:
+        images = images / (ops.std(images, axis=(1, 2, 3), keepdims=True) + 1e-6)
+    return images
+
+
+def _per_image(values: Any) -> Any:
+    return ops.reshape(values, (-1, 1, 1, 1))
+
+
+def _blur(images: Any, sigma: Any, size: int, axis: int) -> Any:
+    """Returns images blurred along an axis, each by its own sigma; borders are mirrored."""
+    radius = size // 2
+    if not radius:
+        return images
+    sigma = ops.reshape(sigma, (-1, 1))
+    offsets = ops.convert_to_tensor(np.arange(-radius, radius + 1), images.dtype)
+    blurred = ops.exp(-0.5 * ops.square(offsets / ops.where(sigma > 0, sigma, 1.0)))
+    kernel = ops.where(sigma > 0, blurred, ops.cast(offsets == 0, images.dtype))
+    kernel = kernel / ops.sum(kernel, axis=1, keepdims=True)
+    padding = [[0, 0]] * 4
+    padding[axis] = [radius, radius]
+    padded = ops.pad(images, padding, mode="reflect")
+    length = images.shape[axis]
+    parts = [
+        ops.take(padded, np.arange(k, k + length), axis=axis) * _per_image(kernel[:, k]) for k in range(size)
+    ]
+    return sum(parts[1:], parts[0])

@@ -1,0 +1,191 @@
+"""Augmentation beside Keras's own ImageDataGenerator."""
+
+import warnings
+
+import numpy as np
+import pytest
+from keras import ops
+
+from kerasgrid.augment import Augment, Augmentation
+from kerasgrid.training import backend
+from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, parameters
+
+legacy = pytest.importorskip("keras.src.legacy.preprocessing.image")
+pytestmark = pytest.mark.backend
+
+NEUTRAL = {"theta": 0.0, "tx": 0.0, "ty": 0.0, "shear": 0.0, "zx": 1.0, "zy": 1.0}
+GEOMETRIES = [
+    {"theta": 25.0},
+    {"theta": -90.0},
+    {"tx": 2.0},
+    {"ty": -1.5},
+    {"shear": 20.0},
+    {"zx": 0.7},
+    {"zy": 1.4},
+    {"theta": 10.0, "tx": 1.25, "ty": -2.5, "shear": -7.0, "zx": 1.2, "zy": 0.8},
+    {"theta": -160.0, "tx": -3.0, "ty": 0.5, "shear": 30.0, "zx": 0.9, "zy": 1.1},
+]
+FILL_MODES = ["constant", "nearest", "reflect", "wrap"]
+
+
+def stored(*shape):
+    return np.zeros((2, *shape), "uint8")
+
+
+def smooth(height, width, channels=2):
+    rows, columns = np.mgrid[:height, :width]
+    waves = [np.sin(rows / 3 + c) + np.cos(columns / 4 - c) for c in range(channels)]
+    return np.stack(waves, axis=-1).astype("float32")
+
+
+def transformed(image, geometry, fill_mode, cval=0.5):
+    given = [np.asarray([value], "float32") for value in ({**NEUTRAL, **geometry}).values()]
+    matrix = affine_matrix(*[ops.convert_to_tensor(value) for value in given], image.shape[:2])
+    return np.asarray(backend.affine(ops.convert_to_tensor(image[None]), matrix, fill_mode, cval))[0]
+
+
+def sources(geometry, height, width):
+    """Returns where each pixel comes from, by Keras's own transform of the coordinates."""
+    grids = np.stack(np.mgrid[:height, :width], axis=-1).astype("float64") + 1000
+    own = {"row_axis": 0, "col_axis": 1, "channel_axis": 2, "fill_mode": "constant", "cval": -1.0}
+    return legacy.apply_affine_transform(grids, **{**NEUTRAL, **geometry}, **own) - 1000
+
+
+@pytest.mark.parametrize("size", [(16, 16), (12, 20)])
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+@pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
+def test_geometry_is_that_of_keras(geometry, fill_mode, size):
+    image = smooth(*size)
+    own = {"row_axis": 0, "col_axis": 1, "channel_axis": 2, "fill_mode": fill_mode, "cval": 0.5}
+    wanted = legacy.apply_affine_transform(image, **{**NEUTRAL, **geometry}, **own)
+    found = transformed(image, geometry, fill_mode)
+    rows, columns = np.moveaxis(sources(geometry, *size), -1, 0)
+    inside = (rows > 0.01) & (rows < size[0] - 1.01) & (columns > 0.01) & (columns < size[1] - 1.01)
+    assert inside.sum() >= 20
+    np.testing.assert_allclose(found[inside], wanted[inside], atol=1e-4)
+    if fill_mode in {"nearest", "reflect"}:  # the others differ within a pixel of the border
+        np.testing.assert_allclose(found, wanted, atol=2e-3)
+
+
+@pytest.mark.parametrize("fill_mode", FILL_MODES)
+def test_no_strength_is_exactly_no_augmentation(fill_mode):
+    given = Augment(
+        rotation_range=0,
+        width_shift_range=0,
+        height_shift_range=0.0,
+        shear_range=0,
+        zoom_range=0,
+        horizontal_flip=False,
+        channel_shift_range=0,
+        brightness_range=[1, 1],
+        blur_sigma=0,
+        fill_mode=fill_mode,
+    )
+    made = Augmentation.of(given, stored(13, 12, 3), 255)
+    assert made.operations == {"affine", "flips", "channels", "brightness", "blur"}
+    images = np.random.default_rng(0).random((9, 13, 12, 3)).astype("float32")
+    uniform = np.random.default_rng(1).random((9, N_DRAWS)).astype("float32")
+    found = augment(made, ops.convert_to_tensor(images), ops.convert_to_tensor(made.numbers), uniform)
+    np.testing.assert_array_equal(np.asarray(found), images)
+
+
+def test_what_is_not_named_is_no_operation():
+    assert Augmentation.of(Augment(), stored(8, 8, 1)).structure == []
+    assert Augmentation.of(Augment(fill_mode="wrap"), stored(8, 8, 1)).structure == []
+    assert Augmentation.of(None, stored(8, 8, 1)).structure == []
+    assert Augmentation.of(Augment(rotation_range=0), stored(8, 8, 1)).operations == {"affine"}
+
+
+def test_strengths_are_numbers_and_modes_are_structure():
+    def of(**given):
+        return Augmentation.of(Augment(**given), stored(8, 8, 1))
+
+    first = of(rotation_range=0, zoom_range=0.5)
+    assert first.structure == of(rotation_range=20.5, zoom_range=[0.5, 3]).structure
+    assert first.structure == of(width_shift_range=0.25, height_shift_range=2).structure
+    assert first.numbers != of(rotation_range=20.5, zoom_range=[0.5, 3]).numbers
+    assert first.structure != of(rotation_range=0, fill_mode="wrap").structure
+    assert first.structure != of(rotation_range=0, horizontal_flip=True).structure
+    assert of(width_shift_range=[1, 2]).structure != of(width_shift_range=[1, 3]).structure
+
+
+SETTINGS = [
+    {"rotation_range": 20.0},
+    {"width_shift_range": 0.25, "height_shift_range": 3.5},
+    {"width_shift_range": 4, "height_shift_range": 1},
+    {"width_shift_range": [1, 2, 5], "height_shift_range": [0.125, 0.5]},
+    {"shear_range": 0.5, "zoom_range": 0.4},
+    {"zoom_range": [0.5, 0.75]},
+    {"horizontal_flip": True, "vertical_flip": True},
+    {"channel_shift_range": 30.0, "brightness_range": [0.5, 1.5]},
+]
+N = 4000
+
+
+@pytest.mark.parametrize("given", SETTINGS, ids=str)
+def test_drawn_parameters_have_the_distributions_of_image_data_generator(given):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    shape = (10, 16, 1)
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        generator = legacy.ImageDataGenerator(**given)
+        np.random.seed(0)
+        own = [generator.get_random_transform(shape) for _ in range(N)]
+    made = Augmentation.of(Augment(**given), stored(*shape))
+    key = ops.convert_to_tensor(np.array([3, -5], "int32"))
+    uniform = draw(N, key, ops.convert_to_tensor(np.int32(7)))
+    drawn = parameters(made, ops.convert_to_tensor(np.asarray(made.numbers, "float32")), uniform)
+    for name, values in drawn.items():
+        if name in {"sigma", "cval"} or own[0][name] is None:
+            continue
+        wanted = np.array([drawn_by_keras[name] for drawn_by_keras in own], dtype=float)
+        found = np.asarray(values, dtype=float)
+        if len(np.unique(wanted)) < 20:
+            assert set(np.unique(found)) == set(np.unique(wanted)), name
+        assert scipy_stats.ks_2samp(found, wanted).pvalue > 1e-3, name
+        if name not in {"zx", "zy"}:
+            assert abs(found.mean() - wanted.mean()) <= 6 * (wanted.std() + 1e-12) / np.sqrt(N / 2), name
+    if "zoom_range" in given:
+        assert abs(np.corrcoef(np.asarray(drawn["zx"]), np.asarray(drawn["zy"]))[0, 1]) < 0.1
+
+
+def test_channel_shift_flips_and_brightness_are_those_of_keras():
+    given = {"channel_shift_range": 20.0, "horizontal_flip": True, "vertical_flip": True}
+    made = Augmentation.of(Augment(**given, brightness_range=[0.5, 1.5]), stored(6, 8, 3))
+    images = np.random.default_rng(0).integers(0, 256, (64, 6, 8, 3)).astype("float32")
+    uniform = draw(64, ops.convert_to_tensor(np.array([1, 2], "int32")), ops.convert_to_tensor(np.int32(0)))
+    numbers = ops.convert_to_tensor(np.asarray(made.numbers, "float32"))
+    found = np.asarray(augment(made, ops.convert_to_tensor(images), numbers, uniform))
+    drawn = {name: np.asarray(values) for name, values in parameters(made, numbers, uniform).items()}
+    for place, image in enumerate(images):
+        wanted = legacy.apply_channel_shift(image, drawn["channel_shift_intensity"][place], 2)
+        for name, axis in (("flip_horizontal", 1), ("flip_vertical", 0)):
+            wanted = np.flip(wanted, axis) if drawn[name][place] else wanted
+        wanted = np.clip(wanted * drawn["brightness"][place], 0, 255)  # Pillow rounds to whole numbers here
+        np.testing.assert_allclose(found[place], wanted, atol=1e-3)
+    assert 0 < drawn["flip_horizontal"].sum() < 64
+
+
+def test_blur_is_a_gaussian_of_its_size():
+    made = Augmentation.of(Augment(blur_sigma=[0.5, 4], blur_kernel_size=[5, 9]), stored(28, 28, 1))
+    images = np.zeros((40, 28, 28, 1), "float32")
+    images[:, 14, 14] = 1
+    uniform = np.random.default_rng(0).random((40, N_DRAWS)).astype("float32")
+    numbers = ops.convert_to_tensor(np.asarray(made.numbers, "float32"))
+    found = np.asarray(augment(made, ops.convert_to_tensor(images), numbers, ops.convert_to_tensor(uniform)))
+    for place, image in enumerate(found[..., 0]):
+        sigma = 0.5 + 3.5 * uniform[place, 12]
+        kernels = [np.exp(-0.5 * (np.arange(-r, r + 1) / sigma) ** 2) for r in (4, 2)]
+        wanted = np.zeros((28, 28))
+        wanted[10:19, 12:17] = np.outer(*[kernel / kernel.sum() for kernel in kernels])
+        np.testing.assert_allclose(image, wanted, atol=1e-5)
+
+
+def test_draws_depend_on_key_step_and_place_alone():
+    key, other = (ops.convert_to_tensor(np.array(words, "int32")) for words in ([1, 2], [1, 3]))
+    step = ops.convert_to_tensor(np.int32(5))
+    first = np.asarray(draw(6, key, step))
+    np.testing.assert_array_equal(np.asarray(draw(4, key, step)), first[:4])
+    assert (np.asarray(draw(6, other, step)) != first).mean() > 0.9
+    assert (np.asarray(draw(6, key, step + 1)) != first).mean() > 0.9
+    assert len(np.unique(first)) > 70
