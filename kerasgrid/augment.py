@@ -103,7 +103,7 @@ _OPERATIONS = {
 }
 NUMBERS = (
     *("rotation", "height", "height_whole", "width", "width_whole", "shear", "zoom_from", "zoom_to"),
-    *("flip_x", "flip_y", "channel", "bright_from", "bright_to", "blur_from", "blur_to", "cval"),
+    *("flip_x", "flip_y", "channel", "bright_from", "bright_to", "blur_from", "blur_to"),
 )
 
 
@@ -115,6 +115,7 @@ class Augmentation:
         operations: Of `affine`, `channels`, `flips`, `brightness` and `blur`.
         numbers: How strong, in the order of `NUMBERS`.
         fill_mode: Of the affine transform.
+        cval: What `constant` fills with.
         choices: The shifts in pixels to choose from, of height and width; empty where a range is drawn.
         kernel: The blur's sizes, width and height.
         top: The highest value that a pixel can have.
@@ -125,6 +126,7 @@ class Augmentation:
     operations: frozenset[str] = frozenset()
     numbers: tuple[float, ...] = ()
     fill_mode: str = "nearest"
+    cval: float = 0.0
     choices: tuple[tuple[float, ...], tuple[float, ...]] = ((), ())
     kernel: tuple[int, int] = (1, 1)
     top: float = 255.0
@@ -164,12 +166,12 @@ class Augmentation:
             given.channel_shift_range * unit,
             *(given.brightness_range or (1, 1)),
             *(blur if isinstance(blur, list) else (blur, blur)),
-            given.cval * unit,
         )
         return cls(
             operations,
             tuple(float(number) for number in numbers),
             given.fill_mode,
+            given.cval * unit,
             (height_choices, width_choices),
             (kernel[0], kernel[1]) if isinstance(kernel, list) else (kernel, kernel),
             _top(images) * unit if "brightness" in operations else 0.0,
@@ -181,7 +183,7 @@ class Augmentation:
         """What a program depends on: all but the numbers, as plain data; empty where nothing is done."""
         about = [] if self.rescale is None and not any(self.samplewise) else [self.rescale, self.samplewise]
         if self.operations:
-            about += [sorted(self.operations), self.fill_mode, self.choices, self.kernel, self.top]
+            about += [sorted(self.operations), self.fill_mode, self.cval, self.choices, self.kernel, self.top]
         return about
 
 

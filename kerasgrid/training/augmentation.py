@@ -48,7 +48,7 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
     if "affine" in how.operations:
         geometry = [drawn[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")]
         matrix = affine_matrix(*geometry, images.shape[1:3])
-        images = backend.affine(images, matrix, how.fill_mode, drawn["cval"])
+        images = backend.affine(images, matrix, how.fill_mode, how.cval)
     if "channels" in how.operations:
         axes = (1, 2, 3)
         low, high = ops.min(images, axes, keepdims=True), ops.max(images, axes, keepdims=True)
@@ -65,7 +65,7 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
 
 
 def parameters(how: Augmentation, numbers: Any, uniform: Any) -> dict[str, Any]:
-    """Returns what is drawn for each image, (image,) each, by ImageDataGenerator's names; and `cval`.
+    """Returns what is drawn for each image, (image,) each, by ImageDataGenerator's names.
 
     Args:
         how: The operations.
@@ -86,7 +86,6 @@ def parameters(how: Augmentation, numbers: Any, uniform: Any) -> dict[str, Any]:
         "channel_shift_intensity": n["channel"] * (2 * u[10] - 1),
         "brightness": n["bright_from"] + (n["bright_to"] - n["bright_from"]) * u[11],
         "sigma": n["blur_from"] + (n["blur_to"] - n["blur_from"]) * u[12],
-        "cval": n["cval"],
     }
 
 

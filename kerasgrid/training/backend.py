@@ -182,14 +182,14 @@ def _hash(x: Any) -> Any:
     return x ^ (x >> 16)
 
 
-def affine(images: Any, matrix: Any, fill_mode: str, cval: Any) -> Any:
+def affine(images: Any, matrix: Any, fill_mode: str, cval: float) -> Any:
     """Returns images, (image, height, width, channel), each resampled bilinearly where a matrix points to.
 
     Args:
         images: Float.
         matrix: (image, 6): (a, b, c, d, e, f) takes x and y from a x + b y + c and d x + e y + f.
         fill_mode: constant, nearest, reflect or wrap.
-        cval: What `constant` fills with, a scalar.
+        cval: What `constant` fills with.
     """
     transform = ops.concatenate([matrix, ops.zeros((matrix.shape[0], 2), matrix.dtype)], axis=1)
     return ops.image.affine_transform(

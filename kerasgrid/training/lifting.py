@@ -9,7 +9,7 @@ have equal keys share one compiled program.
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
 
@@ -18,6 +18,7 @@ import numpy as np
 
 from kerasgrid.io import digest
 from kerasgrid.training import backend
+from kerasgrid.training.candidate import seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
 from kerasgrid.training.liftable import (
@@ -275,17 +276,18 @@ def initial_weights(lifted: Lifted, seed: int) -> list[Any]:
         seed: Of the job's weights, 0 to 2**32 - 1.
     """
     return [
-        _reseeded(initializer, (seed * 1_000_003 + place * 7919) % (2**31 - 1))(
-            variable.shape, dtype=variable.dtype
-        )
+        _first_value(initializer, (seed * 1_000_003 + place * 7919) % (2**31 - 1), variable)
         for place, (initializer, variable) in enumerate(
             zip(lifted.initializers, lifted.model.variables, strict=True)
         )
     ]
 
 
-def _reseeded(initializer: Any, seed: int) -> Any:
+def _first_value(initializer: Any, seed: int, variable: Any) -> Any:
     config = initializer.get_config() if hasattr(initializer, "get_config") else {}
     if "seed" in config and config["seed"] is None:
-        return type(initializer).from_config({**config, "seed": seed})
-    return initializer
+        initializer = type(initializer).from_config({**config, "seed": seed})
+    # Seeding TensorFlow makes it forget its kernels: half a second for each program at its next call.
+    own = type(initializer).__module__.startswith("keras.")
+    with nullcontext() if own else seeded(seed):
+        return initializer(variable.shape, dtype=variable.dtype)

@@ -15,7 +15,6 @@ from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
-from kerasgrid.training.candidate import seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, find, restore, save
@@ -97,8 +96,7 @@ class Wave:
     def _begin(self) -> None:
         for member in self.members:
             seed = model_seed(self.recipe.seed, member.jobs[-1])
-            with seeded(seed):
-                member.state = self.program.initial_state(seed, member.learning_rate)
+            member.state = self.program.initial_state(seed, member.learning_rate)
             member.stand = Stand(member, self.program, self.compiled.model.metrics)
             for callback in member.callbacks:
                 callback.set_model(member.stand)

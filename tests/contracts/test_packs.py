@@ -880,3 +880,18 @@ def test_runs_of_a_pack_whose_worker_died_go_on_one_by_one(make, monkeypatch):
         assert second.of(EpochRecord)[0].epoch > 1
         for job_id in second.records:
             recipe.paths.checkpoint(*job_id).unlink(missing_ok=True)
+
+
+def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypatch):
+    """Seeding TensorFlow and clearing Keras's session both drop compiled kernels: half a second a program."""
+    recipe = make(params={"dropout": 0.25})
+    first, second = (Job(Trial(i, {"learning_rate": 0.1}), i) for i in range(2))
+    trained(recipe, pack_of(recipe, [first]))
+    later = pack_of(recipe, [second])
+
+    def refused(*_, **__):
+        raise AssertionError("the backend was reset")
+
+    monkeypatch.setattr(keras.utils, "set_random_seed", refused)
+    monkeypatch.setattr(keras.backend, "clear_session", refused)
+    assert trained(recipe, later).records[second.id].error is None
