@@ -1,0 +1,10 @@
+"""All that can be wrong with a search, found before its first epoch and told together.
+
+A config's form is checked in `kerasgrid.config`; here it meets the data, the model function and the
+space. Nothing here imports Keras.
+"""
+
+from kerasgrid.checks.candidates import augment_of, callbacks_of
+from kerasgrid.checks.prepared import SOURCE, Prepared, prepare
+
+__all__ = ["SOURCE", "Prepared", "augment_of", "callbacks_of", "prepare"]

@@ -1,0 +1,172 @@
+"""What candidates are made of, and whether all of them can be trained."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from pydantic import ValidationError
+
+from kerasgrid.augment import Augment, faults_of_augment, flips_signs
+from kerasgrid.config import Config
+from kerasgrid.data import inner_split
+from kerasgrid.engines import ENGINES, PLANNED
+from kerasgrid.errors import DataError, Fault, ModelError, did_you_mean
+from kerasgrid.forms import Report, faults_of
+from kerasgrid.models.signature import Signature, parse_reference
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.space import Space, read_space
+from kerasgrid.training.routing import DEFAULT_VAL, faults_of_params, merge_augment, merge_callbacks, monitors
+
+MAX_GRID = 1_000_000
+
+
+def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
+    """Returns the candidates; `declared` is the space that the model function declares."""
+    search = config.search
+    grids = config.space if isinstance(config.space, list) else [config.space]
+    own = [
+        {name: spec for name, spec in declared.items() if name not in config.params} | grid for grid in grids
+    ]
+    space, faults = read_space(own if isinstance(config.space, list) else own[0])
+    report.faults.extend(faults)
+    if not report.is_settled("search.engine"):
+        return space
+    if search.engine in PLANNED:
+        known = ", ".join(ENGINES)
+        report.add(
+            "search.engine", f"is {search.engine!r}, which this version does not have yet. Known: {known}."
+        )
+    elif search.engine not in ENGINES:
+        report.add(
+            "search.engine",
+            f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
+        )
+    if search.engine == "grid":
+        for path in _endless(space, config):
+            report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
+        n_listed = min(space.size, search.trials or space.size)
+        if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
+            report.add(
+                "space",
+                f"has {n_listed:,} candidates, and a grid lists at most {MAX_GRID:,}: search fewer values, "
+                "give search.trials, or take engine: random.",
+            )
+    if search.engine == "random" and search.trials is None and report.is_settled("search.trials"):
+        report.add(
+            "search.trials", "is missing: the engine random needs to know how many candidates to draw."
+        )
+    return space
+
+
+def _endless(space: Space, config: Config) -> list[str]:
+    """Returns the key paths of ranges without a step."""
+    several = isinstance(config.space, list)
+    parts = {f"space[{index}]" if several else "space": Space([g]) for index, g in enumerate(space.grids)}
+    return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
+
+
+def check_params(
+    report: Report, config: Config, space: Space, signature: Signature | None, are_all: bool
+) -> None:
+    """Checks every parameter's name and values; `are_all` tells whether all of them could be read."""
+    several = isinstance(config.space, list) and bool(config.space)
+    written = config.space if several else [config.space or {}]
+    found: dict[str, Fault] = {}
+    for name in config.params:
+        if config.space and all(name in grid for grid in written):
+            report.add(
+                f"params.{name}", "is searched too, so that this value is never used: remove one of them."
+            )
+    for index, grid in enumerate(space.grids or ({},)):
+        part = Space([grid])
+        # A parameter whose values are at fault is there all the same.
+        values = {name: [] for name in written[index]} | {name: part.values(name) for name in part.names}
+        prefix = f"space[{index}]" if several else "space"
+        for fault in faults_of_params(config.params, values, signature, prefix, are_all=are_all):
+            found.setdefault(f"{fault.path}: {fault.message}", fault)
+    report.faults.extend(found.values())
+
+
+def check_inner_split(
+    report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold]
+) -> None:
+    """Checks the monitors of callbacks, and that the inner split they need can be made."""
+    if any("callbacks" in fault.path for fault in report.faults):
+        return
+    own = [
+        {name: dimension for name, dimension in grid.items() if name.startswith("callbacks.")}
+        for grid in space.grids
+    ]
+    watched = [
+        (name, monitor)
+        for params in Space(own or [{}]).cover()
+        for name, monitor in monitors(
+            merge_callbacks({**config.params, **params}, callbacks_of(config))
+        ).items()
+    ]
+    for name, monitor in dict(watched).items():
+        if monitor.startswith("test_"):
+            report.add(
+                f"callbacks.{name}.monitor",
+                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
+                "measured on an inner split of the training folds.",
+            )
+    by_default = DEFAULT_VAL if any(monitor.startswith("val_") for _, monitor in watched) else None
+    share = config.search.val or by_default
+    if share is None or data is None or not report.is_settled("search.val"):
+        return
+    for fold in folds:
+        try:
+            inner_split(data.labels, fold, share, config.search.seed)
+        except DataError as error:
+            report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
+            break
+
+
+def check_augment(
+    report: Report, config: Config, space: Space, data: Dataset | None, base: Path
+) -> tuple[str, ...]:
+    """Checks every augmentation that candidates have beside the data; returns warnings."""
+    if any("augment" in fault.path for fault in report.faults):
+        return ()
+    own = [
+        {name: dimension for name, dimension in grid.items() if name.partition(".")[0] == "augment"}
+        for grid in space.grids
+    ]
+    section, warnings = augment_of(config), set()
+    for params in Space(own or [{}]).cover():
+        try:
+            given = merge_augment({**config.params, **params}, section)
+        except ValidationError as error:  # of two keys together
+            raw = {name.partition(".")[2]: value for name, value in params.items()}
+            report.faults.extend(faults_of(error, raw, Augment, "augment"))
+            continue
+        if given is None:
+            continue
+        images = None if data is None else data.images
+        found = list(faults_of_augment(given, images, config.data.scale, config.data.standardize))
+        if given.preprocessing_function is not None:
+            try:
+                parse_reference(given.preprocessing_function, base)
+            except ModelError as error:
+                found.append(("preprocessing_function", str(error)))
+        for key, message in found:
+            path = f"augment.{key}" if key else "augment"
+            where = path if section is not None and (not key or key in section) else f"space.{path}"
+            if Fault(where, message) not in report.faults:
+                report.add(where, message)
+        if data is not None and flips_signs(given, data.classes):
+            warnings.add("augment flips images of digits or letters, which are other signs then.")
+    return tuple(sorted(warnings))
+
+
+def augment_of(config: Config) -> dict[str, Any] | None:
+    """Returns what the `augment` section names; None without one."""
+    return None if config.augment is None else config.augment.model_dump(exclude_unset=True)
+
+
+def callbacks_of(config: Config) -> dict[str, dict[str, Any]]:
+    """Returns the arguments of the callbacks that the config has, by name."""
+    return {name: args for name, args in config.callbacks.model_dump().items() if args is not None}

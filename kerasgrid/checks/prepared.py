@@ -1,0 +1,185 @@
+"""A search that has passed its checks."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.checks.candidates import (
+    augment_of,
+    check_augment,
+    check_inner_split,
+    check_params,
+    space_of,
+)
+from kerasgrid.checks.data import data_of, folds_of
+from kerasgrid.config import Config
+from kerasgrid.draft import Draft, read_draft
+from kerasgrid.forms import Report
+from kerasgrid.models.signature import (
+    ModelReference,
+    Signature,
+    function_digest,
+    parse_reference,
+    read_signature,
+    signature_of,
+    source_digest,
+)
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.space import Space
+from kerasgrid.training.objective import Objective, find_objective, objective_fault
+from kerasgrid.versions import backend
+
+SOURCE = "the model function's source"
+Model = ModelReference | Callable[..., Any]
+Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
+
+
+@dataclass(frozen=True)
+class Prepared:
+    """A search that has passed its checks.
+
+    Attributes:
+        config: With the defaults filled in.
+        data: Loaded.
+        folds: As a new run would make them.
+        space: The candidates.
+        model: Where the model function is, or the function.
+        signature: Its signature.
+        objective: What candidates are scored by.
+        base: The folder that paths and references of the config are relative to.
+        warnings: What is allowed, and probably not meant.
+    """
+
+    config: Config
+    data: Dataset
+    folds: tuple[Fold, ...]
+    space: Space
+    model: Model
+    signature: Signature
+    objective: Objective
+    base: Path
+    warnings: tuple[str, ...] = ()
+
+    @property
+    def function(self) -> Callable[..., Any] | None:
+        """The model function, where it was given in Python."""
+        return None if isinstance(self.model, ModelReference) else self.model
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes a run the same run, by the key that a message names."""
+        config, search = self.config, self.config.search
+        is_reference = isinstance(self.model, ModelReference)
+        folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
+        return {
+            "data": self.data.fingerprint,
+            "data.scale": config.data.scale,
+            "data.standardize": config.data.standardize,
+            "backend": backend(),
+            "model": config.model,
+            SOURCE: (source_digest if is_reference else function_digest)(self.model),
+            "params": config.params,
+            "training": config.training.model_dump(exclude={"pack"}),
+            "augment": augment_of(config),
+            "callbacks": config.callbacks.model_dump(),
+            "search.folds": folds,
+            "search.val": search.val,
+            "search.repeats": search.repeats,
+            "search.seed": search.seed,
+            "search.objective": search.objective,
+        }
+
+
+def prepare(
+    source: Draft | str | Path | Mapping[str, Any],
+    X: Any = None,
+    y: Any = None,
+    *,
+    overrides: Sequence[str] = (),
+    ask: Ask | None = None,
+) -> Prepared:
+    """Checks a search, loads its data and makes its folds.
+
+    Args:
+        source: A grid.yaml, the same as a dict, or what `read_draft` made of either.
+        X: Images (sample, ...), instead of `data.train`.
+        y: Their labels (sample,).
+        overrides: `key.path=value` texts; none for a draft, which has them.
+        ask: Asks a worker for the signature of a function whose source does not show it, and the
+            space that a `build(hp)` declares; without it such functions are refused.
+
+    Raises:
+        ConfigError: All faults together.
+    """
+    draft = source if isinstance(source, Draft) else read_draft(source, overrides)
+    config, report, base, function = draft.config, draft.report, draft.base, draft.function
+    are_all = report.is_settled("params", "space")  # not, where one of them could not be read
+    _check_not_built(report, config)
+    data = data_of(report, config, base, X, y)
+    folds = folds_of(report, config, data)
+    model, signature, declared = _model(report, config, base, function, ask)
+    space = space_of(report, config, declared)
+    objective = _objective(report, config, data)
+    check_params(report, config, space, signature, are_all)
+    check_inner_split(report, config, space, data, folds)
+    warnings = check_augment(report, config, space, data, base)
+    report.finish()
+    return Prepared(config, data, tuple(folds), space, model, signature, objective, base, warnings)
+
+
+def _check_not_built(report: Report, config: Config) -> None:
+    """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
+    asked = {
+        "training.precision": (config.training.precision != "float32", "mixed precision"),
+        "training.stop_dead": (config.training.stop_dead, "ending dead trials early"),
+        "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
+        "search.time": (config.search.time is not None, "a budget of time"),
+        "executor.kind": (config.executor.kind == "ray", "the executor ray"),
+    }
+    for path, (is_asked, what) in asked.items():
+        if is_asked:
+            report.add(path, f"asks for {what}, which this version does not have yet: leave it out.")
+
+
+def _model(
+    report: Report, config: Config, base: Path, function: Callable[..., Any] | None, ask: Ask | None
+) -> tuple[Model | None, Signature | None, dict[str, Any]]:
+    """Returns the model function or where it is, its signature, and the space that it declares."""
+    if not report.is_settled("model"):
+        return None, None, {}
+    with report.catch("model"):
+        if function is not None:
+            return (function, *_declared(function))
+        reference = parse_reference(config.model, base)
+        signature = read_signature(reference)
+        if signature is not None and signature.style == "build":
+            return reference, signature, {}
+        if ask is not None:
+            return (reference, *ask(reference))
+        report.add("model", "has to be asked for its parameters in a worker, which is not possible here.")
+    return None, None, {}
+
+
+def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
+    """Returns the signature of a function in hand and the space that it declares."""
+    signature = signature_of(function)
+    if signature.style == "build":
+        return signature, {}
+    from kerasgrid.models.building import declared  # builds a model, to ask for its hyperparameters
+
+    return declared(function)
+
+
+def _objective(report: Report, config: Config, data: Dataset | None) -> Objective | None:
+    with report.catch("search.objective"):
+        objective = find_objective(config.search.objective)
+        if data is not None:
+            fault = objective_fault(objective, data.labels, len(data.classes))
+            if fault is not None:
+                report.add("search.objective", fault)
+        return objective
+    return None
