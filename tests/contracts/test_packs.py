@@ -161,8 +161,8 @@ CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.
 """Three candidates of one graph each; the folds have 100 and 103 rows, so that this one is padded."""
 
 
-def compare(case):
-    """Returns the worst distances of weights and of logs of a pack of 3 from Keras's own fits."""
+def compare(case, width=3):
+    """Returns the worst distances of weights and of logs of a pack from Keras's own fits."""
     one_hot = case == "label smoothing"
     images, targets = data(one_hot)
     keras.utils.set_random_seed(1)
