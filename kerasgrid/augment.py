@@ -81,6 +81,19 @@ class Augment(Section):
             raise ValueError(f"is {found}, which zooms to nothing; below 1, or a pair above 0 holds.")
         return value
 
+    def center_and_spread(self, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+        """Returns what is subtracted of rescaled images and what they are divided by, (channel,) each.
+
+        Args:
+            mean: (channel,) of the training images.
+            std: (channel,) of the training images.
+        """
+        mean, std = mean * (self.rescale or 1), std * (self.rescale or 1)
+        return (
+            mean if self.featurewise_center else np.zeros_like(mean),
+            std + 1e-6 if self.featurewise_std_normalization else np.ones_like(std),
+        )
+
     @property
     def has_statistics(self) -> bool:
         """Whether it needs the training images' mean or deviation."""

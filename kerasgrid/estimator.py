@@ -18,12 +18,13 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from kerasgrid.data import inner_split
+from kerasgrid.augment import faults_of_augment
+from kerasgrid.data import inner_split, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
 from kerasgrid.records import Fold, Job, Trial
-from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.seeds import data_order, draw_key, model_seed
 from kerasgrid.training.routing import faults_of_params, route
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
@@ -113,14 +114,16 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         labels, classes = _read_labels(y)
         with _TRAINING:
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
-            self._compiled, self.history_ = self._train(X, labels, len(classes))
+            self._compiled, self._inputs, self.history_ = self._train(X, labels, len(classes))
         self.classes_ = classes
         self._input_shape = X.shape[1:]
         self._one_hot = y.dtype if y.ndim == 2 and y.shape[1] > 1 else None
         return self
 
-    def _train(self, X: np.ndarray, labels: np.ndarray, n_classes: int) -> tuple[Any, dict[str, list]]:
-        """Returns the trained `Compiled` and its history."""
+    def _train(
+        self, X: np.ndarray, labels: np.ndarray, n_classes: int
+    ) -> tuple[Any, tuple[Any, Any], dict[str, list]]:
+        """Returns the trained `Compiled`, the scaling and preparation of its inputs, and its history."""
         import keras
 
         from kerasgrid.models.building import build_model
@@ -129,12 +132,18 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.job import make_callbacks, seeded
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
+        from kerasgrid.training.preparing import Preparation
         from kerasgrid.training.routing import DEFAULT_VAL
 
         params, seed = self._python_params(), int(self.seed)
         function, signature = _function_of(self.model)
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
+        if plan.augment is not None:
+            faults = faults_of_augment(plan.augment, X, None, False)
+            if faults := [Fault(f"augment.{key}".rstrip("."), message) for key, message in faults]:
+                raise ConfigError(faults)
+        prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):
             model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes)
@@ -142,11 +151,18 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
                 rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)
-            batches = Batches(X, targets, rows, plan.batch_size, Scaling())
-            validation = None if val is None else Batches(X, targets, val, EVALUATION_BATCH, Scaling())
+            scaling = Scaling()
+            if plan.augment is not None and plan.augment.has_statistics:
+                scaling = Scaling(None, *plan.augment.center_and_spread(*standardize_statistics(X, rows)))
+            batches = Batches(X, targets, rows, plan.batch_size, scaling)
+            held_out = None if prepare is None else prepare.of_held_out
+            validation = None
+            if val is not None:
+                validation = Batches(X, targets, val, EVALUATION_BATCH, scaling, prepare=held_out)
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
+                batches.prepare = None if prepare is None else prepare.of_epoch(epoch)
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 check_logs("fit", epoch, logs, None, callbacks)
@@ -162,9 +178,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     validation_data=validation,
                     callbacks=[hooks, *callbacks],
                 )
-        return compiled, {
-            name: [float(value) for value in values] for name, values in history.history.items()
-        }
+        curves = {name: [float(value) for value in values] for name, values in history.history.items()}
+        return compiled, (scaling, prepare), curves
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.
@@ -180,11 +195,12 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 f"X is {X.shape}, but this model was fitted to samples of {self._input_shape}: give it X of "
                 f"shape {('sample', *self._input_shape)}."
             )
-        from kerasgrid.training.batches import Batches, Scaling
+        from kerasgrid.training.batches import Batches
         from kerasgrid.training.loop import EVALUATION_BATCH
 
-        rows = np.arange(len(X))
-        with Batches(X, rows, rows, EVALUATION_BATCH, Scaling()) as batches:
+        rows, (scaling, prepare) = np.arange(len(X)), self._inputs
+        held_out = None if prepare is None else prepare.of_held_out
+        with Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
             outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
             raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")

@@ -76,6 +76,21 @@ class TestKerasClassifier:
             classifier.predict(digits[0])
         assert not hasattr(classifier, "classes_")
 
+    @pytest.mark.slow
+    def test_it_augments_and_normalises_and_is_pickled_with_that(self, digits):
+        X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
+        arguments = {"model": "fc", "units": (8,), "epochs": 2, "seed": 3}
+        plain = KerasClassifier(**arguments).fit(X, y)
+        given = {"augment.rotation_range": 30, "augment.featurewise_std_normalization": True}
+        augmented = KerasClassifier(**arguments, **given).fit(X, y)
+        again = KerasClassifier(**arguments, **given).fit(X, y)
+        assert augmented.history_["loss"] == again.history_["loss"] != plain.history_["loss"]
+        np.testing.assert_array_equal(
+            pickle.loads(pickle.dumps(augmented)).predict_proba(X), augmented.predict_proba(X)
+        )
+        with pytest.raises(ConfigError, match="augment: is for images, and each sample has the shape"):
+            KerasClassifier(**arguments, **given).fit(X.reshape(len(X), -1), y)
+
     @pytest.mark.parametrize(
         ("params", "message"),
         [

@@ -109,11 +109,7 @@ def mean_and_spread(recipe: Recipe, plan: Route, fold: Fold) -> tuple[np.ndarray
     given = plan.augment
     if given is None or not given.has_statistics:
         return None
-    mean, std = (value * (given.rescale or 1) for value in statistics_of(recipe, fold))
-    return (
-        mean if given.featurewise_center else np.zeros_like(mean),
-        std + 1e-6 if given.featurewise_std_normalization else np.ones_like(std),
-    )
+    return given.center_and_spread(*statistics_of(recipe, fold))
 
 
 @contextmanager

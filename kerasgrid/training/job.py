@@ -9,9 +9,7 @@ from pathlib import Path
 
 import keras
 
-from kerasgrid.augment import Augmentation
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
@@ -118,7 +116,8 @@ def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Da
     # Of all training rows of the fold, those of the inner split too.
     mean, std = mean_and_spread(recipe, plan, fold) or (None, None)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
-    preparation = _preparation(recipe, job, plan, data)
+    key = draw_key(recipe.seed, job)
+    preparation = Preparation.of(plan.augment, images, recipe.scale, key, Path(recipe.base))
     if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
         if preparation is None:
             images, scaling = scaling(images), Scaling()
@@ -126,15 +125,6 @@ def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Da
             images, scaling = scaling.divide(images), Scaling(None, mean, std)
     targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
     return Samples(images, targets, train, val, fold.test, scaling, preparation)
-
-
-def _preparation(recipe: Recipe, job: Job, plan: Route, data: Dataset) -> Preparation | None:
-    how = Augmentation.of(plan.augment, data.images, recipe.scale)
-    given = None if plan.augment is None else plan.augment.preprocessing_function
-    if not how.structure and given is None:
-        return None
-    function = None if given is None else load_function(parse_reference(given, Path(recipe.base)))
-    return Preparation(how, draw_key(recipe.seed, job), function)
 
 
 def _score(

@@ -5,12 +5,14 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import lru_cache
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasgrid.augment import Augmentation
+from kerasgrid.augment import Augment, Augmentation
 from kerasgrid.errors import TrialError
+from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.seeds import first_step
 from kerasgrid.training import augmentation, backend
 from kerasgrid.training.batches import Prepare
@@ -29,6 +31,25 @@ class Preparation:
     how: Augmentation
     key: np.ndarray
     function: Callable[[np.ndarray], np.ndarray] | None = None
+
+    @classmethod
+    def of(
+        cls, given: Augment | None, images: np.ndarray, scale: float | None, key: np.ndarray, base: Path
+    ) -> Preparation | None:
+        """Returns what a config asks for; None where nothing is done.
+
+        Args:
+            given: The config.
+            images: (sample, ...), as they are stored.
+            scale: What they are divided by before.
+            key: (2,) int32 of the job.
+            base: The folder that the reference of a function is relative to.
+        """
+        how = Augmentation.of(given, images, scale)
+        name = None if given is None else given.preprocessing_function
+        if not how.structure and name is None:
+            return None
+        return cls(how, key, None if name is None else load_function(parse_reference(name, base)))
 
     def of_epoch(self, epoch: int) -> Prepare | None:
         """Returns what is done to the batches that are trained on in an epoch, from 0."""
