@@ -31,7 +31,7 @@ from kerasgrid.records import (
     StopRecord,
     Trial,
 )
-from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.seeds import data_order, draw_key, model_seed
 from kerasgrid.training import backend, packs, wave
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import build_and_compile, make_callbacks
@@ -698,7 +698,7 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
     recipe = make()
     pack = wide(recipe)
     train = Program.train
-    greedy = packs._words(recipe.seed, pack.jobs[1])
+    greedy = draw_key(recipe.seed, pack.jobs[1])
 
     def full(self, states, numbers, scalings, keys, *rest):
         if any((key == greedy).all() for key in keys):
