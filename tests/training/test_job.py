@@ -226,7 +226,8 @@ def test_standardize_takes_its_statistics_from_the_training_folds(make):
     fold = candidate.read_folds(recipe, len(data))[1]
     plan = route(recipe.params, recipe.signature, {})
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
-    samples = job_module._samples(recipe, plan, compiled, data, fold)
+    job = Job(Trial(0, {}), 1)
+    samples = job_module._samples(recipe, job, plan, compiled, data, fold)
     train_rows = samples.scaling(samples.images[fold.train])
     assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)
