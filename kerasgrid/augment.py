@@ -9,6 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
+from kerasgrid.errors import Fault
 from kerasgrid.forms import Section
 
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
@@ -19,6 +20,15 @@ Shift = (
 )
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Odd = Annotated[int, Field(ge=1)]
+
+
+_OPERATIONS = {
+    "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
+    "channels": {"channel_shift_range"},
+    "flips": {"horizontal_flip", "vertical_flip"},
+    "brightness": {"brightness_range"},
+    "blur": {"blur_sigma"},
+}
 
 
 class Augment(Section):
@@ -95,6 +105,11 @@ class Augment(Section):
         )
 
     @property
+    def operations(self) -> frozenset[str]:
+        """What is done to a batch: of `affine`, `channels`, `flips`, `brightness` and `blur`."""
+        return frozenset(name for name, keys in _OPERATIONS.items() if keys & self.model_fields_set)
+
+    @property
     def has_statistics(self) -> bool:
         """Whether it needs the training images' mean or deviation."""
         return self.featurewise_center or self.featurewise_std_normalization
@@ -102,18 +117,11 @@ class Augment(Section):
     @field_validator("blur_kernel_size")
     @classmethod
     def _odd(cls, value: object) -> object:
-        if any(size % 2 == 0 for size in (value if isinstance(value, list) else [value])):
+        if any(size % 2 == 0 for size in _pair(value)):
             raise ValueError(f"is {value}; odd numbers hold.")
         return value
 
 
-_OPERATIONS = {
-    "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
-    "channels": {"channel_shift_range"},
-    "flips": {"horizontal_flip", "vertical_flip"},
-    "brightness": {"brightness_range"},
-    "blur": {"blur_sigma"},
-}
 NUMBERS = (
     *("rotation", "height", "height_whole", "width", "width_whole", "shear", "zoom_from", "zoom_to"),
     *("flip_x", "flip_y", "channel", "bright_from", "bright_to", "blur_from", "blur_to"),
@@ -157,7 +165,7 @@ class Augmentation:
         """
         if given is None:
             return cls()
-        operations = frozenset(name for name, keys in _OPERATIONS.items() if keys & given.model_fields_set)
+        operations = given.operations
         normalized = {
             "rescale": given.rescale,
             "samplewise": (given.samplewise_center, given.samplewise_std_normalization),
@@ -167,7 +175,7 @@ class Augmentation:
         unit = 1 / (scale or 1)
         height, height_choices = _shift(given.height_shift_range, images.shape[1])
         width, width_choices = _shift(given.width_shift_range, images.shape[2])
-        zoom, blur, kernel = given.zoom_range, given.blur_sigma, given.blur_kernel_size
+        zoom = given.zoom_range
         numbers = (
             given.rotation_range,
             *height,
@@ -178,7 +186,7 @@ class Augmentation:
             given.vertical_flip,
             given.channel_shift_range * unit,
             *(given.brightness_range or (1, 1)),
-            *(blur if isinstance(blur, list) else (blur, blur)),
+            *_pair(given.blur_sigma),
         )
         return cls(
             operations,
@@ -186,7 +194,7 @@ class Augmentation:
             given.fill_mode,
             given.cval * unit,
             (height_choices, width_choices),
-            (kernel[0], kernel[1]) if isinstance(kernel, list) else (kernel, kernel),
+            _pair(given.blur_kernel_size),
             _top(images) * unit if "brightness" in operations else 0.0,
             **normalized,
         )
@@ -205,8 +213,8 @@ NOTHING = Augmentation()
 
 def faults_of_augment(
     given: Augment, images: np.ndarray | None, scale: float | None, standardize: bool
-) -> Iterator[tuple[str, str]]:
-    """Yields what keeps augmentation from being done to these data: a key of it and a message.
+) -> Iterator[Fault]:
+    """Yields what keeps augmentation from being done to these data, at `augment` or `augment.KEY`.
 
     Args:
         given: The config.
@@ -215,22 +223,23 @@ def faults_of_augment(
         standardize: Whether the config standardizes them.
     """
     if given.rescale is not None and scale is not None:
-        yield "rescale", "multiplies pixels that data.scale divides already: keep one of them."
+        yield Fault("augment.rescale", "multiplies pixels that data.scale divides already: keep one of them.")
     if given.has_statistics and standardize:
         name = "featurewise_center" if given.featurewise_center else "featurewise_std_normalization"
-        yield name, "is done by data.standardize already: keep one of them."
-    operations = [name for name, keys in _OPERATIONS.items() if keys & given.model_fields_set]
+        yield Fault(f"augment.{name}", "is done by data.standardize already: keep one of them.")
+    operations = given.operations
     if images is None or not operations:
         return
     if images.ndim != 4:
-        yield "", f"is for images, and each sample has the shape {images.shape[1:]}: leave it out."
+        yield Fault(
+            "augment", f"is for images, and each sample has the shape {images.shape[1:]}: leave it out."
+        )
         return
-    kernel = given.blur_kernel_size
-    sizes = kernel if isinstance(kernel, list) else (kernel, kernel)
-    for size, length in zip(sizes, images.shape[2:0:-1], strict=True):
+    for size, length in zip(_pair(given.blur_kernel_size), images.shape[2:0:-1], strict=True):
         if "blur" in operations and size // 2 >= length:
             holds = f"at most {2 * length - 1} holds"
-            yield "blur_kernel_size", f"is {size}, and images have {length} pixels there; {holds}."
+            message = f"is {size}, and images have {length} pixels there; {holds}."
+            yield Fault("augment.blur_kernel_size", message)
             return
 
 
@@ -239,6 +248,11 @@ def flips_signs(given: Augment, classes: Sequence[Any]) -> bool:
     texts = [str(name) for name in classes]
     are_signs = all(len(text) == 1 and text.isalnum() for text in texts)
     return are_signs and (given.horizontal_flip or given.vertical_flip)
+
+
+def _pair(value: Any) -> tuple[Any, Any]:
+    """Returns both items of a list, or one value twice."""
+    return (value[0], value[1]) if isinstance(value, list) else (value, value)
 
 
 def _top(images: np.ndarray) -> float:

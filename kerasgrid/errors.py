@@ -109,6 +109,11 @@ class MissingPackageError(KerasgridError):
     """A package that is needed here and not installed."""
 
 
+def brief(error: BaseException) -> str:
+    """Returns an error's type and message in a line, cut where a backend's goes on for pages."""
+    return " ".join(f"{type(error).__name__}: {error}".split())[:300]
+
+
 def did_you_mean(found: object, known: Iterable[str]) -> str:
     """Returns ` Did you mean 'x'? Known: a, b, c.` for a name that is not among the known ones.
 

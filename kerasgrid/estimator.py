@@ -140,8 +140,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
         if plan.augment is not None:
-            faults = faults_of_augment(plan.augment, X, None, False)
-            if faults := [Fault(f"augment.{key}".rstrip("."), message) for key, message in faults]:
+            faults = list(faults_of_augment(plan.augment, X, None, False))
+            if faults:
                 raise ConfigError(faults)
         prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):

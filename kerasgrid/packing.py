@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.augment import Augmentation
+from kerasgrid.augment import NOTHING, Augment, Augmentation
 from kerasgrid.checks import Prepared, callbacks_of
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
@@ -41,6 +41,7 @@ class Graphs:
         self._recipe, self._executor = recipe, executor
         self._prepared, self._signature = prepared, prepared.signature
         self._known: dict[str, Graph] = {}
+        self._augmentations: dict[str, Augmentation] = {}
 
     def take(self, records: Iterable[ProbeRecord]) -> None:
         """Takes what earlier probes have shown."""
@@ -57,17 +58,11 @@ class Graphs:
         trials = list(trials)
         if not self._recipe.packs:
             return {}
-        wanted = {self._identity(trial.params): trial.params for trial in trials}
+        identities = {trial.id: self._identity(trial.params) for trial in trials}
+        wanted = {identities[trial.id]: trial.params for trial in trials}
         unknown = [params for identity, params in wanted.items() if identity not in self._known]
         self.take(run_probes(self._recipe, self._executor, unknown[:most]))
-        found = {trial.id: self._known.get(self._identity(trial.params)) for trial in trials}
-        routes = {
-            trial.id: self._recipe.route(trial.params) for trial in trials if found[trial.id] is not None
-        }
-        return {
-            trial: Graph(None, NOT_LOOKED_AT) if graph is None else self._trained(graph, routes[trial])
-            for trial, graph in found.items()
-        }
+        return {trial.id: self._trained(identities[trial.id], trial.params) for trial in trials}
 
     def _identity(self, params: Mapping[str, Any]) -> str:
         """Returns what a model depends on; of the others, whether they are given."""
@@ -79,19 +74,31 @@ class Graphs:
         )
         return not is_of_loop or goes_to_model(name, self._signature)
 
-    def _trained(self, graph: Graph, plan: Route) -> Graph:
-        """Returns a model's graph with what of the training is part of it."""
+    def _trained(self, identity: str, params: Mapping[str, Any]) -> Graph:
+        """Returns a model's graph with what of a candidate's training is part of it."""
+        graph = self._known.get(identity, Graph(None, NOT_LOOKED_AT))
         if graph.key is None:
             return graph
+        plan = self._recipe.route(params)
         if "terminate_on_nan" in plan.callbacks:
             return Graph(None, "terminate_on_nan looks at every batch")
         if graph.learning_rate is None and "reduce_lr_on_plateau" in plan.callbacks:
             return Graph(None, "reduce_lr_on_plateau sets a learning rate that a schedule gives")
         if plan.augment is not None and plan.augment.preprocessing_function is not None:
             return Graph(None, "preprocessing_function is of one image at a time")
-        how = Augmentation.of(plan.augment, self._prepared.data.images, self._prepared.config.data.scale)
+        how = self._augmentation(plan.augment)
         about = [graph.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val, how.structure]
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
+
+    def _augmentation(self, given: Augment | None) -> Augmentation:
+        """Returns what a setting comes to with these data, at which it may have to look."""
+        if given is None:
+            return NOTHING
+        key = given.model_dump_json(exclude_unset=True)
+        if key not in self._augmentations:
+            data = self._prepared.data.images, self._prepared.config.data.scale
+            self._augmentations[key] = Augmentation.of(given, *data)
+        return self._augmentations[key]
 
 
 class Planner:

@@ -8,8 +8,13 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasgrid.checks import Prepared, prepare
+from kerasgrid.data import save_folds
+from kerasgrid.io import RunPaths
 from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, StopRecord
 from kerasgrid.seeds import key
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.workers import make_recipe
 
 NAN = float("nan")
 CONFIG = {
@@ -119,3 +124,11 @@ class Crashing(Collector):
 def cut(path: Path, size: int) -> None:
     """Cuts a file to its first bytes, as a crash may."""
     os.truncate(path, size)
+
+
+def prepare_run(config: dict, folder: Path, interval_s: float = 1e9) -> tuple[Prepared, Recipe]:
+    """Checks a config and writes its folds, as the driver would; returns what workers are told too."""
+    prepared = prepare(config)
+    paths = RunPaths(folder, prepared.config.name)
+    save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
+    return prepared, make_recipe(prepared, paths, interval_s)

@@ -6,14 +6,12 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from pydantic import ValidationError
-
-from kerasgrid.augment import Augment, faults_of_augment, flips_signs
+from kerasgrid.augment import faults_of_augment, flips_signs
 from kerasgrid.config import Config
 from kerasgrid.data import inner_split
 from kerasgrid.engines import ENGINES, PLANNED
 from kerasgrid.errors import DataError, Fault, ModelError, did_you_mean
-from kerasgrid.forms import Report, faults_of
+from kerasgrid.forms import Report
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
@@ -137,12 +135,7 @@ def check_augment(
     ]
     section, warnings = augment_of(config), set()
     for params in Space(own or [{}]).cover():
-        try:
-            given = merge_augment({**config.params, **params}, section)
-        except ValidationError as error:  # of two keys together
-            raw = {name.partition(".")[2]: value for name, value in params.items()}
-            report.faults.extend(faults_of(error, raw, Augment, "augment"))
-            continue
+        given = merge_augment({**config.params, **params}, section)
         if given is None:
             continue
         images = None if data is None else data.images
@@ -151,12 +144,13 @@ def check_augment(
             try:
                 parse_reference(given.preprocessing_function, base)
             except ModelError as error:
-                found.append(("preprocessing_function", str(error)))
-        for key, message in found:
-            path = f"augment.{key}" if key else "augment"
-            where = path if section is not None and (not key or key in section) else f"space.{path}"
-            if Fault(where, message) not in report.faults:
-                report.add(where, message)
+                found.append(Fault("augment.preprocessing_function", str(error)))
+        for fault in found:
+            key = fault.path.partition(".")[2]
+            is_there = section is not None and (not key or key in section)
+            where = fault.path if is_there else f"space.{fault.path}"
+            if Fault(where, fault.message) not in report.faults:
+                report.add(where, fault.message)
         if data is not None and flips_signs(given, data.classes):
             warnings.add("augment flips images of digits or letters, which are other signs then.")
     return tuple(sorted(warnings))

@@ -5,7 +5,8 @@ from __future__ import annotations
 import io
 import json
 import zipfile
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -90,21 +91,28 @@ def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
     Raises:
         StaleCheckpointError: The file is not there or is damaged.
     """
-    try:
-        with np.load(path, allow_pickle=False) as file:
-            arrays = dict(file)
+    with _opened(path) as file:
+        arrays = dict(file)
         return json.loads(arrays.pop("about").tobytes()), arrays
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
 
 
 def read_about(path: Path) -> dict[str, Any]:
-    """Returns the plain data of a checkpoint; empty where it is damaged or gone."""
+    """Returns the plain data alone.
+
+    Raises:
+        StaleCheckpointError: The file is not there or is damaged.
+    """
+    with _opened(path) as file:
+        return json.loads(file["about"].tobytes())
+
+
+@contextmanager
+def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     try:
         with np.load(path, allow_pickle=False) as file:
-            return json.loads(file["about"].tobytes())
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile):
-        return {}
+            yield file
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
 
 
 def keep_callbacks(

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.errors import brief
 from kerasgrid.io import digest
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import seeded
@@ -110,8 +111,7 @@ def lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     except UnliftableError:
         raise
     except Exception as error:  # whatever a config of the user's own cannot do
-        reason = " ".join(f"{type(error).__name__}: {error}".split())[:300]
-        raise UnliftableError(f"it cannot be made again from its config ({reason})") from error
+        raise UnliftableError(f"it cannot be made again from its config ({brief(error)})") from error
 
 
 def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -115,35 +116,33 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
     checkpoint.write(path, {"owner": owner, "epoch": epoch, "step": step, "runs": runs}, arrays)
 
 
-def find(folder: Path, owner: str, members: Sequence[Member]) -> Path | None:
-    """Returns the checkpoint in which runs stand the furthest; None where none holds all of them.
+def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[Path, int, int] | None:
+    """Sets runs to where they stand the furthest.
 
-    It may bear the name of a job that is trained elsewhere now, or not at all.
+    Args:
+        folder: Of checkpoints; that of these runs may bear the name of a job that is trained elsewhere now.
+        owner: As in `save`; one of Keras's own fit has another.
+        members: The runs.
+
+    Returns:
+        The file, the epoch at hand and its steps that are done; None where no file holds all of these runs,
+        or the one that does is damaged: then nothing is set.
     """
     stands = {}
     for path in sorted(folder.glob("*.npz")):
-        about = checkpoint.read_about(path)
-        runs = {run["run"] for run in about.get("runs", ())}
-        if about.get("owner") == owner and runs.issuperset(member.name for member in members):
-            stands[path] = (about["epoch"], about["step"])
-    return max(stands, key=lambda path: stands[path]) if stands else None
-
-
-def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int] | None:
-    """Sets runs to what a checkpoint holds of them.
-
-    Returns:
-        The epoch at hand and its steps that are done; None where there is no checkpoint, or it is
-        damaged, of another owner, or without one of the runs: then nothing is set.
-    """
+        with suppress(checkpoint.StaleCheckpointError):
+            about = checkpoint.read_about(path)
+            runs = {run["run"] for run in about.get("runs", ())}
+            if about.get("owner") == owner and runs.issuperset(member.name for member in members):
+                stands[path] = (about["epoch"], about["step"])
+    if not stands:
+        return None
+    path = max(stands, key=lambda path: stands[path])
     try:
         about, arrays = checkpoint.read(path)
     except checkpoint.StaleCheckpointError:
         return None
-    # One of Keras's own fit has another owner.
-    places = {run["run"]: place for place, run in enumerate(about.get("runs", ()))}
-    if about.get("owner") != owner or any(member.name not in places for member in members):
-        return None
+    places = {run["run"]: place for place, run in enumerate(about["runs"])}
     for member in members:
         place = places[member.name]
         run = about["runs"][place]
@@ -151,4 +150,4 @@ def restore(path: Path, owner: str, members: Sequence[Member]) -> tuple[int, int
         member.state = keras.tree.pack_sequence_as(member.state, leaves)
         member.fit_time, member.history = run["fit_time"], run["history"]
         checkpoint.restore_callbacks(member.callbacks, run["callbacks"], arrays, f"{place}_")
-    return about["epoch"], about["step"]
+    return path, about["epoch"], about["step"]

@@ -16,7 +16,7 @@ import keras
 import numpy as np
 
 from kerasgrid.augment import Augmentation
-from kerasgrid.errors import ChangedError, StorageError
+from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
 from kerasgrid.seeds import draw_key, key
@@ -132,7 +132,7 @@ def _train_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context
         _raise(fallen)
     elif is_full or not has_measured:
         _forget()
-        raise FallBackError(left, " ".join(f"{type(failed).__name__}: {failed}".split())[:300], is_full)
+        raise FallBackError(left, brief(failed), is_full)
     else:
         for run in left:
             for job in run:

@@ -51,7 +51,7 @@ class Preparation:
             return None
         return cls(how, key, None if name is None else load_function(parse_reference(name, base)))
 
-    def of_epoch(self, epoch: int) -> Prepare | None:
+    def of_epoch(self, epoch: int) -> Prepare:
         """Returns what is done to the batches that are trained on in an epoch, from 0."""
         if not self.how.operations:
             return self.of_held_out

@@ -17,7 +17,7 @@ from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
-from kerasgrid.training.member import Member, Stand, find, restore, save
+from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
@@ -263,12 +263,10 @@ class Wave:
 
     def _restore(self) -> None:
         """Goes on from the checkpoint that holds all of these runs, if there is one."""
-        path = find(self._path().parent, self.owner, self.members)
-        stands = None if path is None else restore(path, self.owner, self.members)
+        stands = restore(self._path().parent, self.owner, self.members)
         if stands is not None:
-            self.epoch, self.step = stands
-            self._saved = path
-            if path != self._path():  # another job's end may take it away
+            self._saved, self.epoch, self.step = stands
+            if self._saved != self._path():  # another job's end may take it away
                 self._save()
 
 

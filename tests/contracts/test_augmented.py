@@ -8,18 +8,14 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing
+from fakes import Collector, Crash, Crashing, prepare_run
 
 from kerasgrid import packing
 from kerasgrid.augment import NOTHING, Augmentation
-from kerasgrid.checks import prepare
-from kerasgrid.data import save_folds
 from kerasgrid.executors import Inline
-from kerasgrid.io import RunPaths
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, Trial
 from kerasgrid.training import wave
 from kerasgrid.training.job import train_pack
-from kerasgrid.workers import make_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -49,12 +45,8 @@ def make(tmp_path):
         fixed = {"units": [16], "batch_size": 16, "epochs": 3, "batch_norm": False, "dropout": 0.0}
         fixed |= {"optimizer": "SGD", "learning_rate": 0.0625, **changes.pop("params", {})}
         data = {"train": "digits", "scale": 16, "subset": 101}
-        prepared = prepare(
-            {"data": data, "model": "fc", "name": name, "params": fixed, "search": {"folds": 2}} | changes
-        )
-        paths = RunPaths(tmp_path, name)
-        save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
-        return prepared, make_recipe(prepared, paths, interval_s)
+        config = {"data": data, "model": "fc", "name": name, "params": fixed, "search": {"folds": 2}}
+        return prepare_run(config | changes, tmp_path, interval_s)
 
     return of
 

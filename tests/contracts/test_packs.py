@@ -15,12 +15,9 @@ from pathlib import Path
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing
+from fakes import Collector, Crash, Crashing, prepare_run
 from keras import layers
 
-from kerasgrid.checks import prepare
-from kerasgrid.data import save_folds
-from kerasgrid.io import RunPaths
 from kerasgrid.planning import split
 from kerasgrid.records import (
     EpochRecord,
@@ -50,7 +47,6 @@ from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.routing import route
 from kerasgrid.training.schedule import Schedule
-from kerasgrid.workers import make_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 on_tensorflow = pytest.mark.skipif(
@@ -493,10 +489,8 @@ def make(tmp_path):
         fixed = {"units": [16], "batch_size": 16, "epochs": 4, "batch_norm": False, "dropout": 0.0}
         fixed |= {"optimizer": "SGD", "optimizer.momentum": 0.5, **changes.pop("params", {})}
         config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": "fc", "name": name}
-        prepared = prepare({**config, "params": fixed, "search": {"folds": 2, "val": 0.2}, **changes})
-        paths = RunPaths(tmp_path, name)
-        save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
-        return make_recipe(prepared, paths, interval_s)
+        config |= {"params": fixed, "search": {"folds": 2, "val": 0.2}, **changes}
+        return prepare_run(config, tmp_path, interval_s)[1]
 
     return of
 

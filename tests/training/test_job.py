@@ -9,12 +9,10 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing
+from fakes import Collector, Crash, Crashing, prepare_run
 
-from kerasgrid.checks import prepare
-from kerasgrid.data import inner_split, load_folds, save_folds
+from kerasgrid.data import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
-from kerasgrid.io import RunPaths
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import candidate, checkpoint, probe
@@ -24,7 +22,6 @@ from kerasgrid.training.candidate import build_and_compile, make_callbacks
 from kerasgrid.training.job import train_job, train_pack
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.routing import route
-from kerasgrid.workers import make_recipe
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -44,10 +41,7 @@ def make(tmp_path):
         config = {**CONFIG, **changes, "name": name}
         units = {"units": [16, 16]} if config["model"] == "fc" else {}
         config["params"] = {**units, **CONFIG["params"], **changes.get("params", {})}
-        prepared = prepare(config)
-        paths = RunPaths(tmp_path, name)
-        save_folds(paths.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
-        return make_recipe(prepared, paths, interval_s)
+        return prepare_run(config, tmp_path, interval_s)[1]
 
     return of
 
