@@ -14,9 +14,10 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 
 from kerasgrid.augment import Augment
-from kerasgrid.callbacks import Callbacks
+from kerasgrid.callbacks import Callbacks, switched
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Section, faults_of, shown, without_faults
+from kerasgrid.switches import Training
 from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 
@@ -58,17 +59,6 @@ class DataConfig(Section):
     """Train on a stratified subset of so many samples."""
 
 
-class TrainingConfig(Section):
-    """How jobs are trained."""
-
-    pack: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto"
-    """How many jobs train together in one program."""
-    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
-    """Keras's dtype policy."""
-    stop_dead: bool = False
-    """End trials early that learn nothing."""
-
-
 class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
@@ -90,9 +80,10 @@ class SearchConfig(Section):
     """A budget of wall time, such as 2h or 45min."""
     keep_models: Literal["none", "best", "all"] = "none"
     """Which fold models are kept."""
-    val: Annotated[float, Field(gt=0, lt=1)] | None = None
+    val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
-    where a callback monitors val_*, and none otherwise."""
+    where a callback monitors val_*, and none otherwise. test_fold: the held-out rows themselves, for
+    comparison with work that did so; what callbacks decide by them makes scores too good."""
 
     @field_validator("holdout")
     @classmethod
@@ -140,7 +131,7 @@ class Config(Section):
     augment: Augment | None = None
     """ImageDataGenerator's terms."""
     callbacks: Callbacks = Field(default_factory=Callbacks)
-    training: TrainingConfig = Field(default_factory=TrainingConfig)
+    training: Training = Field(default_factory=Training)
     search: SearchConfig = Field(default_factory=SearchConfig)
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
 
@@ -228,10 +219,8 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             del cleaned[key]
     if cleaned.get("augment") in ("off", False):
         cleaned["augment"] = None
-    if isinstance(callbacks := cleaned.get("callbacks"), dict) and "terminate_on_nan" in callbacks:
-        written = callbacks["terminate_on_nan"]
-        meaning = {} if written in (True, None) else None if written in (False, "off") else written
-        cleaned["callbacks"] = {**callbacks, "terminate_on_nan": meaning}
+    if isinstance(callbacks := cleaned.get("callbacks"), dict):
+        cleaned["callbacks"] = switched(callbacks)
     faults: list[Fault] = []
     sound = cleaned
     while True:
@@ -242,6 +231,7 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             # Faults of a later round come of what was taken out in the first.
             faults = faults or faults_of(error, cleaned, Config)
             sound = {"name": "search", "model": "", **without_faults(sound, error)}
+    faults += [Fault(f"callbacks.{fault.path}", fault.message) for fault in config.callbacks.faults()]
     n_bytes = len(config.name.encode(errors="surrogatepass"))
     is_name = _NAME.fullmatch(config.name) and config.name.strip(". ") == config.name
     if not is_name or n_bytes > _NAME_BYTES:
@@ -268,12 +258,11 @@ def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""
     schema = Config.model_json_schema()
     schema["required"] = [key for key in schema["required"] if key != "name"]  # default: the file's stem
-    switches = {
-        "augment": schema["properties"]["augment"],
-        "terminate_on_nan": schema["$defs"]["Callbacks"]["properties"]["terminate_on_nan"],
-    }
-    for name, field in switches.items():
-        field["anyOf"].append({"enum": ["off", False] + [True] * (name == "terminate_on_nan")})
+    callbacks = schema["$defs"]["Callbacks"]
+    callbacks |= {"patternProperties": {":": {"type": ["object", "null"]}}, "additionalProperties": False}
+    for field in callbacks["properties"].values():
+        field["anyOf"].append({"enum": ["on", True, "off", False]})
+    schema["properties"]["augment"]["anyOf"].append({"enum": ["off", False]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",
         **schema,

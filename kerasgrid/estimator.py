@@ -19,13 +19,14 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from kerasgrid.augment import faults_of_augment
+from kerasgrid.checks import faults_of_params
 from kerasgrid.data import inner_split, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
 from kerasgrid.records import Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, model_seed
-from kerasgrid.training.routing import faults_of_params, route
+from kerasgrid.training.routing import route
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -114,28 +115,30 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         labels, classes = _read_labels(y)
         with _TRAINING:
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
-            self._compiled, self._inputs, self.history_ = self._train(X, labels, len(classes))
+            self._compiled, self._inputs, self.history_ = self._train(X, labels, classes)
         self.classes_ = classes
         self._input_shape = X.shape[1:]
         self._one_hot = y.dtype if y.ndim == 2 and y.shape[1] > 1 else None
         return self
 
     def _train(
-        self, X: np.ndarray, labels: np.ndarray, n_classes: int
+        self, X: np.ndarray, labels: np.ndarray, names: np.ndarray
     ) -> tuple[Any, tuple[Any, Any], dict[str, list]]:
         """Returns the trained `Compiled`, the scaling and preparation of its inputs, and its history."""
         import keras
 
         from kerasgrid.models.building import build_model
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
-        from kerasgrid.training.compiling import compile_model
-        from kerasgrid.training.job import make_callbacks, seeded
+        from kerasgrid.training.candidate import precision, seeded
+        from kerasgrid.training.compiling import class_weights, compile_model
+        from kerasgrid.training.hooks import hooks_of
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
         from kerasgrid.training.preparing import Preparation
         from kerasgrid.training.routing import DEFAULT_VAL
 
         params, seed = self._python_params(), int(self.seed)
+        classes, n_classes = names.tolist(), len(names)
         function, signature = _function_of(self.model)
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
@@ -145,7 +148,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 raise ConfigError(faults)
         prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):
-            model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
+            with precision(plan):
+                model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes)
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
@@ -167,7 +171,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 check_logs("fit", epoch, logs, None, callbacks)
 
-            callbacks = make_callbacks(plan)
+            callbacks = hooks_of(plan, compiled, labels[rows], classes, Path.cwd())
             hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
             with batches, validation or nullcontext():
                 history = model.fit(
@@ -177,6 +181,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     verbose=0,
                     validation_data=validation,
                     callbacks=[hooks, *callbacks],
+                    class_weight=class_weights(plan.training.class_weight, labels[rows], classes),
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         return compiled, (scaling, prepare), curves

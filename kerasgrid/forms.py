@@ -115,6 +115,13 @@ def shown(value: Any) -> str:
     return text if len(text) <= 60 else text[:57] + "..."
 
 
+def is_switch(value: Any) -> bool | None:
+    """Returns what a value says that switches something on or off; None for another value."""
+    if value is True or value == "on":
+        return True
+    return False if value is False or value == "off" else None
+
+
 def _fields(model: type[BaseModel], where: Sequence[Any]) -> dict[str, FieldInfo]:
     """Returns the known keys of the section that a path leads to."""
     for part in where:

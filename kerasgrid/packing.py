@@ -12,11 +12,12 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.augment import NOTHING, Augment, Augmentation
-from kerasgrid.checks import Prepared, callbacks_of
+from kerasgrid.checks import Prepared
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
 from kerasgrid.planning import Plan, plan
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.switches import SEARCHED
 from kerasgrid.training.entry import measure_width
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route, goes_to_model
@@ -25,6 +26,8 @@ from kerasgrid.workers import run_probes
 
 LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
+_OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
+_OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
 NOT_LOOKED_AT = "too many models to build each of them"
 
 
@@ -69,9 +72,7 @@ class Graphs:
         return digest({name: value if self._is_built_in(name) else "given" for name, value in params.items()})
 
     def _is_built_in(self, name: str) -> bool:
-        is_of_loop = name in {"epochs", "learning_rate", "batch_size", "augment"} or name.startswith(
-            ("callbacks.", "augment.")
-        )
+        is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))
         return not is_of_loop or goes_to_model(name, self._signature)
 
     def _trained(self, identity: str, params: Mapping[str, Any]) -> Graph:
@@ -80,14 +81,15 @@ class Graphs:
         if graph.key is None:
             return graph
         plan = self._recipe.route(params)
-        if "terminate_on_nan" in plan.callbacks:
-            return Graph(None, "terminate_on_nan looks at every batch")
-        if graph.learning_rate is None and "reduce_lr_on_plateau" in plan.callbacks:
-            return Graph(None, "reduce_lr_on_plateau sets a learning rate that a schedule gives")
+        if plan.own_callbacks:
+            return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
         if plan.augment is not None and plan.augment.preprocessing_function is not None:
             return Graph(None, "preprocessing_function is of one image at a time")
         how = self._augmentation(plan.augment)
-        about = [graph.key, plan.batch_size, sorted(plan.callbacks), plan.monitors_val, how.structure]
+        if plan.training.jit is True and "affine" in how.operations and backend() == "tensorflow":
+            return Graph(None, "XLA cannot compile the geometry of augmentation on TensorFlow")
+        about = [graph.key, plan.batch_size, "terminate_on_nan" in plan.callbacks, plan.monitors_val]
+        about += [how.structure, plan.training.jit, plan.training.class_weight is not None]
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
 
     def _augmentation(self, given: Augment | None) -> Augmentation:
@@ -136,7 +138,7 @@ class Planner:
         arguments = {
             "epochs": self._epochs,
             "n_workers": self._executor.n_workers,
-            "not_shared": _not_shared(self._prepared, jobs) if graphs else None,
+            "not_shared": (lambda job: self._route(job).looks_at_total) if graphs else None,
         }
         drawn = plan(jobs, graphs, **arguments)
         widths = self._widths(drawn.packs, may_measure)
@@ -194,18 +196,3 @@ class Planner:
         with suppress(StorageError):  # a cache that cannot be written is done without
             seconds = {str(width): value for width, value in record.seconds.items()}
             write_json(self._path(record.graph, packs), {"width": record.width, "seconds": seconds})
-
-
-def _not_shared(prepared: Prepared, jobs: Sequence[Job]) -> str | None:
-    """Returns why a run must not be read at several epochs; None where it may, or none would be."""
-    if len({job.trial.key for job in jobs}) == len({job.trial.id for job in jobs}):
-        return None
-    if goes_to_model("epochs", prepared.signature):
-        return "the model function is given epochs"
-    config = prepared.config
-    name = "callbacks.early_stopping.restore_best_weights"
-    given = [callbacks_of(config).get("early_stopping", {}).get("restore_best_weights", False)]
-    given += [
-        params[name] for params in (config.params, *(job.trial.params for job in jobs)) if name in params
-    ]
-    return "early_stopping restores the best weights of the whole run" if any(given) else None

@@ -33,7 +33,7 @@ def plan(
     epochs: Callable[[Job], int] | None = None,
     n_workers: int = 1,
     widths: Mapping[str, int] | None = None,
-    not_shared: str | None = None,
+    not_shared: Callable[[Job], str | None] | None = None,
 ) -> Plan:
     """Puts jobs of one graph into packs, and every other job into a pack of its own.
 
@@ -43,25 +43,28 @@ def plan(
         epochs: Tells a job's epochs.
         n_workers: Packs that are trained at the same time.
         widths: Runs side by side, by graph; 1 where it is not told.
-        not_shared: Why jobs that differ in `epochs` alone are trained each for itself; None to share.
+        not_shared: Tells why a job is not read off the run of another that differs in `epochs` alone; None
+            where it may be.
 
     Returns:
         The plan: graph by graph in the order of their first jobs. The same arguments give the same plan.
     """
     graphs, widths = graphs or {}, widths or {}
-    grouped: dict[str, dict[tuple, list[Job]]] = {}
+    grouped: dict[tuple[str, bool], dict[tuple, list[Job]]] = {}
     plain: list[Job] = []
+    reasons = {job.trial.id: not_shared(job) for job in jobs} if not_shared else {}
     for job in jobs:
         graph = graphs.get(job.trial.id)
         if graph is None or graph.key is None:
             plain.append(job)
             continue
-        run = (job.trial.id if not_shared else job.trial.key, job.fold, job.repeat)
-        grouped.setdefault(graph.key, {}).setdefault(run, []).append(job)
+        shares = not reasons.get(job.trial.id)
+        run = (job.trial.key if shares else job.trial.id, job.fold, job.repeat)
+        grouped.setdefault((graph.key, shares), {}).setdefault(run, []).append(job)
     n_runs = sum(len(runs) for runs in grouped.values())
     most = max(1, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
     packs = []
-    for graph, runs in grouped.items():
+    for (graph, shares), runs in grouped.items():
         width = min(widths.get(graph, 1), len(runs))
         size = -(-most // width) * width  # whole waves
         ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
@@ -69,9 +72,9 @@ def plan(
             chunk = ordered[first : first + size]
             members = tuple(job for run in chunk for job in run)
             own = tuple(graphs[job.trial.id] for job in members)
-            packs.append(Pack(members, own, min(width, len(chunk)), shares=not not_shared))
+            packs.append(Pack(members, own, min(width, len(chunk)), shares=shares))
     packs += [Pack((job,)) for job in plain]
-    notes = _notes(grouped, plain, graphs, epochs, packs, not_shared)
+    notes = _notes(grouped, plain, graphs, epochs, packs, reasons)
     trained = sum(max(map(epochs, run)) for pack in packs for run in pack.runs) if epochs else 0
     return Plan(tuple(packs), tuple(notes), trained)
 
@@ -94,31 +97,41 @@ def split(pack: Pack) -> list[Pack]:
 
 
 def _notes(
-    grouped: Mapping[str, Mapping[tuple, list[Job]]],
+    grouped: Mapping[tuple[str, bool], Mapping[tuple, list[Job]]],
     plain: Sequence[Job],
     graphs: Mapping[int, Graph],
     epochs: Callable[[Job], int] | None,
     packs: Sequence[Pack],
-    not_shared: str | None,
+    reasons: Mapping[int, str | None],
 ) -> Iterator[str]:
     runs = [run for members in grouped.values() for run in members.values()]
     n_jobs = sum(map(len, runs))
     if runs:
-        programs = "1 compiled program" if len(grouped) == 1 else f"{len(grouped):,} compiled programs"
+        n_programs = len({graph for graph, _ in grouped})
+        programs = "1 compiled program" if n_programs == 1 else f"{n_programs:,} compiled programs"
         width = max(pack.width for pack in packs)
         beside = "one at a time in each worker" if width == 1 else f"up to {width} side by side"
         yield f"{_fits(n_jobs)} in {programs}, {beside}."
     if len(runs) < n_jobs and epochs is not None:
         saved = sum(sum(map(epochs, run)) - max(map(epochs, run)) for run in runs)
         yield f"Fits that differ in epochs alone are one run, read at several epochs: {saved:,} epochs saved."
-    if not_shared and runs:
-        yield f"Fits that differ in epochs alone are not shared: {not_shared}."
+    for reason in _reasons_that_matter(runs, reasons):
+        yield f"Fits that differ in epochs alone are not shared: {reason}."
     found: dict[str | None, list[Job]] = {}
     for job in plain:
         found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
     for reason, members in sorted(found.items(), key=lambda item: -len(item[1])):
         told = "" if reason is None else f": {reason} ({_trials(members)})"
         yield f"{_fits(len(members))} by Keras's own fit{told}."
+
+
+def _reasons_that_matter(runs: Sequence[list[Job]], reasons: Mapping[int, str | None]) -> list[str]:
+    """Returns why runs are not shared that would be, once each."""
+    alike: dict[tuple, list[str | None]] = {}
+    for first, *_ in runs:
+        alike.setdefault((first.trial.key, first.fold, first.repeat), []).append(reasons.get(first.trial.id))
+    found = [reason for members in alike.values() if len(members) > 1 for reason in members]
+    return [reason for reason in dict.fromkeys(found) if reason]
 
 
 def _trials(jobs: Sequence[Job]) -> str:

@@ -233,6 +233,7 @@ class FoldRecord:
         best_epoch: The epoch whose weights made the score, from 1.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
+        dead: Why the net has learnt nothing; None where it is not known to have.
         error: {"type", "message"} where the job failed.
     """
 
@@ -246,6 +247,7 @@ class FoldRecord:
     best_epoch: int | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None
+    dead: str | None = None
     error: Mapping[str, str] | None = None
 
 

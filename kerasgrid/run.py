@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import SOURCE, Prepared
+from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
 from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json, strict, write_json
@@ -263,7 +263,11 @@ class Run:
         return {
             "name": prepared.config.name,
             "objective": {"name": prepared.objective.name, "direction": prepared.objective.direction},
-            "config": prepared.config.model_dump(),
+            "config": {
+                **prepared.config.model_dump(),
+                "augment": augment_of(prepared.config),
+                "callbacks": callbacks_of(prepared.config),
+            },
             "data": {
                 "samples": len(prepared.data),
                 "classes": len(prepared.data.classes),

@@ -112,8 +112,8 @@ def refusal(folder, text, *overrides):
             "this version does not have it yet).",
         ),
         (
-            "space: {loss.label_smoothing: [0.1]}",
-            "space.loss.label_smoothing: needs `loss` to be given too, in params or space.",
+            "space: {loss.gamma: [0.1]}",
+            "space.loss.gamma: needs `loss` to be given too, in params or space.",
         ),
         (
             "params: {loss: categorical_crossentropy}\nspace: {loss.label_smooth: [0.1]}",
@@ -124,7 +124,7 @@ def refusal(folder, text, *overrides):
         (
             "space: {callbacks.early_stoping.patience: [1]}",
             "space.callbacks.early_stoping.patience: 'early_stoping' is no callback here. Did you mean "
-            "'early_stopping'? Known: early_stopping, reduce_lr_on_plateau, terminate_on_nan.",
+            "'early_stopping'? Known: early_stopping, learning_rate_scheduler, reduce_lr_on_plateau, terminate_on_nan.",
         ),
         (
             "space: {callbacks.early_stopping.patienc: [1]}",
@@ -136,9 +136,43 @@ def refusal(folder, text, *overrides):
             "space.callbacks.early_stopping.patience: is -1; at least 0 holds.",
         ),
         (
-            "space: {callbacks.early_stopping: [{patience: 1}]}",
-            "space.callbacks.early_stopping: names a callback and none of its arguments. Known: monitor, "
-            "min_delta, patience, mode, baseline, restore_best_weights, start_from_epoch.",
+            "space: {callbacks.early_stopping: [off, {patience: 1.5}]}",
+            "space.callbacks.early_stopping: is 1.5; a whole number holds.",
+        ),
+        (
+            "space: {callbacks.early_stopping: [3]}",
+            "space.callbacks.early_stopping: is 3; off, on or a mapping holds.",
+        ),
+        (
+            "space: {callbacks.early_stopping.patienc: [3]}",
+            "space.callbacks.early_stopping.patienc: unknown key. Did you mean 'patience'? Known: baseline, "
+            "min_delta, mode, monitor, patience, restore_best_weights, start_from_epoch.",
+        ),
+        (
+            "callbacks: {learning_rate_scheduler: {schedule: cosine}, reduce_lr_on_plateau: {monitor: loss}}",
+            "callbacks.learning_rate_scheduler: and reduce_lr_on_plateau both set the learning rate: keep one.",
+        ),
+        (
+            "callbacks: {learning_rate_scheduler: {schedule: one_cycle, warmup_epochs: 1}}",
+            "callbacks.learning_rate_scheduler.warmup_epochs: is for other schedules: one_cycle rises by itself.",
+        ),
+        (
+            "callbacks: {nowhere.py:Watch: {}}",
+            "callbacks.nowhere.py:Watch: nowhere.py: no such file. Looked for ",
+        ),
+        (
+            "training: {class_weight: {'1': 2, '77': 3}}",
+            "training.class_weight: names '77', which is no class of these data. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
+        ),
+        (
+            "space: {training.class_weight: [null, {x: 3}]}",
+            "space.training.class_weight: names 'x', which is no class of these data. "
+            "Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
+        ),
+        (
+            "space: {training.stop: [true]}",
+            "space.training.stop: 'stop' is no setting of training. Did you mean 'stop_dead'? Known: "
+            "class_weight, jit, precision, stop_dead.",
         ),
         (
             "callbacks: {early_stopping: {monitor: test_loss}}",
@@ -276,8 +310,6 @@ def refusal(folder, text, *overrides):
             "augment.preprocessing_function: ",
         ),
         ("training: {pack: 0}", "training.pack: is 0; "),
-        ("training: {precision: mixed_float16}", f"training.precision: asks for mixed precision, {NOT_YET}"),
-        ("training: {stop_dead: true}", f"training.stop_dead: asks for ending dead trials early, {NOT_YET}"),
         ("search: {keep_models: best}", f"search.keep_models: asks for keeping fold models, {NOT_YET}"),
         ("search: {time: 2h}", f"search.time: asks for a budget of time, {NOT_YET}"),
         ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
@@ -303,7 +335,7 @@ def refusal(folder, text, *overrides):
         ),
         (
             "space: {training.pack: [1, 2]}",
-            "space.training.pack: is a setting of training that this version cannot search yet.",
+            "space.training.pack: does not change what is trained, and is not searched: give training.pack.",
         ),
         (
             "space: {dropout: {values: [0.1], when: {batch_norm: true}}}",

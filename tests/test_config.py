@@ -145,7 +145,7 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         (
             "callbacks: {early_stoping: {}}",
             "callbacks.early_stoping: unknown key. Did you mean 'early_stopping'? Known: early_stopping, "
-            "reduce_lr_on_plateau, terminate_on_nan.",
+            "learning_rate_scheduler, reduce_lr_on_plateau, terminate_on_nan.",
         ),
         (
             "callbacks: {early_stopping: {monitr: loss}}",
@@ -176,7 +176,18 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("space: [{}, 3]", "space[1]: is 3; a mapping holds."),
         ("params: [1]", "params: is [1]; a mapping holds."),
         ("augment: true", "augment: is true; a mapping holds."),
-        ("callbacks: {early_stopping: true}", "callbacks.early_stopping: is true; a mapping holds."),
+        ("callbacks: {early_stopping: 3}", "callbacks.early_stopping: is 3; a mapping holds."),
+        (
+            "callbacks: {mine.py:Watch: 3}",
+            "callbacks.mine.py:Watch: is 3; a mapping of the callback's arguments holds.",
+        ),
+        (
+            "callbacks: {watch: {}}",
+            "callbacks.watch: unknown key. Known: early_stopping, learning_rate_scheduler, "
+            "reduce_lr_on_plateau, "
+            "terminate_on_nan. A callback of your own is given as path/to/file.py:Class or "
+            "package.module:Class.",
+        ),
         ("callbacks: {terminate_on_nan: 3}", "callbacks.terminate_on_nan: is 3; a mapping holds."),
         ("executor: {workers: many}", "executor.workers: is 'many'; a whole number or 'auto' holds."),
         ("training: {pack: many}", "training.pack: is 'many'; a whole number or 'auto' or 'off' holds."),

@@ -42,7 +42,7 @@ def test_every_job_is_in_exactly_one_pack(n_rates, folds, n_workers, keys, width
         epochs=epochs,
         n_workers=n_workers,
         widths={"a": width},
-        not_shared=None if shares else "a schedule looks at the total",
+        not_shared=None if shares else lambda job: "a schedule looks at the total",
     )
     assert sorted(job.id for pack in made.packs for job in pack.jobs) == sorted(job.id for job in jobs)
     for pack in made.packs:
@@ -57,8 +57,11 @@ def test_every_job_is_in_exactly_one_pack(n_rates, folds, n_workers, keys, width
         epochs=epochs,
         n_workers=n_workers,
         widths={"a": width},
-        not_shared=None if shares else "a schedule looks at the total",
+        not_shared=None if shares else lambda job: "a schedule looks at the total",
     )
+
+
+GIVEN = "the model function is given epochs"
 
 
 def test_without_graphs_each_job_is_a_pack_in_the_order_given():
@@ -83,11 +86,29 @@ def test_jobs_that_differ_in_epochs_alone_are_one_run():
 
 def test_where_something_looks_at_the_total_nothing_is_shared_and_it_is_said():
     jobs = make_jobs(n_rates=1)
-    made = plan(jobs, graphs_of(jobs), epochs=epochs, not_shared="the model function is given epochs")
+    made = plan(
+        jobs, graphs_of(jobs), epochs=epochs, not_shared=lambda job: "the model function is given epochs"
+    )
     assert all(len(run) == 1 for pack in made.packs for run in pack.runs)
     assert made.epochs == 18
-    assert made.notes[-1] == (
-        "Fits that differ in epochs alone are not shared: the model function is given epochs."
+    assert made.notes[-1] == (f"Fits that differ in epochs alone are not shared: {GIVEN}.")
+
+
+def test_only_those_are_not_shared_that_look_at_the_total():
+    jobs = make_jobs(n_rates=2)
+    made = plan(
+        jobs,
+        graphs_of(jobs),
+        epochs=epochs,
+        not_shared=lambda job: "rate 1" if job.trial.params["rate"] else None,
+    )
+    lengths = {(run[0].trial.params["rate"], len(run)) for pack in made.packs for run in pack.runs}
+    assert lengths == {(0, 2), (1, 1)}
+    assert all(pack.shares == (pack.jobs[0].trial.params["rate"] == 0) for pack in made.packs)
+    assert made.notes == (
+        "12 fits in 1 compiled program, one at a time in each worker.",
+        "Fits that differ in epochs alone are one run, read at several epochs: 6 epochs saved.",
+        "Fits that differ in epochs alone are not shared: rate 1.",
     )
 
 
@@ -115,7 +136,7 @@ def test_packs_hold_whole_waves():
 
 def test_a_later_session_goes_on_with_the_packs_of_an_earlier_one():
     jobs = make_jobs()
-    packs = plan(jobs[:6], graphs_of(jobs), epochs=epochs, not_shared="-").packs
+    packs = plan(jobs[:6], graphs_of(jobs), epochs=epochs, not_shared=lambda job: "-").packs
     kept, new = go_on(packs, [*jobs[2:6], *jobs[6:]])
     assert [job.id for pack in kept for job in pack.jobs] == [job.id for job in jobs[2:6]]
     assert all(pack.graph(job) == graphs_of(jobs)[job.trial.id] for pack in kept for job in pack.jobs)

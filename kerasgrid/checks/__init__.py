@@ -5,6 +5,7 @@ space. Nothing here imports Keras.
 """
 
 from kerasgrid.checks.candidates import augment_of, callbacks_of
+from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.checks.prepared import SOURCE, Prepared, prepare
 
-__all__ = ["SOURCE", "Prepared", "augment_of", "callbacks_of", "prepare"]
+__all__ = ["SOURCE", "Prepared", "augment_of", "callbacks_of", "faults_of_params", "prepare"]

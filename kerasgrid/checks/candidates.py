@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.augment import faults_of_augment, flips_signs
+from kerasgrid.callbacks import is_own, merge_callbacks
+from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config import Config
 from kerasgrid.data import inner_split
 from kerasgrid.engines import ENGINES, PLANNED
@@ -15,7 +17,7 @@ from kerasgrid.forms import Report
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
-from kerasgrid.training.routing import DEFAULT_VAL, faults_of_params, merge_augment, merge_callbacks, monitors
+from kerasgrid.training.routing import DEFAULT_VAL, TEST_FOLD, merge_augment, monitors
 
 MAX_GRID = 1_000_000
 
@@ -87,33 +89,23 @@ def check_params(
     report.faults.extend(found.values())
 
 
-def check_inner_split(
-    report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold]
+def check_callbacks(
+    report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
 ) -> None:
-    """Checks the monitors of callbacks, and that the inner split they need can be made."""
+    """Checks the callbacks of candidates together, and that the inner split they need can be made."""
     if any("callbacks" in fault.path for fault in report.faults):
         return
-    own = [
-        {name: dimension for name, dimension in grid.items() if name.startswith("callbacks.")}
-        for grid in space.grids
-    ]
-    watched = [
-        (name, monitor)
-        for params in Space(own or [{}]).cover()
-        for name, monitor in monitors(
-            merge_callbacks({**config.params, **params}, callbacks_of(config))
-        ).items()
-    ]
-    for name, monitor in dict(watched).items():
-        if monitor.startswith("test_"):
-            report.add(
-                f"callbacks.{name}.monitor",
-                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
-                "measured on an inner split of the training folds.",
-            )
-    by_default = DEFAULT_VAL if any(monitor.startswith("val_") for _, monitor in watched) else None
+    found: dict[tuple[str, str], None] = {}
+    watched: list[str] = []
+    for params in _only(space, "callbacks").cover():
+        given = merge_callbacks({**config.params, **params}, callbacks_of(config))
+        found |= dict.fromkeys(_faults_of_callbacks(given, base))
+        watched += monitors(given).values()
+    for name, message in found:
+        report.add(f"callbacks.{name}", message)
+    by_default = DEFAULT_VAL if any(monitor.startswith("val_") for monitor in watched) else None
     share = config.search.val or by_default
-    if share is None or data is None or not report.is_settled("search.val"):
+    if share in (None, TEST_FOLD) or data is None or not report.is_settled("search.val"):
         return
     for fold in folds:
         try:
@@ -123,18 +115,60 @@ def check_inner_split(
             break
 
 
+def _only(space: Space, section: str) -> Space:
+    """Returns the space of the parameters that belong to a section."""
+    own = [{name: d for name, d in grid.items() if name.partition(".")[0] == section} for grid in space.grids]
+    return Space(own or [{}])
+
+
+def _faults_of_callbacks(given: Mapping[str, Mapping[str, Any]], base: Path) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with callbacks beside each other, at a key of the section."""
+    for name, monitor in monitors(given).items():
+        if monitor.startswith("test_"):
+            yield (
+                f"{name}.monitor",
+                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
+                "measured on an inner split of the training folds.",
+            )
+    schedule = given.get("learning_rate_scheduler")
+    if schedule is not None and "reduce_lr_on_plateau" in given:
+        yield (
+            "learning_rate_scheduler",
+            "and reduce_lr_on_plateau both set the learning rate: keep one.",
+        )
+    if schedule is not None and schedule["schedule"] == "one_cycle" and schedule["warmup_epochs"]:
+        yield "learning_rate_scheduler.warmup_epochs", "is for other schedules: one_cycle rises by itself."
+    for name in given:
+        if is_own(name):
+            try:
+                parse_reference(name, base)
+            except ModelError as error:
+                yield name, str(error)
+
+
+def check_class_weights(report: Report, config: Config, space: Space, data: Dataset | None) -> None:
+    """Checks that class weights name classes of the data."""
+    if data is None or any("class_weight" in fault.path for fault in report.faults):
+        return
+    name = "training.class_weight"
+    own = (value for grid in space.grids if name in grid for value in Space([grid]).values(name))
+    places = [(name, config.training.class_weight), (f"params.{name}", config.params.get(name))]
+    known = {str(label) for label in data.classes}
+    for path, value in [*places, *((f"space.{name}", value) for value in own)]:
+        unknown = [label for label in value if str(label) not in known] if isinstance(value, Mapping) else []
+        if unknown:
+            shown = ", ".join(sorted(known))
+            report.add(path, f"names {unknown[0]!r}, which is no class of these data. Known: {shown}.")
+
+
 def check_augment(
     report: Report, config: Config, space: Space, data: Dataset | None, base: Path
 ) -> tuple[str, ...]:
     """Checks every augmentation that candidates have beside the data; returns warnings."""
     if any("augment" in fault.path for fault in report.faults):
         return ()
-    own = [
-        {name: dimension for name, dimension in grid.items() if name.partition(".")[0] == "augment"}
-        for grid in space.grids
-    ]
     section, warnings = augment_of(config), set()
-    for params in Space(own or [{}]).cover():
+    for params in _only(space, "augment").cover():
         given = merge_augment({**config.params, **params}, section)
         if given is None:
             continue

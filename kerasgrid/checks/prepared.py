@@ -11,7 +11,8 @@ from typing import Any
 from kerasgrid.checks.candidates import (
     augment_of,
     check_augment,
-    check_inner_split,
+    check_callbacks,
+    check_class_weights,
     check_params,
     space_of,
 )
@@ -125,7 +126,8 @@ def prepare(
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)
     check_params(report, config, space, signature, are_all)
-    check_inner_split(report, config, space, data, folds)
+    check_callbacks(report, config, space, data, folds, base)
+    check_class_weights(report, config, space, data)
     warnings = check_augment(report, config, space, data, base)
     report.finish()
     return Prepared(config, data, tuple(folds), space, model, signature, objective, base, warnings)
@@ -134,8 +136,6 @@ def prepare(
 def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
-        "training.precision": (config.training.precision != "float32", "mixed precision"),
-        "training.stop_dead": (config.training.stop_dead, "ending dead trials early"),
         "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
         "search.time": (config.search.time is not None, "a budget of time"),
         "executor.kind": (config.executor.kind == "ray", "the executor ray"),

@@ -14,14 +14,6 @@ from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, di
 from kerasgrid.models.signature import Parameter, Signature, signature_of
 from kerasgrid.models.source import line_in
 
-_ACTIVATION_LAYERS = {
-    "ELU": "elu",
-    "LeakyReLU": "leaky_relu",
-    "PReLU": "prelu",
-    "ReLU": "relu",
-    "Softmax": "softmax",
-}
-
 
 def build_model(
     function: Callable[..., Any],
@@ -277,18 +269,3 @@ def _output_shape(name: str, model: keras.Model, shape: tuple[int, ...]) -> Any:
     if isinstance(output, (list, tuple, dict)):
         return [tuple(item.shape) for item in (output.values() if isinstance(output, dict) else output)]
     return (None, *output.shape[1:])
-
-
-def output_activation(model: keras.Model) -> str | None:
-    """Returns the name of the activation that gives a model's outputs, such as `softmax` or `linear`.
-
-    None for a subclassed model, whose layers do not tell, and for a layer that has none.
-    """
-    layer = model
-    while isinstance(layer, keras.Model):
-        outputs = getattr(layer, "outputs", None)
-        if not outputs:
-            return None
-        layer = outputs[0]._keras_history.operation
-    known = _ACTIVATION_LAYERS.get(type(layer).__name__)
-    return known or getattr(getattr(layer, "activation", None), "__name__", None)

@@ -61,10 +61,10 @@ def make_stateless(optimizer: Any) -> Any:
     return optimizer
 
 
-def compile(function: Callable) -> Callable:
-    """Returns a function of arrays as one compiled program."""
+def compile(function: Callable, jit: bool = False) -> Callable:
+    """Returns a function of arrays as one compiled program; on TensorFlow by XLA where `jit` says so."""
     if NAME == "tensorflow":
-        return tf.function(function, jit_compile=False, autograph=False, reduce_retracing=False)
+        return tf.function(function, jit_compile=jit, autograph=False, reduce_retracing=False)
     return jax.jit(function)
 
 

@@ -23,7 +23,7 @@ from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.recording import recorded
-from kerasgrid.training.routing import DEFAULT_VAL, Route
+from kerasgrid.training.routing import DEFAULT_VAL, TEST_FOLD, Route
 
 
 def build_and_compile(
@@ -37,10 +37,22 @@ def build_and_compile(
     function: Callable = recipe.model
     if isinstance(recipe.model, ModelReference):
         function = _load(recipe.model, recipe.model_source)
-    with recorded(with_values=True) as made:
+    with precision(plan), recorded(with_values=True) as made:
         model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
     compiled = compile_model(model, plan, objective, recipe.n_classes)
     return replace(compiled, sets_weights=not made.are_untouched(model.weights))
+
+
+@contextmanager
+def precision(plan: Route) -> Iterator[None]:
+    """Lets layers that are made within have a candidate's dtype policy."""
+    before = keras.config.dtype_policy()
+    if plan.training.precision != "float32":  # else floatx's, as the user has it
+        keras.config.set_dtype_policy(plan.training.precision)
+    try:
+        yield
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 @lru_cache(maxsize=4)
@@ -54,21 +66,13 @@ def _load(reference: ModelReference, source: str) -> Callable:
     return load_function(reference)
 
 
-def make_callbacks(plan: Route) -> list[keras.callbacks.Callback]:
-    """Returns Keras's callbacks of a candidate, in the order of their names here."""
-    classes = {
-        "early_stopping": keras.callbacks.EarlyStopping,
-        "reduce_lr_on_plateau": keras.callbacks.ReduceLROnPlateau,
-        "terminate_on_nan": keras.callbacks.TerminateOnNaN,
-    }
-    return [cls(**plan.callbacks[name]) for name, cls in classes.items() if name in plan.callbacks]
-
-
 def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
     share = recipe.val or (DEFAULT_VAL if plan.monitors_val else None)
     if share is None:
         return fold.train, None
+    if share == TEST_FOLD:
+        return fold.train, fold.test
     return inner_split(data.labels, fold, share, recipe.seed)
 
 

@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -21,7 +21,10 @@ CALLBACK_STATE = {
     "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
     "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
     "TerminateOnNaN": (),
+    "LearningRateSchedule": ("epoch",),
+    "Health": ("wait", "exploded"),
 }
+"""What each callback knows beside its arguments."""
 
 
 class StaleCheckpointError(KerasgridError):
@@ -122,7 +125,9 @@ def keep_callbacks(
     states, arrays = {}, {}
     for callback in callbacks:
         name = type(callback).__name__
-        states[name] = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE[name]}
+        states[name] = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE.get(name, ())}
+        if name not in CALLBACK_STATE:
+            states[name] = _plain(callback)
         best = getattr(callback, "best_weights", None)
         states[name]["n_best_weights"] = None if best is None else len(best)
         arrays |= {f"{prefix}{name}_{index}": weights for index, weights in enumerate(best or ())}
@@ -139,7 +144,7 @@ def restore_callbacks(
     for callback in callbacks:
         name = type(callback).__name__
         state = states[name]
-        for key in CALLBACK_STATE[name]:
+        for key in state.keys() - {"n_best_weights"}:
             setattr(callback, key, state[key])
         if state["n_best_weights"] is not None:
             callback.best_weights = [arrays[f"{prefix}{name}_{i}"] for i in range(state["n_best_weights"])]
@@ -189,6 +194,16 @@ def _variables(model: keras.Model) -> dict[str, list]:
         "optimizer": model.optimizer.variables,
         "metric": model.metrics_variables,
     }
+
+
+def _plain(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Returns a user's callback's own attributes that are plain data; nothing is known of the others."""
+    found = {}
+    for key, value in vars(callback).items():
+        with suppress(TypeError, ValueError):
+            if key not in vars(keras.callbacks.Callback()) and json.loads(json.dumps(value)) == value:
+                found[key] = value
+    return found
 
 
 def _number(value: Any) -> Any:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
-from kerasgrid.models.building import output_activation
+from kerasgrid.models.endings import ending_of, output_activation
 from kerasgrid.training.backend import spare_replica_sums
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.routing import DEFAULTS, Route
@@ -68,9 +68,13 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
     from_logits = ends_in_logits(model)
     if model.compiled:
+        labels = _compiled_labels(model, route, n_outputs)
+        if route.training.jit != "auto":
+            model.jit_compile = route.training.jit
+        _check_ending(model, model.loss)
         spare_replica_sums(model.optimizer)
-        return Compiled(model, _compiled_labels(model, route, n_outputs), n_outputs, from_logits)
-    loss_name = route.loss or _fitting_loss(model, objective, n_outputs)
+        return Compiled(model, labels, n_outputs, from_logits)
+    loss_name = route.loss or _fitting_loss(model, route, objective, n_outputs)
     arguments = dict(route.loss_args)
     if "from_logits" in LOSSES[loss_name].arguments and from_logits is not None:
         arguments.setdefault("from_logits", from_logits)
@@ -101,14 +105,85 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         ),
         loss=_make("loss", keras.losses, LOSSES[loss_name].class_name, arguments),
         metrics=metrics,
+        jit_compile=route.training.jit,
     )
+    _check_ending(model, model.loss)
     spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits))
 
 
 def ends_in_logits(model: keras.Model) -> bool | None:
-    """Tells whether a model's outputs are logits; None for a model whose layers do not tell."""
-    return {"softmax": False, "sigmoid": False, "linear": True}.get(output_activation(model))
+    """Tells whether a model's outputs are logits; None for a model whose layers do not tell.
+
+    Logarithms of probabilities are: a softmax of them is the probabilities again.
+    """
+    known = {"softmax": False, "sigmoid": False, "linear": True, "log_softmax": True, "log_sigmoid": True}
+    return known.get(output_activation(model))
+
+
+def _check_ending(model: keras.Model, loss: Any) -> None:
+    """Refuses what learns nothing or the wrong thing, before the first epoch.
+
+    Raises:
+        ModelError: An activation or dropout stands after the output layer; or the loss takes logits for
+            probabilities or the other way round.
+    """
+    ending = ending_of(model)
+    if ending.fault is not None:
+        raise ModelError(f"{model.name}: {ending.fault}")
+    name = loss_name(loss)
+    is_logits, last = ends_in_logits(model), output_activation(model)
+    if name not in _OF_PROBABILITIES:
+        return
+    takes_logits = bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
+    if is_logits is False and takes_logits:
+        raise ModelError(
+            f"{model.name}: the model ends in {last}, and the loss {name} applies it again "
+            "(from_logits=True): let from_logits be False, or end the model without an activation."
+        )
+    if is_logits is True and not takes_logits:
+        cure = "set from_logits=True, or end" if "from_logits" in LOSSES[name].arguments else "end"
+        raise ModelError(
+            f"{model.name}: the model's outputs are logits, and the loss {name} takes them for "
+            f"probabilities: {cure} the model in softmax."
+        )
+    if ending.layer is not None and is_logits is None and ending.activations:
+        raise ModelError(
+            f"{model.name}: the output layer {ending.layer} is followed by {last}, which gives no "
+            f"probabilities, and the loss {name} needs them: end the model in softmax."
+        )
+
+
+_OF_PROBABILITIES = {name for name, loss in LOSSES.items() if "from_logits" in loss.arguments} | {
+    "kl_divergence",
+    "poisson",
+    "categorical_generalized_cross_entropy",
+}
+
+
+def loss_name(loss: Any) -> str:
+    """Returns the snake_case name of a compiled model's loss; as it is, where Keras has none."""
+    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
+    return find_loss(str(name)) or str(name)
+
+
+def class_weights(
+    given: str | Mapping[Any, float] | None, labels: np.ndarray, classes: Sequence[Any]
+) -> dict[int, float] | None:
+    """Returns what a sample of each class counts in training, by class index; None where all count the same.
+
+    Args:
+        given: `balanced`, or weights by label; a class that is not named counts 1.
+        labels: (sample,), class indices of the rows that are trained on.
+        classes: The label of each class.
+    """
+    if given is None:
+        return None
+    if given == "balanced":
+        counts = np.bincount(labels, minlength=len(classes))
+        return {i: len(labels) / (len(classes) * max(int(n), 1)) for i, n in enumerate(counts)}
+    named = {str(label): float(weight) for label, weight in given.items()}
+    return {index: named.get(str(label), 1.0) for index, label in enumerate(classes)}
 
 
 def _has_shape(model: keras.Model) -> bool:
@@ -116,7 +191,7 @@ def _has_shape(model: keras.Model) -> bool:
     return hasattr(model, "outputs") and bool(model.outputs)
 
 
-def _fitting_loss(model: keras.Model, objective: Objective, n_outputs: int) -> str:
+def _fitting_loss(model: keras.Model, route: Route, objective: Objective, n_outputs: int) -> str:
     if n_outputs == 1:
         return "binary_crossentropy"
     if output_activation(model) == "sigmoid":
@@ -125,6 +200,7 @@ def _fitting_loss(model: keras.Model, objective: Objective, n_outputs: int) -> s
             "end it in softmax, or give a loss in params."
         )
     wants_one_hot = objective.metric is not None and METRICS[objective.metric].labels in {"one_hot", "binary"}
+    wants_one_hot = wants_one_hot or "label_smoothing" in route.loss_args  # the sparse one has none
     return "categorical_crossentropy" if wants_one_hot else "sparse_categorical_crossentropy"
 
 
@@ -139,11 +215,9 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
             f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
             "would be ignored: name it in the function's signature, or do not compile there."
         )
-    loss = model.loss
-    name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
-    known = find_loss(str(name))
-    if known is not None:
-        return LOSSES[known].labels
+    name = loss_name(model.loss)
+    if name in LOSSES:
+        return LOSSES[name].labels
     return "any" if n_outputs > 1 else "binary"
 
 

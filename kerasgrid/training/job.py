@@ -16,14 +16,15 @@ from kerasgrid.training import packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
-    make_callbacks,
     mean_and_spread,
     read_folds,
     rows_of,
     seeded,
 )
 from kerasgrid.training.checkpoint import Progress
-from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.health import find_reason
+from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
@@ -80,12 +81,14 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         _initialize(recipe, compiled, data, model_seed(recipe.seed, job))
         samples = _samples(recipe, job, plan, compiled, data, fold)
+        labels = data.labels[samples.train]
         loop = Loop(
             job=job,
             seed=recipe.seed,
             owner=job.trial.identity,
             model=compiled.model,
-            callbacks=make_callbacks(plan),
+            callbacks=hooks_of(plan, compiled, labels, recipe.classes, recipe.base),
+            class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),
             samples=samples,
             batch_size=plan.batch_size,
             epochs=plan.epochs,
@@ -142,4 +145,5 @@ def _score(
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
         n_parameters=compiled.model.count_params(),
+        dead=find_reason(loop.callbacks, record.dead),
     )

@@ -85,7 +85,7 @@ def _check_layer(layer: keras.layers.Layer) -> None:
         )
     if getattr(layer, "seed", None) is not None:
         raise UnliftableError(f"the layer {layer.name} has a seed of its own")
-    if keras.backend.standardize_dtype(layer.compute_dtype or "float32") not in {"float32", "float64"}:
+    if keras.backend.standardize_dtype(layer.compute_dtype or "float32") == "float16":  # its loss is scaled
         raise UnliftableError(f"the layer {layer.name} computes in {layer.compute_dtype}")
 
 

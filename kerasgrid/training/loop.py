@@ -75,6 +75,7 @@ class Loop:
         samples: The data.
         batch_size: Samples a step.
         epochs: How many to train at most.
+        class_weight: What a sample of each class counts, by class index; None where all count the same.
         emit: Takes records of epochs, checkpoints and a stop.
         should_stop: Tells whether to stop after the epoch at hand.
         checkpoint_path: Where to keep the checkpoint.
@@ -89,6 +90,7 @@ class Loop:
     samples: Samples
     batch_size: int
     epochs: int
+    class_weight: Mapping[int, float] | None
     emit: Callable[[object], None]
     should_stop: Callable[[], bool]
     checkpoint_path: Path
@@ -145,7 +147,13 @@ class Loop:
         rows = self.samples.train[order]
         with self.samples.batches(rows, self.batch_size, self.progress.step, epoch) as batches:
             history = self.model.fit(
-                batches, initial_epoch=epoch, epochs=epoch + 1, shuffle=False, verbose=0, callbacks=[bridge]
+                batches,
+                initial_epoch=epoch,
+                epochs=epoch + 1,
+                shuffle=False,
+                verbose=0,
+                callbacks=[bridge],
+                class_weight=self.class_weight,
             )
         self.progress.fit_time += time.perf_counter() - self._since
         return {name: float(values[-1]) for name, values in history.history.items()}

@@ -13,6 +13,7 @@ import numpy as np
 
 from kerasgrid.records import Job
 from kerasgrid.training import checkpoint
+from kerasgrid.training.hooks import LearningRateSchedule
 from kerasgrid.training.program import Program
 
 
@@ -33,14 +34,17 @@ class Stand:
 
     @property
     def learning_rate(self) -> float:
-        """The one that the next step takes."""
-        return float(self.member.state["optimizer"][self.program.position_of_learning_rate()])
+        """Of the last step, or the one that was set since."""
+        return self.program.learning_rate(self.member.state)
 
     @learning_rate.setter
     def learning_rate(self, value: Any) -> None:
-        place = self.program.position_of_learning_rate()
-        before = self.member.state["optimizer"][place]
-        self.member.state["optimizer"][place] = np.asarray(value, dtype=before.dtype)
+        self.program.set_learning_rate(self.member.state, value)
+
+    @property
+    def trainable_variables(self) -> list[np.ndarray]:
+        """The values of what is trained, in one vector or several."""
+        return self.member.state["weights"]
 
     def get_weights(self) -> list[np.ndarray]:
         """Returns the values of the model's variables."""
@@ -59,10 +63,11 @@ class Member:
         jobs: Read off this run, by rising epochs; those that have ended are taken out.
         epochs: At which each job is read.
         numbers: (number,) that the graph receives.
-        learning_rate: The first one; None for a schedule's.
+        learning_rate: The first one; None where the optimizer has a schedule of its own.
         callbacks: Keras's.
         scaling: (2, channel), or (2, 0) for none.
         key: (2,) int32 of what is drawn.
+        class_weight: (class,), or (0,) for equal ones.
         train: Rows to train on.
         val: Rows of the inner split; None for none.
         test: Held-out rows.
@@ -78,6 +83,7 @@ class Member:
     callbacks: list[keras.callbacks.Callback]
     scaling: np.ndarray
     key: np.ndarray
+    class_weight: np.ndarray
     train: np.ndarray
     val: np.ndarray | None
     test: np.ndarray
@@ -85,6 +91,22 @@ class Member:
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
     stand: Stand | None = None
+
+    @property
+    def fixed(self) -> dict[str, np.ndarray]:
+        """What a program is told of it for all its life."""
+        names = ("numbers", "scaling", "key", "class_weight")
+        return {name: getattr(self, name) for name in names}
+
+    def rates(self, epoch: int, n_steps: int) -> np.ndarray:
+        """Returns the learning rate of each step of an epoch, (n_steps,), padding's too."""
+        dtype = keras.config.floatx()
+        for callback in self.callbacks:
+            if isinstance(callback, LearningRateSchedule):
+                own = callback.rates(epoch)[:n_steps]
+                return np.pad(own, (0, n_steps - len(own)), mode="edge").astype(dtype)
+        rate = 0.0 if self.learning_rate is None else self.stand.learning_rate
+        return np.full(n_steps, rate, dtype=dtype)
 
     @property
     def name(self) -> str:

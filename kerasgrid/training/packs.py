@@ -24,13 +24,13 @@ from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
-    make_callbacks,
     mean_and_spread,
     read_folds,
     rows_of,
     seeded,
 )
-from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import lift
 from kerasgrid.training.member import Member
@@ -157,15 +157,17 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         plans = [recipe.route(job.trial.params) for job in run]
         fold = read_folds(recipe, len(data))[last.fold]
         train_rows, val_rows = rows_of(recipe, plans[-1], data, fold)
+        weights = class_weights(plans[-1].training.class_weight, data.labels[train_rows], recipe.classes)
         members.append(
             Member(
                 jobs=run,
                 epochs=tuple(plan.epochs for plan in plans),
                 numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
                 learning_rate=plans[-1].optimizer_args.get("learning_rate", graph.learning_rate),
-                callbacks=make_callbacks(plans[-1]),
+                callbacks=hooks_of(plans[-1], compiled, data.labels[train_rows], recipe.classes, recipe.base),
                 scaling=_scaling(recipe, plans[-1], fold),
                 key=draw_key(recipe.seed, last),
+                class_weight=np.asarray(list((weights or {}).values()), dtype=keras.config.floatx()),
                 train=train_rows,
                 val=val_rows,
                 test=fold.test,
@@ -216,7 +218,16 @@ def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]
     images = _images_on_device(*_data(recipe), recipe.scale)
     targets = _targets_on_device(*_data(recipe), recipe.n_classes, compiled.labels, compiled.n_outputs)
     how = Augmentation.of(plan.augment, data.images, recipe.scale)
-    return Program(lifted, Schedule.of(sizes, plan.batch_size), images, targets, how), compiled, data
+    made = Program(
+        lifted,
+        Schedule.of(sizes, plan.batch_size),
+        images,
+        targets,
+        how,
+        jit=plan.training.jit is True,
+        halts="terminate_on_nan" in plan.callbacks,
+    )
+    return made, compiled, data
 
 
 @lru_cache(maxsize=1)

@@ -14,8 +14,9 @@ from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks
+from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
@@ -38,7 +39,8 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         plan = recipe.route(params)
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        make_callbacks(plan)
+        make_callbacks(plan, len(data), recipe.base)
+        _check_learning_rate(plan, compiled)
         if plan.callbacks or objective.kind == "keras":
             _check_metrics(recipe, plan, objective, compiled, data)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
@@ -72,6 +74,17 @@ def _check_metrics(
                 f"callbacks.{name}.monitor is {args['monitor']!r}, which is not measured."
                 f"{did_you_mean(args['monitor'], known)}"
             )
+
+
+def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
+    """Refuses callbacks that set a learning rate which Keras does not let them set."""
+    rate = getattr(compiled.model.optimizer, "_learning_rate", None)
+    name = next((n for n in ("reduce_lr_on_plateau", "learning_rate_scheduler") if n in plan.callbacks), None)
+    if name is not None and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        raise ModelError(
+            f"callbacks.{name} sets the learning rate, which the model's own optimizer takes from its "
+            f"{type(rate).__name__}: leave one of them out."
+        )
 
 
 def device() -> str:

@@ -33,6 +33,8 @@ class Program:
         images: (sample, ...) float on the device, as the model takes them.
         targets: (sample, ...) on the device.
         how: Augmentation, whose numbers follow the graph's.
+        jit: Whether XLA compiles it; on JAX it always does.
+        halts: Whether a job takes no more steps in an epoch once its loss is NaN or infinite.
     """
 
     def __init__(
@@ -42,11 +44,15 @@ class Program:
         images: Any,
         targets: Any,
         how: Augmentation = NOTHING,
+        *,
+        jit: bool = False,
+        halts: bool = False,
     ) -> None:
         if lifted.optimizer.built:
             raise RuntimeError("this graph has a program: lift the candidate anew for another one.")
         self.lifted, self.schedule = lifted, schedule
         self.images, self.targets, self.how = images, targets, how
+        self._jit, self._halts = jit, halts
         model = lifted.model
         self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
         sizes = [int(np.prod(shape)) for shape in self._shapes]
@@ -111,8 +117,19 @@ class Program:
         state["weights"] = weights
         state["others"] = [variables[place] for place in self._others]
 
-    def position_of_learning_rate(self) -> int:
-        """Returns the learning rate's place in a state's `optimizer`."""
+    def learning_rate(self, state: Any) -> float:
+        """Returns the learning rate of one job's state: that of its last step, or the one set since."""
+        optimizer = self.lifted.optimizer
+        if self.lifted.learning_rate is None:  # a schedule of the user's own, over the steps that are done
+            return float(ops.convert_to_numpy(optimizer._learning_rate(state["optimizer"][0])))
+        return float(state["optimizer"][self._place_of_rate()])
+
+    def set_learning_rate(self, state: Any, value: Any) -> None:
+        """Sets the learning rate in one job's state on the host."""
+        place = self._place_of_rate()
+        state["optimizer"][place] = np.asarray(value, dtype=state["optimizer"][place].dtype)
+
+    def _place_of_rate(self) -> int:
         variables = self.lifted.optimizer.variables
         return next(i for i, v in enumerate(variables) if v is self.lifted.optimizer._learning_rate)
 
@@ -121,10 +138,8 @@ class Program:
     def train(
         self,
         states: Any,
-        numbers: Any,
-        scalings: Any,
-        keys: Any,
-        orders: Any,
+        fixed: Any,
+        inputs: Any,
         first: int,
         last: int,
         epoch: int,
@@ -133,79 +148,69 @@ class Program:
 
         Args:
             states: Of the jobs, stacked.
-            numbers: (job, number).
-            scalings: (job, 2, channel): subtracted of the images, and multiplied by; no channels for neither.
-            keys: (job, 2) int32.
-            orders: For each job what `Schedule.pad` gives, stacked.
+            fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `scaling`, (2, channel),
+                subtracted of the images and multiplied by, no channels for neither; `key`, (2,) int32;
+                `class_weight`, (class,), no classes for equal ones.
+            inputs: Of the epoch, stacked: `full`, rows of the full steps, and `ragged`, (rows, weights) of
+                each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates.
             first: The first step.
             last: One after the last, at most `schedule.n_steps`.
             epoch: From 0.
         """
-        full, ragged = orders
-        width, n_full = len(keys), self.schedule.n_full
+        width, n_full = len(inputs["rates"]), self.schedule.n_full
         before = first_step(epoch)
+        data = (before, self.images, self.targets)
         if first < min(last, n_full):
             bounds = (np.int32(first), np.int32(min(last, n_full)))
-            states = self._train(width)(
-                states, numbers, scalings, keys, full, *bounds, before, self.images, self.targets
-            )
+            states = self._train(width)(states, fixed, inputs["full"], inputs["rates"], *bounds, *data)
         for place in range(max(first, n_full), last):
-            rows, weights = ragged[place - n_full]
+            rows, weights = inputs["ragged"][place - n_full]
             tail = self._tail(width, rows.shape[1])
-            states = tail(
-                states,
-                numbers,
-                scalings,
-                keys,
-                rows,
-                weights,
-                np.int32(place),
-                before,
-                self.images,
-                self.targets,
-            )
+            states = tail(states, fixed, rows, weights, inputs["rates"], np.int32(place), *data)
         return states
 
-    def evaluate(
-        self, states: Any, numbers: Any, scalings: Any, chunks: Any, weights: Any
-    ) -> tuple[dict[str, Any], Any]:
+    def evaluate(self, states: Any, fixed: Any, chunks: Any, weights: Any) -> tuple[dict[str, Any], Any]:
         """Returns loss and metrics, (job,) each, and outputs (job, chunk, row, output), of some rows.
 
         Args:
             states: Of the jobs, stacked.
-            numbers: (job, number).
-            scalings: As in `train`.
+            fixed: As in `train`.
             chunks: (job, chunk, row) int32.
             weights: (job, chunk, row) 1, and 0 for padding.
         """
-        return self._evaluate(len(numbers))(
-            states, numbers, scalings, chunks, weights, self.images, self.targets
-        )
+        return self._evaluate(len(chunks))(states, fixed, chunks, weights, self.images, self.targets)
 
     def _compile_train(self, width: int) -> Any:
-        def steps(state, numbers, scaling, key, rows, first, last, before, images, targets):
+        def steps(state, fixed, rows, rates, first, last, before, images, targets):
             def body(index, state):
                 size = self.schedule.batch_size
                 part = backend.slice_rows(rows, index * size, size)
-                return self._step(state, numbers, scaling, key, before + index, images, targets, part, None)
+                data = (images, targets, part, None)
+                return self._step(state, fixed, before + index, rates[index], *data)
 
             return backend.repeat(first, last, body, state)
 
-        return self._compile(steps, width, (0, 0, 0, 0, 0, 1, 1, 1, 1, 1))
+        return self._compile(steps, width, (0, 0, 0, 0, 1, 1, 1, 1, 1))
 
     def _compile_tail(self, width: int, size: int) -> Any:
-        def tail(state, numbers, scaling, key, rows, weights, place, before, images, targets):
-            stepped = self._step(state, numbers, scaling, key, before + place, images, targets, rows, weights)
+        def tail(state, fixed, rows, weights, rates, place, before, images, targets):
+            data = (images, targets, rows, weights)
+            stepped = self._step(state, fixed, before + place, rates[place], *data)
             real = ops.sum(weights) > 0  # a step that is all padding changes nothing
             return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
 
-        return self._compile(tail, width, (0, 0, 0, 0, 0, 0, 1, 1, 1, 1))
+        return self._compile(tail, width, (0, 0, 0, 0, 0, 1, 1, 1, 1))
 
     def _compile_evaluate(self, width: int) -> Any:
-        def evaluate(state, numbers, scaling, chunks, weights, images, targets):
-            with self.lifted.bound(numbers):
+        def evaluate(state, fixed, chunks, weights, images, targets):
+            scaling = fixed["scaling"]
+            with self.lifted.bound(fixed["numbers"]):
                 outputs = backend.map_chunks(
-                    lambda rows: self._forward(state, self._inputs(images, rows, scaling), False)[0], chunks
+                    lambda rows: ops.cast(
+                        self._forward(state, self._inputs(images, rows, scaling), False)[0],
+                        keras.config.floatx(),
+                    ),
+                    chunks,
                 )
                 flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
                 rows, counted = ops.reshape(chunks, (-1,)), ops.reshape(weights, (-1,))
@@ -218,23 +223,26 @@ class Program:
                 logs |= self._results(values)
             return logs, outputs
 
-        return self._compile(evaluate, width, (0, 0, 0, 0, 0, 1, 1))
+        return self._compile(evaluate, width, (0, 0, 0, 0, 1, 1))
 
     def _compile(self, function: Any, width: int, shared: Sequence[int]) -> Any:
-        return backend.compile(backend.map_jobs(function, width, [bool(s) for s in shared]))
+        mapped = backend.map_jobs(function, width, [bool(s) for s in shared])
+        return backend.compile(mapped, self._jit)
 
     # One job, one step
 
-    def _step(self, state, numbers, scaling, key, step, images, targets, rows, weights):
+    def _step(self, state, fixed, step, rate, images, targets, rows, weights):
+        numbers, key = fixed["numbers"], fixed["key"]
         x, y = ops.take(images, rows, axis=0), ops.take(targets, rows, axis=0)
         if self.how.operations:
             strengths = numbers[len(self.lifted.slots) :]
             x = augment(self.how, x, strengths, draw(rows.shape[0], key, step))
-        x = self._scaled(x, scaling)
+        x = self._scaled(x, fixed["scaling"])
+        state = self._with_rate(state, rate)
 
         def objective(trained):
             outputs, others, losses = self._forward({**state, "weights": trained}, x, True)
-            loss = self._loss(y, outputs, weights)
+            loss = self._loss(y, outputs, weights, fixed["class_weight"])
             return loss + sum(losses), (outputs, others)
 
         with self.lifted.bound(numbers), drawing(Draw(key, step, weights)):
@@ -242,7 +250,7 @@ class Program:
             trained, optimizer = self._apply(state, slopes)
             metrics = state["metrics"]
             count = ops.cast(rows.shape[0], loss.dtype) if weights is None else ops.sum(weights)
-            return {
+            stepped = {
                 "weights": trained,
                 "others": others,
                 "optimizer": optimizer,
@@ -252,6 +260,19 @@ class Program:
                     "values": self._update_metrics(metrics["values"], y, outputs, weights),
                 },
             }
+        if not self._halts:
+            return stepped
+        goes_on = ops.isfinite(metrics["loss"])
+        return keras.tree.map_structure(lambda new, old: ops.where(goes_on, new, old), stepped, state)
+
+    def _with_rate(self, state, rate):
+        """Returns the state with a learning rate, where the optimizer has no schedule of its own."""
+        if self.lifted.learning_rate is None:
+            return state
+        place = self._place_of_rate()
+        optimizer = [*state["optimizer"]]
+        optimizer[place] = ops.cast(rate, optimizer[place].dtype)
+        return {**state, "optimizer": optimizer}
 
     def _inputs(self, images, rows, scaling):
         return self._scaled(ops.take(images, rows, axis=0), scaling)
@@ -268,12 +289,15 @@ class Program:
             weights = [ops.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
         return model.stateless_call(weights, state["others"], x, training=training, return_losses=True)
 
-    def _loss(self, y, outputs, weights):
-        loss = self.lifted.loss
+    def _loss(self, y, outputs, weights, class_weight=None):
+        loss, counted = self.lifted.loss, weights
+        if class_weight is not None and class_weight.shape[0]:
+            own = ops.take(class_weight, _classes(y), axis=0)
+            counted = own if weights is None else own * weights
         if weights is None:
-            return loss(y, outputs)
+            return loss(y, outputs, sample_weight=counted)
         # Keras divides by all rows, padding included.
-        return loss(y, outputs, sample_weight=weights) * weights.shape[0] / ops.maximum(ops.sum(weights), 1)
+        return loss(y, outputs, sample_weight=counted) * weights.shape[0] / ops.maximum(ops.sum(weights), 1)
 
     def _apply(self, state, slopes):
         optimizer = self.lifted.optimizer
@@ -305,6 +329,13 @@ class Program:
         logs = {"loss": float(metrics["loss"] / metrics["count"])}
         results = self._results([ops.convert_to_tensor(value) for value in metrics["values"]])
         return logs | {name: float(value) for name, value in backend.to_host(results).items()}
+
+
+def _classes(y: Any) -> Any:
+    """Returns (sample,) class indices of targets in any form, as Keras reads them for its class_weight."""
+    if len(y.shape) > 1 and y.shape[-1] > 1:
+        return ops.argmax(y, axis=-1)
+    return ops.cast(ops.round(ops.reshape(y, (-1,))), "int32")
 
 
 def _value(scope: Any, variable: Any) -> Any:

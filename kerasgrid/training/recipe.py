@@ -23,14 +23,15 @@ class Recipe:
         callbacks: Arguments by callback name.
         base: The folder that references of the config are relative to.
         augment: What the `augment` section names; None without one.
+        training: The `training` section.
         data_folder: Holds images.npy and labels.npy.
         paths: The run's files; folds are read from it.
         source: What messages call the data.
-        n_classes: The number of classes.
+        classes: The label of each class.
         scale: Pixels are divided by it; None for no scaling.
         standardize: Whether to subtract the mean and divide by the std of the training folds.
-        val: The share of the inner split where it is asked for; None for 0.1 where a callback
-            monitors `val_*`.
+        val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
+            for 0.1 where a callback monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
@@ -44,18 +45,24 @@ class Recipe:
     callbacks: Mapping[str, Mapping[str, Any]]
     base: str
     augment: Mapping[str, Any] | None
+    training: Mapping[str, Any]
     data_folder: str
     paths: RunPaths
     source: str
-    n_classes: int
+    classes: tuple[Any, ...]
     scale: float | None
     standardize: bool
-    val: float | None
+    val: float | str | None
     objective: str
     seed: int
     packs: bool = False
     checkpoint_interval_s: float = 30.0
 
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""
-        return route({**self.params, **params}, self.signature, self.callbacks, self.augment)
+        return route({**self.params, **params}, self.signature, self.callbacks, self.augment, self.training)

@@ -13,6 +13,7 @@ from kerasgrid.errors import TrialError
 from kerasgrid.io import write_atomic
 from kerasgrid.records import FoldRecord, Job
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.health import one_class
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.scorers import sklearn_score
@@ -60,7 +61,14 @@ def score(
     metrics[objective.name] = value
     stored = np.ascontiguousarray(probabilities, dtype=np.float32)
     write_atomic(recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
-    return FoldRecord(job.id, score=value, metrics=metrics, epochs=epochs, memory_bytes=peak_memory())
+    return FoldRecord(
+        job.id,
+        score=value,
+        metrics=metrics,
+        epochs=epochs,
+        memory_bytes=peak_memory(),
+        dead=one_class(probabilities, labels),
+    )
 
 
 def _keras_metric(objective: Objective, metrics: dict[str, float]) -> float:

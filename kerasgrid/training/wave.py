@@ -16,6 +16,7 @@ from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.health import find_reason
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
@@ -82,13 +83,12 @@ class Wave:
         For a trial of speed; nothing is recorded.
         """
         self._begin()
-        fixed = _fixed(self.members)
-        states, keys, orders = self._inputs()
+        fixed, (states, inputs) = _fixed(self.members), self._inputs()
 
         def step(n: int) -> int:
             nonlocal states
             n = min(n, self.program.schedule.n_steps)
-            states = _ready(self.program.train(states, *fixed, keys, orders, 0, n, 0))
+            states = _ready(self.program.train(states, fixed, inputs, 0, n, 0))
             return n
 
         return step
@@ -112,8 +112,7 @@ class Wave:
                 callback.on_epoch_begin(self.epoch)
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
-        fixed = _fixed(self.members)
-        states, keys, orders = self._inputs()
+        fixed, (states, inputs) = _fixed(self.members), self._inputs()
         while self.step < program.schedule.n_steps:
             began = time.perf_counter()
             last = program.schedule.n_steps
@@ -121,7 +120,7 @@ class Wave:
                 last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
             elif last > 1 and not self._has_stepped:
                 last = self.step + 1  # the first step is compiled and tells little of the others' time
-            states = program.train(states, *fixed, keys, orders, self.step, last, self.epoch)
+            states = program.train(states, fixed, inputs, self.step, last, self.epoch)
             states = _ready(states)
             took = time.perf_counter() - began
             if self._has_stepped:
@@ -136,14 +135,15 @@ class Wave:
         self._take(states)
         return states
 
-    def _inputs(self) -> tuple[Any, np.ndarray, Any]:
-        """Returns states, keys and the epoch's rows, stacked."""
-        orders = []
+    def _inputs(self) -> tuple[Any, Any]:
+        """Returns states, and the epoch's rows and learning rates, stacked."""
+        inputs, schedule = [], self.program.schedule
         for member in self.members:
             order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
-            orders.append(self.program.schedule.pad(member.train[order]))
-        states = _stacked([member.state for member in self.members])
-        return states, np.stack([member.key for member in self.members]), _stacked(orders)
+            full, ragged = schedule.pad(member.train[order])
+            rates = member.rates(self.epoch, schedule.n_steps)
+            inputs.append({"full": full, "ragged": ragged, "rates": rates})
+        return _stacked([member.state for member in self.members]), _stacked(inputs)
 
     def _take(self, states: Any) -> None:
         host = to_host(states)
@@ -153,9 +153,11 @@ class Wave:
     def _end_epoch(self, states: Any) -> None:
         """Measures, lets callbacks decide, and ends the jobs that are read here."""
         vals = [{}] * len(self.members)
-        if self.members[0].val is not None:
+        is_apart = any(member.val is not member.test for member in self.members)
+        if self.members[0].val is not None and is_apart:
             vals = self._evaluate(self.members, [member.val for member in self.members], states)[0]
         tests, outputs = self._evaluate(self.members, [member.test for member in self.members], states)
+        vals = vals if is_apart else tests
         self.epoch, self.step, self.has_measured = self.epoch + 1, 0, True
         left, ends = [], []
         for member, val, test, output in zip(self.members, vals, tests, outputs, strict=True):
@@ -184,10 +186,12 @@ class Wave:
         stand, epoch = member.stand, self.epoch - 1
         logs = self.program.logs(member.state["metrics"])
         logs |= {f"val_{name}": value for name, value in val.items()}
-        rate = stand.learning_rate if member.learning_rate is not None else None
+        rate = stand.learning_rate
         for callback in member.callbacks:
+            if isinstance(callback, keras.callbacks.TerminateOnNaN):  # the program has taken no step since
+                callback.on_batch_end(self.program.schedule.n_steps - 1, logs)
             callback.on_epoch_end(epoch, logs)
-        row = {**logs, **({} if rate is None else {"learning_rate": rate})}
+        row = {**logs, "learning_rate": rate}
         row |= {f"test_{name}": value for name, value in test.items()}
         for name, value in row.items():
             member.history.setdefault(name, []).append(float(value))
@@ -220,6 +224,7 @@ class Wave:
                 fit_time=member.fit_time,
                 best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
                 n_parameters=self.program.lifted.model.count_params(),
+                dead=find_reason(member.callbacks, record.dead),
             )
             records.append(measured)
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
@@ -238,7 +243,7 @@ class Wave:
             chunks[place, : len(part)], weights[place, : len(part)] = part, 1
         shape = (len(rows), n_chunks, size)
         logs, outputs = to_host(
-            self.program.evaluate(states, *_fixed(members), chunks.reshape(shape), weights.reshape(shape))
+            self.program.evaluate(states, _fixed(members), chunks.reshape(shape), weights.reshape(shape))
         )
         outputs = outputs.reshape(len(rows), n_chunks * size, -1)
         return (
@@ -270,9 +275,9 @@ class Wave:
                 self._save()
 
 
-def _fixed(members: Sequence[Member]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns numbers and scalings, stacked: what a run keeps for all its life."""
-    return np.stack([member.numbers for member in members]), np.stack([member.scaling for member in members])
+def _fixed(members: Sequence[Member]) -> dict[str, np.ndarray]:
+    """Returns what runs keep for all their life, stacked."""
+    return _stacked([member.fixed for member in members])
 
 
 def _stacked(trees: Sequence[Any]) -> Any:

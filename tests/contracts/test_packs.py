@@ -31,8 +31,9 @@ from kerasgrid.records import (
 from kerasgrid.seeds import data_order, draw_key, model_seed
 from kerasgrid.training import backend, packs, wave
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks
+from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.keyed import (
     Draw,
@@ -93,8 +94,24 @@ def taken(states, place):
     return keras.tree.map_structure(lambda leaf: np.array(leaf[place]), backend.to_host(states))
 
 
-def no_scaling(width):
-    return np.zeros((width, 2, 0), keras.config.floatx())
+def fixed_of(graphs, keys, class_weight=()):
+    """Returns what a program is told of jobs once; images are not scaled."""
+    kind = keras.config.floatx()
+    return {
+        "numbers": np.stack([graph.numbers for graph in graphs]),
+        "scaling": np.zeros((len(graphs), 2, 0), kind),
+        "key": np.asarray(keys, np.int32),
+        "class_weight": np.tile(np.asarray(class_weight, kind), (len(graphs), 1)),
+    }
+
+
+def inputs_of(graphs, padded):
+    """Returns what a program is told of jobs in an epoch, of what `Schedule.pad` gives for each."""
+    inputs = []
+    for graph, (full, ragged) in zip(graphs, padded, strict=True):
+        rates = np.full(20, graph.learning_rate or 0, keras.config.floatx())
+        inputs.append({"full": full, "ragged": ragged, "rates": rates})
+    return stacked(inputs)
 
 
 def distance(found, wanted):
@@ -146,6 +163,8 @@ CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.
     ),
     "L1L2": lambda i: net(sgd(i), regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64)),
     "label smoothing": lambda i: net(sgd(i), loss=smooth(i)),
+    "class weights": lambda i: net(sgd(i)),
+    "class weights, one-hot": lambda i: net(sgd(i), loss=smooth(i)),
     "LeakyReLU": lambda i: net(sgd(i), layers.LeakyReLU(MORE[i] / 2)),
     "dropout of 0": lambda i: net(sgd(i), layers.Dropout(0.0)),
     "clipping": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], global_clipnorm=0.5)),
@@ -155,11 +174,13 @@ CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.
     ),
 }
 """Three candidates of one graph each; the folds have 100 and 103 rows, so that this one is padded."""
+ONE_HOT = {"label smoothing", "class weights, one-hot"}
+CLASS_WEIGHTS = (0.5, 2.0, 0.0, 1.0)
 
 
 def compare(case, width=3):
     """Returns the worst distances of weights and of logs of a pack from Keras's own fits."""
-    one_hot = case == "label smoothing"
+    one_hot = case in ONE_HOT
     images, targets = data(one_hot)
     keras.utils.set_random_seed(1)
     models = [CASES[case](i) for i in range(width)]
@@ -181,19 +202,22 @@ def compare(case, width=3):
             for model, graph in zip(models, graphs, strict=True)
         ]
     )
-    numbers = np.stack([graph.numbers for graph in graphs])
-    keys = np.arange(2 * width, dtype=np.int32).reshape(width, 2)
+    class_weight = CLASS_WEIGHTS if "class weights" in case else ()
+    fixed = fixed_of(graphs, np.arange(2 * width).reshape(width, 2), class_weight)
     worst_logs = 0.0
     for epoch in range(3):
         orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(width)]
-        padded = stacked([program.schedule.pad(order) for order in orders])
+        inputs = inputs_of(graphs, [program.schedule.pad(order) for order in orders])
         states = {**states, "metrics": stacked([program.fresh_metrics()] * width)}
-        states = program.train(
-            states, numbers, no_scaling(width), keys, padded, 0, program.schedule.n_steps, epoch
-        )
+        states = program.train(states, fixed, inputs, 0, program.schedule.n_steps, epoch)
         for i, (model, order) in enumerate(zip(models, orders, strict=True)):
             history = model.fit(
-                images[order], targets[order], batch_size=BATCH, shuffle=False, verbose=0
+                images[order],
+                targets[order],
+                batch_size=BATCH,
+                shuffle=False,
+                verbose=0,
+                class_weight=dict(enumerate(class_weight)) or None,
             ).history
             logs = program.logs(taken(states["metrics"], i))
             assert set(logs) == set(history) == {"loss", "accuracy"}
@@ -201,7 +225,7 @@ def compare(case, width=3):
     rows = np.tile(np.arange(N_ROWS, 150, dtype=np.int32), (width, 1)).reshape(width, 2, 25)
     held = np.ones(rows.shape, keras.config.floatx())
     held[:, 1, -5:] = 0
-    measured, _ = program.evaluate(states, numbers, no_scaling(width), rows, held)
+    measured, _ = program.evaluate(states, fixed, rows, held)
     worst = 0.0
     for i, model in enumerate(models):
         wanted = backend.to_host(model.variables)
@@ -360,11 +384,10 @@ def test_what_a_job_draws_does_not_depend_on_its_pack(kind):
 
     def trained(*jobs):
         """Returns the weights of each job after 6 steps (two of them of the second epoch) in this pack."""
+        own = [graphs[job] for job in jobs]
         arguments = (
-            np.stack([graphs[job].numbers for job in jobs]),
-            no_scaling(len(jobs)),
-            np.array([[10 + job, -job] for job in jobs], np.int32),
-            stacked([orders[job] for job in jobs]),
+            fixed_of(own, [[10 + job, -job] for job in jobs]),
+            inputs_of(own, [orders[job] for job in jobs]),
         )
         after = program.train(stacked([states[job] for job in jobs]), *arguments, 0, 4, 0)
         after = program.train(after, *arguments, 0, 2, 1)
@@ -390,9 +413,8 @@ def test_a_dropout_rate_reaches_the_step():
         keras.utils.set_random_seed(3)
         first = [np.array(v) for v in backend.to_host(net(sgd(0)).variables)]
         state = stacked([program.state_of(first, graph.learning_rate)])
-        order = stacked([schedule.pad(np.arange(N_ROWS))])
-        key = np.array([[1, 2]], np.int32)
-        after = program.train(state, graph.numbers[None], no_scaling(1), key, order, 0, 7, 0)
+        inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))])
+        after = program.train(state, fixed_of([graph], [[1, 2]]), inputs, 0, 7, 0)
         return program.variables(taken(after, 0))
 
     without = trained()
@@ -421,7 +443,7 @@ def padded():
 
 
 def step(graph, program, state, order, first, last):
-    arguments = (graph.numbers[None], no_scaling(1), np.array([[1, 2]], np.int32), stacked([order]))
+    arguments = (fixed_of([graph], [[1, 2]]), inputs_of([graph], [order]))
     return taken(program.train(stacked([state]), *arguments, first, last, 0), 0)
 
 
@@ -537,7 +559,7 @@ def own_fit(recipe, pack, place):
             self.rows = member.train[data_order(recipe.seed, job, epoch, len(member.train))]
 
     batches = Ordered(dataset.images, targets, member.train, plan.batch_size, Scaling(16))
-    callbacks = make_callbacks(plan)
+    callbacks = make_callbacks(plan, len(member.train), recipe.base)
     ordering = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
     history = compiled.model.fit(
         batches,

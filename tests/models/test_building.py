@@ -12,7 +12,7 @@ from kerasgrid.errors import ModelError
 keras = pytest.importorskip("keras")
 
 from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
-from kerasgrid.models.building import build_model, declared, hp_signature, hp_space, output_activation  # noqa: E402
+from kerasgrid.models.building import build_model, declared, hp_signature, hp_space  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
 
@@ -381,24 +381,3 @@ def test_hp_signature(load):
     assert not signature.takes_any
     assert signature.names == ("depth", "units", "kind", "dropout", "classes", "unused", "noise")
     assert signature.required == ()
-
-
-@pytest.mark.parametrize(
-    ("make", "activation"),
-    [
-        (lambda: net(), "softmax"),
-        (lambda: net(activation=None), "linear"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Softmax()]), "softmax"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.ReLU()]), "relu"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.LeakyReLU()]), "leaky_relu"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Activation("log_softmax")]), "log_softmax"),
-        (lambda: keras.Sequential([keras.Input((4,)), layers.Dense(3), layers.Dropout(0.5)]), None),
-        (lambda: keras.Sequential([keras.Input((4,)), net()]), "softmax"),
-    ],
-)
-def test_output_activation(make, activation):
-    assert output_activation(make()) == activation
-
-
-def test_a_subclassed_model_does_not_tell_its_activation():
-    assert output_activation(build(Subclassed)) is None

@@ -18,7 +18,8 @@ from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import candidate, checkpoint, probe
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
-from kerasgrid.training.candidate import build_and_compile, make_callbacks
+from kerasgrid.training.candidate import build_and_compile
+from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_job, train_pack
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.routing import route
@@ -131,7 +132,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
             self.rows = rows[data_order(recipe.seed, job, epoch, len(rows))]
 
     batches = Ordered(data.images, targets, rows, 32, Scaling(16))
-    callbacks = make_callbacks(plan)
+    callbacks = make_callbacks(plan, len(rows), recipe.base)
     ordering = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
     history = compiled.model.fit(
         batches,

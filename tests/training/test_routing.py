@@ -8,8 +8,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerasgrid.checks import faults_of_params
 from kerasgrid.models.signature import Parameter, Signature
-from kerasgrid.training.routing import DEFAULTS, faults_of_params, goes_to_model, merge_augment, route
+from kerasgrid.training.routing import DEFAULTS, goes_to_model, merge_augment, route
 
 OPEN = Signature((Parameter("units"), Parameter("dropout", "0.2")), takes_any=True)
 PLAIN = Signature((Parameter("units"), Parameter("dropout", "0.2")))

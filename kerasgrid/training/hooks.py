@@ -1,0 +1,111 @@
+"""The callbacks of a run: Keras's, kerasgrid's schedule of learning rates, and the user's own."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+
+from kerasgrid.callbacks import is_own
+from kerasgrid.errors import ModelError
+from kerasgrid.models.signature import load_function, parse_reference
+from kerasgrid.training.compiling import Compiled, class_weights, loss_name
+from kerasgrid.training.health import EPOCHS, Health, chance_level
+from kerasgrid.training.rates import rates
+from kerasgrid.training.routing import Route
+
+
+class LearningRateSchedule(keras.callbacks.Callback):
+    """Sets the learning rate before each batch.
+
+    Args:
+        given: The arguments of `kerasgrid.callbacks.LearningRateScheduler`.
+        per_epoch: Steps an epoch.
+        epochs: Of the whole run.
+    """
+
+    def __init__(self, given: Mapping[str, Any], per_epoch: int, epochs: int) -> None:
+        super().__init__()
+        self.given, self.per_epoch, self.epochs = given, per_epoch, epochs
+        self.epoch = 0
+        self._highest, self._rates = 0.0, np.empty(0)
+
+    def on_train_begin(self, logs: Any = None) -> None:
+        """Takes the optimizer's learning rate for the highest one."""
+        self._highest = float(keras.ops.convert_to_numpy(self.model.optimizer.learning_rate))
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Takes note of the epoch, from 0."""
+        self.epoch = epoch
+
+    def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
+        """Sets the rate of a batch, from 0."""
+        self.model.optimizer.learning_rate = self.rates(self.epoch)[batch]
+
+    def rates(self, epoch: int) -> np.ndarray:
+        """Returns the rate of each step of an epoch, (step,) float64."""
+        steps = epoch * self.per_epoch + np.arange(self.per_epoch)
+        return rates(self.given, self._highest, steps, self.per_epoch, self.epochs)
+
+
+_KERAS = {
+    "early_stopping": keras.callbacks.EarlyStopping,
+    "reduce_lr_on_plateau": keras.callbacks.ReduceLROnPlateau,
+    "terminate_on_nan": keras.callbacks.TerminateOnNaN,
+}
+
+
+def hooks_of(
+    plan: Route, compiled: Compiled, labels: np.ndarray, classes: Sequence[Any], base: str | Path
+) -> list[keras.callbacks.Callback]:
+    """Returns all that looks at a run between its epochs: its callbacks, and the watch over its health.
+
+    Args:
+        plan: The candidate's.
+        compiled: Its model.
+        labels: (sample,), class indices of the rows that are trained on.
+        classes: The label of each class.
+        base: The folder that the import paths of the user's own are relative to.
+
+    Raises:
+        ModelError: As `make_callbacks`.
+    """
+    counts = np.bincount(labels, minlength=len(classes))
+    weights = class_weights(plan.training.class_weight, labels, classes)
+    smoothing = plan.loss_args.get("label_smoothing", 0)
+    chance = chance_level(loss_name(compiled.model.loss), counts, weights, smoothing)
+    stop = plan.training.stop_dead
+    stop_after = None if stop is False else EPOCHS if stop is True else stop
+    return [Health(chance, stop_after, plan.epochs), *make_callbacks(plan, len(labels), base)]
+
+
+def make_callbacks(plan: Route, n_rows: int, base: str | Path) -> list[keras.callbacks.Callback]:
+    """Returns a run's callbacks: Keras's in the order of their names here, and then the user's own.
+
+    Args:
+        plan: The candidate's.
+        n_rows: Rows that are trained on.
+        base: The folder that the import paths of the user's own are relative to.
+
+    Raises:
+        ModelError: One of the user's own cannot be made, or is no keras.callbacks.Callback.
+    """
+    made = [cls(**plan.callbacks[name]) for name, cls in _KERAS.items() if name in plan.callbacks]
+    if "learning_rate_scheduler" in plan.callbacks:
+        given = plan.callbacks["learning_rate_scheduler"]
+        made.insert(0, LearningRateSchedule(given, -(-n_rows // plan.batch_size), plan.epochs))
+    return made + [_own(name, plan.callbacks[name], Path(base)) for name in plan.callbacks if is_own(name)]
+
+
+def _own(name: str, arguments: Mapping[str, Any], base: Path) -> keras.callbacks.Callback:
+    made = load_function(parse_reference(name, base))
+    try:
+        made = made(**arguments)
+    except Exception as error:  # whatever the user's own code raises
+        raise ModelError(f"callbacks.{name} refused {dict(arguments)}: {error}") from error
+    if not isinstance(made, keras.callbacks.Callback):
+        raise ModelError(f"callbacks.{name} is a {type(made).__name__}; a keras.callbacks.Callback holds.")
+    return made

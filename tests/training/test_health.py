@@ -1,0 +1,140 @@
+"""Nets that learn nothing, and how that is told."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from types import SimpleNamespace
+
+import keras
+import numpy as np
+import pytest
+from fakes import Collector, prepare_run
+from sklearn.utils.class_weight import compute_class_weight
+
+from kerasgrid.records import FoldRecord, Job, Pack, Trial
+from kerasgrid.training.compiling import class_weights
+from kerasgrid.training.health import Health, chance_level, find_reason, one_class
+from kerasgrid.training.job import train_pack
+
+COUNTS = np.array([50, 30, 20])
+
+
+def watched(losses, chance=1.0, stop_after=None, epochs=10, largest=1.0):
+    health = Health(chance, stop_after, epochs)
+    model = SimpleNamespace(trainable_variables=[np.array([largest, -0.5])], stop_training=False)
+    health.set_model(model)
+    for epoch, loss in enumerate(losses):
+        health.on_epoch_end(epoch, {"loss": loss})
+        if model.stop_training:
+            break
+    return health, epoch + 1, model.stop_training
+
+
+@pytest.mark.parametrize("smoothing", [0.0, 0.2])
+@pytest.mark.parametrize("weights", [None, {0: 0.5, 1: 2.0, 2: 4.0}])
+def test_the_chance_level_is_the_least_loss_of_one_prediction_for_all(smoothing, weights):
+    found = chance_level("categorical_crossentropy", COUNTS, weights, smoothing)
+    loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
+    targets = np.eye(3)[np.repeat(np.arange(3), COUNTS)]
+    each = None if weights is None else np.array([weights[c] for c in targets.argmax(1)])
+
+    def of(prediction):
+        return float(loss(targets, np.tile(prediction, (100, 1)), sample_weight=each))
+
+    tried = np.random.default_rng(0).dirichlet(np.ones(3), 500)
+    values = [of(prediction) for prediction in tried]
+    assert found <= min(values) + 1e-6
+    assert min(values) < found + 0.02
+
+
+@pytest.mark.parametrize("loss", ["mean_squared_error", "binary_crossentropy", "mine"])
+def test_no_chance_level_is_known_of_other_losses(loss):
+    assert chance_level(loss, COUNTS) is None
+
+
+def test_two_classes_have_a_chance_level_of_binary_crossentropy():
+    assert chance_level("binary_crossentropy", np.array([50, 50])) == pytest.approx(np.log(2))
+
+
+def test_a_loss_at_chance_level_for_five_epochs_is_told():
+    assert watched([1.0] * 4)[0].reason is None
+    assert watched([1.0] * 4 + [0.5])[0].reason is None
+    assert watched([1.0] * 5)[0].reason == "loss at chance level, 1 or more, for 5 epochs"
+    assert watched([3.0, 7.0, 1.0, 0.995, 1.2, 1.0])[0].reason.endswith("for 6 epochs")
+    assert watched([5.0] * 9, chance=None)[0].reason is None
+
+
+def test_a_short_run_is_dead_after_all_of_its_epochs_and_three_at_least():
+    assert watched([1.0] * 3, epochs=3)[0].reason is not None
+    assert watched([1.0] * 2, epochs=2)[0].reason is None
+
+
+def test_exploded_weights_are_told():
+    assert watched([0.5], largest=2e6)[0].reason == "weights exploded: the largest is 2e+06"
+    assert watched([0.5], largest=float("nan"))[0].reason == "weights exploded: the largest is inf"
+    assert watched([0.5], largest=9e5)[0].reason is None
+
+
+def test_training_ends_on_demand_alone():
+    assert watched([1.0] * 9)[1:] == (9, False)
+    assert watched([1.0] * 9, stop_after=5)[1:] == (5, True)
+    assert watched([1.0] * 9, stop_after=2)[1:] == (2, True)
+    assert watched([0.1] * 9, stop_after=2, largest=1e9)[1:] == (1, True)
+    assert watched([0.1] * 9, stop_after=2)[1:] == (9, False)
+
+
+def test_one_class_for_all_is_told():
+    outputs = np.tile([0.1, 0.8, 0.1], (40, 1))
+    assert one_class(outputs, np.arange(40) % 3) == "one class is predicted for all 40 held-out samples"
+    assert one_class(outputs, np.ones(40)) is None
+    assert one_class(np.eye(3), np.arange(3)) is None
+    assert find_reason([watched([1.0] * 5)[0]], "one class").startswith("loss at chance")
+    assert find_reason([watched([0.1])[0]], "one class") == "one class"
+    assert find_reason([], None) is None
+
+
+def test_balanced_weights_are_scikit_learns():
+    labels = np.repeat([0, 1, 2], COUNTS)
+    wanted = compute_class_weight("balanced", classes=np.arange(3), y=labels)
+    assert list(class_weights("balanced", labels, "abc").values()) == pytest.approx(list(wanted))
+    assert class_weights({"b": 2}, labels, ("a", "b", "c")) == {0: 1.0, 1: 2.0, 2: 1.0}
+    assert class_weights({"7": 2}, labels, (3, 7)) == {0: 1.0, 1: 2.0}
+    assert class_weights(None, labels, "abc") is None
+
+
+@pytest.mark.slow
+@pytest.mark.backend
+@pytest.mark.parametrize("packed", [True, False])
+def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, packed):
+    """Dropout 0.8 before the softmax and Adam 0.01 (Assiri 2020), on few small images."""
+    from kerasgrid.executors import Inline
+    from kerasgrid.packing import Graphs
+
+    prepared, recipe = prepare_run(
+        {
+            "name": "sopcnn",
+            "data": {"train": "digits", "scale": 16, "subset": 400},
+            "model": "sopcnn",
+            "params": {"batch_size": 20, "epochs": 5},
+            "search": {"folds": 2},
+            "training": {"stop_dead": 3},
+        },
+        tmp_path,
+    )
+    published = {"dropout": 0.8, "learning_rate": 0.01}
+    cured = {"dropout": 0.4, "learning_rate": 0.0005}
+    jobs = [Job(Trial(i, params), 0) for i, params in enumerate([published, cured])]
+    graphs = Graphs(prepared, recipe, Inline()).of([job.trial for job in jobs])
+    context = Collector()
+    for job in jobs:
+        train_pack(recipe, Pack((job,), (graphs[job.trial.id],)) if packed else Pack((job,)), context)
+    dead, alive = context.of(FoldRecord)
+    assert dead.error is alive.error is None
+    assert dead.dead.startswith("loss at chance level, 2.30")
+    assert dead.epochs == 3
+    assert alive.epochs == 5
+    assert alive.dead is None or alive.dead.startswith("one class")  # BatchNorm's averages are young
+    assert alive.history["loss"][-1] < 0.5
