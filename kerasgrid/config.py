@@ -66,8 +66,9 @@ class SearchConfig(Section):
     """grid or random."""
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Stratified folds, shuffled by the seed; default 3."""
-    holdout: Annotated[float, Field(gt=0, lt=1)] | None = None
-    """Instead of folds: the share of the samples that is held out."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] | None = None
+    """Instead of folds: the share of the samples that is held out; or test: the samples of data.test, which
+    have labels then."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds a candidate; scores are averaged within a fold first."""
     objective: Annotated[str, Field(min_length=1)] = "accuracy"
@@ -87,7 +88,7 @@ class SearchConfig(Section):
 
     @field_validator("holdout")
     @classmethod
-    def _one_split(cls, holdout: float | None, section: ValidationInfo) -> float | None:
+    def _one_split(cls, holdout: float | str | None, section: ValidationInfo) -> float | str | None:
         if holdout is not None and section.data.get("folds") is not None:
             raise ValueError("does not go with folds, which is given too: keep one of them.")
         return holdout

@@ -67,7 +67,7 @@ class Preview:
         shape = " x ".join(str(size) for size in data.images.shape[1:])
         splits = f"{search.n_folds} stratified folds"
         if search.n_folds is None:
-            splits = f"holdout of {search.holdout:g}"
+            splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
         per_trial = count(len(prepared.folds), "fold")
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"

@@ -25,6 +25,7 @@ class Dataset:
         source: What messages call it, such as `data/train.csv`.
         folder: Where images.npy and labels.npy lie for workers; None for arrays in memory.
         report: Lines about the data worth showing, such as the subset's label frequencies.
+        n_held_out: Samples at the end that are a test set of their own, never trained on.
     """
 
     images: np.ndarray
@@ -34,6 +35,7 @@ class Dataset:
     source: str
     folder: str | None = None
     report: tuple[str, ...] = ()
+    n_held_out: int = 0
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.config import Config, IdxPair
-from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, make_folds
+from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, load_with_test, make_folds, test_fold
 from kerasgrid.forms import Report
 from kerasgrid.records import Dataset, Fold
 
@@ -47,9 +47,14 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
                 report.add(where, f"is {str(path)!r}, and there is no such file.")
         texts = {part: None if path is None else str(path) for part, path in found.items()}
         resolved[key] = IdxPair(**texts) if isinstance(value, IdxPair) else texts[""]
-    if train is not None and is_settled and report.is_settled("data.train"):
+    is_joined = config.search.holdout == "test"
+    if is_joined and config.data.test is None and report.is_settled("data.test"):
+        report.add("search.holdout", "is 'test', and data.test names no samples.")
+        return None
+    if train is not None and is_settled and report.is_settled("data.train", *["data.test"] * is_joined):
         with report.catch("data.train"):
-            return load_data(config.data.model_copy(update=resolved), seed=config.search.seed)
+            read = load_with_test if is_joined else load_data
+            return read(config.data.model_copy(update=resolved), seed=config.search.seed)
     return None
 
 
@@ -68,6 +73,11 @@ def folds_of(report: Report, config: Config, data: Dataset | None) -> list[Fold]
     """Returns the folds; none where they cannot be made."""
     search, written = config.search, config.search.model_fields_set
     ways = {"folds", "holdout"}
+    if search.holdout == "test" and data is not None:
+        if not data.n_held_out:
+            report.add("search.holdout", "is 'test', which does not go with arrays: give a share.")
+            return []
+        return [test_fold(len(data), data.n_held_out)]
     if data is None or not report.is_settled(*(f"search.{key}" for key in ways & written or ways)):
         return []
     fault = fold_fault(data.labels, data.classes, search.n_folds, search.holdout)

@@ -7,8 +7,9 @@ from kerasgrid.data.folds import (
     load_folds,
     make_folds,
     save_folds,
+    test_fold,
 )
-from kerasgrid.data.load import dataset_from_arrays, load_data
+from kerasgrid.data.load import dataset_from_arrays, load_data, load_with_test
 from kerasgrid.data.statistics import standardize_statistics
 
 __all__ = [
@@ -18,7 +19,9 @@ __all__ = [
     "inner_split",
     "load_data",
     "load_folds",
+    "load_with_test",
     "make_folds",
     "save_folds",
     "standardize_statistics",
+    "test_fold",
 ]

@@ -50,6 +50,12 @@ def make_folds(
     return [Fold(index, _rows(train), _rows(test)) for index, (train, test) in enumerate(splits)]
 
 
+def test_fold(n_samples: int, n_held_out: int) -> Fold:
+    """Returns the one split whose test rows are a test set's, the last of all samples."""
+    rows = np.arange(n_samples)
+    return Fold(0, _rows(rows[: n_samples - n_held_out]), _rows(rows[n_samples - n_held_out :]))
+
+
 def fold_fault(
     labels: np.ndarray, classes: Sequence[Any], n_folds: int | None, holdout: float | None = None
 ) -> str | None:

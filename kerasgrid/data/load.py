@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -55,6 +56,36 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset
     if config.subset is None:
         return cached(key, where, read)
     return cached({**key, "subset": config.subset, "seed": seed}, where, pick)
+
+
+def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
+    """Returns the samples of `train`, and after them those of `test`, which has labels too.
+
+    Args:
+        config: As in `load_data`; `subset` is of the training samples.
+        seed: As in `load_data`.
+
+    Raises:
+        DataError: As `load_data`; or the two have other shapes or classes.
+        StorageError: The cache cannot be written.
+    """
+    train = load_data(config, seed=seed)
+    test = load_data(config.model_copy(update={"train": config.test, "subset": None}))
+    if train.images.shape[1:] != test.images.shape[1:]:
+        shapes = f"{test.images.shape[1:]}, and {train.source} of {train.images.shape[1:]}"
+        raise DataError(f"{test.source}: has samples of {shapes}.")
+    unknown = [label for label in test.classes if label not in train.classes]
+    if unknown:
+        raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
+
+    def join() -> tuple[Samples, Sequence[str]]:
+        places = np.array([train.classes.index(label) for label in test.classes])
+        images = np.concatenate([train.images, test.images])
+        labels = np.concatenate([train.labels, places[test.labels]])
+        return Samples(images, labels, train.classes), train.report
+
+    joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
+    return replace(joined, n_held_out=len(test))
 
 
 def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None) -> Dataset:
