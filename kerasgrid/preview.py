@@ -72,7 +72,8 @@ class Preview:
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"
         n_fits = self.n_trials * len(prepared.folds) * search.repeats
-        at_most = " at most" if "early_stopping" in callbacks_of(prepared.config) else ""
+        may_stop = "early_stopping" in callbacks_of(prepared.config) or prepared.config.training.stop_dead
+        at_most = " at most" if may_stop else ""
         rows = [
             ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
             ("", f"{len(data.classes)} classes"),
@@ -142,7 +143,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor) -> Preview
     jobs, models = [], {}
     for trial in trials:
         going = route({**prepared.config.params, **trial.params}, prepared.signature, written)
-        arguments = [sorted(going.optimizer_args), sorted(going.loss_args)]
+        arguments = [sorted(going.optimizer_args), sorted(going.loss_args), going.training.precision]
         models.setdefault(digest([dict(going.model), going.optimizer, going.loss, arguments]), trial.params)
         for fold in prepared.folds:
             for repeat in range(search.repeats):

@@ -119,6 +119,7 @@ class RunState:
             "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if complete else None,
             "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
             "error": None if failed is None else dict(failed.error or {}),
+            "dead": next((record.dead for record in records if record.dead is not None), None),
             "folds": folds,
         }
 
@@ -155,6 +156,8 @@ class RunState:
         if record.epochs > LONG_HISTORY:
             row["history"] = {}
             row["history_file"] = RunPaths.history_name(*record.job)
+        if record.dead is not None:
+            row["dead"] = record.dead
         if record.error is not None:
             row["error"] = dict(record.error)
         return row
@@ -196,6 +199,7 @@ class RunState:
             "summary": {
                 "trials": len(rows),
                 "failed": sum(row["state"] == "failed" for row in rows),
+                "dead": sum(row["dead"] is not None for row in rows),
                 "fits": len(ended),
                 "epochs_trained": sum(record.epochs - record.shared_epochs for record in ended),
                 "wall_time_s": round(wall_time_s, 3),

@@ -17,6 +17,7 @@ from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import LONG_HISTORY, Results, RunState, read_fold
+from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
 
 WRITE_INTERVAL_S = 2.0
@@ -262,7 +263,11 @@ class Run:
         prepared = self.prepared
         return {
             "name": prepared.config.name,
-            "objective": {"name": prepared.objective.name, "direction": prepared.objective.direction},
+            "objective": {
+                "name": prepared.objective.name,
+                "direction": prepared.objective.direction,
+                **({"decided_on": TEST_FOLD} if prepared.config.search.val == TEST_FOLD else {}),
+            },
             "config": {
                 **prepared.config.model_dump(),
                 "augment": augment_of(prepared.config),

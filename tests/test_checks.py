@@ -161,6 +161,10 @@ def refusal(folder, text, *overrides):
             "callbacks.nowhere.py:Watch: nowhere.py: no such file. Looked for ",
         ),
         (
+            "search: {holdout: test}",
+            "search.holdout: is 'test', and data.test names no samples.",
+        ),
+        (
             "training: {class_weight: {'1': 2, '77': 3}}",
             "training.class_weight: names '77', which is no class of these data. Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
         ),

@@ -199,8 +199,8 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         # bounds
         ("search: {folds: 1}", "search.folds: is 1; at least 2 holds."),
         ("search: {folds: 1001}", "search.folds: is 1001; at most 1000 holds."),
-        ("search: {holdout: 1.0}", "search.holdout: is 1.0; below 1 holds."),
-        ("search: {holdout: 0}", "search.holdout: is 0; above 0 holds."),
+        ("search: {holdout: 1.0}", "search.holdout: is 1.0; below 1 or 'test' holds."),
+        ("search: {holdout: 0}", "search.holdout: is 0; above 0 or 'test' holds."),
         ("search: {seed: -1}", "search.seed: is -1; at least 0 holds."),
         ("search: {seed: 4294967296}", "search.seed: is 4294967296; below 4294967296 holds."),
         ("search: {objective: ''}", "search.objective: is ''; at least 1 character holds."),

@@ -276,6 +276,8 @@ def test_a_journal_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory,
         ({"data": {"train": "digits", "subset": 1000}}, "data changed"),
         ({"model": "bn_cnn", "space": {}}, 'model was "fc", and is "bn_cnn"'),
         ({"callbacks": {"terminate_on_nan": True}}, "callbacks was"),
+        ({"training": {"class_weight": "balanced"}}, "training was"),
+        ({"search": {"folds": 3, "val": "test_fold"}}, 'search.val was null, and is "test_fold"'),
     ],
 )
 def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
@@ -285,6 +287,32 @@ def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
     assert told in str(error.value)
     assert "--fresh" in str(error.value)
     assert "--name" in str(error.value)
+
+
+OWN = "import keras\n\nclass Watch(keras.callbacks.Callback):\n    limit = 1\n"
+
+
+def test_a_callback_whose_source_changes_is_another_run(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    given = config(callbacks={f"{path}:Watch": {}})
+    search(given, results=tmp_path)
+    path.write_text(f"# said anew\n{OWN}")
+    search(given, results=tmp_path)
+    path.write_text(OWN.replace("1", "2"))
+    with pytest.raises(ChangedError, match="the source of callbacks and preprocessing_function was"):
+        search(given, results=tmp_path)
+
+
+def test_dead_nets_and_what_decided_are_in_the_results(tmp_path):
+    space = {"dropout": [0.2, 0.8]}
+    found = search(config(space=space, search={"folds": 2, "val": "test_fold"}), results=tmp_path).data
+    assert [row["dead"] for row in found["trials"]] == [None, "loss at chance level"]
+    assert found["trials"][1]["folds"][0]["dead"] == "loss at chance level"
+    assert "dead" not in found["trials"][0]["folds"][0]
+    assert found["summary"]["dead"] == 1
+    assert found["objective"] == {"name": "accuracy", "direction": "max", "decided_on": "test_fold"}
+    assert found["config"]["callbacks"] == {}
 
 
 def test_executor_and_budget_may_change(tmp_path):

@@ -221,9 +221,8 @@ class TestParameters:
                 "GridSearchCV, param_grid.learning_rate: is -1; a number above 0 holds.",
             ),
             (
-                [{"units": [4]}, {"loss.label_smoothing": [0.1]}],
-                "GridSearchCV, param_grid[1].loss.label_smoothing: needs `loss` to be given too, in params "
-                "or space.",
+                [{"units": [4]}, {"loss.gamma": [0.1]}],
+                "GridSearchCV, param_grid[1].loss.gamma: needs `loss` to be given too, in params or space.",
             ),
             (
                 {"seed": [0, 0.5]},

@@ -8,8 +8,10 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.callbacks import is_own
 from kerasgrid.checks.candidates import (
     augment_of,
+    callbacks_of,
     check_augment,
     check_callbacks,
     check_class_weights,
@@ -86,13 +88,21 @@ class Prepared:
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": augment_of(config),
-            "callbacks": config.callbacks.model_dump(),
+            "callbacks": callbacks_of(config),
+            "the source of callbacks and preprocessing_function": self._sources(),
             "search.folds": folds,
             "search.val": search.val,
             "search.repeats": search.repeats,
             "search.seed": search.seed,
             "search.objective": search.objective,
         }
+
+    def _sources(self) -> dict[str, str]:
+        """Returns the hash of each source file that the sections of the config name, beside the model's."""
+        names = [name for name in callbacks_of(self.config) if is_own(name)]
+        if self.config.augment is not None and self.config.augment.preprocessing_function is not None:
+            names.append(self.config.augment.preprocessing_function)
+        return {name: source_digest(parse_reference(name, self.base)) for name in names}
 
 
 def prepare(

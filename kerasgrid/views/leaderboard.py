@@ -78,7 +78,7 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
     ordered = sorted(trials, key=_place(results))
     params = _varying(trials)
     shown = ordered[: max(top, 0)]
-    with_state = any(trial.get("state") != "complete" for trial in shown)
+    with_state = any(_state(trial) != "complete" for trial in shown)
     rows = []
     for place, trial in enumerate(shown, start=1):
         fixed = (
@@ -86,7 +86,7 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
             _text(trial.get("id")),
             _trial_score(trial),
             format_seconds(trial.get("mean_fit_time")),
-            *([_text(trial.get("state"))] if with_state else []),
+            *([_text(_state(trial))] if with_state else []),
         )
         given = trial.get("params") or {}
         rows.append((fixed, tuple(_text(given[name]) if name in given else "" for name in params)))
@@ -101,7 +101,8 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
     """Returns what a search found and what it took, in a few lines of plain text.
 
     The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
-    failures, grouped by the type of their error, each with an example.
+    failures, grouped by the type of their error, each with an example; the nets that learnt nothing; and
+    whether scores are too good.
 
     Args:
         results: The content of results/NAME.json.
@@ -121,7 +122,12 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
             f"{_text(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
         )
         lines += [f"  {params}"] if params else []
-    return [*lines, _counts(trials, results.get("summary") or {}), *_failures(trials)]
+    lines += [_counts(trials, results.get("summary") or {}), *_failures(trials), *_dead(trials)]
+    if (results.get("objective") or {}).get("decided_on"):
+        lines.append(
+            "Scores are too good: callbacks decided on the test fold itself (search.val: test_fold)."
+        )
+    return lines
 
 
 def format_score(mean: float | None, std: float | None = None) -> str:
@@ -210,6 +216,22 @@ def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
             f"{_text(_message(example.get('error')), _LONGEST_ERROR)}"
         )
     return lines
+
+
+def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns a line about the nets that learnt nothing, where there are any."""
+    dead = [trial for trial in trials if trial.get("dead")]
+    if not dead:
+        return []
+    reason = _text(dead[0]["dead"], _LONGEST_ERROR)
+    return [
+        f"{count(len(dead), 'trial')} learnt nothing, such as trial {_text(dead[0].get('id'))}: {reason}."
+    ]
+
+
+def _state(trial: Mapping[str, Any]) -> Any:
+    """Returns a trial's state, and that it is dead where it is."""
+    return f"{trial.get('state')}, dead" if trial.get("dead") else trial.get("state")
 
 
 def _message(error: Any) -> str:

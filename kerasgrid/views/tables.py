@@ -37,7 +37,7 @@ from kerasgrid.views.parsing import (
 )
 
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")
-_DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "error")
+_DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "dead", "decided_on", "error")
 _OWN = {*_MEASURED, *_DETAILS}
 
 
@@ -127,13 +127,16 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
                 **{name: _score(trial.get(name), f"{place}.{name}") for name in _MEASURED},
                 **_mean_metrics(folds, objective.get("name")),
                 **{name: trial.get(name) for name in ("rank_test_score", "n_parameters")},
+                "dead": trial.get("dead"),
+                "decided_on": objective.get("decided_on"),
                 "error": error_text(trial.get("error")),
             }
         )
         histories.append(tuple(_histories(folds, where)))
     metrics = _columns(rows, lambda name: name.startswith("mean_test_") and name not in _OWN)
     return Table(
-        source=str(results.get("name") or where.stem),
+        source=str(results.get("name") or where.stem)
+        + (", decided on the test fold" if objective.get("decided_on") else ""),
         params=tuple(names.values()),
         scores=(*_MEASURED[:2], *metrics, *_MEASURED[2:]),
         details=_DETAILS,

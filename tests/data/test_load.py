@@ -7,7 +7,9 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
-from kerasgrid.data import dataset_from_arrays, load_data
+from kerasgrid.config import DataConfig
+from kerasgrid.data import dataset_from_arrays, load_data, load_with_test
+from kerasgrid.data import test_fold as fold_of_test
 from kerasgrid.errors import DataError, NotBuiltError, StorageError
 
 
@@ -47,6 +49,22 @@ def test_every_source_gives_the_same(config, write_csv, write_idx, images, label
     assert len({data.fingerprint for data in sets}) == 1
     assert sets[0].source == "train.csv"
     assert sets[2].source == "images.gz and labels"
+
+
+def test_a_test_set_follows_the_training_samples(write_csv):
+    given = DataConfig(
+        train=str(write_csv(rows(20, classes=3))),
+        test=str(write_csv("label,a,b,c,d\n2,9,9,9,9\n0,8,8,8,8\n", "test.csv")),
+    )
+    data = load_with_test(given)
+    assert (len(data), data.n_held_out, data.classes) == (22, 2, (0, 1, 2))
+    assert data.labels[-2:].tolist() == [2, 0]
+    assert data.images[-2:, 0, 0, 0].tolist() == [9, 8]
+    fold = fold_of_test(len(data), data.n_held_out)
+    assert (fold.train.tolist(), fold.test.tolist()) == (list(range(20)), [20, 21])
+    other = str(write_csv("label,a,b,c,d\n7,9,9,9,9\n0,8,8,8,8\n", "other.csv"))
+    with pytest.raises(DataError, match=r"other\.csv: has the class 7, which train\.csv has not"):
+        load_with_test(given.model_copy(update={"test": other}))
 
 
 def test_name_is_what_messages_call_it(config, write_csv):

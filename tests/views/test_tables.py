@@ -82,7 +82,7 @@ class TestOurs:
         assert table.source == "fc"
         assert table.params == ("dropout", "epochs")
         assert table.scores == ("mean_test_score", "std_test_score", "mean_fit_time")
-        assert table.details == ("trial", "state", "rank_test_score", "n_parameters", "error")
+        assert table.details[-3:] == ("dead", "decided_on", "error")
         assert table.metric == "accuracy"
         assert dict(table.rows[0]) == {
             "trial": 3,
@@ -94,8 +94,18 @@ class TestOurs:
             "mean_fit_time": 6.0,
             "rank_test_score": 1,
             "n_parameters": 100,
+            "dead": None,
+            "decided_on": None,
             "error": None,
         }
+
+    def test_scores_decided_on_the_test_fold_and_dead_nets_are_marked(self):
+        given = results(trial(0), trial(1, dead="weights exploded"))
+        given["objective"]["decided_on"] = "test_fold"
+        table = results_table(given)
+        assert table.source == "fc, decided on the test fold"
+        assert [row["decided_on"] for row in table.rows] == ["test_fold"] * 2
+        assert [row["dead"] for row in table.rows] == [None, "weights exploded"]
 
     def test_failed_and_running_trials_keep_their_rows(self):
         failed = trial(1, state="failed", mean_test_score=None, error={"type": "OSError", "message": "gone"})
