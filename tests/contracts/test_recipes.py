@@ -255,7 +255,9 @@ def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, p
     exact = trained(exact, Pack((job,))).records[job.id]
     assert mixed.error is exact.error is own.error is None
     np.testing.assert_allclose(mixed.history["loss"], own.history["loss"], rtol=1e-2)
-    np.testing.assert_allclose(own.history["loss"], exact.history["loss"], rtol=5e-2)
+    if precision == "mixed_bfloat16":  # the other leaves steps out until its scale of the loss is found
+        np.testing.assert_allclose(own.history["loss"], exact.history["loss"], rtol=5e-2)
+    assert own.history["loss"][-1] < own.history["loss"][0]
     assert mixed.history["loss"] != exact.history["loss"]
     assert keras.config.dtype_policy().name == "float32"
 

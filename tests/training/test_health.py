@@ -106,7 +106,6 @@ def test_balanced_weights_are_scikit_learns():
 
 
 @pytest.mark.slow
-@pytest.mark.backend
 @pytest.mark.parametrize("packed", [True, False])
 def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, packed):
     """Dropout 0.8 before the softmax and Adam 0.01 (Assiri 2020), on few small images."""
@@ -118,7 +117,7 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, pack
             "name": "sopcnn",
             "data": {"train": "digits", "scale": 16, "subset": 400},
             "model": "sopcnn",
-            "params": {"batch_size": 20, "epochs": 5},
+            "params": {"batch_size": 10, "epochs": 5},
             "search": {"folds": 2},
             "training": {"stop_dead": 3},
         },
