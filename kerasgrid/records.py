@@ -232,6 +232,7 @@ class FoldRecord:
         fit_time: Seconds of training, without testing and checkpoints.
         epochs: Epochs trained, those lost to a crash not counted.
         shared_epochs: How many of these another job's record counts, whose run this one shares.
+        alone: Whether its fit was its own, so that it shares no epochs.
         best_epoch: The epoch whose weights made the score, from 1.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
@@ -246,6 +247,7 @@ class FoldRecord:
     fit_time: float = 0.0
     epochs: int = 0
     shared_epochs: int = 0
+    alone: bool = False
     best_epoch: int | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None

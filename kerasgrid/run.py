@@ -210,9 +210,11 @@ class Run:
 
     def _shared_epochs(self, record: FoldRecord) -> int:
         """Returns how many of a job's epochs are counted by jobs that were read off the same run before."""
-        others = self._siblings.get(record.job, [])
-        ended = [self.state.ended[job].epochs for job in others if job in self.state.ended]
-        return min(record.epochs, max(ended, default=0))
+        if record.alone:
+            return 0
+        others = [self.state.ended.get(job) for job in self._siblings.get(record.job, [])]
+        counted = [other.epochs for other in others if other is not None and not other.alone]
+        return min(record.epochs, max(counted, default=0))
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 
 import pytest
 from fakes import CONFIG, Crash, fake_train_pack
@@ -13,7 +14,7 @@ from kerasgrid.driver import search
 from kerasgrid.executors import Emitted, Executor
 from kerasgrid.io import RunPaths
 from kerasgrid.observer import Observer
-from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.records import FoldRecord, Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.workers import make_recipe
 
 
@@ -73,6 +74,19 @@ def test_a_graph_is_asked_for_once_whatever_learning_rate_and_epochs(tmp_path):
 def test_off_trains_each_fit_by_itself(tmp_path):
     found = search(config(training={"pack": "off"}), results=tmp_path)
     assert all(not pack.graphs and len(pack.jobs) == 1 for pack in trained)
+    assert found.data["summary"]["epochs_trained"] == 2 * 2 * 3 * (2 + 5)
+
+
+def test_the_epochs_of_fits_that_fell_back_are_counted_each(tmp_path, monkeypatch):
+    class Alone:
+        def __init__(self, context):
+            self.should_stop, self.send = context.should_stop, context.emit
+
+        def emit(self, payload):
+            self.send(replace(payload, alone=True) if isinstance(payload, FoldRecord) else payload)
+
+    monkeypatch.setattr(driver, "train_pack", lambda r, p, context: fake_train_pack(r, p, Alone(context)))
+    found = search(config(), results=tmp_path)
     assert found.data["summary"]["epochs_trained"] == 2 * 2 * 3 * (2 + 5)
 
 

@@ -64,7 +64,8 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
         except (StorageError, ChangedError):
             raise
         except Exception as error:
-            context.emit(failure(job, error, progress.history, progress.fit_time, progress.epoch))
+            failed = failure(job, error, progress.history, progress.fit_time, progress.epoch)
+            context.emit(replace(failed, alone=True))
         finally:
             keras.backend.clear_session()
             gc.collect()
@@ -146,4 +147,5 @@ def _score(
         best_epoch=loop.best_epoch,
         n_parameters=compiled.model.count_params(),
         dead=find_reason(loop.callbacks, record.dead),
+        alone=True,
     )
