@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 
 from kerasgrid.augment import Augment
-from kerasgrid.callbacks import Callbacks, switched
+from kerasgrid.callbacks import Callbacks, is_own, split_name, switched
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Section, faults_of, shown, without_faults
 from kerasgrid.switches import Training
@@ -194,7 +194,11 @@ def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
         if not equals or not all(path.split(".")) or NOT_TEXT.search(path):
             raise ConfigError([Fault("", f"{text!r} is no key.path=value, such as search.seed=1.")], "--set")
         section, _, rest = path.partition(".")
-        keys = [section, rest] if section in {"space", "params", "augment"} and rest else path.split(".")
+        keys = path.split(".")
+        if section == "callbacks" and is_own(rest):
+            keys = [section, *filter(None, split_name(path))]
+        elif section in {"space", "params", "augment"} and rest:
+            keys = [section, rest]
         target = raw
         for index, key in enumerate(keys[:-1]):
             if target.get(key) is None:

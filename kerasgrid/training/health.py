@@ -25,18 +25,16 @@ class Health(keras.callbacks.Callback):
         chance: The loss of the best constant prediction; None where it is not known.
         stop_after: Epochs at chance level after which training ends, exploded weights ending it at once;
             None to watch only.
-        epochs: Of the whole run.
 
     Attributes:
         wait: Epochs in a row whose loss was at chance level.
         exploded: The largest weight where one has exploded.
     """
 
-    def __init__(self, chance: float | None, stop_after: int | None, epochs: int) -> None:
+    def __init__(self, chance: float | None, stop_after: int | None = None) -> None:
         super().__init__()
         self.chance, self.stop_after = chance, stop_after
         self.wait, self.exploded = 0, None
-        self._enough = min(EPOCHS if stop_after is None else stop_after, max(epochs, 3))
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Looks at loss and weights after an epoch."""
@@ -45,15 +43,14 @@ class Health(keras.callbacks.Callback):
         self.wait = self.wait + 1 if at_chance else 0
         largest = max((_largest(v) for v in self.model.trainable_variables), default=0.0)
         self.exploded = None if largest <= LARGEST else largest
-        if self.stop_after is not None and self.reason is not None:
+        if self.stop_after is not None and self.reason(self.stop_after) is not None:
             self.model.stop_training = True
 
-    @property
-    def reason(self) -> str | None:
-        """Why the net is dead, in words; None where it is not known to be."""
+    def reason(self, enough: int) -> str | None:
+        """Returns why the net is dead, where `enough` epochs at chance level say so; None where it is not."""
         if self.exploded is not None:
             return f"weights exploded: the largest is {self.exploded:.3g}"
-        if self.wait >= self._enough:
+        if self.wait >= enough:
             return f"loss at chance level, {self.chance:.4g} or more, for {self.wait} epochs"
         return None
 
@@ -97,7 +94,16 @@ def one_class(probabilities: np.ndarray, labels: np.ndarray) -> str | None:
     return f"one class is predicted for all {len(labels)} held-out samples"
 
 
-def find_reason(callbacks: Sequence[keras.callbacks.Callback], predicted: str | None) -> str | None:
-    """Returns why a net is dead, by its training or by what it predicts."""
-    told = (callback.reason for callback in callbacks if isinstance(callback, Health))
+def find_reason(
+    callbacks: Sequence[keras.callbacks.Callback], predicted: str | None, epochs: int
+) -> str | None:
+    """Returns why a net is dead, by its training or by what it predicts; None where it is not known to be.
+
+    Args:
+        callbacks: Of its run.
+        predicted: What `one_class` says.
+        epochs: That it was to be trained; a run of few is dead after all of them, and 3 at least.
+    """
+    watches = [callback for callback in callbacks if isinstance(callback, Health)]
+    told = (w.reason(min(w.stop_after or EPOCHS, max(epochs, 3))) for w in watches)
     return next((reason for reason in told if reason), predicted)

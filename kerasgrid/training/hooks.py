@@ -79,7 +79,7 @@ def hooks_of(
     chance = chance_level(loss_name(compiled.model.loss), counts, weights, smoothing)
     stop = plan.training.stop_dead
     stop_after = None if stop is False else EPOCHS if stop is True else stop
-    return [Health(chance, stop_after, plan.epochs), *make_callbacks(plan, len(labels), base)]
+    return [Health(chance, stop_after), *make_callbacks(plan, len(labels), base)]
 
 
 def make_callbacks(plan: Route, n_rows: int, base: str | Path) -> list[keras.callbacks.Callback]:

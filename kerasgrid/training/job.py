@@ -146,6 +146,6 @@ def _score(
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
         n_parameters=compiled.model.count_params(),
-        dead=find_reason(loop.callbacks, record.dead),
+        dead=find_reason(loop.callbacks, record.dead, loop.epochs),
         alone=True,
     )

@@ -207,7 +207,7 @@ class Wave:
                 (test,), (outputs,) = self._evaluate([member], [member.test], _stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
         records = []
-        for job in member.jobs[:reads]:
+        for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False):
             record = score(
                 self.recipe,
                 job,
@@ -224,7 +224,7 @@ class Wave:
                 fit_time=member.fit_time,
                 best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
                 n_parameters=self.program.lifted.model.count_params(),
-                dead=find_reason(member.callbacks, record.dead),
+                dead=find_reason(member.callbacks, record.dead, epochs),
             )
             records.append(measured)
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]

@@ -20,6 +20,9 @@ from kerasgrid.training.job import train_pack
 from kerasgrid.training.rates import rates
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
+on_tensorflow = pytest.mark.skipif(
+    backend.NAME != "tensorflow", reason="the same on JAX, where each program compiles for seconds"
+)
 
 SCHEDULE = "callbacks.learning_rate_scheduler.schedule"
 AUGMENT = {"rotation_range": 15, "zoom_range": 0.25, "samplewise_center": True}
@@ -95,7 +98,9 @@ CASES = {
 }
 
 
-@pytest.mark.parametrize("case", CASES)
+@pytest.mark.parametrize(
+    "case", [pytest.param(case, marks=on_tensorflow if case == "label smoothing" else ()) for case in CASES]
+)
 def test_a_pack_trains_as_keras_own_fit_does(make, case):
     changes, space = CASES[case]
     prepared, recipe = make(**changes)
@@ -114,6 +119,7 @@ def test_a_pack_trains_as_keras_own_fit_does(make, case):
         assert len({tuple(packed[job.id].history["learning_rate"]) for job in pack.jobs}) == 4
 
 
+@on_tensorflow
 @pytest.mark.parametrize("schedule", ["step", "cosine", "one_cycle"])
 def test_the_recorded_rate_is_that_of_the_epochs_last_step(make, schedule):
     given = {"schedule": schedule, "decay_epochs": 1}
@@ -167,6 +173,7 @@ def own(tmp_path):
     return f"{tmp_path}/mine.py"
 
 
+@on_tensorflow
 def test_a_callback_of_the_users_own_takes_keras_own_fit_and_its_arguments_are_searched(make, own):
     prepared, recipe = make(callbacks={f"{own}:Watch": {"limit": 0}})
     space = [{}, {f"callbacks.{own}:Watch.limit": 1}, {f"callbacks.{own}:Watch": "off"}]
@@ -262,6 +269,7 @@ def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make, p
     assert keras.config.dtype_policy().name == "float32"
 
 
+@on_tensorflow
 def test_jit_is_a_graph_of_its_own_and_gives_the_same_numbers(make):
     prepared, recipe = make()
     trials, graphs = graphs_of(prepared, recipe, [{}, {"training.jit": True}, {"training.jit": False}])
@@ -272,7 +280,7 @@ def test_jit_is_a_graph_of_its_own_and_gives_the_same_numbers(make):
         assert_alike(found, trained(recipe, Pack((job,))).records[job.id])
 
 
-@pytest.mark.skipif(backend.NAME != "tensorflow", reason="on JAX XLA compiles everything")
+@on_tensorflow
 def test_what_xla_cannot_compile_takes_keras_own_fit(make):
     prepared, recipe = make(augment=AUGMENT, training={"jit": True})
     _, graphs = graphs_of(prepared, recipe, [{}, {"augment": "off"}])
@@ -294,7 +302,7 @@ EVERYTHING = {
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("n", [3, 9])
+@pytest.mark.parametrize("n", [pytest.param(3, marks=on_tensorflow), 9])
 def test_all_of_it_cut_off_resumes_to_the_same_bits(make, monkeypatch, packed, n):
     monkeypatch.setattr(wave, "CALL_S", 0)
     records = []

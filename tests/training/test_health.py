@@ -22,8 +22,8 @@ from kerasgrid.training.job import train_pack
 COUNTS = np.array([50, 30, 20])
 
 
-def watched(losses, chance=1.0, stop_after=None, epochs=10, largest=1.0):
-    health = Health(chance, stop_after, epochs)
+def watched(losses, chance=1.0, stop_after=None, largest=1.0):
+    health = Health(chance, stop_after)
     model = SimpleNamespace(trainable_variables=[np.array([largest, -0.5])], stop_training=False)
     health.set_model(model)
     for epoch, loss in enumerate(losses):
@@ -31,6 +31,10 @@ def watched(losses, chance=1.0, stop_after=None, epochs=10, largest=1.0):
         if model.stop_training:
             break
     return health, epoch + 1, model.stop_training
+
+
+def told(*args, epochs=10, predicted=None, **kwargs):
+    return find_reason([watched(*args, **kwargs)[0]], predicted, epochs)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -60,22 +64,23 @@ def test_two_classes_have_a_chance_level_of_binary_crossentropy():
 
 
 def test_a_loss_at_chance_level_for_five_epochs_is_told():
-    assert watched([1.0] * 4)[0].reason is None
-    assert watched([1.0] * 4 + [0.5])[0].reason is None
-    assert watched([1.0] * 5)[0].reason == "loss at chance level, 1 or more, for 5 epochs"
-    assert watched([3.0, 7.0, 1.0, 0.995, 1.2, 1.0])[0].reason.endswith("for 6 epochs")
-    assert watched([5.0] * 9, chance=None)[0].reason is None
+    assert told([1.0] * 4) is None
+    assert told([1.0] * 4 + [0.5]) is None
+    assert told([1.0] * 5) == "loss at chance level, 1 or more, for 5 epochs"
+    assert told([3.0, 7.0, 1.0, 0.995, 1.2, 1.0]).endswith("for 6 epochs")
+    assert told([5.0] * 9, chance=None) is None
 
 
 def test_a_short_run_is_dead_after_all_of_its_epochs_and_three_at_least():
-    assert watched([1.0] * 3, epochs=3)[0].reason is not None
-    assert watched([1.0] * 2, epochs=2)[0].reason is None
+    assert told([1.0] * 3, epochs=3) is not None
+    assert told([1.0] * 3, epochs=4) is None
+    assert told([1.0] * 2, epochs=2) is None
 
 
 def test_exploded_weights_are_told():
-    assert watched([0.5], largest=2e6)[0].reason == "weights exploded: the largest is 2e+06"
-    assert watched([0.5], largest=float("nan"))[0].reason == "weights exploded: the largest is inf"
-    assert watched([0.5], largest=9e5)[0].reason is None
+    assert told([0.5], largest=2e6) == "weights exploded: the largest is 2e+06"
+    assert told([0.5], largest=float("nan")) == "weights exploded: the largest is inf"
+    assert told([0.5], largest=9e5) is None
 
 
 def test_training_ends_on_demand_alone():
@@ -91,9 +96,9 @@ def test_one_class_for_all_is_told():
     assert one_class(outputs, np.arange(40) % 3) == "one class is predicted for all 40 held-out samples"
     assert one_class(outputs, np.ones(40)) is None
     assert one_class(np.eye(3), np.arange(3)) is None
-    assert find_reason([watched([1.0] * 5)[0]], "one class").startswith("loss at chance")
-    assert find_reason([watched([0.1])[0]], "one class") == "one class"
-    assert find_reason([], None) is None
+    assert told([1.0] * 5, predicted="one class").startswith("loss at chance")
+    assert told([0.1], predicted="one class") == "one class"
+    assert find_reason([], None, 5) is None
 
 
 def test_balanced_weights_are_scikit_learns():
