@@ -61,8 +61,22 @@ class LearningRateScheduler(Section):
     """one_cycle: the first rate over the last."""
 
 
+SCHEDULE_ARGUMENTS = {
+    "decay_rate": {"step", "exponential"},
+    "decay_epochs": {"step", "exponential"},
+    "alpha": {"cosine"},
+    "pct_start": {"one_cycle"},
+    "div_factor": {"one_cycle"},
+    "final_div_factor": {"one_cycle"},
+}
+"""The schedules that have an argument."""
+
+
 class TerminateOnNaN(Section):
     """keras.callbacks.TerminateOnNaN: stop at the first batch whose loss is NaN or infinite."""
+
+    raise_error: bool = False
+    """Let the fit fail, instead of ending it in order."""
 
 
 class Callbacks(Section):

@@ -263,10 +263,12 @@ def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""
     schema = Config.model_json_schema()
     schema["required"] = [key for key in schema["required"] if key != "name"]  # default: the file's stem
+    switches = ["on", True, "off", False]
+    own = {"anyOf": [{"type": ["object", "null"]}, {"enum": switches}]}
     callbacks = schema["$defs"]["Callbacks"]
-    callbacks |= {"patternProperties": {":": {"type": ["object", "null"]}}, "additionalProperties": False}
+    callbacks |= {"patternProperties": {":": own}, "additionalProperties": False}
     for field in callbacks["properties"].values():
-        field["anyOf"].append({"enum": ["on", True, "off", False]})
+        field["anyOf"].append({"enum": switches})
     schema["properties"]["augment"]["anyOf"].append({"enum": ["off", False]})
     return {
         "$schema": "https://json-schema.org/draft/2020-12/schema",

@@ -19,7 +19,7 @@ from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from kerasgrid.augment import faults_of_augment
-from kerasgrid.checks import faults_of_params
+from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
 from kerasgrid.data import inner_split, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
@@ -49,6 +49,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
     Attributes:
         classes_: (class,), the labels as `y` has them, sorted; column numbers for one-hot rows.
         model_: The trained keras.Model.
+        dead_: Why the model has learnt nothing; None where it is not known to have.
         history_: A list over the epochs for each of `loss`, `accuracy`, ..., and `val_*` if measured.
         n_features_in_: The length of X's second axis.
         feature_names_in_: X's column names, where it is a DataFrame.
@@ -115,7 +116,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         labels, classes = _read_labels(y)
         with _TRAINING:
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
-            self._compiled, self._inputs, self.history_ = self._train(X, labels, classes)
+            self._compiled, self._inputs, self.history_, self.dead_ = self._train(X, labels, classes)
         self.classes_ = classes
         self._input_shape = X.shape[1:]
         self._one_hot = y.dtype if y.ndim == 2 and y.shape[1] > 1 else None
@@ -123,14 +124,15 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 
     def _train(
         self, X: np.ndarray, labels: np.ndarray, names: np.ndarray
-    ) -> tuple[Any, tuple[Any, Any], dict[str, list]]:
-        """Returns the trained `Compiled`, the scaling and preparation of its inputs, and its history."""
+    ) -> tuple[Any, tuple[Any, Any], dict[str, list], str | None]:
+        """Returns the trained `Compiled`, how inputs are scaled and prepared, its history, why it is dead."""
         import keras
 
         from kerasgrid.models.building import build_model
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
         from kerasgrid.training.candidate import precision, seeded
         from kerasgrid.training.compiling import class_weights, compile_model
+        from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.hooks import hooks_of
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
@@ -142,15 +144,20 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         function, signature = _function_of(self.model)
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
+        faults = [
+            Fault(f"callbacks.{name}", text) for name, text in faults_of_callbacks(plan.callbacks, Path())
+        ]
         if plan.augment is not None:
-            faults = list(faults_of_augment(plan.augment, X, None, False))
-            if faults:
-                raise ConfigError(faults)
+            faults += faults_of_augment(plan.augment, X, None, False)
+        unknown = fault_of_class_weight(plan.training.class_weight, classes)
+        faults += [Fault("training.class_weight", unknown)] if unknown else []
+        if faults:
+            raise ConfigError(faults, type(self).__name__)
         prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):
             with precision(plan):
                 model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
-            compiled = compile_model(model, plan, find_objective("accuracy"), n_classes)
+            compiled = compile_model(model, plan, find_objective("accuracy"), n_classes, X.shape[1:])
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
@@ -184,7 +191,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     class_weight=class_weights(plan.training.class_weight, labels[rows], classes),
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
-        return compiled, (scaling, prepare), curves
+        dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
+        return compiled, (scaling, prepare), curves, dead
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.
@@ -260,7 +268,9 @@ def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
 
 
 def _python(value: Any) -> Any:
-    """Returns a NumPy scalar as Python's own, as ParameterGrid takes them out of arrays."""
+    """Returns a NumPy scalar as Python's own, as ParameterGrid takes them out of arrays; keys as text."""
+    if isinstance(value, Mapping):  # Keras's class_weight has labels for keys
+        return {str(key): item for key, item in value.items()}
     return value.item() if isinstance(value, np.generic) else value
 
 

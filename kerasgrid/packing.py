@@ -20,7 +20,7 @@ from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.switches import SEARCHED
 from kerasgrid.training.entry import measure_width
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route, goes_to_model
+from kerasgrid.training.routing import SETTING_RATES, Route, goes_to_model
 from kerasgrid.versions import backend, versions
 from kerasgrid.workers import run_probes
 
@@ -49,7 +49,11 @@ class Graphs:
     def take(self, records: Iterable[ProbeRecord]) -> None:
         """Takes what earlier probes have shown."""
         for record in records:
-            self._known[self._identity(record.params)] = record.graph or Graph(None)
+            identity = self._identity(record.params)
+            if record.graph is not None:
+                self._known[identity] = record.graph
+            else:  # refused, maybe for what another candidate of this model does not have
+                self._known.setdefault(identity, Graph(None))
 
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
         """Returns the graph of each trial, by its id; empty where packs are off.
@@ -83,6 +87,8 @@ class Graphs:
         plan = self._recipe.route(params)
         if plan.own_callbacks:
             return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
+        if graph.learning_rate is None and any(name in plan.callbacks for name in SETTING_RATES):
+            return Graph(None, "a callback sets the learning rate that the model's own schedule gives")
         if plan.augment is not None and plan.augment.preprocessing_function is not None:
             return Graph(None, "preprocessing_function is of one image at a time")
         how = self._augmentation(plan.augment)

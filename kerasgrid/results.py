@@ -119,7 +119,7 @@ class RunState:
             "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if complete else None,
             "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
             "error": None if failed is None else dict(failed.error or {}),
-            "dead": next((record.dead for record in records if record.dead is not None), None),
+            "dead": _dead(records),
             "folds": folds,
         }
 
@@ -205,6 +205,14 @@ class RunState:
                 "wall_time_s": round(wall_time_s, 3),
             },
         }
+
+
+def _dead(records: Sequence[FoldRecord]) -> str | None:
+    """Returns why a trial's nets learnt nothing, and how many of its fits, where not all; None for none."""
+    reasons = [record.dead for record in records if record.dead is not None]
+    if not reasons or len(reasons) == len(records):
+        return next(iter(reasons), None)
+    return f"{reasons[0]} ({len(reasons)} of {len(records)} fits)"
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -9,7 +9,7 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of
+from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
 from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json, strict, write_json
@@ -75,7 +75,9 @@ class Run:
     def _check_identity(self) -> None:
         before = self._journal.header.get("identity", {})
         now = json.loads(canonical_json(self.prepared.identity))
-        changed = [key for key in now if before.get(key) != now[key]]
+        known = before.get(SOURCES, {})  # a wider space may name others
+        now[SOURCES] = {name: now[SOURCES].get(name) for name in known}
+        changed = [key for key in now if before.get(key, known) != now[key]]
         if changed:
             told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
             raise ChangedError(
@@ -263,12 +265,13 @@ class Run:
 
     def _about(self) -> dict[str, Any]:
         prepared = self.prepared
+        decided_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         return {
             "name": prepared.config.name,
             "objective": {
                 "name": prepared.objective.name,
                 "direction": prepared.objective.direction,
-                **({"decided_on": TEST_FOLD} if prepared.config.search.val == TEST_FOLD else {}),
+                **({"decided_on": TEST_FOLD} if decided_on_test else {}),
             },
             "config": {
                 **prepared.config.model_dump(),

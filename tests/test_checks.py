@@ -157,6 +157,21 @@ def refusal(folder, text, *overrides):
             "callbacks.learning_rate_scheduler.warmup_epochs: is for other schedules: one_cycle rises by itself.",
         ),
         (
+            "callbacks: {learning_rate_scheduler: {schedule: cosine, decay_rate: 0.5}}",
+            "callbacks.learning_rate_scheduler.decay_rate: is of the schedule exponential and step alone.",
+        ),
+        (
+            "space: {callbacks.learning_rate_scheduler: [off, {schedule: cosine}], "
+            "callbacks.reduce_lr_on_plateau: [on, off]}",
+            "space.callbacks.learning_rate_scheduler: and reduce_lr_on_plateau both set the learning rate: keep one.",
+        ),
+        (
+            "space: {callbacks.learning_rate_scheduler.schedule: [step, one_cycle], "
+            "callbacks.learning_rate_scheduler.warmup_epochs: [2, 0]}",
+            "space.callbacks.learning_rate_scheduler.warmup_epochs: is for other schedules: one_cycle rises by "
+            "itself.",
+        ),
+        (
             "callbacks: {nowhere.py:Watch: {}}",
             "callbacks.nowhere.py:Watch: nowhere.py: no such file. Looked for ",
         ),

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kerasgrid.driver as driver
+from kerasgrid.callbacks import EarlyStopping
 from kerasgrid.driver import search
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, StorageError
 from kerasgrid.io import RunPaths
@@ -295,7 +296,7 @@ OWN = "import keras\n\nclass Watch(keras.callbacks.Callback):\n    limit = 1\n"
 def test_a_callback_whose_source_changes_is_another_run(tmp_path):
     path = tmp_path / "mine.py"
     path.write_text(OWN)
-    given = config(callbacks={f"{path}:Watch": {}})
+    given = config(space={f"callbacks.{path}:Watch": ["off", "on"]})
     search(given, results=tmp_path)
     path.write_text(f"# said anew\n{OWN}")
     search(given, results=tmp_path)
@@ -306,13 +307,17 @@ def test_a_callback_whose_source_changes_is_another_run(tmp_path):
 
 def test_dead_nets_and_what_decided_are_in_the_results(tmp_path):
     space = {"dropout": [0.2, 0.8]}
-    found = search(config(space=space, search={"folds": 2, "val": "test_fold"}), results=tmp_path).data
+    leaky = {"folds": 2, "val": "test_fold"}
+    unused = search(config(space=space, search=leaky, name="unused"), results=tmp_path).data
+    assert "decided_on" not in unused["objective"]
+    given = {"early_stopping": EarlyStopping().model_dump()}
+    found = search(config(space=space, search=leaky, callbacks=given), results=tmp_path).data
     assert [row["dead"] for row in found["trials"]] == [None, "loss at chance level"]
     assert found["trials"][1]["folds"][0]["dead"] == "loss at chance level"
     assert "dead" not in found["trials"][0]["folds"][0]
     assert found["summary"]["dead"] == 1
     assert found["objective"] == {"name": "accuracy", "direction": "max", "decided_on": "test_fold"}
-    assert found["config"]["callbacks"] == {}
+    assert found["config"]["callbacks"] == {"early_stopping": given["early_stopping"]}
 
 
 def test_executor_and_budget_may_change(tmp_path):

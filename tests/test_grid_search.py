@@ -91,9 +91,38 @@ class TestKerasClassifier:
         with pytest.raises(ConfigError, match="augment: is for images, and each sample has the shape"):
             KerasClassifier(**arguments, **given).fit(X.reshape(len(X), -1), y)
 
+    @pytest.mark.slow
+    def test_it_takes_the_recipe_of_a_grid_yaml(self, digits):
+        X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
+        given = {"model": "fc", "units": (8,), "epochs": 3, "seed": 3}
+        recipe = {
+            "callbacks.learning_rate_scheduler.schedule": "one_cycle",
+            "training.class_weight": {0: 5.0},
+            "loss.label_smoothing": 0.1,
+        }
+        plain, found = (KerasClassifier(**given, **more).fit(X, y) for more in ({}, recipe))
+        assert found.history_["loss"] != plain.history_["loss"]
+        assert found.dead_ is None
+        still = {"learning_rate": 1e-9, "dropout": 0.0, "batch_norm": False, "batch_size": len(X)}
+        dead = KerasClassifier(**given, **still).fit(X, y)
+        assert dead.dead_.startswith("loss at chance level, 2.30")
+
     @pytest.mark.parametrize(
         ("params", "message"),
         [
+            (
+                {"training.class_weight": {"cat": 2.0}},
+                "KerasClassifier, training.class_weight: names 'cat', which is no class of these data. "
+                "Known: 0, 1, 2, 3, 4, 5, 6, 7, 8, 9.",
+            ),
+            (
+                {
+                    "callbacks.learning_rate_scheduler.schedule": "cosine",
+                    "callbacks.reduce_lr_on_plateau.monitor": "loss",
+                },
+                "KerasClassifier, callbacks.learning_rate_scheduler: and reduce_lr_on_plateau both set the "
+                "learning rate: keep one.",
+            ),
             (
                 {"unist": 8},
                 "KerasClassifier, params.unist: unknown parameter. Did you mean 'units'? Known: activation, "

@@ -4,8 +4,23 @@ A config's form is checked in `kerasgrid.config`; here it meets the data, the mo
 space. Nothing here imports Keras.
 """
 
-from kerasgrid.checks.candidates import augment_of, callbacks_of
+from kerasgrid.checks.candidates import (
+    augment_of,
+    callbacks_of,
+    fault_of_class_weight,
+    faults_of_callbacks,
+)
 from kerasgrid.checks.parameters import faults_of_params
-from kerasgrid.checks.prepared import SOURCE, Prepared, prepare
+from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared, prepare
 
-__all__ = ["SOURCE", "Prepared", "augment_of", "callbacks_of", "faults_of_params", "prepare"]
+__all__ = [
+    "SOURCE",
+    "SOURCES",
+    "Prepared",
+    "augment_of",
+    "callbacks_of",
+    "fault_of_class_weight",
+    "faults_of_callbacks",
+    "faults_of_params",
+    "prepare",
+]

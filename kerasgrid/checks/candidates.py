@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.augment import faults_of_augment, flips_signs
-from kerasgrid.callbacks import is_own, merge_callbacks
+from kerasgrid.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config import Config
 from kerasgrid.data import inner_split
@@ -20,6 +20,8 @@ from kerasgrid.space import Space, read_space
 from kerasgrid.training.routing import DEFAULT_VAL, TEST_FOLD, merge_augment, monitors
 
 MAX_GRID = 1_000_000
+MAX_TOGETHER = 4096
+"""Combinations of callbacks that are all looked at."""
 
 
 def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
@@ -91,37 +93,65 @@ def check_params(
 
 def check_callbacks(
     report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
-) -> None:
-    """Checks the callbacks of candidates together, and that the inner split they need can be made."""
+) -> bool:
+    """Checks the callbacks of candidates together, and that the inner split they need can be made.
+
+    Returns:
+        Whether one of them may look at `val_*`.
+    """
     if any("callbacks" in fault.path for fault in report.faults):
-        return
+        return False
+    section = callbacks_of(config)
     found: dict[tuple[str, str], None] = {}
     watched: list[str] = []
-    for params in _only(space, "callbacks").cover():
-        given = merge_callbacks({**config.params, **params}, callbacks_of(config))
-        found |= dict.fromkeys(_faults_of_callbacks(given, base))
+    schedules = set()
+    own = only(space, "callbacks")
+    for params in own if own.is_finite and own.size <= MAX_TOGETHER else own.cover():
+        given = merge_callbacks({**config.params, **params}, section)
+        found |= dict.fromkeys(faults_of_callbacks(given, base))
         watched += monitors(given).values()
+        schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))
+        looks = any(map(is_own, given))
+        watched += ["val_"] if looks and config.search.val is not None else []
+    found |= dict.fromkeys(_unused_arguments(config, own, schedules))
     for name, message in found:
-        report.add(f"callbacks.{name}", message)
-    by_default = DEFAULT_VAL if any(monitor.startswith("val_") for monitor in watched) else None
-    share = config.search.val or by_default
+        is_there = any(name == given or name.startswith(f"{given}.") for given in section)
+        report.add(f"callbacks.{name}" if is_there else f"space.callbacks.{name}", message)
+    looks_at_val = any(monitor.startswith("val_") for monitor in watched)
+    share = config.search.val or (DEFAULT_VAL if looks_at_val else None)
     if share in (None, TEST_FOLD) or data is None or not report.is_settled("search.val"):
-        return
+        return looks_at_val
     for fold in folds:
         try:
             inner_split(data.labels, fold, share, config.search.seed)
         except DataError as error:
             report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
             break
+    return looks_at_val
 
 
-def _only(space: Space, section: str) -> Space:
+def _unused_arguments(config: Config, space: Space, schedules: set[str | None]) -> Iterator[tuple[str, str]]:
+    """Yields arguments of the schedule that are given and that no schedule of a candidate has."""
+    section = config.callbacks.learning_rate_scheduler
+    prefix = "callbacks.learning_rate_scheduler."
+    names = {name for grid in space.grids for name in grid} | set(config.params)
+    given = {name.removeprefix(prefix) for name in names if name.startswith(prefix)}
+    for argument in sorted(given | (section.model_fields_set if section is not None else set())):
+        users = SCHEDULE_ARGUMENTS.get(argument)
+        if users is not None and not users & schedules:
+            yield (
+                f"learning_rate_scheduler.{argument}",
+                f"is of the schedule {' and '.join(sorted(users))} alone.",
+            )
+
+
+def only(space: Space, section: str) -> Space:
     """Returns the space of the parameters that belong to a section."""
     own = [{name: d for name, d in grid.items() if name.partition(".")[0] == section} for grid in space.grids]
     return Space(own or [{}])
 
 
-def _faults_of_callbacks(given: Mapping[str, Mapping[str, Any]], base: Path) -> Iterator[tuple[str, str]]:
+def faults_of_callbacks(given: Mapping[str, Mapping[str, Any]], base: Path) -> Iterator[tuple[str, str]]:
     """Yields what is wrong with callbacks beside each other, at a key of the section."""
     for name, monitor in monitors(given).items():
         if monitor.startswith("test_"):
@@ -153,12 +183,19 @@ def check_class_weights(report: Report, config: Config, space: Space, data: Data
     name = "training.class_weight"
     own = (value for grid in space.grids if name in grid for value in Space([grid]).values(name))
     places = [(name, config.training.class_weight), (f"params.{name}", config.params.get(name))]
-    known = {str(label) for label in data.classes}
     for path, value in [*places, *((f"space.{name}", value) for value in own)]:
-        unknown = [label for label in value if str(label) not in known] if isinstance(value, Mapping) else []
-        if unknown:
-            shown = ", ".join(sorted(known))
-            report.add(path, f"names {unknown[0]!r}, which is no class of these data. Known: {shown}.")
+        fault = fault_of_class_weight(value, data.classes)
+        if fault is not None:
+            report.add(path, fault)
+
+
+def fault_of_class_weight(value: Any, classes: Sequence[Any]) -> str | None:
+    """Returns that weights name what is no class, in words; None where they do not."""
+    known = {str(label) for label in classes}
+    unknown = [label for label in value if str(label) not in known] if isinstance(value, Mapping) else []
+    if not unknown:
+        return None
+    return f"names {unknown[0]!r}, which is no class of these data. Known: {', '.join(sorted(known))}."
 
 
 def check_augment(
@@ -168,7 +205,7 @@ def check_augment(
     if any("augment" in fault.path for fault in report.faults):
         return ()
     section, warnings = augment_of(config), set()
-    for params in _only(space, "augment").cover():
+    for params in only(space, "augment").cover():
         given = merge_augment({**config.params, **params}, section)
         if given is None:
             continue

@@ -8,7 +8,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.callbacks import is_own
+from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.checks.candidates import (
     augment_of,
     callbacks_of,
@@ -16,6 +16,7 @@ from kerasgrid.checks.candidates import (
     check_callbacks,
     check_class_weights,
     check_params,
+    only,
     space_of,
 )
 from kerasgrid.checks.data import data_of, folds_of
@@ -34,9 +35,11 @@ from kerasgrid.models.signature import (
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
+from kerasgrid.training.routing import merge_augment
 from kerasgrid.versions import backend
 
 SOURCE = "the model function's source"
+SOURCES = "the source of callbacks and preprocessing_function"
 Model = ModelReference | Callable[..., Any]
 Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
@@ -55,6 +58,7 @@ class Prepared:
         objective: What candidates are scored by.
         base: The folder that paths and references of the config are relative to.
         warnings: What is allowed, and probably not meant.
+        looks_at_val: Whether a callback of some candidate may decide by `val_*`.
     """
 
     config: Config
@@ -66,6 +70,7 @@ class Prepared:
     objective: Objective
     base: Path
     warnings: tuple[str, ...] = ()
+    looks_at_val: bool = False
 
     @property
     def function(self) -> Callable[..., Any] | None:
@@ -89,7 +94,7 @@ class Prepared:
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": augment_of(config),
             "callbacks": callbacks_of(config),
-            "the source of callbacks and preprocessing_function": self._sources(),
+            SOURCES: self._sources(),
             "search.folds": folds,
             "search.val": search.val,
             "search.repeats": search.repeats,
@@ -98,11 +103,16 @@ class Prepared:
         }
 
     def _sources(self) -> dict[str, str]:
-        """Returns the hash of each source file that the sections of the config name, beside the model's."""
-        names = [name for name in callbacks_of(self.config) if is_own(name)]
-        if self.config.augment is not None and self.config.augment.preprocessing_function is not None:
-            names.append(self.config.augment.preprocessing_function)
-        return {name: source_digest(parse_reference(name, self.base)) for name in names}
+        """Returns the hash of each source file that a candidate may take, beside the model's."""
+        names = set(filter(is_own, callbacks_of(self.config)))
+        for params in (self.config.params, *self.space.grids):
+            split = [split_name(name)[0] for name in params if name.startswith("callbacks.")]
+            names |= set(filter(is_own, split))
+        for params in only(self.space, "augment").cover():
+            given = merge_augment({**self.config.params, **params}, augment_of(self.config))
+            if given is not None and given.preprocessing_function is not None:
+                names.add(given.preprocessing_function)
+        return {name: source_digest(parse_reference(name, self.base)) for name in sorted(names)}
 
 
 def prepare(
@@ -136,11 +146,13 @@ def prepare(
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)
     check_params(report, config, space, signature, are_all)
-    check_callbacks(report, config, space, data, folds, base)
+    looks_at_val = check_callbacks(report, config, space, data, folds, base)
     check_class_weights(report, config, space, data)
     warnings = check_augment(report, config, space, data, base)
     report.finish()
-    return Prepared(config, data, tuple(folds), space, model, signature, objective, base, warnings)
+    return Prepared(
+        config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val
+    )
 
 
 def _check_not_built(report: Report, config: Config) -> None:

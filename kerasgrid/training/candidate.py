@@ -39,8 +39,9 @@ def build_and_compile(
         function = _load(recipe.model, recipe.model_source)
     with precision(plan), recorded(with_values=True) as made:
         model = build_model(function, recipe.signature, plan.model, tuple(input_shape), recipe.n_classes)
-    compiled = compile_model(model, plan, objective, recipe.n_classes)
-    return replace(compiled, sets_weights=not made.are_untouched(model.weights))
+    sets_weights = not made.are_untouched(model.weights)
+    compiled = compile_model(model, plan, objective, recipe.n_classes, tuple(input_shape))
+    return replace(compiled, sets_weights=sets_weights)
 
 
 @contextmanager

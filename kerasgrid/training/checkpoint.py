@@ -6,7 +6,7 @@ import io
 import json
 import zipfile
 from collections.abc import Iterator, Mapping, Sequence
-from contextlib import contextmanager, suppress
+from contextlib import contextmanager
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -17,14 +17,12 @@ import numpy as np
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
 
-CALLBACK_STATE = {
-    "EarlyStopping": ("wait", "stopped_epoch", "best", "best_epoch"),
-    "ReduceLROnPlateau": ("best", "wait", "cooldown_counter"),
-    "TerminateOnNaN": (),
-    "LearningRateSchedule": ("epoch",),
-    "Health": ("wait", "exploded"),
+_KEPT = {
+    keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
+    keras.callbacks.ReduceLROnPlateau: ("best", "wait", "cooldown_counter"),
+    keras.callbacks.TerminateOnNaN: (),
 }
-"""What each callback knows beside its arguments."""
+"""What Keras's callbacks know beside their arguments; kerasgrid's own tell it as KEPT."""
 
 
 class StaleCheckpointError(KerasgridError):
@@ -120,34 +118,57 @@ def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
 
 def keep_callbacks(
     callbacks: Sequence[keras.callbacks.Callback], prefix: str = ""
-) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
-    """Returns callbacks' counters as plain data, and their best weights by names that begin with a prefix."""
-    states, arrays = {}, {}
-    for callback in callbacks:
-        name = type(callback).__name__
-        states[name] = {key: _number(getattr(callback, key)) for key in CALLBACK_STATE.get(name, ())}
-        if name not in CALLBACK_STATE:
-            states[name] = _plain(callback)
-        best = getattr(callback, "best_weights", None)
-        states[name]["n_best_weights"] = None if best is None else len(best)
-        arrays |= {f"{prefix}{name}_{index}": weights for index, weights in enumerate(best or ())}
+) -> tuple[list[dict[str, Any]], dict[str, np.ndarray]]:
+    """Returns what callbacks know as plain data, and their arrays by names that begin with a prefix.
+
+    Of a user's own that is what is plain data or an array among its attributes.
+    """
+    states: list[dict[str, Any]] = []
+    arrays: dict[str, np.ndarray] = {}
+    for place, callback in enumerate(callbacks):
+        known = _KEPT.get(type(callback), getattr(callback, "KEPT", None))
+        named = {key: getattr(callback, key) for key in known} if known is not None else vars(callback)
+        best = getattr(callback, "best_weights", None) if known is not None else None
+        plain = {}
+        for key, value in named.items():
+            if isinstance(value, np.ndarray) and value.dtype != object:
+                arrays[f"{prefix}callback{place}_{key}"] = value
+            elif key not in _OF_KERAS and _is_plain(value):
+                plain[key] = value.item() if isinstance(value, np.generic) else value
+        arrays |= {f"{prefix}callback{place}_best_{i}": weights for i, weights in enumerate(best or ())}
+        states.append({"plain": plain, "n_best": None if best is None else len(best)})
     return states, arrays
 
 
 def restore_callbacks(
     callbacks: Sequence[keras.callbacks.Callback],
-    states: Mapping[str, Mapping[str, Any]],
+    states: Sequence[Mapping[str, Any]],
     arrays: Mapping[str, np.ndarray],
     prefix: str = "",
 ) -> None:
     """Sets callbacks to what `keep_callbacks` has kept, with the same prefix."""
-    for callback in callbacks:
-        name = type(callback).__name__
-        state = states[name]
-        for key in state.keys() - {"n_best_weights"}:
-            setattr(callback, key, state[key])
-        if state["n_best_weights"] is not None:
-            callback.best_weights = [arrays[f"{prefix}{name}_{i}"] for i in range(state["n_best_weights"])]
+    for place, (callback, state) in enumerate(zip(callbacks, states, strict=True)):
+        own = f"{prefix}callback{place}_"
+        for key, value in state["plain"].items():
+            setattr(callback, key, value)
+        for name, value in arrays.items():
+            if name.startswith(own) and not name.startswith(f"{own}best_"):
+                setattr(callback, name.removeprefix(own), value)
+        if state["n_best"] is not None:
+            callback.best_weights = [arrays[f"{own}best_{i}"] for i in range(state["n_best"])]
+
+
+_OF_KERAS = frozenset(vars(keras.callbacks.Callback()))
+
+
+def _is_plain(value: Any) -> bool:
+    """Tells whether JSON gives a value back as it is."""
+    if isinstance(value, np.generic | float | int | str | bool | None):
+        return not isinstance(value, np.void | np.complexfloating)
+    try:
+        return json.loads(json.dumps(value)) == value
+    except (TypeError, ValueError):
+        return False
 
 
 class Checkpoint:
@@ -194,17 +215,3 @@ def _variables(model: keras.Model) -> dict[str, list]:
         "optimizer": model.optimizer.variables,
         "metric": model.metrics_variables,
     }
-
-
-def _plain(callback: keras.callbacks.Callback) -> dict[str, Any]:
-    """Returns a user's callback's own attributes that are plain data; nothing is known of the others."""
-    found = {}
-    for key, value in vars(callback).items():
-        with suppress(TypeError, ValueError):
-            if key not in vars(keras.callbacks.Callback()) and json.loads(json.dumps(value)) == value:
-                found[key] = value
-    return found
-
-
-def _number(value: Any) -> Any:
-    return None if value is None else value if isinstance(value, int) else float(value)

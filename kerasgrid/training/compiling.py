@@ -11,7 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
-from kerasgrid.models.endings import ending_of, output_activation
+from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation
 from kerasgrid.training.backend import spare_replica_sums
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.routing import DEFAULTS, Route
@@ -47,12 +47,20 @@ class Compiled:
             positive = 1 / (1 + np.exp(-outputs)) if from_logits else outputs
             return np.concatenate([1 - positive, positive], axis=1)
         if not from_logits:
-            return outputs
+            sums = outputs.sum(axis=1, keepdims=True)
+            is_rounded = np.abs(sums - 1).max(initial=0.0) > 1e-4  # computed in few bits
+            return outputs / sums if is_rounded and sums.min(initial=1.0) > 0 else outputs
         powers = np.exp(outputs - outputs.max(axis=1, keepdims=True))
         return powers / powers.sum(axis=1, keepdims=True)
 
 
-def compile_model(model: keras.Model, route: Route, objective: Objective, n_classes: int) -> Compiled:
+def compile_model(
+    model: keras.Model,
+    route: Route,
+    objective: Objective,
+    n_classes: int,
+    input_shape: tuple[int, ...] | None = None,
+) -> Compiled:
     """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
 
     Args:
@@ -60,18 +68,20 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         route: The candidate's params.
         objective: A Keras metric is measured each epoch.
         n_classes: The number of classes.
+        input_shape: Axes of one sample, to ask the model for outputs where its layers do not tell what
+            they are; None not to.
 
     Raises:
         ModelError: The params ask for what the compiled model would ignore; the last layer's
             activation fits no loss; or Keras refuses an argument.
     """
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
-    from_logits = ends_in_logits(model)
+    from_logits = ends_in_logits(model, input_shape)
     if model.compiled:
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
-        _check_ending(model, model.loss)
+        _check_ending(model, model.loss, n_outputs, from_logits)
         spare_replica_sums(model.optimizer)
         return Compiled(model, labels, n_outputs, from_logits)
     loss_name = route.loss or _fitting_loss(model, route, objective, n_outputs)
@@ -107,58 +117,64 @@ def compile_model(model: keras.Model, route: Route, objective: Objective, n_clas
         metrics=metrics,
         jit_compile=route.training.jit,
     )
-    _check_ending(model, model.loss)
+    _check_ending(model, model.loss, n_outputs, from_logits)
     spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits))
 
 
-def ends_in_logits(model: keras.Model) -> bool | None:
-    """Tells whether a model's outputs are logits; None for a model whose layers do not tell.
-
-    Logarithms of probabilities are: a softmax of them is the probabilities again.
-    """
-    known = {"softmax": False, "sigmoid": False, "linear": True, "log_softmax": True, "log_sigmoid": True}
-    return known.get(output_activation(model))
-
-
-def _check_ending(model: keras.Model, loss: Any) -> None:
+def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None) -> None:
     """Refuses what learns nothing or the wrong thing, before the first epoch.
 
     Raises:
         ModelError: An activation or dropout stands after the output layer; or the loss takes logits for
-            probabilities or the other way round.
+            probabilities or the other way round, or classes from one output.
     """
-    ending = ending_of(model)
-    if ending.fault is not None:
-        raise ModelError(f"{model.name}: {ending.fault}")
-    name = loss_name(loss)
-    is_logits, last = ends_in_logits(model), output_activation(model)
-    if name not in _OF_PROBABILITIES:
-        return
+    ending, name = ending_of(model), loss_name(loss)
+    last = output_activation(model)
+    fault = ending.fault
+    if fault is None and n_outputs == 1 and last == "softmax":
+        fault = "ends in softmax over a single output, which is always 1: take sigmoid."
+    if fault is None and n_outputs == 1 and name in _OF_SEVERAL_OUTPUTS:
+        fault = f"has one output, and the loss {name} is of one for each class: take binary_crossentropy."
+    if fault is None and name in _OF_PROBABILITIES:
+        fault = _mismatch(name, loss, ending, last, n_outputs, from_logits)
+    if fault is not None:
+        raise ModelError(f"{model.name}: {fault}")
+
+
+def _mismatch(
+    name: str, loss: Any, ending: Ending, last: str | None, n_outputs: int, from_logits: bool | None
+) -> str | None:
+    """Returns why a loss of probabilities does not fit a model's outputs, and what to change."""
     takes_logits = bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
-    if is_logits is False and takes_logits:
-        raise ModelError(
-            f"{model.name}: the model ends in {last}, and the loss {name} applies it again "
-            "(from_logits=True): let from_logits be False, or end the model without an activation."
+    fitting = "sigmoid" if n_outputs == 1 else "softmax"
+    if last in _NO_PROBABILITIES and ending.layer is not None:
+        return (
+            f"the output layer {ending.layer} is followed by {last}, which gives no probabilities, and the "
+            f"loss {name} needs them: end the model in {fitting}."
         )
-    if is_logits is True and not takes_logits:
+    if from_logits is False and takes_logits:
+        ends = f"ends in {last}" if last else "gives probabilities"
+        return (
+            f"the model {ends}, and the loss {name} applies {fitting} again (from_logits=True): let "
+            "from_logits be False, or end the model without an activation."
+        )
+    if from_logits is True and not takes_logits:
         cure = "set from_logits=True, or end" if "from_logits" in LOSSES[name].arguments else "end"
-        raise ModelError(
-            f"{model.name}: the model's outputs are logits, and the loss {name} takes them for "
-            f"probabilities: {cure} the model in softmax."
+        return (
+            f"the model's outputs are logits, and the loss {name} takes them for probabilities: {cure} the "
+            f"model in {fitting}."
         )
-    if ending.layer is not None and is_logits is None and ending.activations:
-        raise ModelError(
-            f"{model.name}: the output layer {ending.layer} is followed by {last}, which gives no "
-            f"probabilities, and the loss {name} needs them: end the model in softmax."
-        )
+    return None
 
 
 _OF_PROBABILITIES = {name for name, loss in LOSSES.items() if "from_logits" in loss.arguments} | {
     "kl_divergence",
-    "poisson",
     "categorical_generalized_cross_entropy",
 }
+_OF_SEVERAL_OUTPUTS = {"categorical_crossentropy", "sparse_categorical_crossentropy"}
+_NO_PROBABILITIES = {"relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh"}
+_NO_PROBABILITIES |= {"softplus", "softsign", "prelu", "hard_silu", "hard_tanh", "squareplus"}
 
 
 def loss_name(loss: Any) -> str:

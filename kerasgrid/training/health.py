@@ -19,7 +19,7 @@ _CROSSENTROPIES = {"sparse_categorical_crossentropy", "categorical_crossentropy"
 
 
 class Health(keras.callbacks.Callback):
-    """Watches whether a net learns, and ends its training on demand.
+    """Watches whether a net learns, and ends its training on demand. It comes after all other callbacks.
 
     Args:
         chance: The loss of the best constant prediction; None where it is not known.
@@ -27,32 +27,56 @@ class Health(keras.callbacks.Callback):
             None to watch only.
 
     Attributes:
-        wait: Epochs in a row whose loss was at chance level.
+        losses: Of the epochs so far.
         exploded: The largest weight where one has exploded.
     """
+
+    KEPT = ("losses", "exploded")
 
     def __init__(self, chance: float | None, stop_after: int | None = None) -> None:
         super().__init__()
         self.chance, self.stop_after = chance, stop_after
-        self.wait, self.exploded = 0, None
+        self.losses: list[float] = []
+        self.exploded: float | None = None
 
     def on_epoch_end(self, epoch: int, logs: Mapping[str, float] | None = None) -> None:
         """Looks at loss and weights after an epoch."""
-        loss = (logs or {}).get("loss")
-        at_chance = None not in (loss, self.chance) and not loss < NEAR * self.chance
-        self.wait = self.wait + 1 if at_chance else 0
-        largest = max((_largest(v) for v in self.model.trainable_variables), default=0.0)
-        self.exploded = None if largest <= LARGEST else largest
+        self.losses.append(float((logs or {}).get("loss", math.nan)))
+        self._look_at_weights()
         if self.stop_after is not None and self.reason(self.stop_after) is not None:
             self.model.stop_training = True
 
-    def reason(self, enough: int) -> str | None:
-        """Returns why the net is dead, where `enough` epochs at chance level say so; None where it is not."""
+    def on_train_end(self, logs: Any = None) -> None:
+        """Looks at the weights that are left, which may be earlier ones restored."""
+        self._look_at_weights()
+
+    def _look_at_weights(self) -> None:
+        largest = max((_largest(v) for v in self.model.trainable_variables), default=0.0)
+        self.exploded = None if largest <= LARGEST else largest
+
+    def reason(self, enough: int, last: int | None = None) -> str | None:
+        """Returns why the net is dead; None where it is not known to be.
+
+        Args:
+            enough: Epochs in a row at chance level that say so.
+            last: The epoch whose weights count, from 1; None for the last one.
+        """
         if self.exploded is not None:
             return f"weights exploded: the largest is {self.exploded:.3g}"
-        if self.wait >= enough:
-            return f"loss at chance level, {self.chance:.4g} or more, for {self.wait} epochs"
+        wait = 0 if self.chance is None else at_chance(self.losses[:last], self.chance)
+        if wait >= enough:
+            return f"loss at chance level, {self.chance:.4g} or more, for {wait} epochs"
         return None
+
+
+def at_chance(losses: Sequence[float], chance: float) -> int:
+    """Returns how many epochs, to the last one, the loss was at chance level and did not clearly fall."""
+    wait, least = 0, math.inf
+    for loss in losses:
+        falls = loss < least - (1 - NEAR) * chance and least < math.inf
+        wait = 0 if loss < NEAR * chance or falls else wait + 1
+        least = min(least, loss)
+    return wait
 
 
 def _largest(variable: Any) -> float:
@@ -67,7 +91,7 @@ def chance_level(
     """Returns the loss of the best constant prediction; None for a loss that is no crossentropy of classes.
 
     Args:
-        loss: Its name in keras.losses.
+        loss: Its name in keras.losses; it must be all of the training loss, without penalties.
         counts: (class,), samples of each class.
         class_weight: What a sample of each class counts.
         smoothing: Of the labels.
@@ -95,15 +119,24 @@ def one_class(probabilities: np.ndarray, labels: np.ndarray) -> str | None:
 
 
 def find_reason(
-    callbacks: Sequence[keras.callbacks.Callback], predicted: str | None, epochs: int
+    callbacks: Sequence[keras.callbacks.Callback], predicted: str | None, epochs: int, last: int | None = None
 ) -> str | None:
     """Returns why a net is dead, by its training or by what it predicts; None where it is not known to be.
 
     Args:
         callbacks: Of its run.
         predicted: What `one_class` says.
-        epochs: That it was to be trained; a run of few is dead after all of them, and 3 at least.
+        epochs: That it was trained; a run of few is dead after all of them, and 3 at least.
+        last: The epoch whose weights were restored, from 1; None for the last one.
     """
     watches = [callback for callback in callbacks if isinstance(callback, Health)]
-    told = (w.reason(min(w.stop_after or EPOCHS, max(epochs, 3))) for w in watches)
+    told = (watch.reason(min(watch.stop_after or EPOCHS, max(epochs, 3)), last) for watch in watches)
     return next((reason for reason in told if reason), predicted)
+
+
+def restored_epoch(callbacks: Sequence[keras.callbacks.Callback]) -> int | None:
+    """Returns the epoch, from 1, whose weights Keras's EarlyStopping has restored; None for none."""
+    for callback in callbacks:
+        if isinstance(callback, keras.callbacks.EarlyStopping) and callback.best_weights is not None:
+            return callback.best_epoch + 1
+    return None

@@ -15,7 +15,7 @@ from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level
 from kerasgrid.training.rates import rates
-from kerasgrid.training.routing import Route
+from kerasgrid.training.routing import SETTING_RATES, Route
 
 
 class LearningRateSchedule(keras.callbacks.Callback):
@@ -27,11 +27,13 @@ class LearningRateSchedule(keras.callbacks.Callback):
         epochs: Of the whole run.
     """
 
+    KEPT = ("epoch",)
+
     def __init__(self, given: Mapping[str, Any], per_epoch: int, epochs: int) -> None:
         super().__init__()
         self.given, self.per_epoch, self.epochs = given, per_epoch, epochs
         self.epoch = 0
-        self._highest, self._rates = 0.0, np.empty(0)
+        self._highest, self._rates = 0.0, (-1, np.empty(0))
 
     def on_train_begin(self, logs: Any = None) -> None:
         """Takes the optimizer's learning rate for the highest one."""
@@ -43,7 +45,9 @@ class LearningRateSchedule(keras.callbacks.Callback):
 
     def on_train_batch_begin(self, batch: int, logs: Any = None) -> None:
         """Sets the rate of a batch, from 0."""
-        self.model.optimizer.learning_rate = self.rates(self.epoch)[batch]
+        if self._rates[0] != self.epoch:
+            self._rates = self.epoch, self.rates(self.epoch)
+        self.model.optimizer.learning_rate = self._rates[1][batch]
 
     def rates(self, epoch: int) -> np.ndarray:
         """Returns the rate of each step of an epoch, (step,) float64."""
@@ -71,15 +75,36 @@ def hooks_of(
         base: The folder that the import paths of the user's own are relative to.
 
     Raises:
-        ModelError: As `make_callbacks`.
+        ModelError: As `make_callbacks`; or one of Keras's sets a learning rate that it cannot.
     """
+    _check_learning_rate(plan, compiled)
     counts = np.bincount(labels, minlength=len(classes))
     weights = class_weights(plan.training.class_weight, labels, classes)
-    smoothing = plan.loss_args.get("label_smoothing", 0)
-    chance = chance_level(loss_name(compiled.model.loss), counts, weights, smoothing)
+    loss = compiled.model.loss
+    smoothing = plan.loss_args.get("label_smoothing", getattr(loss, "label_smoothing", 0))
+    chance = chance_level(loss_name(loss), counts, weights, smoothing)
+    if _has_penalties(compiled.model):
+        chance = None
     stop = plan.training.stop_dead
     stop_after = None if stop is False else EPOCHS if stop is True else stop
-    return [Health(chance, stop_after), *make_callbacks(plan, len(labels), base)]
+    return [*make_callbacks(plan, len(labels), base), Health(chance, stop_after)]
+
+
+def _has_penalties(model: keras.Model) -> bool:
+    """Tells whether the training loss holds more than the loss of the outputs."""
+    layers = model._flatten_layers(include_self=False)
+    return bool(model.losses) or any(getattr(layer, "activity_regularizer", None) for layer in layers)
+
+
+def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
+    """Refuses callbacks that set a learning rate which Keras does not let them set."""
+    rate = getattr(compiled.model.optimizer, "_learning_rate", None)
+    name = next((name for name in SETTING_RATES if name in plan.callbacks), None)
+    if name is not None and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+        raise ModelError(
+            f"callbacks.{name} sets the learning rate, which the model's own optimizer takes from its "
+            f"{type(rate).__name__}: leave one of them out."
+        )
 
 
 def make_callbacks(plan: Route, n_rows: int, base: str | Path) -> list[keras.callbacks.Callback]:

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import gc
 import time
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import replace
 from pathlib import Path
 
@@ -23,7 +25,7 @@ from kerasgrid.training.candidate import (
 )
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, class_weights
-from kerasgrid.training.health import find_reason
+from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
@@ -38,6 +40,19 @@ PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
 
 
+@contextmanager
+def _quiet() -> Iterator[None]:
+    """Keeps what Keras's callbacks have to say out of the terminal, which is the search's."""
+    was_on = keras.config.is_interactive_logging_enabled()
+    keras.config.disable_interactive_logging()
+    try:
+        yield
+    finally:
+        if was_on:
+            keras.config.enable_interactive_logging()
+
+
+@_quiet()
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord or StopRecord a job.
 
@@ -146,6 +161,6 @@ def _score(
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
         n_parameters=compiled.model.count_params(),
-        dead=find_reason(loop.callbacks, record.dead, loop.epochs),
+        dead=find_reason(loop.callbacks, record.dead, loop.progress.epoch, restored_epoch(loop.callbacks)),
         alone=True,
     )

@@ -113,14 +113,17 @@ class Loop:
         optimizer = self.model.optimizer
         finalize = optimizer.finalize_variable_values
         optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
-        hooks = keras.callbacks.CallbackList(list(self.callbacks), model=self.model)
+        steps = -(-len(self.samples.train) // self.batch_size)
+        hooks = keras.callbacks.CallbackList(
+            list(self.callbacks), model=self.model, epochs=self.epochs, steps=steps, verbose=0
+        )
         hooks.on_train_begin()
-        done = False
+        done, logs = False, {}
         while not done:
             epoch = self.progress.epoch
             logs = self._train_epoch(epoch, hooks, saved)
             saved = None
-            logs |= self._measure_val()
+            logs |= self._measure_val(hooks)
             rate = self._learning_rate()
             hooks.on_epoch_end(epoch, logs)
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
@@ -133,7 +136,7 @@ class Loop:
             if not done:
                 self.save_if_due()
         finalize(self.model.trainable_weights)
-        hooks.on_train_end()
+        hooks.on_train_end(logs)
         self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
         return True
 
@@ -158,16 +161,18 @@ class Loop:
         self.progress.fit_time += time.perf_counter() - self._since
         return {name: float(values[-1]) for name, values in history.history.items()}
 
-    def _measure_val(self) -> dict[str, float]:
+    def _measure_val(self, hooks: keras.callbacks.CallbackList) -> dict[str, float]:
         """Returns `val_*`, which callbacks may look at."""
         if self.samples.val is None:
             return {}
-        return {f"val_{name}": value for name, value in self.evaluate(self.samples.val).items()}
+        return {f"val_{name}": value for name, value in self.evaluate(self.samples.val, hooks).items()}
 
-    def evaluate(self, rows: np.ndarray) -> dict[str, float]:
+    def evaluate(
+        self, rows: np.ndarray, hooks: keras.callbacks.CallbackList | None = None
+    ) -> dict[str, float]:
         """Returns loss and metrics on some rows."""
         with self.samples.batches(rows) as batches:
-            measured = self.model.evaluate(batches, verbose=0, return_dict=True)
+            measured = self.model.evaluate(batches, verbose=0, return_dict=True, callbacks=hooks)
         return {name: float(value) for name, value in measured.items()}
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:

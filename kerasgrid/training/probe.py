@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import keras
@@ -16,7 +16,7 @@ from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.hooks import make_callbacks
+from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
@@ -39,10 +39,10 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         plan = recipe.route(params)
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        make_callbacks(plan, len(data), recipe.base)
-        _check_learning_rate(plan, compiled)
+        callbacks = hooks_of(plan, compiled, data.labels, recipe.classes, recipe.base)
         if plan.callbacks or objective.kind == "keras":
             _check_metrics(recipe, plan, objective, compiled, data)
+            _check_own_monitors(recipe, plan, callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
             graph = packs.describe(recipe, compiled, data)
@@ -76,15 +76,17 @@ def _check_metrics(
             )
 
 
-def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
-    """Refuses callbacks that set a learning rate which Keras does not let them set."""
-    rate = getattr(compiled.model.optimizer, "_learning_rate", None)
-    name = next((n for n in ("reduce_lr_on_plateau", "learning_rate_scheduler") if n in plan.callbacks), None)
-    if name is not None and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
-        raise ModelError(
-            f"callbacks.{name} sets the learning rate, which the model's own optimizer takes from its "
-            f"{type(rate).__name__}: leave one of them out."
-        )
+def _check_own_monitors(recipe: Recipe, plan: Route, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+    """Refuses a callback of the user's own that looks at `val_*` by default where nothing measures it."""
+    if recipe.val is not None or plan.monitors_val:
+        return
+    for callback in callbacks:
+        monitor = str(getattr(callback, "monitor", ""))
+        if monitor.startswith("val_"):
+            raise ModelError(
+                f"the callback {type(callback).__name__} monitors {monitor!r}, which is not measured: give "
+                "search.val, such as 0.1, or another monitor."
+            )
 
 
 def device() -> str:

@@ -20,6 +20,8 @@ LOOP = ("batch_size", "epochs", "optimizer", "learning_rate", "loss")
 GROUPS = ("optimizer", "loss", "callbacks", "augment", "training")
 DEFAULT_VAL = 0.1
 """The inner split's share of a fold's training rows, where a callback needs one and none is given."""
+SETTING_RATES = ("reduce_lr_on_plateau", "learning_rate_scheduler")
+"""Callbacks that set the learning rate."""
 TEST_FOLD = "test_fold"
 """What `search.val` is where the held-out fold itself decides, as some published work did."""
 DEFAULTS = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}

@@ -16,7 +16,7 @@ from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.health import find_reason
+from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
@@ -224,7 +224,12 @@ class Wave:
                 fit_time=member.fit_time,
                 best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
                 n_parameters=self.program.lifted.model.count_params(),
-                dead=find_reason(member.callbacks, record.dead, epochs),
+                dead=find_reason(
+                    member.callbacks,
+                    record.dead,
+                    min(epochs, self.epoch),
+                    restored_epoch(member.callbacks) if ends else None,
+                ),
             )
             records.append(measured)
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]

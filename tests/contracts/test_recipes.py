@@ -71,7 +71,11 @@ def assert_alike(packed, own, tolerance=2e-4):
 
 CASES = {
     "schedules": (
-        {"callbacks": {"learning_rate_scheduler": {"warmup_epochs": 0.5, "decay_epochs": 1}}},
+        {
+            "callbacks": {
+                "learning_rate_scheduler": {"schedule": "step", "warmup_epochs": 0.5, "decay_epochs": 1}
+            }
+        },
         [
             {SCHEDULE: "constant"},
             {SCHEDULE: "step"},
@@ -122,7 +126,7 @@ def test_a_pack_trains_as_keras_own_fit_does(make, case):
 @on_tensorflow
 @pytest.mark.parametrize("schedule", ["step", "cosine", "one_cycle"])
 def test_the_recorded_rate_is_that_of_the_epochs_last_step(make, schedule):
-    given = {"schedule": schedule, "decay_epochs": 1}
+    given = {"schedule": schedule, **({"decay_epochs": 1} if schedule == "step" else {})}
     prepared, recipe = make(callbacks={"learning_rate_scheduler": given})
     pack = pack_of(prepared, recipe, [{}])
     found = trained(recipe, pack).records[0, 0, 0].history["learning_rate"]
@@ -151,13 +155,20 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
 
 OWN = """
 import keras
+import numpy as np
 
 class Watch(keras.callbacks.Callback):
     def __init__(self, limit=0.0):
         super().__init__()
-        self.limit, self.seen, self.kept = limit, [], object()
+        self.limit, self.seen, self.other, self.sums = limit, [], object(), np.zeros(2)
+
+    def on_train_end(self, logs=None):
+        assert logs["loss"] > 0
+        assert self.params == {"epochs": 3, "steps": 4, "verbose": 0}
+        assert self.sums.tolist() == [len(self.seen)] * 2
 
     def on_epoch_end(self, epoch, logs=None):
+        self.sums += 1
         self.seen.append(epoch)
         if len(self.seen) > self.limit:
             self.model.stop_training = True
@@ -320,4 +331,6 @@ def test_all_of_it_cut_off_resumes_to_the_same_bits(make, monkeypatch, packed, n
     for job, found in records[0].items():
         assert found.error is None
         assert found.history == records[1][job].history
-        assert found.metrics == records[1][job].metrics
+        other = records[1][job]
+        assert found.metrics == other.metrics
+        assert (found.dead, found.best_epoch, found.score) == (other.dead, other.best_epoch, other.score)

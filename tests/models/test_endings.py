@@ -7,7 +7,7 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from kerasgrid.errors import ModelError  # noqa: E402
-from kerasgrid.models.endings import Ending, ending_of, output_activation  # noqa: E402
+from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation  # noqa: E402
 from kerasgrid.models.signature import Signature  # noqa: E402
 from kerasgrid.training.compiling import compile_model  # noqa: E402
 from kerasgrid.training.objective import find_objective  # noqa: E402
@@ -21,7 +21,7 @@ def net(*last):
     return keras.Sequential([keras.Input((4,)), layers.Flatten(), *last], name="mine")
 
 
-def dense(activation=None, name="scores"):
+def dense(activation=None, name: str | None = "scores"):
     return layers.Dense(3, activation=activation, name=name)
 
 
@@ -110,8 +110,8 @@ def test_experiment_d_is_refused_with_what_to_change():
         (
             lambda: [dense("softmax")],
             {"loss": "categorical_crossentropy", "loss.from_logits": True},
-            "mine: the model ends in softmax, and the loss categorical_crossentropy applies it again "
-            "(from_logits=True): let from_logits be False, or end the model without an activation.",
+            "mine: the model ends in softmax, and the loss categorical_crossentropy applies softmax "
+            "again (from_logits=True): let from_logits be False, or end the model without an activation.",
         ),
         (
             lambda: [dense()],
@@ -164,3 +164,44 @@ def test_label_smoothing_takes_the_loss_that_has_it():
     compiled = compile_model(model, given, find_objective("accuracy"), 3)
     assert (compiled.labels, model.loss.name) == ("one_hot", "categorical_crossentropy")
     assert model.loss.get_config()["label_smoothing"] == 0.1
+
+
+def branches(merge, last):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, merge([last(inputs), last(inputs)]), name="mine")
+
+
+@pytest.mark.parametrize(
+    ("make", "is_logits"),
+    [
+        (lambda: net(dense("softmax", None), layers.Activation("linear", dtype="float32")), False),
+        (lambda: net(layers.Dense(3, activation=layers.Softmax())), False),
+        (lambda: net(layers.Dense(3, activation=lambda x: keras.ops.softmax(x / 2))), False),
+        (lambda: net(dense("sparsemax")), False),
+        (lambda: net(dense(), layers.BatchNormalization()), True),
+        (lambda: net(dense(), layers.Dropout(0.0)), True),
+        (lambda: branches(layers.Add(), lambda x: layers.Dense(3)(x)), True),
+        (lambda: branches(layers.Average(), lambda x: layers.Dense(3, activation="softmax")(x)), False),
+        (lambda: Subclassed(), False),
+    ],
+)
+def test_what_layers_do_not_tell_is_asked_of_the_model(make, is_logits):
+    model = make()
+    assert ends_in_logits(model, (4,)) is is_logits
+    given = route({}, Signature(()), {})
+    compiled = compile_model(model, given, find_objective("accuracy"), 3, (4,))
+    assert (compiled.from_logits, model.loss.get_config()["from_logits"]) == (is_logits, is_logits)
+
+
+@pytest.mark.parametrize("loss", ["categorical_crossentropy", "sparse_categorical_crossentropy"])
+def test_one_output_is_for_two_classes(loss):
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="sigmoid")], name="mine")
+    assert refusal(model, loss=loss) == (
+        f"mine: has one output, and the loss {loss} is of one for each class: take binary_crossentropy."
+    )
+    softmax = keras.Sequential([keras.Input((4,)), layers.Dense(1, activation="softmax")], name="mine")
+    assert refusal(softmax) == "mine: ends in softmax over a single output, which is always 1: take sigmoid."
+    logit = keras.Sequential([keras.Input((4,)), layers.Dense(1)], name="mine")
+    assert refusal(logit, **{"loss": "binary_crossentropy", "loss.from_logits": False}).endswith(
+        "set from_logits=True, or end the model in sigmoid."
+    )

@@ -16,13 +16,13 @@ from sklearn.utils.class_weight import compute_class_weight
 
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
 from kerasgrid.training.compiling import class_weights
-from kerasgrid.training.health import Health, chance_level, find_reason, one_class
+from kerasgrid.training.health import Health, at_chance, chance_level, find_reason, one_class
 from kerasgrid.training.job import train_pack
 
 COUNTS = np.array([50, 30, 20])
 
 
-def watched(losses, chance=1.0, stop_after=None, largest=1.0):
+def watched(losses, chance=1.0, stop_after=None, largest=1.0, restored=None):
     health = Health(chance, stop_after)
     model = SimpleNamespace(trainable_variables=[np.array([largest, -0.5])], stop_training=False)
     health.set_model(model)
@@ -30,11 +30,14 @@ def watched(losses, chance=1.0, stop_after=None, largest=1.0):
         health.on_epoch_end(epoch, {"loss": loss})
         if model.stop_training:
             break
+    if restored is not None:
+        model.trainable_variables = [np.array([restored])]
+    health.on_train_end()
     return health, epoch + 1, model.stop_training
 
 
-def told(*args, epochs=10, predicted=None, **kwargs):
-    return find_reason([watched(*args, **kwargs)[0]], predicted, epochs)
+def told(*args, epochs=10, predicted=None, last=None, **kwargs):
+    return find_reason([watched(*args, **kwargs)[0]], predicted, epochs, last)
 
 
 @pytest.mark.parametrize("smoothing", [0.0, 0.2])
@@ -67,8 +70,21 @@ def test_a_loss_at_chance_level_for_five_epochs_is_told():
     assert told([1.0] * 4) is None
     assert told([1.0] * 4 + [0.5]) is None
     assert told([1.0] * 5) == "loss at chance level, 1 or more, for 5 epochs"
-    assert told([3.0, 7.0, 1.0, 0.995, 1.2, 1.0]).endswith("for 6 epochs")
+    assert told([3.0, 7.0, 3.1, 2.995, 3.2, 3.0]).endswith("for 6 epochs")
     assert told([5.0] * 9, chance=None) is None
+
+
+def test_a_loss_that_falls_is_not_dead():
+    assert told([1.5, 1.4, 1.3, 1.2, 1.1, 1.05]) is None
+    assert told([9.0, 5.0, 3.0, 3.5, 3.0, 3.2, 2.999, 3.1]).endswith("for 5 epochs")
+    assert at_chance([1.5, 1.495, 1.49], 1.0) == 3
+
+
+def test_the_epoch_whose_weights_were_restored_counts():
+    diverged = [0.5, 0.4, 7.0, 8.0, 9.0, 9.0, 9.0]
+    assert told(diverged, largest=1e9).startswith("weights exploded")
+    assert told(diverged, largest=1e9, restored=0.5, last=2) is None
+    assert told(diverged, restored=0.5).startswith("loss at chance level")
 
 
 def test_a_short_run_is_dead_after_all_of_its_epochs_and_three_at_least():

@@ -205,6 +205,7 @@ def test_terminate_on_nan_stops_within_the_epoch(make, capfd):
     train_pack(recipe, Pack((Job(Trial(0, {"learning_rate": 1e30, "optimizer": "SGD"}), 0),)), context)
     [found] = context.of(FoldRecord)
     assert found.error["type"] == "TrialError"
+    assert "Invalid loss" not in "".join(capfd.readouterr())
 
 
 def test_a_monitor_that_is_not_measured_fails_the_job(make):

@@ -44,7 +44,7 @@ def test_each_parameter_has_its_place():
     assert (found.loss, found.loss_args) == ("categorical_crossentropy", {"label_smoothing": 0.1})
     assert found.callbacks["early_stopping"]["patience"] == 4
     assert found.callbacks["early_stopping"]["monitor"] == "loss"
-    assert found.callbacks["terminate_on_nan"] == {}
+    assert found.callbacks["terminate_on_nan"] == {"raise_error": False}
     assert set(found.callbacks) == {"early_stopping", "terminate_on_nan"}
 
 
