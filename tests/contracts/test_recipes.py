@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -15,7 +16,8 @@ from kerasgrid.callbacks import LearningRateScheduler
 from kerasgrid.executors import Inline
 from kerasgrid.packing import Graphs
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, Trial
-from kerasgrid.training import backend, probe, wave
+from kerasgrid.training import backend, checkpoint, probe, wave
+from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.rates import rates
 
@@ -220,6 +222,32 @@ def test_callbacks_that_cannot_be_made_are_refused_by_the_probe(make, own, name,
     assert message in context.payloads[0].error["message"]
 
 
+def test_two_callbacks_of_one_name_keep_their_own_state(make, own, tmp_path):
+    (tmp_path / "other.py").write_text(OWN.replace("np.zeros(2)", "np.ones(2)"))
+    callbacks = {f"{own}:Watch": {"limit": 9}, f"{tmp_path}/other.py:Watch": {"limit": 8}}
+    _, recipe = make(callbacks=callbacks)
+    first, again = (make_callbacks(recipe.route({}), 50, recipe.base) for _ in range(2))
+    first[0].seen, first[1].seen = [0, 1], [0]
+    states, arrays = checkpoint.keep_callbacks(first, "0_")
+    checkpoint.restore_callbacks(again, json.loads(json.dumps(states)), arrays, "0_")
+    assert [callback.seen for callback in again] == [[0, 1], [0]]
+    assert [callback.sums.tolist() for callback in again] == [[0, 0], [1, 1]]
+
+
+def test_an_own_callback_that_monitors_what_is_not_measured_is_refused_by_the_probe(make):
+    for search, is_refused in (({"folds": 2}, True), ({"folds": 2, "val": 0.25}, False)):
+        _, recipe = make(callbacks={"keras.callbacks:EarlyStopping": {}}, search=search)
+        context = Collector()
+        probe.probe(recipe, {}, context)
+        error = context.payloads[0].error
+        assert (error is not None) is is_refused
+        if is_refused:
+            assert error["message"] == (
+                "the callback EarlyStopping monitors 'val_loss', which is not measured: give search.val, "
+                "such as 0.1, or another monitor."
+            )
+
+
 SCHEDULED = """
 import keras
 
@@ -246,11 +274,18 @@ def test_a_schedule_of_the_models_own_is_recorded_and_not_set_by_callbacks(make,
     assert_alike(packed, trained(plain, Pack(pack.jobs)).records[0, 0, 0])
     assert packed.history["learning_rate"][0] < 0.25
 
-    given = {"learning_rate_scheduler": {"schedule": "cosine"}}
-    _, refused = prepare_run({**config, "name": "c", "callbacks": given}, tmp_path)
+    name = "callbacks.learning_rate_scheduler"
+    given = {"space": {name: ["off", {"schedule": "cosine"}]}, "name": "c"}
+    prepared, recipe = prepare_run(config | given, tmp_path)
+    trials, graphs = graphs_of(prepared, recipe, [{name: {"schedule": "cosine"}}, {name: "off"}])
+    assert graphs[0].reason == "a callback sets the learning rate that the model's own schedule gives"
+    assert graphs[1].key is not None
     context = Collector()
-    probe.probe(refused, {}, context)
-    assert context.payloads[0].error["message"] == (
+    train_pack(recipe, Pack((Job(trials[0], 0),)), context)
+    probe.probe(recipe, trials[0].params, context)
+    told = context.records[0, 0, 0].error["message"], context.payloads[-1].error["message"]
+    assert told[0] == f"trial 0, fold 0: {told[1]}"
+    assert told[1] == (
         "callbacks.learning_rate_scheduler sets the learning rate, which the model's own optimizer takes "
         "from its ExponentialDecay: leave one of them out."
     )

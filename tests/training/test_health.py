@@ -14,10 +14,14 @@ import pytest
 from fakes import Collector, prepare_run
 from sklearn.utils.class_weight import compute_class_weight
 
+from kerasgrid.models.signature import Signature
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
-from kerasgrid.training.compiling import class_weights
+from kerasgrid.training.compiling import class_weights, compile_model
 from kerasgrid.training.health import Health, at_chance, chance_level, find_reason, one_class
+from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.job import train_pack
+from kerasgrid.training.objective import find_objective
+from kerasgrid.training.routing import route
 
 COUNTS = np.array([50, 30, 20])
 
@@ -115,6 +119,21 @@ def test_one_class_for_all_is_told():
     assert told([1.0] * 5, predicted="one class").startswith("loss at chance")
     assert told([0.1], predicted="one class") == "one class"
     assert find_reason([], None, 5) is None
+
+
+@pytest.mark.parametrize("penalty", ["kernel_regularizer", "activity_regularizer"])
+def test_no_chance_level_is_known_beside_penalties(penalty):
+    model = keras.Sequential(
+        [keras.Input((4,)), keras.layers.Dense(3, activation="softmax", **{penalty: "l2"})]
+    )
+    plan = route({}, Signature(()), {})
+    compiled = compile_model(model, plan, find_objective("accuracy"), 3)
+    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), (0, 1, 2), ".")
+    assert health.chance is None
+    plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
+    compiled = compile_model(plain, plan, find_objective("accuracy"), 3)
+    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), (0, 1, 2), ".")
+    assert health.chance == pytest.approx(chance_level("sparse_categorical_crossentropy", COUNTS))
 
 
 def test_balanced_weights_are_scikit_learns():
