@@ -172,6 +172,11 @@ def refusal(folder, text, *overrides):
             "itself.",
         ),
         (
+            "params: {epochs: 3}\ncallbacks: {learning_rate_scheduler: {schedule: step, warmup_epochs: 3}}",
+            "callbacks.learning_rate_scheduler.warmup_epochs: is 3, and a candidate of 3 epochs never reaches its "
+            "learning rate.",
+        ),
+        (
             "callbacks: {nowhere.py:Watch: {}}",
             "callbacks.nowhere.py:Watch: nowhere.py: no such file. Looked for ",
         ),

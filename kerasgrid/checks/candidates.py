@@ -17,7 +17,7 @@ from kerasgrid.forms import Report
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
-from kerasgrid.training.routing import DEFAULT_VAL, TEST_FOLD, merge_augment, monitors
+from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, TEST_FOLD, merge_augment, monitors
 
 MAX_GRID = 1_000_000
 MAX_TOGETHER = 4096
@@ -105,10 +105,15 @@ def check_callbacks(
     found: dict[tuple[str, str], None] = {}
     watched: list[str] = []
     schedules = set()
-    own = only(space, "callbacks")
+    own = only(space, "callbacks", "epochs")
     for params in own if own.is_finite and own.size <= MAX_TOGETHER else own.cover():
         given = merge_callbacks({**config.params, **params}, section)
         found |= dict.fromkeys(faults_of_callbacks(given, base))
+        epochs = {**DEFAULTS, **config.params, **params}["epochs"]
+        warmup = given.get("learning_rate_scheduler", {}).get("warmup_epochs", 0)
+        if warmup and isinstance(epochs, int) and warmup >= epochs:
+            message = f"is {warmup:g}, and a candidate of {epochs} epochs never reaches its learning rate."
+            found["learning_rate_scheduler.warmup_epochs", message] = None
         watched += monitors(given).values()
         schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))
         looks = any(map(is_own, given))
@@ -145,9 +150,12 @@ def _unused_arguments(config: Config, space: Space, schedules: set[str | None]) 
             )
 
 
-def only(space: Space, section: str) -> Space:
-    """Returns the space of the parameters that belong to a section."""
-    own = [{name: d for name, d in grid.items() if name.partition(".")[0] == section} for grid in space.grids]
+def only(space: Space, *sections: str) -> Space:
+    """Returns the space of the parameters that belong to some sections, or are so called."""
+    own = [
+        {name: dimension for name, dimension in grid.items() if name.partition(".")[0] in sections}
+        for grid in space.grids
+    ]
     return Space(own or [{}])
 
 
