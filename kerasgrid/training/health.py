@@ -13,6 +13,8 @@ EPOCHS = 5
 """Epochs in a row with the loss at chance level after which a net is dead."""
 NEAR = 0.99
 """A loss above this share of the chance level is at it."""
+FALL = 0.03
+"""A loss that falls by this share of the chance level is on its way, however high it is."""
 LARGEST = 1e6
 """Weights beyond this have exploded."""
 _CROSSENTROPIES = {"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"}
@@ -71,11 +73,11 @@ class Health(keras.callbacks.Callback):
 
 def at_chance(losses: Sequence[float], chance: float) -> int:
     """Returns how many epochs, to the last one, the loss was at chance level and did not clearly fall."""
-    wait, least = 0, math.inf
+    wait, since = 0, None
     for loss in losses:
-        falls = loss < least - (1 - NEAR) * chance and least < math.inf
+        falls = since is not None and loss < since - FALL * chance
         wait = 0 if loss < NEAR * chance or falls else wait + 1
-        least = min(least, loss)
+        since = loss if since is None or wait == 0 else since
     return wait
 
 

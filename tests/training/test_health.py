@@ -81,7 +81,10 @@ def test_a_loss_at_chance_level_for_five_epochs_is_told():
 def test_a_loss_that_falls_is_not_dead():
     assert told([1.5, 1.4, 1.3, 1.2, 1.1, 1.05]) is None
     assert told([9.0, 5.0, 3.0, 3.5, 3.0, 3.2, 2.999, 3.1]).endswith("for 5 epochs")
+    assert told([3.39, 3.36, 3.47, 3.44, 3.33, 3.37], chance=2.3).endswith("for 6 epochs")
     assert at_chance([1.5, 1.495, 1.49], 1.0) == 3
+    assert at_chance([1.5, 1.49, 1.48, 1.46, 1.45, 1.4], 1.0) == 0
+    assert at_chance([1.5, 1.4, 1.41, 1.42], 1.0) == 2
 
 
 def test_the_epoch_whose_weights_were_restored_counts():
