@@ -101,7 +101,7 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
     """Returns what a search found and what it took, in a few lines of plain text.
 
     The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
-    failures, grouped by the type of their error, each with an example; the nets that learnt nothing; and
+    failures, grouped by the type of their error, each with an example; the nets that look dead; and
     whether scores are too good.
 
     Args:
@@ -219,7 +219,7 @@ def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
 
 
 def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns a line about the nets that learnt nothing, where there are any."""
+    """Returns a line about the nets that look dead, where there are any."""
     dead = [trial for trial in trials if trial.get("dead")]
     if not dead:
         return []

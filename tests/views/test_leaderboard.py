@@ -168,7 +168,7 @@ def test_dead_nets_and_scores_that_are_too_good_are_told():
     dead = results(trial(0, 0.9, fc(0.2)), trial(1, 0.1, fc(0.8), dead="loss at chance level for 5 epochs"))
     assert plain(dead).splitlines()[2].split()[-3:-1] == ["complete,", "dead"]
     assert summary_lines(dead)[-1] == (
-        "1 trial learnt nothing, such as trial 1: loss at chance level for 5 epochs."
+        "1 trial looks dead, such as trial 1: loss at chance level for 5 epochs."
     )
     dead["objective"]["decided_on"] = "test_fold"
     assert summary_lines(dead)[-1] == (
