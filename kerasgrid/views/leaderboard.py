@@ -225,7 +225,8 @@ def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
         return []
     reason = _text(dead[0]["dead"], _LONGEST_ERROR)
     return [
-        f"{count(len(dead), 'trial')} learnt nothing, such as trial {_text(dead[0].get('id'))}: {reason}."
+        f"{count(len(dead), 'trial')} {'looks' if len(dead) == 1 else 'look'} dead, such as trial "
+        f"{_text(dead[0].get('id'))}: {reason}."
     ]
 
 
