@@ -690,11 +690,12 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
     """The room ends at once, or while a third epoch is trained."""
     train, widths = Program.train, []
 
-    def full(self, states, numbers, scalings, keys, orders, first, last, epoch):
-        widths.append(len(keys))
-        if len(keys) > 1 and epoch >= since:
+    def full(self, states, fixed, inputs, first, last, epoch):
+        width = len(fixed["key"])
+        widths.append(width)
+        if width > 1 and epoch >= since:
             raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
-        return train(self, states, numbers, scalings, keys, orders, first, last, epoch)
+        return train(self, states, fixed, inputs, first, last, epoch)
 
     roomy = make(name="roomy", **noisy())
     wanted = trained(roomy, wide(roomy)).records
@@ -716,10 +717,10 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
     train = Program.train
     greedy = draw_key(recipe.seed, pack.jobs[1])
 
-    def full(self, states, numbers, scalings, keys, *rest):
-        if any((key == greedy).all() for key in keys):
+    def full(self, states, fixed, *rest):
+        if any((key == greedy).all() for key in fixed["key"]):
             raise ResourceExhaustedError("OOM when allocating tensor")
-        return train(self, states, numbers, scalings, keys, *rest)
+        return train(self, states, fixed, *rest)
 
     monkeypatch.setattr(Program, "train", full)
     context = Collector()

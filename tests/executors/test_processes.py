@@ -233,7 +233,7 @@ def test_workers_and_driver_import_nothing_heavy(executor):
 
 def test_each_worker_has_its_environment_from_the_start(monkeypatch):
     monkeypatch.setenv("KG_OTHER", "mine")
-    before = dict(os.environ)
+    before, main = dict(os.environ), sorted(vars(sys.modules["__main__"]))
     environment = [
         {"KG_TEST": "zero", "PYTHONHASHSEED": "7"},
         {"KG_TEST": "one", "PYTHONHASHSEED": "7", "KG_OTHER": "yours"},
@@ -252,7 +252,7 @@ def test_each_worker_has_its_environment_from_the_start(monkeypatch):
     hashed = subprocess.run(command, env=os.environ | {"PYTHONHASHSEED": "7"}, capture_output=True)
     assert seen["hash"] == int(hashed.stdout)
     assert dict(os.environ) == before
-    assert hasattr(sys.modules["__main__"], "__file__")
+    assert sorted(vars(sys.modules["__main__"])) == main
 
 
 @pytest.mark.parametrize(
