@@ -31,7 +31,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
         ConfigError: The file's faults, or it has no augmentation.
     """
     draft = read_draft(source)
-    with make_executor(draft.config, draft.function) as executor:
+    with make_executor(draft) as executor:
         prepared = prepare(draft, ask=partial(ask_worker, executor))
     config, section = prepared.config, augment_of(prepared.config)
     settings = {}

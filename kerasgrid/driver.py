@@ -82,7 +82,7 @@ def search(
     paths = RunPaths(Path(results), draft.config.name)
     observer = observer or Observer()
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(draft.config, draft.function))
+        executor = stack.enter_context(make_executor(draft))
         if draft.is_sound and (fresh or not paths.journal.exists()):
             executor.start()
         prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
@@ -91,11 +91,11 @@ def search(
                 observer.note(f"The old run is now {move_aside(paths).folder}.")
         lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
-        threads = threads_of(draft.config, draft.function)
+        threads = threads_of(draft)
         if run.threads not in (None, threads):  # those that the search began with, for the same bits
             executor.close()
             threads = run.threads
-            executor = stack.enter_context(make_executor(draft.config, draft.function, threads))
+            executor = stack.enter_context(make_executor(draft, threads))
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
 
 

@@ -127,14 +127,14 @@ def preview(draft: Draft, results: Path) -> Preview:
     Raises:
         ConfigError: All faults together.
     """
-    with make_executor(draft.config, draft.function) as executor:
+    with make_executor(draft) as executor:
         if draft.is_sound:
             executor.start()
         prepared = prepare(draft, ask=partial(ask_worker, executor))
-        return _preview(prepared, RunPaths(results, prepared.config.name), executor)
+        return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft))
 
 
-def _preview(prepared: Prepared, paths: RunPaths, executor: Executor) -> Preview:
+def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: int | None) -> Preview:
     search = prepared.config.search
     engine = ENGINES[search.engine](prepared.space, search)
     trials = [Trial(index, params) for index, params in enumerate(next(engine))]
@@ -158,7 +158,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor) -> Preview
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS)
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
-        planner = Planner(prepared, recipe, executor, threads_of(prepared.config, prepared.function), device)
+        planner = Planner(prepared, recipe, executor, threads, device)
         planned = planner.plan(jobs, found, may_measure=False)
     return Preview(
         prepared=prepared,

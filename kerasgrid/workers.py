@@ -9,11 +9,18 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of
-from kerasgrid.config import Config
+from kerasgrid.draft import Draft
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
-from kerasgrid.models.signature import ModelReference, Signature
+from kerasgrid.models.signature import (
+    ModelReference,
+    Signature,
+    parse_reference,
+    read_signature,
+    signature_of,
+)
 from kerasgrid.records import ProbeRecord
+from kerasgrid.space import read_space
 from kerasgrid.training.entry import inspect_function, load, probe
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.versions import backend, versions
@@ -47,29 +54,26 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
     )
 
 
-def make_executor(
-    config: Config, function: Callable[..., Any] | None = None, threads: int | None = None
-) -> executors.Executor:
-    """Returns the executor that a config asks for; a function that workers cannot import runs inline.
+def make_executor(draft: Draft, threads: int | None = None) -> executors.Executor:
+    """Returns the executor that a search asks for; a function that workers cannot import runs inline.
 
     Args:
-        config: The search's.
-        function: The model function, where it was given in Python.
+        draft: The search.
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
     """
-    if _runs_inline(config, function):
+    if _runs_inline(draft):
         return executors.Inline()
-    environments = _environments(config)
+    environments = _environments(draft)
     if threads is not None:
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
     return executors.Processes(len(environments), environment=environments, setup=load)
 
 
-def threads_of(config: Config, function: Callable[..., Any] | None = None) -> int | None:
+def threads_of(draft: Draft) -> int | None:
     """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
-    if _runs_inline(config, function):
+    if _runs_inline(draft):
         return None
-    value = _environments(config)[0].get(_THREAD_SETTINGS[0])
+    value = _environments(draft)[0].get(_THREAD_SETTINGS[0])
     return None if value is None else int(value)
 
 
@@ -121,10 +125,40 @@ def needs_this_process(function: Callable[..., Any] | None) -> bool:
     return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
 
 
-def _runs_inline(config: Config, function: Callable[..., Any] | None) -> bool:
-    return config.executor.kind == "inline" or needs_this_process(function)
+def _runs_inline(draft: Draft) -> bool:
+    return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
 
 
-def _environments(config: Config) -> list[dict[str, str]]:
-    wanted = config.executor.workers
-    return executors.worker_environments(executors.default_workers() if wanted == "auto" else wanted)
+def _environments(draft: Draft) -> list[dict[str, str]]:
+    """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
+    wanted = draft.config.executor.workers
+    if wanted == "auto":
+        wanted = min(executors.default_workers(), most_fits(draft) or executors.default_workers())
+    return executors.worker_environments(wanted)
+
+
+def most_fits(draft: Draft) -> int | None:
+    """Returns how many fits a search has at most, from its form alone; None where that cannot be told.
+
+    Fits that differ in epochs alone are counted each: not all of them are one run.
+    """
+    config = draft.config
+    space, faults = read_space(config.space)
+    if faults or not draft.is_sound or _declares_space(draft):
+        return None
+    most = space.size if space.is_finite else config.search.trials
+    if most is None:
+        return None
+    most = min(most, config.search.trials or most)
+    return max(1, most * (config.search.n_folds or 1) * config.search.repeats)
+
+
+def _declares_space(draft: Draft) -> bool:
+    """Tells whether the model function may add to the space, as KerasTuner's build(hp) does."""
+    try:
+        if draft.function is not None:
+            return signature_of(draft.function).style != "build"
+        signature = read_signature(parse_reference(draft.config.model, draft.base))
+    except ModelError:  # is told by the checks
+        return True
+    return signature is None or signature.style != "build"

@@ -5,13 +5,15 @@ from __future__ import annotations
 import multiprocessing
 import os
 import sys
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.models.signature import ModelReference
 from kerasgrid.records import Context, Pack
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.versions import backend
 
 
 def load() -> None:
@@ -19,6 +21,9 @@ def load() -> None:
     kept = [os.dup(stream.fileno()) for stream in (sys.stdout, sys.stderr)]
     _send_to(os.devnull)
     try:
+        if backend() == "tensorflow":
+            with _hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
+                import tensorflow  # noqa: F401
         from kerasgrid.training import job  # noqa: F401
     finally:
         for descriptor, stream in zip(kept, (sys.stdout, sys.stderr), strict=True):
@@ -55,6 +60,19 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
     from kerasgrid.training import probe as probing
 
     probing.inspect_function(reference, context)
+
+
+@contextmanager
+def _hidden(package: str) -> Iterator[None]:
+    """Lets a package that is not imported yet look as if it were not installed."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def _write_to(log: Path) -> None:
