@@ -16,7 +16,7 @@ def hp(hp):
 
 
 @pytest.mark.parametrize(
-    "changes, expected",
+    ("changes", "expected"),
     [
         ({}, 3),
         ({"search": {"holdout": 0.2}}, 1),
