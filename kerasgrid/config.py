@@ -63,7 +63,11 @@ class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
-    """grid or random."""
+    """grid, random or halving."""
+    factor: Annotated[int, Field(ge=2, le=100)] = 3
+    """halving: a factor-th of the candidates goes on from rung to rung, for factor times the epochs."""
+    min_epochs: Annotated[int, Field(ge=1)] | None = None
+    """halving: epochs of the lowest rung at least; by default there are three rungs."""
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
     """Stratified folds, shuffled by the seed; default 3."""
     holdout: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] | None = None
@@ -76,15 +80,15 @@ class SearchConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
     trials: Annotated[int, Field(ge=1)] | None = None
-    """How many candidates: needed by random, a budget for grid."""
+    """How many candidates: needed by random, a budget for grid, a sample for halving."""
     time: str | None = None
     """A budget of wall time, such as 2h or 45min."""
     keep_models: Literal["none", "best", "all"] = "none"
     """Which fold models are kept."""
     val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
-    where a callback monitors val_*, and none otherwise. test_fold: the held-out rows themselves, for
-    comparison with work that did so; what callbacks decide by them makes scores too good."""
+    where a callback monitors val_* or the engine is halving, and none otherwise. test_fold: the held-out
+    rows themselves, for comparison with work that did so; what is decided by them makes scores too good."""
 
     @field_validator("holdout")
     @classmethod

@@ -16,7 +16,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.checks import prepare
 from kerasgrid.draft import read_draft
-from kerasgrid.engines import ENGINES
+from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import ChangedError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
@@ -25,7 +25,17 @@ from kerasgrid.measurements import remember
 from kerasgrid.observer import Observer
 from kerasgrid.packing import Graphs, Planner
 from kerasgrid.planning import go_on, split
-from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, Job, NoteRecord, Pack, StopRecord
+from kerasgrid.records import (
+    CheckpointRecord,
+    EpochRecord,
+    FoldRecord,
+    Job,
+    NoteRecord,
+    Pack,
+    RungRecord,
+    StopRecord,
+    Trial,
+)
 from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.training.entry import train_pack
@@ -182,36 +192,51 @@ class _Driver:
 
     def _run_engine(self) -> None:
         """Runs each proposal's jobs and sends the engine the scores, higher is better."""
-        engine = ENGINES[self.config.search.engine](self.run.prepared.space, self.config.search)
-        sign = 1 if self.run.state.direction == "max" else -1
-        proposal: Sequence[Mapping[str, Any]] | None = next(engine, None)
+        engine = ENGINES[self.config.search.engine].run(self.run.prepared.task)
+        proposal = next(engine, None)
         while proposal is not None and not self._interrupted:
-            trials = self.run.propose(proposal)
-            if not trials:
+            trials = self.run.propose(proposal.candidates)
+            if not trials and not proposal.dropped:
                 raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
-            self._run_jobs([job for trial in trials for job in self.run.open_jobs(trial)])
+            self.run.drop(proposal.dropped)
+            until, folds = proposal.until, proposal.folds
+            jobs = [job for trial in trials for job in self.run.open_jobs(trial, until, folds)]
+            self._run_jobs(jobs, until)
             if self._interrupted:
                 return
-            scores = [self.run.state.score(trial.id) for trial in trials]
             try:
-                proposal = engine.send([None if score is None else sign * score for score in scores])
+                proposal = engine.send(self._scores(trials, proposal))
             except StopIteration:
                 return
 
-    def _run_jobs(self, jobs: Sequence[Job]) -> None:
-        """Runs jobs to their ends; one whose worker died is tried once more."""
-        self.observer.begin(self.run.state)
-        died = self._run_packs(self._plan(jobs), is_retry=False)
+    def _scores(self, trials: Sequence[Trial], proposal: Proposal) -> list[Any]:
+        """Returns what an engine is sent for a proposal: higher is better, whatever the objective."""
+        state = self.run.state
+
+        def signed(score: float | None) -> float | None:
+            return score if score is None or state.direction == "max" else -score
+
+        if proposal.until is None:
+            return [signed(state.score(trial.id)) for trial in trials]
+        folds = range(state.n_folds) if proposal.folds is None else proposal.folds
+        return [
+            [signed(state.val_score(trial.id, fold, proposal.until)) for fold in folds] for trial in trials
+        ]
+
+    def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
+        """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
+        self.observer.begin(self.run.state, jobs, until)
+        died = self._run_packs(self._plan(jobs, until), is_retry=False)
         if died and not self._interrupted:
             self._run_packs(died, is_retry=True)
 
-    def _plan(self, jobs: Sequence[Job]) -> list[Pack]:
+    def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
         """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
-        kept, new = go_on(self.run.packs(graphs) if self.recipe.packs else [], jobs)
+        kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
-        made = planner.plan(new, graphs).packs
+        made = planner.plan(new, graphs, until=until).packs
         if self._interrupted:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)
@@ -231,9 +256,9 @@ class _Driver:
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."
-                left = event.task.of(job for job in event.task.jobs if job.id not in self.run.state.ended)
+                left = self._left(event.task)
                 if is_retry:
-                    self._fail(event.task, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
+                    self._fail(left, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
                 elif left.jobs:
                     died += split(left)
                     for job in left.jobs:
@@ -243,6 +268,11 @@ class _Driver:
             self._tell_of_stop()
         return died
 
+    def _left(self, pack: Pack) -> Pack:
+        """Returns a pack without the jobs that have ended, or come to where they wait."""
+        done = self.run.state.has_come_to
+        return pack.of(job for job in pack.jobs if not done(job.id, pack.until))
+
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):
             self._start(payload.job)  # all of a pack but the first
@@ -251,6 +281,9 @@ class _Driver:
             self.run.keep_checkpoint(payload)
         elif isinstance(payload, FoldRecord):
             self._end(payload)
+        elif isinstance(payload, RungRecord):
+            self.run.wait(payload.reached)
+            self.observer.waits(payload.reached)
         elif isinstance(payload, NoteRecord):
             self.observer.note(payload.text)
         elif isinstance(payload, StopRecord):
@@ -264,9 +297,8 @@ class _Driver:
             self.observer.started(Job(self.run.state.trials[trial], fold, repeat))
 
     def _fail(self, pack: Pack, error_type: str, message: str) -> None:
-        for job in pack.jobs:
-            if job.id not in self.run.state.ended:
-                self._end(FoldRecord(job.id, error={"type": error_type, "message": f"{job}: {message}"}))
+        for job in self._left(pack).jobs:
+            self._end(FoldRecord(job.id, error={"type": error_type, "message": f"{job}: {message}"}))
 
     def _end(self, record: FoldRecord) -> None:
         self.run.end(record)

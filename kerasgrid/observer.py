@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
 from kerasgrid.records import EpochRecord, FoldRecord, Job
 from kerasgrid.results import Results, RunState
 
@@ -12,8 +14,14 @@ class Observer:
     Calls come in the driver's thread and hold it up: return soon.
     """
 
-    def begin(self, state: RunState) -> None:
-        """The jobs of a proposal begin; `state` holds all trials so far and the jobs that have ended."""
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        """Jobs of a proposal begin.
+
+        Args:
+            state: All trials so far and the jobs that have ended.
+            jobs: Those that are trained now.
+            until: The epoch after which they wait; None where they are trained to their ends.
+        """
 
     def started(self, job: Job) -> None:
         """A worker begins a job."""
@@ -23,6 +31,9 @@ class Observer:
 
     def ended(self, record: FoldRecord, state: RunState) -> None:
         """A job has ended and is journalled."""
+
+    def waits(self, record: FoldRecord) -> None:
+        """A job has come to the epoch after which it waits, and that is journalled."""
 
     def note(self, text: str) -> None:
         """Something worth a line has happened, such as a failed fit."""

@@ -133,17 +133,26 @@ class Planner:
         self._routes: dict[int, Route] = {}
         self._is_cpu = not device.startswith("gpu")
 
-    def plan(self, jobs: Sequence[Job], graphs: Mapping[int, Graph], *, may_measure: bool = True) -> Plan:
+    def plan(
+        self,
+        jobs: Sequence[Job],
+        graphs: Mapping[int, Graph],
+        *,
+        until: int | None = None,
+        may_measure: bool = True,
+    ) -> Plan:
         """Returns the plan for some jobs; where widths are not known, workers time them if that may pay.
 
         Args:
             jobs: In the order in which they were proposed.
             graphs: Of their trials, by id.
+            until: The epoch after which jobs wait; None to train them to their ends.
             may_measure: Whether workers may time the step; else widths that are not known are 1.
         """
         arguments = {
             "epochs": self._epochs,
             "n_workers": self._executor.n_workers,
+            "until": until,
             "not_shared": (lambda job: self._route(job).looks_at_total) if graphs else None,
         }
         drawn = plan(jobs, graphs, **arguments)

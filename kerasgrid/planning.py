@@ -34,6 +34,7 @@ def plan(
     n_workers: int = 1,
     widths: Mapping[str, int] | None = None,
     not_shared: Callable[[Job], str | None] | None = None,
+    until: int | None = None,
 ) -> Plan:
     """Puts jobs of one graph into packs, and every other job into a pack of its own.
 
@@ -45,6 +46,7 @@ def plan(
         widths: Runs side by side, by graph; 1 where it is not told.
         not_shared: Tells why a job is not read off the run of another that differs in `epochs` alone; None
             where it may be.
+        until: The epoch after which jobs wait; None to train them to their ends.
 
     Returns:
         The plan: graph by graph in the order of their first jobs. The same arguments give the same plan.
@@ -72,8 +74,8 @@ def plan(
             chunk = ordered[first : first + size]
             members = tuple(job for run in chunk for job in run)
             own = tuple(graphs[job.trial.id] for job in members)
-            packs.append(Pack(members, own, min(width, len(chunk)), shares=shares))
-    packs += [Pack((job,)) for job in plain]
+            packs.append(Pack(members, own, min(width, len(chunk)), shares=shares, until=until))
+    packs += [Pack((job,), until=until) for job in plain]
     notes = _notes(grouped, plain, graphs, epochs, packs, reasons)
     trained = sum(max(map(epochs, run)) for pack in packs for run in pack.runs) if epochs else 0
     return Plan(tuple(packs), tuple(notes), trained)

@@ -41,7 +41,8 @@ class Preview:
         models: One record for each distinct model, at most 200.
         n_models: Distinct models in all.
         measured: From an earlier search.
-        notes: The planner's.
+        notes: The engine's and the planner's.
+        may_end_early: Whether the engine may give up candidates, so that `epochs` are the most.
     """
 
     prepared: Prepared
@@ -54,6 +55,7 @@ class Preview:
     n_models: int
     measured: Measurement | None
     notes: tuple[str, ...]
+    may_end_early: bool = False
 
     @property
     def refused(self) -> list[ProbeRecord]:
@@ -72,7 +74,11 @@ class Preview:
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"
         n_fits = self.n_trials * len(prepared.folds) * search.repeats
-        may_stop = "early_stopping" in callbacks_of(prepared.config) or prepared.config.training.stop_dead
+        may_stop = (
+            self.may_end_early
+            or "early_stopping" in callbacks_of(prepared.config)
+            or prepared.config.training.stop_dead
+        )
         at_most = " at most" if may_stop else ""
         rows = [
             ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
@@ -136,8 +142,10 @@ def preview(draft: Draft, results: Path) -> Preview:
 
 def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: int | None) -> Preview:
     search = prepared.config.search
-    engine = ENGINES[search.engine](prepared.space, search)
-    trials = [Trial(index, params) for index, params in enumerate(next(engine))]
+    kind = ENGINES[search.engine]
+    proposal = next(kind.run(prepared.task))
+    trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
+    outline = kind.outline(prepared.task) if kind.outline is not None else None
     done = _done(paths)
     written = callbacks_of(prepared.config)
     jobs, models = [], {}
@@ -165,12 +173,13 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         n_trials=len(trials),
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),
-        epochs=planned.epochs,
+        epochs=planned.epochs if outline is None else outline.epochs,
         n_workers=n_workers,
         models=records,
         n_models=len(models),
         measured=recall(prepared),
-        notes=planned.notes,
+        notes=planned.notes if outline is None else (*outline.lines, *planned.notes),
+        may_end_early=outline is not None,
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 from rich.console import Console, Group
@@ -27,18 +27,22 @@ class _Counts(Observer):
         self.objective = objective
         self.n_trials = self.n_fits = self.n_ended = self.n_trials_ended = self.n_failed = 0
         self.running: dict[tuple[int, int, int], tuple[Job, EpochRecord | None]] = {}
+        self.until: int | None = None
         self.best: dict[str, Any] | None = None
         self._began, self._ended_before = time.monotonic(), 0
 
-    def begin(self, state: RunState) -> None:
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         trials = state.shown()
-        jobs = [job for trial in trials for job in state.jobs_of(trial)]
-        self.n_trials, self.n_fits = len(trials), len(jobs)
-        self.n_ended = sum(job in state.ended for job in jobs)
+        self.until = until
+        self.n_trials = len(trials)
+        self.n_ended = sum(job in state.ended for trial in trials for job in state.jobs_of(trial))
+        self.n_fits = self.n_ended + len(jobs)
         self.n_trials_ended = self.n_failed = 0
         for trial in trials:
             if state.is_done(trial):
                 self._count(state.row(trial), state.direction)
+            elif trial in state.dropped:
+                self.n_trials_ended += 1
         self._began, self._ended_before = time.monotonic(), self.n_ended
 
     def started(self, job: Job) -> None:
@@ -53,6 +57,10 @@ class _Counts(Observer):
         self.n_ended += 1
         if state.is_done(record.job[0]):
             self._count(state.row(record.job[0]), state.direction)
+
+    def waits(self, record: FoldRecord) -> None:
+        self.running.pop(record.job, None)
+        self.n_ended += 1
 
     def _count(self, row: dict[str, Any], direction: str) -> None:
         self.n_trials_ended += 1
@@ -72,6 +80,8 @@ class _Counts(Observer):
     def status(self) -> str:
         """Returns one line: trials, fits, failures, best, time left."""
         parts = [f"{self.n_trials_ended}/{self.n_trials} trials", f"{self.n_ended}/{self.n_fits} fits"]
+        if self.until is not None:
+            parts[1] += f" to epoch {self.until}"
         if self.n_failed:
             parts.append(f"{self.n_failed} failed")
         if self.best is not None:
@@ -101,8 +111,8 @@ class LiveProgress(_Counts):
         lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
         return Group(*lines, Text(self.status()), self._bar)
 
-    def begin(self, state: RunState) -> None:
-        super().begin(state)
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        super().begin(state, jobs, until)
         self._live.start()
 
     def note(self, text: str) -> None:
@@ -124,12 +134,20 @@ class PlainProgress(_Counts):
         self._console = console
         self._said_at = 0.0
 
-    def begin(self, state: RunState) -> None:
-        super().begin(state)
-        self._say(f"{self.n_trials} trials, {self.n_fits} fits, {self.n_ended} of them done before.")
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        super().begin(state, jobs, until)
+        to = "" if until is None else f" to epoch {until}"
+        self._say(f"{self.n_trials} trials, {self.n_fits} fits{to}, {self.n_ended} of them done before.")
 
     def ended(self, record: FoldRecord, state: RunState) -> None:
         super().ended(record, state)
+        self._say_now_and_then()
+
+    def waits(self, record: FoldRecord) -> None:
+        super().waits(record)
+        self._say_now_and_then()
+
+    def _say_now_and_then(self) -> None:
         if time.monotonic() - self._said_at >= PLAIN_INTERVAL_S or self.n_ended == self.n_fits:
             self._said_at = time.monotonic()
             self._say(self.status())

@@ -120,6 +120,7 @@ class Pack:
         width: Runs that are trained side by side in one program; the others follow.
         shares: Whether jobs that differ in `epochs` alone are one run, read at several epochs.
         cuts: Runs of each wave, where some have ended; empty for waves of `width` runs.
+        until: The epoch, from 1, after which jobs that have not ended wait; None for none.
     """
 
     jobs: tuple[Job, ...]
@@ -127,6 +128,7 @@ class Pack:
     width: int = 1
     shares: bool = False
     cuts: tuple[int, ...] = ()
+    until: int | None = None
 
     @property
     def runs(self) -> list[tuple[Job, ...]]:
@@ -227,12 +229,12 @@ class FoldRecord:
     Attributes:
         job: (trial id, fold, repeat).
         score: The objective on the held-out rows; None where the job failed.
+        val_score: The objective on the inner split, where an engine decides by it.
         metrics: The other test metrics, `loss` among them.
         history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
         fit_time: Seconds of training, without testing and checkpoints.
         epochs: Epochs trained, those lost to a crash not counted.
-        shared_epochs: How many of these another job's record counts, whose run this one shares.
-        alone: Whether its fit was its own, so that it shares no epochs.
+        alone: Whether its fit was its own, so that it shares no epochs with jobs read off the same run.
         best_epoch: The epoch whose weights made the score, from 1.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
@@ -242,17 +244,24 @@ class FoldRecord:
 
     job: tuple[int, int, int]
     score: float | None = None
+    val_score: float | None = None
     metrics: Mapping[str, float] = field(default_factory=dict)
     history: Mapping[str, list] = field(default_factory=dict)
     fit_time: float = 0.0
     epochs: int = 0
-    shared_epochs: int = 0
     alone: bool = False
     best_epoch: int | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None
     dead: str | None = None
     error: Mapping[str, str] | None = None
+
+
+@dataclass(frozen=True)
+class RungRecord:
+    """A job that waits after an epoch, its checkpoint in place, with what it has reached so far."""
+
+    reached: FoldRecord
 
 
 @dataclass(frozen=True)

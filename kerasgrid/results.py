@@ -9,7 +9,7 @@ from __future__ import annotations
 import json
 import sys
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, fields
 from pathlib import Path
 from typing import Any
 
@@ -39,6 +39,9 @@ class RunState:
         trials: By id, in the order of their first proposal.
         ended: The end of each job.
         wanted: The ids that the engine has proposed in this session.
+        waiting: What each job has reached that has waited at a rung, and may have gone on since.
+        dropped: The ids of trials that an engine has given up.
+        runs: Of jobs that are read off one run, one that stands for all of them.
     """
 
     n_folds: int
@@ -47,6 +50,10 @@ class RunState:
     trials: dict[int, Trial] = field(default_factory=dict)
     ended: dict[JobId, FoldRecord] = field(default_factory=dict)
     wanted: set[int] = field(default_factory=set)
+    waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    runs: dict[JobId, JobId] = field(default_factory=dict)
+    _rungs: dict[tuple[JobId, int], float | None] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -68,6 +75,41 @@ class RunState:
         """Takes a job's end."""
         self.ended[record.job] = record
         self._rows.pop(record.job[0], None)
+
+    def wait(self, record: FoldRecord) -> None:
+        """Takes a job that waits at a rung."""
+        self.waiting[record.job] = record
+        self._rungs[record.job, record.epochs] = record.val_score
+        self._rows.pop(record.job[0], None)
+
+    def drop(self, trial_id: int) -> None:
+        """Takes a trial that an engine has given up."""
+        self.dropped.add(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def has_come_to(self, job: JobId, until: int | None) -> bool:
+        """Tells whether a job has ended, or has waited after an epoch."""
+        return job in self.ended or (until is not None and (job, until) in self._rungs)
+
+    def val_score(self, trial_id: int, fold: int, until: int) -> float | None:
+        """Returns a fold's score on the inner split after an epoch, repeats averaged; None for a failure.
+
+        Of a job that ended before it is the score at its end.
+        """
+        found = []
+        for repeat in range(self.repeats):
+            job = (trial_id, fold, repeat)
+            ended = self.ended.get(job)
+            found.append(self._rungs.get((job, until)) if ended is None else ended.val_score)
+        return _mean(found)
+
+    def epochs_trained(self) -> int:
+        """Returns the epochs that were trained, those of jobs that are read off one run once."""
+        found: dict[JobId, int] = {}
+        for record in (*self.waiting.values(), *self.ended.values()):
+            run = record.job if record.alone else self.runs.get(record.job, record.job)
+            found[run] = max(found.get(run, 0), record.epochs)
+        return sum(found.values())
 
     def jobs_of(self, trial_id: int) -> list[JobId]:
         """Returns a trial's job ids, fold by fold."""
@@ -101,31 +143,40 @@ class RunState:
         return self._rows[trial_id]
 
     def _make_row(self, trial: Trial) -> dict[str, Any]:
-        records = [self.ended[job] for job in self.jobs_of(trial.id) if job in self.ended]
+        found = self._records(trial.id)
+        records = list(found.values())
         failed = next((record for record in records if record.error is not None), None)
-        done = self.is_done(trial.id)
-        state = "running" if not done else "failed" if failed else "complete"
-        folds = [self._fold(trial.id, fold) for fold in range(self.n_folds)]
+        done, given_up = self.is_done(trial.id), trial.id in self.dropped
+        state = "complete" if done else "pruned" if given_up else "running"
+        if failed is not None and (done or given_up):
+            state = "failed"
+        folds = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
         folds = [fold for fold in folds if fold is not None]
         scores = [fold["test_score"] for fold in folds]
-        complete = state == "complete"
+        scored = state in {"complete", "pruned"} and bool(folds)
         return {
             "id": trial.id,
             "params": dict(trial.params),
             "state": state,
-            "mean_test_score": float(np.mean(scores)) if complete else None,
-            "std_test_score": float(np.std(scores)) if complete else None,
+            "mean_test_score": float(np.mean(scores)) if scored else None,
+            "std_test_score": float(np.std(scores)) if scored else None,
             "rank_test_score": None,
-            "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if complete else None,
+            "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if scored else None,
             "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
             "error": None if failed is None else dict(failed.error or {}),
             "dead": _dead(records),
             "folds": folds,
         }
 
-    def _fold(self, trial_id: int, fold: int) -> dict[str, Any] | None:
-        """Returns a fold's object, its repeats averaged; None where it has not ended."""
-        records = [self.ended.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
+    def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
+        """Returns the ends of a trial's jobs; where the trial was given up, also what others have reached."""
+        reached = self.waiting if trial_id in self.dropped else {}
+        found = {job: self.ended.get(job) or reached.get(job) for job in self.jobs_of(trial_id)}
+        return {job: record for job, record in found.items() if record is not None}
+
+    def _fold(self, trial_id: int, fold: int, found: Mapping[JobId, FoldRecord]) -> dict[str, Any] | None:
+        """Returns a fold's object, its repeats averaged; None where one has no record."""
+        records = [found.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
         if any(record is None for record in records):
             return None
         parts = [self._repeat(record) for record in records]
@@ -147,6 +198,7 @@ class RunState:
     def _repeat(self, record: FoldRecord) -> dict[str, Any]:
         row = {
             "test_score": record.score,
+            **({} if record.val_score is None else {"val_score": record.val_score}),
             "fit_time": record.fit_time,
             "epochs": record.epochs,
             "best_epoch": record.best_epoch,
@@ -179,7 +231,6 @@ class RunState:
             ranks[trial] = ranks[before] if tied else place + 1
         rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
         best = self.row(ranking[0]) if ranking else None
-        ended = list(self.ended.values())
         return {
             "schema": SCHEMA,
             "name": about["name"],
@@ -199,9 +250,10 @@ class RunState:
             "summary": {
                 "trials": len(rows),
                 "failed": sum(row["state"] == "failed" for row in rows),
+                "pruned": sum(row["state"] == "pruned" for row in rows),
                 "dead": sum(row["dead"] is not None for row in rows),
-                "fits": len(ended),
-                "epochs_trained": sum(record.epochs - record.shared_epochs for record in ended),
+                "fits": len(self.ended.keys() | self.waiting.keys()),
+                "epochs_trained": self.epochs_trained(),
                 "wall_time_s": round(wall_time_s, 3),
             },
         }
@@ -324,7 +376,10 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
             yield read_fold(record)
 
 
+_OF_FOLD = {field.name for field in fields(FoldRecord)}
+
+
 def read_fold(record: Mapping[str, Any]) -> FoldRecord:
-    """Makes a FoldRecord of a journal's line."""
-    values = {name: value for name, value in record.items() if name not in {"type", "time"}}
+    """Makes a FoldRecord of a journal's line, which may hold what other versions have in theirs."""
+    values = {name: value for name, value in record.items() if name in _OF_FOLD}
     return FoldRecord(**{**values, "job": tuple(values["job"])})

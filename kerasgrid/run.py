@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -51,7 +51,6 @@ class Run:
         self._began, self._elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
-        self._siblings: dict[tuple[int, int, int], list[tuple[int, int, int]]] = {}
         self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
@@ -106,6 +105,10 @@ class Run:
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
                 self._take(read_fold(record))
+            elif kind == "rung":
+                self.state.wait(read_fold(record))
+            elif kind == "drop":
+                self.state.drop(record["trial"])
             elif kind == "pack":
                 self._take_plan(record)
             elif kind == "environment":
@@ -117,8 +120,11 @@ class Run:
         """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended."""
         for half_written in self.paths.folder.rglob(".*.tmp"):
             half_written.unlink(missing_ok=True)
-        for job in self.state.ended:
+        given_up = [job for trial in self.state.dropped for job in self.state.jobs_of(trial)]
+        for job in (*self.state.ended, *given_up):
             self.paths.checkpoint(*job).unlink(missing_ok=True)
+        for job in given_up:
+            self.paths.prediction(*job).unlink(missing_ok=True)
 
     @property
     def news(self) -> list[str]:
@@ -157,15 +163,31 @@ class Run:
         self.state.wanted |= trials.keys()
         return list(trials.values())
 
-    def open_jobs(self, trial: Trial) -> list[Job]:
-        """Returns the trial's jobs that have not ended, fold by fold."""
+    def open_jobs(
+        self, trial: Trial, until: int | None = None, folds: Collection[int] | None = None
+    ) -> list[Job]:
+        """Returns the trial's jobs that have neither ended nor waited after an epoch, fold by fold."""
         jobs = [Job(trial, fold, repeat) for _, fold, repeat in self.state.jobs_of(trial.id)]
-        return [job for job in jobs if job.id not in self.state.ended]
+        wanted = [job for job in jobs if folds is None or job.fold in folds]
+        return [job for job in wanted if not self.state.has_come_to(job.id, until)]
 
-    def packs(self, graphs: Mapping[int, Graph]) -> list[Pack]:
-        """Returns the packs that earlier sessions planned, whose graphs are still these."""
+    def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
+        """Journals trials that an engine gives up, and removes what is kept to go on with them."""
+        for params in candidates:
+            trial, _ = self.state.trial(json.loads(canonical_json(params)))
+            if trial.id not in self.state.dropped and not self.state.is_done(trial.id):
+                self.append("drop", {"trial": trial.id}, durable=True)
+                self.state.drop(trial.id)
+                for job in self.state.jobs_of(trial.id):
+                    self._ended_checkpoints += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
+        self._settle()
+
+    def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
+        """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
         found = []
         for record in self._plans:
+            if record.get("until") != until:
+                continue
             jobs = tuple(
                 Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"]
             )
@@ -174,7 +196,7 @@ class Run:
             if any(graph is not None and graph.key != record["graph"] for graph in known):
                 continue
             filled = tuple(graph or Graph(record["graph"]) for graph in known)
-            found.append(Pack(jobs, filled, record["width"], record["shares"]))
+            found.append(Pack(jobs, filled, record["width"], record["shares"], until=until))
         return found
 
     def keep_plan(self, packs: Iterable[Pack]) -> None:
@@ -183,6 +205,7 @@ class Run:
             if pack.graphs:
                 jobs = [list(job.id) for job in pack.jobs]
                 about = {"graph": pack.graphs[0].key, "width": pack.width, "shares": pack.shares}
+                about |= {} if pack.until is None else {"until": pack.until}
                 self.append("pack", {"jobs": jobs, **about})
                 self._take_plan({"jobs": jobs, **about})
 
@@ -191,7 +214,7 @@ class Run:
         if record["shares"]:
             jobs = (Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
             for run in Pack(tuple(jobs), shares=True).runs:
-                self._siblings |= {job.id: [other.id for other in run] for job in run}
+                self.state.runs |= {job.id: run[0].id for job in run}
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""
@@ -204,19 +227,17 @@ class Run:
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
-        line = strict(asdict(replace(record, shared_epochs=self._shared_epochs(record))))
+        line = strict(asdict(record))
         self.append("fold", line, durable=True)
         self._take(read_fold(line))
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
         self._settle()
 
-    def _shared_epochs(self, record: FoldRecord) -> int:
-        """Returns how many of a job's epochs are counted by jobs that were read off the same run before."""
-        if record.alone:
-            return 0
-        others = [self.state.ended.get(job) for job in self._siblings.get(record.job, [])]
-        counted = [other.epochs for other in others if other is not None and not other.alone]
-        return min(record.epochs, max(counted, default=0))
+    def wait(self, record: FoldRecord) -> None:
+        """Journals that a job waits at a rung, with what it has reached."""
+        line = strict(asdict(record))
+        self.append("rung", line, durable=True)
+        self.state.wait(read_fold(line))
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of
+from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.draft import Draft
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
@@ -46,7 +46,8 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         classes=tuple(prepared.data.classes),
         scale=config.data.scale,
         standardize=config.data.standardize,
-        val=config.search.val,
+        val=val_of(config),
+        decides_by_val=decides_by_val(config),
         objective=config.search.objective,
         seed=config.search.seed,
         packs=config.training.pack != "off",

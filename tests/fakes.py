@@ -11,7 +11,7 @@ import numpy as np
 from kerasgrid.checks import Prepared, prepare
 from kerasgrid.data import save_folds
 from kerasgrid.io import RunPaths
-from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, StopRecord
+from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, RungRecord, StopRecord
 from kerasgrid.seeds import key
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.workers import make_recipe
@@ -43,7 +43,8 @@ def fake_train_pack(recipe, pack, context) -> None:
             continue
         path = recipe.paths.checkpoint(*job.id)
         history = json.loads(path.read_text()) if path.exists() else []
-        while len(history) < params["epochs"]:
+        until = params["epochs"] if pack.until is None else min(pack.until, params["epochs"])
+        while len(history) < until:
             history.append(curve(recipe.seed, job, len(history)))
             context.emit(EpochRecord(job.id, len(history), params["epochs"], {"loss": history[-1]}))
             if len(history) < params["epochs"]:
@@ -59,18 +60,22 @@ def fake_train_pack(recipe, pack, context) -> None:
         target.parent.mkdir(exist_ok=True)
         np.save(target, predicted)
         score = 1 - history[-1]
+        waits = len(history) < params["epochs"]
         context.emit(
-            FoldRecord(
-                job.id,
-                score=score,
-                metrics={"accuracy": score, "loss": history[-1], "odd": NAN if job.repeat else 1.0},
-                history={"loss": history},
-                fit_time=0.5,
-                epochs=len(history),
-                best_epoch=len(history),
-                n_parameters=100,
-                memory_bytes=1,
-                dead="loss at chance level" if params.get("dropout") == 0.8 else None,
+            (RungRecord if waits else lambda record: record)(
+                FoldRecord(
+                    job.id,
+                    score=score,
+                    val_score=score if recipe.decides_by_val else None,
+                    metrics={"accuracy": score, "loss": history[-1], "odd": NAN if job.repeat else 1.0},
+                    history={"loss": history},
+                    fit_time=0.5,
+                    epochs=len(history),
+                    best_epoch=len(history),
+                    n_parameters=100,
+                    memory_bytes=1,
+                    dead="loss at chance level" if params.get("dropout") == 0.8 else None,
+                )
             )
         )
 

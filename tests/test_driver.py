@@ -437,3 +437,67 @@ def test_arrays_in_python(tmp_path):
     assert np.load(tmp_path / "fake" / "data" / "images.npy").shape == (60, 8, 8, 1)
     with pytest.raises(ChangedError, match="data changed"):
         search(given, X + 1, y, results=tmp_path)
+
+
+# Halving
+
+HALVING = {
+    "params": {},
+    "space": {"learning_rate": [0.001, 0.01, 0.1], "dropout": [0.2, 0.4], "epochs": [4, 9]},
+    "search": {"engine": "halving", "folds": 3},
+}
+
+
+def test_halving_keeps_what_was_pruned_and_trains_nothing_twice(tmp_path):
+    found = search(config(**HALVING), results=tmp_path)
+    assert found.status == "complete"
+    states = [row["state"] for row in found.trials]
+    assert states.count("complete") == found.data["summary"]["trials"] - found.data["summary"]["pruned"] == 2
+    assert found.trials[found.best["trial"]]["state"] == "complete"
+    pruned = [row for row in found.trials if row["state"] == "pruned"]
+    assert all(row["rank_test_score"] is None and row["folds"] for row in pruned)
+    assert {fold["epochs"] for row in pruned for fold in row["folds"]} <= {1, 3}
+    for row in pruned:
+        assert row["mean_test_score"] == pytest.approx(np.mean([f["test_score"] for f in row["folds"]]))
+    rungs = [(tuple(line["job"]), line["epochs"]) for line in lines(tmp_path) if line.get("type") == "rung"]
+    assert len(rungs) == len(set(rungs))
+    paths = RunPaths(tmp_path, "fake")
+    assert not list(paths.folder.glob("checkpoints/*"))
+    complete = [row["id"] for row in found.trials if row["state"] == "complete"]
+    kept = {path.name for path in paths.folder.glob("predictions/*")}
+    assert kept == {paths.prediction(trial, fold, 0).name for trial in complete for fold in range(3)}
+
+
+@pytest.mark.parametrize("n", [1, 5, 17, 29, 40, 50])
+def test_a_crash_of_the_driver_in_halving_changes_nothing(tmp_path, n):
+    whole = search(config(**HALVING), results=tmp_path / "whole")
+    with pytest.raises(Crash):
+        search(config(**HALVING), results=tmp_path / "cut", observer=StopAfter(n, crash))
+    resumed = search(config(**HALVING), results=tmp_path / "cut")
+    assert without_times(resumed.data) == without_times(whole.data)
+
+
+@pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
+def test_a_journal_of_halving_cut_anywhere_resumes_to_the_same_results(tmp_path, share):
+    """Rungs whose checkpoints are gone are trained again."""
+    found = search(config(**HALVING), results=tmp_path)
+    journal = RunPaths(tmp_path, "fake").journal
+    header = len(journal.read_bytes().split(b"\n")[0]) + 1
+    cut(journal, header + int(share * (journal.stat().st_size - header)))
+    again = search(config(**HALVING), results=tmp_path)
+    assert without_times(again.data) == without_times(found.data)
+
+
+def test_a_failed_candidate_of_halving_is_failed_and_the_others_go_on(tmp_path):
+    space = {"learning_rate": [0.001, 0.01], "dropout": [0.2, 0.9]}
+    changes = {**HALVING, "space": space, "params": {"epochs": 9}}
+    found = search(config(**changes), results=tmp_path)
+    states = {(r["params"]["dropout"], r["state"]) for r in found.trials}
+    assert (0.9, "failed") in states
+    assert (0.2, "complete") in states
+
+
+def test_halving_is_another_run_than_a_grid(tmp_path):
+    search(config(), results=tmp_path)
+    with pytest.raises(ChangedError, match=r"search.val was null, and is 0\.1"):
+        search(config(search={"engine": "halving", "folds": 3}), results=tmp_path)

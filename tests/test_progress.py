@@ -28,17 +28,33 @@ def state() -> RunState:
     return state
 
 
+def open_jobs(state):
+    trials = {id: state.trials[id] for id in state.shown()}
+    open_ = [job for id in trials for job in state.jobs_of(id) if job not in state.ended]
+    return [Job(trials[id], fold, repeat) for id, fold, repeat in open_]
+
+
+def test_jobs_that_wait_at_a_rung_are_counted(state):
+    shown = console()
+    progress = PlainProgress("accuracy", shown)
+    progress.begin(state, open_jobs(state), 4)
+    progress.waits(FoldRecord((1, 1, 0), score=0.5, epochs=4))
+    begun, status = shown.file.getvalue().splitlines()
+    assert begun == "2 trials, 4 fits to epoch 4, 3 of them done before."
+    assert status == "1/2 trials, 4/4 fits to epoch 4, best accuracy 0.9000 ± 0.0000 (trial 0)"
+
+
 def test_a_resumed_search_shows_what_was_done_before(state):
     shown = console()
     progress = PlainProgress("accuracy", shown)
-    progress.begin(state)
+    progress.begin(state, open_jobs(state), None)
     assert shown.file.getvalue() == "2 trials, 4 fits, 3 of them done before.\n"
     assert progress.status() == "1/2 trials, 3/4 fits, best accuracy 0.9000 ± 0.0000 (trial 0)"
 
 
 def test_the_best_and_failures_are_kept_up_to_date(state):
     progress = PlainProgress("accuracy", console())
-    progress.begin(state)
+    progress.begin(state, open_jobs(state), None)
     record = FoldRecord((1, 1, 0), score=1.0, epochs=1)
     state.end(record)
     progress.ended(record, state)
@@ -54,7 +70,7 @@ def test_the_best_and_failures_are_kept_up_to_date(state):
 def test_smaller_is_better_where_the_objective_says_so(state):
     state.direction = "min"
     progress = PlainProgress("loss", console())
-    progress.begin(state)
+    progress.begin(state, open_jobs(state), None)
     record = FoldRecord((1, 1, 0), score=0.6, epochs=1)
     state.end(record)
     progress.ended(record, state)
@@ -64,7 +80,7 @@ def test_smaller_is_better_where_the_objective_says_so(state):
 def test_the_live_display_shows_jobs_epochs_and_params(state):
     shown = console(terminal=True)
     progress = LiveProgress("accuracy", shown)
-    progress.begin(state)
+    progress.begin(state, open_jobs(state), None)
     progress.started(Job(state.trials[1], 1))
     progress.epoch(EpochRecord((1, 1, 0), 3, 10, {"loss": 0.1234567}))
     progress.note("trial 9, fold 0: [bold]text[/] stays text")

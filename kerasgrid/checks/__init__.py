@@ -7,8 +7,10 @@ space. Nothing here imports Keras.
 from kerasgrid.checks.candidates import (
     augment_of,
     callbacks_of,
+    decides_by_val,
     fault_of_class_weight,
     faults_of_callbacks,
+    val_of,
 )
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared, prepare
@@ -19,8 +21,10 @@ __all__ = [
     "Prepared",
     "augment_of",
     "callbacks_of",
+    "decides_by_val",
     "fault_of_class_weight",
     "faults_of_callbacks",
     "faults_of_params",
     "prepare",
+    "val_of",
 ]

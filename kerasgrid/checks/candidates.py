@@ -48,18 +48,31 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     if search.engine == "grid":
         for path in _endless(space, config):
             report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
-        n_listed = min(space.size, search.trials or space.size)
-        if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
-            report.add(
-                "space",
-                f"has {n_listed:,} candidates, and a grid lists at most {MAX_GRID:,}: search fewer values, "
-                "give search.trials, or take engine: random.",
-            )
-    if search.engine == "random" and search.trials is None and report.is_settled("search.trials"):
+        _check_listed(report, config, space)
+    kind = ENGINES.get(search.engine)
+    needs_trials = kind is not None and (kind.needs_trials or (kind.decides_by_val and not space.is_finite))
+    if needs_trials and search.trials is None and report.is_settled("search.trials"):
         report.add(
-            "search.trials", "is missing: the engine random needs to know how many candidates to draw."
+            "search.trials",
+            f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
         )
+    elif search.engine == "halving" and space.is_finite:
+        _check_listed(report, config, space)
+    for name in ("factor", "min_epochs"):
+        if name in search.model_fields_set and search.engine in ENGINES and search.engine != "halving":
+            report.add(f"search.{name}", f"is of the engine halving, and the engine is {search.engine}.")
     return space
+
+
+def _check_listed(report: Report, config: Config, space: Space) -> None:
+    search = config.search
+    n_listed = min(space.size, search.trials or space.size)
+    if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
+        report.add(
+            "space",
+            f"has {n_listed:,} candidates, and {search.engine} lists at most {MAX_GRID:,}: search fewer "
+            "values, give search.trials, or take engine: random.",
+        )
 
 
 def _endless(space: Space, config: Config) -> list[str]:
@@ -97,7 +110,7 @@ def check_callbacks(
     """Checks the callbacks of candidates together, and that the inner split they need can be made.
 
     Returns:
-        Whether one of them may look at `val_*`.
+        Whether one of them, or the engine, may look at `val_*`.
     """
     if any("callbacks" in fault.path for fault in report.faults):
         return False
@@ -122,7 +135,7 @@ def check_callbacks(
     for name, message in found:
         is_there = any(name == given or name.startswith(f"{given}.") for given in section)
         report.add(f"callbacks.{name}" if is_there else f"space.callbacks.{name}", message)
-    looks_at_val = any(monitor.startswith("val_") for monitor in watched)
+    looks_at_val = decides_by_val(config) or any(monitor.startswith("val_") for monitor in watched)
     share = config.search.val or (DEFAULT_VAL if looks_at_val else None)
     if share in (None, TEST_FOLD) or data is None or not report.is_settled("search.val"):
         return looks_at_val
@@ -133,6 +146,16 @@ def check_callbacks(
             report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
             break
     return looks_at_val
+
+
+def decides_by_val(config: Config) -> bool:
+    """Tells whether the engine decides by scores on the inner split."""
+    return config.search.engine in ENGINES and ENGINES[config.search.engine].decides_by_val
+
+
+def val_of(config: Config) -> float | str | None:
+    """Returns the share of the inner split that all candidates have; None for those that look at it alone."""
+    return config.search.val or (DEFAULT_VAL if decides_by_val(config) else None)
 
 
 def _unused_arguments(config: Config, space: Space, schedules: set[str | None]) -> Iterator[tuple[str, str]]:

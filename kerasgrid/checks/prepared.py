@@ -18,10 +18,12 @@ from kerasgrid.checks.candidates import (
     check_params,
     only,
     space_of,
+    val_of,
 )
 from kerasgrid.checks.data import data_of, folds_of
 from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
+from kerasgrid.engines import Task
 from kerasgrid.forms import Report
 from kerasgrid.models.signature import (
     ModelReference,
@@ -35,7 +37,7 @@ from kerasgrid.models.signature import (
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
-from kerasgrid.training.routing import merge_augment
+from kerasgrid.training.routing import DEFAULTS, merge_augment
 from kerasgrid.versions import backend
 
 SOURCE = "the model function's source"
@@ -58,7 +60,7 @@ class Prepared:
         objective: What candidates are scored by.
         base: The folder that paths and references of the config are relative to.
         warnings: What is allowed, and probably not meant.
-        looks_at_val: Whether a callback of some candidate may decide by `val_*`.
+        looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
     """
 
     config: Config
@@ -76,6 +78,15 @@ class Prepared:
     def function(self) -> Callable[..., Any] | None:
         """The model function, where it was given in Python."""
         return None if isinstance(self.model, ModelReference) else self.model
+
+    @property
+    def task(self) -> Task:
+        """What an engine is asked to search."""
+
+        def epochs(params: Mapping[str, Any]) -> int:
+            return {**DEFAULTS, **self.config.params, **params}["epochs"]
+
+        return Task(self.space, self.config.search, epochs, len(self.folds))
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -96,7 +107,7 @@ class Prepared:
             "callbacks": callbacks_of(config),
             SOURCES: self._sources(),
             "search.folds": folds,
-            "search.val": search.val,
+            "search.val": val_of(config),
             "search.repeats": search.repeats,
             "search.seed": search.seed,
             "search.objective": search.objective,

@@ -1,20 +1,21 @@
 """Engines say which trials come next.
 
-An engine is a generator: it yields a sequence of params, is sent their scores in the same order (a
-float each, higher is better, None for a failed trial), and ends. It is deterministic given space,
-settings and scores, so that a search resumes by running it again.
+An engine is a generator: it yields proposals, is sent their scores in the same order, and ends. It is
+deterministic given its task and the scores, so that a search resumes by running it again.
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-
-from kerasgrid.config import SearchConfig
+from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
+from kerasgrid.engines.halving import halving, outline_of_halving
 from kerasgrid.engines.random import random
-from kerasgrid.space import Params, Space
 
-Engine = Generator[Sequence[Params], list[float | None], None]
+__all__ = ["ENGINES", "PLANNED", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
-ENGINES: dict[str, Callable[[Space, SearchConfig], Engine]] = {"grid": grid, "random": random}
-PLANNED = ("halving", "bayesian", "hyperband")
+ENGINES: dict[str, Kind] = {
+    "grid": Kind(grid),
+    "random": Kind(random, needs_trials=True),
+    "halving": Kind(halving, decides_by_val=True, outline=outline_of_halving),
+}
+PLANNED = ("bayesian", "hyperband")

@@ -4,10 +4,9 @@ from __future__ import annotations
 
 from itertools import islice
 
-from kerasgrid.config import SearchConfig
-from kerasgrid.space import Space
+from kerasgrid.engines.base import Engine, Proposal, Task
 
 
-def grid(space: Space, search: SearchConfig):
+def grid(task: Task) -> Engine:
     """Proposes all candidates in the order of scikit-learn's ParameterGrid, at most `search.trials`."""
-    yield list(islice(space, search.trials))
+    yield Proposal(list(islice(task.space, task.search.trials)))

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from kerasgrid.config import SearchConfig
-from kerasgrid.space import Space
+from kerasgrid.engines.base import Engine, Proposal, Task
 
 
-def random(space: Space, search: SearchConfig):
+def random(task: Task) -> Engine:
     """Proposes `search.trials` candidates without repeats, with ParameterSampler's semantics."""
-    yield space.sample(search.trials, search.seed)
+    yield Proposal(task.space.sample(task.search.trials, task.search.seed))

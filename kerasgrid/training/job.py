@@ -10,9 +10,10 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
+import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack
+from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
@@ -34,7 +35,7 @@ from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.preparing import Preparation
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
-from kerasgrid.training.scoring import failure, score
+from kerasgrid.training.scoring import failure, score, val_score
 
 PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
@@ -75,7 +76,7 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
             return
         progress = Progress()
         try:
-            train_job(recipe, job, context, progress)
+            train_job(recipe, job, context, progress, pack.until)
         except (StorageError, ChangedError):
             raise
         except Exception as error:
@@ -86,8 +87,18 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
             gc.collect()
 
 
-def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) -> None:
-    """Trains and scores one job, from its checkpoint if there is one; `progress` tells where it stands."""
+def train_job(
+    recipe: Recipe, job: Job, context: Context, progress: Progress, until: int | None = None
+) -> None:
+    """Trains and scores one job, from its checkpoint if there is one.
+
+    Args:
+        recipe: The search's.
+        job: The job.
+        context: Is told of epochs, checkpoints, and the end.
+        progress: Tells where the job stands, also after an error.
+        until: The epoch after which it waits; None for none.
+    """
     began = time.perf_counter()
     objective = find_objective(recipe.objective)
     data = open_dataset(recipe.data_folder, recipe.source)
@@ -112,11 +123,14 @@ def train_job(recipe: Recipe, job: Job, context: Context, progress: Progress) ->
             should_stop=context.should_stop,
             checkpoint_path=recipe.paths.checkpoint(*job.id),
             checkpoint_interval_s=recipe.checkpoint_interval_s,
+            until=until,
             progress=progress,
         )
         progress.fit_time = time.perf_counter() - began
         if loop.run():
-            context.emit(_score(recipe, job, objective, compiled, loop, data, fold))
+            context.emit(_score(recipe, job, objective, compiled, loop, data))
+        elif loop.waits:
+            context.emit(RungRecord(_score(recipe, job, objective, compiled, loop, data)))
 
 
 def _initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> None:
@@ -147,16 +161,19 @@ def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Da
 
 
 def _score(
-    recipe: Recipe, job: Job, objective: Objective, compiled: Compiled, loop: Loop, data: Dataset, fold: Fold
+    recipe: Recipe, job: Job, objective: Objective, compiled: Compiled, loop: Loop, data: Dataset
 ) -> FoldRecord:
-    with loop.samples.batches(fold.test) as batches:
-        outputs = compiled.model.predict(batches, verbose=0)
-    metrics = loop.evaluate(fold.test)
-    record = score(
-        recipe, job, objective, compiled, outputs, metrics, data.labels[fold.test], loop.progress.epoch
-    )
+    samples = loop.samples
+    outputs, metrics = _outputs(compiled, loop, samples.test)
+    labels = data.labels[samples.test]
+    record = score(recipe, job, objective, compiled, outputs, metrics, labels, loop.progress.epoch)
+    val = None
+    if recipe.decides_by_val:
+        found = _outputs(compiled, loop, samples.val)
+        val = val_score(objective, compiled, *found, data.labels[samples.val])
     return replace(
         record,
+        val_score=val,
         history=loop.progress.history,
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
@@ -164,3 +181,10 @@ def _score(
         dead=find_reason(loop.callbacks, record.dead, loop.progress.epoch, restored_epoch(loop.callbacks)),
         alone=True,
     )
+
+
+def _outputs(compiled: Compiled, loop: Loop, rows: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
+    """Returns the outputs (sample, output), and loss and metrics, of some rows."""
+    with loop.samples.batches(rows) as batches:
+        outputs = compiled.model.predict(batches, verbose=0)
+    return outputs, loop.evaluate(rows)

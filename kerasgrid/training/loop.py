@@ -75,6 +75,7 @@ class Loop:
         samples: The data.
         batch_size: Samples a step.
         epochs: How many to train at most.
+        until: The epoch, from 1, after which the job waits; None for none.
         class_weight: What a sample of each class counts, by class index; None where all count the same.
         emit: Takes records of epochs, checkpoints and a stop.
         should_stop: Tells whether to stop after the epoch at hand.
@@ -95,21 +96,25 @@ class Loop:
     should_stop: Callable[[], bool]
     checkpoint_path: Path
     checkpoint_interval_s: float
+    until: int | None = None
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     best_epoch: int | None = None
     _saved_at: float = field(default_factory=time.monotonic)
     _since: float = 0.0
 
     def run(self) -> bool:
-        """Trains until the last epoch, a callback's end, or a stop that was asked for.
+        """Trains until the last epoch, a callback's end, the epoch to wait at, or a stop that was asked for.
 
         Returns:
-            Whether the job is done; else a checkpoint holds where it stands.
+            Whether the job is done; else a checkpoint holds where it stands: it waits or was stopped.
 
         Raises:
             TrialError: The loss is NaN, or a callback monitors what is not measured.
         """
         saved = self._read_checkpoint()
+        if saved is not None and self.waits:  # a crash came between the checkpoint and its record
+            saved.restore(self.model, self.callbacks)
+            return False
         optimizer = self.model.optimizer
         finalize = optimizer.finalize_variable_values
         optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
@@ -129,6 +134,9 @@ class Loop:
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
             check_logs(str(self.job), epoch, logs, rate, self.callbacks)
             done = self.model.stop_training or self.progress.epoch >= self.epochs
+            if not done and self.waits:
+                self._save()
+                return False
             if not done and self.should_stop():
                 self._save()
                 self.emit(StopRecord(self.job.id, self.progress.epoch))
@@ -139,6 +147,11 @@ class Loop:
         hooks.on_train_end(logs)
         self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
         return True
+
+    @property
+    def waits(self) -> bool:
+        """Whether the job has come to the epoch after which it waits."""
+        return self.until is not None and self.progress.epoch >= self.until
 
     def _train_epoch(
         self, epoch: int, hooks: keras.callbacks.CallbackList, saved: checkpoint.Checkpoint | None

@@ -138,38 +138,72 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
     checkpoint.write(path, {"owner": owner, "epoch": epoch, "step": step, "runs": runs}, arrays)
 
 
-def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[Path, int, int] | None:
-    """Sets runs to where they stand the furthest.
+def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Path], int, int] | None:
+    """Sets runs to where all of them stand the furthest.
 
     Args:
-        folder: Of checkpoints; that of these runs may bear the name of a job that is trained elsewhere now.
+        folder: Of checkpoints; that of a run may bear the name of a job that is trained elsewhere now, and
+            those of runs that waited at a rung are files of their own.
         owner: As in `save`; one of Keras's own fit has another.
         members: The runs.
 
     Returns:
-        The file, the epoch at hand and its steps that are done; None where no file holds all of these runs,
-        or the one that does is damaged: then nothing is set.
+        The files, the epoch at hand and its steps that are done; None where no files hold all of these
+        runs at the same step, or they are damaged: then nothing is set.
     """
-    stands = {}
+    stands: dict[tuple[int, int], dict[str, Path]] = {}
+    for path, contents in _contents(folder).items():
+        if contents.owner == owner:
+            stands.setdefault((contents.epoch, contents.step), {}).update(dict.fromkeys(contents.runs, path))
+    names = {member.name for member in members}
+    for stand in sorted(stands, reverse=True):
+        if stands[stand].keys() >= names:
+            with suppress(checkpoint.StaleCheckpointError):
+                found = {path: checkpoint.read(path) for path in {stands[stand][name] for name in names}}
+                for member in members:
+                    _set(member, *found[stands[stand][member.name]])
+                return {*found}, *stand
+    return None
+
+
+def _set(member: Member, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+    place = next(place for place, run in enumerate(about["runs"]) if run["run"] == member.name)
+    run = about["runs"][place]
+    leaves = [arrays[f"{place}_{index}"] for index in range(len(keras.tree.flatten(member.state)))]
+    member.state = keras.tree.pack_sequence_as(member.state, leaves)
+    member.fit_time, member.history = run["fit_time"], run["history"]
+    checkpoint.restore_callbacks(member.callbacks, run["callbacks"], arrays, f"{place}_")
+
+
+@dataclass(frozen=True)
+class _Contents:
+    """What a file of checkpoints holds, without the arrays."""
+
+    written_at: int
+    owner: str | None
+    epoch: int
+    step: int
+    runs: tuple[str, ...]
+
+
+_known: dict[Path, _Contents] = {}
+"""Of the files that this process has looked into: at a rung there are thousands."""
+
+
+def _contents(folder: Path) -> dict[Path, _Contents]:
+    """Returns what each file of a folder holds, in the order of their names; damaged ones are left out."""
+    found = {}
     for path in sorted(folder.glob("*.npz")):
-        with suppress(checkpoint.StaleCheckpointError):
-            about = checkpoint.read_about(path)
-            runs = {run["run"] for run in about.get("runs", ())}
-            if about.get("owner") == owner and runs.issuperset(member.name for member in members):
-                stands[path] = (about["epoch"], about["step"])
-    if not stands:
-        return None
-    path = max(stands, key=lambda path: stands[path])
-    try:
-        about, arrays = checkpoint.read(path)
-    except checkpoint.StaleCheckpointError:
-        return None
-    places = {run["run"]: place for place, run in enumerate(about["runs"])}
-    for member in members:
-        place = places[member.name]
-        run = about["runs"][place]
-        leaves = [arrays[f"{place}_{index}"] for index in range(len(keras.tree.flatten(member.state)))]
-        member.state = keras.tree.pack_sequence_as(member.state, leaves)
-        member.fit_time, member.history = run["fit_time"], run["history"]
-        checkpoint.restore_callbacks(member.callbacks, run["callbacks"], arrays, f"{place}_")
-    return path, about["epoch"], about["step"]
+        with suppress(checkpoint.StaleCheckpointError, FileNotFoundError):
+            written_at = path.stat().st_mtime_ns
+            known = _known.get(path)
+            if known is None or known.written_at != written_at:
+                about = checkpoint.read_about(path)
+                runs = tuple(run["run"] for run in about.get("runs", ()))
+                known = _Contents(
+                    written_at, about.get("owner"), about.get("epoch", 0), about.get("step", 0), runs
+                )
+            found[path] = known
+    _known.clear()
+    _known.update(found)
+    return found

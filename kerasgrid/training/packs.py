@@ -182,6 +182,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         members=members,
         context=context,
         owner=pack.graph(first).key,
+        until=pack.until,
     )
 
 

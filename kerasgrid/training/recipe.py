@@ -34,6 +34,7 @@ class Recipe:
             for 0.1 where a callback monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
+        decides_by_val: Whether the engine decides by the objective on the inner split.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
@@ -55,6 +56,7 @@ class Recipe:
     val: float | str | None
     objective: str
     seed: int
+    decides_by_val: bool = False
     packs: bool = False
     checkpoint_interval_s: float = 30.0
 

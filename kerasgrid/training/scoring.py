@@ -52,10 +52,7 @@ def score(
     metrics["accuracy"] = float(np.mean(probabilities.argmax(axis=1) == labels))
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
-    if objective.kind == "sklearn":
-        value = sklearn_score(objective.name, labels, probabilities)
-    else:
-        value = metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
+    value = _value(objective, metrics, probabilities, labels)
     if not math.isfinite(value):
         raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
     metrics[objective.name] = value
@@ -71,7 +68,39 @@ def score(
     )
 
 
-def _keras_metric(objective: Objective, metrics: dict[str, float]) -> float:
+def val_score(
+    objective: Objective,
+    compiled: Compiled,
+    outputs: np.ndarray,
+    metrics: Mapping[str, float],
+    labels: np.ndarray,
+) -> float | None:
+    """Returns the objective on the rows of the inner split; None where it is NaN or infinite.
+
+    Args:
+        objective: What scores.
+        compiled: How outputs are read.
+        outputs: (sample, output), of those rows.
+        metrics: Keras's on them.
+        labels: (sample,), class indices.
+    """
+    probabilities = compiled.probabilities(outputs)
+    measured = {**metrics, "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels))}
+    if not np.isfinite(outputs).all():
+        return None
+    value = _value(objective, measured, probabilities, labels)
+    return value if math.isfinite(value) else None
+
+
+def _value(
+    objective: Objective, metrics: Mapping[str, float], probabilities: np.ndarray, labels: np.ndarray
+) -> float:
+    if objective.kind == "sklearn":
+        return sklearn_score(objective.name, labels, probabilities)
+    return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
+
+
+def _keras_metric(objective: Objective, metrics: Mapping[str, float]) -> float:
     if objective.metric in metrics:
         return metrics[objective.metric]
     if objective.name in metrics:

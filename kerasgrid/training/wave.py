@@ -6,13 +6,13 @@ import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
 import keras
 import numpy as np
 
-from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, StopRecord
+from kerasgrid.errors import ChangedError, StorageError, TrialError
+from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
@@ -22,10 +22,19 @@ from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.scoring import failure, score
+from kerasgrid.training.scoring import failure, score, val_score
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
+
+
+class _Measured(NamedTuple):
+    """Loss, metrics and outputs (sample, output) of a run, on held-out rows and on the inner split."""
+
+    test: dict[str, float]
+    test_outputs: np.ndarray
+    val: dict[str, float]
+    val_outputs: np.ndarray | None
 
 
 @dataclass
@@ -41,6 +50,7 @@ class Wave:
         members: The runs.
         context: Is told of epochs, checkpoints and ends.
         owner: The graph's key, kept in checkpoints.
+        until: The epoch, from 1, after which runs that have not ended wait; None for none.
         ended: Ids of jobs that have ended.
         has_measured: Whether an epoch has been trained and measured.
     """
@@ -53,6 +63,7 @@ class Wave:
     members: list[Member]
     context: Context
     owner: str
+    until: int | None = None
     ended: set[tuple[int, int, int]] = field(default_factory=set)
     has_measured: bool = False
     epoch: int = 0
@@ -63,10 +74,13 @@ class Wave:
     _saved_at: float = field(default_factory=time.monotonic)
 
     def run(self) -> None:
-        """Trains until all jobs have ended, or a stop that was asked for."""
+        """Trains until all jobs have ended or wait, or a stop that was asked for."""
         self._begin()
         self._restore()
         while self.members:
+            if self.until is not None and self.epoch >= self.until:
+                self._wait()
+                return
             self._end_epoch(self._train_epoch())
             if self.members and self.context.should_stop():
                 self._save()
@@ -152,17 +166,12 @@ class Wave:
 
     def _end_epoch(self, states: Any) -> None:
         """Measures, lets callbacks decide, and ends the jobs that are read here."""
-        vals = [{}] * len(self.members)
-        is_apart = any(member.val is not member.test for member in self.members)
-        if self.members[0].val is not None and is_apart:
-            vals = self._evaluate(self.members, [member.val for member in self.members], states)[0]
-        tests, outputs = self._evaluate(self.members, [member.test for member in self.members], states)
-        vals = vals if is_apart else tests
+        measured = self._measure(self.members, states)
         self.epoch, self.step, self.has_measured = self.epoch + 1, 0, True
         left, ends = [], []
-        for member, val, test, output in zip(self.members, vals, tests, outputs, strict=True):
+        for member, found in zip(self.members, measured, strict=True):
             try:
-                ends += self._finish_epoch(member, val, test, output)
+                ends += self._finish_epoch(member, found)
                 if member.jobs:
                     left.append(member)
             except (StorageError, ChangedError):
@@ -179,20 +188,31 @@ class Wave:
             self.ended.add(record.job)
             self.context.emit(record)
 
-    def _finish_epoch(
-        self, member: Member, val: dict[str, float], test: dict[str, float], outputs: np.ndarray
-    ) -> list[FoldRecord]:
+    def _wait(self) -> None:
+        """Leaves each run with a checkpoint of its own, so that any of them go on together later."""
+        measured = self._measure(self.members, _stacked([member.state for member in self.members]))
+        for member in self.members:
+            save(self._path(member), self.owner, [member], self.epoch, 0)
+        for member, found in zip(self.members, measured, strict=True):
+            for job in member.jobs:
+                try:
+                    self.context.emit(RungRecord(self._record(member, job, found, self.epoch)))
+                except TrialError as error:
+                    self.ended.add(job.id)
+                    self.context.emit(failure(job, error, member.history, member.fit_time, self.epoch))
+
+    def _finish_epoch(self, member: Member, measured: _Measured) -> list[FoldRecord]:
         """Does what follows an epoch of one run; drops the jobs that end and returns their records."""
         stand, epoch = member.stand, self.epoch - 1
         logs = self.program.logs(member.state["metrics"])
-        logs |= {f"val_{name}": value for name, value in val.items()}
+        logs |= {f"val_{name}": value for name, value in measured.val.items()}
         rate = stand.learning_rate
         for callback in member.callbacks:
             if isinstance(callback, keras.callbacks.TerminateOnNaN):  # the program has taken no step since
                 callback.on_batch_end(self.program.schedule.n_steps - 1, logs)
             callback.on_epoch_end(epoch, logs)
         row = {**logs, "learning_rate": rate}
-        row |= {f"test_{name}": value for name, value in test.items()}
+        row |= {f"test_{name}": value for name, value in measured.test.items()}
         for name, value in row.items():
             member.history.setdefault(name, []).append(float(value))
         for job, epochs in zip(member.jobs, member.epochs, strict=True):
@@ -204,36 +224,45 @@ class Wave:
             for callback in member.callbacks:
                 callback.on_train_end()
             if restores:
-                (test,), (outputs,) = self._evaluate([member], [member.test], _stacked([member.state]))
+                [measured] = self._measure([member], _stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
-        records = []
-        for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False):
-            record = score(
-                self.recipe,
-                job,
-                self.objective,
-                self.compiled,
-                outputs,
-                dict(test),
-                self.labels[member.test],
-                self.epoch,
-            )
-            measured = replace(
-                record,
-                history={name: list(values) for name, values in member.history.items()},
-                fit_time=member.fit_time,
-                best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
-                n_parameters=self.program.lifted.model.count_params(),
-                dead=find_reason(
-                    member.callbacks,
-                    record.dead,
-                    min(epochs, self.epoch),
-                    restored_epoch(member.callbacks) if ends else None,
-                ),
-            )
-            records.append(measured)
+        records = [
+            self._record(member, job, measured, epochs, ends)
+            for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False)
+        ]
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
         return records
+
+    def _record(
+        self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool = False
+    ) -> FoldRecord:
+        """Returns what a job is worth now; `ends` tells whether its run has ended."""
+        args = (self.recipe, job, self.objective, self.compiled, measured.test_outputs, dict(measured.test))
+        record = score(*args, self.labels[member.test], self.epoch)
+        val = None
+        if self.recipe.decides_by_val:
+            args = (self.objective, self.compiled, measured.val_outputs, measured.val)
+            val = val_score(*args, self.labels[member.val])
+        restored = restored_epoch(member.callbacks) if ends else None
+        return replace(
+            record,
+            val_score=val,
+            history={name: list(values) for name, values in member.history.items()},
+            fit_time=member.fit_time,
+            best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
+            n_parameters=self.program.lifted.model.count_params(),
+            dead=find_reason(member.callbacks, record.dead, min(epochs, self.epoch), restored),
+        )
+
+    def _measure(self, members: Sequence[Member], states: Any) -> list[_Measured]:
+        """Returns what each run does on its held-out rows, and on its inner split where there is one."""
+        tests, outputs = self._evaluate(members, [member.test for member in members], states)
+        if members[0].val is None:
+            return [_Measured(*found, {}, None) for found in zip(tests, outputs, strict=True)]
+        vals, val_outputs = tests, outputs
+        if any(member.val is not member.test for member in members):
+            vals, val_outputs = self._evaluate(members, [member.val for member in members], states)
+        return list(map(_Measured, tests, outputs, vals, val_outputs))
 
     def _evaluate(
         self, members: Sequence[Member], rows: Sequence[np.ndarray], states: Any
@@ -258,9 +287,9 @@ class Wave:
 
     # Checkpoints
 
-    def _path(self) -> Path:
-        """The file is named after the job that ends last as far as one can tell."""
-        return self.recipe.paths.checkpoint(*self.members[-1].jobs[-1].id)
+    def _path(self, member: Member | None = None) -> Path:
+        """The file is named after the job of a run, or of all, that ends last as far as one can tell."""
+        return self.recipe.paths.checkpoint(*(member or self.members[-1]).jobs[-1].id)
 
     def _is_due(self) -> bool:
         return time.monotonic() - self._saved_at >= self.recipe.checkpoint_interval_s
@@ -272,12 +301,14 @@ class Wave:
         self.context.emit(CheckpointRecord(self.members[-1].jobs[-1].id, self.epoch, path.name))
 
     def _restore(self) -> None:
-        """Goes on from the checkpoint that holds all of these runs, if there is one."""
-        stands = restore(self._path().parent, self.owner, self.members)
-        if stands is not None:
-            self._saved, self.epoch, self.step = stands
-            if self._saved != self._path():  # another job's end may take it away
-                self._save()
+        """Goes on from the checkpoints that hold all of these runs, if there are any."""
+        found = restore(self._path().parent, self.owner, self.members)
+        if found is None:
+            return
+        files, self.epoch, self.step = found
+        self._saved = self._path()
+        if files != {self._saved}:  # another job's end may take them away
+            self._save()
 
 
 def _fixed(members: Sequence[Member]) -> dict[str, np.ndarray]:

@@ -68,7 +68,8 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
 
     Args:
         results: The content of results/NAME.json.
-        top: How many trials at most, the best first, then those that have no score.
+        top: How many trials at most, the best first, then those that were given up, and those that
+            have no score.
 
     Raises:
         ResultsError: `results` has another schema.

@@ -25,6 +25,7 @@ from kerasgrid.records import (
     Job,
     NoteRecord,
     Pack,
+    RungRecord,
     StopRecord,
     Trial,
 )
@@ -912,3 +913,62 @@ def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypat
     monkeypatch.setattr(keras.utils, "set_random_seed", refused)
     monkeypatch.setattr(keras.backend, "clear_session", refused)
     assert trained(recipe, later).records[second.id].error is None
+
+
+# Waiting at a rung
+
+
+def until(pack, epoch):
+    return dataclasses.replace(pack, until=epoch)
+
+
+@pytest.mark.parametrize("width", [1, 2])
+def test_runs_that_wait_and_go_on_in_other_company_are_runs_that_never_waited(make, width):
+    """All wait after 2 epochs, and the first and the last go on together."""
+    whole, recipe = make(name="whole", **noisy()), make(name="halved", **noisy())
+    jobs = wide(recipe).jobs
+    wanted = trained(whole, pack_of(whole, [jobs[0], jobs[-1]], width)).records
+    waiting = trained(recipe, until(pack_of(recipe, jobs, width), 2))
+    assert not waiting.records
+    reached = {rung.reached.job: rung.reached for rung in waiting.of(RungRecord)}
+    assert set(reached) == {job.id for job in jobs}
+    assert {record.epochs for record in reached.values()} == {2}
+    assert all(recipe.paths.checkpoint(*job.id).exists() for job in jobs)
+    found = trained(recipe, pack_of(recipe, [jobs[0], jobs[-1]], width)).records
+    assert found.keys() == wanted.keys()
+    for id_, record in found.items():
+        assert record.epochs == wanted[id_].epochs
+        np.testing.assert_allclose(record.history["loss"], wanted[id_].history["loss"], rtol=1e-6)
+        assert record.history["loss"][:2] == reached[id_].history["loss"]
+        assert record.score == pytest.approx(wanted[id_].score)
+
+
+def test_a_run_that_waited_when_its_record_was_lost_is_not_trained_again(make):
+    recipe = dataclasses.replace(make(), decides_by_val=True)
+    pack = until(pack_of(recipe, [Job(Trial(0, {"learning_rate": 0.125}), 0)]), 2)
+    first, second = trained(recipe, pack), trained(recipe, pack)
+    assert len(first.of(EpochRecord)) == 2
+    assert not second.of(EpochRecord)
+    [one], [two] = first.of(RungRecord), second.of(RungRecord)
+    assert result(one.reached) == result(two.reached)
+    assert one.reached.val_score is not None
+
+
+def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
+    recipe = dataclasses.replace(make(), decides_by_val=True)
+    other = dataclasses.replace(make(name="other"), decides_by_val=True)
+    job = Job(Trial(0, {"learning_rate": 0.125}), 0)
+    plain = Pack((job,), until=2)
+    waiting = trained(recipe, plain)
+    again = trained(recipe, plain)
+    [rung], [same] = waiting.of(RungRecord), again.of(RungRecord)
+    assert not waiting.records
+    assert not again.of(EpochRecord)
+    assert result(rung.reached) == result(same.reached)
+    packed = trained(other, until(pack_of(other, [job]), 2)).of(RungRecord)[0].reached
+    assert rung.reached.val_score == pytest.approx(packed.val_score)
+    assert rung.reached.score == pytest.approx(packed.score)
+    whole = trained(make(name="whole"), Pack((job,))).records[job.id]
+    found = trained(recipe, Pack((job,))).records[job.id]
+    assert found.history["loss"] == whole.history["loss"]
+    assert found.score == whole.score

@@ -1,0 +1,83 @@
+"""What engines and the driver say to each other."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Generator, Sequence
+from dataclasses import dataclass
+
+from kerasgrid.config import SearchConfig
+from kerasgrid.space import Params, Space
+
+
+@dataclass(frozen=True)
+class Task:
+    """What an engine is asked to search.
+
+    Attributes:
+        space: The candidates.
+        search: The `search` section.
+        epochs: Tells the epochs that a candidate asks for.
+        n_folds: Folds a candidate.
+    """
+
+    space: Space
+    search: SearchConfig
+    epochs: Callable[[Params], int]
+    n_folds: int
+
+    def candidates(self) -> list[Params]:
+        """Returns the whole of a finite space in its order; or `search.trials` of them, drawn at random."""
+        n = self.search.trials
+        if n is None or (self.space.is_finite and n >= self.space.size):
+            return list(self.space)
+        return self.space.sample(n, self.search.seed)
+
+
+@dataclass(frozen=True)
+class Proposal:
+    """What an engine wants trained next.
+
+    Attributes:
+        candidates: Each with its own params.
+        until: The epoch, from 1, after which they wait for what the engine says; None to train them to
+            their ends.
+        folds: The folds to train; None for all.
+        dropped: Candidates of earlier proposals that wait and are given up.
+    """
+
+    candidates: Sequence[Params]
+    until: int | None = None
+    folds: Sequence[int] | None = None
+    dropped: Sequence[Params] = ()
+
+
+Scores = Sequence[float | None] | Sequence[Sequence[float | None]]
+"""In the order of the candidates, higher is better, None for a failure: the mean over the held-out folds;
+where `until` is told, a sequence of the inner splits' scores, one for each of the folds asked for."""
+
+Engine = Generator[Proposal, Scores, None]
+
+
+@dataclass(frozen=True)
+class Outline:
+    """What an engine is going to do: lines to print, and the epochs that it trains at most."""
+
+    lines: tuple[str, ...]
+    epochs: int
+
+
+@dataclass(frozen=True)
+class Kind:
+    """An engine, and what holds of it.
+
+    Attributes:
+        run: Makes the generator.
+        decides_by_val: Whether it decides by scores on the inner split, so that there has to be one.
+        needs_trials: Whether `search.trials` has to say how many candidates there are.
+        outline: Tells what it is going to do, where its first proposal does not tell that.
+    """
+
+    run: Callable[[Task], Engine]
+    decides_by_val: bool = False
+    needs_trials: bool = False
+    outline: Callable[[Task], Outline] | None = None
