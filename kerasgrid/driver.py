@@ -123,7 +123,7 @@ class _Driver:
         self.run, self.executor, self.threads, self.observer = run, executor, threads, observer
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
-        self.graphs = Graphs(run.prepared, self.recipe, self.executor)
+        self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
         self._started: set[tuple[int, int, int]] = set()
         self._interrupted = self._told_of_stop = False
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping, Sequence
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
 from dataclasses import replace
 from functools import partial
@@ -15,7 +16,7 @@ from kerasgrid.augment import NOTHING, Augment, Augmentation
 from kerasgrid.checks import Prepared
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
-from kerasgrid.planning import Plan, plan
+from kerasgrid.planning import NOT_LOOKED_AT, Plan, plan
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.switches import SEARCHED
 from kerasgrid.training.entry import measure_width
@@ -28,7 +29,8 @@ LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
 _OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
 _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
-NOT_LOOKED_AT = "too many models to build each of them"
+MANY_MODELS = 16
+"""Models from which it is worth a line that they are built."""
 
 
 class Graphs:
@@ -38,22 +40,30 @@ class Graphs:
         prepared: The search.
         recipe: What workers are told.
         executor: The workers.
+        note: Is told what takes a while, in a sentence.
     """
 
-    def __init__(self, prepared: Prepared, recipe: Recipe, executor: executors.Executor) -> None:
-        self._recipe, self._executor = recipe, executor
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: Recipe,
+        executor: executors.Executor,
+        note: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._recipe, self._executor, self._note = recipe, executor, note
         self._prepared, self._signature = prepared, prepared.signature
         self._known: dict[str, Graph] = {}
+        self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
 
     def take(self, records: Iterable[ProbeRecord]) -> None:
         """Takes what earlier probes have shown."""
         for record in records:
-            identity = self._identity(record.params)
             if record.graph is not None:
-                self._known[identity] = record.graph
-            else:  # refused, maybe for what another candidate of this model does not have
-                self._known.setdefault(identity, Graph(None))
+                self._known[self._identity(record.params)] = record.graph
+            else:  # maybe for what another candidate of this model does not have
+                message = (record.error or {}).get("message", "its model was not looked at")
+                self._refused[digest(dict(record.params))] = message
 
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
         """Returns the graph of each trial, by its id; empty where packs are off.
@@ -66,10 +76,22 @@ class Graphs:
         if not self._recipe.packs:
             return {}
         identities = {trial.id: self._identity(trial.params) for trial in trials}
-        wanted = {identities[trial.id]: trial.params for trial in trials}
-        unknown = [params for identity, params in wanted.items() if identity not in self._known]
-        self.take(run_probes(self._recipe, self._executor, unknown[:most]))
+        left = len(trials) if most is None else most
+        while unknown := self._unknown(trials, identities)[:left]:
+            left -= len(unknown)
+            if len(unknown) > MANY_MODELS:
+                self._note(f"Building {len(unknown):,} models, to see which fits can share a program.")
+            self.take(run_probes(self._recipe, self._executor, unknown))
         return {trial.id: self._trained(identities[trial.id], trial.params) for trial in trials}
+
+    def _unknown(self, trials: Iterable[Trial], identities: Mapping[int, str]) -> list[Mapping[str, Any]]:
+        """Returns a candidate of each model that is not known, of those that were not refused."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for trial in trials:
+            identity = identities[trial.id]
+            if identity not in self._known and digest(dict(trial.params)) not in self._refused:
+                found.setdefault(identity, trial.params)
+        return list(found.values())
 
     def _identity(self, params: Mapping[str, Any]) -> str:
         """Returns what a model depends on; of the others, whether they are given."""
@@ -81,7 +103,9 @@ class Graphs:
 
     def _trained(self, identity: str, params: Mapping[str, Any]) -> Graph:
         """Returns a model's graph with what of a candidate's training is part of it."""
-        graph = self._known.get(identity, Graph(None, NOT_LOOKED_AT))
+        graph = self._known.get(identity)
+        if graph is None:
+            return Graph(None, self._refused.get(digest(dict(params)), NOT_LOOKED_AT))
         if graph.key is None:
             return graph
         plan = self._recipe.route(params)
@@ -96,6 +120,7 @@ class Graphs:
             return Graph(None, "XLA cannot compile the geometry of augmentation on TensorFlow")
         about = [graph.key, plan.batch_size, "terminate_on_nan" in plan.callbacks, plan.monitors_val]
         about += [how.structure, plan.training.jit, plan.training.class_weight is not None]
+        about += [plan.augment is not None and plan.augment.has_statistics]
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
 
     def _augmentation(self, given: Augment | None) -> Augmentation:
@@ -129,7 +154,8 @@ class Planner:
         device: str,
     ) -> None:
         self._prepared, self._recipe, self._executor = prepared, recipe, executor
-        self._machine = [device, threads, executor.n_workers, versions(), backend()]
+        host = platform.node()  # a cache may be in a home that several machines share
+        self._machine = [host, device, threads, executor.n_workers, versions(), backend()]
         self._routes: dict[int, Route] = {}
         self._is_cpu = not device.startswith("gpu")
 
@@ -157,7 +183,11 @@ class Planner:
         }
         drawn = plan(jobs, graphs, **arguments)
         widths = self._widths(drawn.packs, may_measure)
-        return plan(jobs, graphs, widths=widths, **arguments) if widths else drawn
+        if widths:
+            drawn = plan(jobs, graphs, widths=widths, **arguments)
+        if may_measure or not self._to_measure(drawn.packs, widths):
+            return drawn
+        return replace(drawn, notes=(*drawn.notes, "How many fits go side by side is timed in the search."))
 
     def _epochs(self, job: Job) -> int:
         return self._route(job).epochs
@@ -168,10 +198,7 @@ class Planner:
         return self._routes[job.trial.id]
 
     def _widths(self, packs: Sequence[Pack], may_measure: bool) -> dict[str, int]:
-        groups: dict[str, list[Pack]] = {}
-        for pack in packs:
-            if pack.graphs:
-                groups.setdefault(pack.graphs[0].key, []).append(pack)
+        groups = self._groups(packs)
         wanted = self._prepared.config.training.pack
         if isinstance(wanted, int):
             return dict.fromkeys(groups, wanted)
@@ -189,6 +216,18 @@ class Planner:
                 known[event.payload.graph] = event.payload.width
                 self._remember(event.payload, groups[event.payload.graph])
         return known
+
+    def _to_measure(self, packs: Sequence[Pack], widths: Mapping[str, int]) -> bool:
+        """Tells whether a search would time some graph's widths."""
+        groups = self._groups(packs)
+        return any(self._may_pay(members) for graph, members in groups.items() if graph not in widths)
+
+    def _groups(self, packs: Sequence[Pack]) -> dict[str, list[Pack]]:
+        groups: dict[str, list[Pack]] = {}
+        for pack in packs:
+            if pack.graphs:
+                groups.setdefault(pack.graphs[0].key, []).append(pack)
+        return groups
 
     def _may_pay(self, packs: Sequence[Pack]) -> bool:
         """Tells whether what a trial costs, some seconds of compiling, is little beside the training."""

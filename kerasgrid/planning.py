@@ -7,6 +7,8 @@ from dataclasses import dataclass, replace
 
 from kerasgrid.records import Graph, Job, Pack
 
+NOT_LOOKED_AT = "too many models to build each of them here"
+"""The reason of a graph that nobody has asked for yet."""
 PACKS_PER_WORKER = 4
 """Packs that each worker gets at least, where there are runs enough, so that none waits long at the end."""
 
@@ -124,7 +126,8 @@ def _notes(
         found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
     for reason, members in sorted(found.items(), key=lambda item: -len(item[1])):
         told = "" if reason is None else f": {reason} ({_trials(members)})"
-        yield f"{_fits(len(members))} by Keras's own fit{told}."
+        way = "not looked at yet" if reason == NOT_LOOKED_AT else "by Keras's own fit"
+        yield f"{_fits(len(members))} {way}{told}."
 
 
 def _reasons_that_matter(runs: Sequence[list[Job]], reasons: Mapping[int, str | None]) -> list[str]:

@@ -163,7 +163,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         n_workers = executor.n_workers
         graphs = Graphs(prepared, recipe, executor)
         graphs.take(records)
-        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS)
+        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(records))
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
         planner = Planner(prepared, recipe, executor, threads, device)

@@ -245,3 +245,47 @@ def test_graphs_are_asked_once_for_what_models_are_built_of(tmp_path):
     graphs.take(ProbeRecord(trial.params, 1, None, "cpu", Graph("g", None, (), 0.1)) for trial in trials)
     found = graphs.of(trials)
     assert found[0].key != found[1].key  # an epoch has other steps
+
+
+def test_a_refused_candidate_does_not_stand_for_others_of_its_model(tmp_path, monkeypatch):
+    """What was wrong with it, such as a monitor, is not the model's."""
+
+    def probes(recipe, executor, candidates):
+        for record in graph_probes(recipe, executor, candidates):
+            if record.params["learning_rate"] == 0.001:
+                error = {"type": "ModelError", "message": "no such monitor"}
+                record = replace(record, graph=None, error=error, n_parameters=None)
+            yield record
+
+    monkeypatch.setattr(packing, "run_probes", probes)
+    prepared = prepare(config(space={"learning_rate": [0.001, 0.01], "dropout": [0.2, 0.4]}))
+    graphs = packing.Graphs(prepared, make_recipe(prepared, RunPaths(tmp_path, "fake")), None)
+    trials = [Trial(place, params) for place, params in enumerate(prepared.space)]
+    found = graphs.of(trials)
+    for trial in trials:
+        graph = found[trial.id]
+        assert graph.key is not None or graph.reason == "no such monitor"
+    assert {t.params["dropout"] for t in trials if found[t.id].key is not None} == {0.2, 0.4}
+    asked.clear()
+    graphs.of(trials)
+    assert not asked
+
+
+def test_featurewise_statistics_are_part_of_the_graph(tmp_path):
+    space = {"augment.featurewise_center": [False, True], "augment.rotation_range": [0, 10]}
+    prepared = prepare(config(space=space, augment={"rotation_range": 5}))
+    graphs = packing.Graphs(prepared, make_recipe(prepared, RunPaths(tmp_path, "fake")), None)
+    trials = [Trial(place, params) for place, params in enumerate(prepared.space)]
+    keys = {t.params["augment.featurewise_center"]: graphs.of(trials)[t.id].key for t in trials}
+    assert keys[False] != keys[True]
+
+
+def test_models_that_are_not_looked_at_are_not_said_to_take_keras_own_fit(tmp_path):
+    prepared = prepare(config())
+    graphs = packing.Graphs(prepared, make_recipe(prepared, RunPaths(tmp_path, "fake")), None)
+    trials = [Trial(place, params) for place, params in enumerate(prepared.space)]
+    found = graphs.of(trials, most=1)
+    assert len(asked) == 1
+    jobs = [Job(trial, 0) for trial in trials]
+    notes = packing.plan(jobs, found).notes
+    assert any(note.startswith("4 fits not looked at yet") for note in notes)

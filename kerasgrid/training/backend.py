@@ -17,6 +17,8 @@ from keras import ops
 
 NAME = keras.backend.backend()
 SUPPORTED = NAME in {"tensorflow", "jax"}
+WIDTH_MATTERS = NAME == "jax"
+"""Whether a program for some jobs rounds otherwise than one for fewer of them."""
 
 if NAME == "tensorflow":
     import tensorflow as tf

@@ -24,6 +24,14 @@ _PER_SAMPLE = frozenset(
 )
 """Keras's own layers that treat each sample by itself and keep no state but weights."""
 
+_ELEMENT_BY_ELEMENT = frozenset(
+    """
+    Absolute Add Divide Elu Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p LogSigmoid
+    Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt Square Subtract Tanh
+    """.split()  # noqa: SIM905
+)
+"""Operations of keras.ops that treat each number by itself, as in `x + shortcut`."""
+
 OPTIMIZER_NUMBERS = {
     "SGD": ("momentum", "weight_decay"),
     "RMSprop": ("rho", "momentum", "epsilon", "weight_decay"),
@@ -66,7 +74,9 @@ def check_model(model: keras.Model) -> None:
         _check_layer(layer)
     for part in (model, *model._flatten_layers(include_self=False)):
         for operation in getattr(part, "operations", ()):
-            if not isinstance(operation, keras.layers.Layer):
+            is_layer, kind = isinstance(operation, keras.layers.Layer), type(operation)
+            is_known = kind.__module__.startswith("keras.") and kind.__name__ in _ELEMENT_BY_ELEMENT
+            if not is_layer and not is_known:
                 raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
 
 
@@ -98,6 +108,8 @@ def loss_of(model: keras.Model) -> keras.losses.Loss:
     loss = model.loss
     if model._compile_loss is None or model._compile_loss._user_loss_weights is not None:
         raise UnliftableError("the model is compiled with loss weights or without a loss")
+    if getattr(loss, "__module__", "").startswith("keras."):  # a function of Keras's, by its name
+        loss = getattr(loss, "__name__", loss)
     if isinstance(loss, str):
         name = find_loss(loss)
         loss = None if name is None else getattr(keras.losses, LOSSES[name].class_name)()
@@ -106,7 +118,9 @@ def loss_of(model: keras.Model) -> keras.losses.Loss:
     if loss.reduction != "sum_over_batch_size":
         raise UnliftableError(f"the loss is reduced by {loss.reduction}")
     config = loss.get_config()
-    if config.get("axis", -1) is None:
+    if config.get("ignore_class") is not None:
+        raise UnliftableError(f"the loss {type(loss).__name__} ignores a class, and is a mean of the others")
+    if config.get("axis", -1) is None or type(loss) is keras.losses.Circle:
         raise UnliftableError(f"the loss {type(loss).__name__} is of a whole batch, padding included")
     return type(loss).from_config(config)
 

@@ -253,6 +253,10 @@ def _unnamed(model: keras.Model) -> Any:
     names = {model.name: "model"}
     for place, layer in enumerate(model._flatten_layers(include_self=False)):
         names.setdefault(layer.name, f"layer {place}")
+        for number, operation in enumerate(getattr(layer, "operations", ())):
+            names.setdefault(operation.name, f"operation {place}.{number}")
+    for number, operation in enumerate(getattr(model, "operations", ())):
+        names.setdefault(operation.name, f"operation {number}")
 
     def renamed(value: Any, is_name: bool = False) -> Any:
         if isinstance(value, dict):
@@ -261,6 +265,8 @@ def _unnamed(model: keras.Model) -> Any:
             return [renamed(item, is_name) for item in value]
         if isinstance(value, str):
             return names.get(value, value) if is_name else value
+        if isinstance(value, np.ndarray | np.generic):  # a constant between layers; as text it may be cut
+            return [str(value.dtype), value.tolist()]
         return value if value is None or isinstance(value, int | float) else str(value)
 
     return renamed(model.get_config())

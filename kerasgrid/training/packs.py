@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Sequence
+from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
 from typing import Any
@@ -45,6 +46,8 @@ from kerasgrid.training.wave import Wave
 PROGRAMS = 4
 """Compiled programs that a worker keeps."""
 _programs: dict[tuple, tuple[Program, Compiled, Dataset]] = {}
+_fitting: dict[str, int] = {}
+"""By graph, the runs that fit into memory side by side, where more of them did not."""
 DEVICE_BYTES = 2**30
 """Images that are larger as float32 are not held on the device, and take Keras's own fit."""
 
@@ -88,13 +91,15 @@ def train(recipe: Recipe, pack: Pack, context: Context) -> None:
     """
     waves = pack.waves
     fallen: list[FallBackError] = []
+    has_trained = False
     while waves and not context.should_stop():
         wave, waves = waves[0], waves[1:]
         try:
             _train_wave(recipe, pack, wave, context)
+            has_trained = True
         except FallBackError as error:
             fallen.append(error)
-            if not error.of_memory:  # the others' program is the same
+            if not (error.of_memory or has_trained):  # the others' program is the same
                 fallen += [FallBackError(runs, error.reason, False) for runs in waves]
                 break
     _raise(fallen)
@@ -107,36 +112,70 @@ def _raise(fallen: Sequence[FallBackError]) -> None:
 
 
 def _train_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> None:
+    """Trains runs side by side; where they do not fit into memory, half at a time.
+
+    After any other error that comes in the middle, each is tried by itself, from the checkpoint.
+    """
+    graph = pack.graph(runs[0][0]).key
+    width = min(_fitting.get(graph, len(runs)), len(runs))
+    if width < len(runs):
+        _train_parts(recipe, pack, [runs[at : at + width] for at in range(0, len(runs), width)], context)
+        return
+    problem = _try_wave(recipe, pack, runs, context)
+    if problem is None:
+        return
+    error, left = problem.error, problem.left
+    if is_out_of_memory(error) and len(left) > 1:
+        _forget()
+        _fitting[graph] = -(-len(left) // 2)
+        _train_wave(recipe, pack, left, context)
+    elif is_out_of_memory(error) or not problem.has_measured:
+        _forget()
+        raise FallBackError(left, brief(error), is_out_of_memory(error))
+    elif len(left) > 1:
+        _train_parts(recipe, pack, [[run] for run in left], context)
+    else:
+        for job in left[0]:
+            context.emit(failure(job, error))
+
+
+def _train_parts(
+    recipe: Recipe, pack: Pack, parts: Sequence[list[tuple[Job, ...]]], context: Context
+) -> None:
+    fallen = []
+    for part in parts:
+        try:
+            if not context.should_stop():
+                _train_wave(recipe, pack, part, context)
+        except FallBackError as error:
+            fallen.append(error)
+    _raise(fallen)
+
+
+@dataclass(frozen=True)
+class _Problem:
+    """What ended a wave: the error, the runs that are left, and whether one of its epochs was measured."""
+
+    error: Exception
+    left: list[tuple[Job, ...]]
+    has_measured: bool
+
+
+def _try_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> _Problem | None:
     wave = None
     try:
         wave = make_wave(recipe, pack, runs, context)
         wave.run()
-        return
+        return None
     except (StorageError, ChangedError):
         raise
     except Exception as error:
+        # Its frames hold the program and all that is on the device.
+        error.__traceback__ = error.__context__ = error.__cause__ = None
         failed = error
     ended = set() if wave is None else wave.ended
     left = [kept for run in runs if (kept := tuple(job for job in run if job.id not in ended))]
-    is_full, has_measured = is_out_of_memory(failed), wave is not None and wave.has_measured
-    del wave
-    if is_full and len(left) > 1:
-        _forget()
-        fallen = []
-        for part in (left[: len(left) // 2], left[len(left) // 2 :]):
-            try:
-                if not context.should_stop():
-                    _train_wave(recipe, pack, part, context)
-            except FallBackError as error:
-                fallen.append(error)
-        _raise(fallen)
-    elif is_full or not has_measured:
-        _forget()
-        raise FallBackError(left, brief(failed), is_full)
-    else:
-        for run in left:
-            for job in run:
-                context.emit(failure(job, failed))
+    return _Problem(failed, left, wave is not None and wave.has_measured)
 
 
 def _forget() -> None:

@@ -11,9 +11,10 @@ from typing import Any, NamedTuple
 import keras
 import numpy as np
 
-from kerasgrid.errors import ChangedError, StorageError, TrialError
+from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.training import backend
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
@@ -182,8 +183,11 @@ class Wave:
                 ]
         self.members = left
         # A job's end takes the checkpoint of its name away, in which the others may stand.
-        if left and self._saved is not None and self._saved != self._path():
-            self._save()
+        if left:
+            is_moved = self._saved is not None and self._saved != self._path()
+            is_narrower = len(left) < len(measured) and backend.WIDTH_MATTERS  # as a resume is from here on
+            if is_moved or is_narrower:
+                self._save()
         for record in ends:
             self.ended.add(record.job)
             self.context.emit(record)
@@ -195,11 +199,12 @@ class Wave:
             save(self._path(member), self.owner, [member], self.epoch, 0)
         for member, found in zip(self.members, measured, strict=True):
             for job in member.jobs:
-                try:
-                    self.context.emit(RungRecord(self._record(member, job, found, self.epoch)))
-                except TrialError as error:
+                record = self._record(member, job, found, self.epoch)
+                if record.error is None:
+                    self.context.emit(RungRecord(record))
+                else:
                     self.ended.add(job.id)
-                    self.context.emit(failure(job, error, member.history, member.fit_time, self.epoch))
+                    self.context.emit(record)
 
     def _finish_epoch(self, member: Member, measured: _Measured) -> list[FoldRecord]:
         """Does what follows an epoch of one run; drops the jobs that end and returns their records."""
@@ -236,7 +241,18 @@ class Wave:
     def _record(
         self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool = False
     ) -> FoldRecord:
-        """Returns what a job is worth now; `ends` tells whether its run has ended."""
+        """Returns what a job is worth now, or why it has failed; `ends` tells whether its run has ended.
+
+        A job that cannot be scored where it is read takes no other with it that is read off the same run.
+        """
+        try:
+            return self._scored(member, job, measured, epochs, ends)
+        except (StorageError, ChangedError):
+            raise
+        except Exception as error:
+            return failure(job, error, member.history, member.fit_time, self.epoch)
+
+    def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
         args = (self.recipe, job, self.objective, self.compiled, measured.test_outputs, dict(measured.test))
         record = score(*args, self.labels[member.test], self.epoch)
         val = None

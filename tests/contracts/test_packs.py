@@ -7,9 +7,11 @@ import os
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import dataclasses
+import gc
 import shutil
 import subprocess
 import sys
+import weakref
 from pathlib import Path
 
 import keras
@@ -170,6 +172,9 @@ CASES = {name: (lambda i, make=make: net(make(i))) for name, make in OPTIMIZERS.
     "dropout of 0": lambda i: net(sgd(i), layers.Dropout(0.0)),
     "clipping": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], global_clipnorm=0.5)),
     "clipping each": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], clipnorm=0.25)),
+    "arithmetic between layers": lambda i: net(
+        sgd(i), lambda x: keras.ops.relu(layers.Dense(16)(x) * 0.5 + x)
+    ),
     "schedule": lambda i: net(
         keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.25, 0.125]), MORE[i])
     ),
@@ -505,8 +510,10 @@ def test_padding_gives_the_moving_statistics_and_loss_of_the_real_rows():
 
 
 @pytest.fixture
-def make(tmp_path):
+def make(tmp_path, monkeypatch):
     """Returns a function that makes the recipe of a search over 100 digits in 2 folds."""
+
+    monkeypatch.setattr(packs, "_fitting", {})  # of what an earlier test pretends
 
     def of(interval_s=1e9, name="run", **changes):
         fixed = {"units": [16], "batch_size": 16, "epochs": 4, "batch_norm": False, "dropout": 0.0}
@@ -731,6 +738,63 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
     assert "OOM when allocating tensor" in note.text
     assert set(context.records) == {job.id for job in pack.jobs}
     assert all(record.error is None for record in context.records.values())
+
+
+def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
+    """The halves would not fit either while the first program were kept."""
+    train, widths, programs = Program.train, [], []
+
+    def full(self, states, fixed, *rest):
+        widths.append(len(fixed["key"]))
+        programs.append(weakref.ref(self))
+        gc.collect()
+        assert len({id(program()) for program in programs if program() is not None}) == 1
+        if widths[-1] > 1:
+            raise ResourceExhaustedError("OOM when allocating tensor")
+        return train(self, states, fixed, *rest)
+
+    monkeypatch.setattr(Program, "train", full)
+    recipe = make()
+    jobs = [Job(Trial(i, {"learning_rate": 2.0**-i}), 0) for i in range(3, 7)]
+    records = trained(recipe, pack_of(recipe, jobs, width=2)).records
+    assert all(record.error is None for record in records.values())
+    assert widths.count(2) == 1
+
+
+def test_after_an_error_in_the_middle_each_run_is_tried_by_itself(make, monkeypatch):
+    """As of a kernel that fails for what one of the runs does."""
+    recipe = make(**noisy())
+    pack = wide(recipe)
+    train, bad = Program.train, draw_key(recipe.seed, pack.jobs[1])
+
+    def broken(self, states, fixed, inputs, first, last, epoch):
+        if epoch >= 1 and any((key == bad).all() for key in fixed["key"]):
+            raise RuntimeError("INTERNAL: kernel failed")
+        return train(self, states, fixed, inputs, first, last, epoch)
+
+    monkeypatch.setattr(Program, "train", broken)
+    records = trained(recipe, pack).records
+    assert set(records) == {job.id for job in pack.jobs}
+    assert "INTERNAL: kernel failed" in records[pack.jobs[1].id].error["message"]
+    assert records[pack.jobs[0].id].error is None
+    assert records[pack.jobs[2].id].error is None
+
+
+def test_a_job_that_cannot_be_scored_takes_no_other_of_its_run_with_it(make, monkeypatch):
+    recipe = make()
+    jobs = [Job(Trial(i, {"learning_rate": 0.125, "epochs": epochs}), 0) for i, epochs in enumerate([1, 3])]
+    score = wave.score
+
+    def failing(recipe, job, *rest):
+        if job.id == jobs[0].id:
+            raise ValueError("no such class")
+        return score(recipe, job, *rest)
+
+    monkeypatch.setattr(wave, "score", failing)
+    records = trained(recipe, pack_of(recipe, jobs, shares=True)).records
+    assert records[jobs[0].id].error["message"] == "trial 0, fold 0: no such class"
+    assert records[jobs[1].id].error is None
+    assert records[jobs[1].id].epochs == 3
 
 
 def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch):

@@ -212,7 +212,12 @@ REFUSED = {
     "own train_step": (lambda: subclassed(OwnStep), "OwnStep is a subclass of keras.Model"),
     "Lambda": (lambda: net(inner=[layers.Lambda(lambda x: x, name="mine")]), r"layer mine \(Lambda\)"),
     "custom layer": (lambda: net(inner=[Double(name="twice")]), r"layer twice \(Double\)"),
-    "operation": (lambda: net(inner=[keras.ops.exp]), "operation exp.* may mix samples"),
+    "operation": (lambda: net(inner=[keras.ops.flip]), "operation flip.* may mix samples"),
+    "ignored class": (
+        lambda: net(loss=keras.losses.SparseCategoricalCrossentropy(ignore_class=1)),
+        "ignores a class",
+    ),
+    "pairs of a batch": (lambda: net(loss=keras.losses.Circle()), "Circle is of a whole batch"),
     "use_ema": (lambda: net(optimizer=sgd(use_ema=True)), "SGD uses moving averages"),
     "accumulation": (lambda: net(optimizer=sgd(gradient_accumulation_steps=2)), "gradient accumulation"),
     "own loss": (lambda: net(loss=own_loss), "loss is a function of the user's own"),
@@ -227,8 +232,8 @@ REFUSED = {
     "own activation": (lambda: net(inner=[layers.Dense(4, activation=gelu)]), "activation of the user's own"),
     "own schedule": (lambda: net(optimizer=sgd(OwnSchedule())), "made again from its config"),
     "nested operation": (
-        lambda: net(inner=[nested(lambda x: keras.ops.exp(layers.Dense(4)(x)))]),
-        "operation exp.* may mix samples",
+        lambda: net(inner=[nested(lambda x: keras.ops.flip(layers.Dense(4)(x)))]),
+        "operation flip.* may mix samples",
     ),
     "nested layer": (lambda: net(inner=[nested(Double(name="inside"))]), r"layer inside \(Double\)"),
     "own optimizer": (lambda: net(optimizer=OwnOptimizer(0.1)), "optimizer is OwnOptimizer"),
@@ -245,6 +250,24 @@ def test_what_no_program_can_train_is_refused_with_the_reason(what):
     make, reason = REFUSED[what]
     with pytest.raises(UnliftableError, match=reason):
         lifted(make())
+
+
+def test_a_function_of_keras_as_loss_is_the_loss_of_its_name():
+    by_name, by_function = (
+        lifted(net(loss=loss))
+        for loss in ("sparse_categorical_crossentropy", keras.losses.sparse_categorical_crossentropy)
+    )
+    assert by_function.key == by_name.key
+
+
+def test_numbers_that_stand_between_layers_are_part_of_the_graph():
+    one, two, again = (lifted(net(inner=[lambda x, n=n: x * n + x])) for n in (0.5, 2.0, 0.5))
+    assert one.key == again.key != two.key
+    size = net().layers[-2].output.shape[-1]
+    rows = [np.zeros(size, "float32") for _ in range(3)]
+    rows[1][size // 2] = 1.0
+    one, two, again = (lifted(net(inner=[lambda x, row=row: x + row])) for row in rows)
+    assert one.key == again.key != two.key
 
 
 def test_nested_models_are_lifted_too():
