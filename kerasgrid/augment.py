@@ -21,6 +21,7 @@ Shift = (
 Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Odd = Annotated[int, Field(ge=1)]
 
+_LAST_SIGN = 61  # of 10 digits, 26 capitals and 26 small letters, from 0
 
 _OPERATIONS = {
     "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
@@ -50,7 +51,8 @@ class Augment(Section):
     vertical_flip: bool = False
     """Flips every other image upside down."""
     brightness_range: Pair | None = None
-    """[lowest, highest] factor; pixels stay between 0 and the highest a pixel can have."""
+    """[lowest, highest] factor; pixels stay between 0 and 255, or 0 and 1 where no pixel of the data is above
+    1. An image with a pixel beyond that is changed between its own lowest and highest pixel."""
     channel_shift_range: Number = 0.0
     """Added to all pixels of an image, within its own lowest and highest; in units of the data's pixels."""
     blur_sigma: Number | Pair = 0.0
@@ -66,11 +68,12 @@ class Augment(Section):
     samplewise_center: bool = False
     """Subtracts each image's own mean."""
     samplewise_std_normalization: bool = False
-    """Divides by each image's own standard deviation."""
+    """Divides by each image's own standard deviation, and subtracts its mean before, as samplewise_center."""
     featurewise_center: bool = False
     """Subtracts the mean of the training images, a channel each."""
     featurewise_std_normalization: bool = False
-    """Divides by the standard deviation of the training images, a channel each."""
+    """Divides by the standard deviation of the training images, a channel each, and subtracts their mean
+    before, as featurewise_center."""
     preprocessing_function: Annotated[str, Field(min_length=1)] | None = None
     """module:function or file.py:function, of one image (height, width, channel) float32, to be of the same
     shape, before rescale."""
@@ -100,7 +103,7 @@ class Augment(Section):
         """
         mean, std = mean * (self.rescale or 1), std * (self.rescale or 1)
         return (
-            mean if self.featurewise_center else np.zeros_like(mean),
+            mean if self.has_statistics else np.zeros_like(mean),
             std + 1e-6 if self.featurewise_std_normalization else np.ones_like(std),
         )
 
@@ -111,8 +114,13 @@ class Augment(Section):
 
     @property
     def has_statistics(self) -> bool:
-        """Whether it needs the training images' mean or deviation."""
+        """Whether it needs the training images' mean, or that and their deviation."""
         return self.featurewise_center or self.featurewise_std_normalization
+
+    @property
+    def subtracts_own_mean(self) -> bool:
+        """Whether each image's own mean is subtracted."""
+        return self.samplewise_center or self.samplewise_std_normalization
 
     @field_validator("blur_kernel_size")
     @classmethod
@@ -139,7 +147,7 @@ class Augmentation:
         cval: What `constant` fills with.
         choices: The shifts in pixels to choose from, of height and width; empty where a range is drawn.
         kernel: The blur's sizes, width and height.
-        top: The highest value that a pixel can have.
+        top: The highest value that brightness leaves a pixel, where the image has none above it or below 0.
         rescale: Images are multiplied by it after that, those that are held out too; None for not.
         samplewise: Whether each image's mean is subtracted then, and it is divided by its deviation.
     """
@@ -168,7 +176,7 @@ class Augmentation:
         operations = given.operations
         normalized = {
             "rescale": given.rescale,
-            "samplewise": (given.samplewise_center, given.samplewise_std_normalization),
+            "samplewise": (given.subtracts_own_mean, given.samplewise_std_normalization),
         }
         if not operations:
             return cls(**normalized)
@@ -228,11 +236,13 @@ def faults_of_augment(
         name = "featurewise_center" if given.featurewise_center else "featurewise_std_normalization"
         yield Fault(f"augment.{name}", "is done by data.standardize already: keep one of them.")
     operations = given.operations
-    if images is None or not operations:
+    if images is None or not (operations or given.subtracts_own_mean):
         return
     if images.ndim != 4:
+        own = "samplewise_center" if given.samplewise_center else "samplewise_std_normalization"
         yield Fault(
-            "augment", f"is for images, and each sample has the shape {images.shape[1:]}: leave it out."
+            "augment" if operations else f"augment.{own}",
+            f"is for images, and each sample has the shape {images.shape[1:]}: leave it out.",
         )
         return
     for size, length in zip(_pair(given.blur_kernel_size), images.shape[2:0:-1], strict=True):
@@ -243,11 +253,41 @@ def faults_of_augment(
             return
 
 
-def flips_signs(given: Augment, classes: Sequence[Any]) -> bool:
-    """Tells whether digits or letters, going by the names of the classes, would be flipped."""
+def idle_keys(given: Augment) -> Iterator[Fault]:
+    """Yields what is given and changes nothing, at `augment.KEY`: it goes with another key that is not given.
+
+    Args:
+        given: The config of one candidate.
+    """
+    named, leave = given.model_fields_set, "or leave it out."
+    if "blur_kernel_size" in named and "blur" not in given.operations:
+        yield Fault(
+            "augment.blur_kernel_size", f"is the size of a blur, and there is none: give blur_sigma, {leave}"
+        )
+    for key in sorted(named & {"fill_mode", "cval"}):
+        if "affine" not in given.operations:
+            what = "is of what rotation, shift, shear or zoom leave empty, and there is none of them"
+            yield Fault(f"augment.{key}", f"{what}: give one, {leave}")
+        elif key == "cval" and given.fill_mode != "constant":
+            what = f"is of fill_mode: constant, and fill_mode is {given.fill_mode}"
+            yield Fault("augment.cval", f"{what}: give fill_mode: constant, {leave}")
+
+
+def warning_of_flips(given: Augment, classes: Sequence[Any]) -> str | None:
+    """Returns that digits or letters, going by the names of the classes, would be flipped; None for others.
+
+    Args:
+        given: The config.
+        classes: Their names; those of letters are often the numbers 1 to 26, or 0 to 46 or 61 beside digits.
+    """
     texts = [str(name) for name in classes]
-    are_signs = all(len(text) == 1 and text.isalnum() for text in texts)
-    return are_signs and (given.horizontal_flip or given.vertical_flip)
+    if not (given.horizontal_flip or given.vertical_flip):
+        return None
+    if all(len(text) == 1 and text.isalnum() for text in texts):
+        return "augment flips images of digits or letters, which are other signs then."
+    if all(text.isascii() and text.isdigit() and int(text) <= _LAST_SIGN for text in texts):
+        return "augment flips images: if these are digits or letters, they are other signs then."
+    return None
 
 
 def _pair(value: Any) -> tuple[Any, Any]:
@@ -256,7 +296,7 @@ def _pair(value: Any) -> tuple[Any, Any]:
 
 
 def _top(images: np.ndarray) -> float:
-    """Returns the highest value that a pixel can have: of bytes 255, of fractions 1."""
+    """Returns the highest value that a pixel usually has: of fractions 1, of others 255."""
     return 1.0 if images.dtype != np.uint8 and images.max() <= 1 else 255.0
 
 

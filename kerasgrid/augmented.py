@@ -8,6 +8,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasgrid.checks import augment_of, prepare
+from kerasgrid.checks.candidates import only
 from kerasgrid.draft import read_draft
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.training.routing import merge_augment
@@ -19,6 +20,8 @@ MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 def write_augmented(source: Path, output: Path | None = None) -> Path:
     """Writes a PNG of samples as they are and as epochs would see them, for each setting that is searched.
+
+    It shows the first 6 settings, and its last line says how many it leaves out.
 
     Args:
         source: A grid.yaml.
@@ -35,7 +38,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
         prepared = prepare(draft, ask=partial(ask_worker, executor))
     config, section = prepared.config, augment_of(prepared.config)
     settings = {}
-    for params in prepared.space.cover():
+    for params in only(prepared.space, "augment").together("augment"):
         given = merge_augment({**config.params, **params}, section)
         if given is not None:
             named = given.model_dump(exclude_unset=True)
@@ -52,5 +55,9 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
         (text, augmented_rows(images[rows], given, N_DRAWS))
         for text, given in list(settings.items())[:MAX_SETTINGS]
     ]
+    n_left_out = len(settings) - len(blocks)
+    if n_left_out:
+        text = f"{n_left_out} of {len(settings)} settings are not shown: search fewer to see all of them"
+        blocks.append((text, np.full((1, 1, 3), 255, dtype=np.uint8)))
     zoom = max(1, round(48 / images.shape[1]))
     return write_sheet(blocks, output or source.with_name(f"{config.name}-augment.png"), zoom)

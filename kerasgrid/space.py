@@ -24,6 +24,7 @@ from kerasgrid.io import canonical_json, digest
 Params = dict[str, Any]
 MAX_VALUES = 1_000_000
 _MAX_LISTED = 1_000
+_MAX_TOGETHER = 4_096
 
 
 class _RangeForm(BaseModel):
@@ -221,6 +222,32 @@ class Space(Sequence[Params]):
                 params = {name: v[i % len(v)] for name, v in values.items()}
                 found.setdefault(digest(params), params)
         return list(found.values())
+
+    def together(self, switch: str = "") -> Iterator[Params]:
+        """Yields candidates in which values stand beside one another (of a range without a step, its ends).
+
+        These are all of them where there are at most 4,096, and else those of `cover` beside each value of
+        the switch.
+
+        Args:
+            switch: The parameter that the others depend on.
+        """
+        listed = Space(
+            [
+                {
+                    name: Choice(dim.ends) if isinstance(dim, Range) and dim.step is None else dim
+                    for name, dim in grid.items()
+                }
+                for grid in self.grids
+            ]
+        )
+        if listed.size <= _MAX_TOGETHER:
+            yield from listed
+            return
+        for grid in self.grids:
+            held = Space([grid]).values(switch)
+            for part in [{**grid, switch: Choice((value,))} for value in held] or [grid]:
+                yield from Space([part]).cover()
 
 
 def _size(grid: Mapping[str, Choice | Range]) -> int:

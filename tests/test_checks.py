@@ -723,3 +723,96 @@ def test_digits_that_are_flipped_draw_a_warning(folder):
     warned = check(folder, BASE + "space: {augment.horizontal_flip: [true, false]}").warnings
     assert warned == ("augment flips images of digits or letters, which are other signs then.",)
     assert check(folder, BASE + "augment: {rotation_range: 10}").warnings == ()
+
+
+def test_flipped_classes_of_many_numbers_may_be_letters(folder):
+    rows = "".join(f"{1 + i % 26},{i},2,3,4\n" for i in range(104))
+    text = "data: {train: letters.csv}\nmodel: fc\naugment: {horizontal_flip: true}"
+    (folder / "letters.csv").write_text("label,p0,p1,p2,p3\n" + rows)
+    maybe = "augment flips images: if these are digits or letters, they are other signs then."
+    assert check(folder, text).warnings == (maybe,)
+    (folder / "letters.csv").write_text("label,p0,p1,p2,p3\n" + rows.replace("26,", "62,"))
+    assert check(folder, text).warnings == ()
+
+
+def test_every_augmentation_beside_every_other_is_looked_at(folder):
+    flipped = 'space: {augment: ["off", "on"], augment.horizontal_flip: [true, false]}'
+    warned = check(folder, BASE + flipped).warnings
+    assert warned == ("augment flips images of digits or letters, which are other signs then.",)
+    for sizes in ("[99, 5]", "[5, 99]"):
+        text = (
+            f"{BASE}space: {{augment: [off, on], augment.blur_sigma: [1], augment.blur_kernel_size: {sizes}"
+        )
+        assert "space.augment.blur_kernel_size: is 99, and images have 8" in refusal(folder, text + "}")
+        many = f"augment.rotation_range: {list(range(3000))}"
+        assert "space.augment.blur_kernel_size: is 99" in refusal(folder, f"{text}, {many}}}")
+    (folder / "pre.py").write_text("def f(image):\n    return image\n")
+    text = BASE + "space: {augment: [off, on], augment.preprocessing_function: ['%s', '%s']}"
+    for names in (("nosuch.py:f", "pre.py:f"), ("pre.py:f", "nosuch.py:f")):
+        assert "space.augment.preprocessing_function: " in refusal(folder, text % names)
+    (folder / "post.py").write_text("def f(image):\n    return image\n")
+    identity = check(folder, text % ("post.py:f", "pre.py:f")).identity
+    assert sorted(identity["the source of callbacks and preprocessing_function"]) == ["post.py:f", "pre.py:f"]
+
+
+NO_SWITCH = "and there is nothing to switch on: give an `augment` section or `augment.NAME` beside it, or leave it out."
+NO_BLUR = "is the size of a blur, and there is none: give blur_sigma, or leave it out."
+NO_GEOMETRY = "is of what rotation, shift, shear or zoom leave empty, and there is none of them: give one, or leave it out."
+NO_CONSTANT = (
+    "is of fill_mode: constant, and fill_mode is nearest: give fill_mode: constant, or leave it out."
+)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ('space: {augment: ["off", "on"]}', f"space.augment: is 'on', {NO_SWITCH}"),
+        ("space: {augment: [false, true]}", f"space.augment: is true, {NO_SWITCH}"),
+        ("params: {augment: on}", f"params.augment: is 'on', {NO_SWITCH}"),
+        (
+            'space: [{augment: ["on"], augment.rotation_range: [10]}, {augment: ["on"]}]',
+            f"space.augment: is 'on', {NO_SWITCH}",
+        ),
+        ("augment: {blur_kernel_size: 5}", f"augment.blur_kernel_size: {NO_BLUR}"),
+        ("space: {augment.blur_kernel_size: [3, 5]}", f"space.augment.blur_kernel_size: {NO_BLUR}"),
+        ("params: {augment.blur_kernel_size: 5}", f"params.augment.blur_kernel_size: {NO_BLUR}"),
+        (
+            "space: {augment: [{blur_kernel_size: 5}, {blur_sigma: 1, blur_kernel_size: 3}]}",
+            f"space.augment.blur_kernel_size: {NO_BLUR}",
+        ),
+        ("augment: {fill_mode: wrap, blur_sigma: 1}", f"augment.fill_mode: {NO_GEOMETRY}"),
+        ("augment: {cval: 1, horizontal_flip: true}", f"augment.cval: {NO_GEOMETRY}"),
+        ("augment: {cval: 1, zoom_range: 0.5}", f"augment.cval: {NO_CONSTANT}"),
+        ("augment: {rotation_range: 5}\nspace: {augment.cval: [0, 1]}", f"space.augment.cval: {NO_CONSTANT}"),
+    ],
+)
+def test_what_changes_nothing_in_augmentation_is_a_fault(folder, text, message):
+    found = refusal(folder, BASE + text).splitlines()
+    assert [line.partition(", ")[2] for line in found] == [message]
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "augment: {fill_mode: constant, cval: 1}\nspace: {augment.rotation_range: [0, 10]}",
+        "augment: {fill_mode: constant, cval: 1}\nspace: [{augment.rotation_range: [10]}, {}]",
+        "augment: {rotation_range: 0, cval: 1}\nspace: {augment.fill_mode: [nearest, constant]}",
+        "augment: {blur_kernel_size: 3}\nspace: {augment.blur_sigma: [0, 1]}",
+        "augment: {rotation_range: 5}\nspace: {augment: [off, on, {blur_sigma: 1}], augment.fill_mode: [wrap]}",
+        'space: [{augment: ["off"]}, {augment: ["on"], augment.rotation_range: [10]}]',
+        "augment: off\nspace: {augment: [off, {shear_range: 5}]}",
+    ],
+)
+def test_what_some_candidate_uses_is_no_fault(folder, text):
+    check(folder, BASE + text)
+
+
+def test_each_images_own_statistics_are_of_images_alone():
+    rows = np.arange(48.0).reshape(24, 2)
+    labels = np.arange(24) % 2
+    for name in ("samplewise_center", "samplewise_std_normalization"):
+        with pytest.raises(ConfigError) as caught:
+            prepare({"model": "fc", "augment": {name: True}}, rows, labels)
+        wanted = "is for images, and each sample has the shape (2,): leave it out."
+        assert f"augment.{name}: {wanted}" in str(caught.value)
+    prepare({"model": "fc", "augment": {"rescale": 0.5}}, rows, labels)

@@ -217,3 +217,20 @@ def test_faults_name_the_key_path_and_leave_the_rest():
     space, faults = read_space([{"a": [1], "b": []}, {"a": {"low": 1}, "c": [2]}])
     assert [fault.path for fault in faults] == ["space[0].b", "space[1].a.high"]
     assert list(space) == [{"a": 1}, {"c": 2}]
+
+
+def test_values_stand_together_where_all_combinations_are_few():
+    raw = {"a": [1, 2], "b": {"low": 0.1, "high": 0.5}, "switch": ["on", "off"]}
+    wanted = [{"a": a, "b": b, "switch": s} for a in (1, 2) for b in (0.1, 0.5) for s in ("on", "off")]
+    assert list(space_of(raw).together("switch")) == list(space_of(raw).together()) == wanted
+    assert list(space_of([raw, {}]).together("switch")) == [*wanted, {}]
+
+
+def test_every_value_stands_beside_every_value_of_the_switch_where_they_are_many():
+    raw = {"a": list(range(70)), "b": list(range(60)), "switch": ["on", "off"]}
+    found = list(space_of([raw, {"a": [1]}]).together("switch"))
+    assert len(found) == 2 * 70 + 1
+    for name in ("a", "b"):
+        pairs = {(params[name], params["switch"]) for params in found[:-1]}
+        assert pairs == {(value, switch) for value in raw[name] for switch in raw["switch"]}
+    assert list(space_of(raw).together("other")) == list(space_of(raw).together()) == space_of(raw).cover()

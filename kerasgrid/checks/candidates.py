@@ -6,22 +6,21 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.augment import faults_of_augment, flips_signs
+from kerasgrid.augment import faults_of_augment, idle_keys, warning_of_flips
 from kerasgrid.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config import Config
 from kerasgrid.data import inner_split
 from kerasgrid.engines import ENGINES, PLANNED
 from kerasgrid.errors import DataError, Fault, ModelError, did_you_mean
-from kerasgrid.forms import Report
+from kerasgrid.forms import Report, is_switch, shown
+from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space, read_space
 from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, TEST_FOLD, merge_augment, monitors
 
 MAX_GRID = 1_000_000
-MAX_TOGETHER = 4096
-"""Combinations of callbacks that are all looked at."""
 
 
 def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
@@ -119,7 +118,7 @@ def check_callbacks(
     watched: list[str] = []
     schedules = set()
     own = only(space, "callbacks", "epochs")
-    for params in own if own.is_finite and own.size <= MAX_TOGETHER else own.cover():
+    for params in own.together():
         given = merge_callbacks({**config.params, **params}, section)
         found |= dict.fromkeys(faults_of_callbacks(given, base))
         epochs = {**DEFAULTS, **config.params, **params}["epochs"]
@@ -236,26 +235,70 @@ def check_augment(
     if any("augment" in fault.path for fault in report.faults):
         return ()
     section, warnings = augment_of(config), set()
-    for params in only(space, "augment").cover():
-        given = merge_augment({**config.params, **params}, section)
+    images = None if data is None else data.images
+    found: dict[Fault, None] = {}
+    idle: dict[tuple[str, str], Fault] = {}
+    used: set[tuple[str, str]] = set()
+    functions: dict[tuple[str, str], None] = {}
+    for params in only(space, "augment").together("augment"):
+        own = {**config.params, **params}
+        given = merge_augment(own, section)
+        if is_switch(own.get("augment")) and (given is None or not given.model_fields_set):
+            what = f"is {shown(own['augment'])}, and there is nothing to switch on"
+            hint = "give an `augment` section or `augment.NAME` beside it, or leave it out."
+            where = "space.augment" if "augment" in params else "params.augment"
+            found[Fault(where, f"{what}: {hint}")] = None
         if given is None:
             continue
-        images = None if data is None else data.images
-        found = list(faults_of_augment(given, images, config.data.scale, config.data.standardize))
+        for fault in faults_of_augment(given, images, config.data.scale, config.data.standardize):
+            found[Fault(_place(fault.path, params, config)[0], fault.message)] = None
         if given.preprocessing_function is not None:
-            try:
-                parse_reference(given.preprocessing_function, base)
-            except ModelError as error:
-                found.append(Fault("augment.preprocessing_function", str(error)))
-        for fault in found:
-            key = fault.path.partition(".")[2]
-            is_there = section is not None and (not key or key in section)
-            where = fault.path if is_there else f"space.{fault.path}"
-            if Fault(where, fault.message) not in report.faults:
-                report.add(where, fault.message)
-        if data is not None and flips_signs(given, data.classes):
-            warnings.add("augment flips images of digits or letters, which are other signs then.")
-    return tuple(sorted(warnings))
+            where = _place("augment.preprocessing_function", params, config)[0]
+            functions[where, given.preprocessing_function] = None
+        unused = {fault.path: fault for fault in idle_keys(given)}
+        for path in (f"augment.{key}" for key in given.model_fields_set):
+            place = _place(path, params, config)
+            if path in unused:
+                idle[place] = Fault(place[0], unused[path].message)
+            else:
+                used.add(place)
+        if data is not None:
+            warnings.add(warning_of_flips(given, data.classes))
+    # What some candidate uses may be idle in others, as fill_mode beside `augment: [off, {blur_sigma: 1}]`.
+    found |= {fault: None for place, fault in idle.items() if place not in used}
+    for fault in found:
+        report.add(fault.path, fault.message)
+    for where, name in functions:
+        try:
+            parse_reference(name, base)
+        except ModelError as error:
+            report.add(where, str(error))
+    return tuple(sorted(warnings - {None}))
+
+
+def _place(path: str, params: Mapping[str, Any], config: Config) -> tuple[str, str]:
+    """Returns where a candidate's setting of augmentation is written.
+
+    Args:
+        path: `augment.KEY`, or `augment` for all of it.
+        params: The candidate's searched parameters.
+        config: The config.
+
+    Returns:
+        The key path; and of a value that takes the section's place which one, as text.
+    """
+    places = (("space", params), ("params", config.params))
+    for prefix, given in places:
+        if path in given and path != "augment":
+            return f"{prefix}.{path}", ""
+    for prefix, given in places:
+        if isinstance(given.get("augment"), Mapping):
+            return f"{prefix}.{path}", canonical_json(given["augment"])
+        if "augment" in given:
+            break
+    if config.augment is not None:
+        return path, ""
+    return f"{'space' if any(name.startswith('augment.') for name in params) else 'params'}.{path}", ""
 
 
 def augment_of(config: Config) -> dict[str, Any] | None:

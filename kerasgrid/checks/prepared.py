@@ -119,7 +119,7 @@ class Prepared:
         for params in (self.config.params, *self.space.grids):
             split = [split_name(name)[0] for name in params if name.startswith("callbacks.")]
             names |= set(filter(is_own, split))
-        for params in only(self.space, "augment").cover():
+        for params in only(self.space, "augment").together("augment"):
             given = merge_augment({**self.config.params, **params}, augment_of(self.config))
             if given is not None and given.preprocessing_function is not None:
                 names.add(given.preprocessing_function)

@@ -18,6 +18,8 @@ from kerasgrid.training import backend
 
 N_DRAWS = 13
 """Uniform numbers an image: angle, 2 for each shift, shear, 2 zooms, 2 flips, channels, brightness, blur."""
+_ROUNDING = 1e-4
+"""Of the highest value of pixels: so little beyond it is none."""
 PLACE = 0
 """Of the draws among a job's; layers have the places from 1."""
 
@@ -57,7 +59,7 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
         images = ops.where(_per_image(drawn["flip_horizontal"]), ops.flip(images, 2), images)
         images = ops.where(_per_image(drawn["flip_vertical"]), ops.flip(images, 1), images)
     if "brightness" in how.operations:
-        images = ops.clip(images * _per_image(drawn["brightness"]), 0, how.top)
+        images = _brighten(images, _per_image(drawn["brightness"]), how.top)
     if "blur" in how.operations:
         for size, axis in zip(how.kernel, (2, 1), strict=True):
             images = _blur(images, drawn["sigma"], size, axis)
@@ -144,6 +146,21 @@ def normalize(how: Augmentation, images: Any) -> Any:
 
 def _per_image(values: Any) -> Any:
     return ops.reshape(values, (-1, 1, 1, 1))
+
+
+def _brighten(images: Any, factor: Any, top: float) -> Any:
+    """Returns images times a factor, between 0 and `top`; 1 is exactly no change.
+
+    An image with a pixel below 0 or above `top` is changed between its own lowest and highest pixel, as
+    `apply_brightness_shift` of Keras's ImageDataGenerator does (its `local_scale`).
+    """
+    axes = (1, 2, 3)
+    lowest, highest = ops.min(images, axes, keepdims=True), ops.max(images, axes, keepdims=True)
+    # Division by a scale and interpolation may go beyond by a rounding error.
+    is_local = ops.logical_or(lowest < -_ROUNDING * top, highest > (1 + _ROUNDING) * top)
+    base = ops.where(is_local, lowest, ops.zeros_like(lowest))
+    limit = ops.where(is_local, highest, ops.maximum(highest, ops.full_like(highest, top)))
+    return ops.clip(images * factor + base * (1 - factor), ops.minimum(base, lowest), limit)
 
 
 def _blur(images: Any, sigma: Any, size: int, axis: int) -> Any:

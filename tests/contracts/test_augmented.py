@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing, prepare_run
 
-from kerasgrid import packing
+from kerasgrid import augmented, packing
 from kerasgrid.augment import NOTHING, Augmentation
 from kerasgrid.executors import Inline
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, Trial
@@ -84,10 +84,11 @@ def test_a_pack_sees_the_images_that_keras_own_fit_sees(make, given):
 
 
 def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
-    prepared, recipe = make(augment={"fill_mode": "constant"})
+    given = {"rotation_range": 5, "fill_mode": "constant"}
+    prepared, recipe = make(augment=given)
     packed = trained(recipe, pack_of(prepared, recipe, [0, 10])).records[0, 0, 0]
     monkeypatch.setattr(Augmentation, "of", lambda *_: NOTHING)
-    prepared, recipe = make(name="plain", augment={"fill_mode": "constant"})
+    prepared, recipe = make(name="plain", augment=given)
     alone = trained(recipe, pack_of(prepared, recipe, [0])).records[0, 0, 0]
     np.testing.assert_allclose(packed.history["loss"], alone.history["loss"], rtol=1e-5)
 
@@ -136,3 +137,15 @@ def test_a_preprocessing_function_that_changes_shapes_fails_with_its_name(make, 
         "augment.preprocessing_function gives images of {(4, 8, 1)}; (8, 8, 1) holds"
         in record.error["message"]
     )
+
+
+def test_a_sheet_says_how_many_settings_it_leaves_out(tmp_path, monkeypatch):
+    seen = []
+    monkeypatch.setattr(augmented, "write_sheet", lambda blocks, path, zoom: seen.append(blocks) or path)
+    text = "data: {train: digits}\nmodel: fc\nspace: {augment.rotation_range: [1, 2, 3, 4, 5], "
+    (tmp_path / "grid.yaml").write_text(text + "augment.horizontal_flip: [true, false]}")
+    augmented.write_augmented(tmp_path / "grid.yaml")
+    texts = [text for text, _ in seen[0]]
+    assert len(texts) == augmented.MAX_SETTINGS + 1
+    assert texts[0] == "rotation_range=1.0, horizontal_flip=True"
+    assert texts[-1] == "4 of 10 settings are not shown: search fewer to see all of them"

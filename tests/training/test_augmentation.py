@@ -8,7 +8,7 @@ from keras import ops
 
 from kerasgrid.augment import Augment, Augmentation
 from kerasgrid.training import backend
-from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, parameters
+from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, normalize, parameters
 
 legacy = pytest.importorskip("keras.src.legacy.preprocessing.image")
 pytestmark = pytest.mark.backend
@@ -164,6 +164,74 @@ def test_channel_shift_flips_and_brightness_are_those_of_keras():
         wanted = np.clip(wanted * drawn["brightness"][place], 0, 255)  # Pillow rounds to whole numbers here
         np.testing.assert_allclose(found[place], wanted, atol=1e-3)
     assert 0 < drawn["flip_horizontal"].sum() < 64
+
+
+# Some of 256 even steps, which Keras's way through Pillow's bytes rounds nothing of; the factors of the test
+# leave them whole.
+STEPS = np.arange(0, 256, 5).reshape(4, 13, 1)
+RANGES = {
+    "0..4095": (0.0, 4095.0),
+    "10..4090": (10.0, 4090.0),
+    "-100..155": (-100.0, 155.0),
+    "-1..1": (-1.0, 1.0),
+}
+
+
+def brightened(images, factor, scale=None):
+    made = Augmentation.of(Augment(brightness_range=[factor, factor]), images, scale)
+    images = (images / np.float32(scale or 1)).astype("float32")
+    uniform = np.random.default_rng(1).random((len(images), N_DRAWS)).astype("float32")
+    numbers = ops.convert_to_tensor(np.asarray(made.numbers, "float32"))
+    found = augment(made, ops.convert_to_tensor(images), numbers, ops.convert_to_tensor(uniform))
+    return np.asarray(found), images
+
+
+@pytest.mark.parametrize("factor", [0.2, 0.6, 1.0, 1.4, 3.0])
+@pytest.mark.parametrize("name", RANGES)
+def test_brightness_of_wide_images_is_that_of_keras(name, factor):
+    low, high = RANGES[name]
+    # A hundredth of a step more, so that Pillow's rounding down to bytes finds the step; the ends are exact.
+    steps = np.where(STEPS % 255, STEPS + 0.01, STEPS)
+    image = (low + steps * (high - low) / 255).astype("float32")
+    found, _ = brightened(image[None], factor)
+    wanted = legacy.apply_brightness_shift(image, factor, False)
+    span = high - low
+    np.testing.assert_allclose(found[0], wanted, rtol=1e-4, atol=span * (1e-4 + 0.01 / 255 * factor))
+
+
+@pytest.mark.parametrize("scale", [None, 255, 3.7])
+@pytest.mark.parametrize(("low", "high"), [*RANGES.values(), (0, 255), (0, 1), (300, 300)], ids=str)
+def test_a_brightness_of_1_is_exactly_no_change(low, high, scale):
+    images = np.random.default_rng(0).uniform(low, high, (7, 6, 5, 3)).astype("float32")
+    images[0, 0, 0], images[1, 1, 1] = low, high
+    found, before = brightened(images, 1.0, scale)
+    np.testing.assert_array_equal(found, before)
+
+
+@pytest.mark.parametrize("scale", [None, 255, 3.7, 16])
+def test_a_brightness_of_bytes_begins_at_0_whatever_they_are_divided_by(scale):
+    images = np.random.default_rng(0).integers(60, 256, (7, 6, 5, 3)).astype("uint8")
+    images[:, 0, 0] = 255
+    found, before = brightened(images, 0.5, scale)
+    np.testing.assert_allclose(found, before / 2, rtol=1e-6)
+    found, before = brightened(images, 2.0, scale)
+    np.testing.assert_allclose(found, np.minimum(before * 2, 255 / (scale or 1)), rtol=1e-6)
+
+
+@pytest.mark.parametrize("center", [False, True])
+def test_deviations_are_divided_by_after_means_are_subtracted_as_in_keras(center):
+    images = np.random.default_rng(0).uniform(20, 200, (9, 6, 5, 3)).astype("float32")
+    own = {"samplewise_std_normalization": True, "samplewise_center": center, "rescale": 0.5}
+    of_all = {"featurewise_std_normalization": True, "featurewise_center": center}
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        samplewise, featurewise = legacy.ImageDataGenerator(**own), legacy.ImageDataGenerator(**of_all)
+    wanted = np.stack([samplewise.standardize(image.copy()) for image in images])
+    found = np.asarray(normalize(Augmentation.of(Augment(**own), images), ops.convert_to_tensor(images)))
+    np.testing.assert_allclose(found, wanted, atol=1e-5)
+    featurewise.fit(images)
+    mean, std = Augment(**of_all).center_and_spread(images.mean((0, 1, 2)), images.std((0, 1, 2)))
+    np.testing.assert_allclose((images - mean) / std, featurewise.standardize(images.copy()), atol=1e-5)
 
 
 def test_blur_is_a_gaussian_of_its_size():
