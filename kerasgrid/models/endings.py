@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -16,7 +17,21 @@ _ACTIVATION_LAYERS = {
     "ReLU": "relu",
     "Softmax": "softmax",
 }
-_SHAPING = {"Flatten", "Reshape", "Identity", "Permute"}
+_SHAPING = {
+    "Flatten",
+    "Reshape",
+    "Identity",
+    "Permute",
+    "Transpose",
+    "Squeeze",
+    "ExpandDims",
+    "Ravel",
+    "Cast",
+}
+_MERGES = {"Add", "Average", "Subtract", "Maximum", "Minimum", "Concatenate"}
+# Operations of keras.ops that may hold an output layer's kernel, as where it is tied to an embedding.
+_PRODUCTS = {"Matmul", "Dot", "Einsum", "Tensordot", "Inner", "Conv", "DepthwiseConv", "SeparableConv"}
+_PRODUCTS |= {"ConvTranspose"}
 _PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid", "sparsemax"}
 _LOGARITHMS = {"log_softmax", "log_sigmoid"}
 
@@ -26,9 +41,10 @@ class Ending:
     """The last layers of a model, from the outputs back to the layer whose kernel gives them.
 
     Attributes:
-        layer: That layer's name; None where something else stands before it, or for a subclassed model.
-        activations: (layer's name, activation) that are not linear, the outermost first.
-        dropouts: Names of layers that drop or disturb outputs in training.
+        layer: That layer's name; None where branches meet before it, or for a subclassed model.
+        activations: (layer's name, activation) that are not linear and that nothing but dropouts and new
+            shapes stands between, the outermost first.
+        dropouts: Names of layers that drop or disturb outputs in training, with no kernel after them.
     """
 
     layer: str | None = None
@@ -38,41 +54,63 @@ class Ending:
     @property
     def fault(self) -> str | None:
         """What is wrong with it whatever the loss, and what to change; None for nothing."""
-        if self.layer is None:
-            return None
         if self.dropouts:
-            return (
-                f"{self.dropouts[0]} stands after the output layer {self.layer}, which disturbs outputs in "
-                "training: remove it, or move it before that layer."
+            after = (
+                "the last layer that has a kernel" if self.layer is None else f"the output layer {self.layer}"
             )
-        inner = self.activations[1:]
-        if inner:
-            (last, outer), (name, activation) = self.activations[0], inner[0]
-            where = "" if name == self.layer else f" ({name})"
             return (
-                f"the output layer {self.layer} is followed by {activation}{where}, and that by {outer} "
-                f"({last}): remove {activation}, so that {outer} is given the layer's own numbers."
+                f"{self.dropouts[0]} stands after {after}, which disturbs outputs in training: remove it, or "
+                "move it before that layer."
             )
-        return None
+        if len(self.activations) < 2:
+            return None
+        (last, outer), (name, activation) = self.activations[:2]
+        if self.layer is None:
+            return (
+                f"{activation} ({name}) is followed by {outer} ({last}): remove {activation}, so that "
+                f"{outer} is given the numbers before it."
+            )
+        where = "" if name == self.layer else f" ({name})"
+        return (
+            f"the output layer {self.layer} is followed by {activation}{where}, and that by {outer} "
+            f"({last}): remove {activation}, so that {outer} is given the layer's own numbers."
+        )
 
 
 def ending_of(model: keras.Model) -> Ending:
     """Returns how a model ends; an empty one where its layers do not tell."""
+    outputs = getattr(model, "outputs", None)
+    # Without a kernel anywhere, the output layer hides where Keras does not see it.
+    return _ending_at(outputs[0]) if outputs and _has_kernel(model) else Ending()
+
+
+def _ending_at(tensor: Any, outside: tuple[Any, ...] = ()) -> Ending:
     activations, dropouts = [], []
-    for operation in _operations(model):
-        name = getattr(operation, "name", "")
+    is_direct = True  # nothing but activations, dropouts and new shapes so far
+    for step in _steps(tensor, outside):
+        operation, name, kind = step.operation, step.operation.name, type(step.operation).__name__
+        activation, has_kernel = _activation(operation), _has_kernel(operation)
+        if is_direct and activation not in (None, "linear"):
+            activations.append((name, activation))
+        if has_kernel:
+            return Ending(name, tuple(activations), tuple(dropouts))
+        if activation is not None or kind in _SHAPING:
+            continue
         if hasattr(operation, "rate") or hasattr(operation, "stddev"):
             if getattr(operation, "rate", 0) or getattr(operation, "stddev", 0):
                 dropouts.append(name)
-        elif type(operation).__name__ not in _SHAPING:
-            activation = _activation(operation)
-            if activation not in (None, "linear"):
-                activations.append((name, activation))
-            if hasattr(operation, "kernel"):
-                return Ending(name, tuple(activations), tuple(dropouts))
-            if activation is None:
-                break
-    return Ending()
+            continue
+        if is_direct:  # a slope that is learned cuts nothing: no fault where more than the layer is before it
+            activations[1:] = [found for found in activations[1:] if found[1] != "prelu"]
+        is_direct = False
+        if len(step.inputs) > 1 and kind in _MERGES:
+            # A dropout in one branch alone may be meant; in all of them, outputs are disturbed for sure.
+            found = [_ending_at(branch, step.outside).dropouts for branch in step.inputs]
+            if all(found):
+                dropouts.extend(found[0])
+        elif "Pool" not in kind and not step.keeps_width:
+            break  # this may be what gives the classes: dropouts before it are sound
+    return Ending(None, tuple(activations), tuple(dropouts))
 
 
 def output_activation(model: keras.Model) -> str | None:
@@ -80,11 +118,12 @@ def output_activation(model: keras.Model) -> str | None:
 
     None where its layers do not tell: a subclassed model, several branches, a function of the user's own.
     """
-    for operation in _operations(model):
-        if type(operation).__name__ in _SHAPING:
+    outputs = getattr(model, "outputs", None)
+    for step in _steps(outputs[0]) if outputs else ():
+        if type(step.operation).__name__ in _SHAPING:
             continue
-        activation = _activation(operation)
-        is_cast = activation == "linear" and not hasattr(operation, "kernel")
+        activation = _activation(step.operation)
+        is_cast = activation == "linear" and not _has_kernel(step.operation)
         if not is_cast:
             return activation
     return None
@@ -93,7 +132,7 @@ def output_activation(model: keras.Model) -> str | None:
 def ends_in_logits(model: keras.Model, input_shape: tuple[int, ...] | None = None) -> bool | None:
     """Tells whether a model's outputs are logits; logarithms of probabilities are, for a softmax.
 
-    Where its layers do not tell, it is asked for its outputs on some noise.
+    Where its layers do not tell, it is asked for its outputs on noise.
 
     Args:
         model: Any.
@@ -111,35 +150,97 @@ def ends_in_logits(model: keras.Model, input_shape: tuple[int, ...] | None = Non
 
 
 def _gives_logits(model: keras.Model, input_shape: tuple[int, ...]) -> bool | None:
-    noise = np.random.default_rng(0).normal(0, 3, (16, *input_shape)).astype("float32")
-    outputs = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(model(noise, training=False), "float32")))
-    outputs = outputs.reshape(len(outputs), -1)
-    if outputs.min() < 0 or outputs.max() > 1.02:
+    random = np.random.default_rng(0)
+    outputs = _outputs_on(model, random.random((16, *input_shape), dtype="float32"))
+    if outputs is None:
+        return None
+    if _leaves_unit_interval(outputs):
         return True
-    if outputs.shape[1] == 1:
-        return None  # numbers from 0 to 1 may be either
-    return not np.allclose(outputs.sum(axis=1), 1, atol=0.02)
+    if outputs.shape[1] > 1:
+        return not np.allclose(outputs.sum(axis=1), 1, atol=0.02)
+    # One output from 0 to 1 may be either: pixels, all positive, often give logits of one sign. Numbers of
+    # both signs tell more, and a model that is undefined on them (a root, a logarithm) tells nothing more.
+    outputs = _outputs_on(model, random.normal(0, 3, (16, *input_shape)).astype("float32"))
+    return True if outputs is not None and _leaves_unit_interval(outputs) else None
+
+
+def _outputs_on(model: keras.Model, samples: np.ndarray) -> np.ndarray | None:
+    """Returns (sample, output) float32; None where the model raises or gives numbers that are not finite."""
+    try:
+        given = model(samples, training=False)
+    except Exception:  # whatever it raises: noise need not suit it, and training tells what is wrong with it
+        return None
+    outputs = np.asarray(keras.ops.convert_to_numpy(keras.ops.cast(given, "float32")))
+    outputs = outputs.reshape(len(outputs), -1)
+    return outputs if np.isfinite(outputs).all() else None
+
+
+def _leaves_unit_interval(outputs: np.ndarray) -> bool:
+    return bool(outputs.min() < 0 or outputs.max() > 1.02)
 
 
 def _activation(operation: Any) -> str | None:
     """Returns the name of Keras's activation that an operation applies; None for another or none."""
+    kind = type(operation).__name__
+    if kind in _ACTIVATION_LAYERS:
+        return _ACTIVATION_LAYERS[kind]
+    if not isinstance(operation, keras.layers.Layer):  # one of keras.ops, such as LogSoftmax
+        name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", kind).lower()
+        return name if callable(getattr(keras.activations, name, None)) else None
+    # An LSTM's or a block's activation need not be what gives its outputs.
+    is_last = any(hasattr(operation, kernel) for kernel in ("kernel", "pointwise_kernel"))
+    if not is_last and not isinstance(operation, keras.layers.Activation):
+        return None
     found = getattr(operation, "activation", None)
     if isinstance(found, keras.layers.Layer):
         return _activation(found)
-    known = _ACTIVATION_LAYERS.get(type(operation).__name__)
     name = getattr(found, "__name__", "")
-    return known or (name if found is not None and getattr(keras.activations, name, None) is found else None)
+    return name if found is not None and getattr(keras.activations, name, None) is found else None
 
 
-def _operations(model: keras.Model) -> Iterator[Any]:
-    """Yields the operations from a model's output back, while each has one input; enters nested models."""
-    outputs = getattr(model, "outputs", None)
-    tensor = outputs[0] if outputs else None
+def _has_kernel(operation: Any) -> bool:
+    """Tells whether an operation mixes its inputs by weights; scales, shifts and slopes do not mix."""
+    kind = type(operation).__name__
+    is_wrapper = hasattr(operation, "layer")  # SpectralNormalization, around the layer with the kernel
+    if kind in _ACTIVATION_LAYERS or (kind.endswith("Normalization") and not is_wrapper):
+        return False
+    weights = getattr(operation, "weights", ())
+    return kind in _PRODUCTS or hasattr(operation, "kernel") or any(len(w.shape) > 1 for w in weights)
+
+
+@dataclass(frozen=True)
+class _Step:
+    """One operation on the way from a model's output back.
+
+    Attributes:
+        operation: A layer or one of keras.ops.
+        inputs: The tensors that it is given.
+        output: The tensor that it gives.
+        outside: What feeds the nested models that it is in, the innermost first; None where several do.
+    """
+
+    operation: Any
+    inputs: list[Any]
+    output: Any
+    outside: tuple[Any, ...]
+
+    @property
+    def keeps_width(self) -> bool:
+        """Whether its one input has as many numbers in its last axis as its output."""
+        return len(self.inputs) == 1 and self.inputs[0].shape[-1:] == self.output.shape[-1:]
+
+
+def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Step]:
+    """Yields the operations from a tensor back, while each has one input; in nested models and out again."""
     while tensor is not None and hasattr(tensor, "_keras_history"):
-        history = tensor._keras_history
-        if isinstance(history.operation, keras.Model):
-            yield from _operations(history.operation)
-            return
-        yield history.operation
-        inputs = history.operation._inbound_nodes[history.node_index].input_tensors
-        tensor = inputs[0] if len(inputs) == 1 else None
+        operation, node_index, tensor_index = tensor._keras_history
+        inputs = operation._inbound_nodes[node_index].input_tensors
+        if isinstance(operation, keras.layers.InputLayer):
+            tensor, outside = (outside[0], outside[1:]) if outside else (None, ())
+        elif isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
+            is_one = len(inputs) == 1 and len(operation.inputs) == 1
+            outside = (inputs[0] if is_one else None, *outside)
+            tensor = operation.outputs[tensor_index]
+        else:
+            yield _Step(operation, inputs, tensor, outside)
+            tensor = inputs[0] if len(inputs) == 1 else None

@@ -81,7 +81,7 @@ def compile_model(
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
-        _check_ending(model, model.loss, n_outputs, from_logits)
+        _check_ending(model, _only_loss(model.loss), n_outputs, from_logits)
         spare_replica_sums(model.optimizer)
         return Compiled(model, labels, n_outputs, from_logits)
     loss_name = route.loss or _fitting_loss(model, route, objective, n_outputs)
@@ -148,10 +148,11 @@ def _mismatch(
     """Returns why a loss of probabilities does not fit a model's outputs, and what to change."""
     takes_logits = bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
     fitting = "sigmoid" if n_outputs == 1 else "softmax"
-    if last in _NO_PROBABILITIES and ending.layer is not None:
+    if last in _NO_PROBABILITIES:
+        ends = "model ends in" if ending.layer is None else f"output layer {ending.layer} is followed by"
         return (
-            f"the output layer {ending.layer} is followed by {last}, which gives no probabilities, and the "
-            f"loss {name} needs them: end the model in {fitting}."
+            f"the {ends} {last}, which gives no probabilities, and the loss {name} needs them: end the model "
+            f"in {fitting}."
         )
     if from_logits is False and takes_logits:
         ends = f"ends in {last}" if last else "gives probabilities"
@@ -181,6 +182,13 @@ def loss_name(loss: Any) -> str:
     """Returns the snake_case name of a compiled model's loss; as it is, where Keras has none."""
     name = loss if isinstance(loss, str) else getattr(loss, "__name__", type(loss).__name__)
     return find_loss(str(name)) or str(name)
+
+
+def _only_loss(loss: Any) -> Any:
+    """Returns the loss in a list or dict of one, as Keras takes them for a model with one output."""
+    while isinstance(loss, list | tuple | Mapping) and len(loss) == 1:
+        loss = next(iter(loss.values() if isinstance(loss, Mapping) else loss))
+    return loss
 
 
 def class_weights(
@@ -231,7 +239,7 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
             f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
             "would be ignored: name it in the function's signature, or do not compile there."
         )
-    name = loss_name(model.loss)
+    name = loss_name(_only_loss(model.loss))
     if name in LOSSES:
         return LOSSES[name].labels
     return "any" if n_outputs > 1 else "binary"

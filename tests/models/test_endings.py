@@ -143,6 +143,177 @@ def test_losses_that_do_not_fit_the_ending_are_refused(last, params, message):
     assert refusal(net(*last()), **params) == message
 
 
+def functional(last):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, last(dense()(inputs)), name="mine")
+
+
+def drop(x=None, rate=0.5):
+    layer = layers.Dropout(rate, name="drop")
+    return layer if x is None else layer(x)
+
+
+def head_of(width, *last):
+    return keras.Sequential([keras.Input((width,)), *last], name="head")
+
+
+def head(*last):
+    return head_of(3, *last)
+
+
+def convolved(*last):
+    return keras.Sequential([keras.Input((4, 4, 1)), layers.Conv2D(3, 1, name="scores"), *last], name="mine")
+
+
+AFTER = "drop stands after the output layer scores"
+
+
+@pytest.mark.parametrize(
+    ("make", "fault"),
+    [
+        (lambda: functional(lambda x: keras.ops.log_softmax(drop(keras.ops.relu(x)))), AFTER),
+        (
+            lambda: functional(lambda x: keras.ops.log_softmax(keras.ops.relu(x))),
+            "the output layer scores is followed by relu",
+        ),
+        (lambda: net(dense(), drop(), layers.Lambda(keras.ops.softmax)), AFTER),
+        (lambda: net(dense(), drop(), layers.BatchNormalization(), layers.Softmax()), AFTER),
+        (lambda: net(dense(), layers.BatchNormalization(), drop(), layers.Softmax()), AFTER),
+        (
+            lambda: net(dense(), layers.BatchNormalization(), layers.ReLU(), layers.Softmax()),
+            "the output layer scores is followed by relu",
+        ),
+        (lambda: functional(lambda x: keras.ops.softmax(drop(x) * 2)), AFTER),
+        (lambda: net(dense(), head(layers.ReLU(), drop(), layers.Softmax())), AFTER),
+        (lambda: net(dense(), head(drop()), keras.Sequential([layers.Softmax()])), AFTER),
+        (
+            lambda: net(dense(), head(layers.ReLU(), layers.Softmax())),
+            "the output layer scores is followed by relu",
+        ),
+        (lambda: convolved(drop(), layers.GlobalAveragePooling2D(), layers.Softmax()), AFTER),
+        (
+            lambda: merged(layers.Add(), last=lambda x: layers.Softmax()(drop(layers.ReLU()(x)))),
+            "drop stands after the last layer that has a kernel",
+        ),
+        (
+            lambda: merged(
+                layers.Add(), last=lambda x: layers.Softmax(name="last")(layers.ReLU(name="cut")(x))
+            ),
+            "relu (cut) is followed by softmax (last)",
+        ),
+        (
+            lambda: merged(layers.Add(), each=lambda x, i: layers.Dropout(0.5, name=f"drop{i}")(x)),
+            "drop0 stands after the last layer that has a kernel",
+        ),
+        (lambda: net(dense(), layers.PReLU(), drop(), layers.Softmax()), AFTER),
+    ],
+)
+def test_wrong_endings_are_found_whatever_stands_around_them(make, fault):
+    model = make()
+    assert str(ending_of(model).fault).startswith(fault)
+    assert refusal(model).startswith(f"mine: {fault}")
+
+
+def merged(merge, each=lambda x, i: x, last=lambda x: layers.Softmax()(x)):
+    inputs = keras.Input((4,))
+    return keras.Model(inputs, last(merge([each(layers.Dense(3)(inputs), i) for i in range(2)])), name="mine")
+
+
+class Weighted(layers.Layer):
+    """A user's own layer, whose weights Keras's names do not tell."""
+
+    def __init__(self, activation=None):
+        super().__init__()
+        self.activation = keras.activations.get(activation)
+
+    def build(self, input_shape):
+        self.own = self.add_weight(shape=(3, input_shape[-1]), name="own")
+
+    def call(self, inputs):
+        return keras.ops.matmul(self.activation(inputs), keras.ops.transpose(self.own))
+
+
+def tied():
+    inputs = keras.Input((4,))
+    table = layers.Dense(5)
+    hidden = drop(layers.ReLU()(table(inputs)))
+    return keras.Model(inputs, keras.ops.softmax(keras.ops.matmul(hidden, keras.ops.ones((5, 5)))))
+
+
+def skipped():
+    inputs = keras.Input((4,))
+    hidden = drop(layers.Dense(3)(inputs))
+    return keras.Model(inputs, layers.Softmax()(layers.Add()([hidden, layers.Dense(3)(hidden)])))
+
+
+@pytest.mark.parametrize(
+    "make",
+    [
+        lambda: net(dense(), layers.BatchNormalization(), layers.Softmax()),
+        lambda: net(dense("relu"), layers.BatchNormalization(), layers.Softmax()),
+        lambda: net(dense("relu", None), drop(), dense(), layers.Softmax()),
+        lambda: net(dense(None, None), layers.PReLU(), drop(), dense("softmax")),
+        lambda: net(dense(), layers.BatchNormalization(), layers.PReLU(), layers.Softmax()),
+        lambda: convolved(layers.PReLU(), layers.GlobalAveragePooling2D(), layers.Softmax()),
+        lambda: merged(layers.Add(), last=lambda x: layers.Softmax()(layers.PReLU()(x))),
+        lambda: net(layers.Dense(3), drop(), Weighted(), layers.Softmax()),
+        lambda: net(layers.Dense(3), drop(), Weighted("relu"), layers.Softmax()),
+        lambda: net(layers.Dense(5), drop(), layers.Lambda(lambda x: x[:, :3]), layers.Softmax()),
+        lambda: net(layers.Dense(5), drop(), head_of(5, dense(), layers.Softmax())),
+        lambda: net(layers.Reshape((2, 2)), drop(), layers.LSTM(3), layers.Softmax()),
+        lambda: convolved(layers.ReLU(), layers.GlobalAveragePooling2D(), layers.Softmax()),
+        lambda: convolved(layers.ReLU(), layers.GlobalAveragePooling2D(), layers.BatchNormalization()),
+        lambda: merged(layers.Add()),
+        lambda: functional(keras.ops.softmax),
+        lambda: functional(lambda x: keras.ops.softmax(drop(x, 0.0))),
+        lambda: net(drop(), layers.SpectralNormalization(dense()), layers.Softmax()),
+        tied,
+        skipped,
+    ],
+)
+def test_no_sound_ending_is_refused(make):
+    model = make()
+    assert ending_of(model).fault is None
+    compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3, model.input_shape[1:])
+
+
+@pytest.mark.parametrize(
+    ("last", "activation"),
+    [
+        (lambda x: keras.ops.log_softmax(x), "log_softmax"),
+        (lambda x: keras.ops.sigmoid(x), "sigmoid"),
+        (lambda x: keras.ops.cast(keras.ops.softmax(x), "float32"), "softmax"),
+        (lambda x: head(layers.Flatten())(layers.Softmax()(x)), "softmax"),
+        (lambda x: Weighted("relu")(x), None),
+        (lambda x: layers.LSTM(3)(layers.Reshape((1, 3))(x)), None),
+    ],
+)
+def test_output_activation_of_operations_and_nested_models(last, activation):
+    assert output_activation(functional(last)) == activation
+
+
+def test_branches_that_end_in_relu_give_no_probabilities():
+    assert refusal(merged(layers.Add(), last=layers.ReLU())).startswith(
+        "mine: the model ends in relu, which "
+    )
+
+
+@pytest.mark.parametrize(
+    "wrap", [lambda loss: [loss], lambda loss: {"scores": loss}, lambda loss: ({"a": loss},)]
+)
+def test_the_only_loss_of_a_list_or_dict_is_looked_at(wrap):
+    model = net(dense("softmax"))
+    model.compile("adam", wrap(keras.losses.SparseCategoricalCrossentropy(from_logits=True)))
+    assert refusal(model).startswith("mine: the model ends in softmax, and the loss sparse_categorical_cross")
+    model = net(dense())
+    model.compile("adam", wrap("sparse_categorical_crossentropy"))
+    assert refusal(model).startswith("mine: the model's outputs are logits, and the loss sparse_categorical_")
+    model = net(dense("softmax"))
+    model.compile("adam", wrap("categorical_crossentropy"))
+    given = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3)
+    assert given.labels == "one_hot"
+
+
 @pytest.mark.parametrize("loss", ["sparse_categorical_crossentropy", "own"])
 def test_a_model_that_its_function_compiles_is_looked_at_too(loss):
     model = net(dense())
@@ -205,3 +376,53 @@ def test_one_output_is_for_two_classes(loss):
     assert refusal(logit, **{"loss": "binary_crossentropy", "loss.from_logits": False}).endswith(
         "set from_logits=True, or end the model in sigmoid."
     )
+
+
+class Rooted(keras.Model):
+    """Fine on pixels, and undefined on numbers below 0 (or below 2, by its shift)."""
+
+    def __init__(self, activation, n_outputs=3, shift=0.0, is_strict=False):
+        super().__init__()
+        self.scores = layers.Dense(n_outputs, activation=activation, kernel_initializer="ones")
+        self.shift, self.is_strict = shift, is_strict
+
+    def call(self, inputs):
+        if self.is_strict and keras.ops.min(inputs) < self.shift:
+            raise RuntimeError("no such numbers")
+        return self.scores(keras.ops.sqrt(inputs - self.shift))
+
+
+@pytest.mark.parametrize(
+    ("make", "is_logits"),
+    [
+        (lambda: Rooted("softmax"), False),
+        (lambda: Rooted(None), True),
+        (lambda: Rooted("sigmoid", 1), None),
+        (lambda: Rooted("sigmoid", 1, is_strict=True), None),
+        (lambda: Rooted("softmax", shift=2.0), None),
+        (lambda: Rooted(None, shift=2.0), None),
+        (lambda: Rooted("softmax", shift=2.0, is_strict=True), None),
+    ],
+)
+def test_models_are_asked_on_numbers_like_pixels(make, is_logits):
+    assert ends_in_logits(make(), (4,)) is is_logits
+
+
+class OneLogit(keras.Model):
+    def __init__(self):
+        super().__init__()
+        self.score = layers.Dense(1, kernel_initializer=keras.initializers.Constant(0.1))
+
+    def call(self, inputs):
+        return self.score(inputs)
+
+
+def test_one_logit_that_pixels_leave_between_0_and_1_is_found():
+    assert ends_in_logits(OneLogit(), (4,)) is True
+
+
+def test_a_model_that_its_function_compiled_rightly_is_not_refused_for_what_noise_gives():
+    model = Rooted("softmax")
+    model.compile("adam", "sparse_categorical_crossentropy")
+    compiled = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3, (4,))
+    assert compiled.from_logits is False
