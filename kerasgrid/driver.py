@@ -6,7 +6,6 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 
 from __future__ import annotations
 
-import os
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from functools import partial
@@ -129,8 +128,7 @@ class _Driver:
 
     def run_session(self) -> Results:
         """Runs the engine to its end, or until it is interrupted."""
-        workers = {"workers": self.executor.n_workers, "threads": self.threads}
-        self.run.append("session", {"pid": os.getpid(), **workers})
+        self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
         prepared = self.run.prepared
         for line in (*self.run.news, *prepared.data.report, *prepared.warnings):
             self.observer.note(line)

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasgrid.io import RunPaths, write_atomic
 from kerasgrid.records import Fold
-from kerasgrid.results import RunState
+from kerasgrid.state import RunState
 
 N_LEADERS = 10
 

@@ -8,7 +8,7 @@ from dataclasses import asdict, dataclass
 from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, write_json
-from kerasgrid.results import RunState
+from kerasgrid.state import RunState
 
 
 @dataclass(frozen=True)

@@ -5,7 +5,8 @@ from __future__ import annotations
 from collections.abc import Sequence
 
 from kerasgrid.records import EpochRecord, FoldRecord, Job
-from kerasgrid.results import Results, RunState
+from kerasgrid.results import Results
+from kerasgrid.state import RunState
 
 
 class Observer:

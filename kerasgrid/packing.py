@@ -115,6 +115,8 @@ class Graphs:
             return Graph(None, "a callback sets the learning rate that the model's own schedule gives")
         if plan.augment is not None and plan.augment.preprocessing_function is not None:
             return Graph(None, "preprocessing_function is of one image at a time")
+        if plan.training.jit is False and backend() == "jax":
+            return Graph(None, "jit is off, and on JAX every program is compiled by XLA")
         how = self._augmentation(plan.augment)
         if plan.training.jit is True and "affine" in how.operations and backend() == "tensorflow":
             return Graph(None, "XLA cannot compile the geometry of augmentation on TensorFlow")

@@ -19,7 +19,7 @@ from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
 from kerasgrid.packing import Graphs, Planner
 from kerasgrid.records import Job, ProbeRecord, Trial
-from kerasgrid.results import fold_records
+from kerasgrid.state import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import count, format_seconds
 from kerasgrid.workers import ask_worker, make_executor, make_recipe, run_probes, threads_of

@@ -14,7 +14,8 @@ from rich.text import Text
 
 from kerasgrid.observer import Observer
 from kerasgrid.records import EpochRecord, FoldRecord, Job
-from kerasgrid.results import Results, RunState
+from kerasgrid.results import Results
+from kerasgrid.state import RunState
 from kerasgrid.views.leaderboard import format_score, format_seconds
 
 PLAIN_INTERVAL_S = 10.0

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import time
 from collections.abc import Callable, Collection, Iterable, Mapping
 from dataclasses import asdict, replace
@@ -16,7 +17,8 @@ from kerasgrid.io import RunPaths, canonical_json, strict, write_json
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
-from kerasgrid.results import LONG_HISTORY, Results, RunState, read_fold
+from kerasgrid.results import Results
+from kerasgrid.state import LONG_HISTORY, RunState, read_fold
 from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
 
@@ -48,6 +50,8 @@ class Run:
         self.prepared, self.paths, self._check_lock = prepared, paths, check_lock
         self.environment: dict[str, Any] = {}
         self.threads: int | None = None
+        # Once true for a run: its trials stay, whatever a later session searches.
+        self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self._elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
@@ -66,17 +70,23 @@ class Run:
             self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
             self._leaders = Leaders(paths, direction)
             self._replay()
+            if self._new_sources:
+                self.append("sources", {"sources": self._new_sources})
             self._sweep()
         except BaseException:
             self._journal.close()
             raise
 
     def _check_identity(self) -> None:
-        before = self._journal.header.get("identity", {})
+        before = dict(self._journal.header.get("identity", {}))
         now = json.loads(canonical_json(self.prepared.identity))
-        known = before.get(SOURCES, {})  # a wider space may name others
-        now[SOURCES] = {name: now[SOURCES].get(name) for name in known}
-        changed = [key for key in now if before.get(key, known) != now[key]]
+        known = dict(before.get(SOURCES, {}))
+        for record in self._journal.records:  # those that a wider space has named since
+            known |= record["sources"] if record["type"] == "sources" else {}
+        self._new_sources = {name: found for name, found in now[SOURCES].items() if name not in known}
+        before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
+        now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
+        changed = [key for key in now if before.get(key) != now[key]]
         if changed:
             told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
             raise ChangedError(
@@ -101,6 +111,7 @@ class Run:
                 self._elapsed_s += 0.0 if began is None else last - began
                 began = record["time"]
                 self.threads = record["threads"] if self.threads is None else self.threads
+                self._decides_on_test |= record.get("decided_on") == TEST_FOLD
             elif kind == "trial":
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
@@ -141,6 +152,11 @@ class Run:
         self._journal.close()
 
     # What is journalled
+
+    def begin(self, workers: Mapping[str, Any]) -> None:
+        """Journals that a session begins, with the workers that it has."""
+        decided = {"decided_on": TEST_FOLD} if self._decides_on_test else {}
+        self.append("session", {"pid": os.getpid(), **workers, **decided})
 
     def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> None:
         """Journals a record with its kind and the time.
@@ -286,13 +302,12 @@ class Run:
 
     def _about(self) -> dict[str, Any]:
         prepared = self.prepared
-        decided_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         return {
             "name": prepared.config.name,
             "objective": {
                 "name": prepared.objective.name,
                 "direction": prepared.objective.direction,
-                **({"decided_on": TEST_FOLD} if decided_on_test else {}),
+                **({"decided_on": TEST_FOLD} if self._decides_on_test else {}),
             },
             "config": {
                 **prepared.config.model_dump(),

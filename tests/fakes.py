@@ -11,7 +11,15 @@ import numpy as np
 from kerasgrid.checks import Prepared, prepare
 from kerasgrid.data import save_folds
 from kerasgrid.io import RunPaths
-from kerasgrid.records import CheckpointRecord, EpochRecord, FoldRecord, ProbeRecord, RungRecord, StopRecord
+from kerasgrid.records import (
+    CheckpointRecord,
+    EpochRecord,
+    FoldRecord,
+    Graph,
+    ProbeRecord,
+    RungRecord,
+    StopRecord,
+)
 from kerasgrid.seeds import key
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.workers import make_recipe
@@ -87,8 +95,8 @@ def curve(seed: int, job, epoch: int) -> float:
 
 
 def fake_probes(recipe, executor, candidates):
-    """Finds that every model builds."""
-    return [ProbeRecord(params, 100, None, "cpu") for params in candidates]
+    """Finds that every model builds, and that no program can train it."""
+    return [ProbeRecord(params, 100, None, "cpu", Graph(None)) for params in candidates]
 
 
 class Crash(BaseException):

@@ -277,13 +277,21 @@ def refusal(folder, text, *overrides):
         ),
         (
             "space: {epochs: {low: 1, high: 10000, step: 1, type: int}, dropout: {low: 0.1, high: 0.5, step: 1e-3}}",
-            "space: has 4,010,000 candidates, and a grid lists at most 1,000,000: search fewer values, give "
+            "space: has 4,010,000 candidates, and grid lists at most 1,000,000: search fewer values, give "
             "search.trials, or take engine: random.",
         ),
         # the search
         (
             "search: {engine: gird}",
-            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: grid, random.",
+            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: grid, halving, random.",
+        ),
+        (
+            "search: {factor: 4}",
+            "search.factor: is of the engine halving, and the engine is grid.",
+        ),
+        (
+            "search: {engine: halving}\nspace: {dropout: {low: 0.1, high: 0.5}}",
+            "search.trials: is missing: the engine halving needs to know how many candidates to draw.",
         ),
         (
             "search: {engine: random}",
@@ -340,9 +348,9 @@ def refusal(folder, text, *overrides):
         *(
             (
                 f"search: {{engine: {name}}}",
-                f"search.engine: is '{name}', which this version does not have yet. Known: grid, random.",
+                f"search.engine: is '{name}', which this version does not have yet. Known: grid, random, halving.",
             )
-            for name in ("halving", "bayesian", "hyperband")
+            for name in ("bayesian", "hyperband")
         ),
         (
             "space: {augment.rotation_range: [0, -10]}",

@@ -15,6 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
 import kerasgrid.driver as driver
+from kerasgrid import packing
 from kerasgrid.callbacks import EarlyStopping
 from kerasgrid.driver import search
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, StorageError
@@ -30,6 +31,7 @@ TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
 def fake_trainer(monkeypatch):
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
     monkeypatch.setattr(driver, "run_probes", fake_probes)
+    monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 
 def config(**changes) -> dict:
@@ -246,6 +248,7 @@ def finished(tmp_path_factory):
         patch.setenv("KERASGRID_CACHE", str(folder / "cache"))
         patch.setattr(driver, "train_pack", fake_train_pack)
         patch.setattr(driver, "run_probes", fake_probes)
+        patch.setattr(packing, "run_probes", fake_probes)
         found = search(config(search={"folds": 2}), results=folder / "results")
     return folder / "results", found
 
@@ -303,6 +306,29 @@ def test_a_callback_whose_source_changes_is_another_run(tmp_path):
     path.write_text(OWN.replace("1", "2"))
     with pytest.raises(ChangedError, match="the source of callbacks and preprocessing_function was"):
         search(given, results=tmp_path)
+
+
+def test_sources_of_a_wider_or_narrower_space_are_known_from_then_on(tmp_path):
+    path = tmp_path / "mine.py"
+    path.write_text(OWN)
+    name = f"callbacks.{path}:Watch"
+    narrow, wide = config(space={"dropout": [0.2]}), config(space={"dropout": [0.2], name: ["off", "on"]})
+    search(narrow, results=tmp_path)
+    search(wide, results=tmp_path)
+    search(narrow, results=tmp_path)
+    path.write_text(OWN.replace("1", "2"))
+    search(narrow, results=tmp_path)
+    with pytest.raises(ChangedError, match="the source of callbacks and preprocessing_function was"):
+        search(wide, results=tmp_path)
+
+
+def test_what_decided_on_the_test_fold_stays_marked(tmp_path):
+    """Its trials stay in the results of a narrower space."""
+    switch = "callbacks.early_stopping"
+    leaky = {"folds": 2, "val": "test_fold"}
+    search(config(space={switch: ["off", "on"]}, search=leaky), results=tmp_path)
+    found = search(config(space={switch: ["off"]}, search=leaky), results=tmp_path).data
+    assert found["objective"]["decided_on"] == "test_fold"
 
 
 def test_dead_nets_and_what_decided_are_in_the_results(tmp_path):

@@ -9,7 +9,7 @@ from rich.console import Console
 
 from kerasgrid.progress import LiveProgress, PlainProgress, Quiet, make_progress
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Trial
-from kerasgrid.results import RunState
+from kerasgrid.state import RunState
 
 
 def console(width=100, terminal=False) -> Console:

@@ -127,7 +127,7 @@ def keep_callbacks(
     arrays: dict[str, np.ndarray] = {}
     for place, callback in enumerate(callbacks):
         known = _KEPT.get(type(callback), getattr(callback, "KEPT", None))
-        named = {key: getattr(callback, key) for key in known} if known is not None else vars(callback)
+        named = {key: getattr(callback, key) for key in known} if known is not None else _own_state(callback)
         best = getattr(callback, "best_weights", None) if known is not None else None
         plain = {}
         for key, value in named.items():
@@ -135,9 +135,17 @@ def keep_callbacks(
                 arrays[f"{prefix}callback{place}_{key}"] = value
             elif key not in _OF_KERAS and _is_plain(value):
                 plain[key] = value.item() if isinstance(value, np.generic) else value
-        arrays |= {f"{prefix}callback{place}_best_{i}": weights for i, weights in enumerate(best or ())}
+        arrays |= {f"{prefix}callback{place}!best_{i}": weights for i, weights in enumerate(best or ())}
         states.append({"plain": plain, "n_best": None if best is None else len(best)})
     return states, arrays
+
+
+def _own_state(callback: keras.callbacks.Callback) -> dict[str, Any]:
+    """Returns the attributes of a callback of the user's own."""
+    if not isinstance(callback, tuple(_KEPT)):
+        return vars(callback)
+    # Keras finds monitor_op at the first epoch of a fit, and turns min_delta's sign with it.
+    return {key: value for key, value in vars(callback).items() if key not in {"monitor_op", "min_delta"}}
 
 
 def restore_callbacks(
@@ -152,10 +160,11 @@ def restore_callbacks(
         for key, value in state["plain"].items():
             setattr(callback, key, value)
         for name, value in arrays.items():
-            if name.startswith(own) and not name.startswith(f"{own}best_"):
+            if name.startswith(own):
                 setattr(callback, name.removeprefix(own), value)
         if state["n_best"] is not None:
-            callback.best_weights = [arrays[f"{own}best_{i}"] for i in range(state["n_best"])]
+            best = f"{prefix}callback{place}!best_"
+            callback.best_weights = [arrays[f"{best}{i}"] for i in range(state["n_best"])]
 
 
 _OF_KERAS = frozenset(vars(keras.callbacks.Callback()))

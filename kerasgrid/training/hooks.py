@@ -98,7 +98,9 @@ def _has_penalties(model: keras.Model) -> bool:
 
 def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
     """Refuses callbacks that set a learning rate which Keras does not let them set."""
-    rate = getattr(compiled.model.optimizer, "_learning_rate", None)
+    optimizer = compiled.model.optimizer
+    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of mixed_float16's LossScaleOptimizer
+    rate = getattr(optimizer, "_learning_rate", None)
     name = next((name for name in SETTING_RATES if name in plan.callbacks), None)
     if name is not None and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
         raise ModelError(

@@ -27,7 +27,8 @@ _PER_SAMPLE = frozenset(
 _ELEMENT_BY_ELEMENT = frozenset(
     """
     Absolute Add Divide Elu Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p LogSigmoid
-    Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt Square Subtract Tanh
+    Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt Square
+    Subtract Tanh
     """.split()  # noqa: SIM905
 )
 """Operations of keras.ops that treat each number by itself, as in `x + shortcut`."""

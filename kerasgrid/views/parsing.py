@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import NotBuiltError, ResultsError
-from kerasgrid.results import SCHEMA
+from kerasgrid.state import SCHEMA
 
 FORMS = (
     f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "

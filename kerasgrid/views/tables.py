@@ -23,7 +23,7 @@ from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
-from kerasgrid.results import SCHEMA
+from kerasgrid.state import SCHEMA
 from kerasgrid.views.naming import direction, importance, is_detail, is_score
 from kerasgrid.views.parsing import (
     FORMS,

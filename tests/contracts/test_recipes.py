@@ -208,6 +208,43 @@ def test_a_callback_of_the_users_own_goes_on_with_its_plain_data(make, own):
     assert context.records[0, 0, 0].epochs == 2
 
 
+SUBCLASS = """
+import keras, numpy as np
+
+class Stop(keras.callbacks.EarlyStopping):
+    best_row = np.zeros(3)
+
+    def on_epoch_end(self, epoch, logs=None):
+        super().on_epoch_end(epoch, logs)
+        self.best_row = self.best_row + 1
+"""
+
+
+def test_a_subclass_of_early_stopping_decides_after_a_resume_as_without_one(make, tmp_path):
+    """Keras turns the sign of min_delta at the first epoch of each fit."""
+    (tmp_path / "stop.py").write_text(SUBCLASS)
+    arguments = {"monitor": "loss", "min_delta": 0.75, "patience": 2}
+    changes = {"callbacks": {f"{tmp_path}/stop.py:Stop": arguments}, "params": {"epochs": 9}}
+    pack = Pack((Job(Trial(0, {}), 0),))
+    whole = trained(make(name="whole", **changes)[1], pack).records[0, 0, 0]
+    assert whole.epochs < 9
+    _, recipe = make(interval_s=0, **changes)
+    with pytest.raises(Crash):
+        train_pack(recipe, pack, Crashing(2))
+    assert trained(recipe, pack).records[0, 0, 0].epochs == whole.epochs
+
+
+def test_arrays_of_an_own_callback_come_back_by_whatever_name():
+    callback = keras.callbacks.Callback()
+    callback.best_row, callback.row = np.ones(3), np.ones(2)
+    states, arrays = checkpoint.keep_callbacks([callback], "0_")
+    again = keras.callbacks.Callback()
+    again.best_row, again.row = np.zeros(3), np.zeros(2)
+    checkpoint.restore_callbacks([again], states, arrays, "0_")
+    assert again.best_row.tolist() == [1, 1, 1]
+    assert again.row.tolist() == [1, 1]
+
+
 @pytest.mark.parametrize(
     ("name", "arguments", "message"),
     [

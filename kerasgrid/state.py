@@ -1,0 +1,278 @@
+"""The state of a search: what its journal says, and the object of results.json that is made of it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.io import RunPaths
+from kerasgrid.records import FoldRecord, Trial
+
+SCHEMA = "kerasgrid.results/1"
+LONG_HISTORY = 200
+"""Histories of more epochs lie beside results.json, in RunPaths.histories."""
+
+JobId = tuple[int, int, int]
+
+
+@dataclass
+class RunState:
+    """What a journal says: the trials that were proposed and the jobs that have ended.
+
+    Attributes:
+        n_folds: Folds a trial.
+        repeats: Repeats a fold.
+        direction: max or min.
+        trials: By id, in the order of their first proposal.
+        ended: The end of each job.
+        wanted: The ids that the engine has proposed in this session.
+        waiting: What each job has reached that has waited at a rung, and may have gone on since.
+        dropped: The ids of trials that an engine has given up.
+        runs: Of jobs that are read off one run, one that stands for all of them.
+    """
+
+    n_folds: int
+    repeats: int
+    direction: str
+    trials: dict[int, Trial] = field(default_factory=dict)
+    ended: dict[JobId, FoldRecord] = field(default_factory=dict)
+    wanted: set[int] = field(default_factory=set)
+    waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    runs: dict[JobId, JobId] = field(default_factory=dict)
+    _rungs: dict[tuple[JobId, int], float | None] = field(default_factory=dict)
+    _by_identity: dict[str, int] = field(default_factory=dict)
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
+        """Returns the trial of these params, and whether it is new; a new one gets the next id."""
+        trial = Trial(len(self.trials), params)
+        known = self._by_identity.get(trial.identity)
+        if known is not None:
+            return self.trials[known], False
+        self.add(trial)
+        return trial, True
+
+    def add(self, trial: Trial) -> None:
+        """Takes a trial that the journal holds."""
+        self.trials[trial.id] = trial
+        self._by_identity[trial.identity] = trial.id
+
+    def end(self, record: FoldRecord) -> None:
+        """Takes a job's end."""
+        self.ended[record.job] = record
+        self._rows.pop(record.job[0], None)
+
+    def wait(self, record: FoldRecord) -> None:
+        """Takes a job that waits at a rung."""
+        self.waiting[record.job] = record
+        self._rungs[record.job, record.epochs] = record.val_score
+        self._rows.pop(record.job[0], None)
+
+    def drop(self, trial_id: int) -> None:
+        """Takes a trial that an engine has given up."""
+        self.dropped.add(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def has_come_to(self, job: JobId, until: int | None) -> bool:
+        """Tells whether a job has ended, or has waited after an epoch."""
+        return job in self.ended or (until is not None and (job, until) in self._rungs)
+
+    def val_score(self, trial_id: int, fold: int, until: int) -> float | None:
+        """Returns a fold's score on the inner split after an epoch, repeats averaged; None for a failure.
+
+        Of a job that ended before it is the score at its end.
+        """
+        found = []
+        for repeat in range(self.repeats):
+            job = (trial_id, fold, repeat)
+            ended = self.ended.get(job)
+            found.append(self._rungs.get((job, until)) if ended is None else ended.val_score)
+        return _mean(found)
+
+    def epochs_trained(self) -> int:
+        """Returns the epochs that were trained, those of jobs that are read off one run once."""
+        found: dict[JobId, int] = {}
+        for record in (*self.waiting.values(), *self.ended.values()):
+            run = record.job if record.alone else self.runs.get(record.job, record.job)
+            found[run] = max(found.get(run, 0), record.epochs)
+        return sum(found.values())
+
+    def jobs_of(self, trial_id: int) -> list[JobId]:
+        """Returns a trial's job ids, fold by fold."""
+        return [(trial_id, fold, repeat) for fold in range(self.n_folds) for repeat in range(self.repeats)]
+
+    def is_done(self, trial_id: int) -> bool:
+        """Tells whether all of a trial's jobs have ended."""
+        return all(job in self.ended for job in self.jobs_of(trial_id))
+
+    def shown(self) -> list[int]:
+        """Returns the ids in results.json: all that are done, and those that are to be done.
+
+        Left out is what an earlier session began and a narrower space proposes no more.
+        """
+        return [id for id in self.trials if not self.wanted or id in self.wanted or self.is_done(id)]
+
+    def score(self, trial_id: int) -> float | None:
+        """Returns a complete trial's mean score; None for one that failed or is not done."""
+        return self.row(trial_id)["mean_test_score"] if self.row(trial_id)["state"] == "complete" else None
+
+    def ranking(self) -> list[int]:
+        """Returns the ids of complete trials, the best first; equal scores by id."""
+        sign = -1 if self.direction == "max" else 1
+        scored = [(sign * score, trial) for trial in self.trials if (score := self.score(trial)) is not None]
+        return [trial for _, trial in sorted(scored)]
+
+    def row(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's object in results.json, without its rank."""
+        if trial_id not in self._rows:
+            self._rows[trial_id] = self._make_row(self.trials[trial_id])
+        return self._rows[trial_id]
+
+    def _make_row(self, trial: Trial) -> dict[str, Any]:
+        found = self._records(trial.id)
+        records = list(found.values())
+        failed = next((record for record in records if record.error is not None), None)
+        done, given_up = self.is_done(trial.id), trial.id in self.dropped
+        state = "complete" if done else "pruned" if given_up else "running"
+        if failed is not None and (done or given_up):
+            state = "failed"
+        folds = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
+        folds = [fold for fold in folds if fold is not None]
+        scores = [fold["test_score"] for fold in folds]
+        scored = state in {"complete", "pruned"} and bool(folds)
+        return {
+            "id": trial.id,
+            "params": dict(trial.params),
+            "state": state,
+            "mean_test_score": float(np.mean(scores)) if scored else None,
+            "std_test_score": float(np.std(scores)) if scored else None,
+            "rank_test_score": None,
+            "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if scored else None,
+            "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
+            "error": None if failed is None else dict(failed.error or {}),
+            "dead": _dead(records),
+            "folds": folds,
+        }
+
+    def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
+        """Returns the ends of a trial's jobs; where the trial was given up, also what others have reached."""
+        reached = self.waiting if trial_id in self.dropped else {}
+        found = {job: self.ended.get(job) or reached.get(job) for job in self.jobs_of(trial_id)}
+        return {job: record for job, record in found.items() if record is not None}
+
+    def _fold(self, trial_id: int, fold: int, found: Mapping[JobId, FoldRecord]) -> dict[str, Any] | None:
+        """Returns a fold's object, its repeats averaged; None where one has no record."""
+        records = [found.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
+        if any(record is None for record in records):
+            return None
+        parts = [self._repeat(record) for record in records]
+        if len(parts) == 1:
+            return {"fold": fold, **parts[0]}
+        scores = [part["test_score"] for part in parts]
+        is_scored = None not in scores
+        names = [name for name in parts[0]["metrics"] if all(name in part["metrics"] for part in parts)]
+        return {
+            "fold": fold,
+            "test_score": float(np.mean(scores)) if is_scored else None,
+            "fit_time": float(np.mean([part["fit_time"] for part in parts])),
+            "epochs": max(part["epochs"] for part in parts),
+            "best_epoch": parts[0]["best_epoch"],
+            "metrics": {name: _mean([part["metrics"][name] for part in parts]) for name in names},
+            "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
+        }
+
+    def _repeat(self, record: FoldRecord) -> dict[str, Any]:
+        row = {
+            "test_score": record.score,
+            **({} if record.val_score is None else {"val_score": record.val_score}),
+            "fit_time": record.fit_time,
+            "epochs": record.epochs,
+            "best_epoch": record.best_epoch,
+            "metrics": dict(record.metrics),
+            "history": dict(record.history),
+        }
+        if record.epochs > LONG_HISTORY:
+            row["history"] = {}
+            row["history_file"] = RunPaths.history_name(*record.job)
+        if record.dead is not None:
+            row["dead"] = record.dead
+        if record.error is not None:
+            row["error"] = dict(record.error)
+        return row
+
+    def results(self, status: str, about: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:
+        """Returns the whole of results.json.
+
+        Args:
+            status: running, complete, interrupted, budget or failed.
+            about: name, objective, config, data, folds and environment.
+            wall_time_s: Seconds that the search has run, over all its sessions.
+        """
+        sign = -1 if self.direction == "max" else 1
+        ranking = self.ranking()
+        ranks: dict[int, int] = {}
+        for place, trial in enumerate(ranking):
+            before = ranking[place - 1] if place else None
+            tied = before is not None and sign * self.score(before) == sign * self.score(trial)
+            ranks[trial] = ranks[before] if tied else place + 1
+        rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
+        best = self.row(ranking[0]) if ranking else None
+        return {
+            "schema": SCHEMA,
+            "name": about["name"],
+            "status": status,
+            "objective": about["objective"],
+            "config": about["config"],
+            "data": about["data"],
+            "folds": about["folds"],
+            "environment": about["environment"],
+            "trials": rows,
+            "best": best
+            and {
+                "trial": best["id"],
+                "params": best["params"],
+                "mean_test_score": best["mean_test_score"],
+            },
+            "summary": {
+                "trials": len(rows),
+                "failed": sum(row["state"] == "failed" for row in rows),
+                "pruned": sum(row["state"] == "pruned" for row in rows),
+                "dead": sum(row["dead"] is not None for row in rows),
+                "fits": len(self.ended.keys() | self.waiting.keys()),
+                "epochs_trained": self.epochs_trained(),
+                "wall_time_s": round(wall_time_s, 3),
+            },
+        }
+
+
+def _dead(records: Sequence[FoldRecord]) -> str | None:
+    """Returns why a trial's nets learnt nothing, and how many of its fits, where not all; None for none."""
+    reasons = [record.dead for record in records if record.dead is not None]
+    if not reasons or len(reasons) == len(records):
+        return next(iter(reasons), None)
+    return f"{reasons[0]} ({len(reasons)} of {len(records)} fits)"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean; None where a value is missing, which was NaN."""
+    return None if None in values else float(np.mean(values))
+
+
+def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
+    """Returns the ends of jobs among a journal's records."""
+    for record in records:
+        if record.get("type") == "fold":
+            yield read_fold(record)
+
+
+_OF_FOLD = {field.name for field in fields(FoldRecord)}
+
+
+def read_fold(record: Mapping[str, Any]) -> FoldRecord:
+    """Makes a FoldRecord of a journal's line, which may hold what other versions have in theirs."""
+    values = {name: value for name, value in record.items() if name in _OF_FOLD}
+    return FoldRecord(**{**values, "job": tuple(values["job"])})
