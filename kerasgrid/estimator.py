@@ -144,9 +144,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         function, signature = _function_of(self.model)
         plan = route(params, signature, {})
         job = Job(Trial(0, _json_params(params)), fold=0)
-        faults = [
-            Fault(f"callbacks.{name}", text) for name, text in faults_of_callbacks(plan.callbacks, Path())
-        ]
+        told = faults_of_callbacks(plan.callbacks, Path(), plan.epochs)
+        faults = [Fault(f"callbacks.{name}", text) for name, text in told]
         if plan.augment is not None:
             faults += faults_of_augment(plan.augment, X, None, False)
         unknown = fault_of_class_weight(plan.training.class_weight, classes)

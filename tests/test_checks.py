@@ -746,7 +746,8 @@ def test_flipped_classes_of_many_numbers_may_be_letters(folder):
 def test_every_augmentation_beside_every_other_is_looked_at(folder):
     flipped = 'space: {augment: ["off", "on"], augment.horizontal_flip: [true, false]}'
     warned = check(folder, BASE + flipped).warnings
-    assert warned == ("augment flips images of digits or letters, which are other signs then.",)
+    assert warned[0] == "augment flips images of digits or letters, which are other signs then."
+    assert "differ only in augment.*" in warned[1]
     for sizes in ("[99, 5]", "[5, 99]"):
         text = (
             f"{BASE}space: {{augment: [off, on], augment.blur_sigma: [1], augment.blur_kernel_size: {sizes}"
@@ -824,3 +825,30 @@ def test_each_images_own_statistics_are_of_images_alone():
         wanted = "is for images, and each sample has the shape (2,): leave it out."
         assert f"augment.{name}: {wanted}" in str(caught.value)
     prepare({"model": "fc", "augment": {"rescale": 0.5}}, rows, labels)
+
+
+@pytest.mark.parametrize(
+    ("space", "name"),
+    [
+        ({"augment": ["off", "on"], "augment.rotation_range": [5, 10]}, "augment"),
+        (
+            {
+                "callbacks.learning_rate_scheduler.schedule": ["cosine", "step"],
+                "callbacks.learning_rate_scheduler.decay_rate": [0.1, 0.5],
+            },
+            None,
+        ),
+        (
+            {"callbacks.early_stopping": ["off", "on"], "callbacks.early_stopping.patience": [1, 2]},
+            "callbacks",
+        ),
+        ({"augment": ["off", "on"], "dropout": [0.1, 0.2]}, None),
+        ([{"augment": ["off"]}, {"augment": ["on"], "augment.rotation_range": [5, 10]}], None),
+    ],
+)
+def test_candidates_that_differ_in_nothing_are_warned_of(space, name):
+    found = prepare(
+        {"data": {"train": "digits"}, "model": "fc", "space": space, "augment": {"rotation_range": 1}}
+    )
+    told = [line for line in found.warnings if "differ only in" in line]
+    assert [line.split(".*")[0].rpartition(" ")[2] for line in told] == ([name] if name else [])

@@ -11,74 +11,14 @@ from kerasgrid.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config import Config
 from kerasgrid.data import inner_split
-from kerasgrid.engines import ENGINES, PLANNED
-from kerasgrid.errors import DataError, Fault, ModelError, did_you_mean
+from kerasgrid.engines import ENGINES
+from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.forms import Report, is_switch, shown
 from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
-from kerasgrid.space import Space, read_space
+from kerasgrid.space import Space
 from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, TEST_FOLD, merge_augment, monitors
-
-MAX_GRID = 1_000_000
-
-
-def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
-    """Returns the candidates; `declared` is the space that the model function declares."""
-    search = config.search
-    grids = config.space if isinstance(config.space, list) else [config.space]
-    own = [
-        {name: spec for name, spec in declared.items() if name not in config.params} | grid for grid in grids
-    ]
-    space, faults = read_space(own if isinstance(config.space, list) else own[0])
-    report.faults.extend(faults)
-    if not report.is_settled("search.engine"):
-        return space
-    if search.engine in PLANNED:
-        known = ", ".join(ENGINES)
-        report.add(
-            "search.engine", f"is {search.engine!r}, which this version does not have yet. Known: {known}."
-        )
-    elif search.engine not in ENGINES:
-        report.add(
-            "search.engine",
-            f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
-        )
-    if search.engine == "grid":
-        for path in _endless(space, config):
-            report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
-        _check_listed(report, config, space)
-    kind = ENGINES.get(search.engine)
-    needs_trials = kind is not None and (kind.needs_trials or (kind.decides_by_val and not space.is_finite))
-    if needs_trials and search.trials is None and report.is_settled("search.trials"):
-        report.add(
-            "search.trials",
-            f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
-        )
-    elif search.engine == "halving" and space.is_finite:
-        _check_listed(report, config, space)
-    for name in ("factor", "min_epochs"):
-        if name in search.model_fields_set and search.engine in ENGINES and search.engine != "halving":
-            report.add(f"search.{name}", f"is of the engine halving, and the engine is {search.engine}.")
-    return space
-
-
-def _check_listed(report: Report, config: Config, space: Space) -> None:
-    search = config.search
-    n_listed = min(space.size, search.trials or space.size)
-    if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
-        report.add(
-            "space",
-            f"has {n_listed:,} candidates, and {search.engine} lists at most {MAX_GRID:,}: search fewer "
-            "values, give search.trials, or take engine: random.",
-        )
-
-
-def _endless(space: Space, config: Config) -> list[str]:
-    """Returns the key paths of ranges without a step."""
-    several = isinstance(config.space, list)
-    parts = {f"space[{index}]" if several else "space": Space([g]) for index, g in enumerate(space.grids)}
-    return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
 
 
 def check_params(
@@ -120,12 +60,8 @@ def check_callbacks(
     own = only(space, "callbacks", "epochs")
     for params in own.together():
         given = merge_callbacks({**config.params, **params}, section)
-        found |= dict.fromkeys(faults_of_callbacks(given, base))
         epochs = {**DEFAULTS, **config.params, **params}["epochs"]
-        warmup = given.get("learning_rate_scheduler", {}).get("warmup_epochs", 0)
-        if warmup and isinstance(epochs, int) and warmup >= epochs:
-            message = f"is {warmup:g}, and a candidate of {epochs} epochs never reaches its learning rate."
-            found["learning_rate_scheduler.warmup_epochs", message] = None
+        found |= dict.fromkeys(faults_of_callbacks(given, base, epochs))
         watched += monitors(given).values()
         schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))
         looks = any(map(is_own, given))
@@ -181,8 +117,10 @@ def only(space: Space, *sections: str) -> Space:
     return Space(own or [{}])
 
 
-def faults_of_callbacks(given: Mapping[str, Mapping[str, Any]], base: Path) -> Iterator[tuple[str, str]]:
-    """Yields what is wrong with callbacks beside each other, at a key of the section."""
+def faults_of_callbacks(
+    given: Mapping[str, Mapping[str, Any]], base: Path, epochs: Any
+) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with callbacks beside each other and so many epochs, at a key of the section."""
     for name, monitor in monitors(given).items():
         if monitor.startswith("test_"):
             yield (
@@ -198,6 +136,12 @@ def faults_of_callbacks(given: Mapping[str, Mapping[str, Any]], base: Path) -> I
         )
     if schedule is not None and schedule["schedule"] == "one_cycle" and schedule["warmup_epochs"]:
         yield "learning_rate_scheduler.warmup_epochs", "is for other schedules: one_cycle rises by itself."
+    warmup = given.get("learning_rate_scheduler", {}).get("warmup_epochs", 0)
+    if warmup and isinstance(epochs, int) and warmup >= epochs:
+        yield (
+            "learning_rate_scheduler.warmup_epochs",
+            f"is {warmup:g}, and a candidate of {epochs} epochs never reaches its learning rate.",
+        )
     for name in given:
         if is_own(name):
             try:
@@ -274,6 +218,30 @@ def check_augment(
         except ModelError as error:
             report.add(where, str(error))
     return tuple(sorted(warnings - {None}))
+
+
+def warnings_of_repeats(report: Report, config: Config, space: Space) -> tuple[str, ...]:
+    """Tells of candidates that differ only in what another of their parameters switches off."""
+    if any(name in fault.path for name in ("augment", "callbacks", "space") for fault in report.faults):
+        return ()
+    merges = {
+        "augment": (merge_augment, augment_of(config)),
+        "callbacks": (merge_callbacks, callbacks_of(config)),
+    }
+    warned = {}
+    for name, (merge, section) in merges.items():
+        for grid in space.grids:
+            part, seen = only(Space([grid]), name), set()
+            for params in part.together(name) if part.names else ():
+                given = repr(merge({**config.params, **params}, section))
+                warned[name] = warned.get(name, False) or given in seen
+                seen.add(given)
+    return tuple(
+        f"some candidates differ only in {name}.* of what is switched off beside it, and each of them is "
+        "trained: write space as a list of spaces, one for each case."
+        for name, is_repeated in warned.items()
+        if is_repeated
+    )
 
 
 def _place(path: str, params: Mapping[str, Any], config: Config) -> tuple[str, str]:

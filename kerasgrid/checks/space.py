@@ -1,0 +1,72 @@
+"""What candidates there are, and whether the engine can go over them."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from kerasgrid.config import Config
+from kerasgrid.engines import ENGINES, PLANNED
+from kerasgrid.errors import did_you_mean
+from kerasgrid.forms import Report
+from kerasgrid.space import Space, read_space
+
+MAX_GRID = 1_000_000
+
+
+def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
+    """Returns the candidates; `declared` is the space that the model function declares."""
+    search = config.search
+    grids = config.space if isinstance(config.space, list) else [config.space]
+    own = [
+        {name: spec for name, spec in declared.items() if name not in config.params} | grid for grid in grids
+    ]
+    space, faults = read_space(own if isinstance(config.space, list) else own[0])
+    report.faults.extend(faults)
+    if not report.is_settled("search.engine"):
+        return space
+    if search.engine in PLANNED:
+        known = ", ".join(ENGINES)
+        report.add(
+            "search.engine", f"is {search.engine!r}, which this version does not have yet. Known: {known}."
+        )
+    elif search.engine not in ENGINES:
+        report.add(
+            "search.engine",
+            f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
+        )
+    if search.engine == "grid":
+        for path in _endless(space, config):
+            report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
+        _check_listed(report, config, space)
+    kind = ENGINES.get(search.engine)
+    needs_trials = kind is not None and (kind.needs_trials or (kind.decides_by_val and not space.is_finite))
+    if needs_trials and search.trials is None and report.is_settled("search.trials"):
+        report.add(
+            "search.trials",
+            f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
+        )
+    elif search.engine == "halving" and space.is_finite:
+        _check_listed(report, config, space)
+    for name in ("factor", "min_epochs"):
+        if name in search.model_fields_set and search.engine in ENGINES and search.engine != "halving":
+            report.add(f"search.{name}", f"is of the engine halving, and the engine is {search.engine}.")
+    return space
+
+
+def _check_listed(report: Report, config: Config, space: Space) -> None:
+    search = config.search
+    n_listed = min(space.size, search.trials or space.size)
+    if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
+        report.add(
+            "space",
+            f"has {n_listed:,} candidates, and {search.engine} lists at most {MAX_GRID:,}: search fewer "
+            "values, give search.trials, or take engine: random.",
+        )
+
+
+def _endless(space: Space, config: Config) -> list[str]:
+    """Returns the key paths of ranges without a step."""
+    several = isinstance(config.space, list)
+    parts = {f"space[{index}]" if several else "space": Space([g]) for index, g in enumerate(space.grids)}
+    return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
