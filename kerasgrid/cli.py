@@ -38,8 +38,11 @@ def search(
     grid: Grid,
     results: ResultsDir = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run is moved aside.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try trials again that failed before.")
+    ] = False,
     name: Name = None,
-    engine: Annotated[str | None, typer.Option(help="grid or random.", show_default=False)] = None,
+    engine: Annotated[str | None, typer.Option(help="grid, random or halving.", show_default=False)] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
     workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
     time_budget: Annotated[str | None, typer.Option(metavar="2h", show_default=False)] = None,
@@ -67,7 +70,14 @@ def search(
     overrides = [*(set_ or []), *_overrides(flags)]
     progress = make_progress("score", Console(stderr=as_json), quiet or as_json)
     try:
-        found = run(grid, results=results, overrides=overrides, fresh=fresh, observer=progress)
+        found = run(
+            grid,
+            results=results,
+            overrides=overrides,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            observer=progress,
+        )
     finally:
         progress.close()
     if as_json:
@@ -239,6 +249,10 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
         console.print(line, markup=False, highlight=False, soft_wrap=True)
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
+    elif data["status"] == "budget":
+        following = (
+            f"The budget is used up; a larger one goes on. Next:\n  kerasgrid plot {shlex.quote(str(path))}"
+        )
     else:
         following = f"Next:\n  kerasgrid plot {shlex.quote(str(path))}"
     console.print(following, markup=False, highlight=False, soft_wrap=True)

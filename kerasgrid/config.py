@@ -14,6 +14,7 @@ from typing import Annotated, Any, Literal
 from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
 
 from kerasgrid.augment import Augment
+from kerasgrid.budget import seconds_of
 from kerasgrid.callbacks import Callbacks, is_own, split_name, switched
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Section, faults_of, shown, without_faults
@@ -82,13 +83,22 @@ class SearchConfig(Section):
     trials: Annotated[int, Field(ge=1)] | None = None
     """How many candidates: needed by random, a budget for grid, a sample for halving."""
     time: str | None = None
-    """A budget of wall time, such as 2h or 45min."""
+    """A budget of wall time, such as 2h, 45min or 1h30min, over all sessions; the search ends in order."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """A budget of epochs, over all candidates, folds and sessions."""
     keep_models: Literal["none", "best", "all"] = "none"
     """Which fold models are kept."""
     val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
     where a callback monitors val_* or the engine is halving, and none otherwise. test_fold: the held-out
     rows themselves, for comparison with work that did so; what is decided by them makes scores too good."""
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, time: str | None) -> str | None:
+        if time is not None and seconds_of(time) is None:
+            raise ValueError(f"is {time!r}, which is no time; such as 2h, 45min, 1h30min or 90s holds.")
+        return time
 
     @field_validator("holdout")
     @classmethod

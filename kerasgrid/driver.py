@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
+from kerasgrid.budget import Budget
 from kerasgrid.checks import prepare
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
@@ -61,6 +62,7 @@ def search(
     results: str | Path = "results",
     overrides: Sequence[str] = (),
     fresh: bool = False,
+    retry_failed: bool = False,
     observer: Observer | None = None,
     checkpoint_interval_s: float = 30.0,
 ) -> Results:
@@ -73,6 +75,7 @@ def search(
         results: The folder for NAME.json and NAME/.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.
+        retry_failed: Try trials that failed in an earlier session again.
         observer: Is told what happens.
         checkpoint_interval_s: Seconds between checkpoints of a fit.
 
@@ -105,7 +108,20 @@ def search(
             executor.close()
             threads = run.threads
             executor = stack.enter_context(make_executor(draft, threads))
+        if retry_failed:
+            _retry_failed(run, observer)
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
+
+
+def _retry_failed(run: Run, observer: Observer) -> None:
+    engine = run.prepared.config.search.engine
+    if ENGINES[engine].chooses_by_score:
+        raise ReplayError(
+            f"--retry-failed: the engine {engine} has chosen by the scores and failures that it was told, "
+            "and they would be others. Start anew with --fresh, or search what failed in a search of its own."
+        )
+    n = run.forget_failed()
+    observer.note(f"{n:,} trial{'s' if n != 1 else ''} that failed will be tried again.")
 
 
 class _Driver:
@@ -124,7 +140,11 @@ class _Driver:
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
         self._started: set[tuple[int, int, int]] = set()
-        self._interrupted = self._told_of_stop = False
+        self._interrupted = self._told_of_stop = self._is_finished = False
+        self._trained_before = run.state.trained()
+        spent = run.elapsed_s, sum(self._trained_before.values())
+        search = self.config.search
+        self.budget = Budget(search.time, search.epochs, *spent, stop=executor.stop)
 
     def run_session(self) -> Results:
         """Runs the engine to its end, or until it is interrupted."""
@@ -136,7 +156,7 @@ class _Driver:
             self.observer.note(
                 "Fits run in this process: workers cannot import a function of a script or notebook."
             )
-        with stop_on_signals(self._stop):
+        with stop_on_signals(self._stop), self.budget:
             try:
                 self._probe()
                 self._run_engine()
@@ -145,10 +165,15 @@ class _Driver:
             except (Exception, KeyboardInterrupt):
                 self.run.finish("interrupted")
                 raise
+            self._tell_of_stop()
             results = self.run.finish(self._status())
         remember(self.run.prepared, self.run.state)
         self.observer.end(results)
         return results
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._interrupted or self.budget.reason is not None
 
     def _stop(self) -> None:
         """Is called in a signal handler, where nothing may be printed."""
@@ -156,13 +181,18 @@ class _Driver:
         self.executor.stop()
 
     def _tell_of_stop(self) -> None:
-        if self._interrupted and not self._told_of_stop:
+        if self.budget.reason is not None and not self._told_of_stop:
+            self._told_of_stop = True
+            self.observer.note(self.budget.reason)
+        elif self._interrupted and not self._told_of_stop:
             self._told_of_stop = True
             self.observer.note("Stopping after the epoch at hand; once more to stop at once.")
 
     def _status(self) -> str:
         if self._interrupted:
             return "interrupted"
+        if not self._is_finished:
+            return "budget"
         state = self.run.state
         if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
             return "failed"
@@ -192,20 +222,22 @@ class _Driver:
         """Runs each proposal's jobs and sends the engine the scores, higher is better."""
         engine = ENGINES[self.config.search.engine].run(self.run.prepared.task)
         proposal = next(engine, None)
-        while proposal is not None and not self._interrupted:
+        while proposal is not None:
             trials = self.run.propose(proposal.candidates)
             if not trials and not proposal.dropped:
                 raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
             self.run.drop(proposal.dropped)
             until, folds = proposal.until, proposal.folds
             jobs = [job for trial in trials for job in self.run.open_jobs(trial, until, folds)]
-            self._run_jobs(jobs, until)
-            if self._interrupted:
+            if not self._is_stopping:
+                self._run_jobs(jobs, until)
+            if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
                 return
             try:
                 proposal = engine.send(self._scores(trials, proposal))
             except StopIteration:
-                return
+                proposal = None
+        self._is_finished = proposal is None
 
     def _scores(self, trials: Sequence[Trial], proposal: Proposal) -> list[Any]:
         """Returns what an engine is sent for a proposal: higher is better, whatever the objective."""
@@ -225,7 +257,7 @@ class _Driver:
         """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
         self.observer.begin(self.run.state, jobs, until)
         died = self._run_packs(self._plan(jobs, until), is_retry=False)
-        if died and not self._interrupted:
+        if died and not self._is_stopping:
             self._run_packs(died, is_retry=True)
 
     def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
@@ -235,7 +267,7 @@ class _Driver:
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
         made = planner.plan(new, graphs, until=until).packs
-        if self._interrupted:  # perhaps while graphs or widths were asked for: that is no plan to keep
+        if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)
         return [*kept, *made]
@@ -274,6 +306,8 @@ class _Driver:
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):
             self._start(payload.job)  # all of a pack but the first
+            run = self.run.state.runs.get(payload.job, payload.job)
+            self.budget.train(run, payload.epoch, self._trained_before.get(run, 0))
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
             self.run.keep_checkpoint(payload)

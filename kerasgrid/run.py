@@ -118,6 +118,10 @@ class Run:
                 self._take(read_fold(record))
             elif kind == "rung":
                 self.state.wait(read_fold(record))
+            elif kind == "checkpoint":
+                self.state.saved[tuple(record["job"])] = record["epoch"]
+            elif kind == "forget":
+                self.state.forget_failed(record["trial"])
             elif kind == "drop":
                 self.state.drop(record["trial"])
             elif kind == "pack":
@@ -146,6 +150,11 @@ class Run:
             for name, now in versions().items()
             if before.get(name, now) != now
         ]
+
+    @property
+    def elapsed_s(self) -> float:
+        """Seconds that earlier sessions took."""
+        return self._elapsed_s
 
     def close(self) -> None:
         """Syncs and closes the journal."""
@@ -186,6 +195,14 @@ class Run:
         jobs = [Job(trial, fold, repeat) for _, fold, repeat in self.state.jobs_of(trial.id)]
         wanted = [job for job in jobs if folds is None or job.fold in folds]
         return [job for job in wanted if not self.state.has_come_to(job.id, until)]
+
+    def forget_failed(self) -> int:
+        """Journals that trials which failed are to be tried again, and returns how many."""
+        failed = self.state.failed()
+        for trial in failed:
+            self.append("forget", {"trial": trial}, durable=True)
+            self.state.forget_failed(trial)
+        return len(failed)
 
     def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
         """Journals trials that an engine gives up, and removes what is kept to go on with them."""
@@ -240,6 +257,7 @@ class Run:
     def keep_checkpoint(self, record: CheckpointRecord) -> None:
         """Journals a checkpoint that has been renamed into place."""
         self.append("checkpoint", asdict(record), durable=True)
+        self.state.saved[record.job] = record.epoch
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""

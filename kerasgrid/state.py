@@ -31,6 +31,7 @@ class RunState:
         wanted: The ids that the engine has proposed in this session.
         waiting: What each job has reached that has waited at a rung, and may have gone on since.
         dropped: The ids of trials that an engine has given up.
+        saved: Epochs of each job in its last checkpoint.
         runs: Of jobs that are read off one run, one that stands for all of them.
     """
 
@@ -43,6 +44,7 @@ class RunState:
     waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     runs: dict[JobId, JobId] = field(default_factory=dict)
+    saved: dict[JobId, int] = field(default_factory=dict)
     _rungs: dict[tuple[JobId, int], float | None] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -65,6 +67,17 @@ class RunState:
         """Takes a job's end."""
         self.ended[record.job] = record
         self._rows.pop(record.job[0], None)
+
+    def failed(self) -> list[int]:
+        """Returns the ids of trials with a fit that failed."""
+        return sorted({job[0] for job, record in self.ended.items() if record.error is not None})
+
+    def forget_failed(self, trial_id: int) -> None:
+        """Forgets the ends of a trial's fits that failed, as if they had never been tried."""
+        for job in self.jobs_of(trial_id):
+            if job in self.ended and self.ended[job].error is not None:
+                del self.ended[job]
+        self._rows.pop(trial_id, None)
 
     def wait(self, record: FoldRecord) -> None:
         """Takes a job that waits at a rung."""
@@ -93,13 +106,16 @@ class RunState:
             found.append(self._rungs.get((job, until)) if ended is None else ended.val_score)
         return _mean(found)
 
-    def epochs_trained(self) -> int:
-        """Returns the epochs that were trained, those of jobs that are read off one run once."""
+    def trained(self) -> dict[JobId, int]:
+        """Returns the epochs of each run that has been recorded, by the job that stands for it."""
         found: dict[JobId, int] = {}
+        for job, epochs in self.saved.items():
+            run = self.runs.get(job, job)
+            found[run] = max(found.get(run, 0), epochs)
         for record in (*self.waiting.values(), *self.ended.values()):
             run = record.job if record.alone else self.runs.get(record.job, record.job)
             found[run] = max(found.get(run, 0), record.epochs)
-        return sum(found.values())
+        return found
 
     def jobs_of(self, trial_id: int) -> list[JobId]:
         """Returns a trial's job ids, fold by fold."""
@@ -243,7 +259,7 @@ class RunState:
                 "pruned": sum(row["state"] == "pruned" for row in rows),
                 "dead": sum(row["dead"] is not None for row in rows),
                 "fits": len(self.ended.keys() | self.waiting.keys()),
-                "epochs_trained": self.epochs_trained(),
+                "epochs_trained": sum(self.trained().values()),
                 "wall_time_s": round(wall_time_s, 3),
             },
         }

@@ -343,7 +343,10 @@ def refusal(folder, text, *overrides):
         ),
         ("training: {pack: 0}", "training.pack: is 0; "),
         ("search: {keep_models: best}", f"search.keep_models: asks for keeping fold models, {NOT_YET}"),
-        ("search: {time: 2h}", f"search.time: asks for a budget of time, {NOT_YET}"),
+        (
+            "search: {time: soon}",
+            "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",
+        ),
         ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
         *(
             (
@@ -565,7 +568,7 @@ search: {folds: 60, objective: precision}
         ),
         ("data: {train: digits, sacle: 3, scale: -1}\nmodel: fc\nsearch: {folds: 500}", ["data.scale", "data.sacle", "search.folds"]),
         (BASE + "search: {folds: 500, holdout: 2}", ["search.folds", "search.holdout"]),
-        (BASE + "search: {time: 2h, folds: 500, seed: x}", ["search.seed", "search.time", "search.folds"]),
+        (BASE + "search: {time: 2x, folds: 500, seed: x}", ["search.seed", "search.time", "search.folds"]),
         (
             "data: {train: digits}\nmodel: fcc\nspace: {epochs: [1.5], optimizer: [RectifiedAdam], dropout: [], zoo: [1]}\n"
             "params: {callbacks.early_stopping.patience: x, batch_size: 0}",

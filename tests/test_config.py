@@ -135,8 +135,8 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("'<path>': 3", f"<path>: unknown key. Known: {TOP}."),
         (
             "search: {fold: 3}",
-            "search.fold: unknown key. Did you mean 'folds'? Known: engine, factor, folds, holdout, "
-            "keep_models, min_epochs, objective, repeats, seed, time, trials, val.",
+            "search.fold: unknown key. Did you mean 'folds'? Known: engine, epochs, factor, folds, "
+            "holdout, keep_models, min_epochs, objective, repeats, seed, time, trials, val.",
         ),
         (
             "data: {train: {images: a, labels: b, lables: c}}",

@@ -18,7 +18,7 @@ import kerasgrid.driver as driver
 from kerasgrid import packing
 from kerasgrid.callbacks import EarlyStopping
 from kerasgrid.driver import search
-from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, StorageError
+from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
@@ -527,3 +527,66 @@ def test_halving_is_another_run_than_a_grid(tmp_path):
     search(config(), results=tmp_path)
     with pytest.raises(ChangedError, match=r"search.val was null, and is 0\.1"):
         search(config(search={"engine": "halving", "folds": 3}), results=tmp_path)
+
+
+# Budgets, and trying again
+
+
+def budget(**limits):
+    return config(search={"folds": 3, **limits})
+
+
+@pytest.mark.parametrize("limits", [{"epochs": 20}, {"epochs": 1}])
+def test_a_budget_of_epochs_ends_in_order_and_a_larger_one_goes_on(tmp_path, limits):
+    whole = search(config(), results=tmp_path / "whole")
+    notes = Notes()
+    first = search(budget(**limits), results=tmp_path / "cut", observer=notes)
+    assert first.status == "budget"
+    assert limits["epochs"] <= first.data["summary"]["epochs_trained"] <= limits["epochs"] + 1
+    assert any("epochs is used up: a larger search.epochs goes on" in text for text in notes.texts)
+    again = search(budget(**limits), results=tmp_path / "cut")
+    assert again.data["summary"]["epochs_trained"] == first.data["summary"]["epochs_trained"]
+    assert again.status == "budget"
+    resumed = search(budget(epochs=1000), results=tmp_path / "cut")
+    assert resumed.status == "complete"
+    left = without_times(resumed.data), without_times(whole.data)
+    for data in left:
+        del data["config"]
+    assert left[0] == left[1]
+
+
+def test_a_budget_that_suffices_leaves_a_search_complete(tmp_path):
+    assert search(budget(epochs=54, time="1h"), results=tmp_path).status == "complete"
+    assert search(budget(epochs=54, time="1h"), results=tmp_path).status == "complete"
+
+
+def test_a_budget_of_time_counts_all_sessions(tmp_path):
+    first = search(budget(time="0.0001s"), results=tmp_path)
+    assert first.status == "budget"
+    assert first.data["trials"] == [] or first.data["summary"]["fits"] < 18
+    assert search(budget(time="1h"), results=tmp_path).status == "complete"
+
+
+def test_failed_trials_are_tried_again_where_that_is_asked(tmp_path, monkeypatch):
+    def broken(recipe, pack, context):
+        if pack.jobs[0].trial.id == 2:
+            raise RuntimeError("no network")
+        fake_train_pack(recipe, pack, context)
+
+    whole = search(config(), results=tmp_path / "whole")
+    monkeypatch.setattr(driver, "train_pack", broken)
+    first = search(config(), results=tmp_path / "again")
+    assert first.trials[2]["state"] == "failed"
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    assert search(config(), results=tmp_path / "again").trials[2]["state"] == "failed"
+    notes = Notes()
+    found = search(config(), results=tmp_path / "again", retry_failed=True, observer=notes)
+    assert "1 trial that failed will be tried again." in notes.texts
+    assert without_times(found.data) == without_times(whole.data)
+    assert without_times(search(config(), results=tmp_path / "again").data) == without_times(whole.data)
+
+
+def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path):
+    search(config(**HALVING), results=tmp_path)
+    with pytest.raises(ReplayError, match="--retry-failed: the engine halving has chosen by the scores"):
+        search(config(**HALVING), results=tmp_path, retry_failed=True)

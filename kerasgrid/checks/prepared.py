@@ -172,7 +172,6 @@ def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
         "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
-        "search.time": (config.search.time is not None, "a budget of time"),
         "executor.kind": (config.executor.kind == "ray", "the executor ray"),
     }
     for path, (is_asked, what) in asked.items():

@@ -16,6 +16,6 @@ __all__ = ["ENGINES", "PLANNED", "Engine", "Kind", "Outline", "Proposal", "Score
 ENGINES: dict[str, Kind] = {
     "grid": Kind(grid),
     "random": Kind(random, needs_trials=True),
-    "halving": Kind(halving, decides_by_val=True, outline=outline_of_halving),
+    "halving": Kind(halving, decides_by_val=True, chooses_by_score=True, outline=outline_of_halving),
 }
 PLANNED = ("bayesian", "hyperband")

@@ -73,11 +73,13 @@ class Kind:
     Attributes:
         run: Makes the generator.
         decides_by_val: Whether it decides by scores on the inner split, so that there has to be one.
+        chooses_by_score: Whether what it proposes depends on scores.
         needs_trials: Whether `search.trials` has to say how many candidates there are.
         outline: Tells what it is going to do, where its first proposal does not tell that.
     """
 
     run: Callable[[Task], Engine]
     decides_by_val: bool = False
+    chooses_by_score: bool = False
     needs_trials: bool = False
     outline: Callable[[Task], Outline] | None = None

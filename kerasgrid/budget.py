@@ -1,0 +1,85 @@
+"""Budgets of time and epochs: a search that has used one up ends in order, and goes on with a larger one."""
+
+from __future__ import annotations
+
+import re
+import threading
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+_UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
+
+
+def seconds_of(text: str) -> float | None:
+    """Returns the seconds of a time such as `2h`, `1h30min` or `45s`; None for another text."""
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text).strip():
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) or None
+
+
+@dataclass
+class Budget:
+    """Tells a session when its budget is used up; a context manager.
+
+    Attributes:
+        time: As the config spells it; None for no limit.
+        epochs: Epochs of all sessions together; None for no limit.
+        spent_s: Seconds that earlier sessions took.
+        spent_epochs: Epochs that they trained.
+        stop: Is called once, when something is used up; in another thread where it is the time.
+        reason: What was used up, in a sentence; None for nothing yet.
+    """
+
+    time: str | None
+    epochs: int | None
+    spent_s: float
+    spent_epochs: int
+    stop: Callable[[], None]
+    reason: str | None = None
+    _trained: dict[object, int] = field(default_factory=dict)
+    _n_trained: int = 0
+    _timer: threading.Timer | None = None
+
+    def __enter__(self) -> Budget:
+        if self.time is not None:
+            left_s = seconds_of(self.time) - self.spent_s
+            if left_s <= 0:
+                self._end_of_time()
+            else:
+                self._timer = threading.Timer(left_s, self._end_of_time)
+                self._timer.daemon = True
+                self._timer.start()
+        self._check_epochs()
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+
+    def train(self, run: object, epoch: int, before: int = 0) -> None:
+        """Takes that a run has come to an epoch.
+
+        Args:
+            run: The same for jobs that are read off one run.
+            epoch: From 1.
+            before: Epochs of it that earlier sessions trained.
+        """
+        known = self._trained.get(run, before)
+        if epoch > known:
+            self._trained[run] = epoch
+            self._n_trained += epoch - known
+            self._check_epochs()
+
+    def _check_epochs(self) -> None:
+        if self.epochs is not None and self.spent_epochs + self._n_trained >= self.epochs:
+            self._end(f"The budget of {self.epochs:,} epochs is used up: a larger search.epochs goes on.")
+
+    def _end_of_time(self) -> None:
+        self._end(f"The budget of time, {self.time}, is used up: a larger search.time goes on.")
+
+    def _end(self, reason: str) -> None:
+        if self.reason is None:
+            self.reason = reason
+            self.stop()
