@@ -12,29 +12,16 @@ import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Annotated, Any, Literal
+from typing import Any
 
 import numpy as np
-from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerasgrid.errors import Fault
-from kerasgrid.forms import faults_of, shown
 from kerasgrid.io import canonical_json, digest
 
 Params = dict[str, Any]
 MAX_VALUES = 1_000_000
 _MAX_LISTED = 1_000
 _MAX_TOGETHER = 4_096
-
-
-class _RangeForm(BaseModel):
-    model_config = ConfigDict(extra="forbid", strict=True)
-
-    low: float
-    high: float
-    step: Annotated[float, Field(gt=0)] | None = None
-    log: bool = False
-    type: Literal["int", "float"] | None = None
 
 
 @dataclass(frozen=True)
@@ -116,10 +103,21 @@ class Space(Sequence[Params]):
 
     Args:
         grids: Mappings from a parameter's name to its values or range.
+        places: The place of the written space that each grid is of, where conditions have made several of
+            one; None for one each.
+        weights: How often a candidate drawn at random is one of each grid, where they cannot be counted;
+            None for equal ones.
     """
 
-    def __init__(self, grids: Sequence[Mapping[str, Choice | Range]]) -> None:
+    def __init__(
+        self,
+        grids: Sequence[Mapping[str, Choice | Range]],
+        places: Sequence[int] | None = None,
+        weights: Sequence[float] | None = None,
+    ) -> None:
         self.grids = tuple(dict(grid) for grid in grids)
+        self.places = tuple(range(len(grids)) if places is None else places)
+        self.weights = tuple([1.0] * len(grids) if weights is None else weights)
 
     @property
     def names(self) -> list[str]:
@@ -204,11 +202,14 @@ class Space(Sequence[Params]):
             {name: dim if isinstance(dim, Range) else list(dim.values) for name, dim in grid.items()}
             for grid in self.grids
         ]
+        shares = np.asarray(self.weights) / sum(self.weights)
+        is_even = len(set(self.weights)) == 1
         found: dict[str, Params] = {}
         for _ in range(100 * n):  # ranges of whole numbers may hold fewer than n candidates
             if len(found) == n:
                 break
-            drawn = next(iter(ParameterSampler(grids, 1, random_state=numbers)))
+            of = grids if is_even else [grids[numbers.choice(len(grids), p=shares)]]
+            drawn = next(iter(ParameterSampler(of, 1, random_state=numbers)))
             found.setdefault(digest(drawn), dict(sorted(drawn.items())))
         return list(found.values())
 
@@ -268,84 +269,3 @@ def _draw_below(n: int, numbers: np.random.RandomState) -> int:
         return int(numbers.randint(n, dtype=np.int64))
     n_bytes = n.bit_length() // 8 + 9  # so many more than n has that the remainder is as good as even
     return int.from_bytes(numbers.bytes(n_bytes), "little") % n
-
-
-def read_space(raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Space, list[Fault]]:
-    """Makes a space of the `space` section; faults name the key path.
-
-    A list that is no list, is empty or repeats a value, a range whose bounds do not hold, and what
-    is not built yet are faults.
-    """
-    faults: list[Fault] = []
-    several = not isinstance(raw, Mapping)
-    if several and not raw:
-        faults.append(Fault("space", "is an empty list; a mapping or a list of mappings holds."))
-    grids = []
-    for index, part in enumerate(raw if several else [raw]):
-        prefix = f"space[{index}]" if several else "space"
-        grid = {}
-        for name, spec in part.items():
-            dimension = _read_dimension(f"{prefix}.{name}", spec, faults)
-            if dimension is not None:
-                grid[name] = dimension
-        grids.append(grid)
-    return Space(grids), faults
-
-
-def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range | None:
-    if isinstance(spec, list):
-        if not spec:
-            faults.append(Fault(path, "is an empty list; give at least one value."))
-            return None
-        first: dict[str, Any] = {}
-        for value in spec:
-            # 1 and 1.0 are one number; true is another thing.
-            number = isinstance(value, int) and not isinstance(value, bool)
-            text = canonical_json(float(value) if number else value)
-            if text in first:
-                what = f"{shown(first[text])} more than once"
-                if type(first[text]) is not type(value):
-                    what = f"{shown(first[text])} and {shown(value)}, which are one number"
-                faults.append(Fault(path, f"holds {what}; each value once holds."))
-                return None
-            first[text] = value
-        return Choice(tuple(spec))
-    if not isinstance(spec, Mapping):
-        holds = "a list or a range such as {low: 0.1, high: 0.5} holds"
-        hint = f"write [{shown(spec)}] to search this one value, or move it to params."
-        faults.append(Fault(path, f"is {shown(spec)}; {holds}: {hint}"))
-        return None
-    if "when" in spec or "values" in spec:
-        found = "`when`" if "when" in spec else "`values`, which goes with `when`"
-        hint = "Write a list of spaces instead, one for each case."
-        faults.append(Fault(path, f"has {found}; this version does not have conditions yet. {hint}"))
-        return None
-    return _read_range(path, spec, faults)
-
-
-def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Range | None:
-    try:
-        form = _RangeForm.model_validate(spec)
-    except ValidationError as error:
-        faults.extend(faults_of(error, spec, _RangeForm, path))
-        return None
-    given = [value for value in (form.low, form.high, form.step) if value is not None]
-    are_whole = all(float(value).is_integer() for value in given)
-    problem = None
-    if form.low >= form.high:
-        problem = f"has low {form.low:g} and high {form.high:g}; low must be less than high."
-    elif form.log and form.low <= 0:
-        problem = f"has low {form.low:g} with log: true; a logarithmic range begins above 0."
-    elif form.log and form.step is not None and form.step <= 1:
-        problem = f"has step {form.step:g} with log: true, where it is the ratio of values; above 1 holds."
-    elif form.type == "int" and not are_whole:
-        problem = "has type: int and bounds or a step that are no whole numbers."
-    elif form.type is None and form.low.is_integer() and form.high.is_integer():
-        problem = "has whole bounds, so that its type must be said: type: int or type: float."
-    if problem is None:
-        found = Range(form.low, form.high, form.step, form.log, whole=form.type == "int")
-        if len(found) <= MAX_VALUES:
-            return found
-        problem = f"has {len(found):,} values; at most {MAX_VALUES:,} hold: take a larger step."
-    faults.append(Fault(path, problem))
-    return None

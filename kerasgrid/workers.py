@@ -20,7 +20,7 @@ from kerasgrid.models.signature import (
     signature_of,
 )
 from kerasgrid.records import ProbeRecord
-from kerasgrid.space import read_space
+from kerasgrid.space_form import read_space
 from kerasgrid.training.entry import inspect_function, load, probe
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.versions import backend, versions

@@ -102,14 +102,14 @@ def refusal(folder, text, *overrides):
         (
             "space: {optimizer.momentum: [0.9]}",
             f"space.optimizer.momentum: Adam has no argument 'momentum'. Did you mean 'ema_momentum'? Known: "
-            f"{ADAM}. To search it only where the optimizer has it, make space a list of spaces, one an "
-            "optimizer (`when` will do the same, but this version does not have it yet).",
+            f"{ADAM}. To search it only where the optimizer has it, give it `when: {{optimizer: ...}}`, or "
+            "make space a list of spaces, one an optimizer.",
         ),
         (
             "params: {optimizer: Adam, optimizer.nesterov: true}",
             f"params.optimizer.nesterov: Adam has no argument 'nesterov'. Known: {ADAM}. To search it only where "
-            "the optimizer has it, make space a list of spaces, one an optimizer (`when` will do the same, but "
-            "this version does not have it yet).",
+            "the optimizer has it, give it `when: {optimizer: ...}`, or make space a list of spaces, one an "
+            "optimizer.",
         ),
         (
             "space: {loss.gamma: [0.1]}",
@@ -374,18 +374,36 @@ def refusal(folder, text, *overrides):
         ),
         (
             "space: {dropout: {values: [0.1], when: {batch_norm: true}}}",
-            "space.dropout: has `when`; this version does not have conditions yet. Write a list of spaces "
-            "instead, one for each case.",
+            "space.dropout.when: names 'batch_norm', which is not searched beside it.",
         ),
         (
-            "space: {dropout: {low: 0.1, high: 0.5, when: {batch_norm: true}}}",
-            "space.dropout: has `when`; this version does not have conditions yet. Write a list of spaces "
-            "instead, one for each case.",
+            "space: {batch_norm: [true], dropout: {low: 0.1, high: 0.5, step: 0.1, when: {batch_norm: false}}}",
+            "space.dropout.when: names batch_norm: false, which is none of its values. Known: true.",
         ),
         (
-            "space: {dropout: {values: [0.1]}}",
-            "space.dropout: has `values`, which goes with `when`; this version does not have conditions yet. "
-            "Write a list of spaces instead, one for each case.",
+            "space: {batch_norm: [true], dropout: {values: [0.1], when: true}}",
+            "space.dropout.when: is true; a mapping such as {batch_norm: true} holds.",
+        ),
+        (
+            "space: {batch_norm: [true], dropout: {values: [0.1], when: {batch_norm: []}}}",
+            "space.dropout.when: names no value of batch_norm; at least one holds.",
+        ),
+        (
+            "search: {engine: random, trials: 3}\n"
+            "space: {learning_rate: {low: 0.1, high: 0.5}, dropout: {values: [0.1], when: {learning_rate: 0.1}}}",
+            "space.dropout.when: names learning_rate, which has no list of values: give it one, or a step.",
+        ),
+        (
+            "space: {batch_norm: {values: [true], when: {dropout: 0.1}}, dropout: {values: [0.1], when: {batch_norm: true}}}",
+            "space.batch_norm.when: depends on itself, by way of the parameters that it names.",
+        ),
+        (
+            "space: {dropout: {values: 0.1}}",
+            "space.dropout: has values 0.1; {values: [...], when: {...}} holds.",
+        ),
+        (
+            "space: {dropout: {values: [0.1], low: 3}}",
+            "space.dropout: has low beside values; {values: [...], when: {...}} holds.",
         ),
     ],
 )

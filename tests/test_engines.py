@@ -10,7 +10,7 @@ import pytest
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, PLANNED, Task
 from kerasgrid.engines.halving import far_behind, rungs
-from kerasgrid.space import read_space
+from kerasgrid.space_form import read_space
 
 SPACE = {"b": [1, 2, 3], "a": ["x", "y"], "c": [0.1, 0.2]}
 

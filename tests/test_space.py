@@ -6,13 +6,15 @@ import math
 import time
 from decimal import Decimal
 
+import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import ParameterGrid
 
-from kerasgrid.io import canonical_json
-from kerasgrid.space import Choice, Range, Space, read_space
+from kerasgrid.io import canonical_json, digest
+from kerasgrid.space import Choice, Range, Space
+from kerasgrid.space_form import read_space
 
 values = st.one_of(st.integers(-5, 5), st.text("ab", max_size=2), st.booleans(), st.none(), st.just([1, 2]))
 choices = st.lists(values, min_size=1, max_size=4, unique_by=canonical_json).map(lambda v: Choice(tuple(v)))
@@ -234,3 +236,67 @@ def test_every_value_stands_beside_every_value_of_the_switch_where_they_are_many
         pairs = {(params[name], params["switch"]) for params in found[:-1]}
         assert pairs == {(value, switch) for value in raw[name] for switch in raw["switch"]}
     assert list(space_of(raw).together("other")) == list(space_of(raw).together()) == space_of(raw).cover()
+
+
+# Conditions
+
+CONDITIONAL = {
+    "optimizer": ["SGD", "Adam", "RMSprop"],
+    "optimizer.momentum": {"values": [0.5, 0.9], "when": {"optimizer": ["SGD", "RMSprop"]}},
+    "optimizer.nesterov": {"values": [True, False], "when": {"optimizer": "SGD", "optimizer.momentum": 0.9}},
+    "dropout": [0.1, 0.2],
+}
+
+
+def holds(params):
+    """What the conditions above say, by hand."""
+    has_momentum = params["optimizer"] != "Adam"
+    has_nesterov = params["optimizer"] == "SGD" and params.get("optimizer.momentum") == 0.9
+    return ("optimizer.momentum" in params) is has_momentum and (
+        "optimizer.nesterov" in params
+    ) is has_nesterov
+
+
+def test_a_conditional_space_is_counted_indexed_and_listed():
+    space, faults = read_space(CONDITIONAL)
+    assert not faults
+    listed = list(space)
+    assert len(space) == len(listed) == 2 * (1 + 2 + 1 + 2)
+    assert [space[index] for index in range(len(space))] == listed
+    assert all(holds(params) for params in listed)
+    assert len({str(params) for params in listed}) == len(listed)
+    assert {digest(params) for params in space.sample(100, 0)} == {digest(params) for params in listed}
+    assert space.values("optimizer.momentum") == [0.5, 0.9]
+
+
+def test_a_condition_may_name_a_range_with_a_step_and_numbers_are_equal_however_written():
+    given = {
+        "layers": {"low": 1, "high": 3, "step": 1, "type": "int"},
+        "units": {"values": [8, 16], "when": {"layers": [2.0, 3]}},
+    }
+    space, faults = read_space(given)
+    assert not faults
+    assert list(space) == [
+        {"layers": 1},
+        *({"layers": n, "units": units} for n in (2, 3) for units in (8, 16)),
+    ]
+
+
+def test_what_others_depend_on_is_drawn_first_where_candidates_cannot_be_counted():
+    """One of four has the range: it is drawn in a quarter of the candidates, not in half of them."""
+    rate = {"low": 0.1, "high": 0.9, "when": {"kind": "a"}}
+    space, faults = read_space(
+        {"kind": ["a", "b", "c", "d"], "rate": rate, "size": {"low": 0.1, "high": 0.9}}
+    )
+    assert not faults
+    drawn = space.sample(400, 0)
+    assert len(drawn) == 400
+    assert 0.15 < np.mean(["rate" in params for params in drawn]) < 0.35
+    assert all(("rate" in params) is (params["kind"] == "a") for params in drawn)
+
+
+def test_each_space_of_a_list_has_its_own_conditions():
+    space, faults = read_space([{"x": [1]}, {"y": [1, 2], "z": {"values": [3], "when": {"y": 2}}}])
+    assert not faults
+    assert list(space) == [{"x": 1}, {"y": 1}, {"y": 2, "z": 3}]
+    assert space.places == (0, 1, 1)

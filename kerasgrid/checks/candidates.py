@@ -33,10 +33,13 @@ def check_params(
             report.add(
                 f"params.{name}", "is searched too, so that this value is never used: remove one of them."
             )
-    for index, grid in enumerate(space.grids or ({},)):
+    grids = list(zip(space.places, space.grids, strict=True)) or [(0, {})]
+    for index, grid in grids:
         part = Space([grid])
         # A parameter whose values are at fault is there all the same.
-        values = {name: [] for name in written[index]} | {name: part.values(name) for name in part.names}
+        sound = {name for place, other in grids if place == index for name in other}
+        at_fault = [name for name in written[index] if name not in sound]
+        values = dict.fromkeys(at_fault, ()) | {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
         for fault in faults_of_params(config.params, values, signature, prefix, are_all=are_all):
             found.setdefault(f"{fault.path}: {fault.message}", fault)

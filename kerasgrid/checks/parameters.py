@@ -109,8 +109,8 @@ def _optimizer_argument_faults(argument: str, optimizers: Iterable[Any]) -> list
         if name is not None and argument not in OPTIMIZERS[name]:
             faults.append(
                 f"{name} has no argument {argument!r}.{did_you_mean(argument, OPTIMIZERS[name])} To search "
-                "it only where the optimizer has it, make space a list of spaces, one an optimizer "
-                "(`when` will do the same, but this version does not have it yet)."
+                "it only where the optimizer has it, give it `when: {optimizer: ...}`, or make space a list "
+                "of spaces, one an optimizer."
             )
     return faults
 

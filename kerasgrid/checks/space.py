@@ -9,7 +9,8 @@ from kerasgrid.config import Config
 from kerasgrid.engines import ENGINES, PLANNED
 from kerasgrid.errors import did_you_mean
 from kerasgrid.forms import Report
-from kerasgrid.space import Space, read_space
+from kerasgrid.space import Space
+from kerasgrid.space_form import read_space
 
 MAX_GRID = 1_000_000
 
@@ -68,5 +69,8 @@ def _check_listed(report: Report, config: Config, space: Space) -> None:
 def _endless(space: Space, config: Config) -> list[str]:
     """Returns the key paths of ranges without a step."""
     several = isinstance(config.space, list)
-    parts = {f"space[{index}]" if several else "space": Space([g]) for index, g in enumerate(space.grids)}
-    return [f"{prefix}.{name}" for prefix, part in parts.items() for name in part.endless()]
+    found: dict[str, None] = {}
+    for place, grid in zip(space.places, space.grids, strict=True):
+        prefix = f"space[{place}]" if several else "space"
+        found |= {f"{prefix}.{name}": None for name in Space([grid]).endless()}
+    return list(found)
