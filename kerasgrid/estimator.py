@@ -255,7 +255,7 @@ def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
         )
     signature = signature_of(model)
     if signature.style == "hp":
-        from kerasgrid.models.building import hp_signature
+        from kerasgrid.models.hyperparameters import hp_signature
 
         signature = hp_signature(model)
     if "model" in signature.names:

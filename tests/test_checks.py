@@ -698,8 +698,13 @@ def test_a_function_in_hand_declares_its_hyperparameters():
     assert prepared.space.names == ["epochs", "units"]
     with pytest.raises(ConfigError, match=r"space\.unit: unknown parameter\. Did you mean 'units'"):
         prepare({"model": build, "space": {"unit": [1]}}, X, y)
-    with pytest.raises(ConfigError, match="model: the hyperparameter 'n' holds only under a condition"):
-        prepare({"model": conditional}, X, y)
+    some, whole = [{"kind": "a", "n": n} for n in (1, 2, 3, 4)], {"model": conditional}
+    assert list(prepare(whole, X, y).space) == [*some, {"kind": "b"}]
+    assert list(prepare({**whole, "params": {"kind": "b"}}, X, y).space) == [{}]
+    assert list(prepare({**whole, "params": {"kind": "a"}}, X, y).space) == [{"n": n} for n in (1, 2, 3, 4)]
+    assert list(prepare({**whole, "space": {"kind": ["a"]}}, X, y).space) == some
+    assert list(prepare({**whole, "space": {"kind": ["b"]}}, X, y).space) == [{"kind": "b"}]
+    assert list(prepare({**whole, "params": {"n": 3}}, X, y).space) == [{"kind": "a"}, {"kind": "b"}]
 
 
 @pytest.mark.parametrize(

@@ -203,7 +203,7 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
     signature = signature_of(function)
     if signature.style == "build":
         return signature, {}
-    from kerasgrid.models.building import declared  # builds a model, to ask for its hyperparameters
+    from kerasgrid.models.hyperparameters import declared  # builds a model, to ask for its hyperparameters
 
     return declared(function)
 

@@ -19,9 +19,7 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     """Returns the candidates; `declared` is the space that the model function declares."""
     search = config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
-    own = [
-        {name: spec for name, spec in declared.items() if name not in config.params} | grid for grid in grids
-    ]
+    own = [_settled(declared, config.params, grid) | grid for grid in grids]
     space, faults = read_space(own if isinstance(config.space, list) else own[0])
     report.faults.extend(faults)
     if not report.is_settled("search.engine"):
@@ -53,6 +51,40 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
         if name in search.model_fields_set and search.engine in ENGINES and search.engine != "halving":
             report.add(f"search.{name}", f"is of the engine halving, and the engine is {search.engine}.")
     return space
+
+
+def _settled(
+    declared: Mapping[str, Any], params: Mapping[str, Any], grid: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Returns what a model function declares beside what the config fixes or searches otherwise.
+
+    Conditions on what is fixed are settled: they hold, or their parameter is left out. Of those on what the
+    config searches otherwise, the values that are searched are kept.
+    """
+    found: dict[str, Any] = {}
+    for name, spec in declared.items():
+        if name in params or name in grid:
+            continue
+        when = {}
+        for parent, wanted in spec.get("when", {}).items() if isinstance(spec, Mapping) else ():
+            searched = grid.get(parent)
+            if parent in params:
+                held = [params[parent]] if params[parent] in wanted else []
+            else:
+                held = [value for value in wanted if not isinstance(searched, list) or value in searched]
+                when[parent] = held
+            if not held:
+                break
+        else:
+            is_plain = isinstance(spec, list) or "when" not in spec
+            rest = spec if is_plain else {key: value for key, value in spec.items() if key != "when"}
+            found[name] = rest if is_plain or not when else {**rest, "when": when}
+    left_out = [
+        name
+        for name, spec in found.items()
+        if isinstance(spec, Mapping) and any(p not in found and p not in grid for p in spec.get("when", ()))
+    ]
+    return {name: spec for name, spec in found.items() if name not in left_out}
 
 
 def _check_listed(report: Report, config: Config, space: Space) -> None:

@@ -5,13 +5,12 @@ from __future__ import annotations
 import inspect
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import replace
 from typing import Any
 
 import keras
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, did_you_mean
-from kerasgrid.models.signature import Parameter, Signature, signature_of
+from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
 
 
@@ -43,13 +42,13 @@ def build_model(
     else:
         _check_params(function, signature, params)
         given = {"input_shape": shape, "n_classes": int(n_classes)}
-        model = _call(function, **{name: given[name] for name in signature.given}, **params)
-    _check_model(_name(function), model, shape, n_classes)
+        model = call(function, **{name: given[name] for name in signature.given}, **params)
+    _check_model(name_of(function), model, shape, n_classes)
     return model
 
 
 def _check_params(function: Callable[..., Any], signature: Signature, params: Mapping[str, Any]) -> None:
-    name = _name(function)
+    name = name_of(function)
     for found in params:
         if not signature.accepts(found):
             raise ModelError(f"{name} has no parameter {found!r}.{did_you_mean(found, signature.names)}")
@@ -59,127 +58,25 @@ def _check_params(function: Callable[..., Any], signature: Signature, params: Ma
 
 
 def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any]) -> Any:
-    hp = _hyperparameters()
+    hp = hyperparameters()
     own = signature_of(function).names
     preset = {name: value for name, value in params.items() if name not in own}
     # A value that is there before its hyperparameter is declared stays: KerasTuner's own way to preset one.
     hp.values.update(preset)
-    model = _call(function, hp, **{name: params[name] for name in params if name in own})
+    model = call(function, hp, **{name: params[name] for name in params if name in own})
     asked = {item.name for item in hp.space}
     for name in preset:
         if name not in asked:
             raise ModelError(
-                f"{_name(function)} did not ask hp for {name!r} with these params."
+                f"{name_of(function)} did not ask hp for {name!r} with these params."
                 f"{did_you_mean(name, asked)} If it does so only beside some values, search them as a list "
                 "of spaces."
             )
     return model
 
 
-def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
-    """Returns the search space that a `build(hp)` declares, in the order of declaration.
-
-    Builds a model with the default values, and one more for each conditional scope not entered so far,
-    as KerasTuner does; what stands under a plain `if` is found only where these reach it.
-
-    Returns:
-        By name: `kind` (choice, int, float, boolean, fixed) and `default`; `values` of a choice; `low`,
-        `high`, `step`, `sampling` of a range; `value` of a fixed one; `when`, the alternative conditions,
-        each {parent: [values]}, of which one must hold; empty for a parameter that always counts.
-
-    Raises:
-        ModelError: The function raises, or declares a name twice with different values.
-    """
-    space: dict[str, dict[str, Any]] = {}
-    presets: list[dict[str, Any]] = [{}]
-    for preset in presets:
-        hp = _hyperparameters()
-        hp.values.update(preset)
-        _call(function, hp)
-        for item in hp.space:
-            _add(space, item, function)
-        for scope in hp.inactive_scopes:
-            wanted = {condition.name: condition.values[0] for condition in scope}
-            if wanted not in presets:
-                presets.append(wanted)
-    return space
-
-
-def _add(space: dict[str, dict[str, Any]], item: Any, function: Callable[..., Any]) -> None:
-    kind = type(item).__name__.lower()
-    entry: dict[str, Any] = {"kind": kind, "default": item.default}
-    if kind == "choice":
-        entry["values"] = list(item.values)
-    elif kind == "fixed":
-        entry["value"] = item.value
-    elif kind in {"int", "float"}:
-        entry |= {"low": item.min_value, "high": item.max_value, "step": item.step, "sampling": item.sampling}
-    condition = {parent.name: list(parent.values) for parent in item.conditions}
-    known = space.setdefault(item.name, {**entry, "when": [condition] if condition else []})
-    if {**known, "when": []} != {**entry, "when": []}:
-        raise ModelError(
-            f"{_name(function)} declares the hyperparameter {item.name!r} twice with different values: "
-            "give the two different names."
-        )
-    if not condition:
-        known["when"] = []
-    elif known["when"] and condition not in known["when"]:
-        known["when"].append(condition)
-
-
-def hp_signature(function: Callable[..., Any]) -> Signature:
-    """Returns a `build(hp)` function's signature with its hyperparameters as the parameters.
-
-    Raises:
-        ModelError: As `hp_space`.
-    """
-    signature = signature_of(function)
-    declared = [Parameter(name, repr(entry["default"])) for name, entry in hp_space(function).items()]
-    own = [item for item in signature.parameters if item.name not in {found.name for found in declared}]
-    return replace(signature, parameters=(*own, *declared), takes_any=False)
-
-
-def declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
-    """Returns a model function's signature, and the space that a `build(hp)` declares.
-
-    Returns:
-        The signature, with the hyperparameters among its parameters; and the values or range of each
-        hyperparameter as grid.yaml would have it. In the style `build` that space is empty.
-
-    Raises:
-        ModelError: As `signature_of` and `hp_space`; or a hyperparameter holds only under a condition.
-    """
-    signature = signature_of(function)
-    if signature.style == "build":
-        return signature, {}
-    dimensions = {name: _dimension(name, entry) for name, entry in hp_space(function).items()}
-    searched = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
-    return hp_signature(function), searched
-
-
-def _dimension(name: str, entry: Mapping[str, Any]) -> Any:
-    """Returns a hyperparameter as grid.yaml would have it; None for a fixed one."""
-    if entry["when"]:
-        raise ModelError(
-            f"the hyperparameter {name!r} holds only under a condition, which this version cannot search: "
-            "give the model function plain parameters instead, and space a list of spaces."
-        )
-    kind = entry["kind"]
-    if kind == "fixed":
-        return None
-    if kind == "boolean":
-        return [False, True]
-    if kind == "choice":
-        return list(entry["values"])
-    dimension = {"low": entry["low"], "high": entry["high"], "type": kind}
-    if entry.get("step") is not None:
-        dimension["step"] = entry["step"]
-    if entry.get("sampling") in {"log", "reverse_log"}:
-        dimension["log"] = True
-    return dimension
-
-
-def _hyperparameters() -> Any:
+def hyperparameters() -> Any:
+    """Returns an empty keras_tuner.HyperParameters."""
     try:
         import keras_tuner
     except ImportError as error:
@@ -190,7 +87,8 @@ def _hyperparameters() -> Any:
     return keras_tuner.HyperParameters()
 
 
-def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
+    """Calls a model function; what it raises becomes a ModelError that says where."""
     try:
         return function(*args, **kwargs)
     except (KerasgridError, MemoryError):
@@ -202,7 +100,7 @@ def _call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         line = None if file is None else line_in(error, file)
         where = "" if line is None else f"{_shown(file)}:{line}, "
         reason = str(error).strip() or "no message"
-        raise ModelError(f"{where}{_name(function)}: {type(error).__name__}: {reason}") from error
+        raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
 
 
 def _file(function: Callable[..., Any]) -> str | None:
@@ -220,9 +118,10 @@ def _shown(file: str) -> str:
     return file if relative.startswith("..") else relative
 
 
-def _name(function: Callable[..., Any]) -> str:
+def name_of(function: Callable[..., Any]) -> str:
+    """Returns what messages call a model function."""
     if hasattr(function, "func"):
-        return _name(function.func)
+        return name_of(function.func)
     name = getattr(function, "__name__", type(function).__name__)
     owner = getattr(function, "__self__", None)
     if owner is None:

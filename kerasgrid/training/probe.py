@@ -9,7 +9,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
-from kerasgrid.models.building import declared
+from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training import packs

@@ -12,9 +12,11 @@ from kerasgrid.errors import ModelError
 keras = pytest.importorskip("keras")
 
 from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
-from kerasgrid.models.building import build_model, declared, hp_signature, hp_space  # noqa: E402
+from kerasgrid.models.building import build_model  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
+from kerasgrid.models.hyperparameters import declared, hp_signature, hp_space  # noqa: E402
 from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
+from kerasgrid.space_form import read_space  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -317,6 +319,15 @@ def test_hp_space(load):
             "sampling": "linear",
             "when": [],
         },
+        "rate": {
+            "kind": "float",
+            "default": 0.1,
+            "low": 0.1,
+            "high": 0.5,
+            "step": 0.1,
+            "sampling": "linear",
+            "when": [{"dropout": [True]}],
+        },
         "noise": {
             "kind": "float",
             "default": 0.1,
@@ -366,18 +377,65 @@ def test_what_a_function_declares_is_as_grid_yaml_would_have_it(load):
     assert (signature.style, signature.names, space) == ("build", ("width",), {})
 
 
-def test_what_holds_only_under_a_condition_is_refused(load):
-    with pytest.raises(ModelError) as caught:
-        declared(load(HYPER))
-    assert str(caught.value) == (
-        "the hyperparameter 'noise' holds only under a condition, which this version cannot search: give the "
-        "model function plain parameters instead, and space a list of spaces."
-    )
+def test_conditions_are_as_grid_yaml_would_have_them(load):
+    space = declared(load(HYPER))[1]
+    noise, rate = {"low": 0.1, "high": 1.0, "log": True}, {"low": 0.1, "high": 0.5, "step": 0.1}
+    assert space["noise"] == {**noise, "type": "float", "when": {"kind": ["noisy"]}}
+    assert space["rate"] == {**rate, "type": "float", "when": {"dropout": [True]}}
+    assert declared(load(HYPER, "shared"))[1]["n"]["when"] == {"kind": ["plain", "other"]}
+    assert not read_space(space)[1]
+
+
+LOOP = """
+    import keras
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((4,))])
+        for i in range(hp.Int("num_layers", 1, 3)):
+            model.add(keras.layers.Dense(hp.Int(f"units_{i}", 8, 16, step=8)))
+            if hp.Boolean(f"dropout_{i}"):
+                model.add(keras.layers.Dropout(0.25))
+        model.add(keras.layers.Dense(3, activation="softmax"))
+        hp.Float("lr", 1e-4, 1e-2, sampling="log")
+        return model
+"""
+
+
+def test_what_a_loop_asks_for_holds_beside_the_values_that_reach_it(load):
+    space = hp_space(load(LOOP))
+    assert [name for name in space if name.startswith("units")] == ["units_0", "units_1", "units_2"]
+    assert space["units_0"]["when"] == []
+    assert space["units_1"]["when"] == space["dropout_1"]["when"] == [{"num_layers": [2, 3]}]
+    assert space["units_2"]["when"] == [{"num_layers": [3]}]
+    assert space["lr"]["when"] == []
+    function = load(LOOP)
+    found, faults = read_space({n: s for n, s in declared(function)[1].items() if n != "lr"})
+    assert not faults
+    assert len(found) == 4 + 4**2 + 4**3
+    for params in (found[0], found[7], found[-1]):
+        assert len([x for x in build(function, params).layers if isinstance(x, layers.Dense)]) == (
+            params["num_layers"] + 1
+        )
+
+
+def test_alternative_conditions_of_several_others_are_refused(load):
+    source = """
+        import keras
+
+        def build(hp):
+            for name in ("a", "b"):
+                hp.Boolean(name)
+                with hp.conditional_scope(name, [True]):
+                    hp.Int("n", 1, 4)
+            return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    """
+    with pytest.raises(ModelError, match="'n' holds under conditions of several others"):
+        declared(load(source))
 
 
 def test_hp_signature(load):
     signature = hp_signature(load(HYPER))
     assert signature.style == "hp"
     assert not signature.takes_any
-    assert signature.names == ("depth", "units", "kind", "dropout", "classes", "unused", "noise")
+    assert signature.names == ("depth", "units", "kind", "dropout", "classes", "unused", "noise", "rate")
     assert signature.required == ()
