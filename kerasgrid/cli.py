@@ -42,7 +42,9 @@ def search(
         bool, typer.Option("--retry-failed", help="Try trials again that failed before.")
     ] = False,
     name: Name = None,
-    engine: Annotated[str | None, typer.Option(help="grid, random or halving.", show_default=False)] = None,
+    engine: Annotated[
+        str | None, typer.Option(help="grid, random, halving, bayesian, ...", show_default=False)
+    ] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
     workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
     time_budget: Annotated[str | None, typer.Option(metavar="2h", show_default=False)] = None,

@@ -64,9 +64,12 @@ class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
-    """grid, random or halving."""
+    """grid, random, halving; or KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt."""
+    proposals: Annotated[int, Field(ge=1, le=1000)] = 4
+    """KerasTuner's oracles: candidates that are asked for at once, before their scores are told."""
     factor: Annotated[int, Field(ge=2, le=100)] = 3
-    """halving: a factor-th of the candidates goes on from rung to rung, for factor times the epochs."""
+    """halving and hyperband: a factor-th of the candidates goes on from rung to rung, for factor times the
+    epochs."""
     min_epochs: Annotated[int, Field(ge=1)] | None = None
     """halving: epochs of the lowest rung at least; by default there are three rungs."""
     folds: Annotated[int, Field(ge=2, le=1000)] | None = None
@@ -90,8 +93,9 @@ class SearchConfig(Section):
     """Which fold models are kept."""
     val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
-    where a callback monitors val_* or the engine is halving, and none otherwise. test_fold: the held-out
-    rows themselves, for comparison with work that did so; what is decided by them makes scores too good."""
+    where a callback monitors val_* or the engine is halving or hyperband, and none otherwise. test_fold:
+    the held-out rows themselves, for comparison with work that did so; what is decided by them makes scores
+    too good."""
 
     @field_validator("time")
     @classmethod

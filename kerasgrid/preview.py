@@ -33,7 +33,7 @@ class Preview:
 
     Attributes:
         prepared: The search.
-        n_trials: Candidates of the engine's first proposal.
+        n_trials: Candidates that the engine proposes, at most.
         n_done: Fits that an earlier session has done.
         n_packs: Groups of fits that are trained together.
         epochs: Epochs to train in all, early stopping not counted.
@@ -170,7 +170,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         planned = planner.plan(jobs, found, may_measure=False)
     return Preview(
         prepared=prepared,
-        n_trials=len(trials),
+        n_trials=len(trials) if outline is None else outline.candidates,
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),
         epochs=planned.epochs if outline is None else outline.epochs,

@@ -45,7 +45,7 @@ class RunState:
     dropped: set[int] = field(default_factory=set)
     runs: dict[JobId, JobId] = field(default_factory=dict)
     saved: dict[JobId, int] = field(default_factory=dict)
-    _rungs: dict[tuple[JobId, int], float | None] = field(default_factory=dict)
+    _rungs: dict[JobId, dict[int, float | None]] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -82,7 +82,7 @@ class RunState:
     def wait(self, record: FoldRecord) -> None:
         """Takes a job that waits at a rung."""
         self.waiting[record.job] = record
-        self._rungs[record.job, record.epochs] = record.val_score
+        self._rungs.setdefault(record.job, {})[record.epochs] = record.val_score
         self._rows.pop(record.job[0], None)
 
     def drop(self, trial_id: int) -> None:
@@ -92,7 +92,7 @@ class RunState:
 
     def has_come_to(self, job: JobId, until: int | None) -> bool:
         """Tells whether a job has ended, or has waited after an epoch."""
-        return job in self.ended or (until is not None and (job, until) in self._rungs)
+        return job in self.ended or (until is not None and self._rung(job, until) is not None)
 
     def val_score(self, trial_id: int, fold: int, until: int) -> float | None:
         """Returns a fold's score on the inner split after an epoch, repeats averaged; None for a failure.
@@ -103,8 +103,19 @@ class RunState:
         for repeat in range(self.repeats):
             job = (trial_id, fold, repeat)
             ended = self.ended.get(job)
-            found.append(self._rungs.get((job, until)) if ended is None else ended.val_score)
+            rung = self._rung(job, until)
+            if rung is not None:
+                found.append(self._rungs[job][rung])
+            else:
+                found.append(None if ended is None else ended.val_score)
         return _mean(found)
+
+    def _rung(self, job: JobId, until: int) -> int | None:
+        """Returns the lowest rung, from an epoch on, at which a job has waited; None for none.
+
+        It is that epoch, but for a job that had come further before it was proposed again.
+        """
+        return min((epochs for epochs in self._rungs.get(job, ()) if epochs >= until), default=None)
 
     def trained(self) -> dict[JobId, int]:
         """Returns the epochs of each run that has been recorded, by the job that stands for it."""

@@ -283,11 +283,11 @@ def refusal(folder, text, *overrides):
         # the search
         (
             "search: {engine: gird}",
-            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: grid, halving, random.",
+            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: bayesian, grid, grid_kt, ",
         ),
         (
             "search: {factor: 4}",
-            "search.factor: is of the engine halving, and the engine is grid.",
+            "search.factor: is of halving and hyperband, and the engine is grid.",
         ),
         (
             "search: {engine: halving}\nspace: {dropout: {low: 0.1, high: 0.5}}",
@@ -348,13 +348,12 @@ def refusal(folder, text, *overrides):
             "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",
         ),
         ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
-        *(
-            (
-                f"search: {{engine: {name}}}",
-                f"search.engine: is '{name}', which this version does not have yet. Known: grid, random, halving.",
-            )
-            for name in ("bayesian", "hyperband")
+        ("search: {engine: bayesian}", "search.trials: is missing: the engine bayesian needs to know how many"),
+        (
+            "search: {engine: hyperband}\nspace: {epochs: [1, 2]}",
+            "space.epochs: is what hyperband chooses: give params.epochs, the most of them.",
         ),
+        ("search: {proposals: 2}", "search.proposals: is of bayesian, hyperband, random_kt and grid_kt, and the"),
         (
             "space: {augment.rotation_range: [0, -10]}",
             "space.augment.rotation_range: is -10; at least 0 holds.",

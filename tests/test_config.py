@@ -136,7 +136,7 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         (
             "search: {fold: 3}",
             "search.fold: unknown key. Did you mean 'folds'? Known: engine, epochs, factor, folds, "
-            "holdout, keep_models, min_epochs, objective, repeats, seed, time, trials, val.",
+            "holdout, keep_models, min_epochs, objective, proposals, repeats, seed, time, trials, val.",
         ),
         (
             "data: {train: {images: a, labels: b, lables: c}}",

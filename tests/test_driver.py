@@ -590,3 +590,25 @@ def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path):
     search(config(**HALVING), results=tmp_path)
     with pytest.raises(ReplayError, match="--retry-failed: the engine halving has chosen by the scores"):
         search(config(**HALVING), results=tmp_path, retry_failed=True)
+
+
+# KerasTuner's oracles
+
+TUNED = {
+    "bayesian": {"engine": "bayesian", "trials": 6, "proposals": 2, "folds": 3},
+    "hyperband": {"engine": "hyperband", "folds": 3, "proposals": 20},
+}
+
+
+@pytest.mark.parametrize("engine", TUNED)
+def test_a_crash_under_an_oracle_changes_nothing(tmp_path, engine):
+    space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "dropout": [0.2, 0.4]}
+    changes = {"search": TUNED[engine], "space": space, "params": {"epochs": 9}}
+    whole = search(config(**changes), results=tmp_path / "whole")
+    assert whole.status == "complete"
+    states = {row["state"] for row in whole.trials}
+    assert states == ({"complete", "pruned"} if engine == "hyperband" else {"complete"})
+    with pytest.raises(Crash):
+        search(config(**changes), results=tmp_path / "cut", observer=StopAfter(70, crash))
+    resumed = search(config(**changes), results=tmp_path / "cut")
+    assert without_times(resumed.data) == without_times(whole.data)

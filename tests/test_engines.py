@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.config import SearchConfig
-from kerasgrid.engines import ENGINES, PLANNED, Task
+from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import far_behind, rungs
 from kerasgrid.space_form import read_space
 
@@ -53,10 +53,6 @@ def test_random_is_seeded_repeats_nothing_and_a_larger_one_begins_alike():
     assert proposals("random", trials=12, seed=0)[:10] == ten
     assert len({str(params) for params in ten}) == 10
     assert all(params in list(read_space(SPACE)[0]) for params in ten)
-
-
-def test_what_is_planned_is_not_there_yet():
-    assert set(PLANNED).isdisjoint(ENGINES)
 
 
 # Halving

@@ -6,13 +6,16 @@ from collections.abc import Mapping
 from typing import Any
 
 from kerasgrid.config import Config
-from kerasgrid.engines import ENGINES, PLANNED
+from kerasgrid.engines import ENGINES
 from kerasgrid.errors import did_you_mean
 from kerasgrid.forms import Report
 from kerasgrid.space import Space
 from kerasgrid.space_form import read_space
 
 MAX_GRID = 1_000_000
+_ORACLES = ("bayesian", "hyperband", "random_kt", "grid_kt")
+_SETTINGS = {"factor": ("halving", "hyperband"), "min_epochs": ("halving",), "proposals": _ORACLES}
+"""Settings of the search that some engines alone have."""
 
 
 def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
@@ -24,22 +27,19 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     report.faults.extend(faults)
     if not report.is_settled("search.engine"):
         return space
-    if search.engine in PLANNED:
-        known = ", ".join(ENGINES)
-        report.add(
-            "search.engine", f"is {search.engine!r}, which this version does not have yet. Known: {known}."
-        )
-    elif search.engine not in ENGINES:
+    if search.engine not in ENGINES:
         report.add(
             "search.engine",
             f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
         )
-    if search.engine == "grid":
+    if search.engine in {"grid", "grid_kt"}:
         for path in _endless(space, config):
             report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
         _check_listed(report, config, space)
     kind = ENGINES.get(search.engine)
-    needs_trials = kind is not None and (kind.needs_trials or (kind.decides_by_val and not space.is_finite))
+    needs_trials = kind is not None and (
+        kind.needs_trials or (search.engine == "halving" and not space.is_finite)
+    )
     if needs_trials and search.trials is None and report.is_settled("search.trials"):
         report.add(
             "search.trials",
@@ -47,9 +47,12 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
         )
     elif search.engine == "halving" and space.is_finite:
         _check_listed(report, config, space)
-    for name in ("factor", "min_epochs"):
-        if name in search.model_fields_set and search.engine in ENGINES and search.engine != "halving":
-            report.add(f"search.{name}", f"is of the engine halving, and the engine is {search.engine}.")
+    for name, engines in _SETTINGS.items():
+        if name in search.model_fields_set and search.engine in ENGINES and search.engine not in engines:
+            of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
+            report.add(f"search.{name}", f"is of {of}, and the engine is {search.engine}.")
+    if search.engine == "hyperband" and "epochs" in space.names:
+        report.add("space.epochs", "is what hyperband chooses: give params.epochs, the most of them.")
     return space
 
 

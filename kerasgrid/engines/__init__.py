@@ -9,13 +9,21 @@ from __future__ import annotations
 from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
 from kerasgrid.engines.halving import halving, outline_of_halving
+from kerasgrid.engines.keras_tuner import hyperband, oracle, outline, outline_of_hyperband
 from kerasgrid.engines.random import random
 
-__all__ = ["ENGINES", "PLANNED", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
+__all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
 ENGINES: dict[str, Kind] = {
     "grid": Kind(grid),
     "random": Kind(random, needs_trials=True),
     "halving": Kind(halving, decides_by_val=True, chooses_by_score=True, outline=outline_of_halving),
+    "bayesian": Kind(
+        oracle("BayesianOptimizationOracle"), needs_trials=True, chooses_by_score=True, outline=outline
+    ),
+    "hyperband": Kind(hyperband, decides_by_val=True, chooses_by_score=True, outline=outline_of_hyperband),
+    "random_kt": Kind(
+        oracle("RandomSearchOracle"), needs_trials=True, chooses_by_score=True, outline=outline
+    ),
+    "grid_kt": Kind(oracle("GridSearchOracle"), chooses_by_score=True, outline=outline),
 }
-PLANNED = ("bayesian", "hyperband")

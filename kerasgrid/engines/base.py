@@ -60,9 +60,16 @@ Engine = Generator[Proposal, Scores, None]
 
 @dataclass(frozen=True)
 class Outline:
-    """What an engine is going to do: lines to print, and the epochs that it trains at most."""
+    """What an engine is going to do.
+
+    Attributes:
+        lines: To print.
+        candidates: That it proposes at most.
+        epochs: That it trains at most.
+    """
 
     lines: tuple[str, ...]
+    candidates: int
     epochs: int
 
 

@@ -115,7 +115,7 @@ def outline_of_halving(task: Task) -> Outline:
     each = task.n_folds * task.search.repeats
     runs = f"Rungs: {', '.join(told)}."
     share = f"At most {n_epochs * each:,} of the {asked * each:,} epochs that the candidates ask for."
-    return Outline((runs, share), n_epochs * each)
+    return Outline((runs, share), sum(map(len, left)), n_epochs * each)
 
 
 def _runs(task: Task) -> list[Run]:

@@ -1,0 +1,131 @@
+"""KerasTuner's oracles as engines: legal candidates, the same again, whatever is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerasgrid.config import SearchConfig
+from kerasgrid.engines import ENGINES, Task
+from kerasgrid.engines.keras_tuner import Translation
+from kerasgrid.engines.oracle_process import OracleProcess
+from kerasgrid.errors import KerasgridError
+from kerasgrid.io import digest
+from kerasgrid.space_form import read_space
+
+SPACE = {
+    "rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "optimizer": ["SGD", "Adam"],
+    "momentum": {"values": [0, 0.5], "when": {"optimizer": "SGD"}},
+    "norm": [True, False, None],
+    "units": [[8], [8, 16]],
+    "layers": {"low": 1, "high": 7, "step": 2, "type": "int"},
+    "size": {"low": 8, "high": 64, "type": "int", "log": True},
+    "dropout": {"low": 0.1, "high": 0.5, "step": 0.1},
+}
+
+
+def run(engine, space=SPACE, score=lambda params: params["dropout"], **settings):
+    """Runs an engine to its end; returns the proposals."""
+    read, faults = read_space(space)
+    assert not faults
+    search = SearchConfig(engine=engine, **settings)
+    proposing = ENGINES[engine].run(Task(read, search, lambda params: 9, 3))
+    made, proposal = [], next(proposing)
+    while proposal is not None:
+        made.append(proposal)
+        scores = [score(params) for params in proposal.candidates]
+        told = scores if proposal.until is None else [[found] * 3 for found in scores]
+        try:
+            proposal = proposing.send(told)
+        except StopIteration:
+            proposal = None
+    return made
+
+
+def candidates(made):
+    return [params for proposal in made for params in proposal.candidates]
+
+
+def is_legal(params):
+    return (
+        set(params) - {"momentum"} == set(SPACE) - {"momentum"}
+        and ("momentum" in params) is (params["optimizer"] == "SGD")
+        and params.get("momentum") in (None, 0, 0.5)
+        and 1e-4 <= params["rate"] <= 1e-1
+        and params["layers"] in (1, 3, 5, 7)
+        and type(params["size"]) is int
+        and 8 <= params["size"] <= 64
+        and params["dropout"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+        and params["units"] in ([8], [8, 16])
+        and params["norm"] in (True, False, None)
+    )
+
+
+@pytest.mark.parametrize("engine", ["bayesian", "random_kt"])
+def test_an_oracle_proposes_legal_candidates_and_the_same_again(engine):
+    made = run(engine, trials=9, proposals=4)
+    assert [len(proposal.candidates) for proposal in made] == [4, 4, 1]
+    assert all(map(is_legal, candidates(made)))
+    assert len({digest(params) for params in candidates(made)}) == 9
+    assert run(engine, trials=9, proposals=4) == made
+
+
+def test_0_is_a_seed():
+    assert run("random_kt", trials=3, seed=1) != run("random_kt", trials=3, seed=0)
+
+
+def test_what_bayesian_proposes_depends_on_the_scores():
+    small = {name: SPACE[name] for name in ("rate", "dropout")}  # the first ones are drawn, three a parameter
+    high = run("bayesian", small, trials=12, score=lambda params: params["dropout"])
+    low = run("bayesian", small, trials=12, score=lambda params: -params["dropout"])
+    assert high[0] == low[0]
+    assert high != low
+
+
+def test_the_grid_oracle_goes_over_the_whole_space():
+    small = {name: SPACE[name] for name in ("optimizer", "momentum", "dropout")}
+    found = candidates(run("grid_kt", small))
+    assert {digest(params) for params in found} == {digest(params) for params in read_space(small)[0]}
+    assert len(found) == 15
+
+
+def test_failures_are_told_and_end_nothing():
+    assert len(candidates(run("random_kt", trials=8, score=lambda params: None))) == 8
+
+
+def test_hyperband_lets_candidates_wait_and_go_on_as_its_outline_says():
+    read = read_space(SPACE)[0]
+    outline = ENGINES["hyperband"].outline(Task(read, SearchConfig(engine="hyperband"), lambda params: 9, 1))
+    made, trained, reached = run("hyperband", proposals=50), 0, {}
+    for proposal in made[:-1]:
+        for params in proposal.candidates:
+            before = reached.get(digest(params), 0)
+            assert proposal.until > before
+            trained += proposal.until - before
+            reached[digest(params)] = proposal.until
+    assert outline.epochs == trained
+    assert outline.lines[0] == "Bracket: 9 to epoch 1, 3 to epoch 3, 1 to epoch 9."
+    assert set(reached.values()) == {1, 3, 9}
+    assert not made[-1].candidates
+    assert {digest(p) for p in made[-1].dropped} == {key for key, epochs in reached.items() if epochs < 9}
+    first = made[0].candidates
+    promoted = [params["dropout"] for params in first if reached[digest(params)] > 1]
+    assert made[0].until == 1
+    assert sorted(promoted) == sorted(params["dropout"] for params in first)[-3:]
+
+
+def test_a_translation_there_and_back():
+    translated = Translation(read_space(SPACE)[0])
+    conditions = {about["name"]: condition for _, about, condition in translated.declared}
+    assert conditions["space"] is None
+    assert {name: found for name, found in conditions.items() if found} == {"0/momentum": ("space", [0])}
+    values = {"space": 0, "rate": 0.01, "0/momentum": 0.0, "norm": "null", "units": "[8,16]"}
+    found = translated.params({**values, "layers": 3, "size": 9, "dropout": 0.30000000000000004})
+    expected = {"rate": 0.01, "optimizer": "SGD", "momentum": 0, "norm": None, "units": [8, 16], "layers": 3}
+    assert found == {**expected, "size": 9, "dropout": 0.3}
+    assert type(found["momentum"]) is int
+
+
+def test_an_error_of_the_oracle_is_told_in_words():
+    with pytest.raises(KerasgridError, match="KerasTuner's oracle: AttributeError"):
+        OracleProcess("NoSuchOracle", {}, [])
