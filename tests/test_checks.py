@@ -348,12 +348,18 @@ def refusal(folder, text, *overrides):
             "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",
         ),
         ("executor: {kind: ray}", f"executor.kind: asks for the executor ray, {NOT_YET}"),
-        ("search: {engine: bayesian}", "search.trials: is missing: the engine bayesian needs to know how many"),
+        (
+            "search: {engine: bayesian}",
+            "search.trials: is missing: the engine bayesian needs to know how many",
+        ),
         (
             "search: {engine: hyperband}\nspace: {epochs: [1, 2]}",
             "space.epochs: is what hyperband chooses: give params.epochs, the most of them.",
         ),
-        ("search: {proposals: 2}", "search.proposals: is of bayesian, hyperband, random_kt and grid_kt, and the"),
+        (
+            "search: {proposals: 2}",
+            "search.proposals: is of bayesian, hyperband, random_kt and grid_kt, and the",
+        ),
         (
             "space: {augment.rotation_range: [0, -10]}",
             "space.augment.rotation_range: is -10; at least 0 holds.",
