@@ -115,7 +115,7 @@ class Member:
         return f"{job.trial.key} {job.fold} {job.repeat} {self.epochs[-1]}"
 
 
-def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: int) -> None:
+def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: int, width: int = 1) -> None:
     """Writes the checkpoint of runs that stand at the same step, whole or not at all.
 
     Args:
@@ -124,6 +124,7 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
         members: The runs.
         epoch: The epoch at hand, from 0.
         step: Steps of it that are done.
+        width: Places of the program that trains them, empty ones too.
 
     Raises:
         StorageError: The disk is full or cannot be written.
@@ -135,10 +136,12 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
         arrays |= best
         about = {"run": member.name, "fit_time": member.fit_time, "history": member.history}
         runs.append({**about, "callbacks": states})
-    checkpoint.write(path, {"owner": owner, "epoch": epoch, "step": step, "runs": runs}, arrays)
+    checkpoint.write(
+        path, {"owner": owner, "epoch": epoch, "step": step, "width": width, "runs": runs}, arrays
+    )
 
 
-def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Path], int, int] | None:
+def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Path], int, int, int] | None:
     """Sets runs to where all of them stand the furthest.
 
     Args:
@@ -148,8 +151,8 @@ def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Pa
         members: The runs.
 
     Returns:
-        The files, the epoch at hand and its steps that are done; None where no files hold all of these
-        runs at the same step, or they are damaged: then nothing is set.
+        The files, the epoch at hand, its steps that are done, and the width of the program; None where no
+        files hold all of these runs at the same step, or they are damaged: then nothing is set.
     """
     stands: dict[tuple[int, int], dict[str, Path]] = {}
     for path, contents in _contents(folder).items():
@@ -162,7 +165,7 @@ def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Pa
                 found = {path: checkpoint.read(path) for path in {stands[stand][name] for name in names}}
                 for member in members:
                     _set(member, *found[stands[stand][member.name]])
-                return {*found}, *stand
+                return {*found}, *stand, max(about.get("width", 1) for about, _ in found.values())
     return None
 
 

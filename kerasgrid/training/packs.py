@@ -111,24 +111,27 @@ def _raise(fallen: Sequence[FallBackError]) -> None:
         raise FallBackError(runs, fallen[0].reason, all(error.of_memory for error in fallen))
 
 
-def _train_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> None:
+def _train_wave(
+    recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context, *, is_part: bool = False
+) -> None:
     """Trains runs side by side; where they do not fit into memory, half at a time.
 
-    After any other error that comes in the middle, each is tried by itself, from the checkpoint.
+    After any other error that comes in the middle, each is tried by itself, from the checkpoint. `is_part`
+    tells that they are some of those that were to be side by side.
     """
     graph = pack.graph(runs[0][0]).key
     width = min(_fitting.get(graph, len(runs)), len(runs))
     if width < len(runs):
         _train_parts(recipe, pack, [runs[at : at + width] for at in range(0, len(runs), width)], context)
         return
-    problem = _try_wave(recipe, pack, runs, context)
+    problem = _try_wave(recipe, pack, runs, context, len(runs) if is_part else None)
     if problem is None:
         return
     error, left = problem.error, problem.left
     if is_out_of_memory(error) and len(left) > 1:
         _forget()
         _fitting[graph] = -(-len(left) // 2)
-        _train_wave(recipe, pack, left, context)
+        _train_wave(recipe, pack, left, context, is_part=True)
     elif is_out_of_memory(error) or not problem.has_measured:
         _forget()
         raise FallBackError(left, brief(error), is_out_of_memory(error))
@@ -146,7 +149,7 @@ def _train_parts(
     for part in parts:
         try:
             if not context.should_stop():
-                _train_wave(recipe, pack, part, context)
+                _train_wave(recipe, pack, part, context, is_part=True)
         except FallBackError as error:
             fallen.append(error)
     _raise(fallen)
@@ -161,10 +164,13 @@ class _Problem:
     has_measured: bool
 
 
-def _try_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> _Problem | None:
+def _try_wave(
+    recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context, most: int | None
+) -> _Problem | None:
     wave = None
     try:
         wave = make_wave(recipe, pack, runs, context)
+        wave.most = most
         wave.run()
         return None
     except (StorageError, ChangedError):

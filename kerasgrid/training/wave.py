@@ -52,6 +52,7 @@ class Wave:
         context: Is told of epochs, checkpoints and ends.
         owner: The graph's key, kept in checkpoints.
         until: The epoch, from 1, after which runs that have not ended wait; None for none.
+        most: Runs that fit side by side, where more did not; None where that is not known.
         ended: Ids of jobs that have ended.
         has_measured: Whether an epoch has been trained and measured.
     """
@@ -65,10 +66,12 @@ class Wave:
     context: Context
     owner: str
     until: int | None = None
+    most: int | None = None
     ended: set[tuple[int, int, int]] = field(default_factory=set)
     has_measured: bool = False
     epoch: int = 0
     step: int = 0
+    _width: int = 0
     _has_stepped: bool = False
     _step_s: float | None = None
     _saved: Path | None = None
@@ -78,6 +81,7 @@ class Wave:
         """Trains until all jobs have ended or wait, or a stop that was asked for."""
         self._begin()
         self._restore()
+        self._width = self._width or len(self.members)
         while self.members:
             if self.until is not None and self.epoch >= self.until:
                 self._wait()
@@ -98,7 +102,8 @@ class Wave:
         For a trial of speed; nothing is recorded.
         """
         self._begin()
-        fixed, (states, inputs) = _fixed(self.members), self._inputs()
+        self._width = len(self.members)
+        fixed, (states, inputs) = self._fixed(self.members), self._inputs()
 
         def step(n: int) -> int:
             nonlocal states
@@ -127,7 +132,7 @@ class Wave:
                 callback.on_epoch_begin(self.epoch)
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
-        fixed, (states, inputs) = _fixed(self.members), self._inputs()
+        fixed, (states, inputs) = self._fixed(self.members), self._inputs()
         while self.step < program.schedule.n_steps:
             began = time.perf_counter()
             last = program.schedule.n_steps
@@ -158,7 +163,16 @@ class Wave:
             full, ragged = schedule.pad(member.train[order])
             rates = member.rates(self.epoch, schedule.n_steps)
             inputs.append({"full": full, "ragged": ragged, "rates": rates})
-        return _stacked([member.state for member in self.members]), _stacked(inputs)
+        return self._stacked([member.state for member in self.members]), self._stacked(inputs)
+
+    def _fixed(self, members: Sequence[Member]) -> dict[str, np.ndarray]:
+        """Returns what runs keep for all their life, stacked."""
+        return self._stacked([member.fixed for member in members])
+
+    def _stacked(self, trees: Sequence[Any]) -> Any:
+        """Stacks what runs have, and the last one's again for each place that an ended run has left."""
+        filled = [*trees, *[trees[-1]] * (self._width - len(trees))]
+        return keras.tree.map_structure(lambda *leaves: np.stack(leaves), *filled)
 
     def _take(self, states: Any) -> None:
         host = to_host(states)
@@ -185,8 +199,12 @@ class Wave:
         # A job's end takes the checkpoint of its name away, in which the others may stand.
         if left:
             is_moved = self._saved is not None and self._saved != self._path()
-            is_narrower = len(left) < len(measured) and backend.WIDTH_MATTERS  # as a resume is from here on
-            if is_moved or is_narrower:
+            # Without a checkpoint they would begin again in a program for fewer.
+            is_first = self._saved is None and len(left) < len(measured) and backend.WIDTH_MATTERS
+            # Each width is a program to compile: a place is given up when half of them are empty.
+            while len(left) <= -(-self._width // 2) < self._width:
+                self._width = -(-self._width // 2)
+            if is_moved or is_first:
                 self._save()
         for record in ends:
             self.ended.add(record.job)
@@ -194,7 +212,7 @@ class Wave:
 
     def _wait(self) -> None:
         """Leaves each run with a checkpoint of its own, so that any of them go on together later."""
-        measured = self._measure(self.members, _stacked([member.state for member in self.members]))
+        measured = self._measure(self.members, self._stacked([member.state for member in self.members]))
         for member in self.members:
             save(self._path(member), self.owner, [member], self.epoch, 0)
         for member, found in zip(self.members, measured, strict=True):
@@ -229,7 +247,7 @@ class Wave:
             for callback in member.callbacks:
                 callback.on_train_end()
             if restores:
-                [measured] = self._measure([member], _stacked([member.state]))
+                [measured] = self._measure([member], self._stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
         records = [
             self._record(member, job, measured, epochs, ends)
@@ -287,15 +305,15 @@ class Wave:
         n_chunks = -(-max(map(len, rows)) // EVALUATION_BATCH)
         # Folds differ by a few rows: one size for all, so that nothing is compiled again.
         size = min(EVALUATION_BATCH, -(-max(map(len, rows)) // 64) * 64)
-        chunks = np.zeros((len(rows), n_chunks * size), dtype=np.int32)
+        chunks = np.zeros((self._width, n_chunks * size), dtype=np.int32)
         weights = np.zeros(chunks.shape, dtype=keras.config.floatx())
         for place, part in enumerate(rows):
             chunks[place, : len(part)], weights[place, : len(part)] = part, 1
-        shape = (len(rows), n_chunks, size)
+        shape = (self._width, n_chunks, size)
         logs, outputs = to_host(
-            self.program.evaluate(states, _fixed(members), chunks.reshape(shape), weights.reshape(shape))
+            self.program.evaluate(states, self._fixed(members), chunks.reshape(shape), weights.reshape(shape))
         )
-        outputs = outputs.reshape(len(rows), n_chunks * size, -1)
+        outputs = outputs.reshape(self._width, n_chunks * size, -1)
         return (
             [{name: float(values[place]) for name, values in logs.items()} for place in range(len(rows))],
             [outputs[place, : len(part)] for place, part in enumerate(rows)],
@@ -312,7 +330,7 @@ class Wave:
 
     def _save(self) -> None:
         path = self._path()
-        save(path, self.owner, self.members, self.epoch, self.step)
+        save(path, self.owner, self.members, self.epoch, self.step, self._width)
         self._saved, self._saved_at = path, time.monotonic()
         self.context.emit(CheckpointRecord(self.members[-1].jobs[-1].id, self.epoch, path.name))
 
@@ -321,19 +339,11 @@ class Wave:
         found = restore(self._path().parent, self.owner, self.members)
         if found is None:
             return
-        files, self.epoch, self.step = found
+        files, self.epoch, self.step, self._width = found
+        self._width = min(max(self._width, len(self.members)), self.most or 1 << 30)
         self._saved = self._path()
         if files != {self._saved}:  # another job's end may take them away
             self._save()
-
-
-def _fixed(members: Sequence[Member]) -> dict[str, np.ndarray]:
-    """Returns what runs keep for all their life, stacked."""
-    return _stacked([member.fixed for member in members])
-
-
-def _stacked(trees: Sequence[Any]) -> Any:
-    return keras.tree.map_structure(lambda *leaves: np.stack(leaves), *trees)
 
 
 def _ready(states: Any) -> Any:

@@ -1036,3 +1036,26 @@ def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
     found = trained(recipe, Pack((job,))).records[job.id]
     assert found.history["loss"] == whole.history["loss"]
     assert found.score == whole.score
+
+
+def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
+    """Each width is a program to compile, and what fills an empty place touches nobody."""
+    train, widths = Program.train, []
+
+    def watched(self, states, fixed, inputs, first, last, epoch):
+        widths.append((epoch, len(fixed["key"])))
+        return train(self, states, fixed, inputs, first, last, epoch)
+
+    recipe, alone = make(), make(name="alone")
+    lengths = [1, 2, 3, 5, 5]
+    jobs = [Job(Trial(i, {"learning_rate": 0.125, "epochs": n}), 0) for i, n in enumerate(lengths)]
+    jobs = [
+        Job(Trial(i, {**job.trial.params, "learning_rate": 2.0 ** -(3 + i)}), 0) for i, job in enumerate(jobs)
+    ]
+    wanted = trained(alone, pack_of(alone, jobs, width=1)).records
+    monkeypatch.setattr(Program, "train", watched)
+    found = trained(recipe, pack_of(recipe, jobs)).records
+    assert [max(w for e, w in widths if e == epoch) for epoch in range(5)] == [5, 5, 3, 2, 2]
+    for job, epochs in zip(jobs, lengths, strict=True):
+        assert found[job.id].epochs == epochs
+        np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
