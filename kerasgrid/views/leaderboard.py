@@ -159,19 +159,23 @@ def count(number: int, noun: str) -> str:
 
 
 def _place(results: Mapping[str, Any]) -> Any:
-    """Returns the key that sorts trials: by score, then by id; those without a score come last."""
+    """Returns the key that sorts trials: by score, then by id.
+
+    After all others come those that were given up, whose scores are of fewer epochs, and then those without
+    a score.
+    """
     sign = 1 if (results.get("objective") or {}).get("direction") == "min" else -1
 
-    def key(trial: Mapping[str, Any]) -> tuple[bool, float, float]:
+    def key(trial: Mapping[str, Any]) -> tuple[bool, bool, float, float]:
         score = finite(trial.get("mean_test_score"))
-        return score is None, sign * (score or 0.0), finite(trial.get("id")) or 0
+        return score is None, trial.get("state") == "pruned", sign * (score or 0.0), finite(trial.get("id")) or 0
 
     return key
 
 
 def _rank(trial: Mapping[str, Any], place: int) -> str:
     """Returns the rank, which trials of equal score share, or the place where no rank is recorded."""
-    if finite(trial.get("mean_test_score")) is None:
+    if finite(trial.get("mean_test_score")) is None or trial.get("state") == "pruned":
         return "-"
     rank = finite(trial.get("rank_test_score"))
     return str(place if rank is None else int(rank))

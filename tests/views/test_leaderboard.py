@@ -86,6 +86,13 @@ def test_equal_scores_share_the_rank_that_the_results_give_them():
     assert [line.split()[0] for line in plain(results(*trials)).splitlines()] == ["rank", "1", "1", "3", "-"]
 
 
+def test_what_was_given_up_has_no_rank_and_stands_below_what_was_not():
+    """Its score is of fewer epochs."""
+    rows = [trial(0, 0.9, {}, "pruned"), trial(1, 0.8, {}), trial(2, None, {}, "failed"), trial(3, 0.7, {})]
+    shown = [line.split()[:2] for line in plain(results(*rows)).splitlines()[1:]]
+    assert shown == [["1", "1"], ["2", "3"], ["-", "0"], ["-", "2"]]
+
+
 def test_a_single_fold_has_no_spread():
     board = plain(results(trial(0, 0.5, {}, folds=1, std_test_score=0.0)))
     assert "±" not in board
