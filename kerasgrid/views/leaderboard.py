@@ -168,7 +168,8 @@ def _place(results: Mapping[str, Any]) -> Any:
 
     def key(trial: Mapping[str, Any]) -> tuple[bool, bool, float, float]:
         score = finite(trial.get("mean_test_score"))
-        return score is None, trial.get("state") == "pruned", sign * (score or 0.0), finite(trial.get("id")) or 0
+        given_up = trial.get("state") == "pruned"
+        return score is None, given_up, sign * (score or 0.0), finite(trial.get("id")) or 0
 
     return key
 
