@@ -121,8 +121,9 @@ class RunState:
         """Returns the epochs of each run that has been recorded, by the job that stands for it."""
         found: dict[JobId, int] = {}
         for job, epochs in self.saved.items():
-            run = self.runs.get(job, job)
-            found[run] = max(found.get(run, 0), epochs)
+            if job not in self.ended:  # its own record tells of a fit that was its own after all
+                run = self.runs.get(job, job)
+                found[run] = max(found.get(run, 0), epochs)
         for record in (*self.waiting.values(), *self.ended.values()):
             run = record.job if record.alone else self.runs.get(record.job, record.job)
             found[run] = max(found.get(run, 0), record.epochs)
