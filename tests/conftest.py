@@ -6,6 +6,11 @@ import os
 from pathlib import Path
 
 import pytest
+from hypothesis import settings
+
+# A test of speed is a benchmark: beside other workers any example may wait.
+settings.register_profile("kerasgrid", deadline=None)
+settings.load_profile("kerasgrid")
 
 
 @pytest.fixture(autouse=True)

@@ -146,7 +146,7 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
     made = packs.make_wave(recipe, pack, list(pack.runs), Collector())
     made._begin()
     states, inputs = made._inputs()
-    fixed = wave._fixed(made.members)
+    fixed = made._fixed(made.members)
     broken = {**states, "metrics": {**states["metrics"], "loss": np.array([np.inf], keras.config.floatx())}}
     after = backend.to_host(made.program.train(broken, fixed, inputs, 0, made.program.schedule.n_steps, 0))
     for found, before in zip(keras.tree.flatten(after), keras.tree.flatten(broken), strict=True):
