@@ -17,7 +17,7 @@ import tempfile
 from pathlib import Path
 
 import numpy as np
-from packs import read_images, timed
+from packs import read_images, search
 
 SPACE = {
     "batch_size": [1024, 2048],
@@ -29,8 +29,9 @@ SPACE = {
 }
 
 
-def search(engine: str, seed: int, data: Path, folder: Path) -> tuple[float, dict]:
+def run(engine: str, seed: int, data: Path, folder: Path) -> tuple[float, dict]:
     """Runs one search; returns its seconds and its results."""
+    folder.mkdir(exist_ok=True)
     config = {
         "name": engine,
         "data": {"train": str(data), "scale": 255},
@@ -38,13 +39,7 @@ def search(engine: str, seed: int, data: Path, folder: Path) -> tuple[float, dic
         "space": SPACE,
         "search": {"engine": engine, "folds": 3, "seed": seed},
     }
-    folder.mkdir(exist_ok=True)
-    grid = folder / f"{engine}.yaml"
-    grid.write_text(json.dumps(config))
-    program = "from kerasgrid.cli import main; main()"
-    command = [sys.executable, "-c", program, "search", str(grid), "--results", str(folder), "--quiet"]
-    seconds = timed(command, folder)
-    return seconds, json.loads((folder / f"{engine}.json").read_text())
+    return search(config, folder)
 
 
 def main() -> int:
@@ -57,8 +52,8 @@ def main() -> int:
         np.savez(data, **read_images(given.rows))
         for seed in given.seeds:
             own = Path(folder) / str(seed)
-            grid_s, grid = search("grid", seed, data, own)
-            halving_s, halving = search("halving", seed, data, own)
+            grid_s, grid = run("grid", seed, data, own)
+            halving_s, halving = run("halving", seed, data, own)
             by_params = {json.dumps(trial["params"]): trial for trial in grid["trials"]}
             best = grid["trials"][grid["best"]["trial"]]
             found = by_params[json.dumps(halving["best"]["params"])]

@@ -56,6 +56,15 @@ def timed(command: list[str], folder: Path) -> float:
     return time.monotonic() - began
 
 
+def search(config: dict, folder: Path) -> tuple[float, dict]:
+    """Runs `kerasgrid search` in a process of its own; returns its seconds and its results."""
+    grid = folder / f"{config['name']}.yaml"
+    grid.write_text(json.dumps(config))
+    program = "from kerasgrid.cli import main; main()"
+    command = [sys.executable, "-c", program, "search", str(grid), "--results", str(folder), "--quiet"]
+    return timed(command, folder), json.loads((folder / f"{config['name']}.json").read_text())
+
+
 def run_kerasgrid(pack: str, data: Path, epochs: list[int], folder: Path) -> tuple[float, dict[str, float]]:
     """Runs `kerasgrid search`; returns its seconds and each candidate's mean accuracy."""
     config = {
@@ -67,12 +76,8 @@ def run_kerasgrid(pack: str, data: Path, epochs: list[int], folder: Path) -> tup
         "search": {"folds": FOLDS, "seed": 0},
         "training": {"pack": pack},
     }
-    grid = folder / "slice.yaml"
-    grid.write_text(json.dumps(config))
-    program = "from kerasgrid.cli import main; main()"
-    command = [sys.executable, "-c", program, "search", str(grid), "--results", str(folder), "--quiet"]
-    seconds = timed(command, folder)
-    trials = json.loads((folder / "slice.json").read_text())["trials"]
+    seconds, found = search(config, folder)
+    trials = found["trials"]
     return seconds, {name_of(**trial["params"]): trial["mean_test_score"] for trial in trials}
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
@@ -27,7 +27,7 @@ class Budget:
         time: As the config spells it; None for no limit.
         epochs: Epochs of all sessions together; None for no limit.
         spent_s: Seconds that earlier sessions took.
-        spent_epochs: Epochs that they trained.
+        trained: Epochs that each run has come to, those of earlier sessions too.
         stop: Is called once, when something is used up; in another thread where it is the time.
         reason: What was used up, in a sentence; None for nothing yet.
     """
@@ -35,11 +35,9 @@ class Budget:
     time: str | None
     epochs: int | None
     spent_s: float
-    spent_epochs: int
+    trained: dict[object, int]
     stop: Callable[[], None]
     reason: str | None = None
-    _trained: dict[object, int] = field(default_factory=dict)
-    _n_trained: int = 0
     _timer: threading.Timer | None = None
 
     def __enter__(self) -> Budget:
@@ -58,22 +56,13 @@ class Budget:
         if self._timer is not None:
             self._timer.cancel()
 
-    def train(self, run: object, epoch: int, before: int = 0) -> None:
-        """Takes that a run has come to an epoch.
-
-        Args:
-            run: The same for jobs that are read off one run.
-            epoch: From 1.
-            before: Epochs of it that earlier sessions trained.
-        """
-        known = self._trained.get(run, before)
-        if epoch > known:
-            self._trained[run] = epoch
-            self._n_trained += epoch - known
-            self._check_epochs()
+    def train(self, run: object, epoch: int) -> None:
+        """Takes that a run, the same for jobs that are read off one, has come to an epoch, from 1."""
+        self.trained[run] = max(epoch, self.trained.get(run, 0))
+        self._check_epochs()
 
     def _check_epochs(self) -> None:
-        if self.epochs is not None and self.spent_epochs + self._n_trained >= self.epochs:
+        if self.epochs is not None and sum(self.trained.values()) >= self.epochs:
             self._end(f"The budget of {self.epochs:,} epochs is used up: a larger search.epochs goes on.")
 
     def _end_of_time(self) -> None:

@@ -11,8 +11,7 @@ from typing import Any
 
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.forms import shown
-from kerasgrid.io import canonical_json
-from kerasgrid.space import Choice, Range
+from kerasgrid.space import Choice, Range, value_text
 
 MAX_VALUES = 1_000
 """Of a parameter that others depend on."""
@@ -43,7 +42,7 @@ def read_conditions(prefix: str, grid: Grid, written: Mapping[str, Any], faults:
             if fault is not None:
                 faults.append(Fault(path, fault))
             else:
-                own[parent] = frozenset(map(_text, wanted if isinstance(wanted, list) else [wanted]))
+                own[parent] = frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted]))
         found[name] = own
     if not faults:
         name = next((name for name in found if _is_circular(name, found)), None)
@@ -67,7 +66,7 @@ def expand(grid: Grid, conditions: Conditions) -> Iterator[tuple[Grid, float]]:
     groups: dict[tuple[bool, ...], list[Any]] = {}
     values = grid[parent].values if parent in grid else (None,)
     for value in values:  # one that is not there itself lets nothing be there
-        holds = tuple(parent in grid and _text(value) in conditions[name][parent] for name in children)
+        holds = tuple(parent in grid and value_text(value) in conditions[name][parent] for name in children)
         groups.setdefault(holds, []).append(value)
     for holds, members in groups.items():
         part, left = dict(grid), dict(conditions)
@@ -89,9 +88,9 @@ def _fault(grid: Grid, name: str, parent: str, wanted: Any) -> str | None:
         return f"names {parent!r}, which is not searched beside it.{did_you_mean(str(parent), known)}"
     if not 0 < len(grid[parent]) <= MAX_VALUES:
         return f"names {parent}, which has no list of values: give it one, or a step."
-    known = [_text(value) for value in grid[parent].values]
+    known = [value_text(value) for value in grid[parent].values]
     for value in wanted if isinstance(wanted, list) else [wanted]:
-        if _text(value) not in known:
+        if value_text(value) not in known:
             values = ", ".join(map(shown, grid[parent].values))
             return f"names {parent}: {shown(value)}, which is none of its values. Known: {values}."
     return None if wanted != [] else f"names no value of {parent}; at least one holds."
@@ -107,8 +106,3 @@ def _is_circular(name: str, conditions: Conditions) -> bool:
             seen.add(parent)
             todo += conditions.get(parent, ())
     return False
-
-
-def _text(value: Any) -> str:
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return canonical_json(float(value) if is_number else value)

@@ -141,10 +141,8 @@ class _Driver:
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
         self._started: set[tuple[int, int, int]] = set()
         self._interrupted = self._told_of_stop = self._is_finished = False
-        self._trained_before = run.state.trained()
-        spent = run.elapsed_s, sum(self._trained_before.values())
-        search = self.config.search
-        self.budget = Budget(search.time, search.epochs, *spent, stop=executor.stop)
+        search, trained = self.config.search, run.state.trained()
+        self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
 
     def run_session(self) -> Results:
         """Runs the engine to its end, or until it is interrupted."""
@@ -306,8 +304,7 @@ class _Driver:
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):
             self._start(payload.job)  # all of a pack but the first
-            run = self.run.state.runs.get(payload.job, payload.job)
-            self.budget.train(run, payload.epoch, self._trained_before.get(run, 0))
+            self.budget.train(self.run.state.runs.get(payload.job, payload.job), payload.epoch)
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
             self.run.keep_checkpoint(payload)

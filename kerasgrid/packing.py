@@ -82,14 +82,14 @@ class Graphs:
             if len(unknown) > MANY_MODELS:
                 self._note(f"Building {len(unknown):,} models, to see which fits can share a program.")
             self.take(run_probes(self._recipe, self._executor, unknown))
-        return {trial.id: self._trained(identities[trial.id], trial.params) for trial in trials}
+        return {trial.id: self._trained(identities[trial.id], trial) for trial in trials}
 
     def _unknown(self, trials: Iterable[Trial], identities: Mapping[int, str]) -> list[Mapping[str, Any]]:
         """Returns a candidate of each model that is not known, of those that were not refused."""
         found: dict[str, Mapping[str, Any]] = {}
         for trial in trials:
             identity = identities[trial.id]
-            if identity not in self._known and digest(dict(trial.params)) not in self._refused:
+            if identity not in self._known and trial.identity not in self._refused:
                 found.setdefault(identity, trial.params)
         return list(found.values())
 
@@ -101,14 +101,14 @@ class Graphs:
         is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))
         return not is_of_loop or goes_to_model(name, self._signature)
 
-    def _trained(self, identity: str, params: Mapping[str, Any]) -> Graph:
+    def _trained(self, identity: str, trial: Trial) -> Graph:
         """Returns a model's graph with what of a candidate's training is part of it."""
         graph = self._known.get(identity)
         if graph is None:
-            return Graph(None, self._refused.get(digest(dict(params)), NOT_LOOKED_AT))
+            return Graph(None, self._refused.get(trial.identity, NOT_LOOKED_AT))
         if graph.key is None:
             return graph
-        plan = self._recipe.route(params)
+        plan = self._recipe.route(trial.params)
         if plan.own_callbacks:
             return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
         if graph.learning_rate is None and any(name in plan.callbacks for name in SETTING_RATES):

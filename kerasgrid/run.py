@@ -38,6 +38,7 @@ class Run:
         paths: Its files.
         state: Trials and ended jobs, those of earlier sessions among them.
         environment: Versions, backend and device; empty before the first probe.
+        elapsed_s: Seconds that earlier sessions took.
         threads: Threads a worker had in the first session; None for none or a new run.
 
     Raises:
@@ -52,7 +53,7 @@ class Run:
         self.threads: int | None = None
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
-        self._began, self._elapsed_s = time.time(), 0.0
+        self._began, self.elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
         self._ended_checkpoints: list[Path] = []
@@ -108,7 +109,7 @@ class Run:
         for record in self._journal.records:
             kind = record["type"]
             if kind == "session":
-                self._elapsed_s += 0.0 if began is None else last - began
+                self.elapsed_s += 0.0 if began is None else last - began
                 began = record["time"]
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
@@ -129,7 +130,7 @@ class Run:
             elif kind == "environment":
                 self.environment = record["environment"]
             last = record["time"]
-        self._elapsed_s += 0.0 if began is None else last - began
+        self.elapsed_s += 0.0 if began is None else last - began
 
     def _sweep(self) -> None:
         """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended."""
@@ -150,11 +151,6 @@ class Run:
             for name, now in versions().items()
             if before.get(name, now) != now
         ]
-
-    @property
-    def elapsed_s(self) -> float:
-        """Seconds that earlier sessions took."""
-        return self._elapsed_s
 
     def close(self) -> None:
         """Syncs and closes the journal."""
@@ -181,12 +177,16 @@ class Run:
         """Returns the trial of each candidate, each trial once; those that are new are journalled."""
         trials: dict[int, Trial] = {}
         for params in proposal:
-            trial, is_new = self.state.trial(json.loads(canonical_json(params)))
+            trial, is_new = self._trial(params)
             if is_new:
                 self.append("trial", {"id": trial.id, "params": dict(trial.params)})
             trials.setdefault(trial.id, trial)
         self.state.wanted |= trials.keys()
         return list(trials.values())
+
+    def _trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
+        """Returns the trial of params, as the journal would give them back, and whether it is new."""
+        return self.state.trial(json.loads(canonical_json(params)))
 
     def open_jobs(
         self, trial: Trial, until: int | None = None, folds: Collection[int] | None = None
@@ -207,7 +207,7 @@ class Run:
     def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
         """Journals trials that an engine gives up, and removes what is kept to go on with them."""
         for params in candidates:
-            trial, _ = self.state.trial(json.loads(canonical_json(params)))
+            trial, _ = self._trial(params)
             if trial.id not in self.state.dropped and not self.state.is_done(trial.id):
                 self.append("drop", {"trial": trial.id}, durable=True)
                 self.state.drop(trial.id)
@@ -311,7 +311,7 @@ class Run:
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))
-        wall_time_s = self._elapsed_s + time.time() - self._began
+        wall_time_s = self.elapsed_s + time.time() - self._began
         data = self.state.results(status, self._about(), wall_time_s)
         write_json(self.paths.json, data)
         self._written_at = time.monotonic()

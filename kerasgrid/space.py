@@ -251,6 +251,12 @@ class Space(Sequence[Params]):
                 yield from Space([part]).cover()
 
 
+def value_text(value: Any) -> str:
+    """Returns the text by which values are told apart: 1 and 1.0 are one number, true is another thing."""
+    is_number = isinstance(value, int) and not isinstance(value, bool)
+    return canonical_json(float(value) if is_number else value)
+
+
 def _size(grid: Mapping[str, Choice | Range]) -> int:
     return math.prod(len(dim) for dim in grid.values())
 

@@ -10,8 +10,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kerasgrid.conditions import expand, read_conditions
 from kerasgrid.errors import Fault
 from kerasgrid.forms import faults_of, shown
-from kerasgrid.io import canonical_json
-from kerasgrid.space import Choice, Range, Space
+from kerasgrid.space import Choice, Range, Space, value_text
 
 MAX_VALUES = 1_000_000
 
@@ -64,9 +63,7 @@ def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range
             return None
         first: dict[str, Any] = {}
         for value in spec:
-            # 1 and 1.0 are one number; true is another thing.
-            number = isinstance(value, int) and not isinstance(value, bool)
-            text = canonical_json(float(value) if number else value)
+            text = value_text(value)
             if text in first:
                 what = f"{shown(first[text])} more than once"
                 if type(first[text]) is not type(value):

@@ -134,7 +134,8 @@ def _environments(draft: Draft) -> list[dict[str, str]]:
     """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
     wanted = draft.config.executor.workers
     if wanted == "auto":
-        wanted = min(executors.default_workers(), most_fits(draft) or executors.default_workers())
+        wanted = executors.default_workers()
+        wanted = min(wanted, most_fits(draft) or wanted)
     return executors.worker_environments(wanted)
 
 

@@ -68,24 +68,20 @@ def fake_train_pack(recipe, pack, context) -> None:
         target.parent.mkdir(exist_ok=True)
         np.save(target, predicted)
         score = 1 - history[-1]
-        waits = len(history) < params["epochs"]
-        context.emit(
-            (RungRecord if waits else lambda record: record)(
-                FoldRecord(
-                    job.id,
-                    score=score,
-                    val_score=score if recipe.decides_by_val else None,
-                    metrics={"accuracy": score, "loss": history[-1], "odd": NAN if job.repeat else 1.0},
-                    history={"loss": history},
-                    fit_time=0.5,
-                    epochs=len(history),
-                    best_epoch=len(history),
-                    n_parameters=100,
-                    memory_bytes=1,
-                    dead="loss at chance level" if params.get("dropout") == 0.8 else None,
-                )
-            )
+        record = FoldRecord(
+            job.id,
+            score=score,
+            val_score=score if recipe.decides_by_val else None,
+            metrics={"accuracy": score, "loss": history[-1], "odd": NAN if job.repeat else 1.0},
+            history={"loss": history},
+            fit_time=0.5,
+            epochs=len(history),
+            best_epoch=len(history),
+            n_parameters=100,
+            memory_bytes=1,
+            dead="loss at chance level" if params.get("dropout") == 0.8 else None,
         )
+        context.emit(RungRecord(record) if len(history) < params["epochs"] else record)
 
 
 def curve(seed: int, job, epoch: int) -> float:

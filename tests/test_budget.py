@@ -38,39 +38,39 @@ def stops():
 
 def test_time_that_is_used_up_stops_once_and_what_earlier_sessions_took_counts():
     calls, stop = stops()
-    with Budget("1h", None, 3600, 0, stop) as budget:
+    with Budget("1h", None, 3600, {}, stop) as budget:
         assert "1h, is used up" in budget.reason
-    with Budget("1h", None, 3599, 0, stop) as budget:
+    with Budget("1h", None, 3599, {}, stop) as budget:
         assert budget.reason is None
     assert len(calls) == 1
 
 
 def test_the_time_ends_while_the_session_does_something_else():
     ended = threading.Event()
-    with Budget("0.05s", None, 0, 0, ended.set) as budget:
+    with Budget("0.05s", None, 0, {}, ended.set) as budget:
         assert ended.wait(5)
     assert "0.05s, is used up" in budget.reason
 
 
 def test_epochs_of_one_run_are_counted_once():
     calls, stop = stops()
-    with Budget(None, 5, 0, 0, stop) as budget:
+    with Budget(None, 7, 0, {"other": 2}, stop) as budget:
         for _job in ("first", "second"):  # read off one run
             for epoch in (1, 2, 3):
                 budget.train("run", epoch)
         assert budget.reason is None
-        budget.train("other", 3, before=2)
+        budget.train("other", 3)
         assert budget.reason is None
         budget.train("another", 1)
-        assert "5 epochs is used up" in budget.reason
+        assert "7 epochs is used up" in budget.reason
     assert len(calls) == 1
-    with Budget(None, 5, 0, 5, stop) as budget:
+    with Budget(None, 5, 0, {"earlier": 5}, stop) as budget:
         assert budget.reason is not None
 
 
 def test_no_budget_never_ends():
     calls, stop = stops()
-    with Budget(None, None, 1e9, 10**9, stop) as budget:
+    with Budget(None, None, 1e9, {"earlier": 10**9}, stop) as budget:
         budget.train("run", 10**9)
     assert budget.reason is None
     assert not calls

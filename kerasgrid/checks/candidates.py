@@ -139,7 +139,7 @@ def faults_of_callbacks(
         )
     if schedule is not None and schedule["schedule"] == "one_cycle" and schedule["warmup_epochs"]:
         yield "learning_rate_scheduler.warmup_epochs", "is for other schedules: one_cycle rises by itself."
-    warmup = given.get("learning_rate_scheduler", {}).get("warmup_epochs", 0)
+    warmup = 0 if schedule is None else schedule["warmup_epochs"]
     if warmup and isinstance(epochs, int) and warmup >= epochs:
         yield (
             "learning_rate_scheduler.warmup_epochs",

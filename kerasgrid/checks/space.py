@@ -13,9 +13,6 @@ from kerasgrid.space import Space
 from kerasgrid.space_form import read_space
 
 MAX_GRID = 1_000_000
-_ORACLES = ("bayesian", "hyperband", "random_kt", "grid_kt")
-_SETTINGS = {"factor": ("halving", "hyperband"), "min_epochs": ("halving",), "proposals": _ORACLES}
-"""Settings of the search that some engines alone have."""
 
 
 def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
@@ -27,32 +24,29 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     report.faults.extend(faults)
     if not report.is_settled("search.engine"):
         return space
-    if search.engine not in ENGINES:
-        report.add(
-            "search.engine",
-            f"is {search.engine!r}, which is no engine.{did_you_mean(search.engine, ENGINES)}",
-        )
-    if search.engine in {"grid", "grid_kt"}:
+    kind = ENGINES.get(search.engine)
+    if kind is None:
+        known = did_you_mean(search.engine, ENGINES)
+        report.add("search.engine", f"is {search.engine!r}, which is no engine.{known}")
+        return space
+    if kind.lists and not kind.draws:
         for path in _endless(space, config):
             report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")
-        _check_listed(report, config, space)
-    kind = ENGINES.get(search.engine)
-    needs_trials = kind is not None and (
-        kind.needs_trials or (search.engine == "halving" and not space.is_finite)
-    )
+    needs_trials = kind.needs_trials or (kind.draws and not space.is_finite)
     if needs_trials and search.trials is None and report.is_settled("search.trials"):
         report.add(
             "search.trials",
             f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
         )
-    elif search.engine == "halving" and space.is_finite:
+    elif kind.lists:
         _check_listed(report, config, space)
-    for name, engines in _SETTINGS.items():
-        if name in search.model_fields_set and search.engine in ENGINES and search.engine not in engines:
+    for name in dict.fromkeys(name for other in ENGINES.values() for name in other.settings):
+        if name in search.model_fields_set and name not in kind.settings:
+            engines = [engine for engine, other in ENGINES.items() if name in other.settings]
             of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
             report.add(f"search.{name}", f"is of {of}, and the engine is {search.engine}.")
-    if search.engine == "hyperband" and "epochs" in space.names:
-        report.add("space.epochs", "is what hyperband chooses: give params.epochs, the most of them.")
+    if kind.sets_epochs and "epochs" in space.names:
+        report.add("space.epochs", f"is what {search.engine} chooses: give params.epochs, the most of them.")
     return space
 
 

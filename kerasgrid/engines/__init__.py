@@ -14,16 +14,29 @@ from kerasgrid.engines.random import random
 
 __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
+_ASKED = {"chooses_by_score": True, "settings": ("proposals",), "outline": outline}
+
 ENGINES: dict[str, Kind] = {
-    "grid": Kind(grid),
+    "grid": Kind(grid, lists=True),
     "random": Kind(random, needs_trials=True),
-    "halving": Kind(halving, decides_by_val=True, chooses_by_score=True, outline=outline_of_halving),
-    "bayesian": Kind(
-        oracle("BayesianOptimizationOracle"), needs_trials=True, chooses_by_score=True, outline=outline
+    "halving": Kind(
+        halving,
+        decides_by_val=True,
+        chooses_by_score=True,
+        lists=True,
+        draws=True,
+        settings=("factor", "min_epochs"),
+        outline=outline_of_halving,
     ),
-    "hyperband": Kind(hyperband, decides_by_val=True, chooses_by_score=True, outline=outline_of_hyperband),
-    "random_kt": Kind(
-        oracle("RandomSearchOracle"), needs_trials=True, chooses_by_score=True, outline=outline
+    "bayesian": Kind(oracle("BayesianOptimizationOracle"), needs_trials=True, **_ASKED),
+    "hyperband": Kind(
+        hyperband,
+        decides_by_val=True,
+        chooses_by_score=True,
+        sets_epochs=True,
+        settings=("factor", "proposals"),
+        outline=outline_of_hyperband,
     ),
-    "grid_kt": Kind(oracle("GridSearchOracle"), chooses_by_score=True, outline=outline),
+    "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_ASKED),
+    "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_ASKED),
 }

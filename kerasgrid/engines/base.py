@@ -82,6 +82,10 @@ class Kind:
         decides_by_val: Whether it decides by scores on the inner split, so that there has to be one.
         chooses_by_score: Whether what it proposes depends on scores.
         needs_trials: Whether `search.trials` has to say how many candidates there are.
+        lists: Whether it goes over all candidates of a space.
+        draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
+        sets_epochs: Whether it says how many epochs a candidate is trained.
+        settings: Of the `search` section, that only some engines have.
         outline: Tells what it is going to do, where its first proposal does not tell that.
     """
 
@@ -89,4 +93,8 @@ class Kind:
     decides_by_val: bool = False
     chooses_by_score: bool = False
     needs_trials: bool = False
+    lists: bool = False
+    draws: bool = False
+    sets_epochs: bool = False
+    settings: tuple[str, ...] = ()
     outline: Callable[[Task], Outline] | None = None

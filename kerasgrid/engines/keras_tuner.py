@@ -7,7 +7,7 @@ journal knows: its own files are not used.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 from typing import Any
 
 import numpy as np
@@ -55,9 +55,10 @@ def hyperband(task: Task) -> Engine:
                 candidates = [params for _, params in members]
                 told = yield Proposal(candidates, until)
                 for (id_, params), scores in zip(members, told, strict=True):
-                    waiting[digest(params)] = params
-                    if until >= arguments["max_epochs"]:
-                        del waiting[digest(params)]
+                    if until < arguments["max_epochs"]:
+                        waiting[digest(params)] = params
+                    else:
+                        waiting.pop(digest(params), None)
                     asked.tell(id_, None if None in scores else float(np.mean(scores)))
     if waiting:
         yield Proposal([], dropped=list(waiting.values()))
@@ -147,8 +148,8 @@ class Translation:
 def _declared(name: str, dim: Choice | Range) -> tuple[str, dict[str, Any]]:
     """Returns the method of HyperParameters that declares a dimension, and its arguments."""
     if isinstance(dim, Choice):
-        values = _numbers(dim.values) or [canonical_json(value) for value in dim.values]
-        return "Choice", {"name": name, "values": values, "ordered": _numbers(dim.values) is not None}
+        values = _values(dim)
+        return "Choice", {"name": name, "values": values, "ordered": isinstance(values[0], float)}
     low, high = dim.ends
     about = {"name": name, "min_value": low, "max_value": high, "sampling": "log" if dim.log else "linear"}
     if dim.whole:
@@ -159,16 +160,15 @@ def _declared(name: str, dim: Choice | Range) -> tuple[str, dict[str, Any]]:
 def _back(dim: Choice | Range, value: Any) -> Any:
     """Returns the dimension's own value that a hyperparameter's stands for."""
     if isinstance(dim, Choice):
-        known = _numbers(dim.values) or [canonical_json(own) for own in dim.values]
-        return dim.values[known.index(value)]
+        return dim.values[_values(dim).index(value)]
     if dim.step is None:
         return int(value) if dim.whole else float(value)
     values = np.asarray(dim.values)
     return dim.values[int(np.argmin(np.abs(values - value)))]  # in decimal arithmetic: 0.3, not 0.1 + 2 * 0.1
 
 
-def _numbers(values: Sequence[Any]) -> list[float] | None:
-    """Returns values as floats, which KerasTuner wants of one type; None where some are no numbers."""
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in values):
-        return None
-    return [float(value) for value in values]
+def _values(dim: Choice) -> list[float] | list[str]:
+    """Returns a list's values as KerasTuner wants them, of one type: numbers as floats, others as texts."""
+    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in dim.values):
+        return [canonical_json(value) for value in dim.values]
+    return [float(value) for value in dim.values]
