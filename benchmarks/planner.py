@@ -68,7 +68,17 @@ def train_nothing(recipe, pack, context) -> None:
     for place, job in enumerate(pack.jobs):
         score = (place * 7919 % 10007) / 10007
         metrics = {"accuracy": score, "loss": 1 - score}
-        context.emit(FoldRecord(job.id, score, metrics, {"loss": [1 - score]}, 0.1, 1, n_parameters=100))
+        context.emit(
+            FoldRecord(
+                job.id,
+                score=score,
+                metrics=metrics,
+                history={"loss": [1 - score]},
+                fit_time=0.1,
+                epochs=1,
+                n_parameters=100,
+            )
+        )
 
 
 def train_nothing_touching(recipe, pack, context) -> None:
