@@ -64,9 +64,10 @@ class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
-    """grid, random, halving; or KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt."""
+    """grid, random, halving; KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt; Optuna's samplers:
+    tpe, gp."""
     proposals: Annotated[int, Field(ge=1, le=1000)] = 4
-    """KerasTuner's oracles: candidates that are asked for at once, before their scores are told."""
+    """KerasTuner's oracles and Optuna's samplers: candidates that are asked for at once, before their scores are told."""
     factor: Annotated[int, Field(ge=2, le=100)] = 3
     """halving and hyperband: a factor-th of the candidates goes on from rung to rung, for factor times the
     epochs."""

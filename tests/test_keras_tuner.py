@@ -6,59 +6,13 @@ import pytest
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
-from kerasgrid.engines.keras_tuner import Translation
-from kerasgrid.engines.oracle_process import OracleProcess
+from kerasgrid.engines.asked import AskedProcess
+from kerasgrid.engines.keras_tuner import Oracle, _back, declare
+from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
-
-SPACE = {
-    "rate": {"low": 1e-4, "high": 1e-1, "log": True},
-    "optimizer": ["SGD", "Adam"],
-    "momentum": {"values": [0, 0.5], "when": {"optimizer": "SGD"}},
-    "norm": [True, False, None],
-    "units": [[8], [8, 16]],
-    "layers": {"low": 1, "high": 7, "step": 2, "type": "int"},
-    "size": {"low": 8, "high": 64, "type": "int", "log": True},
-    "dropout": {"low": 0.1, "high": 0.5, "step": 0.1},
-}
-
-
-def run(engine, space=SPACE, score=lambda params: params["dropout"], **settings):
-    """Runs an engine to its end; returns the proposals."""
-    read, faults = read_space(space)
-    assert not faults
-    search = SearchConfig(engine=engine, **settings)
-    proposing = ENGINES[engine].run(Task(read, search, lambda params: 9, 3))
-    made, proposal = [], next(proposing)
-    while proposal is not None:
-        made.append(proposal)
-        scores = [score(params) for params in proposal.candidates]
-        told = scores if proposal.until is None else [[found] * 3 for found in scores]
-        try:
-            proposal = proposing.send(told)
-        except StopIteration:
-            proposal = None
-    return made
-
-
-def candidates(made):
-    return [params for proposal in made for params in proposal.candidates]
-
-
-def is_legal(params):
-    return (
-        set(params) - {"momentum"} == set(SPACE) - {"momentum"}
-        and ("momentum" in params) is (params["optimizer"] == "SGD")
-        and params.get("momentum") in (None, 0, 0.5)
-        and 1e-4 <= params["rate"] <= 1e-1
-        and params["layers"] in (1, 3, 5, 7)
-        and type(params["size"]) is int
-        and 8 <= params["size"] <= 64
-        and params["dropout"] in (0.1, 0.2, 0.3, 0.4, 0.5)
-        and params["units"] in ([8], [8, 16])
-        and params["norm"] in (True, False, None)
-    )
+from tests.asking import SPACE, candidates, is_legal, run
 
 
 @pytest.mark.parametrize("engine", ["bayesian", "random_kt"])
@@ -116,11 +70,11 @@ def test_hyperband_lets_candidates_wait_and_go_on_as_its_outline_says():
 
 def test_a_translation_there_and_back():
     translated = Translation(read_space(SPACE)[0])
-    conditions = {about["name"]: condition for _, about, condition in translated.declared}
+    conditions = {about["name"]: condition for _, about, condition in declare(translated.slots)}
     assert conditions["space"] is None
     assert {name: found for name, found in conditions.items() if found} == {"0/momentum": ("space", [0])}
     values = {"space": 0, "rate": 0.01, "0/momentum": 0.0, "norm": "null", "units": "[8,16]"}
-    found = translated.params({**values, "layers": 3, "size": 9, "dropout": 0.30000000000000004})
+    found = translated.params({**values, "layers": 3, "size": 9, "dropout": 0.30000000000000004}, _back)
     expected = {"rate": 0.01, "optimizer": "SGD", "momentum": 0, "norm": None, "units": [8, 16], "layers": 3}
     assert found == {**expected, "size": 9, "dropout": 0.3}
     assert type(found["momentum"]) is int
@@ -128,4 +82,4 @@ def test_a_translation_there_and_back():
 
 def test_an_error_of_the_oracle_is_told_in_words():
     with pytest.raises(KerasgridError, match="KerasTuner's oracle: AttributeError"):
-        OracleProcess("NoSuchOracle", {}, [])
+        AskedProcess(Oracle, "NoSuchOracle", {}, [])

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from importlib.util import find_spec
 from typing import Any
 
 from kerasgrid.config import Config
@@ -29,6 +30,9 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
         known = did_you_mean(search.engine, ENGINES)
         report.add("search.engine", f"is {search.engine!r}, which is no engine.{known}")
         return space
+    for package, wanted in kind.packages.items():
+        if find_spec(package) is None:
+            report.add("search.engine", f"is {search.engine}, which needs {package}: pip install {wanted}.")
     if kind.lists and not kind.draws:
         for path in _endless(space, config):
             report.add(path, "is a range without a step, which a grid cannot list: give a step or a list.")

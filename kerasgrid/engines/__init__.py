@@ -10,10 +10,12 @@ from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
 from kerasgrid.engines.halving import halving, outline_of_halving
 from kerasgrid.engines.keras_tuner import hyperband, oracle, outline, outline_of_hyperband
+from kerasgrid.engines.optuna import sampler
 from kerasgrid.engines.random import random
 
 __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
+OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
 _ASKED = {"chooses_by_score": True, "settings": ("proposals",), "outline": outline}
 
 ENGINES: dict[str, Kind] = {
@@ -37,6 +39,8 @@ ENGINES: dict[str, Kind] = {
         settings=("factor", "proposals"),
         outline=outline_of_hyperband,
     ),
+    "tpe": Kind(sampler("TPESampler"), needs_trials=True, packages=OPTUNA, **_ASKED),
+    "gp": Kind(sampler("GPSampler"), needs_trials=True, packages={**OPTUNA, "torch": "torch"}, **_ASKED),
     "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_ASKED),
     "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_ASKED),
 }

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Generator, Mapping, Sequence
+from dataclasses import dataclass, field
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.space import Params, Space
@@ -86,6 +86,7 @@ class Kind:
         draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
         sets_epochs: Whether it says how many epochs a candidate is trained.
         settings: Of the `search` section, that only some engines have.
+        packages: That it imports and that may be missing, and what pip is to install for each.
         outline: Tells what it is going to do, where its first proposal does not tell that.
     """
 
@@ -97,4 +98,5 @@ class Kind:
     draws: bool = False
     sets_epochs: bool = False
     settings: tuple[str, ...] = ()
+    packages: Mapping[str, str] = field(default_factory=dict)
     outline: Callable[[Task], Outline] | None = None

@@ -6,19 +6,22 @@ journal knows: its own files are not used.
 
 from __future__ import annotations
 
+import contextlib
 import math
-from collections.abc import Callable, Iterator
+import tempfile
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
 
+from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
-from kerasgrid.engines.oracle_process import OracleProcess, Values
+from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import canonical_json, digest
-from kerasgrid.space import Choice, Params, Range, Space
+from kerasgrid.space import Choice, Params, Range
 
-WHICH = "space"
-"""The hyperparameter that says of which grid a candidate is, where there are several."""
+Declared = tuple[str, Values, tuple[str, list[int]] | None]
+MANY = 10**9
 
 
 def oracle(kind: str) -> Callable[[Task], Engine]:
@@ -28,9 +31,9 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
         translated = Translation(task.space)
         most = task.search.trials or task.space.size
         arguments = {"max_trials": most, "seed": _seed(task)}
-        with OracleProcess(kind, arguments, translated.declared) as asked:
+        with AskedProcess(Oracle, kind, arguments, declare(translated.slots)) as asked:
             while proposals := asked.ask(task.search.proposals):
-                candidates = [translated.params(values) for _, values in proposals]
+                candidates = [translated.params(values, _back) for _, values in proposals]
                 scores = yield Proposal(candidates)
                 for (id_, _), score in zip(proposals, scores, strict=True):
                     asked.tell(id_, score)
@@ -46,11 +49,11 @@ def hyperband(task: Task) -> Engine:
     translated = Translation(task.space)
     arguments = {"max_epochs": task.epochs({}), "factor": task.search.factor, "seed": _seed(task)}
     waiting: dict[str, Params] = {}
-    with OracleProcess("HyperbandOracle", arguments, translated.declared) as asked:
+    with AskedProcess(Oracle, "HyperbandOracle", arguments, declare(translated.slots)) as asked:
         while proposals := asked.ask(task.search.proposals):
             by_rung: dict[int, list[tuple[str, Params]]] = {}
             for id_, values in proposals:
-                by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values)))
+                by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values, _back)))
             for until, members in sorted(by_rung.items()):
                 candidates = [params for _, params in members]
                 told = yield Proposal(candidates, until)
@@ -100,56 +103,73 @@ def _seed(task: Task) -> int:
     return task.search.seed + 1  # KerasTuner takes 0 for none
 
 
-class Translation:
-    """A space in KerasTuner's terms, and back.
-
-    What all grids of a union have alike is one hyperparameter; what they have not is one of each grid, under
-    the condition that it is chosen.
+class Oracle:
+    """An oracle by ask and tell, without a Tuner.
 
     Args:
-        space: The candidates.
-
-    Attributes:
-        declared: As OracleProcess takes them.
+        kind: The name of its class in keras_tuner.oracles.
+        arguments: Of that class, beside its objective and hyperparameters.
+        declared: The hyperparameters: (method of HyperParameters, arguments, condition) each, where the
+            condition is (name, values) or None.
     """
 
-    def __init__(self, space: Space) -> None:
-        self.grids = [dict(sorted(grid.items())) for grid in space.grids]
-        first = self.grids[0] if self.grids else {}
-        self._common = {
-            name for name, dim in first.items() if all(grid.get(name) == dim for grid in self.grids)
-        }
-        self.declared = list(self._declare())
+    library = "KerasTuner's oracle"
 
-    def params(self, values: Values) -> Params:
-        """Returns the candidate that an oracle's values stand for."""
-        place = int(values.get(WHICH, 0))
-        found = {}
-        for name, dim in self.grids[place].items():
-            own = values.get(self._name(place, name))
-            found[name] = dim[0] if own is None else _back(dim, own)
+    def __init__(self, kind: str, arguments: Values, declared: Sequence[Declared]) -> None:
+        import keras_tuner
+        from keras_tuner import oracles
+
+        hp = keras_tuner.HyperParameters()
+        for method, own, condition in declared:
+            scope = contextlib.nullcontext() if condition is None else hp.conditional_scope(*condition)
+            with scope:
+                getattr(hp, method)(**own)
+        objective = keras_tuner.Objective("score", "max")
+        self.oracle = getattr(oracles, kind)(
+            objective=objective, hyperparameters=hp, max_consecutive_failed_trials=MANY, **arguments
+        )
+        self.oracle.verbose = 0
+        self.folder = tempfile.TemporaryDirectory()
+        self.oracle._set_project_dir(self.folder.name, "oracle")  # without it, it keeps no trial
+        self.running: dict[str, Any] = {}
+
+    def ask(self, n: int) -> list[tuple[str, Values]]:
+        """Returns fewer than `n` proposals where others have to be told before; none at all is the end."""
+        found = []
+        for _ in range(n):
+            # One id for each proposal under way: an oracle gives a tuner that has a trial the same again.
+            trial = self.oracle.create_trial(f"tuner {len(self.running)}")
+            if trial.status in ("STOPPED", "IDLE"):
+                break
+            self.running[trial.trial_id] = trial
+            found.append((trial.trial_id, dict(trial.hyperparameters.values)))
         return found
 
-    def _declare(self) -> Iterator[tuple[str, dict[str, Any], tuple[str, list] | None]]:
-        several = len(self.grids) > 1
-        if several:
-            yield "Choice", {"name": WHICH, "values": list(range(len(self.grids))), "ordered": False}, None
-        for name in sorted(self._common):
-            yield *_declared(name, self.grids[0][name]), None
-        for place, grid in enumerate(self.grids):
-            for name in sorted(set(grid) - self._common):
-                if len(grid[name]) != 1:
-                    yield *_declared(self._name(place, name), grid[name]), (WHICH, [place])
-
-    def _name(self, place: int, name: str) -> str:
-        return name if name in self._common else f"{place}/{name}"
+    def tell(self, id_: str, score: float | None) -> None:
+        """Takes the score of a proposal, higher is better; None for a failure."""
+        trial = self.running.pop(id_)
+        if score is None:
+            trial.status, trial.message = "FAILED", "it failed"
+        else:
+            self.oracle.update_trial(id_, {"score": score}, step=0)
+            trial.status = "COMPLETED"
+        self.oracle.end_trial(trial)
 
 
-def _declared(name: str, dim: Choice | Range) -> tuple[str, dict[str, Any]]:
-    """Returns the method of HyperParameters that declares a dimension, and its arguments."""
+def declare(slots: Sequence[Slot]) -> list[Declared]:
+    """Returns a space's parameters as hyperparameters."""
+    return [
+        (*_declared(slot), None if slot.place is None else (WHICH, [slot.place]))  # the chosen grid's own
+        for slot in slots
+    ]
+
+
+def _declared(slot: Slot) -> tuple[str, Values]:
+    """Returns the method of HyperParameters that declares a parameter, and its arguments."""
+    name, dim = slot.name, slot.dimension
     if isinstance(dim, Choice):
-        values = _values(dim)
-        return "Choice", {"name": name, "values": values, "ordered": isinstance(values[0], float)}
+        values = list(dim.values) if name == WHICH else _values(dim)
+        return "Choice", {"name": name, "values": values, "ordered": slot.is_ordered}
     low, high = dim.ends
     about = {"name": name, "min_value": low, "max_value": high, "sampling": "log" if dim.log else "linear"}
     if dim.whole:

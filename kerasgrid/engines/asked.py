@@ -1,0 +1,116 @@
+"""Another library's search in a process of its own, by ask and tell.
+
+The driver imports none of it, waits for none of its locks, and is not changed by what it sets.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from multiprocessing import get_context
+from multiprocessing.connection import Connection
+from typing import Any, Protocol
+
+from kerasgrid.errors import KerasgridError, MissingPackageError
+
+Values = dict[str, Any]
+
+
+class Asked(Protocol):
+    """What answers in the process."""
+
+    library: str
+    """To tell whose error it is."""
+
+    def ask(self, n: int) -> list[tuple[str, Values]]:
+        """Returns up to `n` proposals, an id and values each."""
+
+    def tell(self, id_: str, score: float | None) -> None:
+        """Takes the score of a proposal, higher is better; None for a failure."""
+
+
+class AskedProcess:
+    """What is asked and told in a process of its own; a context manager.
+
+    Args:
+        make: Makes it there; a class of a module.
+        arguments: Of that class.
+
+    Raises:
+        MissingPackageError: What it imports is not installed.
+    """
+
+    def __init__(self, make: type[Asked], *arguments: Any) -> None:
+        self._library = make.library
+        self._connection, theirs = get_context("spawn").Pipe()
+        self._process = get_context("spawn").Process(
+            target=_serve, args=(theirs, make, arguments), daemon=True
+        )
+        self._process.start()
+        theirs.close()
+        self._call("begin")
+
+    def ask(self, n: int) -> list[tuple[str, Values]]:
+        """Returns up to `n` proposals, an id and values each; fewer where others have to be told before.
+
+        None at all is the end.
+        """
+        return self._call("ask", n)
+
+    def tell(self, id_: str, score: float | None) -> None:
+        """Tells the score of a proposal, higher is better; None for a failure."""
+        self._call("tell", id_, score)
+
+    def enqueue(self, values: Values) -> None:
+        """Makes these values the next proposal, where that is known."""
+        self._call("enqueue", values)
+
+    def __enter__(self) -> AskedProcess:
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._connection.close()
+        self._process.kill()
+        self._process.join()
+
+    def _call(self, *message: Any) -> Any:
+        try:
+            self._connection.send(message)
+            kind, answer = self._connection.recv()
+        except (EOFError, OSError) as error:
+            raise KerasgridError(f"{self._library}: its process has ended.") from error
+        if kind == "missing":
+            raise MissingPackageError(f"{self._library} cannot be imported: {answer}.")
+        if kind == "error":
+            raise KerasgridError(f"{self._library}: {answer}")
+        return answer
+
+
+def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]) -> None:
+    """Is the process: answers until the other side hangs up."""
+    import signal
+
+    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what follows on Ctrl-C
+    _silence()
+    asked = None
+    with contextlib.suppress(EOFError, OSError):
+        while True:
+            name, *message = connection.recv()
+            try:
+                if name == "begin":
+                    asked, answer = make(*arguments), None
+                else:
+                    answer = getattr(asked, name)(*message)
+            except ImportError as error:
+                connection.send(("missing", str(error)))
+            except Exception as error:
+                connection.send(("error", f"{type(error).__name__}: {error}"))
+            else:
+                connection.send(("answer", answer))
+
+
+def _silence() -> None:
+    """Keeps what libraries log while they are imported out of the terminal."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(descriptor, number)

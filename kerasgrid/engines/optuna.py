@@ -1,0 +1,143 @@
+"""Optuna's TPE and Gaussian process samplers, by ask and tell.
+
+They may propose a candidate again: it is answered with its score, and is no new trial.
+"""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable
+from itertools import count
+from typing import Any
+
+from kerasgrid.engines.asked import AskedProcess, Values
+from kerasgrid.engines.base import Engine, Proposal, Task
+from kerasgrid.engines.translation import WHICH, Slot, Translation
+from kerasgrid.io import digest
+from kerasgrid.space import Choice, Params, Range, value_text
+
+MAX_REPEATS = 5
+"""Proposals in a row that are known already, after which a candidate is drawn at random."""
+
+
+def sampler(kind: str) -> Callable[[Task], Engine]:
+    """Returns the engine of a sampler, by its class in optuna.samplers.
+
+    TPE is multivariate and groups conditional parameters (Bergstra et al. 2011; Falkner et al. 2018).
+    """
+
+    def run(task: Task) -> Engine:
+        translated = Translation(task.space)
+        most = min(task.search.trials, task.space.size or task.search.trials)
+        known: dict[str, float | None] = {}
+        with AskedProcess(Study, kind, task.search.seed, translated.slots) as asked:
+            while len(known) < most:
+                new: dict[str, tuple[str, Params]] = {}
+                n_wanted, n_repeats = min(task.search.proposals, most - len(known)), 0
+                while len(new) < n_wanted:
+                    if n_repeats > MAX_REPEATS:
+                        other = _untried(task, {*known, *new})
+                        if other is None:
+                            break
+                        asked.enqueue(translated.values(other, _place_of))
+                    [(id_, values)] = asked.ask(1)
+                    params = translated.params(values, _at)
+                    key = digest(params)
+                    if key in known or key in new:
+                        asked.tell(id_, known.get(key))
+                        n_repeats += 1
+                    else:
+                        new[key] = id_, params
+                        n_repeats = 0
+                if not new:
+                    break
+                scores = yield Proposal([params for _, params in new.values()])
+                for (key, (id_, _)), score in zip(new.items(), scores, strict=True):
+                    known[key] = score
+                    asked.tell(id_, score)
+
+    return run
+
+
+def _untried(task: Task, keys: set[str]) -> Params | None:
+    drawn = task.space.sample(len(keys) + 1, task.search.seed)
+    return next((params for params in drawn if digest(params) not in keys), None)
+
+
+class Study:
+    """An Optuna study that is asked and told.
+
+    Args:
+        kind: The name of the sampler's class.
+        seed: 0 is a seed.
+        slots: The parameters; listed ones are known by the places of their values.
+    """
+
+    library = "Optuna"
+
+    def __init__(self, kind: str, seed: int, slots: list[Slot]) -> None:
+        import optuna
+
+        if kind == "GPSampler":
+            import torch  # noqa: F401  Optuna would tell only after the first ten trials
+
+        optuna.logging.set_verbosity(optuna.logging.ERROR)
+        warnings.simplefilter("ignore", optuna.exceptions.ExperimentalWarning)
+        own = {"group": True, "multivariate": True} if kind == "TPESampler" else {}
+        made = getattr(optuna.samplers, kind)(seed=seed, **own)
+        self.study = optuna.create_study(direction="maximize", sampler=made)
+        self.slots = slots
+        self.running: dict[str, Any] = {}
+        self._ids = map(str, count())
+
+    def ask(self, n: int) -> list[tuple[str, Values]]:
+        """Returns `n` proposals, an id and values each."""
+        return [self._ask() for _ in range(n)]
+
+    def _ask(self) -> tuple[str, Values]:
+        trial, values, id_ = self.study.ask(), {}, next(self._ids)
+        for slot in self.slots:
+            if slot.place in (None, values.get(WHICH)):
+                values[slot.name] = _suggest(trial, slot)
+        self.running[id_] = trial
+        return id_, values
+
+    def enqueue(self, values: Values) -> None:
+        """Makes these values the next proposal."""
+        self.study.enqueue_trial(values)
+
+    def tell(self, id_: str, score: float | None) -> None:
+        """Takes the score of a proposal, higher is better; None for a failure."""
+        from optuna.trial import TrialState
+
+        state = TrialState.FAIL if score is None else TrialState.COMPLETE
+        self.study.tell(self.running.pop(id_), score, state=state)
+
+
+def _suggest(trial: Any, slot: Slot) -> Any:
+    dim = slot.dimension
+    if isinstance(dim, Choice) or dim.step is not None:
+        if slot.is_ordered:
+            return trial.suggest_int(slot.name, 0, len(dim) - 1)
+        return trial.suggest_categorical(slot.name, range(len(dim)))
+    suggest = trial.suggest_int if dim.whole else trial.suggest_float
+    return suggest(slot.name, *dim.ends, log=dim.log)
+
+
+def _sorted(dim: Choice | Range) -> list[Any]:
+    """Returns a dimension's values, numbers in their order: a place tells how near two are."""
+    values = list(dim.values)
+    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
+    return sorted(values) if numbers else values
+
+
+def _at(dim: Choice | Range, value: Any) -> Any:
+    if isinstance(dim, Range) and dim.step is None:
+        return int(value) if dim.whole else float(f"{value:.6g}")
+    return _sorted(dim)[value]
+
+
+def _place_of(dim: Choice | Range, value: Any) -> Any:
+    if isinstance(dim, Range) and dim.step is None:
+        return value
+    return [value_text(other) for other in _sorted(dim)].index(value_text(value))

@@ -1,0 +1,55 @@
+"""A space of all kinds of parameters, and a driver of engines that trains nothing."""
+
+from __future__ import annotations
+
+from kerasgrid.config import SearchConfig
+from kerasgrid.engines import ENGINES, Task
+from kerasgrid.space_form import read_space
+
+SPACE = {
+    "rate": {"low": 1e-4, "high": 1e-1, "log": True},
+    "optimizer": ["SGD", "Adam"],
+    "momentum": {"values": [0, 0.5], "when": {"optimizer": "SGD"}},
+    "norm": [True, False, None],
+    "units": [[8], [8, 16]],
+    "layers": {"low": 1, "high": 7, "step": 2, "type": "int"},
+    "size": {"low": 8, "high": 64, "type": "int", "log": True},
+    "dropout": {"low": 0.1, "high": 0.5, "step": 0.1},
+}
+
+
+def run(engine, space=SPACE, score=lambda params: params["dropout"], **settings):
+    """Runs an engine to its end; returns the proposals."""
+    read, faults = read_space(space)
+    assert not faults
+    search = SearchConfig(engine=engine, **settings)
+    proposing = ENGINES[engine].run(Task(read, search, lambda params: 9, 3))
+    made, proposal = [], next(proposing)
+    while proposal is not None:
+        made.append(proposal)
+        scores = [score(params) for params in proposal.candidates]
+        told = scores if proposal.until is None else [[found] * 3 for found in scores]
+        try:
+            proposal = proposing.send(told)
+        except StopIteration:
+            proposal = None
+    return made
+
+
+def candidates(made):
+    return [params for proposal in made for params in proposal.candidates]
+
+
+def is_legal(params):
+    return (
+        set(params) - {"momentum"} == set(SPACE) - {"momentum"}
+        and ("momentum" in params) is (params["optimizer"] == "SGD")
+        and params.get("momentum") in (None, 0, 0.5)
+        and 1e-4 <= params["rate"] <= 1e-1
+        and params["layers"] in (1, 3, 5, 7)
+        and type(params["size"]) is int
+        and 8 <= params["size"] <= 64
+        and params["dropout"] in (0.1, 0.2, 0.3, 0.4, 0.5)
+        and params["units"] in ([8], [8, 16])
+        and params["norm"] in (True, False, None)
+    )

@@ -1,0 +1,71 @@
+"""Optuna's samplers as engines: legal candidates, none twice, the same again, whatever is told."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerasgrid.engines.optuna import _at, _place_of
+from kerasgrid.engines.translation import Translation
+from kerasgrid.io import digest
+from kerasgrid.space_form import read_space
+from tests.asking import SPACE, candidates, is_legal, run
+
+pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
+SMALL = {name: SPACE[name] for name in ("optimizer", "momentum", "dropout")}
+
+
+@pytest.fixture(params=["tpe", "gp"])
+def engine(request):
+    if request.param == "gp":
+        pytest.importorskip("torch", reason="Optuna's GP sampler needs torch")
+    return request.param
+
+
+def test_it_proposes_legal_candidates_and_the_same_again(engine):
+    made = run(engine, trials=18, proposals=4)
+    assert [len(proposal.candidates) for proposal in made] == [4, 4, 4, 4, 2]
+    assert all(map(is_legal, candidates(made)))
+    assert len({digest(params) for params in candidates(made)}) == 18
+    assert run(engine, trials=18, proposals=4) == made
+
+
+def test_0_is_a_seed_and_another_one_draws_otherwise(engine):
+    assert run(engine, trials=3, seed=0) == run(engine, trials=3, seed=0)
+    assert run(engine, trials=3, seed=1) != run(engine, trials=3, seed=0)
+
+
+def test_what_it_proposes_depends_on_the_scores(engine):
+    high = run(engine, trials=16, score=lambda params: params["dropout"])
+    low = run(engine, trials=16, score=lambda params: -params["dropout"])
+    assert high[:2] == low[:2]  # the first ten are drawn at random
+    assert high != low
+
+
+def test_it_comes_nearer_to_what_is_best(engine):
+    space = {
+        "x": {"low": 0.0, "high": 8.0, "type": "float"},
+        "rate": {"low": 1e-5, "high": 1e-1, "log": True},
+    }
+    found = candidates(run(engine, space, trials=40, score=lambda params: -abs(params["x"] - 6.5)))
+    first, last = ([abs(params["x"] - 6.5) for params in part] for part in (found[:10], found[-10:]))
+    assert sum(last) < sum(first) / 2
+
+
+def test_a_finite_space_is_gone_over_once_and_no_more():
+    found = candidates(run("tpe", SMALL, trials=100, proposals=4))
+    assert {digest(params) for params in found} == {digest(params) for params in read_space(SMALL)[0]}
+    assert len(found) == 15
+
+
+def test_failures_are_told_and_end_nothing(engine):
+    assert len(candidates(run(engine, trials=14, score=lambda params: None))) == 14
+
+
+def test_a_candidate_there_and_back():
+    space = read_space(SPACE | {"batch": [512, 64, 128]})[0]
+    translated = Translation(space)
+    for params in space.sample(30, 0):
+        values = translated.values(params, _place_of)
+        assert translated.params(values, _at) == params
+    values = translated.values({**params, "batch": 512}, _place_of)
+    assert values["batch"] == 2  # listed numbers are known by their place in order of size
