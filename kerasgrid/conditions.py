@@ -71,7 +71,7 @@ def expand(grid: Grid, conditions: Conditions) -> Iterator[tuple[Grid, float]]:
     for holds, members in groups.items():
         part, left = dict(grid), dict(conditions)
         if parent in grid:
-            part[parent] = Choice(tuple(members))
+            part[parent] = grid[parent].part(members)
         for name, is_there in zip(children, holds, strict=True):
             own = {other: wanted for other, wanted in left.pop(name).items() if other != parent}
             if not is_there:
@@ -79,7 +79,7 @@ def expand(grid: Grid, conditions: Conditions) -> Iterator[tuple[Grid, float]]:
             elif own:
                 left[name] = own
         for made, share in expand(part, left):
-            yield made, share * len(members) / len(values)
+            yield made, share * (grid[parent].share(members) if parent in grid else 1.0)
 
 
 def _fault(grid: Grid, name: str, parent: str, wanted: Any) -> str | None:

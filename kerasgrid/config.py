@@ -64,10 +64,11 @@ class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
-    """grid, random, halving; KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt; Optuna's samplers:
+    """grid, random, halving; KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt; Optuna's:
     tpe, gp."""
     proposals: Annotated[int, Field(ge=1, le=1000)] = 4
-    """KerasTuner's oracles and Optuna's samplers: candidates that are asked for at once, before their scores are told."""
+    """KerasTuner's oracles and Optuna's samplers: candidates that are asked for at once, before their
+    scores are told."""
     factor: Annotated[int, Field(ge=2, le=100)] = 3
     """halving and hyperband: a factor-th of the candidates goes on from rung to rung, for factor times the
     epochs."""
@@ -148,6 +149,9 @@ class Config(Section):
     """Fixed parameters of the model function and of training."""
     space: dict[str, Any] | list[dict[str, Any]] = Field(default_factory=dict)
     """Searched parameters: a list of values or a range each; or a list of such spaces."""
+    exclude: list[str] = Field(default_factory=list)
+    """Conditions such as "batch_size > 1024 and optimizer == 'SGD'": candidates for which one holds are left
+    out."""
     augment: Augment | None = None
     """ImageDataGenerator's terms."""
     callbacks: Callbacks = Field(default_factory=Callbacks)
@@ -238,7 +242,7 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     A faulty key without a default takes what holds it to its default too; a faulty model is empty.
     """
     cleaned = dict(raw)
-    for key in ("data", "params", "space", "callbacks", "training", "search", "executor"):
+    for key in ("data", "params", "space", "exclude", "callbacks", "training", "search", "executor"):
         if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
             del cleaned[key]
     if cleaned.get("augment") in ("off", False):

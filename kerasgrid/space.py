@@ -9,9 +9,10 @@ from __future__ import annotations
 
 import itertools
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from decimal import Decimal
+from itertools import islice
 from typing import Any
 
 import numpy as np
@@ -19,16 +20,23 @@ import numpy as np
 from kerasgrid.io import canonical_json, digest
 
 Params = dict[str, Any]
-MAX_VALUES = 1_000_000
+_MAX_IN_VAIN = 1_000
+_MAX_REST = 1_000_000
 _MAX_LISTED = 1_000
 _MAX_TOGETHER = 4_096
 
 
 @dataclass(frozen=True)
 class Choice:
-    """A list of values."""
+    """A list of values.
+
+    Attributes:
+        values: At least one.
+        weights: How often each is drawn at random, in shares of any sum; None for all alike.
+    """
 
     values: tuple[Any, ...]
+    weights: tuple[float, ...] | None = None
 
     log = False
 
@@ -37,6 +45,26 @@ class Choice:
 
     def __getitem__(self, index: int) -> Any:
         return self.values[index]
+
+    def part(self, values: Sequence[Any]) -> Choice:
+        """Returns the list of some of its values."""
+        if self.weights is None:
+            return Choice(tuple(values))
+        return Choice(tuple(values), tuple(self.weights[self._place(value)] for value in values))
+
+    def share(self, values: Sequence[Any]) -> float:
+        """Returns how often one of these values is drawn at random."""
+        if self.weights is None:
+            return len(values) / len(self)
+        return sum(self.weights[self._place(value)] for value in values) / sum(self.weights)
+
+    def rvs(self, random_state: np.random.RandomState) -> Any:
+        """Draws one value, as scikit-learn's ParameterSampler asks a distribution to."""
+        shares = None if self.weights is None else np.asarray(self.weights) / sum(self.weights)
+        return self.values[random_state.choice(len(self), p=shares)]
+
+    def _place(self, value: Any) -> int:
+        return list(map(value_text, self.values)).index(value_text(value))
 
 
 @dataclass(frozen=True)
@@ -80,6 +108,14 @@ class Range:
         """The values of a range that has a step."""
         return tuple(self[index] for index in range(len(self)))
 
+    def part(self, values: Sequence[float]) -> Choice:
+        """Returns the list of some of its values."""
+        return Choice(tuple(values))
+
+    def share(self, values: Sequence[float]) -> float:
+        """Returns how often one of these values is drawn at random."""
+        return len(values) / len(self)
+
     def rvs(self, random_state: np.random.RandomState) -> float:
         """Draws one value, as scikit-learn's ParameterSampler asks a distribution to."""
         if self.step is not None:
@@ -101,12 +137,17 @@ class Space(Sequence[Params]):
 
     `size` and `[i]` hold where every range has a step; neither lists the candidates.
 
+    Attributes:
+        is_drawn: Whether some of what the grids hold is no candidate, which `size` and `[i]` do not know.
+
     Args:
         grids: Mappings from a parameter's name to its values or range.
         places: The place of the written space that each grid is of, where conditions have made several of
             one; None for one each.
-        weights: How often a candidate drawn at random is one of each grid, where they cannot be counted;
-            None for equal ones.
+        weights: How often a candidate drawn at random is one of each grid, where they cannot be counted or
+            values have weights; None for equal ones.
+        allows: Tells whether a candidate is one, of those that are drawn from ranges without a step; None
+            for all.
     """
 
     def __init__(
@@ -114,10 +155,13 @@ class Space(Sequence[Params]):
         grids: Sequence[Mapping[str, Choice | Range]],
         places: Sequence[int] | None = None,
         weights: Sequence[float] | None = None,
+        allows: Callable[[Params], bool] | None = None,
     ) -> None:
         self.grids = tuple(dict(grid) for grid in grids)
         self.places = tuple(range(len(grids)) if places is None else places)
         self.weights = tuple([1.0] * len(grids) if weights is None else weights)
+        self.is_drawn = allows is not None
+        self.allows = allows or (lambda params: True)
 
     @property
     def names(self) -> list[str]:
@@ -128,6 +172,11 @@ class Space(Sequence[Params]):
     def is_finite(self) -> bool:
         """Whether every range has a step, so that the candidates can be counted."""
         return not self.endless()
+
+    @property
+    def is_weighted(self) -> bool:
+        """Whether values have weights."""
+        return any(getattr(dim, "weights", None) is not None for grid in self.grids for dim in grid.values())
 
     def endless(self) -> list[str]:
         """Returns the names of ranges without a step."""
@@ -194,24 +243,40 @@ class Space(Sequence[Params]):
             seed: 0 is a seed.
         """
         numbers = np.random.RandomState(seed)
-        if self.is_finite:
+        if self.is_finite and not self.is_weighted:
             return [self[i] for i in _draw_without_repeats(self.size, min(n, self.size), numbers)]
+        found = {digest(params): params for params in islice(self._draws(numbers), n)}
+        if self.is_finite and len(found) < n:  # what is left is drawn too seldom to wait for
+            places = _draw_without_repeats(self.size, self.size, np.random.RandomState(seed))
+            rest = [self[i] for i in places] if self.size <= _MAX_REST else []
+            found |= {digest(params): params for params in rest if digest(params) not in found}
+        return list(found.values())[:n]
+
+    def _draws(self, numbers: np.random.RandomState) -> Iterator[Params]:
+        """Yields candidates, none twice, until a thousand draws in a row have given no other one."""
         from sklearn.model_selection import ParameterSampler  # a second, which a grid need not spend
 
         grids = [
-            {name: dim if isinstance(dim, Range) else list(dim.values) for name, dim in grid.items()}
+            {
+                name: dim if isinstance(dim, Range) or dim.weights else list(dim.values)
+                for name, dim in grid.items()
+            }
             for grid in self.grids
         ]
         shares = np.asarray(self.weights) / sum(self.weights)
         is_even = len(set(self.weights)) == 1
-        found: dict[str, Params] = {}
-        for _ in range(100 * n):  # ranges of whole numbers may hold fewer than n candidates
-            if len(found) == n:
-                break
+        found: set[str] = set()
+        n_in_vain = 0
+        while n_in_vain < _MAX_IN_VAIN:  # ranges of whole numbers may hold few candidates
             of = grids if is_even else [grids[numbers.choice(len(grids), p=shares)]]
             drawn = next(iter(ParameterSampler(of, 1, random_state=numbers)))
-            found.setdefault(digest(drawn), dict(sorted(drawn.items())))
-        return list(found.values())
+            key = digest(drawn)
+            if key in found or not self.allows(drawn):
+                n_in_vain += 1
+                continue
+            found.add(key)
+            n_in_vain = 0
+            yield dict(sorted(drawn.items()))
 
     def cover(self) -> list[Params]:
         """Returns a few candidates in which every value occurs (of a range without a step, its ends)."""
@@ -222,7 +287,7 @@ class Space(Sequence[Params]):
             for i in range(max((len(v) for v in values.values()), default=1)):
                 params = {name: v[i % len(v)] for name, v in values.items()}
                 found.setdefault(digest(params), params)
-        return list(found.values())
+        return [params for params in found.values() if self.allows(params)]
 
     def together(self, switch: str = "") -> Iterator[Params]:
         """Yields candidates in which values stand beside one another (of a range without a step, its ends).
@@ -243,12 +308,12 @@ class Space(Sequence[Params]):
             ]
         )
         if listed.size <= _MAX_TOGETHER:
-            yield from listed
+            yield from filter(self.allows, listed)
             return
         for grid in self.grids:
             held = Space([grid]).values(switch)
             for part in [{**grid, switch: Choice((value,))} for value in held] or [grid]:
-                yield from Space([part]).cover()
+                yield from filter(self.allows, Space([part]).cover())
 
 
 def value_text(value: Any) -> str:

@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerasgrid.conditions import expand, read_conditions
-from kerasgrid.errors import Fault
+from kerasgrid.errors import Fault, did_you_mean
+from kerasgrid.exclusions import endless, without
+from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
-from kerasgrid.space import Choice, Range, Space, value_text
+from kerasgrid.space import Choice, Params, Range, Space, value_text
 
 MAX_VALUES = 1_000_000
 
@@ -25,11 +28,20 @@ class _RangeForm(BaseModel):
     type: Literal["int", "float"] | None = None
 
 
-def read_space(raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Space, list[Fault]]:
+def read_space(
+    raw: Mapping[str, Any] | Sequence[Mapping[str, Any]],
+    exclude: Sequence[str] = (),
+    fixed: Mapping[str, Any] | None = None,
+) -> tuple[Space, list[Fault]]:
     """Makes a space of the `space` section; faults name the key path.
 
-    A list that is no list, is empty or repeats a value, a range whose bounds do not hold, and a condition
-    that cannot hold are faults.
+    A list that is no list, is empty or repeats a value, a range whose bounds do not hold, a condition that
+    cannot hold, and an exclusion that cannot be worked out or leaves nothing are faults.
+
+    Args:
+        raw: The section.
+        exclude: The `exclude` section: candidates for which one of these holds are none.
+        fixed: The `params` section.
     """
     faults: list[Fault] = []
     several = not isinstance(raw, Mapping)
@@ -53,7 +65,47 @@ def read_space(raw: Mapping[str, Any] | Sequence[Mapping[str, Any]]) -> tuple[Sp
             grids.append(made)
             places.append(index)
             weights.append(weight)
-    return Space(grids, places, weights), faults
+    if faults or not exclude:
+        return Space(grids, places, weights), faults
+    return _without(Space(grids, places, weights), exclude, fixed or {}, faults), faults
+
+
+def _without(space: Space, exclude: Sequence[str], fixed: Mapping[str, Any], faults: list[Fault]) -> Space:
+    """Returns a space without what is excluded."""
+    conditions: list[Expression] = []
+    for index, text in enumerate(exclude):
+        try:
+            condition = Expression(text)
+            unknown = [name for name in condition.names if name not in {*space.names, *fixed}]
+            if unknown:
+                known = did_you_mean(unknown[0], {*space.names, *fixed})
+                raise ExpressionError(
+                    f"names {unknown[0]}, which is neither in space nor in params; a text is quoted.{known}"
+                )
+            for params in space.cover():
+                condition({**fixed, **params})
+            for grid in space.grids:
+                list(without(grid, [condition], fixed))
+        except ExpressionError as error:
+            faults.append(Fault(f"exclude[{index}]", f"{error}"))
+        else:
+            conditions.append(condition)
+    if faults:
+        return space
+    made = [
+        (grid, place, weight * share)
+        for whole, place, weight in zip(space.grids, space.places, space.weights, strict=True)
+        for grid, share in without(whole, conditions, fixed)
+    ]
+    if not made:
+        faults.append(Fault("exclude", "leaves no candidate: every one is excluded."))
+        return space
+    drawn = [condition for condition in conditions if endless(space.grids, condition) is not None]
+
+    def allows(params: Params) -> bool:
+        return not any(condition({**fixed, **params}) for condition in drawn)
+
+    return Space(*zip(*made, strict=True), allows=allows if drawn else None)
 
 
 def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range | None:
@@ -78,13 +130,31 @@ def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range
         faults.append(Fault(path, f"is {shown(spec)}; {holds}: {hint}"))
         return None
     if "values" in spec:
-        others = sorted(map(str, set(spec) - {"values"}))
+        others = sorted(map(str, set(spec) - {"values", "weights"}))
         if others or not isinstance(spec["values"], list):
             what = f"has {others[0]} beside values" if others else f"has values {shown(spec['values'])}"
-            faults.append(Fault(path, f"{what}; {{values: [...], when: {{...}}}} holds."))
+            holds = "{values: [...]} with when: {...} or weights: [...] holds"
+            faults.append(Fault(path, f"{what}; {holds}."))
             return None
-        return _read_dimension(path, spec["values"], faults)
+        found = _read_dimension(path, spec["values"], faults)
+        if found is None or spec.get("weights") is None:
+            return found
+        return _weighted(path, found.values, spec["weights"], faults)
     return _read_range(path, spec, faults)
+
+
+def _weighted(path: str, values: tuple[Any, ...], weights: Any, faults: list[Fault]) -> Choice | None:
+    is_list = isinstance(weights, list) and len(weights) == len(values)
+    if not is_list or not all(_is_weight(weight) for weight in weights):
+        holds = f"{len(values)} numbers above 0, one for each value, hold"
+        faults.append(Fault(path, f"has weights {shown(weights)}; {holds}."))
+        return None
+    return Choice(values, tuple(float(weight) for weight in weights))
+
+
+def _is_weight(value: Any) -> bool:
+    is_number = isinstance(value, int | float) and not isinstance(value, bool)
+    return is_number and 0 < value < math.inf
 
 
 def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Range | None:

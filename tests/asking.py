@@ -18,9 +18,9 @@ SPACE = {
 }
 
 
-def run(engine, space=SPACE, score=lambda params: params["dropout"], **settings):
+def run(engine, space=SPACE, score=lambda params: params["dropout"], exclude=(), **settings):
     """Runs an engine to its end; returns the proposals."""
-    read, faults = read_space(space)
+    read, faults = read_space(space, exclude)
     assert not faults
     search = SearchConfig(engine=engine, **settings)
     proposing = ENGINES[engine].run(Task(read, search, lambda params: 9, 3))

@@ -283,7 +283,7 @@ def refusal(folder, text, *overrides):
         # the search
         (
             "search: {engine: gird}",
-            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: bayesian, grid, grid_kt, ",
+            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: bayesian, gp, grid, grid_kt, ",
         ),
         (
             "search: {factor: 4}",
@@ -358,7 +358,7 @@ def refusal(folder, text, *overrides):
         ),
         (
             "search: {proposals: 2}",
-            "search.proposals: is of bayesian, hyperband, random_kt and grid_kt, and the",
+            "search.proposals: is of bayesian, hyperband, tpe, gp, random_kt and grid_kt, and the",
         ),
         (
             "space: {augment.rotation_range: [0, -10]}",
@@ -404,11 +404,11 @@ def refusal(folder, text, *overrides):
         ),
         (
             "space: {dropout: {values: 0.1}}",
-            "space.dropout: has values 0.1; {values: [...], when: {...}} holds.",
+            "space.dropout: has values 0.1; {values: [...]} with when: {...} or weights: [...] holds.",
         ),
         (
             "space: {dropout: {values: [0.1], low: 3}}",
-            "space.dropout: has low beside values; {values: [...], when: {...}} holds.",
+            "space.dropout: has low beside values; {values: [...]} with when: {...} or weights: [...] holds.",
         ),
     ],
 )

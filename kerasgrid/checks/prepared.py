@@ -21,7 +21,7 @@ from kerasgrid.checks.candidates import (
     warnings_of_repeats,
 )
 from kerasgrid.checks.data import data_of, folds_of
-from kerasgrid.checks.space import space_of
+from kerasgrid.checks.space import space_of, warnings_of_weights
 from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import Task
@@ -161,7 +161,7 @@ def prepare(
     looks_at_val = check_callbacks(report, config, space, data, folds, base)
     check_class_weights(report, config, space, data)
     warnings = check_augment(report, config, space, data, base)
-    warnings += warnings_of_repeats(report, config, space)
+    warnings += warnings_of_repeats(report, config, space) + warnings_of_weights(config, space)
     report.finish()
     return Prepared(
         config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val

@@ -21,7 +21,9 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     search = config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
     own = [_settled(declared, config.params, grid) | grid for grid in grids]
-    space, faults = read_space(own if isinstance(config.space, list) else own[0])
+    space, faults = read_space(
+        own if isinstance(config.space, list) else own[0], config.exclude, config.params
+    )
     report.faults.extend(faults)
     if not report.is_settled("search.engine"):
         return space
@@ -49,9 +51,23 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
             engines = [engine for engine, other in ENGINES.items() if name in other.settings]
             of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
             report.add(f"search.{name}", f"is of {of}, and the engine is {search.engine}.")
+    if space.is_drawn and not kind.rejects:
+        report.add(
+            "exclude",
+            f"names a range without a step, of which {search.engine} cannot leave a part out: give it a step "
+            "or a list, or take random, halving, tpe or gp.",
+        )
     if kind.sets_epochs and "epochs" in space.names:
         report.add("space.epochs", f"is what {search.engine} chooses: give params.epochs, the most of them.")
     return space
+
+
+def warnings_of_weights(config: Config, space: Space) -> tuple[str, ...]:
+    """Returns that weights say nothing to the engine, where that is so."""
+    kind = ENGINES.get(config.search.engine)
+    if kind is None or not space.is_weighted or (kind.rejects and not kind.packages):
+        return ()
+    return (f"Weights in space are of candidates drawn at random: {config.search.engine} takes no notice.",)
 
 
 def _settled(

@@ -20,13 +20,14 @@ _ASKED = {"chooses_by_score": True, "settings": ("proposals",), "outline": outli
 
 ENGINES: dict[str, Kind] = {
     "grid": Kind(grid, lists=True),
-    "random": Kind(random, needs_trials=True),
+    "random": Kind(random, needs_trials=True, rejects=True),
     "halving": Kind(
         halving,
         decides_by_val=True,
         chooses_by_score=True,
         lists=True,
         draws=True,
+        rejects=True,
         settings=("factor", "min_epochs"),
         outline=outline_of_halving,
     ),
@@ -39,8 +40,10 @@ ENGINES: dict[str, Kind] = {
         settings=("factor", "proposals"),
         outline=outline_of_hyperband,
     ),
-    "tpe": Kind(sampler("TPESampler"), needs_trials=True, packages=OPTUNA, **_ASKED),
-    "gp": Kind(sampler("GPSampler"), needs_trials=True, packages={**OPTUNA, "torch": "torch"}, **_ASKED),
+    "tpe": Kind(sampler("TPESampler"), needs_trials=True, rejects=True, packages=OPTUNA, **_ASKED),
+    "gp": Kind(
+        sampler("GPSampler"), needs_trials=True, rejects=True, packages=OPTUNA | {"torch": "torch"}, **_ASKED
+    ),
     "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_ASKED),
     "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_ASKED),
 }

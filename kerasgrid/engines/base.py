@@ -85,6 +85,7 @@ class Kind:
         lists: Whether it goes over all candidates of a space.
         draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
         sets_epochs: Whether it says how many epochs a candidate is trained.
+        rejects: Whether it can leave out what a space does not allow.
         settings: Of the `search` section, that only some engines have.
         packages: That it imports and that may be missing, and what pip is to install for each.
         outline: Tells what it is going to do, where its first proposal does not tell that.
@@ -97,6 +98,7 @@ class Kind:
     lists: bool = False
     draws: bool = False
     sets_epochs: bool = False
+    rejects: bool = False
     settings: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
     outline: Callable[[Task], Outline] | None = None

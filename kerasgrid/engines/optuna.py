@@ -43,7 +43,7 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
                     [(id_, values)] = asked.ask(1)
                     params = translated.params(values, _at)
                     key = digest(params)
-                    if key in known or key in new:
+                    if key in known or key in new or not task.space.allows(params):
                         asked.tell(id_, known.get(key))
                         n_repeats += 1
                     else:

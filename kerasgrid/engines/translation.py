@@ -20,7 +20,6 @@ class Slot:
         name: No two are alike.
         dimension: Its values or range.
         place: The grid that it is of, so that it is there only where WHICH names that one; None for all.
-        is_ordered: Whether its values are more or less of something.
     """
 
     name: str
@@ -29,6 +28,7 @@ class Slot:
 
     @property
     def is_ordered(self) -> bool:
+        """Whether its values are more or less of something."""
         if isinstance(self.dimension, Range):
             return True
         return self.name != WHICH and all(_is_number(value) for value in self.dimension.values)

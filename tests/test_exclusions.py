@@ -1,0 +1,213 @@
+"""Conditions over parameters, and spaces without what they exclude: counted, indexed, drawn."""
+
+from __future__ import annotations
+
+import itertools
+import json
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasgrid.expressions import Expression, ExpressionError
+from kerasgrid.space import Range
+from kerasgrid.space_form import read_space
+from tests.asking import candidates, run
+
+PARAMS = {"a": 2, "b": "x", "optimizer.momentum": 0.9, "flag": True, "none": None, "units 0": [8, 16]}
+
+
+@pytest.mark.parametrize(
+    ("text", "holds"),
+    [
+        ("a == 2", True),
+        ("a == 2.0 and b == 'x'", True),
+        ("1 < a < 3", True),
+        ("1 < a < 2", False),
+        ("a in [1, 2] or nothing", True),
+        ("b not in ('y', 'z')", True),
+        ("not (a % 2 == 0)", False),
+        ("-a + 2 * 3 // 4 <= -1", True),
+        ("optimizer.momentum > 0.8", True),
+        ("flag == true and flag", True),
+        ("flag == 1", False),  # a switch is no number
+        ("none == null", True),
+        ("none > 1 or none + 1 > 1", False),  # nothing is known of it
+        ("`units 0` == [8, 16]", True),
+        ("absent > 1", False),
+        ("not absent > 1", False),
+        ("absent > 1 or a == 2", True),
+        ("absent > 1 and a == 2", False),
+        ("not (absent > 1 and a == 3)", True),
+        ("absent in [1]", False),
+    ],
+)
+def test_a_condition_holds_or_not(text, holds):
+    assert Expression(text)(PARAMS) is holds
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a >", "cannot be read"),
+        ("", "cannot be read"),
+        ("a = 1", "cannot be read"),
+        ("(" * 300 + "a" + ")" * 300, "cannot be read"),
+        ("a == 1 " * 1000, "7,000 characters"),
+        ("__import__('os').system('true')", 'holds "__import__'),
+        ("a.__class__()", "comparisons"),
+        ("b[0] == 'x'", "comparisons"),
+        ("(lambda: 1)() == 1", "comparisons"),
+        ("[x for x in (1, 2)]", "comparisons"),
+        ("a ** 99999 > 1", "comparisons"),
+        ("f'{a}' == '2'", "comparisons"),
+        ("a is 2", "comparisons"),
+        ("~a == 1", "comparisons"),
+        ("a == 1j", "1j"),
+        ("a == b'x'", "numbers, quoted texts"),
+    ],
+)
+def test_what_is_no_condition_is_refused(text, message):
+    with pytest.raises(ExpressionError) as error:
+        Expression(text)
+    assert message in str(error.value)
+
+
+@pytest.mark.parametrize(
+    ("text", "message"),
+    [
+        ("a < b", "compares 2 and 'x' by size"),
+        ("a", "takes 2 for true or false"),
+        ("b * 1000000 == 'x'", "takes 'x' for a number"),
+        ("a / 0 > 1", "division by zero"),
+        ("a in b", "a list such as [1, 2] holds"),
+        ("flag < 2", "compares True and 2"),
+    ],
+)
+def test_what_cannot_be_worked_out_is_told(text, message):
+    with pytest.raises(ExpressionError) as error:
+        Expression(text)(PARAMS)
+    assert message in str(error.value)
+
+
+C = {"low": 0, "high": 4, "step": 1, "type": "int"}
+SPACE = {"a": [1, 2, 3], "b": ["x", "y", None], "c": C, "d": [True, "on"], "e": [1, "1"]}
+CONDITIONS = [
+    "a > 1 and b == 'x'",
+    "c % 2 == 0 or c == a",
+    "b == null",
+    "not (c < 4 or a != 1)",
+    "d == true",
+    "a == 2 and c in [0, 1] and d == 'on' and e == 1",
+]
+
+
+@given(st.lists(st.sampled_from(CONDITIONS), unique=True))
+def test_what_is_left_is_what_no_condition_excludes(conditions):
+    whole = list(read_space(SPACE)[0])
+    left = [params for params in whole if not any(Expression(text)(params) for text in conditions)]
+    space, faults = read_space(SPACE, conditions)
+    assert not faults
+    found = [json.dumps(params) for params in space]
+    assert sorted(found) == sorted(json.dumps(params) for params in left)
+    assert len(space) == len(left)
+    assert [json.dumps(space[i]) for i in range(len(space))] == found
+    assert sorted(json.dumps(params) for params in space.sample(999, 0)) == sorted(found)
+
+
+def test_a_conditional_parameter_is_excluded_where_it_is_there():
+    raw = {"a": [1, 2], "m": {"values": [0, 1], "when": {"a": 1}}}
+    assert list(read_space(raw, ["m == 0"])[0]) == [{"a": 1, "m": 1}, {"a": 2}]
+
+
+def test_what_is_fixed_can_be_named():
+    assert list(read_space({"a": [1, 2]}, ["a > limit"], {"limit": 1})[0]) == [{"a": 1}]
+
+
+def test_a_huge_space_is_counted_and_indexed_without_being_listed():
+    raw = {f"p{i}": list(range(100)) for i in range(6)}
+    space, faults = read_space(raw, ["p0 + p1 > 100"])
+    assert not faults
+    allowed = sum(i + j <= 100 for i, j in itertools.product(range(100), repeat=2))
+    assert space.size == allowed * 100**4
+    assert all(params["p0"] + params["p1"] <= 100 for params in space.sample(50, 0))
+    assert space[space.size - 1]["p5"] == 99
+
+
+def test_all_faults_at_once():
+    _, faults = read_space(SPACE, ["q == 1", "a >", "b == 1 and Adam", "a < b", "a + c > 1"])
+    assert [fault.path for fault in faults] == ["exclude[0]", "exclude[1]", "exclude[2]", "exclude[3]"]
+    assert "Known: a, b, c, d, e." in faults[0].message
+    _, faults = read_space({name: list(range(100)) for name in "abc"}, ["a + b == c"])
+    assert "1,000,000 combinations; at most 100,000 hold" in faults[0].message
+    _, faults = read_space({"a": [1, 2]}, ["a < 9"])
+    assert faults[0].message == "leaves no candidate: every one is excluded."
+
+
+RATE = {"rate": {"low": 1e-4, "high": 1e-1, "log": True}, "optimizer": ["SGD", "Adam"]}
+
+
+def test_a_range_without_a_step_is_drawn_without_what_is_excluded():
+    space, faults = read_space(RATE, ["rate > 0.01 and optimizer == 'SGD'"])
+    assert not faults
+    drawn = space.sample(60, 0)
+    assert len(drawn) == 60
+    assert drawn[:9] == space.sample(9, 0)
+    of_sgd = [params["rate"] for params in drawn if params["optimizer"] == "SGD"]
+    assert of_sgd
+    assert max(of_sgd) <= 0.01
+    assert max(params["rate"] for params in drawn) > 0.01
+    assert all(map(space.allows, space.cover()))
+
+
+def test_optuna_leaves_out_what_is_excluded():
+    pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
+    exclude = ["rate > 0.001 and optimizer == 'SGD'"]
+    made = run("tpe", RATE, exclude=exclude, score=lambda params: params["rate"], trials=15)
+    assert len(candidates(made)) == 15
+    assert all(map(read_space(RATE, exclude)[0].allows, candidates(made)))
+
+
+# Weights
+
+
+def test_weights_are_how_often_a_value_is_drawn():
+    raw = {"o": {"values": ["SGD", "Adam"], "weights": [1, 9]}, "x": {"low": 0.5, "high": 1.5}}
+    drawn = read_space(raw)[0].sample(500, 0)
+    assert 420 <= sum(params["o"] == "Adam" for params in drawn) <= 480
+
+
+def test_weights_of_a_finite_space_repeat_nothing_and_leave_nothing_out():
+    raw = {"o": {"values": ["SGD", "Adam"], "weights": [1, 1e6]}, "x": [1, 2, 3, 4]}
+    space = read_space(raw)[0]
+    drawn = space.sample(99, 0)
+    assert [params["o"] for params in drawn] == ["Adam"] * 4 + ["SGD"] * 4
+    assert sorted(params["x"] for params in drawn) == [1, 1, 2, 2, 3, 3, 4, 4]
+    assert space.sample(3, 0) == drawn[:3]
+    assert space.sample(6, 0) == drawn[:6]
+
+
+def test_weights_hold_where_others_depend_on_their_parameter():
+    raw = {
+        "o": {"values": ["SGD", "Adam", "RMSprop"], "weights": [1, 1, 8]},
+        "m": {"low": 0.1, "high": 0.9, "when": {"o": ["SGD", "RMSprop"]}},
+        "x": {"low": 0.5, "high": 1.5},
+    }
+    space, faults = read_space(raw, ["o == 'Adam' and x > 2"])
+    assert not faults
+    drawn = [params["o"] for params in space.sample(400, 0)]
+    assert 290 <= drawn.count("RMSprop") <= 350
+    assert 20 <= drawn.count("SGD") <= 60
+
+
+@pytest.mark.parametrize("weights", [[1], [1, 0], [1, -1], [1, "x"], [1, True], [1, float("inf")], 3, {}])
+def test_weights_that_do_not_hold(weights):
+    _, faults = read_space({"o": {"values": ["SGD", "Adam"], "weights": weights}})
+    assert [fault.path for fault in faults] == ["space.o"]
+    assert "2 numbers above 0, one for each value, hold" in faults[0].message
+
+
+def test_ranges_have_shares_too():
+    dim = Range(1, 4, 1, whole=True)
+    assert dim.share([1, 2]) == 0.5
+    assert dim.part([1, 2]).values == (1, 2)
