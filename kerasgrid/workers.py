@@ -10,6 +10,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.draft import Draft
+from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ModelError
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import (
@@ -48,6 +49,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         standardize=config.data.standardize,
         val=val_of(config),
         decides_by_val=decides_by_val(config),
+        frees_val=ENGINES[config.search.engine].frees_val and config.search.val is None,
         objective=config.search.objective,
         seed=config.search.seed,
         packs=config.training.pack != "off",

@@ -24,6 +24,7 @@ ENGINES: dict[str, Kind] = {
     "halving": Kind(
         halving,
         decides_by_val=True,
+        frees_val=True,
         chooses_by_score=True,
         lists=True,
         draws=True,

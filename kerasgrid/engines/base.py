@@ -80,6 +80,7 @@ class Kind:
     Attributes:
         run: Makes the generator.
         decides_by_val: Whether it decides by scores on the inner split, so that there has to be one.
+        frees_val: Whether nothing is decided of candidates that it trains to their ends.
         chooses_by_score: Whether what it proposes depends on scores.
         needs_trials: Whether `search.trials` has to say how many candidates there are.
         lists: Whether it goes over all candidates of a space.
@@ -93,6 +94,7 @@ class Kind:
 
     run: Callable[[Task], Engine]
     decides_by_val: bool = False
+    frees_val: bool = False
     chooses_by_score: bool = False
     needs_trials: bool = False
     lists: bool = False

@@ -64,6 +64,7 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
         ChangedError: The model function's source changed since the search began; likewise.
     """
     jobs = pack.jobs
+    recipe = recipe.leg(pack.until)
     if pack.graphs:
         try:
             packs.train(recipe, pack, context)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasgrid.io import RunPaths
@@ -35,6 +35,8 @@ class Recipe:
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
         decides_by_val: Whether the engine decides by the objective on the inner split.
+        frees_val: Whether the inner split is there for rungs alone: after the last one its rows are trained
+            on.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
@@ -57,6 +59,7 @@ class Recipe:
     objective: str
     seed: int
     decides_by_val: bool = False
+    frees_val: bool = False
     packs: bool = False
     checkpoint_interval_s: float = 30.0
 
@@ -64,6 +67,12 @@ class Recipe:
     def n_classes(self) -> int:
         """The number of classes."""
         return len(self.classes)
+
+    def leg(self, until: int | None) -> Recipe:
+        """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""
+        if until is not None or not self.frees_val:
+            return self
+        return replace(self, val=None, decides_by_val=False)
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""

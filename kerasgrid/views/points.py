@@ -158,14 +158,14 @@ def _load(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[
 
 
 def _mean_history(folds: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[float | None]]:
-    """Returns the mean over folds of each metric, as far as all folds that have it go."""
+    """Returns the mean over folds of each metric, as far as all folds that have it go; then None."""
     means = {}
     for name in _union(folds):
         series = [fold[name] for fold in folds if isinstance(fold.get(name), list) and fold[name]]
         if series:
             means[name] = [_mean(values) for values in zip(*series, strict=False)]
-    length = min(map(len, means.values()), default=0)
-    return {name: values[:length] for name, values in means.items()}
+    length = max(map(len, means.values()), default=0)
+    return {name: [*values, *[None] * (length - len(values))] for name, values in means.items()}
 
 
 def _mean(values: Sequence[Any]) -> float | None:

@@ -1038,6 +1038,26 @@ def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
     assert found.score == whole.score
 
 
+def test_after_the_last_rung_all_rows_are_trained_on(make):
+    """In packs and by Keras's own fit alike; the inner split is there for rungs alone."""
+    found = {}
+    for name in ("plain", "packed", "held"):
+        frees = name != "held"
+        recipe = dataclasses.replace(make(name=name), val=0.25, decides_by_val=True, frees_val=frees)
+        job = Job(Trial(0, {"learning_rate": 0.125}), 0)
+        pack = Pack((job,)) if name == "plain" else pack_of(recipe, [job])
+        assert trained(recipe, until(pack, 2)).of(RungRecord)[0].reached.val_score is not None
+        found[name] = trained(recipe, pack).records[job.id]
+    plain, packed, held = (found[name] for name in ("plain", "packed", "held"))
+    assert len(plain.history["val_loss"]) == len(packed.history["val_loss"]) == 2
+    assert len(packed.history["loss"]) == len(held.history["val_loss"]) == packed.epochs
+    np.testing.assert_allclose(packed.history["loss"], plain.history["loss"], rtol=1e-5)
+    assert packed.score == pytest.approx(plain.score)
+    assert packed.val_score is None
+    assert packed.history["loss"][:2] == held.history["loss"][:2]
+    assert packed.history["loss"][2:] != held.history["loss"][2:]
+
+
 def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
     """Each width is a program to compile, and what fills an empty place touches nobody."""
     train, widths = Program.train, []
