@@ -5,9 +5,9 @@
 
 Each engine is a process of its own with a new cache, and may train all 64 candidates x 3 folds. A line is the
 best mean accuracy on held-out folds so far against the seconds since the start, by the journal's times.
-The peers are KerasTuner's own Hyperband tuner, which knows one split (its first fold) and no cross-validation,
-and scikit-learn's HalvingGridSearchCV over epochs, n_jobs=2, the same folds, which trains promoted candidates
-again. `its winner` is what the whole grid measured of the candidate that is named best.
+The peers are KerasTuner's own Hyperband tuner, which knows one split (its first fold) and no
+cross-validation, and scikit-learn's HalvingGridSearchCV over epochs, n_jobs=2, the same folds, which trains
+promoted candidates again. `its winner` is what the whole grid measured of the candidate that is named best.
 """
 
 from __future__ import annotations
@@ -65,7 +65,7 @@ def net(params: dict, n_features: int):
 
     from kerasgrid.models.fc import fc
 
-    model = fc((n_features,), 10, dropout=params["dropout"], batch_norm=params["batch_norm"])
+    model = fc((n_features,), 10, dropout=params["dropout"], batch_norm=bool(params["batch_norm"]))
     optimizer = getattr(keras.optimizers, params["optimizer"])(params["learning_rate"])
     model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
     return model
@@ -80,18 +80,17 @@ def be_halving(data: Path) -> dict:
 
     class Net(ClassifierMixin, BaseEstimator):
         def __init__(
-            self, batch_size=1024, optimizer="Adam", learning_rate=0.001, batch_norm=True, dropout=0.2
+            self,
+            batch_size=1024,
+            optimizer="Adam",
+            learning_rate=0.001,
+            batch_norm=True,
+            dropout=0.2,
+            epochs=1,
         ):
-            self.batch_size, self.optimizer, self.learning_rate = batch_size, optimizer, learning_rate
+            self.batch_size, self.epochs = batch_size, epochs
+            self.optimizer, self.learning_rate = optimizer, learning_rate
             self.batch_norm, self.dropout = batch_norm, dropout
-            self.epochs = 1
-
-        def set_params(self, **params):
-            self.epochs = params.pop("epochs", self.epochs)
-            return super().set_params(**params)
-
-        def get_params(self, deep=True):
-            return {**super().get_params(deep), "epochs": self.epochs}
 
         def fit(self, X, y):
             keras.utils.set_random_seed(0)
@@ -103,23 +102,10 @@ def be_halving(data: Path) -> dict:
         def predict(self, X):
             return self.model_.predict(X, verbose=0, batch_size=4096).argmax(axis=1)
 
-    class Cloned(Net):
-        def __init__(
-            self,
-            batch_size=1024,
-            optimizer="Adam",
-            learning_rate=0.001,
-            batch_norm=True,
-            dropout=0.2,
-            epochs=1,
-        ):
-            super().__init__(batch_size, optimizer, learning_rate, batch_norm, dropout)
-            self.epochs = epochs
-
     X, y = scaled(data)
     grid = {name: values for name, values in SPACE.items() if name != "epochs"}
     found = HalvingGridSearchCV(
-        Cloned(),
+        Net(),
         grid,
         resource="epochs",
         min_resources=3,

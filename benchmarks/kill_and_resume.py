@@ -29,9 +29,18 @@ space: {learning_rate: [0.001, 0.003, 0.01], dropout: [0.2, 0.4]}
 callbacks:
   reduce_lr_on_plateau: {monitor: val_loss, factor: 0.5, patience: 2}
   early_stopping: {monitor: val_loss, patience: 6, restore_best_weights: true}
-search: {folds: 3}
 executor: {workers: 2}
 """
+SEARCHES = {
+    "grid": "{folds: 3}",
+    "random": "{folds: 3, engine: random, trials: 5}",
+    "halving": "{folds: 3, engine: halving}",
+    "hyperband": "{folds: 3, engine: hyperband}",
+    "bayesian": "{folds: 3, engine: bayesian, trials: 6, proposals: 2}",
+    "random_kt": "{folds: 3, engine: random_kt, trials: 6, proposals: 2}",
+    "grid_kt": "{folds: 3, engine: grid_kt}",
+    "tpe": "{folds: 3, engine: tpe, trials: 6, proposals: 2}",
+}
 PROGRAM = """
 import sys
 import kerasgrid as kg
@@ -70,11 +79,12 @@ def main() -> int:
         "--most-s", type=float, default=2.5, help="seconds of training before a kill, at most"
     )
     parser.add_argument("--interval-s", type=float, default=0.5, help="seconds between checkpoints")
+    parser.add_argument("--engine", choices=SEARCHES, default="grid")
     arguments = parser.parse_args()
     numbers = random.Random(arguments.seed)
     with tempfile.TemporaryDirectory() as folder:
         config = Path(folder) / "killed.yaml"
-        config.write_text(CONFIG)
+        config.write_text(f"{CONFIG}search: {SEARCHES[arguments.engine]}\n")
         began = time.monotonic()
         assert start(config, Path(folder) / "whole", arguments.interval_s).wait() == 0
         whole_s = time.monotonic() - began

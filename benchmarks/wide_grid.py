@@ -3,8 +3,8 @@
     python benchmarks/wide_grid.py                      # both
     python benchmarks/wide_grid.py --rows 600 --peer 2  # small
 
-The search is watched for memory. GridSearchCV over Keras's wrapper (n_jobs=2, the same folds) trains some of the
-candidates, drawn at random by seed 0; its time is scaled by epochs to all of them.
+The search is watched for memory. GridSearchCV over Keras's wrapper (n_jobs=2, the same folds) trains some of
+the candidates, drawn at random by seed 0; its time is scaled by epochs to all of them.
 """
 
 from __future__ import annotations

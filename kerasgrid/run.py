@@ -12,8 +12,8 @@ from typing import Any
 
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
-from kerasgrid.errors import ChangedError
-from kerasgrid.io import RunPaths, canonical_json, strict, write_json
+from kerasgrid.errors import ChangedError, ReplayError
+from kerasgrid.io import RunPaths, canonical_json, digest, strict, write_json
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
@@ -56,6 +56,7 @@ class Run:
         self._began, self.elapsed_s = time.time(), 0.0
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
+        self._proposed_by: set[str | None] = set()
         self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
@@ -113,6 +114,7 @@ class Run:
                 began = record["time"]
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
+                self._proposed_by.add(record.get("proposed_by"))
             elif kind == "trial":
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
@@ -161,7 +163,10 @@ class Run:
     def begin(self, workers: Mapping[str, Any]) -> None:
         """Journals that a session begins, with the workers that it has."""
         decided = {"decided_on": TEST_FOLD} if self._decides_on_test else {}
-        self.append("session", {"pid": os.getpid(), **workers, **decided})
+        by = _proposed_by(self.prepared)
+        is_replay = self._proposed_by == {by}  # then the trials come again in their order
+        self._expected = iter([*self.state.trials] if is_replay else [])
+        self.append("session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided})
 
     def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> None:
         """Journals a record with its kind and the time.
@@ -174,10 +179,24 @@ class Run:
         self._journal.append({"type": kind, **record, "time": round(time.time(), 3)}, durable)
 
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
-        """Returns the trial of each candidate, each trial once; those that are new are journalled."""
+        """Returns the trial of each candidate, each trial once; those that are new are journalled.
+
+        Raises:
+            ReplayError: The journal holds another one in its place, though nothing has changed that says
+                which come.
+        """
         trials: dict[int, Trial] = {}
         for params in proposal:
             trial, is_new = self._trial(params)
+            if trial.id not in self.state.wanted | trials.keys():
+                expected = next(self._expected, trial.id)
+                if expected != trial.id:
+                    raise ReplayError(
+                        f"the engine {self.prepared.config.search.engine} proposes {canonical_json(params)} "
+                        f"where it proposed {canonical_json(self.state.trials[expected].params)} (trial "
+                        f"{expected}) before, in the same search. A package may have changed: go on with the "
+                        "versions that the search began with, or start anew with --fresh."
+                    )
             if is_new:
                 self.append("trial", {"id": trial.id, "params": dict(trial.params)})
             trials.setdefault(trial.id, trial)
@@ -342,6 +361,14 @@ class Run:
             "folds": {"n": len(self.folds), "fingerprint": self._folds_fingerprint},
             "environment": self.environment,
         }
+
+
+def _proposed_by(prepared: Prepared) -> str:
+    """Returns a digest of what says which candidates come, and in which order."""
+    settings = ("engine", "trials", "proposals", "factor", "min_epochs", "seed")
+    search = prepared.config.search.model_dump(include=set(settings))
+    config = prepared.config
+    return digest({"search": search, "space": repr(prepared.space.grids), "exclude": config.exclude})
 
 
 def _change(key: str, before: Any, now: Any) -> str:

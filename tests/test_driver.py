@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import dataclasses
 import json
 import os
 import shutil
@@ -18,6 +19,7 @@ import kerasgrid.driver as driver
 from kerasgrid import packing
 from kerasgrid.callbacks import EarlyStopping
 from kerasgrid.driver import search
+from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
@@ -527,6 +529,35 @@ def test_halving_is_another_run_than_a_grid(tmp_path):
     search(config(), results=tmp_path)
     with pytest.raises(ChangedError, match=r"search.val was null, and is 0\.1"):
         search(config(search={"engine": "halving", "folds": 3}), results=tmp_path)
+
+
+# Replay
+
+
+def test_an_engine_that_proposes_otherwise_than_before_is_told(tmp_path, monkeypatch):
+    """As after an upgrade of a package whose draws have changed."""
+    with pytest.raises(Crash):
+        search(config(), results=tmp_path, observer=StopAfter(5, crash))
+
+    def backwards(task):
+        yield Proposal(list(task.space)[::-1])
+
+    monkeypatch.setitem(ENGINES, "grid", dataclasses.replace(ENGINES["grid"], run=backwards))
+    n_lines = len(lines(tmp_path))
+    with pytest.raises(ReplayError) as error:
+        search(config(), results=tmp_path)
+    assert 'proposes {"dropout":0.4,"learning_rate":0.1} where it proposed' in str(error.value)
+    assert '{"dropout":0.2,"learning_rate":0.001} (trial 0) before' in str(error.value)
+    assert len(lines(tmp_path)) <= n_lines + 3  # that a session began and ended
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize("search_", [{"engine": "random", "trials": 4}, {"engine": "random", "trials": 6}])
+def test_another_engine_or_more_trials_may_propose_otherwise(tmp_path, search_):
+    search(config(search={"folds": 3, "engine": "random", "trials": 3, "seed": 0}), results=tmp_path)
+    found = search(config(search={"folds": 3, "seed": 0, **search_}), results=tmp_path)
+    assert found.status == "complete"
+    assert search(config(search={"folds": 3, "seed": 0}), results=tmp_path).status == "complete"
 
 
 # Budgets, and trying again

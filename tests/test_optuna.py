@@ -2,18 +2,29 @@
 
 from __future__ import annotations
 
+import re
 from statistics import median
 
 import pytest
 
+from kerasgrid.driver import search
 from kerasgrid.engines.optuna import _at, _place_of
 from kerasgrid.engines.translation import Translation
+from kerasgrid.errors import ConfigError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
 from tests.asking import SPACE, candidates, is_legal, run
 
 pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
 SMALL = {name: SPACE[name] for name in ("optimizer", "momentum", "dropout")}
+
+
+@pytest.mark.parametrize(("name", "wanted"), [("tpe", "'kerasgrid[optuna]'"), ("gp", "'kerasgrid[gp]'")])
+def test_a_missing_package_is_a_fault_that_says_what_to_install(tmp_path, monkeypatch, name, wanted):
+    monkeypatch.setattr("kerasgrid.checks.space.find_spec", lambda package: None)
+    config = {"data": {"train": "digits"}, "model": "fc", "space": {"dropout": [0.1, 0.2]}}
+    with pytest.raises(ConfigError, match=rf"needs optuna: pip install {re.escape(wanted)}\."):
+        search({**config, "search": {"engine": name, "trials": 2}}, results=tmp_path)
 
 
 @pytest.fixture(params=["tpe", "gp"])
@@ -48,8 +59,8 @@ def test_it_comes_nearer_to_what_is_best(engine):
         "x": {"low": 0.5, "high": 8.0},
         "rate": {"low": 1e-5, "high": 1e-1, "log": True},
     }
-    found = candidates(run(engine, space, trials=40, score=lambda params: -abs(params["x"] - 6.5)))
-    first, last = ([abs(params["x"] - 6.5) for params in part] for part in (found[:10], found[-10:]))
+    found = candidates(run(engine, space, trials=60, score=lambda params: -abs(params["x"] - 6.5)))
+    first, last = ([abs(params["x"] - 6.5) for params in part] for part in (found[:10], found[-20:]))
     assert median(last) < median(first) / 2
 
 

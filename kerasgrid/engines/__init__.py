@@ -16,6 +16,7 @@ from kerasgrid.engines.random import random
 __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
 OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
+GP = dict.fromkeys(("optuna", "torch"), "'kerasgrid[gp]'")
 _ASKED = {"chooses_by_score": True, "settings": ("proposals",), "outline": outline}
 
 ENGINES: dict[str, Kind] = {
@@ -42,9 +43,7 @@ ENGINES: dict[str, Kind] = {
         outline=outline_of_hyperband,
     ),
     "tpe": Kind(sampler("TPESampler"), needs_trials=True, rejects=True, packages=OPTUNA, **_ASKED),
-    "gp": Kind(
-        sampler("GPSampler"), needs_trials=True, rejects=True, packages=OPTUNA | {"torch": "torch"}, **_ASKED
-    ),
+    "gp": Kind(sampler("GPSampler"), needs_trials=True, rejects=True, packages=GP, **_ASKED),
     "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_ASKED),
     "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_ASKED),
 }
