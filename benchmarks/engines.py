@@ -157,6 +157,7 @@ def be_hyperband(data: Path, folder: Path) -> dict:
     tuner.search(X[train], y[train], validation_data=(X[test], y[test]), verbose=0)
     best = tuner.oracle.get_best_trials(1)[0]
     params = {name: best.hyperparameters.get(name) for name in SPACE if name != "epochs"}
+    params["batch_norm"] = bool(params["batch_norm"])  # KerasTuner makes 0 and 1 of switches
     trials = tuner.oracle.trials.values()
     epochs = sum(
         t.hyperparameters.values["tuner/epochs"] - t.hyperparameters.values["tuner/initial_epoch"]
