@@ -75,7 +75,7 @@ def main() -> int:
         data = Path(folder) / "kannada.npz"
         np.savez(data, **read_images(given.rows))
         command = [sys.executable, "-c", "from kerasgrid.cli import main; main()", "search", str(WIDE)]
-        command += ["--set", f"data.train={data}", "--results", folder, "--quiet"]
+        command += ["--set", f"data={{train: {data}, scale: 255}}", "--results", folder, "--quiet"]
         os.environ |= {"KERASGRID_CACHE": str(Path(folder) / "cache"), "TF_CPP_MIN_LOG_LEVEL": "2"}
         code, seconds, samples = watch(command, 2.0)
         results = json.loads((Path(folder) / "kannada_wide.json").read_text())

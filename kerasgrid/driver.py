@@ -226,7 +226,8 @@ class _Driver:
                 raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
             self.run.drop(proposal.dropped)
             until, folds = proposal.until, proposal.folds
-            jobs = [job for trial in trials for job in self.run.open_jobs(trial, until, folds)]
+            once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
+            jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
             if not self._is_stopping:
                 self._run_jobs(jobs, until)
             if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped

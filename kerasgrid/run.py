@@ -179,16 +179,16 @@ class Run:
         self._journal.append({"type": kind, **record, "time": round(time.time(), 3)}, durable)
 
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
-        """Returns the trial of each candidate, each trial once; those that are new are journalled.
+        """Returns the trial of each candidate, in their order; those that are new are journalled.
 
         Raises:
             ReplayError: The journal holds another one in its place, though nothing has changed that says
                 which come.
         """
-        trials: dict[int, Trial] = {}
+        trials: list[Trial] = []
         for params in proposal:
             trial, is_new = self._trial(params)
-            if trial.id not in self.state.wanted | trials.keys():
+            if trial.id not in self.state.wanted:
                 expected = next(self._expected, trial.id)
                 if expected != trial.id:
                     raise ReplayError(
@@ -199,9 +199,9 @@ class Run:
                     )
             if is_new:
                 self.append("trial", {"id": trial.id, "params": dict(trial.params)})
-            trials.setdefault(trial.id, trial)
-        self.state.wanted |= trials.keys()
-        return list(trials.values())
+            self.state.wanted.add(trial.id)
+            trials.append(trial)
+        return trials
 
     def _trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
         """Returns the trial of params, as the journal would give them back, and whether it is new."""

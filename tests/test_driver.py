@@ -560,6 +560,21 @@ def test_another_engine_or_more_trials_may_propose_otherwise(tmp_path, search_):
     assert search(config(search={"folds": 3, "seed": 0}), results=tmp_path).status == "complete"
 
 
+def test_a_candidate_that_is_proposed_twice_is_trained_once_and_told_twice(tmp_path, monkeypatch):
+    """As KerasTuner's Bayesian oracle does where little is left."""
+    told = []
+
+    def twice(task):
+        first = next(iter(task.space))
+        told.extend((yield Proposal([first, first])))
+
+    monkeypatch.setitem(ENGINES, "grid", dataclasses.replace(ENGINES["grid"], run=twice))
+    found = search(config(), results=tmp_path)
+    assert found.data["summary"]["fits"] == 3
+    assert len(told) == 2
+    assert told[0] == told[1] is not None
+
+
 # Budgets, and trying again
 
 

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
+
 import pytest
 
 from kerasgrid.config import SearchConfig
@@ -68,6 +71,24 @@ def test_hyperband_lets_candidates_wait_and_go_on_as_its_outline_says():
     assert sorted(promoted) == sorted(params["dropout"] for params in first)[-3:]
 
 
+def test_hyperband_ends_with_a_candidate_where_the_space_is_smaller_than_its_brackets():
+    """KerasTuner's oracle stops when it has no new candidate, with all of them waiting."""
+    small = {"dropout": [0.1, 0.2, 0.3, 0.4, 0.5]}
+    made = run("hyperband", small)
+    ended = [params for proposal in made if proposal.until == 9 for params in proposal.candidates]
+    assert {"dropout": 0.5} in ended
+    given_up = [params for proposal in made for params in proposal.dropped]
+    assert {digest(params) for params in [*ended, *given_up]} == {
+        digest({"dropout": d}) for d in small["dropout"]
+    }
+    assert len(ended) + len(given_up) == 5
+    assert run("hyperband", small) == made
+
+
+def test_hyperband_of_failures_ends():
+    assert not run("hyperband", {"dropout": [0.1, 0.2]}, score=lambda params: None)[-1].dropped
+
+
 def test_a_translation_there_and_back():
     translated = Translation(read_space(SPACE)[0])
     conditions = {about["name"]: condition for _, about, condition in declare(translated.slots)}
@@ -83,3 +104,18 @@ def test_a_translation_there_and_back():
 def test_an_error_of_the_oracle_is_told_in_words():
     with pytest.raises(KerasgridError, match="KerasTuner's oracle: AttributeError"):
         AskedProcess(Oracle, "NoSuchOracle", {}, [])
+
+
+def test_a_script_without_a_main_guard_asks_an_oracle(tmp_path):
+    """Spawn would run the script again in the oracle's process, which would ask an oracle in turn."""
+    script = tmp_path / "script.py"
+    script.write_text(
+        "import kerasgrid as kg\n"
+        "config = {'name': 's', 'data': {'train': 'digits', 'scale': 16}, 'model': 'fc'}\n"
+        "config |= {'params': {'epochs': 1}}\n"
+        "config |= {'space': {'dropout': [0.1, 0.2]}, 'executor': {'kind': 'inline'}}\n"
+        "config |= {'search': {'engine': 'random_kt', 'trials': 2, 'holdout': 0.5}}\n"
+        f"print(kg.search(config, results={str(tmp_path)!r}).status)\n"
+    )
+    done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
+    assert done.stdout.split() == ["complete"], done.stderr[-2000:]

@@ -12,6 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from kerasgrid.errors import KerasgridError, MissingPackageError
+from kerasgrid.spawning import SIGNALS, launching
 
 Values = dict[str, Any]
 
@@ -46,8 +47,8 @@ class AskedProcess:
         self._process = get_context("spawn").Process(
             target=_serve, args=(theirs, make, arguments), daemon=True
         )
-        self._process.start()
-        theirs.close()
+        with theirs, launching({}):
+            self._process.start()
         self._call("begin")
 
     def ask(self, n: int) -> list[tuple[str, Values]]:
@@ -90,7 +91,10 @@ def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]
     """Is the process: answers until the other side hangs up."""
     import signal
 
-    signal.signal(signal.SIGINT, signal.SIG_IGN)  # the driver decides what follows on Ctrl-C
+    for number in SIGNALS:  # the driver decides what follows on Ctrl-C
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     _silence()
     asked = None
     with contextlib.suppress(EOFError, OSError):

@@ -10,6 +10,7 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -44,27 +45,67 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
 def hyperband(task: Task) -> Engine:
     """Proposes the brackets of Hyperband (Li et al. 2018); promoted candidates go on from where they stand.
 
-    Decided by the inner split's scores, as in halving.
+    Decided by the inner split's scores, as in halving. The oracle ends where it finds no new candidate, and
+    may then have brought none to its end: the best that wait go on by successive halving until one has.
     """
     translated = Translation(task.space)
     arguments = {"max_epochs": task.epochs({}), "factor": task.search.factor, "seed": _seed(task)}
-    waiting: dict[str, Params] = {}
+    most, waiting, is_done = arguments["max_epochs"], {}, False
     with AskedProcess(Oracle, "HyperbandOracle", arguments, declare(translated.slots)) as asked:
         while proposals := asked.ask(task.search.proposals):
             by_rung: dict[int, list[tuple[str, Params]]] = {}
             for id_, values in proposals:
                 by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values, _back)))
             for until, members in sorted(by_rung.items()):
-                candidates = [params for _, params in members]
-                told = yield Proposal(candidates, until)
-                for (id_, params), scores in zip(members, told, strict=True):
-                    if until < arguments["max_epochs"]:
-                        waiting[digest(params)] = params
-                    else:
-                        waiting.pop(digest(params), None)
-                    asked.tell(id_, None if None in scores else float(np.mean(scores)))
-    if waiting:
-        yield Proposal([], dropped=list(waiting.values()))
+                told = yield Proposal([params for _, params in members], until)
+                found = list(map(_mean, told))
+                is_done |= _wait(waiting, [params for _, params in members], until, found, most)
+                for (id_, _), score in zip(members, found, strict=True):
+                    asked.tell(id_, score)
+    dropped: list[Params] = []
+    while waiting and not is_done:
+        lowest = min(waited.until for waited in waiting.values())
+        ranked = sorted((w for w in waiting.values() if w.until == lowest), key=lambda waited: -waited.score)
+        n_kept = -(-len(ranked) // task.search.factor)
+        dropped += [waiting.pop(digest(waited.params)).params for waited in ranked[n_kept:]]
+        until = min(most, lowest * task.search.factor)
+        kept = [waited.params for waited in ranked[:n_kept]]
+        told = yield Proposal(kept, until, dropped=dropped)
+        dropped = []
+        is_done = _wait(waiting, kept, until, list(map(_mean, told)), most)
+    dropped += [waited.params for waited in waiting.values()]
+    if dropped:
+        yield Proposal([], dropped=dropped)
+
+
+@dataclass(frozen=True)
+class _Waiting:
+    """A candidate that waits after an epoch, with its score there."""
+
+    params: Params
+    until: int
+    score: float
+
+
+def _wait(
+    waiting: dict[str, _Waiting],
+    candidates: Sequence[Params],
+    until: int,
+    scores: Sequence[float | None],
+    most: int,
+) -> bool:
+    """Takes in where candidates have come to; returns whether one has come to its end."""
+    is_done = False
+    for params, score in zip(candidates, scores, strict=True):
+        waiting.pop(digest(params), None)
+        if score is not None and until < most:
+            waiting[digest(params)] = _Waiting(params, until, score)
+        is_done |= score is not None and until >= most
+    return is_done
+
+
+def _mean(scores: Sequence[float | None]) -> float | None:
+    return None if None in scores else float(np.mean(scores))
 
 
 def outline(task: Task) -> Outline:
@@ -88,6 +129,10 @@ def outline_of_hyperband(task: Task) -> Outline:
             told.append(f"{size:,} to epoch {until}")
             before = until
         brackets.append(f"Bracket: {', '.join(told)}.")
+    if task.space.is_finite and task.space.size < n_candidates:
+        brackets.append(
+            f"The space has {task.space.size:,} candidates, fewer than brackets begin with: they end early."
+        )
     return Outline(tuple(brackets), n_candidates, n_epochs * task.n_folds * task.search.repeats)
 
 

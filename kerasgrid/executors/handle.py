@@ -7,17 +7,14 @@ import multiprocessing
 import os
 import pickle
 import signal
-import sys
-import threading
-import types
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Mapping
 
 from kerasgrid.errors import RunError
 from kerasgrid.executors import worker
+from kerasgrid.spawning import launching
 
 _PATIENCE_S = 3.0
 _SPAWN = multiprocessing.get_context("spawn")
-_LAUNCH = threading.Lock()
 
 
 class Handle:
@@ -41,7 +38,7 @@ class Handle:
         self._process = _SPAWN.Process(
             target=worker.work, args=(theirs, os.getpid(), setup), name=f"kerasgrid-worker-{number}"
         )
-        with theirs, _launching(environment):
+        with theirs, launching(environment):
             try:
                 self._process.start()
             except OSError as error:
@@ -116,37 +113,3 @@ class Handle:
             self._process.join(_PATIENCE_S)
         if self._process.exitcode is not None:
             self._process.close()
-
-
-@contextlib.contextmanager
-def _launching(environment: Mapping[str, str]) -> Iterator[None]:
-    """Makes this process for a moment what a worker should inherit when it is spawned.
-
-    - Signals are blocked until the worker ignores them: Ctrl-C must not hit it before.
-    - `__main__` is an empty module, since spawn would run the user's script again in the worker:
-      https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods
-    - The environment holds the worker's variables, since some are read before Python begins.
-    """
-    with _LAUNCH:
-        main = sys.modules["__main__"]
-        before = {name: os.environ.get(name) for name in environment}
-        mask = _block_signals()
-        try:
-            sys.modules["__main__"] = types.ModuleType("__main__")
-            os.environ.update(environment)
-            yield
-        finally:
-            sys.modules["__main__"] = main
-            for name, value in before.items():
-                if value is None:
-                    os.environ.pop(name, None)
-                else:
-                    os.environ[name] = value
-            if mask is not None:
-                signal.pthread_sigmask(signal.SIG_SETMASK, mask)
-
-
-def _block_signals() -> set[int] | None:
-    if hasattr(signal, "pthread_sigmask"):
-        return signal.pthread_sigmask(signal.SIG_BLOCK, worker.SIGNALS)
-    return None

@@ -15,6 +15,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from kerasgrid.executors.base import Function, describe
+from kerasgrid.spawning import SIGNALS
 
 # From the driver: (FUNCTION, pickle), (TASK, pickle), (STOP, None).
 FUNCTION, TASK, STOP = "function", "task", "stop"
@@ -22,8 +23,6 @@ FUNCTION, TASK, STOP = "function", "task", "stop"
 # (FINISHED,), (RAISED, type, message, traceback).
 READY, UNLOADABLE, STARTED = "ready", "unloadable", "started"
 EMITTED, FINISHED, RAISED = "emitted", "finished", "raised"
-
-SIGNALS = {signal.SIGINT, signal.SIGTERM}
 
 
 def work(connection: Connection, driver: int, setup: Callable[[], None] | None = None) -> None:
