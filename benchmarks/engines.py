@@ -22,8 +22,8 @@ import time
 from pathlib import Path
 
 import numpy as np
-from halving import SPACE
-from packs import read_images, scaled, search, splits
+from halving import SPACE, grid_of
+from packs import compiled, read_images, scaled, search, splits
 
 ENGINES = ["grid", "random", "halving", "hyperband", "bayesian", "tpe"]
 PEERS = ["HalvingGridSearchCV", "KerasTuner Hyperband"]
@@ -32,16 +32,13 @@ EPOCHS = 30
 
 def config_of(engine: str, data: Path) -> dict:
     """Returns the grid.yaml of an engine; hyperband sets the epochs itself."""
-    own = {"trials": 64} if engine in ("random", "bayesian", "tpe") else {}
-    space = {name: values for name, values in SPACE.items() if engine != "hyperband" or name != "epochs"}
-    return {
-        "name": engine,
-        "data": {"train": str(data), "scale": 255},
-        "model": "fc",
-        "params": {} if engine != "hyperband" else {"epochs": EPOCHS},
-        "space": space,
-        "search": {"engine": engine, "folds": 3, "seed": 0, **own},
-    }
+    config = grid_of(engine, 0, data)
+    if engine in ("random", "bayesian", "tpe"):
+        config["search"]["trials"] = 64
+    if engine == "hyperband":
+        config["params"] = {"epochs": EPOCHS}
+        config["space"] = {name: values for name, values in SPACE.items() if name != "epochs"}
+    return config
 
 
 def steps_of(journal: Path, n_folds: int, began: float) -> list[tuple[float, float]]:
@@ -61,14 +58,9 @@ def steps_of(journal: Path, n_folds: int, began: float) -> list[tuple[float, flo
 
 def net(params: dict, n_features: int):
     """Returns the peers' compiled model of a candidate."""
-    import keras
-
-    from kerasgrid.models.fc import fc
-
-    model = fc((n_features,), 10, dropout=params["dropout"], batch_norm=bool(params["batch_norm"]))
-    optimizer = getattr(keras.optimizers, params["optimizer"])(params["learning_rate"])
-    model.compile(optimizer, "sparse_categorical_crossentropy", metrics=["accuracy"])
-    return model
+    own = {name: params[name] for name in ("optimizer", "learning_rate", "dropout")}
+    loss, batch_norm = "sparse_categorical_crossentropy", bool(params["batch_norm"])
+    return compiled((n_features,), 10, loss, batch_norm=batch_norm, **own)
 
 
 def be_halving(data: Path) -> dict:

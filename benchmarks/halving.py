@@ -29,17 +29,21 @@ SPACE = {
 }
 
 
-def run(engine: str, seed: int, data: Path, folder: Path) -> tuple[float, dict]:
-    """Runs one search; returns its seconds and its results."""
-    folder.mkdir(exist_ok=True)
-    config = {
+def grid_of(engine: str, seed: int, data: Path) -> dict:
+    """Returns the grid.yaml of a search of the 64 candidates."""
+    return {
         "name": engine,
         "data": {"train": str(data), "scale": 255},
         "model": "fc",
         "space": SPACE,
         "search": {"engine": engine, "folds": 3, "seed": seed},
     }
-    return search(config, folder)
+
+
+def run(engine: str, seed: int, data: Path, folder: Path) -> tuple[float, dict]:
+    """Runs one search; returns its seconds and its results."""
+    folder.mkdir(exist_ok=True)
+    return search(grid_of(engine, seed, data), folder)
 
 
 def main() -> int:

@@ -102,20 +102,20 @@ def splits():
     return StratifiedKFold(FOLDS, shuffle=True, random_state=0)
 
 
-def compiled(input_shape, n_classes: int, learning_rate: float, dropout: float, loss: str):
-    """Returns the peers' model."""
+def compiled(input_shape, n_classes: int, loss: str, learning_rate: float, optimizer: str = "Adam", **own):
+    """Returns the peers' model; `own` are arguments of `fc`."""
     import keras
 
     from kerasgrid.models.fc import fc
 
-    model = fc(input_shape, n_classes, dropout=dropout)
-    model.compile(keras.optimizers.Adam(learning_rate), loss, metrics=["accuracy"])
+    model = fc(input_shape, n_classes, **own)
+    model.compile(getattr(keras.optimizers, optimizer)(learning_rate), loss, metrics=["accuracy"])
     return model
 
 
-def build_one_hot(X, y, learning_rate: float, dropout: float):
+def build_one_hot(X, y, **params):
     """Builds SKLearnClassifier's model, which is given one-hot labels."""
-    return compiled(X.shape[1:], y.shape[1], learning_rate, dropout, "categorical_crossentropy")
+    return compiled(X.shape[1:], y.shape[1], "categorical_crossentropy", **params)
 
 
 def sklearn_scores(data: Path, all_epochs: list[int], n_jobs: int) -> dict[str, float]:
@@ -154,7 +154,8 @@ def tuner_scores(data: Path, all_epochs: list[int], folder: Path) -> dict[str, f
     def build(hp):
         hp.Choice("epochs", all_epochs)
         rate, drop = hp.Choice("learning_rate", RATES), hp.Choice("dropout", DROPOUTS)
-        return compiled(X.shape[1:], int(y.max()) + 1, rate, drop, "sparse_categorical_crossentropy")
+        loss = "sparse_categorical_crossentropy"
+        return compiled(X.shape[1:], int(y.max()) + 1, loss, learning_rate=rate, dropout=drop)
 
     class CrossValidated(keras_tuner.GridSearch):
         def run_trial(self, trial, **settings):

@@ -19,23 +19,10 @@ import time
 from pathlib import Path
 
 import numpy as np
-from packs import read_images, scaled, splits
+from packs import build_one_hot, read_images, scaled, splits
 from watch import summary, watch
 
 WIDE = Path(__file__).resolve().parents[1] / "experiments" / "kannada_wide.yaml"
-
-
-def build(X, y, **params):
-    """Builds SKLearnClassifier's model, which is given one-hot labels."""
-    import keras
-
-    from kerasgrid.models.fc import fc
-
-    own = {name: params[name] for name in ("activation", "batch_norm", "dropout")}
-    model = fc(X.shape[1:], y.shape[1], **own)
-    optimizer = getattr(keras.optimizers, params["optimizer"])(params["learning_rate"])
-    model.compile(optimizer, "categorical_crossentropy", metrics=["accuracy"])
-    return model
 
 
 def be_peer(data: str, candidates: str) -> None:
@@ -47,7 +34,7 @@ def be_peer(data: str, candidates: str) -> None:
     for params in json.loads(candidates):
         told = {name: params.pop(name) for name in ("epochs", "batch_size")}
         tried = GridSearchCV(
-            SKLearnClassifier(build),
+            SKLearnClassifier(build_one_hot),
             {"model_kwargs": [params]},
             cv=splits(),
             refit=False,

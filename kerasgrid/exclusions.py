@@ -43,7 +43,7 @@ def endless(grids: Iterable[Grid], condition: Expression) -> str | None:
     """Returns a range without a step that a condition names; None where there is none."""
     for grid in grids:
         for name in condition.names:
-            if isinstance(grid.get(name), Range) and grid[name].step is None:
+            if name in grid and grid[name].is_endless:
                 return name
     return None
 

@@ -11,7 +11,7 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-from kerasgrid.space import value_text
+from kerasgrid.space import is_number, value_text
 
 _UNKNOWN = object()
 """Of a parameter that a candidate has not: neither true nor false (Kleene's logic)."""
@@ -140,7 +140,7 @@ class Expression:
         values = [self._value(side, params) for side in sides]
         if any(value is _UNKNOWN or value is None for value in values):
             return _UNKNOWN
-        odd = [value for value in values if not _is_number(value)]
+        odd = [value for value in values if not is_number(value)]
         if odd:
             raise ExpressionError(f"takes {odd[0]!r} for a number.")
         if isinstance(node, ast.UnaryOp):
@@ -163,10 +163,6 @@ def _compare(op: ast.cmpop, left: Any, right: Any) -> Any:
     if left is None or right is None:
         return _UNKNOWN
     are_texts = isinstance(left, str) and isinstance(right, str)
-    if not are_texts and not (_is_number(left) and _is_number(right)):
+    if not are_texts and not (is_number(left) and is_number(right)):
         raise ExpressionError(f"compares {left!r} and {right!r} by size; two numbers or two texts hold.")
     return _ORDERS[type(op)](left, right)
-
-
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import os
 import time
-from collections.abc import Callable, Collection, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
@@ -57,6 +57,7 @@ class Run:
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
         self._proposed_by: set[str | None] = set()
+        self._expected: Iterator[int] = iter(())
         self._ended_checkpoints: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
@@ -365,9 +366,10 @@ class Run:
 
 def _proposed_by(prepared: Prepared) -> str:
     """Returns a digest of what says which candidates come, and in which order."""
-    settings = ("engine", "trials", "proposals", "factor", "min_epochs", "seed")
-    search = prepared.config.search.model_dump(include=set(settings))
     config = prepared.config
+    search = config.search.model_dump(
+        include={"engine", "trials", "proposals", "factor", "min_epochs", "seed"}
+    )
     return digest({"search": search, "space": repr(prepared.space.grids), "exclude": config.exclude})
 
 

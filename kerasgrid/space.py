@@ -39,6 +39,7 @@ class Choice:
     weights: tuple[float, ...] | None = None
 
     log = False
+    is_endless = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -85,9 +86,14 @@ class Range:
     log: bool = False
     whole: bool = False
 
+    @property
+    def is_endless(self) -> bool:
+        """Whether it has no step, so that its values cannot be listed."""
+        return self.step is None
+
     def __len__(self) -> int:
         """The number of values; 0 where there is no step."""
-        if self.step is None:
+        if self.is_endless:
             return 0
         steps = math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
         return math.floor(min(steps, 1e18) + 1e-9) + 1
@@ -118,7 +124,7 @@ class Range:
 
     def rvs(self, random_state: np.random.RandomState) -> float:
         """Draws one value, as scikit-learn's ParameterSampler asks a distribution to."""
-        if self.step is not None:
+        if not self.is_endless:
             return self[random_state.randint(len(self))]
         margin = 0.5 if self.whole else 0.0
         low, high = self.low - margin, self.high + margin
@@ -180,14 +186,7 @@ class Space(Sequence[Params]):
 
     def endless(self) -> list[str]:
         """Returns the names of ranges without a step."""
-        return sorted(
-            {
-                name
-                for g in self.grids
-                for name, dim in g.items()
-                if isinstance(dim, Range) and dim.step is None
-            }
-        )
+        return sorted({name for grid in self.grids for name, dim in grid.items() if dim.is_endless})
 
     def values(self, name: str) -> list[Any]:
         """Returns the values of a parameter over all grids.
@@ -300,10 +299,7 @@ class Space(Sequence[Params]):
         """
         listed = Space(
             [
-                {
-                    name: Choice(dim.ends) if isinstance(dim, Range) and dim.step is None else dim
-                    for name, dim in grid.items()
-                }
+                {name: Choice(dim.ends) if dim.is_endless else dim for name, dim in grid.items()}
                 for grid in self.grids
             ]
         )
@@ -318,8 +314,12 @@ class Space(Sequence[Params]):
 
 def value_text(value: Any) -> str:
     """Returns the text by which values are told apart: 1 and 1.0 are one number, true is another thing."""
-    is_number = isinstance(value, int) and not isinstance(value, bool)
-    return canonical_json(float(value) if is_number else value)
+    return canonical_json(float(value) if isinstance(value, int) and is_number(value) else value)
+
+
+def is_number(value: Any) -> bool:
+    """Tells whether a value is an int or float; true and false are none."""
+    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def _size(grid: Mapping[str, Choice | Range]) -> int:

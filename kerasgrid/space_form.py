@@ -13,7 +13,7 @@ from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.exclusions import endless, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
-from kerasgrid.space import Choice, Params, Range, Space, value_text
+from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
 
 MAX_VALUES = 1_000_000
 
@@ -153,8 +153,7 @@ def _weighted(path: str, values: tuple[Any, ...], weights: Any, faults: list[Fau
 
 
 def _is_weight(value: Any) -> bool:
-    is_number = isinstance(value, int | float) and not isinstance(value, bool)
-    return is_number and 0 < value < math.inf
+    return is_number(value) and 0 < value < math.inf
 
 
 def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Range | None:

@@ -43,6 +43,14 @@ def launching(environment: Mapping[str, str]) -> Iterator[None]:
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 
+def leave_signals_to_the_driver() -> None:
+    """Makes a spawned process ignore what reaches the whole process group: Ctrl-C, and a kill of it."""
+    for number in SIGNALS:
+        signal.signal(number, signal.SIG_IGN)
+    if hasattr(signal, "pthread_sigmask"):  # blocked by the driver until here
+        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+
+
 def _block_signals() -> set[int] | None:
     if hasattr(signal, "pthread_sigmask"):
         return signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

@@ -23,14 +23,22 @@ def run(engine, space=SPACE, score=lambda params: params["dropout"], exclude=(),
     read, faults = read_space(space, exclude)
     assert not faults
     search = SearchConfig(engine=engine, **settings)
-    proposing = ENGINES[engine].run(Task(read, search, lambda params: 9, 3))
+
+    def told(proposal):
+        scores = [score(params) for params in proposal.candidates]
+        return scores if proposal.until is None else [[found] * 3 for found in scores]
+
+    return drive(Task(read, search, lambda params: 9, 3), told)
+
+
+def drive(task, told):
+    """Runs a task's engine to its end with what a function tells it of a proposal; returns the proposals."""
+    proposing = ENGINES[task.search.engine].run(task)
     made, proposal = [], next(proposing)
     while proposal is not None:
         made.append(proposal)
-        scores = [score(params) for params in proposal.candidates]
-        told = scores if proposal.until is None else [[found] * 3 for found in scores]
         try:
-            proposal = proposing.send(told)
+            proposal = proposing.send(told(proposal))
         except StopIteration:
             proposal = None
     return made

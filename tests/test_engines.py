@@ -11,6 +11,7 @@ from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import far_behind, rungs
 from kerasgrid.space_form import read_space
+from tests.asking import drive
 
 SPACE = {"b": [1, 2, 3], "a": ["x", "y"], "c": [0.1, 0.2]}
 
@@ -78,18 +79,13 @@ def test_rungs(longest, factor, least, expected):
 
 def halve(score, **settings):
     """Runs halving to its end with a function that scores a candidate's fold; returns the proposals."""
-    engine = ENGINES["halving"].run(task("halving", **settings))
-    made, proposal = [], next(engine)
-    while proposal is not None:
-        made.append(proposal)
-        told = [0.5] * len(proposal.candidates)
-        if (until := proposal.until) is not None:
-            told = [[score(c, fold, until) for fold in proposal.folds] for c in proposal.candidates]
-        try:
-            proposal = engine.send(told)
-        except StopIteration:
-            proposal = None
-    return made
+
+    def told(proposal):
+        if (until := proposal.until) is None:
+            return [0.5] * len(proposal.candidates)
+        return [[score(c, fold, until) for fold in proposal.folds] for c in proposal.candidates]
+
+    return drive(task("halving", **settings), told)
 
 
 LINE = {"x": list(range(9))}

@@ -12,7 +12,7 @@ from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from kerasgrid.errors import KerasgridError, MissingPackageError
-from kerasgrid.spawning import SIGNALS, launching
+from kerasgrid.spawning import launching, leave_signals_to_the_driver
 
 Values = dict[str, Any]
 
@@ -89,12 +89,7 @@ class AskedProcess:
 
 def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]) -> None:
     """Is the process: answers until the other side hangs up."""
-    import signal
-
-    for number in SIGNALS:  # the driver decides what follows on Ctrl-C
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    leave_signals_to_the_driver()
     _silence()
     asked = None
     with contextlib.suppress(EOFError, OSError):

@@ -17,7 +17,7 @@ import numpy as np
 
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
-from kerasgrid.engines.translation import WHICH, Slot, Translation
+from kerasgrid.engines.translation import WHICH, Slot, Translation, is_ordered
 from kerasgrid.io import canonical_json, digest
 from kerasgrid.space import Choice, Params, Range
 
@@ -226,7 +226,7 @@ def _back(dim: Choice | Range, value: Any) -> Any:
     """Returns the dimension's own value that a hyperparameter's stands for."""
     if isinstance(dim, Choice):
         return dim.values[_values(dim).index(value)]
-    if dim.step is None:
+    if dim.is_endless:
         return int(value) if dim.whole else float(value)
     values = np.asarray(dim.values)
     return dim.values[int(np.argmin(np.abs(values - value)))]  # in decimal arithmetic: 0.3, not 0.1 + 2 * 0.1
@@ -234,6 +234,4 @@ def _back(dim: Choice | Range, value: Any) -> Any:
 
 def _values(dim: Choice) -> list[float] | list[str]:
     """Returns a list's values as KerasTuner wants them, of one type: numbers as floats, others as texts."""
-    if any(isinstance(value, bool) or not isinstance(value, int | float) for value in dim.values):
-        return [canonical_json(value) for value in dim.values]
-    return [float(value) for value in dim.values]
+    return [float(value) if is_ordered(dim) else canonical_json(value) for value in dim.values]

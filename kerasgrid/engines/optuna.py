@@ -12,7 +12,7 @@ from typing import Any
 
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Proposal, Task
-from kerasgrid.engines.translation import WHICH, Slot, Translation
+from kerasgrid.engines.translation import WHICH, Slot, Translation, is_ordered
 from kerasgrid.io import digest
 from kerasgrid.space import Choice, Params, Range, value_text
 
@@ -116,7 +116,7 @@ class Study:
 
 def _suggest(trial: Any, slot: Slot) -> Any:
     dim = slot.dimension
-    if isinstance(dim, Choice) or dim.step is not None:
+    if not dim.is_endless:
         if slot.is_ordered:
             return trial.suggest_int(slot.name, 0, len(dim) - 1)
         return trial.suggest_categorical(slot.name, range(len(dim)))
@@ -126,18 +126,16 @@ def _suggest(trial: Any, slot: Slot) -> Any:
 
 def _sorted(dim: Choice | Range) -> list[Any]:
     """Returns a dimension's values, numbers in their order: a place tells how near two are."""
-    values = list(dim.values)
-    numbers = all(isinstance(value, int | float) and not isinstance(value, bool) for value in values)
-    return sorted(values) if numbers else values
+    return sorted(dim.values) if is_ordered(dim) else list(dim.values)
 
 
 def _at(dim: Choice | Range, value: Any) -> Any:
-    if isinstance(dim, Range) and dim.step is None:
+    if dim.is_endless:
         return int(value) if dim.whole else float(f"{value:.6g}")
     return _sorted(dim)[value]
 
 
 def _place_of(dim: Choice | Range, value: Any) -> Any:
-    if isinstance(dim, Range) and dim.step is None:
+    if dim.is_endless:
         return value
     return [value_text(other) for other in _sorted(dim)].index(value_text(value))

@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerasgrid.space import Choice, Params, Range, Space, value_text
+from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
 
 WHICH = "space"
 """The parameter that says of which grid a candidate is, where there are several."""
@@ -29,9 +29,7 @@ class Slot:
     @property
     def is_ordered(self) -> bool:
         """Whether its values are more or less of something."""
-        if isinstance(self.dimension, Range):
-            return True
-        return self.name != WHICH and all(_is_number(value) for value in self.dimension.values)
+        return self.name != WHICH and is_ordered(self.dimension)
 
 
 class Translation:
@@ -92,10 +90,11 @@ def _has(grid: Mapping[str, Choice | Range], params: Params) -> bool:
 
 
 def _holds(dim: Choice | Range, value: Any) -> bool:
-    if isinstance(dim, Range) and dim.step is None:
+    if dim.is_endless:
         return dim.low <= value <= dim.high
     return value_text(value) in map(value_text, dim.values)
 
 
-def _is_number(value: Any) -> bool:
-    return isinstance(value, int | float) and not isinstance(value, bool)
+def is_ordered(dim: Choice | Range) -> bool:
+    """Tells whether a dimension's values are numbers."""
+    return isinstance(dim, Range) or all(map(is_number, dim.values))

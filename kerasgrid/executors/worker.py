@@ -6,7 +6,6 @@ import contextlib
 import os
 import pickle
 import queue
-import signal
 import sys
 import threading
 from collections.abc import Callable
@@ -15,7 +14,7 @@ from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
 from kerasgrid.executors.base import Function, describe
-from kerasgrid.spawning import SIGNALS
+from kerasgrid.spawning import leave_signals_to_the_driver
 
 # From the driver: (FUNCTION, pickle), (TASK, pickle), (STOP, None).
 FUNCTION, TASK, STOP = "function", "task", "stop"
@@ -34,11 +33,7 @@ def work(connection: Connection, driver: int, setup: Callable[[], None] | None =
         setup: Called before the first task, to import what tasks need; an error is left to the tasks, which
             meet it again.
     """
-    # Ctrl-C and a kill of the process group reach every worker; the driver decides what follows.
-    for number in SIGNALS:
-        signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):  # blocked by the driver until here
-        signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
+    leave_signals_to_the_driver()
     context = _WorkerContext(connection)
     orders: queue.SimpleQueue[tuple[str, bytes]] = queue.SimpleQueue()
     threading.Thread(target=_listen, args=(context, orders, driver), daemon=True).start()
