@@ -70,6 +70,13 @@ def test_a_finite_space_is_gone_over_once_and_no_more():
     assert len(found) == 15
 
 
+def test_a_conditional_range_without_a_step_does_not_count_as_no_candidates():
+    """One of the space's grids is finite and has one candidate, the other has no end."""
+    momentum = {"low": 0.1, "high": 0.9, "when": {"optimizer": "SGD"}}
+    found = candidates(run("tpe", {"optimizer": ["SGD", "Adam"], "momentum": momentum}, trials=9, score=len))
+    assert len({digest(params) for params in found}) == 9
+
+
 def test_failures_are_told_and_end_nothing(engine):
     assert len(candidates(run(engine, trials=14, score=lambda params: None))) == 14
 

@@ -28,7 +28,7 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
 
     def run(task: Task) -> Engine:
         translated = Translation(task.space)
-        most = min(task.search.trials, task.space.size or task.search.trials)
+        most = min(task.search.trials, task.space.size) if task.space.is_finite else task.search.trials
         known: dict[str, float | None] = {}
         with AskedProcess(Study, kind, task.search.seed, translated.slots) as asked:
             while len(known) < most:
