@@ -40,6 +40,9 @@ class Budget:
     reason: str | None = None
     _timer: threading.Timer | None = None
 
+    def __post_init__(self) -> None:
+        self._n_trained = sum(self.trained.values())
+
     def __enter__(self) -> Budget:
         if self.time is not None:
             left_s = seconds_of(self.time) - self.spent_s
@@ -58,11 +61,13 @@ class Budget:
 
     def train(self, run: object, epoch: int) -> None:
         """Takes that a run, the same for jobs that are read off one, has come to an epoch, from 1."""
-        self.trained[run] = max(epoch, self.trained.get(run, 0))
+        before = self.trained.get(run, 0)
+        self.trained[run] = max(epoch, before)
+        self._n_trained += self.trained[run] - before
         self._check_epochs()
 
     def _check_epochs(self) -> None:
-        if self.epochs is not None and sum(self.trained.values()) >= self.epochs:
+        if self.epochs is not None and self._n_trained >= self.epochs:
             self._end(f"The budget of {self.epochs:,} epochs is used up: a larger search.epochs goes on.")
 
     def _end_of_time(self) -> None:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -140,6 +141,7 @@ class _Driver:
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
         self._started: set[tuple[int, int, int]] = set()
+        self._until: int | None = None  # the epoch after which the jobs at hand wait
         self._interrupted = self._told_of_stop = self._is_finished = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
@@ -194,8 +196,8 @@ class _Driver:
         state = self.run.state
         if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
             return "failed"
-        budget = self.config.search.trials
-        is_cut = self.config.search.engine == "grid" and budget is not None
+        budget, kind = self.config.search.trials, ENGINES[self.config.search.engine]
+        is_cut = kind.lists and not kind.draws and budget is not None
         return "budget" if is_cut and budget < self.run.prepared.space.size else "complete"
 
     def _probe(self) -> None:
@@ -228,6 +230,8 @@ class _Driver:
             until, folds = proposal.until, proposal.folds
             once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
             jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
+            for job in jobs:
+                self.run.readmit(job.trial.id)
             if not self._is_stopping:
                 self._run_jobs(jobs, until)
             if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
@@ -254,6 +258,7 @@ class _Driver:
 
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
         """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
+        self._until = until
         self.observer.begin(self.run.state, jobs, until)
         died = self._run_packs(self._plan(jobs, until), is_retry=False)
         if died and not self._is_stopping:
@@ -305,12 +310,23 @@ class _Driver:
     def _handle(self, payload: Any) -> None:
         if isinstance(payload, EpochRecord):
             self._start(payload.job)  # all of a pack but the first
-            self.budget.train(self.run.state.runs.get(payload.job, payload.job), payload.epoch)
+            run = self.run.state.runs.get(payload.job, payload.job)
+            self.budget.train((run, self._is_anew(payload.job)), payload.epoch)
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
-            self.run.keep_checkpoint(payload)
+            self.run.keep_checkpoint(replace(payload, anew=self._is_anew(payload.job)))
         elif isinstance(payload, FoldRecord):
-            self._end(payload)
+            params = self.run.state.trials[payload.job[0]].params
+            # What ends before the next rung waits too, where all rows are still to be trained on.
+            if (
+                self._until is not None
+                and payload.error is None
+                and self.recipe.is_trained_anew(params, None)
+            ):
+                self.run.wait(payload, at_end=True)
+                self.observer.waits(payload)
+            else:
+                self._end(replace(payload, anew=self._is_anew(payload.job)))
         elif isinstance(payload, RungRecord):
             self.run.wait(payload.reached)
             self.observer.waits(payload.reached)
@@ -319,6 +335,10 @@ class _Driver:
         elif isinstance(payload, StopRecord):
             trial, fold, _ = payload.job
             self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")
+
+    def _is_anew(self, job: tuple[int, int, int]) -> bool:
+        trial = self.run.state.trials[job[0]]
+        return job in self.run.state.waiting and self.recipe.is_trained_anew(trial.params, self._until)
 
     def _start(self, job: tuple[int, int, int]) -> None:
         if job not in self._started:

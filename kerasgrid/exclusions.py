@@ -6,8 +6,10 @@ A grid without the candidates for which a condition holds is the union of smalle
 
 from __future__ import annotations
 
+import itertools
 import math
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from itertools import islice
 from typing import Any
 
 from kerasgrid.expressions import Expression, ExpressionError
@@ -16,41 +18,55 @@ from kerasgrid.space import Choice, Range
 
 MAX_COMBINATIONS = 100_000
 """Of the values of the parameters that one condition names."""
+MAX_GRIDS = 10_000
+"""That all conditions together may make of a space."""
 Grid = dict[str, Choice | Range]
+Part = tuple[Grid, int, float]
 _Parts = tuple[tuple[tuple[str, tuple[Any, ...]], ...], ...]
 
 
-def without(
-    grid: Grid, conditions: Sequence[Expression], fixed: Mapping[str, Any]
-) -> Iterator[tuple[Grid, float]]:
-    """Yields the grids whose union is a grid without what is left out, with their shares of it.
+def without(grids: Sequence[Part], condition: Expression, fixed: Mapping[str, Any]) -> list[Part]:
+    """Returns the grids whose union is that of some grids without what is left out.
 
     Args:
-        grid: Without conditional parameters.
-        conditions: Those that name ranges without a step have no effect here.
+        grids: Without conditional parameters, and what belongs to each: the place that it is of, and how
+            often a candidate drawn at random is one of it.
+        condition: Where it names a range without a step, grids stay as they are.
         fixed: Values of parameters that are not searched.
 
     Raises:
-        ExpressionError: A condition cannot be worked out, or names too many combinations.
+        ExpressionError: The condition cannot be worked out, names too many combinations, or parts the grids
+            into too many.
     """
-    parts = [(grid, 1.0)]
-    for condition in conditions:
-        parts = [(made, share * own) for part, share in parts for made, own in _split(part, condition, fixed)]
-    yield from parts
+    made = (
+        (own, place, weight * share)
+        for grid, place, weight in grids
+        for own, share in _split(grid, condition, fixed)
+    )
+    found = list(islice(made, MAX_GRIDS + 1))
+    if len(found) > MAX_GRIDS:
+        raise ExpressionError(
+            f"parts the space into more than {MAX_GRIDS:,} grids: name parameters of fewer values, or "
+            "search a list of spaces."
+        )
+    return found
 
 
-def endless(grids: Iterable[Grid], condition: Expression) -> str | None:
-    """Returns a range without a step that a condition names; None where there is none."""
-    for grid in grids:
-        for name in condition.names:
-            if name in grid and grid[name].is_endless:
-                return name
-    return None
+def is_drawn(grids: Iterable[Grid], condition: Expression) -> bool:
+    """Tells whether a condition names a range without a step, so that candidates have to be drawn."""
+    return any(_endless(grid, condition) for grid in grids)
+
+
+def _endless(grid: Grid, condition: Expression) -> list[str]:
+    return [name for name in condition.names if name in grid and grid[name].is_endless]
 
 
 def _split(grid: Grid, condition: Expression, fixed: Mapping[str, Any]) -> Iterator[tuple[Grid, float]]:
     names = [name for name in condition.names if name in grid]
-    if endless([grid], condition) is not None:
+    if _endless(grid, condition):
+        tried = (grid[name].ends if grid[name].is_endless else grid[name].values for name in names)
+        for values in islice(itertools.product(*tried), MAX_COMBINATIONS):  # what fails is told now
+            condition({**fixed, **dict(zip(names, values, strict=True))})
         yield grid, 1.0
         return
     n = math.prod(len(grid[name]) for name in names)

@@ -8,9 +8,10 @@ from __future__ import annotations
 import ast
 import operator
 import re
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from kerasgrid.errors import KerasgridError
 from kerasgrid.space import is_number, value_text
 
 _UNKNOWN = object()
@@ -25,12 +26,13 @@ _SUMS = {
     ast.FloorDiv: operator.floordiv,
     ast.Mod: operator.mod,
 }
-_QUOTED = re.compile(r"`([^`]+)`")
+_QUOTED = re.compile(r"""("(?:\\.|[^"\\])*"|'(?:\\.|[^'\\])*')|`([^`]+)`""")  # a text or a name
 _PLACE = "_kerasgrid_quoted_"
 MAX_LENGTH = 1_000
+MAX_NUMBER = 1e300
 
 
-class ExpressionError(ValueError):
+class ExpressionError(KerasgridError, ValueError):
     """An expression that cannot be read, or not be worked out for a candidate; begins with a verb."""
 
 
@@ -38,7 +40,9 @@ class Expression:
     """A condition over parameters.
 
     It has comparisons, `in` with a list, `and`, `or`, `not`, + - * / // %, numbers, quoted texts, true,
-    false and null. Parameters are named as in `space`; a name that is none in Python stands in backquotes.
+    false and null. What `and`, `or` and a chain of comparisons end with is found from the left, and what
+    comes after is not worked out. Parameters are named as in `space`; a name that is none in Python stands
+    in backquotes.
 
     Args:
         text: The condition.
@@ -53,15 +57,24 @@ class Expression:
     def __init__(self, text: str) -> None:
         if len(text) > MAX_LENGTH:
             raise ExpressionError(f"has {len(text):,} characters; at most {MAX_LENGTH:,} hold.")
-        quoted: list[str] = _QUOTED.findall(text)
-        places = iter(range(len(quoted)))
-        source = _QUOTED.sub(lambda _: f"{_PLACE}{next(places)}", text)
+        self._quoted: dict[str, str] = {}
+
+        def named(found: re.Match[str]) -> str:
+            if found[2] is None:
+                return found[0]
+            place = f"{_PLACE}{len(self._quoted)}"
+            self._quoted[place] = found[2]
+            return place
+
         try:
-            self._root = ast.parse(source.strip(), mode="eval").body
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            self._root = ast.parse(_QUOTED.sub(named, text).strip(), mode="eval").body
+            self.names = list(dict.fromkeys(self._names(self._root)))
+        except (SyntaxError, RecursionError, MemoryError) as error:
             raise ExpressionError('cannot be read; such as a > 1 and b == "x" holds.') from error
-        self._quoted = {f"{_PLACE}{place}": name for place, name in enumerate(quoted)}
-        self.names = list(dict.fromkeys(self._names(self._root)))
+        except ExpressionError:
+            raise
+        except ValueError as error:  # such as a number of more digits than Python reads
+            raise ExpressionError(f"cannot be read: {error}.") from error
 
     def __call__(self, params: Mapping[str, Any]) -> bool:
         """Tells whether the condition holds of a candidate; not where that turns on what it has not.
@@ -69,7 +82,12 @@ class Expression:
         Raises:
             ExpressionError: Values that do not go together, such as a text and a number under <.
         """
-        return self._truth(self._root, params) is True
+        try:
+            return self._truth(self._root, params) is True
+        except ExpressionError:
+            raise
+        except (ArithmeticError, RecursionError, ValueError) as error:  # such as a number that is infinite
+            raise ExpressionError(f"cannot be worked out: {error}.") from error
 
     def _names(self, node: ast.expr) -> list[str]:
         """Returns the names below a node, and refuses what is no part of a condition."""
@@ -79,6 +97,8 @@ class Expression:
         if isinstance(node, ast.Constant):
             if not isinstance(node.value, bool | int | float | str | None):
                 raise ExpressionError(f"holds {node.value!r}; numbers, quoted texts and lists of them hold.")
+            if is_number(node.value) and abs(node.value) > MAX_NUMBER:
+                raise ExpressionError(f"holds a number above {MAX_NUMBER:g}; smaller ones hold.")
             return []
         below: list[ast.expr] = []
         if isinstance(node, ast.BoolOp):
@@ -119,21 +139,24 @@ class Expression:
         if isinstance(node, ast.Constant):
             return node.value
         if isinstance(node, ast.BoolOp):
-            decisive = isinstance(node.op, ast.Or)
-            found = [self._truth(part, params) for part in node.values]
-            return decisive if decisive in found else _UNKNOWN if _UNKNOWN in found else not decisive
+            found = (self._truth(part, params) for part in node.values)
+            return _first(found, decisive=isinstance(node.op, ast.Or))
         if isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
             found = self._truth(node.operand, params)
             return found if found is _UNKNOWN else not found
         if isinstance(node, ast.Compare):
-            values = [self._value(part, params) for part in (node.left, *node.comparators)]
-            pairs = zip(node.ops, values, values[1:], strict=False)
-            found = [_compare(op, left, right) for op, left, right in pairs]
-            return False if False in found else _UNKNOWN if _UNKNOWN in found else True
+            return _first(self._compared(node, params), decisive=False)
         if isinstance(node, ast.List | ast.Tuple):
             values = [self._value(part, params) for part in node.elts]
             return _UNKNOWN if any(value is _UNKNOWN for value in values) else values
         return self._sum(node, params)
+
+    def _compared(self, node: ast.Compare, params: Mapping[str, Any]) -> Iterator[Any]:
+        left = self._value(node.left, params)
+        for op, part in zip(node.ops, node.comparators, strict=True):
+            right = self._value(part, params)
+            yield _compare(op, left, right)
+            left = right
 
     def _sum(self, node: ast.UnaryOp | ast.BinOp, params: Mapping[str, Any]) -> Any:
         sides = [node.operand] if isinstance(node, ast.UnaryOp) else [node.left, node.right]
@@ -145,10 +168,17 @@ class Expression:
             raise ExpressionError(f"takes {odd[0]!r} for a number.")
         if isinstance(node, ast.UnaryOp):
             return -values[0] if isinstance(node.op, ast.USub) else values[0]
-        try:
-            return _SUMS[type(node.op)](*values)
-        except ArithmeticError as error:
-            raise ExpressionError(f"cannot be worked out: {error}.") from error
+        return _SUMS[type(node.op)](*values)
+
+
+def _first(found: Iterable[Any], decisive: bool) -> Any:
+    """Returns the decisive one, and looks no further; else what is not known, or the other one."""
+    is_known = True
+    for value in found:
+        if value is decisive:
+            return decisive
+        is_known &= value is not _UNKNOWN
+    return not decisive if is_known else _UNKNOWN
 
 
 def _compare(op: ast.cmpop, left: Any, right: Any) -> Any:

@@ -191,11 +191,15 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """A checkpoint that has been renamed into place, holding the state after `epoch` epochs."""
+    """A checkpoint that has been renamed into place, holding the state after `epoch` epochs.
+
+    `anew` tells of a training that began after rungs, from its first epoch.
+    """
 
     job: tuple[int, int, int]
     epoch: int
     file: str
+    anew: bool = False
 
 
 @dataclass(frozen=True)
@@ -235,6 +239,7 @@ class FoldRecord:
         fit_time: Seconds of training, without testing and checkpoints.
         epochs: Epochs trained, those lost to a crash not counted.
         alone: Whether its fit was its own, so that it shares no epochs with jobs read off the same run.
+        anew: Whether it was trained from its first epoch after it had waited at rungs.
         best_epoch: The epoch whose weights made the score, from 1.
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
@@ -250,6 +255,7 @@ class FoldRecord:
     fit_time: float = 0.0
     epochs: int = 0
     alone: bool = False
+    anew: bool = False
     best_epoch: int | None = None
     n_parameters: int | None = None
     memory_bytes: int | None = None

@@ -121,13 +121,15 @@ class Run:
             elif kind == "fold":
                 self._take(read_fold(record))
             elif kind == "rung":
-                self.state.wait(read_fold(record))
+                self.state.wait(read_fold(record), record.get("at_end", False))
             elif kind == "checkpoint":
-                self.state.saved[tuple(record["job"])] = record["epoch"]
+                self.state.save(tuple(record["job"]), record["epoch"], record.get("anew", False))
             elif kind == "forget":
                 self.state.forget_failed(record["trial"])
             elif kind == "drop":
                 self.state.drop(record["trial"])
+            elif kind == "readmit":
+                self.state.readmit(record["trial"])
             elif kind == "pack":
                 self._take_plan(record)
             elif kind == "environment":
@@ -235,6 +237,12 @@ class Run:
                     self._ended_checkpoints += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
         self._settle()
 
+    def readmit(self, trial: int) -> None:
+        """Journals that an engine goes on with a trial that it had given up when there were fewer others."""
+        if trial in self.state.dropped:
+            self.append("readmit", {"trial": trial}, durable=True)
+            self.state.readmit(trial)
+
     def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
         """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
         found = []
@@ -277,7 +285,7 @@ class Run:
     def keep_checkpoint(self, record: CheckpointRecord) -> None:
         """Journals a checkpoint that has been renamed into place."""
         self.append("checkpoint", asdict(record), durable=True)
-        self.state.saved[record.job] = record.epoch
+        self.state.save(record.job, record.epoch, record.anew)
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
@@ -287,11 +295,11 @@ class Run:
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
         self._settle()
 
-    def wait(self, record: FoldRecord) -> None:
-        """Journals that a job waits at a rung, with what it has reached."""
+    def wait(self, record: FoldRecord, at_end: bool = False) -> None:
+        """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
         line = strict(asdict(record))
-        self.append("rung", line, durable=True)
-        self.state.wait(read_fold(line))
+        self.append("rung", {**line, "at_end": at_end}, durable=True)
+        self.state.wait(read_fold(line), at_end)
 
     def _take(self, record: FoldRecord) -> None:
         self.state.end(record)

@@ -145,6 +145,7 @@ class Space(Sequence[Params]):
 
     Attributes:
         is_drawn: Whether some of what the grids hold is no candidate, which `size` and `[i]` do not know.
+        whole: The same candidates as fewer grids, of which `allows` tells those that are one.
 
     Args:
         grids: Mappings from a parameter's name to its values or range.
@@ -154,6 +155,7 @@ class Space(Sequence[Params]):
             values have weights; None for equal ones.
         allows: Tells whether a candidate is one, of those that are drawn from ranges without a step; None
             for all.
+        whole: None for the space itself.
     """
 
     def __init__(
@@ -162,12 +164,14 @@ class Space(Sequence[Params]):
         places: Sequence[int] | None = None,
         weights: Sequence[float] | None = None,
         allows: Callable[[Params], bool] | None = None,
+        whole: Space | None = None,
     ) -> None:
         self.grids = tuple(dict(grid) for grid in grids)
         self.places = tuple(range(len(grids)) if places is None else places)
         self.weights = tuple([1.0] * len(grids) if weights is None else weights)
         self.is_drawn = allows is not None
         self.allows = allows or (lambda params: True)
+        self.whole = whole or self
 
     @property
     def names(self) -> list[str]:
@@ -243,7 +247,11 @@ class Space(Sequence[Params]):
         """
         numbers = np.random.RandomState(seed)
         if self.is_finite and not self.is_weighted:
-            return [self[i] for i in _draw_without_repeats(self.size, min(n, self.size), numbers)]
+            drawn = (self[i] for i in _draw_without_repeats(self.size, self.size, numbers))
+            found = {}  # grids of a union may have candidates in common
+            while len(found) < n and (params := next(drawn, None)) is not None:
+                found.setdefault(digest(params), params)
+            return list(found.values())
         found = {digest(params): params for params in islice(self._draws(numbers), n)}
         if self.is_finite and len(found) < n:  # what is left is drawn too seldom to wait for
             places = _draw_without_repeats(self.size, self.size, np.random.RandomState(seed))
@@ -278,7 +286,10 @@ class Space(Sequence[Params]):
             yield dict(sorted(drawn.items()))
 
     def cover(self) -> list[Params]:
-        """Returns a few candidates in which every value occurs (of a range without a step, its ends)."""
+        """Returns a few candidates in which every value occurs (of a range without a step, its ends).
+
+        Where some of them are none, others are drawn in their place.
+        """
         found: dict[str, Params] = {}
         for grid in self.grids:
             part = Space([grid])
@@ -286,7 +297,9 @@ class Space(Sequence[Params]):
             for i in range(max((len(v) for v in values.values()), default=1)):
                 params = {name: v[i % len(v)] for name, v in values.items()}
                 found.setdefault(digest(params), params)
-        return [params for params in found.values() if self.allows(params)]
+        allowed = {key: params for key, params in found.items() if self.allows(params)}
+        drawn = self.sample(len(found), seed=0) if len(allowed) < len(found) else []
+        return list((allowed | {digest(params): params for params in drawn}).values())[: len(found)]
 
     def together(self, switch: str = "") -> Iterator[Params]:
         """Yields candidates in which values stand beside one another (of a range without a step, its ends).

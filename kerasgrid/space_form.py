@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerasgrid.conditions import expand, read_conditions
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.exclusions import endless, without
+from kerasgrid.exclusions import Part, is_drawn, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
 from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
@@ -65,47 +65,58 @@ def read_space(
             grids.append(made)
             places.append(index)
             weights.append(weight)
-    if faults or not exclude:
-        return Space(grids, places, weights), faults
-    return _without(Space(grids, places, weights), exclude, fixed or {}, faults), faults
+    space = Space(grids, places, weights)
+    written = {str(name) for part in (raw if several else [raw]) for name in part} | set(fixed or {})
+    is_sound = not faults
+    conditions = _read_exclusions(exclude, written, faults)
+    if is_sound and conditions:
+        space = _without(space, conditions, fixed or {}, faults)
+    return space, faults
 
 
-def _without(space: Space, exclude: Sequence[str], fixed: Mapping[str, Any], faults: list[Fault]) -> Space:
-    """Returns a space without what is excluded."""
-    conditions: list[Expression] = []
+def _read_exclusions(exclude: Sequence[str], known: set[str], faults: list[Fault]) -> dict[str, Expression]:
+    """Returns the conditions by their key paths."""
+    conditions: dict[str, Expression] = {}
     for index, text in enumerate(exclude):
+        path = f"exclude[{index}]"
         try:
             condition = Expression(text)
-            unknown = [name for name in condition.names if name not in {*space.names, *fixed}]
-            if unknown:
-                known = did_you_mean(unknown[0], {*space.names, *fixed})
-                raise ExpressionError(
-                    f"names {unknown[0]}, which is neither in space nor in params; a text is quoted.{known}"
-                )
-            for params in space.cover():
-                condition({**fixed, **params})
-            for grid in space.grids:
-                list(without(grid, [condition], fixed))
         except ExpressionError as error:
-            faults.append(Fault(f"exclude[{index}]", f"{error}"))
+            faults.append(Fault(path, str(error)))
+            continue
+        unknown = [name for name in condition.names if name not in known]
+        if unknown:
+            what = f"names {unknown[0]}, which is neither in space nor in params; a text is quoted."
+            faults.append(Fault(path, f"{what}{did_you_mean(unknown[0], known)}"))
         else:
-            conditions.append(condition)
+            conditions[path] = condition
+    return conditions
+
+
+def _without(
+    space: Space, conditions: Mapping[str, Expression], fixed: Mapping[str, Any], faults: list[Fault]
+) -> Space:
+    """Returns a space without what is excluded."""
+    parts: list[Part] = list(zip(space.grids, space.places, space.weights, strict=True))
+    for path, condition in conditions.items():
+        try:
+            parts = without(parts, condition, fixed)
+        except ExpressionError as error:
+            faults.append(Fault(path, str(error)))
     if faults:
         return space
-    made = [
-        (grid, place, weight * share)
-        for whole, place, weight in zip(space.grids, space.places, space.weights, strict=True)
-        for grid, share in without(whole, conditions, fixed)
-    ]
-    if not made:
-        faults.append(Fault("exclude", "leaves no candidate: every one is excluded."))
+
+    def allowing(held: Sequence[Expression]) -> Callable[[Params], bool] | None:
+        return (lambda params: not any(own({**fixed, **params}) for own in held)) if held else None
+
+    drawn = [condition for condition in conditions.values() if is_drawn(space.grids, condition)]
+    whole = Space(space.grids, space.places, space.weights, allowing([*conditions.values()]))
+    found = Space(*zip(*parts, strict=True), allowing(drawn), whole) if parts else None
+    if found is None or (drawn and not found.sample(1, seed=0)):
+        how = "every one is excluded" if found is None else "of a thousand drawn at random all are excluded"
+        faults.append(Fault("exclude", f"leaves no candidate: {how}."))
         return space
-    drawn = [condition for condition in conditions if endless(space.grids, condition) is not None]
-
-    def allows(params: Params) -> bool:
-        return not any(condition({**fixed, **params}) for condition in drawn)
-
-    return Space(*zip(*made, strict=True), allows=allows if drawn else None)
+    return found
 
 
 def _read_dimension(path: str, spec: Any, faults: list[Fault]) -> Choice | Range | None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, fields
 from typing import Any
@@ -31,7 +32,7 @@ class RunState:
         wanted: The ids that the engine has proposed in this session.
         waiting: What each job has reached that has waited at a rung, and may have gone on since.
         dropped: The ids of trials that an engine has given up.
-        saved: Epochs of each job in its last checkpoint.
+        saved: Epochs of each job in its last checkpoint, and of one of a training anew, after rungs.
         runs: Of jobs that are read off one run, one that stands for all of them.
     """
 
@@ -44,8 +45,8 @@ class RunState:
     waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
     runs: dict[JobId, JobId] = field(default_factory=dict)
-    saved: dict[JobId, int] = field(default_factory=dict)
-    _rungs: dict[JobId, dict[int, float | None]] = field(default_factory=dict)
+    saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
+    _rungs: dict[JobId, dict[float, float | None]] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
 
@@ -79,15 +80,24 @@ class RunState:
                 del self.ended[job]
         self._rows.pop(trial_id, None)
 
-    def wait(self, record: FoldRecord) -> None:
-        """Takes a job that waits at a rung."""
+    def save(self, job: JobId, epoch: int, anew: bool) -> None:
+        """Takes a checkpoint."""
+        self.saved[job, anew] = epoch
+
+    def wait(self, record: FoldRecord, at_end: bool = False) -> None:
+        """Takes a job that waits at a rung, or at its end, which counts for all rungs from there on."""
         self.waiting[record.job] = record
-        self._rungs.setdefault(record.job, {})[record.epochs] = record.val_score
+        self._rungs.setdefault(record.job, {})[math.inf if at_end else record.epochs] = record.val_score
         self._rows.pop(record.job[0], None)
 
     def drop(self, trial_id: int) -> None:
         """Takes a trial that an engine has given up."""
         self.dropped.add(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def readmit(self, trial_id: int) -> None:
+        """Takes a trial that an engine goes on with though it had been given up."""
+        self.dropped.discard(trial_id)
         self._rows.pop(trial_id, None)
 
     def has_come_to(self, job: JobId, until: int | None) -> bool:
@@ -110,22 +120,25 @@ class RunState:
                 found.append(None if ended is None else ended.val_score)
         return _mean(found)
 
-    def _rung(self, job: JobId, until: int) -> int | None:
+    def _rung(self, job: JobId, until: int) -> float | None:
         """Returns the lowest rung, from an epoch on, at which a job has waited; None for none.
 
         It is that epoch, but for a job that had come further before it was proposed again.
         """
         return min((epochs for epochs in self._rungs.get(job, ()) if epochs >= until), default=None)
 
-    def trained(self) -> dict[JobId, int]:
-        """Returns the epochs of each run that has been recorded, by the job that stands for it."""
-        found: dict[JobId, int] = {}
-        for job, epochs in self.saved.items():
+    def trained(self) -> dict[tuple[JobId, bool], int]:
+        """Returns the epochs of each run that has been recorded.
+
+        It is by the job that stands for the run, and whether that was trained anew after rungs.
+        """
+        found: dict[tuple[JobId, bool], int] = {}
+        for (job, anew), epochs in self.saved.items():
             if job not in self.ended:  # its own record tells of a fit that was its own after all
-                run = self.runs.get(job, job)
+                run = self.runs.get(job, job), anew
                 found[run] = max(found.get(run, 0), epochs)
         for record in (*self.waiting.values(), *self.ended.values()):
-            run = record.job if record.alone else self.runs.get(record.job, record.job)
+            run = record.job if record.alone else self.runs.get(record.job, record.job), record.anew
             found[run] = max(found.get(run, 0), record.epochs)
         return found
 

@@ -42,6 +42,7 @@ def fake_train_pack(recipe, pack, context) -> None:
     A job whose checkpoint is there goes on from it. `dropout: 0.9` fails, `0.99` gives NaN, of `0.8` the
     net is dead.
     """
+    recipe = recipe.leg(pack.until)
     for job in pack.jobs:
         params = {**recipe.params, **job.trial.params}
         if params.get("dropout") == 0.9:
@@ -50,14 +51,16 @@ def fake_train_pack(recipe, pack, context) -> None:
             )
             continue
         path = recipe.paths.checkpoint(*job.id)
-        history = json.loads(path.read_text()) if path.exists() else []
+        owner = recipe.owner("", recipe.route(job.trial.params))
+        saved = json.loads(path.read_text()) if path.exists() else {}
+        history = saved["history"] if saved.get("owner") == owner else []
         until = params["epochs"] if pack.until is None else min(pack.until, params["epochs"])
         while len(history) < until:
             history.append(curve(recipe.seed, job, len(history)))
             context.emit(EpochRecord(job.id, len(history), params["epochs"], {"loss": history[-1]}))
             if len(history) < params["epochs"]:
                 path.parent.mkdir(exist_ok=True)
-                path.write_text(json.dumps(history))
+                path.write_text(json.dumps({"owner": owner, "history": history}))
                 context.emit(CheckpointRecord(job.id, len(history), path.name))
                 if context.should_stop():
                     context.emit(StopRecord(job.id, len(history)))

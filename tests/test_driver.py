@@ -531,6 +531,77 @@ def test_halving_is_another_run_than_a_grid(tmp_path):
         search(config(search={"engine": "halving", "folds": 3}), results=tmp_path)
 
 
+def test_halvings_finalists_have_the_scores_of_a_grid(tmp_path):
+    found = search(config(**HALVING), results=tmp_path)
+    whole = search(config(**{**HALVING, "search": {"folds": 3}}), results=tmp_path / "grid")
+    of_grid = {json.dumps(row["params"]): row for row in whole.trials}
+    rows = [row for row in found.trials if row["state"] == "complete"]
+    assert rows
+    for row in rows:
+        assert row["folds"] == of_grid[json.dumps(row["params"])]["folds"]
+    rungs = sum((until - before) * n for (before, until), n in {(0, 1): 18, (1, 3): 6}.items())
+    assert found.data["summary"]["epochs_trained"] == rungs + 9 * 3  # of 9 epochs that of 4 is read off
+
+
+def test_a_candidate_that_ends_before_the_last_rung_is_trained_on_all_rows_too(tmp_path):
+    changes = {**HALVING, "space": {"learning_rate": [0.001, 0.01, 0.1], "epochs": [2, 30]}}
+    found = search(config(**changes), results=tmp_path)
+    rows = [row for row in found.trials if row["state"] == "complete"]
+    assert {row["params"]["epochs"] for row in rows} == {2, 30}
+    assert all("val_score" not in fold for row in rows for fold in row["folds"])
+
+
+def test_a_wider_halving_is_what_a_new_one_would_be(tmp_path):
+    """Some that were dropped among few go on among many."""
+    space = HALVING["space"] | {"learning_rate": [0.001, 0.002, 0.003, 0.004, 0.01, 0.02, 0.03, 0.1]}
+    n = 0
+    for seed in range(4):
+        folder, engine = tmp_path / str(seed), {"engine": "halving", "folds": 3, "seed": seed}
+        first = search(config(**{**HALVING, "search": engine}), results=folder)
+        found = search(config(**{**HALVING, "space": space, "search": engine}), results=folder)
+        fresh = search(config(**{**HALVING, "space": space, "search": engine}), results=folder / "new")
+        assert _by_params(found) == _by_params(fresh)
+        pruned = {json.dumps(row["params"]) for row in first.trials if row["state"] == "pruned"}
+        n += sum(_by_params(found)[params]["state"] == "complete" for params in pruned)
+        assert not list(RunPaths(folder, "fake").folder.glob("checkpoints/*"))
+    assert n > 0
+
+
+def _by_params(found):
+    rows = without_times(found.data)["trials"]
+    dropped = ("id", "rank_test_score")
+    return {
+        json.dumps(row["params"]): {key: value for key, value in row.items() if key not in dropped}
+        for row in rows
+    }
+
+
+@pytest.mark.parametrize("changes", [{"factor": 2}, {"min_epochs": 4}])
+def test_other_rungs_are_another_run(tmp_path, changes):
+    search(config(**HALVING), results=tmp_path)
+    with pytest.raises(ChangedError, match="rungs was"):
+        search(config(**{**HALVING, "search": HALVING["search"] | changes}), results=tmp_path)
+
+
+def test_trials_are_none_of_hyperbands_settings(tmp_path):
+    with pytest.raises(ConfigError, match="is what hyperband chooses"):
+        search(config(search={"engine": "hyperband", "trials": 9, "folds": 3}), results=tmp_path)
+
+
+def test_few_candidates_that_exclusions_leave_are_told(tmp_path):
+    notes = Notes()
+    space = {"learning_rate": {"low": 0.001, "high": 0.1}, "dropout": [0.2, 0.4]}
+    changes = {"space": space, "exclude": ["learning_rate > 0.001"]}
+    found = search(
+        config(**changes, search={"engine": "random", "trials": 9, "folds": 3}),
+        results=tmp_path,
+        observer=notes,
+    )
+    n = len(found.trials)
+    assert n < 9
+    assert any(f"Of 9 trials there are {n}" in text for text in notes.texts)
+
+
 # Replay
 
 

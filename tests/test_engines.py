@@ -155,5 +155,7 @@ def test_far_behind_errs_as_seldom_as_it_says():
 def test_the_outline_says_what_is_trained_at_most():
     outline = ENGINES["halving"].outline(task("halving", space=LINE | {"epochs": [15, 30]}))
     assert outline.lines[0] == "Rungs: 9 to epoch 3, 3 to epoch 10, 1 to epoch 30."
-    assert outline.epochs == 3 * (9 * 3 + 3 * 7 + 1 * 20)
+    assert outline.epochs == 3 * (9 * 3 + 3 * 7 + 1 * 30)  # the last leg anew, on all rows
+    held = task("halving", space=LINE | {"epochs": [15, 30]}, val=0.1)
+    assert ENGINES["halving"].outline(held).epochs == 3 * (9 * 3 + 3 * 7 + 1 * 20)
     assert "1,215" in outline.lines[1]

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerasgrid.engines.translation import Translation
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.space import Range
 from kerasgrid.space_form import read_space
@@ -40,6 +41,11 @@ PARAMS = {"a": 2, "b": "x", "optimizer.momentum": 0.9, "flag": True, "none": Non
         ("absent > 1 and a == 2", False),
         ("not (absent > 1 and a == 3)", True),
         ("absent in [1]", False),
+        ("a == 2 or 4 / 0 > 1", True),  # what comes after what decides is not worked out
+        ("a == 1 and 4 / 0 > 1", False),
+        ("3 < a < 1 / 0", False),
+        ("b == '`x`'", False),  # no name within a text
+        ("b != '`x`' and `units 0` != [8]", True),
     ],
 )
 def test_a_condition_holds_or_not(text, holds):
@@ -65,6 +71,9 @@ def test_a_condition_holds_or_not(text, holds):
         ("~a == 1", "comparisons"),
         ("a == 1j", "1j"),
         ("a == b'x'", "numbers, quoted texts"),
+        ("a == 1e400", "holds a number above 1e+300"),
+        ("a == 1" + "0" * 400, "holds a number above 1e+300"),
+        ("-" * 900 + "a == 1", "cannot be read"),
     ],
 )
 def test_what_is_no_condition_is_refused(text, message):
@@ -82,6 +91,7 @@ def test_what_is_no_condition_is_refused(text, message):
         ("a / 0 > 1", "division by zero"),
         ("a in b", "a list such as [1, 2] holds"),
         ("flag < 2", "compares True and 2"),
+        ("a * 1e300 * 1e300 == 1", "cannot be worked out"),
     ],
 )
 def test_what_cannot_be_worked_out_is_told(text, message):
@@ -144,6 +154,43 @@ def test_all_faults_at_once():
     assert faults[0].message == "leaves no candidate: every one is excluded."
 
 
+def test_faults_of_exclude_are_told_beside_those_of_space():
+    _, faults = read_space({"a": [], "b": [1, 2]}, ["q == 1", "a >", "a == 1"])
+    assert [fault.path for fault in faults] == ["space.a", "exclude[0]", "exclude[1]"]
+
+
+def test_conditions_that_part_a_space_into_too_many_grids_are_refused():
+    raw = {name: list(range(300)) for name in "abcd"}
+    _, faults = read_space(raw, ["a > b", "c > d"])
+    assert [fault.path for fault in faults] == ["exclude[1]"]
+    assert "more than 10,000 grids" in faults[0].message
+
+
+@pytest.mark.parametrize("exclude", ["rate > 0", "rate < 1 or optimizer == 'SGD'"])
+def test_nothing_left_of_a_range_without_a_step_is_told(exclude):
+    _, faults = read_space(RATE, [exclude])
+    assert [(fault.path, fault.message[:20]) for fault in faults] == [("exclude", "leaves no candidate:")]
+
+
+def test_a_cover_without_what_is_excluded_is_drawn():
+    """Both ends of the range are excluded, which are all that it would have had of it."""
+    space, faults = read_space(RATE, ["rate < 0.001 or rate > 0.01"])
+    assert not faults
+    assert len(space.cover()) == 2
+    assert all(0.001 <= params["rate"] <= 0.01 for params in space.cover())
+
+
+def test_values_that_do_not_go_together_are_told_beside_a_range_without_a_step():
+    _, faults = read_space({**RATE, "m": [0.1, "x"]}, ["m < rate"])
+    assert "compares 'x'" in faults[0].message
+
+
+def test_grids_that_overlap_are_drawn_from_without_repeats():
+    space = read_space([{"a": [1, 2, 3]}, {"a": [2, 3, 4]}])[0]
+    assert sorted(params["a"] for params in space.sample(99, 0)) == [1, 2, 3, 4]
+    assert space.sample(2, 0) == space.sample(4, 0)[:2]
+
+
 RATE = {"rate": {"low": 1e-4, "high": 1e-1, "log": True}, "optimizer": ["SGD", "Adam"]}
 
 
@@ -166,6 +213,17 @@ def test_optuna_leaves_out_what_is_excluded():
     made = run("tpe", RATE, exclude=exclude, score=lambda params: params["rate"], trials=15)
     assert len(candidates(made)) == 15
     assert all(map(read_space(RATE, exclude)[0].allows, candidates(made)))
+
+
+def test_optuna_knows_a_parameter_as_one_whatever_is_excluded():
+    """Each part of what is left would be a parameter of its own, of which it would learn by itself."""
+    space = read_space({"a": list(range(6)), "b": list(range(6))}, ["a + b > 6"])[0]
+    assert len(space.grids) > 1
+    assert [slot.name for slot in Translation(space.whole).slots] == ["a", "b"]
+    pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
+    raw, left = {"a": list(range(6)), "b": list(range(6))}, len(space)
+    found = candidates(run("tpe", raw, exclude=["a + b > 6"], score=lambda params: params["a"], trials=99))
+    assert len({json.dumps(params) for params in found}) == len(found) == left
 
 
 # Weights

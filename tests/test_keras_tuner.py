@@ -10,7 +10,7 @@ import pytest
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.asked import AskedProcess
-from kerasgrid.engines.keras_tuner import Oracle, _back, declare
+from kerasgrid.engines.keras_tuner import Oracle, declare
 from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
@@ -92,13 +92,54 @@ def test_hyperband_of_failures_ends():
 def test_a_translation_there_and_back():
     translated = Translation(read_space(SPACE)[0])
     conditions = {about["name"]: condition for _, about, condition in declare(translated.slots)}
-    assert conditions["space"] is None
-    assert {name: found for name, found in conditions.items() if found} == {"0/momentum": ("space", [0])}
-    values = {"space": 0, "rate": 0.01, "0/momentum": 0.0, "norm": "null", "units": "[8,16]"}
-    found = translated.params({**values, "layers": 3, "size": 9, "dropout": 0.30000000000000004}, _back)
+    assert conditions["/"] is None
+    assert {name: found for name, found in conditions.items() if found} == {"0/momentum": ("/", [0])}
+    values = {
+        "/": 0,
+        "rate": 0.01,
+        "0/momentum": 0,
+        "norm": 2,
+        "units": 1,
+        "layers": 1,
+        "size": 9,
+        "dropout": 2,
+    }
+    found = translated.params(values)
     expected = {"rate": 0.01, "optimizer": "SGD", "momentum": 0, "norm": None, "units": [8, 16], "layers": 3}
     assert found == {**expected, "size": 9, "dropout": 0.3}
     assert type(found["momentum"]) is int
+    assert translated.values(found) == values
+
+
+def test_0_and_false_are_two_things_and_a_parameter_may_be_called_space():
+    space = read_space([{"space": [0, 1], "b": [1, 2]}, {"space": [False, True]}])[0]
+    translated = Translation(space)
+    assert [slot.name for slot in translated.slots] == ["/", "0/b", "0/space", "1/space"]
+    found = translated.params({"/": 1, "1/space": 0})
+    assert found == {"space": False}
+    assert found["space"] is False
+
+
+def test_the_largest_value_of_a_range_with_a_step_is_proposed():
+    """KerasTuner's own Float from 0 to 0.3 by 0.1 ends at 0.2."""
+    found = candidates(
+        run("grid_kt", {"x": {"low": 0.0, "high": 0.3, "step": 0.1, "type": "float"}}, score=len)
+    )
+    assert sorted(params["x"] for params in found) == [0.0, 0.1, 0.2, 0.3]
+
+
+@pytest.mark.parametrize(("epochs", "factor"), [(9, 3), (30, 3), (10, 3), (100, 4), (7, 2), (1, 3)])
+def test_hyperbands_outline_has_the_sizes_of_kerastuners_oracle(epochs, factor):
+    oracles = pytest.importorskip("keras_tuner").oracles
+    own = oracles.HyperbandOracle(objective="val_loss", max_epochs=epochs, factor=factor)
+    search = SearchConfig(engine="hyperband", factor=factor)
+    found = ENGINES["hyperband"].outline(Task(read_space(SPACE)[0], search, lambda params: epochs, 1))
+    brackets = []
+    for bracket in reversed(range(own._get_num_brackets())):
+        turns = range(own._get_num_rounds(bracket))
+        told = [f"{own._get_size(bracket, t):,} to epoch {own._get_epochs(bracket, t)}" for t in turns]
+        brackets.append(f"Bracket: {', '.join(told)}.")
+    assert list(found.lines) == brackets
 
 
 def test_an_error_of_the_oracle_is_told_in_words():

@@ -8,7 +8,6 @@ from statistics import mean
 import pytest
 
 from kerasgrid.driver import search
-from kerasgrid.engines.optuna import _at, _place_of
 from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import ConfigError
 from kerasgrid.io import digest
@@ -85,7 +84,6 @@ def test_a_candidate_there_and_back():
     space = read_space(SPACE | {"batch": [512, 64, 128]})[0]
     translated = Translation(space)
     for params in space.sample(30, 0):
-        values = translated.values(params, _place_of)
-        assert translated.params(values, _at) == params
-    values = translated.values({**params, "batch": 512}, _place_of)
+        assert translated.params(translated.values(params)) == params
+    values = translated.values({**params, "batch": 512})
     assert values["batch"] == 2  # listed numbers are known by their place in order of size

@@ -21,10 +21,10 @@ from kerasgrid.checks.candidates import (
     warnings_of_repeats,
 )
 from kerasgrid.checks.data import data_of, folds_of
-from kerasgrid.checks.space import space_of, warnings_of_weights
+from kerasgrid.checks.space import space_of, warnings_of_space
 from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
-from kerasgrid.engines import Task
+from kerasgrid.engines import ENGINES, Task
 from kerasgrid.forms import Report
 from kerasgrid.models.signature import (
     ModelReference,
@@ -112,7 +112,16 @@ class Prepared:
             "search.repeats": search.repeats,
             "search.seed": search.seed,
             "search.objective": search.objective,
+            "rungs": self._rungs(),
         }
+
+    def _rungs(self) -> dict[str, Any] | None:
+        """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
+        search = self.config.search
+        if not ENGINES[search.engine].decides_by_val:
+            return None
+        own = {"engine": search.engine, "factor": search.factor, "min_epochs": search.min_epochs}
+        return {**own, "epochs": self.task.longest}
 
     def _sources(self) -> dict[str, str]:
         """Returns the hash of each source file that a candidate may take, beside the model's."""
@@ -161,7 +170,7 @@ def prepare(
     looks_at_val = check_callbacks(report, config, space, data, folds, base)
     check_class_weights(report, config, space, data)
     warnings = check_augment(report, config, space, data, base)
-    warnings += warnings_of_repeats(report, config, space) + warnings_of_weights(config, space)
+    warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
     report.finish()
     return Prepared(
         config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val

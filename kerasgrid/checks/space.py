@@ -57,17 +57,28 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
             f"names a range without a step, of which {search.engine} cannot leave a part out: give it a step "
             "or a list, or take random, halving, tpe or gp.",
         )
-    if kind.sets_epochs and "epochs" in space.names:
+    if kind.has_brackets and "epochs" in space.names:
         report.add("space.epochs", f"is what {search.engine} chooses: give params.epochs, the most of them.")
+    if kind.has_brackets and search.trials is not None:
+        report.add("search.trials", f"is what {search.engine} chooses, by params.epochs: leave it out.")
     return space
 
 
-def warnings_of_weights(config: Config, space: Space) -> tuple[str, ...]:
-    """Returns that weights say nothing to the engine, where that is so."""
-    kind = ENGINES.get(config.search.engine)
-    if kind is None or not space.is_weighted or (kind.rejects and not kind.packages):
+def warnings_of_space(config: Config, space: Space) -> tuple[str, ...]:
+    """Returns what an engine makes of weights and of exclusions, where that is not what one would expect."""
+    search, kind = config.search, ENGINES.get(config.search.engine)
+    if kind is None:
         return ()
-    return (f"Weights in space are of candidates drawn at random: {config.search.engine} takes no notice.",)
+    draws = kind.rejects and not kind.packages
+    found = []
+    if space.is_weighted and not draws:
+        found.append(f"Weights in space are of candidates drawn at random: {search.engine} takes no notice.")
+    if space.is_drawn and draws and search.trials is not None:
+        n = len(space.sample(search.trials, search.seed))
+        if n < search.trials:
+            told = f"Of {search.trials:,} trials there are {n:,}: exclude leaves so little"
+            found.append(f"{told} that a thousand draws in a row gave no other candidate.")
+    return tuple(found)
 
 
 def _settled(
@@ -88,7 +99,8 @@ def _settled(
             if parent in params:
                 held = [params[parent]] if params[parent] in wanted else []
             else:
-                held = [value for value in wanted if not isinstance(searched, list) or value in searched]
+                listed = searched.get("values") if isinstance(searched, Mapping) else searched
+                held = [value for value in wanted if not isinstance(listed, list) or value in listed]
                 when[parent] = held
             if not held:
                 break
@@ -96,12 +108,14 @@ def _settled(
             is_plain = isinstance(spec, list) or "when" not in spec
             rest = spec if is_plain else {key: value for key, value in spec.items() if key != "when"}
             found[name] = rest if is_plain or not when else {**rest, "when": when}
-    left_out = [
+    while left_out := [
         name
         for name, spec in found.items()
         if isinstance(spec, Mapping) and any(p not in found and p not in grid for p in spec.get("when", ()))
-    ]
-    return {name: spec for name, spec in found.items() if name not in left_out}
+    ]:
+        for name in left_out:  # and those that depend on them
+            del found[name]
+    return found
 
 
 def _check_listed(report: Report, config: Config, space: Space) -> None:

@@ -9,7 +9,13 @@ from __future__ import annotations
 from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
 from kerasgrid.engines.halving import halving, outline_of_halving
-from kerasgrid.engines.keras_tuner import hyperband, oracle, outline, outline_of_hyperband
+from kerasgrid.engines.keras_tuner import (
+    hyperband,
+    oracle,
+    outline,
+    outline_of_hyperband,
+    outline_without_scores,
+)
 from kerasgrid.engines.optuna import sampler
 from kerasgrid.engines.random import random
 
@@ -17,7 +23,8 @@ __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
 OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
 GP = dict.fromkeys(("optuna", "torch"), "'kerasgrid[gp]'")
-_ASKED = {"chooses_by_score": True, "settings": ("proposals",), "outline": outline}
+_MODEL = {"needs_trials": True, "chooses_by_score": True, "settings": ("proposals",), "outline": outline}
+_BLIND = {"settings": ("proposals",), "outline": outline_without_scores}
 
 ENGINES: dict[str, Kind] = {
     "grid": Kind(grid, lists=True),
@@ -33,17 +40,17 @@ ENGINES: dict[str, Kind] = {
         settings=("factor", "min_epochs"),
         outline=outline_of_halving,
     ),
-    "bayesian": Kind(oracle("BayesianOptimizationOracle"), needs_trials=True, **_ASKED),
+    "bayesian": Kind(oracle("BayesianOptimizationOracle"), **_MODEL),
     "hyperband": Kind(
         hyperband,
         decides_by_val=True,
         chooses_by_score=True,
-        sets_epochs=True,
+        has_brackets=True,
         settings=("factor", "proposals"),
         outline=outline_of_hyperband,
     ),
-    "tpe": Kind(sampler("TPESampler"), needs_trials=True, rejects=True, packages=OPTUNA, **_ASKED),
-    "gp": Kind(sampler("GPSampler"), needs_trials=True, rejects=True, packages=GP, **_ASKED),
-    "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_ASKED),
-    "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_ASKED),
+    "tpe": Kind(sampler("TPESampler"), rejects=True, packages=OPTUNA, **_MODEL),
+    "gp": Kind(sampler("GPSampler"), rejects=True, packages=GP, **_MODEL),
+    "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_BLIND),
+    "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_BLIND),
 }

@@ -6,6 +6,7 @@ from collections.abc import Callable, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kerasgrid.config import SearchConfig
+from kerasgrid.io import digest
 from kerasgrid.space import Params, Space
 
 
@@ -25,11 +26,20 @@ class Task:
     epochs: Callable[[Params], int]
     n_folds: int
 
+    @property
+    def longest(self) -> int:
+        """The most epochs that a candidate may ask for."""
+        named = [Space([grid]).values("epochs") for grid in self.space.grids]
+        return max(self.epochs({"epochs": n} if n else {}) for own in named for n in own or [None])
+
     def candidates(self) -> list[Params]:
-        """Returns the whole of a finite space in its order; or `search.trials` of them, drawn at random."""
+        """Returns the whole of a finite space in its order; or `search.trials` of them, drawn at random.
+
+        None is there twice, though the grids of a union may have some in common.
+        """
         n = self.search.trials
         if n is None or (self.space.is_finite and n >= self.space.size):
-            return list(self.space)
+            return list({digest(params): params for params in self.space}.values())
         return self.space.sample(n, self.search.seed)
 
 
@@ -80,12 +90,12 @@ class Kind:
     Attributes:
         run: Makes the generator.
         decides_by_val: Whether it decides by scores on the inner split, so that there has to be one.
-        frees_val: Whether nothing is decided of candidates that it trains to their ends.
+        frees_val: Whether nothing is decided by the inner split of candidates that it trains to their ends.
         chooses_by_score: Whether what it proposes depends on scores.
         needs_trials: Whether `search.trials` has to say how many candidates there are.
         lists: Whether it goes over all candidates of a space.
         draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
-        sets_epochs: Whether it says how many epochs a candidate is trained.
+        has_brackets: Whether it says itself how many candidates there are, and how long each is trained.
         rejects: Whether it can leave out what a space does not allow.
         settings: Of the `search` section, that only some engines have.
         packages: That it imports and that may be missing, and what pip is to install for each.
@@ -99,7 +109,7 @@ class Kind:
     needs_trials: bool = False
     lists: bool = False
     draws: bool = False
-    sets_epochs: bool = False
+    has_brackets: bool = False
     rejects: bool = False
     settings: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)

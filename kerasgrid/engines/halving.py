@@ -1,7 +1,9 @@
 """Successive halving over epochs (Jamieson and Talwalkar 2016), with a race over the folds of a rung.
 
 At each rung all candidates wait, and the best 1/factor go on from where they stand. What is decided is
-decided by the inner split of the training folds, never by held-out rows.
+decided by the inner split of the training folds, never by held-out rows. Those that the last rung leaves are
+trained on all of their training rows, from the first epoch, so that their scores are those that a grid would
+give them; where `search.val` asks for an inner split anyhow, they go on from where they stand.
 """
 
 from __future__ import annotations
@@ -30,7 +32,7 @@ def halving(task: Task) -> Engine:
     Candidates that differ in `epochs` alone go on or are dropped together. A failed one is out.
     """
     left = _runs(task)
-    *early, _ = rungs(_longest(task, left), task.search.factor, task.search.min_epochs)
+    *early, _ = rungs(task.longest, task.search.factor, task.search.min_epochs)
     dropped: list[Run] = []
     for until in early:
         n_kept = -(-len(left) // task.search.factor)
@@ -105,12 +107,12 @@ def far_behind(scores: np.ndarray, n_kept: int) -> list[int]:
 def outline_of_halving(task: Task) -> Outline:
     """Tells the rungs, and the epochs that are trained at most."""
     left = _runs(task)
-    longest = _longest(task, left)
     asked = sum(task.epochs(params) for run in left for params in run)
     told, n_epochs, before, n = [], 0, 0, len(left)
-    for until in rungs(longest, task.search.factor, task.search.min_epochs):
+    for until in rungs(task.longest, task.search.factor, task.search.min_epochs):
         told.append(f"{n:,} to epoch {until}")
-        n_epochs += n * (until - before)
+        is_anew = until == task.longest and task.search.val is None
+        n_epochs += n * (until if is_anew else until - before)
         before, n = until, -(-n // task.search.factor)
     each = task.n_folds * task.search.repeats
     runs = f"Rungs: {', '.join(told)}."
@@ -124,10 +126,6 @@ def _runs(task: Task) -> list[Run]:
         key = digest({name: value for name, value in params.items() if name != "epochs"})
         runs.setdefault(key, []).append(params)
     return [sorted(run, key=task.epochs) for run in runs.values()]
-
-
-def _longest(task: Task, runs: Sequence[Run]) -> int:
-    return max(task.epochs(run[-1]) for run in runs)
 
 
 def _heats(n_folds: int) -> list[list[int]]:

@@ -10,16 +10,16 @@ import contextlib
 import math
 import tempfile
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
 
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
-from kerasgrid.engines.translation import WHICH, Slot, Translation, is_ordered
-from kerasgrid.io import canonical_json, digest
-from kerasgrid.space import Choice, Params, Range
+from kerasgrid.engines.translation import WHICH, Slot, Translation
+from kerasgrid.io import digest
+from kerasgrid.space import Params
 
 Declared = tuple[str, Values, tuple[str, list[int]] | None]
 MANY = 10**9
@@ -34,7 +34,7 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
         arguments = {"max_trials": most, "seed": _seed(task)}
         with AskedProcess(Oracle, kind, arguments, declare(translated.slots)) as asked:
             while proposals := asked.ask(task.search.proposals):
-                candidates = [translated.params(values, _back) for _, values in proposals]
+                candidates = [translated.params(values) for _, values in proposals]
                 scores = yield Proposal(candidates)
                 for (id_, _), score in zip(proposals, scores, strict=True):
                     asked.tell(id_, score)
@@ -55,7 +55,7 @@ def hyperband(task: Task) -> Engine:
         while proposals := asked.ask(task.search.proposals):
             by_rung: dict[int, list[tuple[str, Params]]] = {}
             for id_, values in proposals:
-                by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values, _back)))
+                by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values)))
             for until, members in sorted(by_rung.items()):
                 told = yield Proposal([params for _, params in members], until)
                 found = list(map(_mean, told))
@@ -111,20 +111,26 @@ def _mean(scores: Sequence[float | None]) -> float | None:
 def outline(task: Task) -> Outline:
     """Tells how many candidates are asked for at once, and the epochs that are trained at most."""
     n, at_once = task.search.trials or task.space.size, task.search.proposals
-    longest = max(map(task.epochs, task.space.cover()))
     told = f"Up to {n:,} candidates, {at_once:,} at a time; all but the first depend on scores."
-    return Outline((told,), n, n * longest * task.n_folds * task.search.repeats)
+    return Outline((told,), n, n * task.longest * task.n_folds * task.search.repeats)
+
+
+def outline_without_scores(task: Task) -> Outline:
+    """Tells the same of an oracle that proposes whatever it is told."""
+    found = outline(task)
+    told = f"Up to {found.candidates:,} candidates, {task.search.proposals:,} at a time."
+    return replace(found, lines=(told,))
 
 
 def outline_of_hyperband(task: Task) -> Outline:
     """Tells the brackets, and the epochs that are trained at most."""
     most, factor, brackets, n_epochs = task.epochs({}), task.search.factor, [], 0
-    highest, n_candidates = _log(most, factor), 0
-    for bracket in range(highest, -1, -1):
-        n, before, told = math.ceil((highest + 1) * factor**bracket / (bracket + 1)), 0, []
-        n_candidates += n
+    n_brackets, n_candidates = _n_brackets(most, factor), 0
+    for bracket in range(n_brackets - 1, -1, -1):
+        before, told = 0, []
+        n_candidates += _size(most, factor, bracket, 0)
         for turn in range(bracket + 1):
-            until, size = math.ceil(most / factor ** (bracket - turn)), math.ceil(n / factor**turn)
+            until, size = math.ceil(most / factor ** (bracket - turn)), _size(most, factor, bracket, turn)
             n_epochs += size * (until - before)
             told.append(f"{size:,} to epoch {until}")
             before = until
@@ -136,12 +142,18 @@ def outline_of_hyperband(task: Task) -> Outline:
     return Outline(tuple(brackets), n_candidates, n_epochs * task.n_folds * task.search.repeats)
 
 
-def _log(number: int, base: int) -> int:
-    """Returns the power of a base that is the largest of those up to a number."""
-    power = 0
-    while base ** (power + 1) <= number:
-        power += 1
-    return power
+def _size(most: int, factor: int, bracket: int, turn: int) -> int:
+    """Returns how many candidates KerasTuner's oracle trains in a turn of a bracket."""
+    last = math.ceil(1 + math.log(most, factor)) / (bracket + 1)
+    return math.ceil(last * factor ** (bracket - turn))
+
+
+def _n_brackets(most: int, factor: int) -> int:
+    """Returns how many brackets KerasTuner's oracle has."""
+    number, epochs = 0, float(most)
+    while epochs >= 1:
+        epochs, number = epochs / factor, number + 1
+    return number
 
 
 def _seed(task: Task) -> int:
@@ -212,26 +224,10 @@ def declare(slots: Sequence[Slot]) -> list[Declared]:
 def _declared(slot: Slot) -> tuple[str, Values]:
     """Returns the method of HyperParameters that declares a parameter, and its arguments."""
     name, dim = slot.name, slot.dimension
-    if isinstance(dim, Choice):
-        values = list(dim.values) if name == WHICH else _values(dim)
-        return "Choice", {"name": name, "values": values, "ordered": slot.is_ordered}
+    if not dim.is_endless:
+        if slot.is_ordered and len(dim) > 1:
+            return "Int", {"name": name, "min_value": 0, "max_value": len(dim) - 1}
+        return "Choice", {"name": name, "values": list(range(len(dim))), "ordered": False}
     low, high = dim.ends
     about = {"name": name, "min_value": low, "max_value": high, "sampling": "log" if dim.log else "linear"}
-    if dim.whole:
-        return "Int", about | ({"step": int(dim.step)} if dim.step else {"step": None if dim.log else 1})
-    return "Float", about | {"step": dim.step}
-
-
-def _back(dim: Choice | Range, value: Any) -> Any:
-    """Returns the dimension's own value that a hyperparameter's stands for."""
-    if isinstance(dim, Choice):
-        return dim.values[_values(dim).index(value)]
-    if dim.is_endless:
-        return int(value) if dim.whole else float(value)
-    values = np.asarray(dim.values)
-    return dim.values[int(np.argmin(np.abs(values - value)))]  # in decimal arithmetic: 0.3, not 0.1 + 2 * 0.1
-
-
-def _values(dim: Choice) -> list[float] | list[str]:
-    """Returns a list's values as KerasTuner wants them, of one type: numbers as floats, others as texts."""
-    return [float(value) if is_ordered(dim) else canonical_json(value) for value in dim.values]
+    return "Int" if dim.whole else "Float", about

@@ -12,9 +12,9 @@ from typing import Any
 
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Proposal, Task
-from kerasgrid.engines.translation import WHICH, Slot, Translation, is_ordered
+from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest
-from kerasgrid.space import Choice, Params, Range, value_text
+from kerasgrid.space import Params
 
 MAX_REPEATS = 5
 """Proposals in a row that are known already, after which a candidate is drawn at random."""
@@ -27,7 +27,8 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
     """
 
     def run(task: Task) -> Engine:
-        translated = Translation(task.space)
+        whole = task.space.whole  # undivided by what is left out, so that a parameter is one and not several
+        translated = Translation(whole)
         most = min(task.search.trials, task.space.size) if task.space.is_finite else task.search.trials
         known: dict[str, float | None] = {}
         with AskedProcess(Study, kind, task.search.seed, translated.slots) as asked:
@@ -39,11 +40,11 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
                         other = _untried(task, {*known, *new})
                         if other is None:
                             break
-                        asked.enqueue(translated.values(other, _place_of))
+                        asked.enqueue(translated.values(other))
                     [(id_, values)] = asked.ask(1)
-                    params = translated.params(values, _at)
+                    params = translated.params(values)
                     key = digest(params)
-                    if key in known or key in new or not task.space.allows(params):
+                    if key in known or key in new or not whole.allows(params):
                         asked.tell(id_, known.get(key))
                         n_repeats += 1
                     else:
@@ -122,20 +123,3 @@ def _suggest(trial: Any, slot: Slot) -> Any:
         return trial.suggest_categorical(slot.name, range(len(dim)))
     suggest = trial.suggest_int if dim.whole else trial.suggest_float
     return suggest(slot.name, *dim.ends, log=dim.log)
-
-
-def _sorted(dim: Choice | Range) -> list[Any]:
-    """Returns a dimension's values, numbers in their order: a place tells how near two are."""
-    return sorted(dim.values) if is_ordered(dim) else list(dim.values)
-
-
-def _at(dim: Choice | Range, value: Any) -> Any:
-    if dim.is_endless:
-        return int(value) if dim.whole else float(f"{value:.6g}")
-    return _sorted(dim)[value]
-
-
-def _place_of(dim: Choice | Range, value: Any) -> Any:
-    if dim.is_endless:
-        return value
-    return [value_text(other) for other in _sorted(dim)].index(value_text(value))

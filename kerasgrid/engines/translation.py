@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from bisect import bisect_left
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
 from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
 
-WHICH = "space"
+WHICH = "/"
 """The parameter that says of which grid a candidate is, where there are several."""
 
 
@@ -16,9 +17,12 @@ WHICH = "space"
 class Slot:
     """A parameter of the list.
 
+    Listed values are known by their places in `dimension`, from 0, numbers in the order of their size: a
+    library that takes a place for a number then knows how near two values are.
+
     Attributes:
         name: No two are alike.
-        dimension: Its values or range.
+        dimension: Its values or range; WHICH's are the places of the grids.
         place: The grid that it is of, so that it is there only where WHICH names that one; None for all.
     """
 
@@ -29,14 +33,14 @@ class Slot:
     @property
     def is_ordered(self) -> bool:
         """Whether its values are more or less of something."""
-        return self.name != WHICH and is_ordered(self.dimension)
+        return self.name != WHICH and _is_ordered(self.dimension)
 
 
 class Translation:
     """A union of grids as one list of parameters, and back.
 
     What all grids have alike is one parameter; what they have not is one of each grid, under the condition
-    that it is chosen. Values are the library's own: what it is given for a dimension's it gives back.
+    that it is chosen.
 
     Args:
         space: The candidates.
@@ -48,8 +52,9 @@ class Translation:
     def __init__(self, space: Space) -> None:
         self.grids = [dict(sorted(grid.items())) for grid in space.grids]
         first = self.grids[0] if self.grids else {}
+        alike = {name: repr(dim) for name, dim in first.items()}  # in which 1 and True are two things
         self._common = {
-            name for name, dim in first.items() if all(grid.get(name) == dim for grid in self.grids)
+            name for name, text in alike.items() if all(repr(grid.get(name)) == text for grid in self.grids)
         }
         self.slots: list[Slot] = []
         if len(self.grids) > 1:
@@ -59,26 +64,25 @@ class Translation:
             own = sorted(set(grid) - self._common)
             self.slots += [Slot(f"{place}/{name}", grid[name], place) for name in own if len(grid[name]) != 1]
 
-    def params(self, values: Mapping[str, Any], back: Callable[[Choice | Range, Any], Any]) -> Params:
+    def params(self, values: Mapping[str, Any]) -> Params:
         """Returns the candidate that a library's values stand for.
 
         Args:
-            values: By the names of slots; WHICH is the place itself.
-            back: Makes a dimension's own value of the library's.
+            values: By the names of slots: places of listed values, and numbers of ranges without a step.
         """
         place = int(values.get(WHICH, 0))
-        found = {}
-        for name, dim in self.grids[place].items():
-            own = values.get(self._name(place, name))
-            found[name] = dim[0] if own is None else back(dim, own)
-        return found
+        names = {name: self._name(place, name) for name in self.grids[place]}
+        return {
+            name: _value(dim, values[names[name]]) if names[name] in values else dim[0]
+            for name, dim in self.grids[place].items()
+        }
 
-    def values(self, params: Params, forth: Callable[[Choice | Range, Any], Any]) -> dict[str, Any]:
+    def values(self, params: Params) -> dict[str, Any]:
         """Returns a library's values for a candidate; of several grids that have it, the first is named."""
         place = next(place for place, grid in enumerate(self.grids) if _has(grid, params))
         known = {slot.name: slot.dimension for slot in self.slots}
         names = {self._name(place, name): value for name, value in params.items()}
-        found = {name: forth(known[name], value) for name, value in names.items() if name in known}
+        found = {name: _place(known[name], value) for name, value in names.items() if name in known}
         return {WHICH: place, **found} if WHICH in known else found
 
     def _name(self, place: int, name: str) -> str:
@@ -95,6 +99,26 @@ def _holds(dim: Choice | Range, value: Any) -> bool:
     return value_text(value) in map(value_text, dim.values)
 
 
-def is_ordered(dim: Choice | Range) -> bool:
+def _value(dim: Choice | Range, found: Any) -> Any:
+    """Returns the value at a place; of a range without a step the number itself."""
+    if dim.is_endless:
+        return int(found) if dim.whole else float(f"{found:.6g}")
+    return _in_order(dim)[int(found)]
+
+
+def _place(dim: Choice | Range, value: Any) -> Any:
+    """Returns the place of a value; of a range without a step the number itself."""
+    if dim.is_endless:
+        return value
+    if isinstance(dim, Range):
+        return bisect_left(range(len(dim)), value, key=dim.__getitem__)
+    return [value_text(other) for other in _in_order(dim)].index(value_text(value))
+
+
+def _in_order(dim: Choice | Range) -> Any:
+    return sorted(dim.values) if isinstance(dim, Choice) and _is_ordered(dim) else dim
+
+
+def _is_ordered(dim: Choice | Range) -> bool:
     """Tells whether a dimension's values are numbers."""
     return isinstance(dim, Range) or all(map(is_number, dim.values))

@@ -20,6 +20,8 @@ def build_model(
     params: Mapping[str, Any],
     input_shape: Sequence[int],
     n_classes: int,
+    *,
+    is_whole: bool = False,
 ) -> keras.Model:
     """Returns the model that a model function builds, compiled or not as it comes.
 
@@ -30,15 +32,18 @@ def build_model(
             their values need not be among those that the function declares.
         input_shape: Axes of one sample, such as (height, width, channels).
         n_classes: The number of classes.
+        is_whole: Whether the params are all that `build(hp)` may ask for, fixed ones apart; else it gets the
+            defaults of the others.
 
     Raises:
         ModelError: The function does not take a parameter, lacks one, raises (with the line in its
-            file), or returns what is no model for this input and these classes.
+            file), asks for one that it is not to, or returns what is no model for this input and these
+            classes.
     """
     signature = signature or signature_of(function)
     shape = tuple(int(size) for size in input_shape)
     if signature.style == "hp":
-        model = _build_by_hp(function, params)
+        model = _build_by_hp(function, params, is_whole)
     else:
         _check_params(function, signature, params)
         given = {"input_shape": shape, "n_classes": int(n_classes)}
@@ -57,7 +62,7 @@ def _check_params(function: Callable[..., Any], signature: Signature, params: Ma
         raise ModelError(f"{name} needs {', '.join(missing)}: give a value in params or space.")
 
 
-def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any]) -> Any:
+def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any], is_whole: bool) -> Any:
     hp = hyperparameters()
     own = signature_of(function).names
     preset = {name: value for name, value in params.items() if name not in own}
@@ -71,6 +76,13 @@ def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any]) -> Any
                 f"{name_of(function)} did not ask hp for {name!r} with these params."
                 f"{did_you_mean(name, asked)} If it does so only beside some values, search them as a list "
                 "of spaces."
+            )
+    for item in hp.space if is_whole else ():
+        if item.name not in preset and hp.is_active(item) and type(item).__name__ != "Fixed":
+            raise ModelError(
+                f"{name_of(function)} asks hp for {item.name!r} beside these params, which was not found "
+                "when values were tried one by one, and would stay at its default: ask for it always, or in "
+                "hp.conditional_scope."
             )
     return model
 

@@ -3,25 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
 from dataclasses import replace
 from typing import Any
 
+import numpy as np
+
 from kerasgrid.errors import ModelError
+from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
 
 MAX_VALUES = 16
 """Values of a hyperparameter that are each tried by themselves."""
-MAX_BUILDS = 64
+MAX_BUILDS = 500
 """Models that are built to see what is asked for beside which value."""
+N_DRAWN = 16
+"""Models that are built with values drawn at random, to find what two values together ask for."""
 
 
 def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """Returns the search space that a `build(hp)` declares, in the order of declaration.
 
     Builds a model with the default values, and one more for each conditional scope not entered so far, as
-    KerasTuner does. Then each value of a hyperparameter that has few is tried by itself: what is asked for
-    beside some of them only, under a plain `if` or in a loop, holds under that condition.
+    KerasTuner does. Then each value of a hyperparameter that has few is tried by itself, beside the values
+    with which it was first asked for, and some are tried together: what is asked for beside some of them
+    only, under a plain `if` or in a loop, holds under that condition.
 
     Returns:
         By name: `kind` (choice, int, float, boolean, fixed) and `default`; `values` of a choice; `low`,
@@ -31,53 +38,96 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     Raises:
         ModelError: The function raises, or declares a name twice with different values.
     """
-    space: dict[str, dict[str, Any]] = {}
-    presets: list[dict[str, Any]] = [{}]
-    for preset in presets:
+    builds = _Builds(function)
+    builds.build({})
+    builds.explore()
+    numbers = np.random.RandomState(0)
+    for _ in range(N_DRAWN):
+        listed = {name: _values(entry) for name, entry in builds.space.items()}
+        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MAX_VALUES}
+        builds.ask(drawn)
+        builds.explore()
+    found = {name: builds.condition(name) for name in builds.space}
+    for name, entry in builds.space.items():
+        if len(entry["when"]) < 2:
+            scope = entry["when"][0] if entry["when"] else {}
+            condition = {**found[name], **scope}
+            entry["when"] = [condition] if condition else []
+    return builds.space
+
+
+class _Builds:
+    """What a function asks for beside which values.
+
+    Args:
+        function: `build(hp)`.
+
+    Attributes:
+        space: As `hp_space` returns it, with the conditions of scopes alone.
+    """
+
+    def __init__(self, function: Callable[..., Any]) -> None:
+        self.space: dict[str, dict[str, Any]] = {}
+        self._function = function
+        self._first: dict[str, dict[str, Any]] = {}  # the values of the build that first asked for a name
+        self._asked: dict[str, frozenset[str] | None] = {}
+        self._explored: set[str] = set()
+
+    def build(self, preset: Mapping[str, Any]) -> frozenset[str]:
+        """Builds with some values, the others by default, and enters each scope that is left out.
+
+        Returns:
+            What is asked for.
+        """
         hp = hyperparameters()
         hp.values.update(preset)
-        call(function, hp)
+        call(self._function, hp)
         for item in hp.space:
-            _add(space, item, function)
+            _add(self.space, item, self._function)
+            self._first.setdefault(item.name, dict(hp.values))
+        asked = self._asked[digest(preset)] = frozenset(item.name for item in hp.space)
         for scope in hp.inactive_scopes:
-            wanted = {condition.name: condition.values[0] for condition in scope}
-            if wanted not in presets:
-                presets.append(wanted)
-    _try_values(function, space)
-    return space
+            wanted = {**preset, **{condition.name: condition.values[0] for condition in scope}}
+            if digest(wanted) not in self._asked:
+                self.build(wanted)
+        return asked
 
+    def ask(self, preset: Mapping[str, Any]) -> frozenset[str] | None:
+        """Returns what is asked for beside some values; None where they do not build, or enough are built."""
+        key = digest(preset)
+        if key not in self._asked:
+            if len(self._asked) >= MAX_BUILDS:
+                return None
+            self._asked[key] = None
+            with suppress(ModelError):  # a value that does not build is a failed candidate, and tells nothing
+                self.build(preset)
+        return self._asked[key]
 
-def _try_values(function: Callable[..., Any], space: dict[str, dict[str, Any]]) -> None:
-    """Adds what is asked for beside some values only, and gives it that condition."""
-    asked: dict[str, list[tuple[Any, set[str]]]] = {}
-    n_builds = 0
-    names = list(space)
-    for name in names:
-        entry = space[name]
-        values = _values(entry)
-        if not 1 < len(values) <= MAX_VALUES or n_builds + len(values) > MAX_BUILDS:
-            continue
-        n_builds += len(values)
-        parents = {parent: held[0] for parent, held in entry["when"][0].items()} if entry["when"] else {}
-        for value in values:
-            hp = hyperparameters()
-            hp.values.update({**parents, name: value})
-            try:
-                call(function, hp)
-            except ModelError:  # a value that does not build is a failed candidate, and tells nothing here
-                continue
-            for item in hp.space:
-                _add(space, item, function)
-            asked.setdefault(name, []).append((value, {item.name for item in hp.space}))
-        names += [found for found in space if found not in names]
-    for name, entry in space.items():
-        if not entry["when"]:
-            condition = {}
-            for parent, builds in asked.items():
-                beside = [value for value, found in builds if name in found]
-                if parent != name and 0 < len(beside) < len(builds):
-                    condition[parent] = beside
-            entry["when"] = [condition] if condition else []
+    def explore(self) -> None:
+        """Tries each value of what has few of them."""
+        while names := [name for name in self.space if name not in self._explored]:
+            for name in names:
+                self._explored.add(name)
+                self._tried(name, self._first[name])
+
+    def _tried(self, name: str, beside: Mapping[str, Any]) -> list[tuple[Any, frozenset[str]]]:
+        """Returns what each value of a hyperparameter asks for, where it has few."""
+        values = _values(self.space[name])
+        if not 1 < len(values) <= MAX_VALUES:
+            return []
+        asked = [(value, self.ask({**beside, name: value})) for value in values]
+        return [(value, found) for value, found in asked if found is not None]
+
+    def condition(self, name: str) -> dict[str, list[Any]]:
+        """Returns the values of others beside which alone a hyperparameter is asked for."""
+        found, beside = {}, self._first[name]
+        for parent in beside:
+            if parent in self.space and parent != name:
+                tried = self._tried(parent, beside)
+                values = [value for value, asked in tried if name in asked]
+                if 0 < len(values) < len(tried):
+                    found[parent] = values
+        return found
 
 
 def _values(entry: Mapping[str, Any]) -> list[Any]:

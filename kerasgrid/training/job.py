@@ -113,7 +113,7 @@ def train_job(
         loop = Loop(
             job=job,
             seed=recipe.seed,
-            owner=job.trial.identity,
+            owner=recipe.owner(job.trial.identity, plan),
             model=compiled.model,
             callbacks=hooks_of(plan, compiled, labels, recipe.classes, recipe.base),
             class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),

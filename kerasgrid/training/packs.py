@@ -226,7 +226,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         labels=data.labels,
         members=members,
         context=context,
-        owner=pack.graph(first).key,
+        owner=recipe.owner(pack.graph(first).key, recipe.route(first.trial.params)),
         until=pack.until,
     )
 

@@ -35,8 +35,9 @@ class Recipe:
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
         decides_by_val: Whether the engine decides by the objective on the inner split.
-        frees_val: Whether the inner split is there for rungs alone: after the last one its rows are trained
-            on.
+        frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
+            then trained anew, as a grid would train them, on its rows too.
+        is_anew: Whether this is that training.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
@@ -60,6 +61,7 @@ class Recipe:
     seed: int
     decides_by_val: bool = False
     frees_val: bool = False
+    is_anew: bool = False
     packs: bool = False
     checkpoint_interval_s: float = 30.0
 
@@ -72,7 +74,18 @@ class Recipe:
         """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""
         if until is not None or not self.frees_val:
             return self
-        return replace(self, val=None, decides_by_val=False)
+        return replace(self, val=None, decides_by_val=False, is_anew=True)
+
+    def is_trained_anew(self, params: Mapping[str, Any], until: int | None) -> bool:
+        """Tells whether a candidate is trained from its first epoch though it has waited at rungs.
+
+        It is not where it looks at the inner split itself, so that the rows are the same in any case.
+        """
+        return until is None and self.frees_val and not self.route(params).monitors_val
+
+    def owner(self, key: str, plan: Route) -> str:
+        """Returns whose checkpoints are gone on from: those of rungs are none of a training anew."""
+        return f"{key}, all rows" if self.is_anew and not plan.monitors_val else key
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""

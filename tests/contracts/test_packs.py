@@ -1038,24 +1038,39 @@ def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
     assert found.score == whole.score
 
 
-def test_after_the_last_rung_all_rows_are_trained_on(make):
+def test_after_the_last_rung_a_candidate_is_trained_as_a_grid_would_train_it(make):
     """In packs and by Keras's own fit alike; the inner split is there for rungs alone."""
-    found = {}
-    for name in ("plain", "packed", "held"):
-        frees = name != "held"
+    job = Job(Trial(0, {"learning_rate": 0.125}), 0)
+
+    def halved(name, in_pack, frees):
         recipe = dataclasses.replace(make(name=name), val=0.25, decides_by_val=True, frees_val=frees)
-        job = Job(Trial(0, {"learning_rate": 0.125}), 0)
-        pack = Pack((job,)) if name == "plain" else pack_of(recipe, [job])
+        pack = pack_of(recipe, [job]) if in_pack else Pack((job,))
         assert trained(recipe, until(pack, 2)).of(RungRecord)[0].reached.val_score is not None
-        found[name] = trained(recipe, pack).records[job.id]
-    plain, packed, held = (found[name] for name in ("plain", "packed", "held"))
-    assert len(plain.history["val_loss"]) == len(packed.history["val_loss"]) == 2
-    assert len(packed.history["loss"]) == len(held.history["val_loss"]) == packed.epochs
-    np.testing.assert_allclose(packed.history["loss"], plain.history["loss"], rtol=1e-5)
-    assert packed.score == pytest.approx(plain.score)
-    assert packed.val_score is None
-    assert packed.history["loss"][:2] == held.history["loss"][:2]
-    assert packed.history["loss"][2:] != held.history["loss"][2:]
+        return trained(recipe, pack).records[job.id]
+
+    for in_pack in (True, False):
+        recipe = make(name=f"grid {in_pack}")
+        grid = trained(recipe, pack_of(recipe, [job]) if in_pack else Pack((job,))).records[job.id]
+        found = halved(f"anew {in_pack}", in_pack, frees=True)
+        assert result(found) == result(grid)
+        assert found.val_score is None
+        held = halved(f"held {in_pack}", in_pack, frees=False)
+        assert len(held.history["val_loss"]) == held.epochs == grid.epochs
+
+
+@pytest.mark.parametrize("in_pack", [True, False])
+def test_a_training_anew_goes_on_from_its_own_checkpoint_and_no_rungs(make, in_pack):
+    job = Job(Trial(0, {"learning_rate": 0.125, "epochs": 5}), 0)
+    recipe = dataclasses.replace(
+        make(), val=0.25, decides_by_val=True, frees_val=True, checkpoint_interval_s=0
+    )
+    pack = pack_of(recipe, [job]) if in_pack else Pack((job,))
+    trained(recipe, until(pack, 3))
+    stopped = Collector(stop_after=2)
+    train_pack(recipe, pack, stopped)
+    assert [record.epoch for record in stopped.of(EpochRecord)] == [1, 2]
+    rest = trained(recipe, pack)
+    assert [record.epoch for record in rest.of(EpochRecord)] == [3, 4, 5]
 
 
 def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):

@@ -418,6 +418,52 @@ def test_what_a_loop_asks_for_holds_beside_the_values_that_reach_it(load):
         )
 
 
+NESTED = """
+    import keras
+
+    def build(hp):
+        model = keras.Sequential([keras.Input((4,))])
+        for i in range(hp.Int("layers", 1, 3)):
+            model.add(keras.layers.Dense(8))
+            if hp.Boolean(f"drop_{i}"):
+                model.add(keras.layers.Dropout(hp.Choice(f"rate_{i}", [0.1, 0.2])))
+        if hp.Choice("kind", ["a", "b"]) == "b" and hp.Boolean("wide"):
+            hp.Choice("width", [1, 2])
+        if hp.Choice("p", [1, 2]) == 2 and hp.Boolean("wide"):
+            if hp.Choice("q", [1, 2]) == 2:
+                hp.Choice("r", [1, 2])
+        model.add(keras.layers.Dense(3, activation="softmax"))
+        return model
+
+    def pair(hp):
+        a, b = hp.Boolean("a"), hp.Boolean("b")
+        if a and b:
+            hp.Choice("both", [1, 2])
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+"""
+
+
+def test_conditions_within_conditions_of_a_loop_are_found(load):
+    space = hp_space(load(NESTED))
+    assert space["rate_0"]["when"] == [{"drop_0": [True]}]
+    for place in (1, 2):
+        assert space[f"rate_{place}"]["when"][0][f"drop_{place}"] == [True]
+        assert space[f"drop_{place}"]["when"] == [{"layers": [2, 3] if place == 1 else [3]}]
+    assert space["r"]["when"][0]["q"] == [2]
+
+
+def test_what_two_values_together_ask_for_is_found(load):
+    assert hp_space(load(NESTED, "pair"))["both"]["when"] == [{"a": [True], "b": [True]}]
+
+
+def test_a_hyperparameter_that_the_search_does_not_know_is_no_default(load):
+    function = load(NESTED, "pair")
+    build(function, {"a": True, "b": True})
+    with pytest.raises(ModelError, match="asks hp for 'both' beside these params"):
+        build_model(function, None, {"a": True, "b": True}, (4,), 3, is_whole=True)
+    build_model(function, None, {"a": True, "b": False}, (4,), 3, is_whole=True)
+
+
 def test_alternative_conditions_of_several_others_are_refused(load):
     source = """
         import keras
