@@ -539,8 +539,8 @@ def test_halvings_finalists_have_the_scores_of_a_grid(tmp_path):
     assert rows
     for row in rows:
         assert row["folds"] == of_grid[json.dumps(row["params"])]["folds"]
-    rungs = sum((until - before) * n for (before, until), n in {(0, 1): 18, (1, 3): 6}.items())
-    assert found.data["summary"]["epochs_trained"] == rungs + 9 * 3  # of 9 epochs that of 4 is read off
+    to_1, to_3, anew = 12 * 3 * 1, 4 * 3 * 2, 3 * (4 + 9)
+    assert found.data["summary"]["epochs_trained"] == to_1 + to_3 + anew
 
 
 def test_a_candidate_that_ends_before_the_last_rung_is_trained_on_all_rows_too(tmp_path):
@@ -560,20 +560,17 @@ def test_a_wider_halving_is_what_a_new_one_would_be(tmp_path):
         first = search(config(**{**HALVING, "search": engine}), results=folder)
         found = search(config(**{**HALVING, "space": space, "search": engine}), results=folder)
         fresh = search(config(**{**HALVING, "space": space, "search": engine}), results=folder / "new")
-        assert _by_params(found) == _by_params(fresh)
+        assert _ended(fresh).items() <= _ended(found).items()  # those that ended before stay ended
+        assert len(found.trials) == len(fresh.trials)
         pruned = {json.dumps(row["params"]) for row in first.trials if row["state"] == "pruned"}
-        n += sum(_by_params(found)[params]["state"] == "complete" for params in pruned)
+        n += len(pruned & set(_ended(found)))
         assert not list(RunPaths(folder, "fake").folder.glob("checkpoints/*"))
     assert n > 0
 
 
-def _by_params(found):
-    rows = without_times(found.data)["trials"]
-    dropped = ("id", "rank_test_score")
-    return {
-        json.dumps(row["params"]): {key: value for key, value in row.items() if key not in dropped}
-        for row in rows
-    }
+def _ended(found):
+    rows = [row for row in without_times(found.data)["trials"] if row["state"] == "complete"]
+    return {json.dumps(row["params"]): row["folds"] for row in rows}
 
 
 @pytest.mark.parametrize("changes", [{"factor": 2}, {"min_epochs": 4}])
@@ -590,8 +587,8 @@ def test_trials_are_none_of_hyperbands_settings(tmp_path):
 
 def test_few_candidates_that_exclusions_leave_are_told(tmp_path):
     notes = Notes()
-    space = {"learning_rate": {"low": 0.001, "high": 0.1}, "dropout": [0.2, 0.4]}
-    changes = {"space": space, "exclude": ["learning_rate > 0.001"]}
+    space = {"batch_size": {"low": 1, "high": 500, "type": "int"}, "dropout": [0.2, 0.4]}
+    changes = {"space": space, "exclude": ["batch_size > 3"]}
     found = search(
         config(**changes, search={"engine": "random", "trials": 9, "folds": 3}),
         results=tmp_path,

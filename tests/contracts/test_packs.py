@@ -1049,7 +1049,7 @@ def test_after_the_last_rung_a_candidate_is_trained_as_a_grid_would_train_it(mak
         return trained(recipe, pack).records[job.id]
 
     for in_pack in (True, False):
-        recipe = make(name=f"grid {in_pack}")
+        recipe = dataclasses.replace(make(name=f"grid {in_pack}"), val=None)
         grid = trained(recipe, pack_of(recipe, [job]) if in_pack else Pack((job,))).records[job.id]
         found = halved(f"anew {in_pack}", in_pack, frees=True)
         assert result(found) == result(grid)
