@@ -553,9 +553,9 @@ def test_a_candidate_that_ends_before_the_last_rung_is_trained_on_all_rows_too(t
 
 def test_a_wider_halving_is_what_a_new_one_would_be(tmp_path):
     """Some that were dropped among few go on among many."""
-    space = HALVING["space"] | {"learning_rate": [0.001, 0.002, 0.003, 0.004, 0.01, 0.02, 0.03, 0.1]}
+    space = HALVING["space"] | {"learning_rate": [0.001, 0.002, 0.01, 0.02, 0.1]}
     n = 0
-    for seed in range(4):
+    for seed in range(6):
         folder, engine = tmp_path / str(seed), {"engine": "halving", "folds": 3, "seed": seed}
         first = search(config(**{**HALVING, "search": engine}), results=folder)
         found = search(config(**{**HALVING, "space": space, "search": engine}), results=folder)
