@@ -66,6 +66,10 @@ class AskedProcess:
         """Makes these values the next proposal, where that is known."""
         self._call("enqueue", values)
 
+    def redirect(self, id_: str, values: Values) -> None:
+        """Lets a proposal be of other values, where that is known."""
+        self._call("redirect", id_, values)
+
     def __enter__(self) -> AskedProcess:
         return self
 

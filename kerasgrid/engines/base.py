@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Generator, Mapping, Sequence
+from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 
 from kerasgrid.config import SearchConfig
@@ -41,6 +41,11 @@ class Task:
         if n is None or (self.space.is_finite and n >= self.space.size):
             return list({digest(params): params for params in self.space}.values())
         return self.space.sample(n, self.search.seed)
+
+    def untried(self, keys: Collection[str]) -> Params | None:
+        """Returns a candidate drawn at random whose digest is not among some; None for no other one."""
+        drawn = self.space.sample(len(keys) + 1, self.search.seed)
+        return next((params for params in drawn if digest(params) not in keys), None)
 
 
 @dataclass(frozen=True)

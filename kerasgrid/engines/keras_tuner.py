@@ -26,18 +26,36 @@ MANY = 10**9
 
 
 def oracle(kind: str) -> Callable[[Task], Engine]:
-    """Returns the engine of an oracle that proposes whole candidates, by its class in keras_tuner.oracles."""
+    """Returns the engine of an oracle that proposes whole candidates, by its class in keras_tuner.oracles.
+
+    What an oracle proposes again is answered with its score, and is no new trial; where it proposes nothing
+    else, a candidate is drawn at random in its place.
+    """
 
     def run(task: Task) -> Engine:
         translated = Translation(task.space)
         most = task.search.trials or task.space.size
-        arguments = {"max_trials": most, "seed": _seed(task)}
-        with AskedProcess(Oracle, kind, arguments, declare(translated.slots)) as asked:
-            while proposals := asked.ask(task.search.proposals):
-                candidates = [translated.params(values) for _, values in proposals]
-                scores = yield Proposal(candidates)
-                for (id_, _), score in zip(proposals, scores, strict=True):
-                    asked.tell(id_, score)
+        known: dict[str, float | None] = {}
+        with AskedProcess(
+            Oracle, kind, {"max_trials": MANY, "seed": _seed(task)}, declare(translated.slots)
+        ) as asked:
+            while len(known) < most:
+                proposals = asked.ask(min(task.search.proposals, most - len(known)))
+                if not proposals:
+                    break
+                named = {id_: translated.params(values) for id_, values in proposals}
+                new = {key: params for params in named.values() if (key := digest(params)) not in known}
+                if not new:
+                    other = task.untried(known)
+                    if other is None:
+                        break
+                    id_ = next(iter(named))
+                    asked.redirect(id_, translated.values(other))
+                    named[id_] = new[digest(other)] = other
+                scores = yield Proposal([*new.values()])
+                known |= zip(new, scores, strict=True)
+                for id_, params in named.items():
+                    asked.tell(id_, known[digest(params)])
 
     return run
 
@@ -201,6 +219,10 @@ class Oracle:
             self.running[trial.trial_id] = trial
             found.append((trial.trial_id, dict(trial.hyperparameters.values)))
         return found
+
+    def redirect(self, id_: str, values: Values) -> None:
+        """Lets a proposal be of other values."""
+        self.running[id_].hyperparameters.values = dict(values)
 
     def tell(self, id_: str, score: float | None) -> None:
         """Takes the score of a proposal, higher is better; None for a failure."""

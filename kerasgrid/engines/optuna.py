@@ -37,7 +37,7 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
                 n_wanted, n_repeats = min(task.search.proposals, most - len(known)), 0
                 while len(new) < n_wanted:
                     if n_repeats > MAX_REPEATS:
-                        other = _untried(task, {*known, *new})
+                        other = task.untried({*known, *new})
                         if other is None:
                             break
                         asked.enqueue(translated.values(other))
@@ -58,11 +58,6 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
                     asked.tell(id_, score)
 
     return run
-
-
-def _untried(task: Task, keys: set[str]) -> Params | None:
-    drawn = task.space.sample(len(keys) + 1, task.search.seed)
-    return next((params for params in drawn if digest(params) not in keys), None)
 
 
 class Study:
