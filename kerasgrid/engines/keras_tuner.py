@@ -29,7 +29,7 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
     """Returns the engine of an oracle that proposes whole candidates, by its class in keras_tuner.oracles.
 
     What an oracle proposes again is answered with its score, and is no new trial; where it proposes nothing
-    else, a candidate is drawn at random in its place.
+    else, candidates are drawn at random in their place.
     """
 
     def run(task: Task) -> Engine:
@@ -45,13 +45,13 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
                     break
                 named = {id_: translated.params(values) for id_, values in proposals}
                 new = {key: params for params in named.values() if (key := digest(params)) not in known}
+                for id_ in () if new else named:
+                    other = task.untried({*known, *new})
+                    if other is not None:
+                        asked.redirect(id_, translated.values(other))
+                        named[id_] = new[digest(other)] = other
                 if not new:
-                    other = task.untried(known)
-                    if other is None:
-                        break
-                    id_ = next(iter(named))
-                    asked.redirect(id_, translated.values(other))
-                    named[id_] = new[digest(other)] = other
+                    break
                 scores = yield Proposal([*new.values()])
                 known |= zip(new, scores, strict=True)
                 for id_, params in named.items():
