@@ -141,7 +141,8 @@ class _Driver:
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
         self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
         self._started: set[tuple[int, int, int]] = set()
-        self._until: int | None = None  # the epoch after which the jobs at hand wait
+        self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
+        self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._interrupted = self._told_of_stop = self._is_finished = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
@@ -258,7 +259,13 @@ class _Driver:
 
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
         """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
-        self._until = until
+        trials = {job.trial.id: job.trial for job in jobs}
+        anew = {
+            id for id, trial in trials.items() if self.recipe.begins_anew(self.recipe.route(trial.params))
+        }
+        ids = {job.id for job in jobs if job.trial.id in anew}
+        self._anew = ids & self.run.state.waiting.keys() if until is None else set()
+        self._wait_at_end = set() if until is None else ids
         self.observer.begin(self.run.state, jobs, until)
         died = self._run_packs(self._plan(jobs, until), is_retry=False)
         if died and not self._is_stopping:
@@ -311,22 +318,16 @@ class _Driver:
         if isinstance(payload, EpochRecord):
             self._start(payload.job)  # all of a pack but the first
             run = self.run.state.runs.get(payload.job, payload.job)
-            self.budget.train((run, self._is_anew(payload.job)), payload.epoch)
+            self.budget.train((run, payload.job in self._anew), payload.epoch)
             self.observer.epoch(payload)
         elif isinstance(payload, CheckpointRecord):
-            self.run.keep_checkpoint(replace(payload, anew=self._is_anew(payload.job)))
+            self.run.keep_checkpoint(replace(payload, anew=payload.job in self._anew))
         elif isinstance(payload, FoldRecord):
-            params = self.run.state.trials[payload.job[0]].params
-            # What ends before the next rung waits too, where all rows are still to be trained on.
-            if (
-                self._until is not None
-                and payload.error is None
-                and self.recipe.is_trained_anew(params, None)
-            ):
+            if payload.job in self._wait_at_end and payload.error is None:
                 self.run.wait(payload, at_end=True)
                 self.observer.waits(payload)
             else:
-                self._end(replace(payload, anew=self._is_anew(payload.job)))
+                self._end(replace(payload, anew=payload.job in self._anew))
         elif isinstance(payload, RungRecord):
             self.run.wait(payload.reached)
             self.observer.waits(payload.reached)
@@ -335,10 +336,6 @@ class _Driver:
         elif isinstance(payload, StopRecord):
             trial, fold, _ = payload.job
             self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")
-
-    def _is_anew(self, job: tuple[int, int, int]) -> bool:
-        trial = self.run.state.trials[job[0]]
-        return job in self.run.state.waiting and self.recipe.is_trained_anew(trial.params, self._until)
 
     def _start(self, job: tuple[int, int, int]) -> None:
         if job not in self._started:

@@ -38,10 +38,11 @@ def build_and_compile(
     if isinstance(recipe.model, ModelReference):
         function = _load(recipe.model, recipe.model_source)
     with precision(plan), recorded(with_values=True) as made:
-        shape = tuple(input_shape)
-        model = build_model(function, recipe.signature, plan.model, shape, recipe.n_classes, is_whole=True)
+        model = build_model(
+            function, recipe.signature, plan.model, input_shape, recipe.n_classes, is_whole=True
+        )
     sets_weights = not made.are_untouched(model.weights)
-    compiled = compile_model(model, plan, objective, recipe.n_classes, tuple(input_shape))
+    compiled = compile_model(model, plan, objective, recipe.n_classes, input_shape)
     return replace(compiled, sets_weights=sets_weights)
 
 

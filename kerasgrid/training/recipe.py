@@ -76,16 +76,16 @@ class Recipe:
             return self
         return replace(self, val=None, decides_by_val=False, is_anew=True)
 
-    def is_trained_anew(self, params: Mapping[str, Any], until: int | None) -> bool:
-        """Tells whether a candidate is trained from its first epoch though it has waited at rungs.
+    def begins_anew(self, plan: Route) -> bool:
+        """Tells whether a candidate is trained from its first epoch once the last rung has left it.
 
         It is not where it looks at the inner split itself, so that the rows are the same in any case.
         """
-        return until is None and self.frees_val and not self.route(params).monitors_val
+        return self.frees_val and not plan.monitors_val
 
     def owner(self, key: str, plan: Route) -> str:
         """Returns whose checkpoints are gone on from: those of rungs are none of a training anew."""
-        return f"{key}, all rows" if self.is_anew and not plan.monitors_val else key
+        return f"{key}, all rows" if self.is_anew and self.begins_anew(plan) else key
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""
