@@ -171,7 +171,7 @@ class Space(Sequence[Params]):
         self.weights = tuple([1.0] * len(grids) if weights is None else weights)
         self.is_drawn = allows is not None
         self.allows = allows or (lambda params: True)
-        self.whole = whole or self
+        self.whole = self if whole is None else whole
 
     @property
     def names(self) -> list[str]:

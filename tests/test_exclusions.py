@@ -215,6 +215,18 @@ def test_optuna_leaves_out_what_is_excluded():
     assert all(map(read_space(RATE, exclude)[0].allows, candidates(made)))
 
 
+@pytest.mark.parametrize(
+    "more", [{"x": {"low": 0.5, "high": 1.5}}, {f"p{i}": list(range(100)) for i in range(10)}]
+)
+def test_the_whole_of_a_space_without_a_length_is_undivided_too(more):
+    """A Space is a sequence: one that cannot be counted is empty, and one of 10^20 has no len()."""
+    space, faults = read_space({"a": list(range(6)), "b": list(range(6)), **more}, ["a + b > 6"])
+    assert not faults
+    assert len(space.grids) > 1
+    assert len(space.whole.grids) == 1
+    assert not space.whole.allows({"a": 5, "b": 5})
+
+
 def test_optuna_knows_a_parameter_as_one_whatever_is_excluded():
     """Each part of what is left would be a parameter of its own, of which it would learn by itself."""
     space = read_space({"a": list(range(6)), "b": list(range(6))}, ["a + b > 6"])[0]
