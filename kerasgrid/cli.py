@@ -124,8 +124,8 @@ def plot(
             raise typer.BadParameter("--augment takes one grid.yaml.")
         print(write_augmented(files[0], output))
         return
+    from kerasgrid.tables.reading import read_table
     from kerasgrid.views.hiplot import page_path, write_page
-    from kerasgrid.views.tables import read_table
 
     tables = [read_table(file) for file in files]
     page = write_page(tables, page_path(files, output), epochs=epochs)

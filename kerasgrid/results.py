@@ -102,8 +102,8 @@ class Results:
         Args:
             epochs: A line an epoch instead of a line a trial, chained to learning curves.
         """
+        from kerasgrid.tables.results import results_table
         from kerasgrid.views.hiplot import show
-        from kerasgrid.views.tables import results_table
 
         experiment = show([results_table(self.data, self.path or Path("results"))], epochs=epochs)
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:

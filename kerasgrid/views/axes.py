@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import Any
 
 from kerasgrid.io import digest
-from kerasgrid.views.parsing import finite, is_number
+from kerasgrid.tables.parsing import finite, is_number
 
 MOST_LEVELS = 12
 LONGEST_TEXT = 80

@@ -20,9 +20,9 @@ from typing import TYPE_CHECKING
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_text
+from kerasgrid.tables.table import Table
 from kerasgrid.views.axes import Axis, param_axis, safe_names, safe_text, score_axis
 from kerasgrid.views.points import Sheet, epoch_sheet, trial_sheet
-from kerasgrid.views.tables import Table
 
 if TYPE_CHECKING:
     import hiplot

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from kerasgrid.views.parsing import finite
-from kerasgrid.views.tables import check_schema, error_text
+from kerasgrid.tables.parsing import finite
+from kerasgrid.tables.results import check_schema, error_text
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult

@@ -9,8 +9,8 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.views.parsing import finite, kind, parse_json, read_text
-from kerasgrid.views.tables import Table
+from kerasgrid.tables.parsing import finite, kind, parse_json, read_text
+from kerasgrid.tables.table import Table
 
 log = logging.getLogger(__name__)
 

@@ -11,9 +11,9 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.tables.results import results_table
 from kerasgrid.views import axes
 from kerasgrid.views.hiplot import show, write_page
-from kerasgrid.views.tables import results_table
 
 MARK = "document.body.dataset.ran=1"
 HOSTILE = [

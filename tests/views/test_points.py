@@ -3,9 +3,9 @@ import logging
 import pytest
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.tables.table import Table
 from kerasgrid.views import points
 from kerasgrid.views.points import epoch_sheet, trial_sheet
-from kerasgrid.views.tables import Table
 
 
 def table(*rows, histories=(), **changes):

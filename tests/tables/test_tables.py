@@ -10,7 +10,8 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from kerasgrid.errors import KerasgridError, NotBuiltError, ResultsError
-from kerasgrid.views.tables import read_table, results_table
+from kerasgrid.tables.reading import read_table
+from kerasgrid.tables.results import results_table
 
 A1 = [
     {

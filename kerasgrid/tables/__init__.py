@@ -1,0 +1,1 @@
+"""Results in any form that people have, read as tables of trials."""

@@ -1,0 +1,87 @@
+"""Trials as records whose columns say by their names alone what they are.
+
+A column is a parameter if it is called `param_*` or comes out of `params`. Where there is neither,
+the scores are the numeric columns called `mean_*`, `std_*` or `val_*`, and those whose last word is
+a metric or a time (`accuracy`, `test_loss`, `fit_time`); where no name fits, the last numeric column
+is the score. All the rest are parameters.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.tables.naming import direction, importance, is_detail, is_score
+from kerasgrid.tables.parsing import FORMS, finite, is_number
+from kerasgrid.tables.table import Table, columns_of
+
+
+def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
+    """Returns the table of records, whose columns say by their names alone what they are."""
+    rows, given = _take_params(records)
+    others = [name for name in columns_of(rows) if name not in given]
+    details = [name for name in others if is_detail(name)]
+    scores = [name for name in others if name not in details and _is_numeric(row.get(name) for row in rows)]
+    if not given:
+        scores = [name for name in scores if is_score(name)] or scores[-1:]
+    if not scores:
+        shown = ", ".join(columns_of(records)[:20])
+        raise ResultsError(f"{path}: none of the columns is a score, which is numeric: {shown}. {FORMS}")
+    rest = [name for name in others if name not in scores and name not in details]
+    scores.sort(key=importance)
+    params = given or rest
+    measured = set(scores)
+    return Table(
+        source=path.stem,
+        params=tuple(params),
+        scores=tuple(scores),
+        details=tuple(details + rest if given else details),
+        rows=tuple(
+            {name: finite(value) if name in measured else value for name, value in row.items()}
+            for row in rows
+        ),
+        direction=direction(scores[0]),
+        log_params=frozenset(name for name in params if _spans_decades(row.get(name) for row in rows)),
+    )
+
+
+def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:
+    """Returns the rows with their parameters by plain names, and those names; none if not told.
+
+    `params` has the values' true types and leaves out what a candidate does not have, so it wins
+    over the columns `param_*`.
+    """
+    nested = all(isinstance(record.get("params"), dict) for record in records)
+    rows, given = [], {}
+    for record in records:
+        columns = {name.removeprefix("param_"): v for name, v in record.items() if name.startswith("param_")}
+        params = record["params"] if nested else columns
+        given.update(params)
+        rest = {
+            name: value
+            for name, value in record.items()
+            if not name.startswith("param_") and not (name == "params" and (nested or columns))
+        }
+        rows.append(rest | params)
+    return rows, list(given)
+
+
+def _spans_decades(values: Iterable[Any]) -> bool:
+    """Says whether values spread over two decades or more, as those of a log range do.
+
+    The outermost twentieth on either side is left out, and fewer than a dozen different values
+    say too little.
+    """
+    found = [value for value in values if value is not None]
+    if any((finite(value) or 0) <= 0 for value in found):
+        return False
+    ordered = sorted(set(found))
+    cut = len(ordered) // 20
+    return len(ordered) >= 12 and ordered[-1 - cut] >= 100 * ordered[cut]
+
+
+def _is_numeric(values: Iterable[Any]) -> bool:
+    present = [value for value in values if value is not None]
+    return bool(present) and all(map(is_number, present))

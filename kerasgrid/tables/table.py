@@ -1,0 +1,43 @@
+"""The noun of this room: trials and what is known of them, wherever they come from."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, Literal
+
+
+@dataclass(frozen=True)
+class Table:
+    """Trials of one file.
+
+    Attributes:
+        source: What the page calls the file: the search's name, else the file's stem.
+        params: Columns of parameters, in their order.
+        scores: Columns of what was measured, the objective first. Their values are finite
+            numbers or None.
+        details: Columns that are neither: trial, state, error, rank, scores of single folds.
+        rows: A mapping a trial. A key is absent where the trial does not have the parameter.
+        direction: Whether a larger (`max`) or a smaller (`min`) objective is better.
+        log_params: Parameters to be drawn on a logarithmic scale: those whose range in the config
+            has `log: true`; where there is no config, those that spread over two decades.
+        metric: The metric behind the objective as histories call it, such as `accuracy`.
+        histories: For each row the histories of its folds and repeats, {metric: one value an
+            epoch}, or the file that holds one; empty where there are none.
+    """
+
+    source: str
+    params: tuple[str, ...]
+    scores: tuple[str, ...]
+    details: tuple[str, ...]
+    rows: tuple[Mapping[str, Any], ...]
+    direction: Literal["max", "min"] = "max"
+    log_params: frozenset[str] = frozenset()
+    metric: str = ""
+    histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
+
+
+def columns_of(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:
+    """Returns all keys of all records, in the order in which they first appear."""
+    return [name for name in dict.fromkeys(name for record in records for name in record) if keep(name)]
