@@ -49,7 +49,7 @@ class Budget:
             if left_s <= 0:
                 self._end_of_time()
             else:
-                self._timer = threading.Timer(left_s, self._end_of_time)
+                self._timer = threading.Timer(min(left_s, threading.TIMEOUT_MAX), self._end_of_time)
                 self._timer.daemon = True
                 self._timer.start()
         self._check_epochs()

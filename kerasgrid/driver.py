@@ -99,6 +99,8 @@ def search(
         if draft.is_sound and (fresh or not paths.journal.exists()):
             executor.start()
         prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
+        if retry_failed:
+            _refuse_to_retry(prepared.config.search.engine)
         if fresh and (paths.journal.exists() or paths.json.exists()):
             with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
                 observer.note(f"The old run is now {move_aside(paths).folder}.")
@@ -110,19 +112,18 @@ def search(
             threads = run.threads
             executor = stack.enter_context(make_executor(draft, threads))
         if retry_failed:
-            _retry_failed(run, observer)
+            n = run.forget_failed()
+            observer.note(f"{n:,} trial{'s' if n != 1 else ''} that failed will be tried again.")
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
 
 
-def _retry_failed(run: Run, observer: Observer) -> None:
-    engine = run.prepared.config.search.engine
+def _refuse_to_retry(engine: str) -> None:
+    """Raises a ReplayError where what an engine proposes depends on what has failed."""
     if ENGINES[engine].chooses_by_score:
         raise ReplayError(
             f"--retry-failed: the engine {engine} has chosen by the scores and failures that it was told, "
             "and they would be others. Start anew with --fresh, or search what failed in a search of its own."
         )
-    n = run.forget_failed()
-    observer.note(f"{n:,} trial{'s' if n != 1 else ''} that failed will be tried again.")
 
 
 class _Driver:
@@ -167,6 +168,8 @@ class _Driver:
                 self.run.finish("interrupted")
                 raise
             self._tell_of_stop()
+            if self.budget.reason is not None and not self._is_finished and not self._interrupted:
+                self.observer.note(self.budget.reason)
             results = self.run.finish(self._status())
         remember(self.run.prepared, self.run.state)
         self.observer.end(results)
@@ -182,10 +185,7 @@ class _Driver:
         self.executor.stop()
 
     def _tell_of_stop(self) -> None:
-        if self.budget.reason is not None and not self._told_of_stop:
-            self._told_of_stop = True
-            self.observer.note(self.budget.reason)
-        elif self._interrupted and not self._told_of_stop:
+        if self._interrupted and not self._told_of_stop:
             self._told_of_stop = True
             self.observer.note("Stopping after the epoch at hand; once more to stop at once.")
 
@@ -199,7 +199,9 @@ class _Driver:
             return "failed"
         budget, kind = self.config.search.trials, ENGINES[self.config.search.engine]
         is_cut = kind.lists and not kind.draws and budget is not None
-        return "budget" if is_cut and budget < self.run.prepared.space.size else "complete"
+        size = self.run.prepared.space.size
+        is_left = is_cut and budget < size and sum(map(state.is_done, state.trials)) < size
+        return "budget" if is_left else "complete"
 
     def _probe(self) -> None:
         """Builds a few models before the first epoch, in which every value of the space occurs."""

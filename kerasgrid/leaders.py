@@ -33,14 +33,12 @@ class Leaders:
     def add(self, state: RunState, trial_id: int) -> None:
         """Takes a trial all of whose jobs have ended."""
         score = state.score(trial_id)
-        dropped = trial_id
-        if score is not None:
-            bisect.insort(self._ranked, (self._sign * score, trial_id))
-            if len(self._ranked) <= N_LEADERS:
-                return
-            dropped = self._ranked.pop()[1]
-        for job in state.jobs_of(dropped):
-            self.paths.prediction(*job).unlink(missing_ok=True)
+        if score is None:  # failed: folds that have not are kept for a second try
+            return
+        bisect.insort(self._ranked, (self._sign * score, trial_id))
+        if len(self._ranked) > N_LEADERS:
+            for job in state.jobs_of(self._ranked.pop()[1]):
+                self.paths.prediction(*job).unlink(missing_ok=True)
 
     def write_oof(self, state: RunState, folds: Sequence[Fold], n_samples: int) -> None:
         """Writes oof.npz: `trial_ID` (sample, class) float32 for each leader, and `fold` (sample,).

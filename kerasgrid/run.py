@@ -119,7 +119,7 @@ class Run:
             elif kind == "trial":
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
-                self._take(read_fold(record))
+                self.state.end(read_fold(record))
             elif kind == "rung":
                 self.state.wait(read_fold(record), record.get("at_end", False))
             elif kind == "checkpoint":
@@ -136,6 +136,9 @@ class Run:
                 self.environment = record["environment"]
             last = record["time"]
         self.elapsed_s += 0.0 if began is None else last - began
+        for trial in self.state.trials:  # not before all is read: what failed may have been tried again
+            if self.state.is_done(trial):
+                self._leaders.add(self.state, trial)
 
     def _sweep(self) -> None:
         """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended."""
@@ -222,6 +225,9 @@ class Run:
         """Journals that trials which failed are to be tried again, and returns how many."""
         failed = self.state.failed()
         for trial in failed:
+            for job in self.state.jobs_of(trial):
+                if self.state.ended[job].error is not None:
+                    self.paths.history(*job).unlink(missing_ok=True)
             self.append("forget", {"trial": trial}, durable=True)
             self.state.forget_failed(trial)
         return len(failed)
@@ -275,7 +281,9 @@ class Run:
         if record["shares"]:
             jobs = (Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
             for run in Pack(tuple(jobs), shares=True).runs:
-                self.state.runs |= {job.id: run[0].id for job in run}
+                owner = self.state.runs.get(run[0].id, run[0].id)  # of a run of which a part has ended
+                for job in run:
+                    self.state.runs.setdefault(job.id, owner)
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""
@@ -290,21 +298,21 @@ class Run:
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
         line = strict(asdict(record))
+        if record.job in self.state.waiting:
+            self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
         self.append("fold", line, durable=True)
-        self._take(read_fold(line))
+        self.state.end(read_fold(line))
+        if self.state.is_done(record.job[0]):
+            self._leaders.add(self.state, record.job[0])
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
         self._settle()
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
         """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
         line = strict(asdict(record))
+        self.paths.history(*record.job).unlink(missing_ok=True)  # of a lower rung
         self.append("rung", {**line, "at_end": at_end}, durable=True)
         self.state.wait(read_fold(line), at_end)
-
-    def _take(self, record: FoldRecord) -> None:
-        self.state.end(record)
-        if self.state.is_done(record.job[0]):
-            self._leaders.add(self.state, record.job[0])
 
     def _settle(self) -> None:
         if self._journal.settle():
@@ -335,7 +343,7 @@ class Run:
         """Writes results.json and the long histories beside it."""
         began = time.monotonic()
         self._check_lock()
-        for record in self.state.ended.values():
+        for record in (self.state.waiting | self.state.ended).values():
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))

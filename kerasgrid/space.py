@@ -207,8 +207,15 @@ class Space(Sequence[Params]):
 
     @property
     def size(self) -> int:
-        """The number of candidates, which may be more than `len()` can tell."""
+        """The number of candidates, which may be more than `len()` can tell.
+
+        As with scikit-learn's ParameterGrid, those that two grids of a union have in common count twice; an
+        engine tries them once.
+        """
         return sum(map(_size, self.grids))
+
+    def __bool__(self) -> bool:
+        return True  # also of a space that `len()` cannot tell
 
     def __len__(self) -> int:
         return self.size

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from itertools import islice
 from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerasgrid.conditions import expand, read_conditions
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.exclusions import Part, is_drawn, without
+from kerasgrid.exclusions import MAX_GRIDS, Part, is_drawn, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
 from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
@@ -50,7 +51,7 @@ def read_space(
     grids, places, weights = [], [], []
     for index, part in enumerate(raw if several else [raw]):
         prefix = f"space[{index}]" if several else "space"
-        grid, conditions, n_before = {}, {}, len(faults)
+        grid, conditions = {}, {}
         for name, spec in part.items():
             if isinstance(spec, Mapping) and "when" in spec:
                 conditions[name] = spec["when"]
@@ -58,10 +59,20 @@ def read_space(
             dimension = _read_dimension(f"{prefix}.{name}", spec, faults)
             if dimension is not None:
                 grid[name] = dimension
-        if conditions and len(faults) == n_before:
-            conditions = read_conditions(prefix, grid, conditions, faults)
-        is_sound = len(faults) == n_before
-        for made, weight in expand(grid, conditions) if is_sound else [(grid, 1.0)]:
+        unread, before = part.keys() - grid.keys(), len(faults)
+        conditions = {
+            name: when
+            for name, when in conditions.items()
+            if name in grid and not (isinstance(when, Mapping) and unread & when.keys())
+        }
+        read = read_conditions(prefix, grid, conditions, faults) if conditions else {}
+        if len(faults) > before:  # what they are of is left out, so that nothing follows from it
+            grid, read = {name: dim for name, dim in grid.items() if name not in conditions}, {}
+        expanded = list(islice(expand(grid, read), MAX_GRIDS + 1))
+        if len(expanded) > MAX_GRIDS:
+            faults.append(Fault(prefix, f"has conditions that make over {MAX_GRIDS:,} grids: take fewer."))
+            expanded = []
+        for made, weight in expanded:
             grids.append(made)
             places.append(index)
             weights.append(weight)

@@ -184,7 +184,8 @@ class RunState:
         folds = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
         folds = [fold for fold in folds if fold is not None]
         scores = [fold["test_score"] for fold in folds]
-        scored = state in {"complete", "pruned"} and bool(folds)
+        waits = state == "running" and len(folds) == self.n_folds  # at a rung, as a budget may leave it
+        scored = bool(folds) and (waits or state in {"complete", "pruned"})
         return {
             "id": trial.id,
             "params": dict(trial.params),
@@ -200,9 +201,8 @@ class RunState:
         }
 
     def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
-        """Returns the ends of a trial's jobs; where the trial was given up, also what others have reached."""
-        reached = self.waiting if trial_id in self.dropped else {}
-        found = {job: self.ended.get(job) or reached.get(job) for job in self.jobs_of(trial_id)}
+        """Returns the ends of a trial's jobs, and what those that wait at a rung have reached."""
+        found = {job: self.ended.get(job) or self.waiting.get(job) for job in self.jobs_of(trial_id)}
         return {job: record for job, record in found.items() if record is not None}
 
     def _fold(self, trial_id: int, fold: int, found: Mapping[JobId, FoldRecord]) -> dict[str, Any] | None:

@@ -74,3 +74,9 @@ def test_no_budget_never_ends():
         budget.train("run", 10**9)
     assert budget.reason is None
     assert not calls
+
+
+def test_a_time_longer_than_a_timer_can_wait_is_no_limit():
+    with Budget("99999999h", None, 0.0, {}, stop=lambda: None) as budget:
+        assert budget._timer.is_alive()
+    assert budget.reason is None

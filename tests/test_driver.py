@@ -24,7 +24,8 @@ from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError,
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
-from kerasgrid.records import ProbeRecord
+from kerasgrid.records import FoldRecord, ProbeRecord
+from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
 TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
 
@@ -573,6 +574,65 @@ def _ended(found):
     return {json.dumps(row["params"]): row["folds"] for row in rows}
 
 
+def test_rungs_that_are_the_same_are_the_same_run(tmp_path):
+    first = search(config(**HALVING), results=tmp_path)
+    same = {**HALVING, "search": HALVING["search"] | {"min_epochs": 1}}
+    assert search(config(**same), results=tmp_path).data["trials"] == first.data["trials"]
+
+
+def test_no_rung_is_told(tmp_path):
+    notes = Notes()
+    changes = {**HALVING, "search": HALVING["search"] | {"min_epochs": 50}}
+    search(config(**changes), results=tmp_path, observer=notes)
+    assert any("No rung lies between search.min_epochs, 50, and the last epoch, 9" in t for t in notes.texts)
+
+
+def test_what_waits_at_a_rung_when_a_budget_ends_shows_what_it_has_reached(tmp_path):
+    changes = {**HALVING, "search": HALVING["search"] | {"epochs": 12 * 3 + 2}}
+    found = search(config(**changes), results=tmp_path)
+    assert found.status == "budget"
+    rows = {state: [r for r in found.trials if r["state"] == state] for state in ("running", "pruned")}
+    assert rows["running"]
+    assert rows["pruned"]
+    assert all(row["mean_test_score"] is not None for row in rows["running"])
+    assert all(row["rank_test_score"] is None for row in found.trials)
+    assert found.best is None
+    best = max(rows["running"], key=lambda row: row["mean_test_score"])
+    assert f"None is trained to its end; ahead so far: trial {best['id']}," in summary_lines(found.data)[0]
+    shown = [row[0][1] for row in leaderboard(found.data, top=100).rows]
+    assert set(shown[: len(rows["running"])]) == {str(row["id"]) for row in rows["running"]}
+
+
+def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path):
+    changes = {**HALVING, "params": {"epochs": 1000}, "space": {"dropout": [0.1, 0.2, 0.3, 0.4]}}
+    found = search(config(**changes), results=tmp_path)
+    folds = [fold for row in found.trials for fold in row["folds"] if row["state"] == "pruned"]
+    long = [fold for fold in folds if fold["epochs"] > 200]
+    assert long
+    for fold in (*long, *(fold for row in found.trials for fold in row["folds"] if fold["epochs"] == 1000)):
+        history = json.loads((tmp_path / "fake" / fold["history_file"]).read_text())
+        assert len(history["loss"]) == fold["epochs"]
+
+
+def test_a_candidate_of_hyperband_that_fails_on_a_fold_is_failed(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "train_pack", failing_on_fold_1)
+    changes = {"search": TUNED["hyperband"], "space": {"dropout": [0.1, 0.2, 0.3]}, "params": {"epochs": 9}}
+    found = search(config(**changes), results=tmp_path)
+    states = {row["params"]["dropout"]: row["state"] for row in found.trials}
+    assert states[0.2] == "failed"
+    assert "running" not in states.values()
+    assert found.data["summary"]["failed"] == 1
+    assert not list(RunPaths(tmp_path, "fake").folder.glob("checkpoints/*"))
+
+
+def failing_on_fold_1(recipe, pack, context):
+    [job] = pack.jobs
+    if job.fold == 1 and job.trial.params["dropout"] == 0.2:
+        context.emit(FoldRecord(job.id, error={"type": "ValueError", "message": f"{job}: no"}))
+    else:
+        fake_train_pack(recipe, pack, context)
+
+
 @pytest.mark.parametrize("changes", [{"factor": 2}, {"min_epochs": 4}])
 def test_other_rungs_are_another_run(tmp_path, changes):
     search(config(**HALVING), results=tmp_path)
@@ -597,6 +657,23 @@ def test_few_candidates_that_exclusions_leave_are_told(tmp_path):
     n = len(found.trials)
     assert n < 9
     assert any(f"Of 9 trials there are {n}" in text for text in notes.texts)
+
+
+def test_one_file_serves_all_engines(tmp_path):
+    """What only another engine takes is told, not refused."""
+    space = {"epochs": [3, 9], "dropout": [0.1, 0.2]}
+    own = {"folds": 3, "proposals": 2, "factor": 3, "seed": 0}
+    for engine in ("grid", "halving", "hyperband"):
+        notes = Notes()
+        changes = {"name": engine, "params": {}, "space": space, "search": {**own, "engine": engine}}
+        found = search(config(**changes), results=tmp_path, observer=notes)
+        assert found.status == "complete"
+        told = [text for text in notes.texts if "takes no notice" in text]
+        assert any("search.proposals is of" in text for text in told) == (engine != "hyperband")
+        assert any("search.factor is of halving and hyperband" in t for t in told) == (engine == "grid")
+        if engine == "hyperband":
+            assert {row["params"]["epochs"] for row in found.trials} == {9}
+            assert any("chooses the epochs of each candidate: of those in space, 9" in t for t in notes.texts)
 
 
 # Replay
@@ -669,9 +746,17 @@ def test_a_budget_of_epochs_ends_in_order_and_a_larger_one_goes_on(tmp_path, lim
     assert left[0] == left[1]
 
 
-def test_a_budget_that_suffices_leaves_a_search_complete(tmp_path):
+@pytest.mark.parametrize("limits", [{"epochs": 54, "time": "1h"}, {"epochs": 54, "time": "0.0001s"}])
+def test_a_budget_that_suffices_leaves_a_search_complete(tmp_path, limits):
     assert search(budget(epochs=54, time="1h"), results=tmp_path).status == "complete"
-    assert search(budget(epochs=54, time="1h"), results=tmp_path).status == "complete"
+    notes = Notes()
+    assert search(budget(**limits), results=tmp_path, observer=notes).status == "complete"
+    assert not any("used up" in text for text in notes.texts)
+
+
+def test_a_grid_all_of_whose_candidates_are_done_is_complete(tmp_path):
+    search(config(), results=tmp_path)
+    assert search(budget(trials=4), results=tmp_path).status == "complete"
 
 
 def test_a_budget_of_time_counts_all_sessions(tmp_path):
@@ -700,7 +785,21 @@ def test_failed_trials_are_tried_again_where_that_is_asked(tmp_path, monkeypatch
     assert without_times(search(config(), results=tmp_path / "again").data) == without_times(whole.data)
 
 
+def test_predictions_of_what_was_tried_again_are_kept(tmp_path, monkeypatch):
+    space = {"dropout": [0.1, 0.2]}
+    monkeypatch.setattr(driver, "train_pack", failing_on_fold_1)
+    search(config(space=space), results=tmp_path)
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    for again in (True, False):
+        search(config(space=space), results=tmp_path, retry_failed=again)
+        with np.load(RunPaths(tmp_path, "fake").oof) as kept:
+            assert {"trial_0", "trial_1"} <= set(kept)
+
+
 def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path):
+    with pytest.raises(ReplayError, match="--retry-failed"):
+        search(config(**HALVING), results=tmp_path / "new", retry_failed=True)
+    assert not (tmp_path / "new").exists()
     search(config(**HALVING), results=tmp_path)
     with pytest.raises(ReplayError, match="--retry-failed: the engine halving has chosen by the scores"):
         search(config(**HALVING), results=tmp_path, retry_failed=True)

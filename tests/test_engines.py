@@ -6,6 +6,7 @@ import itertools
 
 import numpy as np
 import pytest
+from asking import run
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
@@ -154,8 +155,16 @@ def test_far_behind_errs_as_seldom_as_it_says():
 
 def test_the_outline_says_what_is_trained_at_most():
     outline = ENGINES["halving"].outline(task("halving", space=LINE | {"epochs": [15, 30]}))
-    assert outline.lines[0] == "Rungs: 9 to epoch 3, 3 to epoch 10, 1 to epoch 30."
+    assert outline.lines[0].startswith("Rungs: 9 to epoch 3, 3 to epoch 10, 1 to epoch 30. Candidates that")
     assert outline.epochs == 3 * (9 * 3 + 3 * 7 + 1 * 30)  # the last leg anew, on all rows
     held = task("halving", space=LINE | {"epochs": [15, 30]}, val=0.1)
     assert ENGINES["halving"].outline(held).epochs == 3 * (9 * 3 + 3 * 7 + 1 * 20)
     assert "1,215" in outline.lines[1]
+
+
+def test_one_candidate_that_is_left_waits_at_no_rung():
+    few = {"dropout": [0.1, 0.2, 0.3]}
+    assert ENGINES["halving"].outline(task("halving", few)).lines[0] == "Rungs: 3 to epoch 1, 1 to epoch 9."
+    assert [proposal.until for proposal in run("halving", few)] == [1, 1, None]
+    [only] = run("halving", {"dropout": [0.1]})
+    assert only.until is None

@@ -93,7 +93,9 @@ def test_hyperband_ends_with_a_candidate_where_the_space_is_smaller_than_its_bra
 
 
 def test_hyperband_of_failures_ends():
-    assert not run("hyperband", {"dropout": [0.1, 0.2]}, score=lambda params: None)[-1].dropped
+    made = run("hyperband", {"dropout": [0.1, 0.2]}, score=lambda params: None)
+    given_up = [params for proposal in made for params in proposal.dropped]
+    assert given_up == [params for proposal in made for params in proposal.candidates]
 
 
 def test_a_translation_there_and_back():
@@ -167,3 +169,27 @@ def test_a_script_without_a_main_guard_asks_an_oracle(tmp_path):
     )
     done = subprocess.run([sys.executable, str(script)], capture_output=True, text=True, cwd=tmp_path)
     assert done.stdout.split() == ["complete"], done.stderr[-2000:]
+
+
+@pytest.mark.parametrize("engine", ["bayesian", "random_kt"])
+def test_an_oracle_that_stops_before_a_finite_space_is_gone_through_is_helped_on(engine):
+    space = {"a": [1, 2], "b": {"values": [1, 2, 3, 4], "when": {"a": [1]}}, "c": [1, 2]}
+    n = read_space(space)[0].size
+    made = run(engine, space, score=lambda params: params["c"], trials=n)
+    assert len({digest(params) for params in candidates(made)}) == len(candidates(made)) == n
+
+
+def test_the_grid_oracle_leaves_nothing_out_where_grids_overlap():
+    space = [{"a": [1, 2], "b": [1, 2]}, {"a": [2, 3], "b": [2, 3]}]
+    made = run("grid_kt", space, score=lambda params: params["a"])
+    assert {(params["a"], params["b"]) for params in candidates(made)} == {
+        (1, 1), (1, 2), (2, 1), (2, 2), (2, 3), (3, 2), (3, 3)
+    }  # fmt: skip
+
+
+def test_a_value_translated_back_is_within_its_range():
+    translated = Translation(read_space({"x": {"low": 1.2345611, "high": 1.2345689}})[0])
+    [slot] = translated.slots
+    params = translated.params({slot.name: 1.2345688})
+    assert params["x"] == 1.2345689
+    assert translated.values(params)

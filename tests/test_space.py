@@ -300,3 +300,28 @@ def test_each_space_of_a_list_has_its_own_conditions():
     assert not faults
     assert list(space) == [{"x": 1}, {"y": 1}, {"y": 2, "z": 3}]
     assert space.places == (0, 1, 1)
+
+
+def test_faults_of_values_and_of_conditions_are_told_together_and_nothing_follows_from_them():
+    _, faults = read_space(
+        {
+            "dropout": {"values": [0.1, 0.2], "weights": [1]},
+            "optimizer": ["Adam", "SGD"],
+            "optimizer.momentum": {"values": [0.9], "when": {"optimizer": "sgd"}},
+        }
+    )
+    assert len(faults) == 2
+    assert any("weights" in str(fault) for fault in faults)
+    assert any("sgd" in str(fault) for fault in faults)
+
+
+def test_a_space_is_true_whatever_its_size():
+    assert read_space({"x": {"low": 0.5, "high": 1.5}})[0]
+    assert read_space({f"p{i}": list(range(100)) for i in range(10)})[0]
+
+
+def test_conditions_that_make_too_many_grids_are_refused():
+    switches = {f"s{i}": [True, False] for i in range(20)}
+    children = {f"c{i}": {"values": [1, 2], "when": {f"s{i}": [True]}} for i in range(20)}
+    _, faults = read_space({**switches, **children})
+    assert ["has conditions that make over 10,000 grids" in str(fault) for fault in faults] == [True]

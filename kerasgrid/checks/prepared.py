@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -21,10 +21,11 @@ from kerasgrid.checks.candidates import (
     warnings_of_repeats,
 )
 from kerasgrid.checks.data import data_of, folds_of
-from kerasgrid.checks.space import space_of, warnings_of_space
+from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, Task
+from kerasgrid.engines.halving import rungs
 from kerasgrid.forms import Report
 from kerasgrid.models.signature import (
     ModelReference,
@@ -120,8 +121,9 @@ class Prepared:
         search = self.config.search
         if not ENGINES[search.engine].decides_by_val:
             return None
-        own = {"engine": search.engine, "factor": search.factor, "min_epochs": search.min_epochs}
-        return {**own, "epochs": self.task.longest}
+        longest = self.task.longest
+        own = {"engine": search.engine, "factor": search.factor, "epochs": longest}
+        return {**own, "rungs": rungs(longest, search.factor, search.min_epochs)}
 
     def _sources(self) -> dict[str, str]:
         """Returns the hash of each source file that a candidate may take, beside the model's."""
@@ -172,9 +174,10 @@ def prepare(
     warnings = check_augment(report, config, space, data, base)
     warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
     report.finish()
-    return Prepared(
+    prepared = Prepared(
         config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val
     )
+    return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
 
 
 def _check_not_built(report: Report, config: Config) -> None:

@@ -6,8 +6,10 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from kerasgrid.config import Config
+from kerasgrid.config import Config, SearchConfig
 from kerasgrid.engines import ENGINES
+from kerasgrid.engines.base import Task
+from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import did_you_mean
 from kerasgrid.forms import Report
 from kerasgrid.space import Space
@@ -21,6 +23,8 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
     search = config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
     own = [_settled(declared, config.params, grid) | grid for grid in grids]
+    if search.engine in ENGINES and ENGINES[search.engine].has_brackets:
+        own = _with_most_epochs(own)
     space, faults = read_space(
         own if isinstance(config.space, list) else own[0], config.exclude, config.params
     )
@@ -44,23 +48,20 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
             "search.trials",
             f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
         )
-    elif kind.lists:
-        _check_listed(report, config, space)
-    for name in dict.fromkeys(name for other in ENGINES.values() for name in other.settings):
-        if name in search.model_fields_set and name not in kind.settings:
-            engines = [engine for engine, other in ENGINES.items() if name in other.settings]
-            of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
-            report.add(f"search.{name}", f"is of {of}, and the engine is {search.engine}.")
+    elif not kind.has_brackets:
+        _check_count(report, config, space)
     if space.is_drawn and not kind.rejects:
         report.add(
             "exclude",
             f"names a range without a step, of which {search.engine} cannot leave a part out: give it a step "
             "or a list, or take random, halving, tpe or gp.",
         )
-    if kind.has_brackets and "epochs" in space.names:
-        report.add("space.epochs", f"is what {search.engine} chooses: give params.epochs, the most of them.")
     if kind.has_brackets and search.trials is not None:
-        report.add("search.trials", f"is what {search.engine} chooses, by params.epochs: leave it out.")
+        report.add(
+            "search.trials",
+            f"is what {search.engine} chooses, by the most epochs: leave it out, or give "
+            "--set search.trials=null.",
+        )
     return space
 
 
@@ -70,7 +71,12 @@ def warnings_of_space(config: Config, space: Space) -> tuple[str, ...]:
     if kind is None:
         return ()
     draws = kind.rejects and not kind.packages
-    found = []
+    found = _idle_settings(search)
+    if kind.has_brackets and "epochs" in space.names:
+        [most] = {params["epochs"] for params in space.cover()}
+        found.append(
+            f"{search.engine} chooses the epochs of each candidate: of those in space, {most} at most."
+        )
     if space.is_weighted and not draws:
         found.append(f"Weights in space are of candidates drawn at random: {search.engine} takes no notice.")
     if space.is_drawn and draws and search.trials is not None:
@@ -79,6 +85,45 @@ def warnings_of_space(config: Config, space: Space) -> tuple[str, ...]:
             told = f"Of {search.trials:,} trials there are {n:,}: exclude leaves so little"
             found.append(f"{told} that a thousand draws in a row gave no other candidate.")
     return tuple(found)
+
+
+def warnings_of_rungs(task: Task) -> tuple[str, ...]:
+    """Returns that candidates never wait, where `search.min_epochs` leaves no rung below the last epoch."""
+    search, longest = task.search, task.longest
+    if not ENGINES[search.engine].decides_by_val or search.min_epochs is None:
+        return ()
+    if rungs(longest, search.factor, search.min_epochs) != [longest]:
+        return ()
+    told = f"No rung lies between search.min_epochs, {search.min_epochs}, and the last epoch, {longest}"
+    return (f"{told}: all candidates are trained to their ends.",)
+
+
+def _idle_settings(search: SearchConfig) -> list[str]:
+    """Returns what is set in `search` and only other engines take, so that one file serves all of them."""
+    kind, found = ENGINES[search.engine], []
+    for name in dict.fromkeys(name for other in ENGINES.values() for name in other.settings):
+        if name in search.model_fields_set and name not in kind.settings:
+            engines = [engine for engine, other in ENGINES.items() if name in other.settings]
+            of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
+            found.append(f"search.{name} is of {of}: {search.engine} takes no notice.")
+    return found
+
+
+def _with_most_epochs(grids: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    """Returns grids in which `epochs`, of an engine that chooses them, is the most of all of them."""
+    named = [_numbers(grid["epochs"]) for grid in grids if "epochs" in grid]
+    most = max((number for numbers in named for number in numbers), default=None)
+    if most is None or not all(named):  # what is wrong there is told where the space is read
+        return grids
+    return [{**grid, "epochs": [most]} if "epochs" in grid else grid for grid in grids]
+
+
+def _numbers(spec: Any) -> list[int]:
+    """Returns the whole numbers of a list of values, or the upper bound of a range."""
+    if isinstance(spec, Mapping):
+        spec = spec["values"] if "values" in spec else [spec.get("high")]
+    numbers = spec if isinstance(spec, list) else []
+    return [] if any(type(number) is not int for number in numbers) else numbers
 
 
 def _settled(
@@ -118,14 +163,14 @@ def _settled(
     return found
 
 
-def _check_listed(report: Report, config: Config, space: Space) -> None:
+def _check_count(report: Report, config: Config, space: Space) -> None:
     search = config.search
-    n_listed = min(space.size, search.trials or space.size)
-    if n_listed > MAX_GRID and report.is_settled("space", "search.trials"):
+    n = min(space.size, search.trials or space.size) if space.is_finite else search.trials or 0
+    if n > MAX_GRID and report.is_settled("space", "search.trials"):
         report.add(
             "space",
-            f"has {n_listed:,} candidates, and {search.engine} lists at most {MAX_GRID:,}: search fewer "
-            "values, give search.trials, or take engine: random.",
+            f"gives {n:,} candidates, and a search has at most {MAX_GRID:,}: search fewer values, or "
+            "give a smaller search.trials.",
         )
 
 

@@ -42,10 +42,10 @@ class Task:
             return list({digest(params): params for params in self.space}.values())
         return self.space.sample(n, self.search.seed)
 
-    def untried(self, keys: Collection[str]) -> Params | None:
-        """Returns a candidate drawn at random whose digest is not among some; None for no other one."""
-        drawn = self.space.sample(len(keys) + 1, self.search.seed)
-        return next((params for params in drawn if digest(params) not in keys), None)
+    def untried(self, keys: Collection[str], n: int) -> list[Params]:
+        """Returns up to `n` candidates drawn at random whose digests are not among some."""
+        drawn = self.space.sample(len(keys) + n, self.search.seed)
+        return [params for params in drawn if digest(params) not in keys][:n]
 
 
 @dataclass(frozen=True)

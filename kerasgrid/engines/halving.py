@@ -35,6 +35,8 @@ def halving(task: Task) -> Engine:
     *early, _ = rungs(task.longest, task.search.factor, task.search.min_epochs)
     dropped: list[Run] = []
     for until in early:
+        if len(left) == 1:  # there is nothing to decide
+            break
         n_kept = -(-len(left) // task.search.factor)
         scores: dict[int, list[float]] = {place: [] for place in range(len(left))}
         for folds in _heats(task.n_folds):
@@ -110,12 +112,18 @@ def outline_of_halving(task: Task) -> Outline:
     asked = sum(task.epochs(params) for run in left for params in run)
     told, n_epochs, before, n = [], 0, 0, len(left)
     for until in rungs(task.longest, task.search.factor, task.search.min_epochs):
+        if n == 1 and until < task.longest:
+            continue
         told.append(f"{n:,} to epoch {until}")
         is_anew = until == task.longest and task.search.val is None
         n_epochs += n * (until if is_anew else until - before)
         before, n = until, -(-n // task.search.factor)
     each = task.n_folds * task.search.repeats
     runs = f"Rungs: {', '.join(told)}."
+    if any(len(run) > 1 for run in left):
+        runs += (
+            " Candidates that differ in epochs alone count as one, which they are where runs can be shared."
+        )
     share = f"At most {n_epochs * each:,} of the {asked * each:,} epochs that the candidates ask for."
     return Outline((runs, share), sum(map(len, left)), n_epochs * each)
 

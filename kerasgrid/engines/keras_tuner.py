@@ -29,8 +29,10 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
     """Returns the engine of an oracle that proposes whole candidates, by its class in keras_tuner.oracles.
 
     What an oracle proposes again is answered with its score, and is no new trial; where it proposes nothing
-    else, candidates are drawn at random in their place.
+    else, or nothing at all, candidates are drawn at random in their place; but for the oracle that goes
+    through a grid, which then goes on, or has come to its end.
     """
+    goes_through = kind == "GridSearchOracle"
 
     def run(task: Task) -> Engine:
         translated = Translation(task.space)
@@ -40,16 +42,20 @@ def oracle(kind: str) -> Callable[[Task], Engine]:
             Oracle, kind, {"max_trials": MANY, "seed": _seed(task)}, declare(translated.slots)
         ) as asked:
             while len(known) < most:
-                proposals = asked.ask(min(task.search.proposals, most - len(known)))
-                if not proposals:
-                    break
+                n = min(task.search.proposals, most - len(known))
+                proposals = asked.ask(n)
                 named = {id_: translated.params(values) for id_, values in proposals}
                 new = {key: params for params in named.values() if (key := digest(params)) not in known}
-                for id_ in () if new else named:
-                    other = task.untried({*known, *new})
-                    if other is not None:
+                if goes_through and proposals and not new:  # a candidate of two grids of a union
+                    for id_, params in named.items():
+                        asked.tell(id_, known[digest(params)])
+                    continue
+                if not new and not goes_through:
+                    drawn = task.untried(known, len(named) or n)
+                    new = {digest(params): params for params in drawn}
+                    for id_, other in zip([*named], drawn, strict=False):
                         asked.redirect(id_, translated.values(other))
-                        named[id_] = new[digest(other)] = other
+                        named[id_] = other
                 if not new:
                     break
                 scores = yield Proposal([*new.values()])
@@ -67,20 +73,22 @@ def hyperband(task: Task) -> Engine:
     may then have brought none to its end: the best that wait go on by successive halving until one has.
     """
     translated = Translation(task.space)
-    arguments = {"max_epochs": task.epochs({}), "factor": task.search.factor, "seed": _seed(task)}
+    arguments = {"max_epochs": task.longest, "factor": task.search.factor, "seed": _seed(task)}
     most, waiting, is_done = arguments["max_epochs"], {}, False
+    lost: list[Params] = []
     with AskedProcess(Oracle, "HyperbandOracle", arguments, declare(translated.slots)) as asked:
         while proposals := asked.ask(task.search.proposals):
             by_rung: dict[int, list[tuple[str, Params]]] = {}
             for id_, values in proposals:
                 by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values)))
             for until, members in sorted(by_rung.items()):
-                told = yield Proposal([params for _, params in members], until)
+                told = yield Proposal([params for _, params in members], until, dropped=lost)
                 found = list(map(_mean, told))
+                lost = [params for (_, params), score in zip(members, found, strict=True) if score is None]
                 is_done |= _wait(waiting, [params for _, params in members], until, found, most)
                 for (id_, _), score in zip(members, found, strict=True):
                     asked.tell(id_, score)
-    dropped: list[Params] = []
+    dropped = lost
     while waiting and not is_done:
         lowest = min(waited.until for waited in waiting.values())
         ranked = sorted((w for w in waiting.values() if w.until == lowest), key=lambda waited: -waited.score)
@@ -89,8 +97,9 @@ def hyperband(task: Task) -> Engine:
         until = min(most, lowest * task.search.factor)
         kept = [waited.params for waited in ranked[:n_kept]]
         told = yield Proposal(kept, until, dropped=dropped)
-        dropped = []
-        is_done = _wait(waiting, kept, until, list(map(_mean, told)), most)
+        found = list(map(_mean, told))
+        dropped = [params for params, score in zip(kept, found, strict=True) if score is None]
+        is_done = _wait(waiting, kept, until, found, most)
     dropped += [waited.params for waited in waiting.values()]
     if dropped:
         yield Proposal([], dropped=dropped)
@@ -142,7 +151,7 @@ def outline_without_scores(task: Task) -> Outline:
 
 def outline_of_hyperband(task: Task) -> Outline:
     """Tells the brackets, and the epochs that are trained at most."""
-    most, factor, brackets, n_epochs = task.epochs({}), task.search.factor, [], 0
+    most, factor, brackets, n_epochs = task.longest, task.search.factor, [], 0
     n_brackets, n_candidates = _n_brackets(most, factor), 0
     for bracket in range(n_brackets - 1, -1, -1):
         before, told = 0, []

@@ -37,10 +37,10 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
                 n_wanted, n_repeats = min(task.search.proposals, most - len(known)), 0
                 while len(new) < n_wanted:
                     if n_repeats > MAX_REPEATS:
-                        other = task.untried({*known, *new})
-                        if other is None:
+                        other = task.untried({*known, *new}, 1)
+                        if not other:
                             break
-                        asked.enqueue(translated.values(other))
+                        asked.enqueue(translated.values(other[0]))
                     [(id_, values)] = asked.ask(1)
                     params = translated.params(values)
                     key = digest(params)

@@ -102,7 +102,8 @@ def _holds(dim: Choice | Range, value: Any) -> bool:
 def _value(dim: Choice | Range, found: Any) -> Any:
     """Returns the value at a place; of a range without a step the number itself."""
     if dim.is_endless:
-        return int(found) if dim.whole else float(f"{found:.6g}")
+        number = int(found) if dim.whole else float(f"{found:.6g}")
+        return min(max(number, dim.low), dim.high)
     return _in_order(dim)[int(found)]
 
 

@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from contextlib import suppress
 from dataclasses import replace
+from itertools import pairwise
 from typing import Any
 
 import numpy as np
@@ -14,10 +14,14 @@ from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
 
-MAX_VALUES = 16
-"""Values of a hyperparameter that are each tried by themselves."""
+FEW_VALUES = 8
+"""Of an hp.Int with more values than this, five are tried, and where they differ those between."""
+MOST_VALUES = 1000
+"""An hp.Int with more values than this may have nothing that is asked for beside some of them only."""
 MAX_BUILDS = 500
 """Models that are built to see what is asked for beside which value."""
+MANY_VALUES = 1_000_000
+"""An hp.Int with more values than this is a range without a step, which only engines that draw can search."""
 N_DRAWN = 16
 """Models that are built with values drawn at random, to find what two values together ask for."""
 
@@ -26,9 +30,10 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     """Returns the search space that a `build(hp)` declares, in the order of declaration.
 
     Builds a model with the default values, and one more for each conditional scope not entered so far, as
-    KerasTuner does. Then each value of a hyperparameter that has few is tried by itself, beside the values
-    with which it was first asked for, and some are tried together: what is asked for beside some of them
-    only, under a plain `if` or in a loop, holds under that condition.
+    KerasTuner does. Then values of each hyperparameter are tried by themselves, beside the values with which
+    it was first asked for, and some are tried together: what is asked for beside some of them only, under a
+    plain `if` or in a loop, holds under that condition. Of a long range a few values are tried, and those
+    between two that ask for other things.
 
     Returns:
         By name: `kind` (choice, int, float, boolean, fixed) and `default`; `values` of a choice; `low`,
@@ -36,7 +41,8 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
         each {parent: [values]}, of which one must hold; empty for a parameter that always counts.
 
     Raises:
-        ModelError: The function raises, or declares a name twice with different values.
+        ModelError: The function raises, declares a name twice with different values, or asks for one under
+            conditions that are more than values of each of some others.
     """
     builds = _Builds(function)
     builds.build({})
@@ -44,7 +50,7 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     numbers = np.random.RandomState(0)
     for _ in range(N_DRAWN):
         listed = {name: _values(entry) for name, entry in builds.space.items()}
-        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MAX_VALUES}
+        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MOST_VALUES}
         builds.ask(drawn)
         builds.explore()
     found = {name: builds.condition(name) for name in builds.space}
@@ -52,6 +58,7 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
         if len(entry["when"]) < 2:
             scope = entry["when"][0] if entry["when"] else {}
             condition = {**found[name], **scope}
+            builds.check(name, condition)
             entry["when"] = [condition] if condition else []
     return builds.space
 
@@ -71,6 +78,7 @@ class _Builds:
         self._function = function
         self._first: dict[str, dict[str, Any]] = {}  # the values of the build that first asked for a name
         self._asked: dict[str, frozenset[str] | None] = {}
+        self._built: list[tuple[dict[str, Any], frozenset[str]]] = []
         self._explored: set[str] = set()
 
     def build(self, preset: Mapping[str, Any]) -> frozenset[str]:
@@ -82,10 +90,16 @@ class _Builds:
         hp = hyperparameters()
         hp.values.update(preset)
         call(self._function, hp)
+        return self._take(preset, hp)
+
+    def _take(self, preset: Mapping[str, Any], hp: Any) -> frozenset[str]:
+        asked = frozenset(item.name for item in hp.space if hp.is_active(item))
         for item in hp.space:
             _add(self.space, item, self._function)
-            self._first.setdefault(item.name, dict(hp.values))
-        asked = self._asked[digest(preset)] = frozenset(item.name for item in hp.space)
+            if item.name in asked:
+                self._first.setdefault(item.name, dict(hp.values))
+        self._asked[digest(preset)] = asked
+        self._built.append((dict(hp.values), asked))
         for scope in hp.inactive_scopes:
             wanted = {**preset, **{condition.name: condition.values[0] for condition in scope}}
             if digest(wanted) not in self._asked:
@@ -99,24 +113,40 @@ class _Builds:
             if len(self._asked) >= MAX_BUILDS:
                 return None
             self._asked[key] = None
-            with suppress(ModelError):  # a value that does not build is a failed candidate, and tells nothing
-                self.build(preset)
+            hp = hyperparameters()
+            hp.values.update(preset)
+            try:
+                call(self._function, hp)
+            except ModelError:  # a value that does not build is a failed candidate, and tells nothing
+                return None
+            self._take(preset, hp)
         return self._asked[key]
 
     def explore(self) -> None:
-        """Tries each value of what has few of them."""
-        while names := [name for name in self.space if name not in self._explored]:
+        """Tries values of what has not been tried yet."""
+        while names := [name for name in self._first if name not in self._explored]:
             for name in names:
                 self._explored.add(name)
                 self._tried(name, self._first[name])
 
     def _tried(self, name: str, beside: Mapping[str, Any]) -> list[tuple[Any, frozenset[str]]]:
-        """Returns what each value of a hyperparameter asks for, where it has few."""
+        """Returns what the values of a hyperparameter ask for that have been tried, in their order.
+
+        Those of a long range that are between two which ask for the same are taken to do so, too.
+        """
         values = _values(self.space[name])
-        if not 1 < len(values) <= MAX_VALUES:
-            return []
-        asked = [(value, self.ask({**beside, name: value})) for value in values]
-        return [(value, found) for value, found in asked if found is not None]
+        places = range(len(values))
+        if isinstance(values, range) and len(values) > FEW_VALUES:
+            places = {(len(values) - 1) * part // 4 for part in range(5)}
+        found = {place: self.ask({**beside, name: values[place]}) for place in places}
+        open_ = list(pairwise(sorted(found)))
+        while open_:
+            first, last = open_.pop()
+            if last - first > 1 and found[first] != found[last]:
+                middle = (first + last) // 2
+                found[middle] = self.ask({**beside, name: values[middle]})
+                open_ += [(first, middle), (middle, last)]
+        return [(values[place], asked) for place, asked in sorted(found.items()) if asked is not None]
 
     def condition(self, name: str) -> dict[str, list[Any]]:
         """Returns the values of others beside which alone a hyperparameter is asked for."""
@@ -126,18 +156,54 @@ class _Builds:
                 tried = self._tried(parent, beside)
                 values = [value for value, asked in tried if name in asked]
                 if 0 < len(values) < len(tried):
-                    found[parent] = values
+                    found[parent] = self._filled(name, parent, tried)
         return found
 
+    def _filled(self, name: str, parent: str, tried: list[tuple[Any, frozenset[str]]]) -> list[Any]:
+        """Returns the values of a parent beside which a name is asked for, tried or not."""
+        values = _values(self.space[parent])
+        if not isinstance(values, range):
+            return [value for value, asked in tried if name in asked]
+        if len(values) > MOST_VALUES:
+            raise ModelError(
+                f"{name_of(self._function)} asks hp for {name!r} beside some values of {parent!r} only, and "
+                f"there are {len(values):,}: give it a larger step."
+            )
+        known = dict(tried)
+        found, holds = [], False
+        for value in values:
+            holds = name in known[value] if value in known else holds
+            found += [value] if holds else []
+        return found
 
-def _values(entry: Mapping[str, Any]) -> list[Any]:
+    def check(self, name: str, condition: Mapping[str, Sequence[Any]]) -> None:
+        """Raises a ModelError where a name was asked for otherwise than a condition says."""
+        for values, asked in self._built:
+            holds = all(parent in values and values[parent] in held for parent, held in condition.items())
+            if holds != (name in asked) and all(parent in self.space for parent in condition):
+                others = sorted(other for other in values if other != name and other in self.space)
+                beside = ", ".join(f"{other}={values[other]}" for other in others)
+                what = f"only where {_shown(condition)}" if condition else "always"
+                raise ModelError(
+                    f"{name_of(self._function)} asks hp for {name!r}, it seemed, {what}; beside {beside} it "
+                    f"{'does' if name in asked else 'does not'}. A condition is values of one other, or of "
+                    "several together: ask for it always, or in hp.conditional_scope, or give the model "
+                    "function plain parameters and space a list of spaces."
+                )
+
+
+def _shown(condition: Mapping[str, Sequence[Any]]) -> str:
+    return " and ".join(f"{name} is one of {list(values)}" for name, values in condition.items())
+
+
+def _values(entry: Mapping[str, Any]) -> Sequence[Any]:
     """Returns the values of a hyperparameter that can be listed."""
     if entry["kind"] == "choice":
         return list(entry["values"])
     if entry["kind"] == "boolean":
         return [False, True]
     if entry["kind"] == "int" and entry["step"] and entry["sampling"] in (None, "linear"):
-        return list(range(entry["low"], entry["high"] + 1, entry["step"]))
+        return range(entry["low"], entry["high"] + 1, entry["step"])
     return []
 
 
@@ -150,6 +216,11 @@ def _add(space: dict[str, dict[str, Any]], item: Any, function: Callable[..., An
         entry["value"] = item.value
     elif kind in {"int", "float"}:
         entry |= {"low": item.min_value, "high": item.max_value, "step": item.step, "sampling": item.sampling}
+    if entry.get("sampling") == "reverse_log":
+        raise ModelError(
+            f"{name_of(function)}: the hyperparameter {item.name!r} has sampling='reverse_log', which is not "
+            "known here: take hp.Float with sampling='log', and the distance of its value from the upper end."
+        )
     condition = {parent.name: list(parent.values) for parent in item.conditions}
     known = space.setdefault(item.name, {**entry, "when": [condition] if condition else []})
     if {**known, "when": []} != {**entry, "when": []}:
@@ -226,9 +297,12 @@ def _unconditional(entry: Mapping[str, Any]) -> Any:
         return [False, True]
     if kind == "choice":
         return list(entry["values"])
+    if entry["low"] == entry["high"]:
+        return [entry["low"]]
     dimension = {"low": entry["low"], "high": entry["high"], "type": kind}
-    if entry.get("step") is not None:
+    # The step of 1 that KerasTuner gives each hp.Int says nothing where there is no listing it.
+    if entry.get("step") is not None and not (kind == "int" and len(_values(entry)) > MANY_VALUES):
         dimension["step"] = entry["step"]
-    if entry.get("sampling") in {"log", "reverse_log"}:
+    if entry.get("sampling") == "log":
         dimension["log"] = True
     return dimension

@@ -47,6 +47,12 @@ def load_function(reference: ModelReference) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
     if any(parent.__name__ == "HyperModel" for parent in type(found).__mro__):
+        if found.fit.__module__.partition(".")[0] != "keras_tuner":
+            raise ModelError(
+                f"{reference.place}: {reference.function!r} has a fit() of its own, which is not called: "
+                "batch_size, epochs, callbacks and augment are keys of grid.yaml. Leave it out, or name a "
+                f"function: def build(hp): return {reference.function}().build(hp)."
+            )
         found = found.build
     is_model = hasattr(found, "count_params") and not isinstance(found, type)
     if is_model or not callable(found):

@@ -8,6 +8,7 @@ is the score. All the rest are parameters.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -44,7 +45,18 @@ def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
         ),
         direction=direction(scores[0]),
         log_params=frozenset(name for name in params if _spans_decades(row.get(name) for row in rows)),
+        fold_scores=_fold_scores(rows, details, scores[0]),
     )
+
+
+def _fold_scores(
+    rows: Sequence[Mapping[str, Any]], details: Sequence[str], objective: str
+) -> tuple[tuple[float | None, ...], ...]:
+    """Returns each row's scores of single folds: of `mean_test_X` the columns `split0_test_X`, ..."""
+    end = objective.removeprefix("mean")
+    names = [name for name in details if re.fullmatch(rf"split\d+{re.escape(end)}", name)]
+    names.sort(key=lambda name: int(re.match(r"split(\d+)", name)[1]))
+    return tuple(tuple(finite(row.get(name)) for name in names) for row in rows) if names else ()
 
 
 def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, Any]], list[str]]:

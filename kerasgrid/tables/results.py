@@ -31,7 +31,7 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
     trials = _expect(results.get("trials"), list, f"{where}: trials")
     objective = _expect(results.get("objective", {}), dict, f"{where}: objective")
     names = _param_columns(trials, where)
-    rows, histories = [], []
+    rows, histories, fold_scores = [], [], []
     for index, trial in enumerate(trials):
         place = f"{where}: trials[{index}]"
         folds = [
@@ -52,6 +52,7 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
             }
         )
         histories.append(tuple(_histories(folds, where)))
+        fold_scores.append(tuple(finite(fold.get("test_score")) for fold in folds))
     metrics = columns_of(rows, lambda name: name.startswith("mean_test_") and name not in _OWN)
     return Table(
         source=str(results.get("name") or where.stem)
@@ -64,6 +65,7 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
         log_params=frozenset(names[name] for name in _log_ranges(results.get("config")) if name in names),
         metric=str(objective.get("name") or ""),
         histories=tuple(histories),
+        fold_scores=tuple(fold_scores),
     )
 
 

@@ -25,6 +25,8 @@ class Table:
         metric: The metric behind the objective as histories call it, such as `accuracy`.
         histories: For each row the histories of its folds and repeats, {metric: one value an
             epoch}, or the file that holds one; empty where there are none.
+        fold_scores: For each row its objective by fold, None where a fold has none; empty where the
+            file does not say.
     """
 
     source: str
@@ -36,6 +38,7 @@ class Table:
     log_params: frozenset[str] = frozenset()
     metric: str = ""
     histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
+    fold_scores: tuple[tuple[float | None, ...], ...] = ()
 
 
 def columns_of(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:

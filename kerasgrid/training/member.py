@@ -148,7 +148,8 @@ def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Pa
         folder: Of checkpoints; that of a run may bear the name of a job that is trained elsewhere now, and
             those of runs that waited at a rung are files of their own.
         owner: As in `save`; one of Keras's own fit has another.
-        members: The runs.
+        members: The runs. Where files stand at an epoch at which a job is to be read, or beyond, that is
+            too far: its end was not recorded, as when power was lost, and what it has reached is not known.
 
     Returns:
         The files, the epoch at hand, its steps that are done, and the width of the program; None where no
@@ -159,8 +160,9 @@ def restore(folder: Path, owner: str, members: Sequence[Member]) -> tuple[set[Pa
         if contents.owner == owner:
             stands.setdefault((contents.epoch, contents.step), {}).update(dict.fromkeys(contents.runs, path))
     names = {member.name for member in members}
+    next_read = min(member.epochs[0] for member in members)
     for stand in sorted(stands, reverse=True):
-        if stands[stand].keys() >= names:
+        if stand[0] < next_read and stands[stand].keys() >= names:
             with suppress(checkpoint.StaleCheckpointError):
                 found = {path: checkpoint.read(path) for path in {stands[stand][name] for name in names}}
                 for member in members:

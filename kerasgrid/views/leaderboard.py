@@ -17,6 +17,8 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
+_CUT = ("running", "pruned")
+"""States of trials whose scores are of fewer epochs than they ask for."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -118,7 +120,8 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
         lines = ["No trial has a score yet."]
     else:
         name = (results.get("objective") or {}).get("name") or "score"
-        lines = [f"Best: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
+        first = "Best" if best.get("state") not in _CUT else "None is trained to its end; ahead so far"
+        lines = [f"{first}: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
         params = ", ".join(
             f"{_text(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
         )
@@ -161,22 +164,22 @@ def count(number: int, noun: str) -> str:
 def _place(results: Mapping[str, Any]) -> Any:
     """Returns the key that sorts trials: by score, then by id.
 
-    After all others come those that were given up, whose scores are of fewer epochs, and then those without
-    a score.
+    After all others come those that wait for more epochs, those that were given up, and those without a
+    score.
     """
     sign = 1 if (results.get("objective") or {}).get("direction") == "min" else -1
 
-    def key(trial: Mapping[str, Any]) -> tuple[bool, bool, float, float]:
+    def key(trial: Mapping[str, Any]) -> tuple[bool, int, float, float]:
         score = finite(trial.get("mean_test_score"))
-        given_up = trial.get("state") == "pruned"
-        return score is None, given_up, sign * (score or 0.0), finite(trial.get("id")) or 0
+        stage = ("complete", *_CUT).index(state) if (state := trial.get("state")) in _CUT else 0
+        return score is None, stage, sign * (score or 0.0), finite(trial.get("id")) or 0
 
     return key
 
 
 def _rank(trial: Mapping[str, Any], place: int) -> str:
     """Returns the rank, which trials of equal score share, or the place where no rank is recorded."""
-    if finite(trial.get("mean_test_score")) is None or trial.get("state") == "pruned":
+    if finite(trial.get("mean_test_score")) is None or trial.get("state") in _CUT:
         return "-"
     rank = finite(trial.get("rank_test_score"))
     return str(place if rank is None else int(rank))

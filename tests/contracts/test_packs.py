@@ -896,6 +896,21 @@ def test_shared_runs_resume_to_the_same_bits(make):
 
 
 @on_tensorflow
+@pytest.mark.parametrize("until", [None, 3])
+def test_a_run_whose_checkpoint_is_past_a_lost_end_is_trained_anew(make, until):
+    """Power may be lost between a checkpoint, which is synced at once, and what was journalled before."""
+    jobs = [Job(Trial(i, {"learning_rate": 0.02, "epochs": epochs}), 0) for i, epochs in enumerate([2, 5])]
+    recipe = make(name="whole", params={"dropout": 0.25})
+    whole = trained(recipe, pack_of(recipe, jobs, shares=True)).records
+    again = make(name="lost", interval_s=0, params={"dropout": 0.25})
+    pack = pack_of(again, jobs, shares=True)
+    trained(again, dataclasses.replace(pack, until=until), None if until else Collector(stop_after=7))
+    records = trained(again, pack).records
+    assert [record.epochs for record in records.values()] == [2, 5]
+    assert {k: result(v) for k, v in records.items()} == {k: result(v) for k, v in whole.items()}
+
+
+@on_tensorflow
 def test_a_damaged_checkpoint_starts_the_pack_anew(make):
     recipe = make(name="whole", **noisy())
     whole = trained(recipe, wide(recipe)).records

@@ -429,7 +429,7 @@ NESTED = """
                 model.add(keras.layers.Dropout(hp.Choice(f"rate_{i}", [0.1, 0.2])))
         if hp.Choice("kind", ["a", "b"]) == "b" and hp.Boolean("wide"):
             hp.Choice("width", [1, 2])
-        if hp.Choice("p", [1, 2]) == 2 and hp.Boolean("wide"):
+        if hp.Choice("p", [1, 2]) == 2 and hp.Boolean("deep"):
             if hp.Choice("q", [1, 2]) == 2:
                 hp.Choice("r", [1, 2])
         model.add(keras.layers.Dense(3, activation="softmax"))
@@ -462,6 +462,94 @@ def test_a_hyperparameter_that_the_search_does_not_know_is_no_default(load):
     with pytest.raises(ModelError, match="asks hp for 'both' beside these params"):
         build_model(function, None, {"a": True, "b": True}, (4,), 3, is_whole=True)
     build_model(function, None, {"a": True, "b": False}, (4,), 3, is_whole=True)
+
+
+LONG = """
+    import keras
+    import keras_tuner
+
+    def net():
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+
+    def build(hp):
+        for i in range(hp.Int("num_layers", 2, 20)):
+            hp.Int(f"units_{i}", 32, 512, step=32)
+        if hp.Int("width", 32, 512, step=16) > 256:
+            hp.Float("reg", 0.1, 0.5)
+        return net()
+
+    def either(hp):
+        a, b = hp.Boolean("a"), hp.Boolean("b")
+        if a or b:
+            hp.Int("w", 1, 4)
+        return net()
+
+    def twice(hp):
+        if hp.Choice("opt", ["adam", "sgd"]) == "adam":
+            hp.Float("rate", 1e-4, 1e-2)
+        else:
+            hp.Float("rate", 1e-3, 1e-1)
+        return net()
+
+    def edges(hp):
+        hp.Int("seed", 0, 2**31 - 1)
+        hp.Int("same", 3, 3)
+        hp.Float("half", 0.5, 0.5)
+        return net()
+
+    def huge(hp):
+        if hp.Int("n", 1, 10**6) > 7:
+            hp.Boolean("more")
+        return net()
+
+    def mirrored(hp):
+        hp.Float("momentum", 0.9, 0.999, sampling="reverse_log")
+        return net()
+
+    class Fits(keras_tuner.HyperModel):
+        def build(self, hp):
+            return net()
+
+        def fit(self, hp, model, *args, **kwargs):
+            return model.fit(*args, batch_size=hp.Choice("batch_size", [16, 32]), **kwargs)
+"""
+
+
+def test_what_a_long_loop_asks_for_is_found(load):
+    space = hp_space(load(LONG))
+    assert space["units_1"]["when"] == []
+    for i in range(2, 20):
+        assert space[f"units_{i}"]["when"] == [{"num_layers": list(range(i + 1, 21))}]
+    assert space["reg"]["when"] == [{"width": list(range(272, 513, 16))}]
+
+
+@pytest.mark.parametrize(
+    ("function", "message"),
+    [
+        ("either", "asks hp for 'w', it seemed, only where .* a=False, b=True it does"),
+        ("twice", "twice declares the hyperparameter 'rate' twice with different values"),
+        ("huge", "'more' beside some values of 'n' only, and there are 1,000,000: give it a larger step"),
+        ("mirrored", "'momentum' has sampling='reverse_log', which is not known here"),
+    ],
+)
+def test_what_cannot_be_a_space_is_refused_before_the_first_epoch(load, function, message):
+    with pytest.raises(ModelError, match=message):
+        declared(load(LONG, function))
+
+
+def test_ranges_of_one_value_and_of_very_many(load):
+    space = declared(load(LONG, "edges"))[1]
+    assert space == {
+        "seed": {"low": 0, "high": 2**31 - 1, "type": "int"},
+        "same": [3],
+        "half": [0.5],
+    }
+    assert not read_space(space)[1]
+
+
+def test_a_hypermodel_that_fits_by_itself_is_refused(load):
+    with pytest.raises(ModelError, match=r"'Fits' has a fit\(\) of its own, which is not called"):
+        load(LONG, "Fits")
 
 
 def test_alternative_conditions_of_several_others_are_refused(load):
