@@ -277,8 +277,8 @@ def refusal(folder, text, *overrides):
         ),
         (
             "space: {epochs: {low: 1, high: 10000, step: 1, type: int}, dropout: {low: 0.1, high: 0.5, step: 1e-3}}",
-            "space: has 4,010,000 candidates, and grid lists at most 1,000,000: search fewer values, give "
-            "search.trials, or take engine: random.",
+            "space: gives 4,010,000 candidates, and a search has at most 1,000,000: search fewer values, "
+            "or give a smaller search.trials.",
         ),
         # the search
         (
