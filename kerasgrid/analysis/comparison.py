@@ -1,0 +1,88 @@
+"""Which candidates can be told from the best, and which one to take if time counts.
+
+Two candidates are compared over the same folds by the corrected resampled t-test of Nadeau and Bengio
+(Inference for the Generalization Error, Machine Learning 52, 2003). Training sets of different folds
+share samples, so that differences over folds vary less than those over new data would; the test takes
+their variance times (1/n + n_test/n_train) in place of 1/n.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+LEVEL = 0.05
+"""Candidates with a larger p-value cannot be told apart."""
+
+
+@dataclass(frozen=True)
+class Contender:
+    """A complete trial, as it is compared.
+
+    Attributes:
+        row: Its place in the table.
+        mean: Its mean score.
+        std: Over its folds; None where the file does not say.
+        fit_time: Seconds a fold; None where the file does not say.
+        p_value: That of its difference to the best; None for the best itself, and where there are
+            no scores of two folds or more.
+    """
+
+    row: int
+    mean: float
+    std: float | None
+    fit_time: float | None
+    p_value: float | None = None
+
+    @property
+    def is_level(self) -> bool:
+        """Whether it cannot be told from the best."""
+        return self.p_value is not None and self.p_value > LEVEL
+
+
+def p_value(first: Sequence[float], second: Sequence[float], test_by_train: float | None = None) -> float:
+    """Returns the two-sided p-value of two candidates' scores over the same folds.
+
+    Args:
+        first: A score a fold, at least two.
+        second: The other one's, in the same order.
+        test_by_train: Held-out samples over training samples of a fold; 1/(n-1) by default, as in
+            n-fold cross-validation.
+    """
+    from scipy import stats
+
+    gain = np.asarray(first, float) - np.asarray(second, float)
+    n, mean = len(gain), float(gain.mean())
+    ratio = 1 / (n - 1) if test_by_train is None else test_by_train
+    spread = math.sqrt((1 / n + ratio) * float(gain.var(ddof=1)))
+    if spread <= 1e-12 * max(1.0, abs(mean)):
+        return 1.0 if abs(mean) <= 1e-12 else 0.0
+    return float(2 * stats.t.sf(abs(mean) / spread, n - 1))
+
+
+def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
+    """Returns the Pareto front of score and fit time, the quickest first.
+
+    No other candidate is both at least as good and at least as quick, and one of them truly.
+    """
+    timed = [one for one in contenders if one.fit_time is not None]
+    found: list[Contender] = []
+    for one in sorted(timed, key=lambda one: (one.fit_time, -sign * one.mean)):
+        if not found or sign * one.mean > sign * found[-1].mean:
+            found.append(one)
+    return found
+
+
+def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int) -> Contender | None:
+    """Returns the one to take if time counts; None where time or spread is not known.
+
+    It is the quickest whose mean is within one standard error of the best one's (the one-standard-error
+    rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984).
+    """
+    if best.std is None or n_folds < 2:
+        return None
+    bound = sign * best.mean - best.std / math.sqrt(n_folds - 1)  # std is that of the population
+    return next((one for one in on_front if sign * one.mean >= bound), None)

@@ -1,0 +1,131 @@
+"""What learning curves tell: whether they still rise, and whether a net fits too much or too little."""
+
+from __future__ import annotations
+
+import json
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.tables.parsing import finite
+
+FEWEST_EPOCHS = 6
+_CLEAR = 3.0
+"""Standard errors that a slope has to exceed."""
+_OVERFIT = 0.05
+"""The share by which the held-out loss has to have risen from its lowest."""
+
+
+@dataclass(frozen=True)
+class Curves:
+    """A trial's curves, averaged over its folds and repeats, to the epoch that all of them have reached.
+
+    Attributes:
+        row: The trial's place in the table.
+        train: (epoch,) float64, the objective on training batches; empty where not recorded.
+        test: (epoch,) float64, the objective on held-out rows; empty where not recorded.
+        train_loss: As `train`.
+        test_loss: As `test`.
+    """
+
+    row: int
+    train: np.ndarray = field(default_factory=lambda: np.empty(0))
+    test: np.ndarray = field(default_factory=lambda: np.empty(0))
+    train_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
+    test_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
+
+
+def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: str) -> Curves | None:
+    """Returns a trial's curves; None where nothing was recorded, or a file of its history is missing.
+
+    Args:
+        row: The trial's place in the table.
+        histories: Of its folds and repeats, or the files that hold them.
+        metric: The objective as histories call it, such as `accuracy`.
+    """
+    read = [_read(history) for history in histories]
+    if not read or any(history is None for history in read):
+        return None
+    found = Curves(
+        row,
+        train=_mean(read, metric),
+        test=_mean(read, f"test_{metric}"),
+        train_loss=_mean(read, "loss"),
+        test_loss=_mean(read, "test_loss"),
+    )
+    return found if len(found.test) or len(found.train) or len(found.train_loss) else None
+
+
+def rise(curve: np.ndarray, sign: int) -> float | None:
+    """Returns by how much a curve still improves an epoch at its end; None where it does not clearly.
+
+    The slope of a straight line through the last third of the epochs (at least four) has to exceed
+    three of its standard errors.
+    """
+    if len(curve) < FEWEST_EPOCHS:
+        return None
+    tail = curve[-max(4, len(curve) // 3) :] * sign
+    x = np.arange(len(tail)) - (len(tail) - 1) / 2
+    slope = float(x @ tail / (x @ x))
+    rest = tail - tail.mean() - slope * x
+    error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
+    return slope if slope > max(_CLEAR * error, 1e-9) else None
+
+
+def is_overfit(curves: Curves) -> bool:
+    """Says whether the held-out loss has risen by 5% or more from its lowest while the training loss fell.
+
+    Both are means over three epochs, so that one bad epoch is no overfitting.
+    """
+    if min(len(curves.test_loss), len(curves.train_loss)) < FEWEST_EPOCHS:
+        return False
+    test, train = _smooth(curves.test_loss), _smooth(curves.train_loss)
+    lowest = int(np.argmin(test))
+    return bool(test[-1] > test[lowest] * (1 + _OVERFIT) and train[-1] < train[lowest])
+
+
+def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> bool:
+    """Says whether a net does not even fit its training rows as well as the best one predicts new ones.
+
+    Args:
+        curves: Of the trial.
+        best: The best trial's mean score on held-out rows.
+        worst_gap: What its own held-out score must be behind `best` for this to matter.
+        sign: 1 where a larger score is better.
+    """
+    if not len(curves.train) or not len(curves.test):
+        return False
+    train, test = float(curves.train[-1]), float(curves.test[-1])
+    return (
+        sign * (best - train) > 0 and sign * (best - test) > worst_gap and sign * (train - test) < worst_gap
+    )
+
+
+def _read(history: Mapping[str, Any] | Path) -> Mapping[str, Any] | None:
+    if not isinstance(history, Path):
+        return history
+    try:
+        found = json.loads(history.read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return None
+    return found if isinstance(found, dict) else None
+
+
+def _mean(histories: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+    """Returns a metric's mean over histories, (epoch,); empty where one lacks it or has a gap in it."""
+    found = [history.get(name) for history in histories]
+    if not all(isinstance(values, Sequence) and len(values) for values in found):
+        return np.empty(0)
+    length = min(map(len, found))
+    columns = [[finite(value) for value in values[:length]] for values in found]
+    if any(value is None for values in columns for value in values):
+        return np.empty(0)
+    return np.mean(np.array(columns, dtype=float), axis=0)
+
+
+def _smooth(values: np.ndarray) -> np.ndarray:
+    return np.convolve(values, np.ones(3) / 3, mode="valid")

@@ -1,0 +1,103 @@
+"""Scored trials as an experiment's design: which level of each parameter each candidate has."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.io import canonical_json, strict
+from kerasgrid.tables.parsing import finite, is_number
+from kerasgrid.tables.table import Table
+
+NOT_SET = "(not set)"
+"""The level of a candidate that does not have the parameter."""
+
+
+@dataclass(frozen=True)
+class Factor:
+    """A parameter that varies.
+
+    Attributes:
+        name: As in the results.
+        values: Its different values: numbers from small to large, all else as they first appear.
+        is_numeric: Whether all values are numbers, true and false not among them.
+        is_log: Whether it is meant on a logarithmic scale.
+    """
+
+    name: str
+    values: tuple[Any, ...]
+    is_numeric: bool
+    is_log: bool = False
+
+    def __len__(self) -> int:
+        return len(self.values)
+
+
+@dataclass(frozen=True)
+class Design:
+    """Candidates that have a score. Candidates equal in all parameters are one, their scores averaged.
+
+    Attributes:
+        factors: The parameters that vary.
+        codes: (candidate, factor) int64, indices into each factor's values.
+        scores: (candidate,) float64, as they were measured.
+        sign: 1 where a larger score is better, -1 where a smaller one is.
+    """
+
+    factors: tuple[Factor, ...]
+    codes: np.ndarray
+    scores: np.ndarray
+    sign: int
+
+    def __len__(self) -> int:
+        return len(self.scores)
+
+    @cached_property
+    def is_full(self) -> bool:
+        """Whether every combination of values has a score."""
+        return len(self) == math.prod(map(len, self.factors))
+
+    def place(self, name: str) -> int:
+        """Returns the index of a factor."""
+        return [factor.name for factor in self.factors].index(name)
+
+
+def is_scored(row: dict[str, Any], objective: str) -> bool:
+    """Says whether a trial was trained to its end and has a score."""
+    return row.get("state", "complete") == "complete" and finite(row.get(objective)) is not None
+
+
+def design_of(table: Table) -> Design:
+    """Returns the design of a table's complete trials; it may be empty."""
+    objective = table.scores[0]
+    rows = [row for row in table.rows if is_scored(row, objective)]
+    factors, columns = [], []
+    for name in table.params:
+        factor, codes = _factor(name, [row.get(name, NOT_SET) for row in rows], name in table.log_params)
+        if len(factor) > 1:
+            factors.append(factor)
+            columns.append(codes)
+    scores = np.array([row[objective] for row in rows], dtype=float)
+    sign = -1 if table.direction == "min" else 1
+    if not factors:
+        return Design((), np.zeros((min(len(rows), 1), 0), int), scores[:1], sign)
+    codes, place, counts = np.unique(
+        np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True
+    )
+    return Design(tuple(factors), codes, np.bincount(place.ravel(), scores) / counts, sign)
+
+
+def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:
+    """Returns a parameter's factor, and the level of each candidate."""
+    numeric = all(map(is_number, values))
+    keys = [float(value) if numeric else canonical_json(strict(value)) for value in values]
+    first = dict(zip(reversed(keys), reversed(values), strict=True))
+    ordered = sorted(first) if numeric else list(dict.fromkeys(keys))
+    places = {key: place for place, key in enumerate(ordered)}
+    factor = Factor(name, tuple(first[key] for key in ordered), numeric, is_log)
+    return factor, np.array([places[key] for key in keys], dtype=int)

@@ -1,0 +1,120 @@
+"""Best values at the edge of what was tried, and what to try next."""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.analysis.design import Design, Factor
+from kerasgrid.analysis.effects import MOST_LEVELS, Effect
+
+_FAR_APART = 1.9
+_VERY_FAR_APART = 4
+_FEWEST_BEST = 5
+_OUTER = 0.1
+
+
+@dataclass(frozen=True)
+class Edge:
+    """A number whose best value is the smallest or largest tried.
+
+    Attributes:
+        name: The parameter.
+        value: The best value, or the end of the range.
+        is_largest: Whether it is the largest tried.
+        next: What to try; None where there is nothing beyond, as below a dropout of 0.
+    """
+
+    name: str
+    value: Any
+    is_largest: bool
+    next: Any
+
+
+def edges_of(design: Design, effects: list[Effect]) -> list[Edge]:
+    """Returns the edges, in the order of the parameters.
+
+    Of a list of values, the best has to be clearly better than its neighbour. Of a range with many
+    values, the median of the best tenth of candidates has to lie in the outer tenth of all that were
+    tried.
+    """
+    found = []
+    for place, factor in enumerate(design.factors):
+        if not factor.is_numeric:
+            continue
+        side = (
+            _side_of_levels(factor, effects) if len(factor) <= MOST_LEVELS else _side_of_range(design, place)
+        )
+        if side is not None:
+            value = factor.values[-1 if side else 0]
+            found.append(Edge(factor.name, value, side, beyond(factor, side)))
+    return found
+
+
+def beyond(factor: Factor, is_up: bool) -> Any:
+    """Returns the next value beyond an end of what was tried; None where there is none.
+
+    It goes on as far as the last two values lie apart: by their ratio where they are about double or
+    more (by its root, where four times or more), else by their difference. A number above zero stays
+    so, a dropout stays below one, and whole numbers stay whole.
+    """
+    values = [float(value) for value in factor.values]
+    if len(values) > MOST_LEVELS:
+        return _beyond_range(factor, values, is_up)
+    last, before = (values[-1], values[-2]) if is_up else (values[0], values[1])
+    ratio = max(last, before) / min(last, before) if min(last, before) > 0 else 0
+    if ratio >= _FAR_APART:
+        step = math.sqrt(ratio) if ratio > _VERY_FAR_APART else ratio
+        found = last * step if is_up else last / step
+    else:
+        found = last + (last - before)
+    return _legal(factor, last, found)
+
+
+def _beyond_range(factor: Factor, values: list[float], is_up: bool) -> Any:
+    low, high = values[0], values[-1]
+    if factor.is_log:
+        found = high * (high / low) ** 0.25 if is_up else low / (high / low) ** 0.25
+    else:
+        found = high + (high - low) / 4 if is_up else low - (high - low) / 4
+    return _legal(factor, high if is_up else low, found)
+
+
+def _legal(factor: Factor, last: float, found: float) -> Any:
+    if last >= 0 >= found:
+        if last == 0 or factor.values[0] == 0:
+            return None
+        found = last / 2
+    if "dropout" in factor.name and found >= 1:
+        found = (last + 1) / 2
+    if all(isinstance(value, int) for value in factor.values):
+        found = round(found)
+        return found if found != last and found > 0 else None
+    return float(f"{found:.2g}")
+
+
+def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:
+    """Returns whether the best value is the largest (True) or smallest (False); None for neither."""
+    own = [effect for effect in effects if effect.name == factor.name]
+    for is_up, best, neighbour in (
+        (True, factor.values[-1], factor.values[-2]),
+        (False, factor.values[0], factor.values[1]),
+    ):
+        if any(
+            effect.better == best and effect.worse == neighbour and effect.is_clear for effect in own
+        ) and all(effect.better == best for effect in own):
+            return is_up
+    return None
+
+
+def _side_of_range(design: Design, place: int) -> bool | None:
+    n_best = len(design) // 10
+    if n_best < _FEWEST_BEST:
+        return None
+    best = np.argsort(-design.sign * design.scores, kind="stable")[:n_best]
+    ranks = (np.argsort(np.argsort(design.codes[:, place], kind="stable")) + 0.5) / len(design)
+    middle = float(np.median(ranks[best]))
+    return True if middle > 1 - _OUTER else False if middle < _OUTER else None

@@ -1,0 +1,207 @@
+"""The effect of a parameter over matched pairs: candidates that are equal in all else.
+
+The mean difference of pairs is a sum of scores with known weights, so that its standard error needs
+one number: the standard deviation of a candidate's mean score about its expectation, the noise. It is
+what main effects and interactions of two parameters leave unexplained, as in a factorial experiment
+without repeats (Box, Hunter and Hunter, Statistics for Experimenters, 2nd edition 2005, chapter 5);
+where candidates are too few for that, what main effects leave. Then an interaction counts as noise,
+and intervals are wider than they need be, not narrower.
+
+Intervals hold for all pairs of a parameter's values at once (Tukey 1949; the same as Student's where
+there are two values), so that naming the best value after looking claims no more than was seen.
+"""
+
+from __future__ import annotations
+
+import math
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.analysis.design import Design
+
+CONFIDENCE = 0.95
+MOST_LEVELS = 12
+"""A parameter with more values has no levels to compare, such as a range in a random search."""
+_FEWEST_DEGREES = 5
+_MOST_COLUMNS = 600
+_MOST_DEGREES = 1000
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The spread of a candidate's mean score about its expectation.
+
+    Attributes:
+        sigma: Standard deviation, in the score's unit.
+        degrees: Degrees of freedom of its estimate.
+        pairs: Whether interactions of two parameters were taken out; else only main effects.
+    """
+
+    sigma: float
+    degrees: int
+    pairs: bool
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One value of a parameter against another, over matched pairs.
+
+    Attributes:
+        name: The parameter.
+        better: The value that is ahead on average; `worse` the other one.
+        n_pairs: Pairs of candidates that are equal in all else.
+        wins: Pairs in which `better` has the better score; `ties` those of equal score.
+        mean: By how much it is better on average, not below zero.
+        low: Lower end of the interval of that mean; None where candidates are too few for one.
+        high: Upper end.
+    """
+
+    name: str
+    better: Any
+    worse: Any
+    n_pairs: int
+    wins: int
+    ties: int
+    mean: float
+    low: float | None
+    high: float | None
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low is not None and self.low > 0
+
+
+def noise_of(design: Design) -> Noise | None:
+    """Returns the noise; None where candidates are too few to tell."""
+    for with_pairs in (True, False):
+        blocks = _blocks(design, with_pairs)
+        if blocks is None:
+            continue
+        x = np.concatenate([np.ones((len(design), 1)), *blocks], axis=1)
+        y = design.scores - design.scores.mean()
+        values, vectors = np.linalg.eigh(x.T @ x)
+        kept = values > values.max() * 1e-10
+        degrees = len(y) - int(kept.sum())
+        if degrees < _FEWEST_DEGREES:
+            continue
+        basis = x @ (vectors[:, kept] / np.sqrt(values[kept]))
+        rest = y - basis @ (basis.T @ y)
+        return Noise(math.sqrt(float(rest @ rest) / degrees), degrees, with_pairs)
+    return None
+
+
+def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
+    """Returns the best value of a parameter against each other one, the closest first.
+
+    Args:
+        design: The scored candidates.
+        place: Index of the factor.
+        noise: What noise_of gave.
+
+    Returns:
+        Empty where no two candidates differ in this parameter alone. Where only some values meet in
+        pairs, those are compared.
+    """
+    factor = design.factors[place]
+    if len(factor) > MOST_LEVELS:
+        return []
+    pairs = {(a, b): matched_pairs(design, place, a, b) for a, b in combinations(range(len(factor)), 2)}
+    gains = {key: gain_of(design, found) for key, found in pairs.items() if len(found)}
+    if not gains:
+        return []
+    best = _best(len(factor), {key: float(found.mean()) for key, found in gains.items()})
+    effects = []
+    for other in range(len(factor)):
+        key = (min(best, other), max(best, other))
+        if other == best or key not in gains:
+            continue
+        gain = gains[key] if best == key[0] else -gains[key]
+        effects.append(_effect(design, place, (best, other), gain, noise))
+    return sorted(effects, key=lambda effect: effect.mean)
+
+
+def matched_pairs(design: Design, place: int, first: int, second: int) -> np.ndarray:
+    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
+    own = design.codes[:, place]
+    rest = np.delete(design.codes, place, axis=1)
+    groups = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
+    partners = np.full((groups.max(initial=-1) + 1, 2), -1)
+    for side, level in enumerate((first, second)):
+        chosen = np.flatnonzero(own == level)
+        partners[groups[chosen], side] = chosen
+    return partners[(partners >= 0).all(axis=1)]
+
+
+def gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
+    """Returns by how much the first of each pair is better."""
+    return design.sign * (design.scores[pairs[:, 0]] - design.scores[pairs[:, 1]])
+
+
+def interval(mean: float, n_pairs: int, noise: Noise, levels: int = 2) -> tuple[float, float]:
+    """Returns the interval of a mean difference over pairs that share no candidate."""
+    half = critical(levels, noise.degrees) * noise.sigma * math.sqrt(2 / n_pairs)
+    return mean - half, mean + half
+
+
+@cache
+def critical(levels: int, degrees: int) -> float:
+    """Returns the standard errors of an interval that holds for all pairs of `levels` values at once."""
+    from scipy import stats
+
+    if levels == 2:
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+    degrees = min(degrees, _MOST_DEGREES)  # the studentized range is slow, and does not change from there on
+    return float(stats.studentized_range.ppf(CONFIDENCE, levels, degrees)) / math.sqrt(2)
+
+
+def _effect(
+    design: Design, place: int, levels: tuple[int, int], gain: np.ndarray, noise: Noise | None
+) -> Effect:
+    factor, mean = design.factors[place], float(gain.mean())
+    low, high = (None, None) if noise is None else interval(mean, len(gain), noise, len(factor))
+    if mean < 0:  # values that are not all compared with each other may form a circle
+        levels, gain, mean = levels[::-1], -gain, -mean
+        low, high = (None, None) if noise is None else (-high, -low)
+    return Effect(
+        name=factor.name,
+        better=factor.values[levels[0]],
+        worse=factor.values[levels[1]],
+        n_pairs=len(gain),
+        wins=int((gain > 0).sum()),
+        ties=int((gain == 0).sum()),
+        mean=mean,
+        low=low,
+        high=high,
+    )
+
+
+def _best(n_levels: int, gains: dict[tuple[int, int], float]) -> int:
+    """Returns the level with the largest mean gain over the levels that it meets."""
+    of_level: list[list[float]] = [[] for _ in range(n_levels)]
+    for (first, second), gain in gains.items():
+        of_level[first].append(gain)
+        of_level[second].append(-gain)
+    means = [float(np.mean(found)) if found else -math.inf for found in of_level]
+    return int(np.argmax(means))
+
+
+def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:
+    """Returns the columns of a linear model of main effects, and of pairs; None where they are too many."""
+    mains = [np.eye(len(factor))[:, 1:][design.codes[:, i]] for i, factor in enumerate(design.factors)]
+    n_columns = sum(block.shape[1] for block in mains)
+    if with_pairs:
+        n_columns += sum(a.shape[1] * b.shape[1] for a, b in combinations(mains, 2))
+    if n_columns > min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) and (
+        with_pairs or n_columns > _MOST_COLUMNS
+    ):
+        return None
+    if not with_pairs:
+        return mains
+    return mains + [
+        (a[:, :, None] * b[:, None, :]).reshape(len(design), -1) for a, b in combinations(mains, 2)
+    ]

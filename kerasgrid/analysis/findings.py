@@ -1,0 +1,269 @@
+"""All that a table of trials tells, with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.analysis.comparison import Contender, front, p_value, pick
+from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise
+from kerasgrid.analysis.design import Design, design_of, is_scored
+from kerasgrid.analysis.edges import Edge, edges_of
+from kerasgrid.analysis.effects import Effect, Noise, effects_of, noise_of
+from kerasgrid.analysis.importance import Importance, importance_of
+from kerasgrid.analysis.interactions import Interaction, interactions_of
+from kerasgrid.io import strict
+from kerasgrid.tables.parsing import finite
+from kerasgrid.tables.table import Table
+
+MOST_CURVES = 300
+"""Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
+_UNSTABLE = 3.0
+_FEWEST_TRIALS = 8
+_HARD = 0.8
+
+
+@dataclass(frozen=True)
+class HardFold:
+    """A fold on which nearly all candidates score worse than on the others."""
+
+    fold: int
+    n_worst: int
+    n_trials: int
+    gap: float
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search has taught.
+
+    Attributes:
+        table: The trials.
+        design: Those with a score, by their levels.
+        contenders: Complete trials, the best first; equal scores in the table's order.
+        n_folds: Folds of the best; 0 where the file does not say.
+        front: Of score and fit time, the quickest first.
+        pick: The one to take if time counts.
+        noise: Of a candidate's mean score.
+        effects: By parameter that varies; empty where no two candidates differ in it alone.
+        interactions: The clear ones.
+        importance: Shares of the variance; None where it cannot be told.
+        edges: Best values at the edge of what was tried.
+        curves: By the trial's place in the table, of all or of a sample.
+        rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch.
+        overfit: Places of trials that fit their training rows too closely.
+        underfit: Places of trials that do not fit even those.
+        unstable: Places of trials whose folds differ far more than others' do.
+        hard_fold: A fold that is harder than the others.
+        failed: Places of failed trials by reason.
+        dead: Places of trials whose nets learnt nothing, by reason.
+    """
+
+    table: Table
+    design: Design
+    contenders: tuple[Contender, ...]
+    n_folds: int
+    front: tuple[Contender, ...]
+    pick: Contender | None
+    noise: Noise | None
+    effects: Mapping[str, tuple[Effect, ...]]
+    interactions: tuple[Interaction, ...]
+    importance: Importance | None
+    edges: tuple[Edge, ...]
+    curves: Mapping[int, Curves]
+    rising: Mapping[int, float]
+    overfit: tuple[int, ...]
+    underfit: tuple[int, ...]
+    unstable: tuple[int, ...]
+    hard_fold: HardFold | None
+    failed: Mapping[str, tuple[int, ...]]
+    dead: Mapping[str, tuple[int, ...]]
+
+    @property
+    def best(self) -> Contender | None:
+        """The best complete trial."""
+        return self.contenders[0] if self.contenders else None
+
+    @property
+    def sign(self) -> int:
+        """1 where a larger score is better, -1 where a smaller one is."""
+        return self.design.sign
+
+    def trial(self, row: int) -> Any:
+        """Returns what a trial is called: its id, or its place where it has none."""
+        return self.table.rows[row].get("trial", row)
+
+
+def analyse(table: Table) -> Findings:
+    """Returns what a table of trials tells; all of it is empty where no trial has a score."""
+    design = design_of(table)
+    sign, noise = design.sign, noise_of(design)
+    contenders, n_folds = _contenders(table, sign)
+    by_name = {
+        factor.name: tuple(effects_of(design, place, noise)) for place, factor in enumerate(design.factors)
+    }
+    effects = [effect for found in by_name.values() for effect in found]
+    on_front = front(contenders, sign)
+    curves = _curves(table, contenders)
+    scored = {one.row: one for one in contenders}
+    best = contenders[0] if contenders else None
+    spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
+    return Findings(
+        table=table,
+        design=design,
+        contenders=contenders,
+        n_folds=n_folds,
+        front=tuple(on_front),
+        pick=pick(on_front, best, n_folds, sign) if best else None,
+        noise=noise,
+        effects=by_name,
+        interactions=tuple(interactions_of(design, effects, noise)),
+        importance=importance_of(design),
+        edges=tuple(edges_of(design, effects)),
+        curves=curves,
+        rising={
+            row: gain
+            for row, found in curves.items()
+            if row in scored and (gain := rise(found.test, sign)) is not None
+        },
+        overfit=tuple(row for row, found in curves.items() if is_overfit(found)),
+        underfit=tuple(
+            row
+            for row, found in curves.items()
+            if best and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
+        ),
+        unstable=_unstable(table, contenders),
+        hard_fold=_hard_fold(table, contenders, sign),
+        failed=_by_reason(table, "error", {"failed"}),
+        dead=_by_reason(table, "dead", {"complete", "pruned", "failed", "running"}),
+    )
+
+
+def as_json(findings: Findings) -> dict[str, Any]:
+    """Returns the findings as plain values of strict JSON; trials are named by their ids."""
+
+    def rows(places) -> list[Any]:
+        return [findings.trial(row) for row in places]
+
+    def contender(one: Contender | None) -> dict[str, Any] | None:
+        if one is None:
+            return None
+        given = findings.table.rows[one.row]
+        params = {name: given[name] for name in findings.table.params if name in given}
+        found = asdict(one)
+        del found["row"]
+        return {"trial": findings.trial(one.row), "params": params, **found, "level_with_best": one.is_level}
+
+    importance = findings.importance
+    return strict(
+        {
+            "source": findings.table.source,
+            "objective": findings.table.scores[0],
+            "direction": findings.table.direction,
+            "leaderboard": [contender(one) for one in findings.contenders],
+            "front": rows(one.row for one in findings.front),
+            "pick": contender(findings.pick),
+            "noise": findings.noise and asdict(findings.noise),
+            "effects": {
+                name: [{**asdict(effect), "clear": effect.is_clear} for effect in found]
+                for name, found in findings.effects.items()
+            },
+            "interactions": [asdict(found) for found in findings.interactions],
+            "importance": importance
+            and {
+                "exact": importance.is_exact,
+                "mains": importance.mains,
+                "pairs": [{"params": list(pair), "share": share} for pair, share in importance.pairs.items()],
+            },
+            "edges": [asdict(edge) for edge in findings.edges],
+            "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
+            "overfit": rows(findings.overfit),
+            "underfit": rows(findings.underfit),
+            "unstable": rows(findings.unstable),
+            "hard_fold": findings.hard_fold and asdict(findings.hard_fold),
+            "failed": {reason: rows(places) for reason, places in findings.failed.items()},
+            "dead": {reason: rows(places) for reason, places in findings.dead.items()},
+        }
+    )
+
+
+def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
+    """Returns the complete trials, each compared with the best over the same folds, and their number."""
+    objective = table.scores[0]
+    std = objective.replace("mean_", "std_", 1)
+    found = [
+        Contender(row, given[objective], finite(given.get(std)), finite(given.get("mean_fit_time")))
+        for row, given in enumerate(table.rows)
+        if is_scored(given, objective)
+    ]
+    found.sort(key=lambda one: -sign * one.mean)
+    if not found or not table.fold_scores:
+        return tuple(found), 0
+    best = table.fold_scores[found[0].row]
+    if None in best or len(best) < 2:
+        return tuple(found), len(best)
+
+    def compared(one: Contender) -> Contender:
+        own = table.fold_scores[one.row]
+        if len(own) != len(best) or None in own:
+            return one
+        return replace(one, p_value=p_value(best, own))
+
+    return (found[0], *map(compared, found[1:])), len(best)
+
+
+def _curves(table: Table, contenders: tuple[Contender, ...]) -> dict[int, Curves]:
+    rows = [row for row, histories in enumerate(table.histories) if histories]
+    if len(rows) > MOST_CURVES:
+        ends = [one.row for one in (*contenders[:20], *contenders[-20:]) if table.histories[one.row]]
+        sample = rows[:: -(-len(rows) // (MOST_CURVES - len(ends)))]
+        rows = sorted({*ends, *sample})
+    found = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
+    return {row: curves for row, curves in found if curves is not None}
+
+
+def _fold_matrix(table: Table, contenders: tuple[Contender, ...]) -> tuple[list[int], np.ndarray] | None:
+    """Returns the places of trials with all folds, and (trial, fold) scores; None for too few."""
+    rows = [one.row for one in contenders if table.fold_scores and None not in table.fold_scores[one.row]]
+    lengths = {len(table.fold_scores[row]) for row in rows}
+    if len(rows) < _FEWEST_TRIALS or len(lengths) != 1 or lengths <= {0, 1}:
+        return None
+    return rows, np.array([table.fold_scores[row] for row in rows])
+
+
+def _unstable(table: Table, contenders: tuple[Contender, ...]) -> tuple[int, ...]:
+    """Returns trials whose folds spread over three times the median, what folds have in common taken out."""
+    found = _fold_matrix(table, contenders)
+    if found is None:
+        return ()
+    rows, scores = found
+    spread = (scores - np.median(scores - scores.mean(axis=1, keepdims=True), axis=0)).std(axis=1)
+    return tuple(
+        row for row, own in zip(rows, spread, strict=True) if own > _UNSTABLE * np.median(spread) > 0
+    )
+
+
+def _hard_fold(table: Table, contenders: tuple[Contender, ...], sign: int) -> HardFold | None:
+    found = _fold_matrix(table, contenders)
+    if found is None:
+        return None
+    scores = found[1] * sign
+    counts = np.bincount(scores.argmin(axis=1), minlength=scores.shape[1])
+    fold = int(counts.argmax())
+    if counts[fold] < _HARD * len(scores):
+        return None
+    others = np.delete(scores, fold, axis=1).mean(axis=1)
+    return HardFold(fold, int(counts[fold]), len(scores), float((others - scores[:, fold]).mean()))
+
+
+def _by_reason(table: Table, column: str, states: set[str]) -> dict[str, tuple[int, ...]]:
+    found: dict[str, list[int]] = {}
+    for row, given in enumerate(table.rows):
+        if given.get("state", "complete") in states and (column == "error" or given.get(column)):
+            if column == "error" and given.get("state") != "failed":
+                continue
+            found.setdefault(str(given.get(column) or "no reason recorded"), []).append(row)
+    return {reason: tuple(rows) for reason, rows in sorted(found.items(), key=lambda item: -len(item[1]))}

@@ -1,0 +1,216 @@
+"""Findings in plain sentences, each with its evidence; what cannot be told is said, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import Any
+
+from kerasgrid.analysis.edges import Edge
+from kerasgrid.analysis.effects import Effect
+from kerasgrid.analysis.findings import Findings
+from kerasgrid.analysis.interactions import Conditional, Interaction
+
+_MOST_NAMED = 5
+
+
+def effect_sentences(findings: Findings) -> dict[str, str]:
+    """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
+    shares = findings.importance.mains if findings.importance else {}
+    names = sorted(findings.effects, key=lambda name: -shares.get(name, 0.0))
+    return {name: _parameter(name, findings.effects[name]) for name in names}
+
+
+def interaction_sentence(found: Interaction) -> str:
+    """Returns what the effect is at each value of the other parameter."""
+    parts = [_conditional(found, one) for one in found.conditionals]
+    start = "Overturned: " if found.overturns else ""
+    return start + "; ".join(parts) + "."
+
+
+def edge_sentence(edge: Edge) -> str:
+    """Returns what to try beyond the edge."""
+    end = "largest" if edge.is_largest else "smallest"
+    first = f"The best {edge.name} is the {end} tried ({value_text(edge.value)})"
+    if edge.next is None:
+        return f"{first}, and there is nothing to try beyond."
+    more = "larger" if edge.is_largest else "smaller"
+    return f"{first}: try {more}, such as {value_text(edge.next)}."
+
+
+def curve_sentences(findings: Findings) -> list[str]:
+    """Returns what the learning curves and folds tell."""
+    found, table = [], findings.table
+    if findings.rising:
+        rows = sorted(findings.rising, key=lambda row: _rank(findings, row))
+        first = rows[0]
+        length = len(findings.curves[first].test)
+        gain = value_text(_short(findings.rising[first]))
+        found.append(
+            f"More epochs would help trial {findings.trial(first)}: its held-out {table.metric} still "
+            f"improves by {gain} an epoch at epoch {length}.{_and_others(findings, rows)}"
+        )
+    elif findings.curves:
+        found.append("No held-out curve clearly improves any more at its last epoch.")
+    if findings.overfit:
+        found.append(
+            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
+            f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
+        )
+    if findings.underfit:
+        found.append(
+            f"Underfitting in {_of(findings.underfit, findings.curves)}: they fit their training rows less "
+            f"well than the best trial predicts new ones. {_named(findings, findings.underfit)}"
+        )
+    if (hard := findings.hard_fold) is not None:
+        found.append(
+            f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
+            f"{value_text(_short(hard.gap))} on average. That is the data's, not the candidates'."
+        )
+    if findings.unstable:
+        found.append(
+            f"Unstable over folds, by three times the usual spread or more: "
+            f"{_named(findings, findings.unstable)}"
+        )
+    return found
+
+
+def trouble_sentences(findings: Findings) -> list[str]:
+    """Returns what failed and what learnt nothing, with reasons."""
+    found = [
+        f"{_count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.failed.items()
+    ]
+    return found + [
+        f"{_count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.dead.items()
+    ]
+
+
+def best_sentences(findings: Findings) -> list[str]:
+    """Returns what is best, what cannot be told from it, and what to take if time counts."""
+    best = findings.best
+    if best is None:
+        return ["No trial has a score."]
+    level = [one for one in findings.contenders if one.is_level]
+    compared = [one for one in findings.contenders if one.p_value is not None]
+    found = [f"Trial {findings.trial(best.row)} is the best of {_count(len(findings.contenders), 'trial')}."]
+    if not compared:
+        found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
+    elif level:
+        found.append(
+            f"{len(level)} of the other {len(compared)} cannot be told from it over {findings.n_folds} folds "
+            "(corrected resampled t-test, p > 0.05)."
+        )
+    else:
+        found.append(f"All others are clearly behind it over {findings.n_folds} folds (p <= 0.05).")
+    if (taken := findings.pick) is not None and taken != best:
+        found.append(
+            f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "
+            f"in {_times(best.fit_time, taken.fit_time)} less time."
+        )
+    return found
+
+
+def value_text(value: Any) -> str:
+    """Returns a value as YAML would have it: `true`, `relu`, `0.001`."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def _parameter(name: str, effects: Sequence[Effect]) -> str:
+    if not effects:
+        return f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone."
+    clear = [effect for effect in effects if effect.is_clear]
+    unclear = [effect for effect in effects if not effect.is_clear]
+    parts = []
+    for group in _by_better(clear):
+        parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
+    for group in _by_better(unclear):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} cannot be told from "
+            + ", or ".join(map(_against, group))
+        )
+    return "; ".join(parts) + "."
+
+
+def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
+    groups: dict[str, list[Effect]] = {}
+    for effect in effects:
+        groups.setdefault(repr(effect.better), []).append(effect)
+    return list(groups.values())
+
+
+def _against(effect: Effect) -> str:
+    """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
+    ties = f" ({_count(effect.ties, 'tie')})" if effect.ties else ""
+    ahead = "" if effect.is_clear else "ahead "
+    text = f"{value_text(effect.worse)} {'' if effect.is_clear else '('}{ahead}in {effect.wins} of "
+    text += f"{_count(effect.n_pairs, 'matched pair')}{ties}, by "
+    return text + _amount(effect.mean, effect.low, effect.high) + ("" if effect.is_clear else ")")
+
+
+def _amount(mean: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{value_text(_short(mean))} on average; too few candidates for an interval"
+    digits = _digits((high - low) / 2)
+    return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
+
+
+def _conditional(found: Interaction, one: Conditional) -> str:
+    effect = found.effect
+    where = f"where {found.given} = {value_text(one.value)}"
+    better, worse = effect.better, effect.worse
+    mean, low, high = one.mean, one.low, one.high
+    if mean < 0:
+        better, worse, mean, low, high = worse, better, -mean, -high, -low
+    verb = "beats" if low > 0 else "cannot be told from"
+    digits = _digits((high - low) / 2)
+    return (
+        f"{effect.name} = {value_text(better)} {verb} {value_text(worse)} {where} "
+        f"(by {_fixed(mean, digits)}, {_fixed(low, digits)} to {_fixed(high, digits)})"
+    )
+
+
+def _digits(half: float) -> int:
+    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
+    if half <= 0:
+        return 6
+    place = math.floor(math.log10(half))
+    return min(max(-place + (half / 10**place < 3), 0), 12)
+
+
+def _fixed(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text
+
+
+def _short(number: float) -> float:
+    return float(f"{number:.2g}")
+
+
+def _rank(findings: Findings, row: int) -> int:
+    return next(place for place, one in enumerate(findings.contenders) if one.row == row)
+
+
+def _and_others(findings: Findings, rows: Sequence[int]) -> str:
+    return f" {_count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
+
+
+def _of(rows: Sequence[int], all_rows: Any) -> str:
+    return f"{len(rows)} of {_count(len(all_rows), 'trial')}"
+
+
+def _named(findings: Findings, rows: Sequence[int]) -> str:
+    named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
+    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+    return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
+
+
+def _times(whole: float, part: float) -> str:
+    return f"{round(100 * (1 - part / whole))}%" if whole else "no"
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number:,} {noun}" + ("" if number == 1 else "s")
