@@ -47,7 +47,8 @@ def load_function(reference: ModelReference) -> Callable[..., Any]:
     except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
     if any(parent.__name__ == "HyperModel" for parent in type(found).__mro__):
-        if found.fit.__module__.partition(".")[0] != "keras_tuner":
+        fit = getattr(found, "fit", None)
+        if fit is not None and fit.__module__.partition(".")[0] != "keras_tuner":
             raise ModelError(
                 f"{reference.place}: {reference.function!r} has a fit() of its own, which is not called: "
                 "batch_size, epochs, callbacks and augment are keys of grid.yaml. Leave it out, or name a "
