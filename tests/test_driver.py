@@ -676,6 +676,25 @@ def test_one_file_serves_all_engines(tmp_path):
             assert any("chooses the epochs of each candidate: of those in space, 9" in t for t in notes.texts)
 
 
+@pytest.mark.parametrize("space", [[{"epochs": [3, 9]}, {"dropout": [0.1]}], {"epochs": [9]}])
+def test_hyperband_takes_a_union_and_no_notice_of_min_epochs(tmp_path, space):
+    notes = Notes()
+    own = {"engine": "hyperband", "folds": 3}
+    changes = {"params": {}, "space": space}
+    first = search(config(**changes, search=own), results=tmp_path)
+    idle = config(**changes, search={**own, "min_epochs": 50})
+    found = search(idle, results=tmp_path, observer=notes)
+    assert found.data["trials"] == first.data["trials"]
+    assert any("search.min_epochs is of halving: hyperband takes no notice" in text for text in notes.texts)
+    assert not any("No rung lies" in text for text in notes.texts)
+
+
+def test_faulty_epochs_under_hyperband_are_told(tmp_path):
+    changes = {"params": {}, "space": {"epochs": [1.5, 2]}, "search": {"engine": "hyperband", "folds": 3}}
+    with pytest.raises(ConfigError, match=r"space.epochs: .*1\.5"):
+        search(config(**changes), results=tmp_path)
+
+
 # Replay
 
 

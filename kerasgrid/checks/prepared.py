@@ -118,12 +118,12 @@ class Prepared:
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
-        search = self.config.search
-        if not ENGINES[search.engine].decides_by_val:
+        search, kind = self.config.search, ENGINES[self.config.search.engine]
+        if not kind.decides_by_val:
             return None
-        longest = self.task.longest
-        own = {"engine": search.engine, "factor": search.factor, "epochs": longest}
-        return {**own, "rungs": rungs(longest, search.factor, search.min_epochs)}
+        least = search.min_epochs if "min_epochs" in kind.settings else None
+        found = rungs(self.task.longest, search.factor, least)
+        return {"engine": search.engine, "factor": search.factor, "rungs": found}
 
     def _sources(self) -> dict[str, str]:
         """Returns the hash of each source file that a candidate may take, beside the model's."""

@@ -72,11 +72,10 @@ def warnings_of_space(config: Config, space: Space) -> tuple[str, ...]:
         return ()
     draws = kind.rejects and not kind.packages
     found = _idle_settings(search)
-    if kind.has_brackets and "epochs" in space.names:
-        [most] = {params["epochs"] for params in space.cover()}
-        found.append(
-            f"{search.engine} chooses the epochs of each candidate: of those in space, {most} at most."
-        )
+    epochs = space.values("epochs")
+    if kind.has_brackets and len(epochs) == 1:  # they are one, but where they are at fault
+        chosen = "chooses the epochs of each candidate: of those in space"
+        found.append(f"{search.engine} {chosen}, {epochs[0]} at most.")
     if space.is_weighted and not draws:
         found.append(f"Weights in space are of candidates drawn at random: {search.engine} takes no notice.")
     if space.is_drawn and draws and search.trials is not None:
@@ -90,7 +89,7 @@ def warnings_of_space(config: Config, space: Space) -> tuple[str, ...]:
 def warnings_of_rungs(task: Task) -> tuple[str, ...]:
     """Returns that candidates never wait, where `search.min_epochs` leaves no rung below the last epoch."""
     search, longest = task.search, task.longest
-    if not ENGINES[search.engine].decides_by_val or search.min_epochs is None:
+    if "min_epochs" not in ENGINES[search.engine].settings or search.min_epochs is None:
         return ()
     if rungs(longest, search.factor, search.min_epochs) != [longest]:
         return ()

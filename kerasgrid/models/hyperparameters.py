@@ -90,9 +90,13 @@ class _Builds:
         hp = hyperparameters()
         hp.values.update(preset)
         call(self._function, hp)
-        return self._take(preset, hp)
+        for wanted in self._take(preset, hp):
+            if digest(wanted) not in self._asked:
+                self.build(wanted)
+        return self._asked[digest(preset)]
 
-    def _take(self, preset: Mapping[str, Any], hp: Any) -> frozenset[str]:
+    def _take(self, preset: Mapping[str, Any], hp: Any) -> list[dict[str, Any]]:
+        """Takes in what a build has asked for; returns the values that enter the scopes it has left out."""
         asked = frozenset(item.name for item in hp.space if hp.is_active(item))
         for item in hp.space:
             _add(self.space, item, self._function)
@@ -100,11 +104,10 @@ class _Builds:
                 self._first.setdefault(item.name, dict(hp.values))
         self._asked[digest(preset)] = asked
         self._built.append((dict(hp.values), asked))
-        for scope in hp.inactive_scopes:
-            wanted = {**preset, **{condition.name: condition.values[0] for condition in scope}}
-            if digest(wanted) not in self._asked:
-                self.build(wanted)
-        return asked
+        return [
+            {**preset, **{condition.name: condition.values[0] for condition in scope}}
+            for scope in hp.inactive_scopes
+        ]
 
     def ask(self, preset: Mapping[str, Any]) -> frozenset[str] | None:
         """Returns what is asked for beside some values; None where they do not build, or enough are built."""
@@ -119,7 +122,8 @@ class _Builds:
                 call(self._function, hp)
             except ModelError:  # a value that does not build is a failed candidate, and tells nothing
                 return None
-            self._take(preset, hp)
+            for wanted in self._take(preset, hp):
+                self.ask(wanted)
         return self._asked[key]
 
     def explore(self) -> None:
@@ -150,7 +154,7 @@ class _Builds:
 
     def condition(self, name: str) -> dict[str, list[Any]]:
         """Returns the values of others beside which alone a hyperparameter is asked for."""
-        found, beside = {}, self._first[name]
+        found, beside = {}, self._first.get(name, {})  # none, where its scope builds with no value tried
         for parent in beside:
             if parent in self.space and parent != name:
                 tried = self._tried(parent, beside)
@@ -179,7 +183,8 @@ class _Builds:
     def check(self, name: str, condition: Mapping[str, Sequence[Any]]) -> None:
         """Raises a ModelError where a name was asked for otherwise than a condition says."""
         for values, asked in self._built:
-            holds = all(parent in values and values[parent] in held for parent, held in condition.items())
+            # A value that was preset, and not asked for, lets nothing be there.
+            holds = all(parent in asked and values[parent] in held for parent, held in condition.items())
             if holds != (name in asked) and all(parent in self.space for parent in condition):
                 others = sorted(other for other in values if other != name and other in self.space)
                 beside = ", ".join(f"{other}={values[other]}" for other in others)

@@ -547,6 +547,24 @@ def test_ranges_of_one_value_and_of_very_many(load):
     assert not read_space(space)[1]
 
 
+def test_a_scope_that_does_not_build_within_a_value_that_is_tried_is_no_fault_of_the_function(load):
+    source = """
+        import keras
+
+        def build(hp):
+            if hp.Choice("kind", ["a", "b"]) == "b":
+                n = hp.Choice("n", [1, 2])
+                with hp.conditional_scope("n", [2]):
+                    hp.Choice("more", [1, 2])
+                if n == 2:
+                    raise ValueError("two is too many")
+            return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    """
+    space = hp_space(load(source))
+    assert space["n"]["when"] == [{"kind": ["b"]}]
+    assert space["more"]["when"] == [{"n": [2]}]
+
+
 def test_a_hypermodel_that_fits_by_itself_is_refused(load):
     with pytest.raises(ModelError, match=r"'Fits' has a fit\(\) of its own, which is not called"):
         load(LONG, "Fits")
