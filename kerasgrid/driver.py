@@ -40,6 +40,7 @@ from kerasgrid.records import (
 from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.training.entry import train_pack
+from kerasgrid.wording import count
 from kerasgrid.workers import (
     ask_worker,
     environment,
@@ -112,8 +113,7 @@ def search(
             threads = run.threads
             executor = stack.enter_context(make_executor(draft, threads))
         if retry_failed:
-            n = run.forget_failed()
-            observer.note(f"{n:,} trial{'s' if n != 1 else ''} that failed will be tried again.")
+            observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
 
 

@@ -6,6 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kerasgrid.records import Graph, Job, Pack
+from kerasgrid.wording import count
 
 NOT_LOOKED_AT = "too many models to build each of them here"
 """The reason of a graph that nobody has asked for yet."""
@@ -112,10 +113,9 @@ def _notes(
     n_jobs = sum(map(len, runs))
     if runs:
         n_programs = len({graph for graph, _ in grouped})
-        programs = "1 compiled program" if n_programs == 1 else f"{n_programs:,} compiled programs"
         width = max(pack.width for pack in packs)
         beside = "one at a time in each worker" if width == 1 else f"up to {width} side by side"
-        yield f"{_fits(n_jobs)} in {programs}, {beside}."
+        yield f"{count(n_jobs, 'fit')} in {count(n_programs, 'compiled program')}, {beside}."
     if len(runs) < n_jobs and epochs is not None:
         saved = sum(sum(map(epochs, run)) - max(map(epochs, run)) for run in runs)
         yield f"Fits that differ in epochs alone are one run, read at several epochs: {saved:,} epochs saved."
@@ -127,7 +127,7 @@ def _notes(
     for reason, members in sorted(found.items(), key=lambda item: -len(item[1])):
         told = "" if reason is None else f": {reason} ({_trials(members)})"
         way = "not looked at yet" if reason == NOT_LOOKED_AT else "by Keras's own fit"
-        yield f"{_fits(len(members))} {way}{told}."
+        yield f"{count(len(members), 'fit')} {way}{told}."
 
 
 def _reasons_that_matter(runs: Sequence[list[Job]], reasons: Mapping[int, str | None]) -> list[str]:
@@ -145,8 +145,4 @@ def _trials(jobs: Sequence[Job]) -> str:
     first = next(iter(trials.values()))
     params = ", ".join(f"{name}={value}" for name, value in first.params.items()) or "the model"
     more = len(trials) - 1
-    return params if not more else f"{params}, and {more:,} more candidate{'s' if more > 1 else ''}"
-
-
-def _fits(n: int) -> str:
-    return "1 fit" if n == 1 else f"{n:,} fits"
+    return params if not more else f"{params}, and {count(more, 'more candidate')}"

@@ -21,7 +21,8 @@ from kerasgrid.packing import Graphs, Planner
 from kerasgrid.records import Job, ProbeRecord, Trial
 from kerasgrid.state import fold_records
 from kerasgrid.training.routing import route
-from kerasgrid.views.leaderboard import count, format_seconds
+from kerasgrid.views.leaderboard import format_seconds
+from kerasgrid.wording import count
 from kerasgrid.workers import ask_worker, make_executor, make_recipe, run_probes, threads_of
 
 MAX_MODELS = 200

@@ -22,6 +22,8 @@ from kerasgrid.io import canonical_json, digest
 Params = dict[str, Any]
 _MAX_IN_VAIN = 1_000
 _MAX_REST = 1_000_000
+MAX_STEPS = 1_000_000
+"""Values of a range with a step, at most."""
 _MAX_LISTED = 1_000
 _MAX_TOGETHER = 4_096
 

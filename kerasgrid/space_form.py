@@ -14,9 +14,7 @@ from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.exclusions import MAX_GRIDS, Part, is_drawn, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
-from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
-
-MAX_VALUES = 1_000_000
+from kerasgrid.space import MAX_STEPS, Choice, Params, Range, Space, is_number, value_text
 
 
 class _RangeForm(BaseModel):
@@ -199,8 +197,8 @@ def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Rang
         problem = "has whole bounds, so that its type must be said: type: int or type: float."
     if problem is None:
         found = Range(form.low, form.high, form.step, form.log, whole=form.type == "int")
-        if len(found) <= MAX_VALUES:
+        if len(found) <= MAX_STEPS:
             return found
-        problem = f"has {len(found):,} values; at most {MAX_VALUES:,} hold: take a larger step."
+        problem = f"has {len(found):,} values; at most {MAX_STEPS:,} hold: take a larger step."
     faults.append(Fault(path, problem))
     return None

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -11,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.tables.parsing import finite
+from kerasgrid.errors import ResultsError
+from kerasgrid.tables.parsing import finite, read_history
 
 FEWEST_EPOCHS = 6
 _CLEAR = 3.0
@@ -47,8 +47,11 @@ def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: s
         histories: Of its folds and repeats, or the files that hold them.
         metric: The objective as histories call it, such as `accuracy`.
     """
-    read = [_read(history) for history in histories]
-    if not read or any(history is None for history in read):
+    try:
+        read = [read_history(history) for history in histories]
+    except ResultsError:
+        return None
+    if not read:
         return None
     found = Curves(
         row,
@@ -103,16 +106,6 @@ def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> boo
     return (
         sign * (best - train) > 0 and sign * (best - test) > worst_gap and sign * (train - test) < worst_gap
     )
-
-
-def _read(history: Mapping[str, Any] | Path) -> Mapping[str, Any] | None:
-    if not isinstance(history, Path):
-        return history
-    try:
-        found = json.loads(history.read_text(encoding="utf-8"))
-    except (OSError, ValueError):
-        return None
-    return found if isinstance(found, dict) else None
 
 
 def _mean(histories: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:

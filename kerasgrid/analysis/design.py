@@ -10,7 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.io import canonical_json, strict
+from kerasgrid.io import strict
+from kerasgrid.space import value_text
 from kerasgrid.tables.parsing import finite, is_number
 from kerasgrid.tables.table import Table
 
@@ -95,7 +96,7 @@ def design_of(table: Table) -> Design:
 def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:
     """Returns a parameter's factor, and the level of each candidate."""
     numeric = all(map(is_number, values))
-    keys = [float(value) if numeric else canonical_json(strict(value)) for value in values]
+    keys = [float(value) if numeric else value_text(strict(value)) for value in values]
     first = dict(zip(reversed(keys), reversed(values), strict=True))
     ordered = sorted(first) if numeric else list(dict.fromkeys(keys))
     places = {key: place for place, key in enumerate(ordered)}

@@ -110,7 +110,8 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     factor = design.factors[place]
     if len(factor) > MOST_LEVELS:
         return []
-    pairs = {(a, b): matched_pairs(design, place, a, b) for a, b in combinations(range(len(factor)), 2)}
+    alike = groups_of(design, place)
+    pairs = {(a, b): matched_pairs(alike, a, b) for a, b in combinations(range(len(factor)), 2)}
     gains = {key: gain_of(design, found) for key, found in pairs.items() if len(found)}
     if not gains:
         return []
@@ -125,15 +126,21 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     return sorted(effects, key=lambda effect: effect.mean)
 
 
-def matched_pairs(design: Design, place: int, first: int, second: int) -> np.ndarray:
-    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
-    own = design.codes[:, place]
+def groups_of(design: Design, place: int) -> np.ndarray:
+    """Returns (group, level) indices of candidates: those of a group are equal in all but one factor.
+
+    Where a group has no candidate of a level, -1 stands.
+    """
     rest = np.delete(design.codes, place, axis=1)
     groups = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
-    partners = np.full((groups.max(initial=-1) + 1, 2), -1)
-    for side, level in enumerate((first, second)):
-        chosen = np.flatnonzero(own == level)
-        partners[groups[chosen], side] = chosen
+    alike = np.full((groups.max(initial=-1) + 1, len(design.factors[place])), -1)
+    alike[groups, design.codes[:, place]] = np.arange(len(design))
+    return alike
+
+
+def matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
+    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
+    partners = alike[:, [first, second]]
     return partners[(partners >= 0).all(axis=1)]
 
 

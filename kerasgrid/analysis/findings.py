@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -107,7 +107,7 @@ def analyse(table: Table) -> Findings:
     }
     effects = [effect for found in by_name.values() for effect in found]
     on_front = front(contenders, sign)
-    curves = _curves(table, contenders)
+    curves, by_fold = _curves(table, contenders), _fold_matrix(table, contenders)
     scored = {one.row: one for one in contenders}
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
@@ -135,10 +135,10 @@ def analyse(table: Table) -> Findings:
             for row, found in curves.items()
             if best and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
         ),
-        unstable=_unstable(table, contenders),
-        hard_fold=_hard_fold(table, contenders, sign),
-        failed=_by_reason(table, "error", {"failed"}),
-        dead=_by_reason(table, "dead", {"complete", "pruned", "failed", "running"}),
+        unstable=_unstable(*by_fold) if by_fold else (),
+        hard_fold=_hard_fold(by_fold[1] * sign) if by_fold else None,
+        failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
+        dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
     )
 
 
@@ -234,23 +234,15 @@ def _fold_matrix(table: Table, contenders: tuple[Contender, ...]) -> tuple[list[
     return rows, np.array([table.fold_scores[row] for row in rows])
 
 
-def _unstable(table: Table, contenders: tuple[Contender, ...]) -> tuple[int, ...]:
+def _unstable(rows: list[int], scores: np.ndarray) -> tuple[int, ...]:
     """Returns trials whose folds spread over three times the median, what folds have in common taken out."""
-    found = _fold_matrix(table, contenders)
-    if found is None:
-        return ()
-    rows, scores = found
     spread = (scores - np.median(scores - scores.mean(axis=1, keepdims=True), axis=0)).std(axis=1)
-    return tuple(
-        row for row, own in zip(rows, spread, strict=True) if own > _UNSTABLE * np.median(spread) > 0
-    )
+    limit = _UNSTABLE * np.median(spread)
+    return tuple(row for row, own in zip(rows, spread, strict=True) if own > limit > 0)
 
 
-def _hard_fold(table: Table, contenders: tuple[Contender, ...], sign: int) -> HardFold | None:
-    found = _fold_matrix(table, contenders)
-    if found is None:
-        return None
-    scores = found[1] * sign
+def _hard_fold(scores: np.ndarray) -> HardFold | None:
+    """Returns the fold that nearly all trials score worst on; scores are (trial, fold), higher is better."""
     counts = np.bincount(scores.argmin(axis=1), minlength=scores.shape[1])
     fold = int(counts.argmax())
     if counts[fold] < _HARD * len(scores):
@@ -259,11 +251,12 @@ def _hard_fold(table: Table, contenders: tuple[Contender, ...], sign: int) -> Ha
     return HardFold(fold, int(counts[fold]), len(scores), float((others - scores[:, fold]).mean()))
 
 
-def _by_reason(table: Table, column: str, states: set[str]) -> dict[str, tuple[int, ...]]:
+def _by_reason(
+    table: Table, column: str, holds: Callable[[Mapping[str, Any]], bool]
+) -> dict[str, tuple[int, ...]]:
+    """Returns the places of the trials for which something holds by its reason, the most frequent first."""
     found: dict[str, list[int]] = {}
     for row, given in enumerate(table.rows):
-        if given.get("state", "complete") in states and (column == "error" or given.get(column)):
-            if column == "error" and given.get("state") != "failed":
-                continue
+        if holds(given):
             found.setdefault(str(given.get(column) or "no reason recorded"), []).append(row)
     return {reason: tuple(rows) for reason, rows in sorted(found.items(), key=lambda item: -len(item[1]))}

@@ -9,7 +9,8 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.analysis.design import Design
-from kerasgrid.analysis.effects import MOST_LEVELS, Effect, Noise, gain_of, interval, matched_pairs
+from kerasgrid.analysis.effects import MOST_LEVELS, Effect, Noise, gain_of, groups_of, interval, matched_pairs
+from kerasgrid.space import value_text
 
 
 @dataclass(frozen=True)
@@ -64,7 +65,8 @@ def interactions_of(design: Design, effects: list[Effect], noise: Noise | None) 
     for effect in effects:
         place = design.place(effect.name)
         values = design.factors[place].values
-        pairs = matched_pairs(design, place, _index(values, effect.better), _index(values, effect.worse))
+        levels = [list(map(value_text, values)).index(value_text(v)) for v in (effect.better, effect.worse)]
+        pairs = matched_pairs(groups_of(design, place), *levels)
         gain = gain_of(design, pairs)
         for other, factor in enumerate(design.factors):
             if other == place or len(factor) > MOST_LEVELS:
@@ -107,10 +109,3 @@ def _is_clear(conditionals: tuple[Conditional, ...], noise: Noise, n_looked_at: 
 
 def _overturns(effect: Effect, conditionals: tuple[Conditional, ...]) -> bool:
     return effect.is_clear and any(found.high < 0 for found in conditionals)
-
-
-def _index(values: tuple[Any, ...], value: Any) -> int:
-    """Returns the place of a value, of which true and 1 are two."""
-    return next(
-        i for i, known in enumerate(values) if known is value or (type(known), known) == (type(value), value)
-    )

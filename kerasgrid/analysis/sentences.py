@@ -10,6 +10,7 @@ from kerasgrid.analysis.edges import Edge
 from kerasgrid.analysis.effects import Effect
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
+from kerasgrid.wording import count
 
 _MOST_NAMED = 5
 
@@ -42,7 +43,7 @@ def curve_sentences(findings: Findings) -> list[str]:
     """Returns what the learning curves and folds tell."""
     found, table = [], findings.table
     if findings.rising:
-        rows = sorted(findings.rising, key=lambda row: _rank(findings, row))
+        rows = [one.row for one in findings.contenders if one.row in findings.rising]
         first = rows[0]
         length = len(findings.curves[first].test)
         gain = value_text(_short(findings.rising[first]))
@@ -78,11 +79,11 @@ def curve_sentences(findings: Findings) -> list[str]:
 def trouble_sentences(findings: Findings) -> list[str]:
     """Returns what failed and what learnt nothing, with reasons."""
     found = [
-        f"{_count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
+        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
         for reason, rows in findings.failed.items()
     ]
     return found + [
-        f"{_count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
+        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
         for reason, rows in findings.dead.items()
     ]
 
@@ -94,7 +95,7 @@ def best_sentences(findings: Findings) -> list[str]:
         return ["No trial has a score."]
     level = [one for one in findings.contenders if one.is_level]
     compared = [one for one in findings.contenders if one.p_value is not None]
-    found = [f"Trial {findings.trial(best.row)} is the best of {_count(len(findings.contenders), 'trial')}."]
+    found = [f"Trial {findings.trial(best.row)} is the best of {count(len(findings.contenders), 'trial')}."]
     if not compared:
         found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
     elif level:
@@ -144,10 +145,10 @@ def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
 
 def _against(effect: Effect) -> str:
     """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
-    ties = f" ({_count(effect.ties, 'tie')})" if effect.ties else ""
+    ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
     ahead = "" if effect.is_clear else "ahead "
     text = f"{value_text(effect.worse)} {'' if effect.is_clear else '('}{ahead}in {effect.wins} of "
-    text += f"{_count(effect.n_pairs, 'matched pair')}{ties}, by "
+    text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
     return text + _amount(effect.mean, effect.low, effect.high) + ("" if effect.is_clear else ")")
 
 
@@ -190,16 +191,12 @@ def _short(number: float) -> float:
     return float(f"{number:.2g}")
 
 
-def _rank(findings: Findings, row: int) -> int:
-    return next(place for place, one in enumerate(findings.contenders) if one.row == row)
-
-
 def _and_others(findings: Findings, rows: Sequence[int]) -> str:
-    return f" {_count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
+    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
 
 
 def _of(rows: Sequence[int], all_rows: Any) -> str:
-    return f"{len(rows)} of {_count(len(all_rows), 'trial')}"
+    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
 
 
 def _named(findings: Findings, rows: Sequence[int]) -> str:
@@ -210,7 +207,3 @@ def _named(findings: Findings, rows: Sequence[int]) -> str:
 
 def _times(whole: float, part: float) -> str:
     return f"{round(100 * (1 - part / whole))}%" if whole else "no"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")

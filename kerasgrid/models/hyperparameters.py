@@ -9,19 +9,17 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.conditions import MAX_VALUES
 from kerasgrid.errors import ModelError
 from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
+from kerasgrid.space import MAX_STEPS
 
 FEW_VALUES = 8
 """Of an hp.Int with more values than this, five are tried, and where they differ those between."""
-MOST_VALUES = 1000
-"""An hp.Int with more values than this may have nothing that is asked for beside some of them only."""
 MAX_BUILDS = 500
 """Models that are built to see what is asked for beside which value."""
-MANY_VALUES = 1_000_000
-"""An hp.Int with more values than this is a range without a step, which only engines that draw can search."""
 N_DRAWN = 16
 """Models that are built with values drawn at random, to find what two values together ask for."""
 
@@ -50,7 +48,7 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     numbers = np.random.RandomState(0)
     for _ in range(N_DRAWN):
         listed = {name: _values(entry) for name, entry in builds.space.items()}
-        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MOST_VALUES}
+        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MAX_VALUES}
         builds.ask(drawn)
         builds.explore()
     found = {name: builds.condition(name) for name in builds.space}
@@ -168,7 +166,7 @@ class _Builds:
         values = _values(self.space[parent])
         if not isinstance(values, range):
             return [value for value, asked in tried if name in asked]
-        if len(values) > MOST_VALUES:
+        if len(values) > MAX_VALUES:
             raise ModelError(
                 f"{name_of(self._function)} asks hp for {name!r} beside some values of {parent!r} only, and "
                 f"there are {len(values):,}: give it a larger step."
@@ -306,7 +304,7 @@ def _unconditional(entry: Mapping[str, Any]) -> Any:
         return [entry["low"]]
     dimension = {"low": entry["low"], "high": entry["high"], "type": kind}
     # The step of 1 that KerasTuner gives each hp.Int says nothing where there is no listing it.
-    if entry.get("step") is not None and not (kind == "int" and len(_values(entry)) > MANY_VALUES):
+    if entry.get("step") is not None and not (kind == "int" and len(_values(entry)) > MAX_STEPS):
         dimension["step"] = entry["step"]
     if entry.get("sampling") == "log":
         dimension["log"] = True

@@ -116,6 +116,20 @@ def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:
     return records
 
 
+def read_history(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[Any]]:
+    """Returns a history, read from its file if it has one of its own.
+
+    Raises:
+        ResultsError: The file is not there, or holds no history.
+    """
+    if not isinstance(history, Path):
+        return history
+    value = parse_json(read_text(history), history)
+    if not isinstance(value, dict):
+        raise ResultsError(f"{history} is {kind(value)}; an object with a list for each metric was expected.")
+    return value
+
+
 def by_columns(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     """Returns one mapping a trial from an object of columns, each a list or {row: value}.
 

@@ -11,14 +11,15 @@ from rich.cells import cell_len
 
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import check_schema, error_text
+from kerasgrid.wording import count
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
-_CUT = ("running", "pruned")
-"""States of trials whose scores are of fewer epochs than they ask for."""
+_CUT = {"running": 1, "pruned": 2}
+"""States of trials whose scores are of fewer epochs than they ask for, in the order of their places."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
 
@@ -156,11 +157,6 @@ def format_seconds(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def count(number: int, noun: str) -> str:
-    """Returns `1 trial`, `2 trials`, `12,000 trials`."""
-    return f"{number:,} {noun}" + ("" if number == 1 else "s")
-
-
 def _place(results: Mapping[str, Any]) -> Any:
     """Returns the key that sorts trials: by score, then by id.
 
@@ -171,7 +167,7 @@ def _place(results: Mapping[str, Any]) -> Any:
 
     def key(trial: Mapping[str, Any]) -> tuple[bool, int, float, float]:
         score = finite(trial.get("mean_test_score"))
-        stage = ("complete", *_CUT).index(state) if (state := trial.get("state")) in _CUT else 0
+        stage = _CUT.get(trial.get("state"), 0)
         return score is None, stage, sign * (score or 0.0), finite(trial.get("id")) or 0
 
     return key

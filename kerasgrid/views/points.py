@@ -5,11 +5,10 @@ from __future__ import annotations
 import logging
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.tables.parsing import finite, kind, parse_json, read_text
+from kerasgrid.tables.parsing import finite, read_history
 from kerasgrid.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     """
     trials = trial_sheet(tables)
     histories = [folds for table in tables for folds in table.histories or [()] * len(table.rows)]
-    means = [_mean_history([_load(history) for history in folds]) for folds in histories]
+    means = [_mean_history([read_history(history) for history in folds]) for folds in histories]
     if not any(means):
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: there is no history of epochs. Plot the trials, without --epochs.")
@@ -145,16 +144,6 @@ def _named_rows(table: Table, several: bool) -> Iterable[tuple[str, dict[str, An
         ids = list(range(len(rows)))
     for id, row in zip(ids, rows, strict=True):
         yield f"trial {id}", row | ({"source": table.source} if several else {})
-
-
-def _load(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[Any]]:
-    """Returns a history, read from its file if it has one of its own."""
-    if not isinstance(history, Path):
-        return history
-    value = parse_json(read_text(history), history)
-    if not isinstance(value, dict):
-        raise ResultsError(f"{history} is {kind(value)}; an object with a list for each metric was expected.")
-    return value
 
 
 def _mean_history(folds: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[float | None]]:

@@ -3,12 +3,12 @@ from rich.console import Console
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.views.leaderboard import (
-    count,
     format_score,
     format_seconds,
     leaderboard,
     summary_lines,
 )
+from kerasgrid.wording import count
 
 
 def trial(id, score, params, state="complete", folds=3, **changes):
