@@ -40,6 +40,7 @@ SEARCHES = {
     "random_kt": "{folds: 3, engine: random_kt, trials: 6, proposals: 2}",
     "grid_kt": "{folds: 3, engine: grid_kt}",
     "tpe": "{folds: 3, engine: tpe, trials: 6, proposals: 2}",
+    "gp": "{folds: 3, engine: gp, trials: 6, proposals: 2}",
 }
 PROGRAM = """
 import sys
