@@ -15,6 +15,7 @@ import typer
 from kerasgrid.errors import KerasgridError, NotBuiltError
 
 FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
+MOST_SENTENCES = 12
 
 app = typer.Typer(
     help="Hyperparameter search for Keras: one YAML file, one command, and nothing lost.",
@@ -125,13 +126,51 @@ def plot(
         print(write_augmented(files[0], output))
         return
     from kerasgrid.tables.reading import read_table
-    from kerasgrid.views.hiplot import page_path, write_page
+    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.pages import page_path
 
     tables = [read_table(file) for file in files]
     page = write_page(tables, page_path(files, output), epochs=epochs)
     print(page)
     if open_:
         typer.launch(page.absolute().as_uri())
+
+
+@app.command()
+def report(
+    file: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown instead of a page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON instead.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write what was learnt: the effect of each parameter, curves and mistakes, each with its evidence."""
+    from kerasgrid.io import write_text
+    from kerasgrid.views.pages import output_path, page_path
+    from kerasgrid.views.report.writing import Report
+
+    if as_markdown and as_json:
+        raise typer.BadParameter("--md and --json are two forms; choose one.")
+    if as_markdown or as_json:
+        if open_:
+            raise typer.BadParameter("--open shows a page, which --md and --json do not write.")
+        target = output_path([file], output) if output is not None else None
+        found = Report(file)
+        text = found.markdown() if as_markdown else found.json() + "\n"
+        if target is None:
+            print(text, end="")
+        else:
+            write_text(target, text)
+            print(target)
+        return
+    target = page_path([file], output, ending=".report.html")
+    found = Report(file)
+    write_text(target, found.html())
+    for sentence in found.sentences()[:MOST_SENTENCES]:
+        print(sentence)
+    print(target)
+    if open_:
+        typer.launch(target.absolute().as_uri())
 
 
 @app.command()
@@ -178,7 +217,6 @@ def _planned(name: str, what: str) -> None:
         raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
 
 
-_planned("report", "What was learnt")
 _planned("compare", "AutoKeras on the same folds")
 _planned("fit", "Training the best candidate on all data")
 _planned("predict", "Predictions for the test set")

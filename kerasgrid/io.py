@@ -174,6 +174,11 @@ class RunPaths:
         return self.folder / "oof.npz"
 
     @property
+    def mistakes(self) -> Path:
+        """Images that the best trial is most confidently wrong about."""
+        return self.folder / "mistakes.npz"
+
+    @property
     def worker_log(self) -> Path:
         """What workers print, and their libraries log."""
         return self.folder / "workers.log"

@@ -1,4 +1,8 @@
-"""Out-of-fold predictions of the leading trials; those of the others are removed as they fall behind."""
+"""Out-of-fold predictions of the leading trials; those of the others are removed as they fall behind.
+
+Beside them stands what is needed to read them without the data: labels, classes, and the images that the
+best trial is most confidently wrong about.
+"""
 
 from __future__ import annotations
 
@@ -8,10 +12,13 @@ from collections.abc import Sequence
 import numpy as np
 
 from kerasgrid.io import RunPaths, write_atomic
-from kerasgrid.records import Fold
+from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import RunState
 
 N_LEADERS = 10
+N_MISTAKES = 24
+LARGEST_SIDE = 96
+"""Pixels of an image that is kept; of a larger one every second, third, ... row and column."""
 
 
 class Leaders:
@@ -40,17 +47,29 @@ class Leaders:
             for job in state.jobs_of(self._ranked.pop()[1]):
                 self.paths.prediction(*job).unlink(missing_ok=True)
 
-    def write_oof(self, state: RunState, folds: Sequence[Fold], n_samples: int) -> None:
-        """Writes oof.npz: `trial_ID` (sample, class) float32 for each leader, and `fold` (sample,).
+    def write_oof(self, state: RunState, folds: Sequence[Fold], data: Dataset) -> None:
+        """Writes oof.npz and mistakes.npz.
 
+        oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
+        `fold` (sample,) int16, `labels` (sample,) int64 and `classes` (class,), their names as text.
         Repeats are averaged. A sample that no fold holds out, as with `holdout`, has NaN in its row
         and -1 as its fold. Predictions that are missing, because somebody removed their files, leave
         their trial out.
+
+        mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
+        gives the largest probabilities; and, where samples are images, `images` (mistake, height, width,
+        channel).
         """
+        n_samples = len(data)
         held_out = np.full(n_samples, -1, dtype=np.int16)
         for fold in folds:
             held_out[fold.test] = fold.index
-        arrays = {"fold": held_out}
+        arrays = {
+            "fold": held_out,
+            "labels": np.asarray(data.labels),
+            "classes": np.array(list(map(str, data.classes))),
+        }
+        leaders = []
         for _, trial_id in self._ranked:
             files = [self.paths.prediction(*job) for job in state.jobs_of(trial_id)]
             if not all(file.exists() for file in files):
@@ -61,5 +80,25 @@ class Leaders:
                 repeats = parts[fold.index * state.repeats : (fold.index + 1) * state.repeats]
                 whole[fold.test] = np.mean(repeats, axis=0)
             arrays[f"trial_{trial_id}"] = whole
-        if len(arrays) > 1:
+            leaders.append(trial_id)
+        if leaders:
             write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
+            mistakes = _mistakes(arrays[f"trial_{leaders[0]}"], data) | {"trial": np.array(leaders[0])}
+            write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
+
+
+def _mistakes(probabilities: np.ndarray, data: Dataset) -> dict[str, np.ndarray]:
+    """Returns the samples that are most confidently wrong, and what they look like."""
+    said = np.nan_to_num(probabilities, nan=-1.0)
+    confidence = np.where(said.argmax(axis=1) == data.labels, -1.0, said.max(axis=1))
+    order = np.argsort(-confidence, kind="stable")[:N_MISTAKES]
+    index = order[confidence[order] >= 0]
+    if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
+        return {"index": index}
+    step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)
+    return {
+        "index": index,
+        "images": np.stack([data.images[i][::step, ::step] for i in index])
+        if len(index)
+        else data.images[:0],
+    }

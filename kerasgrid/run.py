@@ -324,7 +324,7 @@ class Run:
 
     def finish(self, status: str) -> Results:
         """Journals the session's end and writes what is derived from the journal."""
-        self._leaders.write_oof(self.state, self.folds, len(self.prepared.data))
+        self._leaders.write_oof(self.state, self.folds, self.prepared.data)
         self.append("end", {"status": status}, durable=True)
         self._journal.sync()
         self._settle()

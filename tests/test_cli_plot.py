@@ -62,7 +62,7 @@ def test_the_page_lies_where_it_should(folder, monkeypatch, capsys, arguments, p
         ),
         (
             ["page.html"],
-            "page.html is a file of results that is read here, and the page would be written over it. "
+            "page.html is a file of results that is read here, and would be written over. "
             "Choose another with -o FILE.html.",
         ),
         (["grid.json", "page.html", "-o", "adir/../page.html"], "adir/../page.html is a file of results"),

@@ -66,6 +66,7 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
         metric=str(objective.get("name") or ""),
         histories=tuple(histories),
         fold_scores=tuple(fold_scores),
+        about={name: value for name, value in results.items() if name != "trials"},
     )
 
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
@@ -27,6 +27,8 @@ class Table:
             epoch}, or the file that holds one; empty where there are none.
         fold_scores: For each row its objective by fold, None where a fold has none; empty where the
             file does not say.
+        about: What else the file says of the search, such as `config`, `summary` and `status`; empty
+            for files that are not ours.
     """
 
     source: str
@@ -39,6 +41,7 @@ class Table:
     metric: str = ""
     histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
     fold_scores: tuple[tuple[float | None, ...], ...] = ()
+    about: Mapping[str, Any] = field(default_factory=dict)
 
 
 def columns_of(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:

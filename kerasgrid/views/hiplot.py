@@ -12,13 +12,11 @@ The page is HiPlot's own. What is done here and in axes.py is what HiPlot does n
 from __future__ import annotations
 
 import html
-import os
-import shlex
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.errors import MissingPackageError
 from kerasgrid.io import write_text
 from kerasgrid.tables.table import Table
 from kerasgrid.views.axes import Axis, param_axis, safe_names, safe_text, score_axis
@@ -30,33 +28,6 @@ if TYPE_CHECKING:
 _COLORMAP = "interpolateTurbo"
 _MOST_CATEGORIES = 1000
 _CURVES_HEIGHT = 420
-_ENDINGS = {".html", ".htm"}
-
-
-def page_path(files: Sequence[Path], output: Path | None = None) -> Path:
-    """Returns where the page of some files of results goes: never over one of them.
-
-    Args:
-        files: The files, which exist.
-        output: The file that was asked for; without one the page lies beside the first of `files`.
-
-    Raises:
-        ResultsError: `output` is a folder or no name of an HTML file, or the page would take the
-            place of one of `files`.
-    """
-    target = Path(output) if output is not None else Path(files[0]).with_suffix(".html")
-    if target.suffix.lower() not in _ENDINGS:
-        if os.path.isdir(target):
-            found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
-        else:
-            found, name = "is no name for a page, which ends in .html or .htm", target.with_suffix(".html")
-        raise ResultsError(f"{target} {found}. Choose another, such as: -o {shlex.quote(str(name))}")
-    if os.path.exists(target) and any(os.path.samefile(target, file) for file in files):
-        raise ResultsError(
-            f"{target} is a file of results that is read here, and the page would be written over it. "
-            "Choose another with -o FILE.html."
-        )
-    return target
 
 
 def write_page(tables: Sequence[Table], target: Path, *, epochs: bool = False) -> Path:

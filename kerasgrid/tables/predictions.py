@@ -1,0 +1,73 @@
+"""What a search keeps of its leading trials' predictions, in results/NAME/oof.npz and mistakes.npz."""
+
+from __future__ import annotations
+
+import zipfile
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.io import RunPaths
+
+_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+
+
+@dataclass(frozen=True)
+class Predictions:
+    """Of one trial, for the samples that were held out.
+
+    Attributes:
+        classes: Their names.
+        index: (row,) int64, the samples' places in the data.
+        labels: (row,) int64, indices into `classes`.
+        probabilities: (row, class) float32.
+        images: By a sample's place, (height, width, channel); of a few only.
+    """
+
+    classes: tuple[str, ...]
+    index: np.ndarray
+    labels: np.ndarray
+    probabilities: np.ndarray
+    images: dict[int, np.ndarray] = field(default_factory=dict)
+
+
+def read_predictions(results: Path, trial: Any) -> Predictions:
+    """Returns a trial's held-out predictions, from the folder beside a results.json.
+
+    Args:
+        results: The path of results/NAME.json.
+        trial: The trial's id.
+
+    Raises:
+        ResultsError: They are not there, or damaged. The message is one that a report can show.
+    """
+    paths = RunPaths(results.parent, results.stem)
+    if not paths.oof.exists():
+        raise ResultsError(f"{paths.oof} is missing: a search of kerasgrid writes it when it ends.")
+    try:
+        with np.load(paths.oof) as kept:
+            if "labels" not in kept:
+                raise ResultsError(f"{paths.oof} was written by an older version, without the labels.")
+            if f"trial_{trial}" not in kept:
+                raise ResultsError(f"{paths.oof} has no predictions of trial {trial}.")
+            probabilities, labels = kept[f"trial_{trial}"], kept["labels"]
+            classes = tuple(map(str, kept["classes"]))
+        held_out = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+        return Predictions(
+            classes, held_out, labels[held_out], probabilities[held_out], _images(paths.mistakes, trial)
+        )
+    except _DAMAGED as error:
+        raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
+
+
+def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
+    """Returns the images that were kept of a trial's mistakes; none where they are another trial's."""
+    if not path.exists():
+        return {}
+    with np.load(path) as kept:
+        if int(kept["trial"]) != trial or "images" not in kept:
+            return {}
+        return dict(zip(kept["index"].tolist(), kept["images"], strict=True))

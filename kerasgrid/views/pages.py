@@ -1,0 +1,51 @@
+"""Where a view of results goes: never over one of the files that it is made of."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from collections.abc import Sequence
+from pathlib import Path
+
+from kerasgrid.errors import ResultsError
+
+_ENDINGS = {".html", ".htm"}
+
+
+def page_path(files: Sequence[Path], output: Path | None = None, ending: str = ".html") -> Path:
+    """Returns where the page of some files of results goes: never over one of them.
+
+    Args:
+        files: The files, which exist.
+        output: The file that was asked for; without one the page lies beside the first of `files`.
+        ending: Of the page's name where none was asked for.
+
+    Raises:
+        ResultsError: `output` is a folder or no name of an HTML file, or the page would take the
+            place of one of `files`.
+    """
+    target = Path(output) if output is not None else Path(files[0]).with_suffix(ending)
+    if target.suffix.lower() not in _ENDINGS:
+        if os.path.isdir(target):
+            found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
+        else:
+            found, name = "is no name for a page, which ends in .html or .htm", target.with_suffix(".html")
+        raise ResultsError(f"{target} {found}. Choose another, such as: -o {shlex.quote(str(name))}")
+    return output_path(files, target)
+
+
+def output_path(files: Sequence[Path], output: Path) -> Path:
+    """Returns `output`, which is to be written.
+
+    Raises:
+        ResultsError: It is one of `files`, or a folder.
+    """
+    target = Path(output)
+    if os.path.isdir(target):
+        raise ResultsError(f"{target} is a folder; a file is needed. Choose another with -o FILE.")
+    if os.path.exists(target) and any(os.path.samefile(target, file) for file in files):
+        raise ResultsError(
+            f"{target} is a file of results that is read here, and would be written over. Choose another "
+            "with -o FILE."
+        )
+    return target

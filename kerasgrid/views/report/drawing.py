@@ -1,0 +1,89 @@
+"""Matplotlib's SVG, made to stand in a page: its colours are the page's own, light or dark.
+
+Colours are drawn as stand-ins, each of which becomes a variable of the page's style sheet
+(`var(--ink)`); texts stay texts, so that they can be found and read aloud.
+"""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from kerasgrid.errors import MissingPackageError
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
+INK, MUTED, LINE, ACCENT, WARM = "#010a01", "#010a02", "#010a03", "#010a04", "#010a05"
+"""Stand-ins: of text, of what is less important, of thin lines, of what matters, of its counterpart."""
+_VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", WARM: "warm"}
+_STYLE = {
+    "svg.fonttype": "none",
+    "svg.hashsalt": "kerasgrid",
+    "font.family": "sans-serif",
+    "font.size": 10,
+    "text.color": INK,
+    "axes.edgecolor": LINE,
+    "axes.labelcolor": INK,
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "axes.grid": True,
+    "axes.axisbelow": True,
+    "grid.color": LINE,
+    "grid.linewidth": 0.6,
+    "xtick.color": MUTED,
+    "ytick.color": MUTED,
+    "xtick.labelcolor": INK,
+    "ytick.labelcolor": INK,
+    "legend.frameon": False,
+    "legend.labelcolor": INK,
+}
+_HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
+_METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
+_GROUP = re.compile(r'<g id="[^"]*"')
+_ID = re.compile(r'(\bid="|url\(#|xlink:href="#)')
+
+
+def draw_svg(paint: Callable[[Axes], None], height: float, label: str, width: float = 7.4) -> str:
+    """Returns the SVG of one pair of axes.
+
+    Args:
+        paint: Draws on the axes that it is given.
+        height: In inches, of which a page shows 96 pixels each.
+        label: What a screen reader says; it makes the picture's names different from others', too.
+        width: In inches.
+
+    Raises:
+        MissingPackageError: Matplotlib is not installed.
+    """
+    try:
+        from matplotlib import rc_context
+        from matplotlib.backends.backend_svg import FigureCanvasSVG
+        from matplotlib.figure import Figure
+    except ImportError as error:
+        raise MissingPackageError(
+            "The report's pictures need the package matplotlib. Install it with: pip install matplotlib; "
+            "--md and --json work without."
+        ) from error
+    with rc_context(_STYLE):
+        figure = Figure(figsize=(width, height), layout="constrained")
+        FigureCanvasSVG(figure)
+        figure.patch.set_alpha(0)
+        axes = figure.add_subplot()
+        axes.patch.set_alpha(0)
+        paint(axes)
+        written = io.StringIO()
+        figure.savefig(written, format="svg", metadata={"Date": None})
+    return _inline(written.getvalue(), label)
+
+
+def _inline(svg: str, label: str) -> str:
+    """Returns an SVG without its file's head, with the page's colours, and names that no other has."""
+    prefix = re.sub(r"[^a-z]+", "-", label.lower())
+    svg = _GROUP.sub("<g", _METADATA.sub("", _HEAD.sub("", svg)))
+    svg = _ID.sub(rf"\g<1>{prefix}-", svg)
+    for color, variable in _VARIABLES.items():
+        svg = svg.replace(color, f"var(--{variable})")
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()

@@ -1,0 +1,36 @@
+"""A report as Markdown: the sentences and tables, without pictures."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+
+from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Section
+
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+
+
+def text(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Returns the text; what Markdown would read as its own marks is escaped."""
+    parts = [f"# {_plain(title)}", _plain(lead)]
+    for section in sections:
+        parts.append(f"## {_plain(section.title)}")
+        parts += filter(None, map(_block, section.blocks))
+    return "\n\n".join(parts) + "\n"
+
+
+def _block(block: Block) -> str:
+    match block:
+        case Paragraph(words):
+            return _plain(words)
+        case Bullets(items):
+            return "\n".join(f"- {_plain(item)}" for item in items)
+        case Cells(header, rows, right):
+            marks = ["--:" if place in right else ":--" for place in range(len(header))]
+            lines = [map(_plain, header), marks, *(map(_plain, row) for row in rows)]
+            return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+    return ""  # pictures
+
+
+def _plain(words: str) -> str:
+    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
