@@ -174,6 +174,27 @@ def report(
 
 
 @app.command()
+def suggest(
+    file: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+) -> None:
+    """Print the next grid.yaml, from the edges and effects of a search."""
+    from kerasgrid.analysis.findings import analyse
+    from kerasgrid.io import write_text
+    from kerasgrid.suggestion import suggest as next_grid
+    from kerasgrid.tables.reading import read_table
+
+    text = next_grid(analyse(read_table(file)))
+    if output is None:
+        print(text, end="")
+        return
+    if output.exists():
+        raise KerasgridError(f"{output} exists already, and is never overwritten. Give another with -o FILE.")
+    write_text(output, text)
+    print(output)
+
+
+@app.command()
 def models() -> None:
     """List the built-in models with their parameters, defaults and sizes."""
     from kerasgrid.models.registry import BUILT_IN

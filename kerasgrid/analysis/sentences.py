@@ -13,6 +13,7 @@ from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
 _MOST_NAMED = 5
+_MOST_DIGITS = 12
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -70,7 +71,7 @@ def curve_sentences(findings: Findings) -> list[str]:
         )
     if findings.unstable:
         found.append(
-            f"Unstable over folds, by three times the usual spread or more: "
+            f"{count(len(findings.unstable), 'trial')} spread over folds three times as much as is usual. "
             f"{_named(findings, findings.unstable)}"
         )
     return found
@@ -156,6 +157,8 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"{value_text(_short(mean))} on average; too few candidates for an interval"
     digits = _digits((high - low) / 2)
+    while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
+        digits += 1  # an end so near zero has to show on which side it is
     return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
 
 
@@ -179,7 +182,7 @@ def _digits(half: float) -> int:
     if half <= 0:
         return 6
     place = math.floor(math.log10(half))
-    return min(max(-place + (half / 10**place < 3), 0), 12)
+    return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)
 
 
 def _fixed(number: float, digits: int) -> str:

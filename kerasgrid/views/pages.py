@@ -38,14 +38,12 @@ def output_path(files: Sequence[Path], output: Path) -> Path:
     """Returns `output`, which is to be written.
 
     Raises:
-        ResultsError: It is one of `files`, or a folder.
+        ResultsError: It is one of `files`.
     """
     target = Path(output)
-    if os.path.isdir(target):
-        raise ResultsError(f"{target} is a folder; a file is needed. Choose another with -o FILE.")
     if os.path.exists(target) and any(os.path.samefile(target, file) for file in files):
         raise ResultsError(
             f"{target} is a file of results that is read here, and would be written over. Choose another "
-            "with -o FILE."
+            f"with -o FILE{target.suffix}."
         )
     return target

@@ -40,9 +40,10 @@ class Picture:
 
 @dataclass(frozen=True)
 class Photos:
-    """Small images side by side: the bytes of a PNG, and a text below it."""
+    """Small images side by side: the bytes of a PNG, and a text below each; `caption` stands above them."""
 
     items: tuple[tuple[bytes, str], ...]
+    caption: str
 
 
 Block = Paragraph | Bullets | Cells | Picture | Photos

@@ -131,9 +131,12 @@ def draw_front(findings: Findings) -> str:
             markersize=4,
             linewidth=1.2,
         )
-        for one, name in _labelled(findings):
+        for (one, name), above in zip(_labelled(findings), (True, False), strict=False):
             axes.plot([one.fit_time], [one.mean], "o", color=WARM, markersize=7)
-            axes.annotate(name, (one.fit_time, one.mean), (6, -12), textcoords="offset points")
+            axes.annotate(
+                name, (one.fit_time, one.mean), (6, 7 if above else -15), textcoords="offset points"
+            )
+        axes.margins(y=0.15)
         axes.set_xlabel("fit time (seconds a fold)")
         axes.set_ylabel(findings.table.scores[0])
 

@@ -54,8 +54,9 @@ def _block(block: Block) -> str:
             return _table(block)
         case Picture(draw, caption):
             return f"<figure>{draw()}<figcaption>{html.escape(caption)}</figcaption></figure>"
-        case Photos(items):
-            return '<div class="photos">' + "".join(_photo(*item) for item in items) + "</div>"
+        case Photos(items, caption):
+            photos = "".join(_photo(*item) for item in items)
+            return f'<p>{html.escape(caption)}:</p>\n<div class="photos">{photos}</div>'
 
 
 def _table(cells: Cells) -> str:

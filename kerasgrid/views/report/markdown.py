@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Section
+from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
@@ -29,7 +29,10 @@ def _block(block: Block) -> str:
             marks = ["--:" if place in right else ":--" for place in range(len(header))]
             lines = [map(_plain, header), marks, *(map(_plain, row) for row in rows)]
             return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    return ""  # pictures
+        case Photos(items, caption):
+            return "\n".join([f"{_plain(caption)}:\n", *(f"- {_plain(words)}" for _, words in items)])
+        case Picture():
+            return ""
 
 
 def _plain(words: str) -> str:

@@ -39,19 +39,21 @@ from kerasgrid.wording import count
 
 _TOP = 15
 _MOST_POINTS = 12
+_DARK = 128
+"""Images whose brightest pixel is below are of a scale of their own, such as the digits' 0 to 16."""
 
 _METHOD = (
     "Candidates are compared with the best over the same folds by the corrected resampled t-test of Nadeau "
     "and Bengio (2003), which allows for the training rows that folds share; a p-value above 0.05 means that "
     "the two cannot be told apart. It is not corrected for the number of candidates, and the best was chosen "
     "by the same scores.",
-    "The effect of a value is its mean difference over matched pairs, which are candidates equal in all else. "
-    "Its 95% interval comes from the spread that main effects and interactions of two parameters leave "
+    "The effect of a value is its mean difference over matched pairs, which are candidates equal in all "
+    "else. Its 95% interval comes from the spread that main effects and interactions of two parameters leave "
     "unexplained (of main effects alone where candidates are too few); where a parameter has more than two "
     "values it holds for all pairs of them at once (Tukey). An interaction is named where the difference "
     "between conditional effects is clear after Bonferroni's correction for all that were looked at.",
-    "Importance is functional ANOVA (Hutter, Hoos and Leyton-Brown 2014): the share of the variance of scores, "
-    "over all combinations of values, that a parameter or a pair of them accounts for.",
+    "Importance is functional ANOVA (Hutter, Hoos and Leyton-Brown 2014): the share of the variance of "
+    "scores, over all combinations of values, that a parameter or a pair of them accounts for.",
 )
 
 
@@ -86,11 +88,11 @@ def _best(findings: Findings) -> Iterator[Block]:
     yield _leaderboard(findings, shown)
     left = len(findings.contenders) - len(shown)
     if left > 0:
-        yield Paragraph(f"{count(left, 'trial')} more: the HiPlot page and --json have all.", is_note=True)
+        yield Paragraph(f"{left:,} more: the HiPlot page and --json have all.", is_note=True)
     if len(findings.front) > 1:
         yield Picture(
             partial(draw_front, findings),
-            "Score against fit time: a dot a trial. No candidate is both better and quicker than one on the line.",
+            "A dot a trial. No candidate is both better and quicker than one on the line.",
         )
     elif all(one.fit_time is None for one in findings.contenders):
         yield Paragraph("The file has no fit times, so score cannot be weighed against time.", is_note=True)
@@ -103,7 +105,8 @@ def _leaderboard(findings: Findings, shown: list[Contender]) -> Cells:
     with_size = any(table.rows[one.row].get("n_parameters") is not None for one in shown)
     header = ["rank", "trial", table.scores[0]] + ["p, against the best"] * with_p + ["fit time"]
     header += ["weights"] * with_size
-    ranks = {one.row: place for place, one in enumerate(findings.contenders, start=1)}
+    means = [one.mean for one in findings.contenders]  # equal scores share a rank
+    ranks = {one.row: means.index(one.mean) + 1 for one in shown}
     rows = []
     for one in shown:
         row = table.rows[one.row]
@@ -145,7 +148,8 @@ def _effects(findings: Findings) -> Iterator[Block]:
         else "estimated by regression trees, since not every combination has a score"
     )
     yield Picture(
-        partial(draw_importance, findings.importance), f"Importance: {how}. Pairs are what they add."
+        partial(draw_importance, findings.importance),
+        f"Importance: {how}. Pairs are what they add; noise has a share in all.",
     )
 
 
@@ -206,11 +210,10 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
         f"Trial {findings.trial(findings.best.row)} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
         f"held-out samples ({100 * share:.2f}%) into a wrong class."
     )
-    confused = mistakes.confused()
-    if confused:
+    if confused := mistakes.confused():
         yield Bullets(
             tuple(
-                f"{true} is taken for {said} {_times(n)}: {100 * part:.1f}% of all {true}."
+                f"{true} is taken for {said}: {count(n, 'time')}, {100 * part:.1f}% of all {true}."
                 for true, said, n, part in confused
             )
         )
@@ -233,8 +236,7 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
         if one.image is not None
     )
     if photos:
-        yield Paragraph("The most confidently wrong:")
-        yield Photos(photos)
+        yield Photos(photos, "The most confidently wrong")
     elif mistakes.wrong:
         yield Paragraph("The images of its mistakes are not beside the results.", is_note=True)
 
@@ -252,16 +254,12 @@ def _trouble(findings: Findings) -> Iterator[Block]:
         )
 
 
-def _times(number: int) -> str:
-    return {1: "once", 2: "twice"}.get(number, f"{number:,} times")
-
-
 def png(image: np.ndarray) -> bytes:
-    """Returns the PNG of an image, (height, width, channel); floats are stretched to black and white."""
+    """Returns the PNG of an image, (height, width, channel); floats and dark ones are stretched to white."""
     from PIL import Image
 
     pixels: Any = image
-    if pixels.dtype != np.uint8:
+    if pixels.dtype != np.uint8 or pixels.max(initial=0) < _DARK:
         low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
         pixels = np.nan_to_num((pixels - low) / ((high - low) or 1) * 255).astype(np.uint8)
     buffer = io.BytesIO()
