@@ -75,10 +75,15 @@ def _advice(findings: Findings, place: int) -> Advice:
     if len(factor) > MOST_LEVELS:
         return _of_range(findings, place, edge)
     advice = _of_levels(findings, factor, edge)
-    if factor.name == "epochs" and any(one.row in findings.rising for one in findings.contenders[:3]):
+    if factor.name == "epochs" and _still_rise(findings):
         longer = math.ceil(1.5 * max(factor.values))
         return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
     return advice
+
+
+def _still_rise(findings: Findings) -> bool:
+    """Says whether one of the three best would gain by more epochs."""
+    return any(one.row in findings.rising for one in findings.contenders[:3])
 
 
 def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
@@ -176,6 +181,10 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
                 space[name] = _spec(spec, found)
                 comments["space", name] = found.why
         spaces.append(space)
+    epochs = fixed.get("epochs")
+    if "epochs" not in advice and isinstance(epochs, int) and _still_rise(findings):
+        fixed["epochs"] = math.ceil(1.5 * epochs)
+        comments["params", "epochs"] = f"the curves of the best still rise: {epochs} tried"
     if not any(spaces):
         comments["params",] = (
             "nothing is left to tell apart: search other parameters, or more folds and repeats"

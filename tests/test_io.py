@@ -200,6 +200,7 @@ def test_every_file_of_a_run_lies_in_its_folder_but_the_results():
         paths.heartbeat,
         paths.folds,
         paths.oof,
+        paths.mistakes,
         paths.worker_log,
         paths.data,
     ]

@@ -63,11 +63,16 @@ def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: s
     return found if len(found.test) or len(found.train) or len(found.train_loss) else None
 
 
-def rise(curve: np.ndarray, sign: int) -> float | None:
+def rise(curve: np.ndarray, sign: int, least: float = 0.0) -> float | None:
     """Returns by how much a curve still improves an epoch at its end; None where it does not clearly.
 
     The slope of a straight line through the last third of the epochs (at least four) has to exceed
     three of its standard errors.
+
+    Args:
+        curve: (epoch,).
+        sign: 1 where a larger value is better.
+        least: What half as many epochs again have to gain, at that slope, for it to matter.
     """
     if len(curve) < FEWEST_EPOCHS:
         return None
@@ -76,7 +81,8 @@ def rise(curve: np.ndarray, sign: int) -> float | None:
     slope = float(x @ tail / (x @ x))
     rest = tail - tail.mean() - slope * x
     error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
-    return slope if slope > max(_CLEAR * error, 1e-9) else None
+    matters = slope * len(curve) / 2 > max(least, 1e-9)
+    return slope if matters and slope > _CLEAR * error else None
 
 
 def is_overfit(curves: Curves) -> bool:

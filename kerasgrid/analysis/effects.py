@@ -78,6 +78,8 @@ class Effect:
 
 def noise_of(design: Design) -> Noise | None:
     """Returns the noise; None where candidates are too few to tell."""
+    if len(design) <= _FEWEST_DEGREES:
+        return None
     for with_pairs in (True, False):
         blocks = _blocks(design, with_pairs)
         if blocks is None:

@@ -53,7 +53,8 @@ class Findings:
         importance: Shares of the variance; None where it cannot be told.
         edges: Best values at the edge of what was tried.
         curves: By the trial's place in the table, of all or of a sample.
-        rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch.
+        rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
+            half as many epochs again would gain more than the noise.
         overfit: Places of trials that fit their training rows too closely.
         underfit: Places of trials that do not fit even those.
         unstable: Places of trials whose folds differ far more than others' do.
@@ -127,7 +128,7 @@ def analyse(table: Table) -> Findings:
         rising={
             row: gain
             for row, found in curves.items()
-            if row in scored and (gain := rise(found.test, sign)) is not None
+            if row in scored and (gain := rise(found.test, sign, spread)) is not None
         },
         overfit=tuple(row for row, found in curves.items() if is_overfit(found)),
         underfit=tuple(

@@ -6,13 +6,16 @@ import math
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from kerasgrid.analysis.edges import Edge
-from kerasgrid.analysis.effects import Effect
+from kerasgrid.analysis.effects import MOST_LEVELS, Effect
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
 _MOST_NAMED = 5
+_FEWEST_BEST = 5
 _MOST_DIGITS = 12
 
 
@@ -20,7 +23,10 @@ def effect_sentences(findings: Findings) -> dict[str, str]:
     """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
     shares = findings.importance.mains if findings.importance else {}
     names = sorted(findings.effects, key=lambda name: -shares.get(name, 0.0))
-    return {name: _parameter(name, findings.effects[name]) for name in names}
+    found = ((name, findings.effects[name]) for name in names)
+    return {
+        name: _parameter(name, effects) if effects else _unmatched(findings, name) for name, effects in found
+    }
 
 
 def interaction_sentence(found: Interaction) -> str:
@@ -71,7 +77,7 @@ def curve_sentences(findings: Findings) -> list[str]:
         )
     if findings.unstable:
         found.append(
-            f"{count(len(findings.unstable), 'trial')} spread over folds three times as much as is usual. "
+            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
             f"{_named(findings, findings.unstable)}"
         )
     return found
@@ -101,7 +107,7 @@ def best_sentences(findings: Findings) -> list[str]:
         found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
     elif level:
         found.append(
-            f"{len(level)} of the other {len(compared)} cannot be told from it over {findings.n_folds} folds "
+            f"{len(level):,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} folds "
             "(corrected resampled t-test, p > 0.05)."
         )
     else:
@@ -122,8 +128,6 @@ def value_text(value: Any) -> str:
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
-    if not effects:
-        return f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone."
     clear = [effect for effect in effects if effect.is_clear]
     unclear = [effect for effect in effects if not effect.is_clear]
     parts = []
@@ -135,6 +139,26 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
             + ", or ".join(map(_against, group))
         )
     return "; ".join(parts) + "."
+
+
+def _unmatched(findings: Findings, name: str) -> str:
+    """Returns what is known of a parameter where no two candidates differ in it alone."""
+    first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
+    design, shares = findings.design, findings.importance.mains if findings.importance else {}
+    n_best = len(design) // 10
+    if name not in shares or n_best < _FEWEST_BEST:
+        return f"{first}."
+    place = design.place(name)
+    factor = design.factors[place]
+    best = design.codes[np.argsort(-design.sign * design.scores, kind="stable")[:n_best], place]
+    if factor.is_numeric and len(factor) > MOST_LEVELS:
+        low, high = (value_text(factor.values[int(code)]) for code in np.quantile(best, (0.1, 0.9)))
+        where = f"most of the best {n_best:,} have {low} to {high}"
+    else:
+        counts = np.bincount(best)
+        most = int(counts.argmax())
+        where = f"{counts[most]:,} of the best {n_best:,} have {value_text(factor.values[most])}"
+    return f"{first}; it accounts for {100 * shares[name]:.0f}% of the variance, and {where}."
 
 
 def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:

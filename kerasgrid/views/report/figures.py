@@ -81,7 +81,7 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
         axes.set_yticks(range(len(rows)), [_cut(row.label) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"better by ({unit}), with its 95% interval")
+        axes.set_xlabel(f"gain in {unit}, with its 95% interval", loc="right")
 
     return draw_svg(paint, 0.7 + 0.26 * len(rows), label)
 
@@ -103,7 +103,7 @@ def draw_importance(importance: Importance) -> str:
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlim(0, 112 * max((share for _, share, _ in bars), default=1))
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel("share of the variance of scores (%)")
+        axes.set_xlabel("share of the variance of scores (%)", loc="right")
 
     return draw_svg(paint, 0.7 + 0.26 * len(bars), "Importance of parameters")
 

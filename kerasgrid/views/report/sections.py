@@ -155,7 +155,9 @@ def _effects(findings: Findings) -> Iterator[Block]:
 
 def _interactions(findings: Findings) -> Iterator[Block]:
     if findings.noise is None or not findings.noise.pairs:
-        yield Paragraph("Cannot be told: candidates are too few to see two parameters together.")
+        yield Paragraph(
+            "Cannot be told: candidates are too few, or values too many, to see two parameters together."
+        )
         return
     if not findings.interactions:
         yield Paragraph("No interaction of two parameters is clear.")
@@ -260,8 +262,10 @@ def png(image: np.ndarray) -> bytes:
 
     pixels: Any = image
     if pixels.dtype != np.uint8 or pixels.max(initial=0) < _DARK:
-        low, high = float(np.nanmin(pixels)), float(np.nanmax(pixels))
-        pixels = np.nan_to_num((pixels - low) / ((high - low) or 1) * 255).astype(np.uint8)
+        known = pixels[np.isfinite(pixels)]
+        low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
+        scale = 255 / (high - low) if high > low else 0.0
+        pixels = np.where(np.isfinite(pixels), (pixels - low) * scale, 0.0).astype(np.uint8)
     buffer = io.BytesIO()
     Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
     return buffer.getvalue()

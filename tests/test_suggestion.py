@@ -1,0 +1,197 @@
+"""The next grid: a grid.yaml that reads, with a reason for each change."""
+
+from __future__ import annotations
+
+from itertools import product
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from kerasgrid.analysis.findings import analyse
+from kerasgrid.config import Config, config_from_dict
+from kerasgrid.draft import read_draft
+from kerasgrid.errors import ResultsError
+from kerasgrid.suggestion import suggest
+from kerasgrid.tables.records import records_table
+from kerasgrid.tables.results import results_table
+from kerasgrid.yaml12 import read_yaml
+
+CONFIG = {
+    "name": "mine",
+    "data": {"train": "digits", "scale": 16.0},
+    "model": "fc",
+    "params": {"epochs": 6},
+    "search": {"folds": 3, "seed": 4},
+    "executor": {"kind": "inline"},
+}
+
+
+def findings(space, score, config=None, seconds=lambda params: 1.0, candidates=None):
+    names = list(space)
+    candidates = candidates or [dict(zip(names, values, strict=True)) for values in product(*space.values())]
+    trials = [
+        {
+            "id": id,
+            "params": params,
+            "state": "complete",
+            "mean_test_score": score(params) + 0.0003 * (id * 7 % 5),
+            "std_test_score": 0.001,
+            "mean_fit_time": seconds(params),
+            "folds": [],
+        }
+        for id, params in enumerate(candidates)
+    ]
+    whole = config_from_dict({**CONFIG, "space": space, **(config or {})})[0].model_dump()
+    return analyse(
+        results_table({"schema": "kerasgrid.results/1", "name": "mine", "config": whole, "trials": trials})
+    )
+
+
+def read(text):
+    """Returns the suggestion as values, once it has been read as a grid.yaml without a fault."""
+    value = read_yaml(text, "next.yaml")
+    value = value[0] if isinstance(value, tuple) else value
+    draft = read_draft(value)
+    assert draft.is_sound, draft
+    return value
+
+
+def score(params):
+    """dropout 0.2 is the better by far, learning rates of the middle, nothing in optimizer."""
+    best = {0.001: 0.0, 0.003: 0.05, 0.01: 0.02}[params["learning_rate"]]
+    return 0.8 + best - 0.2 * params["dropout"]
+
+
+SPACE = {
+    "learning_rate": [0.001, 0.003, 0.01],
+    "dropout": [0.2, 0.4],
+    "optimizer": ["Adam", "RMSprop"],
+    "batch_norm": [True, False],
+}
+
+
+def test_each_parameter_gets_what_its_effect_says():
+    text = suggest(findings(SPACE, score, seconds=lambda params: 1 + params["batch_norm"]))
+    value = read(text)
+    assert value["name"] == "mine-next"
+    assert value["space"]["dropout"] == [0.1, 0.2]
+    assert value["space"]["learning_rate"] == [0.0017, 0.003, 0.0055]
+    assert value["params"]["batch_norm"] is False  # the quicker
+    assert value["params"]["optimizer"] in ("Adam", "RMSprop")
+    assert value["search"] == {"folds": 3, "seed": 4}
+    assert value["executor"] == {"kind": "inline"}
+    lines = {line.split(":")[0].strip(): line for line in text.splitlines() if "#" in line}
+    assert lines["dropout"].endswith("# the best was at the edge: 0.2, 0.4 tried")
+    assert lines["learning_rate"].endswith("# between the values tried: 0.001, 0.003, 0.01")
+    assert lines["batch_norm"].endswith("# cannot be told: true, false tried")
+    assert text.startswith("# What mine suggests to try next: kerasgrid suggest wrote it.\n")
+
+
+def test_what_depends_on_another_parameter_is_kept():
+    def crossed(params):
+        return 0.8 + (0.05 if (params["optimizer"] == "Adam") == params["batch_norm"] else 0)
+
+    space = {**SPACE, "dropout": [0.2, 0.3, 0.4]}
+    value = read(suggest(findings(space, crossed)))
+    assert value["space"]["optimizer"] == ["Adam", "RMSprop"]
+    assert value["space"]["batch_norm"] == [True, False]
+    assert "learning_rate" in value["params"]
+
+
+def test_a_clearly_worse_value_is_left_out():
+    space = {
+        "activation": ["relu", "tanh", "elu"],
+        "dropout": [0.2, 0.3],
+        "batch_norm": [True, False],
+        "seed": [1],
+    }
+    del space["seed"]
+    value = read(suggest(findings(space, lambda p: 0.8 - 0.1 * (p["activation"] == "tanh"))))
+    assert value["space"] == {"activation": ["relu", "elu"]}
+
+
+def test_ranges_are_cut_to_where_the_best_lie_and_keep_their_scale_and_step():
+    numbers = np.random.default_rng(0)
+    space = {
+        "learning_rate": {"low": 1e-4, "high": 1e-1, "log": True},
+        "dropout": {"low": 0.0, "high": 0.6, "step": 0.05},
+    }
+    candidates = [
+        {
+            "learning_rate": 10 ** numbers.uniform(-4, -1),
+            "dropout": round(0.05 * int(numbers.integers(13)), 2),
+        }
+        for _ in range(100)
+    ]
+
+    def peak(params):
+        return 0.9 - 0.1 * abs(np.log10(params["learning_rate"]) + 2) - 0.1 * abs(params["dropout"] - 0.3)
+
+    config = {"search": {"engine": "random", "trials": 100, "folds": 3}}
+    value = read(suggest(findings(space, peak, config, candidates=candidates)))
+    rate, dropout = value["space"]["learning_rate"], value["space"]["dropout"]
+    assert 0.002 < rate["low"] < 0.01 < rate["high"] < 0.05
+    assert rate["log"] is True
+    assert dropout["step"] == 0.05
+    assert 0 <= dropout["low"] < 0.3 < dropout["high"] <= 0.6
+
+
+def test_conditions_and_exclusions_stay():
+    space = {
+        "batch_norm": [True, False],
+        "dropout": {"values": [0.2, 0.4], "when": {"batch_norm": True}},
+        "optimizer": ["Adam", "RMSprop"],
+        "learning_rate": [0.001, 0.01],
+    }
+    candidates = [
+        {
+            "batch_norm": norm,
+            **({"dropout": dropout} if norm else {}),
+            "optimizer": opt,
+            "learning_rate": rate,
+        }
+        for norm, dropout, opt, rate in product([True, False], [0.2, 0.4], ["Adam", "RMSprop"], [0.001, 0.01])
+        if norm or dropout == 0.2
+    ]
+    config = {"exclude": ["optimizer == 'SGD'"]}
+    value = read(
+        suggest(
+            findings(space, lambda p: 0.8 + 0.1 * (p["learning_rate"] == 0.01), config, candidates=candidates)
+        )
+    )
+    assert value["exclude"] == ["optimizer == 'SGD'"]
+    assert value["space"]["dropout"]["when"] == {"batch_norm": True}
+    assert value["space"]["batch_norm"]
+
+
+def test_a_file_that_is_not_ours_gives_a_space_and_says_what_is_to_be_filled_in():
+    rows = [
+        {"a": a, "b": b, "mean_test_score": 0.5 + 0.1 * a + 0.001 * (b == "y")}
+        for a, b in product([1, 2, 3], ["x", "y"])
+    ]
+    text = suggest(analyse(records_table(rows, Path("theirs.json"))))
+    assert "add `data`, `model` and what was fixed" in text
+    assert "theirs" in text.splitlines()[0]
+
+
+@pytest.mark.parametrize(
+    ("rows", "message"),
+    [
+        ([{"a": 1, "accuracy": 0.5}, {"a": 1, "accuracy": 0.6}], "no parameter varies"),
+        (
+            [{"a": 1, "accuracy": 0.5, "state": "failed"}, {"a": 2, "accuracy": 0.6, "state": "failed"}],
+            "no trial has a score",
+        ),
+    ],
+)
+def test_nothing_to_go_by_is_said(rows, message):
+    with pytest.raises(ResultsError, match=message):
+        suggest(analyse(records_table(rows, Path("theirs.json"))))
+
+
+def test_every_key_of_a_config_is_told_or_at_its_default():
+    whole = findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}}).table.about["config"]
+    value = read(suggest(findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}})))
+    assert value["search"] == {"holdout": 0.2, "repeats": 2}
+    assert set(whole) == set(Config.model_fields)
