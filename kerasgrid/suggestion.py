@@ -101,6 +101,8 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
         why = "nothing beyond" if edge.next is None else "the best was at the edge"
         return Advice(_ordered(kept), f"{why}: {tried} tried")
     if not worse:
+        if any(effect.is_often for effect in effects):
+            return Advice((best,), f"more often the better, however little: {tried} tried")
         quick = _quicker(findings, factor, given)
         return Advice((quick,), f"cannot be told: {tried} tried")
     left = [value for value in factor.values if value not in worse]

@@ -58,6 +58,8 @@ class Effect:
         mean: By how much it is better on average, not below zero.
         low: Lower end of the interval of that mean; None where candidates are too few for one.
         high: Upper end.
+        p_sign: That of the sign test: how likely as many wins, of either value, were if each pair were a
+            coin's throw; times the number of pairs of values (Bonferroni), at most 1.
     """
 
     name: str
@@ -69,11 +71,17 @@ class Effect:
     mean: float
     low: float | None
     high: float | None
+    p_sign: float
 
     @property
     def is_clear(self) -> bool:
         """Whether the interval excludes zero."""
         return self.low is not None and self.low > 0
+
+    @property
+    def is_often(self) -> bool:
+        """Whether `better` wins more often than by chance, however little by."""
+        return self.p_sign <= 1 - CONFIDENCE and 2 * self.wins > self.n_pairs - self.ties
 
 
 def noise_of(design: Design) -> Noise | None:
@@ -176,17 +184,25 @@ def _effect(
     if mean < 0:  # values that are not all compared with each other may form a circle
         levels, gain, mean = levels[::-1], -gain, -mean
         low, high = (None, None) if noise is None else (-high, -low)
+    wins, ties = int((gain > 0).sum()), int((gain == 0).sum())
     return Effect(
         name=factor.name,
         better=factor.values[levels[0]],
         worse=factor.values[levels[1]],
         n_pairs=len(gain),
-        wins=int((gain > 0).sum()),
-        ties=int((gain == 0).sum()),
+        wins=wins,
+        ties=ties,
         mean=mean,
         low=low,
         high=high,
+        p_sign=_sign_test(wins, len(gain) - ties, math.comb(len(factor), 2)),
     )
+
+
+def _sign_test(wins: int, n_pairs: int, n_tests: int) -> float:
+    from scipy import stats
+
+    return min(1.0, n_tests * float(stats.binomtest(wins, n_pairs).pvalue)) if n_pairs else 1.0
 
 
 def _best(n_levels: int, gains: dict[tuple[int, int], float]) -> int:

@@ -107,8 +107,8 @@ def best_sentences(findings: Findings) -> list[str]:
         found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
     elif level:
         found.append(
-            f"{len(level):,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} folds "
-            "(corrected resampled t-test, p > 0.05)."
+            f"{len(level):,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
+            "folds (corrected resampled t-test, p > 0.05)."
         )
     else:
         found.append(f"All others are clearly behind it over {findings.n_folds} folds (p <= 0.05).")
@@ -129,10 +129,17 @@ def value_text(value: Any) -> str:
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
     clear = [effect for effect in effects if effect.is_clear]
-    unclear = [effect for effect in effects if not effect.is_clear]
+    often = [effect for effect in effects if not effect.is_clear and effect.is_often]
+    unclear = [effect for effect in effects if not effect.is_clear and not effect.is_often]
     parts = []
     for group in _by_better(clear):
         parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
+    for group in _by_better(often):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} is ahead of "
+            + ", and ".join(map(_against, group))
+            + ": more often than by chance (sign test), but by how much cannot be told"
+        )
     for group in _by_better(unclear):
         parts.append(
             f"{name} = {value_text(group[0].better)} cannot be told from "
@@ -171,10 +178,11 @@ def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
 def _against(effect: Effect) -> str:
     """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
     ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
-    ahead = "" if effect.is_clear else "ahead "
-    text = f"{value_text(effect.worse)} {'' if effect.is_clear else '('}{ahead}in {effect.wins} of "
+    is_aside = not effect.is_clear and not effect.is_often
+    ahead = "ahead " if is_aside else ""
+    text = f"{value_text(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
     text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
-    return text + _amount(effect.mean, effect.low, effect.high) + ("" if effect.is_clear else ")")
+    return text + _amount(effect.mean, effect.low, effect.high) + (")" if is_aside else "")
 
 
 def _amount(mean: float, low: float | None, high: float | None) -> str:

@@ -125,3 +125,26 @@ def test_an_empty_table_and_a_single_trial_tell_nothing():
     one = analyse(records_table([{"a": 1, "mean_test_score": 0.9}], Path("one.json")))
     assert (one.effects, one.interactions, one.importance, one.edges) == ({}, (), None, ())
     assert one.best.mean == 0.9
+
+
+def test_a_value_that_is_mostly_ahead_is_said_to_be_though_wild_candidates_hide_by_how_much():
+    def score(params):
+        is_wild = params["c"] == 2 and params["d"] == 1
+        return 0.9 + 0.004 * params["a"] + 0.03 * is_wild * (-1) ** (params["a"] + params["b"])
+
+    found = analyse(table(score))
+    [effect] = found.effects["a"]
+    assert (effect.better, effect.wins, effect.n_pairs) == (1, 22, 24)
+    assert effect.is_often
+    assert not effect.is_clear
+    said = effect_sentences(found)["a"]
+    assert said.startswith("a = 1 is ahead of 0 in 22 of 24 matched pairs, by 0.004 on average (-0.00")
+    assert said.endswith("): more often than by chance (sign test), but by how much cannot be told.")
+
+
+def test_more_often_than_by_chance_is_seldom_said_of_nothing():
+    numbers, said = np.random.default_rng(0), 0
+    for _ in range(300):
+        design = design_of(table(lambda params: 0.9 + numbers.normal() * 0.005))
+        said += effects_of(design, design.place("a"), noise_of(design))[0].is_often
+    assert said <= 0.05 * 300

@@ -22,6 +22,7 @@ _MOST_DOTS = 1500
 _MOST_STEPS = 200
 MOST_CLASSES = 40
 _MOST_NUMBERED = 20
+_LONGEST_CLASS = 16
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel(f"gain in {unit}, with its 95% interval", loc="right")
 
-    return draw_svg(paint, 0.7 + 0.26 * len(rows), label)
+    return draw_svg(paint, 0.9 + 0.26 * len(rows), label)
 
 
 def draw_importance(importance: Importance) -> str:
@@ -105,7 +106,7 @@ def draw_importance(importance: Importance) -> str:
         axes.grid(axis="y", visible=False)
         axes.set_xlabel("share of the variance of scores (%)", loc="right")
 
-    return draw_svg(paint, 0.7 + 0.26 * len(bars), "Importance of parameters")
+    return draw_svg(paint, 0.9 + 0.26 * len(bars), "Importance of parameters")
 
 
 def draw_front(findings: Findings) -> str:
@@ -184,6 +185,7 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
 
+    names = [_cut(name, _LONGEST_CLASS) for name in classes]
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, shares)
     scale = wrong.max(initial=0) or 1
@@ -198,8 +200,8 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
             if len(classes) <= _MOST_NUMBERED:
                 axes.text(said, true, f"{confusion[true, said]}", ha="center", va="center", fontsize=8)
         axes.add_collection(PolyCollection(squares, facecolors=colors, linewidths=0))
-        axes.set_xticks(range(len(classes)), classes, rotation=90 if max(map(len, classes)) > 3 else 0)
-        axes.set_yticks(range(len(classes)), classes)
+        axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
+        axes.set_yticks(range(len(names)), names)
         axes.set_xlim(-0.5, len(classes) - 0.5)
         axes.set_ylim(len(classes) - 0.5, -0.5)
         axes.set_aspect("equal")
@@ -207,7 +209,7 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
 
-    size = min(2.2 + 0.32 * len(classes), 8)
+    size = min(2.8 + 0.32 * len(classes), 8)
     return draw_svg(paint, size, "Confusion matrix", width=size + 0.2)
 
 

@@ -262,8 +262,9 @@ def png(image: np.ndarray) -> bytes:
 
     pixels: Any = image
     if pixels.dtype != np.uint8 or pixels.max(initial=0) < _DARK:
+        pixels = pixels.astype(np.float64)
         known = pixels[np.isfinite(pixels)]
-        low, high = float(known.min(initial=np.inf)), float(known.max(initial=-np.inf))
+        low, high = known.min(initial=np.inf), known.max(initial=-np.inf)
         scale = 255 / (high - low) if high > low else 0.0
         pixels = np.where(np.isfinite(pixels), (pixels - low) * scale, 0.0).astype(np.uint8)
     buffer = io.BytesIO()
