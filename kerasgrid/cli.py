@@ -166,9 +166,7 @@ def report(
     target = page_path([file], output, ending=".report.html")
     found = Report(file)
     write_text(target, found.html())
-    for sentence in found.sentences()[:MOST_SENTENCES]:
-        print(sentence)
-    print(target)
+    print("\n".join([*found.sentences()[:MOST_SENTENCES], str(target)]))
     if open_:
         typer.launch(target.absolute().as_uri())
 
@@ -311,9 +309,12 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
     elif data["status"] == "budget":
-        following = (
-            f"The budget is used up; a larger one goes on. Next:\n  kerasgrid plot {shlex.quote(str(path))}"
-        )
+        following = f"The budget is used up; a larger one goes on. {_next_commands(path)}"
     else:
-        following = f"Next:\n  kerasgrid plot {shlex.quote(str(path))}"
+        following = _next_commands(path)
     console.print(following, markup=False, highlight=False, soft_wrap=True)
+
+
+def _next_commands(path: Path) -> str:
+    file = shlex.quote(str(path))
+    return f"Next:\n  kerasgrid plot {file}\n  kerasgrid report {file}"

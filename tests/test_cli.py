@@ -21,7 +21,7 @@ search: {folds: 2}
 executor: {workers: 2}
 """
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
-PLANNED = ["report", "compare", "fit", "predict", "submit"]
+PLANNED = ["compare", "fit", "predict", "submit"]
 
 
 def kerasgrid(*arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess:
