@@ -98,7 +98,7 @@ def is_overfit(curves: Curves) -> bool:
 
 
 def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> bool:
-    """Says whether a net is behind the best one on its training rows, too, and no better there than on new ones.
+    """Says whether a net is behind the best on its training rows, too, and hardly better there.
 
     Args:
         curves: Of the trial.

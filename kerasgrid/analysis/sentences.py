@@ -67,8 +67,8 @@ def curve_sentences(findings: Findings) -> list[str]:
         )
     if findings.underfit:
         found.append(
-            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their own "
-            f"training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
+            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
+            f"own training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
         )
     if (hard := findings.hard_fold) is not None:
         found.append(
