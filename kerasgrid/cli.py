@@ -109,7 +109,7 @@ def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, 
 
 @app.command()
 def plot(
-    files: Annotated[list[Path], typer.Argument(metavar="RESULTS...", show_default=False)],
+    files: Annotated[list[str], typer.Argument(metavar="RESULTS...", show_default=False)],
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
     epochs: Annotated[bool, typer.Option("--epochs", help="A line per epoch, chained to curves.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -117,13 +117,13 @@ def plot(
         bool, typer.Option("--augment", help="Of a grid.yaml: a PNG of augmented samples.")
     ] = False,
 ) -> None:
-    """Write the HiPlot page of results: ours, a flat list, a cv_results_ dump or a CSV."""
+    """Write the HiPlot page of results: ours, KerasTuner's, Optuna's, a flat list, cv_results_, a CSV."""
     if augment:
         from kerasgrid.augmented import write_augmented
 
         if len(files) > 1:
             raise typer.BadParameter("--augment takes one grid.yaml.")
-        print(write_augmented(files[0], output))
+        print(write_augmented(Path(files[0]), output))
         return
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.hiplot import write_page
@@ -138,7 +138,7 @@ def plot(
 
 @app.command()
 def report(
-    file: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False)],
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
     as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown instead of a page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON instead.")] = False,
@@ -173,7 +173,7 @@ def report(
 
 @app.command()
 def suggest(
-    file: Annotated[Path, typer.Argument(metavar="RESULTS", show_default=False)],
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
 ) -> None:
     """Print the next grid.yaml, from the edges and effects of a search."""

@@ -194,7 +194,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
 def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     """Returns the complete trials, each compared with the best over the same folds, and their number."""
     objective = table.scores[0]
-    std = objective.replace("mean_", "std_", 1)
+    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
     found = [
         Contender(row, given[objective], finite(given.get(std)), finite(given.get("mean_fit_time")))
         for row, given in enumerate(table.rows)

@@ -15,12 +15,13 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.errors import NotBuiltError, ResultsError
+from kerasgrid.errors import ResultsError
 from kerasgrid.state import SCHEMA
 
 FORMS = (
     f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "
-    "scikit-learn's cv_results_ as JSON, and a CSV with a header line."
+    "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "
+    "storage of Optuna's."
 )
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
@@ -34,11 +35,8 @@ def read_text(path: Path) -> str:
 
     Raises:
         ResultsError: There is no such file, it is empty, or it holds no text.
-        NotBuiltError: It is a form that this version does not read yet.
     """
     if os.path.isdir(path):
-        if (path / "oracle.json").exists():
-            raise NotBuiltError(f"{path}: project folders of KerasTuner cannot be read yet. {FORMS}")
         raise ResultsError(f"{path} is a folder, not a file of results. {FORMS}")
     try:
         data = path.read_bytes()

@@ -5,34 +5,61 @@ Forms that are read:
 * results/NAME.json of this package (schema `kerasgrid.results/1`), of a running search too;
 * a list of objects, one a trial: parameters and scores side by side;
 * scikit-learn's `cv_results_` as JSON, by columns (NaN written as `NaN` is read);
-* a CSV with a header line, such as `pandas.DataFrame(cv_results_).to_csv()`.
+* a CSV with a header line, such as `pandas.DataFrame(cv_results_).to_csv()`;
+* a project folder of KerasTuner;
+* a storage of Optuna's: an SQLite file, a journal file, or the URL of a database; `#NAME` behind it names one
+  of several studies.
 
-Only the first says which columns are scores; records.py tells how it is seen in the others.
+The first and the last two say which columns are scores; records.py tells how it is seen in the others.
 """
 
 from __future__ import annotations
 
+import json
+import os
 from pathlib import Path
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.tables.keras_tuner import keras_tuner_table
+from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.parsing import FORMS, by_columns, kind, parse_csv, parse_json, read_text
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 from kerasgrid.tables.table import Table
 
+_SQLITE = b"SQLite format 3\0"
+_FIRST_KEYS = 400
+"""Characters within which a journal's first line has named its operation."""
 
-def read_table(path: Path) -> Table:
-    """Reads a file of results in any of the forms named at the top of this module.
+
+def is_url(source: str | Path) -> bool:
+    """Says whether a source is a database's URL, and so no file."""
+    return "://" in str(source)
+
+
+def read_table(source: str | Path) -> Table:
+    """Reads results in any of the forms named at the top of this module.
 
     Args:
-        path: A .json or .csv file; what it is, is told by its content.
+        source: A file or folder, or the URL of a database; what it is, is told by its content.
 
     Raises:
         ResultsError: There is no such file, or it cannot be read as any of the forms.
-        NotBuiltError: It is a form that this version does not read yet.
+        MissingPackageError: It is a storage of Optuna's, which is not installed.
     """
-    path = Path(path)
+    if is_url(source):
+        url, _, study = str(source).partition("#")
+        return optuna_table(url, study or None)
+    path, study = _file_and_study(Path(source))
+    if os.path.isdir(path):
+        return keras_tuner_table(path)
+    if _head(path) == _SQLITE:
+        return optuna_table(path, study)
+    if study is not None and not _is_journal(read_text(path)):
+        raise ResultsError(f"{source}: only of a storage of Optuna's does # name a part. {FORMS}")
     text = read_text(path)
+    if _is_journal(text):
+        return optuna_table(path, study, is_journal=True)
     if text.lstrip()[:1] not in {"{", "["}:
         return records_table(parse_csv(text, path), path)
     value = parse_json(text, path)
@@ -46,3 +73,30 @@ def read_table(path: Path) -> Table:
         if not isinstance(record, dict):
             raise ResultsError(f"{path}: item {index} of the list is {kind(record)}, not an object. {FORMS}")
     return records_table(value, path)
+
+
+def _file_and_study(path: Path) -> tuple[Path, str | None]:
+    """Returns the file, and the study that stands behind a # where the file itself has none in its name."""
+    if os.path.exists(path) or "#" not in path.name:
+        return path, None
+    name, _, study = path.name.rpartition("#")
+    return path.with_name(name) if name else path, study
+
+
+def _head(path: Path) -> bytes:
+    try:
+        with open(path, "rb") as file:
+            return file.read(len(_SQLITE))
+    except (OSError, ValueError):  # read_text says what is wrong
+        return b""
+
+
+def _is_journal(text: str) -> bool:
+    """Says whether a text is the journal of Optuna's JournalFileBackend: a line an operation."""
+    if '"op_code"' not in text[:_FIRST_KEYS]:
+        return False
+    try:
+        first = json.loads(text.lstrip().partition("\n")[0])
+    except (ValueError, RecursionError):
+        return False
+    return isinstance(first, dict) and "op_code" in first and "worker_id" in first

@@ -12,11 +12,11 @@ from kerasgrid.errors import ResultsError
 _ENDINGS = {".html", ".htm"}
 
 
-def page_path(files: Sequence[Path], output: Path | None = None, ending: str = ".html") -> Path:
+def page_path(files: Sequence[str | Path], output: Path | None = None, ending: str = ".html") -> Path:
     """Returns where the page of some files of results goes: never over one of them.
 
     Args:
-        files: The files, which exist.
+        files: The files and folders, which exist; or URLs of databases.
         output: The file that was asked for; without one the page lies beside the first of `files`.
         ending: Of the page's name where none was asked for.
 
@@ -24,7 +24,7 @@ def page_path(files: Sequence[Path], output: Path | None = None, ending: str = "
         ResultsError: `output` is a folder or no name of an HTML file, or the page would take the
             place of one of `files`.
     """
-    target = Path(output) if output is not None else Path(files[0]).with_suffix(ending)
+    target = Path(output) if output is not None else _beside(files[0], ending)
     if target.suffix.lower() not in _ENDINGS:
         if os.path.isdir(target):
             found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
@@ -34,14 +34,30 @@ def page_path(files: Sequence[Path], output: Path | None = None, ending: str = "
     return output_path(files, target)
 
 
-def output_path(files: Sequence[Path], output: Path) -> Path:
+def _beside(source: str | Path, ending: str) -> Path:
+    """Returns the page's place beside what it is made of: a file, a folder, not a database."""
+    if "://" in str(source):
+        raise ResultsError(f"{source}: say where the page goes, with -o FILE.html.")
+    path = Path(source)
+    if os.path.isdir(path):
+        name = path.resolve().name or "results"
+        return (
+            path / os.pardir / f"{name}{ending}"
+            if path.name in ("", "..")
+            else path.with_name(f"{name}{ending}")
+        )
+    return path.with_suffix(ending)
+
+
+def output_path(files: Sequence[str | Path], output: Path) -> Path:
     """Returns `output`, which is to be written.
 
     Raises:
         ResultsError: It is one of `files`.
     """
     target = Path(output)
-    if os.path.exists(target) and any(os.path.samefile(target, file) for file in files):
+    there = [file for file in files if os.path.exists(file)]
+    if os.path.exists(target) and any(os.path.samefile(target, file) for file in there):
         raise ResultsError(
             f"{target} is a file of results that is read here, and would be written over. Choose another "
             f"with -o FILE{target.suffix}."

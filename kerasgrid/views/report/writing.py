@@ -30,7 +30,7 @@ class Report:
     """What a file of results tells.
 
     Args:
-        source: The file, in any form that read_table takes.
+        source: In any form that read_table takes.
 
     Attributes:
         findings: What its trials tell.
@@ -40,7 +40,7 @@ class Report:
         ResultsError: The file cannot be read, or has no trials.
     """
 
-    def __init__(self, source: Path) -> None:
+    def __init__(self, source: str | Path) -> None:
         table = read_table(source)
         if not table.rows:
             raise ResultsError(
@@ -93,7 +93,9 @@ class Report:
         better = "a larger one is better" if table.direction == "max" else "a smaller one is better"
         parts = [count(len(table.rows), "trial") + (f" ({', '.join(apart)})" if apart else "")]
         parts.append(
-            f"compared by {table.scores[0]}" + (f", {table.metric}" if table.metric else "") + f" ({better})"
+            f"compared by {table.scores[0]}"
+            + (f", {table.metric}" if table.about and table.metric else "")
+            + f" ({better})"
         )
         summary = table.about.get("summary")
         if isinstance(summary, dict) and summary.get("wall_time_s") is not None:

@@ -1,0 +1,150 @@
+"""The table of a study in one of Optuna's storages: an SQLite file, a database's URL, a journal file."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.tables.parsing import finite
+from kerasgrid.tables.table import Table, columns_of
+
+if TYPE_CHECKING:
+    from optuna import Study
+    from optuna.storages import BaseStorage
+    from optuna.trial import FrozenTrial
+
+log = logging.getLogger(__name__)
+
+_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
+_DETAILS = ("trial", "state")
+_VALUE = "value"
+_TIME = "mean_fit_time"
+"""The seconds that a trial took, in the column where every table has them."""
+
+
+def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bool = False) -> Table:
+    """Returns the table of a study; nothing is written to the storage.
+
+    The first objective is the one that is compared; others are scores beside it. Values that were reported
+    for one step after the other are the held-out curve. The storage is opened read-only where it is a file.
+
+    Args:
+        source: An SQLite file, a journal file, or the URL of a database.
+        study: The study's name; needed where the storage holds several.
+        is_journal: Whether the file is one of JournalFileBackend.
+
+    Raises:
+        ResultsError: It is no storage of Optuna's, has no study of that name, several, or no trial.
+        MissingPackageError: Optuna, or the database's driver, is not installed.
+    """
+    try:
+        import optuna
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{source} is a storage of Optuna's, and reading it needs the package optuna. Install it with: "
+            "pip install 'kerasgrid[optuna]'"
+        ) from error
+    try:
+        storage = _open(source, is_journal)
+        found = optuna.load_study(study_name=_name(source, storage, study), storage=storage)
+        trials = found.get_trials(deepcopy=False)
+    except ModuleNotFoundError as error:
+        raise MissingPackageError(
+            f"{source}: its database needs the package {error.name}. Install it with: pip install "
+            f"{error.name}"
+        ) from error
+    except (SQLAlchemyError, RuntimeError, ValueError, KeyError) as error:
+        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+        raise ResultsError(f"{source} cannot be read as a storage of Optuna's ({told}).") from error
+    if not trials:
+        raise ResultsError(f"{source}: the study {found.study_name!r} has no trial yet.")
+    return _table(found, trials)
+
+
+def _open(source: str | Path, is_journal: bool) -> BaseStorage:
+    from optuna.storages import JournalStorage, RDBStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    if is_journal:
+        return JournalStorage(JournalFileBackend(str(source)))
+    if isinstance(source, str):
+        return RDBStorage(source, skip_table_creation=True)
+    path = source.resolve().as_uri().removeprefix("file://")  # what a path has of ? and % is escaped
+    return RDBStorage(f"sqlite:///file:{path}?mode=ro&uri=true", skip_table_creation=True)
+
+
+def _name(source: str | Path, storage: BaseStorage, wanted: str | None) -> str:
+    names = [study.study_name for study in storage.get_all_studies()]
+    if wanted is not None and wanted in names:
+        return wanted
+    known = ", ".join(map(repr, names[:20])) or "none"
+    if wanted is not None:
+        raise ResultsError(f"{source} has no study {wanted!r}. It has: {known}.")
+    if len(names) != 1:
+        raise ResultsError(
+            f"{source} holds {len(names)} studies: {known}. "
+            + (f"Name one behind a #, such as '{source}#{names[0]}'." if names else "One is needed.")
+        )
+    return names[0]
+
+
+def _table(study: Study, trials: Sequence[FrozenTrial]) -> Table:
+    names = _score_names(study)
+    if len(names) > 1:
+        log.warning(
+            "%s has %d objectives; trials are compared by %s.", study.study_name, len(names), names[0]
+        )
+    rows = [_row(trial, names) for trial in trials]
+    timed = any(row[_TIME] is not None for row in rows)
+    given = columns_of([trial.params for trial in trials])
+    taken = {*names, *_DETAILS, _TIME}
+    columns = {name: f"{name} (param)" if name in taken else name for name in given}
+    rows = [
+        row | {columns[name]: value for name, value in trial.params.items()}
+        for row, trial in zip(rows, trials, strict=True)
+    ]
+    return Table(
+        source=study.study_name,
+        params=tuple(columns.values()),
+        scores=(*names, *([_TIME] if timed else [])),
+        details=_DETAILS,
+        rows=tuple(rows),
+        direction="max" if study.directions[0].name == "MAXIMIZE" else "min",
+        log_params=frozenset(
+            columns[name]
+            for trial in trials
+            for name, distribution in trial.distributions.items()
+            if getattr(distribution, "log", False)
+        ),
+        metric=names[0],
+        histories=tuple(_history(trial, names[0]) for trial in trials),
+    )
+
+
+def _score_names(study: Study) -> list[str]:
+    n_objectives = len(study.directions)
+    if study.metric_names and len(study.metric_names) == n_objectives:
+        return list(study.metric_names)
+    return [_VALUE] if n_objectives == 1 else [f"{_VALUE}_{place}" for place in range(n_objectives)]
+
+
+def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
+    values = trial.values or [None] * len(names)
+    return {
+        "trial": trial.number,
+        "state": _STATES.get(trial.state.name, "running"),
+        **{name: finite(value) for name, value in zip(names, values, strict=True)},
+        _TIME: trial.duration.total_seconds() if trial.duration is not None else None,
+    }
+
+
+def _history(trial: FrozenTrial, metric: str) -> tuple[Mapping[str, Sequence[float]], ...]:
+    """Returns the reported values as a held-out curve, where they are of one step after the other."""
+    steps = sorted(trial.intermediate_values)
+    if len(steps) < 2 or steps != list(range(steps[0], steps[0] + len(steps))):
+        return ()
+    return ({f"test_{metric}": [trial.intermediate_values[step] for step in steps]},)
