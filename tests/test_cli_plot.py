@@ -86,7 +86,7 @@ def test_the_page_lies_where_it_should(folder, monkeypatch, capsys, arguments, p
         ([f"{LONG}.json"], f"{LONG}.json: cannot be read (File name too long)."),
         ([f"{LONG}/a.json"], f"{LONG}/a.json: cannot be read (File name too long)."),
         (["afile/x.json"], "afile/x.json: cannot be read (Not a directory)."),
-        (["."], ". is a folder, not a file of results."),
+        (["."], ". is a folder, and no project of KerasTuner. Known are:"),
         (["grid.json", "--epochs"], "grid: there is no history of epochs. Plot the trials, without"),
     ],
 )

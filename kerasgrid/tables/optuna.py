@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import logging
+import sqlite3
 from collections.abc import Mapping, Sequence
+from functools import partial
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -42,6 +44,7 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
     """
     try:
         import optuna
+        from optuna.exceptions import OptunaError
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise MissingPackageError(
@@ -52,13 +55,13 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
         storage = _open(source, is_journal)
         found = optuna.load_study(study_name=_name(source, storage, study), storage=storage)
         trials = found.get_trials(deepcopy=False)
-    except ModuleNotFoundError as error:
+    except ImportError as error:  # Optuna's own names no package; that of its cause does
+        package = getattr(error, "name", None) or getattr(error.__cause__, "name", None) or "of its driver"
         raise MissingPackageError(
-            f"{source}: its database needs the package {error.name}. Install it with: pip install "
-            f"{error.name}"
+            f"{source}: its database needs the package {package}. Install the driver that the URL names."
         ) from error
-    except (SQLAlchemyError, RuntimeError, ValueError, KeyError) as error:
-        told = str(error).strip().splitlines()[0] if str(error).strip() else type(error).__name__
+    except (SQLAlchemyError, OptunaError, RuntimeError, ValueError, KeyError) as error:
+        told = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
         raise ResultsError(f"{source} cannot be read as a storage of Optuna's ({told}).") from error
     if not trials:
         raise ResultsError(f"{source}: the study {found.study_name!r} has no trial yet.")
@@ -73,8 +76,9 @@ def _open(source: str | Path, is_journal: bool) -> BaseStorage:
         return JournalStorage(JournalFileBackend(str(source)))
     if isinstance(source, str):
         return RDBStorage(source, skip_table_creation=True)
-    path = source.resolve().as_uri().removeprefix("file://")  # what a path has of ? and % is escaped
-    return RDBStorage(f"sqlite:///file:{path}?mode=ro&uri=true", skip_table_creation=True)
+    uri = f"{source.resolve().as_uri()}?mode=ro"
+    connect = partial(sqlite3.connect, uri, uri=True, check_same_thread=False)
+    return RDBStorage("sqlite://", engine_kwargs={"creator": connect}, skip_table_creation=True)
 
 
 def _name(source: str | Path, storage: BaseStorage, wanted: str | None) -> str:

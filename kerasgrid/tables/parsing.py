@@ -37,7 +37,7 @@ def read_text(path: Path) -> str:
         ResultsError: There is no such file, it is empty, or it holds no text.
     """
     if os.path.isdir(path):
-        raise ResultsError(f"{path} is a folder, not a file of results. {FORMS}")
+        raise ResultsError(f"{path} is a folder; a file is needed here.")
     try:
         data = path.read_bytes()
     except FileNotFoundError as error:

@@ -124,18 +124,15 @@ def test_executions_are_averaged_and_a_smaller_loss_is_better(tmp_path):
     assert table.histories[0] == ()
 
 
-def test_of_several_objectives_their_sum_is_made_smallest(tmp_path):
-    import keras_tuner
-
-    objectives = [keras_tuner.Objective("val_accuracy", "max"), keras_tuner.Objective("size", "min")]
-    oracle = keras_tuner.oracles.RandomSearchOracle(
-        objective=objectives, max_trials=6, hyperparameters=space(), seed=1
-    )
-    folder = tmp_path / "both"
-    run(folder, oracle, lambda place: [{"val_accuracy": 0.5, "size": 3.0 + place}])
-    table = read_table(folder)
-    assert (table.scores[0], table.direction) == ("score", "min")
-    assert table.rows[0]["score"] == pytest.approx(2.5)
+def test_a_score_that_is_no_metrics_best_is_called_score(project):
+    for place, path in enumerate(sorted(project.glob("trial_*/trial.json"))):
+        trial = json.loads(path.read_text())
+        trial["score"] = None if trial["score"] is None else 2.5 + place
+        path.write_text(json.dumps(trial))
+    table = read_table(project)
+    assert table.scores == ("score", "val_accuracy", "loss")
+    assert table.direction == "min"
+    assert table.rows[0]["score"] == 2.5
 
 
 def test_hyperbands_epochs_are_a_parameter_and_the_rest_of_its_bookkeeping_is_not(tmp_path):
@@ -174,7 +171,7 @@ def test_the_folder_above_will_do_where_it_holds_one_project(project):
 
 def test_faults_are_told(project, tmp_path):
     (tmp_path / "plain").mkdir()
-    with pytest.raises(ResultsError, match="plain is a folder, and no project of KerasTuner. Known are:"):
+    with pytest.raises(ResultsError, match=r"plain is a folder, and no project of KerasTuner. Known are:"):
         read_table(tmp_path / "plain")
     (project / "oracle.json").write_text("{")
     with pytest.raises(ResultsError, match=r"oracle.json:1:\d+: the JSON ends too early"):

@@ -92,14 +92,11 @@ def test_of_several_studies_one_is_named(database, tmp_path):
 @pytest.mark.filterwarnings("ignore::optuna.exceptions.ExperimentalWarning")
 def test_of_several_objectives_the_first_is_compared(tmp_path, caplog):
     path = tmp_path / "a b?c%20.db"
-    url = f"sqlite:///{path.as_posix().replace('?', '%3F')}"
-    storage = optuna.storages.RDBStorage(
-        "sqlite://", engine_kwargs={"creator": lambda: sqlite3.connect(path, check_same_thread=False)}
-    )
+    storage = f"sqlite:///{tmp_path / 'plain.db'}"
     made = optuna.create_study(study_name="two", storage=storage, directions=["minimize", "maximize"])
     made.set_metric_names(["size", "accuracy"])
     made.optimize(lambda trial: (trial.suggest_float("size", 1, 2), 0.5), n_trials=3)
-    del url
+    (tmp_path / "plain.db").rename(path)
     table = read_table(path)
     assert table.scores[:2] == ("size", "accuracy")
     assert table.params == ("size (param)",)
@@ -111,7 +108,7 @@ def test_faults_are_told(tmp_path, monkeypatch, database):
     other = tmp_path / "other.db"
     with sqlite3.connect(other) as connection:
         connection.execute("create table a (b)")
-    with pytest.raises(ResultsError, match="other.db cannot be read as a storage of Optuna's"):
+    with pytest.raises(ResultsError, match=r"other.db cannot be read as a storage of Optuna's"):
         read_table(other)
     empty = tmp_path / "empty.db"
     optuna.create_study(study_name="none", storage=f"sqlite:///{empty}")

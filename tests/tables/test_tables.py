@@ -9,7 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from kerasgrid.errors import KerasgridError, NotBuiltError, ResultsError
+from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.tables.reading import read_table
 from kerasgrid.tables.results import results_table
 
@@ -350,9 +350,6 @@ def test_missing_files_and_folders(tmp_path):
     with pytest.raises(ResultsError, match=r"there is no such file. That folder has: grid.json"):
         read_table(tmp_path / "gird.json")
     with pytest.raises(ResultsError, match="is a folder"):
-        read_table(tmp_path)
-    (tmp_path / "oracle.json").write_text("{}")
-    with pytest.raises(NotBuiltError, match="KerasTuner"):
         read_table(tmp_path)
 
 
