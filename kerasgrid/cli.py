@@ -7,6 +7,7 @@ import os
 import shlex
 import sys
 from collections.abc import Callable
+from enum import StrEnum
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -190,6 +191,30 @@ def suggest(
         raise KerasgridError(f"{output} exists already, and is never overwritten. Give another with -o FILE.")
     write_text(output, text)
     print(output)
+
+
+class ExportTo(StrEnum):
+    """What trials can be exported to."""
+
+    tensorboard = "tensorboard"
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
+    to: Annotated[ExportTo, typer.Option("--to", help="The tool that is to show them.")],
+    output: Annotated[
+        Path | None, typer.Option("-o", "--output", metavar="FOLDER", show_default=False)
+    ] = None,
+) -> None:
+    """Write the trials for another tool: TensorBoard's HParams dashboard."""
+    from kerasgrid.exports.tensorboard import write_tensorboard
+    from kerasgrid.tables.reading import read_table
+    from kerasgrid.views.pages import beside
+
+    table = read_table(file)
+    folder = write_tensorboard(table, output or beside(file, f".{to.value}"))
+    print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
 
 
 @app.command()

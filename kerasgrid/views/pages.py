@@ -24,7 +24,7 @@ def page_path(files: Sequence[str | Path], output: Path | None = None, ending: s
         ResultsError: `output` is a folder or no name of an HTML file, or the page would take the
             place of one of `files`.
     """
-    target = Path(output) if output is not None else _beside(files[0], ending)
+    target = Path(output) if output is not None else beside(files[0], ending)
     if target.suffix.lower() not in _ENDINGS:
         if os.path.isdir(target):
             found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
@@ -34,10 +34,18 @@ def page_path(files: Sequence[str | Path], output: Path | None = None, ending: s
     return output_path(files, target)
 
 
-def _beside(source: str | Path, ending: str) -> Path:
-    """Returns the page's place beside what it is made of: a file, a folder, not a database."""
+def beside(source: str | Path, ending: str) -> Path:
+    """Returns the place of what is written beside a file or folder of results.
+
+    Args:
+        source: The file, folder or URL.
+        ending: Of its name, which is that of the source otherwise.
+
+    Raises:
+        ResultsError: The source is the URL of a database, which nothing lies beside.
+    """
     if "://" in str(source):
-        raise ResultsError(f"{source}: say where the page goes, with -o FILE.html.")
+        raise ResultsError(f"{source}: say where it goes with -o, since nothing lies beside a database.")
     path = Path(source)
     if os.path.isdir(path):
         name = path.resolve().name or "results"

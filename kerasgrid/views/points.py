@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.tables.parsing import finite, read_history
+from kerasgrid.tables.histories import mean_history
+from kerasgrid.tables.parsing import read_history
 from kerasgrid.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -95,7 +96,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     """
     trials = trial_sheet(tables)
     histories = [folds for table in tables for folds in table.histories or [()] * len(table.rows)]
-    means = [_mean_history([read_history(history) for history in folds]) for folds in histories]
+    means = [mean_history([read_history(history) for history in folds]) for folds in histories]
     if not any(means):
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: there is no history of epochs. Plot the trials, without --epochs.")
@@ -144,22 +145,6 @@ def _named_rows(table: Table, several: bool) -> Iterable[tuple[str, dict[str, An
         ids = list(range(len(rows)))
     for id, row in zip(ids, rows, strict=True):
         yield f"trial {id}", row | ({"source": table.source} if several else {})
-
-
-def _mean_history(folds: Sequence[Mapping[str, Sequence[Any]]]) -> dict[str, list[float | None]]:
-    """Returns the mean over folds of each metric, as far as all folds that have it go; then None."""
-    means = {}
-    for name in _union(folds):
-        series = [fold[name] for fold in folds if isinstance(fold.get(name), list) and fold[name]]
-        if series:
-            means[name] = [_mean(values) for values in zip(*series, strict=False)]
-    length = max(map(len, means.values()), default=0)
-    return {name: [*values, *[None] * (length - len(values))] for name, values in means.items()}
-
-
-def _mean(values: Sequence[Any]) -> float | None:
-    numbers = [finite(value) for value in values]
-    return None if None in numbers else sum(numbers) / len(numbers)
 
 
 def _length(history: Mapping[str, Sequence[Any]]) -> int:

@@ -124,7 +124,7 @@ def test_faults_are_told(tmp_path, monkeypatch, database):
     (tmp_path / "flat.json").write_text('[{"a": 1, "accuracy": 0.5}]')
     with pytest.raises(ResultsError, match="only of a storage of Optuna's does # name a part"):
         read_table(tmp_path / "flat.json#x")
-    with pytest.raises(ResultsError, match=r"-o FILE\.html"):
+    with pytest.raises(ResultsError, match="say where it goes with -o"):
         page_path([f"sqlite:///{database}"])
     monkeypatch.setitem(sys.modules, "optuna", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[optuna\]'"):

@@ -1,0 +1,1 @@
+"""Trials in the form that other tools show."""
