@@ -14,6 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from kerasgrid.errors import KerasgridError, NotBuiltError
+from kerasgrid.wording import count
 
 FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
 MOST_SENTENCES = 12
@@ -197,6 +198,7 @@ class ExportTo(StrEnum):
     """What trials can be exported to."""
 
     tensorboard = "tensorboard"
+    mlflow = "mlflow"
 
 
 @app.command()
@@ -204,17 +206,34 @@ def export(
     file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
     to: Annotated[ExportTo, typer.Option("--to", help="The tool that is to show them.")],
     output: Annotated[
-        Path | None, typer.Option("-o", "--output", metavar="FOLDER", show_default=False)
+        str | None,
+        typer.Option("-o", "--output", metavar="FOLDER|URI", help="TensorBoard's folder, or MLflow's URI."),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option(help="MLflow's experiment; the search's name by default.", show_default=False),
     ] = None,
 ) -> None:
-    """Write the trials for another tool: TensorBoard's HParams dashboard."""
-    from kerasgrid.exports.tensorboard import write_tensorboard
+    """Write the trials for TensorBoard's HParams dashboard or for MLflow."""
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.pages import beside
 
     table = read_table(file)
-    folder = write_tensorboard(table, output or beside(file, f".{to.value}"))
-    print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
+    if to is ExportTo.tensorboard:
+        from kerasgrid.exports.tensorboard import write_tensorboard
+
+        if experiment is not None:
+            raise typer.BadParameter("--experiment is MLflow's; TensorBoard has none.")
+        folder = write_tensorboard(table, Path(output) if output else beside(file, ".tensorboard"))
+        print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
+        return
+    from kerasgrid.exports.mlflow import write_mlflow
+
+    uri = output or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside(file, '.mlflow.db')}"
+    n_written = write_mlflow(table, uri, experiment)
+    print(f"{uri}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
+    if uri.startswith("sqlite:"):
+        print(f"Next:\n  mlflow ui --backend-store-uri {shlex.quote(uri)}")
 
 
 @app.command()

@@ -1,0 +1,230 @@
+"""Trials for MLflow: a run of the search, and below it a run a trial, as MLflow's own tools log a search.
+
+What is there already stays: a trial's run carries a digest of what was written, and is written anew only
+where that has changed. MLflow's own telemetry is off, unless the environment says otherwise.
+"""
+
+from __future__ import annotations
+
+import logging
+import os
+import re
+import time
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING, Any
+
+from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
+from kerasgrid.io import digest, strict
+from kerasgrid.space import value_text
+from kerasgrid.tables.histories import mean_history
+from kerasgrid.tables.parsing import finite, read_history
+from kerasgrid.tables.table import Table
+
+if TYPE_CHECKING:
+    from mlflow.tracking import MlflowClient
+
+_STATUSES = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "running": "RUNNING"}
+_LEGAL = re.compile(r"[^\w\-. /]")
+# https://mlflow.org/docs/latest/api_reference/rest-api.html: names, values, and items of one request
+_LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 5000
+_MOST_METRICS, _MOST_PARAMS = 900, 90
+_SEARCH, _TRIAL, _DIGEST, _PARENT = (
+    "kerasgrid.search",
+    "kerasgrid.trial",
+    "kerasgrid.digest",
+    "mlflow.parentRunId",
+)
+
+
+@dataclass(frozen=True)
+class _Entry:
+    """What one trial's run holds: `metrics` are (name, value, step)."""
+
+    name: str
+    params: Mapping[str, str]
+    metrics: tuple[tuple[str, float, int], ...]
+    tags: Mapping[str, str]
+    status: str
+
+    @property
+    def digest(self) -> str:
+        """The same for the same content."""
+        return digest(
+            [self.name, dict(self.params), [list(m) for m in self.metrics], dict(self.tags), self.status]
+        )
+
+
+def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
+    """Writes the trials to an MLflow tracking store.
+
+    The run of the search has the best trial's parameters and scores. A trial's run has its parameters, its
+    scores, its histories, the means over folds, as `epoch/METRIC` with a step an epoch, and its state and
+    error as tags; a failed trial is FAILED, a pruned one KILLED.
+
+    Args:
+        table: What read_table gave.
+        uri: Of the tracking server or database, such as `sqlite:///results/grid.mlflow.db`.
+        experiment: Its name; that of the search by default. It is made where missing.
+
+    Returns:
+        How many trials were written; those that were there already are not.
+
+    Raises:
+        ResultsError: There are no trials.
+        MissingPackageError: MLflow is not installed.
+        KerasgridError: The store refuses what is written, or is not there.
+    """
+    if not table.rows:
+        raise ResultsError(f"{table.source}: no trial has begun yet, so there is nothing to export.")
+    os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    try:
+        from mlflow.exceptions import MlflowException
+        from mlflow.tracking import MlflowClient
+    except ImportError as error:
+        raise MissingPackageError(
+            "The export needs the package mlflow. Install it with: pip install 'kerasgrid[mlflow]'"
+        ) from error
+    logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
+    try:
+        return _write(MlflowClient(uri), table, experiment or table.source)
+    except MlflowException as error:
+        told = next(iter(str(error).strip().splitlines()), type(error).__name__)
+        raise KerasgridError(f"{uri}: MLflow refuses the export ({told}).") from error
+
+
+def _write(client: MlflowClient, table: Table, experiment: str) -> int:
+    found = client.get_experiment_by_name(experiment)
+    place = client.create_experiment(experiment) if found is None else found.experiment_id
+    names = _legal_names([*table.params, *table.scores, *_history_names(table)])
+    entries = [_entry(table, row, names) for row in range(len(table.rows))]
+    whole = _search_entry(table, entries)
+    known = {run.data.tags[_SEARCH]: run for run in _runs(client, place, f"tags.`{_SEARCH}` != ''")}
+    parent = known.get(table.source)
+    if parent is None or parent.data.tags.get(_DIGEST) != whole.digest:
+        own = _log(client, place, whole, {_SEARCH: table.source})
+        before = {}
+        if parent is not None:  # its trials move to the new one
+            before = _children(client, place, parent.info.run_id)
+            for child in before.values():
+                client.set_tag(child.info.run_id, _PARENT, own)
+            client.delete_run(parent.info.run_id)
+    else:
+        own, before = parent.info.run_id, _children(client, place, parent.info.run_id)
+    written = 0
+    for row, entry in enumerate(entries):
+        id = str(table.rows[row].get("trial", row))
+        old = before.get(id)
+        if old is not None and old.data.tags.get(_DIGEST) == entry.digest:
+            continue
+        _log(client, place, entry, {_TRIAL: id, _PARENT: own})
+        if old is not None:
+            client.delete_run(old.info.run_id)
+        written += 1
+    return written
+
+
+def _children(client: MlflowClient, place: str, parent: str) -> dict[str, Any]:
+    runs = _runs(client, place, f"tags.`{_PARENT}` = '{parent}'")
+    return {run.data.tags[_TRIAL]: run for run in runs if _TRIAL in run.data.tags}
+
+
+def _runs(client: MlflowClient, place: str, query: str) -> Iterator[Any]:
+    token = None
+    while True:
+        page = client.search_runs([place], query, max_results=1000, page_token=token)
+        yield from page
+        token = page.token
+        if not token:
+            return
+
+
+def _log(client: MlflowClient, place: str, entry: _Entry, tags: Mapping[str, str]) -> str:
+    """Writes a run and returns its id; the digest comes last, so that what was cut off is written again."""
+    from mlflow.entities import Metric, Param, RunStatus
+
+    now = int(time.time() * 1000)
+    run = client.create_run(
+        place, start_time=now, run_name=entry.name, tags={**entry.tags, **tags}
+    ).info.run_id
+    for part in _parts(list(entry.params.items()), _MOST_PARAMS):
+        client.log_batch(run, params=[Param(name, value) for name, value in part])
+    for part in _parts(entry.metrics, _MOST_METRICS):
+        client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value, step in part])
+    client.set_tag(run, _DIGEST, entry.digest)
+    if entry.status == RunStatus.to_string(RunStatus.RUNNING):
+        client.update_run(run, status=entry.status)
+    else:
+        client.set_terminated(run, status=entry.status, end_time=now)
+    return run
+
+
+def _entry(table: Table, place: int, names: Mapping[str, str]) -> _Entry:
+    row = table.rows[place]
+    metrics = [
+        (names[name], float(value), 0)
+        for name in table.scores
+        if (value := finite(row.get(name))) is not None
+    ]
+    folds = table.histories[place] if table.histories else ()
+    for name, values in mean_history([read_history(history) for history in folds]).items():
+        steps = enumerate(values, start=1)
+        metrics += [(names[f"epoch/{name}"], value, step) for step, value in steps if value is not None]
+    state = str(row.get("state", "complete"))
+    tags = {"state": state, "source": table.source}
+    tags |= {name: _cut(row[name], _LONGEST_TAG) for name in ("error", "dead") if row.get(name)}
+    return _Entry(
+        name=f"trial {row.get('trial', place)}",
+        params={names[name]: _cut(row[name], _LONGEST_PARAM) for name in table.params if name in row},
+        metrics=tuple(metrics),
+        tags=tags,
+        status=_STATUSES.get(state, "FINISHED"),
+    )
+
+
+def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
+    """Returns the run of the search itself: its best trial's parameters and scores."""
+    sign = -1 if table.direction == "min" else 1
+    scored = [
+        (sign * score, -place)
+        for place, row in enumerate(table.rows)
+        if row.get("state", "complete") == "complete"
+        and (score := finite(row.get(table.scores[0]))) is not None
+    ]
+    status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
+    tags = {"source": table.source, "trials": str(len(entries)), "direction": table.direction}
+    if not scored:
+        return _Entry(table.source, {}, (), tags, status)
+    best = entries[-max(scored)[1]]
+    scores = tuple(metric for metric in best.metrics if metric[2] == 0)
+    return _Entry(table.source, best.params, scores, {**tags, "best": best.name}, status)
+
+
+def _history_names(table: Table) -> list[str]:
+    found = (name for folds in table.histories for history in folds for name in read_history(history))
+    return [f"epoch/{name}" for name in dict.fromkeys(found)]
+
+
+def _legal_names(names: Iterable[str]) -> dict[str, str]:
+    """Returns what each name is called in MLflow: legal characters only, and different for different names."""
+    legal: dict[str, str] = {}
+    taken: set[str] = set()
+    for name in dict.fromkeys(names):
+        parts = _LEGAL.sub("_", name).split("/")
+        stem = "/".join(part if part.strip(". ") else "_" for part in parts)[: _LONGEST_NAME - 8]
+        found, count = stem, 1
+        while found in taken:
+            count += 1
+            found = f"{stem} {count}"
+        taken.add(found)
+        legal[name] = found
+    return legal
+
+
+def _cut(value: Any, longest: int) -> str:
+    text = value if isinstance(value, str) else value_text(strict(value))
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))

@@ -1,0 +1,166 @@
+"""What MLflow's own client finds of an export."""
+
+from __future__ import annotations
+
+import sys
+
+import pytest
+
+from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
+from kerasgrid.exports.mlflow import write_mlflow
+from kerasgrid.tables.results import results_table
+
+pytest.importorskip("mlflow", reason="the export to MLflow needs mlflow")
+
+
+def trial(id, params, score, **more):
+    history = {"accuracy": [0.5, 0.7], "test_accuracy": [0.4, 0.6]}
+    known = score is not None
+    return {
+        "id": id,
+        "params": params,
+        "state": "complete",
+        "mean_test_score": score,
+        "std_test_score": 0.01 if known else None,
+        "mean_fit_time": 2.0 if known else None,
+        "folds": [{"fold": fold, "test_score": score, "history": history} for fold in range(2)]
+        if known
+        else [],
+        **more,
+    }
+
+
+def made(**more):
+    trials = [
+        trial(0, {"rate": 0.1, "norm": True, "a<b>?": "x" * 7000, "../up": 1}, 0.75),
+        trial(1, {"rate": 1, "norm": None, "nested": {"x": [1, True]}}, 0.875),
+        trial(2, {"rate": 3}, None, state="failed", error={"type": "E", "message": "wide"}),
+        trial(3, {"rate": 4}, 0.5, state="pruned"),
+        trial(4, {"rate": 5}, None, state="running"),
+    ]
+    objective = {"name": "accuracy", "direction": "max"}
+    value = {"schema": "kerasgrid.results/1", "name": "mine", "status": "complete", "objective": objective}
+    return {**value, "trials": trials, **more}
+
+
+@pytest.fixture(scope="module")
+def empty_store(tmp_path_factory):
+    """An MLflow database without experiments of ours: making its tables takes a second."""
+    from mlflow.tracking import MlflowClient
+
+    path = tmp_path_factory.mktemp("store") / "empty.db"
+    MlflowClient(f"sqlite:///{path}").search_experiments()
+    return path
+
+
+@pytest.fixture
+def store(empty_store, tmp_path):
+    path = tmp_path / "runs.db"
+    path.write_bytes(empty_store.read_bytes())
+    return f"sqlite:///{path}"
+
+
+def runs(store, experiment="mine"):
+    """Returns all runs by name, and how many there are."""
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(store)
+    place = client.get_experiment_by_name(experiment).experiment_id
+    found = list(client.search_runs([place], max_results=1000))
+    assert len({run.info.run_name for run in found}) == len(found)
+    return client, {run.info.run_name: run for run in found}
+
+
+def test_a_search_is_a_run_and_so_is_each_of_its_trials(store):
+    assert write_mlflow(results_table(made()), store) == 5
+    client, found = runs(store)
+    assert sorted(found) == ["mine", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
+    whole, best = found["mine"], found["trial 1"]
+    assert (whole.data.params, whole.data.tags["best"]) == (best.data.params, "trial 1")
+    assert whole.data.metrics == {"mean_test_score": 0.875, "std_test_score": 0.01, "mean_fit_time": 2.0}
+    for name in ("trial 0", "trial 4"):
+        assert found[name].data.tags["mlflow.parentRunId"] == whole.info.run_id
+    assert best.data.params == {"rate": "1", "norm": "null", "nested": '{"x":[1,true]}'}
+    odd = found["trial 0"].data.params
+    assert set(odd) == {"rate", "norm", "a_b__", "_/up"}
+    assert len(odd["a_b__"]) == 6000
+    curve = client.get_metric_history(best.info.run_id, "epoch/test_accuracy")
+    assert [(point.step, point.value) for point in curve] == [(1, 0.4), (2, 0.6)]
+    statuses = {name: run.info.status for name, run in found.items()}
+    assert statuses == {
+        "mine": "FINISHED",
+        "trial 0": "FINISHED",
+        "trial 1": "FINISHED",
+        "trial 2": "FAILED",
+        "trial 3": "KILLED",
+        "trial 4": "RUNNING",
+    }
+    assert found["trial 2"].data.tags["error"] == "E: wide"
+
+
+def test_what_is_there_is_not_written_twice_and_what_has_changed_is(store):
+    write_mlflow(results_table(made()), store)
+    _, before = runs(store)
+    assert write_mlflow(results_table(made()), store) == 0
+    _, same = runs(store)
+    assert {run.info.run_id for run in same.values()} == {run.info.run_id for run in before.values()}
+    more = made()
+    more["trials"][4] = trial(4, {"rate": 5}, 0.95)
+    more["trials"].append(trial(5, {"rate": 6}, 0.25))
+    assert write_mlflow(results_table(more), store) == 2
+    _, after = runs(store)
+    assert after["trial 0"].info.run_id == before["trial 0"].info.run_id
+    assert after["trial 4"].info.status == "FINISHED"
+    assert after["mine"].data.tags["best"] == "trial 4"
+    parents = {run.data.tags["mlflow.parentRunId"] for name, run in after.items() if name != "mine"}
+    assert parents == {after["mine"].info.run_id}
+
+
+def test_an_export_that_was_cut_off_is_completed(store, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    logged = MlflowClient.log_batch
+
+    def cut_off(client, run_id, metrics=(), params=(), tags=()):
+        if any(param.value == "3" for param in params):
+            raise KeyboardInterrupt
+        logged(client, run_id, metrics, params, tags)
+
+    monkeypatch.setattr(MlflowClient, "log_batch", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_mlflow(results_table(made()), store)
+    monkeypatch.undo()
+    assert write_mlflow(results_table(made()), store) == 3
+    _, found = runs(store)
+    assert len(found) == 6
+
+
+def test_searches_share_an_experiment(store):
+    write_mlflow(results_table(made()), store, "all")
+    assert write_mlflow(results_table(made(name="other", trials=made()["trials"][:1])), store, "all") == 1
+    from mlflow.tracking import MlflowClient
+
+    client = MlflowClient(store)
+    place = client.get_experiment_by_name("all").experiment_id
+    assert len(client.search_runs([place])) == 8
+
+
+def test_long_histories_and_many_parameters_go_in_parts(store):
+    history = {"loss": [1 / epoch for epoch in range(1, 1201)]}
+    params = {f"p{place}": place for place in range(150)}
+    long = trial(0, params, 0.5, folds=[{"fold": 0, "test_score": 0.5, "history": history}])
+    write_mlflow(results_table(made(trials=[long])), store)
+    client, found = runs(store)
+    run = found["trial 0"]
+    assert len(run.data.params) == 150
+    assert len(client.get_metric_history(run.info.run_id, "epoch/loss")) == 1200
+
+
+def test_faults_are_told(store, monkeypatch):
+    with pytest.raises(ResultsError, match="mine: no trial has begun yet, so there is nothing to export"):
+        write_mlflow(results_table(made(trials=[])), store)
+    with pytest.raises(KerasgridError, match="nonsense://x: MLflow refuses the export"):
+        write_mlflow(results_table(made()), "nonsense://x")
+    monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
+    with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[mlflow\]'"):
+        write_mlflow(results_table(made()), store)
