@@ -15,8 +15,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
-from kerasgrid.io import digest, strict
-from kerasgrid.space import value_text
+from kerasgrid.io import canonical_json, digest, strict
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite, read_history
 from kerasgrid.tables.table import Table
@@ -206,7 +205,7 @@ def _history_names(table: Table) -> list[str]:
 
 
 def _legal_names(names: Iterable[str]) -> dict[str, str]:
-    """Returns what each name is called in MLflow: legal characters only, and different for different names."""
+    """Returns what each name is called in MLflow: of legal characters, and different for different names."""
     legal: dict[str, str] = {}
     taken: set[str] = set()
     for name in dict.fromkeys(names):
@@ -222,7 +221,7 @@ def _legal_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _cut(value: Any, longest: int) -> str:
-    text = value if isinstance(value, str) else value_text(strict(value))
+    text = value if isinstance(value, str) else canonical_json(strict(value))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

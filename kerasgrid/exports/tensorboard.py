@@ -18,8 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import MissingPackageError, ResultsError
-from kerasgrid.io import storage_errors, strict
-from kerasgrid.space import value_text
+from kerasgrid.io import canonical_json, storage_errors, strict
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite, is_number, read_history
 from kerasgrid.tables.table import Table
@@ -133,7 +132,7 @@ def _is_float(value: float) -> bool:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else value_text(strict(value))
+    return value if isinstance(value, str) else canonical_json(strict(value))
 
 
 def _experiment(table: Table, columns: Mapping[str, Any], now: float) -> Summary:
