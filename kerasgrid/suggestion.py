@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.analysis.design import NOT_SET, Factor
+from kerasgrid.analysis.design import NOT_SET, Factor, level_key
 from kerasgrid.analysis.edges import Edge
 from kerasgrid.analysis.effects import MOST_LEVELS
 from kerasgrid.analysis.findings import Findings
@@ -135,12 +135,12 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> Any:
     for row in findings.table.rows:
         seconds = finite(row.get("mean_fit_time"))
         if seconds is not None and factor.name in row:
-            times.setdefault(value_text(row[factor.name]), []).append(seconds)
+            times.setdefault(level_key(row[factor.name]), []).append(seconds)
     means = {name: sum(found) / len(found) for name, found in times.items()}
-    if set(means) != set(map(value_text, factor.values)):
+    if set(means) != set(map(level_key, factor.values)):
         return given
-    quickest = min(factor.values, key=lambda value: means[value_text(value)])
-    return quickest if means[value_text(quickest)] < _QUICKER * means[value_text(given)] else given
+    quickest = min(factor.values, key=lambda value: means[level_key(value)])
+    return quickest if means[level_key(quickest)] < _QUICKER * means[level_key(given)] else given
 
 
 def _halfway(factor: Factor, best: Any) -> list[Any]:

@@ -10,9 +10,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.io import strict
+from kerasgrid.io import canonical_json, strict
 from kerasgrid.space import value_text
-from kerasgrid.tables.parsing import finite, is_number
+from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
 NOT_SET = "(not set)"
@@ -93,10 +93,15 @@ def design_of(table: Table) -> Design:
     return Design(tuple(factors), codes, np.bincount(place.ravel(), scores) / counts, sign)
 
 
+def level_key(value: Any) -> str:
+    """Returns a text that is the same for equal values: 1 and 1.0, not 1 and true."""
+    return value_text(strict(value)) if finite(value) is not None else canonical_json(strict(value))
+
+
 def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:
     """Returns a parameter's factor, and the level of each candidate."""
-    numeric = all(map(is_number, values))
-    keys = [float(value) if numeric else value_text(strict(value)) for value in values]
+    numeric = all(finite(value) is not None for value in values)
+    keys = [float(value) if numeric else level_key(value) for value in values]
     first = dict(zip(reversed(keys), reversed(values), strict=True))
     ordered = sorted(first) if numeric else list(dict.fromkeys(keys))
     places = {key: place for place, key in enumerate(ordered)}

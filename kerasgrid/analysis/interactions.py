@@ -8,9 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.analysis.design import Design
+from kerasgrid.analysis.design import Design, level_key
 from kerasgrid.analysis.effects import MOST_LEVELS, Effect, Noise, gain_of, groups_of, interval, matched_pairs
-from kerasgrid.space import value_text
 
 
 @dataclass(frozen=True)
@@ -65,7 +64,7 @@ def interactions_of(design: Design, effects: list[Effect], noise: Noise | None) 
     for effect in effects:
         place = design.place(effect.name)
         values = design.factors[place].values
-        levels = [list(map(value_text, values)).index(value_text(v)) for v in (effect.better, effect.worse)]
+        levels = [list(map(level_key, values)).index(level_key(v)) for v in (effect.better, effect.worse)]
         pairs = matched_pairs(groups_of(design, place), *levels)
         gain = gain_of(design, pairs)
         for other, factor in enumerate(design.factors):

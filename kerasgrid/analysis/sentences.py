@@ -17,6 +17,7 @@ from kerasgrid.wording import count
 _MOST_NAMED = 5
 _FEWEST_BEST = 5
 _MOST_DIGITS = 12
+_LONGEST_VALUE = 60
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -121,10 +122,11 @@ def best_sentences(findings: Findings) -> list[str]:
 
 
 def value_text(value: Any) -> str:
-    """Returns a value as YAML would have it: `true`, `relu`, `0.001`."""
+    """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
     if isinstance(value, bool) or value is None:
         return {True: "true", False: "false", None: "null"}[value]
-    return f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:

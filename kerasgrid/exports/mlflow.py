@@ -38,13 +38,14 @@ _SEARCH, _TRIAL, _DIGEST, _PARENT = (
 
 @dataclass(frozen=True)
 class _Entry:
-    """What one trial's run holds: `metrics` are (name, value, step)."""
+    """What one trial's run holds: `metrics` are (name, value, step), `seconds` what it took."""
 
     name: str
     params: Mapping[str, str]
     metrics: tuple[tuple[str, float, int], ...]
     tags: Mapping[str, str]
     status: str
+    seconds: float = 0.0
 
     @property
     def digest(self) -> str:
@@ -143,9 +144,9 @@ def _log(client: MlflowClient, place: str, entry: _Entry, tags: Mapping[str, str
     from mlflow.entities import Metric, Param, RunStatus
 
     now = int(time.time() * 1000)
-    run = client.create_run(
-        place, start_time=now, run_name=entry.name, tags={**entry.tags, **tags}
-    ).info.run_id
+    began = now - int(entry.seconds * 1000)  # when it really was is not known
+    whole = {**entry.tags, **tags}
+    run = client.create_run(place, start_time=began, run_name=entry.name, tags=whole).info.run_id
     for part in _parts(list(entry.params.items()), _MOST_PARAMS):
         client.log_batch(run, params=[Param(name, value) for name, value in part])
     for part in _parts(entry.metrics, _MOST_METRICS):
@@ -178,6 +179,7 @@ def _entry(table: Table, place: int, names: Mapping[str, str]) -> _Entry:
         metrics=tuple(metrics),
         tags=tags,
         status=_STATUSES.get(state, "FINISHED"),
+        seconds=(finite(row.get("mean_fit_time")) or 0.0) * max(len(folds), 1),
     )
 
 
@@ -192,11 +194,13 @@ def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     ]
     status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
     tags = {"source": table.source, "trials": str(len(entries)), "direction": table.direction}
+    summary = table.about.get("summary")
+    seconds = (finite(summary.get("wall_time_s")) if isinstance(summary, dict) else None) or 0.0
     if not scored:
-        return _Entry(table.source, {}, (), tags, status)
+        return _Entry(table.source, {}, (), tags, status, seconds)
     best = entries[-max(scored)[1]]
     scores = tuple(metric for metric in best.metrics if metric[2] == 0)
-    return _Entry(table.source, best.params, scores, {**tags, "best": best.name}, status)
+    return _Entry(table.source, best.params, scores, {**tags, "best": best.name}, status, seconds)
 
 
 def _history_names(table: Table) -> list[str]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import random
 import re
 from html.parser import HTMLParser
 from itertools import product
@@ -11,6 +12,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.suggestion import suggest
 from kerasgrid.views.report.figures import Interval, draw_intervals
 from kerasgrid.views.report.sections import png
 from kerasgrid.views.report.writing import Report
@@ -278,3 +280,42 @@ def test_a_formula_in_a_name_is_shown_as_it_is():
         [Interval("$\\frac{", 0.1, None, None), Interval("b", 0.2, 0.1, 0.3)], "score", "Effects"
     )
     assert "$\\frac{" in svg
+
+
+ODD = [[1, 2], None, {"a": 1}, "x" * 500, 10**400, -0.0, True, 1, 1.0]
+
+
+def test_whatever_the_trials_are_there_is_a_report(write):
+    """States, gaps and values at random: nothing is told wrong enough to raise."""
+    numbers = random.Random(0)
+    for _ in range(60):
+        value = grid()
+        value["trials"] = numbers.sample(value["trials"], numbers.choice([1, 2, 5, 24]))
+        value["objective"]["direction"] = numbers.choice(["max", "min"])
+        for one in value["trials"]:
+            change = numbers.choice(
+                [
+                    {},
+                    {},
+                    {
+                        "state": "failed",
+                        "error": numbers.choice([None, "text"]),
+                        "mean_test_score": None,
+                        "folds": [],
+                    },
+                    {"state": "pruned"},
+                    {"mean_fit_time": None, "n_parameters": None},
+                    {"folds": one["folds"][:1]},
+                    {"params": {**one["params"], "dropout": numbers.choice(ODD)}},
+                    {"params": {"learning_rate": 0.1}},
+                    {"mean_test_score": None, "std_test_score": None, "dead": "one class"},
+                ]
+            )
+            one |= change
+        report = Report(write(value))
+        json.loads(report.json())
+        assert report.markdown()
+        try:
+            assert suggest(report.findings)
+        except ResultsError as error:
+            assert "nothing to" in str(error)
