@@ -2,8 +2,8 @@
 
     python benchmarks/views.py --trials 10000
 
-The trials are made up: seven parameters drawn at random, three folds, histories of 30 epochs. Each command runs
-in a process of its own, as a user runs it.
+The trials are made up: seven parameters drawn at random, three folds, histories of 30 epochs. Each command
+runs in a process of its own, as a user runs it.
 """
 
 from __future__ import annotations

@@ -315,7 +315,5 @@ def test_whatever_the_trials_are_there_is_a_report(write):
         report = Report(write(value))
         json.loads(report.json())
         assert report.markdown()
-        try:
+        if report.findings.best is not None and report.findings.design.factors:
             assert suggest(report.findings)
-        except ResultsError as error:
-            assert "nothing to" in str(error)
