@@ -6,8 +6,9 @@ What is done to a parameter, and why, stands in a comment beside it:
   somewhere.
 * Beyond a best value at the edge of what was tried, the next one is added; a numeric best value between
   others gets neighbours halfway.
-* A parameter of which nothing can be told, and that takes part in no interaction, is fixed at the value
-  that trains quicker; where times are level, at the best trial's.
+* A parameter whose values cannot be told apart, and that takes part in no interaction, is fixed at the value
+  that trains quicker; where times are level, at the best trial's. Where candidates are too few for an interval,
+  it stays as it is.
 * A range is cut to where the best fifth of the candidates lie, and widened where they lie at its edge.
 * `epochs` become half as many again where the curves of the best still rise.
 """
@@ -100,6 +101,8 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
         kept = [best] + ([] if edge.next is None else [edge.next])
         why = "nothing beyond" if edge.next is None else "the best was at the edge"
         return Advice(_ordered(kept), f"{why}: {tried} tried")
+    if effects[0].low is None:
+        return Advice(factor.values, "too few candidates to tell")
     if not worse:
         if any(effect.is_often for effect in effects):
             return Advice((best,), f"more often the better, however little: {tried} tried")

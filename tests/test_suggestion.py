@@ -173,6 +173,14 @@ def test_a_file_that_is_not_ours_gives_a_space_and_says_what_is_to_be_filled_in(
     text = suggest(analyse(records_table(rows, Path("theirs.json"))))
     assert "add `data`, `model` and what was fixed" in text
     assert "theirs" in text.splitlines()[0]
+    assert read_yaml(text, "next.yaml")[0]["space"] == {"a": [3, 4]}
+
+
+def test_too_few_candidates_change_nothing():
+    rows = [{"a": a, "b": b, "mean_test_score": 0.5 + 0.1 * a} for a, b in product([1, 2], ["x", "y"])]
+    text = suggest(analyse(records_table(rows, Path("theirs.json"))))
+    assert read_yaml(text, "next.yaml")[0] == {"space": {"a": [1, 2], "b": ["x", "y"]}}
+    assert text.count("# too few candidates to tell") == 2
 
 
 @pytest.mark.parametrize(
