@@ -7,8 +7,8 @@ What is done to a parameter, and why, stands in a comment beside it:
 * Beyond a best value at the edge of what was tried, the next one is added; a numeric best value between
   others gets neighbours halfway.
 * A parameter whose values cannot be told apart, and that takes part in no interaction, is fixed at the value
-  that trains quicker; where times are level, at the best trial's. Where candidates are too few for an interval,
-  it stays as it is.
+  that trains quicker; where times are level, at the best trial's. Where candidates are too few for an
+  interval, it stays as it is.
 * A range is cut to where the best fifth of the candidates lie, and widened where they lie at its edge.
 * `epochs` become half as many again where the curves of the best still rise.
 """

@@ -167,13 +167,18 @@ def test_conditions_and_exclusions_stay():
 
 def test_a_file_that_is_not_ours_gives_a_space_and_says_what_is_to_be_filled_in():
     rows = [
-        {"a": a, "b": b, "mean_test_score": 0.5 + 0.1 * a + 0.001 * (b == "y")}
-        for a, b in product([1, 2, 3], ["x", "y"])
+        {
+            "a": a,
+            "b": b,
+            "c": c,
+            "mean_test_score": 0.5 + 0.1 * a + 0.001 * ((7 * a + 3 * c + (b == "y")) % 5),
+        }
+        for a, b, c in product([1, 2, 3], ["x", "y"], [True, False])
     ]
     text = suggest(analyse(records_table(rows, Path("theirs.json"))))
     assert "add `data`, `model` and what was fixed" in text
     assert "theirs" in text.splitlines()[0]
-    assert read_yaml(text, "next.yaml")[0]["space"] == {"a": [3, 4]}
+    assert read_yaml(text, "next.yaml")[0]["space"]["a"] == [3, 4]
 
 
 def test_too_few_candidates_change_nothing():
