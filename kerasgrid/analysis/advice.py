@@ -1,0 +1,148 @@
+"""What to try of each parameter next, and why.
+
+* A value that is clearly worse than the best is left out; one that depends on another parameter is kept.
+* Beyond a best value at the edge of what was tried, the next one is added; a numeric best value between
+  others gets neighbours halfway.
+* A parameter whose values cannot be told apart, and that takes part in no interaction, is fixed at the value
+  that trains quicker; where times are level, at the best trial's. Where candidates are too few for an
+  interval, it stays as it is.
+* A range is cut to where the best fifth of the candidates lie, and widened where they lie at its edge.
+* `epochs` become half as many again where the curves of the best still rise.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.analysis.design import NOT_SET, Factor, level_key
+from kerasgrid.analysis.edges import Edge
+from kerasgrid.analysis.effects import MOST_LEVELS
+from kerasgrid.analysis.findings import Findings
+from kerasgrid.analysis.sentences import value_text
+from kerasgrid.tables.parsing import finite
+
+_QUICKER = 0.95
+_FAR_APART = 1.9
+_BEST_SHARE = 0.2
+_FEWEST_BEST = 5
+
+
+@dataclass(frozen=True)
+class Advice:
+    """What to try of a parameter next, and why; a single value fixes it."""
+
+    values: tuple[Any, ...]
+    why: str
+    bounds: tuple[Any, Any] | None = None
+
+
+def advise(findings: Findings) -> dict[str, Advice]:
+    """Returns the advice on each parameter that varies; there has to be a trial with a score."""
+    return {factor.name: _advice(findings, place) for place, factor in enumerate(findings.design.factors)}
+
+
+def _advice(findings: Findings, place: int) -> Advice:
+    factor = findings.design.factors[place]
+    edge = next((edge for edge in findings.edges if edge.name == factor.name), None)
+    if len(factor) > MOST_LEVELS:
+        return _of_range(findings, place, edge)
+    advice = _of_levels(findings, factor, edge)
+    if factor.name == "epochs" and still_rise(findings):
+        longer = math.ceil(1.5 * max(factor.values))
+        return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
+    return advice
+
+
+def still_rise(findings: Findings) -> bool:
+    """Says whether one of the three best would gain by more epochs."""
+    return any(one.row in findings.rising for one in findings.contenders[:3])
+
+
+def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
+    effects, tried = findings.effects[factor.name], _listed(factor.values)
+    given = findings.table.rows[findings.best.row].get(factor.name, NOT_SET)
+    best = given if not effects else effects[0].better
+    interacts = any(factor.name in (one.effect.name, one.given) for one in findings.interactions)
+    if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
+        return Advice(tuple(v for v in factor.values if v != NOT_SET), f"cannot be told: {tried} tried")
+    worse = [effect.worse for effect in effects if effect.is_clear]
+    if interacts:
+        return Advice(factor.values, "kept: its effect depends on another parameter")
+    if edge is not None:
+        kept = [best] + ([] if edge.next is None else [edge.next])
+        why = "nothing beyond" if edge.next is None else "the best was at the edge"
+        return Advice(_ordered(kept), f"{why}: {tried} tried")
+    if effects[0].low is None:
+        return Advice(factor.values, "too few candidates to tell")
+    if not worse:
+        if any(effect.is_often for effect in effects):
+            return Advice((best,), f"more often the better, however little: {tried} tried")
+        quick = _quicker(findings, factor, given)
+        return Advice((quick,), f"cannot be told: {tried} tried")
+    left = [value for value in factor.values if value not in worse]
+    if len(left) == 1 and factor.is_numeric:
+        return Advice(_ordered([*_halfway(factor, best), best]), f"between the values tried: {tried}")
+    return Advice(tuple(left), f"clearly worse: {_listed(worse)}")
+
+
+def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
+    """Returns the part of a range in which the best fifth of the candidates lie."""
+    design, factor = findings.design, findings.design.factors[place]
+    n_best = max(int(len(design) * _BEST_SHARE), _FEWEST_BEST)
+    best = np.argsort(-design.sign * design.scores, kind="stable")[:n_best]
+    values = [factor.values[code] for code in design.codes[best, place]]
+    if not factor.is_numeric or len(design) < 2 * _FEWEST_BEST:
+        kept = tuple(dict.fromkeys(values))
+        return Advice(kept, f"those of the best {len(best)} candidates")
+    low, high = min(values), max(values)
+    why = f"where the best {len(best)} candidates lie: {value_text(factor.values[0])} to "
+    why += f"{value_text(factor.values[-1])} tried"
+    if edge is not None and edge.next is not None:
+        low, high = min(low, edge.next), max(high, edge.next)
+        why = f"the best lie at the edge; {why}"
+    return Advice((), why, (low, high))
+
+
+def _quicker(findings: Findings, factor: Factor, given: Any) -> Any:
+    """Returns the value with the least mean fit time; the best trial's where it is hardly slower."""
+    times: dict[str, list[float]] = {}
+    for row in findings.table.rows:
+        seconds = finite(row.get("mean_fit_time"))
+        if seconds is not None and factor.name in row:
+            times.setdefault(level_key(row[factor.name]), []).append(seconds)
+    means = {name: sum(found) / len(found) for name, found in times.items()}
+    if set(means) != set(map(level_key, factor.values)):
+        return given
+    quickest = min(factor.values, key=lambda value: means[level_key(value)])
+    return quickest if means[level_key(quickest)] < _QUICKER * means[level_key(given)] else given
+
+
+def _halfway(factor: Factor, best: Any) -> list[Any]:
+    """Returns what lies halfway to the neighbours of a value: by ratio where they are about double."""
+    place, found = factor.values.index(best), []
+    for other in factor.values[max(place - 1, 0) : place + 2]:
+        if other == best:
+            continue
+        small, large = sorted((float(other), float(best)))
+        by_ratio = small > 0 and large / small >= _FAR_APART
+        middle = math.sqrt(small * large) if by_ratio else (small + large) / 2
+        if all(isinstance(value, int) for value in factor.values):
+            middle = round(middle)
+        else:
+            middle = float(f"{middle:.2g}")
+        if middle not in factor.values:
+            found.append(middle)
+    return found
+
+
+def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
+    return tuple(sorted(values))
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(value_text, values))
