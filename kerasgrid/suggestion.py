@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import math
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, get_args
+
+from pydantic import BaseModel
 
 from kerasgrid.analysis.advice import Advice, advise, still_rise
 from kerasgrid.analysis.findings import Findings
@@ -123,20 +125,29 @@ def _has_condition(spec: Any) -> bool:
     return isinstance(spec, dict) and "when" in spec
 
 
-def _told(model: Any, values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values that are not their field's default, of nested models too."""
+def _told(section: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that are not their field's default, of sections within it too."""
     found = {}
-    for name, field in model.model_fields.items():
-        if name not in values:
-            continue
-        value, default = values[name], field.get_default(call_default_factory=True)
-        if hasattr(type(default), "model_fields") and isinstance(value, dict):
-            value = _told(type(default), value)
-            if value:
-                found[name] = value
-        elif value != default:
+    for name, value in values.items():
+        field = section.model_fields.get(name)
+        if field is None:  # a callback of the user's own
             found[name] = value
+            continue
+        default = field.get_default(call_default_factory=True)
+        inner = _section_of(field.annotation)
+        if inner is None or not isinstance(value, dict):
+            if value != default:
+                found[name] = value
+        elif (told := _told(inner, value)) or default is None:
+            found[name] = told
     return found
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Returns the section that a field holds, which may be optional; None for plain values."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
 
 
 def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple[str, ...], str]) -> str:

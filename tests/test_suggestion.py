@@ -9,6 +9,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.analysis.findings import analyse
+from kerasgrid.checks import augment_of, callbacks_of
 from kerasgrid.config import Config, config_from_dict
 from kerasgrid.draft import read_draft
 from kerasgrid.errors import ResultsError
@@ -42,7 +43,8 @@ def findings(space, score, config=None, seconds=lambda params: 1.0, candidates=N
         }
         for id, params in enumerate(candidates)
     ]
-    whole = config_from_dict({**CONFIG, "space": space, **(config or {})})[0].model_dump()
+    read = config_from_dict({**CONFIG, "space": space, **(config or {})})[0]
+    whole = {**read.model_dump(), "augment": augment_of(read), "callbacks": callbacks_of(read)}
     return analyse(
         results_table({"schema": "kerasgrid.results/1", "name": "mine", "config": whole, "trials": trials})
     )
@@ -50,8 +52,7 @@ def findings(space, score, config=None, seconds=lambda params: 1.0, candidates=N
 
 def read(text):
     """Returns the suggestion as values, once it has been read as a grid.yaml without a fault."""
-    value = read_yaml(text, "next.yaml")
-    value = value[0] if isinstance(value, tuple) else value
+    value = read_yaml(text, "next.yaml")[0] if isinstance(text, str) else text
     draft = read_draft(value)
     assert draft.is_sound, draft
     return value
@@ -208,3 +209,26 @@ def test_every_key_of_a_config_is_told_or_at_its_default():
     value = read(suggest(findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}})))
     assert value["search"] == {"holdout": 0.2, "repeats": 2}
     assert set(whole) == set(Config.model_fields)
+
+
+def test_augmentation_callbacks_and_data_are_told_as_they_were_given(tmp_path):
+    given = {
+        "data": {"train": {"images": "a.gz", "labels": "b.gz"}, "standardize": True},
+        "augment": {"zoom_range": 0.1, "rotation_range": 10},
+        "callbacks": {
+            "early_stopping": {"monitor": "val_accuracy", "patience": 2},
+            "learning_rate_scheduler": {"schedule": "one_cycle", "warmup_epochs": 2},
+            "reduce_lr_on_plateau": {},
+            "terminate_on_nan": True,
+        },
+        "training": {"stop_dead": True, "class_weight": "balanced"},
+    }
+    text = suggest(findings(SPACE, score, given))
+    value = read_yaml(text, "next.yaml")[0]
+    assert {name: value[name] for name in given if name != "callbacks"} == {
+        name: given[name] for name in given if name != "callbacks"
+    }
+    told = value["callbacks"]
+    assert told["early_stopping"] == given["callbacks"]["early_stopping"]
+    assert told["learning_rate_scheduler"] == given["callbacks"]["learning_rate_scheduler"]
+    assert read({**value, "data": {"train": "digits"}})
