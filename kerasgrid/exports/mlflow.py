@@ -99,34 +99,44 @@ def _write(client: MlflowClient, table: Table, experiment: str) -> int:
     names = _legal_names([*table.params, *table.scores, *_history_names(table)])
     entries = [_entry(table, row, names) for row in range(len(table.rows))]
     whole = _search_entry(table, entries)
-    known = {run.data.tags[_SEARCH]: run for run in _runs(client, place, f"tags.`{_SEARCH}` != ''")}
-    parent = known.get(table.source)
-    if parent is None or parent.data.tags.get(_DIGEST) != whole.digest:
-        own = _log(client, place, whole, {_SEARCH: table.source})
-        before = {}
-        if parent is not None:  # its trials move to the new one
-            before = _children(client, place, parent.info.run_id)
-            for child in before.values():
-                client.set_tag(child.info.run_id, _PARENT, own)
-            client.delete_run(parent.info.run_id)
-    else:
-        own, before = parent.info.run_id, _children(client, place, parent.info.run_id)
+    searches = [
+        run
+        for run in _runs(client, place, f"tags.`{_SEARCH}` != ''")
+        if run.data.tags[_SEARCH] == table.source
+    ]
+    trials = _trials(client, place, searches)
+    same = next((run for run in searches if run.data.tags.get(_DIGEST) == whole.digest), None)
+    own = same.info.run_id if same is not None else _log(client, place, whole, {_SEARCH: table.source})
     written = 0
     for row, entry in enumerate(entries):
         id = str(table.rows[row].get("trial", row))
-        old = before.get(id)
-        if old is not None and old.data.tags.get(_DIGEST) == entry.digest:
-            continue
-        _log(client, place, entry, {_TRIAL: id, _PARENT: own})
-        if old is not None:
-            client.delete_run(old.info.run_id)
-        written += 1
+        there = trials.get(id, [])
+        kept = next((run for run in there if run.data.tags.get(_DIGEST) == entry.digest), None)
+        if kept is None:
+            _log(client, place, entry, {_TRIAL: id, _PARENT: own})
+            written += 1
+        elif kept.data.tags[_PARENT] != own:
+            client.set_tag(kept.info.run_id, _PARENT, own)
+        _delete(client, there, kept)
+    _delete(client, searches, same)
     return written
 
 
-def _children(client: MlflowClient, place: str, parent: str) -> dict[str, Any]:
-    runs = _runs(client, place, f"tags.`{_PARENT}` = '{parent}'")
-    return {run.data.tags[_TRIAL]: run for run in runs if _TRIAL in run.data.tags}
+def _trials(client: MlflowClient, place: str, searches: Sequence[Any]) -> dict[str, list[Any]]:
+    """Returns the runs that earlier exports of a search wrote, by the trial's id; perhaps several of one."""
+    found: dict[str, list[Any]] = {}
+    for search in searches:
+        for run in _runs(client, place, f"tags.`{_PARENT}` = '{search.info.run_id}'"):
+            if _TRIAL in run.data.tags:
+                found.setdefault(run.data.tags[_TRIAL], []).append(run)
+    return found
+
+
+def _delete(client: MlflowClient, runs: Sequence[Any], kept: Any) -> None:
+    """Deletes what has been written anew; only then, so that a cut loses nothing."""
+    for run in runs:
+        if run is not kept:
+            client.delete_run(run.info.run_id)
 
 
 def _runs(client: MlflowClient, place: str, query: str) -> Iterator[Any]:

@@ -135,6 +135,28 @@ def test_an_export_that_was_cut_off_is_completed(store, monkeypatch):
     assert len(found) == 6
 
 
+def test_what_a_cut_has_left_twice_is_left_once(store, monkeypatch):
+    from mlflow.tracking import MlflowClient
+
+    write_mlflow(results_table(made()), store)
+    more = made()
+    more["trials"][4] = trial(4, {"rate": 5}, 0.95)
+
+    def cut_off(client, run_id):
+        raise KeyboardInterrupt
+
+    monkeypatch.setattr(MlflowClient, "delete_run", cut_off)
+    with pytest.raises(KeyboardInterrupt):
+        write_mlflow(results_table(more), store)
+    monkeypatch.undo()
+    assert write_mlflow(results_table(more), store) == 0
+    _, found = runs(store)
+    assert sorted(found) == ["mine", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
+    assert found["mine"].data.tags["best"] == "trial 4"
+    parents = {run.data.tags["mlflow.parentRunId"] for name, run in found.items() if name != "mine"}
+    assert parents == {found["mine"].info.run_id}
+
+
 def test_searches_share_an_experiment(store):
     write_mlflow(results_table(made()), store, "all")
     assert write_mlflow(results_table(made(name="other", trials=made()["trials"][:1])), store, "all") == 1
