@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
@@ -18,6 +19,7 @@ _STATES = {"COMPLETED": "complete", "FAILED": "failed", "INVALID": "failed"}
 _TUNER = ("tuner/initial_epoch", "tuner/bracket", "tuner/round", "tuner/trial_id")
 _DETAILS = ("trial", "state", "error", *_TUNER)
 _UNKNOWN = "score"
+_ERROR = re.compile(r"[A-Za-z_][\w.]*(Error|Exception|Interrupt|Exit)\b")
 
 
 def keras_tuner_table(folder: Path) -> Table:
@@ -31,40 +33,47 @@ def keras_tuner_table(folder: Path) -> Table:
     The objective is the metric whose best value is each trial's score. Where there is none, as of several
     objectives, whose sum KerasTuner makes smallest, it is called `score`.
 
+    What Hyperband has trained for fewer than its `max_epochs` is pruned. What cannot be read, because it was
+    cut off, is left out with a warning.
+
     Args:
         folder: With oracle.json and trial_*/trial.json.
 
     Raises:
-        ResultsError: It is no such folder, holds several projects or no trial, or its oracle.json is damaged.
+        ResultsError: It is no such folder, or holds several projects or no trial.
     """
     project = _project(folder)
-    oracle = _read_object(project / "oracle.json")
+    try:
+        oracle = _read_object(project / "oracle.json")
+    except ResultsError as error:  # cut off as it was written; trials hold all but their order
+        log.warning("%s Trials are taken in the order of their names.", error)
+        oracle = {}
     order = oracle.get("start_order")
     trials = _trials(project, order if isinstance(order, list) else [])
     if not trials:
         raise ResultsError(f"{project}: the project of KerasTuner has no trial yet.")
     metrics = [_metrics(trial) for trial in trials]
     objective, direction = _objective(trials, metrics)
-    rows = [_row(trial, own, objective) for trial, own in zip(trials, metrics, strict=True)]
-    names = columns_of(metrics)
-    scores = (objective, *(name for name in names if name != objective))
-    details = tuple(name for name in _DETAILS if any(name in row for row in rows))
+    scores = (objective, *(name for name in columns_of(metrics) if name != objective))
+    given = [_active(trial["hyperparameters"]) for trial in trials]
+    taken = {*scores, *_DETAILS} - {*_TUNER}
+    columns = {name: f"{name} (param)" if name in taken else name for name in columns_of(given)}
+    most = finite(oracle.get("max_epochs"))
+    rows = [
+        _row(trial, own, objective, most) | {columns[name]: value for name, value in params.items()}
+        for trial, own, params in zip(trials, metrics, given, strict=True)
+    ]
     return Table(
         source=project.resolve().name,
-        params=tuple(columns_of(rows, lambda name: name not in scores and name not in details)),
+        params=tuple(columns[name] for name in columns if name not in _TUNER),
         scores=scores,
-        details=details,
+        details=tuple(name for name in _DETAILS if any(name in row for row in rows)),
         rows=tuple(rows),
         direction=direction,
-        log_params=frozenset(_log_params(trials)),
+        log_params=frozenset(columns[name] for name in _log_params(trials) if name in columns),
         metric=objective.removeprefix("val_"),
         histories=tuple(_histories(own) for own in metrics),
     )
-
-
-def is_project(folder: Path) -> bool:
-    """Says whether a folder is a project of KerasTuner, or holds one."""
-    return (folder / "oracle.json").exists() or any(folder.glob("*/oracle.json"))
 
 
 def _project(folder: Path) -> Path:
@@ -106,18 +115,23 @@ def _read_object(file: Path) -> dict[str, Any]:
 
 def _metrics(trial: Mapping[str, Any]) -> dict[str, tuple[Literal["max", "min"], dict[int, float]]]:
     """Returns each metric's direction, and its mean over executions by step."""
-    metrics = trial.get("metrics")
-    metrics = metrics.get("metrics") if isinstance(metrics, dict) else None
     found = {}
-    for name, metric in metrics.items() if isinstance(metrics, dict) else ():
+    for name, metric in _items(_items(trial.get("metrics")).get("metrics")).items():
         steps = {}
-        for observation in metric.get("observations") or []:
-            values = [finite(value) for value in observation.get("value") or []]
-            if values and None not in values:
-                steps[int(observation.get("step") or 0)] = math.fsum(values) / len(values)
+        observations = _items(metric).get("observations")
+        for observation in observations if isinstance(observations, list) else ():
+            values, step = _items(observation).get("value"), finite(_items(observation).get("step") or 0)
+            numbers = [finite(value) for value in (values if isinstance(values, list) else [values])]
+            if step is not None and numbers and None not in numbers:
+                steps[int(step)] = math.fsum(numbers) / len(numbers)
         if steps:
             found[str(name)] = ("max" if metric.get("direction") == "max" else "min", steps)
     return found
+
+
+def _items(value: Any) -> Mapping[str, Any]:
+    """Returns an object's items; none where a file has something else in its place."""
+    return value if isinstance(value, dict) else {}
 
 
 def _best(metric: tuple[str, Mapping[int, float]]) -> float:
@@ -140,43 +154,59 @@ def _objective(
     return _UNKNOWN, "min"
 
 
-def _row(trial: Mapping[str, Any], metrics: Mapping[str, Any], objective: str) -> dict[str, Any]:
+def _row(
+    trial: Mapping[str, Any], metrics: Mapping[str, Any], objective: str, most: float | None
+) -> dict[str, Any]:
     id = str(trial.get("trial_id"))
-    error = trial.get("message")
+    state = _STATES.get(str(trial.get("status")), "running")
+    epochs = finite(trial["hyperparameters"]["values"].get("tuner/epochs"))
+    if state == "complete" and None not in (epochs, most) and epochs < most:
+        state = "pruned"
     return {
         "trial": int(id) if id.isdecimal() else id,
-        **_active(trial["hyperparameters"]),
-        "state": _STATES.get(str(trial.get("status")), "running"),
+        "state": state,
         **{name: _best(metric) for name, metric in metrics.items()},
         objective: finite(trial.get("score")),
-        "error": str(error).strip().splitlines()[-1] if error and str(error).strip() else None,
+        "error": _reason(trial.get("message")),
     }
+
+
+def _reason(message: Any) -> str | None:
+    """Returns the error at the end of a traceback, on one line."""
+    lines = str(message or "").strip().splitlines()
+    begins = [place for place, line in enumerate(lines) if _ERROR.match(line)]
+    return " ".join(" ".join(lines[begins[-1] if begins else -1 :]).split()) or None if lines else None
 
 
 def _active(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values whose conditions hold."""
+    """Returns the values of hyperparameters that hold: of one of their declarations all conditions do.
+
+    A condition holds where its parent does, and has one of the values that it names.
+    """
     values = hyperparameters["values"]
-    conditions = {
-        config.get("name"): config.get("conditions") or []
-        for config in _configs(hyperparameters.get("space"))
-    }
-    return {
-        name: value
-        for name, value in values.items()
-        if all(_holds(condition, values) for condition in conditions.get(name, ()))
-    }
+    declared: dict[str, list[list[Mapping[str, Any]]]] = {}
+    for config in _configs(hyperparameters.get("space")):
+        conditions = [_items(_items(one).get("config")) for one in config.get("conditions") or []]
+        declared.setdefault(str(config.get("name")), []).append(conditions)
+
+    def holds(condition: Mapping[str, Any], path: tuple[str, ...]) -> bool:
+        parent = condition.get("name")
+        if parent is None or "values" not in condition:
+            return True
+        return is_active(parent, path) and values[parent] in condition["values"]
+
+    def is_active(name: str, path: tuple[str, ...] = ()) -> bool:
+        if name not in values or name in path:
+            return False
+        ways = declared.get(name, [[]])
+        return any(all(holds(condition, (*path, name)) for condition in way) for way in ways)
+
+    return {name: value for name, value in values.items() if is_active(name)}
 
 
 def _configs(space: Any) -> list[Mapping[str, Any]]:
     parts = space if isinstance(space, list) else []
     return [p["config"] for p in parts if isinstance(p, dict) and isinstance(p.get("config"), dict)]
-
-
-def _holds(condition: Any, values: Mapping[str, Any]) -> bool:
-    config = condition.get("config") if isinstance(condition, dict) else None
-    if not isinstance(config, dict) or "values" not in config:
-        return True
-    return config.get("name") in values and values[config["name"]] in config["values"]
 
 
 def _log_params(trials: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -193,7 +223,7 @@ def _histories(metrics: Mapping[str, Any]) -> tuple[Mapping[str, Sequence[float]
     curves = {}
     for name, (_, steps) in metrics.items():
         ordered = sorted(steps)
-        if len(ordered) > 1 and ordered == list(range(ordered[0], ordered[0] + len(ordered))):
+        if len(ordered) > 1 and ordered[0] in (0, 1) and ordered == list(range(ordered[0], ordered[-1] + 1)):
             held_out = f"test_{name.removeprefix('val_')}" if name.startswith("val_") else name
             curves[held_out] = [steps[step] for step in ordered]
     return (curves,) if curves else ()

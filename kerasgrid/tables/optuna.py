@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -23,6 +24,9 @@ log = logging.getLogger(__name__)
 _STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed"}
 _DETAILS = ("trial", "state")
 _VALUE = "value"
+_UNNAMED = "no-name-"
+"""How Optuna calls studies that nobody has named."""
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 _TIME = "mean_fit_time"
 """The seconds that a trial took, in the column where every table has them."""
 
@@ -42,30 +46,35 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
         ResultsError: It is no storage of Optuna's, has no study of that name, several, or no trial.
         MissingPackageError: Optuna, or the database's driver, is not installed.
     """
+    shown = _PASSWORD.sub(r"\1***@", str(source))
     try:
         import optuna
         from optuna.exceptions import OptunaError
         from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise MissingPackageError(
-            f"{source} is a storage of Optuna's, and reading it needs the package optuna. Install it with: "
+            f"{shown} is a storage of Optuna's, and reading it needs the package optuna. Install it with: "
             "pip install 'kerasgrid[optuna]'"
         ) from error
     try:
         storage = _open(source, is_journal)
-        found = optuna.load_study(study_name=_name(source, storage, study), storage=storage)
+        found = optuna.load_study(study_name=_name(shown, storage, study), storage=storage)
         trials = found.get_trials(deepcopy=False)
     except ImportError as error:  # Optuna's own names no package; that of its cause does
         package = getattr(error, "name", None) or getattr(error.__cause__, "name", None) or "of its driver"
         raise MissingPackageError(
-            f"{source}: its database needs the package {package}. Install the driver that the URL names."
+            f"{shown}: its database needs the package {package}. Install the driver that the URL names."
         ) from error
-    except (SQLAlchemyError, OptunaError, RuntimeError, ValueError, KeyError) as error:
+    except (SQLAlchemyError, OptunaError, RuntimeError, ValueError, KeyError, TypeError) as error:
         told = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
-        raise ResultsError(f"{source} cannot be read as a storage of Optuna's ({told}).") from error
+        told = "it has none of its tables" if "no such table" in told else told
+        raise ResultsError(f"{shown} cannot be read as a storage of Optuna's ({told}).") from error
     if not trials:
-        raise ResultsError(f"{source}: the study {found.study_name!r} has no trial yet.")
-    return _table(found, trials)
+        raise ResultsError(f"{shown}: the study {found.study_name!r} has no trial yet.")
+    name = found.study_name
+    if name.startswith(_UNNAMED) and isinstance(source, Path):
+        name = source.stem
+    return _table(found, trials, name)
 
 
 def _open(source: str | Path, is_journal: bool) -> BaseStorage:
@@ -81,7 +90,7 @@ def _open(source: str | Path, is_journal: bool) -> BaseStorage:
     return RDBStorage("sqlite://", engine_kwargs={"creator": connect}, skip_table_creation=True)
 
 
-def _name(source: str | Path, storage: BaseStorage, wanted: str | None) -> str:
+def _name(source: str, storage: BaseStorage, wanted: str | None) -> str:
     names = [study.study_name for study in storage.get_all_studies()]
     if wanted is not None and wanted in names:
         return wanted
@@ -96,13 +105,14 @@ def _name(source: str | Path, storage: BaseStorage, wanted: str | None) -> str:
     return names[0]
 
 
-def _table(study: Study, trials: Sequence[FrozenTrial]) -> Table:
+def _table(study: Study, trials: Sequence[FrozenTrial], source: str) -> Table:
     names = _score_names(study)
     if len(names) > 1:
         log.warning(
             "%s has %d objectives; trials are compared by %s.", study.study_name, len(names), names[0]
         )
     rows = [_row(trial, names) for trial in trials]
+    metric = names[0].removeprefix("val_")
     timed = any(row[_TIME] is not None for row in rows)
     given = columns_of([trial.params for trial in trials])
     taken = {*names, *_DETAILS, _TIME}
@@ -112,7 +122,7 @@ def _table(study: Study, trials: Sequence[FrozenTrial]) -> Table:
         for row, trial in zip(rows, trials, strict=True)
     ]
     return Table(
-        source=study.study_name,
+        source=source,
         params=tuple(columns.values()),
         scores=(*names, *([_TIME] if timed else [])),
         details=_DETAILS,
@@ -124,16 +134,17 @@ def _table(study: Study, trials: Sequence[FrozenTrial]) -> Table:
             for name, distribution in trial.distributions.items()
             if getattr(distribution, "log", False)
         ),
-        metric=names[0],
-        histories=tuple(_history(trial, names[0]) for trial in trials),
+        metric=metric,
+        histories=tuple(_history(trial, metric) for trial in trials),
     )
 
 
 def _score_names(study: Study) -> list[str]:
     n_objectives = len(study.directions)
+    names = [_VALUE] if n_objectives == 1 else [f"{_VALUE}_{place}" for place in range(n_objectives)]
     if study.metric_names and len(study.metric_names) == n_objectives:
-        return list(study.metric_names)
-    return [_VALUE] if n_objectives == 1 else [f"{_VALUE}_{place}" for place in range(n_objectives)]
+        names = list(study.metric_names)
+    return [f"{name} (score)" if name in (*_DETAILS, _TIME) else name for name in names]
 
 
 def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
@@ -149,6 +160,6 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
 def _history(trial: FrozenTrial, metric: str) -> tuple[Mapping[str, Sequence[float]], ...]:
     """Returns the reported values as a held-out curve, where they are of one step after the other."""
     steps = sorted(trial.intermediate_values)
-    if len(steps) < 2 or steps != list(range(steps[0], steps[0] + len(steps))):
+    if len(steps) < 2 or steps[0] not in (0, 1) or steps != list(range(steps[0], steps[-1] + 1)):
         return ()
     return ({f"test_{metric}": [trial.intermediate_values[step] for step in steps]},)

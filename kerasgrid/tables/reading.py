@@ -28,6 +28,7 @@ from kerasgrid.tables.results import results_table
 from kerasgrid.tables.table import Table
 
 _SQLITE = b"SQLite format 3\0"
+_SQLITE_URL = "sqlite:///"
 _FIRST_KEYS = 400
 """Characters within which a journal's first line has named its operation."""
 
@@ -47,6 +48,8 @@ def read_table(source: str | Path) -> Table:
         ResultsError: There is no such file, or it cannot be read as any of the forms.
         MissingPackageError: It is a storage of Optuna's, which is not installed.
     """
+    if str(source).startswith(_SQLITE_URL) and "?" not in str(source):
+        source = Path(str(source).removeprefix(_SQLITE_URL))  # opened read-only, as a file is
     if is_url(source):
         url, _, study = str(source).partition("#")
         return optuna_table(url, study or None)
@@ -77,10 +80,12 @@ def read_table(source: str | Path) -> Table:
 
 def _file_and_study(path: Path) -> tuple[Path, str | None]:
     """Returns the file, and the study that stands behind a # where the file itself has none in its name."""
-    if os.path.exists(path) or "#" not in path.name:
-        return path, None
-    name, _, study = path.name.rpartition("#")
-    return path.with_name(name) if name else path, study
+    if not os.path.exists(path):
+        for place, letter in enumerate(path.name):
+            file = path.with_name(path.name[:place]) if place else path
+            if letter == "#" and os.path.isfile(file):
+                return file, path.name[place + 1 :]
+    return path, None
 
 
 def _head(path: Path) -> bytes:

@@ -54,6 +54,9 @@ def beside(source: str | Path, ending: str) -> Path:
             if path.name in ("", "..")
             else path.with_name(f"{name}{ending}")
         )
+    file, _, study = path.name.partition("#")
+    if study and file and not os.path.exists(path):  # of several in one storage
+        return path.with_name(f"{Path(file).stem}-{study.replace('/', '-')}{ending}")
     return path.with_suffix(ending)
 
 

@@ -173,12 +173,6 @@ def test_faults_are_told(project, tmp_path):
     (tmp_path / "plain").mkdir()
     with pytest.raises(ResultsError, match=r"plain is a folder, and no project of KerasTuner. Known are:"):
         read_table(tmp_path / "plain")
-    (project / "oracle.json").write_text("{")
-    with pytest.raises(ResultsError, match=r"oracle.json:1:\d+: the JSON ends too early"):
-        read_table(project)
-    (project / "oracle.json").write_text("[]")
-    with pytest.raises(ResultsError, match=r"oracle.json: an object was expected"):
-        read_table(project)
     (project / "oracle.json").write_text("{}")
     for trial in project.glob("trial_*"):
         shutil.rmtree(trial)
@@ -195,3 +189,92 @@ def test_it_is_plotted_and_analysed(project, monkeypatch):
     assert page_path([f"{project}/"]) == project.parent / "mine.html"
     monkeypatch.chdir(project)
     assert page_path(["."]).resolve() == project.parent.resolve() / "mine.html"
+
+
+def change(project, edit):
+    """Edits the JSON of a project's first trial."""
+    path = sorted(project.glob("trial_*/trial.json"))[0]
+    trial = json.loads(path.read_text())
+    edit(trial)
+    path.write_text(json.dumps(trial))
+
+
+def declared(name, *conditions):
+    parents = [{"class_name": "Parent", "config": {"name": n, "values": v}} for n, v in conditions]
+    return {"class_name": "Int", "config": {"name": name, "conditions": parents}}
+
+
+def test_a_parameter_is_active_by_any_of_its_declarations_where_its_parents_are(project):
+    def edit(trial):
+        trial["hyperparameters"] = {
+            "space": [
+                declared("model"),
+                declared("units", ("model", ["a"])),
+                declared("units", ("model", ["b"])),
+                declared("off", ("model", ["b"])),
+                declared("child", ("off", [1])),
+            ],
+            "values": {"model": "a", "units": 3, "off": 1, "child": 2},
+        }
+
+    change(project, edit)
+    row = read_table(project).rows[0]
+    assert (row["model"], row["units"]) == ("a", 3)
+    assert not {"off", "child"} & set(row)
+
+
+def test_a_parameter_called_like_a_column_of_ours_is_kept_apart(project):
+    def edit(trial):
+        trial["hyperparameters"]["values"] |= {"loss": 7, "state": 8}
+
+    change(project, edit)
+    table = read_table(project)
+    assert {"loss (param)", "state (param)"} <= set(table.params)
+    row = table.rows[0]
+    assert (row["loss (param)"], row["state (param)"], row["state"]) == (7, 8, "complete")
+    assert row["loss"] == pytest.approx(0.3)
+
+
+@pytest.mark.parametrize(
+    "metrics",
+    [
+        [],
+        {"metrics": []},
+        {"metrics": {"x": []}},
+        {"metrics": {"x": {"observations": 3}}},
+        {"metrics": {"x": {"observations": [3, {"value": "a"}, {"value": [1], "step": "b"}, {}]}}},
+    ],
+)
+def test_what_is_misshapen_is_no_metric(project, metrics):
+    change(project, lambda trial: trial.update(metrics=metrics))
+    assert "x" not in read_table(project).rows[0]
+
+
+def test_an_oracle_that_was_cut_off_costs_the_order_alone(project, caplog):
+    (project / "oracle.json").write_text('{"start')
+    with caplog.at_level(logging.WARNING):
+        table = read_table(project)
+    assert [row["trial"] for row in table.rows] == list(range(6))
+    assert "Trials are taken in the order of their names." in caplog.text
+
+
+def test_a_reason_of_several_lines_is_kept_whole(project):
+    change(project, lambda trial: trial.update(message="Traceback\n  File\nValueError: found 2,\nwanted 3\n"))
+    assert read_table(project).rows[0]["error"] == "ValueError: found 2, wanted 3"
+
+
+def test_steps_that_do_not_begin_with_the_first_epoch_are_no_curve(project):
+    def edit(trial):
+        for metric in trial["metrics"]["metrics"].values():
+            for observation in metric["observations"]:
+                observation["step"] += 5
+
+    change(project, edit)
+    assert read_table(project).histories[0] == ()
+
+
+def test_what_hyperband_has_not_trained_to_its_end_is_pruned(project):
+    oracle = json.loads((project / "oracle.json").read_text())
+    (project / "oracle.json").write_text(json.dumps({**oracle, "max_epochs": 9}))
+    change(project, lambda trial: trial["hyperparameters"]["values"].update({"tuner/epochs": 3}))
+    assert [row["state"] for row in read_table(project).rows][:2] == ["pruned", "complete"]

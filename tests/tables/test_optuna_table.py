@@ -145,4 +145,29 @@ def test_it_is_plotted_and_analysed(database):
     found = analyse(table)
     assert len(found.contenders) == 6
     assert found.front
-    assert page_path([f"{database}#mine"]) == database.with_suffix(".html")
+    assert page_path([database]) == database.with_suffix(".html")
+    assert page_path([f"{database}#mine"]) == database.with_name("study-mine.html")
+
+
+def test_no_password_is_shown():
+    with pytest.raises(ResultsError) as caught:
+        read_table("mysql+none://me:SECRET@127.0.0.1/x")
+    assert "SECRET" not in str(caught.value)
+    assert "mysql+none://me:***@127.0.0.1/x" in str(caught.value)
+
+
+def test_a_url_of_a_file_that_is_not_there_makes_none(tmp_path):
+    with pytest.raises(ResultsError, match="there is no such file"):
+        read_table(f"sqlite:///{tmp_path / 'gone.db'}")
+    assert not any(tmp_path.iterdir())
+
+
+def test_a_journal_with_an_odd_line_is_told(journal):
+    journal.write_bytes(journal.read_bytes() + b"[1]\n")
+    with pytest.raises(ResultsError, match="cannot be read as a storage of Optuna's"):
+        read_table(journal)
+
+
+def test_a_study_that_nobody_has_named_is_called_by_its_file(tmp_path):
+    study(f"sqlite:///{tmp_path / 'mine.db'}", name=None, n_trials=2)
+    assert read_table(tmp_path / "mine.db").source == "mine"
