@@ -180,16 +180,16 @@ def suggest(
 ) -> None:
     """Print the next grid.yaml, from the edges and effects of a search."""
     from kerasgrid.analysis.findings import analyse
-    from kerasgrid.io import write_text
+    from kerasgrid.io import check_new, write_text
     from kerasgrid.suggestion import suggest as next_grid
     from kerasgrid.tables.reading import read_table
 
+    if output is not None:
+        check_new(output)
     text = next_grid(analyse(read_table(file)))
     if output is None:
         print(text, end="")
         return
-    if output.exists():
-        raise KerasgridError(f"{output} exists already, and is never overwritten. Give another with -o FILE.")
     write_text(output, text)
     print(output)
 

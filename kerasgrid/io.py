@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
-from kerasgrid.errors import StorageError
+from kerasgrid.errors import KerasgridError, StorageError
 
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
@@ -89,6 +89,14 @@ def write_text(path: Path, text: str) -> None:
     """Writes a text file whole or not at all."""
     data = text.encode("utf-8")
     write_atomic(path, lambda file: file.write(data))
+
+
+def check_new(path: Path) -> None:
+    """Raises a KerasgridError where a file that is to be written exists already."""
+    if os.path.lexists(path):
+        raise KerasgridError(
+            f"{path} exists already, and is never overwritten. Give another file with -o FILE, or move it."
+        )
 
 
 def write_json(path: Path, value: Any) -> None:

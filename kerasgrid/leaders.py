@@ -11,12 +11,13 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from kerasgrid.analysis.mistakes import mistakes_of
 from kerasgrid.io import RunPaths, write_atomic
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import RunState
+from kerasgrid.tables.predictions import Predictions
 
 N_LEADERS = 10
-N_MISTAKES = 24
 LARGEST_SIDE = 96
 """Pixels of an image that is kept; of a larger one every second, third, ... row and column."""
 
@@ -60,14 +61,14 @@ class Leaders:
         gives the largest probabilities; and, where samples are images, `images` (mistake, height, width,
         channel).
         """
-        n_samples = len(data)
+        n_samples, classes = len(data), tuple(map(str, data.classes))
         held_out = np.full(n_samples, -1, dtype=np.int16)
         for fold in folds:
             held_out[fold.test] = fold.index
         arrays = {
             "fold": held_out,
             "labels": np.asarray(data.labels),
-            "classes": np.array(list(map(str, data.classes))),
+            "classes": np.array(classes),
         }
         leaders = []
         for _, trial_id in self._ranked:
@@ -83,22 +84,15 @@ class Leaders:
             leaders.append(trial_id)
         if leaders:
             write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
-            mistakes = _mistakes(arrays[f"trial_{leaders[0]}"], data) | {"trial": np.array(leaders[0])}
+            best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
+            mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
             write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
 
 
-def _mistakes(probabilities: np.ndarray, data: Dataset) -> dict[str, np.ndarray]:
+def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:
     """Returns the samples that are most confidently wrong, and what they look like."""
-    said = np.nan_to_num(probabilities, nan=-1.0)
-    confidence = np.where(said.argmax(axis=1) == data.labels, -1.0, said.max(axis=1))
-    order = np.argsort(-confidence, kind="stable")[:N_MISTAKES]
-    index = order[confidence[order] >= 0]
+    index = np.array([one.index for one in mistakes_of(predictions).wrong], dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
         return {"index": index}
     step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)
-    return {
-        "index": index,
-        "images": np.stack([data.images[i][::step, ::step] for i in index])
-        if len(index)
-        else data.images[:0],
-    }
+    return {"index": index, "images": data.images[index, ::step, ::step]}

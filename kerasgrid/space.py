@@ -7,6 +7,7 @@ sorted, the last one fastest.
 
 from __future__ import annotations
 
+import contextlib
 import itertools
 import math
 from collections.abc import Callable, Iterator, Mapping, Sequence
@@ -336,7 +337,10 @@ class Space(Sequence[Params]):
 
 def value_text(value: Any) -> str:
     """Returns the text by which values are told apart: 1 and 1.0 are one number, true is another thing."""
-    return canonical_json(float(value) if isinstance(value, int) and is_number(value) else value)
+    if is_number(value):
+        with contextlib.suppress(OverflowError):  # a whole number beyond any float is told apart as it is
+            value = float(value)
+    return canonical_json(value)
 
 
 def is_number(value: Any) -> bool:

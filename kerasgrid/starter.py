@@ -18,8 +18,8 @@ from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.data import fold_fault, load_data
 from kerasgrid.data.arrays import opened, shown
 from kerasgrid.data.columns import read_columns
-from kerasgrid.errors import ConfigError, DataError, KerasgridError
-from kerasgrid.io import write_text
+from kerasgrid.errors import ConfigError, DataError
+from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
 from kerasgrid.yaml12 import read_yaml
 
@@ -46,10 +46,7 @@ def write_starter(
         KerasgridError: The target exists, or as `starter`.
         StorageError: The target cannot be written.
     """
-    if os.path.lexists(target):
-        raise KerasgridError(
-            f"{target} exists already, and is never overwritten. Give another file with -o FILE, or move it."
-        )
+    check_new(target)
     write_text(target, starter(source, base=target.absolute().parent, label=label, id=id))
     return target
 

@@ -1,8 +1,19 @@
-"""Numbers in plain words."""
+"""Numbers and names in plain words."""
 
 from __future__ import annotations
+
+from collections.abc import Container
 
 
 def count(number: int, noun: str) -> str:
     """Returns `1 trial`, `2 trials`, `12,000 trials`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
+    """Returns a name that is not taken: itself, else the first of `name (2)`, `name (3)`, ... that is not."""
+    found, number = name, 1
+    while found in taken:
+        number += 1
+        found = form.format(name, number)
+    return found

@@ -11,6 +11,7 @@ import pytest
 
 from kerasgrid import cli
 from kerasgrid.errors import ResultsError
+from tests.running import run
 
 TRIALS = [{"dropout": 0.2, "mean_test_score": 0.9}, {"dropout": 0.4, "mean_test_score": 0.8}]
 LONG = "x" * 300
@@ -27,14 +28,6 @@ def folder(tmp_path, monkeypatch):
     Path("page.html").write_text(json.dumps(TRIALS))
     Path("link.html").hardlink_to("grid.json")
     return tmp_path
-
-
-def run(monkeypatch, *arguments):
-    """Returns the exit code of the command line in this process."""
-    monkeypatch.setattr(sys, "argv", ["kerasgrid", *arguments])
-    with pytest.raises(SystemExit) as end:
-        cli.main()
-    return end.value.code
 
 
 @pytest.mark.parametrize(

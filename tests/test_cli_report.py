@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import json
-import sys
 from pathlib import Path
 
 import pytest
 
-from kerasgrid import cli
+from tests import running
 
 TRIALS = [
     {
@@ -35,10 +34,7 @@ def run(folder, monkeypatch, capsys):
     """Returns the exit code, and what was printed to either stream, of the command line in this process."""
 
     def ran(*arguments):
-        monkeypatch.setattr(sys, "argv", ["kerasgrid", *arguments])
-        with pytest.raises(SystemExit) as end:
-            cli.main()
-        return end.value.code, *capsys.readouterr()
+        return running.run(monkeypatch, *arguments), *capsys.readouterr()
 
     return ran
 

@@ -17,19 +17,15 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
-import numpy as np
-
 from kerasgrid.analysis.design import NOT_SET, Factor, level_key
-from kerasgrid.analysis.edges import Edge
+from kerasgrid.analysis.edges import FAR_APART, FEWEST_BEST, Edge
 from kerasgrid.analysis.effects import MOST_LEVELS
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.sentences import value_text
 from kerasgrid.tables.parsing import finite
 
 _QUICKER = 0.95
-_FAR_APART = 1.9
 _BEST_SHARE = 0.2
-_FEWEST_BEST = 5
 
 
 @dataclass(frozen=True)
@@ -76,7 +72,7 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     if edge is not None:
         kept = [best] + ([] if edge.next is None else [edge.next])
         why = "nothing beyond" if edge.next is None else "the best was at the edge"
-        return Advice(_ordered(kept), f"{why}: {tried} tried")
+        return Advice(tuple(sorted(kept)), f"{why}: {tried} tried")
     if effects[0].low is None:
         return Advice(factor.values, "too few candidates to tell")
     if not worse:
@@ -86,17 +82,16 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
         return Advice((quick,), f"cannot be told: {tried} tried")
     left = [value for value in factor.values if value not in worse]
     if len(left) == 1 and factor.is_numeric:
-        return Advice(_ordered([*_halfway(factor, best), best]), f"between the values tried: {tried}")
+        return Advice(tuple(sorted([*_halfway(factor, best), best])), f"between the values tried: {tried}")
     return Advice(tuple(left), f"clearly worse: {_listed(worse)}")
 
 
 def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
     """Returns the part of a range in which the best fifth of the candidates lie."""
     design, factor = findings.design, findings.design.factors[place]
-    n_best = max(int(len(design) * _BEST_SHARE), _FEWEST_BEST)
-    best = np.argsort(-design.sign * design.scores, kind="stable")[:n_best]
+    best = design.best(max(int(len(design) * _BEST_SHARE), FEWEST_BEST))
     values = [factor.values[code] for code in design.codes[best, place]]
-    if not factor.is_numeric or len(design) < 2 * _FEWEST_BEST:
+    if not factor.is_numeric or len(design) < 2 * FEWEST_BEST:
         kept = tuple(dict.fromkeys(values))
         return Advice(kept, f"those of the best {len(best)} candidates")
     low, high = min(values), max(values)
@@ -129,19 +124,12 @@ def _halfway(factor: Factor, best: Any) -> list[Any]:
         if other == best:
             continue
         small, large = sorted((float(other), float(best)))
-        by_ratio = small > 0 and large / small >= _FAR_APART
+        by_ratio = small > 0 and large / small >= FAR_APART
         middle = math.sqrt(small * large) if by_ratio else (small + large) / 2
-        if all(isinstance(value, int) for value in factor.values):
-            middle = round(middle)
-        else:
-            middle = float(f"{middle:.2g}")
+        middle = factor.tidy(middle)
         if middle not in factor.values:
             found.append(middle)
     return found
-
-
-def _ordered(values: Sequence[Any]) -> tuple[Any, ...]:
-    return tuple(sorted(values))
 
 
 def _listed(values: Sequence[Any]) -> str:

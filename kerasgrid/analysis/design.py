@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.io import canonical_json, strict
+from kerasgrid.io import strict
 from kerasgrid.space import value_text
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
@@ -38,6 +38,12 @@ class Factor:
     def __len__(self) -> int:
         return len(self.values)
 
+    def tidy(self, number: float) -> float:
+        """Returns a number as its values are: whole where they are, else to two digits."""
+        if all(isinstance(value, int) for value in self.values):
+            return round(number)
+        return float(f"{number:.2g}")
+
 
 @dataclass(frozen=True)
 class Design:
@@ -62,6 +68,10 @@ class Design:
     def is_full(self) -> bool:
         """Whether every combination of values has a score."""
         return len(self) == math.prod(map(len, self.factors))
+
+    def best(self, n_best: int) -> np.ndarray:
+        """Returns the indices of the best candidates, the best first; of equal scores the earlier."""
+        return np.argsort(-self.sign * self.scores, kind="stable")[:n_best]
 
     def place(self, name: str) -> int:
         """Returns the index of a factor."""
@@ -95,7 +105,7 @@ def design_of(table: Table) -> Design:
 
 def level_key(value: Any) -> str:
     """Returns a text that is the same for equal values: 1 and 1.0, not 1 and true."""
-    return value_text(strict(value)) if finite(value) is not None else canonical_json(strict(value))
+    return value_text(strict(value))
 
 
 def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:

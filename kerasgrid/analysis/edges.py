@@ -11,9 +11,11 @@ import numpy as np
 from kerasgrid.analysis.design import Design, Factor
 from kerasgrid.analysis.effects import MOST_LEVELS, Effect
 
-_FAR_APART = 1.9
+FAR_APART = 1.9
+"""Numbers whose ratio is at least this are apart by their ratio, others by their difference."""
 _VERY_FAR_APART = 4
-_FEWEST_BEST = 5
+FEWEST_BEST = 5
+"""Candidates that say where the best lie, at least."""
 _OUTER = 0.1
 
 
@@ -66,7 +68,7 @@ def beyond(factor: Factor, is_up: bool) -> Any:
         return _beyond_range(factor, values, is_up)
     last, before = (values[-1], values[-2]) if is_up else (values[0], values[1])
     ratio = max(last, before) / min(last, before) if min(last, before) > 0 else 0
-    if ratio >= _FAR_APART:
+    if ratio >= FAR_APART:
         step = math.sqrt(ratio) if ratio > _VERY_FAR_APART else ratio
         found = last * step if is_up else last / step
     else:
@@ -90,10 +92,8 @@ def _legal(factor: Factor, last: float, found: float) -> Any:
         found = last / 2
     if "dropout" in factor.name and found >= 1:
         found = (last + 1) / 2
-    if all(isinstance(value, int) for value in factor.values):
-        found = round(found)
-        return found if found != last and found > 0 else None
-    return float(f"{found:.2g}")
+    found = factor.tidy(found)
+    return found if not isinstance(found, int) or (found != last and found > 0) else None
 
 
 def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:
@@ -112,9 +112,9 @@ def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:
 
 def _side_of_range(design: Design, place: int) -> bool | None:
     n_best = len(design) // 10
-    if n_best < _FEWEST_BEST:
+    if n_best < FEWEST_BEST:
         return None
-    best = np.argsort(-design.sign * design.scores, kind="stable")[:n_best]
+    best = design.best(n_best)
     ranks = (np.argsort(np.argsort(design.codes[:, place], kind="stable")) + 0.5) / len(design)
     middle = float(np.median(ranks[best]))
     return True if middle > 1 - _OUTER else False if middle < _OUTER else None

@@ -8,16 +8,27 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.analysis.edges import Edge
+from kerasgrid.analysis.edges import FEWEST_BEST, Edge
 from kerasgrid.analysis.effects import MOST_LEVELS, Effect
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
 _MOST_NAMED = 5
-_FEWEST_BEST = 5
 _MOST_DIGITS = 12
 _LONGEST_VALUE = 60
+
+
+def conclusions(findings: Findings) -> list[str]:
+    """Returns all sentences, the most important first."""
+    return [
+        *best_sentences(findings),
+        *effect_sentences(findings).values(),
+        *map(interaction_sentence, findings.interactions),
+        *map(edge_sentence, findings.edges),
+        *curve_sentences(findings),
+        *trouble_sentences(findings),
+    ]
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -155,11 +166,11 @@ def _unmatched(findings: Findings, name: str) -> str:
     first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
     design, shares = findings.design, findings.importance.mains if findings.importance else {}
     n_best = len(design) // 10
-    if name not in shares or n_best < _FEWEST_BEST:
+    if name not in shares or n_best < FEWEST_BEST:
         return f"{first}."
     place = design.place(name)
     factor = design.factors[place]
-    best = design.codes[np.argsort(-design.sign * design.scores, kind="stable")[:n_best], place]
+    best = design.codes[design.best(n_best), place]
     if factor.is_numeric and len(factor) > MOST_LEVELS:
         low, high = (value_text(factor.values[int(code)]) for code in np.quantile(best, (0.1, 0.9)))
         where = f"most of the best {n_best:,} have {low} to {high}"

@@ -14,11 +14,13 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
+from kerasgrid.analysis.design import is_scored
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, digest, strict
 from kerasgrid.tables.histories import mean_history
-from kerasgrid.tables.parsing import finite, read_history
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.parsing import finite
+from kerasgrid.tables.table import Table, columns_of
+from kerasgrid.wording import distinct
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -96,8 +98,9 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
 def _write(client: MlflowClient, table: Table, experiment: str) -> int:
     found = client.get_experiment_by_name(experiment)
     place = client.create_experiment(experiment) if found is None else found.experiment_id
-    names = _legal_names([*table.params, *table.scores, *_history_names(table)])
-    entries = [_entry(table, row, names) for row in range(len(table.rows))]
+    curves = [mean_history(folds) for folds in table.histories or [()] * len(table.rows)]
+    names = _legal_names([*table.params, *table.scores, *(f"epoch/{name}" for name in columns_of(curves))])
+    entries = [_entry(table, row, curve, names) for row, curve in enumerate(curves)]
     whole = _search_entry(table, entries)
     searches = [
         run
@@ -169,17 +172,19 @@ def _log(client: MlflowClient, place: str, entry: _Entry, tags: Mapping[str, str
     return run
 
 
-def _entry(table: Table, place: int, names: Mapping[str, str]) -> _Entry:
+def _entry(
+    table: Table, place: int, curve: Mapping[str, Sequence[float | None]], names: Mapping[str, str]
+) -> _Entry:
     row = table.rows[place]
     metrics = [
         (names[name], float(value), 0)
         for name in table.scores
         if (value := finite(row.get(name))) is not None
     ]
-    folds = table.histories[place] if table.histories else ()
-    for name, values in mean_history([read_history(history) for history in folds]).items():
+    for name, values in curve.items():
         steps = enumerate(values, start=1)
         metrics += [(names[f"epoch/{name}"], value, step) for step, value in steps if value is not None]
+    n_folds = max(len(table.histories[place]), 1) if table.histories else 1
     state = str(row.get("state", "complete"))
     tags = {"state": state, "source": table.source}
     tags |= {name: _cut(row[name], _LONGEST_TAG) for name in ("error", "dead") if row.get(name)}
@@ -189,7 +194,7 @@ def _entry(table: Table, place: int, names: Mapping[str, str]) -> _Entry:
         metrics=tuple(metrics),
         tags=tags,
         status=_STATUSES.get(state, "FINISHED"),
-        seconds=(finite(row.get("mean_fit_time")) or 0.0) * max(len(folds), 1),
+        seconds=(finite(row.get("mean_fit_time")) or 0.0) * n_folds,
     )
 
 
@@ -197,10 +202,9 @@ def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     """Returns the run of the search itself: its best trial's parameters and scores."""
     sign = -1 if table.direction == "min" else 1
     scored = [
-        (sign * score, -place)
+        (sign * row[table.scores[0]], -place)
         for place, row in enumerate(table.rows)
-        if row.get("state", "complete") == "complete"
-        and (score := finite(row.get(table.scores[0]))) is not None
+        if is_scored(row, table.scores[0])
     ]
     status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
     tags = {"source": table.source, "trials": str(len(entries)), "direction": table.direction}
@@ -213,11 +217,6 @@ def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     return _Entry(table.source, best.params, scores, {**tags, "best": best.name}, status, seconds)
 
 
-def _history_names(table: Table) -> list[str]:
-    found = (name for folds in table.histories for history in folds for name in read_history(history))
-    return [f"epoch/{name}" for name in dict.fromkeys(found)]
-
-
 def _legal_names(names: Iterable[str]) -> dict[str, str]:
     """Returns what each name is called in MLflow: of legal characters, and different for different names."""
     legal: dict[str, str] = {}
@@ -225,12 +224,8 @@ def _legal_names(names: Iterable[str]) -> dict[str, str]:
     for name in dict.fromkeys(names):
         parts = _LEGAL.sub("_", name).split("/")
         stem = "/".join(part if part.strip(". ") else "_" for part in parts)[: _LONGEST_NAME - 8]
-        found, count = stem, 1
-        while found in taken:
-            count += 1
-            found = f"{stem} {count}"
-        taken.add(found)
-        legal[name] = found
+        legal[name] = distinct(stem, taken, "{} {}")
+        taken.add(legal[name])
     return legal
 
 

@@ -7,7 +7,6 @@ https://github.com/tensorflow/tensorboard/blob/2.21.0/tensorboard/summary/writer
 
 from __future__ import annotations
 
-import math
 import os
 import shutil
 import struct
@@ -20,7 +19,7 @@ from typing import TYPE_CHECKING, Any
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, storage_errors, strict
 from kerasgrid.tables.histories import mean_history
-from kerasgrid.tables.parsing import finite, is_number, read_history
+from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
 if TYPE_CHECKING:
@@ -110,7 +109,7 @@ def _write(table: Table, folder: Path) -> None:
             [
                 _session_start(run.name, params, now),
                 _scalars(scores),
-                *_curves([read_history(history) for history in folds]),
+                *_curves(mean_history(folds)),
                 _session_end(str(row.get("state", "complete")), now),
             ],
         )
@@ -121,14 +120,9 @@ def _column(values: Sequence[Any]) -> Any:
     present = [value for value in values if value is not None]
     if all(isinstance(value, bool) for value in present):
         return bool
-    if all(is_number(value) and _is_float(value) for value in present):
+    if all(finite(value) is not None for value in present):
         return float
     return _text
-
-
-def _is_float(value: float) -> bool:
-    """Says whether a number is one that a float can hold, and JSON write."""
-    return finite(value) is not None and math.isfinite(float(value))
 
 
 def _text(value: Any) -> str:
@@ -205,9 +199,8 @@ def _scalars(values: Mapping[str, float]) -> Summary:
     )
 
 
-def _curves(folds: Sequence[Mapping[str, Sequence[Any]]]) -> Iterator[tuple[int, Summary]]:
+def _curves(means: Mapping[str, Sequence[float | None]]) -> Iterator[tuple[int, Summary]]:
     """Yields each epoch, from 1, and its values."""
-    means = mean_history(folds)
     for epoch, values in enumerate(zip(*means.values(), strict=True), start=1):
         known = zip(means, values, strict=True)
         yield epoch, _scalars({f"epoch/{name}": value for name, value in known if value is not None})

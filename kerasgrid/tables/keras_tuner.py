@@ -10,8 +10,9 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.tables.histories import are_epochs
 from kerasgrid.tables.parsing import FORMS, finite, parse_json, read_text
-from kerasgrid.tables.table import Table, columns_of
+from kerasgrid.tables.table import Table, columns_of, param_columns
 
 log = logging.getLogger(__name__)
 
@@ -57,7 +58,7 @@ def keras_tuner_table(folder: Path) -> Table:
     scores = (objective, *(name for name in columns_of(metrics) if name != objective))
     given = [_active(trial["hyperparameters"]) for trial in trials]
     taken = {*scores, *_DETAILS} - {*_TUNER}
-    columns = {name: f"{name} (param)" if name in taken else name for name in columns_of(given)}
+    columns = param_columns(columns_of(given), taken.__contains__)
     most = finite(oracle.get("max_epochs"))
     rows = [
         _row(trial, own, objective, most) | {columns[name]: value for name, value in params.items()}
@@ -206,7 +207,7 @@ def _active(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
 
 def _configs(space: Any) -> list[Mapping[str, Any]]:
     parts = space if isinstance(space, list) else []
-    return [p["config"] for p in parts if isinstance(p, dict) and isinstance(p.get("config"), dict)]
+    return [config for part in parts if (config := _items(_items(part).get("config")))]
 
 
 def _log_params(trials: Sequence[Mapping[str, Any]]) -> set[str]:
@@ -223,7 +224,7 @@ def _histories(metrics: Mapping[str, Any]) -> tuple[Mapping[str, Sequence[float]
     curves = {}
     for name, (_, steps) in metrics.items():
         ordered = sorted(steps)
-        if len(ordered) > 1 and ordered[0] in (0, 1) and ordered == list(range(ordered[0], ordered[-1] + 1)):
+        if are_epochs(ordered):
             held_out = f"test_{name.removeprefix('val_')}" if name.startswith("val_") else name
             curves[held_out] = [steps[step] for step in ordered]
     return (curves,) if curves else ()

@@ -11,8 +11,9 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.tables.histories import are_epochs
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, columns_of
+from kerasgrid.tables.table import Table, columns_of, param_columns
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -115,8 +116,7 @@ def _table(study: Study, trials: Sequence[FrozenTrial], source: str) -> Table:
     metric = names[0].removeprefix("val_")
     timed = any(row[_TIME] is not None for row in rows)
     given = columns_of([trial.params for trial in trials])
-    taken = {*names, *_DETAILS, _TIME}
-    columns = {name: f"{name} (param)" if name in taken else name for name in given}
+    columns = param_columns(given, {*names, *_DETAILS, _TIME}.__contains__)
     rows = [
         row | {columns[name]: value for name, value in trial.params.items()}
         for row, trial in zip(rows, trials, strict=True)
@@ -160,6 +160,6 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
 def _history(trial: FrozenTrial, metric: str) -> tuple[Mapping[str, Sequence[float]], ...]:
     """Returns the reported values as a held-out curve, where they are of one step after the other."""
     steps = sorted(trial.intermediate_values)
-    if len(steps) < 2 or steps[0] not in (0, 1) or steps != list(range(steps[0], steps[-1] + 1)):
+    if not are_epochs(steps):
         return ()
     return ({f"test_{metric}": [trial.intermediate_values[step] for step in steps]},)

@@ -33,6 +33,18 @@ class Predictions:
     probabilities: np.ndarray
     images: dict[int, np.ndarray] = field(default_factory=dict)
 
+    @classmethod
+    def of_held_out(
+        cls,
+        classes: tuple[str, ...],
+        labels: np.ndarray,
+        probabilities: np.ndarray,
+        images: dict[int, np.ndarray] | None = None,
+    ) -> Predictions:
+        """Returns those of the samples that have any: the others have NaN as probabilities."""
+        held_out = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
+        return cls(classes, held_out, labels[held_out], probabilities[held_out], images or {})
+
 
 def read_predictions(results: Path, trial: Any) -> Predictions:
     """Returns a trial's held-out predictions, from the folder beside a results.json.
@@ -55,10 +67,7 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
                 raise ResultsError(f"{paths.oof} has no predictions of trial {trial}.")
             probabilities, labels = kept[f"trial_{trial}"], kept["labels"]
             classes = tuple(map(str, kept["classes"]))
-        held_out = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-        return Predictions(
-            classes, held_out, labels[held_out], probabilities[held_out], _images(paths.mistakes, trial)
-        )
+        return Predictions.of_held_out(classes, labels, probabilities, _images(paths.mistakes, trial))
     except _DAMAGED as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 

@@ -53,16 +53,16 @@ def read_table(source: str | Path) -> Table:
     if is_url(source):
         url, _, study = str(source).partition("#")
         return optuna_table(url, study or None)
-    path, study = _file_and_study(Path(source))
+    path, study = file_and_study(Path(source))
     if os.path.isdir(path):
         return keras_tuner_table(path)
     if _head(path) == _SQLITE:
         return optuna_table(path, study)
-    if study is not None and not _is_journal(read_text(path)):
-        raise ResultsError(f"{source}: only of a storage of Optuna's does # name a part. {FORMS}")
     text = read_text(path)
     if _is_journal(text):
         return optuna_table(path, study, is_journal=True)
+    if study is not None:
+        raise ResultsError(f"{source}: only of a storage of Optuna's does # name a part. {FORMS}")
     if text.lstrip()[:1] not in {"{", "["}:
         return records_table(parse_csv(text, path), path)
     value = parse_json(text, path)
@@ -78,7 +78,7 @@ def read_table(source: str | Path) -> Table:
     return records_table(value, path)
 
 
-def _file_and_study(path: Path) -> tuple[Path, str | None]:
+def file_and_study(path: Path) -> tuple[Path, str | None]:
     """Returns the file, and the study that stands behind a # where the file itself has none in its name."""
     if not os.path.exists(path):
         for place, letter in enumerate(path.name):

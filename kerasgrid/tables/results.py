@@ -10,7 +10,7 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
 from kerasgrid.state import SCHEMA
 from kerasgrid.tables.parsing import FORMS, finite, is_number, kind
-from kerasgrid.tables.table import Table, columns_of
+from kerasgrid.tables.table import Table, columns_of, param_columns
 
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")
 _DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "dead", "decided_on", "error")
@@ -91,14 +91,12 @@ def error_text(error: Any) -> str | None:
 
 
 def _param_columns(trials: Sequence[Any], where: Path) -> dict[str, str]:
-    """Returns the column of each parameter; one that is called like a column of ours gets a suffix."""
-    names: dict[str, str] = {}
+    """Returns the column of each parameter; every trial has to have its parameters."""
+    names: dict[str, None] = {}
     for index, trial in enumerate(trials):
         _expect(trial, dict, f"{where}: trials[{index}]")
-        for name in _expect(trial.get("params"), dict, f"{where}: trials[{index}].params"):
-            clash = name in _OWN or name.startswith("mean_test_")
-            names[name] = f"{name} (param)" if clash else name
-    return names
+        names |= dict.fromkeys(_expect(trial.get("params"), dict, f"{where}: trials[{index}].params"))
+    return param_columns(names, lambda name: name in _OWN or name.startswith("mean_test_"))
 
 
 def _mean_metrics(folds: Sequence[Mapping[str, Any]], objective: str | None) -> dict[str, float]:

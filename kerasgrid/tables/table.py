@@ -44,6 +44,11 @@ class Table:
     about: Mapping[str, Any] = field(default_factory=dict)
 
 
+def param_columns(names: Iterable[str], is_taken: Callable[[str], bool]) -> dict[str, str]:
+    """Returns the column of each parameter; one that is called like another column gets a suffix."""
+    return {name: f"{name} (param)" if is_taken(name) else name for name in names}
+
+
 def columns_of(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:
     """Returns all keys of all records, in the order in which they first appear."""
     return [name for name in dict.fromkeys(name for record in records for name in record) if keep(name)]

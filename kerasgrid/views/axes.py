@@ -11,6 +11,7 @@ from typing import Any
 
 from kerasgrid.io import digest
 from kerasgrid.tables.parsing import finite, is_number
+from kerasgrid.wording import distinct
 
 MOST_LEVELS = 12
 LONGEST_TEXT = 80
@@ -82,13 +83,8 @@ def safe_names(columns: Iterable[str]) -> dict[str, str]:
     names: dict[str, str] = {}
     taken = set(_RESERVED)
     for column in columns:
-        name = stem = "(no name)" if column == "" else safe_text(column, LONGEST_NAME)
-        count = 1
-        while name in taken:
-            count += 1
-            name = f"{stem} ({count})"
-        taken.add(name)
-        names[column] = name
+        names[column] = distinct("(no name)" if column == "" else safe_text(column, LONGEST_NAME), taken)
+        taken.add(names[column])
     return names
 
 

@@ -8,6 +8,7 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.tables.reading import file_and_study, is_url
 
 _ENDINGS = {".html", ".htm"}
 
@@ -44,7 +45,7 @@ def beside(source: str | Path, ending: str) -> Path:
     Raises:
         ResultsError: The source is the URL of a database, which nothing lies beside.
     """
-    if "://" in str(source):
+    if is_url(source):
         raise ResultsError(f"{source}: say where it goes with -o, since nothing lies beside a database.")
     path = Path(source)
     if os.path.isdir(path):
@@ -54,9 +55,9 @@ def beside(source: str | Path, ending: str) -> Path:
             if path.name in ("", "..")
             else path.with_name(f"{name}{ending}")
         )
-    file, _, study = path.name.partition("#")
-    if study and file and not os.path.exists(path):  # of several in one storage
-        return path.with_name(f"{Path(file).stem}-{study.replace('/', '-')}{ending}")
+    file, study = file_and_study(path)
+    if study:  # of several in one storage
+        return file.with_name(f"{file.stem}-{study.replace('/', '-')}{ending}")
     return path.with_suffix(ending)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.histories import mean_history
-from kerasgrid.tables.parsing import read_history
 from kerasgrid.tables.table import Table
 
 log = logging.getLogger(__name__)
@@ -96,7 +95,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     """
     trials = trial_sheet(tables)
     histories = [folds for table in tables for folds in table.histories or [()] * len(table.rows)]
-    means = [mean_history([read_history(history) for history in folds]) for folds in histories]
+    means = [mean_history(folds) for folds in histories]
     if not any(means):
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: there is no history of epochs. Plot the trials, without --epochs.")

@@ -155,7 +155,7 @@ def test_an_export_takes_the_place_of_an_earlier_one_only(table, tmp_path):
 def test_an_export_that_fails_leaves_what_was_there(table, tmp_path, monkeypatch):
     folder = write_tensorboard(table, tmp_path / "mine.tensorboard")
     before = sorted(folder.rglob("*"))
-    monkeypatch.setattr("kerasgrid.exports.tensorboard.read_history", lambda history: 1 / 0)
+    monkeypatch.setattr("kerasgrid.exports.tensorboard.mean_history", lambda histories: 1 / 0)
     with pytest.raises(ZeroDivisionError):
         write_tensorboard(table, folder)
     assert sorted(folder.rglob("*")) == before

@@ -5,9 +5,10 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kerasgrid.analysis.mistakes import N_WRONG
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
-from kerasgrid.leaders import LARGEST_SIDE, N_MISTAKES, Leaders
+from kerasgrid.leaders import LARGEST_SIDE, Leaders
 from kerasgrid.records import Dataset, Fold, FoldRecord, Trial
 from kerasgrid.state import RunState
 from kerasgrid.tables.predictions import read_predictions
@@ -53,7 +54,7 @@ def test_what_a_search_writes_is_read(tmp_path, said):
     assert found.classes == ("cat", "dog", "owl")
     np.testing.assert_array_equal(found.labels, LABELS)
     np.testing.assert_allclose(found.probabilities, said, rtol=1e-6)
-    assert list(found.images) == list(range(N - 1, N - 1 - N_MISTAKES, -1))
+    assert list(found.images) == list(range(N - 1, N - 1 - N_WRONG, -1))
     assert found.images[59].shape == (4, 5, 1)
     assert (found.images[59] == 59).all()
     assert read_predictions(paths.json, 0).images == {}  # they are the best one's

@@ -8,14 +8,7 @@ from typing import Any
 
 from kerasgrid.analysis.findings import Findings, analyse, as_json
 from kerasgrid.analysis.mistakes import Mistakes, mistakes_of
-from kerasgrid.analysis.sentences import (
-    best_sentences,
-    curve_sentences,
-    edge_sentence,
-    effect_sentences,
-    interaction_sentence,
-    trouble_sentences,
-)
+from kerasgrid.analysis.sentences import conclusions
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
 from kerasgrid.tables.predictions import read_predictions
@@ -73,15 +66,7 @@ class Report:
 
     def sentences(self) -> list[str]:
         """Returns the conclusions in plain words, the most important first."""
-        found = self.findings
-        return [
-            *best_sentences(found),
-            *effect_sentences(found).values(),
-            *map(interaction_sentence, found.interactions),
-            *map(edge_sentence, found.edges),
-            *curve_sentences(found),
-            *trouble_sentences(found),
-        ]
+        return conclusions(self.findings)
 
     def _title(self) -> str:
         return f"{self.findings.table.source}: what was learnt"
