@@ -47,7 +47,7 @@ import sys
 import kerasgrid as kg
 kg.search(sys.argv[1], results=sys.argv[2], checkpoint_interval_s=float(sys.argv[3]))
 """
-TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
+TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
 
 
 def without_times(value):

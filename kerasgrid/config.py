@@ -60,12 +60,18 @@ class DataConfig(Section):
     """Train on a stratified subset of so many samples."""
 
 
+def _checked_time(time: str | None) -> str | None:
+    if time is not None and seconds_of(time) is None:
+        raise ValueError(f"is {time!r}, which is no time; such as 2h, 45min, 1h30min or 90s holds.")
+    return time
+
+
 class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
     engine: str = "grid"
     """grid, random, halving; KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt; Optuna's:
-    tpe, gp."""
+    tpe, gp; and autokeras."""
     proposals: Annotated[int, Field(ge=1, le=1000)] = 4
     """KerasTuner's oracles and Optuna's samplers: candidates that are asked for at once, before their
     scores are told."""
@@ -102,9 +108,7 @@ class SearchConfig(Section):
     @field_validator("time")
     @classmethod
     def _is_time(cls, time: str | None) -> str | None:
-        if time is not None and seconds_of(time) is None:
-            raise ValueError(f"is {time!r}, which is no time; such as 2h, 45min, 1h30min or 90s holds.")
-        return time
+        return _checked_time(time)
 
     @field_validator("holdout")
     @classmethod
@@ -117,6 +121,27 @@ class SearchConfig(Section):
     def n_folds(self) -> int | None:
         """The number of folds; None where there is a holdout."""
         return None if self.holdout is not None else self.folds or 3
+
+
+class AutoKerasConfig(Section):
+    """What `kerasgrid compare` and the engine autokeras give AutoKeras."""
+
+    blocks: Literal["auto", "vanilla", "full"] = "auto"
+    """vanilla: models of its ConvBlock; full: all of its ImageClassifier's, ResNet and EfficientNet too;
+    auto: full where there are a GPU and a network."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Default: search.trials, else 100."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Default: the most that the grid trains."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples a step."""
+    time: str | None = None
+    """A budget of wall time; default: in compare what the search took, else search.time."""
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, time: str | None) -> str | None:
+        return _checked_time(time)
 
 
 class ExecutorConfig(Section):
@@ -157,6 +182,7 @@ class Config(Section):
     callbacks: Callbacks = Field(default_factory=Callbacks)
     training: Training = Field(default_factory=Training)
     search: SearchConfig = Field(default_factory=SearchConfig)
+    autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
 
 
@@ -242,7 +268,17 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
     A faulty key without a default takes what holds it to its default too; a faulty model is empty.
     """
     cleaned = dict(raw)
-    for key in ("data", "params", "space", "exclude", "callbacks", "training", "search", "executor"):
+    for key in (
+        "data",
+        "params",
+        "space",
+        "exclude",
+        "callbacks",
+        "training",
+        "search",
+        "autokeras",
+        "executor",
+    ):
         if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
             del cleaned[key]
     if cleaned.get("augment") in ("off", False):

@@ -7,6 +7,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.baselines.autokeras import as_autokeras
 from kerasgrid.config import Config, config_from_dict, read_config
 from kerasgrid.forms import Report
 
@@ -20,12 +22,14 @@ class Draft:
         report: Its faults so far.
         base: What the paths of the config are relative to.
         function: The model function, where the config holds one.
+        notes: What has been made of it.
     """
 
     config: Config
     report: Report
     base: Path
     function: Callable[..., Any] | None
+    notes: tuple[str, ...] = ()
 
     @property
     def is_sound(self) -> bool:
@@ -46,11 +50,20 @@ def read_draft(source: str | Path | Mapping[str, Any], overrides: Sequence[str] 
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent
-        return Draft(config, Report(str(source), config, faults, lines), base, None)
+        return _settled(Draft(config, Report(str(source), config, faults, lines), base, None))
     raw, function = dict(source), None
     if callable(raw.get("model")):
         function = raw["model"]
         name = getattr(function, "__qualname__", type(function).__name__)
         raw["model"] = f"{function.__module__}:{name}"
     config, faults = config_from_dict(raw, overrides)
-    return Draft(config, Report("config", config, faults, {}), Path.cwd(), function)
+    return _settled(Draft(config, Report("config", config, faults, {}), Path.cwd(), function))
+
+
+def _settled(draft: Draft) -> Draft:
+    """Returns a draft as its engine takes it: AutoKeras has models of its own."""
+    if draft.config.search.engine != AUTOKERAS:
+        return draft
+    config, notes = as_autokeras(draft.config)
+    report = Report(draft.report.source, config, draft.report.faults, draft.report.lines)
+    return Draft(config, report, draft.base, None, tuple(notes))

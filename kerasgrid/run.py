@@ -119,7 +119,8 @@ class Run:
             elif kind == "trial":
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
-                self.state.end(read_fold(record))
+                at_s = None if began is None else self.elapsed_s + record["time"] - began
+                self.state.end(read_fold(record), at_s)
             elif kind == "rung":
                 self.state.wait(read_fold(record), record.get("at_end", False))
             elif kind == "checkpoint":
@@ -301,7 +302,7 @@ class Run:
         if record.job in self.state.waiting:
             self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
         self.append("fold", line, durable=True)
-        self.state.end(read_fold(line))
+        self.state.end(read_fold(line), self._wall_time_s)
         if self.state.is_done(record.job[0]):
             self._leaders.add(self.state, record.job[0])
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
@@ -321,6 +322,11 @@ class Run:
             self._ended_checkpoints.clear()
 
     # What is derived
+
+    @property
+    def _wall_time_s(self) -> float:
+        """Seconds that the search has run, over all its sessions."""
+        return self.elapsed_s + time.time() - self._began
 
     def finish(self, status: str) -> Results:
         """Journals the session's end and writes what is derived from the journal."""
@@ -347,8 +353,7 @@ class Run:
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))
-        wall_time_s = self.elapsed_s + time.time() - self._began
-        data = self.state.results(status, self._about(), wall_time_s)
+        data = self.state.results(status, self._about(), self._wall_time_s)
         write_json(self.paths.json, data)
         self._written_at = time.monotonic()
         self._write_took_s = self._written_at - began

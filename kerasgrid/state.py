@@ -34,6 +34,7 @@ class RunState:
         dropped: The ids of trials that an engine has given up.
         saved: Epochs of each job in its last checkpoint, and of one of a training anew, after rungs.
         runs: Of jobs that are read off one run, one that stands for all of them.
+        ended_at: Seconds into the search, over its sessions, when each job ended.
     """
 
     n_folds: int
@@ -46,6 +47,7 @@ class RunState:
     dropped: set[int] = field(default_factory=set)
     runs: dict[JobId, JobId] = field(default_factory=dict)
     saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
+    ended_at: dict[JobId, float] = field(default_factory=dict)
     _rungs: dict[JobId, dict[float, float | None]] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -64,9 +66,11 @@ class RunState:
         self.trials[trial.id] = trial
         self._by_identity[trial.identity] = trial.id
 
-    def end(self, record: FoldRecord) -> None:
-        """Takes a job's end."""
+    def end(self, record: FoldRecord, at_s: float | None = None) -> None:
+        """Takes a job's end, and at which second of the search it came, where that is known."""
         self.ended[record.job] = record
+        if at_s is not None:
+            self.ended_at[record.job] = at_s
         self._rows.pop(record.job[0], None)
 
     def failed(self) -> list[int]:
@@ -194,11 +198,17 @@ class RunState:
             "std_test_score": float(np.std(scores)) if scored else None,
             "rank_test_score": None,
             "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if scored else None,
+            "end_time_s": self._end_time_s(trial.id) if done else None,
             "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
             "error": None if failed is None else dict(failed.error or {}),
             "dead": _dead(records),
             "folds": folds,
         }
+
+    def _end_time_s(self, trial_id: int) -> float | None:
+        """Returns when the last of a trial's jobs ended, in seconds of the search; None if not known."""
+        times = [self.ended_at.get(job) for job in self.jobs_of(trial_id)]
+        return None if None in times else round(max(times), 3)
 
     def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
         """Returns the ends of a trial's jobs, and what those that wait at a rung have reached."""

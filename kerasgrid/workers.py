@@ -150,7 +150,8 @@ def most_fits(draft: Draft) -> int | None:
     space, faults = read_space(config.space)
     if faults or not draft.is_sound or _declares_space(draft):
         return None
-    most = space.size if space.is_finite else config.search.trials
+    has_own = config.search.engine in ENGINES and ENGINES[config.search.engine].has_own_space
+    most = space.size if space.is_finite and not has_own else config.search.trials
     if most is None:
         return None
     most = min(most, config.search.trials or most)

@@ -27,7 +27,7 @@ from kerasgrid.observer import Observer
 from kerasgrid.records import FoldRecord, ProbeRecord
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
-TIMES = {"fit_time", "mean_fit_time", "wall_time_s"}
+TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
 
 
 @pytest.fixture(autouse=True)

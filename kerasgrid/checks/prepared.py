@@ -8,6 +8,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.baselines.autokeras import with_samples
 from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.checks.candidates import (
     augment_of,
@@ -88,7 +90,15 @@ class Prepared:
         def epochs(params: Mapping[str, Any]) -> int:
             return {**DEFAULTS, **self.config.params, **params}["epochs"]
 
-        return Task(self.space, self.config.search, epochs, len(self.folds))
+        return Task(
+            self.space,
+            self.config.search,
+            epochs,
+            len(self.folds),
+            self.config.params,
+            self.data.images.shape[1:],
+            len(self.data.classes),
+        )
 
     @cached_property
     def identity(self) -> dict[str, Any]:
@@ -165,6 +175,8 @@ def prepare(
     _check_not_built(report, config)
     data = data_of(report, config, base, X, y)
     folds = folds_of(report, config, data)
+    if config.search.engine == AUTOKERAS and folds:
+        config = with_samples(config, folds)
     model, signature, declared = _model(report, config, base, function, ask)
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)
@@ -177,7 +189,7 @@ def prepare(
     prepared = Prepared(
         config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val
     )
-    return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
+    return replace(prepared, warnings=draft.notes + warnings + warnings_of_rungs(prepared.task))
 
 
 def _check_not_built(report: Report, config: Config) -> None:

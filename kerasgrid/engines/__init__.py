@@ -6,6 +6,7 @@ deterministic given its task and the scores, so that a search resumes by running
 
 from __future__ import annotations
 
+from kerasgrid.engines.autokeras import autokeras, outline_of_autokeras
 from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
 from kerasgrid.engines.halving import halving, outline_of_halving
@@ -51,6 +52,15 @@ ENGINES: dict[str, Kind] = {
     ),
     "tpe": Kind(sampler("TPESampler"), rejects=True, packages=OPTUNA, **_MODEL),
     "gp": Kind(sampler("GPSampler"), rejects=True, packages=GP, **_MODEL),
+    "autokeras": Kind(
+        autokeras,
+        decides_by_val=True,
+        chooses_by_score=True,
+        has_own_space=True,
+        settings=("proposals",),
+        packages={"autokeras": "autokeras"},
+        outline=outline_of_autokeras,
+    ),
     "random_kt": Kind(oracle("RandomSearchOracle"), needs_trials=True, **_BLIND),
     "grid_kt": Kind(oracle("GridSearchOracle"), lists=True, **_BLIND),
 }

@@ -19,12 +19,18 @@ class Task:
         search: The `search` section.
         epochs: Tells the epochs that a candidate asks for.
         n_folds: Folds a candidate.
+        params: What all candidates have in common.
+        input_shape: Axes of one sample.
+        n_classes: The number of classes.
     """
 
     space: Space
     search: SearchConfig
     epochs: Callable[[Params], int]
     n_folds: int
+    params: Params = field(default_factory=dict)
+    input_shape: tuple[int, ...] = ()
+    n_classes: int = 0
 
     @property
     def longest(self) -> int:
@@ -102,6 +108,7 @@ class Kind:
         draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
         has_brackets: Whether it says itself how many candidates there are, and how long each is trained.
         rejects: Whether it can leave out what a space does not allow.
+        has_own_space: Whether its candidates are of a space of its own, whatever the config's is.
         settings: Of the `search` section, that only some engines have.
         packages: That it imports and that may be missing, and what pip is to install for each.
         outline: Tells what it is going to do, where its first proposal does not tell that.
@@ -116,6 +123,7 @@ class Kind:
     draws: bool = False
     has_brackets: bool = False
     rejects: bool = False
+    has_own_space: bool = False
     settings: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)
     outline: Callable[[Task], Outline] | None = None

@@ -83,7 +83,7 @@ def hyperband(task: Task) -> Engine:
                 by_rung.setdefault(values["tuner/epochs"], []).append((id_, translated.params(values)))
             for until, members in sorted(by_rung.items()):
                 told = yield Proposal([params for _, params in members], until, dropped=lost)
-                found = list(map(_mean, told))
+                found = list(map(mean, told))
                 lost = [params for (_, params), score in zip(members, found, strict=True) if score is None]
                 is_done |= _wait(waiting, [params for _, params in members], until, found, most)
                 for (id_, _), score in zip(members, found, strict=True):
@@ -97,7 +97,7 @@ def hyperband(task: Task) -> Engine:
         until = min(most, lowest * task.search.factor)
         kept = [waited.params for waited in ranked[:n_kept]]
         told = yield Proposal(kept, until, dropped=dropped)
-        found = list(map(_mean, told))
+        found = list(map(mean, told))
         dropped = [params for params, score in zip(kept, found, strict=True) if score is None]
         is_done = _wait(waiting, kept, until, found, most)
     dropped += [waited.params for waited in waiting.values()]
@@ -131,7 +131,8 @@ def _wait(
     return is_done
 
 
-def _mean(scores: Sequence[float | None]) -> float | None:
+def mean(scores: Sequence[float | None]) -> float | None:
+    """Returns the mean over folds; None where one has failed."""
     return None if None in scores else float(np.mean(scores))
 
 
@@ -187,31 +188,21 @@ def _seed(task: Task) -> int:
     return task.search.seed + 1  # KerasTuner takes 0 for none
 
 
-class Oracle:
+class AskedOracle:
     """An oracle by ask and tell, without a Tuner.
 
     Args:
-        kind: The name of its class in keras_tuner.oracles.
-        arguments: Of that class, beside its objective and hyperparameters.
-        declared: The hyperparameters: (method of HyperParameters, arguments, condition) each, where the
-            condition is (name, values) or None.
+        make: An oracle's class.
+        arguments: Of that class, beside its objective.
     """
 
     library = "KerasTuner's oracle"
 
-    def __init__(self, kind: str, arguments: Values, declared: Sequence[Declared]) -> None:
+    def __init__(self, make: Callable[..., Any], arguments: Values) -> None:
         import keras_tuner
-        from keras_tuner import oracles
 
-        hp = keras_tuner.HyperParameters()
-        for method, own, condition in declared:
-            scope = contextlib.nullcontext() if condition is None else hp.conditional_scope(*condition)
-            with scope:
-                getattr(hp, method)(**own)
         objective = keras_tuner.Objective("score", "max")
-        self.oracle = getattr(oracles, kind)(
-            objective=objective, hyperparameters=hp, max_consecutive_failed_trials=MANY, **arguments
-        )
+        self.oracle = make(objective=objective, max_consecutive_failed_trials=MANY, **arguments)
         self.oracle.verbose = 0
         self.folder = tempfile.TemporaryDirectory()
         self.oracle._set_project_dir(self.folder.name, "oracle")  # without it, it keeps no trial
@@ -226,8 +217,12 @@ class Oracle:
             if trial.status in ("STOPPED", "IDLE"):
                 break
             self.running[trial.trial_id] = trial
-            found.append((trial.trial_id, dict(trial.hyperparameters.values)))
+            found.append((trial.trial_id, self.values(trial)))
         return found
+
+    def values(self, trial: Any) -> Values:
+        """Returns the values that a trial of the oracle's proposes."""
+        return dict(trial.hyperparameters.values)
 
     def redirect(self, id_: str, values: Values) -> None:
         """Lets a proposal be of other values."""
@@ -242,6 +237,28 @@ class Oracle:
             self.oracle.update_trial(id_, {"score": score}, step=0)
             trial.status = "COMPLETED"
         self.oracle.end_trial(trial)
+
+
+class Oracle(AskedOracle):
+    """One of KerasTuner's own.
+
+    Args:
+        kind: The name of its class in keras_tuner.oracles.
+        arguments: Of that class, beside its objective and hyperparameters.
+        declared: The hyperparameters: (method of HyperParameters, arguments, condition) each, where the
+            condition is (name, values) or None.
+    """
+
+    def __init__(self, kind: str, arguments: Values, declared: Sequence[Declared]) -> None:
+        import keras_tuner
+        from keras_tuner import oracles
+
+        hp = keras_tuner.HyperParameters()
+        for method, own, condition in declared:
+            scope = contextlib.nullcontext() if condition is None else hp.conditional_scope(*condition)
+            with scope:
+                getattr(hp, method)(**own)
+        super().__init__(getattr(oracles, kind), {"hyperparameters": hp, **arguments})
 
 
 def declare(slots: Sequence[Slot]) -> list[Declared]:

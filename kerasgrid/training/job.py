@@ -16,6 +16,7 @@ from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
+from kerasgrid.training.adapting import adapt
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
@@ -109,6 +110,7 @@ def train_job(
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         _initialize(recipe, compiled, data, model_seed(recipe.seed, job))
         samples = _samples(recipe, job, plan, compiled, data, fold)
+        adapt(compiled.model, samples)
         labels = data.labels[samples.train]
         loop = Loop(
             job=job,

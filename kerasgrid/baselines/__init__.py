@@ -1,0 +1,1 @@
+"""What others' searches make of a grid.yaml, for comparison."""
