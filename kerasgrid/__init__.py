@@ -18,6 +18,7 @@ _HOMES = {
     "KerasgridError": "kerasgrid.errors",
     "Observer": "kerasgrid.observer",
     "Results": "kerasgrid.results",
+    "compare": "kerasgrid.comparing",
     "search": "kerasgrid.driver",
 }
 __all__ = sorted(_HOMES)

@@ -95,6 +95,75 @@ def search(
 
 
 @app.command()
+def compare(
+    grid: Grid,
+    results: ResultsDir = Path("results"),
+    name: Name = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="AutoKeras's: vanilla, full or auto.", show_default=False)
+    ] = None,
+    max_trials: Annotated[
+        int | None, typer.Option(help="How many of AutoKeras's at most.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of AutoKeras's trials.", show_default=False)] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="2h", help="AutoKeras's; as long as the search by default.", show_default=False),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    set_: Set = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print both outcomes as one JSON object.")] = False,
+) -> None:
+    """Set AutoKeras beside the search, on the same folds and for as long; write a page of both."""
+    from contextlib import ExitStack
+
+    from rich.console import Console
+
+    from kerasgrid.comparing import compare as run
+    from kerasgrid.io import write_text
+    from kerasgrid.progress import make_progress
+    from kerasgrid.views.comparison import Beside
+    from kerasgrid.views.pages import page_path
+
+    flags = {
+        "name": name,
+        "autokeras.blocks": blocks,
+        "autokeras.max_trials": max_trials,
+        "autokeras.epochs": epochs,
+        "autokeras.time": time_budget,
+    }
+    with ExitStack() as stack:
+        console = Console(stderr=as_json)
+
+        def observe(title: str) -> Any:
+            if not (quiet or as_json):
+                console.print(f"{title}:", markup=False, highlight=False)
+            progress = make_progress("score", console, quiet or as_json)
+            stack.callback(progress.close)
+            return progress
+
+        found = run(grid, results=results, overrides=[*(set_ or []), *_overrides(flags)], observe=observe)
+    pair = [one for one in (found.own, found.autokeras) if one is not None]
+    if as_json:
+        print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
+    if found.is_interrupted:
+        if not quiet and not as_json:
+            print("Interrupted. The same command goes on from here.")
+        raise typer.Exit(INTERRUPTED)
+    beside = Beside([one.data for one in pair], found.notes)
+    target = page_path([one.path for one in pair], output, ending=".compare.html")
+    write_text(target, beside.html())
+    if not quiet and not as_json:
+        print("\n".join([*beside.lines(), str(target), *_next_commands(pair[-1].path).splitlines()]))
+    if open_:
+        typer.launch(target.absolute().as_uri())
+    if any(one.data["summary"]["failed"] for one in pair):
+        raise typer.Exit(FAILED_TRIALS)
+
+
+@app.command()
 def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
     from kerasgrid.draft import read_draft
@@ -280,7 +349,6 @@ def _planned(name: str, what: str) -> None:
         raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
 
 
-_planned("compare", "AutoKeras on the same folds")
 _planned("fit", "Training the best candidate on all data")
 _planned("predict", "Predictions for the test set")
 _planned("submit", "Sending predictions to Kaggle")

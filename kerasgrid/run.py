@@ -54,6 +54,7 @@ class Run:
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self.elapsed_s = time.time(), 0.0
+        self._session_at = self._began
         self._written_at, self._write_took_s = 0.0, 0.0
         self._plans: list[Mapping[str, Any]] = []
         self._proposed_by: set[str | None] = set()
@@ -173,17 +174,21 @@ class Run:
         by = _proposed_by(self.prepared)
         is_replay = self._proposed_by == {by}  # then the trials come again in their order
         self._expected = iter([*self.state.trials] if is_replay else [])
-        self.append("session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided})
+        self._session_at = self.append(
+            "session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided}
+        )
 
-    def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> None:
-        """Journals a record with its kind and the time.
+    def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> float:
+        """Journals a record with its kind and the time, which is returned.
 
         Raises:
             LockedError: Another process has taken the folder over.
             StorageError: The disk is full.
         """
         self._check_lock()
-        self._journal.append({"type": kind, **record, "time": round(time.time(), 3)}, durable)
+        now = round(time.time(), 3)
+        self._journal.append({"type": kind, **record, "time": now}, durable)
+        return now
 
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
         """Returns the trial of each candidate, in their order; those that are new are journalled.
@@ -301,8 +306,8 @@ class Run:
         line = strict(asdict(record))
         if record.job in self.state.waiting:
             self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
-        self.append("fold", line, durable=True)
-        self.state.end(read_fold(line), self._wall_time_s)
+        at = self.append("fold", line, durable=True)
+        self.state.end(read_fold(line), self.elapsed_s + at - self._session_at)
         if self.state.is_done(record.job[0]):
             self._leaders.add(self.state, record.job[0])
         self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
@@ -322,11 +327,6 @@ class Run:
             self._ended_checkpoints.clear()
 
     # What is derived
-
-    @property
-    def _wall_time_s(self) -> float:
-        """Seconds that the search has run, over all its sessions."""
-        return self.elapsed_s + time.time() - self._began
 
     def finish(self, status: str) -> Results:
         """Journals the session's end and writes what is derived from the journal."""
@@ -353,7 +353,8 @@ class Run:
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))
-        data = self.state.results(status, self._about(), self._wall_time_s)
+        wall_time_s = self.elapsed_s + time.time() - self._began
+        data = self.state.results(status, self._about(), wall_time_s)
         write_json(self.paths.json, data)
         self._written_at = time.monotonic()
         self._write_took_s = self._written_at - began

@@ -15,7 +15,7 @@ from kerasgrid.forms import shown
 from kerasgrid.yaml12 import read_yaml
 
 EXPERIMENTS = Path(__file__).parents[1] / "experiments"
-TOP = "augment, callbacks, data, exclude, executor, model, name, params, search, space, training"
+TOP = "augment, autokeras, callbacks, data, exclude, executor, model, name, params, search, space, training"
 
 # The interface's example, whole.
 EXAMPLE = """\

@@ -24,6 +24,15 @@ _MAX_TRIALS = 100
 _WEIGHTS = ("storage.googleapis.com", 443)
 """Where Keras's pretrained weights are, of which some of ImageClassifier's trials begin."""
 _NETWORK_TIMEOUT_S = 2.0
+HOW = (
+    "AutoKeras's own greedy oracle chooses, and its own hypermodel builds and compiles. Its models are "
+    "trained by Keras's own fit, in as many workers as the search has, and go on after a kill.",
+    "As in AutoKeras's search a fifth of the training rows is held out of each fit, which ends once their "
+    "loss has not fallen for 10 epochs and is scored with the weights of its best epoch. AutoKeras is told "
+    "the objective on those rows; the scores here are of the held-out fold.",
+    "A trial that was not complete when the time was up has no score here.",
+)
+"""How AutoKeras is run, to stand below a comparison."""
 _OF_OTHERS = ("model", "params", "space", "exclude", "augment", "callbacks", "training")
 
 

@@ -8,8 +8,6 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
-
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.keras_tuner import AskedOracle, mean
@@ -50,27 +48,14 @@ class AutoKeras(AskedOracle):
     library = "AutoKeras"
 
     def __init__(self, about: Values, input_shape: tuple[int, ...], n_classes: int, seed: int) -> None:
-        from autokeras.tuners.greedy import GreedyOracle
-
-        from kerasgrid.models.autokeras import AutoKerasSpace
+        from kerasgrid.models.autokeras import AutoKerasSpace, SeededOracle
 
         self.space = AutoKerasSpace(**about, input_shape=input_shape, n_classes=n_classes)
-        self.seed, self.n_asked = seed, 0
         # KerasTuner takes 0 for no seed.
-        super().__init__(GreedyOracle, {"initial_hps": self.space.first, "seed": seed + 1})
+        super().__init__(SeededOracle, {"initial_hps": self.space.first, "seed": seed + 1})
         hp = self.oracle.get_space()
         self.space.values_of(hp)
         self.oracle.update_space(hp)
-
-    def ask(self, n: int) -> list[tuple[str, Values]]:
-        """Returns up to `n` proposals; none at all is the end."""
-        found = []
-        for _ in range(n):
-            # What the oracle changes next it draws from NumPy's own numbers, whatever its seed.
-            np.random.seed([self.seed, self.n_asked])
-            self.n_asked += 1
-            found += super().ask(1)
-        return found
 
     def values(self, trial: Any) -> Values:
         """Builds a trial's model, which is how the space grows, and returns all that it asked for."""

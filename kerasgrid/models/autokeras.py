@@ -14,8 +14,10 @@ from typing import Any
 import autokeras
 import keras
 import keras_tuner
+import numpy as np
 from autokeras.engine import named_hypermodel
 from autokeras.graph import Graph
+from autokeras.tuners.greedy import GreedyOracle
 from autokeras.tuners.task_specific import IMAGE_CLASSIFIER
 
 from kerasgrid.keras_names import METRICS
@@ -102,6 +104,24 @@ class AutoKerasSpace:
         graph = Graph(inputs=pixels, outputs=output)
         graph.epochs, graph.num_samples = self._epochs, self._n_samples
         return graph
+
+
+class SeededOracle(GreedyOracle):
+    """AutoKeras's oracle, whose seed holds: by itself it draws from numbers that it does not seed."""
+
+    def populate_space(self, trial_id: str) -> dict[str, Any]:
+        """Proposes values; which part of the best so far they change is drawn from NumPy's own numbers."""
+        np.random.seed([self.seed, len(self.trials)])
+        return super().populate_space(trial_id)
+
+    def _record_values(self, trial: Any) -> None:
+        # What was not proposed KerasTuner draws from a generator without a seed.
+        hp = trial.hyperparameters
+        for item in hp.space:
+            if hp.is_active(item) and item.name not in hp.values:
+                hp.values[item.name] = item.random_sample(self._seed_state)
+                self._seed_state += 1
+        super()._record_values(trial)
 
 
 class _Pixels(autokeras.ImageInput):

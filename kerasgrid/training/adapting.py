@@ -28,7 +28,7 @@ def adapt(model: keras.Model, samples: Samples) -> None:
 def _is_fresh(layer: keras.layers.Normalization) -> bool:
     if layer.input_mean is not None:
         return False
-    mean, variance = map(np.asarray, (layer.adapt_mean, layer.adapt_variance))
+    mean, variance = map(keras.ops.convert_to_numpy, (layer.adapt_mean, layer.adapt_variance))
     return bool((mean == 0).all() and (variance == 1).all())
 
 
@@ -36,7 +36,8 @@ def _batches_before(
     layer: keras.layers.Normalization, model: keras.Model, samples: Samples
 ) -> Iterator[np.ndarray]:
     """Yields what the training rows are where they come to a layer."""
-    before = keras.Model(model.inputs, layer.input)
+    inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
+    before = keras.Model(inputs, layer.input)
     with samples.batches(samples.train) as batches:
         for index in range(len(batches)):
             yield keras.ops.convert_to_numpy(before(batches[index][0], training=False))

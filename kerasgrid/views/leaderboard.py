@@ -96,7 +96,7 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
         rows.append((fixed, tuple(_text(given[name]) if name in given else "" for name in params)))
     return Leaderboard(
         headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
-        params=tuple(map(_text, params)),
+        params=tuple(map(_name, params)),
         rows=tuple(rows),
     )
 
@@ -124,7 +124,7 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
         first = "Best" if best.get("state") not in _CUT else "None is trained to its end; ahead so far"
         lines = [f"{first}: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
         params = ", ".join(
-            f"{_text(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
+            f"{_name(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
         )
         lines += [f"  {params}"] if params else []
     lines += [_counts(trials, results.get("summary") or {}), *_failures(trials), *_dead(trials)]
@@ -260,6 +260,12 @@ def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:
     text = "".join(" " if unicodedata.category(letter) in _UNSEEN else letter for letter in text)
     text = " ".join(text.split())
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
+def _name(name: Any) -> str:
+    """Returns a parameter's name on one line; of a long one its end, which tells it from its neighbours."""
+    text = _text(name, longest=len(str(name)))
+    return text if len(text) <= _LONGEST_VALUE else f"…{text[1 - _LONGEST_VALUE :]}"
 
 
 def _aligned(lines: Sequence[Sequence[str]], right: int) -> list[list[str]]:

@@ -1,0 +1,148 @@
+"""What becomes of a grid.yaml that AutoKeras searches."""
+
+from __future__ import annotations
+
+import pytest
+
+from kerasgrid.baselines import autokeras
+from kerasgrid.baselines.autokeras import as_autokeras, with_samples
+from kerasgrid.checks import prepare
+from kerasgrid.config import Config, check_form
+from kerasgrid.draft import read_draft
+
+GRID = {
+    "name": "kannada",
+    "data": {"train": "digits", "scale": 16},
+    "model": "fc",
+    "params": {"activation": "relu"},
+    "space": {"epochs": [15, 30], "dropout": [0.2, 0.4]},
+    "augment": {"rotation_range": 10},
+    "search": {"folds": 3, "seed": 5, "objective": "loss"},
+}
+
+
+@pytest.fixture(autouse=True)
+def no_gpu(monkeypatch):
+    monkeypatch.setattr(autokeras, "count_gpus", lambda: 0)
+
+
+def made(**changes) -> tuple[Config, list[str]]:
+    config, faults = check_form(GRID | changes)
+    assert not faults
+    return as_autokeras(config)
+
+
+def test_data_folds_objective_and_seed_stay_and_models_do_not():
+    config, notes = made()
+    assert config.search.model_dump() == config.search.model_dump() | {
+        "engine": "autokeras",
+        "folds": 3,
+        "seed": 5,
+        "objective": "loss",
+        "val": 0.2,
+        "trials": 100,
+    }
+    assert (config.name, config.data.train, config.data.scale) == ("kannada-autokeras", "digits", None)
+    assert (config.space, config.augment, config.training.pack) == ({}, None, "off")
+    assert config.params == {"blocks": "vanilla", "epochs": 30, "batch_size": 32}
+    stopping = config.callbacks.early_stopping
+    assert (stopping.monitor, stopping.patience, stopping.restore_best_weights) == ("val_loss", 10, True)
+    assert notes[1] == (
+        "AutoKeras takes no notice of model, params, space, augment: they are of other engines."
+    )
+
+
+@pytest.mark.parametrize(
+    ("changes", "epochs"),
+    [
+        ({"autokeras": {"epochs": 7}}, 7),
+        ({"space": {"epochs": {"low": 2, "high": 9, "type": "int"}}}, 9),
+        ({"space": [{"epochs": {"values": [4], "when": {}}}, {"epochs": [6]}]}, 6),
+        ({"space": {}, "params": {"epochs": 12}}, 12),
+        ({"space": {}}, 10),
+    ],
+)
+def test_epochs_are_the_most_that_the_grid_trains(changes, epochs):
+    assert made(**changes)[0].params["epochs"] == epochs
+
+
+@pytest.mark.parametrize(
+    ("search", "own", "trials", "time"),
+    [
+        ({}, {}, 100, None),
+        ({"trials": 12, "time": "2h"}, {}, 12, "2h"),
+        ({"trials": 12, "time": "2h"}, {"max_trials": 3, "time": "5min"}, 3, "5min"),
+    ],
+)
+def test_budgets_of_its_own_come_before_those_of_the_search(search, own, trials, time):
+    config = made(search=search, autokeras=own)[0]
+    assert (config.search.trials, config.search.time) == (trials, time)
+
+
+@pytest.mark.parametrize(
+    ("gpus", "network", "asked", "blocks", "said"),
+    [
+        (0, True, "auto", "vanilla", "since there is no GPU here; --set autokeras.blocks=full"),
+        (1, False, "auto", "vanilla", "since pretrained weights cannot be reached from here"),
+        (1, True, "auto", "full", "since there are a GPU and a network; --set autokeras.blocks=vanilla"),
+        (0, False, "full", "full", "by its full blocks."),
+        (1, True, "vanilla", "vanilla", "by its vanilla blocks."),
+    ],
+)
+def test_the_choice_of_blocks_is_said(monkeypatch, gpus, network, asked, blocks, said):
+    monkeypatch.setattr(autokeras, "count_gpus", lambda: gpus)
+    monkeypatch.setattr(autokeras, "_has_network", lambda: network)
+    config, notes = made(autokeras={"blocks": asked})
+    assert config.params["blocks"] == blocks
+    assert said in notes[0]
+
+
+def test_no_network_is_asked_for_without_a_gpu(monkeypatch):
+    def refuse(*arguments, **named):
+        raise AssertionError("a connection was tried")
+
+    monkeypatch.setattr(autokeras.socket, "create_connection", refuse)
+    made()
+
+
+def test_a_network_that_does_not_answer_is_none(monkeypatch):
+    def refuse(*arguments, **named):
+        raise TimeoutError
+
+    monkeypatch.setattr(autokeras.socket, "create_connection", refuse)
+    assert not autokeras._has_network()
+
+
+def test_a_keras_metric_is_measured_too():
+    assert made(search={"objective": "top_k_categorical_accuracy"})[0].params["metric"] == (
+        "top_k_categorical_accuracy"
+    )
+    assert "metric" not in made(search={"objective": "f1_macro"})[0].params
+
+
+def test_an_epoch_has_the_samples_that_are_not_held_out():
+    draft = read_draft(GRID | {"augment": None}, ["search.engine=autokeras"])
+    prepared = prepare(draft)
+    assert prepared.config.params["n_samples"] == round(len(prepared.folds[0].train) * 0.8)
+    assert prepared.warnings[:2] == draft.notes
+    own, faults = check_form({**GRID, "search": {"val": "test_fold", "engine": "autokeras"}})
+    assert not faults
+    assert with_samples(as_autokeras(own)[0], prepared.folds).params["n_samples"] == len(
+        prepared.folds[0].train
+    )
+
+
+def test_other_engines_are_left_as_they_are():
+    draft = read_draft(GRID)
+    assert (draft.config.model, draft.notes) == ("fc", ())
+
+
+def test_a_name_says_once_that_it_is_autokeras():
+    assert made(name="mine-autokeras")[0].name == "mine-autokeras"
+
+
+def test_a_time_that_is_none_is_told():
+    faults = check_form(GRID | {"autokeras": {"time": "soon"}})[1]
+    assert [(fault.path, fault.message) for fault in faults] == [
+        ("autokeras.time", "is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s holds.")
+    ]
