@@ -38,8 +38,8 @@ def test_which_one_is_ahead_and_which_was_when_both_had_had_as_long():
 def test_one_split_says_nothing_of_chance():
     one, other = (results(name, [trial(0, [score], 1)]) for name, score in (("a", 0.9), ("b", 0.8)))
     assert verdict(*rivals_of([one, other]), "accuracy") == [
-        "a is ahead of b by 0.1000 (accuracy 0.9000 and 0.8000); a single split does not say how much of that "
-        "is chance."
+        "a is ahead of b by 0.1000 (accuracy 0.9000 and 0.8000); a single split does not say how much of "
+        "that is chance."
     ]
 
 

@@ -36,7 +36,7 @@ def test_the_table_has_a_column_for_each_search():
 
 def test_what_is_not_there_is_a_dash():
     empty = results("empty", [trial(0, [], None, "running")], status="budget")
-    table = dict((row[0], row[1:]) for row in Beside([OURS, empty]).table().rows)
+    table = {row[0]: row[1:] for row in Beside([OURS, empty]).table().rows}
     assert table["accuracy"][1] == table["found after"][1] == table["its epochs a fold"][1] == "-"
     assert "No trial is complete." in Beside([OURS, empty]).html()
 

@@ -1,0 +1,143 @@
+"""AutoKeras beside a search: its own process, real or with a fake trainer."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+from fakes import CONFIG, Crash, fake_probes, fake_train_pack
+from running import run
+
+import kerasgrid as kg
+import kerasgrid.driver as driver
+from kerasgrid import packing
+from kerasgrid.comparing import compare
+from kerasgrid.driver import search
+from kerasgrid.errors import ConfigError
+from kerasgrid.io import RunPaths
+from kerasgrid.observer import Observer
+from kerasgrid.tables.reading import read_table
+from kerasgrid.views.comparison import Beside
+
+pytestmark = pytest.mark.slow
+
+GRID = """
+name: digits
+data: {train: digits, scale: 16, subset: 300}
+model: fc
+params: {batch_size: 32, epochs: 1, units: [16]}
+space: {learning_rate: [0.001, 0.01]}
+search: {folds: 2}
+autokeras: {max_trials: 2, time: 10min}
+executor: {workers: 2}
+"""
+
+
+@pytest.fixture
+def fake_trainer(monkeypatch):
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    monkeypatch.setattr(driver, "run_probes", fake_probes)
+    monkeypatch.setattr(packing, "run_probes", fake_probes)
+
+
+def config(**own) -> dict:
+    autokeras = {"max_trials": 4, "time": "10min", **own}
+    return json.loads(json.dumps(CONFIG)) | {"autokeras": autokeras}
+
+
+class StopAfter(Observer):
+    def __init__(self, n, how):
+        self.n, self.how = n, how
+
+    def epoch(self, record):
+        self.n -= 1
+        if self.n == 0:
+            self.how()
+
+
+def crash():
+    raise Crash
+
+
+def without_times(value):
+    times = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in times}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
+
+
+def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path):
+    found = compare(config(), results=tmp_path)
+    own, theirs = found.own.data, found.autokeras.data
+    assert (own["name"], theirs["name"]) == ("fake", "fake-autokeras")
+    assert own["folds"] == theirs["folds"]
+    assert own["data"]["fingerprint"] == theirs["data"]["fingerprint"]
+    assert [len(trial["folds"]) for trial in theirs["trials"]] == [3] * 4
+    assert theirs["trials"][0]["params"]["image_block_1/conv_block_1/filters_0_1"] == 64
+    assert (found.autokeras.status, found.is_interrupted) == ("complete", False)
+    assert Beside([own, theirs], found.notes).html()
+    again = compare(config(), results=tmp_path)
+    assert without_times(again.autokeras.data) == without_times(theirs)
+
+
+def test_it_goes_on_after_a_sudden_end(fake_trainer, tmp_path):
+    whole = search(config(), results=tmp_path / "whole", overrides=["search.engine=autokeras"])
+    for cut_after in (1, 20):
+        with pytest.raises(Crash):
+            search(
+                config(),
+                results=tmp_path / "cut",
+                overrides=["search.engine=autokeras"],
+                observer=StopAfter(cut_after, crash),
+            )
+    found = search(config(), results=tmp_path / "cut", overrides=["search.engine=autokeras"])
+    assert without_times(found.data) == without_times(whole.data)
+
+
+def test_it_has_as_long_as_the_search_took(fake_trainer, tmp_path):
+    found = compare(config(time=None), results=tmp_path)
+    took = found.own.data["summary"]["wall_time_s"]
+    header = RunPaths(tmp_path, "fake-autokeras").journal
+    assert header.exists()
+    budget = found.autokeras.data["config"]["search"]["time"]
+    assert took <= float(budget.removesuffix("s")) <= took + 1
+
+
+def test_an_interrupted_search_is_not_followed_by_another(fake_trainer, tmp_path):
+    observers = []
+
+    def observe(name):
+        observers.append(name)
+        return StopAfter(1, lambda: __import__("signal").raise_signal(2))
+
+    found = compare(config(), results=tmp_path, observe=observe)
+    assert found.is_interrupted
+    assert (found.autokeras, observers) == (None, ["fake"])
+
+
+def test_autokeras_is_not_compared_with_itself(tmp_path):
+    with pytest.raises(ConfigError, match="name the engine that it is compared with"):
+        kg.compare(config() | {"search": {"engine": "autokeras"}}, results=tmp_path)
+
+
+def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys):
+    """Real training; then what other commands make of AutoKeras's results."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(GRID)
+    assert run(monkeypatch, "compare", "grid.yaml") == 0
+    said = capsys.readouterr().out
+    assert "AutoKeras searches models of its own, by its vanilla blocks" in said
+    assert "results/digits.compare.html" in said
+    assert "digits-autokeras" in said
+    trials = json.loads((tmp_path / "results/digits-autokeras.json").read_text())["trials"]
+    assert [trial["state"] for trial in trials] == ["complete", "complete"]
+    assert trials[0]["n_parameters"] == 21_389  # 8 x 8 digits: the net of experiment A5 with a smaller Dense
+    assert set(trials[0]["folds"][0]["history"]) >= {"loss", "val_loss", "test_accuracy"}
+    table = read_table("results/digits-autokeras.json")
+    assert "image_block_1/normalize" in table.params
+    for command in (["plot"], ["report"], ["report", "--md"], ["suggest"]):
+        assert run(monkeypatch, command[0], "results/digits-autokeras.json", *command[1:]) == 0
+    capsys.readouterr()
+    assert run(monkeypatch, "compare", "grid.yaml", "--json") == 0
+    own, theirs = json.loads(capsys.readouterr().out)
+    assert (own["name"], theirs["name"]) == ("digits", "digits-autokeras")
