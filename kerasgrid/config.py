@@ -98,7 +98,7 @@ class SearchConfig(Section):
     epochs: Annotated[int, Field(ge=1)] | None = None
     """A budget of epochs, over all candidates, folds and sessions."""
     keep_models: Literal["none", "best", "all"] = "none"
-    """Which fold models are kept."""
+    """Which fold models are kept, in results/NAME/models: none, those of the best trial, or of all."""
     val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
     """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
     where a callback monitors val_* or the engine is halving or hyperband, and none otherwise. test_fold:

@@ -144,6 +144,7 @@ class _Driver:
         self._started: set[tuple[int, int, int]] = set()
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
+        self._told_topics: set[str | None] = set()
         self._interrupted = self._told_of_stop = self._is_finished = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
@@ -171,6 +172,8 @@ class _Driver:
             if self.budget.reason is not None and not self._is_finished and not self._interrupted:
                 self.observer.note(self.budget.reason)
             results = self.run.finish(self._status())
+        for line in self.run.remarks:
+            self.observer.note(line)
         remember(self.run.prepared, self.run.state)
         self.observer.end(results)
         return results
@@ -334,7 +337,9 @@ class _Driver:
             self.run.wait(payload.reached)
             self.observer.waits(payload.reached)
         elif isinstance(payload, NoteRecord):
-            self.observer.note(payload.text)
+            if payload.topic is None or payload.topic not in self._told_topics:
+                self.observer.note(payload.text)
+            self._told_topics.add(payload.topic)
         elif isinstance(payload, StopRecord):
             trial, fold, _ = payload.job
             self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")

@@ -19,6 +19,8 @@ from kerasgrid.errors import KerasgridError, StorageError
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
+HALF_WRITTEN = ".tmp"
+"""In the names of files that are not in place yet."""
 
 
 def canonical_json(value: Any) -> str:
@@ -68,13 +70,29 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     Raises:
         StorageError: The system refuses it: the disk is full, a folder is a file, a name is too long.
     """
+    with replacing(path) as part, open(part, "wb") as file:
+        write(file)
+
+
+@contextlib.contextmanager
+def replacing(path: Path, ending: str = "") -> Iterator[Path]:
+    """Gives the name of a new file and renames it into place at the end: `path` is whole or untouched.
+
+    Args:
+        path: The file.
+        ending: Of the new file's name, for writers that go by it, such as `.keras`.
+
+    Raises:
+        StorageError: The system refuses it.
+    """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=f".{path.name}.", suffix=".tmp")
+        prefix, suffix = f".{path.name}.", f"{HALF_WRITTEN}{ending}"
+        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
+        os.close(descriptor)
         try:
-            with open(descriptor, "wb") as file:
-                write(file)
-                file.flush()
+            yield Path(name)
+            with open(name, "r+b") as file:
                 os.fsync(file.fileno())
             os.chmod(name, 0o644)
             os.replace(name, path)
@@ -212,6 +230,22 @@ class RunPaths:
     def prediction(self, trial: int, fold: int, repeat: int) -> Path:
         """A job's predictions of its held-out rows, (row, class) float32."""
         return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"
+
+    def model(self, trial: int, fold: int, repeat: int) -> Path:
+        """A job's model, where it is kept."""
+        return self.folder / "models" / f"{_stem(trial, fold, repeat)}.keras"
+
+    @property
+    def models(self) -> list[Path]:
+        """The models that are there."""
+        return sorted((self.folder / "models").glob("trial-*.keras"))
+
+    @property
+    def half_written(self) -> list[Path]:
+        """What a sudden end has left of files that were being written."""
+        found = [path for ending in ("", ".keras") for path in self.folder.rglob(f".*{HALF_WRITTEN}{ending}")]
+        # Keras writes weights there first that memory has no room for.
+        return [*found, *(self.folder / "models").glob("tmp*")]
 
 
 def _stem(trial: int, fold: int, repeat: int) -> str:

@@ -1,20 +1,20 @@
 """Out-of-fold predictions of the leading trials; those of the others are removed as they fall behind.
 
 Beside them stands what is needed to read them without the data: labels, classes, and the images that the
-best trial is most confidently wrong about.
+best trial is most confidently wrong about. Fold models, where they are asked for, are kept in the same way.
 """
 
 from __future__ import annotations
 
 import bisect
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 
 import numpy as np
 
 from kerasgrid.analysis.mistakes import mistakes_of
 from kerasgrid.io import RunPaths, write_atomic
 from kerasgrid.records import Dataset, Fold
-from kerasgrid.state import RunState
+from kerasgrid.state import JobId, RunState
 from kerasgrid.tables.predictions import Predictions
 
 N_LEADERS = 10
@@ -87,6 +87,71 @@ class Leaders:
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
             write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
+
+
+class FoldModels:
+    """Keeps the fold models that a search asks for; failed trials and those given up keep none.
+
+    Args:
+        paths: The run's files.
+        direction: max or min.
+        keep: none, best or all. With `none`, what earlier sessions have kept stays.
+    """
+
+    def __init__(self, paths: RunPaths, direction: str, keep: str) -> None:
+        self.paths, self.keep = paths, keep
+        self._sign = -1 if direction == "max" else 1
+        self._best: tuple[float, int] | None = None
+
+    def add(self, state: RunState, trial_id: int) -> None:
+        """Takes a trial all of whose jobs have ended; `best` keeps the better of it and the best before."""
+        score = state.score(trial_id)
+        if score is None:
+            self._remove(state, trial_id)
+            return
+        ranked = sorted([(self._sign * score, trial_id), *([self._best] if self._best else [])])
+        self._best = ranked[0]
+        if self.keep == "best":
+            for _, other in ranked[1:]:
+                self._remove(state, other)
+
+    def _remove(self, state: RunState, trial_id: int) -> None:
+        for job in state.jobs_of(trial_id):
+            self.paths.model(*job).unlink(missing_ok=True)
+
+    def sweep(self, state: RunState, *, is_over: bool = False) -> None:
+        """Removes models of fits whose ends are not recorded, and of trials that were given up.
+
+        Args:
+            state: What is recorded.
+            is_over: Whether nothing goes on, so that `best` keeps no trial whose other folds are not done.
+        """
+        gone = state.dropped
+        if is_over and self.keep == "best":
+            gone = gone | {trial for trial in state.trials if not state.is_done(trial)}
+        kept = {self.paths.model(*job) for job in state.ended if job[0] not in gone}
+        for file in self.paths.models:
+            if file not in kept:
+                file.unlink(missing_ok=True)
+
+    def remark(self, state: RunState, earlier: Collection[JobId]) -> str | None:
+        """Returns that models of the best trial are missing, though they are asked for; None where none is.
+
+        Args:
+            state: What is recorded.
+            earlier: The jobs that ended in earlier sessions. Of others a note has told why.
+        """
+        if self.keep == "none" or self._best is None:
+            return None
+        trial = self._best[1]
+        jobs = state.jobs_of(trial)
+        n_missing = sum(job in earlier and not self.paths.model(*job).exists() for job in jobs)
+        if not n_missing:
+            return None
+        return (
+            f"{n_missing} of the {len(jobs)} fold models of the best trial, {trial}, are missing: an earlier "
+            "session trained those fits and did not keep them. To have all, start anew with --fresh."
+        )
 
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:

@@ -221,9 +221,10 @@ class WidthRecord:
 
 @dataclass(frozen=True)
 class NoteRecord:
-    """Something that the user should know, in a sentence."""
+    """Something that the user should know, in a sentence; of notes on one topic, the first is told."""
 
     text: str
+    topic: str | None = None
 
 
 @dataclass(frozen=True)

@@ -13,6 +13,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.io import RunPaths
 from kerasgrid.state import SCHEMA
 
 _SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
@@ -72,6 +73,59 @@ class Results:
         if self.best is None:
             raise ResultsError("no trial is complete, so that there is no best one.")
         return self.best["params"]
+
+    def model_files(self, trial: int | None = None) -> list[Path]:
+        """Returns the files of a trial's fold models, in the order of folds and repeats.
+
+        `keras.models.load_model` loads each; they are not compiled.
+
+        Args:
+            trial: Its id; None for the best one.
+
+        Raises:
+            ResultsError: There is no such trial, it is not complete, or its models were not all kept.
+        """
+        if trial is None:
+            if self.best is None:
+                raise ResultsError("no trial is complete, so that there is no best one.")
+            trial = self.best["trial"]
+        where = "these results" if self.path is None else str(self.path)
+        row = next((row for row in self.trials if row["id"] == trial), None)
+        if row is None:
+            known = ", ".join(str(row["id"]) for row in self.trials[:40])
+            raise ResultsError(f"{where}: there is no trial {trial}. Known: {known}.")
+        if row["state"] != "complete":
+            raise ResultsError(
+                f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."
+            )
+        files = [] if self.path is None else self._model_files(trial)
+        n_kept = sum(file.exists() for file in files)
+        if not files or n_kept < len(files):
+            raise ResultsError(f"{where}: {self._not_kept(trial, n_kept, len(files))}")
+        return files
+
+    def _model_files(self, trial: int) -> list[Path]:
+        paths = RunPaths(self.path.parent, self.path.stem)
+        folds, repeats = self.data["folds"]["n"], self._searched.get("repeats", 1)
+        return [paths.model(trial, fold, repeat) for fold in range(folds) for repeat in range(repeats)]
+
+    def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
+        """Returns that fold models are missing, and how to keep them."""
+        keep = self._searched.get("keep_models", "none")
+        if keep == "best" and trial != self.best["trial"] and not n_kept:
+            return (
+                f"search.keep_models is best, which keeps the fold models of trial {self.best['trial']}, and "
+                f"those of trial {trial} are not there. To have them, search with keep_models: all."
+            )
+        found = f"{n_kept} of its {n_files} fold models are there" if n_kept else "no fold models are there"
+        return (
+            f"trial {trial}: {found}, and search.keep_models is {keep}. It has to be best or all when "
+            "fits are trained: set search: {keep_models: best}, and start anew with --fresh."
+        )
+
+    @property
+    def _searched(self) -> Mapping[str, Any]:
+        return self.data["config"].get("search", {})
 
     def frame(self):
         """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.

@@ -15,7 +15,7 @@ from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, s
 from kerasgrid.errors import ChangedError, ReplayError
 from kerasgrid.io import RunPaths, canonical_json, digest, strict, write_json
 from kerasgrid.journal import Journal
-from kerasgrid.leaders import Leaders
+from kerasgrid.leaders import FoldModels, Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import Results
 from kerasgrid.state import LONG_HISTORY, RunState, read_fold
@@ -59,7 +59,7 @@ class Run:
         self._plans: list[Mapping[str, Any]] = []
         self._proposed_by: set[str | None] = set()
         self._expected: Iterator[int] = iter(())
-        self._ended_checkpoints: list[Path] = []
+        self._ended_files: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header)
@@ -73,7 +73,9 @@ class Run:
             direction = prepared.objective.direction
             self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
             self._leaders = Leaders(paths, direction)
+            self._models = FoldModels(paths, direction, prepared.config.search.keep_models)
             self._replay()
+            self._ended_before = frozenset(self.state.ended)
             if self._new_sources:
                 self.append("sources", {"sources": self._new_sources})
             self._sweep()
@@ -140,17 +142,23 @@ class Run:
         self.elapsed_s += 0.0 if began is None else last - began
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
             if self.state.is_done(trial):
-                self._leaders.add(self.state, trial)
+                self._take_end(trial)
+
+    def _take_end(self, trial: int) -> None:
+        """Takes a trial all of whose jobs have ended."""
+        self._leaders.add(self.state, trial)
+        self._models.add(self.state, trial)
 
     def _sweep(self) -> None:
-        """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended."""
-        for half_written in self.paths.folder.rglob(".*.tmp"):
+        """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended, ..."""
+        for half_written in self.paths.half_written:
             half_written.unlink(missing_ok=True)
         given_up = [job for trial in self.state.dropped for job in self.state.jobs_of(trial)]
         for job in (*self.state.ended, *given_up):
             self.paths.checkpoint(*job).unlink(missing_ok=True)
         for job in given_up:
             self.paths.prediction(*job).unlink(missing_ok=True)
+        self._models.sweep(self.state)
 
     @property
     def news(self) -> list[str]:
@@ -161,6 +169,12 @@ class Run:
             for name, now in versions().items()
             if before.get(name, now) != now
         ]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is worth a line after the session: fold models that earlier ones did not keep."""
+        found = self._models.remark(self.state, self._ended_before)
+        return [] if found is None else [found]
 
     def close(self) -> None:
         """Syncs and closes the journal."""
@@ -246,7 +260,8 @@ class Run:
                 self.append("drop", {"trial": trial.id}, durable=True)
                 self.state.drop(trial.id)
                 for job in self.state.jobs_of(trial.id):
-                    self._ended_checkpoints += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
+                    self._ended_files += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
+                    self._ended_files.append(self.paths.model(*job))
         self._settle()
 
     def readmit(self, trial: int) -> None:
@@ -309,8 +324,8 @@ class Run:
         at = self.append("fold", line, durable=True)
         self.state.end(read_fold(line), self.elapsed_s + at - self._session_at)
         if self.state.is_done(record.job[0]):
-            self._leaders.add(self.state, record.job[0])
-        self._ended_checkpoints.append(self.paths.checkpoint(*record.job))
+            self._take_end(record.job[0])
+        self._ended_files.append(self.paths.checkpoint(*record.job))
         self._settle()
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
@@ -322,15 +337,16 @@ class Run:
 
     def _settle(self) -> None:
         if self._journal.settle():
-            for checkpoint in self._ended_checkpoints:
-                checkpoint.unlink(missing_ok=True)
-            self._ended_checkpoints.clear()
+            for file in self._ended_files:
+                file.unlink(missing_ok=True)
+            self._ended_files.clear()
 
     # What is derived
 
     def finish(self, status: str) -> Results:
         """Journals the session's end and writes what is derived from the journal."""
         self._leaders.write_oof(self.state, self.folds, self.prepared.data)
+        self._models.sweep(self.state, is_over=status in {"complete", "failed"})
         self.append("end", {"status": status}, durable=True)
         self._journal.sync()
         self._settle()

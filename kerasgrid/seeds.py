@@ -25,6 +25,11 @@ def model_seed(seed: int, job: Job) -> int:
     return key("model", seed, job.trial.key, job.fold, job.repeat) % (1 << 32)
 
 
+def graph_seed(seed: int) -> int:
+    """Returns the seed with which models are built that get a job's weights later, 0 to 2**32 - 1."""
+    return key("graph", seed) % (1 << 32)
+
+
 def draw_key(seed: int, job: Job) -> np.ndarray:
     """Returns (2,) int32, the key of all that a job draws while it is trained: masks, noise, augmentation."""
     bits = key("draw", seed, job.trial.key, job.fold, job.repeat)

@@ -84,7 +84,14 @@ def fake_train_pack(recipe, pack, context) -> None:
             memory_bytes=1,
             dead="loss at chance level" if params.get("dropout") == 0.8 else None,
         )
-        context.emit(RungRecord(record) if len(history) < params["epochs"] else record)
+        if len(history) < params["epochs"]:
+            context.emit(RungRecord(record))
+            continue
+        if recipe.keeps_model(recipe.route(job.trial.params), pack.until):
+            kept = recipe.paths.model(*job.id)
+            kept.parent.mkdir(exist_ok=True)
+            kept.write_text(json.dumps(params))
+        context.emit(record)
 
 
 def curve(seed: int, job, epoch: int) -> float:

@@ -342,7 +342,6 @@ def refusal(folder, text, *overrides):
             "augment.preprocessing_function: ",
         ),
         ("training: {pack: 0}", "training.pack: is 0; "),
-        ("search: {keep_models: best}", f"search.keep_models: asks for keeping fold models, {NOT_YET}"),
         (
             "search: {time: soon}",
             "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",

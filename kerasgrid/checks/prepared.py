@@ -195,7 +195,6 @@ def prepare(
 def _check_not_built(report: Report, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
-        "search.keep_models": (config.search.keep_models != "none", "keeping fold models"),
         "executor.kind": (config.executor.kind == "ray", "the executor ray"),
     }
     for path, (is_asked, what) in asked.items():

@@ -34,16 +34,26 @@ def build_and_compile(
     Raises:
         ModelError: The model function or Keras refuses the params.
     """
-    function: Callable = recipe.model
-    if isinstance(recipe.model, ModelReference):
-        function = _load(recipe.model, recipe.model_source)
-    with precision(plan), recorded(with_values=True) as made:
-        model = build_model(
-            function, recipe.signature, plan.model, input_shape, recipe.n_classes, is_whole=True
-        )
+    with recorded(with_values=True) as made:
+        model = build(recipe, plan, input_shape)
     sets_weights = not made.are_untouched(model.weights)
     compiled = compile_model(model, plan, objective, recipe.n_classes, input_shape)
     return replace(compiled, sets_weights=sets_weights)
+
+
+def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Model:
+    """Returns a candidate's model, as its function gives it.
+
+    Raises:
+        ModelError: The model function or Keras refuses the params.
+    """
+    function: Callable = recipe.model
+    if isinstance(recipe.model, ModelReference):
+        function = _load(recipe.model, recipe.model_source)
+    with precision(plan):
+        return build_model(
+            function, recipe.signature, plan.model, input_shape, recipe.n_classes, is_whole=True
+        )
 
 
 @contextmanager
@@ -120,10 +130,19 @@ def mean_and_spread(recipe: Recipe, plan: Route, fold: Fold) -> tuple[np.ndarray
 
 
 @contextmanager
-def seeded(seed: int) -> Iterator[None]:
-    """Seeds Python, NumPy and the backend, and gives Python and NumPy their own numbers back after."""
+def seeded(seed: int, *, with_backend: bool = True) -> Iterator[None]:
+    """Seeds Python, NumPy and the backend, and gives Python and NumPy their own numbers back after.
+
+    Args:
+        seed: 0 to 2**32 - 1.
+        with_backend: Whether to seed the backend too: TensorFlow forgets its kernels then.
+    """
     python, numpy = random.getstate(), np.random.get_state()
-    keras.utils.set_random_seed(seed)
+    if with_backend:
+        keras.utils.set_random_seed(seed)
+    else:
+        random.seed(seed)
+        np.random.seed(seed)
     try:
         yield
     finally:

@@ -29,6 +29,7 @@ from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import hooks_of
+from kerasgrid.training.keeping import keep_model
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
@@ -131,7 +132,10 @@ def train_job(
         )
         progress.fit_time = time.perf_counter() - began
         if loop.run():
-            context.emit(_score(recipe, job, objective, compiled, loop, data))
+            record = _score(recipe, job, objective, compiled, loop, data)
+            if recipe.keeps_model(plan, until):
+                keep_model(recipe, job, lambda: compiled.model, context)
+            context.emit(record)
         elif loop.waits:
             context.emit(RungRecord(_score(recipe, job, objective, compiled, loop, data)))
 

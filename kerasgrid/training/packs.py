@@ -20,7 +20,7 @@ from kerasgrid.augment import Augmentation
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
-from kerasgrid.seeds import draw_key, key
+from kerasgrid.seeds import draw_key, graph_seed
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
@@ -257,7 +257,7 @@ def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]
     data = open_dataset(recipe.data_folder, recipe.source)
     plan = recipe.route(job.trial.params)
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
-    with seeded(key("graph", recipe.seed) % (1 << 32)):
+    with seeded(graph_seed(recipe.seed)):
         compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
     sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in read_folds(recipe, len(data))]

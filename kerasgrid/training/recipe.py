@@ -39,6 +39,7 @@ class Recipe:
             then trained anew, as a grid would train them, on its rows too.
         is_anew: Whether this is that training.
         packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
+        keeps_models: Whether the models of fits that have ended are saved.
         checkpoint_interval_s: Seconds between checkpoints of a job.
     """
 
@@ -63,6 +64,7 @@ class Recipe:
     frees_val: bool = False
     is_anew: bool = False
     packs: bool = False
+    keeps_models: bool = False
     checkpoint_interval_s: float = 30.0
 
     @property
@@ -82,6 +84,13 @@ class Recipe:
         It is not where it looks at the inner split itself, so that the rows are the same in any case.
         """
         return self.frees_val and not plan.monitors_val
+
+    def keeps_model(self, plan: Route, until: int | None) -> bool:
+        """Tells whether a candidate's model is saved where its fit ends before an epoch to wait at, or None.
+
+        It is not where the fit begins anew after that.
+        """
+        return self.keeps_models and (until is None or not self.begins_anew(plan))
 
     def owner(self, key: str, plan: Route) -> str:
         """Returns whose checkpoints are gone on from: those of rungs are none of a training anew."""

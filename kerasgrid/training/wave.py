@@ -18,6 +18,7 @@ from kerasgrid.training import backend
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
+from kerasgrid.training.keeping import keep_model, own_model
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.objective import Objective
@@ -253,8 +254,18 @@ class Wave:
             self._record(member, job, measured, epochs, ends)
             for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False)
         ]
+        for job, record in zip(member.jobs[:reads], records, strict=True):
+            if record.error is None:
+                self._keep(member, job)
         member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
         return records
+
+    def _keep(self, member: Member, job: Job) -> None:
+        """Saves the model of a job that has ended, if models are kept."""
+        if self.recipe.keeps_model(self.recipe.route(job.trial.params), self.until):
+            shape = tuple(self.program.images.shape[1:])
+            weights = self.program.variables(member.state)
+            keep_model(self.recipe, job, lambda: own_model(self.recipe, job, shape, weights), self.context)
 
     def _record(
         self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool = False

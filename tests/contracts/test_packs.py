@@ -981,7 +981,7 @@ def test_runs_of_a_pack_whose_worker_died_go_on_one_by_one(make, monkeypatch):
 
 def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypatch):
     """Seeding TensorFlow and clearing Keras's session both drop compiled kernels: half a second a program."""
-    recipe = make(params={"dropout": 0.25})
+    recipe = dataclasses.replace(make(params={"dropout": 0.25}), keeps_models=True)
     first, second = (Job(Trial(i, {"learning_rate": 0.1}), i) for i in range(2))
     trained(recipe, pack_of(recipe, [first]))
     later = pack_of(recipe, [second])

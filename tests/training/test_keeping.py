@@ -1,0 +1,305 @@
+"""Models that are kept: those that were scored, in files that plain Keras loads."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import dataclasses
+import errno
+import random
+import subprocess
+import sys
+import zipfile
+
+import keras
+import numpy as np
+import pytest
+from fakes import Collector, prepare_run
+
+from kerasgrid.data import load_folds
+from kerasgrid.driver import search
+from kerasgrid.errors import StorageError
+from kerasgrid.io import RunPaths
+from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
+from kerasgrid.training import backend, keeping, packs
+from kerasgrid.training.batches import open_dataset
+from kerasgrid.training.candidate import build_and_compile
+from kerasgrid.training.job import train_pack
+from kerasgrid.training.objective import find_objective
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5
+
+OWN = """
+import random
+
+import keras
+from keras import layers
+
+@keras.saving.register_keras_serializable("tests")
+class Doubled(layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+class Unnamed(layers.Layer):
+    def call(self, inputs):
+        return 2 * inputs
+
+class Closed(keras.Model):
+    def __init__(self, last):
+        super().__init__()
+        self.flatten, self.last = layers.Flatten(), last
+
+    def call(self, inputs):
+        return self.last(self.flatten(inputs))
+
+def loss(y, outputs):
+    return keras.losses.sparse_categorical_crossentropy(y, outputs)
+
+def net(input_shape, n_classes, *middle):
+    return keras.Sequential([
+        keras.Input(input_shape), *middle, layers.Flatten(), layers.Dense(n_classes, activation="softmax"),
+    ])
+
+def keyed(input_shape, n_classes, dropout=0.2, slope=0.3):
+    random.random()
+    return net(
+        input_shape, n_classes, layers.GaussianNoise(0.1), layers.Conv2D(4, 3), layers.BatchNormalization(),
+        layers.LeakyReLU(slope), layers.SpatialDropout2D(dropout), layers.Dropout(dropout),
+    )
+
+def registered(input_shape, n_classes):
+    model = net(input_shape, n_classes, Doubled())
+    model.compile("adam", loss, metrics=["accuracy"])
+    return model
+
+def unnamed(input_shape, n_classes):
+    return net(input_shape, n_classes, Unnamed())
+
+def code(input_shape, n_classes):
+    return net(input_shape, n_classes, layers.Lambda(lambda x: 2 * x))
+
+def closed(input_shape, n_classes):
+    return Closed(layers.Dense(n_classes, activation="softmax"))
+"""
+
+
+@pytest.fixture
+def make(tmp_path):
+    """Returns a function that makes the recipe of a search that keeps its models."""
+    path = tmp_path / "own.py"
+    path.write_text(OWN)
+
+    def of(name="keyed", **changes):
+        params = {"batch_size": 16, "epochs": 3, **changes.pop("params", {})}
+        config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": f"{path}:{name}"}
+        config |= {"name": name, "params": params, "search": {"folds": 2, "keep_models": "best"}, **changes}
+        return prepare_run(config, tmp_path)[1]
+
+    return of
+
+
+def graph_of(recipe, job):
+    dataset = open_dataset(recipe.data_folder, recipe.source)
+    shape, objective = dataset.images.shape[1:], find_objective(recipe.objective)
+    compiled = build_and_compile(recipe, recipe.route(job.trial.params), objective, shape)
+    return packs.describe(recipe, compiled, dataset)
+
+
+def pack_of(recipe, jobs, *, packed=True, shares=False, until=None) -> Pack:
+    graphs = tuple(graph_of(recipe, job) for job in jobs) if packed else ()
+    assert all(graph.key == graphs[0].key is not None for graph in graphs)
+    return Pack(tuple(jobs), graphs, len(jobs), shares, until=until)
+
+
+def trained(recipe, pack):
+    context = Collector()
+    train_pack(recipe, pack, context)
+    return context
+
+
+def held_out(recipe, job) -> np.ndarray:
+    """Returns a job's held-out images, as its model takes them."""
+    dataset = open_dataset(recipe.data_folder, recipe.source)
+    fold = load_folds(recipe.paths.folds, len(dataset), recipe.source)[0][job.fold]
+    return dataset.images[fold.test].astype("float32") / 16
+
+
+def check(recipe, job) -> keras.Model:
+    """Checks a job's kept model against the predictions that were stored, and returns it."""
+    model = keras.models.load_model(recipe.paths.model(*job.id))
+    found, stored = model.predict(held_out(recipe, job), verbose=0), np.load(recipe.paths.prediction(*job.id))
+    np.testing.assert_allclose(found, stored, rtol=0, atol=TOLERANCE)
+    return model
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_scored(make, packed):
+    """Also where another candidate's numbers have made the program."""
+    recipe = make()
+    jobs = [Job(Trial(i, {"dropout": rate}), fold) for i, rate in enumerate([0.25, 0.4]) for fold in (0, 1)]
+    pack, before = pack_of(recipe, jobs, packed=packed), random.getstate()
+    context = trained(recipe, pack)
+    assert random.getstate() == before
+    assert not context.of(NoteRecord)
+    for job in jobs:
+        model = check(recipe, job)
+        assert not model.compiled
+        kinds = {layer.name.rstrip("_0123456789"): layer for layer in model._flatten_layers()}
+        assert all(type(layer).__module__.startswith("keras.") for layer in kinds.values())
+        assert kinds["dropout"].rate == kinds["spatial_dropout2d"].rate == job.trial.params["dropout"]
+        assert kinds["leaky_re_lu"].negative_slope == 0.3
+    contents = zipfile.ZipFile(recipe.paths.model(*jobs[0].id)).read("config.json")
+    assert b"kerasgrid" not in contents
+    assert b"Keyed" not in contents
+    assert {file.suffix for file in recipe.paths.model(*jobs[0].id).parent.iterdir()} == {".keras"}
+
+
+def test_a_kept_model_loads_without_kerasgrid(make, tmp_path):
+    recipe = make()
+    jobs = [Job(Trial(0, {}), fold) for fold in (0, 1)]
+    trained(recipe, pack_of(recipe, jobs[:1]))
+    trained(recipe, pack_of(recipe, jobs[1:], packed=False))
+    for job in jobs:
+        np.save(tmp_path / f"images{job.fold}.npy", held_out(recipe, job))
+    code = "import sys, keras, numpy as np\n"
+    for job in jobs:
+        file = recipe.paths.model(*job.id)
+        code += f"model = keras.models.load_model({str(file)!r})\n"
+        code += f"found = model.predict(np.load('images{job.fold}.npy'), verbose=0)\n"
+        code += f"np.save('found{job.fold}.npy', found)\n"
+    code += "assert not any(name.startswith('kerasgrid') for name in sys.modules)\n"
+    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    for job in jobs:
+        stored = np.load(recipe.paths.prediction(*job.id))
+        np.testing.assert_allclose(np.load(tmp_path / f"found{job.fold}.npy"), stored, rtol=0, atol=TOLERANCE)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+@pytest.mark.parametrize("restores", [True, False])
+def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed, restores):
+    stopping = {"monitor": "val_loss", "patience": 2, "restore_best_weights": restores}
+    inner = {"search": {"folds": 2, "val": 0.2}, "callbacks": {"early_stopping": stopping}}
+    recipe = dataclasses.replace(
+        make(params={"epochs": 40, "learning_rate": 0.05}, **inner), keeps_models=True
+    )
+    job = Job(Trial(0, {}), 0)
+    [record] = trained(recipe, pack_of(recipe, [job], packed=packed)).of(FoldRecord)
+    assert record.best_epoch + 2 == record.epochs < 40
+    check(recipe, job)
+
+
+def test_jobs_read_off_one_run_keep_the_model_of_their_own_epoch(make):
+    recipe = make()
+    jobs = [Job(Trial(i, {"epochs": epochs}), 0) for i, epochs in enumerate([1, 2, 3])]
+    trained(recipe, pack_of(recipe, jobs, shares=True))
+    first, *_, last = [check(recipe, job).get_weights() for job in jobs]
+    assert not np.allclose(first[0], last[0])
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_fit_that_waits_keeps_none_until_it_ends(make, packed):
+    recipe = make(search={"folds": 2, "val": 0.2, "keep_models": "all"})
+    ends, waits = Job(Trial(0, {"epochs": 2}), 0), Job(Trial(1, {"epochs": 4}), 0)
+    context = trained(recipe, pack_of(recipe, [ends, waits], packed=packed, until=2))
+    assert [rung.reached.job for rung in context.of(RungRecord)] == [waits.id]
+    assert recipe.paths.models == [recipe.paths.model(*ends.id)]
+    trained(recipe, pack_of(recipe, [waits], packed=packed))
+    check(recipe, waits)
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_an_end_before_a_training_anew_keeps_none(make, packed):
+    recipe = dataclasses.replace(make(), val=0.25, decides_by_val=True, frees_val=True)
+    job = Job(Trial(0, {"epochs": 2}), 0)
+    assert trained(recipe, pack_of(recipe, [job], packed=packed, until=3)).of(FoldRecord)
+    assert not recipe.paths.models
+    trained(recipe, pack_of(recipe, [job], packed=packed))
+    check(recipe, job)
+
+
+def test_a_models_own_layers_and_loss(make):
+    """A registered layer loads where its module is imported; of the loss, nothing is saved."""
+    recipe, job = make("registered"), Job(Trial(0, {}), 0)
+    context = trained(recipe, pack_of(recipe, [job], packed=False))
+    assert not context.of(NoteRecord)
+    check(recipe, job)
+
+
+@pytest.mark.parametrize(
+    ("name", "reason"),
+    [
+        ("code", "ValueError: Requested the deserialization of a `Lambda` layer"),
+        ("unnamed", "TypeError: Could not locate class 'Unnamed'"),
+        ("closed", "NotImplementedError: Object Closed was created by passing non-serializable"),
+    ],
+)
+def test_a_model_that_cannot_be_kept_is_told_and_counts(make, name, reason):
+    recipe, job = make(name), Job(Trial(0, {}), 1)
+    context = trained(recipe, pack_of(recipe, [job], packed=False))
+    [note], [record] = context.of(NoteRecord), context.of(FoldRecord)
+    told = "trial 0, fold 1: its model is not kept, as Keras cannot save it or would not load it safely ("
+    assert note.text.startswith(told + reason)
+    assert note.topic == "fold models"
+    assert record.error is None
+    assert record.score is not None
+    assert not list(recipe.paths.model(*job.id).parent.iterdir())
+
+
+def test_a_program_whose_model_cannot_be_built_again_ends_its_fit(make, monkeypatch):
+    recipe, job = make(), Job(Trial(0, {}), 0)
+    pack = pack_of(recipe, [job])
+
+    def refused(*_):
+        raise MemoryError("no room for another model")
+
+    monkeypatch.setattr(keeping, "build", refused)
+    context = trained(recipe, pack)
+    assert "no room for another model" in context.of(NoteRecord)[0].text
+    assert context.records[job.id].error is None
+
+
+@pytest.mark.parametrize("packed", [True, False])
+def test_a_full_disk_ends_the_search(make, monkeypatch, packed):
+    recipe, job = make(), Job(Trial(0, {}), 0)
+
+    def full(self, file):
+        file.write_bytes(b"half")
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    monkeypatch.setattr(keras.Model, "save", full)
+    pack, context = pack_of(recipe, [job], packed=packed), Collector()
+    with pytest.raises(StorageError, match=r"trial-0-fold-0-repeat-0\.keras: the disk is full"):
+        train_pack(recipe, pack, context)
+    assert not context.of(FoldRecord)
+    assert not list(recipe.paths.model(*job.id).parent.iterdir())
+
+
+def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(make):
+    jobs = [Job(Trial(i, {"dropout": rate}), 0) for i, rate in enumerate([0.25, 0.4])]
+    found = []
+    for keeps in (False, True):
+        recipe = dataclasses.replace(make(), keeps_models=keeps)
+        found.append(trained(recipe, pack_of(recipe, jobs)).records)
+        assert bool(recipe.paths.models) == keeps
+        recipe.paths.checkpoint(*jobs[-1].id).unlink(missing_ok=True)
+    for job in jobs:
+        assert found[0][job.id].history == found[1][job.id].history
+        assert found[0][job.id].metrics == found[1][job.id].metrics
+
+
+def test_a_search_keeps_the_fold_models_of_its_best(tmp_path):
+    config = {"name": "kept", "data": {"train": "digits", "scale": 16, "subset": 200}, "model": "fc"}
+    config |= {"params": {"units": [16], "epochs": 3}, "space": {"dropout": [0.1, 0.9], "batch_norm": [True]}}
+    config |= {"search": {"folds": 2, "keep_models": "best"}, "executor": {"kind": "inline"}}
+    found = search(config, results=tmp_path)
+    paths = RunPaths(tmp_path, "kept")
+    assert found.model_files() == paths.models
+    with np.load(paths.oof) as oof:
+        stored, fold = oof[f"trial_{found.best['trial']}"], oof["fold"]
+    images = open_dataset(prepare_run(config, tmp_path / "again")[1].data_folder, "digits").images / 16
+    for place, file in enumerate(found.model_files()):
+        predicted = keras.models.load_model(file).predict(images[fold == place], verbose=0)
+        np.testing.assert_allclose(predicted, stored[fold == place], rtol=0, atol=TOLERANCE)
