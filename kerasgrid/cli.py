@@ -156,7 +156,9 @@ def compare(
     target = page_path([one.path for one in pair], output, ending=".compare.html")
     write_text(target, beside.html())
     if not quiet and not as_json:
-        print("\n".join([*beside.lines(), str(target), *_next_commands(pair[-1].path).splitlines()]))
+        models = found.models
+        kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
+        print("\n".join([*beside.lines(), *kept, str(target), *_next_commands(pair[-1].path).splitlines()]))
     if open_:
         typer.launch(target.absolute().as_uri())
     if any(one.data["summary"]["failed"] for one in pair):

@@ -11,7 +11,7 @@ from typing import Any
 from kerasgrid.baselines.autokeras import ENGINE, HOW
 from kerasgrid.draft import read_draft
 from kerasgrid.driver import search
-from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.errors import ConfigError, Fault, ResultsError
 from kerasgrid.observer import Observer
 from kerasgrid.results import Results
 
@@ -34,6 +34,16 @@ class Comparison:
     def is_interrupted(self) -> bool:
         """Whether the same command would go on."""
         return self.autokeras is None or "interrupted" in (self.own.status, self.autokeras.status)
+
+    @property
+    def models(self) -> list[Path]:
+        """The files of AutoKeras's best model, one a fold and repeat; none where they are not all there."""
+        if self.autokeras is None or self.autokeras.best is None:
+            return []
+        try:
+            return self.autokeras.model_files()
+        except ResultsError:  # removed by somebody, or not saved, which a note has told
+            return []
 
 
 def compare(

@@ -283,7 +283,7 @@ def refusal(folder, text, *overrides):
         # the search
         (
             "search: {engine: gird}",
-            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: bayesian, gp, grid, grid_kt, ",
+            "search.engine: is 'gird', which is no engine. Did you mean 'grid'? Known: autokeras, bayesian, gp, ",
         ),
         (
             "search: {engine: random, trials: 100000000}\nspace: {dropout: {low: 0.1, high: 0.5}}",

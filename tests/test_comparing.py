@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import zipfile
 
 import pytest
 from fakes import CONFIG, Crash, fake_probes, fake_train_pack
@@ -133,6 +134,10 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys)
     assert [trial["state"] for trial in trials] == ["complete", "complete"]
     assert trials[0]["n_parameters"] == 21_389  # 8 x 8 digits: the net of experiment A5 with a smaller Dense
     assert set(trials[0]["folds"][0]["history"]) >= {"loss", "val_loss", "test_accuracy"}
+    models = kg.Results.load("results/digits-autokeras.json").model_files()
+    assert [path.name[7:] for path in models] == ["-fold-0-repeat-0.keras", "-fold-1-repeat-0.keras"]
+    assert str(models[0]) in said
+    assert "autokeras" not in zipfile.ZipFile(models[0]).read("config.json").decode()
     table = read_table("results/digits-autokeras.json")
     assert "image_block_1/normalize" in table.params
     for command in (["plot"], ["report"], ["report", "--md"], ["suggest"]):

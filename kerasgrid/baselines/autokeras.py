@@ -63,6 +63,7 @@ def as_autokeras(config: Config) -> tuple[Config, list[str]]:
         "trials": own.max_trials or search.trials or _MAX_TRIALS,
         "time": own.time or search.time,
         "val": search.val or VAL,
+        "keep_models": "best" if search.keep_models == "none" else search.keep_models,
     }
     made = config.model_copy(
         update={

@@ -98,7 +98,8 @@ def _check_loads(file: Path) -> None:
     if parts in _loadable:
         return
     try:
-        keras.models.load_model(file, compile=False, safe_mode=True)
+        with seeded(0, with_backend=False):  # layers that are random draw a seed when they are made
+            keras.models.load_model(file, compile=False, safe_mode=True)
     except Exception as error:
         first: BaseException = error
         while first.__context__ is not None:  # Keras wraps the reason once a level

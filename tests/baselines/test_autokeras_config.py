@@ -41,6 +41,7 @@ def test_data_folds_objective_and_seed_stay_and_models_do_not():
         "objective": "loss",
         "val": 0.2,
         "trials": 100,
+        "keep_models": "best",
     }
     assert (config.name, config.data.train, config.data.scale) == ("kannada-autokeras", "digits", None)
     assert (config.space, config.augment, config.training.pack) == ({}, None, "off")
