@@ -14,7 +14,7 @@ from typing import Annotated, Any
 import typer
 
 from kerasgrid.errors import KerasgridError, NotBuiltError
-from kerasgrid.wording import count
+from kerasgrid.wording import count, masked
 
 FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
 MOST_SENTENCES = 12
@@ -301,8 +301,8 @@ def export(
     from kerasgrid.exports.mlflow import write_mlflow
 
     uri = output or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside(file, '.mlflow.db')}"
-    n_written = write_mlflow(table, uri, experiment)
-    print(f"{uri}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
+    n_written = write_mlflow(table, uri, experiment, origin=os.path.abspath(file))
+    print(f"{masked(uri)}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
     if uri.startswith("sqlite:"):
         print(f"Next:\n  mlflow ui --backend-store-uri {shlex.quote(uri)}")
 

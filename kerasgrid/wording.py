@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Container
+
+_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 
 
 def count(number: int, noun: str) -> str:
@@ -17,3 +20,8 @@ def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
         number += 1
         found = form.format(name, number)
     return found
+
+
+def masked(url: object) -> str:
+    """Returns a URL as it may be shown, without its password."""
+    return _PASSWORD.sub(r"\1***@", str(url))

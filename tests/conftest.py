@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import os
+import shutil
+import tempfile
 from pathlib import Path
 
 import pytest
@@ -11,6 +13,15 @@ from hypothesis import settings
 # A test of speed is a benchmark: beside other workers any example may wait.
 settings.register_profile("kerasgrid", deadline=None)
 settings.load_profile("kerasgrid")
+
+
+def pytest_configure(config):
+    """Lets JAX compile what several tests, their workers and processes run once a test session."""
+    if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers of pytest-xdist find it set
+        folder = tempfile.mkdtemp(prefix="kerasgrid-jax-")
+        config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
+        os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
+        os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
 @pytest.fixture(autouse=True)

@@ -20,7 +20,7 @@ from kerasgrid.io import canonical_json, digest, strict
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of
-from kerasgrid.wording import distinct
+from kerasgrid.wording import distinct, masked
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -35,6 +35,11 @@ _SEARCH, _TRIAL, _DIGEST, _PARENT = (
     "kerasgrid.trial",
     "kerasgrid.digest",
     "mlflow.parentRunId",
+)
+_RETRIES = "2"
+"""Of a request to a server, where the environment does not say; MLflow's own seven take four minutes."""
+_UNREACHABLE = re.compile(
+    r"Max retries exceeded|Connection(Error| refused)|Failed to establish", re.IGNORECASE
 )
 
 
@@ -57,8 +62,12 @@ class _Entry:
         )
 
 
-def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
+def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origin: str = "") -> int:
     """Writes the trials to an MLflow tracking store.
+
+    What earlier exports of the same search have written and is there no more, or otherwise, is removed. The
+    same search is that of the same name on the same data, folds and model; of other files that of the same
+    origin. Runs of other searches are left alone.
 
     The run of the search has the best trial's parameters and scores. A trial's run has its parameters, its
     scores, its histories, the means over folds, as `epoch/METRIC` with a step an epoch, and its state and
@@ -68,6 +77,7 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
         table: What read_table gave.
         uri: Of the tracking server or database, such as `sqlite:///results/grid.mlflow.db`.
         experiment: Its name; that of the search by default. It is made where missing.
+        origin: Where the table was read from, to tell files from each other that are not ours.
 
     Returns:
         How many trials were written; those that were there already are not.
@@ -80,6 +90,7 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
     if not table.rows:
         raise ResultsError(f"{table.source}: no trial has begun yet, so there is nothing to export.")
     os.environ.setdefault("MLFLOW_DISABLE_TELEMETRY", "true")
+    os.environ.setdefault("MLFLOW_HTTP_REQUEST_MAX_RETRIES", _RETRIES)
     try:
         from mlflow.exceptions import MlflowException
         from mlflow.tracking import MlflowClient
@@ -89,13 +100,25 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None) -> int:
         ) from error
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
-        return _write(MlflowClient(uri), table, experiment or table.source)
+        return _write(MlflowClient(uri), table, experiment or table.source, identity_of(table, origin))
     except MlflowException as error:
+        if _UNREACHABLE.search(str(error)):
+            raise KerasgridError(
+                f"{masked(uri)}: no MLflow server can be reached there. Start it, or name another with -o."
+            ) from error
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise KerasgridError(f"{uri}: MLflow refuses the export ({told}).") from error
+        raise KerasgridError(f"{masked(uri)}: MLflow refuses the export ({masked(told)}).") from error
 
 
-def _write(client: MlflowClient, table: Table, experiment: str) -> int:
+def identity_of(table: Table, origin: str) -> str:
+    """Returns what tells a search from others that are called the same, 64 hex digits."""
+    about = table.about
+    config = about.get("config") if isinstance(about.get("config"), dict) else {}
+    known = [about.get("data"), about.get("folds"), config.get("model"), config.get("params")]
+    return digest(strict([table.source, *(known if about else [origin])]))
+
+
+def _write(client: MlflowClient, table: Table, experiment: str, identity: str) -> int:
     found = client.get_experiment_by_name(experiment)
     place = client.create_experiment(experiment) if found is None else found.experiment_id
     curves = [mean_history(folds) for folds in table.histories or [()] * len(table.rows)]
@@ -103,17 +126,14 @@ def _write(client: MlflowClient, table: Table, experiment: str) -> int:
     entries = [_entry(table, row, curve, names) for row, curve in enumerate(curves)]
     whole = _search_entry(table, entries)
     searches = [
-        run
-        for run in _runs(client, place, f"tags.`{_SEARCH}` != ''")
-        if run.data.tags[_SEARCH] == table.source
+        run for run in _runs(client, place, f"tags.`{_SEARCH}` != ''") if run.data.tags[_SEARCH] == identity
     ]
     trials = _trials(client, place, searches)
     same = next((run for run in searches if run.data.tags.get(_DIGEST) == whole.digest), None)
-    own = same.info.run_id if same is not None else _log(client, place, whole, {_SEARCH: table.source})
+    own = same.info.run_id if same is not None else _log(client, place, whole, {_SEARCH: identity})
     written = 0
     for row, entry in enumerate(entries):
-        id = str(table.rows[row].get("trial", row))
-        there = trials.get(id, [])
+        there = trials.pop(id := str(table.rows[row].get("trial", row)), [])
         kept = next((run for run in there if run.data.tags.get(_DIGEST) == entry.digest), None)
         if kept is None:
             _log(client, place, entry, {_TRIAL: id, _PARENT: own})
@@ -121,6 +141,8 @@ def _write(client: MlflowClient, table: Table, experiment: str) -> int:
         elif kept.data.tags[_PARENT] != own:
             client.set_tag(kept.info.run_id, _PARENT, own)
         _delete(client, there, kept)
+    for gone in trials.values():
+        _delete(client, gone, None)
     _delete(client, searches, same)
     return written
 

@@ -6,13 +6,22 @@ import re
 from typing import Literal
 
 _LARGER_IS_BETTER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
-_TIMES = {"time", "duration", "seconds"}
+_TIMES = {"time", "duration", "seconds", "runtime"}
 _SMALLER_IS_BETTER = {"loss", "error", "mse", "mae", "rmse"} | _TIMES
 _METRICS = _LARGER_IS_BETTER | _SMALLER_IS_BETTER
 _DETAIL = re.compile(
-    r"split\d+_|rank_|std_.*_time$|mean_score_time$|(id|uid|index|trial|trial_id|number|state|status)$",
+    r"split\d+_|rank_|std_.*_time$|mean_score_time$|datetime_|(user|system)_attrs_"
+    r"|(id|uid|index|trial|trial_id|number|state|status|n_parameters|n_params|params_count|name)$",
     re.IGNORECASE,
 )
+_VALUE = re.compile(r"(value|values_\d+|objective)$", re.IGNORECASE)
+_STATES = {
+    "complete": ("complete", "completed", "finished", "succeeded", "success"),
+    "failed": ("fail", "failed", "crashed", "error"),
+    "pruned": ("pruned", "killed", "stopped"),
+    "running": ("running", "waiting", "scheduled"),
+}
+_STATE_OF = {word: state for state, words in _STATES.items() for word in words}
 
 
 def is_detail(name: str) -> bool:
@@ -32,7 +41,13 @@ def importance(name: str) -> int:
 
 def is_score(name: str) -> bool:
     """Says whether a numeric column was measured: `mean_*`, `std_*`, `val_*`, a metric or a time."""
-    return name.startswith(("mean_", "std_", "val_")) or _last_word(name) in _METRICS
+    is_value = _VALUE.match(name) is not None  # as other libraries call it
+    return is_value or name.startswith(("mean_", "std_", "val_")) or _last_word(name) in _METRICS
+
+
+def state_of(word: object) -> str | None:
+    """Returns the state of a trial as it is called here, of how other tools call it; None for none."""
+    return _STATE_OF.get(str(word).lower())
 
 
 def direction(objective: str) -> Literal["max", "min"]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import re
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
@@ -14,6 +13,7 @@ from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.tables.histories import are_epochs
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of, param_columns
+from kerasgrid.wording import masked
 
 if TYPE_CHECKING:
     from optuna import Study
@@ -27,7 +27,6 @@ _DETAILS = ("trial", "state")
 _VALUE = "value"
 _UNNAMED = "no-name-"
 """How Optuna calls studies that nobody has named."""
-_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 _TIME = "mean_fit_time"
 """The seconds that a trial took, in the column where every table has them."""
 
@@ -47,7 +46,7 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
         ResultsError: It is no storage of Optuna's, has no study of that name, several, or no trial.
         MissingPackageError: Optuna, or the database's driver, is not installed.
     """
-    shown = _PASSWORD.sub(r"\1***@", str(source))
+    shown = masked(source)
     try:
         import optuna
         from optuna.exceptions import OptunaError

@@ -2,7 +2,11 @@
 
 from __future__ import annotations
 
+import logging
+import struct
+import tokenize
 import zipfile
+import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -12,7 +16,9 @@ import numpy as np
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
 
-_DAMAGED = (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile)
+log = logging.getLogger(__name__)
+_OF_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, struct.error)
+_DAMAGED = (*_OF_ZIP, OSError, ValueError, KeyError, EOFError, TypeError, tokenize.TokenError)
 
 
 @dataclass(frozen=True)
@@ -73,10 +79,17 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
 
 
 def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
-    """Returns the images that were kept of a trial's mistakes; none where they are another trial's."""
+    """Returns the images that were kept of a trial's mistakes; none where they are another trial's.
+
+    Nor where their file is damaged: what is said of the mistakes does not need them.
+    """
     if not path.exists():
         return {}
-    with np.load(path) as kept:
-        if int(kept["trial"]) != trial or "images" not in kept:
-            return {}
-        return dict(zip(kept["index"].tolist(), kept["images"], strict=True))
+    try:
+        with np.load(path) as kept:
+            if int(kept["trial"]) != trial or "images" not in kept:
+                return {}
+            return dict(zip(kept["index"].tolist(), kept["images"], strict=True))
+    except _DAMAGED as error:
+        log.warning("%s cannot be read (%s): the images of mistakes are not shown.", path, error)
+        return {}

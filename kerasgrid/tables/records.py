@@ -1,9 +1,10 @@
 """Trials as records whose columns say by their names alone what they are.
 
-A column is a parameter if it is called `param_*` or comes out of `params`. Where there is neither,
-the scores are the numeric columns called `mean_*`, `std_*` or `val_*`, and those whose last word is
-a metric or a time (`accuracy`, `test_loss`, `fit_time`); where no name fits, the last numeric column
-is the score. All the rest are parameters.
+A column is a parameter if it is called `param_*` or `params_*`, or comes out of `params`. Where there is
+none, the scores are the numeric columns called `mean_*`, `std_*` or `val_*`, and those whose last word is a
+metric or a time (`accuracy`, `test_loss`, `fit_time`), or `value`; where no name fits, the last numeric
+column is the score. The rest are parameters, but for texts that differ in all rows, and for columns that
+have no values.
 """
 
 from __future__ import annotations
@@ -14,16 +15,18 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.tables.naming import direction, importance, is_detail, is_score
+from kerasgrid.tables.naming import direction, importance, is_detail, is_score, state_of
 from kerasgrid.tables.parsing import FORMS, finite, is_number
 from kerasgrid.tables.table import Table, columns_of
+
+_FEWEST_ROWS = 4
 
 
 def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
     """Returns the table of records, whose columns say by their names alone what they are."""
     rows, given = _take_params(records)
     others = [name for name in columns_of(rows) if name not in given]
-    details = [name for name in others if is_detail(name)]
+    details = [name for name in others if is_detail(name) or _says_nothing(name, rows)]
     scores = [name for name in others if name not in details and _is_numeric(row.get(name) for row in rows)]
     if not given:
         scores = [name for name in scores if is_score(name)] or scores[-1:]
@@ -40,13 +43,28 @@ def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
         scores=tuple(scores),
         details=tuple(details + rest if given else details),
         rows=tuple(
-            {name: finite(value) if name in measured else value for name, value in row.items()}
+            {name: finite(value) if name in measured else value for name, value in row.items()} | _state(row)
             for row in rows
         ),
         direction=direction(scores[0]),
         log_params=frozenset(name for name in params if _spans_decades(row.get(name) for row in rows)),
         fold_scores=_fold_scores(rows, details, scores[0]),
     )
+
+
+def _state(row: Mapping[str, Any]) -> dict[str, str]:
+    """Returns a row's state as it is called here; nothing where the row has none that is known."""
+    for name in row:
+        if name.lower() in ("state", "status") and (state := state_of(row[name])) is not None:
+            return {"state": state}
+    return {}
+
+
+def _says_nothing(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
+    """Says whether a column has no values, or texts of which each row has its own: no parameter is so."""
+    values = [row[name] for row in rows if row.get(name) is not None]
+    are_texts = all(isinstance(value, str) for value in values)
+    return are_texts and (not values or len(set(values)) == len(rows) >= _FEWEST_ROWS)
 
 
 def _fold_scores(
@@ -63,18 +81,25 @@ def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
     """Returns the rows with their parameters by plain names, and those names; none if not told.
 
     `params` has the values' true types and leaves out what a candidate does not have, so it wins
-    over the columns `param_*`.
+    over the columns `param_*`, as scikit-learn calls them, or `params_*`, as Optuna does.
     """
     nested = all(isinstance(record.get("params"), dict) for record in records)
+    is_sklearn = any(name.startswith("param_") for record in records for name in record)
+    prefix = "param_" if is_sklearn else "params_"
     rows, given = [], {}
     for record in records:
-        columns = {name.removeprefix("param_"): v for name, v in record.items() if name.startswith("param_")}
+        columns = {
+            name.removeprefix(prefix): value
+            for name, value in record.items()
+            if name.startswith(prefix) and not is_detail(name)
+        }
         params = record["params"] if nested else columns
         given.update(params)
         rest = {
             name: value
             for name, value in record.items()
-            if not name.startswith("param_") and not (name == "params" and (nested or columns))
+            if not (name.startswith(prefix) and name.removeprefix(prefix) in columns)
+            and not (name == "params" and (nested or columns))
         }
         rows.append(rest | params)
     return rows, list(given)

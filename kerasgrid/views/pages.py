@@ -9,6 +9,7 @@ from pathlib import Path
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.reading import file_and_study, is_url
+from kerasgrid.wording import masked
 
 _ENDINGS = {".html", ".htm"}
 
@@ -46,7 +47,9 @@ def beside(source: str | Path, ending: str) -> Path:
         ResultsError: The source is the URL of a database, which nothing lies beside.
     """
     if is_url(source):
-        raise ResultsError(f"{source}: say where it goes with -o, since nothing lies beside a database.")
+        raise ResultsError(
+            f"{masked(source)}: say where it goes with -o, since nothing lies beside a database."
+        )
     path = Path(source)
     if os.path.isdir(path):
         name = path.resolve().name or "results"

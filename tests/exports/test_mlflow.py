@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 import sys
+from pathlib import Path
 
 import pytest
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
-from kerasgrid.exports.mlflow import write_mlflow
+from kerasgrid.exports.mlflow import identity_of, write_mlflow
+from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
 pytest.importorskip("mlflow", reason="the export to MLflow needs mlflow")
@@ -186,3 +188,36 @@ def test_faults_are_told(store, monkeypatch):
     monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[mlflow\]'"):
         write_mlflow(results_table(made()), store)
+
+
+def test_a_search_of_the_same_name_on_other_data_is_left_alone(store):
+    from mlflow.tracking import MlflowClient
+
+    first = results_table(made(data={"fingerprint": "sha256:1"}))
+    other = made(data={"fingerprint": "sha256:2"})
+    write_mlflow(first, store)
+    before = {run.info.run_id for run in runs(store)[1].values()}
+    write_mlflow(results_table({**other, "trials": other["trials"][:1]}), store)
+    client = MlflowClient(store)
+    place = client.get_experiment_by_name("mine").experiment_id
+    assert before < {run.info.run_id for run in client.search_runs([place])}
+    assert write_mlflow(first, store) == 0
+
+
+def test_a_search_begun_anew_with_fewer_trials_leaves_none_of_the_old(store):
+    write_mlflow(results_table(made()), store)
+    fewer = made()
+    write_mlflow(results_table({**fewer, "trials": fewer["trials"][:2]}), store)
+    assert sorted(runs(store)[1]) == ["mine", "trial 0", "trial 1"]
+
+
+def test_files_of_one_name_are_told_apart_by_where_they_are():
+    table = records_table([{"rate": 1, "accuracy": 0.5}, {"rate": 2, "accuracy": 0.6}], Path("grid.json"))
+    assert identity_of(table, "/a/grid.json") != identity_of(table, "/b/grid.json")
+
+
+def test_a_server_that_cannot_be_reached_is_told_soon_and_without_its_password(monkeypatch):
+    monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
+    with pytest.raises(KerasgridError, match="no MLflow server can be reached there") as told:
+        write_mlflow(results_table(made()), "http://bob:s3cret@127.0.0.1:9")
+    assert "s3cret" not in str(told.value)

@@ -77,6 +77,26 @@ def test_without_a_mistake_there_is_no_image(tmp_path):
     assert len(found.labels) == N
 
 
+@pytest.mark.parametrize("name", ["oof", "mistakes"])
+def test_damage_anywhere_is_told_or_costs_the_images_alone(tmp_path, said, name):
+    numbers = np.random.default_rng(0)
+    paths = write(tmp_path, np.zeros((N, 8, 8, 1), np.uint8), said)
+    path = getattr(paths, name)
+    whole, told, lost = path.read_bytes(), [], 0
+    for _ in range(400):
+        broken = bytearray(whole)
+        for place in numbers.integers(0, len(whole), 3):
+            broken[place] = numbers.integers(256)
+        path.write_bytes(broken)
+        try:
+            lost += not read_predictions(paths.json, 1).images
+        except ResultsError as error:
+            told.append(str(error))
+    assert all("oof.npz" in message for message in told)
+    assert bool(told) is (name == "oof")
+    assert bool(lost) is (name == "mistakes")
+
+
 def test_what_is_missing_is_said(tmp_path, said):
     paths = RunPaths(tmp_path, "run")
     with pytest.raises(

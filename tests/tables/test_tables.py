@@ -10,6 +10,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
 from kerasgrid.errors import KerasgridError, ResultsError
+from kerasgrid.results import Results
 from kerasgrid.tables.reading import read_table
 from kerasgrid.tables.results import results_table
 
@@ -357,6 +358,53 @@ def test_numbers_beyond_any_float(tmp_path):
     table = read_table(written(tmp_path, '[{"a": ' + "9" * 400 + ', "score": ' + "9" * 400 + "}]"))
     assert table.rows[0]["score"] is None
     assert not math.isfinite(float("9" * 400))
+
+
+def test_a_frame_of_ours_as_a_csv_has_its_parameters_alone(tmp_path):
+    own = results(*(trial(i, {"rate": 0.1 * (i + 1)}, n_parameters=100 + i) for i in range(5)))
+    Results(own).frame().to_csv(tmp_path / "frame.csv")
+    table = read_table(tmp_path / "frame.csv")
+    assert table.params == ("rate",)
+    assert table.scores[:2] == ("mean_test_score", "std_test_score")
+
+
+def test_optunas_own_csv(tmp_path):
+    rows = [
+        {
+            "number": i,
+            "value": 0.5 + i / 10,
+            "datetime_start": f"2026-01-0{i + 1} 10:00:00",
+            "duration": f"0 days 00:00:0{i}",
+            "params_lr": 0.1 * i,
+            "params_units": 16 * i,
+            "user_attrs_note": "x",
+            "state": "COMPLETE" if i < 4 else "FAIL",
+        }
+        for i in range(5)
+    ]
+    pd.DataFrame(rows).to_csv(tmp_path / "trials.csv")
+    table = read_table(tmp_path / "trials.csv")
+    assert (table.params, table.scores) == (("lr", "units"), ("value",))
+    assert [row["state"] for row in table.rows] == ["complete"] * 4 + ["failed"]
+
+
+def test_texts_that_differ_in_all_rows_are_no_parameter(tmp_path):
+    records = [
+        {
+            "width": w,
+            "model": f"m{w}.keras",
+            "Name": f"run-{w}",
+            "Runtime": 3.0 + w,
+            "note": None,
+            "accuracy": w,
+        }
+        for w in range(4)
+    ]
+    table = read_table(written(tmp_path, records))
+    assert table.params == ("width",)
+    assert table.scores == ("accuracy", "Runtime")
+    few = read_table(written(tmp_path, [{"net": name, "accuracy": 1} for name in "ab"], "few.json"))
+    assert few.params == ("net",)
 
 
 def test_every_mutation_ends_in_a_table_or_our_error(tmp_path):
