@@ -10,12 +10,15 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from kerasgrid.analysis.advice import Advice, advise, still_rise
+from kerasgrid.analysis.design import Factor
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.config import Config
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
 
 _COLUMN = 48
+_DIGITS = 3
+"""Of the bounds of a range without a step."""
 
 
 def suggest(findings: Findings) -> str:
@@ -87,10 +90,19 @@ def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
     fixed, space, comments = {}, {}, {}
     for name, found in advice.items():
         is_fixed = found.bounds is None and len(found.values) == 1
-        (fixed if is_fixed else space)[name] = found.values[0] if is_fixed else _spec([], found)
+        factor = next(factor for factor in findings.design.factors if factor.name == name)
+        spec = [] if found.bounds is None else _range(factor)
+        (fixed if is_fixed else space)[name] = found.values[0] if is_fixed else _spec(spec, found)
         comments["params" if is_fixed else "space", name] = found.why
     told = {"params": fixed, "space": space}
     return _yaml({name: value for name, value in told.items() if value}, head, comments)
+
+
+def _range(factor: Factor) -> dict[str, Any]:
+    """Returns the range that values were drawn from, as far as a file that is not ours tells it."""
+    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.values) else {}
+    log = {"log": True} if factor.is_log else {}
+    return {"low": factor.values[0], "high": factor.values[-1], **whole, **log}
 
 
 def _spec(spec: Any, found: Advice) -> Any:
@@ -113,8 +125,11 @@ def _spec(spec: Any, found: Advice) -> Any:
 
 
 def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:
-    """Returns a bound that lies a whole number of steps from the range's own."""
+    """Returns a bound that lies a whole number of steps from the range's own; without steps, few digits."""
     step, low = spec.get("step"), spec.get("low")
+    if isinstance(value, float) and value and step is None:
+        unit = 10.0 ** (math.floor(math.log10(abs(value))) - _DIGITS + 1)
+        return float(f"{rounded(round(value / unit, 6)) * unit:.{_DIGITS}g}")
     if step is None or low is None or spec.get("log"):
         return value
     found = low + rounded(round((value - low) / step, 9)) * step
@@ -161,7 +176,8 @@ def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple
                 found.fa.set_flow_style()
             for key in item:
                 if (*path, key) in comments:
-                    found.yaml_add_eol_comment(comments[(*path, key)], key, column=_COLUMN)
+                    text = " ".join(comments[(*path, key)].split())
+                    found.yaml_add_eol_comment(text, key, column=_COLUMN)
             return found
         if isinstance(item, list | tuple):
             is_union = path == ("space",)

@@ -182,6 +182,29 @@ def test_a_file_that_is_not_ours_gives_a_space_and_says_what_is_to_be_filled_in(
     assert read_yaml(text, "next.yaml")[0]["space"]["a"] == [3, 4]
 
 
+def test_a_file_of_drawn_values_gives_ranges_in_few_digits():
+    numbers = np.random.default_rng(3)
+    rows = [
+        {"lr": float(10 ** numbers.uniform(-5, -1)), "units": int(numbers.integers(16, 256))}
+        for _ in range(80)
+    ]
+    for row in rows:
+        row["accuracy"] = 1 - 0.1 * abs(np.log10(row["lr"]) + 3) - 1e-5 * row["units"]
+    space = read_yaml(suggest(analyse(records_table(rows, Path("drawn.json")))), "next.yaml")[0]["space"]
+    rate, units = space["lr"], space["units"]
+    assert rate["log"] is True
+    assert 1e-4 < rate["low"] < 1e-3 < rate["high"] < 1e-2
+    assert all(float(f"{rate[end]:.3g}") == rate[end] for end in ("low", "high"))
+    assert units["type"] == "int"
+    assert isinstance(units["low"], int)
+
+
+def test_values_of_several_lines_stay_within_their_comment():
+    rows = [{"note": note, "width": w, "accuracy": w / 10} for note in ("a\nb: [", "c") for w in (1, 2, 3)]
+    text = suggest(analyse(records_table(rows, Path("odd.json"))))
+    assert set(read_yaml(text, "next.yaml")[0]) <= {"params", "space"}
+
+
 def test_too_few_candidates_change_nothing():
     rows = [{"a": a, "b": b, "mean_test_score": 0.5 + 0.1 * a} for a, b in product([1, 2], ["x", "y"])]
     text = suggest(analyse(records_table(rows, Path("theirs.json"))))
