@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from importlib import import_module
+
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.space_form import read_space
@@ -61,3 +63,25 @@ def is_legal(params):
         and params["units"] in ([8], [8, 16])
         and params["norm"] in (True, False, None)
     )
+
+
+class InThisProcess:
+    """What is asked and told without a process of its own, which takes seconds to import its libraries."""
+
+    def __init__(self, make, *arguments):
+        self.asked = make(*arguments)
+
+    def __getattr__(self, name):
+        return getattr(self.asked, name)
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+
+def ask_in_this_process(monkeypatch):
+    """Lets AutoKeras's engine ask in this process."""
+    engine = import_module("kerasgrid.engines.autokeras")
+    monkeypatch.setattr(engine, "AskedProcess", InThisProcess)

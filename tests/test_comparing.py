@@ -6,6 +6,7 @@ import json
 import zipfile
 
 import pytest
+from asking import ask_in_this_process
 from fakes import CONFIG, Crash, fake_probes, fake_train_pack
 from running import run
 
@@ -81,7 +82,8 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path):
     assert without_times(again.autokeras.data) == without_times(theirs)
 
 
-def test_it_goes_on_after_a_sudden_end(fake_trainer, tmp_path):
+def test_it_goes_on_after_a_sudden_end(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
     whole = search(config(), results=tmp_path / "whole", overrides=["search.engine=autokeras"])
     for cut_after in (1, 20):
         with pytest.raises(Crash):
@@ -95,7 +97,8 @@ def test_it_goes_on_after_a_sudden_end(fake_trainer, tmp_path):
     assert without_times(found.data) == without_times(whole.data)
 
 
-def test_it_has_as_long_as_the_search_took(fake_trainer, tmp_path):
+def test_it_has_as_long_as_the_search_took(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
     found = compare(config(time=None), results=tmp_path)
     took = found.own.data["summary"]["wall_time_s"]
     header = RunPaths(tmp_path, "fake-autokeras").journal

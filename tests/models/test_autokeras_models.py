@@ -11,7 +11,7 @@ from functools import partial
 import keras
 import numpy as np
 import pytest
-from asking import drive
+from asking import ask_in_this_process, drive
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import Task
@@ -29,6 +29,11 @@ def models():
         warnings.simplefilter("ignore")  # of AutoKeras's own imports
         from kerasgrid.models import autokeras
     return autokeras
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    ask_in_this_process(monkeypatch)
 
 
 def first(models, **about):
