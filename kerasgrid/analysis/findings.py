@@ -3,37 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
-
-import numpy as np
 
 from kerasgrid.analysis.comparison import Contender, front, p_value, pick
 from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise
 from kerasgrid.analysis.design import Design, design_of, is_scored
 from kerasgrid.analysis.edges import Edge, edges_of
 from kerasgrid.analysis.effects import Effect, Noise, effects_of, noise_of
+from kerasgrid.analysis.folds import HardFold, fold_matrix, hard_fold, unstable
 from kerasgrid.analysis.importance import Importance, importance_of
 from kerasgrid.analysis.interactions import Interaction, interactions_of
-from kerasgrid.io import strict
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
-_UNSTABLE = 3.0
-_FEWEST_TRIALS = 8
-_HARD = 0.8
-
-
-@dataclass(frozen=True)
-class HardFold:
-    """A fold on which nearly all candidates score worse than on the others."""
-
-    fold: int
-    n_worst: int
-    n_trials: int
-    gap: float
 
 
 @dataclass(frozen=True)
@@ -108,7 +93,7 @@ def analyse(table: Table) -> Findings:
     }
     effects = [effect for found in by_name.values() for effect in found]
     on_front = front(contenders, sign)
-    curves, by_fold = _curves(table, contenders), _fold_matrix(table, contenders)
+    curves, by_fold = _curves(table, contenders), fold_matrix(table, contenders)
     scored = {one.row: one for one in contenders}
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
@@ -136,58 +121,10 @@ def analyse(table: Table) -> Findings:
             for row, found in curves.items()
             if best and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
         ),
-        unstable=_unstable(*by_fold) if by_fold else (),
-        hard_fold=_hard_fold(by_fold[1] * sign) if by_fold else None,
+        unstable=unstable(*by_fold) if by_fold else (),
+        hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
         failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
         dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
-    )
-
-
-def as_json(findings: Findings) -> dict[str, Any]:
-    """Returns the findings as plain values of strict JSON; trials are named by their ids."""
-
-    def rows(places) -> list[Any]:
-        return [findings.trial(row) for row in places]
-
-    def contender(one: Contender | None) -> dict[str, Any] | None:
-        if one is None:
-            return None
-        given = findings.table.rows[one.row]
-        params = {name: given[name] for name in findings.table.params if name in given}
-        found = asdict(one)
-        del found["row"]
-        return {"trial": findings.trial(one.row), "params": params, **found, "level_with_best": one.is_level}
-
-    importance = findings.importance
-    return strict(
-        {
-            "source": findings.table.source,
-            "objective": findings.table.scores[0],
-            "direction": findings.table.direction,
-            "leaderboard": [contender(one) for one in findings.contenders],
-            "front": rows(one.row for one in findings.front),
-            "pick": contender(findings.pick),
-            "noise": findings.noise and asdict(findings.noise),
-            "effects": {
-                name: [{**asdict(effect), "clear": effect.is_clear} for effect in found]
-                for name, found in findings.effects.items()
-            },
-            "interactions": [asdict(found) for found in findings.interactions],
-            "importance": importance
-            and {
-                "exact": importance.is_exact,
-                "mains": importance.mains,
-                "pairs": [{"params": list(pair), "share": share} for pair, share in importance.pairs.items()],
-            },
-            "edges": [asdict(edge) for edge in findings.edges],
-            "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
-            "overfit": rows(findings.overfit),
-            "underfit": rows(findings.underfit),
-            "unstable": rows(findings.unstable),
-            "hard_fold": findings.hard_fold and asdict(findings.hard_fold),
-            "failed": {reason: rows(places) for reason, places in findings.failed.items()},
-            "dead": {reason: rows(places) for reason, places in findings.dead.items()},
-        }
     )
 
 
@@ -224,32 +161,6 @@ def _curves(table: Table, contenders: tuple[Contender, ...]) -> dict[int, Curves
         rows = sorted({*ends, *sample})
     found = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
     return {row: curves for row, curves in found if curves is not None}
-
-
-def _fold_matrix(table: Table, contenders: tuple[Contender, ...]) -> tuple[list[int], np.ndarray] | None:
-    """Returns the places of trials with all folds, and (trial, fold) scores; None for too few."""
-    rows = [one.row for one in contenders if table.fold_scores and None not in table.fold_scores[one.row]]
-    lengths = {len(table.fold_scores[row]) for row in rows}
-    if len(rows) < _FEWEST_TRIALS or len(lengths) != 1 or lengths <= {0, 1}:
-        return None
-    return rows, np.array([table.fold_scores[row] for row in rows])
-
-
-def _unstable(rows: list[int], scores: np.ndarray) -> tuple[int, ...]:
-    """Returns trials whose folds spread over three times the median, what folds have in common taken out."""
-    spread = (scores - np.median(scores - scores.mean(axis=1, keepdims=True), axis=0)).std(axis=1)
-    limit = _UNSTABLE * np.median(spread)
-    return tuple(row for row, own in zip(rows, spread, strict=True) if own > limit > 0)
-
-
-def _hard_fold(scores: np.ndarray) -> HardFold | None:
-    """Returns the fold that nearly all trials score worst on; scores are (trial, fold), higher is better."""
-    counts = np.bincount(scores.argmin(axis=1), minlength=scores.shape[1])
-    fold = int(counts.argmax())
-    if counts[fold] < _HARD * len(scores):
-        return None
-    others = np.delete(scores, fold, axis=1).mean(axis=1)
-    return HardFold(fold, int(counts[fold]), len(scores), float((others - scores[:, fold]).mean()))
 
 
 def _by_reason(

@@ -14,21 +14,8 @@ from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
-_MOST_NAMED = 5
 _MOST_DIGITS = 12
 _LONGEST_VALUE = 60
-
-
-def conclusions(findings: Findings) -> list[str]:
-    """Returns all sentences, the most important first."""
-    return [
-        *best_sentences(findings),
-        *effect_sentences(findings).values(),
-        *map(interaction_sentence, findings.interactions),
-        *map(edge_sentence, findings.edges),
-        *curve_sentences(findings),
-        *trouble_sentences(findings),
-    ]
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -56,55 +43,6 @@ def edge_sentence(edge: Edge) -> str:
         return f"{first}, and there is nothing to try beyond."
     more = "larger" if edge.is_largest else "smaller"
     return f"{first}: try {more}, such as {value_text(edge.next)}."
-
-
-def curve_sentences(findings: Findings) -> list[str]:
-    """Returns what the learning curves and folds tell."""
-    found, table = [], findings.table
-    if findings.rising:
-        rows = [one.row for one in findings.contenders if one.row in findings.rising]
-        first = rows[0]
-        length = len(findings.curves[first].test)
-        gain = value_text(_short(findings.rising[first]))
-        found.append(
-            f"More epochs would help trial {findings.trial(first)}: its held-out {table.metric} still "
-            f"improves by {gain} an epoch at epoch {length}.{_and_others(findings, rows)}"
-        )
-    elif findings.curves:
-        found.append("No held-out curve clearly improves any more at its last epoch.")
-    if findings.overfit:
-        found.append(
-            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
-            f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
-        )
-    if findings.underfit:
-        found.append(
-            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
-            f"own training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
-        )
-    if (hard := findings.hard_fold) is not None:
-        found.append(
-            f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
-            f"{value_text(_short(hard.gap))} on average. That is the data's, not the candidates'."
-        )
-    if findings.unstable:
-        found.append(
-            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
-            f"{_named(findings, findings.unstable)}"
-        )
-    return found
-
-
-def trouble_sentences(findings: Findings) -> list[str]:
-    """Returns what failed and what learnt nothing, with reasons."""
-    found = [
-        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.failed.items()
-    ]
-    return found + [
-        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.dead.items()
-    ]
 
 
 def best_sentences(findings: Findings) -> list[str]:
@@ -138,6 +76,11 @@ def value_text(value: Any) -> str:
         return {True: "true", False: "false", None: "null"}[value]
     text = f"{value:.6g}" if isinstance(value, float) else str(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def short(number: float) -> float:
+    """Returns a number to two digits."""
+    return float(f"{number:.2g}")
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
@@ -200,7 +143,7 @@ def _against(effect: Effect) -> str:
 
 def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"{value_text(_short(mean))} on average; too few candidates for an interval"
+        return f"{value_text(short(mean))} on average; too few candidates for an interval"
     digits = _digits((high - low) / 2)
     while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
         digits += 1  # an end so near zero has to show on which side it is
@@ -233,24 +176,6 @@ def _digits(half: float) -> int:
 def _fixed(number: float, digits: int) -> str:
     text = f"{number:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.2g}")
-
-
-def _and_others(findings: Findings, rows: Sequence[int]) -> str:
-    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
-
-
-def _of(rows: Sequence[int], all_rows: Any) -> str:
-    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
-
-
-def _named(findings: Findings, rows: Sequence[int]) -> str:
-    named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
-    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
-    return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
 
 
 def _times(whole: float, part: float) -> str:

@@ -12,13 +12,12 @@ import numpy as np
 from kerasgrid.analysis.comparison import Contender
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.mistakes import Mistakes
+from kerasgrid.analysis.remarks import curve_sentences, trouble_sentences
 from kerasgrid.analysis.sentences import (
     best_sentences,
-    curve_sentences,
     edge_sentence,
     effect_sentences,
     interaction_sentence,
-    trouble_sentences,
     value_text,
 )
 from kerasgrid.views.leaderboard import format_score, format_seconds

@@ -1,0 +1,75 @@
+"""What curves, folds and failures tell, in plain sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from kerasgrid.analysis.findings import Findings
+from kerasgrid.analysis.sentences import short, value_text
+from kerasgrid.wording import count
+
+_MOST_NAMED = 5
+
+
+def curve_sentences(findings: Findings) -> list[str]:
+    """Returns what the learning curves and folds tell."""
+    found, table = [], findings.table
+    if findings.rising:
+        rows = [one.row for one in findings.contenders if one.row in findings.rising]
+        first = rows[0]
+        length = len(findings.curves[first].test)
+        gain = value_text(short(findings.rising[first]))
+        found.append(
+            f"More epochs would help trial {findings.trial(first)}: its held-out {table.metric} still "
+            f"improves by {gain} an epoch at epoch {length}.{_and_others(findings, rows)}"
+        )
+    elif findings.curves:
+        found.append("No held-out curve clearly improves any more at its last epoch.")
+    if findings.overfit:
+        found.append(
+            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
+            f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
+        )
+    if findings.underfit:
+        found.append(
+            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
+            f"own training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
+        )
+    if (hard := findings.hard_fold) is not None:
+        found.append(
+            f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
+            f"{value_text(short(hard.gap))} on average. That is the data's, not the candidates'."
+        )
+    if findings.unstable:
+        found.append(
+            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
+            f"{_named(findings, findings.unstable)}"
+        )
+    return found
+
+
+def trouble_sentences(findings: Findings) -> list[str]:
+    """Returns what failed and what learnt nothing, with reasons."""
+    found = [
+        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.failed.items()
+    ]
+    return found + [
+        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.dead.items()
+    ]
+
+
+def _and_others(findings: Findings, rows: Sequence[int]) -> str:
+    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
+
+
+def _of(rows: Sequence[int], all_rows: Any) -> str:
+    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
+
+
+def _named(findings: Findings, rows: Sequence[int]) -> str:
+    named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
+    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+    return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
