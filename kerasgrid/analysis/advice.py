@@ -55,8 +55,8 @@ def _advice(findings: Findings, place: int) -> Advice:
 
 
 def still_rise(findings: Findings) -> bool:
-    """Says whether one of the three best would gain by more epochs."""
-    return any(one.row in findings.rising for one in findings.contenders[:3])
+    """Says whether the best would gain by more epochs."""
+    return findings.leaders_rise is not None
 
 
 def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:

@@ -7,7 +7,15 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasgrid.analysis.comparison import Contender, front, p_value, pick
-from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise
+from kerasgrid.analysis.curves import (
+    FEWEST_EPOCHS,
+    Curves,
+    curves_of,
+    is_overfit,
+    is_underfit,
+    rise,
+    rise_of_best,
+)
 from kerasgrid.analysis.design import Design, design_of, is_scored
 from kerasgrid.analysis.edges import Edge, edges_of
 from kerasgrid.analysis.effects import Effect, Noise, effects_of, noise_of
@@ -19,6 +27,7 @@ from kerasgrid.tables.table import Table
 
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
+_LEADERS = 3
 
 
 @dataclass(frozen=True)
@@ -38,8 +47,11 @@ class Findings:
         importance: Shares of the variance; None where it cannot be told.
         edges: Best values at the edge of what was tried.
         curves: By the trial's place in the table, of all or of a sample.
+        curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
+            do not have that of held-out rows.
         rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
             half as many epochs again would gain more than the noise.
+        leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly.
         overfit: Places of trials that fit their training rows too closely.
         underfit: Places of trials that do not fit even those.
         unstable: Places of trials whose folds differ far more than others' do.
@@ -60,7 +72,9 @@ class Findings:
     importance: Importance | None
     edges: tuple[Edge, ...]
     curves: Mapping[int, Curves]
+    curve_metric: str
     rising: Mapping[int, float]
+    leaders_rise: float | None
     overfit: tuple[int, ...]
     underfit: tuple[int, ...]
     unstable: tuple[int, ...]
@@ -93,10 +107,14 @@ def analyse(table: Table) -> Findings:
     }
     effects = [effect for found in by_name.values() for effect in found]
     on_front = front(contenders, sign)
-    curves, by_fold = _curves(table, contenders), fold_matrix(table, contenders)
+    (curves, metric), by_fold = _curves(table, contenders), fold_matrix(table, contenders)
     scored = {one.row: one for one in contenders}
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
+    is_objective = metric == table.metric
+    better, least = (sign, spread) if is_objective else (-1, 0.0)  # the noise of a loss is not known
+    n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
+    leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
     return Findings(
         table=table,
         design=design,
@@ -110,16 +128,18 @@ def analyse(table: Table) -> Findings:
         importance=importance_of(design),
         edges=tuple(edges_of(design, effects)),
         curves=curves,
+        curve_metric=metric,
         rising={
             row: gain
             for row, found in curves.items()
-            if row in scored and (gain := rise(found.test, sign, spread)) is not None
+            if row in scored and (gain := rise(found.test, better, least, n_curves)) is not None
         },
+        leaders_rise=rise_of_best(leaders, better, least),
         overfit=tuple(row for row, found in curves.items() if is_overfit(found)),
         underfit=tuple(
             row
             for row, found in curves.items()
-            if best and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
+            if best and is_objective and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
         ),
         unstable=unstable(*by_fold) if by_fold else (),
         hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
@@ -153,14 +173,18 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     return (found[0], *map(compared, found[1:])), len(best)
 
 
-def _curves(table: Table, contenders: tuple[Contender, ...]) -> dict[int, Curves]:
+def _curves(table: Table, contenders: tuple[Contender, ...]) -> tuple[dict[int, Curves], str]:
+    """Returns the trials' curves, and the metric they are of: the loss where no other is of held-out rows."""
     rows = [row for row, histories in enumerate(table.histories) if histories]
     if len(rows) > MOST_CURVES:
         ends = [one.row for one in (*contenders[:20], *contenders[-20:]) if table.histories[one.row]]
         sample = rows[:: -(-len(rows) // (MOST_CURVES - len(ends)))]
         rows = sorted({*ends, *sample})
-    found = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
-    return {row: curves for row, curves in found if curves is not None}
+    read = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
+    found = {row: curves for row, curves in read if curves is not None}
+    if any(len(own.test) for own in found.values()) or not any(len(own.test_loss) for own in found.values()):
+        return found, table.metric
+    return {row: replace(own, train=own.train_loss, test=own.test_loss) for row, own in found.items()}, "loss"
 
 
 def _by_reason(

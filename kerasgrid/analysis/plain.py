@@ -48,6 +48,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             },
             "edges": [asdict(edge) for edge in findings.edges],
             "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
+            "leaders_rise": findings.leaders_rise,
             "overfit": rows(findings.overfit),
             "underfit": rows(findings.underfit),
             "unstable": rows(findings.unstable),

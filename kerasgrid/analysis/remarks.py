@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
+from kerasgrid.analysis.curves import FEWEST_EPOCHS
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.sentences import short, value_text
 from kerasgrid.wording import count
@@ -14,18 +15,7 @@ _MOST_NAMED = 5
 
 def curve_sentences(findings: Findings) -> list[str]:
     """Returns what the learning curves and folds tell."""
-    found, table = [], findings.table
-    if findings.rising:
-        rows = [one.row for one in findings.contenders if one.row in findings.rising]
-        first = rows[0]
-        length = len(findings.curves[first].test)
-        gain = value_text(short(findings.rising[first]))
-        found.append(
-            f"More epochs would help trial {findings.trial(first)}: its held-out {table.metric} still "
-            f"improves by {gain} an epoch at epoch {length}.{_and_others(findings, rows)}"
-        )
-    elif findings.curves:
-        found.append("No held-out curve clearly improves any more at its last epoch.")
+    found = list(_rise_sentences(findings))
     if findings.overfit:
         found.append(
             f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
@@ -47,6 +37,39 @@ def curve_sentences(findings: Findings) -> list[str]:
             f"{_named(findings, findings.unstable)}"
         )
     return found
+
+
+def _rise_sentences(findings: Findings) -> Iterator[str]:
+    """Yields whether more epochs would help, or why that cannot be told."""
+    metric, curves = findings.curve_metric, findings.curves
+    lengths = [len(own.test) for own in curves.values() if len(own.test)]
+    if not curves:
+        return
+    if not lengths:
+        yield f"No held-out {metric} is recorded by epoch: whether more epochs would help cannot be told."
+        return
+    if metric != findings.table.metric:
+        yield f"No held-out {findings.table.metric} is recorded by epoch: the curves are of the loss."
+    if max(lengths) < FEWEST_EPOCHS:
+        yield f"Fewer than {FEWEST_EPOCHS} epochs a trial: whether more would help cannot be told."
+        return
+    if findings.leaders_rise is not None:
+        gain = value_text(short(findings.leaders_rise))
+        yield (
+            f"More epochs would help the best: their mean held-out {metric} still improves by {gain} an "
+            "epoch."
+        )
+    if findings.rising:
+        rows = [one.row for one in findings.contenders if one.row in findings.rising]
+        first = rows[0]
+        gain = value_text(short(findings.rising[first]))
+        yield (
+            f"More epochs would help trial {findings.trial(first)}: its held-out {metric} still improves by "
+            f"{gain} an epoch at epoch {len(curves[first].test)}.{_and_others(findings, rows)}"
+        )
+    elif findings.leaders_rise is None:
+        some = "" if min(lengths) >= FEWEST_EPOCHS else f" of {FEWEST_EPOCHS} epochs or more"
+        yield f"No held-out curve{some} clearly improves any more at its last epoch."
 
 
 def trouble_sentences(findings: Findings) -> list[str]:

@@ -197,7 +197,7 @@ def _curves(findings: Findings) -> Iterator[Block]:
         n_all = sum(map(bool, findings.table.histories))
         some = f" ({len(findings.curves)} of {n_all})" if len(findings.curves) < n_all else ""
         yield Picture(
-            partial(draw_curves, findings, findings.table.metric),
+            partial(draw_curves, findings, findings.curve_metric),
             f"Means over folds: all trials{some} as a faint bundle, the best and the worst in front.",
         )
 
