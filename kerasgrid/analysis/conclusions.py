@@ -16,9 +16,9 @@ def conclusions(findings: Findings) -> list[str]:
     """Returns all sentences, the most important first."""
     return [
         *best_sentences(findings),
+        *trouble_sentences(findings),
         *effect_sentences(findings).values(),
         *map(interaction_sentence, findings.interactions),
         *map(edge_sentence, findings.edges),
         *curve_sentences(findings),
-        *trouble_sentences(findings),
     ]
