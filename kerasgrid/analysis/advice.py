@@ -17,6 +17,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kerasgrid.analysis.comparison import QUICKER
 from kerasgrid.analysis.design import NOT_SET, Factor, level_key
 from kerasgrid.analysis.edges import FAR_APART, FEWEST_BEST, Edge
 from kerasgrid.analysis.effects import MOST_LEVELS
@@ -24,7 +25,6 @@ from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.sentences import value_text
 from kerasgrid.tables.parsing import finite
 
-_QUICKER = 0.95
 _BEST_SHARE = 0.2
 
 
@@ -114,7 +114,7 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> Any:
     if set(means) != set(map(level_key, factor.values)):
         return given
     quickest = min(factor.values, key=lambda value: means[level_key(value)])
-    return quickest if means[level_key(quickest)] < _QUICKER * means[level_key(given)] else given
+    return quickest if means[level_key(quickest)] < QUICKER * means[level_key(given)] else given
 
 
 def _halfway(factor: Factor, best: Any) -> list[Any]:

@@ -16,6 +16,8 @@ import numpy as np
 
 LEVEL = 0.05
 """Candidates with a larger p-value cannot be told apart."""
+QUICKER = 0.95
+"""The share of another's time below which a candidate is quicker by enough to be taken for it."""
 
 
 @dataclass(frozen=True)
@@ -77,12 +79,14 @@ def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
 
 
 def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int) -> Contender | None:
-    """Returns the one to take if time counts; None where time or spread is not known.
+    """Returns the one to take if time counts; None where the best one's time or spread is not known.
 
     It is the quickest whose mean is within one standard error of the best one's (the one-standard-error
-    rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984).
+    rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984), or the best
+    where that one is hardly quicker.
     """
-    if best.std is None or n_folds < 2:
+    if best.std is None or best.fit_time is None or n_folds < 2:
         return None
     bound = sign * best.mean - best.std / math.sqrt(n_folds - 1)  # std is that of the population
-    return next((one for one in on_front if sign * one.mean >= bound), None)
+    quickest = next((one for one in on_front if sign * one.mean >= bound), best)
+    return quickest if quickest.fit_time < QUICKER * best.fit_time else best

@@ -22,6 +22,7 @@ from kerasgrid.analysis.effects import Effect, Noise, effects_of, noise_of
 from kerasgrid.analysis.folds import HardFold, fold_matrix, hard_fold, unstable
 from kerasgrid.analysis.importance import Importance, importance_of
 from kerasgrid.analysis.interactions import Interaction, interactions_of
+from kerasgrid.analysis.reasons import by_reason
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
@@ -56,6 +57,7 @@ class Findings:
         underfit: Places of trials that do not fit even those.
         unstable: Places of trials whose folds differ far more than others' do.
         hard_fold: A fold that is harder than the others.
+        unscored: Places of complete trials that have no score, or none that is a number.
         failed: Places of failed trials by reason.
         dead: Places of trials whose nets learnt nothing, by reason.
     """
@@ -79,6 +81,7 @@ class Findings:
     underfit: tuple[int, ...]
     unstable: tuple[int, ...]
     hard_fold: HardFold | None
+    unscored: tuple[int, ...]
     failed: Mapping[str, tuple[int, ...]]
     dead: Mapping[str, tuple[int, ...]]
 
@@ -143,6 +146,11 @@ def analyse(table: Table) -> Findings:
         ),
         unstable=unstable(*by_fold) if by_fold else (),
         hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
+        unscored=tuple(
+            row
+            for row, given in enumerate(table.rows)
+            if given.get("state", "complete") == "complete" and row not in scored
+        ),
         failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
         dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
     )
@@ -191,8 +199,10 @@ def _by_reason(
     table: Table, column: str, holds: Callable[[Mapping[str, Any]], bool]
 ) -> dict[str, tuple[int, ...]]:
     """Returns the places of the trials for which something holds by its reason, the most frequent first."""
-    found: dict[str, list[int]] = {}
-    for row, given in enumerate(table.rows):
-        if holds(given):
-            found.setdefault(str(given.get(column) or "no reason recorded"), []).append(row)
-    return {reason: tuple(rows) for reason, rows in sorted(found.items(), key=lambda item: -len(item[1]))}
+    return by_reason(
+        {
+            row: str(given.get(column) or "no reason recorded")
+            for row, given in enumerate(table.rows)
+            if holds(given)
+        }
+    )

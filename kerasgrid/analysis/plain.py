@@ -53,6 +53,7 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "underfit": rows(findings.underfit),
             "unstable": rows(findings.unstable),
             "hard_fold": findings.hard_fold and asdict(findings.hard_fold),
+            "unscored": rows(findings.unscored),
             "failed": {reason: rows(places) for reason, places in findings.failed.items()},
             "dead": {reason: rows(places) for reason, places in findings.dead.items()},
         }

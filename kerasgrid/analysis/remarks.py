@@ -73,11 +73,16 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
 
 
 def trouble_sentences(findings: Findings) -> list[str]:
-    """Returns what failed and what learnt nothing, with reasons."""
+    """Returns what failed, what has no score and what learnt nothing, with reasons."""
     found = [
         f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
         for reason, rows in findings.failed.items()
     ]
+    if rows := findings.unscored:
+        verb = "has" if len(rows) == 1 else "have"
+        found.append(
+            f"{count(len(rows), 'trial')} {verb} no score, or none that is a number. {_named(findings, rows)}"
+        )
     return found + [
         f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
         for reason, rows in findings.dead.items()

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -50,22 +50,16 @@ def best_sentences(findings: Findings) -> list[str]:
     best = findings.best
     if best is None:
         return ["No trial has a score."]
-    level = [one for one in findings.contenders if one.is_level]
-    compared = [one for one in findings.contenders if one.p_value is not None]
-    found = [f"Trial {findings.trial(best.row)} is the best of {count(len(findings.contenders), 'trial')}."]
-    if not compared:
-        found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
-    elif level:
-        found.append(
-            f"{len(level):,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
-            "folds (corrected resampled t-test, p > 0.05)."
-        )
-    else:
-        found.append(f"All others are clearly behind it over {findings.n_folds} folds (p <= 0.05).")
-    if (taken := findings.pick) is not None and taken != best:
+    n_trials, name = len(findings.contenders), findings.trial(best.row)
+    if n_trials == 1:
+        return [f"Trial {name} is the only one with a score."]
+    scored = "" if n_trials == len(findings.table.rows) else " with a score"
+    found = [f"Trial {name} is the best of {count(n_trials, 'trial')}{scored}.", *_level_sentences(findings)]
+    if (taken := findings.pick) is not None and taken.row != best.row:
+        saved = round(100 * (1 - taken.fit_time / best.fit_time))
         found.append(
             f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "
-            f"in {_times(best.fit_time, taken.fit_time)} less time."
+            f"in {saved}% less time."
         )
     return found
 
@@ -81,6 +75,29 @@ def value_text(value: Any) -> str:
 def short(number: float) -> float:
     """Returns a number to two digits."""
     return float(f"{number:.2g}")
+
+
+def _level_sentences(findings: Findings) -> Iterator[str]:
+    """Yields how many cannot be told from the best, or why that is not known."""
+    compared = [one for one in findings.contenders if one.p_value is not None]
+    n_level, n_others = sum(one.is_level for one in compared), len(findings.contenders) - 1
+    if not compared:
+        yield (
+            "Scores of at least two folds are needed to tell candidates apart; there are none here."
+            if findings.n_folds < 2
+            else "No other has scores of the same folds, so that none can be compared with it."
+        )
+        return
+    if n_level:
+        yield (
+            f"{n_level:,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
+            "folds (corrected resampled t-test, p > 0.05)."
+        )
+    else:
+        others = "All others are" if len(compared) == n_others else f"All {len(compared):,} compared are"
+        yield f"{others} clearly behind it over {findings.n_folds} folds (p <= 0.05)."
+    if n_left := n_others - len(compared):
+        yield f"{n_left:,} more cannot be compared: they have no scores of the same folds."
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
@@ -176,7 +193,3 @@ def _digits(half: float) -> int:
 def _fixed(number: float, digits: int) -> str:
     text = f"{number:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _times(whole: float, part: float) -> str:
-    return f"{round(100 * (1 - part / whole))}%" if whole else "no"

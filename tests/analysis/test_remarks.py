@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+
 import numpy as np
 import pytest
 
 from kerasgrid.analysis.findings import analyse
-from kerasgrid.analysis.remarks import curve_sentences
+from kerasgrid.analysis.reasons import by_reason
+from kerasgrid.analysis.remarks import curve_sentences, trouble_sentences
+from kerasgrid.analysis.sentences import best_sentences
 from kerasgrid.tables.results import results_table
 
 STEPS = np.arange(1, 13)
@@ -16,6 +20,13 @@ RISING, FLAT = (STEPS / 20).tolist(), [0.5] * 12
 def trial(id, folds=(), score=0.9, **more):
     whole = {"id": id, "params": {"a": id}, "state": "complete", "mean_test_score": score, "folds": folds}
     return {**whole, **more}
+
+
+def scored(*scores):
+    """Returns a trial with these scores of its folds."""
+    return trial(
+        0, [{"fold": fold, "test_score": own} for fold, own in enumerate(scores)], sum(scores) / len(scores)
+    )
 
 
 def findings(trials, metric="accuracy"):
@@ -76,6 +87,95 @@ def trained(*histories, metric="accuracy"):
 )
 def test_whether_more_epochs_would_help_is_said_only_where_it_was_looked_at(histories, metric, said):
     found = curve_sentences(trained(*histories, metric=metric))
+    assert len(found) == len(said)
+    for sentence, start in zip(found, said, strict=True):
+        assert sentence.startswith(start)
+
+
+def test_complete_trials_without_a_score_are_told():
+    scores = [0.9, 0.8, 0.7, 0.6, None, math.nan]
+    found = findings([trial(id, score=score) for id, score in enumerate(scores)])
+    assert trouble_sentences(found) == ["2 trials have no score, or none that is a number. (Trials 4, 5.)"]
+    assert best_sentences(found)[0] == "Trial 0 is the best of 4 trials with a score."
+
+
+def test_failures_that_differ_in_place_and_numbers_are_one_reason():
+    errors = [
+        {
+            "type": "TrialError",
+            "message": f"trial {id}, fold {id % 3}, epoch 2: loss is nan (learning_rate={id}e-1).",
+        }
+        for id in range(4)
+    ]
+    errors.append({"type": "OSError", "message": "no space\nleft."})
+    found = findings([trial(id, score=None, state="failed", error=error) for id, error in enumerate(errors)])
+    assert trouble_sentences(found) == [
+        "4 trials failed: TrialError: loss is nan (learning_rate=…). (Trials 0, 1, 2, 3.)",
+        "1 trial failed: OSError: no space left. (Trial 4.)",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("texts", "reasons"),
+    [
+        (["E: rate 0.1.", "E: rate 0.1"], {"E: rate 0.1": (0, 1)}),
+        (["E: conv2d_3", "E: conv2d_4"], {"E: conv2d_3": (0,), "E: conv2d_4": (1,)}),
+        (["E: (1, -2.5e+3)", "E: (2, 7)"], {"E: (…, …)": (0, 1)}),
+        (["x" * 300, "x" * 299], {"x" * 199 + "…": (0, 1)}),
+        ([], {}),
+    ],
+)
+def test_a_reason_is_what_texts_have_in_common(texts, reasons):
+    assert by_reason(dict(enumerate(texts))) == reasons
+
+
+@pytest.mark.parametrize(
+    ("trials", "said"),
+    [
+        ([scored(0.9, 0.8)], ["Trial 0 is the only one with a score."]),
+        (
+            [scored(0.9, 0.8), scored(0.1, 0.2), scored(0.1)],
+            [
+                "Trial 0 is the best of 3 trials.",
+                "1 of the other 1 cannot be told from it over 2 folds (corrected resampled t-test,",
+                "1 more cannot be compared: they have no scores of the same folds.",
+            ],
+        ),
+        (
+            [scored(0.9, 0.91), scored(0.1, 0.11), scored(0.1)],
+            [
+                "Trial 0 is the best of 3 trials.",
+                "All 1 compared are clearly behind it over 2 folds (p <= 0.05).",
+                "1 more cannot be compared: they have no scores of the same folds.",
+            ],
+        ),
+        (
+            [scored(0.9, 0.8), scored(0.1)],
+            [
+                "Trial 0 is the best of 2 trials.",
+                "No other has scores of the same folds, so that none can be",
+            ],
+        ),
+        (
+            [scored(0.9), scored(0.1)],
+            [
+                "Trial 0 is the best of 2 trials.",
+                "Scores of at least two folds are needed to tell candidates",
+            ],
+        ),
+        (
+            [scored(0.9, 0.91), scored(0.1, 0.11)],
+            [
+                "Trial 0 is the best of 2 trials.",
+                "All others are clearly behind it over 2 folds (p <= 0.05).",
+            ],
+        ),
+    ],
+)
+def test_what_is_said_of_the_best_is_what_was_compared(trials, said):
+    found = best_sentences(
+        findings([{**own, "id": id, "params": {"a": id}} for id, own in enumerate(trials)])
+    )
     assert len(found) == len(said)
     for sentence, start in zip(found, said, strict=True):
         assert sentence.startswith(start)

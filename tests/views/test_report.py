@@ -129,7 +129,7 @@ def test_the_page_says_what_was_learnt_and_shows_it(write, predictions):
         "cannot be told from",
         "More epochs would help trial 17",
         "Trial 17 puts 2 of 30 held-out samples (6.67%) into a wrong class.",
-        "Nothing: no trial failed, and none looks dead.",
+        "Nothing: no trial failed, all have a score, and none looks dead.",
         "Nadeau and Bengio",
         "exact, since every combination of values has a score",
     ):

@@ -247,7 +247,7 @@ def _trouble(findings: Findings) -> Iterator[Block]:
     yield (
         Bullets(sentences[:_MOST_POINTS])
         if sentences
-        else Paragraph("Nothing: no trial failed, and none looks dead.")
+        else Paragraph("Nothing: no trial failed, all have a score, and none looks dead.")
     )
     if len(sentences) > _MOST_POINTS:
         yield Paragraph(
