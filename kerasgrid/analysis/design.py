@@ -38,11 +38,15 @@ class Factor:
     def __len__(self) -> int:
         return len(self.values)
 
-    def tidy(self, number: float) -> float:
-        """Returns a number as its values are: whole where they are, else to two digits."""
+    def tidy(self, number: float, step: float) -> float:
+        """Returns a number as its values are: whole where they are, else to two digits.
+
+        They are those of the number or of its step from the next value, whichever are finer.
+        """
         if all(isinstance(value, int) for value in self.values):
             return round(number)
-        return float(f"{number:.2g}")
+        least = min((abs(size) for size in (number, step) if size), default=1.0)
+        return round(number, 1 - math.floor(math.log10(least)))
 
 
 @dataclass(frozen=True)

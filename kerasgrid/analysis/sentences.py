@@ -39,6 +39,10 @@ def edge_sentence(edge: Edge) -> str:
     """Returns what to try beyond the edge."""
     end = "largest" if edge.is_largest else "smallest"
     first = f"The best {edge.name} is the {end} tried ({value_text(edge.value)})"
+    if edge.is_range:
+        side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
+        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else value_text(edge.value)
+        first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
     if edge.next is None:
         return f"{first}, and there is nothing to try beyond."
     more = "larger" if edge.is_largest else "smaller"
