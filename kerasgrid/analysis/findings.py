@@ -46,7 +46,7 @@ class Findings:
         effects: By parameter that varies; empty where no two candidates differ in it alone.
         interactions: The clear ones.
         importance: Shares of the variance; None where it cannot be told.
-        edges: Best values at the edge of what was tried.
+        edges: Best values at the edge of what was tried, unless an interaction overturns that they are best.
         curves: By the trial's place in the table, of all or of a sample.
         curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
             do not have that of held-out rows.
@@ -109,6 +109,8 @@ def analyse(table: Table) -> Findings:
         factor.name: tuple(effects_of(design, place, noise)) for place, factor in enumerate(design.factors)
     }
     effects = [effect for found in by_name.values() for effect in found]
+    interactions = interactions_of(design, effects, noise)
+    overturned = {found.effect.name for found in interactions if found.overturns}
     on_front = front(contenders, sign)
     (curves, metric), by_fold = _curves(table, contenders), fold_matrix(table, contenders)
     scored = {one.row: one for one in contenders}
@@ -127,9 +129,9 @@ def analyse(table: Table) -> Findings:
         pick=pick(on_front, best, n_folds, sign) if best else None,
         noise=noise,
         effects=by_name,
-        interactions=tuple(interactions_of(design, effects, noise)),
+        interactions=tuple(interactions),
         importance=importance_of(design),
-        edges=tuple(edges_of(design, effects)),
+        edges=tuple(edge for edge in edges_of(design, effects) if edge.name not in overturned),
         curves=curves,
         curve_metric=metric,
         rising={
