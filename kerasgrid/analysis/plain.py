@@ -6,6 +6,7 @@ from dataclasses import asdict
 from typing import Any
 
 from kerasgrid.analysis.comparison import Contender
+from kerasgrid.analysis.curves import Curves
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.io import strict
 
@@ -23,7 +24,9 @@ def as_json(findings: Findings) -> dict[str, Any]:
         params = {name: given[name] for name in findings.table.params if name in given}
         found = asdict(one)
         del found["row"]
-        return {"trial": findings.trial(one.row), "params": params, **found, "level_with_best": one.is_level}
+        size = {"n_parameters": given["n_parameters"]} if "n_parameters" in given else {}
+        told = {"trial": findings.trial(one.row), "params": params, **found, **size}
+        return {**told, "level_with_best": one.is_level}
 
     importance = findings.importance
     return strict(
@@ -47,6 +50,8 @@ def as_json(findings: Findings) -> dict[str, Any]:
                 "pairs": [{"params": list(pair), "share": share} for pair, share in importance.pairs.items()],
             },
             "edges": [asdict(edge) for edge in findings.edges],
+            "curve_metric": findings.curve_metric,
+            "curves": {str(findings.trial(row)): _curves(found) for row, found in findings.curves.items()},
             "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
             "leaders_rise": findings.leaders_rise,
             "overfit": rows(findings.overfit),
@@ -58,3 +63,9 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "dead": {reason: rows(places) for reason, places in findings.dead.items()},
         }
     )
+
+
+def _curves(found: Curves) -> dict[str, list[float]]:
+    values = {"train": found.train, "test": found.test}
+    values |= {"train_loss": found.train_loss, "test_loss": found.test_loss}
+    return {name: own.tolist() for name, own in values.items() if len(own)}

@@ -173,8 +173,16 @@ def test_markdown_has_sentences_and_tables_and_escapes_its_own_marks(write, pred
     assert text.startswith("# mine: what was learnt\n\n24 trials")
     assert "| rank | trial | mean\\_test\\_score |" in text
     assert "a\\|b\\*c" in text
-    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| ")}
-    assert len(widths) == 1
+    for block in text.split("\n\n"):
+        lines = block.splitlines() if block.startswith("| ") else []
+        assert len({re.sub(r"\\\|", "", line).count("|") for line in lines}) <= 1
+    for line in (
+        "| learning\\_rate | 79.0% |",
+        "| 17 | 0.9720 ± 0.0010 | 2.7 s |",
+        "| 8 | 0.7100 | 0.7800 | 0.7100 |",
+        "| dog | 0 | 8 | 2 |",
+    ):
+        assert line in text, line
     assert "<svg" not in text
     assert "cat, taken for" not in text
     assert "- dog, taken for \\<script\\>" in text
@@ -189,7 +197,16 @@ def test_json_has_all_numbers_and_the_sentences(write, predictions):
     assert value["leaderboard"][0]["trial"] == 17
     assert value["mistakes"]["confusion"][1] == [0, 8, 2]
     assert value["effects"]["batch_norm"][0]["wins"] == 12
+    assert value["leaderboard"][0]["n_parameters"] == 1000
+    assert value["curves"]["17"]["test_loss"] == pytest.approx([1 - 0.09 * epoch for epoch in range(8)])
+    assert value["mistakes_missing"] is None
     assert value["sentences"][0] == "Trial 17 is the best of 24 trials."
+
+
+def test_json_says_why_there_are_no_mistakes(write):
+    value = json.loads(Report(write(grid())).json())
+    assert value["mistakes"] is None
+    assert "oof.npz is missing" in value["mistakes_missing"]
 
 
 @pytest.mark.parametrize(

@@ -12,11 +12,11 @@ from kerasgrid.analysis.curves import Curves
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.importance import Importance
 from kerasgrid.analysis.sentences import value_text
+from kerasgrid.views.report.cells import SMALLEST_SHARE
 from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, WARM, draw_svg
 
 MOST_ROWS = 24
 _MOST_BARS = 16
-_SMALLEST_SHARE = 0.005
 _MOST_DOTS = 1500
 """More dots than this are one image within the drawing, so that the page stays small."""
 _MOST_STEPS = 200
@@ -89,9 +89,11 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
 
 def draw_importance(importance: Importance) -> str:
     """Draws the shares of the variance: parameters, and pairs of them."""
-    bars = [(name, share, ACCENT) for name, share in importance.mains.items()]
-    bars += [(f"{first} x {second}", share, WARM) for (first, second), share in importance.pairs.items()]
-    bars = [bar for bar in sorted(bars, key=lambda bar: -bar[1]) if bar[1] >= _SMALLEST_SHARE][:_MOST_BARS]
+    bars = [
+        (" x ".join(names), share, ACCENT if len(names) == 1 else WARM)
+        for names, share in importance.ranked()[:_MOST_BARS]
+        if share >= SMALLEST_SHARE
+    ]
 
     def paint(axes) -> None:
         places = range(len(bars))

@@ -52,7 +52,7 @@ def _block(block: Block) -> str:
             return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
         case Cells():
             return _table(block)
-        case Picture(draw, caption):
+        case Picture(draw, caption, _):
             return f"<figure>{draw()}<figcaption>{html.escape(caption)}</figcaption></figure>"
         case Photos(items, caption):
             photos = "".join(_photo(*item) for item in items)

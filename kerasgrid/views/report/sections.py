@@ -9,7 +9,6 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.analysis.comparison import Contender
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.mistakes import Mistakes
 from kerasgrid.analysis.remarks import curve_sentences, trouble_sentences
@@ -18,10 +17,15 @@ from kerasgrid.analysis.sentences import (
     edge_sentence,
     effect_sentences,
     interaction_sentence,
-    value_text,
 )
-from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
+from kerasgrid.views.report.blocks import Block, Bullets, Paragraph, Photos, Picture, Section
+from kerasgrid.views.report.cells import (
+    confusion_cells,
+    curves_cells,
+    front_cells,
+    importance_cells,
+    leaderboard_cells,
+)
 from kerasgrid.views.report.figures import (
     MOST_CLASSES,
     MOST_ROWS,
@@ -84,7 +88,7 @@ def _best(findings: Findings) -> Iterator[Block]:
     shown = list(findings.contenders[:_TOP])
     if findings.pick is not None and findings.pick not in shown:
         shown.append(findings.pick)
-    yield _leaderboard(findings, shown)
+    yield leaderboard_cells(findings, shown)
     left = len(findings.contenders) - len(shown)
     if left > 0:
         yield Paragraph(f"{left:,} more: the HiPlot page and --json have all.", is_note=True)
@@ -92,35 +96,10 @@ def _best(findings: Findings) -> Iterator[Block]:
         yield Picture(
             partial(draw_front, findings),
             "A dot a trial. No candidate is both better and quicker than one on the line.",
+            front_cells(findings),
         )
     elif all(one.fit_time is None for one in findings.contenders):
         yield Paragraph("The file has no fit times, so score cannot be weighed against time.", is_note=True)
-
-
-def _leaderboard(findings: Findings, shown: list[Contender]) -> Cells:
-    table = findings.table
-    names = [factor.name for factor in findings.design.factors]
-    with_p = any(one.p_value is not None for one in shown)
-    with_size = any(table.rows[one.row].get("n_parameters") is not None for one in shown)
-    header = ["rank", "trial", table.scores[0]] + ["p, against the best"] * with_p + ["fit time"]
-    header += ["weights"] * with_size
-    means = [one.mean for one in findings.contenders]  # equal scores share a rank
-    ranks = {one.row: means.index(one.mean) + 1 for one in shown}
-    rows = []
-    for one in shown:
-        row = table.rows[one.row]
-        cells = [str(ranks[one.row]), str(findings.trial(one.row)), format_score(one.mean, one.std)]
-        cells += [_p_text(one)] * with_p + [format_seconds(one.fit_time)]
-        cells += [f"{row['n_parameters']:,}" if row.get("n_parameters") is not None else "-"] * with_size
-        rows.append((*cells, *(value_text(row[name]) if name in row else "" for name in names)))
-    return Cells((*header, *names), tuple(rows), frozenset(range(len(header))))
-
-
-def _p_text(one: Contender) -> str:
-    if one.p_value is None:
-        return "-"
-    text = "< 0.001" if one.p_value < 0.001 else f"{one.p_value:.3f}"
-    return f"{text} (level)" if one.is_level else text
 
 
 def _effects(findings: Findings) -> Iterator[Block]:
@@ -149,6 +128,7 @@ def _effects(findings: Findings) -> Iterator[Block]:
     yield Picture(
         partial(draw_importance, findings.importance),
         f"Importance: {how}. Pairs are what they add; noise has a share in all.",
+        importance_cells(findings.importance),
     )
 
 
@@ -199,6 +179,7 @@ def _curves(findings: Findings) -> Iterator[Block]:
         yield Picture(
             partial(draw_curves, findings, findings.curve_metric),
             f"Means over folds: all trials{some} as a faint bundle, the best and the worst in front.",
+            curves_cells(findings),
         )
 
 
@@ -222,6 +203,7 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
         yield Picture(
             partial(draw_confusion, mistakes.confusion, mistakes.classes),
             "Held-out samples by true and predicted class.",
+            confusion_cells(mistakes.confusion, mistakes.classes),
         )
     else:
         yield Paragraph(

@@ -61,6 +61,7 @@ class Report:
         about: dict[str, Any] = {
             **as_json(self.findings),
             "mistakes": self.mistakes.as_json() if known else None,
+            "mistakes_missing": None if known else self.mistakes,
             "sentences": self.sentences(),
         }
         return json.dumps(strict(about), indent=1, allow_nan=False, ensure_ascii=False)
