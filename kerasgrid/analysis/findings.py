@@ -162,8 +162,14 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     """Returns the complete trials, each compared with the best over the same folds, and their number."""
     objective = table.scores[0]
     std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
+    single = {row for row, scores in enumerate(table.fold_scores) if len(scores) == 1}  # has no spread
     found = [
-        Contender(row, given[objective], finite(given.get(std)), finite(given.get("mean_fit_time")))
+        Contender(
+            row,
+            given[objective],
+            None if row in single else finite(given.get(std)),
+            finite(given.get("mean_fit_time")),
+        )
         for row, given in enumerate(table.rows)
         if is_scored(given, objective)
     ]

@@ -42,9 +42,11 @@ def unstable(rows: list[int], scores: np.ndarray) -> tuple[int, ...]:
 
 def hard_fold(scores: np.ndarray) -> HardFold | None:
     """Returns the fold that nearly all trials score worst on; scores are (trial, fold), higher is better."""
-    counts = np.bincount(scores.argmin(axis=1), minlength=scores.shape[1])
+    is_worst = scores == scores.min(axis=1, keepdims=True)
+    counts = is_worst[is_worst.sum(axis=1) == 1].sum(axis=0)  # of equal folds none is the worst
     fold = int(counts.argmax())
-    if counts[fold] < _HARD * len(scores):
-        return None
     others = np.delete(scores, fold, axis=1).mean(axis=1)
-    return HardFold(fold, int(counts[fold]), len(scores), float((others - scores[:, fold]).mean()))
+    gap = float((others - scores[:, fold]).mean())
+    return (
+        HardFold(fold, int(counts[fold]), len(scores), gap) if counts[fold] >= _HARD * len(scores) else None
+    )

@@ -24,7 +24,7 @@ def curve_sentences(findings: Findings) -> list[str]:
     if findings.underfit:
         found.append(
             f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
-            f"own training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
+            f"own training rows, too (dropout, if any, was on). {_named(findings, findings.underfit)}"
         )
     if (hard := findings.hard_fold) is not None:
         found.append(

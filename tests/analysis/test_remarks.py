@@ -179,3 +179,25 @@ def test_what_is_said_of_the_best_is_what_was_compared(trials, said):
     assert len(found) == len(said)
     for sentence, start in zip(found, said, strict=True):
         assert sentence.startswith(start)
+
+
+@pytest.mark.parametrize(
+    ("folds", "said"),
+    [
+        (
+            [0.8, 0.9, 0.9],
+            ["Fold 0 is the hardest for 8 of 8 trials, by 0.1 on average. That is the data's, not"],
+        ),
+        ([0.9, 0.9, 0.9], []),
+        ([0.8, 0.8, 0.9], []),
+    ],
+)
+def test_a_fold_is_hard_only_where_it_is_worse_than_each_other(folds, said):
+    found = curve_sentences(findings([{**scored(*folds), "id": id, "params": {"a": id}} for id in range(8)]))
+    assert [sentence[: len(start)] for sentence, start in zip(found, said, strict=True)] == said
+
+
+def test_a_single_fold_has_no_spread():
+    single, several = (findings([{**scored(*folds), "std_test_score": 0.0}]) for folds in ([0.9], [0.9, 0.9]))
+    assert single.best.std is None
+    assert several.best.std == 0.0

