@@ -57,12 +57,24 @@ def p_value(first: Sequence[float], second: Sequence[float], test_by_train: floa
     from scipy import stats
 
     gain = np.asarray(first, float) - np.asarray(second, float)
-    n, mean = len(gain), float(gain.mean())
-    ratio = 1 / (n - 1) if test_by_train is None else test_by_train
-    spread = math.sqrt((1 / n + ratio) * float(gain.var(ddof=1)))
-    if spread <= 1e-12 * max(1.0, abs(mean)):
+    mean, error = float(gain.mean()), _error(gain, test_by_train)
+    if error <= 1e-12 * max(1.0, abs(mean)):
         return 1.0 if abs(mean) <= 1e-12 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / spread, n - 1))
+    return float(2 * stats.t.sf(abs(mean) / error, len(gain) - 1))
+
+
+def fold_interval(gain: np.ndarray, n_intervals: int = 1) -> tuple[float, float]:
+    """Returns the 95% interval of a mean gain, by the same test.
+
+    Args:
+        gain: (fold,), at least two.
+        n_intervals: That it is one of, which shall hold all at once (Bonferroni).
+    """
+    from scipy import stats
+
+    mean, error = float(gain.mean()), _error(gain)
+    half = float(stats.t.isf(LEVEL / 2 / n_intervals, len(gain) - 1)) * error
+    return mean - half, mean + half
 
 
 def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
@@ -90,3 +102,9 @@ def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int
     bound = sign * best.mean - best.std / math.sqrt(n_folds - 1)  # std is that of the population
     quickest = next((one for one in on_front if sign * one.mean >= bound), best)
     return quickest if quickest.fit_time < QUICKER * best.fit_time else best
+
+
+def _error(gain: np.ndarray, test_by_train: float | None = None) -> float:
+    """Returns the corrected standard error of a mean over folds."""
+    ratio = 1 / (len(gain) - 1) if test_by_train is None else test_by_train
+    return math.sqrt((1 / len(gain) + ratio) * float(gain.var(ddof=1)))

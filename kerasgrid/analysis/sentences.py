@@ -107,7 +107,9 @@ def _level_sentences(findings: Findings) -> Iterator[str]:
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
     clear = [effect for effect in effects if effect.is_clear]
     often = [effect for effect in effects if not effect.is_clear and effect.is_often]
-    unclear = [effect for effect in effects if not effect.is_clear and not effect.is_often]
+    rest = [effect for effect in effects if not effect.is_clear and not effect.is_often]
+    unclear = [effect for effect in rest if effect.low is not None]
+    untested = [effect for effect in rest if effect.low is None]
     parts = []
     for group in _by_better(clear):
         parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
@@ -121,6 +123,12 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
         parts.append(
             f"{name} = {value_text(group[0].better)} cannot be told from "
             + ", or ".join(map(_against, group))
+        )
+    for group in _by_better(untested):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} is ahead of "
+            + ", and ".join(map(_against, group))
+            + ": not tested"
         )
     return "; ".join(parts) + "."
 
@@ -155,7 +163,7 @@ def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
 def _against(effect: Effect) -> str:
     """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
     ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
-    is_aside = not effect.is_clear and not effect.is_often
+    is_aside = effect.low is not None and not effect.is_clear and not effect.is_often
     ahead = "ahead " if is_aside else ""
     text = f"{value_text(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
     text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
