@@ -15,6 +15,8 @@ from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
 _MOST_DIGITS = 12
+_MANY_FOLDS = 20
+"""So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
 _LONGEST_VALUE = 60
 
 
@@ -100,6 +102,11 @@ def _level_sentences(findings: Findings) -> Iterator[str]:
     else:
         others = "All others are" if len(compared) == n_others else f"All {len(compared):,} compared are"
         yield f"{others} clearly behind it over {findings.n_folds} folds (p <= 0.05)."
+    if findings.n_folds >= _MANY_FOLDS and not findings.table.about:
+        yield (
+            f"Where these {findings.n_folds} splits are repeats of fewer folds, differences look clearer "
+            "than they are."
+        )
     if n_left := n_others - len(compared):
         yield f"{n_left:,} more cannot be compared: they have no scores of the same folds."
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,6 +12,7 @@ from kerasgrid.analysis.findings import analyse
 from kerasgrid.analysis.reasons import by_reason
 from kerasgrid.analysis.remarks import curve_sentences, trouble_sentences
 from kerasgrid.analysis.sentences import best_sentences
+from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
 STEPS = np.arange(1, 13)
@@ -201,3 +203,15 @@ def test_a_single_fold_has_no_spread():
     single, several = (findings([{**scored(*folds), "std_test_score": 0.0}]) for folds in ([0.9], [0.9, 0.9]))
     assert single.best.std is None
     assert several.best.std == 0.0
+
+
+def test_many_splits_of_another_tools_file_may_be_repeats():
+    rows = [
+        {"param_a": a, "mean_test_score": 0.5 + a}
+        | {f"split{n}_test_score": 0.5 + a + n / 100 for n in range(30)}
+        for a in (0, 1)
+    ]
+    said = "Where these 30 splits are repeats of fewer folds, differences look clearer than they are."
+    assert said in best_sentences(analyse(records_table(rows, Path("cv.json"))))
+    ours = [{**scored(*(own + n / 100 for n in range(30))), "id": id} for id, own in enumerate((0.5, 0.4))]
+    assert said not in best_sentences(findings([{**own, "params": {"a": own["id"]}} for own in ours]))

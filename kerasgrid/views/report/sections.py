@@ -48,13 +48,19 @@ _DARK = 128
 _METHOD = (
     "Candidates are compared with the best over the same folds by the corrected resampled t-test of Nadeau "
     "and Bengio (2003), which allows for the training rows that folds share; a p-value above 0.05 means that "
-    "the two cannot be told apart. It is not corrected for the number of candidates, and the best was chosen "
-    "by the same scores.",
+    "the two cannot be told apart. Of n folds, held-out rows are taken as 1/(n-1) of the training rows, as "
+    "in cross-validation without repeats. It is not corrected for the number of candidates, and the best was "
+    "chosen by the same scores.",
     "The effect of a value is its mean difference over matched pairs, which are candidates equal in all "
     "else. Its 95% interval comes from the spread that main effects and interactions of two parameters leave "
-    "unexplained (of main effects alone where candidates are too few); where a parameter has more than two "
-    "values it holds for all pairs of them at once (Tukey). An interaction is named where the difference "
-    "between conditional effects is clear after Bonferroni's correction for all that were looked at.",
+    "unexplained; of main effects alone where candidates are too few, so that interactions make it wider; "
+    "from differences over folds, by the same corrected test, where they are too few even for that. Where a "
+    "parameter has more than two values it holds for all pairs of them at once (Tukey); that of a parameter "
+    "without any effect still excludes zero in one search of twenty. An interaction is named where the "
+    "difference between conditional effects is clear after Bonferroni's correction for all that were looked "
+    "at; the interval at each value holds for that value by itself.",
+    "A curve still improves where the slope of its last third is clear of its scatter, after the same "
+    "correction for all curves; that of the best is the mean of three, without the epoch that chose them.",
     "Importance is functional ANOVA (Hutter, Hoos and Leyton-Brown 2014): the share of the variance of "
     "scores, over all combinations of values, that a parameter or a pair of them accounts for.",
 )
