@@ -51,7 +51,8 @@ def _advice(findings: Findings, place: int) -> Advice:
     advice = _of_levels(findings, factor, edge)
     is_downward = edge is not None and not edge.is_largest
     if factor.name == "epochs" and factor.is_numeric and still_rise(findings) and not is_downward:
-        longer = math.ceil(1.5 * max(factor.values)) if edge is None else edge.next
+        beyond = None if edge is None else edge.next
+        longer = math.ceil(1.5 * max(factor.values)) if beyond is None else beyond
         return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
     return advice
 
