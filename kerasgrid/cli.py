@@ -221,6 +221,7 @@ def report(
     from kerasgrid.io import write_text
     from kerasgrid.views.pages import output_path, page_path
     from kerasgrid.views.report.writing import Report
+    from kerasgrid.wording import count
 
     if as_markdown and as_json:
         raise typer.BadParameter("--md and --json are two forms; choose one.")
@@ -239,7 +240,11 @@ def report(
     target = page_path([file], output, ending=".report.html")
     found = Report(file)
     write_text(target, found.html())
-    print("\n".join([*found.sentences()[:MOST_SENTENCES], str(target)]))
+    sentences = found.sentences()
+    if len(sentences) > MOST_SENTENCES:
+        left = count(len(sentences) - MOST_SENTENCES, "sentence")
+        sentences[MOST_SENTENCES:] = [f"{left} more on the page:"]
+    print("\n".join([*sentences, str(target)]))
     if open_:
         typer.launch(target.absolute().as_uri())
 

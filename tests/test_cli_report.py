@@ -51,6 +51,18 @@ def test_a_report_prints_its_conclusions_and_where_the_page_is(run, given, page)
     assert json.loads(Path("grid.json").read_text()) == TRIALS
 
 
+def test_failures_come_early_and_what_is_not_printed_is_counted(run):
+    extra = [{f"p{n}": value for n in range(16)} for value in (0, 1)]
+    rows = [{**params, "mean_test_score": 0.5 + params["p0"] / 10, "state": "complete"} for params in extra]
+    rows.append({**extra[0], "mean_test_score": None, "state": "failed", "error": "out of memory"})
+    Path("many.json").write_text(json.dumps(rows))
+    code, out, _ = run("report", "many.json")
+    lines = out.splitlines()
+    assert code == 0
+    assert lines[2] == "1 trial failed: out of memory. (Trial 2.)"
+    assert lines[-2:] == ["7 sentences more on the page:", "many.report.html"]
+
+
 def test_markdown_and_json_are_printed_or_written(run):
     code, out, _ = run("report", "grid.json", "--md")
     assert (code, out.splitlines()[0]) == (0, "# grid: what was learnt")

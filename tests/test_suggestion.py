@@ -28,7 +28,9 @@ CONFIG = {
 }
 
 
-def findings(space, score, config=None, seconds=lambda params: 1.0, candidates=None):
+def findings(
+    space, score, config=None, seconds=lambda params: 1.0, candidates=None, history=lambda params: None
+):
     names = list(space)
     candidates = candidates or [dict(zip(names, values, strict=True)) for values in product(*space.values())]
     trials = [
@@ -39,14 +41,22 @@ def findings(space, score, config=None, seconds=lambda params: 1.0, candidates=N
             "mean_test_score": score(params) + 0.0003 * (id * 7 % 5),
             "std_test_score": 0.001,
             "mean_fit_time": seconds(params),
-            "folds": [],
+            "folds": [{"fold": 0, "history": history(params)}],
         }
         for id, params in enumerate(candidates)
     ]
     read = config_from_dict({**CONFIG, "space": space, **(config or {})})[0]
     whole = {**read.model_dump(), "augment": augment_of(read), "callbacks": callbacks_of(read)}
     return analyse(
-        results_table({"schema": "kerasgrid.results/1", "name": "mine", "config": whole, "trials": trials})
+        results_table(
+            {
+                "schema": "kerasgrid.results/1",
+                "name": "mine",
+                "objective": {"name": "accuracy"},
+                "config": whole,
+                "trials": trials,
+            }
+        )
     )
 
 
@@ -87,6 +97,26 @@ def test_each_parameter_gets_what_its_effect_says():
     assert lines["learning_rate"].endswith("# between the values tried: 0.001, 0.003, 0.01")
     assert lines["batch_norm"].endswith("# cannot be told: true, false tried")
     assert text.startswith("# What mine suggests to try next: kerasgrid suggest wrote it.\n")
+
+
+def test_a_value_that_trains_quicker_but_may_be_behind_is_told_not_taken():
+    def behind(params):
+        crossed = (params["dropout"] == 0.2) == (params["learning_rate"] == 0.01)
+        wild = 0.004 * (-1) ** (crossed + (params["optimizer"] == "Adam") + params["batch_norm"])
+        return score(params) + 0.001 * params["batch_norm"] + wild
+
+    text = suggest(findings(SPACE, behind, seconds=lambda params: 1 + params["batch_norm"] / 4))
+    assert read(text)["params"]["batch_norm"] is True
+    assert "# cannot be told: true, false tried; false trains 20% quicker\n" in text
+
+
+def test_an_edge_is_followed_where_an_interaction_does_not_overturn_it():
+    def more_with_norm(params):
+        return 0.8 + (0.05 if params["batch_norm"] else 0.01) * (params["learning_rate"] == 0.01)
+
+    text = suggest(findings({**SPACE, "learning_rate": [0.001, 0.01]}, more_with_norm))
+    assert read(text)["space"]["learning_rate"] == [0.001, 0.01, 0.032]
+    assert "the best was at the edge; kept, as its effect depends on another parameter" in text
 
 
 def test_what_depends_on_another_parameter_is_kept():
@@ -210,6 +240,25 @@ def test_too_few_candidates_change_nothing():
     text = suggest(analyse(records_table(rows, Path("theirs.json"))))
     assert read_yaml(text, "next.yaml")[0] == {"space": {"a": [1, 2], "b": ["x", "y"]}}
     assert text.count("# too few candidates to tell") == 2
+
+
+@pytest.mark.parametrize(("gain", "longer"), [(0.03, 40), (0.0, 30)])
+def test_epochs_that_are_not_enough_become_what_the_report_says(gain, longer):
+    """Beyond the edge where the larger is clearly better, else half as many again."""
+
+    def longest(params):
+        return 0.8 + gain * (params["epochs"] == 20) - 0.2 * params["dropout"]
+
+    space = {
+        "epochs": [10, 20],
+        "dropout": [0.2, 0.4],
+        "batch_norm": [True, False],
+        "optimizer": ["Adam", "SGD"],
+    }
+    rising = {"history": lambda params: {"test_accuracy": [epoch / 25 for epoch in range(params["epochs"])]}}
+    found = findings(space, longest, {"params": {}}, **rising)
+    assert read(suggest(found))["params"]["epochs"] == longer
+    assert [edge.next for edge in found.edges if edge.name == "epochs"] == [40] * (gain > 0)
 
 
 @pytest.mark.parametrize(

@@ -1,13 +1,14 @@
 """What to try of each parameter next, and why.
 
-* A value that is clearly worse than the best is left out; one that depends on another parameter is kept.
+* A value that is clearly worse than the best is left out; where that depends on another parameter, all are
+  kept.
 * Beyond a best value at the edge of what was tried, the next one is added; a numeric best value between
   others gets neighbours halfway.
-* A parameter whose values cannot be told apart, and that takes part in no interaction, is fixed at the value
-  that trains quicker; where times are level, at the best trial's. Where candidates are too few for an
-  interval, it stays as it is.
+* A parameter whose values cannot be told apart, and that takes part in no interaction, is fixed at the best
+  trial's value; at one that trains quicker only where that cannot cost more than the noise of a single
+  candidate. Where candidates are too few for an interval, it stays as it is.
 * A range is cut to where the best fifth of the candidates lie, and widened where they lie at its edge.
-* `epochs` become half as many again where the curves of the best still rise.
+* Where the curves of the best still rise, `epochs` become what lies beyond the edge, or half as many again.
 """
 
 from __future__ import annotations
@@ -17,14 +18,14 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
+from kerasgrid.analysis.comparison import QUICKER
 from kerasgrid.analysis.design import NOT_SET, Factor, level_key
 from kerasgrid.analysis.edges import FAR_APART, FEWEST_BEST, Edge
-from kerasgrid.analysis.effects import MOST_LEVELS
+from kerasgrid.analysis.effects import MOST_LEVELS, Effect
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.sentences import value_text
 from kerasgrid.tables.parsing import finite
 
-_QUICKER = 0.95
 _BEST_SHARE = 0.2
 
 
@@ -48,15 +49,17 @@ def _advice(findings: Findings, place: int) -> Advice:
     if len(factor) > MOST_LEVELS:
         return _of_range(findings, place, edge)
     advice = _of_levels(findings, factor, edge)
-    if factor.name == "epochs" and still_rise(findings):
-        longer = math.ceil(1.5 * max(factor.values))
+    is_downward = edge is not None and not edge.is_largest
+    if factor.name == "epochs" and factor.is_numeric and still_rise(findings) and not is_downward:
+        beyond = None if edge is None else edge.next
+        longer = math.ceil(1.5 * max(factor.values)) if beyond is None else beyond
         return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
     return advice
 
 
 def still_rise(findings: Findings) -> bool:
-    """Says whether one of the three best would gain by more epochs."""
-    return any(one.row in findings.rising for one in findings.contenders[:3])
+    """Says whether the best would gain by more epochs."""
+    return findings.leaders_rise is not None
 
 
 def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
@@ -67,6 +70,9 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
         return Advice(tuple(v for v in factor.values if v != NOT_SET), f"cannot be told: {tried} tried")
     worse = [effect.worse for effect in effects if effect.is_clear]
+    if interacts and edge is not None and edge.next is not None:
+        kept = tuple(sorted((*factor.values, edge.next)))
+        return Advice(kept, "the best was at the edge; kept, as its effect depends on another parameter")
     if interacts:
         return Advice(factor.values, "kept: its effect depends on another parameter")
     if edge is not None:
@@ -78,8 +84,9 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     if not worse:
         if any(effect.is_often for effect in effects):
             return Advice((best,), f"more often the better, however little: {tried} tried")
-        quick = _quicker(findings, factor, given)
-        return Advice((quick,), f"cannot be told: {tried} tried")
+        quick, note = _quicker(findings, factor, given)
+        is_free = findings.noise is not None and _most_lost(effects, quick) <= findings.noise.sigma
+        return Advice((quick if is_free else given,), f"cannot be told: {tried} tried{note}")
     left = [value for value in factor.values if value not in worse]
     if len(left) == 1 and factor.is_numeric:
         return Advice(tuple(sorted([*_halfway(factor, best), best])), f"between the values tried: {tried}")
@@ -103,8 +110,13 @@ def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
     return Advice((), why, (low, high))
 
 
-def _quicker(findings: Findings, factor: Factor, given: Any) -> Any:
-    """Returns the value with the least mean fit time; the best trial's where it is hardly slower."""
+def _most_lost(effects: Sequence[Effect], value: Any) -> float:
+    """Returns what a value may be behind the best one at most, by the interval of that effect."""
+    return max((effect.high for effect in effects if effect.worse == value), default=0.0)
+
+
+def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
+    """Returns the value that trains quickest, and a note of it; the best trial's where hardly slower."""
     times: dict[str, list[float]] = {}
     for row in findings.table.rows:
         seconds = finite(row.get("mean_fit_time"))
@@ -112,9 +124,12 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> Any:
             times.setdefault(level_key(row[factor.name]), []).append(seconds)
     means = {name: sum(found) / len(found) for name, found in times.items()}
     if set(means) != set(map(level_key, factor.values)):
-        return given
+        return given, ""
     quickest = min(factor.values, key=lambda value: means[level_key(value)])
-    return quickest if means[level_key(quickest)] < _QUICKER * means[level_key(given)] else given
+    share = means[level_key(quickest)] / means[level_key(given)]
+    if not share < QUICKER:
+        return given, ""
+    return quickest, f"; {value_text(quickest)} trains {round(100 * (1 - share))}% quicker"
 
 
 def _halfway(factor: Factor, best: Any) -> list[Any]:
@@ -126,7 +141,7 @@ def _halfway(factor: Factor, best: Any) -> list[Any]:
         small, large = sorted((float(other), float(best)))
         by_ratio = small > 0 and large / small >= FAR_APART
         middle = math.sqrt(small * large) if by_ratio else (small + large) / 2
-        middle = factor.tidy(middle)
+        middle = factor.tidy(middle, middle - float(best))
         if middle not in factor.values:
             found.append(middle)
     return found

@@ -16,6 +16,8 @@ import numpy as np
 
 LEVEL = 0.05
 """Candidates with a larger p-value cannot be told apart."""
+QUICKER = 0.95
+"""The share of another's time below which a candidate is quicker by enough to be taken for it."""
 
 
 @dataclass(frozen=True)
@@ -55,12 +57,24 @@ def p_value(first: Sequence[float], second: Sequence[float], test_by_train: floa
     from scipy import stats
 
     gain = np.asarray(first, float) - np.asarray(second, float)
-    n, mean = len(gain), float(gain.mean())
-    ratio = 1 / (n - 1) if test_by_train is None else test_by_train
-    spread = math.sqrt((1 / n + ratio) * float(gain.var(ddof=1)))
-    if spread <= 1e-12 * max(1.0, abs(mean)):
+    mean, error = float(gain.mean()), _error(gain, test_by_train)
+    if error <= 1e-12 * max(1.0, abs(mean)):
         return 1.0 if abs(mean) <= 1e-12 else 0.0
-    return float(2 * stats.t.sf(abs(mean) / spread, n - 1))
+    return float(2 * stats.t.sf(abs(mean) / error, len(gain) - 1))
+
+
+def fold_interval(gain: np.ndarray, n_intervals: int = 1) -> tuple[float, float]:
+    """Returns the 95% interval of a mean gain, by the same test.
+
+    Args:
+        gain: (fold,), at least two.
+        n_intervals: That it is one of, which shall hold all at once (Bonferroni).
+    """
+    from scipy import stats
+
+    mean, error = float(gain.mean()), _error(gain)
+    half = float(stats.t.isf(LEVEL / 2 / n_intervals, len(gain) - 1)) * error
+    return mean - half, mean + half
 
 
 def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
@@ -77,12 +91,20 @@ def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
 
 
 def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int) -> Contender | None:
-    """Returns the one to take if time counts; None where time or spread is not known.
+    """Returns the one to take if time counts; None where the best one's time or spread is not known.
 
     It is the quickest whose mean is within one standard error of the best one's (the one-standard-error
-    rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984).
+    rule of Breiman, Friedman, Olshen and Stone, Classification and Regression Trees, 1984), or the best
+    where that one is hardly quicker.
     """
-    if best.std is None or n_folds < 2:
+    if best.std is None or best.fit_time is None or n_folds < 2:
         return None
     bound = sign * best.mean - best.std / math.sqrt(n_folds - 1)  # std is that of the population
-    return next((one for one in on_front if sign * one.mean >= bound), None)
+    quickest = next((one for one in on_front if sign * one.mean >= bound), best)
+    return quickest if quickest.fit_time < QUICKER * best.fit_time else best
+
+
+def _error(gain: np.ndarray, test_by_train: float | None = None) -> float:
+    """Returns the corrected standard error of a mean over folds."""
+    ratio = 1 / (len(gain) - 1) if test_by_train is None else test_by_train
+    return math.sqrt((1 / len(gain) + ratio) * float(gain.var(ddof=1)))

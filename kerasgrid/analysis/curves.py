@@ -14,8 +14,8 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.tables.parsing import finite, read_history
 
 FEWEST_EPOCHS = 6
-_CLEAR = 3.0
-"""Standard errors that a slope has to exceed."""
+_LEVEL = 0.05
+"""How often a curve, or any of those looked at, may be said to rise by chance."""
 _OVERFIT = 0.05
 """The share by which the held-out loss has to have risen from its lowest."""
 
@@ -60,29 +60,50 @@ def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: s
         train_loss=_mean(read, "loss"),
         test_loss=_mean(read, "test_loss"),
     )
-    return found if len(found.test) or len(found.train) or len(found.train_loss) else None
+    return found if any(map(len, (found.train, found.test, found.train_loss, found.test_loss))) else None
 
 
-def rise(curve: np.ndarray, sign: int, least: float = 0.0) -> float | None:
+def rise(
+    curve: np.ndarray, sign: int, least: float = 0.0, n_curves: int = 1, is_chosen: bool = False
+) -> float | None:
     """Returns by how much a curve still improves an epoch at its end; None where it does not clearly.
 
-    The slope of a straight line through the last third of the epochs (at least four) has to exceed
-    three of its standard errors.
+    The slope of a straight line through the last third of the epochs (at least four) has to be clear by
+    Student's t (one-sided, 5%), after Bonferroni's correction for all curves that are looked at.
 
     Args:
         curve: (epoch,).
         sign: 1 where a larger value is better.
         least: What half as many epochs again have to gain, at that slope, for it to matter.
+        n_curves: Curves that are looked at.
+        is_chosen: Whether it was chosen by its last value, which is then left out: chance has raised it.
     """
+    from scipy import stats
+
     if len(curve) < FEWEST_EPOCHS:
         return None
-    tail = curve[-max(4, len(curve) // 3) :] * sign
+    end = len(curve) - is_chosen
+    tail = curve[end - max(4, len(curve) // 3) : end] * sign
     x = np.arange(len(tail)) - (len(tail) - 1) / 2
     slope = float(x @ tail / (x @ x))
     rest = tail - tail.mean() - slope * x
     error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
     matters = slope * len(curve) / 2 > max(least, 1e-9)
-    return slope if matters and slope > _CLEAR * error else None
+    bound = float(stats.t.isf(_LEVEL / n_curves, len(tail) - 2))
+    return slope if matters and slope > bound * error else None
+
+
+def rise_of_best(curves: Sequence[Curves], sign: int, least: float = 0.0) -> float | None:
+    """Returns by how much the mean held-out curve of the best still improves an epoch at its end.
+
+    Args:
+        curves: Of the best trials; those with fewer epochs than the longest are left out.
+        sign: As in rise.
+        least: As in rise.
+    """
+    longest = max((len(found.test) for found in curves), default=0)
+    tests = [found.test for found in curves if len(found.test) == longest > 0]
+    return rise(np.mean(tests, axis=0), sign, least, is_chosen=True) if tests else None
 
 
 def is_overfit(curves: Curves) -> bool:

@@ -38,11 +38,15 @@ class Factor:
     def __len__(self) -> int:
         return len(self.values)
 
-    def tidy(self, number: float) -> float:
-        """Returns a number as its values are: whole where they are, else to two digits."""
+    def tidy(self, number: float, step: float) -> float:
+        """Returns a number as its values are: whole where they are, else to two digits.
+
+        They are those of the number or of its step from the next value, whichever are finer.
+        """
         if all(isinstance(value, int) for value in self.values):
             return round(number)
-        return float(f"{number:.2g}")
+        least = min((abs(size) for size in (number, step) if size), default=1.0)
+        return round(number, 1 - math.floor(math.log10(least)))
 
 
 @dataclass(frozen=True)
@@ -54,12 +58,14 @@ class Design:
         codes: (candidate, factor) int64, indices into each factor's values.
         scores: (candidate,) float64, as they were measured.
         sign: 1 where a larger score is better, -1 where a smaller one is.
+        fold_scores: (candidate, fold) float64; None where they have no scores of the same two folds or more.
     """
 
     factors: tuple[Factor, ...]
     codes: np.ndarray
     scores: np.ndarray
     sign: int
+    fold_scores: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.scores)
@@ -86,7 +92,8 @@ def is_scored(row: dict[str, Any], objective: str) -> bool:
 def design_of(table: Table) -> Design:
     """Returns the design of a table's complete trials; it may be empty."""
     objective = table.scores[0]
-    rows = [row for row in table.rows if is_scored(row, objective)]
+    places = [place for place, row in enumerate(table.rows) if is_scored(row, objective)]
+    rows = [table.rows[place] for place in places]
     factors, columns = [], []
     for name in table.params:
         factor, codes = _factor(name, [row.get(name, NOT_SET) for row in rows], name in table.log_params)
@@ -100,7 +107,26 @@ def design_of(table: Table) -> Design:
     codes, place, counts = np.unique(
         np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True
     )
-    return Design(tuple(factors), codes, np.bincount(place.ravel(), scores) / counts, sign)
+    scores, fold_scores = (
+        None if values is None else _means(values, place.ravel(), counts)
+        for values in (scores, _fold_scores(table, places))
+    )
+    return Design(tuple(factors), codes, scores, sign, fold_scores)
+
+
+def _fold_scores(table: Table, places: Sequence[int]) -> np.ndarray | None:
+    """Returns (row, fold) scores; None where rows have not the same two folds or more."""
+    found = [table.fold_scores[place] for place in places] if table.fold_scores else []
+    if len({len(own) for own in found}) != 1 or len(found[0]) < 2 or any(None in own for own in found):
+        return None
+    return np.array(found)
+
+
+def _means(values: np.ndarray, place: np.ndarray, counts: np.ndarray) -> np.ndarray:
+    """Returns the mean of a column, or of each of several, over the rows of each candidate."""
+    sums = np.zeros((len(counts), *values.shape[1:]))
+    np.add.at(sums, place, values)
+    return sums / counts.reshape(-1, *[1] * (values.ndim - 1))
 
 
 def level_key(value: Any) -> str:

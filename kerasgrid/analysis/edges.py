@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from dataclasses import dataclass
 from typing import Any
 
@@ -17,6 +18,8 @@ _VERY_FAR_APART = 4
 FEWEST_BEST = 5
 """Candidates that say where the best lie, at least."""
 _OUTER = 0.1
+_BELOW_ONE = re.compile(r"drop|momentum|beta|rho|decay|smoothing", re.IGNORECASE)
+"""Names of what is a share, or the weight of a moving average."""
 
 
 @dataclass(frozen=True)
@@ -25,15 +28,17 @@ class Edge:
 
     Attributes:
         name: The parameter.
-        value: The best value, or the end of the range.
+        value: The best value, or the end of a range at which the best candidates lie.
         is_largest: Whether it is the largest tried.
         next: What to try; None where there is nothing beyond, as below a dropout of 0.
+        is_range: Whether it has too many values to be compared one by one.
     """
 
     name: str
     value: Any
     is_largest: bool
     next: Any
+    is_range: bool = False
 
 
 def edges_of(design: Design, effects: list[Effect]) -> list[Edge]:
@@ -47,12 +52,11 @@ def edges_of(design: Design, effects: list[Effect]) -> list[Edge]:
     for place, factor in enumerate(design.factors):
         if not factor.is_numeric:
             continue
-        side = (
-            _side_of_levels(factor, effects) if len(factor) <= MOST_LEVELS else _side_of_range(design, place)
-        )
+        is_range = len(factor) > MOST_LEVELS
+        side = _side_of_range(design, place) if is_range else _side_of_levels(factor, effects)
         if side is not None:
             value = factor.values[-1 if side else 0]
-            found.append(Edge(factor.name, value, side, beyond(factor, side)))
+            found.append(Edge(factor.name, value, side, beyond(factor, side), is_range))
     return found
 
 
@@ -61,7 +65,8 @@ def beyond(factor: Factor, is_up: bool) -> Any:
 
     It goes on as far as the last two values lie apart: by their ratio where they are about double or
     more (by its root, where four times or more), else by their difference. A number above zero stays
-    so, a dropout stays below one, and whole numbers stay whole.
+    so, whole numbers stay whole, and what is below one by its name (a dropout, a momentum) gets at most
+    halfway to it.
     """
     values = [float(value) for value in factor.values]
     if len(values) > MOST_LEVELS:
@@ -73,7 +78,7 @@ def beyond(factor: Factor, is_up: bool) -> Any:
         found = last * step if is_up else last / step
     else:
         found = last + (last - before)
-    return _legal(factor, last, found)
+    return _legal(factor, last, found, is_up)
 
 
 def _beyond_range(factor: Factor, values: list[float], is_up: bool) -> Any:
@@ -82,18 +87,22 @@ def _beyond_range(factor: Factor, values: list[float], is_up: bool) -> Any:
         found = high * (high / low) ** 0.25 if is_up else low / (high / low) ** 0.25
     else:
         found = high + (high - low) / 4 if is_up else low - (high - low) / 4
-    return _legal(factor, high if is_up else low, found)
+    return _legal(factor, high if is_up else low, found, is_up)
 
 
-def _legal(factor: Factor, last: float, found: float) -> Any:
+def _legal(factor: Factor, last: float, found: float, is_up: bool) -> Any:
+    """Returns a value beyond the last as it can be tried; None where it then is not beyond."""
+    if not math.isfinite(found):
+        return None
     if last >= 0 >= found:
         if last == 0 or factor.values[0] == 0:
             return None
         found = last / 2
-    if "dropout" in factor.name and found >= 1:
+    if last <= 1 <= found and _BELOW_ONE.search(factor.name):
         found = (last + 1) / 2
-    found = factor.tidy(found)
-    return found if not isinstance(found, int) or (found != last and found > 0) else None
+    found = factor.tidy(found, found - last)
+    is_beyond = found > last if is_up else found < last
+    return found if is_beyond and (not isinstance(found, int) or found > 0) else None
 
 
 def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:

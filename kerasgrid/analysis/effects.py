@@ -9,6 +9,10 @@ and intervals are wider than they need be, not narrower.
 
 Intervals hold for all pairs of a parameter's values at once (Tukey 1949; the same as Student's where
 there are two values), so that naming the best value after looking claims no more than was seen.
+
+Where even main effects leave too few candidates over, the interval is that of the pairs' mean difference over
+folds, by the corrected test of Nadeau and Bengio (see `comparison`), after Bonferroni's correction for the
+pairs of values.
 """
 
 from __future__ import annotations
@@ -21,6 +25,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.analysis.comparison import fold_interval
 from kerasgrid.analysis.design import Design
 
 CONFIDENCE = 0.95
@@ -131,8 +136,8 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
         key = (min(best, other), max(best, other))
         if other == best or key not in gains:
             continue
-        gain = gains[key] if best == key[0] else -gains[key]
-        effects.append(_effect(design, place, (best, other), gain, noise))
+        found = pairs[key] if best == key[0] else pairs[key][:, ::-1]
+        effects.append(_effect(design, place, (best, other), found, noise))
     return sorted(effects, key=lambda effect: effect.mean)
 
 
@@ -177,13 +182,17 @@ def critical(levels: int, degrees: int) -> float:
 
 
 def _effect(
-    design: Design, place: int, levels: tuple[int, int], gain: np.ndarray, noise: Noise | None
+    design: Design, place: int, levels: tuple[int, int], pairs: np.ndarray, noise: Noise | None
 ) -> Effect:
-    factor, mean = design.factors[place], float(gain.mean())
-    low, high = (None, None) if noise is None else interval(mean, len(gain), noise, len(factor))
-    if mean < 0:  # values that are not all compared with each other may form a circle
-        levels, gain, mean = levels[::-1], -gain, -mean
-        low, high = (None, None) if noise is None else (-high, -low)
+    factor, gain = design.factors[place], gain_of(design, pairs)
+    if gain.mean() < 0:  # values that are not all compared with each other may form a circle
+        levels, pairs, gain = levels[::-1], pairs[:, ::-1], -gain
+    mean, low, high = float(gain.mean()), None, None
+    if noise is not None:
+        low, high = interval(mean, len(gain), noise, len(factor))
+    elif design.fold_scores is not None:
+        by_fold = design.fold_scores[pairs[:, 0]] - design.fold_scores[pairs[:, 1]]
+        low, high = fold_interval(design.sign * by_fold.mean(axis=0), math.comb(len(factor), 2))
     wins, ties = int((gain > 0).sum()), int((gain == 0).sum())
     return Effect(
         name=factor.name,
@@ -199,6 +208,7 @@ def _effect(
     )
 
 
+@cache
 def _sign_test(wins: int, n_pairs: int, n_tests: int) -> float:
     from scipy import stats
 

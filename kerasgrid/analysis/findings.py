@@ -3,37 +3,32 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass, replace
+from dataclasses import dataclass, replace
 from typing import Any
 
-import numpy as np
-
 from kerasgrid.analysis.comparison import Contender, front, p_value, pick
-from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise
+from kerasgrid.analysis.curves import (
+    FEWEST_EPOCHS,
+    Curves,
+    curves_of,
+    is_overfit,
+    is_underfit,
+    rise,
+    rise_of_best,
+)
 from kerasgrid.analysis.design import Design, design_of, is_scored
 from kerasgrid.analysis.edges import Edge, edges_of
 from kerasgrid.analysis.effects import Effect, Noise, effects_of, noise_of
+from kerasgrid.analysis.folds import HardFold, fold_matrix, hard_fold, unstable
 from kerasgrid.analysis.importance import Importance, importance_of
 from kerasgrid.analysis.interactions import Interaction, interactions_of
-from kerasgrid.io import strict
+from kerasgrid.analysis.reasons import by_reason
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
-_UNSTABLE = 3.0
-_FEWEST_TRIALS = 8
-_HARD = 0.8
-
-
-@dataclass(frozen=True)
-class HardFold:
-    """A fold on which nearly all candidates score worse than on the others."""
-
-    fold: int
-    n_worst: int
-    n_trials: int
-    gap: float
+_LEADERS = 3
 
 
 @dataclass(frozen=True)
@@ -51,14 +46,18 @@ class Findings:
         effects: By parameter that varies; empty where no two candidates differ in it alone.
         interactions: The clear ones.
         importance: Shares of the variance; None where it cannot be told.
-        edges: Best values at the edge of what was tried.
+        edges: Best values at the edge of what was tried, unless an interaction overturns that they are best.
         curves: By the trial's place in the table, of all or of a sample.
+        curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
+            do not have that of held-out rows.
         rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
             half as many epochs again would gain more than the noise.
+        leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly.
         overfit: Places of trials that fit their training rows too closely.
         underfit: Places of trials that do not fit even those.
         unstable: Places of trials whose folds differ far more than others' do.
         hard_fold: A fold that is harder than the others.
+        unscored: Places of complete trials that have no score, or none that is a number.
         failed: Places of failed trials by reason.
         dead: Places of trials whose nets learnt nothing, by reason.
     """
@@ -75,11 +74,14 @@ class Findings:
     importance: Importance | None
     edges: tuple[Edge, ...]
     curves: Mapping[int, Curves]
+    curve_metric: str
     rising: Mapping[int, float]
+    leaders_rise: float | None
     overfit: tuple[int, ...]
     underfit: tuple[int, ...]
     unstable: tuple[int, ...]
     hard_fold: HardFold | None
+    unscored: tuple[int, ...]
     failed: Mapping[str, tuple[int, ...]]
     dead: Mapping[str, tuple[int, ...]]
 
@@ -107,11 +109,17 @@ def analyse(table: Table) -> Findings:
         factor.name: tuple(effects_of(design, place, noise)) for place, factor in enumerate(design.factors)
     }
     effects = [effect for found in by_name.values() for effect in found]
+    interactions = interactions_of(design, effects, noise)
+    overturned = {found.effect.name for found in interactions if found.overturns}
     on_front = front(contenders, sign)
-    curves, by_fold = _curves(table, contenders), _fold_matrix(table, contenders)
+    (curves, metric), by_fold = _curves(table, contenders), fold_matrix(table, contenders)
     scored = {one.row: one for one in contenders}
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
+    is_objective = metric == table.metric
+    better, least = (sign, spread) if is_objective else (-1, 0.0)  # the noise of a loss is not known
+    n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
+    leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
     return Findings(
         table=table,
         design=design,
@@ -121,73 +129,32 @@ def analyse(table: Table) -> Findings:
         pick=pick(on_front, best, n_folds, sign) if best else None,
         noise=noise,
         effects=by_name,
-        interactions=tuple(interactions_of(design, effects, noise)),
+        interactions=tuple(interactions),
         importance=importance_of(design),
-        edges=tuple(edges_of(design, effects)),
+        edges=tuple(edge for edge in edges_of(design, effects) if edge.name not in overturned),
         curves=curves,
+        curve_metric=metric,
         rising={
             row: gain
             for row, found in curves.items()
-            if row in scored and (gain := rise(found.test, sign, spread)) is not None
+            if row in scored and (gain := rise(found.test, better, least, n_curves)) is not None
         },
+        leaders_rise=rise_of_best(leaders, better, least),
         overfit=tuple(row for row, found in curves.items() if is_overfit(found)),
         underfit=tuple(
             row
             for row, found in curves.items()
-            if best and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
+            if best and is_objective and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
         ),
-        unstable=_unstable(*by_fold) if by_fold else (),
-        hard_fold=_hard_fold(by_fold[1] * sign) if by_fold else None,
+        unstable=unstable(*by_fold) if by_fold else (),
+        hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
+        unscored=tuple(
+            row
+            for row, given in enumerate(table.rows)
+            if given.get("state", "complete") == "complete" and row not in scored
+        ),
         failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
         dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
-    )
-
-
-def as_json(findings: Findings) -> dict[str, Any]:
-    """Returns the findings as plain values of strict JSON; trials are named by their ids."""
-
-    def rows(places) -> list[Any]:
-        return [findings.trial(row) for row in places]
-
-    def contender(one: Contender | None) -> dict[str, Any] | None:
-        if one is None:
-            return None
-        given = findings.table.rows[one.row]
-        params = {name: given[name] for name in findings.table.params if name in given}
-        found = asdict(one)
-        del found["row"]
-        return {"trial": findings.trial(one.row), "params": params, **found, "level_with_best": one.is_level}
-
-    importance = findings.importance
-    return strict(
-        {
-            "source": findings.table.source,
-            "objective": findings.table.scores[0],
-            "direction": findings.table.direction,
-            "leaderboard": [contender(one) for one in findings.contenders],
-            "front": rows(one.row for one in findings.front),
-            "pick": contender(findings.pick),
-            "noise": findings.noise and asdict(findings.noise),
-            "effects": {
-                name: [{**asdict(effect), "clear": effect.is_clear} for effect in found]
-                for name, found in findings.effects.items()
-            },
-            "interactions": [asdict(found) for found in findings.interactions],
-            "importance": importance
-            and {
-                "exact": importance.is_exact,
-                "mains": importance.mains,
-                "pairs": [{"params": list(pair), "share": share} for pair, share in importance.pairs.items()],
-            },
-            "edges": [asdict(edge) for edge in findings.edges],
-            "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
-            "overfit": rows(findings.overfit),
-            "underfit": rows(findings.underfit),
-            "unstable": rows(findings.unstable),
-            "hard_fold": findings.hard_fold and asdict(findings.hard_fold),
-            "failed": {reason: rows(places) for reason, places in findings.failed.items()},
-            "dead": {reason: rows(places) for reason, places in findings.dead.items()},
-        }
     )
 
 
@@ -195,8 +162,14 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     """Returns the complete trials, each compared with the best over the same folds, and their number."""
     objective = table.scores[0]
     std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
+    single = {row for row, scores in enumerate(table.fold_scores) if len(scores) == 1}  # has no spread
     found = [
-        Contender(row, given[objective], finite(given.get(std)), finite(given.get("mean_fit_time")))
+        Contender(
+            row,
+            given[objective],
+            None if row in single else finite(given.get(std)),
+            finite(given.get("mean_fit_time")),
+        )
         for row, given in enumerate(table.rows)
         if is_scored(given, objective)
     ]
@@ -216,48 +189,28 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     return (found[0], *map(compared, found[1:])), len(best)
 
 
-def _curves(table: Table, contenders: tuple[Contender, ...]) -> dict[int, Curves]:
+def _curves(table: Table, contenders: tuple[Contender, ...]) -> tuple[dict[int, Curves], str]:
+    """Returns the trials' curves, and the metric they are of: the loss where no other is of held-out rows."""
     rows = [row for row, histories in enumerate(table.histories) if histories]
     if len(rows) > MOST_CURVES:
         ends = [one.row for one in (*contenders[:20], *contenders[-20:]) if table.histories[one.row]]
         sample = rows[:: -(-len(rows) // (MOST_CURVES - len(ends)))]
         rows = sorted({*ends, *sample})
-    found = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
-    return {row: curves for row, curves in found if curves is not None}
-
-
-def _fold_matrix(table: Table, contenders: tuple[Contender, ...]) -> tuple[list[int], np.ndarray] | None:
-    """Returns the places of trials with all folds, and (trial, fold) scores; None for too few."""
-    rows = [one.row for one in contenders if table.fold_scores and None not in table.fold_scores[one.row]]
-    lengths = {len(table.fold_scores[row]) for row in rows}
-    if len(rows) < _FEWEST_TRIALS or len(lengths) != 1 or lengths <= {0, 1}:
-        return None
-    return rows, np.array([table.fold_scores[row] for row in rows])
-
-
-def _unstable(rows: list[int], scores: np.ndarray) -> tuple[int, ...]:
-    """Returns trials whose folds spread over three times the median, what folds have in common taken out."""
-    spread = (scores - np.median(scores - scores.mean(axis=1, keepdims=True), axis=0)).std(axis=1)
-    limit = _UNSTABLE * np.median(spread)
-    return tuple(row for row, own in zip(rows, spread, strict=True) if own > limit > 0)
-
-
-def _hard_fold(scores: np.ndarray) -> HardFold | None:
-    """Returns the fold that nearly all trials score worst on; scores are (trial, fold), higher is better."""
-    counts = np.bincount(scores.argmin(axis=1), minlength=scores.shape[1])
-    fold = int(counts.argmax())
-    if counts[fold] < _HARD * len(scores):
-        return None
-    others = np.delete(scores, fold, axis=1).mean(axis=1)
-    return HardFold(fold, int(counts[fold]), len(scores), float((others - scores[:, fold]).mean()))
+    read = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
+    found = {row: curves for row, curves in read if curves is not None}
+    if any(len(own.test) for own in found.values()) or not any(len(own.test_loss) for own in found.values()):
+        return found, table.metric
+    return {row: replace(own, train=own.train_loss, test=own.test_loss) for row, own in found.items()}, "loss"
 
 
 def _by_reason(
     table: Table, column: str, holds: Callable[[Mapping[str, Any]], bool]
 ) -> dict[str, tuple[int, ...]]:
     """Returns the places of the trials for which something holds by its reason, the most frequent first."""
-    found: dict[str, list[int]] = {}
-    for row, given in enumerate(table.rows):
-        if holds(given):
-            found.setdefault(str(given.get(column) or "no reason recorded"), []).append(row)
-    return {reason: tuple(rows) for reason, rows in sorted(found.items(), key=lambda item: -len(item[1]))}
+    return by_reason(
+        {
+            row: str(given.get(column) or "no reason recorded")
+            for row, given in enumerate(table.rows)
+            if holds(given)
+        }
+    )

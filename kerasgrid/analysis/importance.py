@@ -37,6 +37,11 @@ class Importance:
     pairs: dict[tuple[str, str], float]
     is_exact: bool
 
+    def ranked(self) -> list[tuple[tuple[str, ...], float]]:
+        """Returns parameters and pairs of them with their shares, the largest first."""
+        shares = [((name,), share) for name, share in self.mains.items()]
+        return sorted([*shares, *self.pairs.items()], key=lambda item: -item[1])
+
 
 def importance_of(design: Design) -> Importance | None:
     """Returns the importances; None where candidates are too few, or all scores are equal."""

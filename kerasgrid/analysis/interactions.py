@@ -77,10 +77,11 @@ def interactions_of(design: Design, effects: list[Effect], noise: Noise | None) 
                 continue
             n_looked_at += len(groups) * (len(groups) - 1) // 2
             found.append((effect, factor.name, _conditionals(factor.values, groups, noise)))
+    bound = _bound(noise, n_looked_at) if found else 0.0
     clear = [
         Interaction(effect, given, conditionals, _overturns(effect, conditionals))
         for effect, given, conditionals in found
-        if _is_clear(conditionals, noise, n_looked_at)
+        if _is_clear(conditionals, bound)
     ]
     return sorted(clear, key=lambda one: (not one.overturns, -one.spread))
 
@@ -95,12 +96,16 @@ def _conditionals(
     return tuple(found)
 
 
-def _is_clear(conditionals: tuple[Conditional, ...], noise: Noise, n_looked_at: int) -> bool:
+def _bound(noise: Noise, n_looked_at: int) -> float:
+    """Returns what a difference between two gains, each of one pair, has to exceed by sqrt(2/n + 2/m)."""
     from scipy import stats
 
-    bound = stats.t.ppf(1 - 0.025 / n_looked_at, noise.degrees)
+    return float(stats.t.isf(0.025 / n_looked_at, noise.degrees)) * noise.sigma
+
+
+def _is_clear(conditionals: tuple[Conditional, ...], bound: float) -> bool:
     return any(
-        abs(a.mean - b.mean) > bound * noise.sigma * math.sqrt(2 / a.n_pairs + 2 / b.n_pairs)
+        abs(a.mean - b.mean) > bound * math.sqrt(2 / a.n_pairs + 2 / b.n_pairs)
         for a in conditionals
         for b in conditionals
     )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,21 +14,10 @@ from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
 
-_MOST_NAMED = 5
 _MOST_DIGITS = 12
+_MANY_FOLDS = 20
+"""So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
 _LONGEST_VALUE = 60
-
-
-def conclusions(findings: Findings) -> list[str]:
-    """Returns all sentences, the most important first."""
-    return [
-        *best_sentences(findings),
-        *effect_sentences(findings).values(),
-        *map(interaction_sentence, findings.interactions),
-        *map(edge_sentence, findings.edges),
-        *curve_sentences(findings),
-        *trouble_sentences(findings),
-    ]
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -52,59 +41,14 @@ def edge_sentence(edge: Edge) -> str:
     """Returns what to try beyond the edge."""
     end = "largest" if edge.is_largest else "smallest"
     first = f"The best {edge.name} is the {end} tried ({value_text(edge.value)})"
+    if edge.is_range:
+        side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
+        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else value_text(edge.value)
+        first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
     if edge.next is None:
         return f"{first}, and there is nothing to try beyond."
     more = "larger" if edge.is_largest else "smaller"
     return f"{first}: try {more}, such as {value_text(edge.next)}."
-
-
-def curve_sentences(findings: Findings) -> list[str]:
-    """Returns what the learning curves and folds tell."""
-    found, table = [], findings.table
-    if findings.rising:
-        rows = [one.row for one in findings.contenders if one.row in findings.rising]
-        first = rows[0]
-        length = len(findings.curves[first].test)
-        gain = value_text(_short(findings.rising[first]))
-        found.append(
-            f"More epochs would help trial {findings.trial(first)}: its held-out {table.metric} still "
-            f"improves by {gain} an epoch at epoch {length}.{_and_others(findings, rows)}"
-        )
-    elif findings.curves:
-        found.append("No held-out curve clearly improves any more at its last epoch.")
-    if findings.overfit:
-        found.append(
-            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
-            f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
-        )
-    if findings.underfit:
-        found.append(
-            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
-            f"own training rows, too (measured with dropout on). {_named(findings, findings.underfit)}"
-        )
-    if (hard := findings.hard_fold) is not None:
-        found.append(
-            f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
-            f"{value_text(_short(hard.gap))} on average. That is the data's, not the candidates'."
-        )
-    if findings.unstable:
-        found.append(
-            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
-            f"{_named(findings, findings.unstable)}"
-        )
-    return found
-
-
-def trouble_sentences(findings: Findings) -> list[str]:
-    """Returns what failed and what learnt nothing, with reasons."""
-    found = [
-        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.failed.items()
-    ]
-    return found + [
-        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.dead.items()
-    ]
 
 
 def best_sentences(findings: Findings) -> list[str]:
@@ -112,22 +56,16 @@ def best_sentences(findings: Findings) -> list[str]:
     best = findings.best
     if best is None:
         return ["No trial has a score."]
-    level = [one for one in findings.contenders if one.is_level]
-    compared = [one for one in findings.contenders if one.p_value is not None]
-    found = [f"Trial {findings.trial(best.row)} is the best of {count(len(findings.contenders), 'trial')}."]
-    if not compared:
-        found.append("Scores of at least two folds are needed to tell candidates apart; there are none here.")
-    elif level:
-        found.append(
-            f"{len(level):,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
-            "folds (corrected resampled t-test, p > 0.05)."
-        )
-    else:
-        found.append(f"All others are clearly behind it over {findings.n_folds} folds (p <= 0.05).")
-    if (taken := findings.pick) is not None and taken != best:
+    n_trials, name = len(findings.contenders), findings.trial(best.row)
+    if n_trials == 1:
+        return [f"Trial {name} is the only one with a score."]
+    scored = "" if n_trials == len(findings.table.rows) else " with a score"
+    found = [f"Trial {name} is the best of {count(n_trials, 'trial')}{scored}.", *_level_sentences(findings)]
+    if (taken := findings.pick) is not None and taken.row != best.row:
+        saved = round(100 * (1 - taken.fit_time / best.fit_time))
         found.append(
             f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "
-            f"in {_times(best.fit_time, taken.fit_time)} less time."
+            f"in {saved}% less time."
         )
     return found
 
@@ -140,10 +78,45 @@ def value_text(value: Any) -> str:
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 
+def short(number: float) -> float:
+    """Returns a number to two digits."""
+    return float(f"{number:.2g}")
+
+
+def _level_sentences(findings: Findings) -> Iterator[str]:
+    """Yields how many cannot be told from the best, or why that is not known."""
+    compared = [one for one in findings.contenders if one.p_value is not None]
+    n_level, n_others = sum(one.is_level for one in compared), len(findings.contenders) - 1
+    if not compared:
+        yield (
+            "Scores of at least two folds are needed to tell candidates apart; there are none here."
+            if findings.n_folds < 2
+            else "No other has scores of the same folds, so that none can be compared with it."
+        )
+        return
+    if n_level:
+        yield (
+            f"{n_level:,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
+            "folds (corrected resampled t-test, p > 0.05)."
+        )
+    else:
+        others = "All others are" if len(compared) == n_others else f"All {len(compared):,} compared are"
+        yield f"{others} clearly behind it over {findings.n_folds} folds (p <= 0.05)."
+    if findings.n_folds >= _MANY_FOLDS and not findings.table.about:
+        yield (
+            f"Where these {findings.n_folds} splits are repeats of fewer folds, differences look clearer "
+            "than they are."
+        )
+    if n_left := n_others - len(compared):
+        yield f"{n_left:,} more cannot be compared: they have no scores of the same folds."
+
+
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
     clear = [effect for effect in effects if effect.is_clear]
     often = [effect for effect in effects if not effect.is_clear and effect.is_often]
-    unclear = [effect for effect in effects if not effect.is_clear and not effect.is_often]
+    rest = [effect for effect in effects if not effect.is_clear and not effect.is_often]
+    unclear = [effect for effect in rest if effect.low is not None]
+    untested = [effect for effect in rest if effect.low is None]
     parts = []
     for group in _by_better(clear):
         parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
@@ -157,6 +130,12 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
         parts.append(
             f"{name} = {value_text(group[0].better)} cannot be told from "
             + ", or ".join(map(_against, group))
+        )
+    for group in _by_better(untested):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} is ahead of "
+            + ", and ".join(map(_against, group))
+            + ": not tested"
         )
     return "; ".join(parts) + "."
 
@@ -191,7 +170,7 @@ def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
 def _against(effect: Effect) -> str:
     """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
     ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
-    is_aside = not effect.is_clear and not effect.is_often
+    is_aside = effect.low is not None and not effect.is_clear and not effect.is_often
     ahead = "ahead " if is_aside else ""
     text = f"{value_text(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
     text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
@@ -200,7 +179,7 @@ def _against(effect: Effect) -> str:
 
 def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"{value_text(_short(mean))} on average; too few candidates for an interval"
+        return f"{value_text(short(mean))} on average; too few candidates for an interval"
     digits = _digits((high - low) / 2)
     while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
         digits += 1  # an end so near zero has to show on which side it is
@@ -233,25 +212,3 @@ def _digits(half: float) -> int:
 def _fixed(number: float, digits: int) -> str:
     text = f"{number:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
-
-
-def _short(number: float) -> float:
-    return float(f"{number:.2g}")
-
-
-def _and_others(findings: Findings, rows: Sequence[int]) -> str:
-    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
-
-
-def _of(rows: Sequence[int], all_rows: Any) -> str:
-    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
-
-
-def _named(findings: Findings, rows: Sequence[int]) -> str:
-    named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
-    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
-    return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
-
-
-def _times(whole: float, part: float) -> str:
-    return f"{round(100 * (1 - part / whole))}%" if whole else "no"

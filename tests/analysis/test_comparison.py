@@ -43,3 +43,10 @@ def test_the_pick_is_the_quickest_within_one_standard_error():
     assert pick([far, near, best], best, 10, 1) == best
     assert pick([far, near, best], best, 1, 1) is None
     assert pick([far], Contender(0, 0.95, None, 9.0), 3, 1) is None
+
+
+def test_there_is_no_pick_without_the_time_of_the_best_and_it_is_the_best_where_little_is_saved():
+    best, near, little = contenders((0.95, None), (0.949, 3.0), (0.9499, 2.9))
+    assert pick([little, near], best, 3, 1) is None
+    best = Contender(0, 0.95, 0.02, 3.0)
+    assert pick([little, near, best], best, 3, 1) == best

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise
+from kerasgrid.analysis.curves import Curves, curves_of, is_overfit, is_underfit, rise, rise_of_best
 
 EPOCHS = np.arange(1, 31)
 NUMBERS = np.random.default_rng(0)
@@ -30,6 +30,28 @@ def test_a_rise_is_a_slope_that_is_clear_of_its_noise(curve, sign, rises):
     found = rise(np.round(curve, 5), sign, least=0.001)
     assert (found is not None) == rises
     assert found is None or found == pytest.approx(0.01, rel=0.1)
+
+
+@pytest.mark.parametrize("n_epochs", [6, 12, 30])
+def test_of_many_flat_curves_one_is_seldom_said_to_rise_nor_are_those_that_ended_highest(n_epochs):
+    numbers, any_rises, best_rise = np.random.default_rng(0), 0, 0
+    for _ in range(300):
+        curves = [Curves(row, test=test) for row, test in enumerate(numbers.normal(size=(24, n_epochs)))]
+        any_rises += any(rise(found.test, 1, n_curves=24) is not None for found in curves)
+        best = sorted(curves, key=lambda found: -found.test[-1])[:3]
+        best_rise += rise_of_best(best, 1) is not None
+    assert any_rises <= 0.08 * 300
+    assert best_rise <= 0.08 * 300
+
+
+def test_the_mean_curve_of_the_best_rises_where_no_single_one_is_clear():
+    numbers = np.random.default_rng(1)
+    best = [Curves(row, test=0.01 * EPOCHS + numbers.normal(size=30) * 0.04) for row in range(3)]
+    assert all(rise(found.test, 1, n_curves=64) is None for found in best)
+    assert rise_of_best(best, 1) == pytest.approx(0.01, rel=0.5)
+    shorter = Curves(3, test=np.full(20, 0.9))
+    assert rise_of_best([*best, shorter], 1) == rise_of_best(best, 1)
+    assert rise_of_best([], 1) is None
 
 
 def losses(train, test):

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import random
 import re
+import warnings
 from html.parser import HTMLParser
 from itertools import product
 
@@ -13,7 +14,7 @@ import pytest
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.suggestion import suggest
-from kerasgrid.views.report.figures import Interval, draw_intervals
+from kerasgrid.views.report.figures import Interval, draw_confusion, draw_intervals
 from kerasgrid.views.report.sections import png
 from kerasgrid.views.report.writing import Report
 
@@ -129,7 +130,7 @@ def test_the_page_says_what_was_learnt_and_shows_it(write, predictions):
         "cannot be told from",
         "More epochs would help trial 17",
         "Trial 17 puts 2 of 30 held-out samples (6.67%) into a wrong class.",
-        "Nothing: no trial failed, and none looks dead.",
+        "Nothing: no trial failed, all have a score, and none looks dead.",
         "Nadeau and Bengio",
         "exact, since every combination of values has a score",
     ):
@@ -173,8 +174,16 @@ def test_markdown_has_sentences_and_tables_and_escapes_its_own_marks(write, pred
     assert text.startswith("# mine: what was learnt\n\n24 trials")
     assert "| rank | trial | mean\\_test\\_score |" in text
     assert "a\\|b\\*c" in text
-    widths = {line.count(" | ") for line in text.splitlines() if line.startswith("| ")}
-    assert len(widths) == 1
+    for block in text.split("\n\n"):
+        lines = block.splitlines() if block.startswith("| ") else []
+        assert len({re.sub(r"\\\|", "", line).count("|") for line in lines}) <= 1
+    for line in (
+        "| 17 | 0.9720 ± 0.0010 | 2.7 s |",
+        "| 8 | 0.7100 | 0.7800 | 0.7100 |",
+        "| dog | 0 | 8 | 2 |",
+    ):
+        assert line in text, line
+    assert re.search(r"\| learning\\_rate \| \d\d\.\d% \|", text)
     assert "<svg" not in text
     assert "cat, taken for" not in text
     assert "- dog, taken for \\<script\\>" in text
@@ -189,7 +198,16 @@ def test_json_has_all_numbers_and_the_sentences(write, predictions):
     assert value["leaderboard"][0]["trial"] == 17
     assert value["mistakes"]["confusion"][1] == [0, 8, 2]
     assert value["effects"]["batch_norm"][0]["wins"] == 12
+    assert value["leaderboard"][0]["n_parameters"] == 1000
+    assert value["curves"]["17"]["test_loss"] == pytest.approx([1 - 0.09 * epoch for epoch in range(8)])
+    assert value["mistakes_missing"] is None
     assert value["sentences"][0] == "Trial 17 is the best of 24 trials."
+
+
+def test_json_says_why_there_are_no_mistakes(write):
+    value = json.loads(Report(write(grid())).json())
+    assert value["mistakes"] is None
+    assert "oof.npz is missing" in value["mistakes_missing"]
 
 
 @pytest.mark.parametrize(
@@ -280,6 +298,21 @@ def test_a_formula_in_a_name_is_shown_as_it_is():
         [Interval("$\\frac{", 0.1, None, None), Interval("b", 0.2, 0.1, 0.3)], "score", "Effects"
     )
     assert "$\\frac{" in svg
+
+
+def test_numbers_of_frequent_confusions_can_be_read_on_dark_pages_and_names_are_of_any_script():
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        svg = draw_confusion(np.array([[5, 4, 1], [0, 6, 0], [0, 0, 7]]), ["猫", "🦉", "a"])
+    assert "猫" in svg
+    numbers = {number: color for color, number in re.findall(r"fill: (var\([a-z-]+\))[^>]*>(\d)</text>", svg)}
+    assert numbers == {
+        "5": "var(--ink)",
+        "4": "var(--on-warm)",
+        "1": "var(--ink)",
+        "6": "var(--ink)",
+        "7": "var(--ink)",
+    }
 
 
 ODD = [[1, 2], None, {"a": 1}, "x" * 500, 10**400, -0.0, True, 1, 1.0]

@@ -23,19 +23,21 @@ class Bullets:
 
 @dataclass(frozen=True)
 class Cells:
-    """A table of texts; the columns in `right` stand at their right edge."""
+    """A table of texts; the columns in `right` stand at their right edge, and `caption` above."""
 
     header: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     right: frozenset[int] = frozenset()
+    caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing: `draw` gives its SVG, and is called only where it is shown."""
+    """A drawing: `draw` gives its SVG, where it is shown; in a text `cells` stand for it."""
 
     draw: Callable[[], str]
     caption: str
+    cells: Cells | None = None
 
 
 @dataclass(frozen=True)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import io
 import re
+import warnings
 from collections.abc import Callable
 from typing import TYPE_CHECKING
 
@@ -18,7 +19,9 @@ if TYPE_CHECKING:
 
 INK, MUTED, LINE, ACCENT, WARM = "#010a01", "#010a02", "#010a03", "#010a04", "#010a05"
 """Stand-ins: of text, of what is less important, of thin lines, of what matters, of its counterpart."""
-_VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", WARM: "warm"}
+ON_WARM = "#010a06"
+"""Of text upon the counterpart's colour."""
+_VARIABLES = {INK: "ink", MUTED: "muted", LINE: "line", ACCENT: "accent", WARM: "warm", ON_WARM: "on-warm"}
 _STYLE = {
     "svg.fonttype": "none",
     "svg.hashsalt": "kerasgrid",
@@ -67,7 +70,9 @@ def draw_svg(paint: Callable[[Axes], None], height: float, label: str, width: fl
             "The report's pictures need the package matplotlib. Install it with: pip install matplotlib; "
             "--md and --json work without."
         ) from error
-    with rc_context(_STYLE):
+    with rc_context(_STYLE), warnings.catch_warnings():
+        # A page's own fonts have letters that matplotlib's lack; it then guesses how wide they are.
+        warnings.filterwarnings("ignore", r"Glyph .* missing from", UserWarning)
         figure = Figure(figsize=(width, height), layout="constrained")
         FigureCanvasSVG(figure)
         figure.patch.set_alpha(0)

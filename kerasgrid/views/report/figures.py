@@ -12,17 +12,19 @@ from kerasgrid.analysis.curves import Curves
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.importance import Importance
 from kerasgrid.analysis.sentences import value_text
-from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, WARM, draw_svg
+from kerasgrid.views.report.cells import SMALLEST_SHARE
+from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, draw_svg
 
 MOST_ROWS = 24
 _MOST_BARS = 16
-_SMALLEST_SHARE = 0.005
 _MOST_DOTS = 1500
 """More dots than this are one image within the drawing, so that the page stays small."""
 _MOST_STEPS = 200
 MOST_CLASSES = 40
 _MOST_NUMBERED = 20
 _LONGEST_CLASS = 16
+_DEEP = 0.58
+"""The depth of a cell's colour from which on its number is dark on a dark page, too."""
 
 
 @dataclass(frozen=True)
@@ -89,9 +91,11 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
 
 def draw_importance(importance: Importance) -> str:
     """Draws the shares of the variance: parameters, and pairs of them."""
-    bars = [(name, share, ACCENT) for name, share in importance.mains.items()]
-    bars += [(f"{first} x {second}", share, WARM) for (first, second), share in importance.pairs.items()]
-    bars = [bar for bar in sorted(bars, key=lambda bar: -bar[1]) if bar[1] >= _SMALLEST_SHARE][:_MOST_BARS]
+    bars = [
+        (" x ".join(names), share, ACCENT if len(names) == 1 else WARM)
+        for names, share in importance.ranked()[:_MOST_BARS]
+        if share >= SMALLEST_SHARE
+    ]
 
     def paint(axes) -> None:
         places = range(len(bars))
@@ -198,7 +202,9 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
             color, depth = (LINE, 0.6) if true == said else (WARM, 0.1 + 0.7 * wrong[true, said] / scale)
             colors.append((*to_rgb(color), float(depth)))
             if len(classes) <= _MOST_NUMBERED:
-                axes.text(said, true, f"{confusion[true, said]}", ha="center", va="center", fontsize=8)
+                on = ON_WARM if true != said and depth > _DEEP else INK
+                number = f"{confusion[true, said]}"
+                axes.text(said, true, number, ha="center", va="center", fontsize=8, color=on)
         axes.add_collection(PolyCollection(squares, facecolors=colors, linewidths=0))
         axes.set_xticks(range(len(names)), names, rotation=90 if max(map(len, names)) > 3 else 0)
         axes.set_yticks(range(len(names)), names)

@@ -10,9 +10,9 @@ from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Phot
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --muted: #6a737d; --line: #d5d9de;
-  --accent: #0b69c7; --warm: #c2500a; }
+  --accent: #0b69c7; --warm: #c2500a; --on-warm: #1b1f24; }
 @media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e4e7ea; --muted: #9aa3ad;
-  --line: #3a4149; --accent: #6cb2ff; --warm: #ff9d5c; } }
+  --line: #3a4149; --accent: #6cb2ff; --warm: #ff9d5c; --on-warm: #14171a; } }
 body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
   margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
 h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
@@ -52,7 +52,7 @@ def _block(block: Block) -> str:
             return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
         case Cells():
             return _table(block)
-        case Picture(draw, caption):
+        case Picture(draw, caption, _):
             return f"<figure>{draw()}<figcaption>{html.escape(caption)}</figcaption></figure>"
         case Photos(items, caption):
             photos = "".join(_photo(*item) for item in items)

@@ -1,4 +1,4 @@
-"""A report as Markdown: the sentences and tables, without pictures."""
+"""A report as Markdown: the sentences and tables, with tables in place of pictures."""
 
 from __future__ import annotations
 
@@ -25,14 +25,18 @@ def _block(block: Block) -> str:
             return _plain(words)
         case Bullets(items):
             return "\n".join(f"- {_plain(item)}" for item in items)
-        case Cells(header, rows, right):
-            marks = ["--:" if place in right else ":--" for place in range(len(header))]
-            lines = [map(_plain, header), marks, *(map(_plain, row) for row in rows)]
-            return "\n".join(f"| {' | '.join(line)} |" for line in lines)
+        case Cells():
+            return _table(block)
         case Photos(items, caption):
             return "\n".join([f"{_plain(caption)}:\n", *(f"- {_plain(words)}" for _, words in items)])
-        case Picture():
-            return ""
+        case Picture(_, caption, cells):
+            return f"{_plain(cells.caption or caption)}\n\n{_table(cells)}" if cells and cells.rows else ""
+
+
+def _table(cells: Cells) -> str:
+    marks = ["--:" if place in cells.right else ":--" for place in range(len(cells.header))]
+    lines = [map(_plain, cells.header), marks, *(map(_plain, row) for row in cells.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)
 
 
 def _plain(words: str) -> str:

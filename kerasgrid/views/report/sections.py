@@ -9,20 +9,23 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.analysis.comparison import Contender
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.mistakes import Mistakes
+from kerasgrid.analysis.remarks import curve_sentences, trouble_sentences
 from kerasgrid.analysis.sentences import (
     best_sentences,
-    curve_sentences,
     edge_sentence,
     effect_sentences,
     interaction_sentence,
-    trouble_sentences,
-    value_text,
 )
-from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
+from kerasgrid.views.report.blocks import Block, Bullets, Paragraph, Photos, Picture, Section
+from kerasgrid.views.report.cells import (
+    confusion_cells,
+    curves_cells,
+    front_cells,
+    importance_cells,
+    leaderboard_cells,
+)
 from kerasgrid.views.report.figures import (
     MOST_CLASSES,
     MOST_ROWS,
@@ -45,13 +48,19 @@ _DARK = 128
 _METHOD = (
     "Candidates are compared with the best over the same folds by the corrected resampled t-test of Nadeau "
     "and Bengio (2003), which allows for the training rows that folds share; a p-value above 0.05 means that "
-    "the two cannot be told apart. It is not corrected for the number of candidates, and the best was chosen "
-    "by the same scores.",
+    "the two cannot be told apart. Of n folds, held-out rows are taken as 1/(n-1) of the training rows, as "
+    "in cross-validation without repeats. It is not corrected for the number of candidates, and the best was "
+    "chosen by the same scores.",
     "The effect of a value is its mean difference over matched pairs, which are candidates equal in all "
     "else. Its 95% interval comes from the spread that main effects and interactions of two parameters leave "
-    "unexplained (of main effects alone where candidates are too few); where a parameter has more than two "
-    "values it holds for all pairs of them at once (Tukey). An interaction is named where the difference "
-    "between conditional effects is clear after Bonferroni's correction for all that were looked at.",
+    "unexplained; of main effects alone where candidates are too few, so that interactions make it wider; "
+    "from differences over folds, by the same corrected test, where they are too few even for that. Where a "
+    "parameter has more than two values it holds for all pairs of them at once (Tukey); that of a parameter "
+    "without any effect still excludes zero in one search of twenty. An interaction is named where the "
+    "difference between conditional effects is clear after Bonferroni's correction for all that were looked "
+    "at; the interval at each value holds for that value by itself.",
+    "A curve still improves where the slope of its last third is clear of its scatter, after the same "
+    "correction for all curves; that of the best is the mean of three, without the epoch that chose them.",
     "Importance is functional ANOVA (Hutter, Hoos and Leyton-Brown 2014): the share of the variance of "
     "scores, over all combinations of values, that a parameter or a pair of them accounts for.",
 )
@@ -85,7 +94,7 @@ def _best(findings: Findings) -> Iterator[Block]:
     shown = list(findings.contenders[:_TOP])
     if findings.pick is not None and findings.pick not in shown:
         shown.append(findings.pick)
-    yield _leaderboard(findings, shown)
+    yield leaderboard_cells(findings, shown)
     left = len(findings.contenders) - len(shown)
     if left > 0:
         yield Paragraph(f"{left:,} more: the HiPlot page and --json have all.", is_note=True)
@@ -93,35 +102,10 @@ def _best(findings: Findings) -> Iterator[Block]:
         yield Picture(
             partial(draw_front, findings),
             "A dot a trial. No candidate is both better and quicker than one on the line.",
+            front_cells(findings),
         )
     elif all(one.fit_time is None for one in findings.contenders):
         yield Paragraph("The file has no fit times, so score cannot be weighed against time.", is_note=True)
-
-
-def _leaderboard(findings: Findings, shown: list[Contender]) -> Cells:
-    table = findings.table
-    names = [factor.name for factor in findings.design.factors]
-    with_p = any(one.p_value is not None for one in shown)
-    with_size = any(table.rows[one.row].get("n_parameters") is not None for one in shown)
-    header = ["rank", "trial", table.scores[0]] + ["p, against the best"] * with_p + ["fit time"]
-    header += ["weights"] * with_size
-    means = [one.mean for one in findings.contenders]  # equal scores share a rank
-    ranks = {one.row: means.index(one.mean) + 1 for one in shown}
-    rows = []
-    for one in shown:
-        row = table.rows[one.row]
-        cells = [str(ranks[one.row]), str(findings.trial(one.row)), format_score(one.mean, one.std)]
-        cells += [_p_text(one)] * with_p + [format_seconds(one.fit_time)]
-        cells += [f"{row['n_parameters']:,}" if row.get("n_parameters") is not None else "-"] * with_size
-        rows.append((*cells, *(value_text(row[name]) if name in row else "" for name in names)))
-    return Cells((*header, *names), tuple(rows), frozenset(range(len(header))))
-
-
-def _p_text(one: Contender) -> str:
-    if one.p_value is None:
-        return "-"
-    text = "< 0.001" if one.p_value < 0.001 else f"{one.p_value:.3f}"
-    return f"{text} (level)" if one.is_level else text
 
 
 def _effects(findings: Findings) -> Iterator[Block]:
@@ -150,6 +134,7 @@ def _effects(findings: Findings) -> Iterator[Block]:
     yield Picture(
         partial(draw_importance, findings.importance),
         f"Importance: {how}. Pairs are what they add; noise has a share in all.",
+        importance_cells(findings.importance),
     )
 
 
@@ -198,8 +183,9 @@ def _curves(findings: Findings) -> Iterator[Block]:
         n_all = sum(map(bool, findings.table.histories))
         some = f" ({len(findings.curves)} of {n_all})" if len(findings.curves) < n_all else ""
         yield Picture(
-            partial(draw_curves, findings, findings.table.metric),
+            partial(draw_curves, findings, findings.curve_metric),
             f"Means over folds: all trials{some} as a faint bundle, the best and the worst in front.",
+            curves_cells(findings),
         )
 
 
@@ -223,6 +209,7 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
         yield Picture(
             partial(draw_confusion, mistakes.confusion, mistakes.classes),
             "Held-out samples by true and predicted class.",
+            confusion_cells(mistakes.confusion, mistakes.classes),
         )
     else:
         yield Paragraph(
@@ -248,7 +235,7 @@ def _trouble(findings: Findings) -> Iterator[Block]:
     yield (
         Bullets(sentences[:_MOST_POINTS])
         if sentences
-        else Paragraph("Nothing: no trial failed, and none looks dead.")
+        else Paragraph("Nothing: no trial failed, all have a score, and none looks dead.")
     )
     if len(sentences) > _MOST_POINTS:
         yield Paragraph(

@@ -6,9 +6,10 @@ import json
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.analysis.findings import Findings, analyse, as_json
+from kerasgrid.analysis.conclusions import conclusions
+from kerasgrid.analysis.findings import Findings, analyse
 from kerasgrid.analysis.mistakes import Mistakes, mistakes_of
-from kerasgrid.analysis.sentences import conclusions
+from kerasgrid.analysis.plain import as_json
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
 from kerasgrid.tables.predictions import read_predictions
@@ -60,6 +61,7 @@ class Report:
         about: dict[str, Any] = {
             **as_json(self.findings),
             "mistakes": self.mistakes.as_json() if known else None,
+            "mistakes_missing": None if known else self.mistakes,
             "sentences": self.sentences(),
         }
         return json.dumps(strict(about), indent=1, allow_nan=False, ensure_ascii=False)
