@@ -119,7 +119,7 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
     """Returns the value that trains quickest, and a note of it; the best trial's where hardly slower."""
     times: dict[str, list[float]] = {}
     for row in findings.table.rows:
-        seconds = finite(row.get("mean_fit_time"))
+        seconds = finite(row.get(findings.table.time))
         if seconds is not None and factor.name in row:
             times.setdefault(level_key(row[factor.name]), []).append(seconds)
     means = {name: sum(found) / len(found) for name, found in times.items()}

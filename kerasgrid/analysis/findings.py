@@ -168,7 +168,7 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
             row,
             given[objective],
             None if row in single else finite(given.get(std)),
-            finite(given.get("mean_fit_time")),
+            finite(given.get(table.time)),
         )
         for row, given in enumerate(table.rows)
         if is_scored(given, objective)

@@ -31,12 +31,17 @@ def is_detail(name: str) -> bool:
 
 def importance(name: str) -> int:
     """Ranks score columns: the objective first, spreads and times last."""
-    if _last_word(name) in _TIMES:
+    if is_time(name):
         return 6
     if name.startswith(("std_", "mean_train_", "train_")):
         return 5
     starts = ("mean_test_score", "mean_test_", "test_", "val_")
     return next((rank for rank, start in enumerate(starts) if name.startswith(start)), 4)
+
+
+def is_time(name: str) -> bool:
+    """Says whether a numeric column is how long something took."""
+    return _last_word(name) in _TIMES
 
 
 def is_score(name: str) -> bool:

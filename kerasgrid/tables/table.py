@@ -7,6 +7,8 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any, Literal
 
+from kerasgrid.tables.naming import is_time
+
 
 @dataclass(frozen=True)
 class Table:
@@ -42,6 +44,11 @@ class Table:
     histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
     fold_scores: tuple[tuple[float | None, ...], ...] = ()
     about: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def time(self) -> str | None:
+        """The column of the seconds that a trial took, a fold or in all; None where there is none."""
+        return next((name for name in self.scores if is_time(name)), None)
 
 
 def param_columns(names: Iterable[str], is_taken: Callable[[str], bool]) -> dict[str, str]:

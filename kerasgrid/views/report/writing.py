@@ -19,6 +19,8 @@ from kerasgrid.views.report import html, markdown
 from kerasgrid.views.report.sections import sections_of
 from kerasgrid.wording import count
 
+_MOST_PARAMS = 20
+
 
 class Report:
     """What a file of results tells.
@@ -84,6 +86,11 @@ class Report:
             + (f", {table.metric}" if table.about and table.metric else "")
             + f" ({better})"
         )
+        if not table.about:  # its columns were told by their names
+            shown = ", ".join(table.params[:_MOST_PARAMS]) + (
+                "; ..." if len(table.params) > _MOST_PARAMS else ""
+            )
+            parts.append(f"taken as parameters: {shown or 'none'}")
         summary = table.about.get("summary")
         if isinstance(summary, dict) and summary.get("wall_time_s") is not None:
             parts.append(f"searched for {format_seconds(summary['wall_time_s'])}")

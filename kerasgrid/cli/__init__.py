@@ -1,0 +1,59 @@
+"""The command line. Thin: each command calls one function of the library and prints what it gives."""
+
+from __future__ import annotations
+
+import os
+import sys
+from collections.abc import Callable
+
+# In the order in which --help lists their commands.
+from kerasgrid.cli import searching, showing, starting  # noqa: F401
+from kerasgrid.cli.options import FAULT, INTERRUPTED, app
+from kerasgrid.errors import KerasgridError
+
+
+def main() -> None:
+    """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
+    for stream in (sys.stdout, sys.stderr):
+        if hasattr(stream, "reconfigure"):  # a terminal that cannot write ± must not end a search
+            stream.reconfigure(errors="backslashreplace")
+    code, written = _exit_code(app), _exit_code(_flush)
+    sys.exit(code or written)
+
+
+def _exit_code(run: Callable[[], object]) -> int | str | None:
+    try:
+        run()
+    except SystemExit as end:
+        return end.code
+    except KeyboardInterrupt:
+        print("Interrupted. The same command goes on from here.", file=sys.stderr)
+        return INTERRUPTED
+    except BrokenPipeError:  # the reader of our output, such as head, has gone
+        return FAULT
+    except (KerasgridError, OSError) as error:
+        if os.environ.get("KERASGRID_TRACEBACK"):
+            raise
+        print(_in_words(error), file=sys.stderr)
+        return FAULT
+    return 0
+
+
+def _flush() -> None:
+    """Writes out what was printed, while a full disk or a closed pipe can still be told in words.
+
+    The interpreter does it at its end, too, and prints a traceback.
+    """
+    if sys.stdout is not None:
+        try:
+            sys.stdout.flush()
+        except OSError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+            raise
+
+
+def _in_words(error: KerasgridError | OSError) -> str:
+    if isinstance(error, KerasgridError):
+        return str(error)
+    where = "what is printed" if error.filename is None else error.filename
+    return f"{where}: {error.strerror or error}. KERASGRID_TRACEBACK=1 before the command shows where."

@@ -1,0 +1,32 @@
+"""The program that commands are added to, and the options that several of them have."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
+
+app = typer.Typer(
+    help="Hyperparameter search for Keras: one YAML file, one command, and nothing lost.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode=None,
+)
+
+Grid = Annotated[Path, typer.Argument(metavar="grid.yaml", show_default=False)]
+ResultsDir = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are written.")]
+Name = Annotated[str | None, typer.Option(help="Another name for the run.", show_default=False)]
+Set = Annotated[
+    list[str] | None,
+    typer.Option("--set", metavar="KEY.PATH=VALUE", help="Sets any key of the YAML.", show_default=False),
+]
+
+
+def overrides_of(flags: dict[str, Any]) -> list[str]:
+    """Returns flags that were given as texts of --set."""
+    return [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]

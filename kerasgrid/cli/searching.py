@@ -1,0 +1,193 @@
+"""Commands that search: search, compare, check."""
+
+from __future__ import annotations
+
+import json
+import shlex
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from kerasgrid.cli.options import (
+    FAILED_TRIALS,
+    FAULT,
+    INTERRUPTED,
+    Grid,
+    Name,
+    ResultsDir,
+    Set,
+    app,
+    overrides_of,
+)
+
+
+@app.command()
+def search(
+    grid: Grid,
+    results: ResultsDir = Path("results"),
+    fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run is moved aside.")] = False,
+    retry_failed: Annotated[
+        bool, typer.Option("--retry-failed", help="Try trials again that failed before.")
+    ] = False,
+    name: Name = None,
+    engine: Annotated[
+        str | None, typer.Option(help="grid, random, halving, bayesian, ...", show_default=False)
+    ] = None,
+    executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
+    workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
+    time_budget: Annotated[str | None, typer.Option(metavar="2h", show_default=False)] = None,
+    trials: Annotated[
+        int | None, typer.Option(help="How many candidates at most.", show_default=False)
+    ] = None,
+    set_: Set = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
+) -> None:
+    """Run a search, or go on with it if it was cut off."""
+    from rich.console import Console
+
+    from kerasgrid.driver import search as run
+    from kerasgrid.progress import make_progress
+
+    flags = {
+        "name": name,
+        "search.engine": engine,
+        "executor.kind": executor,
+        "executor.workers": int(workers) if workers is not None and workers.isdigit() else workers,
+        "search.time": time_budget,
+        "search.trials": trials,
+    }
+    overrides = [*(set_ or []), *overrides_of(flags)]
+    progress = make_progress("score", Console(stderr=as_json), quiet or as_json)
+    try:
+        found = run(
+            grid,
+            results=results,
+            overrides=overrides,
+            fresh=fresh,
+            retry_failed=retry_failed,
+            observer=progress,
+        )
+    finally:
+        progress.close()
+    if as_json:
+        print(json.dumps({"results": str(found.path), **_outcome(found.data)}, allow_nan=False))
+    elif not quiet:
+        _print_results(found.data, found.path)
+    code = INTERRUPTED if found.status == "interrupted" else FAILED_TRIALS
+    if found.status == "interrupted" or found.data["summary"]["failed"]:
+        raise typer.Exit(code)
+
+
+@app.command()
+def compare(
+    grid: Grid,
+    results: ResultsDir = Path("results"),
+    name: Name = None,
+    blocks: Annotated[
+        str | None, typer.Option(help="AutoKeras's: vanilla, full or auto.", show_default=False)
+    ] = None,
+    max_trials: Annotated[
+        int | None, typer.Option(help="How many of AutoKeras's at most.", show_default=False)
+    ] = None,
+    epochs: Annotated[int | None, typer.Option(help="Of AutoKeras's trials.", show_default=False)] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="2h", help="AutoKeras's; as long as the search by default.", show_default=False),
+    ] = None,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    set_: Set = None,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print both outcomes as one JSON object.")] = False,
+) -> None:
+    """Set AutoKeras beside the search: same folds, as much time; a table, a page."""
+    from contextlib import ExitStack
+
+    from rich.console import Console
+
+    from kerasgrid.comparing import compare as run
+    from kerasgrid.io import write_text
+    from kerasgrid.progress import make_progress
+    from kerasgrid.views.comparison import Beside
+    from kerasgrid.views.pages import page_path
+
+    flags = {
+        "name": name,
+        "autokeras.blocks": blocks,
+        "autokeras.max_trials": max_trials,
+        "autokeras.epochs": epochs,
+        "autokeras.time": time_budget,
+    }
+    with ExitStack() as stack:
+        console = Console(stderr=as_json)
+
+        def observe(title: str) -> Any:
+            if not (quiet or as_json):
+                console.print(f"{title}:", markup=False, highlight=False)
+            progress = make_progress("score", console, quiet or as_json)
+            stack.callback(progress.close)
+            return progress
+
+        found = run(grid, results=results, overrides=[*(set_ or []), *overrides_of(flags)], observe=observe)
+    pair = [one for one in (found.own, found.autokeras) if one is not None]
+    if as_json:
+        print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
+    if found.is_interrupted:
+        if not quiet and not as_json:
+            print("Interrupted. The same command goes on from here.")
+        raise typer.Exit(INTERRUPTED)
+    beside = Beside([one.data for one in pair], found.notes)
+    target = page_path([one.path for one in pair], output, ending=".compare.html")
+    write_text(target, beside.html())
+    if not quiet and not as_json:
+        models = found.models
+        kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
+        print("\n".join([*beside.lines(), *kept, str(target), *_next_commands(pair[-1].path).splitlines()]))
+    if open_:
+        typer.launch(target.absolute().as_uri())
+    if any(one.data["summary"]["failed"] for one in pair):
+        raise typer.Exit(FAILED_TRIALS)
+
+
+@app.command()
+def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
+    """Check all of a grid.yaml and print the plan; train nothing."""
+    from kerasgrid.draft import read_draft
+    from kerasgrid.preview import preview
+
+    shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})]), results)
+    print("\n".join(shown.lines()))
+    for record in shown.refused:
+        params = ", ".join(f"{key}={value}" for key, value in record.params.items())
+        print(f"refused    {params or 'the model'}: {record.error['message']}")
+    if shown.refused:
+        raise typer.Exit(FAULT)
+
+
+def _outcome(data: dict[str, Any]) -> dict[str, Any]:
+    return {key: data[key] for key in ("name", "status", "objective", "best", "summary")}
+
+
+def _print_results(data: dict[str, Any], path: Path) -> None:
+    from rich.console import Console
+
+    from kerasgrid.views.leaderboard import leaderboard, summary_lines
+
+    console = Console()
+    console.print(leaderboard(data))
+    for line in summary_lines(data):
+        console.print(line, markup=False, highlight=False, soft_wrap=True)
+    if data["status"] == "interrupted":
+        following = "Interrupted. The same command goes on from here."
+    elif data["status"] == "budget":
+        following = f"The budget is used up; a larger one goes on. {_next_commands(path)}"
+    else:
+        following = _next_commands(path)
+    console.print(following, markup=False, highlight=False, soft_wrap=True)
+
+
+def _next_commands(path: Path) -> str:
+    file = shlex.quote(str(path))
+    return f"Next:\n  kerasgrid plot {file}\n  kerasgrid report {file}"

@@ -1,0 +1,148 @@
+"""Commands that show what a search has found: plot, report, suggest, export."""
+
+from __future__ import annotations
+
+import os
+import shlex
+from enum import StrEnum
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasgrid.cli.options import app
+from kerasgrid.wording import count, masked
+
+MOST_SENTENCES = 12
+
+
+@app.command()
+def plot(
+    files: Annotated[list[str], typer.Argument(metavar="RESULTS...", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    epochs: Annotated[bool, typer.Option("--epochs", help="A line per epoch, chained to curves.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+    augment: Annotated[
+        bool, typer.Option("--augment", help="Of a grid.yaml: a PNG of augmented samples.")
+    ] = False,
+) -> None:
+    """Write the HiPlot page of results: ours, KerasTuner's, Optuna's, a flat list, cv_results_, a CSV."""
+    if augment:
+        from kerasgrid.augmented import write_augmented
+
+        if len(files) > 1:
+            raise typer.BadParameter("--augment takes one grid.yaml.")
+        print(write_augmented(Path(files[0]), output))
+        return
+    from kerasgrid.tables.reading import read_table
+    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.pages import page_path
+
+    tables = [read_table(file) for file in files]
+    page = write_page(tables, page_path(files, output), epochs=epochs)
+    print(page)
+    if open_:
+        typer.launch(page.absolute().as_uri())
+
+
+@app.command()
+def report(
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown instead of a page.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON instead.")] = False,
+    open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
+) -> None:
+    """Write what was learnt: the effect of each parameter, curves and mistakes, each with its evidence."""
+    from kerasgrid.io import write_text
+    from kerasgrid.views.pages import output_path, page_path
+    from kerasgrid.views.report.writing import Report
+    from kerasgrid.wording import count
+
+    if as_markdown and as_json:
+        raise typer.BadParameter("--md and --json are two forms; choose one.")
+    if as_markdown or as_json:
+        if open_:
+            raise typer.BadParameter("--open shows a page, which --md and --json do not write.")
+        target = output_path([file], output) if output is not None else None
+        found = Report(file)
+        text = found.markdown() if as_markdown else found.json() + "\n"
+        if target is None:
+            print(text, end="")
+        else:
+            write_text(target, text)
+            print(target)
+        return
+    target = page_path([file], output, ending=".report.html")
+    found = Report(file)
+    write_text(target, found.html())
+    sentences = found.sentences()
+    if len(sentences) > MOST_SENTENCES:
+        left = count(len(sentences) - MOST_SENTENCES, "sentence")
+        sentences[MOST_SENTENCES:] = [f"{left} more on the page:"]
+    print("\n".join([*sentences, str(target)]))
+    if open_:
+        typer.launch(target.absolute().as_uri())
+
+
+@app.command()
+def suggest(
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+) -> None:
+    """Print the next grid.yaml, from the edges and effects of a search."""
+    from kerasgrid.analysis.findings import analyse
+    from kerasgrid.io import check_new, write_text
+    from kerasgrid.suggestion import suggest as next_grid
+    from kerasgrid.tables.reading import read_table
+
+    if output is not None:
+        check_new(output)
+    text = next_grid(analyse(read_table(file)))
+    if output is None:
+        print(text, end="")
+        return
+    write_text(output, text)
+    print(output)
+
+
+class ExportTo(StrEnum):
+    """What trials can be exported to."""
+
+    tensorboard = "tensorboard"
+    mlflow = "mlflow"
+
+
+@app.command()
+def export(
+    file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
+    to: Annotated[ExportTo, typer.Option("--to", help="The tool that is to show them.")],
+    output: Annotated[
+        str | None,
+        typer.Option("-o", "--output", metavar="FOLDER|URI", help="TensorBoard's folder, or MLflow's URI."),
+    ] = None,
+    experiment: Annotated[
+        str | None,
+        typer.Option(help="MLflow's experiment; the search's name by default.", show_default=False),
+    ] = None,
+) -> None:
+    """Write the trials for TensorBoard's HParams dashboard or for MLflow."""
+    from kerasgrid.tables.reading import read_table
+    from kerasgrid.views.pages import beside
+
+    table = read_table(file)
+    if to is ExportTo.tensorboard:
+        from kerasgrid.exports.tensorboard import write_tensorboard
+
+        if experiment is not None:
+            raise typer.BadParameter("--experiment is MLflow's; TensorBoard has none.")
+        folder = write_tensorboard(table, Path(output) if output else beside(file, ".tensorboard"))
+        print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
+        return
+    from kerasgrid.exports.mlflow import write_mlflow
+
+    uri = output or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside(file, '.mlflow.db')}"
+    n_written = write_mlflow(table, uri, experiment, origin=os.path.abspath(file))
+    print(f"{masked(uri)}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
+    if uri.startswith("sqlite:"):
+        print(f"Next:\n  mlflow ui --backend-store-uri {shlex.quote(uri)}")

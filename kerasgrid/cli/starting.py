@@ -1,0 +1,61 @@
+"""Commands to begin with: models, init, schema; and those that this version does not have yet."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from kerasgrid.cli.options import app
+from kerasgrid.errors import NotBuiltError
+
+
+@app.command()
+def models() -> None:
+    """List the built-in models with their parameters, defaults and sizes."""
+    from kerasgrid.models.registry import BUILT_IN
+    from kerasgrid.models.signature import parse_reference, read_signature
+
+    for name, entry in BUILT_IN.items():
+        print(f"{name}: {entry.summary} ({entry.n_parameters:,} parameters at 28 x 28 x 1)")
+        for parameter in read_signature(parse_reference(name, Path.cwd())).parameters:
+            print(f"    {parameter.name} = {parameter.default}")
+
+
+@app.command()
+def init(
+    data: Annotated[str, typer.Argument(metavar="train.csv", show_default=False)],
+    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")] = Path("grid.yaml"),
+    label: Annotated[str | None, typer.Option(help="The label column.", show_default=False)] = None,
+    id_: Annotated[str | None, typer.Option("--id", help="The id column.", show_default=False)] = None,
+) -> None:
+    """Look at data and write a commented grid.yaml that runs."""
+    from kerasgrid.starter import write_starter
+
+    target = write_starter(data, output, label=label, id=id_)
+    print(f"{target} is written. Next:\n  kerasgrid check {target}\n  kerasgrid search {target}")
+
+
+@app.command()
+def schema() -> None:
+    """Print the JSON Schema of grid.yaml, for editors."""
+    from kerasgrid.config import json_schema
+
+    print(json.dumps(json_schema(), indent=2))
+
+
+def _planned(name: str, what: str) -> None:
+    """Registers a command of the contract that this version refuses in plain words."""
+
+    @app.command(
+        name, help=f"{what} (not in this version yet)", context_settings={"ignore_unknown_options": True}
+    )
+    def refuse(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
+        raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
+
+
+_planned("fit", "Training the best candidate on all data")
+_planned("predict", "Predictions for the test set")
+_planned("submit", "Sending predictions to Kaggle")
