@@ -350,3 +350,15 @@ def test_whatever_the_trials_are_there_is_a_report(write):
         assert report.markdown()
         if report.findings.best is not None and report.findings.design.factors:
             assert suggest(report.findings)
+
+
+def test_of_a_file_that_is_not_ours_it_is_said_what_its_columns_were_taken_for(tmp_path):
+    rows = [
+        {"width": width, "rate": rate, "train_time": width, "accuracy": width / 10 + rate}
+        for width in (1, 2, 4)
+        for rate in (0.1, 0.2)
+    ]
+    (tmp_path / "list.json").write_text(json.dumps(rows))
+    text = Report(tmp_path / "list.json").markdown()
+    assert "compared by accuracy (a larger one is better); taken as parameters: width, rate." in text
+    assert "no fit times" not in text

@@ -87,10 +87,8 @@ class Report:
             + f" ({better})"
         )
         if not table.about:  # its columns were told by their names
-            shown = ", ".join(table.params[:_MOST_PARAMS]) + (
-                "; ..." if len(table.params) > _MOST_PARAMS else ""
-            )
-            parts.append(f"taken as parameters: {shown or 'none'}")
+            more = ", ..." if len(table.params) > _MOST_PARAMS else ""
+            parts.append(f"taken as parameters: {', '.join(table.params[:_MOST_PARAMS]) or 'none'}{more}")
         summary = table.about.get("summary")
         if isinstance(summary, dict) and summary.get("wall_time_s") is not None:
             parts.append(f"searched for {format_seconds(summary['wall_time_s'])}")
