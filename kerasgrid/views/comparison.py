@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.analysis.rivals import Rival, rivals_of, verdict
-from kerasgrid.views.leaderboard import format_score, format_seconds
+from kerasgrid.views.leaderboard import format_score, format_seconds, varying
 from kerasgrid.views.report import html
 from kerasgrid.views.report.blocks import Bullets, Cells, Paragraph, Picture, Section
 from kerasgrid.views.report.drawing import ACCENT, WARM, draw_svg
@@ -112,6 +112,8 @@ class Beside:
 def _trials(rival: Rival) -> Cells | Paragraph:
     if not rival.trials:
         return Paragraph("No trial is complete.", is_note=True)
+    shown = rival.trials[:_MOST_TRIALS]
+    differing = varying(shown) if len(shown) > 1 else list(shown[0]["params"])
     rows = tuple(
         (
             str(trial["id"]),
@@ -119,11 +121,11 @@ def _trials(rival: Rival) -> Cells | Paragraph:
             _of(trial, "n_parameters", "{:,}".format),
             _epochs(trial),
             _of(trial, "mean_fit_time", format_seconds),
-            ", ".join(f"{name}={value}" for name, value in trial["params"].items()),
+            ", ".join(f"{name}={trial['params'][name]}" for name in differing if name in trial["params"]),
         )
-        for trial in rival.trials[:_MOST_TRIALS]
+        for trial in shown
     )
-    header = ("trial", "score", "parameters", "epochs", "fit time", "params")
+    header = ("trial", "score", "parameters", "epochs", "fit time", "what differs")
     return Cells(header, rows, frozenset(range(5)))
 
 

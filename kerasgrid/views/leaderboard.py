@@ -80,7 +80,7 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
     check_schema(results)
     trials = results.get("trials") or []
     ordered = sorted(trials, key=_place(results))
-    params = _varying(trials)
+    params = varying(trials)
     shown = ordered[: max(top, 0)]
     with_state = any(_state(trial) != "complete" for trial in shown)
     rows = []
@@ -181,7 +181,7 @@ def _rank(trial: Mapping[str, Any], place: int) -> str:
     return str(place if rank is None else int(rank))
 
 
-def _varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
+def varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the parameters that are not the same in all trials, in their order."""
     given = [trial.get("params") or {} for trial in trials]
     names = dict.fromkeys(name for params in given for name in params)
