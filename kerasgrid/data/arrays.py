@@ -30,7 +30,7 @@ class Samples:
     Attributes:
         images: (sample, height, width, channel), uint8 or float32; arrays given in Python may have
             other axes after the first.
-        labels: (sample,), int64, indices into `classes`.
+        labels: (sample,), int64, indices into `classes`; or (sample, class), uint8, of any number.
         classes: All int or all str, sorted.
     """
 
@@ -39,8 +39,9 @@ class Samples:
     classes: tuple[Any, ...]
 
     def __post_init__(self) -> None:
+        dtype = np.uint8 if np.ndim(self.labels) == 2 else np.int64
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
-        object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=np.int64))
+        object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=dtype))
 
 
 def shown(path: str | Path) -> str:

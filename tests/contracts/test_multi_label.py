@@ -44,7 +44,7 @@ def config(arrays, tmp_path):
         "name": "several",
         "data": {"train": str(tmp_path / "data.npz"), "scale": 255, "multi_label": True},
         "model": "fc",
-        "params": {"units": [16], "epochs": 8, "batch_size": 16, "dropout": 0.0},
+        "params": {"units": [16], "epochs": 20, "batch_size": 16, "dropout": 0.0},
         "space": {"learning_rate": [0.01]},
         "search": {"folds": 2},
         "executor": {"kind": "inline"},
@@ -143,7 +143,7 @@ def test_autokeras_takes_them(config, tmp_path, monkeypatch):
     ("changes", "message"),
     [
         ({"data": {"train": "digits", "multi_label": True}}, "data.multi_label: is for labels of an .npz"),
-        ({"training": {"class_weight": "balanced"}}, "training.class_weight: is of one class a sample"),
+        ({"training": {"class_weight": "balanced"}}, "training.class_weight: is a weight of each class"),
         ({"search": {"objective": "top_k_accuracy"}}, "cannot score several labels a sample"),
     ],
 )
