@@ -56,6 +56,8 @@ class DataConfig(Section):
     """Pixels are divided by this, 255 for bytes."""
     standardize: bool = False
     """Subtract the mean and divide by the std of the training folds, a channel each."""
+    multi_label: bool = False
+    """Samples may have several labels, or none: labels of 0 and 1, (sample, label), of an .npz or arrays."""
     subset: Annotated[int, Field(ge=2)] | None = None
     """Train on a stratified subset of so many samples."""
 

@@ -52,7 +52,8 @@ class Leaders:
         """Writes oof.npz and mistakes.npz.
 
         oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
-        `fold` (sample,) int16, `labels` (sample,) int64 and `classes` (class,), their names as text.
+        `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
+        and `classes` (class,), their names as text.
         Repeats are averaged. A sample that no fold holds out, as with `holdout`, has NaN in its row
         and -1 as its fold. Predictions that are missing, because somebody removed their files, leave
         their trial out.
@@ -84,6 +85,8 @@ class Leaders:
             leaders.append(trial_id)
         if leaders:
             write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
+            if data.is_multi_label:  # nothing is taken for another class
+                return
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
             write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))

@@ -18,7 +18,7 @@ from kerasgrid.io import RunPaths, digest
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
 from kerasgrid.packing import Graphs, Planner
-from kerasgrid.records import Job, ProbeRecord, Trial
+from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
 from kerasgrid.state import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import format_seconds
@@ -68,7 +68,7 @@ class Preview:
         prepared, search = self.prepared, self.prepared.config.search
         data, fold = prepared.data, prepared.folds[0]
         shape = " x ".join(str(size) for size in data.images.shape[1:])
-        splits = f"{search.n_folds} stratified folds"
+        splits = f"{search.n_folds} {'shuffled' if data.is_multi_label else 'stratified'} folds"
         if search.n_folds is None:
             splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
         per_trial = count(len(prepared.folds), "fold")
@@ -83,7 +83,7 @@ class Preview:
         at_most = " at most" if may_stop else ""
         rows = [
             ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
-            ("", f"{len(data.classes)} classes"),
+            ("", _classes(data)),
             *(("", line) for line in data.report),
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
@@ -181,6 +181,14 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         measured=recall(prepared),
         notes=planned.notes if outline is None else (*outline.lines, *planned.notes),
         may_end_early=outline is not None,
+    )
+
+
+def _classes(data: Dataset) -> str:
+    if not data.is_multi_label:
+        return f"{len(data.classes)} classes"
+    return (
+        f"{len(data.classes)} labels, of which a sample has {data.labels.sum(axis=1).mean():.1f} on average"
     )
 
 

@@ -19,7 +19,8 @@ class Dataset:
     Attributes:
         images: (sample, height, width, channel), uint8 or float32, as stored: neither scaled
             nor standardized. Arrays given in Python may have other axes after the first.
-        labels: (sample,), int64, indices into `classes`.
+        labels: (sample,), int64, indices into `classes`; or (sample, class), uint8 of 0 and 1, where
+            samples may have several labels, or none.
         classes: The label of each class as the source spells it: all str or all int, sorted.
         fingerprint: `sha256:...` of images, labels and classes.
         source: What messages call it, such as `data/train.csv`.
@@ -39,6 +40,11 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether samples may have several labels, or none."""
+        return self.labels.ndim == 2
 
 
 @dataclass(frozen=True)

@@ -66,7 +66,12 @@ class Run:
         try:
             self._check_identity()
             if prepared.data.folder is None:  # arrays given in Python
-                kept = dataset_from_arrays(prepared.data.images, prepared.data.labels, paths.data)
+                kept = dataset_from_arrays(
+                    prepared.data.images,
+                    prepared.data.labels,
+                    paths.data,
+                    multi_label=prepared.data.is_multi_label,
+                )
                 self.prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
             self.folds = self._load_folds()
             self._folds_fingerprint = folds_fingerprint(self.folds)

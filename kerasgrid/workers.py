@@ -52,6 +52,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         frees_val=ENGINES[config.search.engine].frees_val and config.search.val is None,
         objective=config.search.objective,
         seed=config.search.seed,
+        multi_label=prepared.data.is_multi_label,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
         checkpoint_interval_s=checkpoint_interval_s,

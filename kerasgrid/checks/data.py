@@ -22,10 +22,15 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
                 report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
         if report.is_settled("data.train", "data.image", "data.subset"):
             with report.catch("data"):
-                return dataset_from_arrays(X, y)
+                return dataset_from_arrays(X, y, multi_label=config.data.multi_label)
         return None
     train = config.data.train
     has_columns = isinstance(train, str) and train.lower().endswith(".csv")
+    if config.data.multi_label and train is not None and not str(train).lower().endswith(".npz"):
+        report.add(
+            "data.multi_label",
+            "is for labels of an .npz file or of arrays, which data.train is not: leave it out.",
+        )
     needed = ["train", "image", "subset", *(["label", "id"] if has_columns else [])]
     is_settled = report.is_settled(*(f"data.{key}" for key in needed))
     if train is None and report.is_settled("data.train"):

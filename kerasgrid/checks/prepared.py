@@ -98,6 +98,7 @@ class Prepared:
             self.config.params,
             self.data.images.shape[1:],
             len(self.data.classes),
+            self.data.is_multi_label,
         )
 
     @cached_property
@@ -110,6 +111,7 @@ class Prepared:
             "data": self.data.fingerprint,
             "data.scale": config.data.scale,
             "data.standardize": config.data.standardize,
+            **({"data.multi_label": True} if config.data.multi_label else {}),
             "backend": backend(),
             "model": config.model,
             SOURCE: (source_digest if is_reference else function_digest)(self.model),

@@ -30,7 +30,7 @@ class Samples:
     Attributes:
         images: (sample, height, width, channel), uint8 or float32; arrays given in Python may have
             other axes after the first.
-        labels: (sample,), int64, indices into `classes`.
+        labels: (sample,), int64, indices into `classes`; or (sample, class), uint8, of any number.
         classes: All int or all str, sorted.
     """
 
@@ -39,8 +39,9 @@ class Samples:
     classes: tuple[Any, ...]
 
     def __post_init__(self) -> None:
+        dtype = np.uint8 if np.ndim(self.labels) == 2 else np.int64
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
-        object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=np.int64))
+        object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=dtype))
 
 
 def shown(path: str | Path) -> str:
@@ -164,21 +165,26 @@ def as_classes(names: Sequence[str]) -> list[Any]:
     return list(names)
 
 
-def encode_labels(values: Any, where: str) -> tuple[np.ndarray, tuple[Any, ...]]:
+def encode_labels(
+    values: Any, where: str, *, multi_label: bool = False
+) -> tuple[np.ndarray, tuple[Any, ...]]:
     """Returns class indices and the sorted classes of labels given as an array.
 
     Args:
         values: (sample,) or (sample, 1) of whole numbers, bools or strings; or (sample, class) of
             one-hot rows, whose classes are then 0, 1, ...
         where: How a message begins.
+        multi_label: Whether they are (sample, label) of 0 and 1 instead, any number of ones a row.
 
     Returns:
-        Labels (sample,), int64, and the classes, all int or all str.
+        Labels (sample,), int64, and the classes, all int or all str; or (sample, label), uint8, and 0, 1, ...
 
     Raises:
         DataError: They are none of these, or one is missing.
     """
     values = np.asarray(values)
+    if multi_label:
+        return _several(values, where)
     if values.ndim == 2 and values.shape[1] == 1:
         values = values[:, 0]
     if values.ndim == 2:
@@ -228,6 +234,15 @@ def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any]
         )
     if not len(images):
         raise DataError(f"{where}: no samples.")
+    if labels.ndim == 2:
+        constant = (labels == labels[0]).all(axis=0)
+        if constant.any():
+            place = int(np.argmax(constant))
+            raise DataError(
+                f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "
+                "that there is nothing to learn. Leave it out."
+            )
+        return
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(
@@ -316,6 +331,23 @@ def _one_hot(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...
     if not np.all(rows):
         raise DataError(
             f"{where}: labels of shape {values.shape} whose row {int(np.argmin(rows))} (counted from 0) is "
-            "not one-hot. One 1 a row and else 0 is needed, or one label a sample."
+            "not one-hot. One 1 a row and else 0 is needed, or one label a sample; data.multi_label: true "
+            "is for several."
         )
     return values.argmax(axis=1).astype(np.int64), tuple(range(values.shape[1]))
+
+
+def _several(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
+    """Returns labels of which a sample has any number, (sample, label) uint8, and their numbers."""
+    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "biuf":
+        raise DataError(
+            f"{where}: labels of shape {values.shape} and dtype {values.dtype}. With data.multi_label, "
+            "(n, labels) of 0 and 1 is needed, two labels at least."
+        )
+    good = ((values == 0) | (values == 1)).all(axis=1)
+    if not good.all():
+        raise DataError(
+            f"{where}: labels whose row {int(np.argmin(good))} (counted from 0) holds other numbers than 0 "
+            "and 1."
+        )
+    return values.astype(np.uint8), tuple(range(values.shape[1]))

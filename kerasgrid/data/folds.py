@@ -25,10 +25,11 @@ def make_folds(
     """Returns the splits that every trial is scored on.
 
     Stratified and shuffled by `seed`: scikit-learn's StratifiedKFold, whose test rows partition the
-    samples, or a single split of its StratifiedShuffleSplit where `holdout` is given.
+    samples, or a single split of its StratifiedShuffleSplit where `holdout` is given. Samples that may have
+    several labels are shuffled alone: KFold and ShuffleSplit.
 
     Args:
-        labels: (sample,), int64, class indices.
+        labels: (sample,), int64, class indices; or (sample, label) of 0 and 1.
         n_folds: Number of folds, at least 2; None where `holdout` is given.
         holdout: Share of the samples to test on, within (0, 1).
         seed: From 0 to 2**32 - 1; 0 is a seed.
@@ -36,16 +37,17 @@ def make_folds(
     Raises:
         DataError: A class is too small for them.
     """
-    from sklearn.model_selection import StratifiedKFold, StratifiedShuffleSplit
+    from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
 
     labels = np.asarray(labels)
     fault = fold_fault(labels, range(int(labels.max()) + 1), n_folds, holdout)
     if fault:
         raise DataError(fault)
+    by_fold, single = (KFold, ShuffleSplit) if labels.ndim == 2 else (StratifiedKFold, StratifiedShuffleSplit)
     if holdout is None:
-        splitter = StratifiedKFold(n_folds, shuffle=True, random_state=seed)
+        splitter = by_fold(n_folds, shuffle=True, random_state=seed)
     else:
-        splitter = StratifiedShuffleSplit(1, test_size=holdout, random_state=seed)
+        splitter = single(1, test_size=holdout, random_state=seed)
     splits = splitter.split(np.zeros(len(labels)), labels)
     return [Fold(index, _rows(train), _rows(test)) for index, (train, test) in enumerate(splits)]
 
@@ -69,6 +71,13 @@ def fold_fault(
         n_folds: As in `make_folds`.
         holdout: As in `make_folds`.
     """
+    if labels.ndim == 2:
+        n_least = n_folds if holdout is None else math.ceil(1 / min(holdout, 1 - holdout) - 1e-9)
+        if len(labels) >= n_least:
+            return None
+        return (
+            f"there are {len(labels)} samples, and {n_least} are needed: for one to train on and to test on."
+        )
     counts = np.bincount(labels, minlength=len(classes))
     smallest = int(np.argmin(counts))
     n_least = int(counts[smallest])
@@ -93,7 +102,7 @@ def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> t
     Stratified, and the same for a given fold and seed, whatever trial asks.
 
     Args:
-        labels: (sample,), int64, of all samples.
+        labels: (sample,), int64, of all samples; or (sample, label), which are not stratified.
         fold: Its `train` rows are divided.
         fraction: Share for validation, within (0, 1).
         seed: The search's seed.
@@ -104,18 +113,23 @@ def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> t
     Raises:
         DataError: The training rows are too few for a row of each class on both sides.
     """
-    from sklearn.model_selection import StratifiedShuffleSplit
+    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
     inner = np.asarray(labels)[fold.train]
-    present, counts = np.unique(inner, return_counts=True)
     n_val = math.ceil(len(inner) * fraction)
+    own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
+    if inner.ndim == 2:
+        if n_val >= len(inner):
+            raise DataError(f"fold {fold.index}: of its {len(inner)} training rows none would be trained on.")
+        train, val = next(ShuffleSplit(1, test_size=n_val, random_state=own_seed).split(inner))
+        return _rows(fold.train[train]), _rows(fold.train[val])
+    present, counts = np.unique(inner, return_counts=True)
     if counts.min() < 2 or not len(present) <= n_val <= len(inner) - len(present):
         raise DataError(
             f"fold {fold.index}: its {len(inner)} training rows of {len(present)} classes, the smallest with "
             f"{counts.min()}, cannot give {fraction:g} of them for validation with a row of each class on "
             "both sides. Raise search.val, add samples, or do without the callbacks that monitor val_*."
         )
-    own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
     splitter = StratifiedShuffleSplit(1, test_size=n_val, random_state=own_seed)
     train, val = next(splitter.split(np.zeros(len(inner)), inner))
     return _rows(fold.train[train]), _rows(fold.train[val])

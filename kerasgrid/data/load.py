@@ -78,23 +78,29 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
     if unknown:
         raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
 
+    if train.is_multi_label and test.classes != train.classes:
+        counts = f"{len(test.classes)} labels, and {train.source} {len(train.classes)}"
+        raise DataError(f"{test.source}: has samples of {counts}.")
+
     def join() -> tuple[Samples, Sequence[str]]:
         places = np.array([train.classes.index(label) for label in test.classes])
         images = np.concatenate([train.images, test.images])
-        labels = np.concatenate([train.labels, places[test.labels]])
+        own = test.labels if train.is_multi_label else places[test.labels]
+        labels = np.concatenate([train.labels, own])
         return Samples(images, labels, train.classes), train.report
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))
 
 
-def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None) -> Dataset:
+def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_label: bool = False) -> Dataset:
     """Returns a dataset of arrays given in Python.
 
     Args:
         X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
         y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
         folder: Where to keep them for workers, whole or not at all; only in memory by default.
+        multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
 
     Raises:
         DataError: X and y do not fit, or hold what cannot be learnt from.
@@ -107,7 +113,7 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None) -> Dataset:
     if images.ndim < 2 or 0 in images.shape[1:]:
         raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
-    labels, classes = encode_labels(given, "y")
+    labels, classes = encode_labels(given, "y", multi_label=multi_label)
     check_samples(images, labels, classes, "X and y")
     samples = Samples(images, labels, classes)
     if folder is not None:

@@ -50,12 +50,13 @@ _DAMAGE = (
 )
 
 
-def read_npz(path: Path, image: Sequence[int] | None = None) -> Samples:
+def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: bool = False) -> Samples:
     """Returns the samples of an .npz file.
 
     Args:
         path: The file; its images have 2 to 4 axes, the sample first.
         image: (height, width, channels), where it cannot be read off the file.
+        multi_label: Whether its labels are (sample, label) of 0 and 1.
 
     Raises:
         DataError: It is missing, damaged, or holds no pair of images and labels that fit.
@@ -74,7 +75,7 @@ def read_npz(path: Path, image: Sequence[int] | None = None) -> Samples:
             )
         images, labels = (read_member(archive, key, where) for key in pair)
     pixels = shape_images(as_pixels(images, f"{where}, {pair[0]}"), image, f"{where}, {pair[0]}")
-    indices, classes = encode_labels(labels, f"{where}, {pair[1]}")
+    indices, classes = encode_labels(labels, f"{where}, {pair[1]}", multi_label=multi_label)
     check_samples(pixels, indices, classes, where)
     return Samples(pixels, indices, classes)
 

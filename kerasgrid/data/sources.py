@@ -53,7 +53,7 @@ def find_source(config: Any) -> Source:
     """Returns the source that a config's `train` names.
 
     Args:
-        config: The config's data section: `train`, `label`, `id` and `image` are looked at.
+        config: The config's data section: `train`, `label`, `id`, `image` and `multi_label` are looked at.
 
     Raises:
         DataError: It names no kind of source.
@@ -88,8 +88,10 @@ def find_source(config: Any) -> Source:
             shown(path), (path,), options, lambda: read_csv(path, label=label, id=config.id, image=image)
         )
     if suffix == ".npz":
-        options["source"] = "npz"
-        return Source(shown(path), (path,), options, lambda: read_npz(path, image))
+        options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
+        return Source(
+            shown(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
+        )
     raise DataError(f"{shown(path)}: data.train is a kind of file that is not known here. Give {_KINDS}.")
 
 

@@ -23,6 +23,8 @@ def take_subset(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[
     from sklearn.model_selection import StratifiedShuffleSplit
 
     labels, n_whole = np.asarray(whole.labels), len(whole.labels)
+    if labels.ndim == 2:
+        return _take_any(whole, n_samples, seed, where)
     counts = np.bincount(labels, minlength=len(whole.classes))
     n_present = int((counts > 0).sum())
     if not n_present <= n_samples <= n_whole - n_present:
@@ -46,4 +48,23 @@ def take_subset(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[
         f"subset: {n_samples} of {n_whole} samples, stratified, seed {seed}; label frequencies differ from "
         f"the whole's by at most {100 * differences[worst]:.2f} percentage points "
         f"(class {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {counts[worst] / n_whole:.2%})"
+    )
+
+
+def _take_any(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
+    """Returns a subset drawn at random of samples with several labels each, and a line that reports on it."""
+    n_whole = len(whole.labels)
+    if n_samples >= n_whole:
+        raise DataError(
+            f"{where}: data.subset is {n_samples}, of {n_whole} samples. Correct it, or leave it out to use "
+            "all."
+        )
+    rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
+    taken = Samples(whole.images[rows], whole.labels[rows], whole.classes)
+    shares, wanted = taken.labels.mean(axis=0), np.mean(whole.labels, axis=0)
+    worst = int(np.argmax(np.abs(shares - wanted)))
+    return taken, (
+        f"subset: {n_samples} of {n_whole} samples, at random, seed {seed}; label frequencies differ from "
+        f"the whole's by at most {100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
+        f"(label {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
     )

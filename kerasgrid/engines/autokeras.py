@@ -19,7 +19,11 @@ def autokeras(task: Task) -> Engine:
     most, n = task.search.trials, 0
     about = {name: value for name, value in task.params.items() if name != "epochs"}
     with AskedProcess(
-        AutoKeras, {**about, "epochs": task.longest}, task.input_shape, task.n_classes, task.search.seed
+        AutoKeras,
+        {**about, "epochs": task.longest, "multi_label": task.multi_label},
+        task.input_shape,
+        task.n_classes,
+        task.search.seed,
     ) as asked:
         while n < most and (proposals := asked.ask(min(task.search.proposals, most - n))):
             n += len(proposals)

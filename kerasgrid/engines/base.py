@@ -22,6 +22,7 @@ class Task:
         params: What all candidates have in common.
         input_shape: Axes of one sample.
         n_classes: The number of classes.
+        multi_label: Whether samples may have several of them.
     """
 
     space: Space
@@ -31,6 +32,7 @@ class Task:
     params: Params = field(default_factory=dict)
     input_shape: tuple[int, ...] = ()
     n_classes: int = 0
+    multi_label: bool = False
 
     @property
     def longest(self) -> int:

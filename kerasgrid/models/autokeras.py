@@ -36,13 +36,14 @@ def build(
     batch_size: int = 32,
     n_samples: int = 10_000,
     metric: str | None = None,
+    multi_label: bool = False,
     **values: Any,
 ) -> keras.Model:
     """Returns the model that AutoKeras compiles for values of its own hyperparameters.
 
     Args:
         input_shape: (height, width, channel); pixels are not scaled before.
-        n_classes: Two give a sigmoid, more a softmax.
+        n_classes: Two give a sigmoid, more a softmax; several labels a sample a sigmoid each.
         blocks: `vanilla` for its ConvBlock, `full` for all of its ImageClassifier's.
         optimizer: adam, sgd or adam_weight_decay.
         learning_rate: The first one under adam_weight_decay, which lets it fall to 0.
@@ -50,13 +51,14 @@ def build(
         batch_size: Samples a step.
         n_samples: Samples an epoch.
         metric: One of keras.metrics that is measured beside accuracy, in snake case.
+        multi_label: Whether samples may have several labels.
         **values: By AutoKeras's names, such as `image_block_1/conv_block_1/kernel_size`; the others are at
             its defaults.
     """
     preset = {"optimizer": optimizer, "learning_rate": learning_rate, **values}
     hp = keras_tuner.HyperParameters()
     hp.values.update(preset)
-    space = AutoKerasSpace(blocks, input_shape, n_classes, epochs, batch_size, n_samples, metric)
+    space = AutoKerasSpace(blocks, input_shape, n_classes, epochs, batch_size, n_samples, metric, multi_label)
     return space.build(hp)
 
 
@@ -72,12 +74,13 @@ class AutoKerasSpace:
         batch_size: int,
         n_samples: int,
         metric: str | None = None,
+        multi_label: bool = False,
     ) -> None:
         self.first = _first_values(blocks)
         self._block_type = None if blocks == FULL else VANILLA
         self._shape, self._n_classes = tuple(map(int, input_shape)), int(n_classes)
         self._epochs, self._batch_size, self._n_samples = epochs, batch_size, n_samples
-        self._metric = metric
+        self._metric, self._multi_label = metric, multi_label
 
     def build(self, hp: keras_tuner.HyperParameters) -> keras.Model:
         """Returns the compiled model; what it asks for is in `hp` after."""
@@ -97,9 +100,9 @@ class AutoKerasSpace:
         if self._metric is not None:
             kind = METRICS[self._metric].class_name
             metrics.append(getattr(keras.metrics, kind)(name=self._metric))
-        head = autokeras.ClassificationHead(num_classes=self._n_classes, metrics=metrics)
+        head = autokeras.ClassificationHead(self._n_classes, self._multi_label, metrics=metrics)
         # Python's own numbers: what AutoKeras reads off the data is NumPy's, which Dense refuses.
-        head.shape = (self._n_classes if self._n_classes > 2 else 1,)
+        head.shape = (self._n_classes if self._n_classes > 2 or self._multi_label else 1,)
         output = head(autokeras.ImageBlock(block_type=self._block_type)(pixels))
         graph = Graph(inputs=pixels, outputs=output)
         graph.epochs, graph.num_samples = self._epochs, self._n_samples

@@ -208,11 +208,16 @@ def convolution_blocks(
 
 
 def classifier(
-    name: str, inputs: keras.KerasTensor, x: keras.KerasTensor, n_classes: int, kernel_initializer: Any
+    name: str,
+    inputs: keras.KerasTensor,
+    x: keras.KerasTensor,
+    n_classes: int,
+    multi_label: bool,
+    kernel_initializer: Any,
 ) -> keras.Model:
-    """Returns the uncompiled model that ends in a softmax over the classes.
+    """Returns the uncompiled model that ends in a softmax over the classes, or in a sigmoid for each label.
 
-    The softmax is computed in the precision of the weights, so in float32 under mixed precision.
+    They are computed in the precision of the weights, so in float32 under mixed precision.
 
     Raises:
         ModelError: `n_classes` is below 2.
@@ -221,7 +226,7 @@ def classifier(
         raise ModelError(f"{name}: n_classes is {n_classes!r}, but must be a whole number from 2.")
     outputs = keras.layers.Dense(
         int(n_classes),
-        activation="softmax",
+        activation="sigmoid" if multi_label else "softmax",
         kernel_initializer=kernel_initializer,
         dtype=keras.config.dtype_policy().variable_dtype,
     )(x)
@@ -233,6 +238,7 @@ def convolutions_then_dense(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool,
     filters: Sequence[Sequence[int]],
     kernel_size: int,
     dense_units: Sequence[int],
@@ -269,4 +275,4 @@ def convolutions_then_dense(
     for width in widths:
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = dense_normalization(activation(x))
-    return classifier(name, inputs, dropout(x), n_classes, kernel_initializer)
+    return classifier(name, inputs, dropout(x), n_classes, multi_label, kernel_initializer)

@@ -22,6 +22,7 @@ def bn_cnn(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((16, 32), (64,)),
     kernel_size: int = 3,
     dense_units: Sequence[int] = (128, 64),
@@ -44,6 +45,7 @@ def bn_cnn(
     Args:
         input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: For each block a list with the width of each of its convolutions, from 1; a max-pooling
             by 2 ends the block.
         kernel_size: Height and width of the convolutions, from 1; padding is `same`.
@@ -90,4 +92,4 @@ def bn_cnn(
     for width in widths:
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = act(norm(x))
-    return classifier("bn_cnn", inputs, drop(x), n_classes, kernel_initializer)
+    return classifier("bn_cnn", inputs, drop(x), n_classes, multi_label, kernel_initializer)

@@ -22,6 +22,7 @@ def build_model(
     n_classes: int,
     *,
     is_whole: bool = False,
+    multi_label: bool = False,
 ) -> keras.Model:
     """Returns the model that a model function builds, compiled or not as it comes.
 
@@ -34,6 +35,7 @@ def build_model(
         n_classes: The number of classes.
         is_whole: Whether the params are all that `build(hp)` may ask for, fixed ones apart; else it gets the
             defaults of the others.
+        multi_label: Whether samples may have several of the classes, or none.
 
     Raises:
         ModelError: The function does not take a parameter, lacks one, raises (with the line in its
@@ -46,9 +48,9 @@ def build_model(
         model = _build_by_hp(function, params, is_whole)
     else:
         _check_params(function, signature, params)
-        given = {"input_shape": shape, "n_classes": int(n_classes)}
+        given = {"input_shape": shape, "n_classes": int(n_classes), "multi_label": multi_label}
         model = call(function, **{name: given[name] for name in signature.given}, **params)
-    _check_model(name_of(function), model, shape, n_classes)
+    _check_model(name_of(function), model, shape, n_classes, multi_label)
     return model
 
 
@@ -141,7 +143,7 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{type(owner).__name__}.{name.replace('_build_wrapper', 'build')}"
 
 
-def _check_model(name: str, model: Any, shape: tuple[int, ...], n_classes: int) -> None:
+def _check_model(name: str, model: Any, shape: tuple[int, ...], n_classes: int, multi_label: bool) -> None:
     if not isinstance(model, keras.Model):
         kind = type(model)
         hint = "."
@@ -151,7 +153,7 @@ def _check_model(name: str, model: Any, shape: tuple[int, ...], n_classes: int) 
             hint = ", which is Keras 2: import keras, or tensorflow.keras, of Keras 3."
         raise ModelError(f"{name} returned {kind.__name__}, but must return a keras.Model{hint}")
     output = _output_shape(name, model, shape)
-    wanted = [(None, n_classes)] + ([(None, 1)] if n_classes == 2 else [])
+    wanted = [(None, n_classes)] + ([(None, 1)] if n_classes == 2 and not multi_label else [])
     if output not in wanted:
         raise ModelError(
             f"{name}: the model's output is {output}, but {n_classes} classes need "

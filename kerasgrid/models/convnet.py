@@ -22,6 +22,7 @@ def convnet(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     filters: Sequence[int] = (16, 64, 128),
     kernel_size: int = 3,
     last_kernel_size: int = 5,
@@ -52,6 +53,7 @@ def convnet(
         input_shape: (height, width, channels); after a halving by each pooling, the last kernel must
             still fit: at least 20 x 20 by default.
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: A width for each convolution, from 1; a max-pooling by 2 follows each but the last.
         kernel_size: Height and width of all kernels but the last, from 1; padding is `same`.
         last_kernel_size: Of the last convolution, from 1; padding is `valid`.
@@ -110,4 +112,4 @@ def convnet(
     for place, width in enumerate(widths, start=1):
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = last_act(x) if place == len(widths) else dense_drop(act(x))
-    return classifier("convnet", inputs, drop(x), n_classes, kernel_initializer)
+    return classifier("convnet", inputs, drop(x), n_classes, multi_label, kernel_initializer)

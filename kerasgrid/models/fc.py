@@ -15,6 +15,7 @@ def fc(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     units: Sequence[int] = (64, 128, 256),
     activation: str = "relu",
     first_activation: str = "linear",
@@ -35,6 +36,7 @@ def fc(
     Args:
         input_shape: Any shape without the samples; flattened, so (height, width, channels) or (features,).
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         units: A width for each Dense layer, each from 1.
         activation: Of all Dense layers but the first: an activation of Keras, or prelu.
         first_activation: Of the first Dense layer; `linear` is none.
@@ -66,4 +68,4 @@ def fc(
     for place, width in enumerate(widths):
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = drop(norm((rest if place else first)(x)))
-    return classifier("fc", inputs, x, n_classes, kernel_initializer)
+    return classifier("fc", inputs, x, n_classes, multi_label, kernel_initializer)

@@ -30,8 +30,10 @@ __all__ = [
     "source_digest",
 ]
 
-GIVEN = ("input_shape", "n_classes")
+GIVEN = ("input_shape", "n_classes", "multi_label")
 """Arguments that kerasgrid passes by itself where a model function names them."""
+_OF_ANY = ("input_shape", "n_classes")
+"""Those of them that a function is passed too which takes any name."""
 
 
 @dataclass(frozen=True)
@@ -52,10 +54,10 @@ class Signature:
     """What a model function takes.
 
     Attributes:
-        parameters: Those that a config may set, so without `input_shape`, `n_classes` and `hp`.
+        parameters: Those that a config may set, so without `hp` and what is given.
         takes_any: Whether it takes other names too: by `**kwargs`, or as a hyperparameter of `hp`.
         style: `build(input_shape, n_classes, ...)` or KerasTuner's `build(hp)`.
-        given: Which of `input_shape` and `n_classes` it is passed.
+        given: Which of `input_shape`, `n_classes` and `multi_label` it is passed.
     """
 
     parameters: tuple[Parameter, ...]
@@ -143,7 +145,11 @@ def _signature(
     return Signature(
         tuple(parameter for parameter in parameters if parameter.name not in GIVEN),
         takes_any,
-        given=tuple(n for n in GIVEN if takes_any or any(parameter.name == n for parameter in parameters)),
+        given=tuple(
+            name
+            for name in GIVEN
+            if (takes_any and name in _OF_ANY) or any(parameter.name == name for parameter in parameters)
+        ),
     )
 
 

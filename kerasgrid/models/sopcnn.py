@@ -14,6 +14,7 @@ def sopcnn(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64), (128, 128)),
     kernel_size: int = 3,
     dense_units: Sequence[int] = (2048, 2048),
@@ -39,6 +40,7 @@ def sopcnn(
     Args:
         input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: For each block a list with the width of each of its convolutions, from 1; a max-pooling
             by 2 ends the block.
         kernel_size: Height and width of the convolutions, from 1; padding is `same`.
@@ -66,6 +68,7 @@ def sopcnn(
         "sopcnn",
         input_shape,
         n_classes,
+        multi_label=multi_label,
         filters=filters,
         kernel_size=kernel_size,
         dense_units=dense_units,

@@ -14,6 +14,7 @@ def vgg(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64, 64), (128, 128, 128), (256, 256)),
     kernel_size: int = 3,
     dense_units: Sequence[int] = (256,),
@@ -38,6 +39,7 @@ def vgg(
     Args:
         input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: For each block a list with the width of each of its convolutions, from 1; a max-pooling
             by 2 ends the block.
         kernel_size: Height and width of the convolutions, from 1; padding is `same`.
@@ -65,6 +67,7 @@ def vgg(
         "vgg",
         input_shape,
         n_classes,
+        multi_label=multi_label,
         filters=filters,
         kernel_size=kernel_size,
         dense_units=dense_units,
@@ -81,6 +84,7 @@ def vgg_sopcnn(
     input_shape: Sequence[int],
     n_classes: int,
     *,
+    multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64, 64), (128, 128, 128), (256, 256), (512,)),
     kernel_size: int = 3,
     dense_units: Sequence[int] = (1024,),
@@ -105,6 +109,7 @@ def vgg_sopcnn(
     Args:
         input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
         n_classes: From 2.
+        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: As in `vgg`.
         kernel_size: As in `vgg`.
         dense_units: As in `vgg`.
@@ -130,6 +135,7 @@ def vgg_sopcnn(
         "vgg_sopcnn",
         input_shape,
         n_classes,
+        multi_label=multi_label,
         filters=filters,
         kernel_size=kernel_size,
         dense_units=dense_units,

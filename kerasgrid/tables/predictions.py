@@ -72,6 +72,8 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
             if f"trial_{trial}" not in kept:
                 raise ResultsError(f"{paths.oof} has no predictions of trial {trial}.")
             probabilities, labels = kept[f"trial_{trial}"], kept["labels"]
+            if labels.ndim == 2:
+                raise ResultsError("Samples have several labels each: none is taken for another class.")
             classes = tuple(map(str, kept["classes"]))
         return Predictions.of_held_out(classes, labels, probabilities, _images(paths.mistakes, trial))
     except _DAMAGED as error:

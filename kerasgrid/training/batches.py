@@ -97,7 +97,7 @@ def encode_labels(labels: np.ndarray, form: str, n_classes: int, n_outputs: int)
     """Returns labels in the form that a loss wants.
 
     Args:
-        labels: (sample,), class indices.
+        labels: (sample,), class indices; or (sample, label) of 0 and 1.
         form: `sparse` for class indices; else one-hot rows, or 0 and 1 for a single output.
         n_classes: The number of classes.
         n_outputs: Values that the model gives a sample.
@@ -105,6 +105,8 @@ def encode_labels(labels: np.ndarray, form: str, n_classes: int, n_outputs: int)
     Returns:
         (sample,) int32, (sample, 1) float32 or (sample, class) float32.
     """
+    if labels.ndim == 2:
+        return labels.astype(np.float32)
     if form in {"sparse", "any"} and n_outputs > 1:
         return labels.astype(np.int32)
     if n_outputs == 1:

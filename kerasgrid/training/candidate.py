@@ -37,7 +37,9 @@ def build_and_compile(
     with recorded(with_values=True) as made:
         model = build(recipe, plan, input_shape)
     sets_weights = not made.are_untouched(model.weights)
-    compiled = compile_model(model, plan, objective, recipe.n_classes, input_shape)
+    compiled = compile_model(
+        model, plan, objective, recipe.n_classes, input_shape, multi_label=recipe.multi_label
+    )
     return replace(compiled, sets_weights=sets_weights)
 
 
@@ -52,7 +54,13 @@ def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Mo
         function = _load(recipe.model, recipe.model_source)
     with precision(plan):
         return build_model(
-            function, recipe.signature, plan.model, input_shape, recipe.n_classes, is_whole=True
+            function,
+            recipe.signature,
+            plan.model,
+            input_shape,
+            recipe.n_classes,
+            is_whole=True,
+            multi_label=recipe.multi_label,
         )
 
 

@@ -27,6 +27,7 @@ class Compiled:
         n_outputs: Values that it gives a sample.
         from_logits: Whether these are logits; None where that cannot be told from its layers.
         sets_weights: Whether the model function gave weights values of its own, such as pretrained ones.
+        multi_label: Whether each output says of itself whether a sample has its label.
     """
 
     model: keras.Model
@@ -34,11 +35,19 @@ class Compiled:
     n_outputs: int
     from_logits: bool | None
     sets_weights: bool = False
+    multi_label: bool = False
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
-        """Returns (sample, class) float32 whose rows sum to 1, of the model's outputs (sample, output)."""
+        """Returns (sample, class) float32 of the model's outputs (sample, output).
+
+        Rows sum to 1, but where samples may have several labels.
+        """
         outputs = np.asarray(outputs, dtype=np.float32).reshape(len(outputs), -1)
         from_logits = self.from_logits
+        if self.multi_label:
+            if from_logits is None:
+                from_logits = bool(outputs.min(initial=0.0) < 0 or outputs.max(initial=0.0) > 1 + 1e-3)
+            return 1 / (1 + np.exp(-outputs)) if from_logits else outputs
         if from_logits is None:  # a subclassed model: its numbers have to tell
             low, high = float(outputs.min(initial=0.0)), float(outputs.max(initial=0.0))
             sums = outputs.sum(axis=1) if outputs.shape[1] > 1 else np.ones(1)
@@ -60,6 +69,8 @@ def compile_model(
     objective: Objective,
     n_classes: int,
     input_shape: tuple[int, ...] | None = None,
+    *,
+    multi_label: bool = False,
 ) -> Compiled:
     """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
 
@@ -70,6 +81,7 @@ def compile_model(
         n_classes: The number of classes.
         input_shape: Axes of one sample, to ask the model for outputs where its layers do not tell what
             they are; None not to.
+        multi_label: Whether samples may have several labels.
 
     Raises:
         ModelError: The params ask for what the compiled model would ignore; the last layer's
@@ -77,14 +89,17 @@ def compile_model(
     """
     n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
     from_logits = ends_in_logits(model, input_shape)
+    if multi_label:
+        _check_several(model, route, n_classes)
     if model.compiled:
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
         _check_ending(model, _only_loss(model.loss), n_outputs, from_logits)
         spare_replica_sums(model.optimizer)
-        return Compiled(model, labels, n_outputs, from_logits)
-    loss_name = route.loss or _fitting_loss(model, route, objective, n_outputs)
+        return Compiled(model, labels, n_outputs, from_logits, multi_label=multi_label)
+    fitting = "binary_crossentropy" if multi_label else None
+    loss_name = route.loss or fitting or _fitting_loss(model, route, objective, n_outputs)
     arguments = dict(route.loss_args)
     if "from_logits" in LOSSES[loss_name].arguments and from_logits is not None:
         arguments.setdefault("from_logits", from_logits)
@@ -103,7 +118,7 @@ def compile_model(
                 f"{metric.labels} ones: choose a pair that agrees, as categorical_crossentropy for one_hot."
             )
     accuracy = "accuracy"
-    if n_outputs == 1:  # Keras's "accuracy" would cut logits at 0.5
+    if n_outputs == 1 or multi_label:  # Keras's "accuracy" would cut logits at 0.5
         accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if from_logits else 0.5)
     metrics = [accuracy]
     if objective.metric is not None and objective.metric != "accuracy":
@@ -119,7 +134,29 @@ def compile_model(
     )
     _check_ending(model, model.loss, n_outputs, from_logits)
     spare_replica_sums(model.optimizer)
-    return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits))
+    return Compiled(
+        model, labels, n_outputs, arguments.get("from_logits", from_logits), multi_label=multi_label
+    )
+
+
+def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
+    """Refuses a model or loss of which a sample has one class alone, where it may have several labels.
+
+    Raises:
+        ModelError: It ends in softmax, or the loss wants one class a sample.
+    """
+    if output_activation(model) == "softmax":
+        raise ModelError(
+            f"{model.name}: ends in softmax, which chooses one of {n_labels} classes, and with "
+            "data.multi_label a sample has any number: end it in sigmoid. A model function that names "
+            "multi_label is told so."
+        )
+    name = route.loss or (loss_name(_only_loss(model.loss)) if model.compiled else None)
+    if name in _OF_SEVERAL_OUTPUTS:
+        raise ModelError(
+            f"{model.name}: the loss {name} is of one class a sample, and with data.multi_label it has any "
+            "number: take binary_crossentropy."
+        )
 
 
 def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None) -> None:

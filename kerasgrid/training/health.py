@@ -107,13 +107,32 @@ def chance_level(
     return float(-np.sum(wanted * np.log(wanted / wanted.sum())))
 
 
+def chance_of_labels(loss: str, shares: np.ndarray, smoothing: float = 0.0) -> float | None:
+    """Returns the loss of the best constant prediction of labels of which a sample has any number.
+
+    Args:
+        loss: Its name in keras.losses; None is returned for others than binary_crossentropy.
+        shares: (label,), of the samples that have each.
+        smoothing: Of the labels.
+    """
+    if loss != "binary_crossentropy":
+        return None
+    wanted = np.clip((1 - smoothing) * shares + smoothing / 2, 1e-7, 1 - 1e-7)
+    return float(-np.mean(wanted * np.log(wanted) + (1 - wanted) * np.log(1 - wanted)))
+
+
 def one_class(probabilities: np.ndarray, labels: np.ndarray) -> str | None:
     """Returns that one class alone is predicted where there are several; None where there is more than one.
 
     Args:
         probabilities: (sample, class).
-        labels: (sample,), class indices.
+        labels: (sample,), class indices; or (sample, label), of which all samples may be told the same.
     """
+    if labels.ndim == 2:
+        said = probabilities >= 0.5
+        if (said == said[0]).all() and not (labels == labels[0]).all():
+            return f"the same labels are predicted for all {len(labels)} held-out samples"
+        return None
     found = np.unique(probabilities.argmax(axis=1))
     if len(found) > 1 or len(np.unique(labels)) == 1:
         return None

@@ -13,7 +13,7 @@ from kerasgrid.callbacks import is_own
 from kerasgrid.errors import ModelError
 from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
-from kerasgrid.training.health import EPOCHS, Health, chance_level
+from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
 from kerasgrid.training.rates import rates
 from kerasgrid.training.routing import SETTING_RATES, Route
 
@@ -70,7 +70,7 @@ def hooks_of(
     Args:
         plan: The candidate's.
         compiled: Its model.
-        labels: (sample,), class indices of the rows that are trained on.
+        labels: (sample,), class indices of the rows that are trained on; or (sample, label).
         classes: The label of each class.
         base: The folder that the import paths of the user's own are relative to.
 
@@ -78,11 +78,14 @@ def hooks_of(
         ModelError: As `make_callbacks`; or one of Keras's sets a learning rate that it cannot.
     """
     _check_learning_rate(plan, compiled)
-    counts = np.bincount(labels, minlength=len(classes))
-    weights = class_weights(plan.training.class_weight, labels, classes)
     loss = compiled.model.loss
     smoothing = plan.loss_args.get("label_smoothing", getattr(loss, "label_smoothing", 0))
-    chance = chance_level(loss_name(loss), counts, weights, smoothing)
+    if labels.ndim == 2:
+        chance = chance_of_labels(loss_name(loss), labels.mean(axis=0), smoothing)
+    else:
+        counts = np.bincount(labels, minlength=len(classes))
+        weights = class_weights(plan.training.class_weight, labels, classes)
+        chance = chance_level(loss_name(loss), counts, weights, smoothing)
     if _has_penalties(compiled.model):
         chance = None
     stop = plan.training.stop_dead

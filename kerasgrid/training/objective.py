@@ -63,11 +63,16 @@ def objective_fault(objective: Objective, labels: np.ndarray, n_classes: int) ->
 
     numbers = np.random.default_rng(0)
     rows = numbers.permutation(len(labels))[:1000]
-    tried = np.concatenate([labels[rows], np.arange(n_classes)])
-    probabilities = numbers.dirichlet(np.ones(n_classes), len(tried))
+    if labels.ndim == 2:
+        tried = np.concatenate([labels[rows], np.eye(n_classes, dtype=labels.dtype)])
+        probabilities = numbers.uniform(size=tried.shape)
+    else:
+        tried = np.concatenate([labels[rows], np.arange(n_classes)])
+        probabilities = numbers.dirichlet(np.ones(n_classes), len(tried))
     try:
         sklearn_score(objective.name, tried, probabilities)
     except (ValueError, TypeError, AttributeError) as error:
         reason = " ".join(str(error).split())
-        return f"is {objective.name!r}, which cannot score {n_classes} classes: {reason}"
+        what = "several labels a sample" if labels.ndim == 2 else f"{n_classes} classes"
+        return f"is {objective.name!r}, which cannot score {what}: {reason}"
     return None

@@ -71,6 +71,8 @@ class FallBackError(Exception):
 def describe(recipe: Recipe, compiled: Compiled, data: Dataset) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
+        if recipe.multi_label:
+            raise UnliftableError("samples have several labels each")
         if data.images.size * 4 > DEVICE_BYTES:
             raise UnliftableError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))

@@ -34,6 +34,7 @@ class Recipe:
             for 0.1 where a callback monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
         seed: 0 is a seed.
+        multi_label: Whether samples may have several labels.
         decides_by_val: Whether the engine decides by the objective on the inner split.
         frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
             then trained anew, as a grid would train them, on its rows too.
@@ -60,6 +61,7 @@ class Recipe:
     val: float | str | None
     objective: str
     seed: int
+    multi_label: bool = False
     decides_by_val: bool = False
     frees_val: bool = False
     is_anew: bool = False

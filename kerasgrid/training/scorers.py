@@ -17,14 +17,17 @@ def scorer_names() -> set[str]:
 class _Predictions(ClassifierMixin, BaseEstimator):
     """What a scikit-learn scorer needs of an estimator, answered from predictions that are there."""
 
-    def __init__(self, probabilities: np.ndarray) -> None:
-        self.probabilities = probabilities
-        self.classes_ = np.arange(probabilities.shape[1])
+    def __init__(self, probabilities: np.ndarray, multi_label: bool = False) -> None:
+        self.probabilities, self.multi_label = probabilities, multi_label
+        n_classes = probabilities.shape[1]
+        self.classes_ = [np.arange(2)] * n_classes if multi_label else np.arange(n_classes)
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def predict(self, X: np.ndarray) -> np.ndarray:
+        if self.multi_label:
+            return (self.probabilities >= 0.5).astype(int)
         return self.probabilities.argmax(axis=1)
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
@@ -36,7 +39,7 @@ def sklearn_score(name: str, labels: np.ndarray, probabilities: np.ndarray) -> f
 
     Args:
         name: Of scikit-learn's scorers.
-        labels: (sample,), class indices.
+        labels: (sample,), class indices; or (sample, label) of 0 and 1.
         probabilities: (sample, class), float.
 
     Raises:
@@ -45,4 +48,4 @@ def sklearn_score(name: str, labels: np.ndarray, probabilities: np.ndarray) -> f
     rows = np.zeros((len(labels), 1))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is never predicted is no news in a search
-        return float(get_scorer(name)(_Predictions(probabilities), rows, labels))
+        return float(get_scorer(name)(_Predictions(probabilities, labels.ndim == 2), rows, labels))

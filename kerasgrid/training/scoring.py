@@ -38,7 +38,7 @@ def score(
         compiled: How outputs are read.
         outputs: (sample, output), of the held-out rows.
         metrics: Keras's on them.
-        labels: (sample,), class indices.
+        labels: (sample,), class indices; or (sample, label) of 0 and 1.
         epochs: That it was trained.
 
     Returns:
@@ -49,7 +49,7 @@ def score(
     """
     probabilities = compiled.probabilities(outputs)
     labels = np.asarray(labels)
-    metrics["accuracy"] = float(np.mean(probabilities.argmax(axis=1) == labels))
+    metrics["accuracy"] = accuracy(probabilities, labels)
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
     value = _value(objective, metrics, probabilities, labels)
@@ -82,19 +82,27 @@ def val_score(
         compiled: How outputs are read.
         outputs: (sample, output), of those rows.
         metrics: Keras's on them.
-        labels: (sample,), class indices.
+        labels: (sample,), class indices; or (sample, label) of 0 and 1.
     """
     probabilities = compiled.probabilities(outputs)
-    measured = {**metrics, "accuracy": float(np.mean(probabilities.argmax(axis=1) == labels))}
+    measured = {**metrics, "accuracy": accuracy(probabilities, np.asarray(labels))}
     if not np.isfinite(outputs).all():
         return None
     value = _value(objective, measured, probabilities, labels)
     return value if math.isfinite(value) else None
 
 
+def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
+    """Returns the share of samples that are put into their class; of several labels, of labels right."""
+    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
+    return float(np.mean(said == labels))
+
+
 def _value(
     objective: Objective, metrics: Mapping[str, float], probabilities: np.ndarray, labels: np.ndarray
 ) -> float:
+    if objective.name == "accuracy":  # of several labels Keras's, as in the curves
+        return metrics["accuracy"]
     if objective.kind == "sklearn":
         return sklearn_score(objective.name, labels, probabilities)
     return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)

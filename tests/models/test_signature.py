@@ -96,7 +96,7 @@ def test_built_in(name, tmp_path):
     reference = parse_reference(name, tmp_path)
     assert (reference.kind, reference.function, str(reference)) == ("built_in", name, name)
     signature = read_signature(reference)
-    assert signature.given == ("input_shape", "n_classes")
+    assert signature.given == ("input_shape", "n_classes", "multi_label")
     assert signature.required == ()
     assert {"dropout", "activation", "kernel_initializer", "normalization"} <= set(signature.names)
     assert not signature.takes_any

@@ -1,0 +1,184 @@
+"""Samples that have any number of labels: from the data to the results, on every backend."""
+
+from __future__ import annotations
+
+import keras
+import numpy as np
+import pytest
+from asking import ask_in_this_process
+from fakes import Collector, prepare_run
+from sklearn.metrics import f1_score
+
+from kerasgrid.checks import prepare
+from kerasgrid.comparing import compare
+from kerasgrid.config import DataConfig
+from kerasgrid.data import dataset_from_arrays, load_data
+from kerasgrid.driver import search
+from kerasgrid.errors import ConfigError, DataError
+from kerasgrid.io import RunPaths
+from kerasgrid.records import Job, Pack, Trial
+from kerasgrid.training import job, packs
+from kerasgrid.training.health import chance_of_labels, one_class
+from kerasgrid.views.report.writing import Report
+
+pytestmark = [pytest.mark.backend, pytest.mark.slow]
+
+N, N_LABELS = 240, 3
+
+
+@pytest.fixture(scope="module")
+def arrays():
+    """Images in which each label is a bright third, and any number of them is."""
+    numbers = np.random.default_rng(0)
+    labels = numbers.integers(0, 2, (N, N_LABELS))
+    images = numbers.integers(0, 60, (N, 6, 6))
+    for place in range(N_LABELS):
+        images[:, 2 * place : 2 * place + 2] += 150 * labels[:, place, None, None]
+    return images.astype(np.uint8), labels
+
+
+@pytest.fixture
+def config(arrays, tmp_path):
+    np.savez(tmp_path / "data.npz", images=arrays[0], labels=arrays[1])
+    return {
+        "name": "several",
+        "data": {"train": str(tmp_path / "data.npz"), "scale": 255, "multi_label": True},
+        "model": "fc",
+        "params": {"units": [16], "epochs": 20, "batch_size": 16, "dropout": 0.0},
+        "space": {"learning_rate": [0.01]},
+        "search": {"folds": 2},
+        "executor": {"kind": "inline"},
+    }
+
+
+def test_data_are_read_and_split_without_strata(arrays, tmp_path):
+    np.savez(tmp_path / "data.npz", images=arrays[0], labels=arrays[1])
+    data = load_data(DataConfig(train=str(tmp_path / "data.npz"), multi_label=True, subset=100))
+    assert (data.labels.shape, data.labels.dtype, data.classes) == ((100, 3), np.uint8, (0, 1, 2))
+    assert data.is_multi_label
+    assert "100 of 240 samples, at random" in data.report[0]
+    prepared = prepare(
+        {"data": {"multi_label": True}, "model": "fc", "search": {"folds": 4}}, arrays[0], arrays[1]
+    )
+    assert sorted(np.concatenate([fold.test for fold in prepared.folds])) == list(range(N))
+
+
+def test_a_search_scores_labels_one_by_one(config, arrays, tmp_path):
+    found = search(config, results=tmp_path)
+    (trial,) = found.trials
+    assert trial["state"] == "complete"
+    assert trial["mean_test_score"] > 0.95
+    with np.load(RunPaths(tmp_path, "several").oof) as oof:
+        said = oof["trial_0"] >= 0.5
+    assert trial["mean_test_score"] == pytest.approx(np.mean(said == arrays[1]), abs=1e-6)
+    assert trial["folds"][0]["history"]["test_accuracy"][-1] == pytest.approx(
+        trial["folds"][0]["test_score"], abs=1e-6
+    )
+    report = Report(tmp_path / "several.json")
+    assert "several labels each" in report.html()
+
+
+def test_scikit_learns_scorers_score_labels(config, arrays, tmp_path):
+    config["search"]["objective"] = "f1_macro"
+    found = search(config, results=tmp_path)
+    with np.load(RunPaths(tmp_path, "several").oof) as oof:
+        said, fold = oof["trial_0"] >= 0.5, oof["fold"]
+    for place, own in enumerate(found.trials[0]["folds"]):
+        wanted = f1_score(arrays[1][fold == place], said[fold == place], average="macro")
+        assert own["test_score"] == pytest.approx(wanted, abs=1e-6)
+
+
+def test_no_program_trains_them_and_the_reason_is_said(config, tmp_path):
+    _, recipe = prepare_run(config, tmp_path)
+    from kerasgrid.training.batches import open_dataset
+    from kerasgrid.training.candidate import build_and_compile
+    from kerasgrid.training.objective import find_objective
+
+    data = open_dataset(recipe.data_folder, "test")
+    compiled = build_and_compile(recipe, recipe.route({}), find_objective("accuracy"), data.images.shape[1:])
+    assert compiled.model.layers[-1].activation is keras.activations.sigmoid
+    assert packs.describe(recipe, compiled, data).reason == "samples have several labels each"
+
+
+def softmax(input_shape, n_classes):
+    return keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(n_classes, activation="softmax"),
+        ]
+    )
+
+
+def logits(input_shape, n_classes):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_classes)])
+
+
+def test_logits_are_read_as_such_and_softmax_is_refused(config, tmp_path):
+    for model, message in ((softmax, "ends in softmax, which chooses one of 3 classes"), (logits, None)):
+        _, recipe = prepare_run(config | {"model": model, "params": {"epochs": 6, "batch_size": 8}}, tmp_path)
+        collector = Collector()
+        job.train_pack(recipe, Pack((Job(Trial(0, {"learning_rate": 0.01}), 0),)), collector)
+        (record,) = collector.records.values()
+        if message is None:
+            assert record.error is None
+            assert record.score > 0.9
+        else:
+            assert message in record.error["message"]
+
+
+def test_autokeras_takes_them(config, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
+    config["autokeras"] = {"max_trials": 1, "epochs": 4, "time": "10min"}
+    found = compare(config, results=tmp_path)
+    (trial,) = found.autokeras.trials
+    assert trial["state"] == "complete"
+    assert trial["mean_test_score"] > 0.6
+    model = keras.models.load_model(found.models[0])
+    assert model.output_shape == (None, 3)
+    assert model.layers[-1].activation is keras.activations.sigmoid
+
+
+@pytest.mark.parametrize(
+    ("changes", "message"),
+    [
+        ({"data": {"train": "digits", "multi_label": True}}, "data.multi_label: is for labels of an .npz"),
+        ({"training": {"class_weight": "balanced"}}, "training.class_weight: is a weight of each class"),
+        ({"search": {"objective": "top_k_accuracy"}}, "cannot score several labels a sample"),
+    ],
+)
+def test_what_does_not_go_with_them_is_told(config, changes, message):
+    with pytest.raises(ConfigError, match=message):
+        prepare(config | changes)
+
+
+@pytest.mark.parametrize(
+    ("labels", "message"),
+    [
+        ([[0, 1], [2, 1]], "row 1 .counted from 0. holds other numbers than 0 and 1"),
+        ([0, 1], "labels of shape .2,."),
+        ([[0, 1], [1, 1]], "label 1 is 1 for all 2 samples"),
+    ],
+)
+def test_labels_that_are_none_are_told(labels, message):
+    with pytest.raises(DataError, match=message):
+        dataset_from_arrays(np.zeros((2, 4, 4)), labels, multi_label=True)
+
+
+def test_one_hot_rows_are_one_class_a_sample_unless_told():
+    rows = np.eye(3)[[0, 1, 2, 0]]
+    assert dataset_from_arrays(np.zeros((4, 4, 4)), rows).labels.tolist() == [0, 1, 2, 0]
+    with pytest.raises(DataError, match=r"data\.multi_label: true is for several"):
+        dataset_from_arrays(np.zeros((2, 4, 4)), [[1, 1], [0, 1]])
+
+
+def test_nets_that_learn_nothing_are_known():
+    shares = np.array([0.5, 0.25])
+    wanted = -np.mean(shares * np.log(shares) + (1 - shares) * np.log(1 - shares))
+    assert chance_of_labels("binary_crossentropy", shares) == pytest.approx(wanted)
+    assert chance_of_labels("mean_squared_error", shares) is None
+    labels = np.array([[0, 1], [1, 1]])
+    assert one_class(np.array([[0.2, 0.9], [0.1, 0.8]]), labels) == (
+        "the same labels are predicted for all 2 held-out samples"
+    )
+    assert one_class(np.array([[0.2, 0.9], [0.9, 0.8]]), labels) is None
