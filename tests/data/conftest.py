@@ -25,7 +25,7 @@ def config():
     """Makes the data section of a config."""
 
     def make(train, **options):
-        defaults = {"label": None, "id": None, "image": None, "subset": None}
+        defaults = {"label": None, "id": None, "image": None, "subset": None, "multi_label": False}
         return SimpleNamespace(train=train, **(defaults | options))
 
     return make

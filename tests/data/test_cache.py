@@ -210,7 +210,8 @@ from types import SimpleNamespace
 from kerasgrid.data import load_data
 while time.time() < float(sys.argv[2]):
     pass
-config = SimpleNamespace(train=sys.argv[1], label=None, id=None, image=None, subset=int(sys.argv[3]))
+given = dict(label=None, id=None, image=None, multi_label=False)
+config = SimpleNamespace(train=sys.argv[1], subset=int(sys.argv[3]), **given)
 data = load_data(config)
 assert data.images.sum() >= 0
 print(data.fingerprint, data.folder)

@@ -109,7 +109,8 @@ import sys
 from types import SimpleNamespace
 from kerasgrid.data import load_data, make_folds
 for train in ("digits", {str(path)!r}):
-    data = load_data(SimpleNamespace(train=train, label=None, id=None, image=None, subset=None))
+    given = dict(label=None, id=None, image=None, subset=None, multi_label=False)
+    data = load_data(SimpleNamespace(train=train, **given))
     make_folds(data.labels, n_folds=2, seed=0)
 sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
 """
