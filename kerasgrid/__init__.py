@@ -19,6 +19,7 @@ _HOMES = {
     "Observer": "kerasgrid.observer",
     "Results": "kerasgrid.results",
     "compare": "kerasgrid.comparing",
+    "fit": "kerasgrid.fitting",
     "search": "kerasgrid.driver",
 }
 __all__ = sorted(_HOMES)

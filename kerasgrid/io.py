@@ -235,6 +235,47 @@ class RunPaths:
         """A job's model, where it is kept."""
         return self.folder / "models" / f"{_stem(trial, fold, repeat)}.keras"
 
+    def fitted(self, trial: int, seed: int) -> Path:
+        """A candidate's model of all training data."""
+        return self.folder / "fit" / f"trial-{trial}-seed-{seed}.keras"
+
+    def finetuned(self, trial: int, fold: int, repeat: int) -> Path:
+        """A fold model that has been trained on what its fold held out."""
+        return self.folder / "fit" / f"{_stem(trial, fold, repeat)}-finetuned.keras"
+
+    @property
+    def best(self) -> Path:
+        """The model that `fit` has trained last, of the leading candidate that it was given."""
+        return self.folder / "best.keras"
+
+    @staticmethod
+    def card(model: Path) -> Path:
+        """The card beside a model."""
+        return model.with_suffix(".json")
+
+    @property
+    def fit_lock(self) -> Path:
+        """Held while `fit` writes."""
+        return self.folder / "fit" / "lock"
+
+    @property
+    def fit_heartbeat(self) -> Path:
+        """Stands in for that lock where the file system has none."""
+        return self.folder / "fit" / "heartbeat"
+
+    @property
+    def half_fitted(self) -> list[Path]:
+        """What a sudden end has left in that folder of files that were being written."""
+        folder = self.folder / "fit"
+        return [path for ending in ("", ".keras") for path in folder.glob(f".*{HALF_WRITTEN}{ending}")]
+
+    def relative(self, path: Path) -> str:
+        """Returns a path as seen from the results folder, so that both can be moved together."""
+        try:
+            return Path(os.path.relpath(path, self.results)).as_posix()
+        except ValueError:  # another drive
+            return path.absolute().as_posix()
+
     @property
     def models(self) -> list[Path]:
         """The models that are there."""

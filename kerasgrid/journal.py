@@ -73,6 +73,16 @@ class Journal:
                 os.truncate(path, size)
         return cls(path, lines[0], lines[1:], size)
 
+    @staticmethod
+    def read_header(path: Path) -> dict[str, Any] | None:
+        """Returns the first line of the journal at `path`; None where there is none.
+
+        Raises:
+            JournalError: It is damaged, or of another format.
+        """
+        lines, _ = _read(path)
+        return lines[0] if lines else None
+
     def append(self, record: Mapping[str, Any], durable: bool = False) -> None:
         """Adds a record, all of it or nothing.
 

@@ -17,6 +17,7 @@ from kerasgrid.records import EpochRecord, FoldRecord, Job
 from kerasgrid.results import Results
 from kerasgrid.state import RunState
 from kerasgrid.views.leaderboard import format_score, format_seconds
+from kerasgrid.wording import count
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -80,9 +81,9 @@ class _Counts(Observer):
 
     def status(self) -> str:
         """Returns one line: trials, fits, failures, best, time left."""
-        parts = [f"{self.n_trials_ended}/{self.n_trials} trials", f"{self.n_ended}/{self.n_fits} fits"]
-        if self.until is not None:
-            parts[1] += f" to epoch {self.until}"
+        to = "" if self.until is None else f" to epoch {self.until}"
+        trials = [f"{self.n_trials_ended}/{self.n_trials} trials"] if self.n_trials else []
+        parts = [*trials, f"{self.n_ended}/{self.n_fits} fits{to}"]
         if self.n_failed:
             parts.append(f"{self.n_failed} failed")
         if self.best is not None:
@@ -138,7 +139,10 @@ class PlainProgress(_Counts):
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         super().begin(state, jobs, until)
         to = "" if until is None else f" to epoch {until}"
-        self._say(f"{self.n_trials} trials, {self.n_fits} fits{to}, {self.n_ended} of them done before.")
+        if self.n_trials:  # none where the best are fitted after a search
+            self._say(f"{self.n_trials} trials, {self.n_fits} fits{to}, {self.n_ended} of them done before.")
+        else:
+            self._say(f"{count(self.n_fits, 'fit')} to train.")
 
     def ended(self, record: FoldRecord, state: RunState) -> None:
         super().ended(record, state)

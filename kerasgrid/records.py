@@ -11,6 +11,9 @@ import numpy as np
 
 from kerasgrid.io import digest
 
+WHOLE = -1
+"""The index of the fold that trains on all of the training data and holds nothing out."""
+
 
 @dataclass(frozen=True)
 class Dataset:
@@ -52,7 +55,7 @@ class Fold:
     """One split of the samples; index arrays, int64, sorted.
 
     Attributes:
-        index: The fold's place, from 0.
+        index: The fold's place, from 0; WHOLE for all of the training data.
         train: Rows to train on, the inner validation rows included.
         test: Held-out rows; the score is measured on them.
     """
@@ -94,6 +97,8 @@ class Job:
         return self.trial.id, self.fold, self.repeat
 
     def __str__(self) -> str:
+        if self.fold == WHOLE:
+            return f"trial {self.trial.id}, seed {self.repeat}"
         repeat = f", repeat {self.repeat}" if self.repeat else ""
         return f"trial {self.trial.id}, fold {self.fold}{repeat}"
 

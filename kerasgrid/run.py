@@ -395,6 +395,7 @@ class Run:
                 "augment": augment_of(prepared.config),
                 "callbacks": callbacks_of(prepared.config),
             },
+            "base": self.paths.relative(prepared.base),
             "data": {
                 "samples": len(prepared.data),
                 "classes": len(prepared.data.classes),

@@ -260,7 +260,7 @@ class RunState:
 
         Args:
             status: running, complete, interrupted, budget or failed.
-            about: name, objective, config, data, folds and environment.
+            about: name, objective, config, base, data, folds and environment.
             wall_time_s: Seconds that the search has run, over all its sessions.
         """
         sign = -1 if self.direction == "max" else 1
@@ -278,6 +278,7 @@ class RunState:
             "status": status,
             "objective": about["objective"],
             "config": about["config"],
+            "base": about["base"],
             "data": about["data"],
             "folds": about["folds"],
             "environment": about["environment"],

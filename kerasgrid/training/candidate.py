@@ -17,7 +17,7 @@ from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError
 from kerasgrid.models.building import build_model
 from kerasgrid.models.signature import ModelReference, load_function, source_digest
-from kerasgrid.records import Dataset, Fold
+from kerasgrid.records import WHOLE, Dataset, Fold
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.objective import Objective
@@ -118,10 +118,19 @@ def _statistics(
 
 def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and standard deviation of a fold's training rows, computed once in this process."""
+    if fold.index == WHOLE:
+        return _statistics_of_all(recipe.data_folder, len(fold.train), recipe.source, recipe.scale)
     path = recipe.paths.folds
     return _statistics(
         str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
     )
+
+
+@lru_cache(maxsize=2)
+def _statistics_of_all(
+    folder: str, n_rows: int, source: str, scale: float | None
+) -> tuple[np.ndarray, np.ndarray]:
+    return standardize_statistics(open_dataset(folder, source).images, np.arange(n_rows), scale)
 
 
 def mean_and_spread(recipe: Recipe, plan: Route, fold: Fold) -> tuple[np.ndarray, np.ndarray] | None:

@@ -13,6 +13,7 @@ from typing import Any
 from kerasgrid.models.signature import ModelReference
 from kerasgrid.records import Context, Pack
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.tasks import FinalTask
 from kerasgrid.versions import backend
 
 
@@ -37,6 +38,14 @@ def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     from kerasgrid.training import job
 
     job.train_pack(recipe, pack, context)
+
+
+def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
+    """Trains a model after its search; see kerasgrid.training.final."""
+    _write_to(recipe.paths.worker_log)
+    from kerasgrid.training import final
+
+    final.train_final(recipe, task, context)
 
 
 def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:

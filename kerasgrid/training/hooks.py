@@ -55,6 +55,24 @@ class LearningRateSchedule(keras.callbacks.Callback):
         return rates(self.given, self._highest, steps, self.per_epoch, self.epochs)
 
 
+class LearningRateReplay(keras.callbacks.Callback):
+    """Sets the learning rate of each epoch to what it was in another run.
+
+    Args:
+        rates: By epoch; the last one stays.
+    """
+
+    KEPT = ()
+
+    def __init__(self, rates: Sequence[float]) -> None:
+        super().__init__()
+        self.rates = list(rates)
+
+    def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
+        """Sets the rate of an epoch, from 0."""
+        self.model.optimizer.learning_rate = self.rates[min(epoch, len(self.rates) - 1)]
+
+
 _KERAS = {
     "early_stopping": keras.callbacks.EarlyStopping,
     "reduce_lr_on_plateau": keras.callbacks.ReduceLROnPlateau,

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.records import Context, Dataset, Fold, FoldRecord, Job, NoteRecord, Pack, RungRecord
+from kerasgrid.records import Context, Dataset, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.adapting import adapt
@@ -44,7 +44,7 @@ PRESCALED_BYTES = 256 * 2**20
 
 
 @contextmanager
-def _quiet() -> Iterator[None]:
+def quiet() -> Iterator[None]:
     """Keeps what Keras's callbacks have to say out of the terminal, which is the search's."""
     was_on = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
@@ -55,7 +55,7 @@ def _quiet() -> Iterator[None]:
             keras.config.enable_interactive_logging()
 
 
-@_quiet()
+@quiet()
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord or StopRecord a job.
 
@@ -109,8 +109,10 @@ def train_job(
     plan = recipe.route(job.trial.params)
     with seeded(model_seed(recipe.seed, job)):
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        _initialize(recipe, compiled, data, model_seed(recipe.seed, job))
-        samples = _samples(recipe, job, plan, compiled, data, fold)
+        initialize(recipe, compiled, data, model_seed(recipe.seed, job))
+        train, val = rows_of(recipe, plan, data, fold)
+        center = mean_and_spread(recipe, plan, fold)  # of all its training rows, the inner split's too
+        samples = samples_of(recipe, job, plan, compiled, data, (train, val, fold.test), center)
         adapt(compiled.model, samples)
         labels = data.labels[samples.train]
         loop = Loop(
@@ -140,7 +142,7 @@ def train_job(
             context.emit(RungRecord(_score(recipe, job, objective, compiled, loop, data)))
 
 
-def _initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> None:
+def initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> None:
     """Gives a model the first weights that a pack would give it, if a program could train it."""
     try:
         sample = packs.sample_of(compiled, data, recipe.n_classes)
@@ -151,10 +153,27 @@ def _initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) ->
         variable.assign(value)
 
 
-def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Dataset, fold: Fold) -> Samples:
-    train, val = rows_of(recipe, plan, data, fold)
-    # Of all training rows of the fold, those of the inner split too.
-    mean, std = mean_and_spread(recipe, plan, fold) or (None, None)
+def samples_of(
+    recipe: Recipe,
+    job: Job,
+    plan: Route,
+    compiled: Compiled,
+    data: Dataset,
+    rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+    center: tuple[np.ndarray, np.ndarray] | None,
+) -> Samples:
+    """Returns what a job trains and measures on.
+
+    Args:
+        recipe: The search's.
+        job: Whose random keys augment.
+        plan: Its candidate's.
+        compiled: The form of labels that its loss wants.
+        data: All samples.
+        rows: To train on, of the inner split, and held out.
+        center: (channel,) each, what is subtracted and what is divided by; None for neither.
+    """
+    mean, std = center or (None, None)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
     key = draw_key(recipe.seed, job)
     preparation = Preparation.of(plan.augment, images, recipe.scale, key, Path(recipe.base))
@@ -164,7 +183,7 @@ def _samples(recipe: Recipe, job: Job, plan: Route, compiled: Compiled, data: Da
         else:
             images, scaling = scaling.divide(images), Scaling(None, mean, std)
     targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return Samples(images, targets, train, val, fold.test, scaling, preparation)
+    return Samples(images, targets, *rows, scaling, preparation)
 
 
 def _score(

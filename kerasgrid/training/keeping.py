@@ -41,11 +41,7 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        model = make()
-        with replacing(recipe.paths.model(*job.id), ".keras") as file:
-            with _uncompiled(model):
-                model.save(file)
-            _check_loads(file)
+        save_model(make(), recipe.paths.model(*job.id))
     except (StorageError, ChangedError):
         raise
     except Exception as error:
@@ -55,6 +51,23 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
             "Its score counts; other models of which this holds are not told of."
         )
         context.emit(NoteRecord(text, topic="fold models"))
+
+
+def save_model(model: keras.Model, path: Path) -> None:
+    """Saves a model as if it had not been compiled, whole or not at all, if Keras would load it again.
+
+    Args:
+        model: It stays as it is.
+        path: The .keras file.
+
+    Raises:
+        UnloadableError: Keras would not load it in its safe mode.
+        StorageError: The disk is full or cannot be written.
+    """
+    with replacing(path, ".keras") as file:
+        with _uncompiled(model):
+            model.save(file)
+        _check_loads(file)
 
 
 def own_model(

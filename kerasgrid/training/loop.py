@@ -35,7 +35,7 @@ class Samples:
         targets: (sample, ...), in the form that the loss wants.
         train: Rows to train on.
         val: Rows of the inner split; None for none.
-        test: Held-out rows.
+        test: Held-out rows; none where all are trained on.
         scaling: How pixels become input.
         preparation: What is done to them between their division and their centring; None for nothing.
     """
@@ -190,7 +190,8 @@ class Loop:
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Adds an epoch to the history, with the held-out fold's curve, which nothing decides by."""
-        row = {**logs, **{f"test_{name}": value for name, value in self.evaluate(self.samples.test).items()}}
+        test = self.evaluate(self.samples.test) if len(self.samples.test) else {}
+        row = {**logs, **{f"test_{name}": value for name, value in test.items()}}
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
@@ -209,7 +210,7 @@ class Loop:
             return None
         vars(self.progress).update(vars(saved.progress))
         # Keras builds optimizer and metrics at the first batch; they have to be there to be restored.
-        self.evaluate(self.samples.test[:1])
+        self.evaluate(self.samples.train[:1])
         if not self.model.optimizer.built:
             self.model.optimizer.build(self.model.trainable_variables)
         return saved

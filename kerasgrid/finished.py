@@ -1,0 +1,163 @@
+"""A search that has ended, taken up again: its config, data and candidates, as it had them."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
+from kerasgrid.checks.prepared import Ask
+from kerasgrid.config import Config
+from kerasgrid.data.cache import open_samples
+from kerasgrid.draft import Draft, read_draft
+from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
+from kerasgrid.io import RunPaths
+from kerasgrid.journal import Journal
+from kerasgrid.records import Trial
+from kerasgrid.results import Results
+
+_MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
+"""Where things are, and how many samples the models of all training data see: what --set may change."""
+
+_OF_ENGINES = ("factor", "min_epochs", "proposals", "time", "epochs")
+
+
+class Finished:
+    """A search that has ended, or been cut off.
+
+    Args:
+        source: Its results.json.
+        function: The model function, where that was given in Python and cannot be imported.
+        overrides: `key.path=value` texts, of where things are now.
+
+    Raises:
+        ResultsError: It cannot be read, or no trial is complete.
+        ConfigError: An override is of something else.
+    """
+
+    def __init__(
+        self,
+        source: str | Path | Results,
+        function: Callable[..., Any] | None = None,
+        overrides: Sequence[str] = (),
+    ) -> None:
+        self.results = source if isinstance(source, Results) else Results.load(source)
+        if self.results.path is None:
+            raise ResultsError("these results have no file, beside which models could be kept.")
+        self.path = self.results.path
+        self.paths = RunPaths(self.path.parent, self.path.stem)
+        self.config: dict[str, Any] = self.results.data["config"]
+        self._function, self._overrides = function, list(overrides)
+        for text in overrides:
+            key = text.partition("=")[0].strip()
+            if not any(key == known or key.startswith(f"{known}.") for known in _MAY_CHANGE):
+                holds = f"what a search has trained with stays; {', '.join(_MAY_CHANGE)} may be set"
+                raise ConfigError([Fault(key, f"belongs to the search: {holds}.")], "--set")
+        if self.results.best is None:
+            raise ResultsError(f"{self.path}: no trial is complete, so that there is no best one.")
+
+    @property
+    def base(self) -> Path:
+        """The folder that the config's paths are relative to."""
+        told = self.results.data.get("base")  # files of earlier versions do not tell it
+        return Path.cwd() if told is None else Path(os.path.abspath(self.path.parent / told))
+
+    @property
+    def data(self) -> Mapping[str, Any]:
+        """What results.json says of the data."""
+        return self.results.data["data"]
+
+    def rows(self, trial: int | None = None, top: int = 1) -> list[dict[str, Any]]:
+        """Returns complete trials, as results.json has them: one by its id, or the best ones.
+
+        Raises:
+            ResultsError: There is no such trial, or it is not complete.
+        """
+        complete = [row for row in self.results.trials if row["state"] == "complete"]
+        if trial is None:
+            return sorted(complete, key=lambda row: (row["rank_test_score"], row["id"]))[:top]
+        found = [row for row in self.results.trials if row["id"] == trial]
+        if not found:
+            known = ", ".join(str(row["id"]) for row in self.results.trials[:40])
+            raise ResultsError(f"{self.path}: there is no trial {trial}. Known: {known}.")
+        if found[0]["state"] != "complete":
+            raise ResultsError(f"{self.path}: trial {trial} is {found[0]['state']}; a complete one holds.")
+        return found
+
+    def draft(self, rows: Sequence[Mapping[str, Any]], *overrides: str) -> Draft:
+        """Returns a draft of which these trials are the candidates, in the place of the search's space."""
+        space = [{name: [value] for name, value in row["params"].items()} for row in rows]
+        # As the user would have written it: that a key is there means something where it is idle.
+        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+        search = {key: value for key, value in config.get("search", {}).items() if key not in _OF_ENGINES}
+        search |= {"engine": "random", "trials": len(rows)}
+        config |= {"name": self.paths.name, "space": space, "exclude": [], "search": search}
+        if self._function is not None:
+            config["model"] = self._function
+        draft = read_draft(config, [*self._overrides, *overrides])
+        draft.report.source = str(self.path)
+        return replace(draft, base=self.base)
+
+    def prepare(self, draft: Draft, ask: Ask | None = None) -> Prepared:
+        """Checks a draft and loads the search's data.
+
+        Raises:
+            ConfigError: What the config names is not there, or no longer fits.
+            ChangedError: The data, or the model function, are others than they were.
+        """
+        prepared = prepare(draft, *self._arrays(), ask=ask)
+        if prepared.data.fingerprint != self.data["fingerprint"]:
+            raise ChangedError(
+                f"{prepared.data.source}: is other data than {self.path} was made of, whose scores say "
+                "nothing of it. Restore that, name its place with --set data.train=FILE, or search anew."
+            )
+        self._check_sources(prepared)
+        return prepared
+
+    def prepare_whole(self, draft: Draft, ask: Ask | None = None) -> Prepared:
+        """Checks a draft as `prepare` does; of a search of a subset it gets all of the training data."""
+        prepared = self.prepare(draft, ask)
+        if draft.config.data.subset is None or any(
+            text.partition("=")[0].strip() == "data.subset" for text in self._overrides
+        ):
+            return prepared
+        whole = draft.config.data.model_copy(update={"subset": None})
+        return prepare(replace(draft, config=draft.config.model_copy(update={"data": whole})), ask=ask)
+
+    def _arrays(self) -> tuple[Any, Any]:
+        """Returns X and y, where the search was given arrays."""
+        if self.config["data"].get("train") is not None:
+            return None, None
+        kept = open_samples(self.paths.data, "X and y")
+        if kept is None:
+            raise ResultsError(
+                f"{self.path}: the search was given arrays, which are not in {self.paths.data} any more: "
+                "restore that folder."
+            )
+        if kept.is_multi_label:
+            return kept.images, kept.labels
+        return kept.images, np.asarray(kept.classes)[kept.labels]
+
+    def _check_sources(self, prepared: Prepared) -> None:
+        header = Journal.read_header(self.paths.journal)
+        if header is None:  # the results alone were taken along
+            return
+        before, now = header.get("identity", {}), prepared.identity
+        known = before.get(SOURCES) or {}
+        changed = [name for name, source in now[SOURCES].items() if known.get(name, source) != source]
+        changed += [self.config["model"]] if before.get(SOURCE, now[SOURCE]) != now[SOURCE] else []
+        if changed:
+            raise ChangedError(
+                f"{', '.join(changed)}: the source changed since the search: another model would be trained "
+                "than the one that was scored. Restore it, or search anew."
+            )
+
+
+def trial_of(row: Mapping[str, Any]) -> Trial:
+    """Returns a trial of results.json as it was trained."""
+    return Trial(row["id"], row["params"])

@@ -1,0 +1,137 @@
+"""Which models `fit` trains, and how: what workers are told, and what a model's card tells."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.checks import Prepared
+from kerasgrid.course import Course, FoldRun, course_of, runs_of
+from kerasgrid.data import load_folds
+from kerasgrid.finished import Finished, trial_of
+from kerasgrid.io import digest, file_digest
+from kerasgrid.records import WHOLE, Fold, Job
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.tasks import FinalTask
+from kerasgrid.versions import backend, versions
+
+FINETUNE_EPOCHS = 5
+"""As experiment A5 did: 5 more epochs on the rows that were held out."""
+
+
+@dataclass(frozen=True)
+class Plan:
+    """A model that is asked for: the worker's task, and what its card tells beside what the worker does."""
+
+    task: FinalTask
+    about: Mapping[str, Any] = field(default_factory=dict)
+
+
+class Planner:
+    """Says which models are to be trained, and how."""
+
+    def __init__(self, finished: Finished, prepared: Prepared, recipe: Recipe) -> None:
+        self.finished, self.prepared, self.recipe = finished, prepared, recipe
+        self.notes: list[str] = []
+        data = prepared.data
+        self._n_rows = len(data) - data.n_held_out
+        if prepared.data.fingerprint != finished.data["fingerprint"]:
+            self.notes.append(
+                f"The search saw {finished.data['samples']:,} samples of {data.source}; models are trained "
+                f"on all {self._n_rows:,}."
+            )
+
+    def plans(self, row: Mapping[str, Any], seeds: int, finetune: bool, epochs: int | None) -> Iterator[Plan]:
+        """Yields the models of a trial."""
+        runs = runs_of(row, self.finished.paths.folder)
+        if finetune:
+            yield from self._finetunings(row, runs, epochs or FINETUNE_EPOCHS)
+            return
+        course = course_of(self.recipe.route(row["params"]), runs)
+        if epochs is not None:
+            course = Course(epochs, f"{epochs} epochs, as asked for", course.dropped, course.rates)
+        rows = np.arange(self._n_rows)
+        for seed in range(seeds):
+            job = Job(trial_of(row), WHOLE, seed)
+            file = self.finished.paths.fitted(row["id"], seed)
+            fold = Fold(WHOLE, rows, rows[:0])
+            yield self._plan(row, job, fold, rows, course, file, {"kind": "fit", "seed": seed})
+
+    def _finetunings(self, row: Mapping[str, Any], runs: Sequence[FoldRun], epochs: int) -> Iterator[Plan]:
+        paths, data = self.finished.paths, self.prepared.data
+        starts = self.finished.results.model_files(row["id"])
+        folds = load_folds(paths.folds, len(data), data.source)[0]
+        dropped = tuple(self.recipe.route(row["params"]).callbacks)
+        for run, start in zip(runs, starts, strict=True):
+            rate = f" at the learning rate {run.rates[-1]:g}" if run.rates else ""
+            job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
+            how = f"{epochs} epochs on the {len(fold.test):,} rows that fold {run.fold} held out{rate}"
+            course = Course(epochs, how, dropped, run.rates[-1:])
+            about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
+            file = paths.finetuned(row["id"], run.fold, run.repeat)
+            yield self._plan(row, job, fold, fold.test, course, file, about, start)
+
+    def _plan(
+        self,
+        row: Mapping[str, Any],
+        job: Job,
+        fold: Fold,
+        rows: np.ndarray,
+        course: Course,
+        file: Path,
+        about: Mapping[str, Any],
+        start: Path | None = None,
+    ) -> Plan:
+        identity = digest(
+            {
+                "search": {key: value for key, value in self.prepared.identity.items() if key != "rungs"},
+                "params": row["params"],
+                "job": [job.fold, job.repeat],
+                "course": [course.epochs, list(course.dropped), list(course.rates)],
+                "rows": digest(rows.tolist()) if start else len(rows),
+                "start": None if start is None else file_digest(start),
+            }
+        )
+        task = FinalTask(
+            job,
+            fold,
+            rows,
+            course.epochs,
+            identity,
+            file.absolute(),
+            file.with_suffix(".checkpoint.npz").absolute(),
+            course.dropped,
+            course.rates,
+            None if start is None else start.absolute(),
+        )
+        data, config = self.prepared.data, self.finished.config
+        card = {
+            **about,
+            "search": self.finished.paths.name,
+            "trial": row["id"],
+            "model": config["model"],
+            "params": {**config["params"], **row["params"]},
+            "how": course.how,
+            "learning_rates": list(course.rates) or None,
+            "identity": identity,
+            "data": {"source": data.source, "samples": len(rows), "fingerprint": data.fingerprint},
+            "classes": list(data.classes),
+            "multi_label": data.is_multi_label,
+            "input": {
+                "shape": list(data.images.shape[1:]),
+                "scale": config["data"]["scale"],
+                "augment": config["augment"],
+            },
+            "scores": {
+                "objective": self.finished.results.data["objective"]["name"],
+                "mean_test_score": row["mean_test_score"],
+                "std_test_score": row["std_test_score"],
+                "folds": [part["test_score"] for part in row["folds"]],
+            },
+            "versions": {**versions(), "backend": backend()},
+        }
+        return Plan(task, card)

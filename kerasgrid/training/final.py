@@ -1,0 +1,125 @@
+"""Training a candidate after its search: on all of the training data, or a fold model on what it held out."""
+
+from __future__ import annotations
+
+import gc
+import time
+from dataclasses import replace
+from pathlib import Path
+
+import keras
+import numpy as np
+
+from kerasgrid.errors import ModelError, StorageError
+from kerasgrid.records import Context
+from kerasgrid.seeds import model_seed
+from kerasgrid.training.adapting import adapt
+from kerasgrid.training.batches import open_dataset
+from kerasgrid.training.candidate import build_and_compile, mean_and_spread, seeded
+from kerasgrid.training.checkpoint import Progress
+from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.health import find_reason, restored_epoch
+from kerasgrid.training.hooks import LearningRateReplay, hooks_of
+from kerasgrid.training.job import initialize, quiet, samples_of
+from kerasgrid.training.keeping import UnloadableError, save_model
+from kerasgrid.training.loop import Loop
+from kerasgrid.training.objective import find_objective
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.routing import Route
+from kerasgrid.training.tasks import FinalRecord, FinalTask
+
+
+@quiet()
+def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
+    """Trains a model from where its checkpoint stands and saves it; emits epochs, checkpoints and its record.
+
+    Raises:
+        ModelError: The model function fails, or Keras would not load its model in its safe mode.
+        TrialError: The loss is NaN.
+        StorageError: The disk is full or cannot be written.
+    """
+    try:
+        _train(recipe, task, context)
+    finally:
+        keras.backend.clear_session()
+        gc.collect()
+
+
+def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
+    began, job, seed = time.perf_counter(), task.job, model_seed(recipe.seed, task.job)
+    data = open_dataset(recipe.data_folder, recipe.source)
+    whole = recipe.route(job.trial.params)
+    plan = replace(
+        whole, callbacks={name: args for name, args in whole.callbacks.items() if name not in task.dropped}
+    )
+    with seeded(seed):
+        objective = find_objective(recipe.objective)
+        compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
+        center = mean_and_spread(recipe, plan, task.fold)
+        rows = (task.rows, None, task.rows[:0])
+        samples = samples_of(recipe, job, plan, compiled, data, rows, center)
+        if task.start is None:
+            initialize(recipe, compiled, data, seed)
+            adapt(compiled.model, samples)
+        else:
+            compiled.model.set_weights(keras.models.load_model(task.start, compile=False).get_weights())
+        _check_saves(compiled.model, task.file)
+        labels, progress = data.labels[task.rows], Progress()
+        loop = Loop(
+            job=job,
+            seed=recipe.seed,
+            owner=task.owner,
+            model=compiled.model,
+            callbacks=_callbacks(task, plan, compiled, labels, recipe),
+            class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),
+            samples=samples,
+            batch_size=plan.batch_size,
+            epochs=task.epochs,
+            emit=context.emit,
+            should_stop=context.should_stop,
+            checkpoint_path=task.checkpoint,
+            checkpoint_interval_s=recipe.checkpoint_interval_s,
+            progress=progress,
+        )
+        progress.fit_time = time.perf_counter() - began
+        if not loop.run():
+            return
+        save_model(compiled.model, task.file)
+    context.emit(
+        FinalRecord(
+            job.id,
+            progress.epoch,
+            progress.history,
+            progress.fit_time,
+            compiled.model.count_params(),
+            find_reason(loop.callbacks, None, progress.epoch, restored_epoch(loop.callbacks)),
+            None if center is None else (center[0].tolist(), center[1].tolist()),
+        )
+    )
+
+
+def _callbacks(
+    task: FinalTask, plan: Route, compiled: Compiled, labels: np.ndarray, recipe: Recipe
+) -> list[keras.callbacks.Callback]:
+    replay = [LearningRateReplay(task.rates)] if task.rates else []
+    if task.start is not None:  # its recipe is done; what goes on is training alone
+        return replay
+    return [*replay, *hooks_of(plan, compiled, labels, recipe.classes, recipe.base)]
+
+
+def _check_saves(model: keras.Model, file: Path) -> None:
+    """Saves the untrained model once, so that hours of training do not end in a file that cannot be."""
+    trial = file.with_name(f".{file.stem}.first.tmp.keras")
+    try:
+        save_model(model, trial)
+    except StorageError:
+        raise
+    except Exception as error:
+        reason = str(error) if isinstance(error, UnloadableError) else f"{type(error).__name__}: {error}"
+        raise ModelError(
+            f"{model.name}: Keras cannot save this model, or would not load it in its safe mode ({reason}). "
+            "Register its classes and functions with keras.saving.register_keras_serializable, and take "
+            "layers of your own for Lambda."
+        ) from error
+    finally:
+        trial.unlink(missing_ok=True)

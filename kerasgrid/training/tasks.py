@@ -1,0 +1,63 @@
+"""What workers are asked after a search, and what they answer. Free of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.records import Fold, Job
+
+
+@dataclass(frozen=True)
+class FinalTask:
+    """A model to train and keep.
+
+    Attributes:
+        job: Whose seeds it has.
+        fold: By whose training rows images are standardized.
+        rows: (row,) int64, to train on.
+        epochs: To train.
+        owner: What the checkpoint has to be of, and the file's card tells.
+        file: Where the model goes, a .keras file.
+        checkpoint: Where it stands meanwhile.
+        dropped: Callbacks of the candidate that are left out.
+        rates: The learning rate of each epoch; none for the candidate's own.
+        start: The .keras file whose weights it begins with; None for fresh ones.
+    """
+
+    job: Job
+    fold: Fold
+    rows: np.ndarray
+    epochs: int
+    owner: str
+    file: Path
+    checkpoint: Path
+    dropped: tuple[str, ...] = ()
+    rates: tuple[float, ...] = ()
+    start: Path | None = None
+
+
+@dataclass(frozen=True)
+class FinalRecord:
+    """A model that is trained and in its file.
+
+    Attributes:
+        job: (trial id, fold, repeat).
+        epochs: That it was trained.
+        history: Per epoch: `loss`, `accuracy`, ..., `learning_rate`.
+        fit_time: Seconds of training, over all sessions.
+        n_parameters: Weights of the model, the non-trainable ones included.
+        dead: Why the net has learnt nothing; None where it is not known to have.
+        center: (channel,) each, what is subtracted of scaled images and what they are divided by.
+    """
+
+    job: tuple[int, int, int]
+    epochs: int
+    history: Mapping[str, list] = field(default_factory=dict)
+    fit_time: float = 0.0
+    n_parameters: int = 0
+    dead: str | None = None
+    center: tuple[Sequence[float], Sequence[float]] | None = None
