@@ -36,6 +36,12 @@ def draw_key(seed: int, job: Job) -> np.ndarray:
     return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
 
 
+def view_key(seed: int) -> np.ndarray:
+    """Returns (2,) int32, the key of all that is drawn to augment samples that are predicted."""
+    bits = key("views", seed)
+    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
+
+
 def first_step(epoch: int) -> np.int32:
     """Returns the number of an epoch's first step, by which draws differ; the same for folds of all sizes."""
     return np.array([epoch << 16 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)[0]

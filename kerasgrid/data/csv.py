@@ -16,6 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -40,11 +41,11 @@ _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX
 
 
 @dataclass(frozen=True)
-class _Header:
-    """The first line: where the label is, and which columns are pixels."""
+class Header:
+    """The first line: where the label is, if there is one, and which columns are pixels."""
 
     names: tuple[str, ...]
-    label: int
+    label: int | None
     pixels: tuple[int, ...]
 
 
@@ -66,7 +67,7 @@ def read_csv(
             (the header is line 1) and the column.
     """
     where = shown(path)
-    with _text(path) as text:
+    with open_text(path) as text:
         header = _read_header(text, label, id, where)
         _check_count(header, image, where)
         images, codes, names = _read_rows(text, header, path)
@@ -81,7 +82,7 @@ def read_csv(
 
 
 @contextlib.contextmanager
-def _text(path: Path) -> Iterator[io.TextIOWrapper]:
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Opens the file as text; says what a file is that is none."""
     where = shown(path)
     with opened(path) as file:
@@ -111,7 +112,12 @@ def _undecodable_line(path: Path) -> int:
     return number
 
 
-def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str) -> _Header:
+def read_names(text: io.TextIOWrapper, where: str) -> list[str]:
+    """Returns the columns' names, from a file's first line that is not blank.
+
+    Raises:
+        DataError: There is none, or it is no CSV.
+    """
     try:
         reader = csv.reader(text, skipinitialspace=True, strict=True)
         names = next((row for _, row in _numbered(reader)), None)
@@ -119,7 +125,11 @@ def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str)
         raise DataError(f'{where}, line 1: no CSV header ({error}). Is a quote (") left open?') from error
     if names is None:
         raise DataError(f"{where}: empty.")
-    names = [name.strip() for name in names]
+    return [name.strip() for name in names]
+
+
+def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str) -> Header:
+    names = read_names(text, where)
     if label not in names:
         if all(_NUMBER.fullmatch(name) for name in names):
             raise DataError(
@@ -144,7 +154,7 @@ def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str)
     pixels = tuple(index for index, name in enumerate(names) if name not in (label, id))
     if not pixels:
         raise DataError(f"{where}, line 1: no pixel columns: only {', '.join(names)}.")
-    return _Header(tuple(names), names.index(label), pixels)
+    return Header(tuple(names), names.index(label), pixels)
 
 
 def _did_you_mean(name: str, names: Sequence[str]) -> str:
@@ -152,7 +162,7 @@ def _did_you_mean(name: str, names: Sequence[str]) -> str:
     return did_you_mean(name, names).replace(" Known:", " Columns:")
 
 
-def _check_count(header: _Header, image: Sequence[int] | None, where: str) -> None:
+def _check_count(header: Header, image: Sequence[int] | None, where: str) -> None:
     """Holds that the pixel columns make an image, before all rows are read."""
     n_pixels = len(header.pixels)
     n_wanted = product(image) if image is not None else math.isqrt(n_pixels) ** 2
@@ -167,16 +177,46 @@ def _check_count(header: _Header, image: Sequence[int] | None, where: str) -> No
 
 
 def _read_rows(
-    text: io.TextIOWrapper, header: _Header, path: Path
+    text: io.TextIOWrapper, header: Header, path: Path
 ) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns pixels (sample, pixel), label codes (sample,) and the label that each code stands for."""
     import pandas as pd  # takes a second, which a search from the cache need not spend
 
-    n_columns = len(header.names)
     codes: dict[str, int] = {}
     images: list[np.ndarray] = []
     labels: list[np.ndarray] = []
     n_done = 0
+    for pixels, chunk in read_chunks(text, header, path):
+        found, names = pd.factorize(chunk[header.label])
+        names = [name.strip() for name in names]
+        if not _MISSING.isdisjoint(names):
+            raise _fault(path, header, n_done, "labels that are missing")
+        images.append(pixels)
+        labels.append(np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)[found])
+        n_done += len(chunk)
+    if not n_done:
+        return np.empty((0, len(header.pixels)), np.uint8), np.empty(0, np.int64), []
+    return np.concatenate(images), np.concatenate(labels), list(codes)
+
+
+def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[tuple[np.ndarray, Any]]:
+    """Yields the rows after the header, some 4 million cells at a time.
+
+    Args:
+        text: Where the header has been read.
+        header: What it holds.
+        path: The file, to say where a fault is.
+
+    Yields:
+        Pixels (sample, pixel), uint8 or float32; and all cells, a DataFrame whose columns are numbered, in
+        which those that are no pixels are text.
+
+    Raises:
+        DataError: A row has other cells than the header names, or a pixel is no finite number.
+    """
+    import pandas as pd
+
+    n_columns, n_done = len(header.names), 0
     try:
         chunks = pd.read_csv(
             text,
@@ -198,25 +238,18 @@ def _read_rows(
             if any(kind.kind not in "iuf" for kind in pixels.dtypes.unique()):
                 raise _fault(path, header, n_done, "pixels that are neither floats nor integers of 64 bits")
             try:
-                images.append(as_pixels(pixels.to_numpy(), ""))
+                found = as_pixels(pixels.to_numpy(), "")
             except DataError:
                 raise _fault(path, header, n_done, "pixels that are not finite in float32") from None
-            found, names = pd.factorize(chunk[header.label])
-            names = [name.strip() for name in names]
-            if not _MISSING.isdisjoint(names):
-                raise _fault(path, header, n_done, "labels that are missing")
-            labels.append(np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)[found])
+            yield found, chunk
             n_done += len(chunk)
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise
         raise _fault(path, header, n_done, str(error)) from error
-    if not n_done:
-        return np.empty((0, len(header.pixels)), np.uint8), np.empty(0, np.int64), []
-    return np.concatenate(images), np.concatenate(labels), list(codes)
 
 
-def _fault(path: Path, header: _Header, n_done: int, otherwise: str) -> DataError:
+def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError:
     """Returns the error for the first fault after `n_done` good rows.
 
     Args:
@@ -227,7 +260,7 @@ def _fault(path: Path, header: _Header, n_done: int, otherwise: str) -> DataErro
     """
     where = shown(path)
     line = 1
-    with _text(path) as text:
+    with open_text(path) as text:
         reader = csv.reader(text, skipinitialspace=True, strict=True)
         rows = _numbered(reader)
         try:
@@ -250,12 +283,12 @@ def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
         line = reader.line_num + 1
 
 
-def _complaint(row: list[str], header: _Header) -> str | None:
+def _complaint(row: list[str], header: Header) -> str | None:
     """Returns what is wrong with a row, or None."""
     if len(row) != len(header.names):
         found = f"{len(row)} cell{'' if len(row) == 1 else 's'}"
         return f": {found}, but the header has {len(header.names)} columns. Complete the row or drop it."
-    if row[header.label].strip() in _MISSING:
+    if header.label is not None and row[header.label].strip() in _MISSING:
         return f", column {header.names[header.label]!r}: the label is missing. Fill it in or drop the row."
     for index in header.pixels:
         cell = row[index].strip()

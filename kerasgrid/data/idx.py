@@ -6,12 +6,14 @@ number of axes, each axis as a big-endian uint32, then the values, big-endian, i
 
 from __future__ import annotations
 
+import contextlib
 import gzip
 import os
 import struct
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -64,22 +66,34 @@ def read_idx_array(path: Path) -> np.ndarray:
     Raises:
         DataError: The file is missing, damaged, truncated, or no IDX file.
     """
+    with opened_idx(path) as (file, shape, dtype):
+        return read_array(file, shape, dtype, shown(path)).astype(dtype.newbyteorder("="), copy=False)
+
+
+@contextlib.contextmanager
+def opened_idx(path: Path) -> Iterator[tuple[BinaryIO, tuple[int, ...], np.dtype]]:
+    """Gives an IDX file where its values begin, their shape, and their dtype as stored.
+
+    Raises:
+        DataError: The file is missing, damaged or no IDX file.
+    """
     where = shown(path)
     with opened(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         packed = file.read(2) == _GZIP
         file.seek(0)
         if not packed:
-            return _read(file, n_bytes, where)
+            yield (file, *_read_header(file, n_bytes, where))
+            return
         try:
             with gzip.open(file) as stream:
-                return _read(stream, n_bytes * MAX_DEFLATE_RATIO, where)
+                yield (stream, *_read_header(stream, n_bytes * MAX_DEFLATE_RATIO, where))
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{where}: a damaged gzip file ({error}). Fetch the file again.") from error
 
 
-def _read(file, most_bytes: int, where: str) -> np.ndarray:
-    """Reads header and values; `most_bytes` is what the file can hold at most."""
+def _read_header(file: BinaryIO, most_bytes: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
+    """Returns shape and dtype; `most_bytes` is what the file can hold at most."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:
         found = magic.hex(" ") or "nothing"
@@ -98,4 +112,4 @@ def _read(file, most_bytes: int, where: str) -> np.ndarray:
             f"{where}: its header promises {' x '.join(map(str, shape))} values, {n_promised:,} bytes, which "
             "the file is too small to hold: truncated or damaged. Fetch the file again."
         )
-    return read_array(file, shape, dtype, where).astype(dtype.newbyteorder("="), copy=False)
+    return shape, dtype

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import os
 import struct
 import zipfile
 import zlib
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
 
@@ -99,18 +100,36 @@ def read_member(archive: zipfile.ZipFile, key: str, where: str) -> np.ndarray:
         DataError: It is missing, damaged, promises more than the archive can hold, or needs pickle.
     """
     where = f"{where}, {key}"
+    with opened_member(archive, key, where) as (member, most_bytes):
+        shape, fortran, dtype = read_header(member, most_bytes, where)
+        array = read_array(member, shape[::-1] if fortran else shape, dtype, where)
+        return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
+
+
+@contextlib.contextmanager
+def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tuple[BinaryIO, int]]:
+    """Gives one array's file and the bytes that it can hold at most.
+
+    Raises:
+        DataError: It is missing, or damaged, which may only be found while it is read.
+    """
     try:
         info = archive.getinfo(f"{key}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{where}: packed in a way that NumPy does not write. Save it with numpy.savez.")
         most_bytes = os.fstat(archive.fp.fileno()).st_size * MAX_DEFLATE_RATIO
         with archive.open(info) as member:
-            return _read(member, min(info.file_size, most_bytes), where)
+            yield member, min(info.file_size, most_bytes)
     except _DAMAGE as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
 
 
-def _read(member: BinaryIO, most_bytes: int, where: str) -> np.ndarray:
+def read_header(member: BinaryIO, most_bytes: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+    """Returns an array's shape, whether it lies in Fortran's order, and its dtype.
+
+    Raises:
+        DataError: It promises more than `most_bytes`, or needs pickle.
+    """
     version = np.lib.format.read_magic(member)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
@@ -132,5 +151,4 @@ def _read(member: BinaryIO, most_bytes: int, where: str) -> np.ndarray:
             f"{where}: its header promises shape {shape}, {n_promised:,} bytes, which the file is too small "
             "to hold: damaged. Fetch the file again."
         )
-    array = read_array(member, shape[::-1] if fortran else shape, dtype, where)
-    return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
+    return shape, fortran, dtype

@@ -139,6 +139,23 @@ def compile_model(
     )
 
 
+def read_outputs(
+    model: keras.Model, route: Route, n_classes: int, input_shape: tuple[int, ...], *, multi_label: bool
+) -> Compiled:
+    """Returns a model that was loaded from its file, compiled or not, and how its outputs are read.
+
+    Args:
+        model: Loaded.
+        route: The candidate's params.
+        n_classes: The number of classes.
+        input_shape: Axes of one sample.
+        multi_label: Whether samples may have several labels.
+    """
+    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
+    from_logits = route.loss_args.get("from_logits", ends_in_logits(model, input_shape))
+    return Compiled(model, "any", n_outputs, from_logits, multi_label=multi_label)
+
+
 def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
     """Refuses a model or loss of which a sample has one class alone, where it may have several labels.
 

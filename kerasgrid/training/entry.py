@@ -13,7 +13,7 @@ from typing import Any
 from kerasgrid.models.signature import ModelReference
 from kerasgrid.records import Context, Pack
 from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.tasks import FinalTask
+from kerasgrid.training.tasks import FinalTask, PredictTask
 from kerasgrid.versions import backend
 
 
@@ -46,6 +46,14 @@ def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
     from kerasgrid.training import final
 
     final.train_final(recipe, task, context)
+
+
+def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
+    """Asks a model about samples; see kerasgrid.training.predicting."""
+    _write_to(recipe.paths.worker_log)
+    from kerasgrid.training import predicting
+
+    predicting.predict(recipe, task, context)
 
 
 def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
-from kerasgrid.records import Fold, Job
+from kerasgrid.data.stream import Stream
+from kerasgrid.records import Fold, Job, Trial
 
 
 @dataclass(frozen=True)
@@ -61,3 +63,43 @@ class FinalRecord:
     n_parameters: int = 0
     dead: str | None = None
     center: tuple[Sequence[float], Sequence[float]] | None = None
+
+
+@dataclass(frozen=True)
+class PredictTask:
+    """A model that is asked about samples.
+
+    Attributes:
+        place: The model's, among those that are asked.
+        model: The .keras file.
+        trial: Whose params it was trained by.
+        fold: By whose training rows images are standardized.
+        stream: The samples.
+        tta: Augmented views of each sample, beside the sample itself, over which probabilities are averaged.
+        tells_ids: Whether ids and labels of the samples are told too.
+    """
+
+    place: int
+    model: Path
+    trial: Trial
+    fold: Fold
+    stream: Stream
+    tta: int = 0
+    tells_ids: bool = False
+
+
+@dataclass(frozen=True)
+class PredictedRecord:
+    """What a model says of some samples.
+
+    Attributes:
+        place: The model's.
+        probabilities: (sample, class) float32; they follow those of the record before.
+        ids: Of the samples; None where there are none, or they are not asked for.
+        labels: Likewise.
+    """
+
+    place: int
+    probabilities: np.ndarray
+    ids: Sequence[str] | None = None
+    labels: Sequence[Any] | None = None
