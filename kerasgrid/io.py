@@ -215,6 +215,11 @@ class RunPaths:
         return self.folder / "submissions.json"
 
     @property
+    def submissions_lock(self) -> Path:
+        """Held while something is sent."""
+        return self.folder / "submissions.lock"
+
+    @property
     def worker_log(self) -> Path:
         """What workers print, and their libraries log."""
         return self.folder / "workers.log"

@@ -160,7 +160,7 @@ class Form:
                 ]
             return None, []
         texts = [str(id).strip() for id in ids]
-        faults = list(_repeated(texts, range(1, n_rows + 1), "test set, row"))
+        faults = list(repeated(texts, range(1, n_rows + 1), "test set, row"))
         if self.ids is None:
             return None, faults
         known = [text_of(id) for id in self.ids]
@@ -244,7 +244,7 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         known = list(map(text_of, ids))
         empty = [line for line, text in zip(lines, known, strict=True) if not text]
         faults = first_few((f"{where}, line {line}: the id is missing." for line in empty), len(empty), "ids")
-        faults += _repeated(known, lines, f"{where}, line")
+        faults += repeated(known, lines, f"{where}, line")
         if faults:
             raise DataError("\n".join(faults))
     return Form(where, tuple(header), id_place, ids, tuple(lines), holds, own)
@@ -276,7 +276,8 @@ def with_probabilities(form: Form) -> Form:
     return replace(form, holds=Holds.probabilities) if form.holds is Holds.flags else form
 
 
-def _repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
+def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
+    """Returns what is said of ids that are there again, with the rows of both."""
     first: dict[str, int] = {}
     again = []
     for text, row in zip(texts, rows, strict=True):
