@@ -12,6 +12,7 @@
     │   └── ReplayError         an engine proposed something else than the journal holds
     ├── StorageError        a disk that is full or cannot be written
     ├── ResultsError        a results file that cannot be read or shown
+    ├── ServiceError        Kaggle refuses what is asked, or does not answer
     ├── NotBuiltError       part of the contract that this version does not have yet
     └── MissingPackageError a package that is not installed
 
@@ -99,6 +100,23 @@ class StorageError(KerasgridError):
 
 class ResultsError(KerasgridError):
     """A results file that cannot be read or shown."""
+
+
+class ServiceError(KerasgridError):
+    """Kaggle refuses what is asked, or does not answer.
+
+    Attributes:
+        kind: `status` (it answered with one), `cut`, `slow`, `credentials`, `upload` or `other`.
+        status: The HTTP status, where there is one.
+    """
+
+    def __init__(self, message: str, kind: str = "other", status: int | None = None) -> None:
+        self.kind = kind
+        self.status = status
+        super().__init__(message)
+
+    def __reduce__(self):
+        return type(self), (str(self), self.kind, self.status)
 
 
 class NotBuiltError(KerasgridError):

@@ -205,6 +205,21 @@ class RunPaths:
         return self.folder / "mistakes.npz"
 
     @property
+    def submission(self) -> Path:
+        """The predictions as a competition takes them."""
+        return self.folder / "submission.csv"
+
+    @property
+    def submissions(self) -> Path:
+        """What was sent, and what came of it."""
+        return self.folder / "submissions.json"
+
+    @property
+    def submissions_lock(self) -> Path:
+        """Held while something is sent."""
+        return self.folder / "submissions.lock"
+
+    @property
     def worker_log(self) -> Path:
         """What workers print, and their libraries log."""
         return self.folder / "workers.log"

@@ -1,0 +1,106 @@
+"""CSV files cell by cell, each as it is spelled: with its quotes, leading zeros and commas inside."""
+
+from __future__ import annotations
+
+import io
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+from kerasgrid.data.arrays import opened, shown
+from kerasgrid.errors import DataError
+from kerasgrid.wording import count
+
+_CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')
+_NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
+_MOST_LINES = 100
+"""Of one row: a quote that is left open would else take in the whole file."""
+_ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+MOST_TOLD = 5
+"""Faults of one kind that are told one by one."""
+
+
+def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row that is not blank: the line that it begins on, from 1, and its cells as spelled.
+
+    Raises:
+        DataError: The file is missing, an archive, no UTF-8 text, or a quote is left open.
+    """
+    where = shown(path)
+    with opened(path) as file:
+        start = file.read(8)
+        file.seek(0)
+        for magic, kind in _ARCHIVES.items():
+            if start.startswith(magic):
+                raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+        begun, held = 1, []
+        number = 0
+        try:
+            for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), start=1):
+                if not held and not line.strip():
+                    continue
+                begun = begun if held else number
+                held.append(line)
+                cells = _split("".join(held).rstrip("\r\n"))
+                if cells is not None:
+                    yield begun, cells
+                    held = []
+                elif len(held) == _MOST_LINES:
+                    break
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{where}, line {number + 1} or after: no UTF-8 text. If this is a CSV file, save it "
+                "as UTF-8."
+            ) from error
+        if held:
+            raise DataError(f'{where}, line {begun}: a quote (") is left open. Close it, or take it out.')
+
+
+def _split(row: str) -> list[str] | None:
+    """Returns a row's cells as they are spelled; None where a quote is open at its end."""
+    if '"' not in row:
+        return row.split(",")
+    cells, place = [], 0
+    while True:
+        found = _CELL.match(row, place)
+        if found is None:
+            return None
+        cells.append(found[1])
+        place = found.end()
+        if not found[2]:
+            return cells
+
+
+def text_of(cell: str) -> str:
+    """Returns what a cell says: without its quotes, and without spaces around it."""
+    cell = cell.strip()
+    if cell.startswith('"'):
+        return cell[1:-1].replace('""', '"').strip()
+    return cell
+
+
+def spelled(value: object) -> str:
+    """Returns a value as a cell, in quotes where it needs them."""
+    text = str(value)
+    if _NEEDS_QUOTES.search(text):
+        return '"' + text.replace('"', '""') + '"'
+    return text
+
+
+def first_few(faults: Iterable[str], n_faults: int, what: str) -> list[str]:
+    """Returns the first faults of a kind, and in the last line how many more there are.
+
+    Args:
+        faults: As many of them as are known in words, `MOST_TOLD` at least where there are so many.
+        n_faults: How many there are.
+        what: What there are more of, such as `row with an unknown id`.
+    """
+    told = [fault for fault, _ in zip(faults, range(MOST_TOLD), strict=False)]
+    left = n_faults - len(told)
+    return [*told, f"... and {count(left, 'more fault')} of this kind: {what}."] if left > 0 else told
+
+
+def listed(values: Sequence[object]) -> str:
+    """Returns values in a line, the first few of many."""
+    shown_ = ", ".join(repr(value) for value in values[:MOST_TOLD])
+    return shown_ + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")

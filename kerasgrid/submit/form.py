@@ -1,0 +1,307 @@
+"""How a submission looks, and writing predictions so: columns, ids in order, what stands for a class."""
+
+from __future__ import annotations
+
+import itertools
+from collections.abc import Iterable, Iterator, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+
+from kerasgrid.data.arrays import shown
+from kerasgrid.errors import DataError
+from kerasgrid.io import write_atomic
+from kerasgrid.submit.cells import first_few, listed, read_rows, spelled, text_of
+from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns, what_is_held
+from kerasgrid.wording import count
+
+_CHUNK_ROWS = 65_536
+_MOST_VALUES = 10_000
+"""Different cells of a label column that are looked at; more than that are no labels."""
+_CONVENTIONS = {"ImageId/Label": 1, "id/label": 0}
+SLACK = 1e-4
+"""How far a probability may lie outside 0 to 1, as float16 and float32 sums do."""
+
+
+@dataclass(frozen=True)
+class Form:
+    """How a submission looks.
+
+    Attributes:
+        source: What messages call it, such as `data/sample_submission.csv`.
+        header: The columns' names in order, each as the sample spells it.
+        id_place: Which column holds the ids; None where there is none.
+        ids: The ids in order, each as the sample spells it; None where the test set's rows are counted.
+        lines: The line of each id in the sample.
+        holds: What stands in the other columns.
+        classes: The class of each label column, in the columns' order; of labels, all that may stand there.
+        first_id: Where ids that no one gives are counted from.
+    """
+
+    source: str
+    header: tuple[str, ...]
+    id_place: int | None
+    ids: tuple[str, ...] | None
+    lines: tuple[int, ...]
+    holds: Holds
+    classes: tuple[Label, ...]
+    first_id: int = 0
+
+    @property
+    def columns(self) -> tuple[str, ...]:
+        """The columns' names, in order."""
+        return tuple(map(text_of, self.header))
+
+    @property
+    def label_places(self) -> tuple[int, ...]:
+        """Which columns are no ids."""
+        return tuple(place for place in range(len(self.header)) if place != self.id_place)
+
+    @property
+    def summary(self) -> str:
+        """What a submission holds, in a line."""
+        names = [self.columns[place] for place in self.label_places]
+        what = {
+            Holds.labels: "the label of the most probable class",
+            Holds.positive: f"the probability of {self.classes[0]!r}",
+            Holds.probabilities: "a probability a class",
+            Holds.flags: "1 or 0 a class",
+        }[self.holds]
+        shown_names = ", ".join(names[:3]) + (f", ..., {names[-1]}" if len(names) > 3 else "")
+        rows = "" if self.ids is None else f", {count(len(self.ids), 'row')}"
+        return f"{shown_names}: {what}{rows}"
+
+    def write(
+        self, path: Path, ids: Sequence[object] | None, probabilities: np.ndarray, classes: Sequence[Label]
+    ) -> None:
+        """Writes predictions as the sample shows it, whole or not at all.
+
+        Where both have ids, rows are put into the sample's order by them; where the test set has none, row
+        order holds; where the sample has none of its own, the test set's are written, else rows are counted.
+
+        Args:
+            path: The file to write; what was there is replaced.
+            ids: The test set's ids, a row each; None where it has none.
+            probabilities: (sample, class), float32, 0 to 1, in the test set's order; may be mapped from disk.
+            classes: The class of each column of `probabilities`.
+
+        Raises:
+            DataError: Ids or counts do not fit, or a probability is none; all faults together, with rows.
+            StorageError: The file cannot be written.
+        """
+        faults = [*self._shape_faults(ids, probabilities, classes)]
+        if faults:
+            raise DataError("\n".join(faults))
+        order, id_faults = self._order(ids, len(probabilities))
+        faults = [*id_faults, *_value_faults(probabilities, ids)]
+        if faults:
+            raise DataError("\n".join(faults))
+        own_ids = self.ids or self._ids_of(ids, len(probabilities))
+
+        def write(file) -> None:
+            file.write((",".join(self.header) + "\n").encode())
+            for rows in _chunks(len(probabilities)):
+                chosen = rows if order is None else order[rows]
+                cells = self._cells(np.asarray(probabilities[chosen]), list(classes))
+                if self.id_place is not None:
+                    cells.insert(self.id_place, own_ids[rows])
+                lines = map(",".join, zip(*cells, strict=True))
+                file.write(("\n".join(lines) + "\n").encode())
+
+        write_atomic(path, write)
+
+    def _ids_of(self, ids: Sequence[object] | None, n_rows: int) -> list[str]:
+        if ids is not None:
+            return [spelled(id) for id in ids]
+        return list(map(str, range(self.first_id, self.first_id + n_rows)))
+
+    def _cells(self, probabilities: np.ndarray, classes: list[Label]) -> list[list[str]]:
+        """Returns the label columns of some rows, each a list of cells."""
+        if self.holds is Holds.labels:
+            names = np.array([spelled(label) for label in classes], object)
+            return [names[probabilities.argmax(axis=1)].tolist()]
+        places = [classes.index(label) for label in self.classes]
+        if self.holds is Holds.flags:
+            return (probabilities[:, places] >= 0.5).astype(int).astype(str).T.tolist()
+        # The shortest decimals that are the same float32 again.
+        values = np.clip(probabilities[:, places].astype(np.float32), 0, 1) + 0  # no -0.0
+        return values.astype(str).T.tolist()
+
+    def _shape_faults(
+        self, ids: Sequence[object] | None, probabilities: np.ndarray, classes: Sequence[Label]
+    ) -> Iterator[str]:
+        n_rows = len(probabilities)
+        if np.ndim(probabilities) != 2 or np.shape(probabilities)[1] != len(classes):
+            yield (
+                f"predictions are of shape {np.shape(probabilities)}, and (sample, class) with "
+                f"{count(len(classes), 'column')} holds, one a class."
+            )
+        elif not n_rows:
+            yield "predictions have no rows, and a submission needs one at least."
+        if ids is not None and len(ids) != n_rows:
+            yield f"{count(len(ids), 'id')} for {count(n_rows, 'row')} of predictions; give one a row."
+        known = set(classes)
+        is_some = self.holds in (Holds.positive, Holds.flags)
+        if not (known >= set(self.classes) if is_some else known == set(self.classes or classes)):
+            yield (
+                f"{self.source}: made for the classes {listed(self.classes)}, and the predictions are of "
+                f"{listed(list(classes))}. Read the form for these."
+            )
+
+    def _order(self, ids: Sequence[object] | None, n_rows: int) -> tuple[np.ndarray | None, list[str]]:
+        """Returns which row of the predictions comes where, None as they are; and what stands against it."""
+        if ids is None:
+            if self.ids is not None and len(self.ids) != n_rows:
+                return None, [
+                    f"{self.source} has {count(len(self.ids), 'row')}, and there are {n_rows:,} predictions. "
+                    "The test set has no ids to match them by, so that counts must agree: predict the "
+                    "competition's test set, or name its id column with data.id."
+                ]
+            return None, []
+        texts = [str(id).strip() for id in ids]
+        faults = list(repeated(texts, range(1, n_rows + 1), "test set, row"))
+        if self.ids is None:
+            return None, faults
+        known = [text_of(id) for id in self.ids]
+        place = {text: row for row, text in enumerate(texts)}
+        wanted = set(known)
+        strange = [row for row, text in enumerate(texts) if text not in wanted]
+        faults += first_few(
+            (f"test set, row {row + 1}: id {texts[row]!r} is not in {self.source}." for row in strange),
+            len(strange),
+            f"ids that {self.source} does not have",
+        )
+        missing = [row for row, text in enumerate(known) if text not in place]
+        faults += first_few(
+            (
+                f"{self.source}, line {self.lines[row]}: id {known[row]!r} is not in the test set."
+                for row in missing
+            ),
+            len(missing),
+            "ids that the test set does not have",
+        )
+        if faults:
+            if len(strange) == n_rows:
+                faults.append(
+                    f"No id of the test set is in {self.source}: is data.id the column that it goes by?"
+                )
+            return None, faults
+        return np.array([place[text] for text in known], np.int64), []
+
+
+def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = False) -> Form:
+    """Returns how a submission looks, read off the competition's sample.
+
+    Columns that are named as the classes are (`3`, or with one beginning or end in common, `class_3`) hold a
+    probability each, or 1 and 0 where samples may have several labels and the sample holds whole numbers.
+    A single column holds labels; or the probability of the second class (of the one that the column is named
+    after) where there are two and the sample holds numbers that are not whole.
+
+    Args:
+        sample: The file, UTF-8, separated by commas.
+        classes: The classes that predictions are of.
+        multi_label: Whether samples may have several labels.
+
+    Raises:
+        DataError: It cannot be read, or fits no submission for these classes; all faults together.
+    """
+    where = shown(sample)
+    rows = read_rows(sample)
+    _, header = next(rows, (0, []))
+    names = [text_of(cell) for cell in header]
+    if not header:
+        raise DataError(f"{where}: empty, and a header line is needed.")
+    if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
+        raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
+    twice = sorted({name for name in names if names.count(name) > 1})
+    if twice:
+        raise DataError(f"{where}, line 1: several columns are named {listed(twice)}. Rename them.")
+    cells: list[list[str]] = [[] for _ in header]
+    lines: list[int] = []
+    ragged: list[str] = []
+    for line, row in rows:
+        if len(row) != len(header):
+            ragged.append(
+                f"{where}, line {line}: {count(len(row), 'cell')}, but the header has {len(header)}."
+            )
+            continue
+        lines.append(line)
+        for column, cell in zip(cells, row, strict=True):
+            column.append(cell)
+    if ragged:
+        raise DataError("\n".join(first_few(ragged, len(ragged), "rows of another length")))
+    if not lines:
+        raise DataError(f"{where}: only a header and no rows.")
+    matched = match_columns(names, classes)
+    id_place = find_id_place(names, cells, matched, where, classes)
+    texts = [set(itertools.islice(dict.fromkeys(map(text_of, column)), _MOST_VALUES)) for column in cells]
+    held = [texts[place] for place in range(len(names)) if place != id_place]
+    holds, own = what_is_held(held, matched, classes, multi_label, where, names, id_place)
+    ids = None
+    if id_place is not None:
+        ids = tuple(cells[id_place])
+        known = list(map(text_of, ids))
+        empty = [line for line, text in zip(lines, known, strict=True) if not text]
+        faults = first_few((f"{where}, line {line}: the id is missing." for line in empty), len(empty), "ids")
+        faults += repeated(known, lines, f"{where}, line")
+        if faults:
+            raise DataError("\n".join(faults))
+    return Form(where, tuple(header), id_place, ids, tuple(lines), holds, own)
+
+
+def conventional(name: str, classes: Sequence[Label] = ()) -> Form:
+    """Returns how a submission looks by a convention, where there is no sample.
+
+    Args:
+        name: `ImageId/Label`, rows counted from 1; or `id/label`, from 0. The test set's own ids come first.
+        classes: The classes that predictions are of; left out, those that they are written with.
+
+    Raises:
+        DataError: There is no such convention.
+    """
+    known = {convention.lower(): convention for convention in _CONVENTIONS}
+    found = known.get(name.lower())
+    if found is None:
+        raise DataError(
+            f"{name!r} is no form of a submission; {' or '.join(_CONVENTIONS)} holds, or a sample."
+        )
+    return Form(
+        found, tuple(found.split("/")), 0, None, (), Holds.labels, tuple(classes), _CONVENTIONS[found]
+    )
+
+
+def with_probabilities(form: Form) -> Form:
+    """Returns a form of columns a class with probabilities in place of 1 and 0."""
+    return replace(form, holds=Holds.probabilities) if form.holds is Holds.flags else form
+
+
+def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
+    """Returns what is said of ids that are there again, with the rows of both."""
+    first: dict[str, int] = {}
+    again = []
+    for text, row in zip(texts, rows, strict=True):
+        if first.setdefault(text, row) != row:
+            again.append((text, row))
+    told = (f"{where} {row}: id {text!r} is there again, as in {first[text]}." for text, row in again)
+    return first_few(told, len(again), "ids that repeat")
+
+
+def _chunks(n_rows: int) -> Iterator[slice]:
+    return (slice(start, min(start + _CHUNK_ROWS, n_rows)) for start in range(0, n_rows, _CHUNK_ROWS))
+
+
+def _value_faults(probabilities: np.ndarray, ids: Sequence[object] | None) -> list[str]:
+    told: list[str] = []
+    n_faults = 0
+    for rows in _chunks(len(probabilities)):
+        values = np.asarray(probabilities[rows])
+        wrong = ~((values >= -SLACK) & (values <= 1 + SLACK))
+        places = np.flatnonzero(wrong.any(axis=1))
+        n_faults += len(places)
+        for place in places[: 5 - min(len(told), 5)]:
+            value = float(values[place][wrong[place]][0])
+            row = rows.start + int(place)
+            of = "" if ids is None else f" (id {str(ids[row])!r})"
+            told.append(f"predictions, row {row + 1}{of}: {value} is no probability; 0 to 1 holds.")
+    return first_few(told, n_faults, "predictions that are no probabilities")

@@ -1,0 +1,151 @@
+"""What was sent and what came of it, in results/NAME/submissions.json.
+
+An entry is written before anything is sent, so that a sudden end leaves a record that the service can be
+asked about.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, fields
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.errors import LockedError, ResultsError
+from kerasgrid.io import RunPaths, write_json
+from kerasgrid.locking import RunLock
+
+SCHEMA = "kerasgrid.submissions/1"
+SENDING, FAILED, PENDING, COMPLETE, ERROR = "sending", "failed", "pending", "complete", "error"
+ARRIVED = (PENDING, COMPLETE, ERROR)
+
+
+@dataclass(frozen=True)
+class Entry:
+    """One submission.
+
+    Attributes:
+        time: When it was begun, UTC, ISO 8601.
+        competition: The competition's name.
+        message: The user's words about it.
+        file: The file's name.
+        sha256: Of the file's bytes, 64 hex digits.
+        status: sending (begun, and not known to have arrived), failed (has not arrived), pending, complete,
+            or error (arrived, and could not be scored).
+        step: How far sending came: upload or submit.
+        ref: The service's number of it.
+        public_score: As the service spells it.
+        private_score: As the service spells it.
+        error: Why it failed, or could not be scored.
+        before: Refs of submissions with this file name and message that were there before it.
+    """
+
+    time: str
+    competition: str
+    message: str
+    file: str
+    sha256: str
+    status: str = SENDING
+    step: str = "upload"
+    ref: int | None = None
+    public_score: str | None = None
+    private_score: str | None = None
+    error: str | None = None
+    before: tuple[int, ...] = ()
+
+
+class Ledger:
+    """The entries of a run, in the order in which they were begun.
+
+    Args:
+        path: Its file, results/NAME/submissions.json.
+
+    Raises:
+        ResultsError: The file is there and cannot be read.
+    """
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self.entries = _read(path)
+
+    def add(self, entry: Entry) -> int:
+        """Writes a new entry and returns its place."""
+        self._write([*self.entries, entry])
+        return len(self.entries) - 1
+
+    def put(self, place: int, entry: Entry) -> None:
+        """Writes an entry anew; nothing where it says the same."""
+        if self.entries[place] != entry:
+            self._write([*self.entries[:place], entry, *self.entries[place + 1 :]])
+
+    def places(self, competition: str, status: Sequence[str]) -> list[int]:
+        """Returns where a competition's entries of some status are."""
+        return [
+            place
+            for place, entry in enumerate(self.entries)
+            if entry.competition == competition and entry.status in status
+        ]
+
+    def _write(self, entries: list[Entry]) -> None:
+        write_json(self._path, {"schema": SCHEMA, "submissions": [asdict(entry) for entry in entries]})
+        self.entries = entries
+
+
+def find_arrived(entry: Entry, listed: Sequence[Mapping[str, Any]]) -> Mapping[str, Any] | None:
+    """Returns what the service lists of an entry; None where it is not there.
+
+    By its ref where that is known; else the oldest of this file name and message that was not there before.
+    """
+    if entry.ref is not None:
+        return next((one for one in listed if one["ref"] == entry.ref), None)
+    alike = [one for one in look_alike(entry.file, entry.message, listed) if one["ref"] not in entry.before]
+    return min(alike, key=lambda one: one["ref"], default=None)
+
+
+def look_alike(file: str, message: str, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    """Returns what the service lists with a file name and message; it may have cut spaces off."""
+    return [one for one in listed if one["file"] == file and one["message"].strip() == message.strip()]
+
+
+@contextlib.contextmanager
+def held_alone(paths: RunPaths) -> Iterator[Ledger]:
+    """Gives a run's ledger while no other process sends for it.
+
+    Raises:
+        LockedError: Another process sends at the moment.
+    """
+    lock = RunLock(paths.submissions_lock, paths.submissions_lock.with_suffix(".heartbeat"))
+    try:
+        lock.__enter__()
+    except LockedError as error:
+        raise LockedError(
+            f"{paths.submissions}: another kerasgrid submit is sending for these results at this moment. "
+            "Let it end, and give the command again."
+        ) from error
+    try:
+        yield Ledger(paths.submissions)
+    finally:
+        lock.__exit__()
+
+
+def _read(path: Path) -> list[Entry]:
+    try:
+        data = json.loads(path.read_text(encoding="utf-8"))
+        if data["schema"] != SCHEMA:
+            raise ValueError(f"its schema is {data['schema']!r}, and {SCHEMA} holds")
+        return [_entry(one) for one in data["submissions"]]
+    except FileNotFoundError:
+        return []
+    except (OSError, ValueError, TypeError, KeyError) as error:
+        raise ResultsError(
+            f"{path}: cannot be read as a record of submissions ({type(error).__name__}: {error}). It keeps "
+            "files from being sent twice: restore it, or move it away if nothing in it counts."
+        ) from error
+
+
+def _entry(data: Mapping[str, Any]) -> Entry:
+    """Returns an entry; what a later version has added to it is left out."""
+    known = {field.name: data[field.name] for field in fields(Entry) if field.name in data}
+    return Entry(**{**known, "before": tuple(data.get("before", ()))})

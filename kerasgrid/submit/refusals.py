@@ -1,0 +1,136 @@
+"""What Kaggle refuses, in plain words: what was found, what holds and what to do."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from kerasgrid.submit.credentials import HOW_TO
+
+_NOTEBOOKS = re.compile(r"notebook|kernel|code competition", re.IGNORECASE)
+_RULES = re.compile(r"rules|accept|terms|agree", re.IGNORECASE)
+_LIMIT = re.compile(
+    r"(daily|per day|today|maximum|allowed|remaining|limit).*submission|"
+    r"submission.*(daily|per day|today|maximum|allowed|remaining|limit)",
+    re.IGNORECASE,
+)
+_SITE = "https://www.kaggle.com"
+MISSING = (
+    "Kaggle's official client is needed for this: the package kaggle. Install it with: "
+    "pip install 'kerasgrid[kaggle]'"
+)
+
+
+def refusal(
+    reply: Mapping[str, Any], competition: str, doing: str, timeout_s: float, places: Sequence[str]
+) -> str:
+    """Returns what a reply that is no answer means.
+
+    Args:
+        reply: As the client's process gives it: its `kind`, and by kind `status` and `text`.
+        competition: The competition's name.
+        doing: What was asked for, such as `uploading submission.csv`.
+        timeout_s: How long an answer was waited for, seconds.
+        places: Where credentials were found; the first is the one that was sent.
+    """
+    kind, text = reply["kind"], _plain(reply.get("text"))
+    if kind == "status":
+        return _of_status(reply["status"], text, competition, doing, reply.get("retry_after"), places)
+    if kind == "slow":
+        return (
+            f"Kaggle gave no answer within {timeout_s:g} s, while {doing}. Try again later, or give it "
+            "longer with --timeout SECONDS."
+        )
+    if kind == "cut":
+        return (
+            f"the connection to Kaggle was cut, or cannot be made ({text}), while {doing}. Is this machine "
+            "on the network, and is a proxy set that it needs?"
+        )
+    if kind == "upload":
+        return f"Kaggle's storage has not taken the file, while {doing}. Try again later."
+    if kind == "credentials":
+        return _wrong_credentials("", places)
+    return f"Kaggle's client failed while {doing} ({text or 'its process ended'})."
+
+
+def _of_status(
+    status: int,
+    text: str,
+    competition: str,
+    doing: str,
+    retry_after: str | None,
+    places: Sequence[str],
+) -> str:
+    said = f"{status}: {text}" if text else str(status)
+    page = f"{_SITE}/competitions/{competition}"
+    if status == 401:
+        return _wrong_credentials(f" ({said})", places)
+    if status < 500 and _NOTEBOOKS.search(text):
+        return notebooks_only(competition, said)
+    if status < 500 and _LIMIT.search(text):
+        return limit_reached(competition, said)
+    if status == 403 and _RULES.search(text):
+        return (
+            f"{competition}: this account has not accepted the competition's rules ({said}). Accept them at "
+            f"{page}/rules and give the same command again."
+        )
+    if status == 403:
+        return (
+            f"{competition}: Kaggle does not allow it ({said}), while {doing}. Join the competition and "
+            f"accept its rules at {page}/rules; if that is done, see at {page} whether it is still open."
+        )
+    if status == 404:
+        return (
+            f"{competition}: Kaggle knows no such competition, or does not show it to this account ({said}). "
+            f"The name is the last part of its address, {_SITE}/competitions/NAME."
+        )
+    if status == 429:
+        wait = f"{retry_after} s" if str(retry_after or "").isdigit() else "some minutes"
+        return (
+            f"{competition}: Kaggle takes no more requests for now ({said}), while {doing}. Wait {wait} and "
+            "give the same command again."
+        )
+    if status >= 500:
+        return f"{competition}: Kaggle has a fault of its own ({said}), while {doing}. Try again later."
+    return f"{competition}: Kaggle refuses it ({said}), while {doing}."
+
+
+def notebooks_only(competition: str, said: str = "") -> str:
+    """Returns that files cannot be sent, and what can be done."""
+    found = f" ({said})" if said else ""
+    return (
+        f"{competition} takes submissions from notebooks only{found}, so that no file can be sent. A "
+        "notebook that trains and predicts there is written by: "
+        "kerasgrid export results/NAME.json --to notebook"
+    )
+
+
+def limit_reached(competition: str, said: str = "", *, is_total: bool = False) -> str:
+    """Returns that no more can be sent, and from when it can."""
+    found = f" ({said})" if said else ""
+    if is_total:
+        return (
+            f"{competition}: this account's team has used all submissions that the competition allows{found}."
+        )
+    return (
+        f"{competition}: the limit of submissions is reached{found}. The days of Kaggle begin at midnight "
+        "UTC: give the same command again after that."
+    )
+
+
+def _wrong_credentials(said: str, places: Sequence[str]) -> str:
+    where = places[0] if places else "the environment"
+    others = (
+        f" It comes before {' and '.join(places[1:])}, and is not passed over where it is wrong: correct it "
+        "or take it away."
+        if len(places) > 1
+        else ""
+    )
+    return f"Kaggle refuses the credentials{said} of {where}.{others} {HOW_TO}"
+
+
+def _plain(text: object) -> str:
+    """Returns a service's words in a line, without what a terminal would obey."""
+    line = " ".join(str(text or "").split())
+    return "".join(mark for mark in line if mark.isprintable())

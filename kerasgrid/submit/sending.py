@@ -1,0 +1,319 @@
+"""Sending a submission: checked before, recorded before, once, and followed until it is scored."""
+
+from __future__ import annotations
+
+import re
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.data.arrays import shown
+from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
+from kerasgrid.io import RunPaths, file_digest
+from kerasgrid.submit import refusals
+from kerasgrid.submit.checking import check
+from kerasgrid.submit.client import Client
+from kerasgrid.submit.columns import Label
+from kerasgrid.submit.credentials import find_credentials
+from kerasgrid.submit.ledger import (
+    ARRIVED,
+    ERROR,
+    FAILED,
+    PENDING,
+    SENDING,
+    Entry,
+    Ledger,
+    find_arrived,
+    held_alone,
+    look_alike,
+)
+from kerasgrid.wording import count
+
+_NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
+_SETTLES_S = 120
+"""After this a submission that the service does not list has not arrived."""
+FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 2.0, 1.5, 60.0
+_NOTHING = "Nothing was submitted."
+
+
+@dataclass(frozen=True)
+class Draft:
+    """What is to be sent.
+
+    Attributes:
+        competition: Its name, or its address.
+        message: The user's words about it.
+        file: The submission.
+        sample: The competition's sample; None where there is none.
+        classes: The classes that labels are of; None where they are not known.
+        multi_label: Whether samples may have several labels.
+    """
+
+    competition: str
+    message: str
+    file: Path
+    sample: Path | None = None
+    classes: Sequence[Label] | None = None
+    multi_label: bool = False
+
+
+def submit(
+    paths: RunPaths,
+    draft: Draft,
+    tell: Callable[[str], object],
+    *,
+    timeout_s: float = 120,
+    wait_s: float | None = None,
+    again: bool = False,
+    dry_run: bool = False,
+) -> Entry | None:
+    """Sends a submission and returns its entry; None after a dry run.
+
+    It is written down before it is sent. What is not known to have arrived, after a cut or a kill, is
+    looked up in the service's list the next time; nothing is sent a second time on a guess.
+
+    Args:
+        paths: Of the run that it belongs to; the record is results/NAME/submissions.json.
+        draft: What is to be sent.
+        tell: Takes lines for the user: warnings, what is left of the day's limit, what is waited for.
+        timeout_s: How long one answer of the service may take, seconds.
+        wait_s: How long to wait for the score, seconds; None for not at all.
+        again: Send a file that was sent before, or may have been.
+        dry_run: Do all but send.
+
+    Raises:
+        DataError: The file is not what the competition takes; all faults together.
+        ServiceError: The service refuses it, does not answer, or could not score it.
+        KerasgridError: The same file was sent before.
+        MissingPackageError: Kaggle's client is not installed.
+    """
+    competition = competition_name(draft.competition)
+    check(draft.file, draft.sample, draft.classes, multi_label=draft.multi_label)
+    against = "itself only: no sample_submission is known" if draft.sample is None else shown(draft.sample)
+    tell(f"{shown(draft.file)}: checked against {against}")
+    try:
+        credentials = find_credentials()
+    except ServiceError as error:
+        if not dry_run:
+            raise
+        tell(f"Kaggle was not asked: {error}")
+        return None
+    for warning in credentials.warnings:
+        tell(warning)
+    with held_alone(paths) as ledger, Client(competition, timeout_s, credentials.places) as client:
+        try:
+            if not again:
+                _check_new(ledger, client, draft, competition)
+            _check_open(client, competition, tell)
+        except MissingPackageError as error:
+            if not dry_run:
+                raise
+            tell(f"Kaggle was not asked: {error}")
+            return None
+        if dry_run:
+            tell("Dry run: nothing was sent.")
+            return None
+        place = _send(ledger, client, draft, competition)
+        _look(ledger, client, place)
+        entry = ledger.entries[place]
+        tell(f"{competition}: {entry.file} is submitted" + (f" (ref {entry.ref})" if entry.ref else ""))
+        if wait_s is not None:
+            _wait(ledger, client, place, wait_s, tell)
+        return _scored(ledger.entries[place])
+
+
+def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
+    """Asks the service what has become of a run's submissions, and returns them all.
+
+    Raises:
+        ServiceError: The service refuses it, or does not answer.
+    """
+    with held_alone(paths) as ledger:
+        for competition in dict.fromkeys(entry.competition for entry in ledger.entries):
+            places = ledger.places(competition, (*ARRIVED, SENDING))
+            if not places:
+                continue
+            with Client(competition, timeout_s) as client:
+                listed = client.submissions()
+            for place in places:
+                _settle(ledger, place, listed)
+        return ledger.entries
+
+
+def competition_name(text: str) -> str:
+    """Returns the name of a competition that was given by name or address.
+
+    Raises:
+        DataError: It is neither.
+    """
+    found = _NAME.fullmatch(text.strip())
+    if found is None:
+        raise DataError(
+            f"{text!r} is no name of a competition. It is the last part of its address: of "
+            "https://www.kaggle.com/competitions/digit-recognizer it is digit-recognizer."
+        )
+    return found[1]
+
+
+def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -> None:
+    """Raises where the file was sent before, after asking about what is not known to have arrived."""
+    unsettled = ledger.places(competition, (SENDING,))
+    if unsettled:
+        listed = client.submissions()
+        for place in unsettled:
+            _settle(ledger, place, listed)
+            entry = ledger.entries[place]
+            if entry.status == SENDING:
+                raise ServiceError(
+                    f"{competition}: sending {entry.file} was cut off {int(_age_s(entry))} s ago, and Kaggle "
+                    f"does not list it yet. Give the command again in {_SETTLES_S} s; it looks again before "
+                    "it sends anything."
+                )
+    sha256 = file_digest(draft.file)
+    for place in ledger.places(competition, ARRIVED):
+        entry = ledger.entries[place]
+        if entry.sha256 == sha256:
+            score = f", public score {entry.public_score}" if entry.public_score else ""
+            raise KerasgridError(
+                f"{shown(draft.file)}: this very file was sent to {competition} on {entry.time} "
+                f"({entry.message!r}: {entry.status}{score}). It is not sent twice; --again sends it anyway."
+            )
+
+
+def _check_open(client: Client, competition: str, tell: Callable[[str], object]) -> None:
+    """Raises where the service says beforehand that it will take no file; tells what is left of its limit."""
+    try:
+        about = client.about()
+    except ServiceError as error:
+        if error.status not in (400, 403, 404):  # some competitions answer other questions only
+            raise
+        about = {}
+    if about.get("notebooks_only"):
+        raise ServiceError(refusals.notebooks_only(competition))
+    if about.get("is_closed"):
+        raise ServiceError(f"{competition}: the competition takes no submissions now, its page says why.")
+    limits = client.limits()
+    if not any((limits["today"], limits["total"], limits["allowed"])):
+        return  # so it says of teams that have not submitted anything yet
+    if limits["allowed"] <= 0:
+        raise ServiceError(refusals.limit_reached(competition, is_total=limits["limited_by_total"]))
+    made, left = count(limits["today"], "submission"), limits["allowed"]
+    tell(f"{competition}: {made} today, {left} left" + (" in all" if limits["limited_by_total"] else ""))
+
+
+def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int:
+    """Uploads and submits, and returns the place of the entry."""
+    before = look_alike(draft.file.name, draft.message, client.submissions())
+    entry = Entry(
+        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        competition=competition,
+        message=draft.message,
+        file=draft.file.name,
+        sha256=file_digest(draft.file),
+        before=tuple(one["ref"] for one in before),
+    )
+    place = ledger.add(entry)
+    try:
+        client.upload(draft.file)
+        if file_digest(draft.file) != entry.sha256:
+            raise DataError(f"{shown(draft.file)} was changed while it was uploaded. Give the command again.")
+    except BaseException as error:
+        ledger.put(place, replace(entry, status=FAILED, error=_reason(error)))
+        if isinstance(error, ServiceError):
+            raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
+        raise
+    entry = replace(entry, step="submit")
+    ledger.put(place, entry)
+    try:
+        made = client.create(draft.message)
+    except ServiceError as error:
+        if error.kind == "status" and (error.status or 500) < 500:
+            ledger.put(place, replace(entry, status=FAILED, error=str(error)))
+            raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
+        if not _has_arrived(ledger, client, place):
+            raise ServiceError(
+                f"{error} Whether the submission arrived is not known: Kaggle does not list it so far. The same "
+                f"command looks again, {_SETTLES_S} s from now, before it sends anything.",
+                error.kind,
+                error.status,
+            ) from error
+    else:
+        ledger.put(place, replace(entry, status=PENDING, ref=made["ref"]))
+    return place
+
+
+def _has_arrived(ledger: Ledger, client: Client, place: int) -> bool:
+    """Tells whether the service lists a submission whose answer was lost."""
+    _look(ledger, client, place)
+    return ledger.entries[place].status in ARRIVED
+
+
+def _look(ledger: Ledger, client: Client, place: int) -> None:
+    """Brings an entry up to what the service lists, where that can be asked."""
+    try:
+        listed = client.submissions()
+    except ServiceError:
+        return
+    found = find_arrived(ledger.entries[place], _not_others(ledger, place, listed))
+    if found is not None:
+        ledger.put(place, _as_listed(ledger.entries[place], found))
+
+
+def _settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> None:
+    """Brings an entry up to what the service lists; one that never arrived has failed."""
+    entry = ledger.entries[place]
+    found = find_arrived(entry, _not_others(ledger, place, listed))
+    if found is not None:
+        ledger.put(place, _as_listed(entry, found))
+    elif entry.status == SENDING and (entry.step == "upload" or _age_s(entry) > _SETTLES_S):
+        ledger.put(place, replace(entry, status=FAILED, error="cut off before it arrived"))
+
+
+def _not_others(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    others = {entry.ref for number, entry in enumerate(ledger.entries) if number != place}
+    return [one for one in listed if one["ref"] not in others]
+
+
+def _as_listed(entry: Entry, found: Mapping[str, Any]) -> Entry:
+    return replace(
+        entry,
+        ref=found["ref"],
+        status=found["status"] if found["status"] in ARRIVED else PENDING,
+        public_score=found["public_score"],
+        private_score=found["private_score"],
+        error=found["error"],
+    )
+
+
+def _wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
+    """Asks for the score, less and less often, until it is there or the time is over."""
+    end, pause = time.monotonic() + wait_s, FIRST_POLL_S
+    while ledger.entries[place].status == PENDING:
+        left = end - time.monotonic()
+        if left <= 0:
+            tell(f"No score after {wait_s:g} s. Ask later: kerasgrid submissions RESULTS --refresh")
+            return
+        time.sleep(min(pause, left))
+        pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
+        _look(ledger, client, place)
+
+
+def _scored(entry: Entry) -> Entry:
+    """Returns an entry; raises where the service could not score it."""
+    if entry.status == ERROR:
+        raise ServiceError(
+            f"{entry.competition}: {entry.file} was submitted, and Kaggle could not score it "
+            f"({entry.error or 'it does not say why'}). Compare it with the competition's sample_submission.csv."
+        )
+    return entry
+
+
+def _age_s(entry: Entry) -> float:
+    return (datetime.now(UTC) - datetime.fromisoformat(entry.time)).total_seconds()
+
+
+def _reason(error: BaseException) -> str:
+    return str(error) if isinstance(error, KerasgridError) else f"ended by {type(error).__name__}"
