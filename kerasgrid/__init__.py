@@ -20,6 +20,7 @@ _HOMES = {
     "Results": "kerasgrid.results",
     "compare": "kerasgrid.comparing",
     "fit": "kerasgrid.fitting",
+    "predict": "kerasgrid.predicting",
     "search": "kerasgrid.driver",
 }
 __all__ = sorted(_HOMES)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Sequence
 
 import numpy as np
+from scipy.stats import rankdata
 
 WAYS = ("mean", "rank", "weighted")
 _ROUNDS = 50
@@ -37,8 +38,8 @@ def combine_ranks(parts: Sequence[np.ndarray]) -> np.ndarray:
         (sample, class) float64; rows sum to 1.
     """
     n_classes = parts[0].shape[1]
-    # Ranks are whole numbers, so that less than half of one can only decide between those that are equal.
-    points = sum(np.asarray(part).argsort(axis=1).argsort(axis=1) for part in parts) + 0.49 * combine(parts)
+    # Sums of ranks differ by a half at least, so that less than that only decides between equal ones.
+    points = sum(rankdata(part, axis=1) - 1 for part in parts) + 0.49 * combine(parts)
     return points / (len(parts) * n_classes * (n_classes - 1) / 2 + 0.49)
 
 

@@ -45,7 +45,7 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
     for key in ("train", "test", "sample_submission"):
         value = getattr(config.data, key)
         parts = value.model_dump() if isinstance(value, IdxPair) else {"": value}
-        found = {part: _resolve(base, text) for part, text in parts.items()}
+        found = {part: resolve(base, text) for part, text in parts.items()}
         for part, path in found.items():
             if isinstance(path, Path) and not _exists(path):
                 where = f"data.{key}.{part}" if part else f"data.{key}"
@@ -63,7 +63,8 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
     return None
 
 
-def _resolve(base: Path, text: str | None) -> Path | str | None:
+def resolve(base: Path, text: str | None) -> Path | str | None:
+    """Returns a path of a config as it is from here; `digits` and None stay."""
     return text if text is None or text == "digits" else base / os.path.expanduser(text)
 
 

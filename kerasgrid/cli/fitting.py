@@ -74,3 +74,71 @@ def fit(
         raise TrialError("\n".join(found.failed))
     if found.failed:
         raise typer.Exit(FAILED_TRIALS)
+
+
+@app.command()
+def predict(
+    files: Annotated[list[Path], typer.Argument(metavar="RESULTS...", show_default=False)],
+    data: Annotated[
+        Path | None, typer.Option(help="Samples; the config's data.test by default.", show_default=False)
+    ] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="The candidate; the best one by default.", show_default=False)
+    ] = None,
+    top: Annotated[int, typer.Option(min=1, help="Instead, so many of the best, together.")] = 1,
+    models: Annotated[
+        str, typer.Option(help="fit, finetuned or folds; auto: the first that are there.")
+    ] = "auto",
+    ensemble: Annotated[str, typer.Option(help="Of several trials: mean, rank or weighted.")] = "mean",
+    tta: Annotated[int, typer.Option(min=0, help="Augmented views of each sample, averaged.")] = 0,
+    proba: Annotated[bool, typer.Option("--proba", help="Write a probability a class.")] = False,
+    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    sample: Annotated[
+        Path | None, typer.Option(help="The competition's sample submission.", show_default=False)
+    ] = None,
+    like: Annotated[
+        str | None,
+        typer.Option(metavar="id/label", help="Without a sample: or ImageId/Label.", show_default=False),
+    ] = None,
+    set_: Set = None,
+    quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was asked as JSON.")] = False,
+) -> None:
+    """Write predictions for the test set, by one model or several, as the competition's sample shows it."""
+    from rich.console import Console
+    from rich.progress import Progress, SpinnerColumn, TextColumn
+
+    from kerasgrid.data.arrays import shown
+    from kerasgrid.io import RunPaths
+    from kerasgrid.predicting import predict as run
+    from kerasgrid.submission import write_submission
+
+    if trial is not None and top != 1:
+        raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
+    if sample is not None and like is not None:
+        raise typer.BadParameter("--sample and --like both say how a submission looks; choose one.")
+    console = Console(stderr=True)
+    columns = (SpinnerColumn(), TextColumn("{task.completed:,} predictions"))
+    with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
+        task = bar.add_task("rows", total=None)
+        found = run(
+            files,
+            data,
+            trial=trial,
+            top=top,
+            models=models,
+            ensemble=ensemble,
+            tta=tta,
+            overrides=set_ or [],
+            progress=lambda n_rows: bar.advance(task, n_rows),
+        )
+    target, form = write_submission(
+        found, output, sample=sample, like=like, probabilities=proba, is_own_data=data is not None
+    )
+    if as_json:
+        print(RunPaths.card(target).read_text(encoding="utf-8"), end="")
+    elif not quiet:
+        for line in (*found.lines(), f"{shown(target)}: {form.summary}"):
+            print(line)
+        if len(files) == 1 and output is None:
+            print(f"Next:\n  kerasgrid submit {shlex.quote(str(files[0]))} -c COMPETITION -m MESSAGE")

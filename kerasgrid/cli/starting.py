@@ -56,5 +56,4 @@ def _planned(name: str, what: str) -> None:
         raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
 
 
-_planned("predict", "Predictions for the test set")
 _planned("submit", "Sending predictions to Kaggle")

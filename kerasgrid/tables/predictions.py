@@ -80,6 +80,42 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
+@dataclass(frozen=True)
+class HeldOut:
+    """What a search keeps of its leading trials' predictions, of all samples.
+
+    Attributes:
+        folds: (sample,), the fold that held each out; -1 for none.
+        labels: (sample,), indices into `classes`; or (sample, label).
+        classes: Their names.
+        trials: By id, (sample, class) float32; NaN where a sample was not held out.
+    """
+
+    folds: np.ndarray
+    labels: np.ndarray
+    classes: tuple[str, ...]
+    trials: dict[int, np.ndarray]
+
+
+def read_held_out(results: Path) -> HeldOut | None:
+    """Returns what lies beside a results.json; None where there is nothing.
+
+    Raises:
+        ResultsError: It is damaged.
+    """
+    paths = RunPaths(results.parent, results.stem)
+    if not paths.oof.exists():
+        return None
+    try:
+        with np.load(paths.oof) as kept:
+            trials = {
+                int(name.removeprefix("trial_")): kept[name] for name in kept if name.startswith("trial_")
+            }
+            return HeldOut(kept["fold"], kept["labels"], tuple(map(str, kept["classes"])), trials)
+    except _DAMAGED as error:
+        raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
+
+
 def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
     """Returns the images that were kept of a trial's mistakes; none where they are another trial's.
 

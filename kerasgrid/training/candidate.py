@@ -49,9 +49,7 @@ def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Mo
     Raises:
         ModelError: The model function or Keras refuses the params.
     """
-    function: Callable = recipe.model
-    if isinstance(recipe.model, ModelReference):
-        function = _load(recipe.model, recipe.model_source)
+    function = import_function(recipe)
     with precision(plan):
         return build_model(
             function,
@@ -62,6 +60,17 @@ def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Mo
             is_whole=True,
             multi_label=recipe.multi_label,
         )
+
+
+def import_function(recipe: Recipe) -> Callable:
+    """Returns the model function; its module registers what its models consist of with Keras.
+
+    Raises:
+        ChangedError: Its source changed since the search began.
+    """
+    if isinstance(recipe.model, ModelReference):
+        return _load(recipe.model, recipe.model_source)
+    return recipe.model
 
 
 @contextmanager

@@ -13,7 +13,7 @@ from kerasgrid.errors import TrialError
 from kerasgrid.records import Context
 from kerasgrid.seeds import view_key
 from kerasgrid.training.batches import Prepare, Scaling, open_dataset
-from kerasgrid.training.candidate import mean_and_spread
+from kerasgrid.training.candidate import import_function, mean_and_spread
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
 from kerasgrid.training.loop import EVALUATION_BATCH
@@ -48,6 +48,7 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
         plan.augment, data.images, recipe.scale, view_key(recipe.seed), Path(recipe.base)
     )
     shape = data.images.shape[1:]
+    import_function(recipe)
     model = keras.models.load_model(task.model, compile=False, safe_mode=True)
     outputs = read_outputs(model, plan, recipe.n_classes, shape, multi_label=recipe.multi_label)
     views = _views(preparation, task.tta)

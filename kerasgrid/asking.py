@@ -1,0 +1,237 @@
+"""Asking kept models about samples, in worker processes."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Callable, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass, field, replace
+from functools import cached_property, partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid import executors
+from kerasgrid.asked_models import AskedTrial, asked_trial
+from kerasgrid.checks import Prepared
+from kerasgrid.checks.data import resolve
+from kerasgrid.config import IdxPair
+from kerasgrid.course import runs_of
+from kerasgrid.data import load_folds
+from kerasgrid.data.open_stream import open_stream
+from kerasgrid.data.stream import Stream, rows_of_array
+from kerasgrid.ensembles import combine
+from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
+from kerasgrid.finished import trial_of
+from kerasgrid.interrupts import stop_on_signals
+from kerasgrid.records import WHOLE, Fold
+from kerasgrid.training.entry import predict as ask_model
+from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.tasks import PredictedRecord, PredictTask
+from kerasgrid.workers import ask_worker, make_executor, make_recipe
+
+_ERRORS = {"DataError": DataError, "TrialError": TrialError, "ChangedError": ChangedError}
+
+
+@dataclass
+class _Answer:
+    """What a model has said of all samples."""
+
+    parts: list[PredictedRecord] = field(default_factory=list)
+
+    def take(self, record: PredictedRecord) -> None:
+        self.parts.append(record)
+
+    @cached_property
+    def probabilities(self) -> np.ndarray:
+        return np.concatenate([part.probabilities for part in self.parts])
+
+    @property
+    def ids(self) -> list[str] | None:
+        if self.parts[0].ids is None:
+            return None
+        return [id for part in self.parts for id in part.ids]
+
+    @property
+    def labels(self) -> list[Any] | None:
+        if self.parts[0].labels is None:
+            return None
+        return [label for part in self.parts for label in part.labels]
+
+
+@dataclass
+class Asking:
+    """Asks models in worker processes; a context manager.
+
+    Attributes:
+        asked: The trials.
+        tta: Augmented views.
+        progress: Is told of rows that are done.
+    """
+
+    asked: Sequence[AskedTrial]
+    tta: int
+    progress: Callable[[int], None]
+    _prepared: dict[tuple[Path, bool], Prepared] = field(default_factory=dict)
+    _is_stopped: bool = False
+
+    def __enter__(self) -> Asking:
+        first = self.asked[0]
+        wanted = first.finished.draft([first.row]).config.executor.workers
+        n_models = sum(len(one.models) for one in self.asked)
+        workers = min(n_models, executors.default_workers() if wanted == "auto" else wanted)
+        changed = [] if workers == wanted else [f"executor.workers={workers}"]
+        draft = first.finished.draft([first.row], *changed)
+        self._executor = make_executor(draft)
+        try:
+            for one in self.asked:
+                self._check_views(one)
+        except BaseException:
+            self._executor.close()
+            raise
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._executor.close()
+
+    def prepared(self, one: AskedTrial) -> Prepared:
+        """Returns the search of a trial, with the data that its models were trained on."""
+        is_whole = one.kind == "fit"
+        key = one.finished.path, is_whole
+        if key not in self._prepared:
+            rows = [other.row for other in self.asked if other.finished is one.finished]
+            draft = one.finished.draft(rows)
+            prepare = one.finished.prepare_whole if is_whole else one.finished.prepare
+            self._prepared[key] = prepare(draft, partial(ask_worker, self._executor))
+        return self._prepared[key]
+
+    def recipe(self, one: AskedTrial) -> Recipe:
+        """Returns what workers need to know of a trial's search."""
+        return make_recipe(self.prepared(one), one.finished.paths)
+
+    def _check_views(self, one: AskedTrial) -> None:
+        given = self.recipe(one).route(one.row["params"]).augment
+        if self.tta and (given is None or not given.operations):
+            raise ResultsError(
+                f"{one.name}: was trained without augmentation, within which the views of --tta are drawn. "
+                "Leave it out."
+            )
+
+    def stream(self, data: Any, stack: ExitStack) -> Stream:
+        """Returns the test set: a file or an array that was given, or the config's."""
+        one = self.asked[0]
+        prepared, base = self.prepared(one), one.finished.base
+        config, shape = prepared.config.data, prepared.data.images.shape[1:]
+        if data is not None and not isinstance(data, str | Path):
+            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
+            np.save(f"{folder}/X.npy", np.ascontiguousarray(data))
+            data = f"{folder}/X.npy"
+        elif data is None:
+            if config.test is None:
+                raise DataError(
+                    f"{one.finished.path}: its config names no data.test. Give the samples to predict with "
+                    "--data FILE."
+                )
+            parts = config.test
+            if isinstance(parts, IdxPair):
+                data = IdxPair(**{k: str(resolve(base, v)) for k, v in parts.model_dump().items()})
+            else:
+                data = resolve(base, parts)
+        train = config.train if isinstance(config.train, str) else None
+        return open_stream(data, shape, label=config.label, id=config.id, train=resolve(base, train))
+
+    def ask(self, stream: Stream) -> tuple[list[np.ndarray], list[str] | None, list[Any] | None]:
+        """Returns each trial's probabilities (sample, class), and the samples' ids and labels.
+
+        Raises:
+            DataError: The samples cannot be read, or are not like the training data.
+        """
+        questions = [(one, file, fold, stream) for one in self.asked for file, fold in one.models]
+        answers = self._run(questions, self.progress)
+        parts, place = [], 0
+        for one in self.asked:
+            own = answers[place : place + len(one.models)]
+            parts.append(combine([answer.probabilities for answer in own]))
+            place += len(one.models)
+        return parts, answers[0].ids, answers[0].labels
+
+    def held_out_views(self) -> list[np.ndarray] | None:
+        """Returns what the fold models say of views of what they had not seen, a trial each.
+
+        Returns:
+            (sample, class) each, NaN where no fold held a sample out; None where some models are not there.
+        """
+        questions, places = [], []
+        for one in self.asked:
+            try:
+                folds = asked_trial(one.finished, one.row, "folds")
+            except ResultsError:  # they were not kept, which the caller tells
+                return None
+            images = Path(self.prepared(folds).data.folder, "images.npy").absolute()
+            for file, fold in folds.models:
+                rows = self._fold(folds, fold).test
+                stream = Stream(str(images), partial(rows_of_array, images, rows))
+                questions.append((folds, file, fold, stream))
+                places.append(rows)
+        answers, found = iter(zip(self._run(questions), places, strict=True)), []
+        for one in self.asked:
+            n_samples = len(self.prepared(replace(one, kind="folds")).data)
+            total = np.zeros((n_samples, len(one.finished.data["class_names"])))
+            counts = np.zeros((n_samples, 1))
+            for _ in runs_of(one.row, one.finished.paths.folder):
+                answer, rows = next(answers)
+                total[rows] += answer.probabilities
+                counts[rows] += 1
+            found.append(np.where(counts > 0, total / np.maximum(counts, 1), np.nan))
+        return found
+
+    def _run(
+        self,
+        questions: Sequence[tuple[AskedTrial, Path, int, Stream]],
+        progress: Callable[[int], None] = lambda n_rows: None,
+    ) -> list[_Answer]:
+        """Returns the answer to each question; those of one search are asked side by side."""
+        answers = [_Answer() for _ in questions]
+        groups: dict[tuple[Path, bool], list[PredictTask]] = {}
+        for place, (one, file, fold, stream) in enumerate(questions):
+            task = PredictTask(
+                place,
+                file.absolute(),
+                trial_of(one.row),
+                self._fold(one, fold),
+                stream,
+                self.tta,
+                tells_ids=place == 0,
+            )
+            groups.setdefault((one.finished.path, one.kind == "fit"), []).append(task)
+        with stop_on_signals(self._stop):
+            for key, tasks in groups.items():
+                one = next(one for one, *_ in questions if (one.finished.path, one.kind == "fit") == key)
+                for event in self._executor.run(partial(ask_model, self.recipe(one)), tasks):
+                    if isinstance(event, executors.Emitted):
+                        answers[event.payload.place].take(event.payload)
+                        progress(len(event.payload.probabilities))
+                    elif isinstance(event, executors.Raised):
+                        raise _ERRORS.get(event.error_type, KerasgridError)(event.message)
+                    elif isinstance(event, executors.Died):
+                        raise KerasgridError(
+                            f"{event.task.model.name}: the worker {event.reason}. Nothing is lost: give the "
+                            "same command again, with fewer workers (--set executor.workers=1) if memory ran "
+                            "out."
+                        )
+        if self._is_stopped:
+            raise KeyboardInterrupt
+        return answers
+
+    def _stop(self) -> None:
+        self._is_stopped = True
+        self._executor.stop()
+
+    def _fold(self, one: AskedTrial, fold: int) -> Fold:
+        prepared, paths = self.prepared(one), one.finished.paths
+        data = prepared.data
+        if fold == WHOLE:
+            rows = np.arange(len(data) - data.n_held_out)
+            return Fold(WHOLE, rows, rows[:0])
+        return load_folds(paths.folds, len(data), data.source)[0][fold]

@@ -1,0 +1,118 @@
+"""What trials said of samples that they had not seen, and what an ensemble of them would have scored."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from kerasgrid.ensembles import Score, combine, combine_ranks, find_weights, log_loss, score_of_weighted
+from kerasgrid.errors import ResultsError
+from kerasgrid.tables.predictions import HeldOut
+from kerasgrid.training.objective import find_objective
+
+
+@dataclass(frozen=True)
+class Member:
+    """A trial of an ensemble, and what it said of samples that it had not seen.
+
+    Attributes:
+        name: What it is called, such as `grid, trial 3`.
+        probabilities: (sample, class) of all samples, NaN where a sample was not held out; None where they
+            were not kept.
+    """
+
+    name: str
+    probabilities: np.ndarray | None
+
+
+@dataclass(frozen=True)
+class Jury:
+    """Trials that are asked together, on the samples that all of them have been tested on.
+
+    Attributes:
+        objective: What they are scored by, as the search was; accuracy where that is a metric of Keras.
+        rows: (row,), the samples that all members have been tested on.
+        labels: (row,), class indices; or (row, label).
+        folds: (row,), the fold that held each row out.
+        parts: By the members' places, (row, class).
+        missing: Names of members of which predictions were not kept.
+    """
+
+    objective: str
+    rows: np.ndarray
+    labels: np.ndarray
+    folds: np.ndarray
+    parts: tuple[np.ndarray, ...]
+    missing: tuple[str, ...] = ()
+
+    @classmethod
+    def of(cls, held_out: HeldOut, members: Sequence[Member], objective: str) -> Jury:
+        """Returns the members with what was kept of them."""
+        missing = tuple(member.name for member in members if member.probabilities is None)
+        found = find_objective(objective)
+        name = "accuracy" if found.kind == "keras" else objective
+        known = [member.probabilities for member in members if member.probabilities is not None]
+        rows = np.flatnonzero(held_out.folds >= 0)
+        for part in known:
+            rows = rows[~np.isnan(part[rows]).any(axis=1)]
+        parts = tuple(part[rows] for part in known)
+        return cls(name, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
+
+    @property
+    def is_complete(self) -> bool:
+        """Whether all members can be scored together."""
+        return bool(self.parts) and not self.missing and len(self.labels) > 0
+
+    @property
+    def score(self) -> Score:
+        """What scores probabilities; higher is better."""
+        if self.objective == "loss":
+            return lambda labels, probabilities: -log_loss(labels, probabilities)
+        if self.objective == "accuracy":
+            return _accuracy
+
+        def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+            from kerasgrid.training.scorers import sklearn_score
+
+            return sklearn_score(self.objective, labels, probabilities)
+
+        return score
+
+    def weights(self) -> np.ndarray:
+        """Returns the weights of the members that score best on what all of them have not seen.
+
+        Raises:
+            ResultsError: Of a member it is not known.
+        """
+        if not self.is_complete:
+            raise ResultsError(
+                f"no weights: out-of-fold predictions of {', '.join(self.missing) or 'them'} were "
+                "not kept, which are those of a search's 10 best trials. Take --ensemble mean."
+            )
+        return find_weights(self.parts, self.labels, self.score)
+
+    def scores(self) -> dict[str, float]:
+        """Returns what each way of asking them together scores, as the objective has it."""
+        if not self.is_complete:
+            return {}
+        found = {"mean": self.score(self.labels, combine(self.parts))}
+        if len(self.parts) > 1:
+            if self.labels.ndim == 1:
+                found["rank"] = self.score(self.labels, combine_ranks(self.parts))
+            found["weighted"] = score_of_weighted(self.parts, self.labels, self.folds, self.score)
+        return {name: self.shown(value) for name, value in found.items()}
+
+    def shown(self, value: float) -> float:
+        """Returns a score as the objective has it: a loss is positive."""
+        return -value if self.objective == "loss" else value
+
+    def with_parts(self, parts: Sequence[np.ndarray]) -> Jury:
+        """Returns the same members with other probabilities, (sample, class) of all samples."""
+        return replace(self, parts=tuple(part[self.rows] for part in parts))
+
+
+def _accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
+    return float(np.mean(said == labels))

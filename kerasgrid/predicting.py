@@ -1,0 +1,212 @@
+"""Predictions of kept models for a test set, and the file that a competition takes."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.asked_models import AskedTrial, asked_trial
+from kerasgrid.asking import Asking
+from kerasgrid.ensembles import WAYS, combine, combine_ranks
+from kerasgrid.errors import ResultsError
+from kerasgrid.finished import Finished
+from kerasgrid.held_out import Jury, Member
+from kerasgrid.results import Results
+from kerasgrid.tables.predictions import HeldOut, read_held_out
+from kerasgrid.wording import count
+
+
+@dataclass(frozen=True)
+class Predicted:
+    """What kept models say of a test set.
+
+    Attributes:
+        source: What messages call the test set.
+        probabilities: (sample, class) float32; of `rank` they are shares of the ranks.
+        ids: Of the samples, as the test set spells them; None where it has none.
+        classes: The class of each column.
+        trials: Who was asked.
+        ensemble: How they were asked together.
+        weights: Of the trials, for `weighted`.
+        tta: Augmented views of each sample.
+        objective: What `scores` are of.
+        scores: Out of fold, by trial and by way: each sample by models that had not seen it.
+        true_score: On the test set, where it has labels.
+        notes: What should be known.
+    """
+
+    source: str
+    probabilities: np.ndarray
+    ids: list[str] | None
+    classes: tuple[Any, ...]
+    trials: tuple[AskedTrial, ...]
+    ensemble: str
+    weights: tuple[float, ...] | None
+    tta: int
+    objective: str
+    scores: Mapping[str, float]
+    true_score: float | None = None
+    notes: tuple[str, ...] = ()
+    multi_label: bool = False
+
+    @property
+    def labels(self) -> np.ndarray:
+        """(sample,), the likeliest class of each; of several labels (sample, class), 0 and 1."""
+        if self.multi_label:
+            return (self.probabilities >= 0.5).astype(np.uint8)
+        return np.asarray(self.classes)[self.probabilities.argmax(axis=1)]
+
+    def lines(self) -> list[str]:
+        """Returns what was asked, what it scores out of fold, and on a test set with labels, in words."""
+        views = f", with {count(self.tta, 'augmented view')} of each sample" if self.tta else ""
+        found = [f"{one.name}: {one.what}{views}{self._scored(one.name)}" for one in self.trials]
+        if len(self.trials) > 1:
+            for way in WAYS:
+                if way in self.scores or way == self.ensemble:
+                    taken = " (taken)" if way == self.ensemble else ""
+                    found.append(f"{way} of {len(self.trials)}{taken}{self._scored(way)}")
+        if self.weights is not None:
+            found.append("weights: " + ", ".join(f"{weight:g}" for weight in self.weights))
+        if self.true_score is not None:
+            found.append(f"{self.source}: {self.objective} {self.true_score:.4f}")
+        return [*found, *self.notes]
+
+    def _scored(self, name: str) -> str:
+        score = self.scores.get(name)
+        return "" if score is None else f": out-of-fold {self.objective} {score:.4f}"
+
+
+def predict(
+    results: str | Path | Results | Sequence[str | Path | Results],
+    data: Any = None,
+    *,
+    trial: int | None = None,
+    top: int = 1,
+    models: str = "auto",
+    ensemble: str = "mean",
+    tta: int = 0,
+    model: Callable[..., Any] | None = None,
+    overrides: Sequence[str] = (),
+    progress: Callable[[int], None] = lambda n_rows: None,
+) -> Predicted:
+    """Asks the models that were kept about a test set, which is read in parts and may be larger than memory.
+
+    Args:
+        results: A results.json, or several, whose trials are asked together.
+        data: A file, or an array (sample, ...) as the training data was; by default the config's data.test.
+        trial: Of each, the trial that is asked; the best one by default.
+        top: Instead, so many of the best.
+        models: fit for models of all training data, folds for fold models, finetuned for those that were
+            trained on; auto for the first of fit, finetuned and folds that are there. Those of a trial are
+            averaged.
+        ensemble: Of several trials: mean; rank, by the order of the classes alone; weighted, by weights that
+            are found on out-of-fold predictions.
+        tta: So many views of each sample, augmented as its trial was in training, are averaged with it.
+        model: The model function, where the search was given one that cannot be imported.
+        overrides: `key.path=value` texts, of where data and model are now.
+        progress: Is told how many rows of the test set a model has done, model by model.
+
+    Raises:
+        ResultsError: A trial has no models, or the searches are of other classes.
+        DataError: The test set cannot be read, or is not like the training data.
+        ChangedError: The training data are others than the search's.
+    """
+    if ensemble not in WAYS:
+        raise ResultsError(f"{ensemble!r} is no way to ask several models; {', '.join(WAYS)} hold.")
+    several = results if isinstance(results, list | tuple) else [results]
+    searches = [Finished(one, model, overrides) for one in several]
+    _check_alike(searches)
+    asked = [asked_trial(search, row, models) for search in searches for row in search.rows(trial, top)]
+    first = searches[0]
+    classes, multi_label = tuple(first.data["class_names"]), bool(first.config["data"].get("multi_label"))
+    if ensemble == "rank" and multi_label:
+        raise ResultsError("rank orders the classes of a sample, which may have several here: take mean.")
+    with ExitStack() as stack:
+        asking = stack.enter_context(Asking(asked, tta, progress))
+        stream = asking.stream(data, stack)
+        jury = _jury(asked)
+        weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
+        parts, ids, labels = asking.ask(stream)
+        scores, notes = _scores(jury, asked, asking)
+    whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
+    true_score, told = _true_score(jury, classes, whole, labels)
+    return Predicted(
+        stream.name,
+        whole.astype(np.float32),
+        ids,
+        classes,
+        tuple(asked),
+        ensemble if len(asked) > 1 else "mean",
+        weights,
+        tta,
+        jury.objective,
+        scores,
+        true_score,
+        (*notes, *told),
+        multi_label,
+    )
+
+
+def _check_alike(searches: Sequence[Finished]) -> None:
+    """Raises a ResultsError where searches are not of the same classes."""
+    first = searches[0]
+    for other in searches[1:]:
+        if other.data["class_names"] != first.data["class_names"]:
+            raise ResultsError(
+                f"{other.path}: is of other classes than {first.path}, so that they cannot be asked together."
+            )
+
+
+def _jury(asked: Sequence[AskedTrial]) -> Jury:
+    """Returns the trials with their out-of-fold predictions, as far as these are of the same samples."""
+    kept = {one.finished.path: read_held_out(one.finished.path) for one in asked}
+    first = kept[asked[0].finished.path]
+    empty = HeldOut(np.empty(0, np.int16), np.empty(0, np.int64), (), {})
+    members = []
+    for one in asked:
+        found = kept[one.finished.path]
+        is_same = one.finished.data["fingerprint"] == asked[0].finished.data["fingerprint"]
+        known = found.trials.get(one.row["id"]) if found is not None and is_same else None
+        members.append(Member(one.name, known))
+    objective = asked[0].finished.results.data["objective"]["name"]
+    return Jury.of(empty if first is None else first, members, objective)
+
+
+def _true_score(
+    jury: Jury, classes: Sequence[Any], probabilities: np.ndarray, labels: list[Any] | None
+) -> tuple[float | None, list[str]]:
+    """Returns the score on a test set that has labels, and what is to be said of it."""
+    if labels is None:
+        return None, []
+    if np.ndim(labels) == 2:
+        return jury.shown(jury.score(np.asarray(labels), probabilities)), []
+    places = {str(label): place for place, label in enumerate(classes)}
+    unknown = next((label for label in labels if str(label) not in places), None)
+    if unknown is not None:
+        return None, [f"The test set has the label {unknown!r}, which is no class: it is not scored."]
+    indices = np.array([places[str(label)] for label in labels])
+    return jury.shown(jury.score(indices, probabilities)), []
+
+
+def _scores(jury: Jury, asked: Sequence[AskedTrial], asking: Asking) -> tuple[dict[str, float], list[str]]:
+    """Returns what trials, and all of them together, score out of fold, and what is to be said of it."""
+    if not jury.is_complete:
+        missing = ", ".join(jury.missing) or "the trials"
+        return {}, [f"Out-of-fold predictions of {missing} were not kept, so that no score is known."]
+    notes = []
+    if asking.tta:
+        views = asking.held_out_views()
+        if views is None:
+            notes.append("The out-of-fold scores are without --tta: it would need the fold models too.")
+        else:
+            jury = jury.with_parts(views)
+    own = {
+        one.name: jury.shown(jury.score(jury.labels, part))
+        for one, part in zip(asked, jury.parts, strict=True)
+    }
+    return own | (jury.scores() if len(asked) > 1 else {}), notes

@@ -1,0 +1,122 @@
+"""The file that a competition takes, made of predictions, and a note beside it of what it was made."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.checks.data import resolve
+from kerasgrid.errors import DataError
+from kerasgrid.finished import Finished
+from kerasgrid.io import RunPaths, file_digest, write_json
+from kerasgrid.predicting import Predicted
+from kerasgrid.submit.cells import spelled
+from kerasgrid.submit.columns import Holds
+from kerasgrid.submit.form import Form, conventional, read_form
+
+SAMPLE = "sample_submission.csv"
+CONVENTIONS = ("id/label", "ImageId/Label")
+
+
+def write_submission(
+    predicted: Predicted,
+    target: Path | None = None,
+    *,
+    sample: Path | None = None,
+    like: str | None = None,
+    probabilities: bool = False,
+    is_own_data: bool = False,
+) -> tuple[Path, Form]:
+    """Writes predictions as a competition's sample shows it, and beside them what they were made of.
+
+    Args:
+        predicted: What models say of the test set.
+        target: The file; results/NAME/submission.csv by default.
+        sample: The competition's sample; by default the config's, or that beside its data.test.
+        like: Instead of a sample, a convention: `id/label` or `ImageId/Label`.
+        probabilities: Write a probability a class, whatever a sample shows.
+        is_own_data: Whether the data were given beside the config, to whose data.test its sample belongs.
+
+    Returns:
+        The file and its form.
+
+    Raises:
+        DataError: The sample cannot be read, or the predictions do not fit it.
+        StorageError: The file cannot be written.
+    """
+    first = predicted.trials[0].finished
+    target = target or first.paths.submission
+    if sample is None and like is None and not is_own_data:
+        sample = find_sample(first)
+    if like is not None:
+        form = conventional(like, predicted.classes)
+    elif sample is not None:
+        form = read_form(sample, predicted.classes, multi_label=predicted.multi_label)
+    else:
+        form = _plain(predicted)
+    if probabilities:
+        form = _plain(predicted, form)
+    form.write(target, predicted.ids, predicted.probabilities, predicted.classes)
+    write_json(RunPaths.card(target), _about(predicted, target))
+    return target, form
+
+
+def find_sample(finished: Finished) -> Path | None:
+    """Returns the sample that a search's config names, or that lies beside its data.test; None for neither.
+
+    Raises:
+        DataError: The config names one that is not there.
+    """
+    data, base = finished.config["data"], finished.base
+    if data.get("sample_submission") is not None:
+        path = Path(resolve(base, data["sample_submission"]))
+        if not path.exists():
+            raise DataError(
+                f"{path}: is the config's data.sample_submission, and there is no such file. Give it with "
+                "--sample FILE."
+            )
+        return path
+    if isinstance(data.get("test"), str) and data["test"] != "digits":
+        beside = Path(resolve(base, data["test"])).with_name(SAMPLE)
+        return beside if beside.exists() else None
+    return None
+
+
+def _plain(predicted: Predicted, form: Form | None = None) -> Form:
+    """Returns the form of a file that no competition asks for; with probabilities where a form is given."""
+    if form is None and not predicted.multi_label:
+        return conventional(CONVENTIONS[0], predicted.classes)
+    id_name = "id" if form is None or form.id_place is None else form.header[form.id_place]
+    header = (id_name, *map(spelled, predicted.classes))
+    ids = None if form is None else form.ids
+    lines = () if form is None else form.lines
+    holds = Holds.flags if form is None else Holds.probabilities
+    first_id = 0 if form is None else form.first_id
+    return Form(header[0], header, 0, ids, lines, holds, predicted.classes, first_id)
+
+
+def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:
+    return {
+        "schema": "kerasgrid.predictions/1",
+        "file": target.name,
+        "sha256": file_digest(target),
+        "of": predicted.source,
+        "rows": len(predicted.probabilities),
+        "models": [
+            {
+                "results": str(one.finished.path),
+                "trial": one.row["id"],
+                "params": one.row["params"],
+                "kind": one.kind,
+                "files": [{"file": file.name, "sha256": file_digest(file)} for file, _ in one.models],
+            }
+            for one in predicted.trials
+        ],
+        "ensemble": predicted.ensemble,
+        "weights": predicted.weights,
+        "tta": predicted.tta,
+        "objective": predicted.objective,
+        "out_of_fold": dict(predicted.scores),
+        "test_score": predicted.true_score,
+    }
