@@ -78,12 +78,8 @@ class Asking:
 
     def __enter__(self) -> Asking:
         first = self.asked[0]
-        wanted = first.finished.draft([first.row]).config.executor.workers
         n_models = sum(len(one.models) for one in self.asked)
-        workers = min(n_models, executors.default_workers() if wanted == "auto" else wanted)
-        changed = [] if workers == wanted else [f"executor.workers={workers}"]
-        draft = first.finished.draft([first.row], *changed)
-        self._executor = make_executor(draft)
+        self._executor = make_executor(first.finished.draft([first.row]), most=n_models)
         try:
             for one in self.asked:
                 self._check_views(one)

@@ -89,7 +89,7 @@ class Finished:
             raise ResultsError(f"{self.path}: trial {trial} is {found[0]['state']}; a complete one holds.")
         return found
 
-    def draft(self, rows: Sequence[Mapping[str, Any]], *overrides: str) -> Draft:
+    def draft(self, rows: Sequence[Mapping[str, Any]]) -> Draft:
         """Returns a draft of which these trials are the candidates, in the place of the search's space."""
         space = [{name: [value] for name, value in row["params"].items()} for row in rows]
         # As the user would have written it: that a key is there means something where it is idle.
@@ -99,7 +99,7 @@ class Finished:
         config |= {"name": self.paths.name, "space": space, "exclude": [], "search": search}
         if self._function is not None:
             config["model"] = self._function
-        draft = read_draft(config, [*self._overrides, *overrides])
+        draft = read_draft(config, self._overrides)
         draft.report.source = str(self.path)
         return replace(draft, base=self.base)
 
@@ -117,6 +117,8 @@ class Finished:
                 "nothing of it. Restore that, name its place with --set data.train=FILE, or search anew."
             )
         self._check_sources(prepared)
+        if prepared.data.folder is None:  # arrays, which the search has kept
+            return replace(prepared, data=replace(prepared.data, folder=str(self.paths.data)))
         return prepared
 
     def prepare_whole(self, draft: Draft, ask: Ask | None = None) -> Prepared:

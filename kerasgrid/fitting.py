@@ -94,11 +94,9 @@ def fit(
     finished, observer = Finished(results, model, overrides), observer or Observer()
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
-    wanted = finished.draft(rows).config.executor.workers
-    workers = min(n_models, executors.default_workers() if wanted == "auto" else wanted)
-    draft = finished.draft(rows, *([] if workers == wanted else [f"executor.workers={workers}"]))
+    draft = finished.draft(rows)
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(draft))
+        executor = stack.enter_context(make_executor(draft, most=n_models))
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
             draft, partial(ask_worker, executor)
         )

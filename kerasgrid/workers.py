@@ -59,16 +59,17 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
     )
 
 
-def make_executor(draft: Draft, threads: int | None = None) -> executors.Executor:
+def make_executor(draft: Draft, threads: int | None = None, most: int | None = None) -> executors.Executor:
     """Returns the executor that a search asks for; a function that workers cannot import runs inline.
 
     Args:
         draft: The search.
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
+        most: Workers at most; None for as many as a search of this draft has fits.
     """
     if _runs_inline(draft):
         return executors.Inline()
-    environments = _environments(draft)
+    environments = _environments(draft, most)
     if threads is not None:
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
     return executors.Processes(len(environments), environment=environments, setup=load)
@@ -134,12 +135,14 @@ def _runs_inline(draft: Draft) -> bool:
     return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
 
 
-def _environments(draft: Draft) -> list[dict[str, str]]:
+def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
     """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
     wanted = draft.config.executor.workers
     if wanted == "auto":
         wanted = executors.default_workers()
-        wanted = min(wanted, most_fits(draft) or wanted)
+        wanted = min(wanted, most or most_fits(draft) or wanted)
+    elif most is not None:
+        wanted = min(wanted, most)
     return executors.worker_environments(wanted)
 
 

@@ -1,0 +1,163 @@
+"""Samples to predict: read in parts, of every kind of file, and refused in words."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kerasgrid.config import IdxPair
+from kerasgrid.data import chunks
+from kerasgrid.data.open_stream import open_stream
+from kerasgrid.errors import DataError
+
+IMAGES = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2, 1)
+SHAPE = (2, 2, 1)
+
+
+def whole(stream, size=3):
+    """Returns images, ids and labels of all batches, and the batches' sizes."""
+    parts = list(stream.batches(size))
+    ids = None if parts[0].ids is None else [id for part in parts for id in part.ids]
+    labels = None if parts[0].labels is None else [label for part in parts for label in part.labels]
+    return np.concatenate([part.images for part in parts]), ids, labels, [len(part.images) for part in parts]
+
+
+def csv_of(images, first="", names="a,b,c,d", ids=None):
+    rows = [",".join(map(str, image.ravel())) for image in images]
+    if ids is not None:
+        rows = [f"{id},{row}" for id, row in zip(ids, rows, strict=True)]
+    return f"{first}{names}\n" + "\n".join(rows) + "\n"
+
+
+@pytest.fixture
+def sources(write_csv, write_idx):
+    np.savez("test.npz", images=IMAGES[..., 0], ids=np.arange(7) + 10)
+    np.savez_compressed("packed.npz", x_test=IMAGES)
+    np.save("test.npy", IMAGES.astype(np.float64))
+    return {
+        "csv": write_csv(csv_of(IMAGES), "test.csv"),
+        "npz": "test.npz",
+        "packed": "packed.npz",
+        "npy": "test.npy",
+        "idx": write_idx("t10k-images-idx3-ubyte.gz", IMAGES[..., 0]),
+    }
+
+
+@pytest.mark.parametrize("kind", ["csv", "npz", "packed", "npy", "idx"])
+@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
+def test_every_kind_of_file_gives_the_same(sources, kind, rows_at_once, monkeypatch):
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", rows_at_once * 4)
+    monkeypatch.setattr("kerasgrid.data.csv.CHUNK_CELLS", rows_at_once * 4)
+    images, ids, labels, sizes = whole(open_stream(sources[kind], SHAPE))
+    np.testing.assert_array_equal(images, IMAGES)
+    assert images.dtype == np.uint8
+    assert sizes == [3, 3, 1]
+    assert ids == (list("10 11 12 13 14 15 16".split()) if kind == "npz" else None)
+    assert labels is None
+
+
+def test_a_stream_is_read_more_than_once(sources):
+    stream = open_stream(sources["csv"], SHAPE)
+    np.testing.assert_array_equal(whole(stream)[0], whole(stream)[0])
+
+
+def test_a_pair_of_idx_files_has_labels(write_idx, sources):
+    labels = write_idx("labels", np.arange(7, dtype=np.uint8))
+    pair = IdxPair(images=str(sources["idx"]), labels=str(labels))
+    assert whole(open_stream(pair, SHAPE))[2] == list(range(7))
+
+
+def test_digits_are_there_for_a_first_look():
+    images, _, labels, _ = whole(open_stream("digits", (8, 8, 1)), 512)
+    assert (images.shape, len(labels)) == ((1797, 8, 8, 1), 1797)
+
+
+class TestCsv:
+    @pytest.fixture
+    def train(self, write_csv):
+        return write_csv("label,a,b,c,d\n1,1,2,3,4\n2,5,6,7,8\n")
+
+    @pytest.mark.parametrize("place", [0, 4])
+    def test_the_column_that_the_training_data_has_not_is_the_id(self, write_csv, train, place):
+        names, ids = ["a", "b", "c", "d"], [f"im_{n}.png" for n in range(7)]
+        names.insert(place, "row")
+        lines = [",".join(names)]
+        for id, image in zip(ids, IMAGES, strict=True):
+            cells = list(map(str, image.ravel()))
+            cells.insert(place, id)
+            lines.append(",".join(cells))
+        path = write_csv("\n".join(lines) + "\n", "test.csv")
+        images, found, labels, _ = whole(open_stream(path, SHAPE, train=train))
+        assert (found, labels) == (ids, None)
+        np.testing.assert_array_equal(images, IMAGES)
+
+    def test_ids_are_texts_as_they_stand(self, write_csv, train):
+        path = write_csv(csv_of(IMAGES[:2], names="id,a,b,c,d", ids=["007", " 1.0"]), "test.csv")
+        assert whole(open_stream(path, SHAPE, id="id", train=train))[1] == ["007", "1.0"]
+
+    def test_labels_are_known_where_the_column_is_there(self, write_csv, train):
+        path = write_csv("a,b,c,d,label\n1,2,3,4,1\n5,6,7,8,2\n", "test.csv")
+        assert whole(open_stream(path, SHAPE, train=train))[2] == [1, 2]
+
+    @pytest.mark.parametrize(
+        ("text", "message"),
+        [
+            ("a,b,c\n1,2,3\n", "test.csv, line 1: 3 pixel columns, and an image that was trained on has 4."),
+            ("a,b,d,c\n1,2,3,4\n", "test.csv, line 1: the pixel columns come in another order than in the "),
+            ("a,b,c,c\n1,2,3,4\n", "test.csv, line 1: 2 columns are named 'c'."),
+            ("a,b,c,d\n1,2,3\n", "test.csv, line 2: 3 cells, but the header has 4 columns."),
+            ("a,b,c,d\n1,2,x,4\n", "test.csv, line 2, column 'c': 'x' is no number."),
+            ("a,b,c,d\n1,2,3,4\n1,2,,4\n", "test.csv, line 3, column 'c': empty."),
+            ("a,b,c,d\n", "test.csv: only a header and no rows."),
+            ("", "test.csv: empty."),
+        ],
+    )
+    def test_faults(self, write_csv, train, text, message):
+        path = write_csv(text, "test.csv")
+        with pytest.raises(DataError) as caught:
+            whole(open_stream(path, SHAPE, train=train))
+        assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "make", "message"),
+    [
+        ("x.npz", lambda path: np.savez(path, pictures=IMAGES), "x.npz: no images: it holds pictures."),
+        ("x.npz", lambda path: np.savez(path, images=IMAGES[:, :1]), "x.npz, images: images of [1, 2, 1],"),
+        (
+            "x.npz",
+            lambda path: np.savez(path, images=IMAGES, ids=np.arange(3)),
+            "x.npz, images: 7 images, but 3 ids. Each image has one.",
+        ),
+        ("x.npz", lambda path: np.savez(path, images=IMAGES[:0]), "x.npz, images: no samples."),
+        ("x.npy", lambda path: np.save(path, IMAGES.T), "x.npy: lies in Fortran's order."),
+        ("x.npy", lambda path: path.write_bytes(b"nothing"), "x.npy: no .npy file, or a damaged one"),
+        ("x.npy", lambda path: _cut(path), "x.npy: truncated: its header promises"),
+        ("x.bmp", lambda path: path.write_bytes(b"BM"), "x.bmp: a kind of file that is not known here."),
+        ("missing.npz", lambda path: None, "missing.npz: there is no such file."),
+    ],
+)
+def test_faulty_arrays(tmp_path, name, make, message):
+    make(tmp_path / name)
+    with pytest.raises(DataError) as caught:
+        whole(open_stream(name, SHAPE))
+    assert str(caught.value).startswith(message)
+
+
+def _cut(path):
+    np.save(path, IMAGES)
+    path.write_bytes(path.read_bytes()[:-3])
+
+
+def test_memory_holds_a_chunk_and_not_the_file(tmp_path, monkeypatch):
+    """Of 4 MB that are read 4 KB at a time."""
+    import tracemalloc
+
+    monkeypatch.setattr(chunks, "CHUNK_BYTES", 4096)
+    np.save("x.npy", np.zeros((1 << 20, 2, 2), np.uint8))
+    tracemalloc.start()
+    n = sum(len(part.images) for part in open_stream("x.npy", SHAPE).batches(512))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert n == 1 << 20
+    assert peak < 1 << 20

@@ -1,0 +1,85 @@
+"""How long a candidate is trained on all rows, and at which learning rates."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from kerasgrid.course import course_of, runs_of
+from kerasgrid.training.routing import Route
+
+STOPPING = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
+PLATEAU = {"reduce_lr_on_plateau": {"monitor": "val_loss"}}
+
+
+def route(epochs=30, **callbacks):
+    return Route(model={}, batch_size=32, epochs=epochs, callbacks=callbacks)
+
+
+def fold(index, best_epoch, rates=(), **more):
+    history = {"loss": [0.5] * len(rates), "learning_rate": list(rates)}
+    return {"fold": index, "best_epoch": best_epoch, "history": history, **more}
+
+
+def runs(*folds, folder=None):
+    return runs_of({"folds": list(folds)}, folder)
+
+
+FOLDS = (fold(0, 12, [0.1] * 15), fold(1, 9, [0.1] * 5 + [0.05] * 6), fold(2, 10, [0.1] * 6 + [0.02] * 8))
+
+
+def test_where_nothing_looks_at_an_inner_split_the_recipe_is_taken_as_it_is():
+    own = {"early_stopping": {"monitor": "loss"}, "reduce_lr_on_plateau": {"monitor": "loss"}}
+    course = course_of(route(30, **own), runs(*FOLDS))
+    assert (course.epochs, course.dropped, course.rates) == (30, (), ())
+    assert course.how == "30 epochs, as in the search"
+
+
+def test_else_for_the_median_over_folds_of_the_best_epoch():
+    course = course_of(route(30, **STOPPING), runs(*FOLDS))
+    assert (course.epochs, course.dropped, course.rates) == (10, ("early_stopping",), ())
+    assert course.how == (
+        "10 epochs, the median over folds of the best epoch (9, 10, 12); without early_stopping"
+    )
+
+
+def test_with_the_learning_rates_of_that_folds_run():
+    course = course_of(route(30, **STOPPING, **PLATEAU), runs(*FOLDS))
+    assert course.epochs == 10
+    assert course.rates == (*[0.1] * 6, *[0.02] * 4)
+    assert course.dropped == ("early_stopping", "reduce_lr_on_plateau")
+    assert "with the learning rates of fold 2" in course.how
+
+
+def test_a_plateau_of_the_training_loss_is_replayed_too_where_another_looks_at_the_inner_split():
+    own = {**STOPPING, "reduce_lr_on_plateau": {"monitor": "loss"}}
+    assert course_of(route(30, **own), runs(*FOLDS)).rates == (*[0.1] * 6, *[0.02] * 4)
+
+
+def test_a_schedule_of_its_own_stays():
+    own = {**STOPPING, "learning_rate_scheduler": {"schedule": "cosine"}}
+    course = course_of(route(30, **own), runs(*FOLDS))
+    assert (course.dropped, course.rates) == (("early_stopping",), ())
+
+
+def test_of_an_even_number_the_lower_of_the_two_which_is_a_run():
+    assert course_of(route(**STOPPING), runs(fold(0, 4), fold(1, 8))).epochs == 4
+
+
+def test_repeats_count_each():
+    repeats = [{"repeat": n, "best_epoch": best, "history": {}} for n, best in enumerate((2, 3))]
+    found = runs(fold(0, 2, repeats=repeats), fold(1, 9))
+    assert [(run.fold, run.repeat, run.best_epoch) for run in found] == [(0, 0, 2), (0, 1, 3), (1, 0, 9)]
+    assert course_of(route(**STOPPING), found).epochs == 3
+
+
+def test_long_histories_lie_beside_the_results(tmp_path):
+    (tmp_path / "long.json").write_text(json.dumps({"learning_rate": [0.3, 0.2]}))
+    found = runs({"fold": 0, "best_epoch": 2, "history": {}, "history_file": "long.json"}, folder=tmp_path)
+    assert found[0].rates == (0.3, 0.2)
+
+
+@pytest.mark.parametrize("callbacks", [{"early_stopping": {"monitor": "val_accuracy"}}, PLATEAU])
+def test_what_is_named_val_is_looked_at(callbacks):
+    assert course_of(route(**callbacks), runs(*FOLDS)).epochs == 10

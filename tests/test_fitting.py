@@ -1,0 +1,312 @@
+"""The best candidates on all of the training data: what is trained, kept, told and gone on with."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pytest
+from fitted import STOPPING, digits, searched
+from running import run
+
+import kerasgrid.fitting as fitting
+from kerasgrid import executors
+from kerasgrid.cards import read_card
+from kerasgrid.errors import ChangedError, ConfigError, LockedError, ResultsError
+from kerasgrid.fitting import fit
+from kerasgrid.io import RunPaths
+from kerasgrid.locking import RunLock
+from kerasgrid.observer import Observer
+
+pytestmark = pytest.mark.slow
+
+
+@pytest.fixture(scope="module")
+def stopped(tmp_path_factory):
+    """A search whose folds were stopped early, by inner splits."""
+    return searched(tmp_path_factory.mktemp("stopped"), callbacks=STOPPING)
+
+
+@pytest.fixture
+def plain(tmp_path, plain_search):
+    """A copy of a search without callbacks."""
+    import shutil
+
+    shutil.copytree(plain_search.parent, tmp_path / "results")
+    return tmp_path / "results" / plain_search.name
+
+
+@pytest.fixture(scope="module")
+def plain_search(tmp_path_factory):
+    return searched(tmp_path_factory.mktemp("plain"))
+
+
+class Notes(Observer):
+    def __init__(self):
+        self.told, self.epochs = [], []
+
+    def note(self, text):
+        self.told.append(text)
+
+    def epoch(self, record):
+        self.epochs.append(record.epoch)
+
+
+class Stopping(Observer):
+    """Raises in the middle of a fit, as a crash would."""
+
+    def epoch(self, record):
+        if record.epoch == 2:
+            raise RuntimeError("crash")
+
+
+def weights_of(path):
+    import keras
+
+    return keras.models.load_model(path, compile=False, safe_mode=True).get_weights()
+
+
+@pytest.mark.backend
+def test_the_best_is_trained_by_its_recipe_and_does_what_it_should(plain):
+    import keras
+
+    notes = Notes()
+    found = fit(plain, observer=notes)
+    card = found.cards[0]
+    assert (found.failed, found.is_interrupted) == ((), False)
+    assert notes.epochs == [1, 2, 3, 4]
+    assert (card["how"], card["epochs"]) == ("4 epochs, as in the search", 4)
+    assert card["trial"] == json.loads(plain.read_text())["best"]["trial"]
+    assert card["data"]["samples"] == 1797
+    assert notes.told == ["The search saw 600 samples of digits; models are trained on all 1,797."]
+    images, labels = digits()
+    model = keras.models.load_model(found.models[0], compile=False)
+    assert np.mean(model.predict(images / 16, verbose=0).argmax(axis=1) == labels) > 0.9
+    paths = RunPaths(plain.parent, "grid")
+    assert paths.best.read_bytes() == found.models[0].read_bytes()
+    assert read_card(paths.best)["sha256"] == card["sha256"]
+
+
+def test_a_model_loads_without_kerasgrid(plain):
+    fit(plain, epochs=1)
+    code = (
+        "import sys, keras; sys.modules['kerasgrid'] = None\n"
+        "print(keras.models.load_model(sys.argv[1], safe_mode=True).count_params())"
+    )
+    best = RunPaths(plain.parent, "grid").best
+    told = subprocess.run([sys.executable, "-c", code, best], capture_output=True, text=True, check=True)
+    assert int(told.stdout) == read_card(best)["n_parameters"]
+
+
+@pytest.mark.backend
+def test_a_search_that_stopped_early_is_trained_for_the_median_with_that_folds_rates(stopped):
+    row = json.loads(stopped.read_text())["trials"][1]
+    best = sorted(part["best_epoch"] for part in row["folds"])
+    rates = next(p["history"]["learning_rate"] for p in row["folds"] if p["best_epoch"] == best[1])
+    card = fit(stopped, trial=1).cards[0]
+    assert card["epochs"] == best[1]
+    assert len(set(rates)) > 1
+    assert card["learning_rates"] == rates[: best[1]]
+    np.testing.assert_allclose(card["history"]["learning_rate"], rates[: best[1]], rtol=1e-6)
+    assert not [name for name in card["history"] if name.startswith(("val_", "test_"))]
+
+
+@pytest.mark.backend
+def test_a_crash_and_a_rerun_give_the_same_bits(plain, tmp_path):
+    with pytest.raises(RuntimeError, match="crash"):
+        fit(plain, observer=Stopping(), checkpoint_interval_s=0)
+    left = RunPaths(plain.parent, "grid").fitted(1, 0).with_suffix(".checkpoint.npz")
+    assert left.exists()
+    notes = Notes()
+    gone_on = fit(plain, observer=notes, checkpoint_interval_s=0)
+    assert notes.epochs[0] > 1
+    assert not left.exists()
+    cut = weights_of(gone_on.models[0])
+    gone_on.models[0].unlink()
+    whole = fit(plain)
+    for one, other in zip(cut, weights_of(whole.models[0]), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_what_is_there_is_left_and_what_is_damaged_is_made_anew(plain):
+    first = fit(plain, epochs=1)
+    notes = Notes()
+    assert fit(plain, epochs=1, observer=notes).models == first.models
+    assert notes.epochs == []
+    assert notes.told[-1] == "trial 1, seed 0: trial-1-seed-0.keras is there already."
+    first.models[0].write_bytes(b"damaged")
+    notes = Notes()
+    fit(plain, epochs=1, observer=notes)
+    assert notes.epochs == [1]
+    notes = Notes()
+    assert fit(plain, epochs=2, observer=notes).cards[0]["how"] == "2 epochs, as asked for"
+    assert notes.epochs == [1, 2]  # another course is another model
+
+
+def test_seeds_and_the_best_few_give_a_model_each(plain):
+    found = fit(plain, top=2, seeds=2, epochs=1)
+    assert [file.name for file in found.models] == [
+        f"trial-{trial}-seed-{seed}.keras" for trial in (1, 0) for seed in (0, 1)
+    ]
+    first, second = (weights_of(file)[0] for file in found.models[:2])
+    assert not np.array_equal(first, second)
+    assert read_card(RunPaths(plain.parent, "grid").best)["trial"] == 1
+
+
+@pytest.mark.backend
+def test_fold_models_go_on_with_what_their_folds_held_out(plain):
+    found = fit(plain, finetune=True, epochs=2)
+    assert [card["kind"] for card in found.cards] == ["finetuned"] * 3
+    assert [card["fold"] for card in found.cards] == [0, 1, 2]
+    assert [card["data"]["samples"] for card in found.cards] == [200, 200, 200]
+    assert found.cards[0]["how"] == (
+        "2 epochs on the 200 rows that fold 0 held out at the learning rate 0.01"
+    )
+    before = weights_of(RunPaths(plain.parent, "grid").model(1, 0, 0))
+    after = weights_of(found.models[0])
+    assert not np.array_equal(before[0], after[0])
+    assert max(abs(one - other).max() for one, other in zip(before, after, strict=True)) < 1
+    assert not RunPaths(plain.parent, "grid").best.exists()
+
+
+def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch):
+    class Dying(executors.Inline):
+        n_runs = 0
+
+        def run(self, function, tasks):
+            self.n_runs += 1
+            if self.n_runs == 1:
+                for task in tasks:
+                    yield executors.Died(task, "was killed by SIGKILL", True)
+                return
+            yield from super().run(function, tasks)
+
+    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: Dying())
+    notes = Notes()
+    assert len(fit(plain, epochs=1, observer=notes).models) == 1
+    assert notes.told[-1] == "trial 1, seed 0: the worker was killed by SIGKILL. It will be tried once more."
+
+
+def test_what_dies_twice_is_told_and_the_others_are_kept(plain, monkeypatch):
+    class Dying(executors.Inline):
+        def run(self, function, tasks):
+            tasks = list(tasks)
+            dead = [task for task in tasks if task.job.repeat == 0]
+            for task in dead:
+                yield executors.Died(task, "exited with code 3", False)
+            yield from super().run(function, [task for task in tasks if task not in dead])
+
+    monkeypatch.setattr(fitting, "make_executor", lambda draft, most: Dying())
+    found = fit(plain, seeds=2, epochs=1)
+    assert [file.name for file in found.models] == ["trial-1-seed-1.keras"]
+    assert found.failed == ("trial 1, seed 0: the worker exited with code 3.",)
+    assert not found.is_interrupted
+
+
+OWN = """
+import keras
+
+class Unnamed(keras.layers.Layer):
+    def call(self, inputs):
+        return inputs
+
+def build(input_shape, n_classes, noise=1):
+    return keras.Sequential([keras.Input(input_shape), Unnamed(), keras.layers.Flatten(),
+                             keras.layers.Dense(n_classes, activation="softmax")])
+"""
+
+
+def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "nets.py").write_text(OWN)
+    params = {"batch_size": 64, "epochs": 1}
+    path = searched(tmp_path, model="nets.py:build", params=params, space={"noise": [1]})
+    notes = Notes()
+    found = fit(path, observer=notes)
+    assert notes.epochs == []
+    assert found.models == ()
+    assert "Keras cannot save this model, or would not load it in its safe mode" in found.failed[0]
+    (tmp_path / "nets.py").write_text(OWN.replace("return inputs", "return 2 * inputs"))
+    with pytest.raises(ChangedError, match=r"nets.py:build: the source changed since the search"):
+        fit(path)
+
+
+class TestRefusals:
+    def test_no_such_trial(self, plain):
+        with pytest.raises(ResultsError, match="there is no trial 9. Known: 0, 1."):
+            fit(plain, trial=9)
+
+    def test_no_fold_models(self, plain):
+        for file in RunPaths(plain.parent, "grid").models:
+            file.unlink()
+        with pytest.raises(ResultsError, match="no fold models are there"):
+            fit(plain, finetune=True)
+
+    def test_other_data(self, plain):
+        with pytest.raises(ChangedError, match="digits: is other data than .*grid.json was made of"):
+            fit(plain, overrides=["data.subset=500"])
+
+    def test_another_recipe(self, plain):
+        with pytest.raises(ConfigError, match="--set, params.dropout: belongs to the search"):
+            fit(plain, overrides=["params.dropout=0.1"])
+
+    def test_two_at_a_time(self, plain):
+        paths = RunPaths(plain.parent, "grid")
+        paths.fit_lock.parent.mkdir()
+        with RunLock(paths.fit_lock, paths.fit_heartbeat), pytest.raises(LockedError):
+            fit(plain)
+
+    def test_a_trial_that_failed(self, plain):
+        data = json.loads(plain.read_text())
+        data["trials"][0]["state"] = "failed"
+        plain.write_text(json.dumps(data))
+        with pytest.raises(ResultsError, match="trial 0 is failed; a complete one holds"):
+            fit(plain, trial=0)
+
+    def test_one_and_several(self, plain, monkeypatch, capsys):
+        assert run(monkeypatch, "fit", str(plain), "--trial", "1", "--top", "2") == 2
+        assert "choose one" in capsys.readouterr().err
+
+
+def test_results_may_move_with_what_they_are_of(tmp_path, monkeypatch):
+    """Paths of the config are found from where results.json lies."""
+    images, labels = digits()
+    (tmp_path / "here").mkdir()
+    np.savez(tmp_path / "here" / "train.npz", images=images[:300], labels=labels[:300])
+    (tmp_path / "here" / "grid.yaml").write_text(
+        "data: {train: train.npz, scale: 16}\nmodel: fc\nparams: {epochs: 1}\nspace: {dropout: [0.2]}\n"
+        "search: {folds: 2}\nexecutor: {kind: inline}\n"
+    )
+    from kerasgrid.driver import search
+
+    search(tmp_path / "here" / "grid.yaml", results=tmp_path / "here" / "results")
+    (tmp_path / "here").rename(tmp_path / "there")
+    monkeypatch.chdir(tmp_path)
+    assert len(fit("there/results/grid.json").models) == 1
+
+
+def test_a_search_of_arrays_is_fitted_on_them(tmp_path):
+    from fitted import CONFIG
+
+    from kerasgrid.driver import search
+
+    images, labels = digits()
+    config = {**CONFIG, "data": {"scale": 16}, "space": {"learning_rate": [0.01]}}
+    path = search(config, images[:300], labels[:300], results=tmp_path).path
+    assert fit(path, epochs=1).cards[0]["data"]["samples"] == 300
+
+
+def test_the_command_says_what_was_trained_and_where_it_is(plain, monkeypatch, capsys):
+    monkeypatch.chdir(plain.parent.parent)
+    assert run(monkeypatch, "fit", "results/grid.json", "--epochs", "1") == 0
+    out = capsys.readouterr().out
+    assert "1 fit to train." in out
+    assert "results/grid/fit/trial-1-seed-0.keras: trial 1, 1 epochs, as asked for, in " in out
+    assert out.endswith("Next:\n  kerasgrid predict results/grid.json\n")
+    assert run(monkeypatch, "fit", "results/grid.json", "--epochs", "1", "--json") == 0
+    assert json.loads(capsys.readouterr().out)[0]["trial"] == 1

@@ -1,0 +1,75 @@
+"""What trials said of samples that they had not seen, together."""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.held_out import Jury, Member
+from kerasgrid.tables.predictions import HeldOut
+
+LABELS = np.array([0, 1, 1, 0, 1, 0])
+HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, ("a", "b"), {})
+
+
+def said(*positive):
+    found = np.array(positive, dtype=np.float32)
+    return np.stack([1 - found, found], axis=1)
+
+
+GOOD = Member("good", said(0.1, 0.8, 0.6, 0.4, 0.9, np.nan))
+BAD = Member("bad", said(0.8, 0.8, 0.3, 0.2, 0.2, 0.5))
+
+
+def test_only_samples_that_were_held_out_of_all_count():
+    jury = Jury.of(HELD_OUT, [GOOD, BAD], "accuracy")
+    assert jury.rows.tolist() == [0, 1, 2, 3, 4]
+    assert [jury.score(jury.labels, part) for part in jury.parts] == [1.0, 0.4]
+
+
+def test_each_way_is_scored():
+    scores = Jury.of(HELD_OUT, [GOOD, BAD], "accuracy").scores()
+    assert scores.keys() == {"mean", "rank", "weighted"}
+    assert scores["mean"] == pytest.approx(0.8)  # 0.45, 0.8, 0.45, 0.3 and 0.55 of class b
+
+
+def test_one_trial_has_no_ways():
+    assert Jury.of(HELD_OUT, [GOOD], "accuracy").scores() == {"mean": 1.0}
+
+
+def test_weights_leave_out_what_does_not_help():
+    assert Jury.of(HELD_OUT, [GOOD, BAD], "accuracy").weights().tolist() == [1, 0]
+
+
+def test_a_loss_is_shown_as_one_and_lower_is_better():
+    jury = Jury.of(HELD_OUT, [GOOD, BAD], "loss")
+    assert jury.weights()[0] > 0.5
+    assert jury.scores()["mean"] > 0
+    assert jury.score(jury.labels, jury.parts[0]) < 0
+
+
+def test_scorers_of_scikit_learn_score():
+    jury = Jury.of(HELD_OUT, [GOOD], "roc_auc")
+    assert jury.scores()["mean"] == pytest.approx(1.0)
+
+
+def test_of_a_metric_of_keras_accuracy_is_told():
+    assert Jury.of(HELD_OUT, [GOOD], "top_k_categorical_accuracy").objective == "accuracy"
+
+
+def test_what_was_not_kept_is_not_scored():
+    jury = Jury.of(HELD_OUT, [GOOD, Member("grid, trial 9", None)], "accuracy")
+    assert not jury.is_complete
+    assert jury.scores() == {}
+    with pytest.raises(
+        ResultsError, match=r"no weights: out-of-fold predictions of grid, trial 9 were not kept"
+    ):
+        jury.weights()
+
+
+def test_several_labels_have_no_ranks():
+    labels = np.array([[0, 1], [1, 1], [1, 0]])
+    held_out = HeldOut(np.array([0, 0, 1]), labels, ("0", "1"), {})
+    members = [Member(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
+    assert Jury.of(held_out, members, "accuracy").scores() == {"mean": 1.0, "weighted": 1.0}
