@@ -232,13 +232,13 @@ def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_pa
     assert found.models == ()
     assert "Keras cannot save this model, or would not load it in its safe mode" in found.failed[0]
     (tmp_path / "nets.py").write_text(OWN.replace("return inputs", "return 2 * inputs"))
-    with pytest.raises(ChangedError, match=r"nets.py:build: the source changed since the search"):
+    with pytest.raises(ChangedError, match=r"nets\.py:build: the source changed since the search"):
         fit(path)
 
 
 class TestRefusals:
     def test_no_such_trial(self, plain):
-        with pytest.raises(ResultsError, match="there is no trial 9. Known: 0, 1."):
+        with pytest.raises(ResultsError, match=r"there is no trial 9\. Known: 0, 1\."):
             fit(plain, trial=9)
 
     def test_no_fold_models(self, plain):
@@ -248,11 +248,11 @@ class TestRefusals:
             fit(plain, finetune=True)
 
     def test_other_data(self, plain):
-        with pytest.raises(ChangedError, match="digits: is other data than .*grid.json was made of"):
+        with pytest.raises(ChangedError, match=r"digits: is other data than .*grid\.json was made of"):
             fit(plain, overrides=["data.subset=500"])
 
     def test_another_recipe(self, plain):
-        with pytest.raises(ConfigError, match="--set, params.dropout: belongs to the search"):
+        with pytest.raises(ConfigError, match=r"--set, params\.dropout: belongs to the search"):
             fit(plain, overrides=["params.dropout=0.1"])
 
     def test_two_at_a_time(self, plain):
