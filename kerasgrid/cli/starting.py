@@ -58,4 +58,3 @@ def _planned(name: str, what: str) -> None:
 
 _planned("fit", "Training the best candidate on all data")
 _planned("predict", "Predictions for the test set")
-_planned("submit", "Sending predictions to Kaggle")

@@ -39,7 +39,7 @@ def refusal(
         return _of_status(reply["status"], text, competition, doing, reply.get("retry_after"), places)
     if kind == "slow":
         return (
-            f"Kaggle gave no answer within {timeout_s:g} s, while {doing}. Try again later, or give it "
+            f"Kaggle gave no answer within {timeout_s:.3g} s, while {doing}. Try again later, or give it "
             "longer with --timeout SECONDS."
         )
     if kind == "cut":
