@@ -21,7 +21,7 @@ search: {folds: 2}
 executor: {workers: 2}
 """
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
-PLANNED = ["fit", "predict", "submit"]
+PLANNED = ["fit", "predict"]
 
 
 def kerasgrid(*arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess:
@@ -49,7 +49,8 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path):
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.rstrip().endswith("[]")
-    for command in ("search", "compare", "check", "plot", "init", "models", "schema", *PLANNED):
+    built = ("search", "compare", "check", "plot", "init", "models", "schema", "submit", "download")
+    for command in (*built, *PLANNED):
         assert f"\n  {command} " in done.stdout
 
 

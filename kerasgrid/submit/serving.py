@@ -10,7 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from datetime import datetime
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
@@ -29,7 +31,10 @@ class _Served:
 
     def __init__(self) -> None:
         import kaggle
+        from tqdm import tqdm
 
+        # Else the client's progress bars take a semaphore of the system's, which a kill leaves behind.
+        tqdm.set_lock(threading.RLock())
         self._api = kaggle.api
         self._token: str | None = None
         if not self._api.config_values.get(self._api.CONFIG_NAME_AUTH_METHOD):
@@ -125,6 +130,7 @@ def serve(connection: Connection) -> None:
     """Is the process: answers until the other side hangs up."""
     leave_signals_to_the_driver()
     _silence()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     served: _Served | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -200,6 +206,14 @@ def _without(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, dict):
         return {key: _without(item, secrets) for key, item in value.items()}
     return [_without(item, secrets) for item in value] if isinstance(value, list) else value
+
+
+def _end_with_parent() -> None:
+    """Ends this process with the one that began it: the client alone would wait for an answer for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)
 
 
 def _silence() -> None:

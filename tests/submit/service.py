@@ -32,6 +32,11 @@ class Lost:
     """The call has its effect, and the connection is cut before the answer."""
 
 
+@dataclass(frozen=True)
+class Stuck:
+    """The call has its effect, and the answer never comes."""
+
+
 class Service:
     """The server's state; a context manager that runs it.
 
@@ -171,6 +176,9 @@ class _Handler(BaseHTTPRequestHandler):
         elif isinstance(planned, Lost):
             self.service.answer(name, self.service.bodies[-1])
             self._cut()
+        elif isinstance(planned, Stuck):
+            self.service.answer(name, self.service.bodies[-1])
+            self.service.released.wait(60)
         else:
             if planned.and_do:
                 self.service.answer(name, self.service.bodies[-1])
