@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -78,13 +79,15 @@ def submissions(
         print(f"Nothing was sent yet. Next:\n  kerasgrid submit {results} -c COMPETITION -m MESSAGE")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
-    for name in ("time", "competition", "message", "status", "score", "file", "sha256"):
-        table.add_column(name, overflow="fold")
+    for name in ("time (UTC)", "competition", "message", "status", "score", "sha256"):
+        table.add_column(name, overflow="fold", no_wrap=name in ("time (UTC)", "score", "sha256"))
     for entry in entries:
         status = f"{entry.status}: {entry.error}" if entry.error else entry.status
-        row = [entry.time, entry.competition, entry.message, status, _score(entry), entry.file]
-        table.add_row(*map(_plain, row), entry.sha256[:12])
-    Console().print(table)
+        time = entry.time[:16].replace("T", " ")
+        row = [time, entry.competition, entry.message, status, _score(entry), entry.sha256[:8]]
+        table.add_row(*map(_plain, row))
+    # What is piped is read by programs, which want a line an entry.
+    Console(width=None if sys.stdout.isatty() else 160).print(table)
 
 
 @app.command()

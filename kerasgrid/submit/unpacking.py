@@ -41,7 +41,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
     Args:
         archive: The file.
         target: The folder.
-        staging: A folder on the same disk, for files that are not whole yet.
+        staging: A folder on the same disk that is made for files that are not whole yet.
         most_bytes: How large all files may be together.
 
     Raises:
@@ -67,7 +67,10 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
                     + "\nNothing was overwritten. Move them away, or choose another folder with -o."
                 )
             with storage_errors(target):
-                _write(packed, new, target, staging)
+                try:
+                    _write(packed, new, target, staging)
+                finally:
+                    shutil.rmtree(staging, ignore_errors=True)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
         raise DataError(f"{where}: no whole .zip archive ({error}). Download it again.") from error
     return Unpacked(
@@ -148,7 +151,8 @@ def _is_same(path: Path, member: zipfile.ZipInfo) -> bool:
 
 def _write(packed: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path, staging: Path) -> None:
     """Writes all files under other names, and renames them into place when they are whole."""
-    staging.mkdir(parents=True, exist_ok=True)
+    shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
+    staging.mkdir(parents=True)
     parts = [staging / f"{place}.part" for place in range(len(members))]
     for member, part in zip(members, parts, strict=True):
         # zipfile itself gives no more than the bytes that were announced, and checks their sum.
