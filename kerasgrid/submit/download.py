@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import re
 import shutil
+import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,6 +19,7 @@ from kerasgrid.submit.unpacking import Unpacked, gigabytes, unpack
 
 _TRAIN = re.compile(r"train(ing)?([_-].*)?\.(csv|npz)", re.IGNORECASE)
 _LEAST_FREE = 64 * 1024**2
+_TELL_S = 10.0
 
 
 def download(
@@ -54,7 +56,10 @@ def download(
     with storage_errors(target):
         staging.mkdir(parents=True, exist_ok=True)
 
+    told = time.monotonic()
+
     def check() -> int:
+        nonlocal told
         n_bytes = sum(path.stat().st_size for path in staging.iterdir() if path.is_file())
         if n_bytes > most_bytes:
             raise DataError(
@@ -67,6 +72,9 @@ def download(
                 f"{name}: the disk of {shown(target)} has {gigabytes(free)} free, which is too little for "
                 "the archive. Free some space, or choose another folder with -o."
             )
+        if time.monotonic() - told > _TELL_S:
+            told = time.monotonic()
+            tell(f"{name}: {gigabytes(n_bytes)} so far")
         return n_bytes
 
     try:

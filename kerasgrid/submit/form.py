@@ -164,6 +164,8 @@ class Form:
         if self.ids is None:
             return None, faults
         known = [text_of(id) for id in self.ids]
+        if not set(texts) & set(known):
+            texts, known = _as_numbers(texts, known)
         place = {text: row for row, text in enumerate(texts)}
         wanted = set(known)
         strange = [row for row, text in enumerate(texts) if text not in wanted]
@@ -274,6 +276,13 @@ def conventional(name: str, classes: Sequence[Label] = ()) -> Form:
 def with_probabilities(form: Form) -> Form:
     """Returns a form of columns a class with probabilities in place of 1 and 0."""
     return replace(form, holds=Holds.probabilities) if form.holds is Holds.flags else form
+
+
+def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str]]:
+    """Returns ids without zeros before them, where that tells those of a file apart: 7 is 007."""
+    numbers = [[str(int(id)) if id.isdecimal() else id for id in ids] for ids in (texts, known)]
+    are_numbers = all(id.isdecimal() for id in (*texts, *known))
+    return tuple(numbers) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
 
 
 def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:

@@ -164,14 +164,20 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
     try:
         about = client.about()
     except ServiceError as error:
-        if error.status not in (400, 403, 404):  # some competitions answer other questions only
+        if error.kind != "status" or error.status == 401:
             raise
-        about = {}
+        about = {}  # the questions that count come after it, and are refused in words of their own
     if about.get("notebooks_only"):
         raise ServiceError(refusals.notebooks_only(competition))
     if about.get("is_closed"):
         raise ServiceError(f"{competition}: the competition takes no submissions now, its page says why.")
-    limits = client.limits()
+    try:
+        limits = client.limits()
+    except ServiceError as error:
+        if (error.status or 0) < 500:
+            raise
+        tell(f"How many submissions are left is not known: {error}")
+        return
     if not any((limits["today"], limits["total"], limits["allowed"])):
         return  # so it says of teams that have not submitted anything yet
     if limits["allowed"] <= 0:

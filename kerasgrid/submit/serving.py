@@ -16,7 +16,7 @@ from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from kerasgrid.spawning import leave_signals_to_the_driver
+from kerasgrid.spawning import leave_signals_to_the_driver, silence
 
 _LISTED = 100
 """Submissions of a page; more than any competition takes in a day."""
@@ -129,7 +129,7 @@ class _Served:
 def serve(connection: Connection) -> None:
     """Is the process: answers until the other side hangs up."""
     leave_signals_to_the_driver()
-    _silence()
+    silence()
     threading.Thread(target=_end_with_parent, daemon=True).start()
     served: _Served | None = None
     with contextlib.suppress(EOFError, OSError):
@@ -214,10 +214,3 @@ def _end_with_parent() -> None:
     if parent is not None:
         parent.join()
         os._exit(1)
-
-
-def _silence() -> None:
-    """Keeps what the client prints out of the terminal; replies tell what there is to tell."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(descriptor, number)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from service import TOKEN
+from service import TOKEN, Answer
 
 from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.submit.client import Client
@@ -64,6 +64,9 @@ def test_a_key_is_taken_and_a_wrong_one_is_told(service, home, monkeypatch):
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     path = key_file(home / ".kaggle")
     assert asked()["allowed"] == 4
+    service.answers["GetSubmissionLimits"] = [Answer(403, f"the key {TOKEN} may not")]
+    asked("(403: the key *** may not)")
+    service.answers.clear()
     key_file(home / ".kaggle", key="wrong-key-1234")
     told = asked(f"Kaggle refuses the credentials (401: Unauthenticated) of {path}.")
     assert "wrong-key" not in told

@@ -38,6 +38,9 @@ def test_a_record_that_cannot_be_read_stops_everything(tmp_path, text):
 def test_what_arrived_is_what_was_not_there_before():
     assert find_arrived(ENTRY, [listed(3), listed(4, "other.csv"), listed(5, message="second")]) is None
     assert find_arrived(ENTRY, [listed(9), listed(7, message=" first "), listed(3)])["ref"] == 7
+    long = Entry(**{**vars(ENTRY), "message": "word " * 30})
+    assert find_arrived(long, [listed(8, message="word " * 12 + "...")])["ref"] == 8
+    assert find_arrived(long, [listed(8, message="word")]) is None
     known = Entry(**{**vars(ENTRY), "ref": 9})
     assert find_arrived(known, [listed(7), listed(9, "x", "y")])["ref"] == 9
     assert find_arrived(known, [listed(7)]) is None

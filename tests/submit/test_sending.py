@@ -128,6 +128,13 @@ def test_reading_is_tried_again_after_a_fault_that_passes(send, service):
     assert service.count("CreateSubmission") == 1
 
 
+def test_what_only_helps_may_fail(send, service, monkeypatch):
+    monkeypatch.setattr("kerasgrid.submit.client._FIRST_PAUSE_S", 0.01)
+    service.answers = {"GetCompetition": [Answer(500, "x")], "GetSubmissionLimits": [Answer(500, "y")]}
+    assert send().status == "complete"
+    assert send.told[1].startswith("How many submissions are left is not known: digits: Kaggle has a fault")
+
+
 @pytest.mark.parametrize("answer", [Lost(), Answer(500, "Internal error", and_do=True)])
 def test_a_submission_whose_answer_is_lost_is_found_in_the_list(send, run, service, answer):
     service.answers["CreateSubmission"] = [answer]
