@@ -102,5 +102,5 @@ def first_few(faults: Iterable[str], n_faults: int, what: str) -> list[str]:
 
 def listed(values: Sequence[object]) -> str:
     """Returns values in a line, the first few of many."""
-    shown_ = ", ".join(repr(value) for value in values[:MOST_TOLD])
-    return shown_ + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")
+    first = (repr(str(value)) if isinstance(value, str) else str(value) for value in values[:MOST_TOLD])
+    return ", ".join(first) + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")

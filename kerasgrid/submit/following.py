@@ -10,7 +10,7 @@ from typing import Any
 
 from kerasgrid.errors import ServiceError
 from kerasgrid.io import RunPaths
-from kerasgrid.submit.client import Client
+from kerasgrid.submit.client import LISTED, Client
 from kerasgrid.submit.ledger import (
     ARRIVED,
     ERROR,
@@ -52,19 +52,24 @@ def look(ledger: Ledger, client: Client, place: int) -> None:
         listed = client.submissions()
     except ServiceError:  # the entry says what is known, and the next command asks again
         return
-    found = find_arrived(ledger.entries[place], _not_others(ledger, place, listed))
-    if found is not None:
-        ledger.put(place, _as_listed(ledger.entries[place], found))
+    settle(ledger, place, listed)
 
 
 def settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> None:
-    """Brings an entry up to what the service lists; one that never arrived has failed."""
+    """Brings an entry up to what the service lists; one that never arrived has failed.
+
+    The service has said of submissions beyond a day's limit that they were made, and they were not:
+    https://github.com/Kaggle/kaggle-cli/issues/148
+    """
     entry = ledger.entries[place]
     found = find_arrived(entry, _not_others(ledger, place, listed))
     if found is not None:
         ledger.put(place, _as_listed(entry, found))
     elif entry.status == SENDING and (entry.step == "upload" or age_s(entry) > SETTLES_S):
         ledger.put(place, replace(entry, status=FAILED, error="cut off before it arrived"))
+    elif entry.status == PENDING and age_s(entry) > SETTLES_S and len(listed) < LISTED:
+        error = "Kaggle said that it was submitted, and does not list it"
+        ledger.put(place, replace(entry, status=FAILED, error=error))
 
 
 def _not_others(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -100,8 +105,12 @@ def scored(entry: Entry) -> Entry:
     """Returns an entry.
 
     Raises:
-        ServiceError: The service could not score it.
+        ServiceError: The service could not score it, or does not know it.
     """
+    if entry.status == FAILED:
+        raise ServiceError(
+            f"{entry.competition}: {entry.file}: {entry.error}. Is the limit of the day reached?"
+        )
     if entry.status == ERROR:
         raise ServiceError(
             f"{entry.competition}: {entry.file} was submitted, and Kaggle could not score it "

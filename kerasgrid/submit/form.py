@@ -64,7 +64,7 @@ class Form:
         names = [self.columns[place] for place in self.label_places]
         what = {
             Holds.labels: "the label of the most probable class",
-            Holds.positive: f"the probability of {self.classes[0]!r}",
+            Holds.positive: f"the probability of {listed(self.classes)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
         }[self.holds]

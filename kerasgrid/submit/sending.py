@@ -31,6 +31,10 @@ from kerasgrid.wording import count
 
 _NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
 _NOTHING = "Nothing was submitted."
+_UNKNOWN = (
+    "Whether the submission arrived is not known, and Kaggle does not list it so far. The same command looks "
+    f"again, {SETTLES_S} s from now, before it sends anything."
+)
 
 
 @dataclass(frozen=True)
@@ -110,7 +114,7 @@ def submit(
         if dry_run:
             tell("Dry run: nothing was sent.")
             return None
-        place = _send(ledger, client, draft, competition)
+        place = _send(ledger, client, draft, competition, tell)
         look(ledger, client, place)
         entry = ledger.entries[place]
         tell(f"{competition}: {entry.file} is submitted" + (f" (ref {entry.ref})" if entry.ref else ""))
@@ -186,7 +190,9 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
     tell(f"{competition}: {made} today, {left} left" + (" in all" if limits["limited_by_total"] else ""))
 
 
-def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int:
+def _send(
+    ledger: Ledger, client: Client, draft: Draft, competition: str, tell: Callable[[str], object]
+) -> int:
     """Uploads and submits, and returns the place of the entry."""
     before = look_alike(draft.file.name, draft.message, client.submissions())
     entry = Entry(
@@ -201,11 +207,15 @@ def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int
     try:
         client.upload(draft.file)
         if file_digest(draft.file) != entry.sha256:
-            raise DataError(f"{shown(draft.file)} was changed while it was uploaded. Give the command again.")
+            raise DataError(
+                f"{shown(draft.file)} was changed while it was uploaded. {_NOTHING} Give it again."
+            )
     except BaseException as error:
         ledger.put(place, replace(entry, status=FAILED, error=_reason(error)))
         if isinstance(error, ServiceError):
             raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
+        if isinstance(error, KeyboardInterrupt):
+            tell(f"Interrupted. {_NOTHING}")
         raise
     entry = replace(entry, step="submit")
     ledger.put(place, entry)
@@ -217,11 +227,13 @@ def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int
             raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
         if not _has_arrived(ledger, client, place):
             raise ServiceError(
-                f"{error} Whether the submission arrived is not known: Kaggle does not list it so far. The "
-                f"same command looks again, {SETTLES_S} s from now, before it sends anything.",
+                f"{error} {_UNKNOWN}",
                 error.kind,
                 error.status,
             ) from error
+    except KeyboardInterrupt:
+        tell(f"Interrupted. {_UNKNOWN}")
+        raise
     else:
         ledger.put(place, replace(entry, status=PENDING, ref=made["ref"]))
     return place

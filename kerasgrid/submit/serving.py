@@ -18,7 +18,7 @@ from typing import Any
 
 from kerasgrid.spawning import leave_signals_to_the_driver, silence
 
-_LISTED = 100
+LISTED = 100
 """Submissions of a page; more than any competition takes in a day."""
 
 
@@ -105,7 +105,7 @@ class _Served:
 
     def submissions(self, competition: str) -> list[dict[str, Any]]:
         """Returns the newest submissions."""
-        found = self._api.competition_submissions(competition, page_size=_LISTED)
+        found = self._api.competition_submissions(competition, page_size=LISTED)
         return [
             {
                 "ref": one.ref,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import signal
 import subprocess
 import sys
 from pathlib import Path
@@ -69,6 +70,26 @@ def test_the_token_is_nowhere_after_success_and_failures(run, service):
     assert (code, err) == (0, "")
     assert out.endswith("digits: public/private score 0.99571 / -\n")
     assert_kept_secret(work, out, err)
+
+
+@pytest.mark.parametrize(
+    ("call", "status", "told"),
+    [
+        ("PUT", "failed", "Interrupted. Nothing was submitted."),
+        ("CreateSubmission", "sending", "Interrupted. Whether the submission arrived is not known"),
+    ],
+)
+def test_ctrl_c_ends_it_and_leaves_a_record(run, service, call, status, told):
+    service.answers[call] = [HANG]
+    process = begin(*SUBMIT)
+    wait_for(lambda: call in service.calls)
+    process.send_signal(signal.SIGINT)
+    out, err = process.communicate(timeout=20)
+    assert process.returncode == 130
+    assert out.splitlines()[-1].startswith(told)
+    (entry,) = json.loads(run.submissions.read_text())["submissions"]
+    assert entry["status"] == status
+    assert_kept_secret(run.results.parent, out, err)
 
 
 @pytest.mark.skipif(not ARE_PROCESSES_SHOWN, reason="the system shows no command lines in /proc")

@@ -81,6 +81,16 @@ def test_a_cut_download_goes_on(folder, service):
     assert service.count("GET") == 2
 
 
+def test_a_download_that_stands_still_is_ended_and_begun_again(folder, service):
+    service.answers["GET"] = [CUT]
+    with pytest.raises(ServiceError, match="no answer within 2 s, while downloading the data"):
+        fetch(folder, timeout_s=2)
+    assert [path.name for path in (folder / "data").iterdir()] == [".digits.download"]
+    service.answers.clear()
+    assert len(fetch(folder).written) == 3
+    assert len(list((folder / "data").iterdir())) == 3
+
+
 def test_no_credentials(folder, monkeypatch):
     monkeypatch.delenv("KAGGLE_API_TOKEN")
     with pytest.raises(ServiceError, match="no credentials for Kaggle"):

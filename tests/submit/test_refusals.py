@@ -31,11 +31,11 @@ def words(kind="status", status=None, text="", places=("KAGGLE_API_TOKEN",), **m
             f"Accept them at {SITE}/competitions/digits/rules and give the same command again.",
         ),
         (
-            {"status": 403, "text": "Forbidden"},
-            "digits: Kaggle does not allow it (403: Forbidden), while uploading a.csv. Join the "
-            "competition and "
-            f"accept its rules at {SITE}/competitions/digits/rules; if that is done, see at "
-            f"{SITE}/competitions/digits whether it is still open.",
+            {"status": 403, "text": "Permission 'competitions.participate' was denied"},
+            "digits: Kaggle does not allow it (403: Permission 'competitions.participate' was denied), while "
+            "uploading a.csv. So it says where the name is wrong, where this account has not joined and "
+            f"accepted the rules ({SITE}/competitions/digits/rules), and where the competition is closed: "
+            f"see {SITE}/competitions/digits.",
         ),
         (
             {"status": 403, "text": "Submissions must be made from a Notebook"},
@@ -89,6 +89,18 @@ def words(kind="status", status=None, text="", places=("KAGGLE_API_TOKEN",), **m
 )
 def test_refusals(reply, expected):
     assert words(**reply) == expected
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "Submission not allowed: the file size exceeds the limit of 100 MB for a submission",
+        "Submission not allowed",
+        "The submission has a description of more than the limit of 500 characters",
+    ],
+)
+def test_what_is_no_limit_of_submissions(text):
+    assert words(status=400, text=text).startswith("digits: Kaggle refuses it (400: ")
 
 
 def test_wrong_credentials_name_their_place():

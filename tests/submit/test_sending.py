@@ -192,6 +192,19 @@ def test_a_submission_that_cannot_be_scored(send, run, service):
     assert entries(run)[0]["status"] == "error"
 
 
+def test_a_submission_that_was_said_to_be_made_and_is_not_listed(send, run, service, monkeypatch):
+    service.answers["CreateSubmission"] = [Answer(200, "Successfully submitted to Digits")]
+    assert send().status == "pending"
+    assert service.submissions == []
+    monkeypatch.setattr(following, "SETTLES_S", -1)
+    (entry,) = refresh(run, 20)
+    assert (entry.status, entry.error) == (
+        "failed",
+        "Kaggle said that it was submitted, and does not list it",
+    )
+    assert refused(send, wait_s=5).endswith("does not list it. Is the limit of the day reached?")
+
+
 def test_scores_that_come_later(send, run, service):
     service.n_pending = 1000
     assert send(wait_s=0.2).status == "pending"
