@@ -12,9 +12,8 @@ from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.spawning import launching
 from kerasgrid.submit.credentials import find_credentials
 from kerasgrid.submit.refusals import MISSING, refusal
-from kerasgrid.submit.serving import LISTED, serve
+from kerasgrid.submit.serving import serve
 
-__all__ = ["LISTED", "Client"]
 _QUIET = {"VERBOSE": "", "VERBOSE_OUTPUT": ""}
 """With these the client would print each request, its credentials too."""
 _TRIES, _FIRST_PAUSE_S = 3, 1.0

@@ -10,7 +10,7 @@ from typing import Any
 
 from kerasgrid.errors import ServiceError
 from kerasgrid.io import RunPaths
-from kerasgrid.submit.client import LISTED, Client
+from kerasgrid.submit.client import Client
 from kerasgrid.submit.ledger import (
     ARRIVED,
     ERROR,
@@ -22,6 +22,7 @@ from kerasgrid.submit.ledger import (
     find_arrived,
     held_alone,
 )
+from kerasgrid.submit.serving import LISTED
 
 SETTLES_S = 120
 """After this a submission that the service does not list has not arrived."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
 from kerasgrid.io import write_atomic
-from kerasgrid.submit.cells import first_few, listed, read_rows, spelled, text_of
+from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, spelled, text_of
 from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns, what_is_held
 from kerasgrid.wording import count
 
@@ -283,17 +283,6 @@ def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str
     numbers = [[str(int(id)) if id.isdecimal() else id for id in ids] for ids in (texts, known)]
     are_numbers = all(id.isdecimal() for id in (*texts, *known))
     return tuple(numbers) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
-
-
-def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
-    """Returns what is said of ids that are there again, with the rows of both."""
-    first: dict[str, int] = {}
-    again = []
-    for text, row in zip(texts, rows, strict=True):
-        if first.setdefault(text, row) != row:
-            again.append((text, row))
-    told = (f"{where} {row}: id {text!r} is there again, as in {first[text]}." for text, row in again)
-    return first_few(told, len(again), "ids that repeat")
 
 
 def _chunks(n_rows: int) -> Iterator[slice]:

@@ -18,7 +18,15 @@ def home(tmp_path, monkeypatch):
     folder = tmp_path / "home"
     folder.mkdir()
     monkeypatch.setenv("HOME", str(folder))
-    for name in ("TOKEN", "API_TOKEN", "USERNAME", "KEY", "CONFIG_DIR", "API_ENVIRONMENT"):
+    for name in (
+        "API_V1_TOKEN",
+        "KERNEL_RUN_TYPE",
+        "API_TOKEN",
+        "USERNAME",
+        "KEY",
+        "CONFIG_DIR",
+        "API_ENVIRONMENT",
+    ):
         monkeypatch.delenv(f"KAGGLE_{name}", raising=False)
     monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
     return folder

@@ -50,6 +50,19 @@ def test_files_that_others_can_read_draw_a_warning(home, mode, is_warned):
     assert find_credentials().warnings == ((expected,) if is_warned else ())
 
 
+def test_a_token_may_be_a_file_and_notebooks_of_kaggle_have_one(home, monkeypatch):
+    (home / "token").write_text(TOKEN)
+    (home / "token").chmod(0o644)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", str(home / "token"))
+    assert find_credentials().warnings[0].startswith(f"Warning: {home / 'token'} can be read by other users")
+    monkeypatch.setenv("KAGGLE_API_TOKEN", "x" * 5000)
+    assert find_credentials().warnings == ()
+    monkeypatch.delenv("KAGGLE_API_TOKEN")
+    monkeypatch.setenv("KAGGLE_KERNEL_RUN_TYPE", "Interactive")
+    monkeypatch.setenv("KAGGLE_API_V1_TOKEN", str(home / "token"))
+    assert find_credentials().places == ("KAGGLE_API_V1_TOKEN",)
+
+
 def asked(message=None):
     with Client("digits", 20) as client:
         if message is None:

@@ -60,8 +60,12 @@ def test_a_submission_is_sent_once_and_followed(send, run, service):
     assert [one["ref"] for one in entries(run)] == [100, 101]
 
 
-def test_a_dry_run_does_all_but_send(send, run, service):
+def test_a_dry_run_does_all_but_send(send, run, service, home):
+    (home / ".kaggle").mkdir()
+    (home / ".kaggle" / "kaggle.json").write_text("{}")
+    (home / ".kaggle" / "kaggle.json").chmod(0o644)
     assert send(dry_run=True) is None
+    assert send.told[1].startswith(f"Warning: {home}/.kaggle/kaggle.json can be read by other users")
     assert send.told[-1] == "Dry run: nothing was sent."
     assert not {"StartSubmissionUpload", "PUT", "CreateSubmission"} & set(service.calls)
     assert not run.submissions.exists()
