@@ -117,6 +117,7 @@ def test_a_client_that_never_returns_from_its_import_is_killed(home, monkeypatch
     (tmp_path / "kaggle.py").write_text("import time; time.sleep(60)")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    monkeypatch.setattr("kerasgrid.submit.client._START_S", 0)
     with (
         Client("digits", 1) as client,
         pytest.raises(ServiceError, match=r"no answer within 1 s.*--timeout SECONDS"),

@@ -125,7 +125,8 @@ def test_what_the_service_says_beforehand(send, run, service):
     assert service.count("CreateSubmission") == 1
 
 
-def test_reading_is_tried_again_after_a_fault_that_passes(send, service):
+def test_reading_is_tried_again_after_a_fault_that_passes(send, service, monkeypatch):
+    monkeypatch.setattr("kerasgrid.submit.client._FIRST_PAUSE_S", 0.01)
     service.answers["GetSubmissionLimits"] = [Answer(503, "busy"), CUT, None]
     assert send().status == "complete"
     assert service.count("GetSubmissionLimits") == 3
