@@ -51,6 +51,13 @@ def leave_signals_to_the_driver() -> None:
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
 
 
+def silence() -> None:
+    """Keeps what this process and its libraries print out of the terminal."""
+    descriptor = os.open(os.devnull, os.O_WRONLY)
+    for number in (1, 2):
+        os.dup2(descriptor, number)
+
+
 def _block_signals() -> set[int] | None:
     if hasattr(signal, "pthread_sigmask"):
         return signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)

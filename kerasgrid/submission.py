@@ -6,17 +6,14 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks.data import resolve
-from kerasgrid.errors import DataError
-from kerasgrid.finished import Finished
 from kerasgrid.io import RunPaths, file_digest, write_json
 from kerasgrid.predicting import Predicted
 from kerasgrid.submit.cells import spelled
 from kerasgrid.submit.columns import Holds
+from kerasgrid.submit.drafting import sample_of
 from kerasgrid.submit.form import Form, conventional, read_form
 
-SAMPLE = "sample_submission.csv"
-CONVENTIONS = ("id/label", "ImageId/Label")
+CONVENTION = "id/label"
 
 
 def write_submission(
@@ -48,7 +45,7 @@ def write_submission(
     first = predicted.trials[0].finished
     target = target or first.paths.submission
     if sample is None and like is None and not is_own_data:
-        sample = find_sample(first)
+        sample = sample_of(first.results)
     if like is not None:
         form = conventional(like, predicted.classes)
     elif sample is not None:
@@ -62,31 +59,10 @@ def write_submission(
     return target, form
 
 
-def find_sample(finished: Finished) -> Path | None:
-    """Returns the sample that a search's config names, or that lies beside its data.test; None for neither.
-
-    Raises:
-        DataError: The config names one that is not there.
-    """
-    data, base = finished.config["data"], finished.base
-    if data.get("sample_submission") is not None:
-        path = Path(resolve(base, data["sample_submission"]))
-        if not path.exists():
-            raise DataError(
-                f"{path}: is the config's data.sample_submission, and there is no such file. Give it with "
-                "--sample FILE."
-            )
-        return path
-    if isinstance(data.get("test"), str) and data["test"] != "digits":
-        beside = Path(resolve(base, data["test"])).with_name(SAMPLE)
-        return beside if beside.exists() else None
-    return None
-
-
 def _plain(predicted: Predicted, form: Form | None = None) -> Form:
     """Returns the form of a file that no competition asks for; with probabilities where a form is given."""
     if form is None and not predicted.multi_label:
-        return conventional(CONVENTIONS[0], predicted.classes)
+        return conventional(CONVENTION, predicted.classes)
     id_name = "id" if form is None or form.id_place is None else form.header[form.id_place]
     header = (id_name, *map(spelled, predicted.classes))
     ids = None if form is None else form.ids

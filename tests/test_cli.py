@@ -21,7 +21,6 @@ search: {folds: 2}
 executor: {workers: 2}
 """
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
-PLANNED = ["fit", "predict", "submit"]
 
 
 def kerasgrid(*arguments: str, cwd: Path, timeout: float = 200) -> subprocess.CompletedProcess:
@@ -49,16 +48,9 @@ def test_help_names_every_command_and_imports_nothing_heavy(tmp_path):
     """
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
     assert done.stdout.rstrip().endswith("[]")
-    for command in ("search", "compare", "check", "plot", "init", "models", "schema", *PLANNED):
+    built = ["search", "compare", "check", "plot", "report", "fit", "predict", "submit", "submissions"]
+    for command in (*built, "download", "init", "models", "schema"):
         assert f"\n  {command} " in done.stdout
-
-
-@pytest.mark.parametrize("command", PLANNED)
-def test_what_is_not_built_is_refused(command, tmp_path):
-    done = kerasgrid(command, "results/grid.json", "-m", "x", cwd=tmp_path)
-    assert done.returncode == 1
-    assert "is not in this version yet." in done.stderr
-    assert "Traceback" not in done.stderr
 
 
 def test_faults_are_printed_together_without_a_traceback(tmp_path):

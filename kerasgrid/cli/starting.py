@@ -1,4 +1,4 @@
-"""Commands to begin with: models, init, schema; and those that this version does not have yet."""
+"""Commands to begin with: models, init, schema."""
 
 from __future__ import annotations
 
@@ -9,7 +9,6 @@ from typing import Annotated
 import typer
 
 from kerasgrid.cli.options import app
-from kerasgrid.errors import NotBuiltError
 
 
 @app.command()
@@ -44,16 +43,3 @@ def schema() -> None:
     from kerasgrid.config import json_schema
 
     print(json.dumps(json_schema(), indent=2))
-
-
-def _planned(name: str, what: str) -> None:
-    """Registers a command of the contract that this version refuses in plain words."""
-
-    @app.command(
-        name, help=f"{what} (not in this version yet)", context_settings={"ignore_unknown_options": True}
-    )
-    def refuse(arguments: Annotated[list[str] | None, typer.Argument(hidden=True)] = None) -> None:
-        raise NotBuiltError(f"kerasgrid {name}: {what.lower()} is not in this version yet.")
-
-
-_planned("submit", "Sending predictions to Kaggle")

@@ -6,13 +6,12 @@ The driver imports none of it, waits for none of its locks, and is not changed b
 from __future__ import annotations
 
 import contextlib
-import os
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
 
 from kerasgrid.errors import KerasgridError, MissingPackageError
-from kerasgrid.spawning import launching, leave_signals_to_the_driver
+from kerasgrid.spawning import launching, leave_signals_to_the_driver, silence
 
 Values = dict[str, Any]
 
@@ -94,7 +93,7 @@ class AskedProcess:
 def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]) -> None:
     """Is the process: answers until the other side hangs up."""
     leave_signals_to_the_driver()
-    _silence()
+    silence()
     asked = None
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -110,10 +109,3 @@ def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]
                 connection.send(("error", f"{type(error).__name__}: {error}"))
             else:
                 connection.send(("answer", answer))
-
-
-def _silence() -> None:
-    """Keeps what libraries log while they are imported out of the terminal."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(descriptor, number)

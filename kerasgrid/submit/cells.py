@@ -100,7 +100,18 @@ def first_few(faults: Iterable[str], n_faults: int, what: str) -> list[str]:
     return [*told, f"... and {count(left, 'more fault')} of this kind: {what}."] if left > 0 else told
 
 
+def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
+    """Returns what is said of ids that are there again, with the rows of both."""
+    first: dict[str, int] = {}
+    again = []
+    for text, row in zip(texts, rows, strict=True):
+        if first.setdefault(text, row) != row:
+            again.append((text, row))
+    told = (f"{where} {row}: id {text!r} is there again, as in {first[text]}." for text, row in again)
+    return first_few(told, len(again), "ids that repeat")
+
+
 def listed(values: Sequence[object]) -> str:
     """Returns values in a line, the first few of many."""
-    shown_ = ", ".join(repr(value) for value in values[:MOST_TOLD])
-    return shown_ + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")
+    first = (repr(str(value)) if isinstance(value, str) else str(value) for value in values[:MOST_TOLD])
+    return ", ".join(first) + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")

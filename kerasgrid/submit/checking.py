@@ -10,9 +10,9 @@ from pathlib import Path
 
 from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
-from kerasgrid.submit.cells import first_few, listed, read_rows, text_of
+from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, text_of
 from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns
-from kerasgrid.submit.form import SLACK, Form, read_form, repeated
+from kerasgrid.submit.form import SLACK, Form, read_form
 from kerasgrid.wording import count
 
 Rule = Callable[[str], str | None]

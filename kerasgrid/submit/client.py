@@ -20,6 +20,8 @@ _TRIES, _FIRST_PAUSE_S = 3, 1.0
 _LEAST_RATE = 50_000
 """Bytes a second that a file is given for at least, beside the time limit."""
 _LOOK_S = 0.25
+_START_S = 30.0
+"""What a busy machine may need to start the client, beside the time limit of the question that it asks."""
 
 
 class Client:
@@ -109,7 +111,7 @@ class Client:
         with theirs, launching(_QUIET):
             self._process.start()
         try:
-            self._exchange(("begin",), doing, None, None)
+            self._exchange(("begin",), doing, self._timeout_s + _START_S, None)
         except BaseException:
             self._end()
             raise

@@ -79,7 +79,7 @@ def find_id_place(
     named = [place for place in (0, 1) if names[place].lower() in _LABEL_NAMES]
     if len(named) == 1:
         return 1 - named[0]
-    distinct = [place for place in (0, 1) if len(set(cells[place])) == len(cells[place])]
+    distinct = [place for place in (0, 1) if len({*cells[place]} - {""}) == len(cells[place])]
     return distinct[0] if distinct else 0
 
 

@@ -36,7 +36,11 @@ def find_credentials() -> Credentials:
         ServiceError: There are none.
     """
     files = [path for path in _token_files() if _has_content(path)]
-    places = ["KAGGLE_API_TOKEN"] if os.environ.get("KAGGLE_API_TOKEN") else []
+    token = os.environ.get("KAGGLE_API_TOKEN")
+    # Within Kaggle's own notebooks a token is given.
+    inside = os.environ.get("KAGGLE_KERNEL_RUN_TYPE") and os.environ.get("KAGGLE_API_V1_TOKEN")
+    places = ["KAGGLE_API_V1_TOKEN"] if inside else []
+    places += ["KAGGLE_API_TOKEN"] if token else []
     places += map(str, files)
     if os.environ.get("KAGGLE_USERNAME") and os.environ.get("KAGGLE_KEY"):
         places.append("KAGGLE_USERNAME and KAGGLE_KEY")
@@ -51,7 +55,7 @@ def find_credentials() -> Credentials:
         )
     warnings = [
         f"Warning: {path} can be read by other users of this machine. Keep it to yourself: chmod 600 {path}"
-        for path in (*files, *keys)
+        for path in (*([Path(token)] if token else []), *files, *keys)  # the first may be a file's name
         if _is_readable_by_others(path)
     ]
     return Credentials(tuple(places), tuple(warnings))
@@ -80,4 +84,6 @@ def _has_content(path: Path) -> bool:
 
 
 def _is_readable_by_others(path: Path) -> bool:
-    return os.name != "nt" and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    return (
+        os.name != "nt" and _has_content(path) and bool(path.stat().st_mode & (stat.S_IRGRP | stat.S_IROTH))
+    )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import itertools
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -12,7 +12,7 @@ import numpy as np
 from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
 from kerasgrid.io import write_atomic
-from kerasgrid.submit.cells import first_few, listed, read_rows, spelled, text_of
+from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, spelled, text_of
 from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns, what_is_held
 from kerasgrid.wording import count
 
@@ -64,7 +64,7 @@ class Form:
         names = [self.columns[place] for place in self.label_places]
         what = {
             Holds.labels: "the label of the most probable class",
-            Holds.positive: f"the probability of {self.classes[0]!r}",
+            Holds.positive: f"the probability of {listed(self.classes)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
         }[self.holds]
@@ -164,6 +164,8 @@ class Form:
         if self.ids is None:
             return None, faults
         known = [text_of(id) for id in self.ids]
+        if not set(texts) & set(known):
+            texts, known = _as_numbers(texts, known)
         place = {text: row for row, text in enumerate(texts)}
         wanted = set(known)
         strange = [row for row, text in enumerate(texts) if text not in wanted]
@@ -276,15 +278,11 @@ def with_probabilities(form: Form) -> Form:
     return replace(form, holds=Holds.probabilities) if form.holds is Holds.flags else form
 
 
-def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]:
-    """Returns what is said of ids that are there again, with the rows of both."""
-    first: dict[str, int] = {}
-    again = []
-    for text, row in zip(texts, rows, strict=True):
-        if first.setdefault(text, row) != row:
-            again.append((text, row))
-    told = (f"{where} {row}: id {text!r} is there again, as in {first[text]}." for text, row in again)
-    return first_few(told, len(again), "ids that repeat")
+def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str]]:
+    """Returns ids without zeros before them, where that tells those of a file apart: 7 is 007."""
+    numbers = [[str(int(id)) if id.isdecimal() else id for id in ids] for ids in (texts, known)]
+    are_numbers = all(id.isdecimal() for id in (*texts, *known))
+    return tuple(numbers) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
 
 
 def _chunks(n_rows: int) -> Iterator[slice]:

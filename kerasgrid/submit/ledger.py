@@ -20,6 +20,8 @@ from kerasgrid.locking import RunLock
 SCHEMA = "kerasgrid.submissions/1"
 SENDING, FAILED, PENDING, COMPLETE, ERROR = "sending", "failed", "pending", "complete", "error"
 ARRIVED = (PENDING, COMPLETE, ERROR)
+_LEAST_KEPT = 40
+"""Characters of a long message that a service keeps at least."""
 
 
 @dataclass(frozen=True)
@@ -105,8 +107,15 @@ def find_arrived(entry: Entry, listed: Sequence[Mapping[str, Any]]) -> Mapping[s
 
 
 def look_alike(file: str, message: str, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    """Returns what the service lists with a file name and message; it may have cut spaces off."""
-    return [one for one in listed if one["file"] == file and one["message"].strip() == message.strip()]
+    """Returns what the service lists with a file name and message; it may have cut the message."""
+    ours = " ".join(message.split())
+    return [
+        one for one in listed if one["file"] == file and _is_cut_of(" ".join(one["message"].split()), ours)
+    ]
+
+
+def _is_cut_of(theirs: str, ours: str) -> bool:
+    return theirs == ours or (len(theirs) >= _LEAST_KEPT and ours.startswith(theirs.rstrip(".… ")))
 
 
 @contextlib.contextmanager

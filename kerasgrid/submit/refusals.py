@@ -11,8 +11,9 @@ from kerasgrid.submit.credentials import HOW_TO
 _NOTEBOOKS = re.compile(r"notebook|kernel|code competition", re.IGNORECASE)
 _RULES = re.compile(r"rules|accept|terms|agree", re.IGNORECASE)
 _LIMIT = re.compile(
-    r"(daily|per day|today|maximum|allowed|remaining|limit).*submission|"
-    r"submission.*(daily|per day|today|maximum|allowed|remaining|limit)",
+    r"(?!.*\b(size|bytes|length|characters|[kmg]b)\b)"
+    r"(.*(daily|per day|today|remaining|number of|too many|limit).*submission|"
+    r".*submission.*(daily|per day|today|remaining|number of|too many|limit))",
     re.IGNORECASE,
 )
 _SITE = "https://www.kaggle.com"
@@ -39,7 +40,7 @@ def refusal(
         return _of_status(reply["status"], text, competition, doing, reply.get("retry_after"), places)
     if kind == "slow":
         return (
-            f"Kaggle gave no answer within {timeout_s:g} s, while {doing}. Try again later, or give it "
+            f"Kaggle gave no answer within {timeout_s:.3g} s, while {doing}. Try again later, or give it "
             "longer with --timeout SECONDS."
         )
     if kind == "cut":
@@ -77,8 +78,9 @@ def _of_status(
         )
     if status == 403:
         return (
-            f"{competition}: Kaggle does not allow it ({said}), while {doing}. Join the competition and "
-            f"accept its rules at {page}/rules; if that is done, see at {page} whether it is still open."
+            f"{competition}: Kaggle does not allow it ({said}), while {doing}. So it says where the name is "
+            f"wrong, where this account has not joined and accepted the rules ({page}/rules), and where the "
+            f"competition is closed: see {page}."
         )
     if status == 404:
         return (

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 import re
-import time
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
-from typing import Any
 
 from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
@@ -18,25 +16,25 @@ from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import Label
 from kerasgrid.submit.credentials import find_credentials
+from kerasgrid.submit.following import SETTLES_S, age_s, look, scored, settle, wait
 from kerasgrid.submit.ledger import (
     ARRIVED,
-    ERROR,
     FAILED,
     PENDING,
     SENDING,
     Entry,
     Ledger,
-    find_arrived,
     held_alone,
     look_alike,
 )
 from kerasgrid.wording import count
 
 _NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
-_SETTLES_S = 120
-"""After this a submission that the service does not list has not arrived."""
-FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 2.0, 1.5, 60.0
 _NOTHING = "Nothing was submitted."
+_UNKNOWN = (
+    "Whether the submission arrived is not known, and Kaggle does not list it so far. The same command looks "
+    f"again, {SETTLES_S} s from now, before it sends anything."
+)
 
 
 @dataclass(frozen=True)
@@ -116,31 +114,13 @@ def submit(
         if dry_run:
             tell("Dry run: nothing was sent.")
             return None
-        place = _send(ledger, client, draft, competition)
-        _look(ledger, client, place)
+        place = _send(ledger, client, draft, competition, tell)
+        look(ledger, client, place)
         entry = ledger.entries[place]
         tell(f"{competition}: {entry.file} is submitted" + (f" (ref {entry.ref})" if entry.ref else ""))
         if wait_s is not None:
-            _wait(ledger, client, place, wait_s, tell)
-        return _scored(ledger.entries[place])
-
-
-def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
-    """Asks the service what has become of a run's submissions, and returns them all.
-
-    Raises:
-        ServiceError: The service refuses it, or does not answer.
-    """
-    with held_alone(paths) as ledger:
-        for competition in dict.fromkeys(entry.competition for entry in ledger.entries):
-            places = ledger.places(competition, (*ARRIVED, SENDING))
-            if not places:
-                continue
-            with Client(competition, timeout_s) as client:
-                listed = client.submissions()
-            for place in places:
-                _settle(ledger, place, listed)
-        return ledger.entries
+            wait(ledger, client, place, wait_s, tell)
+        return scored(ledger.entries[place])
 
 
 def competition_name(text: str) -> str:
@@ -164,12 +144,12 @@ def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -
     if unsettled:
         listed = client.submissions()
         for place in unsettled:
-            _settle(ledger, place, listed)
+            settle(ledger, place, listed)
             entry = ledger.entries[place]
             if entry.status == SENDING:
                 raise ServiceError(
-                    f"{competition}: sending {entry.file} was cut off {int(_age_s(entry))} s ago, and Kaggle "
-                    f"does not list it yet. Give the command again in {_SETTLES_S} s; it looks again before "
+                    f"{competition}: sending {entry.file} was cut off {int(age_s(entry))} s ago, and Kaggle "
+                    f"does not list it yet. Give the command again in {SETTLES_S} s; it looks again before "
                     "it sends anything."
                 )
     sha256 = file_digest(draft.file)
@@ -188,14 +168,20 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
     try:
         about = client.about()
     except ServiceError as error:
-        if error.status not in (400, 403, 404):  # some competitions answer other questions only
+        if error.kind != "status" or error.status == 401:
             raise
-        about = {}
+        about = {}  # the questions that count come after it, and are refused in words of their own
     if about.get("notebooks_only"):
         raise ServiceError(refusals.notebooks_only(competition))
     if about.get("is_closed"):
         raise ServiceError(f"{competition}: the competition takes no submissions now, its page says why.")
-    limits = client.limits()
+    try:
+        limits = client.limits()
+    except ServiceError as error:
+        if (error.status or 0) < 500:
+            raise
+        tell(f"How many submissions are left is not known: {error}")
+        return
     if not any((limits["today"], limits["total"], limits["allowed"])):
         return  # so it says of teams that have not submitted anything yet
     if limits["allowed"] <= 0:
@@ -204,7 +190,9 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
     tell(f"{competition}: {made} today, {left} left" + (" in all" if limits["limited_by_total"] else ""))
 
 
-def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int:
+def _send(
+    ledger: Ledger, client: Client, draft: Draft, competition: str, tell: Callable[[str], object]
+) -> int:
     """Uploads and submits, and returns the place of the entry."""
     before = look_alike(draft.file.name, draft.message, client.submissions())
     entry = Entry(
@@ -219,11 +207,15 @@ def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int
     try:
         client.upload(draft.file)
         if file_digest(draft.file) != entry.sha256:
-            raise DataError(f"{shown(draft.file)} was changed while it was uploaded. Give the command again.")
+            raise DataError(
+                f"{shown(draft.file)} was changed while it was uploaded. {_NOTHING} Give it again."
+            )
     except BaseException as error:
         ledger.put(place, replace(entry, status=FAILED, error=_reason(error)))
         if isinstance(error, ServiceError):
             raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
+        if isinstance(error, KeyboardInterrupt):
+            tell(f"Interrupted. {_NOTHING}")
         raise
     entry = replace(entry, step="submit")
     ledger.put(place, entry)
@@ -235,11 +227,13 @@ def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int
             raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
         if not _has_arrived(ledger, client, place):
             raise ServiceError(
-                f"{error} Whether the submission arrived is not known: Kaggle does not list it so far. The same "
-                f"command looks again, {_SETTLES_S} s from now, before it sends anything.",
+                f"{error} {_UNKNOWN}",
                 error.kind,
                 error.status,
             ) from error
+    except KeyboardInterrupt:
+        tell(f"Interrupted. {_UNKNOWN}")
+        raise
     else:
         ledger.put(place, replace(entry, status=PENDING, ref=made["ref"]))
     return place
@@ -247,72 +241,8 @@ def _send(ledger: Ledger, client: Client, draft: Draft, competition: str) -> int
 
 def _has_arrived(ledger: Ledger, client: Client, place: int) -> bool:
     """Tells whether the service lists a submission whose answer was lost."""
-    _look(ledger, client, place)
+    look(ledger, client, place)
     return ledger.entries[place].status in ARRIVED
-
-
-def _look(ledger: Ledger, client: Client, place: int) -> None:
-    """Brings an entry up to what the service lists, where that can be asked."""
-    try:
-        listed = client.submissions()
-    except ServiceError:
-        return
-    found = find_arrived(ledger.entries[place], _not_others(ledger, place, listed))
-    if found is not None:
-        ledger.put(place, _as_listed(ledger.entries[place], found))
-
-
-def _settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> None:
-    """Brings an entry up to what the service lists; one that never arrived has failed."""
-    entry = ledger.entries[place]
-    found = find_arrived(entry, _not_others(ledger, place, listed))
-    if found is not None:
-        ledger.put(place, _as_listed(entry, found))
-    elif entry.status == SENDING and (entry.step == "upload" or _age_s(entry) > _SETTLES_S):
-        ledger.put(place, replace(entry, status=FAILED, error="cut off before it arrived"))
-
-
-def _not_others(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
-    others = {entry.ref for number, entry in enumerate(ledger.entries) if number != place}
-    return [one for one in listed if one["ref"] not in others]
-
-
-def _as_listed(entry: Entry, found: Mapping[str, Any]) -> Entry:
-    return replace(
-        entry,
-        ref=found["ref"],
-        status=found["status"] if found["status"] in ARRIVED else PENDING,
-        public_score=found["public_score"],
-        private_score=found["private_score"],
-        error=found["error"],
-    )
-
-
-def _wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
-    """Asks for the score, less and less often, until it is there or the time is over."""
-    end, pause = time.monotonic() + wait_s, FIRST_POLL_S
-    while ledger.entries[place].status == PENDING:
-        left = end - time.monotonic()
-        if left <= 0:
-            tell(f"No score after {wait_s:g} s. Ask later: kerasgrid submissions RESULTS --refresh")
-            return
-        time.sleep(min(pause, left))
-        pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
-        _look(ledger, client, place)
-
-
-def _scored(entry: Entry) -> Entry:
-    """Returns an entry; raises where the service could not score it."""
-    if entry.status == ERROR:
-        raise ServiceError(
-            f"{entry.competition}: {entry.file} was submitted, and Kaggle could not score it "
-            f"({entry.error or 'it does not say why'}). Compare it with the competition's sample_submission.csv."
-        )
-    return entry
-
-
-def _age_s(entry: Entry) -> float:
-    return (datetime.now(UTC) - datetime.fromisoformat(entry.time)).total_seconds()
 
 
 def _reason(error: BaseException) -> str:

@@ -10,13 +10,15 @@ from __future__ import annotations
 
 import contextlib
 import os
+import threading
 from datetime import datetime
+from multiprocessing import parent_process
 from multiprocessing.connection import Connection
 from typing import Any
 
-from kerasgrid.spawning import leave_signals_to_the_driver
+from kerasgrid.spawning import leave_signals_to_the_driver, silence
 
-_LISTED = 100
+LISTED = 100
 """Submissions of a page; more than any competition takes in a day."""
 
 
@@ -29,7 +31,10 @@ class _Served:
 
     def __init__(self) -> None:
         import kaggle
+        from tqdm import tqdm
 
+        # Else the client's progress bars take a semaphore of the system's, which a kill leaves behind.
+        tqdm.set_lock(threading.RLock())
         self._api = kaggle.api
         self._token: str | None = None
         if not self._api.config_values.get(self._api.CONFIG_NAME_AUTH_METHOD):
@@ -100,7 +105,7 @@ class _Served:
 
     def submissions(self, competition: str) -> list[dict[str, Any]]:
         """Returns the newest submissions."""
-        found = self._api.competition_submissions(competition, page_size=_LISTED)
+        found = self._api.competition_submissions(competition, page_size=LISTED)
         return [
             {
                 "ref": one.ref,
@@ -124,7 +129,8 @@ class _Served:
 def serve(connection: Connection) -> None:
     """Is the process: answers until the other side hangs up."""
     leave_signals_to_the_driver()
-    _silence()
+    silence()
+    threading.Thread(target=_end_with_parent, daemon=True).start()
     served: _Served | None = None
     with contextlib.suppress(EOFError, OSError):
         while True:
@@ -202,8 +208,9 @@ def _without(value: Any, secrets: list[str]) -> Any:
     return [_without(item, secrets) for item in value] if isinstance(value, list) else value
 
 
-def _silence() -> None:
-    """Keeps what the client prints out of the terminal; replies tell what there is to tell."""
-    descriptor = os.open(os.devnull, os.O_WRONLY)
-    for number in (1, 2):
-        os.dup2(descriptor, number)
+def _end_with_parent() -> None:
+    """Ends this process with the one that began it: the client alone would wait for an answer for ever."""
+    parent = parent_process()
+    if parent is not None:
+        parent.join()
+        os._exit(1)

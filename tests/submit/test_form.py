@@ -48,6 +48,16 @@ def test_ids_keep_their_spelling_and_the_order_of_the_sample(tmp_path):
     assert text == 'label,"the id"\n1,007\n0,"image_12.png"\n1,"a, ""b"""\n'
 
 
+def test_numbers_are_the_same_ids_with_zeros_before_them(tmp_path):
+    form = read_form(sample_of(tmp_path, "id,label\n007,0\n010,0\n"), (0, 1))
+    assert (
+        written(form, tmp_path, np.array([10, 7]), one_hot([0, 1], 2), (0, 1)) == "id,label\n007,1\n010,0\n"
+    )
+    twice = read_form(sample_of(tmp_path, "id,label\n007,0\n07,0\n"), (0, 1))
+    with pytest.raises(DataError, match="id '7' is not in"):
+        twice.write(tmp_path / "out.csv", [7, 10], one_hot([0, 1], 2), (0, 1))
+
+
 @pytest.mark.parametrize("names", [["c0", "c1", "c2"], ["0", "1", "2"], ["0_p", "1_p", "2_p"]])
 def test_a_probability_a_class(tmp_path, names):
     order = [2, 0, 1]

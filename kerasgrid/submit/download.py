@@ -1,0 +1,114 @@
+"""A competition's files, downloaded by Kaggle's client and unpacked with care."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+import shutil
+import time
+from collections.abc import Callable
+from pathlib import Path
+
+from kerasgrid.data.arrays import shown
+from kerasgrid.errors import DataError, KerasgridError
+from kerasgrid.io import storage_errors
+from kerasgrid.submit.client import Client
+from kerasgrid.submit.credentials import find_credentials
+from kerasgrid.submit.sending import competition_name
+from kerasgrid.submit.unpacking import Unpacked, gigabytes, unpack
+
+_TRAIN = re.compile(r"train(ing)?([_-].*)?\.(csv|npz)", re.IGNORECASE)
+_LEAST_FREE = 64 * 1024**2
+_TELL_S = 10.0
+
+
+def download(
+    competition: str,
+    target: Path,
+    tell: Callable[[str], object],
+    *,
+    most_bytes: int,
+    timeout_s: float = 120,
+) -> Unpacked:
+    """Downloads and unpacks a competition's files; what is there already is not overwritten.
+
+    Until all is in place it stands in a folder of its own within `target`; a download that was cut off goes
+    on from there.
+
+    Args:
+        competition: Its name, or its address.
+        target: The folder; made where missing.
+        tell: Takes lines for the user.
+        most_bytes: How large the archive, and all files together, may be.
+        timeout_s: How long the service may be silent, seconds.
+
+    Raises:
+        ServiceError: The service refuses it, or does not answer.
+        DataError: The archive is damaged, too large or not to be trusted; or files of its names are there.
+        StorageError: The folder cannot be written.
+        MissingPackageError: Kaggle's client is not installed.
+    """
+    name = competition_name(competition)
+    credentials = find_credentials()
+    for warning in credentials.warnings:
+        tell(warning)
+    staging = target / f".{name}.download"
+    with storage_errors(target):
+        staging.mkdir(parents=True, exist_ok=True)
+
+    told = time.monotonic()
+
+    def check() -> int:
+        nonlocal told
+        n_bytes = sum(path.stat().st_size for path in staging.iterdir() if path.is_file())
+        if n_bytes > most_bytes:
+            raise DataError(
+                f"{name}: the archive is larger than {gigabytes(most_bytes)}, and was not downloaded to its "
+                "end. Allow more with --max-gb."
+            )
+        free = shutil.disk_usage(staging).free
+        if free < _LEAST_FREE:
+            raise DataError(
+                f"{name}: the disk of {shown(target)} has {gigabytes(free)} free, which is too little for "
+                "the archive. Free some space, or choose another folder with -o."
+            )
+        if time.monotonic() - told > _TELL_S:
+            told = time.monotonic()
+            tell(f"{name}: {gigabytes(n_bytes)} so far")
+        return n_bytes
+
+    try:
+        with Client(name, timeout_s, credentials.places) as client:
+            client.download(staging, check)
+        check()
+        found = unpack(_archive(staging, name), target, staging / "unpacked", most_bytes)
+    except DataError:
+        shutil.rmtree(staging, ignore_errors=True)  # nothing of it is worth going on with
+        raise
+    except KerasgridError:
+        with contextlib.suppress(OSError):
+            staging.rmdir()  # where nothing has come
+        raise
+    shutil.rmtree(staging, ignore_errors=True)
+    return found
+
+
+def find_train(folder: Path) -> Path | None:
+    """Returns the one file in a folder that holds the training data, by its name; None where that is none."""
+    files = [path for path in sorted(folder.iterdir()) if path.is_file()]
+    for known in ("train.csv", "train.npz"):
+        if folder / known in files:
+            return folder / known
+    alike = [path for path in files if _TRAIN.fullmatch(path.name)]
+    images = [path for path in files if re.match(r"train[_-]images.*(idx|ubyte)", path.name)]
+    found = alike or images
+    return found[0] if len(found) == 1 else None
+
+
+def _archive(staging: Path, name: str) -> Path:
+    """Returns the one file that the client has written."""
+    files = [path for path in staging.iterdir() if path.is_file() and not path.name.startswith(".")]
+    files = [path for path in files if "kaggle-partial" not in path.name]
+    if len(files) != 1:
+        raise DataError(f"{name}: {len(files)} files came in the place of an archive. Download it again.")
+    return files[0]

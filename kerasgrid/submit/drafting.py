@@ -1,0 +1,84 @@
+"""What is to be sent of a search: its file, and the sample that its config names."""
+
+from __future__ import annotations
+
+import os
+from pathlib import Path
+
+from kerasgrid.data.arrays import shown
+from kerasgrid.errors import DataError
+from kerasgrid.io import RunPaths
+from kerasgrid.results import Results
+from kerasgrid.submit.sending import Draft
+
+SAMPLE = "sample_submission.csv"
+
+
+def paths_of(results: Path) -> RunPaths:
+    """Returns the file names of the run that a results file is of.
+
+    Raises:
+        ResultsError: It is no results file of kerasgrid.
+    """
+    Results.load(results)
+    return RunPaths(results.parent, results.stem)
+
+
+def draft_of(
+    results: Path, competition: str, message: str, *, file: Path | None = None, sample: Path | None = None
+) -> tuple[RunPaths, Draft]:
+    """Returns a run's file names, and what is to be sent of it.
+
+    Args:
+        results: The results file.
+        competition: The competition's name, or its address.
+        message: The user's words about the submission.
+        file: The submission; results/NAME/submission.csv by default.
+        sample: The competition's sample; by default data.sample_submission, else sample_submission.csv beside
+            data.test, else none.
+
+    Raises:
+        ResultsError: The results file cannot be read.
+        DataError: The submission or the sample is not there.
+    """
+    found = Results.load(results)
+    paths = RunPaths(results.parent, results.stem)
+    file = paths.submission if file is None else file
+    if not file.is_file():
+        raise DataError(
+            f"{shown(file)} is not there. Write it with: kerasgrid predict {shown(results)}, or name another "
+            "with -f FILE."
+        )
+    data = found.data.get("config", {}).get("data") or {}
+    if sample is None:
+        sample = sample_of(found)
+    if sample is not None and not sample.is_file():
+        raise DataError(
+            f"{shown(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
+            "correct data.sample_submission."
+        )
+    return paths, Draft(
+        competition=competition,
+        message=message,
+        file=file,
+        sample=sample,
+        classes=found.data.get("data", {}).get("class_names"),
+        multi_label=bool(data.get("multi_label")),
+    )
+
+
+def sample_of(results: Results) -> Path | None:
+    """Returns the sample of a search's competition: data.sample_submission, else that beside data.test.
+
+    The one that the config names may not be there; None where it names none and none is beside.
+    """
+    data = results.data.get("config", {}).get("data") or {}
+    base = results.data.get("base")  # files of earlier versions do not tell it
+    folder = Path() if base is None or results.path is None else results.path.parent / base
+    if data.get("sample_submission"):
+        return folder / os.path.expanduser(data["sample_submission"])
+    test = data.get("test")
+    if isinstance(test, dict):
+        test = test.get("images")
+    beside = (folder / os.path.expanduser(test)).with_name(SAMPLE) if test else None
+    return beside if beside is not None and beside.is_file() else None

@@ -1,0 +1,125 @@
+"""What becomes of submissions: asking the service, and bringing the record up to it."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from datetime import UTC, datetime
+from typing import Any
+
+from kerasgrid.errors import ServiceError
+from kerasgrid.io import RunPaths
+from kerasgrid.submit.client import Client
+from kerasgrid.submit.ledger import (
+    ARRIVED,
+    ERROR,
+    FAILED,
+    PENDING,
+    SENDING,
+    Entry,
+    Ledger,
+    find_arrived,
+    held_alone,
+)
+from kerasgrid.submit.serving import LISTED
+
+SETTLES_S = 120
+"""After this a submission that the service does not list has not arrived."""
+FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 2.0, 1.5, 60.0
+
+
+def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
+    """Asks the service what has become of a run's submissions, and returns them all.
+
+    Raises:
+        ServiceError: The service refuses it, or does not answer.
+    """
+    with held_alone(paths) as ledger:
+        for competition in dict.fromkeys(entry.competition for entry in ledger.entries):
+            places = ledger.places(competition, (*ARRIVED, SENDING))
+            if not places:
+                continue
+            with Client(competition, timeout_s) as client:
+                listed = client.submissions()
+            for place in places:
+                settle(ledger, place, listed)
+        return ledger.entries
+
+
+def look(ledger: Ledger, client: Client, place: int) -> None:
+    """Brings an entry up to what the service lists, where that can be asked."""
+    try:
+        listed = client.submissions()
+    except ServiceError:  # the entry says what is known, and the next command asks again
+        return
+    settle(ledger, place, listed)
+
+
+def settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> None:
+    """Brings an entry up to what the service lists; one that never arrived has failed.
+
+    The service has said of submissions beyond a day's limit that they were made, and they were not:
+    https://github.com/Kaggle/kaggle-cli/issues/148
+    """
+    entry = ledger.entries[place]
+    found = find_arrived(entry, _not_others(ledger, place, listed))
+    if found is not None:
+        ledger.put(place, _as_listed(entry, found))
+    elif entry.status == SENDING and (entry.step == "upload" or age_s(entry) > SETTLES_S):
+        ledger.put(place, replace(entry, status=FAILED, error="cut off before it arrived"))
+    elif entry.status == PENDING and age_s(entry) > SETTLES_S and len(listed) < LISTED:
+        error = "Kaggle said that it was submitted, and does not list it"
+        ledger.put(place, replace(entry, status=FAILED, error=error))
+
+
+def _not_others(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
+    others = {entry.ref for number, entry in enumerate(ledger.entries) if number != place}
+    return [one for one in listed if one["ref"] not in others]
+
+
+def _as_listed(entry: Entry, found: Mapping[str, Any]) -> Entry:
+    return replace(
+        entry,
+        ref=found["ref"],
+        status=found["status"] if found["status"] in ARRIVED else PENDING,
+        public_score=found["public_score"],
+        private_score=found["private_score"],
+        error=found["error"],
+    )
+
+
+def wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
+    """Asks for the score, less and less often, until it is there or the time is over."""
+    end, pause = time.monotonic() + wait_s, FIRST_POLL_S
+    while ledger.entries[place].status == PENDING:
+        left = end - time.monotonic()
+        if left <= 0:
+            tell(f"No score after {wait_s:g} s. Ask later: kerasgrid submissions RESULTS --refresh")
+            return
+        time.sleep(min(pause, left))
+        pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
+        look(ledger, client, place)
+
+
+def scored(entry: Entry) -> Entry:
+    """Returns an entry.
+
+    Raises:
+        ServiceError: The service could not score it, or does not know it.
+    """
+    if entry.status == FAILED:
+        raise ServiceError(
+            f"{entry.competition}: {entry.file}: {entry.error}. Is the limit of the day reached?"
+        )
+    if entry.status == ERROR:
+        raise ServiceError(
+            f"{entry.competition}: {entry.file} was submitted, and Kaggle could not score it "
+            f"({entry.error or 'it does not say why'}). Compare it with the competition's sample."
+        )
+    return entry
+
+
+def age_s(entry: Entry) -> float:
+    """Returns how long ago an entry was begun, seconds."""
+    return (datetime.now(UTC) - datetime.fromisoformat(entry.time)).total_seconds()

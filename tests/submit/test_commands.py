@@ -1,0 +1,68 @@
+"""submit and submissions as their user sees them."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+
+import pytest
+from service import Answer
+
+COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
+
+
+def kerasgrid(*arguments):
+    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
+    assert "Traceback" not in done.stderr
+    return done
+
+
+def submit(*arguments):
+    return kerasgrid("submit", "results/grid.json", "-c", "digits", "-m", "a [bold]try[/bold]", *arguments)
+
+
+def test_submit_wait_and_list(run, service):
+    service.n_pending = 2
+    done = submit("--wait")
+    assert (done.returncode, done.stderr) == (0, "")
+    assert done.stdout.splitlines() == [
+        "results/grid/submission.csv: checked against data/sample_submission.csv",
+        "digits: 1 submission today, 4 left",
+        "digits: submission.csv is submitted (ref 100)",
+        "digits: public/private score 0.99571 / -",
+    ]
+    again = submit()
+    assert again.returncode == 1
+    assert "this very file was sent to digits" in again.stderr
+    assert service.count("CreateSubmission") == 1
+    listed = " ".join(kerasgrid("submissions", "results/grid.json").stdout.split())
+    assert "digits a [bold]try[/bold] complete 0.99571 / -" in listed
+    service.outcome = {"status": "COMPLETE", "publicScore": "0.9", "privateScore": "0.8"}
+    assert "0.9 / 0.8" in kerasgrid("submissions", "results/grid.json", "--refresh").stdout
+
+
+def test_every_refusal_has_an_exit_code_and_no_traceback(run, service):
+    service.answers["GetSubmissionLimits"] = [Answer(403, "You must accept the rules")]
+    done = submit()
+    assert (done.returncode, done.stdout.count("\n")) == (1, 1)
+    assert "competitions/digits/rules" in done.stderr
+    assert kerasgrid("submit", "results/grid.json", "-m", "x").returncode == 2
+    assert "'soon' is no time" in submit("--wait-limit", "soon").stderr
+    assert kerasgrid("submissions", "results/none.json").returncode == 1
+    listed = kerasgrid("submissions", "results/grid.json")
+    assert listed.stdout.startswith("Nothing was sent yet. Next:\n  kerasgrid submit results/grid.json -c")
+
+
+@pytest.mark.usefixtures("home")
+def test_a_dry_run_without_credentials_checks_the_file(run):
+    done = submit("--dry-run")
+    assert done.returncode == 0
+    assert "Kaggle was not asked: no credentials for Kaggle" in done.stdout
+    assert submit().returncode == 1
+    run.submission.write_text("ImageId,Label\n1,7\n2,2\n")
+    done = submit("--dry-run")
+    assert done.returncode == 1
+    assert done.stderr.splitlines() == [
+        "results/grid/submission.csv: 2 rows, and data/sample_submission.csv has 3.",
+        "results/grid/submission.csv: id '3' is missing (data/sample_submission.csv, line 4).",
+    ]
