@@ -118,7 +118,7 @@ class Asking:
         """Returns the test set: a file or an array that was given, or the config's."""
         one = self.asked[0]
         prepared, base = self.prepared(one), one.finished.base
-        config, shape = prepared.config.data, prepared.data.images.shape[1:]
+        config, shape = one.finished.data_config, prepared.data.images.shape[1:]
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
             np.save(f"{folder}/X.npy", np.ascontiguousarray(data))

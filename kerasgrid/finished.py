@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ import numpy as np
 
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.prepared import Ask
-from kerasgrid.config import Config
+from kerasgrid.config import Config, DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -72,6 +73,12 @@ class Finished:
         """What results.json says of the data."""
         return self.results.data["data"]
 
+    @cached_property
+    def data_config(self) -> DataConfig:
+        """Where the data is now."""
+        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+        return read_draft(config, self._overrides).config.data
+
     def rows(self, trial: int | None = None, top: int = 1) -> list[dict[str, Any]]:
         """Returns complete trials, as results.json has them: one by its id, or the best ones.
 
@@ -101,7 +108,10 @@ class Finished:
             config["model"] = self._function
         draft = read_draft(config, self._overrides)
         draft.report.source = str(self.path)
-        return replace(draft, base=self.base)
+        data = draft.config.data
+        if draft.config.search.holdout != "test":  # else what is to be predicted may not be there to train
+            data = data.model_copy(update={"test": None, "sample_submission": None})
+        return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
 
     def prepare(self, draft: Draft, ask: Ask | None = None) -> Prepared:
         """Checks a draft and loads the search's data.

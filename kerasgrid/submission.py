@@ -45,7 +45,7 @@ def write_submission(
     first = predicted.trials[0].finished
     target = target or first.paths.submission
     if sample is None and like is None and not is_own_data:
-        sample = sample_of(first.results)
+        sample = sample_of(first.results, first.data_config.model_dump())
     if like is not None:
         form = conventional(like, predicted.classes)
     elif sample is not None:

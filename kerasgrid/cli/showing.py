@@ -111,31 +111,43 @@ class ExportTo(StrEnum):
 
     tensorboard = "tensorboard"
     mlflow = "mlflow"
+    notebook = "notebook"
 
 
 @app.command()
 def export(
     file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
-    to: Annotated[ExportTo, typer.Option("--to", help="The tool that is to show them.")],
+    to: Annotated[ExportTo, typer.Option("--to", help="Where they are wanted.")],
     output: Annotated[
-        str | None,
-        typer.Option("-o", "--output", metavar="FOLDER|URI", help="TensorBoard's folder, or MLflow's URI."),
+        str | None, typer.Option("-o", "--output", metavar="FOLDER|URI", help="A folder, or MLflow's URI.")
     ] = None,
     experiment: Annotated[
         str | None,
         typer.Option(help="MLflow's experiment; the search's name by default.", show_default=False),
     ] = None,
+    trial: Annotated[
+        int | None, typer.Option(help="The notebook's; the best one by default.", show_default=False)
+    ] = None,
 ) -> None:
-    """Write the trials for TensorBoard's HParams dashboard or for MLflow."""
+    """Write the trials for TensorBoard's HParams or MLflow; or one as a notebook that trains it offline."""
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.pages import beside
 
+    owned = (("experiment", experiment, ExportTo.mlflow), ("trial", trial, ExportTo.notebook))
+    for name, value, owner in owned:
+        if value is not None and to is not owner:
+            raise typer.BadParameter(f"--{name} belongs to --to {owner}; leave it out.")
+    if to is ExportTo.notebook:
+        from kerasgrid.notebook import write_notebook
+
+        written = write_notebook(Path(file), Path(output) if output else beside(file, ".notebook"), trial)
+        print("\n".join(map(str, written)))
+        print("Attach the wheel and the competition's data to the notebook; it needs no network.")
+        return
     table = read_table(file)
     if to is ExportTo.tensorboard:
         from kerasgrid.exports.tensorboard import write_tensorboard
 
-        if experiment is not None:
-            raise typer.BadParameter("--experiment is MLflow's; TensorBoard has none.")
         folder = write_tensorboard(table, Path(output) if output else beside(file, ".tensorboard"))
         print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
         return

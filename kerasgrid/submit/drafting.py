@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import os
+from collections.abc import Mapping
 from pathlib import Path
+from typing import Any
 
 from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
@@ -67,12 +69,16 @@ def draft_of(
     )
 
 
-def sample_of(results: Results) -> Path | None:
+def sample_of(results: Results, data: Mapping[str, Any] | None = None) -> Path | None:
     """Returns the sample of a search's competition: data.sample_submission, else that beside data.test.
 
     The one that the config names may not be there; None where it names none and none is beside.
+
+    Args:
+        results: The search's.
+        data: The config's section, where it is not to be as in the results.
     """
-    data = results.data.get("config", {}).get("data") or {}
+    data = data or results.data.get("config", {}).get("data") or {}
     base = results.data.get("base")  # files of earlier versions do not tell it
     folder = Path() if base is None or results.path is None else results.path.parent / base
     if data.get("sample_submission"):

@@ -1,0 +1,223 @@
+"""A notebook that trains a trial and predicts without a network, as some competitions want them.
+
+It holds what is needed of results.json and of the user's own files; kerasgrid comes in a wheel beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kerasgrid.callbacks import is_own
+from kerasgrid.errors import ResultsError
+from kerasgrid.exports.wheel import write_wheel
+from kerasgrid.finished import Finished
+from kerasgrid.io import write_json
+from kerasgrid.models.signature import parse_reference
+
+_INSTALL = """\
+import glob, subprocess, sys
+
+# The wheels that lie beside this notebook, or in data that is attached to it. Nothing is fetched.
+INPUT = "/kaggle/input"
+wheels = sorted(glob.glob(f"{INPUT}/**/*.whl", recursive=True) + glob.glob("*.whl"))
+command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *wheels]
+subprocess.run(command, check=True)
+"""
+_FIND = """\
+import os
+
+def find(name):
+    places = [*glob.glob(f"{INPUT}/**/{name}", recursive=True), name, f"data/{name}"]
+    found = [place for place in places if os.path.exists(place)]
+    if not found:
+        raise SystemExit(f"{name} is not there: attach the competition's data to this notebook.")
+    return found[0]
+
+"""
+_FIT = """\
+import kerasgrid as kg
+
+SEEDS = 1          # models that differ in their initial weights, averaged
+{overrides}
+fitted = kg.fit("results/{name}.json", seeds=SEEDS, overrides=overrides)
+for card in fitted.cards:
+    print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
+assert not fitted.failed, fitted.failed
+"""
+_PREDICT = """\
+from pathlib import Path
+from kerasgrid.submission import write_submission
+
+TTA = 0            # augmented views of each sample
+predicted = kg.predict("results/{name}.json", {test}, tta=TTA, overrides=overrides)
+target, form = write_submission(predicted, Path("submission.csv"), sample={sample})
+print(target, form.summary)
+"""
+
+
+def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tuple[Path, Path]:
+    """Writes the notebook and, beside it, the wheel that it installs.
+
+    Args:
+        results: A results.json.
+        folder: Where to.
+        trial: The candidate; the best one by default.
+
+    Raises:
+        ResultsError: There is no such trial; or the search was given arrays, which no file holds.
+        StorageError: A file cannot be written.
+    """
+    finished = Finished(results)
+    row = finished.rows(trial)[0]
+    if finished.config["data"].get("train") is None:
+        raise ResultsError(
+            f"{finished.path}: the search was given arrays, which a notebook elsewhere does not have: search "
+            "their file, such as an .npz."
+        )
+    name = finished.paths.name
+    files, config = _own_files(finished, row)
+    kept = _kept(finished, row, config)
+    cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
+    for path, text in files.items():
+        cells.append(_code(_write_file(path, text)))
+    cells.append(_code(_write_file(f"results/{name}.json", json.dumps(kept, allow_nan=False))))
+    data = config["data"]
+    cells.append(_code(_FIND + _FIT.format(name=name, overrides=_overrides(data))))
+    cells.append(_code(_PREDICT.format(name=name, test=_test(data), sample=_sample(data))))
+    target = folder / "notebook.ipynb"
+    write_json(target, _notebook(cells))
+    return target, write_wheel(folder)
+
+
+def _own_files(finished: Finished, row: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
+    """Returns the user's own files by where they go, and the config with its references to them there."""
+    config, files = json.loads(json.dumps(finished.config)), {}
+
+    def taken(reference: str) -> str:
+        found = parse_reference(reference, finished.base)
+        if found.kind != "file":
+            return reference
+        place = PurePosixPath(found.place)
+        if place.is_absolute() or ".." in place.parts:
+            place = PurePosixPath(found.file.name)
+        files[str(place)] = found.file.read_text(encoding="utf-8")
+        return f"{place}:{found.function}"
+
+    config["model"] = taken(config["model"])
+    config["callbacks"] = {
+        taken(key) if is_own(key) else key: value for key, value in (config["callbacks"] or {}).items()
+    }
+    augment = config["augment"] or {}
+    if augment.get("preprocessing_function"):
+        augment["preprocessing_function"] = taken(augment["preprocessing_function"])
+    return files, config
+
+
+def _kept(finished: Finished, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what `fit` reads of results.json: the trial, its folds' best epochs and learning rates."""
+
+    def short(part: Mapping[str, Any]) -> dict[str, Any]:
+        kept = {key: value for key, value in part.items() if key not in {"repeats", "history_file"}}
+        history = part.get("history") or {}
+        kept["history"] = {key: history[key] for key in ("learning_rate",) if key in history}
+        if "repeats" in part:
+            kept["repeats"] = [short(repeat) for repeat in part["repeats"]]
+        return kept
+
+    data = finished.results.data
+    own = {**row, "rank_test_score": 1, "folds": [short(part) for part in row["folds"]]}
+    best = {"trial": row["id"], "params": row["params"], "mean_test_score": row["mean_test_score"]}
+    return {**data, "config": config, "base": "..", "trials": [own], "best": best}
+
+
+def _overrides(data: Mapping[str, Any]) -> str:
+    """Returns the line that tells where the training data is."""
+    train = data["train"]
+    if train == "digits":
+        return "overrides = []"
+    if isinstance(train, Mapping):
+        parts = [f'f"data.train.{key}={{find({_name(path)!r})}}"' for key, path in train.items()]
+        return f"overrides = [{', '.join(parts)}]"
+    return f'overrides = [f"data.train={{find({_name(train)!r})}}"]'
+
+
+def _test(data: Mapping[str, Any]) -> str:
+    test = data.get("test")
+    if isinstance(test, Mapping):
+        test = test["images"]
+    if test in (None, "digits"):
+        return "'digits'" if data["train"] == "digits" else "find('test.csv')"
+    return f"find({_name(test)!r})"
+
+
+def _sample(data: Mapping[str, Any]) -> str:
+    name = _name(data.get("sample_submission") or "sample_submission.csv")
+    if data["train"] == "digits":
+        return "None"
+    return f"Path(find({name!r}))"
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    data, environment = finished.results.data, finished.results.data["environment"]
+    params = {**finished.config["params"], **row["params"]}
+    versions = ", ".join(f"{name} {text}" for name, text in environment.items() if text[:1].isdigit())
+    lines = [
+        f"# {finished.paths.name}, trial {row['id']}",
+        "",
+        f"{data['objective']['name']} {row['mean_test_score']:.4f} ± {row['std_test_score']:.4f} over "
+        f"{data['folds']['n']} folds, by `{finished.config['model']}`.",
+        "",
+        *(f"- {key}: {json.dumps(value)}" for key, value in params.items()),
+        "",
+        "This notebook trains it on all of the training data, with the epochs and learning rates that its "
+        "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
+        "dataset with the wheel of kerasgrid that was written beside this file. Packages of kerasgrid's that "
+        "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
+        "them.",
+        "",
+        f"The search ran with {versions}.",
+    ]
+    if ":" in finished.config["model"] and not files:
+        lines += ["", f"`{finished.config['model']}` is a module: it has to be installed there too."]
+    return "\n".join(lines)
+
+
+def _write_file(path: str, text: str) -> str:
+    return (
+        "from pathlib import Path\n\n"
+        f"path = Path({path!r})\n"
+        "path.parent.mkdir(parents=True, exist_ok=True)\n"
+        f"path.write_text({text!r}, encoding='utf-8')\n"
+    )
+
+
+def _notebook(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "cells": [{"id": f"cell-{place}", **cell} for place, cell in enumerate(cells)],
+    }
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": list(_lines(text))}
+
+
+def _code(text: str) -> dict[str, Any]:
+    source = list(_lines(text))
+    return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+
+
+def _lines(text: str) -> Iterator[str]:
+    yield from text.rstrip("\n").splitlines(keepends=True)

@@ -1,0 +1,120 @@
+"""A notebook that trains and predicts offline, run where there is nothing but it and its wheel."""
+
+from __future__ import annotations
+
+import json
+import os
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pandas as pd
+import pytest
+from fitted import digits
+from running import run
+
+from kerasgrid.driver import search
+from kerasgrid.errors import ResultsError
+from kerasgrid.exports.wheel import write_wheel
+from kerasgrid.notebook import write_notebook
+
+pytestmark = pytest.mark.slow
+NET = """
+import keras
+
+def build(input_shape, n_classes, width=16):
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),
+                             keras.layers.Dense(width, activation="relu"),
+                             keras.layers.Dense(n_classes, activation="softmax")])
+"""
+GRID = """
+data: {train: train.csv, test: test.csv, scale: 16}
+model: ../nets/own.py:build
+params: {epochs: 8, batch_size: 16}
+space: {width: [16, 32]}
+callbacks: {early_stopping: {monitor: val_loss, patience: 2}}
+search: {folds: 2}
+executor: {kind: inline}
+"""
+
+
+@pytest.fixture
+def competition(tmp_path):
+    images, labels = digits()
+    here = tmp_path / "here"
+    for folder in (here / "data", here / "nets"):
+        folder.mkdir(parents=True)
+    names = [f"pixel{n}" for n in range(64)]
+    train = pd.DataFrame(images[:300].reshape(300, 64), columns=names)
+    train.insert(0, "label", labels[:300])
+    train.to_csv(here / "data" / "train.csv", index=False)
+    test = pd.DataFrame(images[300:400].reshape(100, 64), columns=names)
+    test.to_csv(here / "data" / "test.csv", index=False)
+    sample = pd.DataFrame({"ImageId": range(1, 101), "Label": 0})
+    sample.to_csv(here / "data" / "sample_submission.csv", index=False)
+    (here / "nets" / "own.py").write_text(NET)
+    (here / "data" / "grid.yaml").write_text(GRID)
+    search(here / "data" / "grid.yaml", results=here / "results")
+    return here
+
+
+def test_it_trains_and_predicts_where_there_is_no_network(competition, tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(competition)
+    assert run(monkeypatch, "export", "results/grid.json", "--to", "notebook") == 0
+    assert "results/grid.notebook/notebook.ipynb" in capsys.readouterr().out
+    notebook = json.loads(Path("results/grid.notebook/notebook.ipynb").read_text())
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert len({cell["id"] for cell in notebook["cells"]}) == len(notebook["cells"])
+    code = ["".join(cell["source"]) for cell in notebook["cells"] if cell["cell_type"] == "code"]
+    there, given = tmp_path / "there", tmp_path / "input"
+    there.mkdir()
+    given.mkdir()
+    (competition / "results" / "grid.notebook").rename(given / "wheels")
+    (competition / "data").rename(given / "competition")
+    program = "\n".join(code).replace("/kaggle/input", str(given))
+    site = there / "site"
+    site.mkdir()
+    own = {"PIP_TARGET": str(site), "PYTHONPATH": str(site), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", program]
+    done = subprocess.run(
+        command, cwd=there, env={**os.environ, **own}, capture_output=True, text=True, check=False
+    )
+    assert done.returncode == 0, done.stderr
+    assert (site / "kerasgrid" / "fitting.py").exists()
+    assert "the median over folds of the best epoch" in done.stdout
+    assert "submission.csv Label: the label of the most probable class, 100 rows" in done.stdout
+    written = pd.read_csv(there / "submission.csv")
+    assert written["ImageId"].tolist() == list(range(1, 101))
+    assert np.mean(written["Label"] == digits()[1][300:400]) > 0.5
+    card = json.loads((there / "results" / "grid" / "best.json").read_text())
+    assert card["model"] == "own.py:build"
+
+
+def test_what_it_says_of_the_trial(competition):
+    target, wheel = write_notebook(competition / "results" / "grid.json", competition / "out", trial=0)
+    cells = json.loads(target.read_text())["cells"]
+    told = "".join(cells[0]["source"])
+    assert told.startswith("# grid, trial 0\n\naccuracy 0.")
+    assert "- width: 16" in told
+    assert wheel.parent == target.parent
+    assert str(competition) not in target.read_text()
+
+
+def test_a_search_of_arrays_has_no_notebook(tmp_path):
+    images, labels = digits()
+    config = {"model": "fc", "params": {"epochs": 1}, "executor": {"kind": "inline"}, "search": {"folds": 2}}
+    path = search(config, images[:100], labels[:100], results=tmp_path).path
+    with pytest.raises(ResultsError, match="was given arrays, which a notebook elsewhere does not have"):
+        write_notebook(path, tmp_path / "out")
+
+
+def test_the_same_kerasgrid_gives_the_same_wheel(tmp_path):
+    first, second = write_wheel(tmp_path / "a"), write_wheel(tmp_path / "b")
+    assert first.read_bytes() == second.read_bytes()
+
+
+def test_options_of_another_tool_are_refused(tmp_path, monkeypatch, capsys):
+    assert run(monkeypatch, "export", "x.json", "--to", "tensorboard", "--trial", "1") == 2
+    assert "--trial belongs to --to notebook" in capsys.readouterr().err
+    assert run(monkeypatch, "export", "x.json", "--to", "tensorboard", "--experiment", "x") == 2
