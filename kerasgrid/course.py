@@ -11,6 +11,7 @@ from typing import Any
 
 from kerasgrid.tables.parsing import read_history
 from kerasgrid.training.routing import Route
+from kerasgrid.wording import count
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,7 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
     looking = [name for name, args in route.callbacks.items() if _looks_at_val(args)]
     best = sorted(run.best_epoch for run in runs if run.best_epoch is not None)
     if not looking or not best:
-        return Course(route.epochs, f"{route.epochs} epochs, as in the search")
+        return Course(route.epochs, f"{count(route.epochs, 'epoch')}, as in the search")
     epochs = statistics.median_low(best)
     run = next(run for run in runs if run.best_epoch == epochs)
     rates: tuple[float, ...] = ()
@@ -91,7 +92,7 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
         rates = run.rates[:epochs]
         looking = sorted({*looking, "reduce_lr_on_plateau"})
     shown = ", ".join(map(str, best[:10])) + (", ..." if len(best) > 10 else "")
-    how = f"{epochs} epochs, the median over folds of the best epoch ({shown})"
+    how = f"{count(epochs, 'epoch')}, the median over folds of the best epoch ({shown})"
     if rates:
         how += f", with the learning rates of fold {run.fold}"
     return Course(epochs, f"{how}; without {', '.join(looking)}", tuple(looking), rates)

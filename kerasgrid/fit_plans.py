@@ -18,6 +18,7 @@ from kerasgrid.records import WHOLE, Fold, Job
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalTask
 from kerasgrid.versions import backend, versions
+from kerasgrid.wording import count
 
 FINETUNE_EPOCHS = 5
 """As experiment A5 did: 5 more epochs on the rows that were held out."""
@@ -53,7 +54,7 @@ class Planner:
             return
         course = course_of(self.recipe.route(row["params"]), runs)
         if epochs is not None:
-            course = Course(epochs, f"{epochs} epochs, as asked for", course.dropped, course.rates)
+            course = Course(epochs, f"{count(epochs, 'epoch')}, as asked for", course.dropped, course.rates)
         rows = np.arange(self._n_rows)
         for seed in range(seeds):
             job = Job(trial_of(row), WHOLE, seed)
@@ -69,7 +70,7 @@ class Planner:
         for run, start in zip(runs, starts, strict=True):
             rate = f" at the learning rate {run.rates[-1]:g}" if run.rates else ""
             job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
-            how = f"{epochs} epochs on the {len(fold.test):,} rows that fold {run.fold} held out{rate}"
+            how = f"{count(epochs, 'epoch')} on the {len(fold.test):,} rows that fold {run.fold} held out{rate}"
             course = Course(epochs, how, dropped, run.rates[-1:])
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
