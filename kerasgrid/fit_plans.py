@@ -70,7 +70,8 @@ class Planner:
         for run, start in zip(runs, starts, strict=True):
             rate = f" at the learning rate {run.rates[-1]:g}" if run.rates else ""
             job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
-            how = f"{count(epochs, 'epoch')} on the {len(fold.test):,} rows that fold {run.fold} held out{rate}"
+            held_out = f"the {len(fold.test):,} rows that fold {run.fold} held out"
+            how = f"{count(epochs, 'epoch')} on {held_out}{rate}"
             course = Course(epochs, how, dropped, run.rates[-1:])
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
