@@ -81,7 +81,7 @@ class InThisProcess:
         pass
 
 
-def ask_in_this_process(monkeypatch):
-    """Lets AutoKeras's engine ask in this process."""
-    engine = import_module("kerasgrid.engines.autokeras")
+def ask_in_this_process(monkeypatch, library="autokeras"):
+    """Lets the engines of a library ask in this process."""
+    engine = import_module(f"kerasgrid.engines.{library}")
     monkeypatch.setattr(engine, "AskedProcess", InThisProcess)

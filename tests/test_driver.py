@@ -11,6 +11,7 @@ from functools import partial
 
 import numpy as np
 import pytest
+from asking import ask_in_this_process
 from fakes import CONFIG, Crash, cut, fake_probes, fake_train_pack
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
@@ -35,6 +36,12 @@ def fake_trainer(monkeypatch):
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
     monkeypatch.setattr(driver, "run_probes", fake_probes)
     monkeypatch.setattr(packing, "run_probes", fake_probes)
+
+
+@pytest.fixture
+def in_this_process(monkeypatch):
+    """A process of KerasTuner's own imports TensorFlow; a crash under an oracle is tested with one."""
+    ask_in_this_process(monkeypatch, "keras_tuner")
 
 
 def config(**changes) -> dict:
@@ -616,7 +623,7 @@ def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path):
         assert len(history["loss"]) == fold["epochs"]
 
 
-def test_a_candidate_of_hyperband_that_fails_on_a_fold_is_failed(tmp_path, monkeypatch):
+def test_a_candidate_of_hyperband_that_fails_on_a_fold_is_failed(tmp_path, monkeypatch, in_this_process):
     monkeypatch.setattr(driver, "train_pack", failing_on_fold_1)
     changes = {"search": TUNED["hyperband"], "space": {"dropout": [0.1, 0.2, 0.3]}, "params": {"epochs": 9}}
     found = search(config(**changes), results=tmp_path)
@@ -661,7 +668,7 @@ def test_few_candidates_that_exclusions_leave_are_told(tmp_path):
     assert any(f"Of 9 trials there are {n}" in text for text in notes.texts)
 
 
-def test_one_file_serves_all_engines(tmp_path):
+def test_one_file_serves_all_engines(tmp_path, in_this_process):
     """What only another engine takes is told, not refused."""
     space = {"epochs": [3, 9], "dropout": [0.1, 0.2]}
     own = {"folds": 3, "proposals": 2, "factor": 3, "seed": 0}
@@ -679,7 +686,7 @@ def test_one_file_serves_all_engines(tmp_path):
 
 
 @pytest.mark.parametrize("space", [[{"epochs": [3, 9]}, {"dropout": [0.1]}], {"epochs": [9]}])
-def test_hyperband_takes_a_union_and_no_notice_of_min_epochs(tmp_path, space):
+def test_hyperband_takes_a_union_and_no_notice_of_min_epochs(tmp_path, space, in_this_process):
     notes = Notes()
     own = {"engine": "hyperband", "folds": 3}
     changes = {"params": {}, "space": space}

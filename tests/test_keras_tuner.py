@@ -15,7 +15,13 @@ from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
-from tests.asking import SPACE, candidates, is_legal, run
+from tests.asking import SPACE, ask_in_this_process, candidates, is_legal, run
+
+
+@pytest.fixture(autouse=True)
+def in_this_process(monkeypatch):
+    """Its own imports TensorFlow; tests that name AskedProcess, or start a script, have it."""
+    ask_in_this_process(monkeypatch, "keras_tuner")
 
 
 @pytest.mark.parametrize("engine", ["bayesian", "random_kt"])
