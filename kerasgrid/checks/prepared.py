@@ -29,6 +29,7 @@ from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import rungs
 from kerasgrid.forms import Report
+from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -237,7 +238,13 @@ def _objective(report: Report, config: Config, data: Dataset | None) -> Objectiv
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:
-            fault = objective_fault(objective, data.labels, len(data.classes))
+            n_classes = len(data.classes)
+            fault = objective_fault(objective, data.labels, n_classes)
+            if config.search.engine == AUTOKERAS and n_classes == 2 and objective.metric in CLASS_METRICS:
+                fault = fault or (
+                    f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
+                    "of two classes have a single one: take accuracy, or roc_auc."
+                )
             if fault is not None:
                 report.add("search.objective", fault)
         return objective
