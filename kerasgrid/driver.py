@@ -92,7 +92,7 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
-    draft = read_draft(config, overrides)
+    draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
     observer = observer or Observer()
     with ExitStack() as stack:

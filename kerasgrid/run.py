@@ -10,9 +10,10 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of
+from kerasgrid.checks import Prepared, augment_of, callbacks_of
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
-from kerasgrid.errors import ChangedError, ReplayError
+from kerasgrid.errors import ReplayError
+from kerasgrid.identity import check_identity
 from kerasgrid.io import RunPaths, canonical_json, digest, strict, write_json
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import FoldModels, Leaders
@@ -64,7 +65,9 @@ class Run:
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header)
         try:
-            self._check_identity()
+            self._new_sources = check_identity(
+                prepared, paths.folder, self._journal.header, self._journal.records
+            )
             if prepared.data.folder is None:  # arrays given in Python
                 kept = dataset_from_arrays(
                     prepared.data.images,
@@ -87,23 +90,6 @@ class Run:
         except BaseException:
             self._journal.close()
             raise
-
-    def _check_identity(self) -> None:
-        before = dict(self._journal.header.get("identity", {}))
-        now = json.loads(canonical_json(self.prepared.identity))
-        known = dict(before.get(SOURCES, {}))
-        for record in self._journal.records:  # those that a wider space has named since
-            known |= record["sources"] if record["type"] == "sources" else {}
-        self._new_sources = {name: found for name, found in now[SOURCES].items() if name not in known}
-        before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
-        now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
-        changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
-            told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
-            raise ChangedError(
-                f"{self.paths.folder}: this search began otherwise: {told}. Restore what changed, start anew "
-                "with --fresh (the old run is moved aside), or give the search another name with --name."
-            )
 
     def _load_folds(self) -> list[Fold]:
         data = self.prepared.data
@@ -414,9 +400,3 @@ def _proposed_by(prepared: Prepared) -> str:
         include={"engine", "trials", "proposals", "factor", "min_epochs", "seed"}
     )
     return digest({"search": search, "space": repr(prepared.space.grids), "exclude": config.exclude})
-
-
-def _change(key: str, before: Any, now: Any) -> str:
-    if key in {"data", SOURCE}:
-        return f"{key} changed"
-    return f"{key} was {canonical_json(before)}, and is {canonical_json(now)}"
