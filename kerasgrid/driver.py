@@ -235,9 +235,10 @@ class _Driver:
             self.run.drop(proposal.dropped)
             until, folds = proposal.until, proposal.folds
             once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
+            for trial in once:
+                if self.run.open_jobs(trial, until, folds):
+                    self.run.readmit(trial.id)
             jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
-            for job in jobs:
-                self.run.readmit(job.trial.id)
             if not self._is_stopping:
                 self._run_jobs(jobs, until)
             if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped

@@ -19,7 +19,7 @@ from kerasgrid.journal import Journal
 from kerasgrid.leaders import FoldModels, Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import Results
-from kerasgrid.state import LONG_HISTORY, RunState, read_fold
+from kerasgrid.state import LONG_HISTORY, JobId, RunState, read_fold
 from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
 
@@ -121,10 +121,12 @@ class Run:
                 self.state.save(tuple(record["job"]), record["epoch"], record.get("anew", False))
             elif kind == "forget":
                 self.state.forget_failed(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
             elif kind == "drop":
                 self.state.drop(record["trial"])
             elif kind == "readmit":
                 self.state.readmit(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
             elif kind == "pack":
                 self._take_plan(record)
             elif kind == "environment":
@@ -233,15 +235,36 @@ class Run:
         return [job for job in wanted if not self.state.has_come_to(job.id, until)]
 
     def forget_failed(self) -> int:
-        """Journals that trials which failed are to be tried again, and returns how many."""
+        """Journals that trials which failed are to be tried again, and returns how many.
+
+        Their fits that did not fail are trained again too where what is asked for was not kept of them.
+        """
         failed = self.state.failed()
         for trial in failed:
             for job in self.state.jobs_of(trial):
-                if self.state.ended[job].error is not None:
+                if job in self.state.ended and self.state.ended[job].error is not None:
                     self.paths.history(*job).unlink(missing_ok=True)
-            self.append("forget", {"trial": trial}, durable=True)
+            lost = self._lost(trial)
+            self.append("forget", {"trial": trial, "jobs": lost}, durable=True)
             self.state.forget_failed(trial)
+            self.state.reopen(lost)
         return len(failed)
+
+    def _lost(self, trial: int) -> list[JobId]:
+        """Returns jobs of a trial that went well and whose files were removed when it failed or was given up.
+
+        Their histories go too, since they are written anew.
+        """
+        ended = [job for job in self.state.jobs_of(trial) if job in self.state.ended]
+        kinds = [self.paths.prediction] + [self.paths.model] * (self._models.keep != "none")
+        lost = [
+            job
+            for job in ended
+            if self.state.ended[job].error is None and not all(kind(*job).exists() for kind in kinds)
+        ]
+        for job in lost:
+            self.paths.history(*job).unlink(missing_ok=True)
+        return lost
 
     def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
         """Journals trials that an engine gives up, and removes what is kept to go on with them."""
@@ -256,10 +279,17 @@ class Run:
         self._settle()
 
     def readmit(self, trial: int) -> None:
-        """Journals that an engine goes on with a trial that it had given up when there were fewer others."""
+        """Journals that an engine goes on with a trial that it had given up when there were fewer others.
+
+        Of its fits that had ended then the files are gone, so that they are open again.
+        """
         if trial in self.state.dropped:
-            self.append("readmit", {"trial": trial}, durable=True)
+            self._journal.sync()
+            self._settle()  # what was given up a moment ago loses its files now, not when it has new ones
+            lost = self._lost(trial)
+            self.append("readmit", {"trial": trial, "jobs": lost}, durable=True)
             self.state.readmit(trial)
+            self.state.reopen(lost)
 
     def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
         """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
