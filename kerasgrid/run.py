@@ -39,7 +39,8 @@ class Run:
         paths: Its files.
         state: Trials and ended jobs, those of earlier sessions among them.
         environment: Versions, backend and device; empty before the first probe.
-        elapsed_s: Seconds that earlier sessions took.
+        elapsed_s: Seconds that earlier sessions took, but those that found nothing to do.
+        last_status: What the last session ended with; None where it was cut off, or for a new run.
         threads: Threads a worker had in the first session; None for none or a new run.
 
     Raises:
@@ -52,6 +53,8 @@ class Run:
         self.prepared, self.paths, self._check_lock = prepared, paths, check_lock
         self.environment: dict[str, Any] = {}
         self.threads: int | None = None
+        self.last_status: str | None = None
+        self._is_idle = False
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self.elapsed_s = time.time(), 0.0
@@ -106,7 +109,7 @@ class Run:
             kind = record["type"]
             if kind == "session":
                 self.elapsed_s += 0.0 if began is None else last - began
-                began = record["time"]
+                began, self.last_status = record["time"], None
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
                 self._proposed_by.add(record.get("proposed_by"))
@@ -131,6 +134,9 @@ class Run:
                 self._take_plan(record)
             elif kind == "environment":
                 self.environment = record["environment"]
+            elif kind == "end":
+                self.last_status = record["status"]
+                began = None if record.get("idle", False) else began
             last = record["time"]
         self.elapsed_s += 0.0 if began is None else last - began
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
@@ -364,11 +370,17 @@ class Run:
 
     # What is derived
 
-    def finish(self, status: str) -> Results:
-        """Journals the session's end and writes what is derived from the journal."""
+    def finish(self, status: str, *, is_idle: bool = False) -> Results:
+        """Journals the session's end and writes what is derived from the journal.
+
+        Args:
+            status: As in results.json.
+            is_idle: Whether there was nothing to do, so that the session's seconds are none of the search.
+        """
+        self._is_idle = is_idle
         self._leaders.write_oof(self.state, self.folds, self.prepared.data)
         self._models.sweep(self.state, is_over=status in {"complete", "failed"})
-        self.append("end", {"status": status}, durable=True)
+        self.append("end", {"status": status, "idle": is_idle}, durable=True)
         self._journal.sync()
         self._settle()
         return self.write(status)
@@ -390,7 +402,8 @@ class Run:
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))
-        wall_time_s = self.elapsed_s + time.time() - self._began
+        took_s = 0.0 if self._is_idle else time.time() - self._began
+        wall_time_s = self.elapsed_s + took_s
         data = self.state.results(status, self._about(), wall_time_s)
         write_json(self.paths.json, data)
         self._written_at = time.monotonic()

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import zipfile
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -117,6 +118,23 @@ def test_budgets_of_the_search_are_its_own(fake_trainer, tmp_path, monkeypatch):
     assert (found.autokeras.status, len(found.autokeras.trials)) == ("complete", 4)
     settings = found.autokeras.data["config"]["search"]
     assert [settings[name] for name in ("trials", "time", "epochs")] == [4, "10min", None]
+
+
+def test_a_comparison_that_has_ended_takes_no_more_time(fake_trainer, tmp_path, monkeypatch):
+    """Its budget is used up, so that AutoKeras is not asked again; nor does reading what is there count."""
+    ask_in_this_process(monkeypatch)
+    given = config(time="0.2s", max_trials=1000)
+    first = compare(given, results=tmp_path)
+    monkeypatch.setattr(import_module("kerasgrid.engines.autokeras"), "AskedProcess", None)
+    again = compare(given, results=tmp_path)
+    for before, now in ((first.own, again.own), (first.autokeras, again.autokeras)):
+        assert now.data["summary"] == before.data["summary"] | {
+            "wall_time_s": pytest.approx(before.data["summary"]["wall_time_s"], abs=0.2)
+        }
+        assert (now.status, now.trials) == (before.status, before.trials)
+    assert again.autokeras.status == "budget"
+    third = compare(given, results=tmp_path)
+    assert third.autokeras.data["summary"] == again.autokeras.data["summary"]
 
 
 def test_a_name_that_ends_in_autokeras_is_no_name_of_its_half(fake_trainer, tmp_path, monkeypatch):
