@@ -16,12 +16,14 @@ import kerasgrid as kg
 import kerasgrid.driver as driver
 from kerasgrid import packing
 from kerasgrid.comparing import compare
+from kerasgrid.draft import read_draft
 from kerasgrid.driver import search
 from kerasgrid.errors import ChangedError, ConfigError
 from kerasgrid.io import RunPaths
 from kerasgrid.observer import Observer
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.comparison import Beside
+from kerasgrid.yaml12 import read_yaml
 
 pytestmark = pytest.mark.slow
 
@@ -188,6 +190,16 @@ def test_a_search_that_grows_is_followed_by_the_same_autokeras(fake_trainer, tmp
     ]
 
 
+def test_the_command_begins_its_half_anew(fake_trainer, tmp_path, monkeypatch, capsys):
+    ask_in_this_process(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(GRID.replace("workers: 2", "kind: inline"))
+    for flags in ([], ["--epochs", "3", "--fresh"]):
+        assert run(monkeypatch, "compare", "grid.yaml", "--max-trials", "1", *flags) == 0
+    assert "The old run is now results/digits-autokeras.1" in capsys.readouterr().out
+    assert not (tmp_path / "results/digits.1").exists()
+
+
 def test_a_change_of_its_half_is_told_before_the_search(fake_trainer, tmp_path, monkeypatch):
     ask_in_this_process(monkeypatch)
     compare(config(max_trials=1), results=tmp_path)
@@ -238,8 +250,11 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys)
     table = read_table("results/digits-autokeras.json")
     assert "image_block_1/normalize" in table.params
     for command in (["plot"], ["report"], ["report", "--md"], ["suggest"]):
+        capsys.readouterr()
         assert run(monkeypatch, command[0], "results/digits-autokeras.json", *command[1:]) == 0
-    capsys.readouterr()
+    suggested = read_yaml(capsys.readouterr().out, "next.yaml")[0]
+    assert suggested.keys() == {"name", "data", "search", "autokeras", "executor"}
+    assert read_draft(suggested).is_sound
     assert run(monkeypatch, "compare", "grid.yaml", "--json") == 0
     own, theirs = json.loads(capsys.readouterr().out)
     assert (own["name"], theirs["name"]) == ("digits", "digits-autokeras")
