@@ -130,15 +130,17 @@ class AutoKerasConfig(Section):
 
     blocks: Literal["auto", "vanilla", "full"] = "auto"
     """vanilla: models of its ConvBlock; full: all of its ImageClassifier's, ResNet and EfficientNet too;
-    auto: full where there are a GPU and a network."""
+    auto: full where there are a GPU and a network, and of a run that has begun what it began with."""
     max_trials: Annotated[int, Field(ge=1)] | None = None
-    """Default: search.trials, else 100."""
+    """Default: 100; beside search.trials the smaller one holds, but in compare, where those are the
+    search's own."""
     epochs: Annotated[int, Field(ge=1)] | None = None
-    """Default: the most that the grid trains."""
+    """Default: the most that the grid trains; of a run that has begun, what it began with."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Samples a step."""
     time: str | None = None
-    """A budget of wall time; default: in compare what the search took, else search.time."""
+    """A budget of wall time; default: in compare what the search took, else search.time, and of both the
+    smaller one."""
 
     @field_validator("time")
     @classmethod
@@ -188,6 +190,8 @@ class Config(Section):
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
 
 
+AUTOKERAS_MODEL = "kerasgrid.models.autokeras:build"
+"""What engine: autokeras takes, whatever a config says."""
 _NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]+")
 _NAME_BYTES = 200  # file systems hold 255, and ends such as .json are added
 
@@ -285,6 +289,8 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             del cleaned[key]
     if cleaned.get("augment") in ("off", False):
         cleaned["augment"] = None
+    if isinstance(search := cleaned.get("search"), dict) and search.get("engine") == "autokeras":
+        cleaned.setdefault("model", AUTOKERAS_MODEL)
     if isinstance(callbacks := cleaned.get("callbacks"), dict):
         cleaned["callbacks"] = switched(callbacks)
     faults: list[Fault] = []
@@ -323,7 +329,10 @@ def _read_text(source: Path) -> str:
 def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""
     schema = Config.model_json_schema()
-    schema["required"] = [key for key in schema["required"] if key != "name"]  # default: the file's stem
+    del schema["required"]  # name is the file's stem by default, and model that of the engine autokeras
+    engine = {"properties": {"engine": {"const": "autokeras"}}, "required": ["engine"]}
+    theirs = {"properties": {"search": engine}, "required": ["search"]}
+    schema["anyOf"] = [{"required": ["model"]}, theirs]
     switches = ["on", True, "off", False]
     own = {"anyOf": [{"type": ["object", "null"]}, {"enum": switches}]}
     callbacks = schema["$defs"]["Callbacks"]

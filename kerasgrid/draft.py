@@ -8,9 +8,10 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.baselines.autokeras import as_autokeras
+from kerasgrid.baselines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.config import Config, config_from_dict, read_config
 from kerasgrid.forms import Report
+from kerasgrid.io import RunPaths
 
 
 @dataclass(frozen=True)
@@ -37,12 +38,16 @@ class Draft:
         return not self.report.faults
 
 
-def read_draft(source: str | Path | Mapping[str, Any], overrides: Sequence[str] = ()) -> Draft:
+def read_draft(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), results: str | Path | None = None
+) -> Draft:
     """Reads a config.
 
     Args:
         source: A grid.yaml, or the same as a dict; there `model` may be a function.
         overrides: `key.path=value` texts.
+        results: The folder where a run of it may have begun, whose choices AutoKeras goes on with; None to
+            begin anew.
 
     Raises:
         ConfigError: It cannot be read at all. Other faults are in the report.
@@ -50,20 +55,31 @@ def read_draft(source: str | Path | Mapping[str, Any], overrides: Sequence[str] 
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent
-        return _settled(Draft(config, Report(str(source), config, faults, lines), base, None))
+        draft = Draft(config, Report(str(source), config, faults, lines), base, None)
+        return _settled(draft, overrides, results)
     raw, function = dict(source), None
     if callable(raw.get("model")):
         function = raw["model"]
         name = getattr(function, "__qualname__", type(function).__name__)
         raw["model"] = f"{function.__module__}:{name}"
     config, faults = config_from_dict(raw, overrides)
-    return _settled(Draft(config, Report("config", config, faults, {}), Path.cwd(), function))
+    return _settled(
+        Draft(config, Report("config", config, faults, {}), Path.cwd(), function), overrides, results
+    )
 
 
-def _settled(draft: Draft) -> Draft:
-    """Returns a draft as its engine takes it: AutoKeras has models of its own."""
+def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None) -> Draft:
+    """Returns a draft as its engine takes it: AutoKeras has models of its own.
+
+    Where the engine is not the file's but the command line's, its run has a name of its own, since the
+    file's may have one too.
+    """
     if draft.config.search.engine != AUTOKERAS:
         return draft
-    config, notes = as_autokeras(draft.config)
+    keys = {text.partition("=")[0].strip() for text in overrides}
+    is_beside = not keys.isdisjoint({"search", "search.engine"})
+    name = name_of(draft.config.name) if is_beside else draft.config.name
+    begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
+    config, notes = as_autokeras(draft.config, name, begun)
     report = Report(draft.report.source, config, draft.report.faults, draft.report.lines)
     return Draft(config, report, draft.base, None, tuple(notes))

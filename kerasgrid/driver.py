@@ -92,7 +92,7 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
-    draft = read_draft(config, overrides)
+    draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
     observer = observer or Observer()
     with ExitStack() as stack:
@@ -145,7 +145,7 @@ class _Driver:
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._told_topics: set[str | None] = set()
-        self._interrupted = self._told_of_stop = self._is_finished = False
+        self._interrupted = self._told_of_stop = self._is_finished = self._is_idle = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
 
@@ -171,7 +171,7 @@ class _Driver:
             self._tell_of_stop()
             if self.budget.reason is not None and not self._is_finished and not self._interrupted:
                 self.observer.note(self.budget.reason)
-            results = self.run.finish(self._status())
+            results = self.run.finish(self._status(), is_idle=self._is_idle)
         for line in self.run.remarks:
             self.observer.note(line)
         remember(self.run.prepared, self.run.state)
@@ -226,6 +226,10 @@ class _Driver:
 
     def _run_engine(self) -> None:
         """Runs each proposal's jobs and sends the engine the scores, higher is better."""
+        self._is_idle = self._is_stopping
+        if self._has_nothing_to_ask():
+            return
+        n_jobs = 0
         engine = ENGINES[self.config.search.engine].run(self.run.prepared.task)
         proposal = next(engine, None)
         while proposal is not None:
@@ -235,9 +239,11 @@ class _Driver:
             self.run.drop(proposal.dropped)
             until, folds = proposal.until, proposal.folds
             once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
+            for trial in once:
+                if self.run.open_jobs(trial, until, folds):
+                    self.run.readmit(trial.id)
             jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
-            for job in jobs:
-                self.run.readmit(job.trial.id)
+            n_jobs += len(jobs)
             if not self._is_stopping:
                 self._run_jobs(jobs, until)
             if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
@@ -246,7 +252,15 @@ class _Driver:
                 proposal = engine.send(self._scores(trials, proposal))
             except StopIteration:
                 proposal = None
-        self._is_finished = proposal is None
+        self._is_finished = True
+        self._is_idle = n_jobs == 0
+
+    def _has_nothing_to_ask(self) -> bool:
+        """Tells whether the budget was used up before and is, so that no process has to begin to say so."""
+        search, state = self.config.search, self.run.state
+        is_cut = search.trials is None or sum(map(state.is_done, state.trials)) < search.trials
+        is_used_up = self._is_stopping and self.run.last_status == "budget"
+        return is_used_up and is_cut and ENGINES[search.engine].asks
 
     def _scores(self, trials: Sequence[Trial], proposal: Proposal) -> list[Any]:
         """Returns what an engine is sent for a proposal: higher is better, whatever the objective."""

@@ -164,6 +164,15 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     return lines[0], lines[1:]
 
 
+def header_of(path: Path) -> dict[str, Any]:
+    """Returns a journal's header alone; empty where there is none, or none that can be read."""
+    try:
+        with open(path, "rb") as file:
+            return _parse(file.readline())
+    except (OSError, ValueError, RecursionError):
+        return {}
+
+
 def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
     values: list[dict[str, Any]] = []

@@ -205,6 +205,9 @@ METRICS: Mapping[str, Metric] = {
 }
 """Each metric by the snake_case name that `keras.metrics.get` knows."""
 
+CLASS_METRICS = frozenset(name for name in METRICS if "categorical" in name)
+"""Those that compare one output for each class, of which a sample has one."""
+
 _SHORT = {
     "bce": "binary_crossentropy",
     "mae": "mean_absolute_error",

@@ -10,15 +10,16 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of
+from kerasgrid.checks import Prepared, augment_of, callbacks_of
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
-from kerasgrid.errors import ChangedError, ReplayError
+from kerasgrid.errors import ReplayError
+from kerasgrid.identity import check_identity
 from kerasgrid.io import RunPaths, canonical_json, digest, strict, write_json
 from kerasgrid.journal import Journal
 from kerasgrid.leaders import FoldModels, Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import Results
-from kerasgrid.state import LONG_HISTORY, RunState, read_fold
+from kerasgrid.state import LONG_HISTORY, JobId, RunState, read_fold
 from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
 
@@ -38,7 +39,8 @@ class Run:
         paths: Its files.
         state: Trials and ended jobs, those of earlier sessions among them.
         environment: Versions, backend and device; empty before the first probe.
-        elapsed_s: Seconds that earlier sessions took.
+        elapsed_s: Seconds that earlier sessions took, but those that found nothing to do.
+        last_status: What the last session ended with; None where it was cut off, or for a new run.
         threads: Threads a worker had in the first session; None for none or a new run.
 
     Raises:
@@ -51,6 +53,8 @@ class Run:
         self.prepared, self.paths, self._check_lock = prepared, paths, check_lock
         self.environment: dict[str, Any] = {}
         self.threads: int | None = None
+        self.last_status: str | None = None
+        self._is_idle = False
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self.elapsed_s = time.time(), 0.0
@@ -64,7 +68,9 @@ class Run:
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header)
         try:
-            self._check_identity()
+            self._new_sources = check_identity(
+                prepared, paths.folder, self._journal.header, self._journal.records
+            )
             if prepared.data.folder is None:  # arrays given in Python
                 kept = dataset_from_arrays(
                     prepared.data.images,
@@ -88,23 +94,6 @@ class Run:
             self._journal.close()
             raise
 
-    def _check_identity(self) -> None:
-        before = dict(self._journal.header.get("identity", {}))
-        now = json.loads(canonical_json(self.prepared.identity))
-        known = dict(before.get(SOURCES, {}))
-        for record in self._journal.records:  # those that a wider space has named since
-            known |= record["sources"] if record["type"] == "sources" else {}
-        self._new_sources = {name: found for name, found in now[SOURCES].items() if name not in known}
-        before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
-        now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
-        changed = [key for key in now if before.get(key) != now[key]]
-        if changed:
-            told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
-            raise ChangedError(
-                f"{self.paths.folder}: this search began otherwise: {told}. Restore what changed, start anew "
-                "with --fresh (the old run is moved aside), or give the search another name with --name."
-            )
-
     def _load_folds(self) -> list[Fold]:
         data = self.prepared.data
         if self.paths.folds.exists():
@@ -120,7 +109,7 @@ class Run:
             kind = record["type"]
             if kind == "session":
                 self.elapsed_s += 0.0 if began is None else last - began
-                began = record["time"]
+                began, self.last_status = record["time"], None
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
                 self._proposed_by.add(record.get("proposed_by"))
@@ -135,14 +124,19 @@ class Run:
                 self.state.save(tuple(record["job"]), record["epoch"], record.get("anew", False))
             elif kind == "forget":
                 self.state.forget_failed(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
             elif kind == "drop":
                 self.state.drop(record["trial"])
             elif kind == "readmit":
                 self.state.readmit(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
             elif kind == "pack":
                 self._take_plan(record)
             elif kind == "environment":
                 self.environment = record["environment"]
+            elif kind == "end":
+                self.last_status = record["status"]
+                began = None if record.get("idle", False) else began
             last = record["time"]
         self.elapsed_s += 0.0 if began is None else last - began
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
@@ -247,15 +241,36 @@ class Run:
         return [job for job in wanted if not self.state.has_come_to(job.id, until)]
 
     def forget_failed(self) -> int:
-        """Journals that trials which failed are to be tried again, and returns how many."""
+        """Journals that trials which failed are to be tried again, and returns how many.
+
+        Their fits that did not fail are trained again too where what is asked for was not kept of them.
+        """
         failed = self.state.failed()
         for trial in failed:
             for job in self.state.jobs_of(trial):
-                if self.state.ended[job].error is not None:
+                if job in self.state.ended and self.state.ended[job].error is not None:
                     self.paths.history(*job).unlink(missing_ok=True)
-            self.append("forget", {"trial": trial}, durable=True)
+            lost = self._lost(trial)
+            self.append("forget", {"trial": trial, "jobs": lost}, durable=True)
             self.state.forget_failed(trial)
+            self.state.reopen(lost)
         return len(failed)
+
+    def _lost(self, trial: int) -> list[JobId]:
+        """Returns jobs of a trial that went well and whose files were removed when it failed or was given up.
+
+        Their histories go too, since they are written anew.
+        """
+        ended = [job for job in self.state.jobs_of(trial) if job in self.state.ended]
+        kinds = [self.paths.prediction] + [self.paths.model] * (self._models.keep != "none")
+        lost = [
+            job
+            for job in ended
+            if self.state.ended[job].error is None and not all(kind(*job).exists() for kind in kinds)
+        ]
+        for job in lost:
+            self.paths.history(*job).unlink(missing_ok=True)
+        return lost
 
     def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
         """Journals trials that an engine gives up, and removes what is kept to go on with them."""
@@ -270,10 +285,17 @@ class Run:
         self._settle()
 
     def readmit(self, trial: int) -> None:
-        """Journals that an engine goes on with a trial that it had given up when there were fewer others."""
+        """Journals that an engine goes on with a trial that it had given up when there were fewer others.
+
+        Of its fits that had ended then the files are gone, so that they are open again.
+        """
         if trial in self.state.dropped:
-            self.append("readmit", {"trial": trial}, durable=True)
+            self._journal.sync()
+            self._settle()  # what was given up a moment ago loses its files now, not when it has new ones
+            lost = self._lost(trial)
+            self.append("readmit", {"trial": trial, "jobs": lost}, durable=True)
             self.state.readmit(trial)
+            self.state.reopen(lost)
 
     def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
         """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
@@ -348,11 +370,17 @@ class Run:
 
     # What is derived
 
-    def finish(self, status: str) -> Results:
-        """Journals the session's end and writes what is derived from the journal."""
+    def finish(self, status: str, *, is_idle: bool = False) -> Results:
+        """Journals the session's end and writes what is derived from the journal.
+
+        Args:
+            status: As in results.json.
+            is_idle: Whether there was nothing to do, so that the session's seconds are none of the search.
+        """
+        self._is_idle = is_idle
         self._leaders.write_oof(self.state, self.folds, self.prepared.data)
         self._models.sweep(self.state, is_over=status in {"complete", "failed"})
-        self.append("end", {"status": status}, durable=True)
+        self.append("end", {"status": status, "idle": is_idle}, durable=True)
         self._journal.sync()
         self._settle()
         return self.write(status)
@@ -374,7 +402,8 @@ class Run:
             path = self.paths.history(*record.job)
             if record.epochs > LONG_HISTORY and not path.exists():
                 write_json(path, dict(record.history))
-        wall_time_s = self.elapsed_s + time.time() - self._began
+        took_s = 0.0 if self._is_idle else time.time() - self._began
+        wall_time_s = self.elapsed_s + took_s
         data = self.state.results(status, self._about(), wall_time_s)
         write_json(self.paths.json, data)
         self._written_at = time.monotonic()
@@ -415,9 +444,3 @@ def _proposed_by(prepared: Prepared) -> str:
         include={"engine", "trials", "proposals", "factor", "min_epochs", "seed"}
     )
     return digest({"search": search, "space": repr(prepared.space.grids), "exclude": config.exclude})
-
-
-def _change(key: str, before: Any, now: Any) -> str:
-    if key in {"data", SOURCE}:
-        return f"{key} changed"
-    return f"{key} was {canonical_json(before)}, and is {canonical_json(now)}"

@@ -84,6 +84,12 @@ class RunState:
                 del self.ended[job]
         self._rows.pop(trial_id, None)
 
+    def reopen(self, jobs: Iterable[JobId]) -> None:
+        """Forgets the ends of jobs whose files are gone, so that they are trained again."""
+        for job in jobs:
+            del self.ended[job]
+            self._rows.pop(job[0], None)
+
     def save(self, job: JobId, epoch: int, anew: bool) -> None:
         """Takes a checkpoint."""
         self.saved[job, anew] = epoch

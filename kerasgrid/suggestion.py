@@ -12,6 +12,8 @@ from pydantic import BaseModel
 from kerasgrid.analysis.advice import Advice, advise, still_rise
 from kerasgrid.analysis.design import Factor
 from kerasgrid.analysis.findings import Findings
+from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.baselines.autokeras import VAL
 from kerasgrid.config import Config
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
@@ -39,7 +41,46 @@ def suggest(findings: Findings) -> str:
     config = findings.table.about.get("config")
     if not isinstance(config, dict):
         return _bare(findings, advice)
+    if (config.get("search") or {}).get("engine") == AUTOKERAS:
+        return _of_autokeras(findings, config)
     return _whole(findings, config, advice)
+
+
+def _of_autokeras(findings: Findings, config: Mapping[str, Any]) -> str:
+    """Returns the grid.yaml of another search by AutoKeras, whose models are its own to choose.
+
+    What the last one was made of, as its params and its early stopping, is made again of the `autokeras`
+    section, so that it is told there alone.
+    """
+    told = _told(Config, strict(dict(config)))
+    began, search = dict(config.get("params") or {}), dict(told.get("search") or {})
+    own = dict(told.get("autokeras") or {})
+    own |= {name: began[name] for name in ("blocks", "epochs") if name in began}
+    trials, time = search.pop("trials", None), search.pop("time", None)
+    own |= {"max_trials": trials} if trials is not None else {}
+    own |= {"time": time} if time is not None else {}
+    comments = {}
+    if still_rise(findings) and isinstance(own.get("epochs"), int):
+        comments["autokeras", "epochs"] = f"the curves of the best still rise: {own['epochs']} tried"
+        own["epochs"] = math.ceil(1.5 * own["epochs"])
+    elif isinstance(trials, int):
+        comments["autokeras", "max_trials"] = f"its oracle changes the best so far: {trials} tried"
+        own["max_trials"] = 2 * trials
+    for name, default in (("val", VAL), ("keep_models", "best")):
+        if search.get(name) == default:  # AutoKeras's own
+            del search[name]
+    kept = {name: told[name] for name in ("data", "executor") if name in told}
+    whole = {"name": f"{config.get('name')}-next", **kept, "search": search, "autokeras": own}
+    ordered = {name: whole[name] for name in Config.model_fields if name in whole}
+    head = [*_head(findings), "AutoKeras chooses its models itself: what can be told it is here."]
+    return _yaml(ordered, head, comments)
+
+
+def _head(findings: Findings) -> list[str]:
+    return [
+        f"What {findings.table.source} suggests to try next: kerasgrid suggest wrote it.",
+        "Paths in it are relative to the folder of the grid.yaml that was searched: put it there.",
+    ]
 
 
 def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, Advice]) -> str:
@@ -75,11 +116,7 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
     told |= {"params": fixed, "space": spaces[0] if len(spaces) == 1 else spaces}
     told["name"] = f"{config.get('name')}-next"
     ordered = {name: told[name] for name in Config.model_fields if told.get(name) not in (None, {}, [])}
-    head = [
-        f"What {findings.table.source} suggests to try next: kerasgrid suggest wrote it.",
-        "Paths in it are relative to the folder of the grid.yaml that was searched: put it there.",
-    ]
-    return _yaml(ordered, head, comments)
+    return _yaml(ordered, _head(findings), comments)
 
 
 def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:

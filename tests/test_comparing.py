@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import json
 import zipfile
+from importlib import import_module
 
+import numpy as np
 import pytest
 from asking import ask_in_this_process
 from fakes import CONFIG, Crash, fake_probes, fake_train_pack
@@ -14,12 +16,14 @@ import kerasgrid as kg
 import kerasgrid.driver as driver
 from kerasgrid import packing
 from kerasgrid.comparing import compare
+from kerasgrid.draft import read_draft
 from kerasgrid.driver import search
-from kerasgrid.errors import ConfigError
+from kerasgrid.errors import ChangedError, ConfigError
 from kerasgrid.io import RunPaths
 from kerasgrid.observer import Observer
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.comparison import Beside
+from kerasgrid.yaml12 import read_yaml
 
 pytestmark = pytest.mark.slow
 
@@ -68,7 +72,7 @@ def without_times(value):
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
-def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path):
+def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
     found = compare(config(), results=tmp_path)
     own, theirs = found.own.data, found.autokeras.data
     assert (own["name"], theirs["name"]) == ("fake", "fake-autokeras")
@@ -78,6 +82,7 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path):
     assert theirs["trials"][0]["params"]["image_block_1/conv_block_1/filters_0_1"] == 64
     assert (found.autokeras.status, found.is_interrupted) == ("complete", False)
     assert Beside([own, theirs], found.notes).html()
+    ask_in_this_process(monkeypatch)
     again = compare(config(), results=tmp_path)
     assert without_times(again.autokeras.data) == without_times(theirs)
 
@@ -105,6 +110,107 @@ def test_it_has_as_long_as_the_search_took(fake_trainer, tmp_path, monkeypatch):
     assert header.exists()
     budget = found.autokeras.data["config"]["search"]["time"]
     assert took <= float(budget.removesuffix("s")) <= took + 1
+
+
+def test_budgets_of_the_search_are_its_own(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
+    given = config() | {"search": {"folds": 3, "engine": "random", "trials": 2, "epochs": 18, "time": "1s"}}
+    found = compare(given, results=tmp_path)
+    assert len(found.own.trials) == 2
+    assert (found.autokeras.status, len(found.autokeras.trials)) == ("complete", 4)
+    settings = found.autokeras.data["config"]["search"]
+    assert [settings[name] for name in ("trials", "time", "epochs")] == [4, "10min", None]
+
+
+def test_a_comparison_that_has_ended_takes_no_more_time(fake_trainer, tmp_path, monkeypatch):
+    """Its budget is used up, so that AutoKeras is not asked again; nor does reading what is there count."""
+    ask_in_this_process(monkeypatch)
+    given = config(time="0.2s", max_trials=1000)
+    first = compare(given, results=tmp_path)
+    monkeypatch.setattr(import_module("kerasgrid.engines.autokeras"), "AskedProcess", None)
+    again = compare(given, results=tmp_path)
+    for before, now in ((first.own, again.own), (first.autokeras, again.autokeras)):
+        took_s, more = before.data["summary"]["wall_time_s"], now.data["summary"]
+        assert more == before.data["summary"] | {"wall_time_s": more["wall_time_s"]}
+        assert more["wall_time_s"] <= took_s
+        assert (now.status, now.trials) == (before.status, before.trials)
+    assert again.autokeras.status == "budget"
+    third = compare(given, results=tmp_path)
+    assert third.autokeras.data["summary"] == again.autokeras.data["summary"]
+
+
+def test_a_name_that_ends_in_autokeras_is_no_name_of_its_half(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
+    found = compare(config(max_trials=1) | {"name": "my-autokeras"}, results=tmp_path)
+    assert [one.data["name"] for one in (found.own, found.autokeras)] == [
+        "my-autokeras",
+        "my-autokeras-autokeras",
+    ]
+
+
+@pytest.mark.parametrize(
+    ("changes", "shape", "message"),
+    [
+        ({}, (64,), r"a sample here has the shape \(64,\)"),
+        ({"search": {"objective": "loss"}, "space": {"loss": ["hinge"], "loss.x": [1]}}, (8, 8), "neg_log"),
+        ({"search": {"objective": "loss"}, "params": {"loss.label_smoothing": 0.1}}, (8, 8), "neg_log_loss"),
+        ({"search": {"objective": "sparse_categorical_accuracy"}}, (8, 8), "of two classes have a single"),
+    ],
+)
+def test_faults_of_its_half_come_before_the_search(tmp_path, changes, shape, message):
+    images = np.random.default_rng(0).random((60, *shape))
+    with pytest.raises(ConfigError, match=message):
+        compare(config() | {"data": {}} | changes, images, np.arange(60) % 2, results=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_without_autokeras_nothing_is_trained(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasgrid.checks.space.find_spec", lambda package: None)
+    with pytest.raises(ConfigError, match="which needs autokeras: pip install autokeras"):
+        compare(config(), results=tmp_path)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_search_that_grows_is_followed_by_the_same_autokeras(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
+    given = config(max_trials=1) | {"params": {}, "space": {"epochs": [1, 2]}}
+    first = compare(given, results=tmp_path)
+    wider = given | {"space": {"epochs": [1, 2, 3]}, "search": {"folds": 3, "factor": 5}}
+    found = compare(wider, results=tmp_path)
+    assert len(found.own.trials) == 3
+    assert without_times(found.autokeras.trials) == without_times(first.autokeras.trials)
+    assert "AutoKeras's trials have 2 epochs, as its run began, and the grid trains 3 now" in found.notes[1]
+    assert len(list(tmp_path.glob("fake*.json"))) == 2
+    found = compare(wider, results=tmp_path, fresh=True)
+    assert found.autokeras.data["config"]["params"]["epochs"] == 3
+    assert sorted(path.name for path in tmp_path.glob("fake*.json")) == [
+        "fake-autokeras.1.json",
+        "fake-autokeras.json",
+        "fake.json",
+    ]
+
+
+def test_the_command_begins_its_half_anew(fake_trainer, tmp_path, monkeypatch, capsys):
+    ask_in_this_process(monkeypatch)
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text(GRID.replace("workers: 2", "kind: inline"))
+    for flags in ([], ["--epochs", "3", "--fresh"]):
+        assert run(monkeypatch, "compare", "grid.yaml", "--max-trials", "1", *flags) == 0
+    assert "The old run is now results/digits-autokeras.1" in capsys.readouterr().out
+    assert not (tmp_path / "results/digits.1").exists()
+
+
+def test_a_change_of_its_half_is_told_before_the_search(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
+    compare(config(max_trials=1), results=tmp_path)
+    before = (tmp_path / "fake.json").read_text()
+    wider = config(max_trials=1, epochs=7) | {"space": {"learning_rate": [0.5]}}
+    told = r"fake-autokeras: this search began otherwise: params was .*--fresh"
+    with pytest.raises(ChangedError, match=told):
+        compare(wider, results=tmp_path)
+    assert (tmp_path / "fake.json").read_text() == before
+    with pytest.raises(ChangedError, match=r"In compare --fresh is of AutoKeras's half alone"):
+        compare(config(max_trials=1) | {"model": "bn_cnn"}, results=tmp_path)
 
 
 def test_an_interrupted_search_is_not_followed_by_another(fake_trainer, tmp_path):
@@ -144,8 +250,11 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys)
     table = read_table("results/digits-autokeras.json")
     assert "image_block_1/normalize" in table.params
     for command in (["plot"], ["report"], ["report", "--md"], ["suggest"]):
+        capsys.readouterr()
         assert run(monkeypatch, command[0], "results/digits-autokeras.json", *command[1:]) == 0
-    capsys.readouterr()
+    suggested = read_yaml(capsys.readouterr().out, "next.yaml")[0]
+    assert suggested.keys() == {"name", "data", "search", "autokeras", "executor"}
+    assert read_draft(suggested).is_sound
     assert run(monkeypatch, "compare", "grid.yaml", "--json") == 0
     own, theirs = json.loads(capsys.readouterr().out)
     assert (own["name"], theirs["name"]) == ("digits", "digits-autokeras")

@@ -476,6 +476,7 @@ def test_the_experiments_fit_the_schema_and_the_form(path):
     [
         EXAMPLE,
         "model: fc",
+        "search: {engine: autokeras}",
         "model: fc\naugment: off\ncallbacks: {terminate_on_nan: true}",
         "model: fc\ndata: {train: {images: a, labels: b}}\nspace: [{a: [1]}, {b: [2]}]\ntraining: {pack: 4}",
     ],
@@ -490,6 +491,7 @@ def test_what_the_form_accepts_fits_the_schema(text):
     "text",
     [
         "data: {train: digits}",
+        "search: {engine: grid}",
         "model: fc\nserach: 3",
         "model: fc\nsearch: {folds: 1}",
         "model: fc\nsearch: {folds: three}",

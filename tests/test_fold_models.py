@@ -13,6 +13,7 @@ from fakes import CONFIG, Crash, cut, fake_probes, fake_train_pack
 import kerasgrid.driver as driver
 from kerasgrid import packing
 from kerasgrid.driver import search
+from kerasgrid.engines import Kind, Proposal
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
 from kerasgrid.observer import Observer
@@ -144,6 +145,65 @@ def test_failed_trials_keep_none(tmp_path, monkeypatch):
         assert kept(paths) == files(paths, wanted)
     with pytest.raises(ResultsError, match="trial 2 is failed, and complete ones keep their models"):
         found.model_files(2)
+
+
+@pytest.mark.parametrize("keep", ["all", "best"])
+def test_a_failed_trial_that_is_tried_again_has_all_its_models(tmp_path, paths, monkeypatch, keep):
+    def failing(recipe, pack, context):
+        if pack.jobs[0].id[:2] == (2, 1):
+            raise RuntimeError("no network")
+        fake_train_pack(recipe, pack, context)
+
+    monkeypatch.setattr(driver, "train_pack", failing)
+    given = keeping(keep, space={"learning_rate": [0.001, 0.01, 0.1]})
+    search(given, results=tmp_path)
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    found = search(given, results=tmp_path, retry_failed=True)
+    wanted = range(3) if keep == "all" else [found.best["trial"]]
+    assert kept(paths) == files(paths, wanted)
+    assert len(found.model_files(2 if keep == "all" else None)) == 3
+    again = search(given, results=tmp_path)
+    assert [row["folds"] for row in again.trials] == [row["folds"] for row in found.trials]
+
+
+def test_a_trial_with_a_failed_fit_and_others_to_come_is_tried_again(tmp_path, monkeypatch):
+    """It was interrupted after the one that failed."""
+
+    def failing(recipe, pack, context):
+        if pack.jobs[0].id == (0, 0, 0):
+            raise RuntimeError("no network")
+        raise Crash
+
+    monkeypatch.setattr(driver, "train_pack", failing)
+    with pytest.raises(Crash):
+        search(keeping("all"), results=tmp_path)
+    monkeypatch.setattr(driver, "train_pack", fake_train_pack)
+    found = search(keeping("all"), results=tmp_path, retry_failed=True)
+    assert {row["state"] for row in found.trials} == {"complete"}
+
+
+def test_a_trial_that_was_given_up_with_some_fits_done_has_all_its_models_in_the_end(
+    tmp_path, paths, monkeypatch
+):
+    one, other = {"learning_rate": 0.001}, {"learning_rate": 0.01}
+    engines = {
+        "first": lambda task: (yield Proposal([one, other])),
+        "second": lambda task: (yield Proposal([other], dropped=[one])),
+        "third": lambda task: (yield Proposal([one, other])),
+    }
+    for name, engine in engines.items():
+        monkeypatch.setitem(driver.ENGINES, name, Kind(engine))
+    changes = {"space": {"learning_rate": [0.001, 0.01]}}
+    given = {name: keeping("all", **changes, search={"engine": name, "folds": 3}) for name in engines}
+    with pytest.raises(Crash):
+        search(given["first"], results=tmp_path, observer=Watch(paths, 7))  # two of three fits have ended
+    assert kept(paths) == files(paths, [0], 2)
+    search(given["second"], results=tmp_path)
+    assert kept(paths) == files(paths, [1])
+    search(given["third"], results=tmp_path)
+    assert kept(paths) == files(paths, [0, 1])
+    with np.load(paths.oof) as oof:
+        assert {"trial_0", "trial_1"} <= set(oof)
 
 
 def test_pruned_trials_and_those_that_wait_keep_none(tmp_path):

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 from kerasgrid import journal as journal_module
 from kerasgrid.errors import JournalError, StorageError
-from kerasgrid.journal import FORMAT, Journal, read
+from kerasgrid.journal import FORMAT, Journal, header_of, read
 
 GOLDEN = Path(__file__).parent / "golden" / "journal-1.jsonl"
 HEADER = {"name": "digits"}
@@ -147,6 +147,17 @@ def test_other_formats_are_refused(path, first, found):
 def test_nothing_to_read(path):
     with pytest.raises(JournalError, match="there is no journal here"):
         read(path)
+
+
+@pytest.mark.parametrize("held", [None, b"", b'{"format": "ker', b"[1]\n", b"\xff\n"])
+def test_a_header_that_cannot_be_read_is_none(path, held):
+    if held is not None:
+        path.parent.mkdir()
+        path.write_bytes(held)
+    assert header_of(path) == {}
+    if held is None:
+        write(path, {"a": 1})
+        assert header_of(path) == {"format": FORMAT, **HEADER}
 
 
 def test_numpy_numbers_are_written_as_pythons(path):

@@ -28,6 +28,44 @@ CONFIG = {
 }
 
 
+def rising(epochs):
+    losses = [1.0 / (epoch + 1) for epoch in range(epochs)]
+    curve = [1 - loss for loss in losses]
+    return {"loss": losses, "val_loss": losses, "test_loss": losses, "test_accuracy": curve}
+
+
+@pytest.mark.parametrize("is_rising", [False, True])
+def test_the_next_search_of_autokeras_is_told_in_its_section_alone(is_rising):
+    own = {"max_trials": 4, "time": "1h", "epochs": 12, "blocks": "vanilla"}
+    began = {
+        "data": {"train": "digits"},
+        "model": "kerasgrid.models.autokeras:build",
+        "params": {"blocks": "vanilla", "epochs": 12, "batch_size": 32, "n_samples": 120},
+        "space": {},
+        "callbacks": {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}},
+        "training": {"pack": "off"},
+        "search": {"engine": "autokeras", "trials": 4, "time": "1h", "val": 0.2, "keep_models": "best"},
+        "autokeras": {"max_trials": 4},
+        "executor": {},
+    }
+    found = findings(
+        {"image_block_1/normalize": [True, False], "learning_rate": [0.01, 0.001]},
+        lambda params: 0.9 - params["learning_rate"],
+        history=lambda params: rising(12) if is_rising else None,
+        config=began,
+    )
+    text = suggest(found)
+    assert read(text) == {
+        "name": "mine-next",
+        "data": {"train": "digits"},
+        "search": {"engine": "autokeras"},
+        "autokeras": own | ({"epochs": 18} if is_rising else {"max_trials": 8}),
+    }
+    again = read_draft(read(text)).config
+    assert again.params["epochs"] == (18 if is_rising else 12)
+    assert ("the curves of the best still rise: 12 tried" in text) is is_rising
+
+
 def findings(
     space, score, config=None, seconds=lambda params: 1.0, candidates=None, history=lambda params: None
 ):

@@ -63,10 +63,10 @@ def rivals_of(results: Sequence[Mapping[str, Any]]) -> list[Rival]:
     """
     first = results[0]
     for other in results[1:]:
-        for what, key in (("data", "data"), ("folds", "folds"), ("objective", "objective")):
-            mine, theirs = ({**one[key]}.get("fingerprint", one[key]) for one in (first, other))
+        for key in ("data", "folds", "objective"):
+            mine, theirs = (_mark(one[key]) for one in (first, other))
             if mine != theirs:
-                raise ResultsError(f"{first['name']} and {other['name']} are of different {what}.")
+                raise ResultsError(f"{first['name']} and {other['name']} are of different {key}.")
     sign = -1 if first["objective"]["direction"] == "min" else 1
     return [
         Rival(
@@ -83,6 +83,31 @@ def rivals_of(results: Sequence[Mapping[str, Any]]) -> list[Rival]:
         )
         for one in results
     ]
+
+
+def _mark(about: Mapping[str, Any]) -> Any:
+    """Returns what has to be equal of data, folds or an objective, whatever else is told of them."""
+    return about["fingerprint"] if "fingerprint" in about else (about.get("name"), about.get("direction"))
+
+
+def reservations(results: Sequence[Mapping[str, Any]]) -> list[str]:
+    """Returns in sentences what speaks against setting searches side by side as they are.
+
+    Args:
+        results: The contents of results.json files.
+    """
+    told = [
+        f"{one['name']} decided on the held-out rows themselves (search.val: "
+        f"{one['objective']['decided_on']}), so that its scores are too good."
+        for one in results
+        if "decided_on" in one["objective"]
+    ]
+    if results[0]["objective"]["name"] == "loss":
+        told.append(
+            "loss is what each model is trained by, penalties such as L2's included, so that it is one "
+            "measure only where these are the same; search.objective: neg_log_loss is of predictions alone."
+        )
+    return told
 
 
 def verdict(first: Rival, second: Rival, metric: str) -> list[str]:

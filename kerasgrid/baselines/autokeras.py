@@ -4,18 +4,20 @@ from __future__ import annotations
 
 import socket
 from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from kerasgrid.budget import seconds_of
 from kerasgrid.callbacks import Callbacks
-from kerasgrid.config import AutoKerasConfig, Config
+from kerasgrid.config import AUTOKERAS_MODEL, AutoKerasConfig, Config
 from kerasgrid.executors import count_gpus
+from kerasgrid.journal import header_of
 from kerasgrid.keras_names import find_metric
 from kerasgrid.records import Fold
 from kerasgrid.switches import Training
 from kerasgrid.training.routing import DEFAULTS
 
 ENGINE = "autokeras"
-MODEL = "kerasgrid.models.autokeras:build"
 VAL = 0.2
 """AutoKeras's validation_split."""
 _PATIENCE, _MIN_DELTA = 10, 1e-4
@@ -36,19 +38,29 @@ HOW = (
 _OF_OTHERS = ("model", "params", "space", "exclude", "augment", "callbacks", "training")
 
 
-def as_autokeras(config: Config) -> tuple[Config, list[str]]:
+def as_autokeras(
+    config: Config, name: str | None = None, begun: Mapping[str, Any] | None = None
+) -> tuple[Config, list[str]]:
     """Returns the config of AutoKeras's own search, and what is to be said about it.
 
     Each fit is what AutoKeras's search makes of it: a fifth of the training rows is its inner split, on
     which it is stopped early and its best epoch found, whose weights are scored on the held-out rows.
     Pixels come to it as they are stored, since it normalises them itself.
+
+    Args:
+        config: A grid.yaml's.
+        name: Of AutoKeras's run; by default `name_of` the config's.
+        begun: The params that the run began with, whose blocks and epochs hold where the config does not
+            say others; None for a new run.
     """
-    own, search = config.autokeras, config.search
-    blocks, why = _blocks(own)
+    own, search, begun = config.autokeras, config.search, begun or {}
+    blocks, why = _blocks(own, begun.get("blocks"))
+    wanted = own.epochs or max(_epochs(config), default=DEFAULTS["epochs"])
+    epochs = own.epochs or begun.get("epochs", wanted)
     metric = find_metric(search.objective)
     params = {
         "blocks": blocks,
-        "epochs": own.epochs or max(_epochs(config), default=DEFAULTS["epochs"]),
+        "epochs": epochs,
         "batch_size": own.batch_size,
         **({} if metric in (None, "accuracy") else {"metric": metric}),
     }
@@ -58,18 +70,19 @@ def as_autokeras(config: Config) -> tuple[Config, list[str]]:
         "min_delta": _MIN_DELTA,
         "restore_best_weights": True,
     }
+    trials, time, overruled = _budgets(config)
     changed = {
         "engine": ENGINE,
-        "trials": own.max_trials or search.trials or _MAX_TRIALS,
-        "time": own.time or search.time,
+        "trials": trials,
+        "time": time,
         "val": search.val or VAL,
         "keep_models": "best" if search.keep_models == "none" else search.keep_models,
     }
     made = config.model_copy(
         update={
-            "name": name_of(config.name),
+            "name": name or name_of(config.name),
             "data": config.data.model_copy(update={"scale": None, "standardize": False}),
-            "model": MODEL,
+            "model": AUTOKERAS_MODEL,
             "params": params,
             "space": {},
             "exclude": [],
@@ -79,11 +92,29 @@ def as_autokeras(config: Config) -> tuple[Config, list[str]]:
             "search": search.model_copy(update=changed),
         }
     )
-    unused = [name for name in _OF_OTHERS if name in config.model_fields_set]
     notes = [f"AutoKeras searches models of its own, by its {blocks} blocks{why}"]
-    if unused:
-        notes.append(f"AutoKeras takes no notice of {', '.join(unused)}: they are of other engines.")
+    if epochs != wanted:
+        notes.append(
+            f"AutoKeras's trials have {epochs} epochs, as its run began, and the grid trains {wanted} now: "
+            "--fresh starts it anew."
+        )
+    notes += [*overruled, *_unused(config)]
     return made, notes
+
+
+def begun_with(journal: Path) -> Mapping[str, Any]:
+    """Returns the params that AutoKeras's run began with, by its journal; none for a new run."""
+    return header_of(journal).get("identity", {}).get("params", {})
+
+
+def fault_of_shape(shape: Sequence[int]) -> str | None:
+    """Returns why AutoKeras cannot take samples of some shape, in words; None where it can."""
+    if len(shape) == 3:
+        return None
+    return (
+        f"is autokeras, whose models take images of height, width and channels, and a sample here has the "
+        f"shape {tuple(shape)}: reshape the samples, or take another engine."
+    )
 
 
 def with_samples(config: Config, folds: Sequence[Fold]) -> Config:
@@ -95,14 +126,16 @@ def with_samples(config: Config, folds: Sequence[Fold]) -> Config:
 
 
 def name_of(name: str) -> str:
-    """Returns what AutoKeras's run of a search is called, which has a results.json of its own."""
-    return name if name.endswith(ENGINE) else f"{name}-{ENGINE}"
+    """Returns what AutoKeras's run beside a search is called, which has a results.json of its own."""
+    return f"{name}-{ENGINE}"
 
 
-def _blocks(own: AutoKerasConfig) -> tuple[str, str]:
+def _blocks(own: AutoKerasConfig, begun: str | None) -> tuple[str, str]:
     """Returns vanilla or full, and why, to follow the choice."""
     if own.blocks != "auto":
         return own.blocks, "."
+    if begun is not None:
+        return begun, ", as its run began."
     other = "--set autokeras.blocks=full takes all of its ImageClassifier's"
     if not count_gpus():
         return "vanilla", f", since there is no GPU here; {other}."
@@ -110,6 +143,35 @@ def _blocks(own: AutoKerasConfig) -> tuple[str, str]:
         return "vanilla", f", since pretrained weights cannot be reached from here; {other}."
     other = "--set autokeras.blocks=vanilla takes its ConvBlock alone"
     return "full", f", since there are a GPU and a network; {other}."
+
+
+def _budgets(config: Config) -> tuple[int, str | None, list[str]]:
+    """Returns how many trials AutoKeras has at most and how long, and what is to be said where both are told.
+
+    Of its own and the search's the smaller one holds, whichever was given on the command line.
+    """
+    own, search, said = config.autokeras, config.search, []
+    trials, time = (own.max_trials or search.trials or _MAX_TRIALS), own.time or search.time
+    if own.max_trials and search.trials and search.trials < own.max_trials:
+        trials = search.trials
+        said.append(f"AutoKeras has {trials} trials by search.trials, fewer than autokeras.max_trials.")
+    if own.time and search.time and (seconds_of(search.time) or 0) < (seconds_of(own.time) or 0):
+        time = search.time
+        said.append(f"AutoKeras has {time} by search.time, less than autokeras.time.")
+    return trials, time, said
+
+
+def _unused(config: Config) -> Iterator[str]:
+    """Yields what AutoKeras makes nothing of, in words."""
+    given = config.model_fields_set - ({"model"} if config.model == AUTOKERAS_MODEL else set())
+    if unused := [name for name in _OF_OTHERS if name in given]:
+        yield f"AutoKeras takes no notice of {', '.join(unused)}: they are of other engines."
+    changed = {"scale": config.data.scale is not None, "standardize": config.data.standardize}
+    if pixels := [f"data.{name}" for name, is_given in changed.items() if is_given]:
+        yield (
+            f"AutoKeras takes no notice of {' and '.join(pixels)}: pixels come to it as they are stored, and "
+            "its models normalise them."
+        )
 
 
 def _has_network() -> bool:

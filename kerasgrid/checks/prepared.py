@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.baselines.autokeras import with_samples
+from kerasgrid.baselines.autokeras import fault_of_shape, with_samples
 from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.checks.candidates import (
     augment_of,
@@ -29,6 +29,7 @@ from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import rungs
 from kerasgrid.forms import Report
+from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -133,6 +134,8 @@ class Prepared:
         search, kind = self.config.search, ENGINES[self.config.search.engine]
         if not kind.decides_by_val:
             return None
+        if "factor" not in kind.settings:  # the engine says itself how long each waits
+            return {"engine": search.engine, "rungs": [self.task.longest]}
         least = search.min_epochs if "min_epochs" in kind.settings else None
         found = rungs(self.task.longest, search.factor, least)
         return {"engine": search.engine, "factor": search.factor, "rungs": found}
@@ -177,8 +180,11 @@ def prepare(
     _check_not_built(report, config)
     data = data_of(report, config, base, X, y)
     folds = folds_of(report, config, data)
-    if config.search.engine == AUTOKERAS and folds:
-        config = with_samples(config, folds)
+    if config.search.engine == AUTOKERAS:
+        if data is not None and (fault := fault_of_shape(data.images.shape[1:])) is not None:
+            report.add("search.engine", fault)
+        if folds:
+            config = with_samples(config, folds)
     model, signature, declared = _model(report, config, base, function, ask)
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)
@@ -237,7 +243,13 @@ def _objective(report: Report, config: Config, data: Dataset | None) -> Objectiv
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:
-            fault = objective_fault(objective, data.labels, len(data.classes))
+            n_classes = len(data.classes)
+            fault = objective_fault(objective, data.labels, n_classes)
+            if config.search.engine == AUTOKERAS and n_classes == 2 and objective.metric in CLASS_METRICS:
+                fault = fault or (
+                    f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
+                    "of two classes have a single one: take accuracy, or roc_auc."
+                )
             if fault is not None:
                 report.add("search.objective", fault)
         return objective

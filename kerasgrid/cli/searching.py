@@ -97,6 +97,10 @@ def compare(
         typer.Option(metavar="2h", help="AutoKeras's; as long as the search by default.", show_default=False),
     ] = None,
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    fresh: Annotated[
+        bool,
+        typer.Option("--fresh", help="Start AutoKeras's half anew; its old run is moved aside."),
+    ] = False,
     set_: Set = None,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
@@ -130,7 +134,8 @@ def compare(
             stack.callback(progress.close)
             return progress
 
-        found = run(grid, results=results, overrides=[*(set_ or []), *overrides_of(flags)], observe=observe)
+        overrides = [*(set_ or []), *overrides_of(flags)]
+        found = run(grid, results=results, overrides=overrides, fresh=fresh, observe=observe)
     pair = [one for one in (found.own, found.autokeras) if one is not None]
     if as_json:
         print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
@@ -157,7 +162,7 @@ def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, 
     from kerasgrid.draft import read_draft
     from kerasgrid.preview import preview
 
-    shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})]), results)
+    shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})], results), results)
     print("\n".join(shown.lines()))
     for record in shown.refused:
         params = ", ".join(f"{key}={value}" for key, value in record.params.items())

@@ -234,20 +234,28 @@ def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any]
         )
     if not len(images):
         raise DataError(f"{where}: no samples.")
-    if labels.ndim == 2:
-        constant = (labels == labels[0]).all(axis=0)
-        if constant.any():
-            place = int(np.argmax(constant))
-            raise DataError(
-                f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "
-                "that there is nothing to learn. Leave it out."
-            )
+    if labels.ndim == 2:  # of those that are trained on `check_labels` does
         return
     present = np.unique(labels)
     if len(present) < 2:
         raise DataError(
             f"{where}: all {len(labels)} samples are of the class {classes[present[0]]!r}. At least two "
             "classes are needed to learn from."
+        )
+
+
+def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
+    """Holds that there is something to learn of each label, where training samples may have several.
+
+    Raises:
+        DataError: A label is the same for all samples.
+    """
+    constant = (labels == labels[0]).all(axis=0) if labels.ndim == 2 else np.zeros(1, dtype=bool)
+    if constant.any():
+        place = int(np.argmax(constant))
+        raise DataError(
+            f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "
+            "that there is nothing to learn. Leave it out."
         )
 
 

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, check_samples, encode_labels
+from kerasgrid.data.arrays import Samples, as_pixels, check_labels, check_samples, encode_labels
 from kerasgrid.data.cache import array_digest, cached, fingerprint, save_samples
 from kerasgrid.data.sources import find_source
 from kerasgrid.data.subset import take_subset
@@ -35,6 +35,13 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset
         NotBuiltError: A kind of data that this version does not read yet.
         StorageError: The cache cannot be written.
     """
+    data = _load(config, seed, name)
+    check_labels(data.labels, data.classes, data.source)
+    return data
+
+
+def _load(config: Any, seed: int, name: str | None = None) -> Dataset:
+    """Returns samples that need not be all that is to be learnt from, as those of a test set."""
     source = find_source(config)
     where = name or source.name
     digests = source.digests()
@@ -70,7 +77,7 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         StorageError: The cache cannot be written.
     """
     train = load_data(config, seed=seed)
-    test = load_data(config.model_copy(update={"train": config.test, "subset": None}))
+    test = _load(config.model_copy(update={"train": config.test, "subset": None}), seed)
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = f"{test.images.shape[1:]}, and {train.source} of {train.images.shape[1:]}"
         raise DataError(f"{test.source}: has samples of {shapes}.")
@@ -115,6 +122,7 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     labels, classes = encode_labels(given, "y", multi_label=multi_label)
     check_samples(images, labels, classes, "X and y")
+    check_labels(labels, classes, "X and y")
     samples = Samples(images, labels, classes)
     if folder is not None:
         with storage_errors(folder):

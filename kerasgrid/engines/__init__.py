@@ -24,8 +24,9 @@ __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
 OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
 GP = dict.fromkeys(("optuna", "torch"), "'kerasgrid[gp]'")
-_MODEL = {"needs_trials": True, "chooses_by_score": True, "settings": ("proposals",), "outline": outline}
-_BLIND = {"settings": ("proposals",), "outline": outline_without_scores}
+_ASKED = {"asks": True, "settings": ("proposals",)}
+_MODEL = {**_ASKED, "needs_trials": True, "chooses_by_score": True, "outline": outline}
+_BLIND = {**_ASKED, "outline": outline_without_scores}
 
 ENGINES: dict[str, Kind] = {
     "grid": Kind(grid, lists=True),
@@ -47,6 +48,7 @@ ENGINES: dict[str, Kind] = {
         decides_by_val=True,
         chooses_by_score=True,
         has_brackets=True,
+        asks=True,
         settings=("factor", "proposals"),
         outline=outline_of_hyperband,
     ),
@@ -56,6 +58,7 @@ ENGINES: dict[str, Kind] = {
         autokeras,
         decides_by_val=True,
         chooses_by_score=True,
+        asks=True,
         has_own_space=True,
         settings=("proposals",),
         packages={"autokeras": "autokeras"},

@@ -14,6 +14,8 @@ from kerasgrid.errors import KerasgridError, MissingPackageError
 from kerasgrid.spawning import launching, leave_signals_to_the_driver, silence
 
 Values = dict[str, Any]
+_WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
+"""It trains nothing, and would take a GPU's memory from the workers: TensorFlow takes all that is free."""
 
 
 class Asked(Protocol):
@@ -46,7 +48,7 @@ class AskedProcess:
         self._process = get_context("spawn").Process(
             target=_serve, args=(theirs, make, arguments), daemon=True
         )
-        with theirs, launching({}):
+        with theirs, launching(_WITHOUT_GPU):
             self._process.start()
         self._call("begin")
 

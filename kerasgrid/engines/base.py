@@ -110,6 +110,7 @@ class Kind:
         draws: Whether it goes over some, drawn at random, where `search.trials` says how many.
         has_brackets: Whether it says itself how many candidates there are, and how long each is trained.
         rejects: Whether it can leave out what a space does not allow.
+        asks: Whether another library is asked in a process of its own, which takes seconds to begin.
         has_own_space: Whether its candidates are of a space of its own, whatever the config's is.
         settings: Of the `search` section, that only some engines have.
         packages: That it imports and that may be missing, and what pip is to install for each.
@@ -125,6 +126,7 @@ class Kind:
     draws: bool = False
     has_brackets: bool = False
     rejects: bool = False
+    asks: bool = False
     has_own_space: bool = False
     settings: tuple[str, ...] = ()
     packages: Mapping[str, str] = field(default_factory=dict)

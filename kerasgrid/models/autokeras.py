@@ -20,7 +20,7 @@ from autokeras.graph import Graph
 from autokeras.tuners.greedy import GreedyOracle
 from autokeras.tuners.task_specific import IMAGE_CLASSIFIER
 
-from kerasgrid.keras_names import METRICS
+from kerasgrid.models.metrics import make_metrics
 
 VANILLA, FULL = "vanilla", "full"
 _BLOCK_TYPE = "image_block_1/block_type"
@@ -96,13 +96,11 @@ class AutoKerasSpace:
     def _graph(self) -> Graph:
         pixels = _Pixels(shape=self._shape)
         pixels.batch_size, pixels.dtype = self._batch_size, "float32"
-        metrics = ["accuracy"]
-        if self._metric is not None:
-            kind = METRICS[self._metric].class_name
-            metrics.append(getattr(keras.metrics, kind)(name=self._metric))
+        n_outputs = self._n_classes if self._n_classes > 2 or self._multi_label else 1
+        metrics = make_metrics(self._metric, n_outputs, multi_label=self._multi_label, one_hot=True)
         head = autokeras.ClassificationHead(self._n_classes, self._multi_label, metrics=metrics)
         # Python's own numbers: what AutoKeras reads off the data is NumPy's, which Dense refuses.
-        head.shape = (self._n_classes if self._n_classes > 2 or self._multi_label else 1,)
+        head.shape = (n_outputs,)
         output = head(autokeras.ImageBlock(block_type=self._block_type)(pixels))
         graph = Graph(inputs=pixels, outputs=output)
         graph.epochs, graph.num_samples = self._epochs, self._n_samples

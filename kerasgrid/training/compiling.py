@@ -12,6 +12,7 @@ import numpy as np
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
 from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation
+from kerasgrid.models.metrics import binary_accuracy, make_metrics
 from kerasgrid.training.backend import spare_replica_sums
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.routing import DEFAULTS, Route
@@ -96,6 +97,8 @@ def compile_model(
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
         _check_ending(model, _only_loss(model.loss), n_outputs, from_logits)
+        if multi_label:
+            _count_labels_one_by_one(model, from_logits)
         spare_replica_sums(model.optimizer)
         return Compiled(model, labels, n_outputs, from_logits, multi_label=multi_label)
     fitting = "binary_crossentropy" if multi_label else None
@@ -117,13 +120,7 @@ def compile_model(
                 f"the loss {loss_name} wants {labels} labels and the objective {objective.name} "
                 f"{metric.labels} ones: choose a pair that agrees, as categorical_crossentropy for one_hot."
             )
-    accuracy = "accuracy"
-    if n_outputs == 1 or multi_label:  # Keras's "accuracy" would cut logits at 0.5
-        accuracy = keras.metrics.BinaryAccuracy(name="accuracy", threshold=0.0 if from_logits else 0.5)
-    metrics = [accuracy]
-    if objective.metric is not None and objective.metric != "accuracy":
-        averaged = {"average": "macro"} if metric.class_name in {"F1Score", "FBetaScore"} else {}
-        metrics.append(getattr(keras.metrics, metric.class_name)(name=objective.metric, **averaged))
+    metrics = make_metrics(objective.metric, n_outputs, from_logits=from_logits, multi_label=multi_label)
     model.compile(
         optimizer=_make(
             "optimizer", keras.optimizers, route.optimizer or DEFAULTS["optimizer"], route.optimizer_args
@@ -174,6 +171,26 @@ def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
             f"{model.name}: the loss {name} is of one class a sample, and with data.multi_label it has any "
             "number: take binary_crossentropy."
         )
+
+
+def _count_labels_one_by_one(model: keras.Model, from_logits: bool | None) -> None:
+    """Lets the `accuracy` of a model that its function has compiled be that of labels.
+
+    Keras takes the name for the share of samples whose largest output is their label, as of classes, and
+    does so at the first batch: `get_metric` in keras/src/trainers/compile_utils.py.
+    """
+    compiled = getattr(model, "_compile_metrics", None)
+    if compiled is None or compiled.built:
+        return
+
+    def counted(given: Any) -> Any:
+        if isinstance(given, Mapping):
+            return {name: counted(part) for name, part in given.items()}
+        if isinstance(given, list | tuple):
+            return [counted(part) for part in given]
+        return binary_accuracy(from_logits) if given in ("accuracy", "acc") else given
+
+    compiled._user_metrics = counted(compiled._user_metrics)
 
 
 def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None) -> None:

@@ -8,7 +8,7 @@ from typing import Literal
 import numpy as np
 
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
-from kerasgrid.keras_names import METRICS, find_metric
+from kerasgrid.keras_names import CLASS_METRICS, METRICS, find_metric
 
 
 @dataclass(frozen=True)
@@ -53,10 +53,15 @@ def find_objective(name: str) -> Objective:
 
 
 def objective_fault(objective: Objective, labels: np.ndarray, n_classes: int) -> str | None:
-    """Returns why a scikit-learn scorer cannot score these labels; None where it can.
+    """Returns why an objective cannot score these labels; None where it can.
 
-    The scorer is tried on a made-up prediction, so that no epoch is trained in vain.
+    A scikit-learn scorer is tried on a made-up prediction, so that no epoch is trained in vain.
     """
+    if objective.metric in CLASS_METRICS and labels.ndim == 2:
+        return (
+            f"is {objective.name!r}, which is of one class a sample, and with data.multi_label it has any "
+            "number: take accuracy, f1_macro or binary_crossentropy."
+        )
     if objective.kind != "sklearn":
         return None
     from kerasgrid.training.scorers import sklearn_score

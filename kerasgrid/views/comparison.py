@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 from functools import partial
 from typing import TYPE_CHECKING, Any
 
-from kerasgrid.analysis.rivals import Rival, rivals_of, verdict
+from kerasgrid.analysis.rivals import Rival, reservations, rivals_of, verdict
 from kerasgrid.views.leaderboard import format_score, format_seconds, varying
 from kerasgrid.views.report import html
 from kerasgrid.views.report.blocks import Bullets, Cells, Paragraph, Picture, Section
@@ -32,12 +32,13 @@ class Beside:
 
     def __init__(self, results: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
         self.rivals = rivals_of(results)
+        self._reservations = reservations(results)
         self.notes = tuple(notes)
         self.metric = str(results[0]["objective"]["name"])
 
     def sentences(self) -> list[str]:
-        """Returns which one is ahead, in words."""
-        return verdict(self.rivals[0], self.rivals[1], self.metric)
+        """Returns which one is ahead, in words, and what speaks against comparing them."""
+        return [*verdict(self.rivals[0], self.rivals[1], self.metric), *self._reservations]
 
     def table(self) -> Cells:
         """Returns a row for each thing to compare, and a column for each search."""

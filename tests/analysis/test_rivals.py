@@ -5,8 +5,9 @@ from __future__ import annotations
 import pytest
 from searches import OURS, THEIRS, results, trial
 
-from kerasgrid.analysis.rivals import rivals_of, verdict
+from kerasgrid.analysis.rivals import reservations, rivals_of, verdict
 from kerasgrid.errors import ResultsError
+from kerasgrid.views.comparison import Beside
 
 
 def test_the_best_is_first_and_failures_are_none():
@@ -49,6 +50,23 @@ def test_level_searches_and_those_without_a_score():
     assert verdict(*rivals_of([OURS, empty]), "accuracy") == [
         "b: no trial is complete, so that nothing can be compared: a larger budget goes on."
     ]
+
+
+def test_a_search_that_decided_on_its_test_fold_is_named_and_compared_all_the_same():
+    objective = {"name": "accuracy", "direction": "max", "decided_on": "test_fold"}
+    assert len(rivals_of([OURS, THEIRS | {"objective": objective}])) == 2
+    assert reservations([OURS, THEIRS]) == []
+    assert reservations([OURS, THEIRS | {"objective": objective}]) == [
+        "mine-autokeras decided on the held-out rows themselves (search.val: test_fold), so that its scores "
+        "are too good."
+    ]
+
+
+def test_losses_are_said_to_be_what_models_are_trained_by():
+    turned = [one | {"objective": {"name": "loss", "direction": "min"}} for one in (OURS, THEIRS)]
+    (told,) = reservations(turned)
+    assert told.endswith("search.objective: neg_log_loss is of predictions alone.")
+    assert Beside(turned).lines()[-1] == told
 
 
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import numpy as np
 import pytest
 
 from kerasgrid.baselines import autokeras
@@ -9,6 +10,7 @@ from kerasgrid.baselines.autokeras import as_autokeras, with_samples
 from kerasgrid.checks import prepare
 from kerasgrid.config import Config, check_form
 from kerasgrid.draft import read_draft
+from kerasgrid.errors import ConfigError
 
 GRID = {
     "name": "kannada",
@@ -73,11 +75,14 @@ def test_epochs_are_the_most_that_the_grid_trains(changes, epochs):
         ({}, {}, 100, None),
         ({"trials": 12, "time": "2h"}, {}, 12, "2h"),
         ({"trials": 12, "time": "2h"}, {"max_trials": 3, "time": "5min"}, 3, "5min"),
+        ({"trials": 3, "time": "10min"}, {"max_trials": 50, "time": "1h"}, 3, "10min"),
     ],
 )
-def test_budgets_of_its_own_come_before_those_of_the_search(search, own, trials, time):
-    config = made(search=search, autokeras=own)[0]
+def test_of_its_own_budgets_and_the_searchs_the_smaller_ones_hold(search, own, trials, time):
+    config, notes = made(search=search, autokeras=own)
     assert (config.search.trials, config.search.time) == (trials, time)
+    said = [note for note in notes if "AutoKeras has" in note]
+    assert len(said) == (2 if own and search["trials"] == trials else 0)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +130,7 @@ def test_an_epoch_has_the_samples_that_are_not_held_out():
     draft = read_draft(GRID | {"augment": None}, ["search.engine=autokeras"])
     prepared = prepare(draft)
     assert prepared.config.params["n_samples"] == round(len(prepared.folds[0].train) * 0.8)
-    assert prepared.warnings[:2] == draft.notes
+    assert prepared.warnings[: len(draft.notes)] == draft.notes
     own, faults = check_form({**GRID, "search": {"val": "test_fold", "engine": "autokeras"}})
     assert not faults
     assert with_samples(as_autokeras(own)[0], prepared.folds).params["n_samples"] == len(
@@ -138,8 +143,52 @@ def test_other_engines_are_left_as_they_are():
     assert (draft.config.model, draft.notes) == ("fc", ())
 
 
-def test_a_name_says_once_that_it_is_autokeras():
-    assert made(name="mine-autokeras")[0].name == "mine-autokeras"
+def test_a_run_beside_a_search_never_has_its_name():
+    assert made(name="mine-autokeras")[0].name == "mine-autokeras-autokeras"
+    asked = read_draft(GRID | {"name": "mine-autokeras"}, ["search.engine=autokeras"])
+    assert asked.config.name == "mine-autokeras-autokeras"
+    assert read_draft(GRID | {"search": {"engine": "autokeras"}}).config.name == "kannada"
+
+
+def test_a_grid_of_autokeras_alone_needs_no_model():
+    draft = read_draft({"data": {"train": "digits"}, "search": {"engine": "autokeras", "trials": 1}})
+    assert prepare(draft).config.model == "kerasgrid.models.autokeras:build"
+    assert not any("takes no notice" in note for note in draft.notes)
+
+
+def test_pixels_are_not_scaled_and_that_is_said():
+    assert not any("data." in note for note in made(data={"train": "digits"})[1])
+    notes = made(data={"train": "digits", "scale": 16, "standardize": True})[1]
+    assert notes[-1].startswith("AutoKeras takes no notice of data.scale and data.standardize: pixels come")
+
+
+def test_a_run_that_has_begun_keeps_its_blocks_and_epochs(monkeypatch):
+    def refuse():
+        raise AssertionError("the choice was made anew")
+
+    monkeypatch.setattr(autokeras, "count_gpus", refuse)
+    begun = {"blocks": "full", "epochs": 15}
+    config, notes = as_autokeras(check_form(GRID)[0], begun=begun)
+    assert (config.params["blocks"], config.params["epochs"]) == ("full", 15)
+    assert notes[0].endswith("by its full blocks, as its run began.")
+    assert "trials have 15 epochs, as its run began, and the grid trains 30 now: --fresh" in notes[1]
+    own = check_form(GRID | {"autokeras": {"blocks": "vanilla", "epochs": 7}})[0]
+    config, notes = as_autokeras(own, begun=begun)
+    assert (config.params["blocks"], config.params["epochs"]) == ("vanilla", 7)
+    assert not any("began" in note for note in notes)
+
+
+@pytest.mark.parametrize(
+    ("shape", "objective", "message"),
+    [
+        ((40, 64), "accuracy", r"search.engine: is autokeras, .* a sample here has the shape \(64,\)"),
+        ((40, 8, 8), "categorical_accuracy", "AutoKeras's models of two classes have a single one"),
+    ],
+)
+def test_what_it_cannot_take_is_told_before_it_begins(shape, objective, message):
+    grid = {"search": {"engine": "autokeras", "trials": 1, "objective": objective}}
+    with pytest.raises(ConfigError, match=message):
+        prepare(grid, np.zeros(shape) + np.arange(40).reshape(-1, *[1] * (len(shape) - 1)), np.arange(40) % 2)
 
 
 def test_a_time_that_is_none_is_told():

@@ -78,8 +78,10 @@ def test_a_search_scores_labels_one_by_one(config, arrays, tmp_path):
     assert "several labels each" in report.html()
 
 
-def test_scikit_learns_scorers_score_labels(config, arrays, tmp_path):
-    config["search"]["objective"] = "f1_macro"
+@pytest.mark.parametrize("objective", ["f1_macro", "f1_score"])
+def test_scorers_and_metrics_score_labels(config, arrays, tmp_path, objective):
+    config["search"]["objective"] = objective
+    config["params"]["epochs"] = 6
     found = search(config, results=tmp_path)
     with np.load(RunPaths(tmp_path, "several").oof) as oof:
         said, fold = oof["trial_0"] >= 0.5, oof["fold"]
@@ -127,6 +129,27 @@ def test_logits_are_read_as_such_and_softmax_is_refused(config, tmp_path):
             assert message in record.error["message"]
 
 
+def compiled(input_shape, n_classes):
+    model = keras.Sequential(
+        [
+            keras.Input(input_shape),
+            keras.layers.Flatten(),
+            keras.layers.Dense(n_classes, activation="sigmoid"),
+        ]
+    )
+    model.compile(loss="binary_crossentropy", metrics=["accuracy"])
+    return model
+
+
+def test_the_curve_of_a_compiled_model_is_of_labels_too(config, tmp_path):
+    _, recipe = prepare_run(config | {"model": compiled, "params": {"epochs": 2}, "space": {}}, tmp_path)
+    collector = Collector()
+    job.train_pack(recipe, Pack((Job(Trial(0, {}), 0),)), collector)
+    (record,) = collector.records.values()
+    assert record.error is None
+    assert record.history["test_accuracy"][-1] == pytest.approx(record.score, abs=1e-6)
+
+
 def test_autokeras_takes_them(config, tmp_path, monkeypatch):
     ask_in_this_process(monkeypatch)
     config["autokeras"] = {"max_trials": 1, "epochs": 4, "time": "10min"}
@@ -134,6 +157,9 @@ def test_autokeras_takes_them(config, tmp_path, monkeypatch):
     (trial,) = found.autokeras.trials
     assert trial["state"] == "complete"
     assert trial["mean_test_score"] > 0.6
+    for fold in trial["folds"]:
+        best = fold["history"]["test_accuracy"][fold["best_epoch"] - 1]
+        assert best == pytest.approx(fold["test_score"], abs=1e-6)
     model = keras.models.load_model(found.models[0])
     assert model.output_shape == (None, 3)
     assert model.layers[-1].activation is keras.activations.sigmoid
@@ -145,6 +171,8 @@ def test_autokeras_takes_them(config, tmp_path, monkeypatch):
         ({"data": {"train": "digits", "multi_label": True}}, "data.multi_label: is for labels of an .npz"),
         ({"training": {"class_weight": "balanced"}}, "training.class_weight: is a weight of each class"),
         ({"search": {"objective": "top_k_accuracy"}}, "cannot score several labels a sample"),
+        ({"search": {"objective": "categorical_accuracy"}}, "is of one class a sample, and with data.multi"),
+        ({"search": {"objective": "sparse_top_k_categorical_accuracy"}}, "take accuracy, f1_macro or binary"),
     ],
 )
 def test_what_does_not_go_with_them_is_told(config, changes, message):

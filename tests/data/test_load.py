@@ -67,6 +67,18 @@ def test_a_test_set_follows_the_training_samples(write_csv):
         load_with_test(given.model_copy(update={"test": other}))
 
 
+def test_a_label_that_no_test_sample_has_is_no_fault_and_one_of_all_training_samples_is(tmp_path):
+    labels = np.random.default_rng(0).integers(0, 2, (60, 3))
+    rare = labels[:20] * [1, 1, 0]
+    for name, given in (("train", labels), ("test", rare)):
+        np.savez(tmp_path / f"{name}.npz", images=np.arange(len(given) * 36).reshape(-1, 6, 6), labels=given)
+    files = {"train": str(tmp_path / "train.npz"), "test": str(tmp_path / "test.npz")}
+    data = load_with_test(DataConfig(**files, multi_label=True))
+    assert (len(data), data.n_held_out) == (80, 20)
+    with pytest.raises(DataError, match=r"test\.npz: label 2 is 0 for all 20 samples"):
+        load_data(DataConfig(train=files["test"], multi_label=True))
+
+
 def test_name_is_what_messages_call_it(config, write_csv):
     assert load_data(config(write_csv(rows(10))), name="data/train.csv").source == "data/train.csv"
 

@@ -15,6 +15,7 @@ from asking import ask_in_this_process, drive
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import Task
+from kerasgrid.keras_names import CLASS_METRICS, METRICS
 from kerasgrid.space import Space
 
 pytestmark = pytest.mark.slow
@@ -78,10 +79,31 @@ def test_weight_decay_falls_over_all_steps(models):
     assert float(model.optimizer._learning_rate(40)) == 0
 
 
-def test_another_metric_is_measured(models):
-    model = first(models, metric="top_k_categorical_accuracy")
-    measured = model.evaluate(np.zeros((2, 28, 28, 1)), np.eye(10)[:2], verbose=0, return_dict=True)
-    assert {"accuracy", "top_k_categorical_accuracy"} <= set(measured)
+@pytest.mark.parametrize(("n_classes", "multi_label"), [(4, False), (2, False), (3, True)])
+def test_every_metric_is_measured_as_a_number(models, n_classes, multi_label):
+    """On one model, since building one takes longer than measuring by all."""
+    labels = np.eye(4)[[0, 1, 2, 3]] if n_classes == 4 else np.array([[0.0], [1], [0], [1]])
+    labels = np.array([[1, 1, 0], [0, 0, 0], [0, 1, 1], [1, 0, 0]]) if multi_label else labels
+    known = [name for name in METRICS if n_classes == 4 or name not in CLASS_METRICS]
+    made = []
+    for name in set(known) - {"accuracy"}:
+        space = models.AutoKerasSpace("vanilla", (8, 8, 1), n_classes, 2, 32, 100, name, multi_label)
+        (head,) = space._graph().outputs[0].in_blocks
+        made.append(head.metrics[1])
+    model = models.build((8, 8, 1), n_classes, multi_label=multi_label)
+    model.compile(loss=model.loss, metrics=made)
+    images = np.random.default_rng(0).random((4, 8, 8, 1))
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert set(measured) == {"loss", *known} - {"accuracy"}
+    assert all(np.ndim(value) == 0 for value in measured.values())
+
+
+def test_metrics_of_class_indices_are_those_of_one_hot_rows(models):
+    images, labels = np.random.default_rng(0).random((6, 8, 8, 1)), np.eye(3)[[0, 1, 2, 0, 1, 2]]
+    keras.utils.set_random_seed(0)
+    model = models.build((8, 8, 1), 3, metric="sparse_categorical_crossentropy")
+    measured = model.evaluate(images, labels, verbose=0, return_dict=True)
+    assert measured["sparse_categorical_crossentropy"] == pytest.approx(measured["loss"], rel=1e-5)
 
 
 def test_a_saved_model_has_no_layer_of_autokeras(models):

@@ -50,6 +50,20 @@ def test_it_sees_what_the_layers_before_it_give():
     np.testing.assert_allclose(learnt(layer)[0], 10 * IMAGES[TRAIN].mean((0, 1, 2)), rtol=1e-4)
 
 
+def test_it_is_found_in_models_within_models_and_sees_what_comes_before_all_of_them():
+    layer, other = keras.layers.Normalization(), keras.layers.Normalization()
+    inner = keras.Sequential([keras.Input((4, 4, 2)), keras.layers.Rescaling(2.0), layer])
+    elsewhere = keras.Input((4, 4, 2))
+    keras.Model(elsewhere, inner(elsewhere))  # as a part of another model
+    pixels = keras.Input((4, 4, 2))
+    middle = keras.Model(pixels, inner(keras.layers.Rescaling(3.0)(pixels)))
+    adapt(build(keras.layers.Rescaling(5.0), middle, other), samples())
+    trained = IMAGES[TRAIN] * 30
+    np.testing.assert_allclose(learnt(layer)[0], trained.mean((0, 1, 2)), rtol=1e-4)
+    np.testing.assert_allclose(learnt(layer)[1], trained.var((0, 1, 2)), rtol=1e-3)
+    assert np.abs(learnt(other)[0]).max() < 1e-3  # what is normalised already
+
+
 def test_values_that_were_given_or_adapted_before_stay():
     given = keras.layers.Normalization(mean=[1.0, 2.0], variance=[1.0, 4.0])
     adapted = keras.layers.Normalization()
