@@ -19,8 +19,8 @@ _HOMES = {
     "Observer": "kerasgrid.observer",
     "Results": "kerasgrid.results",
     "compare": "kerasgrid.comparing",
-    "fit": "kerasgrid.fitting",
-    "predict": "kerasgrid.predicting",
+    "fit": "kerasgrid.delivery.fitting",
+    "predict": "kerasgrid.delivery.predicting",
     "search": "kerasgrid.driver",
 }
 __all__ = sorted(_HOMES)

@@ -7,7 +7,7 @@ import sys
 from collections.abc import Callable
 
 # In the order in which --help lists their commands.
-from kerasgrid.cli import searching, showing, fitting, sending, starting  # noqa: F401  # isort: skip
+from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.errors import KerasgridError
 

@@ -138,7 +138,7 @@ def export(
         if value is not None and to is not owner:
             raise typer.BadParameter(f"--{name} belongs to --to {owner}; leave it out.")
     if to is ExportTo.notebook:
-        from kerasgrid.notebook import write_notebook
+        from kerasgrid.delivery.notebook import write_notebook
 
         written = write_notebook(Path(file), Path(output) if output else beside(file, ".notebook"), trial)
         print("\n".join(map(str, written)))

@@ -35,7 +35,7 @@ def fit(
     from rich.console import Console
 
     from kerasgrid.data.arrays import shown
-    from kerasgrid.fitting import fit as run
+    from kerasgrid.delivery.fitting import fit as run
     from kerasgrid.progress import make_progress
     from kerasgrid.views.leaderboard import format_seconds
 
@@ -109,9 +109,9 @@ def predict(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from kerasgrid.data.arrays import shown
+    from kerasgrid.delivery.predicting import predict as run
+    from kerasgrid.delivery.submission import write_submission
     from kerasgrid.io import RunPaths
-    from kerasgrid.predicting import predict as run
-    from kerasgrid.submission import write_submission
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")

@@ -14,11 +14,11 @@ import pytest
 from fitted import STOPPING, digits, searched
 from running import run
 
-import kerasgrid.fitting as fitting
+import kerasgrid.delivery.fitting as fitting
 from kerasgrid import executors
-from kerasgrid.cards import read_card
+from kerasgrid.delivery.cards import read_card
+from kerasgrid.delivery.fitting import fit
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ResultsError
-from kerasgrid.fitting import fit
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer

@@ -8,10 +8,10 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.cards import read_card
-from kerasgrid.course import runs_of
+from kerasgrid.delivery.cards import read_card
+from kerasgrid.delivery.course import runs_of
+from kerasgrid.delivery.finished import Finished
 from kerasgrid.errors import ResultsError
-from kerasgrid.finished import Finished
 from kerasgrid.records import WHOLE
 
 KINDS = ("fit", "finetuned", "folds")

@@ -8,7 +8,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss as sklearn_log_loss
 
-from kerasgrid.ensembles import combine, combine_ranks, find_weights, log_loss, score_of_weighted
+from kerasgrid.delivery.ensembles import combine, combine_ranks, find_weights, log_loss, score_of_weighted
 
 
 def accuracy(labels, probabilities):

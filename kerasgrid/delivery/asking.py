@@ -13,17 +13,17 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import executors
-from kerasgrid.asked_models import AskedTrial, asked_trial
 from kerasgrid.checks import Prepared
 from kerasgrid.checks.data import resolve
 from kerasgrid.config import IdxPair
-from kerasgrid.course import runs_of
 from kerasgrid.data import load_folds
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.stream import Stream, rows_of_array
-from kerasgrid.ensembles import combine
+from kerasgrid.delivery.course import runs_of
+from kerasgrid.delivery.ensembles import combine
+from kerasgrid.delivery.finished import trial_of
+from kerasgrid.delivery.models import AskedTrial, asked_trial
 from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
-from kerasgrid.finished import trial_of
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.records import WHOLE, Fold
 from kerasgrid.training.entry import predict as ask_model

@@ -11,9 +11,9 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kerasgrid.callbacks import is_own
+from kerasgrid.delivery.finished import Finished
 from kerasgrid.errors import ResultsError
 from kerasgrid.exports.wheel import write_wheel
-from kerasgrid.finished import Finished
 from kerasgrid.io import write_json
 from kerasgrid.models.signature import parse_reference
 
@@ -49,7 +49,7 @@ assert not fitted.failed, fitted.failed
 """
 _PREDICT = """\
 from pathlib import Path
-from kerasgrid.submission import write_submission
+from kerasgrid.delivery.submission import write_submission
 
 TTA = 0            # augmented views of each sample
 predicted = kg.predict("results/{name}.json", {test}, tta=TTA, overrides=overrides)

@@ -10,9 +10,9 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.checks import Prepared
-from kerasgrid.course import Course, FoldRun, course_of, runs_of
 from kerasgrid.data import load_folds
-from kerasgrid.finished import Finished, trial_of
+from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
+from kerasgrid.delivery.finished import Finished, trial_of
 from kerasgrid.io import digest, file_digest
 from kerasgrid.records import WHOLE, Fold, Job
 from kerasgrid.training.recipe import Recipe

@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
+from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.errors import ResultsError
-from kerasgrid.held_out import Jury, Member
 from kerasgrid.tables.predictions import HeldOut
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])

@@ -11,11 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.cards import read_card, write_card
-from kerasgrid.course import runs_of
+from kerasgrid.delivery.cards import read_card, write_card
+from kerasgrid.delivery.course import runs_of
+from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.plans import Plan, Planner
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.finished import Finished
-from kerasgrid.fit_plans import Plan, Planner
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, file_digest, replacing
 from kerasgrid.locking import RunLock

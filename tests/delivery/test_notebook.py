@@ -14,10 +14,10 @@ import pytest
 from fitted import digits
 from running import run
 
+from kerasgrid.delivery.notebook import write_notebook
 from kerasgrid.driver import search
 from kerasgrid.errors import ResultsError
 from kerasgrid.exports.wheel import write_wheel
-from kerasgrid.notebook import write_notebook
 
 pytestmark = pytest.mark.slow
 NET = """

@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kerasgrid.course import course_of, runs_of
+from kerasgrid.delivery.course import course_of, runs_of
 from kerasgrid.training.routing import Route
 
 STOPPING = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}

@@ -14,11 +14,11 @@ import pytest
 from fitted import digits, searched
 from running import run
 
+from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.predicting import predict
+from kerasgrid.delivery.submission import write_submission
 from kerasgrid.errors import DataError, ResultsError
-from kerasgrid.fitting import fit
 from kerasgrid.io import RunPaths
-from kerasgrid.predicting import predict
-from kerasgrid.submission import write_submission
 from kerasgrid.tables.predictions import read_held_out
 
 pytestmark = pytest.mark.slow
@@ -46,7 +46,7 @@ def asked(path, trial, fold, images=IMAGES, **about):
 
 @pytest.fixture
 def data_folder(augmented):
-    from kerasgrid.finished import Finished
+    from kerasgrid.delivery.finished import Finished
 
     search = Finished(augmented)
     return search.prepare(search.draft(search.rows())).data.folder

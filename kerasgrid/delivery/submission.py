@@ -6,8 +6,8 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.io import RunPaths, file_digest, write_json
-from kerasgrid.predicting import Predicted
 from kerasgrid.submit.cells import spelled
 from kerasgrid.submit.columns import Holds
 from kerasgrid.submit.drafting import sample_of

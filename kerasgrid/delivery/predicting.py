@@ -10,12 +10,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.asked_models import AskedTrial, asked_trial
-from kerasgrid.asking import Asking
-from kerasgrid.ensembles import WAYS, combine, combine_ranks
+from kerasgrid.delivery.asking import Asking
+from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
+from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.held_out import Jury, Member
+from kerasgrid.delivery.models import AskedTrial, asked_trial
 from kerasgrid.errors import ResultsError
-from kerasgrid.finished import Finished
-from kerasgrid.held_out import Jury, Member
 from kerasgrid.results import Results
 from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count

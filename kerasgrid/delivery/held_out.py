@@ -7,7 +7,14 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from kerasgrid.ensembles import Score, combine, combine_ranks, find_weights, log_loss, score_of_weighted
+from kerasgrid.delivery.ensembles import (
+    Score,
+    combine,
+    combine_ranks,
+    find_weights,
+    log_loss,
+    score_of_weighted,
+)
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.predictions import HeldOut
 from kerasgrid.training.objective import find_objective
