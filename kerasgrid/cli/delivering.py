@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import shlex
+import sys
 from pathlib import Path
 from typing import Annotated
 
@@ -27,6 +28,9 @@ def fit(
     epochs: Annotated[
         int | None, typer.Option(min=1, help="Instead of those that its folds took.", show_default=False)
     ] = None,
+    learning_rate: Annotated[
+        float | None, typer.Option(min=0, help="Of --finetune, instead of its last.", show_default=False)
+    ] = None,
     set_: Set = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print the models' cards as JSON.")] = False,
@@ -43,6 +47,8 @@ def fit(
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
     if finetune and seeds != 1:
         raise typer.BadParameter("--finetune goes on with the fold models, of which each has its seed.")
+    if learning_rate is not None and not finetune:
+        raise typer.BadParameter("--learning-rate belongs to --finetune; a fit has its candidate's own.")
     progress = make_progress("score", Console(stderr=as_json), quiet or as_json)
     try:
         found = run(
@@ -52,6 +58,7 @@ def fit(
             seeds=seeds,
             finetune=finetune,
             epochs=epochs,
+            learning_rate=learning_rate,
             overrides=set_ or [],
             observer=progress,
         )
@@ -110,8 +117,7 @@ def predict(
 
     from kerasgrid.data.arrays import shown
     from kerasgrid.delivery.predicting import predict as run
-    from kerasgrid.delivery.submission import write_submission
-    from kerasgrid.io import RunPaths
+    from kerasgrid.delivery.submission import note_of, write_submission
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
@@ -121,22 +127,26 @@ def predict(
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} predictions"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
         task = bar.add_task("rows", total=None)
-        found = run(
-            files,
-            data,
-            trial=trial,
-            top=top,
-            models=models,
-            ensemble=ensemble,
-            tta=tta,
-            overrides=set_ or [],
-            progress=lambda n_rows: bar.advance(task, n_rows),
-        )
+        try:
+            found = run(
+                files,
+                data,
+                trial=trial,
+                top=top,
+                models=models,
+                ensemble=ensemble,
+                tta=tta,
+                overrides=set_ or [],
+                progress=lambda n_rows: bar.advance(task, n_rows),
+            )
+        except KeyboardInterrupt:
+            print("Interrupted; nothing was written.", file=sys.stderr)
+            raise typer.Exit(INTERRUPTED) from None
     target, form = write_submission(
         found, output, sample=sample, like=like, probabilities=proba, is_own_data=data is not None
     )
     if as_json:
-        print(RunPaths.card(target).read_text(encoding="utf-8"), end="")
+        print(note_of(target).read_text(encoding="utf-8"), end="")
     elif not quiet:
         for line in (*found.lines(), f"{shown(target)}: {form.summary}"):
             print(line)

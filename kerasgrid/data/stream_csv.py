@@ -97,6 +97,7 @@ def _header(
                 f"{where}, line 1: the pixel columns come in another order than in the training data: "
                 f"{rest[place]!r} where {wanted[place]!r} was. Put them in its order."
             )
-    pixels = tuple(place for place, name in enumerate(names) if name in set(rest))
+    are_pixels = set(rest)
+    pixels = tuple(place for place, name in enumerate(names) if name in are_pixels)
     place = names.index(label) if label in names else None
     return Header(tuple(names), place, pixels), None if id is None else names.index(id)

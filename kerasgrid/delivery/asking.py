@@ -5,7 +5,7 @@ from __future__ import annotations
 import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
 from typing import Any
@@ -73,7 +73,7 @@ class Asking:
     asked: Sequence[AskedTrial]
     tta: int
     progress: Callable[[int], None]
-    _prepared: dict[tuple[Path, bool], Prepared] = field(default_factory=dict)
+    _prepared: dict[Path, Prepared] = field(default_factory=dict)
     _is_stopped: bool = False
 
     def __enter__(self) -> Asking:
@@ -92,15 +92,13 @@ class Asking:
         self._executor.close()
 
     def prepared(self, one: AskedTrial) -> Prepared:
-        """Returns the search of a trial, with the data that its models were trained on."""
-        is_whole = one.kind == "fit"
-        key = one.finished.path, is_whole
-        if key not in self._prepared:
+        """Returns the search of a trial, with its data."""
+        path = one.finished.path
+        if path not in self._prepared:
             rows = [other.row for other in self.asked if other.finished is one.finished]
-            draft = one.finished.draft(rows)
-            prepare = one.finished.prepare_whole if is_whole else one.finished.prepare
-            self._prepared[key] = prepare(draft, partial(ask_worker, self._executor))
-        return self._prepared[key]
+            ask = partial(ask_worker, self._executor)
+            self._prepared[path] = one.finished.prepare(one.finished.draft(rows), ask, has_models=True)
+        return self._prepared[path]
 
     def recipe(self, one: AskedTrial) -> Recipe:
         """Returns what workers need to know of a trial's search."""
@@ -117,8 +115,15 @@ class Asking:
     def stream(self, data: Any, stack: ExitStack) -> Stream:
         """Returns the test set: a file or an array that was given, or the config's."""
         one = self.asked[0]
-        prepared, base = self.prepared(one), one.finished.base
-        config, shape = one.finished.data_config, prepared.data.images.shape[1:]
+        base, config = one.finished.base, one.finished.data_config
+        shape = self.prepared(one).data.images.shape[1:]
+        for other in self.asked:
+            own = self.prepared(other).data.images.shape[1:]
+            if own != shape:
+                raise ResultsError(
+                    f"{other.finished.path}: is of images of {list(own)}, and {one.finished.path} of "
+                    f"{list(shape)}, so that they cannot be asked together."
+                )
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
             np.save(f"{folder}/X.npy", np.ascontiguousarray(data))
@@ -172,7 +177,7 @@ class Asking:
                 places.append(rows)
         answers, found = iter(zip(self._run(questions), places, strict=True)), []
         for one in self.asked:
-            n_samples = len(self.prepared(replace(one, kind="folds")).data)
+            n_samples = len(self.prepared(one).data)
             total = np.zeros((n_samples, len(one.finished.data["class_names"])))
             counts = np.zeros((n_samples, 1))
             for _ in runs_of(one.row, one.finished.paths.folder):
@@ -189,8 +194,12 @@ class Asking:
     ) -> list[_Answer]:
         """Returns the answer to each question; those of one search are asked side by side."""
         answers = [_Answer() for _ in questions]
-        groups: dict[tuple[Path, bool], list[PredictTask]] = {}
+        groups: dict[Path, list[PredictTask]] = {}
         for place, (one, file, fold, stream) in enumerate(questions):
+            center = None
+            if fold == WHOLE:
+                names = [path for path, _ in one.models]
+                center = one.cards[names.index(file)]["input"]["center"]
             task = PredictTask(
                 place,
                 file.absolute(),
@@ -199,11 +208,12 @@ class Asking:
                 stream,
                 self.tta,
                 tells_ids=place == 0,
+                center=center,
             )
-            groups.setdefault((one.finished.path, one.kind == "fit"), []).append(task)
+            groups.setdefault(one.finished.path, []).append(task)
         with stop_on_signals(self._stop):
-            for key, tasks in groups.items():
-                one = next(one for one, *_ in questions if (one.finished.path, one.kind == "fit") == key)
+            for path, tasks in groups.items():
+                one = next(one for one, *_ in questions if one.finished.path == path)
                 for event in self._executor.run(partial(ask_model, self.recipe(one)), tasks):
                     if isinstance(event, executors.Emitted):
                         answers[event.payload.place].take(event.payload)
@@ -227,7 +237,6 @@ class Asking:
     def _fold(self, one: AskedTrial, fold: int) -> Fold:
         prepared, paths = self.prepared(one), one.finished.paths
         data = prepared.data
-        if fold == WHOLE:
-            rows = np.arange(len(data) - data.n_held_out)
-            return Fold(WHOLE, rows, rows[:0])
+        if fold == WHOLE:  # whose card says what its training rows were
+            return Fold(WHOLE, np.empty(0, np.int64), np.empty(0, np.int64))
         return load_folds(paths.folds, len(data), data.source)[0][fold]

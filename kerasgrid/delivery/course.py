@@ -9,6 +9,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.callbacks import is_own
 from kerasgrid.tables.parsing import read_history
 from kerasgrid.training.routing import Route
 from kerasgrid.wording import count
@@ -88,14 +89,17 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
     epochs = statistics.median_low(best)
     run = next(run for run in runs if run.best_epoch == epochs)
     rates: tuple[float, ...] = ()
-    if "reduce_lr_on_plateau" in route.callbacks and len(run.rates) >= epochs:
-        rates = run.rates[:epochs]
-        looking = sorted({*looking, "reduce_lr_on_plateau"})
+    is_set = any(name == "reduce_lr_on_plateau" or is_own(name) for name in route.callbacks)
+    unknown = ""
+    if is_set and "learning_rate_scheduler" not in route.callbacks:
+        looking = sorted({*looking, *({"reduce_lr_on_plateau"} & route.callbacks.keys())})
+        rates = run.rates[:epochs] if len(run.rates) >= epochs else ()
+        unknown = "" if rates else "; the learning rates of its folds are not known, and its own is kept"
     shown = ", ".join(map(str, best[:10])) + (", ..." if len(best) > 10 else "")
     how = f"{count(epochs, 'epoch')}, the median over folds of the best epoch ({shown})"
     if rates:
         how += f", with the learning rates of fold {run.fold}"
-    return Course(epochs, f"{how}; without {', '.join(looking)}", tuple(looking), rates)
+    return Course(epochs, f"{how}; without {', '.join(looking)}{unknown}", tuple(looking), rates)
 
 
 def _looks_at_val(arguments: Mapping[str, Any]) -> bool:

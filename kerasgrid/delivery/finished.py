@@ -12,8 +12,10 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
+from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
 from kerasgrid.config import Config, DataConfig
+from kerasgrid.data.arrays import shown
 from kerasgrid.data.cache import open_samples
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -73,6 +75,14 @@ class Finished:
         """What results.json says of the data."""
         return self.results.data["data"]
 
+    @property
+    def train_name(self) -> str | None:
+        """What messages call the training data's file; None for other forms."""
+        train = self.data_config.train
+        if not isinstance(train, str):
+            return None
+        return train if train == "digits" else shown(resolve(self.base, train))
+
     @cached_property
     def data_config(self) -> DataConfig:
         """Where the data is now."""
@@ -113,8 +123,13 @@ class Finished:
             data = data.model_copy(update={"test": None, "sample_submission": None})
         return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
 
-    def prepare(self, draft: Draft, ask: Ask | None = None) -> Prepared:
+    def prepare(self, draft: Draft, ask: Ask | None = None, *, has_models: bool = False) -> Prepared:
         """Checks a draft and loads the search's data.
+
+        Args:
+            draft: Of this search.
+            ask: As in `kerasgrid.checks.prepare`.
+            has_models: Whether its models are there, so that their source may have changed since.
 
         Raises:
             ConfigError: What the config names is not there, or no longer fits.
@@ -126,7 +141,8 @@ class Finished:
                 f"{prepared.data.source}: is other data than {self.path} was made of, whose scores say "
                 "nothing of it. Restore that, name its place with --set data.train=FILE, or search anew."
             )
-        self._check_sources(prepared)
+        if not has_models:
+            self._check_sources(prepared)
         if prepared.data.folder is None:  # arrays, which the search has kept
             return replace(prepared, data=replace(prepared.data, folder=str(self.paths.data)))
         return prepared

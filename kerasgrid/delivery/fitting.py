@@ -61,6 +61,7 @@ def fit(
     seeds: int = 1,
     finetune: bool = False,
     epochs: int | None = None,
+    learning_rate: float | None = None,
     model: Callable[..., Any] | None = None,
     overrides: Sequence[str] = (),
     observer: Observer | None = None,
@@ -77,8 +78,9 @@ def fit(
         top: Instead, so many of the best.
         seeds: Models of each, which differ in initial weights, data order and what is drawn.
         finetune: Instead of training anew, go on with each fold model, on the rows that its fold held out, at
-            the learning rate that its training ended with.
+            the learning rate that its training ended with; after a schedule, at a tenth of its highest.
         epochs: To train, where it is not to be as the search says; 5 for `finetune`.
+        learning_rate: Of `finetune`, where it is not to be that.
         model: The model function, where the search was given one that cannot be imported.
         overrides: `key.path=value` texts, of where data and model are now.
         observer: Is told what happens.
@@ -105,7 +107,7 @@ def fit(
             left.unlink(missing_ok=True)
         recipe = make_recipe(prepared, paths, checkpoint_interval_s)
         planner = Planner(finished, prepared, recipe)
-        plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs)]
+        plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs, learning_rate)]
         for line in planner.notes:
             observer.note(line)
         return _Session(recipe, plans, executor, observer).run(paths)

@@ -100,7 +100,12 @@ class Jury:
             )
         return find_weights(self.parts, self.labels, self.score)
 
-    def scores(self) -> dict[str, float]:
+    @property
+    def is_quick(self) -> bool:
+        """Whether scoring takes little time, so that weights can be sought only to tell their score."""
+        return self.objective in {"accuracy", "loss"}
+
+    def scores(self, with_weights: bool = True) -> dict[str, float]:
         """Returns what each way of asking them together scores, as the objective has it."""
         if not self.is_complete:
             return {}
@@ -108,7 +113,8 @@ class Jury:
         if len(self.parts) > 1:
             if self.labels.ndim == 1:
                 found["rank"] = self.score(self.labels, combine_ranks(self.parts))
-            found["weighted"] = score_of_weighted(self.parts, self.labels, self.folds, self.score)
+            if with_weights:
+                found["weighted"] = score_of_weighted(self.parts, self.labels, self.folds, self.score)
         return {name: self.shown(value) for name, value in found.items()}
 
     def shown(self, value: float) -> float:

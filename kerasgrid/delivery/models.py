@@ -28,6 +28,7 @@ class AskedTrial:
         row: The trial as results.json has it.
         kind: fit, finetuned or folds.
         models: Files, and the fold by whose training rows images are standardized.
+        cards: Of models that have one, in their order.
     """
 
     name: str
@@ -35,6 +36,7 @@ class AskedTrial:
     row: Mapping[str, Any]
     kind: str
     models: tuple[tuple[Path, int], ...]
+    cards: tuple[Mapping[str, Any], ...] = ()
 
     @property
     def what(self) -> str:
@@ -58,9 +60,10 @@ def asked_trial(finished: Finished, row: Mapping[str, Any], kind: str = "auto") 
         ResultsError: There are none.
     """
     for wanted in KINDS if kind == "auto" else (kind,):
-        models = _models(finished, row, wanted)
+        models, cards = _models(finished, row, wanted)
         if models:
-            return AskedTrial(f"{finished.paths.name}, trial {row['id']}", finished, row, wanted, models)
+            name = f"{finished.paths.name}, trial {row['id']}"
+            return AskedTrial(name, finished, row, wanted, models, cards)
     file, trial = shlex.quote(str(finished.path)), row["id"]
     of = "" if finished.results.best["trial"] == trial else f" --trial {trial}"
     train = f"kerasgrid fit {file}{of}"
@@ -73,17 +76,30 @@ def asked_trial(finished: Finished, row: Mapping[str, Any], kind: str = "auto") 
     raise ResultsError(f"{finished.path}: trial {trial} has {what}. {cure}")
 
 
-def _models(finished: Finished, row: Mapping[str, Any], kind: str) -> tuple[tuple[Path, int], ...]:
-    """Returns a trial's models of a kind; none where they are not all there."""
+def _models(
+    finished: Finished, row: Mapping[str, Any], kind: str
+) -> tuple[tuple[tuple[Path, int], ...], tuple[Mapping[str, Any], ...]]:
+    """Returns a trial's models of a kind and their cards; none where they are not all there.
+
+    Models of all training data are those that were trained as that of seed 0 was: an earlier `fit` with other
+    epochs may have left more seeds.
+    """
     paths, trial = finished.paths, row["id"]
     if kind == "fit":
-        found = []
-        while read_card(file := paths.fitted(trial, len(found))) is not None:
-            found.append((file, WHOLE))
-        return tuple(found)
+        files: list[tuple[Path, int]] = []
+        cards: list[Mapping[str, Any]] = []
+        while (card := read_card(file := paths.fitted(trial, len(files)))) is not None:
+            if cards and card["made_by"] != cards[0]["made_by"]:
+                break
+            files.append((file, WHOLE))
+            cards.append(card)
+        return tuple(files), tuple(cards)
     runs = runs_of(row, paths.folder)
     if kind == "finetuned":
         files = [(paths.finetuned(trial, run.fold, run.repeat), run.fold) for run in runs]
-        return tuple(files) if all(read_card(file) is not None for file, _ in files) else ()
+        found = [read_card(file) for file, _ in files]
+        if any(card is None or card["made_by"] != found[0]["made_by"] for card in found):
+            return (), ()
+        return tuple(files), tuple(found)
     files = [(paths.model(trial, run.fold, run.repeat), run.fold) for run in runs]
-    return tuple(files) if all(file.exists() for file, _ in files) else ()
+    return (tuple(files) if all(file.exists() for file, _ in files) else ()), ()

@@ -11,11 +11,14 @@ from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kerasgrid.callbacks import is_own
+from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.errors import ResultsError
 from kerasgrid.exports.wheel import write_wheel
 from kerasgrid.io import write_json
 from kerasgrid.models.signature import parse_reference
+from kerasgrid.models.source import source_trees
+from kerasgrid.submit.drafting import sample_of
 
 _INSTALL = """\
 import glob, subprocess, sys
@@ -30,18 +33,21 @@ _FIND = """\
 import os
 
 def find(name):
-    places = [*glob.glob(f"{INPUT}/**/{name}", recursive=True), name, f"data/{name}"]
+    places = [*sorted(glob.glob(f"{{INPUT}}/**/{{name}}", recursive=True)), name, f"data/{{name}}"]
     found = [place for place in places if os.path.exists(place)]
     if not found:
-        raise SystemExit(f"{name} is not there: attach the competition's data to this notebook.")
+        raise SystemExit(f"{{name}} is not there: attach the competition's data to this notebook.")
     return found[0]
 
+{overrides}
+TEST = {test}
+SAMPLE = {sample}
+print(overrides, TEST, SAMPLE)
 """
 _FIT = """\
 import kerasgrid as kg
 
 SEEDS = 1          # models that differ in their initial weights, averaged
-{overrides}
 fitted = kg.fit("results/{name}.json", seeds=SEEDS, overrides=overrides)
 for card in fitted.cards:
     print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
@@ -52,8 +58,9 @@ from pathlib import Path
 from kerasgrid.delivery.submission import write_submission
 
 TTA = 0            # augmented views of each sample
-predicted = kg.predict("results/{name}.json", {test}, tta=TTA, overrides=overrides)
-target, form = write_submission(predicted, Path("submission.csv"), sample={sample})
+predicted = kg.predict("results/{name}.json", TEST, tta=TTA, overrides=overrides)
+sample = None if SAMPLE is None else Path(SAMPLE)
+target, form = write_submission(predicted, Path("submission.csv"), sample=sample, is_own_data=True)
 print(target, form.summary)
 """
 
@@ -78,22 +85,30 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
             "their file, such as an .npz."
         )
     name = finished.paths.name
-    files, config = _own_files(finished, row)
+    files, config = _own_files(finished)
     kept = _kept(finished, row, config)
     cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
     for path, text in files.items():
         cells.append(_code(_write_file(path, text)))
     cells.append(_code(_write_file(f"results/{name}.json", json.dumps(kept, allow_nan=False))))
-    data = config["data"]
-    cells.append(_code(_FIND + _FIT.format(name=name, overrides=_overrides(data))))
-    cells.append(_code(_PREDICT.format(name=name, test=_test(data), sample=_sample(data))))
+    data, is_joined = config["data"], config["search"].get("holdout") == "test"
+    found = {"overrides": _overrides(data, is_joined), "test": _test(data), "sample": _sample(finished)}
+    cells.insert(2, _code(_FIND.format(**found)))
+    cells.append(_code(_FIT.format(name=name)))
+    cells.append(_code(_PREDICT.format(name=name)))
     target = folder / "notebook.ipynb"
     write_json(target, _notebook(cells))
     return target, write_wheel(folder)
 
 
-def _own_files(finished: Finished, row: Mapping[str, Any]) -> tuple[dict[str, str], dict[str, Any]]:
-    """Returns the user's own files by where they go, and the config with its references to them there."""
+def _own_files(finished: Finished) -> tuple[dict[str, str], dict[str, Any]]:
+    """Returns the user's own files by where they go, and the config with its references to them there.
+
+    With a file go those beside it that it imports.
+
+    Raises:
+        ResultsError: Two of them would go to one place.
+    """
     config, files = json.loads(json.dumps(finished.config)), {}
 
     def taken(reference: str) -> str:
@@ -103,7 +118,12 @@ def _own_files(finished: Finished, row: Mapping[str, Any]) -> tuple[dict[str, st
         place = PurePosixPath(found.place)
         if place.is_absolute() or ".." in place.parts:
             place = PurePosixPath(found.file.name)
-        files[str(place)] = found.file.read_text(encoding="utf-8")
+        for key, (file, _) in source_trees(found.file, found.place, finished.base).items():
+            text, where = file.read_text(encoding="utf-8"), str(place.parent / key)
+            if files.setdefault(where, text) != text:
+                raise ResultsError(
+                    f"{file}: another file of the search is called {where} in the notebook too."
+                )
         return f"{place}:{found.function}"
 
     config["model"] = taken(config["model"])
@@ -119,29 +139,32 @@ def _own_files(finished: Finished, row: Mapping[str, Any]) -> tuple[dict[str, st
 def _kept(finished: Finished, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what `fit` reads of results.json: the trial, its folds' best epochs and learning rates."""
 
-    def short(part: Mapping[str, Any]) -> dict[str, Any]:
+    runs = {(run.fold, run.repeat): run for run in runs_of(row, finished.paths.folder)}
+
+    def short(part: Mapping[str, Any], fold: int) -> dict[str, Any]:
         kept = {key: value for key, value in part.items() if key not in {"repeats", "history_file"}}
-        history = part.get("history") or {}
-        kept["history"] = {key: history[key] for key in ("learning_rate",) if key in history}
+        kept["history"] = {}
         if "repeats" in part:
-            kept["repeats"] = [short(repeat) for repeat in part["repeats"]]
+            kept["repeats"] = [short(repeat, fold) for repeat in part["repeats"]]
+        else:
+            kept["history"] = {"learning_rate": list(runs[fold, part.get("repeat", 0)].rates)}
         return kept
 
     data = finished.results.data
-    own = {**row, "rank_test_score": 1, "folds": [short(part) for part in row["folds"]]}
+    own = {**row, "rank_test_score": 1, "folds": [short(part, part["fold"]) for part in row["folds"]]}
     best = {"trial": row["id"], "params": row["params"], "mean_test_score": row["mean_test_score"]}
     return {**data, "config": config, "base": "..", "trials": [own], "best": best}
 
 
-def _overrides(data: Mapping[str, Any]) -> str:
-    """Returns the line that tells where the training data is."""
-    train = data["train"]
-    if train == "digits":
-        return "overrides = []"
-    if isinstance(train, Mapping):
-        parts = [f'f"data.train.{key}={{find({_name(path)!r})}}"' for key, path in train.items()]
-        return f"overrides = [{', '.join(parts)}]"
-    return f'overrides = [f"data.train={{find({_name(train)!r})}}"]'
+def _overrides(data: Mapping[str, Any], is_joined: bool) -> str:
+    """Returns the line that tells where the training data is, and the test set where that is held out."""
+    parts = []
+    for key in ("train", *(["test"] if is_joined else [])):
+        if isinstance(data[key], Mapping):
+            parts += [f'f"data.{key}.{part}={{find({_name(path)!r})}}"' for part, path in data[key].items()]
+        elif data[key] != "digits":
+            parts.append(f'f"data.{key}={{find({_name(data[key])!r})}}"')
+    return f"overrides = [{', '.join(parts)}]"
 
 
 def _test(data: Mapping[str, Any]) -> str:
@@ -153,11 +176,9 @@ def _test(data: Mapping[str, Any]) -> str:
     return f"find({_name(test)!r})"
 
 
-def _sample(data: Mapping[str, Any]) -> str:
-    name = _name(data.get("sample_submission") or "sample_submission.csv")
-    if data["train"] == "digits":
-        return "None"
-    return f"Path(find({name!r}))"
+def _sample(finished: Finished) -> str:
+    sample = sample_of(finished.results)
+    return "None" if sample is None else f"find({sample.name!r})"
 
 
 def _name(path: str) -> str:

@@ -13,6 +13,7 @@ from kerasgrid.checks import Prepared
 from kerasgrid.data import load_folds
 from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
 from kerasgrid.delivery.finished import Finished, trial_of
+from kerasgrid.errors import ResultsError
 from kerasgrid.io import digest, file_digest
 from kerasgrid.records import WHOLE, Fold, Job
 from kerasgrid.training.recipe import Recipe
@@ -20,6 +21,7 @@ from kerasgrid.training.tasks import FinalTask
 from kerasgrid.versions import backend, versions
 from kerasgrid.wording import count
 
+_FINETUNE_SHARE = 0.1
 FINETUNE_EPOCHS = 5
 """As experiment A5 did: 5 more epochs on the rows that were held out."""
 
@@ -30,6 +32,19 @@ class Plan:
 
     task: FinalTask
     about: Mapping[str, Any] = field(default_factory=dict)
+
+
+def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
+    """Returns the learning rate at which a fold model goes on, and why, in words.
+
+    That is the one that its training ended with. A schedule ends with one that teaches nothing any more, so
+    that then it is a tenth of the highest.
+    """
+    if not run.rates:
+        return None, ""
+    if is_scheduled:
+        return _FINETUNE_SHARE * max(run.rates), "a tenth of its highest"
+    return run.rates[-1], "with which its training ended"
 
 
 class Planner:
@@ -46,36 +61,54 @@ class Planner:
                 f"on all {self._n_rows:,}."
             )
 
-    def plans(self, row: Mapping[str, Any], seeds: int, finetune: bool, epochs: int | None) -> Iterator[Plan]:
-        """Yields the models of a trial."""
+    def plans(
+        self,
+        row: Mapping[str, Any],
+        seeds: int,
+        finetune: bool,
+        epochs: int | None,
+        learning_rate: float | None,
+    ) -> Iterator[Plan]:
+        """Yields the models of a trial; the last arguments are as `fit` has them."""
         runs = runs_of(row, self.finished.paths.folder)
         if finetune:
-            yield from self._finetunings(row, runs, epochs or FINETUNE_EPOCHS)
+            yield from self._finetunings(row, runs, epochs or FINETUNE_EPOCHS, learning_rate)
             return
-        course = course_of(self.recipe.route(row["params"]), runs)
+        route = self.recipe.route(row["params"])
+        course, total = course_of(route, runs), route.epochs
         if epochs is not None:
-            course = Course(epochs, f"{count(epochs, 'epoch')}, as asked for", course.dropped, course.rates)
+            how, total = f"{count(epochs, 'epoch')}, as asked for", epochs
+            course = Course(epochs, how, course.dropped, course.rates)
         rows = np.arange(self._n_rows)
         for seed in range(seeds):
             job = Job(trial_of(row), WHOLE, seed)
             file = self.finished.paths.fitted(row["id"], seed)
             fold = Fold(WHOLE, rows, rows[:0])
-            yield self._plan(row, job, fold, rows, course, file, {"kind": "fit", "seed": seed})
+            yield self._plan(row, job, fold, rows, course, total, file, {"kind": "fit", "seed": seed})
 
-    def _finetunings(self, row: Mapping[str, Any], runs: Sequence[FoldRun], epochs: int) -> Iterator[Plan]:
+    def _finetunings(
+        self, row: Mapping[str, Any], runs: Sequence[FoldRun], epochs: int, learning_rate: float | None
+    ) -> Iterator[Plan]:
+        if self.prepared.config.search.holdout == "test":
+            raise ResultsError(
+                f"{self.finished.path}: what was held out is the test set (search.holdout: test), on which "
+                "no model may be trained. Leave --finetune out."
+            )
         paths, data = self.finished.paths, self.prepared.data
         starts = self.finished.results.model_files(row["id"])
         folds = load_folds(paths.folds, len(data), data.source)[0]
-        dropped = tuple(self.recipe.route(row["params"]).callbacks)
+        callbacks = self.recipe.route(row["params"]).callbacks
         for run, start in zip(runs, starts, strict=True):
-            rate = f" at the learning rate {run.rates[-1]:g}" if run.rates else ""
+            rate, why = learning_rate, "as asked for"
+            if rate is None:
+                rate, why = finetune_rate(run, "learning_rate_scheduler" in callbacks)
             job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
-            held_out = f"the {len(fold.test):,} rows that fold {run.fold} held out"
-            how = f"{count(epochs, 'epoch')} on {held_out}{rate}"
-            course = Course(epochs, how, dropped, run.rates[-1:])
+            how = f"{count(epochs, 'epoch')} on the {len(fold.test):,} rows that fold {run.fold} held out"
+            how += "" if rate is None else f", at the learning rate {rate:g}, {why}"
+            course = Course(epochs, how, tuple(callbacks), () if rate is None else (rate,))
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
-            yield self._plan(row, job, fold, fold.test, course, file, about, start)
+            yield self._plan(row, job, fold, fold.test, course, epochs, file, about, start)
 
     def _plan(
         self,
@@ -84,25 +117,27 @@ class Planner:
         fold: Fold,
         rows: np.ndarray,
         course: Course,
+        total: int,
         file: Path,
         about: Mapping[str, Any],
         start: Path | None = None,
     ) -> Plan:
-        identity = digest(
+        made_by = digest(
             {
                 "search": {key: value for key, value in self.prepared.identity.items() if key != "rungs"},
                 "params": row["params"],
-                "job": [job.fold, job.repeat],
-                "course": [course.epochs, list(course.dropped), list(course.rates)],
-                "rows": digest(rows.tolist()) if start else len(rows),
-                "start": None if start is None else file_digest(start),
+                "course": [course.epochs, total, list(course.dropped), list(course.rates)],
+                "rows": None if start else len(rows),
             }
         )
+        started = None if start is None else file_digest(start)
+        identity = digest({"by": made_by, "job": [job.fold, job.repeat], "start": started})
         task = FinalTask(
             job,
             fold,
             rows,
             course.epochs,
+            total,
             identity,
             file.absolute(),
             file.with_suffix(".checkpoint.npz").absolute(),
@@ -119,6 +154,7 @@ class Planner:
             "params": {**config["params"], **row["params"]},
             "how": course.how,
             "learning_rates": list(course.rates) or None,
+            "made_by": made_by,
             "identity": identity,
             "data": {"source": data.source, "samples": len(rows), "fingerprint": data.fingerprint},
             "classes": list(data.classes),

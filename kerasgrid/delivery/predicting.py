@@ -10,12 +10,13 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.data.arrays import encode_labels
 from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.delivery.models import AskedTrial, asked_trial
-from kerasgrid.errors import ResultsError
+from kerasgrid.errors import DataError, ResultsError
 from kerasgrid.results import Results
 from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count
@@ -132,9 +133,11 @@ def predict(
         jury = _jury(asked)
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
         parts, ids, labels = asking.ask(stream)
-        scores, notes = _scores(jury, asked, asking)
+        scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
-    true_score, told = _true_score(jury, classes, whole, labels)
+    true_score, told = _true_score(jury, classes, whole, labels, multi_label)
+    if true_score is not None and stream.name == first.train_name:
+        told.append(f"{stream.name} is what the models were trained on: their score on it tells nothing.")
     return Predicted(
         stream.name,
         whole.astype(np.float32),
@@ -178,22 +181,31 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
 
 
 def _true_score(
-    jury: Jury, classes: Sequence[Any], probabilities: np.ndarray, labels: list[Any] | None
+    jury: Jury,
+    classes: Sequence[Any],
+    probabilities: np.ndarray,
+    labels: Sequence[Any] | None,
+    multi_label: bool,
 ) -> tuple[float | None, list[str]]:
     """Returns the score on a test set that has labels, and what is to be said of it."""
     if labels is None:
         return None, []
-    if np.ndim(labels) == 2:
-        return jury.shown(jury.score(np.asarray(labels), probabilities)), []
-    places = {str(label): place for place, label in enumerate(classes)}
-    unknown = next((label for label in labels if str(label) not in places), None)
-    if unknown is not None:
-        return None, [f"The test set has the label {unknown!r}, which is no class: it is not scored."]
-    indices = np.array([places[str(label)] for label in labels])
-    return jury.shown(jury.score(indices, probabilities)), []
+    try:
+        indices, names = encode_labels(np.asarray(labels), "its labels", multi_label=multi_label)
+        if not multi_label:
+            places = {str(label): place for place, label in enumerate(classes)}
+            unknown = [name for name in names if str(name) not in places]
+            if unknown:
+                return None, [f"The test set is not scored: its label {unknown[0]!r} is no class."]
+            indices = np.array([places[str(name)] for name in names])[indices]
+        return jury.shown(jury.score(indices, probabilities)), []
+    except (DataError, ValueError) as error:  # no labels, or none that the objective can score
+        return None, [f"The test set is not scored: {' '.join(str(error).split())}"]
 
 
-def _scores(jury: Jury, asked: Sequence[AskedTrial], asking: Asking) -> tuple[dict[str, float], list[str]]:
+def _scores(
+    jury: Jury, asked: Sequence[AskedTrial], asking: Asking, with_weights: bool
+) -> tuple[dict[str, float], list[str]]:
     """Returns what trials, and all of them together, score out of fold, and what is to be said of it."""
     if not jury.is_complete:
         missing = ", ".join(jury.missing) or "the trials"
@@ -209,4 +221,4 @@ def _scores(jury: Jury, asked: Sequence[AskedTrial], asking: Asking) -> tuple[di
         one.name: jury.shown(jury.score(jury.labels, part))
         for one, part in zip(asked, jury.parts, strict=True)
     }
-    return own | (jury.scores() if len(asked) > 1 else {}), notes
+    return own | (jury.scores(with_weights) if len(asked) > 1 else {}), notes

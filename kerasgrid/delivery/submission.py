@@ -3,17 +3,20 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.delivery.predicting import Predicted
-from kerasgrid.io import RunPaths, file_digest, write_json
+from kerasgrid.errors import DataError
+from kerasgrid.io import file_digest, write_json
 from kerasgrid.submit.cells import spelled
 from kerasgrid.submit.columns import Holds
 from kerasgrid.submit.drafting import sample_of
 from kerasgrid.submit.form import Form, conventional, read_form
 
 CONVENTION = "id/label"
+SCHEMA = "kerasgrid.predictions/1"
 
 
 def write_submission(
@@ -32,7 +35,8 @@ def write_submission(
         target: The file; results/NAME/submission.csv by default.
         sample: The competition's sample; by default the config's, or that beside its data.test.
         like: Instead of a sample, a convention: `id/label` or `ImageId/Label`.
-        probabilities: Write a probability a class, whatever a sample shows.
+        probabilities: Write a probability a class, whatever a sample shows; of two classes that of the
+            second, where the sample has one column for it.
         is_own_data: Whether the data were given beside the config, to whose data.test its sample belongs.
 
     Returns:
@@ -44,6 +48,8 @@ def write_submission(
     """
     first = predicted.trials[0].finished
     target = target or first.paths.submission
+    note = note_of(target)
+    _check_target(target, note)
     if sample is None and like is None and not is_own_data:
         sample = sample_of(first.results, first.data_config.model_dump())
     if like is not None:
@@ -52,11 +58,28 @@ def write_submission(
         form = read_form(sample, predicted.classes, multi_label=predicted.multi_label)
     else:
         form = _plain(predicted)
-    if probabilities:
-        form = _plain(predicted, form)
+    if probabilities and form.holds is not Holds.positive:
+        is_single = len(predicted.classes) == 2 and len(form.label_places) == 1 and sample is not None
+        positive = replace(form, holds=Holds.positive, classes=(predicted.classes[1],))
+        form = positive if is_single else _plain(predicted, form)
     form.write(target, predicted.ids, predicted.probabilities, predicted.classes)
-    write_json(RunPaths.card(target), _about(predicted, target))
+    write_json(note, _about(predicted, target))
     return target, form
+
+
+def note_of(target: Path) -> Path:
+    """Returns the note beside a file of predictions, which says what it was made of."""
+    return target.with_name(f"{target.name}.json")
+
+
+def _check_target(target: Path, note: Path) -> None:
+    """Raises a DataError where a file would be written over another than predictions and their note."""
+    if target.suffix.lower() != ".csv":
+        raise DataError(f"{target}: predictions are written as CSV. Choose a name that ends in .csv.")
+    if note.exists() and SCHEMA not in note.read_text(encoding="utf-8", errors="replace")[:200]:
+        raise DataError(
+            f"{note}: is no note beside predictions, and would be written over. Choose another -o."
+        )
 
 
 def _plain(predicted: Predicted, form: Form | None = None) -> Form:
@@ -74,7 +97,7 @@ def _plain(predicted: Predicted, form: Form | None = None) -> Form:
 
 def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:
     return {
-        "schema": "kerasgrid.predictions/1",
+        "schema": SCHEMA,
         "file": target.name,
         "sha256": file_digest(target),
         "of": predicted.source,

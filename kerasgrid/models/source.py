@@ -140,28 +140,38 @@ def sources_digest(path: Path, shown: str, base: Path, module: str | None = None
     Raises:
         ModelError: A file cannot be read or is no Python.
     """
-    folder = path.resolve().parent
     texts: dict[str, str] = {}
+    for key, (_, tree) in source_trees(path, shown, base, module).items():
+        try:
+            texts[key] = code_text(tree)
+        except RecursionError as error:
+            raise ModelError(f"{key}: an expression in it is nested too deep to be read.") from error
+    hashed = hashlib.sha256()
+    for key in sorted(texts):
+        hashed.update(f"{key}\0{texts[key]}\0".encode("utf-8", "surrogatepass"))
+    return hashed.hexdigest()
+
+
+def source_trees(
+    path: Path, shown: str, base: Path, module: str | None = None
+) -> dict[str, tuple[Path, ast.Module]]:
+    """Returns a file and those beside it that it imports, by their paths from its folder, as `sources_digest`."""
+    folder = path.resolve().parent
+    trees: dict[str, tuple[Path, ast.Module]] = {}
     pending = [(path.resolve(), shown, module)]
     while pending:
         file, name, module_name = pending.pop()
         key = file.relative_to(folder).as_posix()
-        if key in texts:
+        if key in trees:
             continue
         tree = parse_source(file, name)
-        try:
-            texts[key] = code_text(tree)
-        except RecursionError as error:
-            raise ModelError(f"{name}: an expression in it is nested too deep to be read.") from error
+        trees[key] = file, tree
         for imported in _imported(tree, module_name, is_package=file.name == "__init__.py"):
             spec = locate_module(imported, base) or locate_module(imported, folder)
             found = None if spec is None else source_file(spec)
             if found is not None and found.resolve().is_relative_to(folder):
                 pending.append((found.resolve(), str(found), imported))
-    hashed = hashlib.sha256()
-    for key in sorted(texts):
-        hashed.update(f"{key}\0{texts[key]}\0".encode("utf-8", "surrogatepass"))
-    return hashed.hexdigest()
+    return trees
 
 
 def _imported(tree: ast.Module, module: str | None, is_package: bool) -> Iterator[str]:

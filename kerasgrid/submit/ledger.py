@@ -90,6 +90,11 @@ class Ledger:
             if entry.competition == competition and entry.status in status
         ]
 
+    def others(self) -> list[Ledger]:
+        """Returns the ledgers of the other runs of its results folder, those that were moved aside too."""
+        beside = sorted(self._path.parents[1].glob(f"*/{self._path.name}"))
+        return [Ledger(path) for path in beside if path != self._path]
+
     def _write(self, entries: list[Entry]) -> None:
         write_json(self._path, {"schema": SCHEMA, "submissions": [asdict(entry) for entry in entries]})
         self.entries = entries

@@ -153,9 +153,11 @@ def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -
                     "it sends anything."
                 )
     sha256 = file_digest(draft.file)
-    for place in ledger.places(competition, ARRIVED):
-        entry = ledger.entries[place]
-        if entry.sha256 == sha256:
+    for known in (ledger, *ledger.others()):
+        for place in known.places(competition, (*ARRIVED, *([] if known is ledger else [SENDING]))):
+            entry = known.entries[place]
+            if entry.sha256 != sha256:
+                continue
             score = f", public score {entry.public_score}" if entry.public_score else ""
             raise KerasgridError(
                 f"{shown(draft.file)}: this very file was sent to {competition} on {entry.time} "

@@ -128,7 +128,10 @@ def _statistics(
 def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
     """Returns mean and standard deviation of a fold's training rows, computed once in this process."""
     if fold.index == WHOLE:
-        return _statistics_of_all(recipe.data_folder, len(fold.train), recipe.source, recipe.scale)
+        changed_at = Path(recipe.data_folder, "images.npy").stat().st_mtime
+        return _statistics_of_all(
+            recipe.data_folder, changed_at, len(fold.train), recipe.source, recipe.scale
+        )
     path = recipe.paths.folds
     return _statistics(
         str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
@@ -137,7 +140,7 @@ def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
 
 @lru_cache(maxsize=2)
 def _statistics_of_all(
-    folder: str, n_rows: int, source: str, scale: float | None
+    folder: str, changed_at: float, n_rows: int, source: str, scale: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     return standardize_statistics(open_dataset(folder, source).images, np.arange(n_rows), scale)
 

@@ -19,7 +19,7 @@ from kerasgrid.training.candidate import build_and_compile, mean_and_spread, see
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.hooks import LearningRateReplay, hooks_of
+from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
 from kerasgrid.training.job import initialize, quiet, samples_of
 from kerasgrid.training.keeping import UnloadableError, save_model
 from kerasgrid.training.loop import Loop
@@ -49,9 +49,9 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     began, job, seed = time.perf_counter(), task.job, model_seed(recipe.seed, task.job)
     data = open_dataset(recipe.data_folder, recipe.source)
     whole = recipe.route(job.trial.params)
-    plan = replace(
-        whole, callbacks={name: args for name, args in whole.callbacks.items() if name not in task.dropped}
-    )
+    kept = {name: args for name, args in whole.callbacks.items() if name not in task.dropped}
+    model = {**whole.model, **({"epochs": task.total} if "epochs" in whole.model else {})}
+    plan = replace(whole, callbacks=kept, epochs=task.total, model=model)
     with seeded(seed):
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
@@ -62,6 +62,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             initialize(recipe, compiled, data, seed)
             adapt(compiled.model, samples)
         else:
+            _check_rate(compiled.model)
             compiled.model.set_weights(keras.models.load_model(task.start, compile=False).get_weights())
         _check_saves(compiled.model, task.file)
         labels, progress = data.labels[task.rows], Progress()
@@ -82,8 +83,16 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             progress=progress,
         )
         progress.fit_time = time.perf_counter() - began
-        if not loop.run():
-            return
+        try:
+            if not loop.run():
+                return
+        except KeyError as error:
+            if not str(error.args[0]).startswith("val_"):
+                raise
+            raise ModelError(
+                f"a callback looks at {error.args[0]!r}, and where all rows are trained on there is no inner "
+                "split: give it an argument monitor, by whose val_* it is left out, or let it do without."
+            ) from error
         save_model(compiled.model, task.file)
     context.emit(
         FinalRecord(
@@ -105,6 +114,17 @@ def _callbacks(
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
     return [*replay, *hooks_of(plan, compiled, labels, recipe.classes, recipe.base)]
+
+
+def _check_rate(model: keras.Model) -> None:
+    """Refuses an optimizer whose schedule would begin anew, with its highest rate."""
+    schedule = own_schedule(model.optimizer)
+    if schedule is not None:
+        raise ModelError(
+            f"{model.name}: its optimizer takes the learning rate from its {type(schedule).__name__}, which "
+            "would begin anew, and a model is fine-tuned at a rate that stays. Set the rate by "
+            "callbacks.learning_rate_scheduler instead, and search anew."
+        )
 
 
 def _check_saves(model: keras.Model, file: Path) -> None:

@@ -58,6 +58,8 @@ class LearningRateSchedule(keras.callbacks.Callback):
 class LearningRateReplay(keras.callbacks.Callback):
     """Sets the learning rate of each epoch to what it was in another run.
 
+    An optimizer that has a schedule of its own keeps that.
+
     Args:
         rates: By epoch; the last one stays.
     """
@@ -70,6 +72,8 @@ class LearningRateReplay(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the rate of an epoch, from 0."""
+        if own_schedule(self.model.optimizer) is not None:
+            return
         self.model.optimizer.learning_rate = self.rates[min(epoch, len(self.rates) - 1)]
 
 
@@ -117,13 +121,20 @@ def _has_penalties(model: keras.Model) -> bool:
     return bool(model.losses) or any(getattr(layer, "activity_regularizer", None) for layer in layers)
 
 
-def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
-    """Refuses callbacks that set a learning rate which Keras does not let them set."""
-    optimizer = compiled.model.optimizer
+def own_schedule(
+    optimizer: keras.optimizers.Optimizer,
+) -> keras.optimizers.schedules.LearningRateSchedule | None:
+    """Returns the schedule that an optimizer takes its learning rate from; None where that can be set."""
     optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of mixed_float16's LossScaleOptimizer
     rate = getattr(optimizer, "_learning_rate", None)
+    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+
+
+def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
+    """Refuses callbacks that set a learning rate which Keras does not let them set."""
+    rate = own_schedule(compiled.model.optimizer)
     name = next((name for name in SETTING_RATES if name in plan.callbacks), None)
-    if name is not None and isinstance(rate, keras.optimizers.schedules.LearningRateSchedule):
+    if name is not None and rate is not None:
         raise ModelError(
             f"callbacks.{name} sets the learning rate, which the model's own optimizer takes from its "
             f"{type(rate).__name__}: leave one of them out."

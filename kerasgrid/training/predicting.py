@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import TrialError
-from kerasgrid.records import Context
+from kerasgrid.records import WHOLE, Context
 from kerasgrid.seeds import view_key
 from kerasgrid.training.batches import Prepare, Scaling, open_dataset
 from kerasgrid.training.candidate import import_function, mean_and_spread
@@ -42,7 +42,9 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     plan = recipe.route(task.trial.params)
     data = open_dataset(recipe.data_folder, recipe.source)
-    center = mean_and_spread(recipe, plan, task.fold)
+    center = task.center and tuple(np.asarray(part) for part in task.center)
+    if task.fold.index != WHOLE:
+        center = mean_and_spread(recipe, plan, task.fold)
     scaling = Scaling(recipe.scale, *(center or (None, None)))
     preparation = Preparation.of(
         plan.augment, data.images, recipe.scale, view_key(recipe.seed), Path(recipe.base)

@@ -22,6 +22,7 @@ class FinalTask:
         fold: By whose training rows images are standardized.
         rows: (row,) int64, to train on.
         epochs: To train.
+        total: The epochs that a schedule of learning rates is over.
         owner: What the checkpoint has to be of, and the file's card tells.
         file: Where the model goes, a .keras file.
         checkpoint: Where it stands meanwhile.
@@ -34,6 +35,7 @@ class FinalTask:
     fold: Fold
     rows: np.ndarray
     epochs: int
+    total: int
     owner: str
     file: Path
     checkpoint: Path
@@ -73,10 +75,12 @@ class PredictTask:
         place: The model's, among those that are asked.
         model: The .keras file.
         trial: Whose params it was trained by.
-        fold: By whose training rows images are standardized.
+        fold: By whose training rows images are standardized; WHOLE for what `center` says.
         stream: The samples.
         tta: Augmented views of each sample, beside the sample itself, over which probabilities are averaged.
         tells_ids: Whether ids and labels of the samples are told too.
+        center: (channel,) each, what is subtracted of scaled images and what they are divided by, of a model
+            of all training data; None for neither.
     """
 
     place: int
@@ -86,6 +90,7 @@ class PredictTask:
     stream: Stream
     tta: int = 0
     tells_ids: bool = False
+    center: tuple[Sequence[float], Sequence[float]] | None = None
 
 
 @dataclass(frozen=True)
