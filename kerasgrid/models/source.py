@@ -155,7 +155,7 @@ def sources_digest(path: Path, shown: str, base: Path, module: str | None = None
 def source_trees(
     path: Path, shown: str, base: Path, module: str | None = None
 ) -> dict[str, tuple[Path, ast.Module]]:
-    """Returns a file and those beside it that it imports, by their paths from its folder, as `sources_digest`."""
+    """Returns a file and those beside it that it imports, by their paths from its folder."""
     folder = path.resolve().parent
     trees: dict[str, tuple[Path, ast.Module]] = {}
     pending = [(path.resolve(), shown, module)]

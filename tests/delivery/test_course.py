@@ -57,6 +57,18 @@ def test_a_plateau_of_the_training_loss_is_replayed_too_where_another_looks_at_t
     assert course_of(route(30, **own), runs(*FOLDS)).rates == (*[0.1] * 6, *[0.02] * 4)
 
 
+def test_what_a_callback_of_the_users_own_made_of_the_rates_is_replayed_too():
+    course = course_of(route(30, **{"nets.py:Plateau": {"monitor": "val_loss"}}), runs(*FOLDS))
+    assert course.rates == (*[0.1] * 6, *[0.02] * 4)
+    assert course.dropped == ("nets.py:Plateau",)
+
+
+def test_rates_that_are_not_known_are_said_to_be():
+    course = course_of(route(30, **PLATEAU), runs(fold(0, 3), fold(1, 3), fold(2, 3)))
+    assert course.rates == ()
+    assert course.how.endswith("; the learning rates of its folds are not known, and its own is kept")
+
+
 def test_a_schedule_of_its_own_stays():
     own = {**STOPPING, "learning_rate_scheduler": {"schedule": "cosine"}}
     course = course_of(route(30, **own), runs(*FOLDS))

@@ -165,13 +165,55 @@ def test_fold_models_go_on_with_what_their_folds_held_out(plain):
     assert [card["fold"] for card in found.cards] == [0, 1, 2]
     assert [card["data"]["samples"] for card in found.cards] == [200, 200, 200]
     assert found.cards[0]["how"] == (
-        "2 epochs on the 200 rows that fold 0 held out at the learning rate 0.01"
+        "2 epochs on the 200 rows that fold 0 held out, at the learning rate 0.01, with which its training ended"
     )
+    np.testing.assert_allclose(found.cards[0]["history"]["learning_rate"], [0.01, 0.01])
+    losses = found.cards[0]["history"]["loss"]
+    assert losses[1] < losses[0]
     before = weights_of(RunPaths(plain.parent, "grid").model(1, 0, 0))
     after = weights_of(found.models[0])
     assert not np.array_equal(before[0], after[0])
     assert max(abs(one - other).max() for one, other in zip(before, after, strict=True)) < 1
     assert not RunPaths(plain.parent, "grid").best.exists()
+
+
+@pytest.fixture(scope="module")
+def scheduled_search(tmp_path_factory):
+    cosine = {"learning_rate_scheduler": {"schedule": "cosine"}}
+    folder = tmp_path_factory.mktemp("scheduled")
+    return searched(folder, callbacks=cosine, space={"learning_rate": [0.01]})
+
+
+def test_after_a_schedule_they_go_on_at_a_rate_that_teaches(scheduled_search):
+    card = fit(scheduled_search, finetune=True, epochs=1).cards[0]
+    assert card["how"].endswith("at the learning rate 0.001, a tenth of its highest")
+    np.testing.assert_allclose(card["history"]["learning_rate"], [0.001], rtol=1e-5)
+    card = fit(scheduled_search, finetune=True, epochs=1, learning_rate=0.02).cards[0]
+    assert card["how"].endswith("at the learning rate 0.02, as asked for")
+
+
+def test_a_schedule_is_over_the_epochs_that_are_asked_for(scheduled_search):
+    first = fit(scheduled_search).cards[0]["history"]["learning_rate"]
+    longer = fit(scheduled_search, epochs=6).cards[0]["history"]["learning_rate"]
+    assert len(longer) == 6
+    assert longer[3] > first[3]
+    assert longer[-1] < 1e-3
+
+
+def test_the_statistics_are_those_of_the_data_at_hand(tmp_path):
+    """A second search of this process in the same place, of other arrays."""
+    from fitted import CONFIG
+
+    from kerasgrid.driver import search
+
+    images, labels = digits()
+    config = {**CONFIG, "data": {"standardize": True}, "space": {}, "params": {"epochs": 1}}
+    centers = []
+    for factor in (1, 4):
+        X = images[:200].astype(np.float32) * factor
+        path = search(config, X, labels[:200], results=tmp_path, fresh=True).path
+        centers.append(fit(path).cards[0]["input"]["center"][0][0])
+    assert centers[1] == pytest.approx(4 * centers[0], rel=1e-5)
 
 
 def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch):
@@ -254,6 +296,18 @@ class TestRefusals:
     def test_another_recipe(self, plain):
         with pytest.raises(ConfigError, match=r"--set, params\.dropout: belongs to the search"):
             fit(plain, overrides=["params.dropout=0.1"])
+
+    def test_the_test_set_is_not_trained_on(self, tmp_path):
+        images, labels = digits()
+        for name, rows in (("train", slice(0, 200)), ("test", slice(200, 300))):
+            np.savez(tmp_path / f"{name}.npz", images=images[rows], labels=labels[rows])
+        data = {key: str(tmp_path / f"{key}.npz") for key in ("train", "test")}
+        path = searched(tmp_path, data=data, space={}, search={"holdout": "test", "keep_models": "best"})
+        with pytest.raises(
+            ResultsError, match=r"what was held out is the test set \(search\.holdout: test\)"
+        ):
+            fit(path, finetune=True)
+        assert fit(path, epochs=1).cards[0]["data"]["samples"] == 200
 
     def test_two_at_a_time(self, plain):
         paths = RunPaths(plain.parent, "grid")

@@ -34,6 +34,11 @@ def test_each_way_is_scored():
     assert scores["mean"] == pytest.approx(0.8)  # 0.45, 0.8, 0.45, 0.3 and 0.55 of class b
 
 
+def test_weights_are_not_sought_where_that_takes_long():
+    assert Jury.of(HELD_OUT, [GOOD, BAD], "roc_auc").scores(with_weights=False).keys() == {"mean", "rank"}
+    assert not Jury.of(HELD_OUT, [GOOD], "roc_auc").is_quick
+
+
 def test_one_trial_has_no_ways():
     assert Jury.of(HELD_OUT, [GOOD], "accuracy").scores() == {"mean": 1.0}
 

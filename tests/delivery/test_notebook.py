@@ -22,11 +22,12 @@ from kerasgrid.exports.wheel import write_wheel
 pytestmark = pytest.mark.slow
 NET = """
 import keras
+from sizes import LAST
 
 def build(input_shape, n_classes, width=16):
     return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(),
                              keras.layers.Dense(width, activation="relu"),
-                             keras.layers.Dense(n_classes, activation="softmax")])
+                             keras.layers.Dense(n_classes, activation=LAST)])
 """
 GRID = """
 data: {train: train.csv, test: test.csv, scale: 16}
@@ -54,6 +55,7 @@ def competition(tmp_path):
     sample = pd.DataFrame({"ImageId": range(1, 101), "Label": 0})
     sample.to_csv(here / "data" / "sample_submission.csv", index=False)
     (here / "nets" / "own.py").write_text(NET)
+    (here / "nets" / "sizes.py").write_text("LAST = 'softmax'\n")
     (here / "data" / "grid.yaml").write_text(GRID)
     search(here / "data" / "grid.yaml", results=here / "results")
     return here
@@ -81,7 +83,7 @@ def test_it_trains_and_predicts_where_there_is_no_network(competition, tmp_path,
         command, cwd=there, env={**os.environ, **own}, capture_output=True, text=True, check=False
     )
     assert done.returncode == 0, done.stderr
-    assert (site / "kerasgrid" / "fitting.py").exists()
+    assert (site / "kerasgrid" / "delivery" / "fitting.py").exists()
     assert "the median over folds of the best epoch" in done.stdout
     assert "submission.csv Label: the label of the most probable class, 100 rows" in done.stdout
     written = pd.read_csv(there / "submission.csv")
@@ -99,6 +101,17 @@ def test_what_it_says_of_the_trial(competition):
     assert "- width: 16" in told
     assert wheel.parent == target.parent
     assert str(competition) not in target.read_text()
+
+
+def test_learning_rates_come_along_whatever_the_length_of_a_run(competition, monkeypatch):
+    path = competition / "results" / "grid.json"
+    data = json.loads(path.read_text())
+    part = data["trials"][0]["folds"][0]
+    (competition / "results" / "grid" / "long.json").write_text(json.dumps({"learning_rate": [0.3, 0.2]}))
+    part["history"], part["history_file"] = {}, "long.json"
+    path.write_text(json.dumps(data))
+    target, _ = write_notebook(path, competition / "out", trial=0)
+    assert '"learning_rate\\": [0.3, 0.2]' in target.read_text()
 
 
 def test_a_search_of_arrays_has_no_notebook(tmp_path):

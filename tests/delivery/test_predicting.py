@@ -75,7 +75,6 @@ def test_views_are_drawn_within_the_recipe_and_scored_out_of_fold(augmented):
     assert found.true_score > 0.6
     assert found.scores.keys() == plain.scores.keys()
     assert found.scores["grid, trial 1"] != plain.scores["grid, trial 1"]
-    assert found.notes == ()
     assert "with 3 augmented views of each sample" in found.lines()[0]
 
 
@@ -87,7 +86,7 @@ def test_without_fold_models_views_are_not_scored(augmented, tmp_path):
         file.unlink()
     found = predict(path, "digits", tta=2)
     assert found.trials[0].kind == "fit"
-    assert found.notes == ("The out-of-fold scores are without --tta: it would need the fold models too.",)
+    assert found.notes[0] == ("The out-of-fold scores are without --tta: it would need the fold models too.")
 
 
 @pytest.mark.parametrize("way", ["mean", "rank", "weighted"])
@@ -124,6 +123,65 @@ def test_several_searches_are_asked_together(augmented, tmp_path):
         predict([augmented, third], "digits", models="folds", ensemble="weighted")
 
 
+@pytest.mark.parametrize(
+    "labels",
+    [
+        LABELS,
+        LABELS[:, None],
+        LABELS.astype(float),
+        np.eye(10, dtype=int)[LABELS],
+        LABELS.astype("S1"),
+        LABELS.astype(str),
+    ],
+    ids=["whole", "column", "floats", "one-hot", "bytes", "texts"],
+)
+def test_labels_of_every_form_that_training_takes_score_the_same(augmented, tmp_path, labels):
+    np.savez(tmp_path / "test.npz", images=IMAGES, labels=labels)
+    found = predict(augmented, tmp_path / "test.npz", models="folds")
+    assert found.notes == ()
+    assert found.true_score == np.mean(found.labels == LABELS)
+
+
+def test_a_score_that_tells_nothing_or_cannot_be_had_is_said_to_be(augmented, tmp_path):
+    assert predict(augmented, "digits", models="folds").notes == (
+        "digits is what the models were trained on: their score on it tells nothing.",
+    )
+    np.savez(tmp_path / "test.npz", images=IMAGES[:3], labels=["a", "b", "3"])
+    found = predict(augmented, tmp_path / "test.npz", models="folds")
+    assert found.true_score is None
+    assert found.notes == ("The test set is not scored: its label 'a' is no class.",)
+    data = json.loads(augmented.read_text())
+    data["objective"]["name"] = "roc_auc_ovr"
+    shutil.copytree(augmented.parent / "grid", tmp_path / "grid")
+    (tmp_path / "grid.json").write_text(json.dumps(data))
+    np.savez(tmp_path / "test.npz", images=IMAGES[:3], labels=LABELS[:3])
+    found = predict(tmp_path / "grid.json", tmp_path / "test.npz", models="folds")
+    assert found.notes[0].startswith("The test set is not scored: Number of classes in y_true not equal")
+
+
+def test_only_models_that_were_trained_alike_are_averaged(augmented, tmp_path):
+    shutil.copytree(augmented.parent, tmp_path / "results")
+    path = tmp_path / "results" / "grid.json"
+    fit(path, seeds=2, epochs=2)
+    assert len(predict(path, IMAGES[:5]).trials[0].models) == 2
+    fit(path, epochs=1)
+    assert len(predict(path, IMAGES[:5]).trials[0].models) == 1
+
+
+@pytest.mark.backend
+def test_a_model_of_all_data_is_asked_as_its_card_says(augmented, tmp_path):
+    import keras
+
+    shutil.copytree(augmented.parent, tmp_path / "results")
+    path = tmp_path / "results" / "grid.json"
+    card = fit(path, epochs=1).cards[0]
+    assert card["input"]["center"][0][0] == pytest.approx(IMAGES.mean() / 16, rel=1e-5)
+    model = keras.models.load_model(RunPaths(path.parent, "grid").best, compile=False)
+    inputs = (IMAGES / 16 - np.array(card["input"]["center"][0])).astype(np.float32)
+    found = predict(path, IMAGES)
+    np.testing.assert_allclose(found.probabilities, model.predict(inputs, verbose=0), atol=1e-5)
+
+
 def test_arrays_are_predicted_too(augmented):
     whole = predict(augmented, "digits", models="folds")
     np.testing.assert_allclose(
@@ -157,7 +215,7 @@ def test_a_submission_follows_the_sample_beside_the_test_set(competition, monkey
     assert list(written.columns) == ["id", "Category"]
     assert written["id"].tolist() == list(range(1099, 999, -1))
     assert np.mean(written["Category"].to_numpy()[::-1] == LABELS[400:500]) > 0.4
-    about = json.loads((tmp_path / "results/grid/submission.json").read_text())
+    about = json.loads((tmp_path / "results/grid/submission.csv.json").read_text())
     assert (about["rows"], about["models"][0]["trial"]) == (100, 1)
     assert len(about["models"][0]["files"]) == 2
 
@@ -175,6 +233,18 @@ def test_forms_of_a_file(competition, tmp_path):
     assert pd.read_csv(target)["ImageId"].tolist() == [1, 2, 3]
     with pytest.raises(DataError, match=r"train\.csv"):
         write_submission(found, tmp_path / "o.csv", sample=tmp_path / "train.csv")
+
+
+def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    before = (tmp_path / "results/grid.json").read_bytes()
+    assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.csv") == 0
+    assert (tmp_path / "results/grid.json").read_bytes() == before
+    assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.json") == 1
+    assert "predictions are written as CSV" in capsys.readouterr().err
+    (tmp_path / "mine.csv.json").write_text("{}")
+    assert run(monkeypatch, "predict", "results/grid.json", "-o", "mine.csv") == 1
+    assert "mine.csv.json: is no note of predictions" in capsys.readouterr().err
 
 
 class TestRefusals:
@@ -204,6 +274,13 @@ class TestRefusals:
         np.save(tmp_path / "x.npy", IMAGES[:, :4])
         with pytest.raises(DataError, match=r"images of \[4, 8, 1\], and those trained on have \[8, 8, 1\]"):
             predict(augmented, tmp_path / "x.npy")
+
+    def test_of_other_shapes(self, augmented, tmp_path):
+        np.savez(tmp_path / "small.npz", images=IMAGES[:200, :6], labels=LABELS[:200])
+        data = {"train": str(tmp_path / "small.npz")}
+        other = searched(tmp_path, name="other", data=data, params={"epochs": 1}, space={})
+        with pytest.raises(ResultsError, match=r"is of images of \[6, 8, 1\], and .* of \[8, 8, 1\]"):
+            predict([augmented, other], "digits", models="folds")
 
     def test_of_other_classes(self, augmented, tmp_path):
         data = json.loads(augmented.read_text())
