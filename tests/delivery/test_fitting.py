@@ -165,7 +165,8 @@ def test_fold_models_go_on_with_what_their_folds_held_out(plain):
     assert [card["fold"] for card in found.cards] == [0, 1, 2]
     assert [card["data"]["samples"] for card in found.cards] == [200, 200, 200]
     assert found.cards[0]["how"] == (
-        "2 epochs on the 200 rows that fold 0 held out, at the learning rate 0.01, with which its training ended"
+        "2 epochs on the 200 rows that fold 0 held out, "
+        "at the learning rate 0.01, with which its training ended"
     )
     np.testing.assert_allclose(found.cards[0]["history"]["learning_rate"], [0.01, 0.01])
     losses = found.cards[0]["history"]["loss"]
