@@ -25,16 +25,16 @@ N_TRAIN, SEED = 42_000, 0
 RESULTS = "results/digit_recognizer.json"
 WAYS = {
     "one model of all training data": "--models fit",
-    "the same, 8 views": "--models fit --tta 8",
+    "the same, 4 views": "--models fit --tta 4",
     "average of its 3 fold models": "--models folds",
-    "the same, 8 views ": "--models folds --tta 8",
+    "the same, 4 views ": "--models folds --tta 4",
     "its fold models, fine-tuned": "--models finetuned",
     "top 3, a model each, mean": "--models fit --top 3",
-    "top 3, a model each, mean, 8 views": "--models fit --top 3 --tta 8",
+    "top 3, a model each, mean, 4 views": "--models fit --top 3 --tta 4",
     "top 3, 9 fold models, mean": "--models folds --top 3",
     "top 3, 9 fold models, rank": "--models folds --top 3 --ensemble rank",
     "top 3, 9 fold models, weighted": "--models folds --top 3 --ensemble weighted",
-    "top 3, 9 fold models, mean, 8 views": "--models folds --top 3 --tta 8",
+    "top 3, 9 fold models, mean, 4 views": "--models folds --top 3 --tta 4",
 }
 
 
