@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shutil
 import subprocess
 import sys
 
@@ -34,6 +35,10 @@ def test_submit_wait_and_list(run, service):
     again = submit()
     assert again.returncode == 1
     assert "this very file was sent to digits" in again.stderr
+    shutil.copytree(run.folder, run.results / "grid.1")  # as search --fresh moves a run aside
+    run.submissions.unlink()
+    assert "this very file was sent to digits" in submit().stderr
+    (run.results / "grid.1" / "submissions.json").rename(run.submissions)
     assert service.count("CreateSubmission") == 1
     listed = " ".join(kerasgrid("submissions", "results/grid.json").stdout.split())
     assert "digits a [bold]try[/bold] complete 0.99571 / -" in listed
