@@ -122,7 +122,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     plan = route(recipe.params, recipe.signature, recipe.callbacks)
     keras.utils.set_random_seed(model_seed(recipe.seed, job))
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
-    job_module._initialize(recipe, compiled, data, model_seed(recipe.seed, job))
+    job_module.initialize(recipe, compiled, data, model_seed(recipe.seed, job))
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
     rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
     targets = encode_labels(data.labels, compiled.labels, 10, compiled.n_outputs)
@@ -223,7 +223,8 @@ def test_standardize_takes_its_statistics_from_the_training_folds(make):
     plan = route(recipe.params, recipe.signature, {})
     compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
     job = Job(Trial(0, {}), 1)
-    samples = job_module._samples(recipe, job, plan, compiled, data, fold)
+    rows, center = (fold.train, None, fold.test), candidate.mean_and_spread(recipe, plan, fold)
+    samples = job_module.samples_of(recipe, job, plan, compiled, data, rows, center)
     train_rows = samples.scaling(samples.images[fold.train])
     assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)
