@@ -187,8 +187,8 @@ def scheduled_search(tmp_path_factory):
 
 def test_after_a_schedule_they_go_on_at_a_rate_that_teaches(scheduled_search):
     card = fit(scheduled_search, finetune=True, epochs=1).cards[0]
-    assert card["how"].endswith("at the learning rate 0.001, a tenth of its highest")
-    np.testing.assert_allclose(card["history"]["learning_rate"], [0.001], rtol=1e-5)
+    assert card["how"].endswith(", a tenth of its highest")
+    assert 0.0005 < card["history"]["learning_rate"][0] < 0.001  # of 0.01, which falls within the first epoch
     card = fit(scheduled_search, finetune=True, epochs=1, learning_rate=0.02).cards[0]
     assert card["how"].endswith("at the learning rate 0.02, as asked for")
 

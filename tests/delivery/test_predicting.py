@@ -244,7 +244,7 @@ def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_pat
     assert "predictions are written as CSV" in capsys.readouterr().err
     (tmp_path / "mine.csv.json").write_text("{}")
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "mine.csv") == 1
-    assert "mine.csv.json: is no note of predictions" in capsys.readouterr().err
+    assert "mine.csv.json: is no note beside predictions" in capsys.readouterr().err
 
 
 class TestRefusals:
