@@ -195,4 +195,4 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
 
 def _next_commands(path: Path) -> str:
     file = shlex.quote(str(path))
-    return f"Next:\n  kerasgrid plot {file}\n  kerasgrid report {file}"
+    return f"Next:\n  kerasgrid plot {file}\n  kerasgrid report {file}\n  kerasgrid fit {file}"
