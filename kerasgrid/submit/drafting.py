@@ -80,7 +80,9 @@ def sample_of(results: Results, data: Mapping[str, Any] | None = None) -> Path |
     """
     data = data or results.data.get("config", {}).get("data") or {}
     base = results.data.get("base")  # files of earlier versions do not tell it
-    folder = Path() if base is None or results.path is None else results.path.parent / base
+    folder = Path()
+    if base is not None and results.path is not None:
+        folder = Path(os.path.normpath(results.path.parent / base))
     if data.get("sample_submission"):
         return folder / os.path.expanduser(data["sample_submission"])
     test = data.get("test")
