@@ -74,6 +74,22 @@ class Results:
             raise ResultsError("no trial is complete, so that there is no best one.")
         return self.best["params"]
 
+    def row(self, trial: int) -> dict[str, Any]:
+        """Returns a trial's object.
+
+        Raises:
+            ResultsError: There is no such trial.
+        """
+        found = next((row for row in self.trials if row["id"] == trial), None)
+        if found is None:
+            known = ", ".join(str(row["id"]) for row in self.trials[:40])
+            raise ResultsError(f"{self._where}: there is no trial {trial}. Known: {known}.")
+        return found
+
+    @property
+    def _where(self) -> str:
+        return "these results" if self.path is None else str(self.path)
+
     def model_files(self, trial: int | None = None) -> list[Path]:
         """Returns the files of a trial's fold models, in the order of folds and repeats.
 
@@ -89,11 +105,7 @@ class Results:
             if self.best is None:
                 raise ResultsError("no trial is complete, so that there is no best one.")
             trial = self.best["trial"]
-        where = "these results" if self.path is None else str(self.path)
-        row = next((row for row in self.trials if row["id"] == trial), None)
-        if row is None:
-            known = ", ".join(str(row["id"]) for row in self.trials[:40])
-            raise ResultsError(f"{where}: there is no trial {trial}. Known: {known}.")
+        where, row = self._where, self.row(trial)
         if row["state"] != "complete":
             raise ResultsError(
                 f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."

@@ -16,7 +16,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
 
@@ -81,16 +81,21 @@ def read_csv(
     return Samples(shape_images(images, image, where), labels, classes)
 
 
+def refuse_archive(file: BinaryIO, where: str) -> None:
+    """Raises a DataError where a file that should be a CSV is packed; else it stands at its beginning."""
+    start = file.read(8)
+    file.seek(0)
+    for magic, kind in _PACKED.items():
+        if start.startswith(magic):
+            raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+
+
 @contextlib.contextmanager
 def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Opens the file as text; says what a file is that is none."""
     where = shown(path)
     with opened(path) as file:
-        start = file.read(8)
-        file.seek(0)
-        for magic, kind in _PACKED.items():
-            if start.startswith(magic):
-                raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+        refuse_archive(file, where)
         try:
             with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
                 yield text

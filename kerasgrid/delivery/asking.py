@@ -74,6 +74,7 @@ class Asking:
     tta: int
     progress: Callable[[int], None]
     _prepared: dict[Path, Prepared] = field(default_factory=dict)
+    _folds: dict[Path, Sequence[Fold]] = field(default_factory=dict)
     _is_stopped: bool = False
 
     def __enter__(self) -> Asking:
@@ -235,8 +236,10 @@ class Asking:
         self._executor.stop()
 
     def _fold(self, one: AskedTrial, fold: int) -> Fold:
-        prepared, paths = self.prepared(one), one.finished.paths
-        data = prepared.data
         if fold == WHOLE:  # whose card says what its training rows were
             return Fold(WHOLE, np.empty(0, np.int64), np.empty(0, np.int64))
-        return load_folds(paths.folds, len(data), data.source)[0][fold]
+        path = one.finished.path
+        if path not in self._folds:
+            data = self.prepared(one).data
+            self._folds[path] = load_folds(one.finished.paths.folds, len(data), data.source)[0]
+        return self._folds[path][fold]

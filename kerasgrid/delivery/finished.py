@@ -95,16 +95,13 @@ class Finished:
         Raises:
             ResultsError: There is no such trial, or it is not complete.
         """
-        complete = [row for row in self.results.trials if row["state"] == "complete"]
         if trial is None:
+            complete = [row for row in self.results.trials if row["state"] == "complete"]
             return sorted(complete, key=lambda row: (row["rank_test_score"], row["id"]))[:top]
-        found = [row for row in self.results.trials if row["id"] == trial]
-        if not found:
-            known = ", ".join(str(row["id"]) for row in self.results.trials[:40])
-            raise ResultsError(f"{self.path}: there is no trial {trial}. Known: {known}.")
-        if found[0]["state"] != "complete":
-            raise ResultsError(f"{self.path}: trial {trial} is {found[0]['state']}; a complete one holds.")
-        return found
+        found = self.results.row(trial)
+        if found["state"] != "complete":
+            raise ResultsError(f"{self.path}: trial {trial} is {found['state']}; a complete one holds.")
+        return [found]
 
     def draft(self, rows: Sequence[Mapping[str, Any]]) -> Draft:
         """Returns a draft of which these trials are the candidates, in the place of the search's space."""

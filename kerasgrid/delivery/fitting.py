@@ -28,10 +28,6 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalRecord, FinalTask
 from kerasgrid.workers import ask_worker, make_executor, make_recipe
 
-FINETUNE_EPOCHS = 5
-"""As experiment A5 did: 5 more epochs on the rows that were held out."""
-
-
 _NO_TRIALS = RunState(1, 1, "max")
 """What observers are told of trials, of which none is searched here."""
 

@@ -1,4 +1,4 @@
-"""Predictions of kept models for a test set, and the file that a competition takes."""
+"""Predictions of kept models for a test set: of one, or of several together."""
 
 from __future__ import annotations
 

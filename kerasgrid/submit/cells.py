@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
 from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
 from kerasgrid.wording import count
 
@@ -15,7 +16,6 @@ _CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
 _MOST_LINES = 100
 """Of one row: a quote that is left open would else take in the whole file."""
-_ARCHIVES = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
 MOST_TOLD = 5
 """Faults of one kind that are told one by one."""
 
@@ -28,11 +28,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """
     where = shown(path)
     with opened(path) as file:
-        start = file.read(8)
-        file.seek(0)
-        for magic, kind in _ARCHIVES.items():
-            if start.startswith(magic):
-                raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+        refuse_archive(file, where)
         begun, held = 1, []
         number = 0
         try:
