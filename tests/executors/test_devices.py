@@ -15,6 +15,7 @@ def machine(monkeypatch, tmp_path):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(devices, "_DRIVER", tmp_path / "gpus")
     monkeypatch.setattr(cgroups, "_MEMBERSHIP", tmp_path / "membership")
@@ -27,6 +28,7 @@ def machine(monkeypatch, tmp_path):
 class Memory:
     def __init__(self, available):
         self.available = available
+        self.total = 128 * GIB
 
 
 def install_gpus(machine, n):
@@ -167,6 +169,8 @@ def test_worker_environments_without_gpus_share_the_cores():
         "TF_NUM_INTRAOP_THREADS": "2",
         "TF_NUM_INTEROP_THREADS": "2",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPU_ALLOCATOR_USE_BFC": "true",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": "131072",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     assert worker_environments(3) == [expected] * 3
@@ -201,6 +205,9 @@ def test_worker_environments_deal_out_gpus(machine, monkeypatch, visible, n_work
     assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == expected
     assert ["TF_FORCE_GPU_ALLOW_GROWTH" in environment for environment in environments] == [
         shared
+    ] * n_workers
+    assert ["TF_CPU_ALLOCATOR_USE_BFC" in environment for environment in environments] == [
+        visible == ""
     ] * n_workers
 
 
