@@ -26,8 +26,12 @@ def pytest_configure(config):
 
 @pytest.fixture(autouse=True)
 def own_cache(tmp_path_factory, monkeypatch):
-    """Keeps tests out of the user's cache; one folder a test session, so that digits are read once."""
+    """Keeps tests out of the user's cache, and out of what another test measured.
+
+    One folder a test session, so that digits are read once.
+    """
     folder = tmp_path_factory.getbasetemp() / "cache"
+    shutil.rmtree(folder / "measurements", ignore_errors=True)
     monkeypatch.setenv("KERASGRID_CACHE", str(folder))
     return folder
 
