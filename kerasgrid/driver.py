@@ -18,7 +18,7 @@ from kerasgrid.budget import Budget
 from kerasgrid.checks import prepare
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
-from kerasgrid.errors import ChangedError, LockedError, ModelError, ReplayError, StorageError
+from kerasgrid.errors import LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
@@ -43,6 +43,7 @@ from kerasgrid.training.entry import train_pack
 from kerasgrid.wording import count
 from kerasgrid.workers import (
     ask_worker,
+    check_goes_on,
     environment,
     make_executor,
     make_recipe,
@@ -52,8 +53,6 @@ from kerasgrid.workers import (
 )
 
 MAX_PROBES = 16
-_ENDS = {"StorageError": StorageError, "ChangedError": ChangedError}
-"""Errors of a worker that are no fault of its job: the search ends, and goes on when they are mended."""
 
 
 def search(
@@ -311,8 +310,7 @@ class _Driver:
             elif isinstance(event, executors.Emitted):
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
-                if event.error_type in _ENDS:
-                    raise _ENDS[event.error_type](event.message)
+                check_goes_on(event)
                 self._fail(event.task, event.error_type, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."

@@ -11,7 +11,7 @@ from kerasgrid import executors
 from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ModelError
+from kerasgrid.errors import ChangedError, ModelError, StorageError
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import (
     ModelReference,
@@ -27,6 +27,7 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.versions import backend, versions
 
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 
 
 def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
@@ -116,6 +117,17 @@ def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple
     if told is None:
         raise ModelError("no worker could load it.")
     return told
+
+
+def check_goes_on(event: executors.Raised) -> None:
+    """Raises what is no fault of a worker's task: the session ends, and goes on when it is mended.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+        ChangedError: The model function's source changed since the search began.
+    """
+    if event.error_type in _ENDS:
+        raise _ENDS[event.error_type](event.message)
 
 
 def environment(device: str) -> dict[str, str]:

@@ -15,7 +15,6 @@ from kerasgrid.delivery.cards import read_card, write_card
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.plans import Plan, Planner
-from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, file_digest, replacing
 from kerasgrid.locking import RunLock
@@ -26,7 +25,7 @@ from kerasgrid.state import RunState
 from kerasgrid.training.entry import train_final
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalRecord, FinalTask
-from kerasgrid.workers import ask_worker, make_executor, make_recipe
+from kerasgrid.workers import ask_worker, check_goes_on, make_executor, make_recipe
 
 _NO_TRIALS = RunState(1, 1, "max")
 """What observers are told of trials, of which none is searched here."""
@@ -153,10 +152,7 @@ class _Session:
             elif isinstance(event, executors.Emitted):
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
-                if event.error_type == "StorageError":
-                    raise StorageError(event.message)
-                if event.error_type == "ChangedError":
-                    raise ChangedError(event.message)
+                check_goes_on(event)
                 self._fail(task, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."
