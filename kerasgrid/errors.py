@@ -115,6 +115,11 @@ class ServiceError(KerasgridError):
         self.status = status
         super().__init__(message)
 
+    @property
+    def is_passing(self) -> bool:
+        """Whether the same question may be answered later."""
+        return self.kind in ("cut", "slow") or self.status == 429 or (self.status or 0) >= 500
+
     def __reduce__(self):
         return type(self), (str(self), self.kind, self.status)
 

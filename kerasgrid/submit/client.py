@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from multiprocessing import get_context
@@ -52,9 +53,14 @@ class Client:
         """Returns the submissions of `today` and in `total`, those still `allowed`, and what limits them."""
         return self._read("limits", "asking how many submissions are left")
 
-    def submissions(self) -> list[dict[str, Any]]:
-        """Returns the newest 100 submissions: ref, file, message, time, status, scores and error."""
-        return self._read("submissions", "asking for the list of submissions")
+    def submissions(self, within_s: float = math.inf) -> list[dict[str, Any]]:
+        """Returns the newest 100 submissions: ref, file, message, time, status, scores and error.
+
+        Args:
+            within_s: How long the answer may take, seconds, where that is less than of others.
+        """
+        timeout_s = min(self._timeout_s, within_s)
+        return self._read("submissions", "asking for the list of submissions", timeout_s)
 
     def upload(self, file: Path) -> None:
         """Uploads a file; nothing is submitted by that."""
@@ -80,14 +86,14 @@ class Client:
     def __exit__(self, *exception: object) -> None:
         self._end()
 
-    def _read(self, name: str, doing: str) -> Any:
+    def _read(self, name: str, doing: str, timeout_s: float | None = None) -> Any:
         """Asks what changes nothing, and so may be asked again where the answer was lost."""
         for attempt in range(_TRIES):
             try:
-                return self._ask(name, doing=doing)
+                return self._ask(name, doing=doing, timeout_s=timeout_s)
             except ServiceError as error:
-                is_passing = error.kind == "cut" or (error.status or 0) in (500, 502, 503, 504)
-                if not is_passing or attempt == _TRIES - 1:
+                is_soon_over = error.kind == "cut" or (error.status or 0) in (500, 502, 503, 504)
+                if not is_soon_over or attempt == _TRIES - 1:
                     raise
             time.sleep(_FIRST_PAUSE_S * 2**attempt)
         raise AssertionError

@@ -5,7 +5,6 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
-from datetime import UTC, datetime
 from typing import Any
 
 from kerasgrid.errors import ServiceError
@@ -13,8 +12,10 @@ from kerasgrid.io import RunPaths
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.ledger import (
     ARRIVED,
+    CUT_OFF,
     ERROR,
     FAILED,
+    NOT_LISTED,
     PENDING,
     SENDING,
     Entry,
@@ -25,8 +26,10 @@ from kerasgrid.submit.ledger import (
 from kerasgrid.submit.serving import LISTED
 
 SETTLES_S = 120
-"""After this a submission that the service does not list has not arrived."""
+"""So long after the service was last told of it, a submission that it does not list has not arrived."""
 FIRST_POLL_S, POLL_GROWTH, LONGEST_POLL_S = 2.0, 1.5, 60.0
+_LEAST_ANSWER_S = 5.0
+_LATER = "Ask for its score later: kerasgrid submissions RESULTS --refresh"
 
 
 def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
@@ -37,7 +40,7 @@ def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
     """
     with held_alone(paths) as ledger:
         for competition in dict.fromkeys(entry.competition for entry in ledger.entries):
-            places = ledger.places(competition, (*ARRIVED, SENDING))
+            places = ledger.places(competition, lambda one: one.status in ARRIVED or one.may_have_arrived)
             if not places:
                 continue
             with Client(competition, timeout_s) as client:
@@ -57,7 +60,7 @@ def look(ledger: Ledger, client: Client, place: int) -> None:
 
 
 def settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> None:
-    """Brings an entry up to what the service lists; one that never arrived has failed.
+    """Brings an entry up to what the service lists; one that has not arrived in time has failed.
 
     The service has said of submissions beyond a day's limit that they were made, and they were not:
     https://github.com/Kaggle/kaggle-cli/issues/148
@@ -66,11 +69,10 @@ def settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> N
     found = find_arrived(entry, _not_others(ledger, place, listed))
     if found is not None:
         ledger.put(place, _as_listed(entry, found))
-    elif entry.status == SENDING and (entry.step == "upload" or age_s(entry) > SETTLES_S):
-        ledger.put(place, replace(entry, status=FAILED, error="cut off before it arrived"))
-    elif entry.status == PENDING and age_s(entry) > SETTLES_S and len(listed) < LISTED:
-        error = "Kaggle said that it was submitted, and does not list it"
-        ledger.put(place, replace(entry, status=FAILED, error=error))
+    elif entry.status == SENDING and (entry.step == "upload" or entry.age_s > SETTLES_S):
+        ledger.put(place, replace(entry, status=FAILED, error=CUT_OFF))
+    elif entry.status == PENDING and entry.age_s > SETTLES_S and len(listed) < LISTED:
+        ledger.put(place, replace(entry, status=FAILED, error=NOT_LISTED))
 
 
 def _not_others(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> list[Mapping[str, Any]]:
@@ -90,16 +92,28 @@ def _as_listed(entry: Entry, found: Mapping[str, Any]) -> Entry:
 
 
 def wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
-    """Asks for the score, less and less often, until it is there or the time is over."""
-    end, pause = time.monotonic() + wait_s, FIRST_POLL_S
+    """Asks for the score, less and less often, until it is there or the time is over.
+
+    Raises:
+        ServiceError: The service refuses the question, so that asking again would not help.
+    """
+    end, pause, reason = time.monotonic() + wait_s, FIRST_POLL_S, ""
     while ledger.entries[place].status == PENDING:
         left = end - time.monotonic()
         if left <= 0:
-            tell(f"No score after {wait_s:g} s. Ask later: kerasgrid submissions RESULTS --refresh")
+            tell(f"No score after {wait_s:g} s{reason}. {_LATER}")
             return
         time.sleep(min(pause, left))
         pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
-        look(ledger, client, place)
+        try:
+            listed = client.submissions(within_s=max(end - time.monotonic(), _LEAST_ANSWER_S))
+        except ServiceError as error:
+            if not error.is_passing:
+                raise ServiceError(f"{error} It is submitted. {_LATER}", error.kind, error.status) from error
+            reason = f" ({str(error).rstrip('.')})"
+        else:
+            reason = ""
+            settle(ledger, place, listed)
 
 
 def scored(entry: Entry) -> Entry:
@@ -118,8 +132,3 @@ def scored(entry: Entry) -> Entry:
             f"({entry.error or 'it does not say why'}). Compare it with the competition's sample."
         )
     return entry
-
-
-def age_s(entry: Entry) -> float:
-    """Returns how long ago an entry was begun, seconds."""
-    return (datetime.now(UTC) - datetime.fromisoformat(entry.time)).total_seconds()

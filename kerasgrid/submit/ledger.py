@@ -8,8 +8,9 @@ from __future__ import annotations
 
 import contextlib
 import json
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
+from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,8 @@ from kerasgrid.locking import RunLock
 SCHEMA = "kerasgrid.submissions/1"
 SENDING, FAILED, PENDING, COMPLETE, ERROR = "sending", "failed", "pending", "complete", "error"
 ARRIVED = (PENDING, COMPLETE, ERROR)
+CUT_OFF = "cut off before it arrived"
+NOT_LISTED = "Kaggle said that it was submitted, and does not list it"
 _LEAST_KEPT = 40
 """Characters of a long message that a service keeps at least."""
 
@@ -37,6 +40,7 @@ class Entry:
         status: sending (begun, and not known to have arrived), failed (has not arrived), pending, complete,
             or error (arrived, and could not be scored).
         step: How far sending came: upload or submit.
+        asked: When the service was last told or said anything of it in that step, UTC; None before it.
         ref: The service's number of it.
         public_score: As the service spells it.
         private_score: As the service spells it.
@@ -51,11 +55,22 @@ class Entry:
     sha256: str
     status: str = SENDING
     step: str = "upload"
+    asked: str | None = None
     ref: int | None = None
     public_score: str | None = None
     private_score: str | None = None
     error: str | None = None
     before: tuple[int, ...] = ()
+
+    @property
+    def may_have_arrived(self) -> bool:
+        """Whether the service's list may still come to show what it does not show so far."""
+        return self.status == SENDING or (self.status == FAILED and self.error in (CUT_OFF, NOT_LISTED))
+
+    @property
+    def age_s(self) -> float:
+        """How long ago the service was last told or said anything of it, seconds."""
+        return (datetime.now(UTC) - datetime.fromisoformat(self.asked or self.time)).total_seconds()
 
 
 class Ledger:
@@ -82,12 +97,12 @@ class Ledger:
         if self.entries[place] != entry:
             self._write([*self.entries[:place], entry, *self.entries[place + 1 :]])
 
-    def places(self, competition: str, status: Sequence[str]) -> list[int]:
-        """Returns where a competition's entries of some status are."""
+    def places(self, competition: str, wanted: Callable[[Entry], bool]) -> list[int]:
+        """Returns where a competition's entries of some kind are."""
         return [
             place
             for place, entry in enumerate(self.entries)
-            if entry.competition == competition and entry.status in status
+            if entry.competition == competition and wanted(entry)
         ]
 
     def others(self) -> list[Ledger]:
@@ -121,6 +136,11 @@ def look_alike(file: str, message: str, listed: Sequence[Mapping[str, Any]]) -> 
 
 def _is_cut_of(theirs: str, ours: str) -> bool:
     return theirs == ours or (len(theirs) >= _LEAST_KEPT and ours.startswith(theirs.rstrip(".… ")))
+
+
+def now() -> str:
+    """Returns the time as entries have it."""
+    return datetime.now(UTC).isoformat(timespec="seconds")
 
 
 @contextlib.contextmanager

@@ -5,7 +5,6 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from datetime import UTC, datetime
 from pathlib import Path
 
 from kerasgrid.data.arrays import shown
@@ -16,7 +15,7 @@ from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import Label
 from kerasgrid.submit.credentials import find_credentials
-from kerasgrid.submit.following import SETTLES_S, age_s, look, scored, settle, wait
+from kerasgrid.submit.following import SETTLES_S, look, scored, settle, wait
 from kerasgrid.submit.ledger import (
     ARRIVED,
     FAILED,
@@ -26,6 +25,7 @@ from kerasgrid.submit.ledger import (
     Ledger,
     held_alone,
     look_alike,
+    now,
 )
 from kerasgrid.wording import count
 
@@ -140,7 +140,10 @@ def competition_name(text: str) -> str:
 
 def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -> None:
     """Raises where the file was sent before, after asking about what is not known to have arrived."""
-    unsettled = ledger.places(competition, (SENDING,))
+    sha256 = file_digest(draft.file)
+    unsettled = ledger.places(
+        competition, lambda one: one.status == SENDING or (one.may_have_arrived and one.sha256 == sha256)
+    )
     if unsettled:
         listed = client.submissions()
         for place in unsettled:
@@ -148,15 +151,14 @@ def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -
             entry = ledger.entries[place]
             if entry.status == SENDING:
                 raise ServiceError(
-                    f"{competition}: sending {entry.file} was cut off {int(age_s(entry))} s ago, and Kaggle "
+                    f"{competition}: sending {entry.file} was cut off {int(entry.age_s)} s ago, and Kaggle "
                     f"does not list it yet. Give the command again in {SETTLES_S} s; it looks again before "
                     "it sends anything."
                 )
-    sha256 = file_digest(draft.file)
     for known in (ledger, *ledger.others()):
-        for place in known.places(competition, (*ARRIVED, *([] if known is ledger else [SENDING]))):
+        for place in known.places(competition, lambda one: one.sha256 == sha256):
             entry = known.entries[place]
-            if entry.sha256 != sha256:
+            if entry.status not in (*ARRIVED, SENDING):
                 continue
             score = f", public score {entry.public_score}" if entry.public_score else ""
             raise KerasgridError(
@@ -198,7 +200,7 @@ def _send(
     """Uploads and submits, and returns the place of the entry."""
     before = look_alike(draft.file.name, draft.message, client.submissions())
     entry = Entry(
-        time=datetime.now(UTC).isoformat(timespec="seconds"),
+        time=now(),
         competition=competition,
         message=draft.message,
         file=draft.file.name,
@@ -219,11 +221,13 @@ def _send(
         if isinstance(error, KeyboardInterrupt):
             tell(f"Interrupted. {_NOTHING}")
         raise
-    entry = replace(entry, step="submit")
+    entry = replace(entry, step="submit", asked=now())
     ledger.put(place, entry)
     try:
         made = client.create(draft.message)
     except ServiceError as error:
+        entry = replace(entry, asked=now())
+        ledger.put(place, entry)
         if error.kind == "status" and (error.status or 500) < 500:
             ledger.put(place, replace(entry, status=FAILED, error=str(error)))
             raise ServiceError(f"{error} {_NOTHING}", error.kind, error.status) from error
@@ -237,7 +241,7 @@ def _send(
         tell(f"Interrupted. {_UNKNOWN}")
         raise
     else:
-        ledger.put(place, replace(entry, status=PENDING, ref=made["ref"]))
+        ledger.put(place, replace(entry, status=PENDING, asked=now(), ref=made["ref"]))
     return place
 
 

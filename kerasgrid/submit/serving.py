@@ -20,6 +20,8 @@ from kerasgrid.spawning import leave_signals_to_the_driver, silence
 
 LISTED = 100
 """Submissions of a page; more than any competition takes in a day."""
+_MOST_TEXT = 500
+"""Characters of what the service says of an error."""
 
 
 class _UploadFailed(Exception):
@@ -145,7 +147,10 @@ def serve(connection: Connection) -> None:
                 reply = _of(error)
             else:
                 reply = {"kind": "answer", "answer": answer}
-            connection.send(_without(reply, _secrets(served)))
+            reply = _without(reply, _secrets(served))
+            if "text" in reply:  # cut after its secrets are out, of which else a part could be left
+                reply["text"] = reply["text"][:_MOST_TEXT]
+            connection.send(reply)
 
 
 def _of(error: BaseException) -> dict[str, Any]:
@@ -179,7 +184,7 @@ def _of_response(response: Any) -> dict[str, Any]:
     return {
         "kind": "status",
         "status": status,
-        "text": str(body.get("message") or response.reason or "")[:500],
+        "text": str(body.get("message") or response.reason or ""),
         "retry_after": response.headers.get("Retry-After"),
     }
 

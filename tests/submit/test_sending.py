@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from service import CUT, HANG, Answer, Lost
+from service import CUT, HANG, TOKEN, Answer, Lost
 
 from kerasgrid.errors import KerasgridError, ServiceError
 from kerasgrid.submit import following
@@ -190,6 +190,28 @@ def test_a_slow_service_is_not_waited_for_for_ever(send, run, service):
     assert service.count("CreateSubmission") == 1
 
 
+def test_what_took_longer_than_it_settles_is_looked_for_all_the_same(send, run, service, monkeypatch):
+    """The grace begins where the answer was lost, not where the upload began."""
+    monkeypatch.setattr(following, "SETTLES_S", 2)
+    service.answers["CreateSubmission"] = [HANG]
+    refused(send, timeout_s=3)
+    assert entries(run)[0]["status"] == "sending"
+    assert "Kaggle does not list it yet" in refused(send)
+    assert service.count("CreateSubmission") == 1
+
+
+def test_what_was_given_up_and_arrived_late_is_not_sent_again(send, run, service, monkeypatch):
+    service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
+    refused(send)
+    monkeypatch.setattr(following, "SETTLES_S", -1)
+    (entry,) = refresh(run, 20)
+    assert (entry.status, entry.error) == ("failed", "cut off before it arrived")
+    service.answer("CreateSubmission", {"submissionDescription": "first try"})
+    with pytest.raises(KerasgridError, match="this very file was sent"):
+        send()
+    assert service.count("CreateSubmission") == 1
+
+
 def test_a_submission_that_cannot_be_scored(send, run, service):
     service.outcome = {"status": "ERROR", "errorDescription": "Evaluation: column Label is missing"}
     told = refused(send, wait_s=10)
@@ -213,11 +235,36 @@ def test_a_submission_that_was_said_to_be_made_and_is_not_listed(send, run, serv
 def test_scores_that_come_later(send, run, service):
     service.n_pending = 1000
     assert send(wait_s=0.2).status == "pending"
-    assert send.told[-1].startswith("No score after 0.2 s. Ask later")
+    assert send.told[-1].startswith("No score after 0.2 s. Ask for its score later")
     service.n_pending = 0
     service.outcome = {"status": "COMPLETE", "publicScore": "0.9", "privateScore": "0.8"}
     (entry,) = refresh(run, 20)
     assert (entry.status, entry.public_score, entry.private_score) == ("complete", "0.9", "0.8")
+
+
+def test_a_question_for_the_score_that_is_refused_is_told(send, run, service):
+    service.n_pending = 1000
+    service.answers["ListSubmissions"] = [None, None, Answer(401, "Unauthenticated")]
+    told = refused(send, wait_s=30)
+    assert told.startswith("Kaggle refuses the credentials (401: Unauthenticated)")
+    assert told.endswith("It is submitted. Ask for its score later: kerasgrid submissions RESULTS --refresh")
+    assert entries(run)[0]["status"] == "pending"
+
+
+def test_why_no_score_came_is_told(send, service):
+    service.n_pending = 1000
+    service.answers["ListSubmissions"] = [None, None, Answer(429, "Too Many Requests")]
+    assert send(wait_s=0.4).status == "pending"
+    assert send.told[-1].startswith(
+        "No score after 0.4 s (digits: Kaggle takes no more requests for now (429: Too Many Requests), while "
+    )
+
+
+def test_a_token_that_lies_across_the_cut_is_starred_whole(send, run, service):
+    service.answers["CreateSubmission"] = [Answer(400, "x" * 490 + TOKEN)]
+    told = refused(send)
+    assert "x***" in told
+    assert "KGAT" not in told + run.submissions.read_text()
 
 
 def test_two_at_once_and_a_file_that_is_none(send, run, service):
