@@ -66,6 +66,10 @@ class DataError(KerasgridError):
     """Data that cannot be read, or cannot be used as asked; names file, row and column."""
 
 
+class ArchiveError(DataError):
+    """A downloaded archive is damaged, or not to be trusted: it is of no use."""
+
+
 class ModelError(KerasgridError):
     """A model function that cannot be found, called or trained."""
 

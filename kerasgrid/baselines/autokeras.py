@@ -117,11 +117,14 @@ def fault_of_shape(shape: Sequence[int]) -> str | None:
     )
 
 
-def with_samples(config: Config, folds: Sequence[Fold]) -> Config:
+def n_trained(config: Config, folds: Sequence[Fold]) -> int:
+    """Returns how many samples a search trains on in an epoch."""
+    val, n_train = config.search.val, len(folds[0].train)
+    return round(n_train * (1 - val)) if isinstance(val, float) else n_train
+
+
+def with_samples(config: Config, n_samples: int) -> Config:
     """Returns a config that tells AutoKeras how many samples an epoch has, for its falling learning rate."""
-    val = config.search.val
-    n_train = len(folds[0].train)
-    n_samples = round(n_train * (1 - val)) if isinstance(val, float) else n_train
     return config.model_copy(update={"params": {**config.params, "n_samples": n_samples}})
 
 

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.baselines.autokeras import fault_of_shape, with_samples
+from kerasgrid.baselines.autokeras import fault_of_shape, n_trained, with_samples
 from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.checks.candidates import (
     augment_of,
@@ -184,7 +184,7 @@ def prepare(
         if data is not None and (fault := fault_of_shape(data.images.shape[1:])) is not None:
             report.add("search.engine", fault)
         if folds:
-            config = with_samples(config, folds)
+            config = with_samples(config, n_trained(config, folds))
     model, signature, declared = _model(report, config, base, function, ask)
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)

@@ -116,13 +116,22 @@ def predict(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from kerasgrid.data.arrays import shown
+    from kerasgrid.delivery.finished import Finished
     from kerasgrid.delivery.predicting import predict as run
-    from kerasgrid.delivery.submission import note_of, write_submission
+    from kerasgrid.delivery.submission import plan_submission
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
     if sample is not None and like is not None:
         raise typer.BadParameter("--sample and --like both say how a submission looks; choose one.")
+    planned = plan_submission(
+        Finished(files[0], overrides=set_ or []),
+        output,
+        sample=sample,
+        like=like,
+        probabilities=proba,
+        is_own_data=data is not None,
+    )
     console = Console(stderr=True)
     columns = (SpinnerColumn(), TextColumn("{task.completed:,} predictions"))
     with Progress(*columns, console=console, transient=True, disable=quiet or not console.is_terminal) as bar:
@@ -142,13 +151,11 @@ def predict(
         except KeyboardInterrupt:
             print("Interrupted; nothing was written.", file=sys.stderr)
             raise typer.Exit(INTERRUPTED) from None
-    target, form = write_submission(
-        found, output, sample=sample, like=like, probabilities=proba, is_own_data=data is not None
-    )
+    planned.write(found)
     if as_json:
-        print(note_of(target).read_text(encoding="utf-8"), end="")
+        print(planned.note.read_text(encoding="utf-8"), end="")
     elif not quiet:
-        for line in (*found.lines(), f"{shown(target)}: {form.summary}"):
+        for line in (*found.lines(), f"{shown(planned.target)}: {planned.form.summary}"):
             print(line)
         if len(files) == 1 and output is None:
             print(f"Next:\n  kerasgrid submit {shlex.quote(str(files[0]))} -c COMPETITION -m MESSAGE")

@@ -26,7 +26,13 @@ _KINDS = "a .csv, .npz or .npy file, a file of IDX images, or digits"
 
 
 def open_stream(
-    source: Any, shape: Sequence[int], *, label: str = "label", id: str | None = None, train: Any = None
+    source: Any,
+    shape: Sequence[int],
+    *,
+    label: str = "label",
+    id: str | None = None,
+    train: Any = None,
+    name: str | None = None,
 ) -> Stream:
     """Returns the samples of a file.
 
@@ -36,6 +42,7 @@ def open_stream(
         label: The label column of a CSV file, which it may have.
         id: Its id column; by default the one that is no pixel.
         train: The training data's source, whose pixel columns a CSV file has to have, in their order.
+        name: What messages call a .npy file; by default its path.
 
     Raises:
         DataError: It names no kind of samples. What is wrong with them is told while they are read.
@@ -52,7 +59,8 @@ def open_stream(
     if path.suffix.lower() == ".npz":
         return Stream(shown(path), partial(_npz, path, shape))
     if path.suffix.lower() == ".npy":
-        return Stream(shown(path), partial(_npy, path, shape))
+        name = name or shown(path)
+        return Stream(name, partial(_npy, path, shape, name))
     if path.suffix.lower() in {".gz", ".idx", ""} or "ubyte" in path.name:
         return Stream(shown(path), partial(_idx, path, shape, None))
     raise DataError(f"{shown(path)}: a kind of file that is not known here. Give {_KINDS}.")
@@ -69,15 +77,36 @@ def _npz(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
                 f"{where}: no images: it holds {', '.join(keys[:20]) or 'nothing'}. Name them images."
             )
         ids, labels = (
-            next((read_member(archive, name, where).tolist() for name in names if name in keys), None)
+            next((read_member(archive, name, where) for name in names if name in keys), None)
             for names in (ID_NAMES, LABEL_NAMES)
         )
+        ids = None if ids is None else _ids(ids, where)
+        labels = None if labels is None else labels.tolist()
         with opened_member(archive, key, f"{where}, {key}") as (member, most_bytes):
             yield from _array(member, most_bytes, f"{where}, {key}", shape, ids, labels)
 
 
-def _npy(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
-    where = shown(path)
+def _ids(values: np.ndarray, where: str) -> list[str]:
+    """Returns ids as a submission spells them.
+
+    Raises:
+        DataError: They are no list of whole numbers or texts.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "f" and np.all(np.isfinite(values)) and np.all(values == np.floor(values)):
+        values = values.astype(np.int64)
+    if values.ndim != 1 or values.dtype.kind not in "iuU":
+        raise DataError(
+            f"{where}: ids are {values.dtype} of shape {list(values.shape)}; whole numbers or texts, one a "
+            "sample, hold."
+        )
+    return [str(value) for value in values.tolist()]
+
+
+def _npy(path: Path, shape: Sequence[int], where: str) -> Iterator[Chunk]:
     with opened(path) as file:
         n_bytes = path.stat().st_size
         try:
@@ -91,7 +120,7 @@ def _array(
     most_bytes: int,
     where: str,
     shape: Sequence[int],
-    ids: list[Any] | None,
+    ids: list[str] | None,
     labels: list[Any] | None,
 ) -> Iterator[Chunk]:
     stored, fortran, dtype = read_header(file, most_bytes, where)
@@ -109,7 +138,7 @@ def _idx(path: Path, shape: Sequence[int], labels: Path | None) -> Iterator[Chun
         yield from _chunks(read_rows(file, stored, dtype, where), shape, where, None, given)
 
 
-def _check_lengths(n: int, where: str, ids: list[Any] | None, labels: list[Any] | None) -> None:
+def _check_lengths(n: int, where: str, ids: list[str] | None, labels: list[Any] | None) -> None:
     if not n:
         raise DataError(f"{where}: no samples.")
     for what, values in (("ids", ids), ("labels", labels)):
@@ -121,7 +150,7 @@ def _chunks(
     parts: Iterator[np.ndarray],
     shape: Sequence[int],
     where: str,
-    ids: list[Any] | None,
+    ids: list[str] | None,
     labels: list[Any] | None,
 ) -> Iterator[Chunk]:
     first = 0
@@ -129,7 +158,7 @@ def _chunks(
         last = first + len(part)
         yield Chunk(
             fitting(part, shape, where),
-            None if ids is None else [str(id) for id in ids[first:last]],
+            None if ids is None else ids[first:last],
             None if labels is None else labels[first:last],
         )
         first = last

@@ -128,8 +128,8 @@ class Asking:
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
             np.save(f"{folder}/X.npy", np.ascontiguousarray(data))
-            data = f"{folder}/X.npy"
-        elif data is None:
+            return open_stream(f"{folder}/X.npy", shape, name="the array")
+        if data is None:
             if config.test is None:
                 raise DataError(
                     f"{one.finished.path}: its config names no data.test. Give the samples to predict with "
@@ -179,7 +179,7 @@ class Asking:
         answers, found = iter(zip(self._run(questions), places, strict=True)), []
         for one in self.asked:
             n_samples = len(self.prepared(one).data)
-            total = np.zeros((n_samples, len(one.finished.data["class_names"])))
+            total = np.zeros((n_samples, len(one.finished.classes)))
             counts = np.zeros((n_samples, 1))
             for _ in runs_of(one.row, one.finished.paths.folder):
                 answer, rows = next(answers)

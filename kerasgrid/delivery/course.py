@@ -39,7 +39,8 @@ class FoldRun:
     Attributes:
         fold: The fold's index.
         repeat: The repeat.
-        best_epoch: The epoch whose weights made the score, from 1.
+        best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
+            did. Where its weights were restored, they made the score.
         history: Lists over the epochs, or the file that holds them.
     """
 

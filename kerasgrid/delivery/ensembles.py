@@ -84,11 +84,13 @@ def score_of_weighted(
     Args:
         parts: Each model's, (sample, class).
         labels: Of the samples.
-        folds: (sample,), the fold of each; where there is one only, five parts in turn.
+        folds: (sample,), the fold of each; where there is one only, five parts, each class's samples in turn.
         score: Higher is better.
     """
     if len(np.unique(folds)) < 2:
-        folds = np.arange(len(labels)) % _SPLITS
+        order = np.arange(len(labels)) if labels.ndim == 2 else np.argsort(labels, kind="stable")
+        folds = np.empty(len(labels), np.int64)
+        folds[order] = np.arange(len(labels)) % _SPLITS
     whole = np.zeros(np.shape(parts[0]))
     for fold in np.unique(folds):
         others, own = folds != fold, folds == fold

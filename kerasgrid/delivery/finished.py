@@ -11,6 +11,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.baselines.autokeras import with_samples
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
@@ -55,9 +57,12 @@ class Finished:
         self.path = self.results.path
         self.paths = RunPaths(self.path.parent, self.path.stem)
         self.config: dict[str, Any] = self.results.data["config"]
-        self._function, self._overrides = function, list(overrides)
+        self._function = function
+        self._overrides: list[str] = []
+        self._subset: list[str] = []  # of the models of all training data; what was searched stays the same
         for text in overrides:
             key = text.partition("=")[0].strip()
+            (self._subset if key == "data.subset" else self._overrides).append(text)
             if not any(key == known or key.startswith(f"{known}.") for known in _MAY_CHANGE):
                 holds = f"what a search has trained with stays; {', '.join(_MAY_CHANGE)} may be set"
                 raise ConfigError([Fault(key, f"belongs to the search: {holds}.")], "--set")
@@ -74,6 +79,16 @@ class Finished:
     def data(self) -> Mapping[str, Any]:
         """What results.json says of the data."""
         return self.results.data["data"]
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The classes, in the order of the models' outputs."""
+        return tuple(self.data["class_names"])
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether samples may have several labels."""
+        return bool(self.config["data"].get("multi_label"))
 
     @property
     def train_name(self) -> str | None:
@@ -93,8 +108,9 @@ class Finished:
         """Returns complete trials, as results.json has them: one by its id, or the best ones.
 
         Raises:
-            ResultsError: There is no such trial, or it is not complete.
+            ResultsError: There is no such trial, or it is not complete; or none is asked for.
         """
+        check_counts(top=top)
         if trial is None:
             complete = [row for row in self.results.trials if row["state"] == "complete"]
             return sorted(complete, key=lambda row: (row["rank_test_score"], row["id"]))[:top]
@@ -145,14 +161,21 @@ class Finished:
         return prepared
 
     def prepare_whole(self, draft: Draft, ask: Ask | None = None) -> Prepared:
-        """Checks a draft as `prepare` does; of a search of a subset it gets all of the training data."""
+        """Checks a draft as `prepare` does; of a search of a subset it gets all of the training data.
+
+        An override of data.subset gets so many samples of it instead.
+        """
         prepared = self.prepare(draft, ask)
-        if draft.config.data.subset is None or any(
-            text.partition("=")[0].strip() == "data.subset" for text in self._overrides
-        ):
-            return prepared
-        whole = draft.config.data.model_copy(update={"subset": None})
-        return prepare(replace(draft, config=draft.config.model_copy(update={"data": whole})), ask=ask)
+        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+        subset = read_draft(config, self._subset).config.data.subset if self._subset else None
+        if subset != draft.config.data.subset:
+            wanted = draft.config.data.model_copy(update={"subset": subset})
+            wanted = replace(draft, config=draft.config.model_copy(update={"data": wanted}))
+            prepared = prepare(wanted, *self._arrays(), ask=ask)
+        if self.config["search"]["engine"] == AUTOKERAS:
+            n_samples = len(prepared.data) - prepared.data.n_held_out
+            prepared = replace(prepared, config=with_samples(prepared.config, n_samples))
+        return prepared
 
     def _arrays(self) -> tuple[Any, Any]:
         """Returns X and y, where the search was given arrays."""
@@ -181,6 +204,13 @@ class Finished:
                 f"{', '.join(changed)}: the source changed since the search: another model would be trained "
                 "than the one that was scored. Restore it, or search anew."
             )
+
+
+def check_counts(**counts: int | None) -> None:
+    """Raises a ResultsError where a number of trials, models or epochs is below 1."""
+    for name, value in counts.items():
+        if value is not None and value < 1:
+            raise ResultsError(f"{name} is {value}; a whole number of at least 1 holds.")
 
 
 def trial_of(row: Mapping[str, Any]) -> Trial:

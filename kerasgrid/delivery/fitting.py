@@ -13,7 +13,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.delivery.cards import read_card, write_card
 from kerasgrid.delivery.course import runs_of
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import Finished, check_counts
 from kerasgrid.delivery.plans import Plan, Planner
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, file_digest, replacing
@@ -82,12 +82,13 @@ def fit(
         checkpoint_interval_s: Seconds between checkpoints of a fit.
 
     Raises:
-        ResultsError: There is no such trial; or, for `finetune`, no fold models.
+        ResultsError: There is no such trial; or, for `finetune`, no fold models; or a number is below 1.
         ChangedError: Data or model are others than the search's.
         ConfigError: What the config names is not there any more.
         LockedError: Another process is doing this already.
         StorageError: The disk is full.
     """
+    check_counts(seeds=seeds, epochs=epochs)
     finished, observer = Finished(results, model, overrides), observer or Observer()
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds

@@ -83,7 +83,10 @@ class Jury:
         def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
             from kerasgrid.training.scorers import sklearn_score
 
-            return sklearn_score(self.objective, labels, probabilities)
+            value = sklearn_score(self.objective, labels, probabilities)
+            if not np.isfinite(value):
+                raise ValueError(f"{self.objective} is not defined on these samples")
+            return value
 
         return score
 
@@ -91,14 +94,20 @@ class Jury:
         """Returns the weights of the members that score best on what all of them have not seen.
 
         Raises:
-            ResultsError: Of a member it is not known.
+            ResultsError: Of a member it is not known, or they cannot be scored.
         """
         if not self.is_complete:
             raise ResultsError(
                 f"no weights: out-of-fold predictions of {', '.join(self.missing) or 'them'} were "
                 "not kept, which are those of a search's 10 best trials. Take --ensemble mean."
             )
-        return find_weights(self.parts, self.labels, self.score)
+        try:
+            return find_weights(self.parts, self.labels, self.score)
+        except ValueError as error:  # of a class that none of these samples is of, say
+            told = " ".join(str(error).split())
+            raise ResultsError(
+                f"no weights: {self.objective} does not score these samples ({told}). Take --ensemble mean."
+            ) from error
 
     @property
     def is_quick(self) -> bool:

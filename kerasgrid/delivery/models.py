@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
@@ -74,6 +74,15 @@ def asked_trial(finished: Finished, row: Mapping[str, Any], kind: str = "auto") 
         "folds": ("no fold models", "A search with search.keep_models: best, or all, keeps them."),
     }[kind]
     raise ResultsError(f"{finished.path}: trial {trial} has {what}. {cure}")
+
+
+def told_apart(asked: Sequence[AskedTrial]) -> list[AskedTrial]:
+    """Returns trials with names that tell them apart: with the file, where they are called the same."""
+    names = [one.name for one in asked]
+    return [
+        replace(one, name=f"{one.finished.path}, trial {one.row['id']}") if names.count(one.name) > 1 else one
+        for one in asked
+    ]
 
 
 def _models(

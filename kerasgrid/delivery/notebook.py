@@ -6,11 +6,11 @@ It holds what is needed of results.json and of the user's own files; kerasgrid c
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kerasgrid.callbacks import is_own
+from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.errors import ResultsError
@@ -20,6 +20,7 @@ from kerasgrid.models.signature import parse_reference
 from kerasgrid.models.source import source_trees
 from kerasgrid.submit.drafting import sample_of
 
+_FUNCTION = "preprocessing_function"
 _INSTALL = """\
 import glob, subprocess, sys
 
@@ -85,8 +86,8 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
             "their file, such as an .npz."
         )
     name = finished.paths.name
-    files, config = _own_files(finished)
-    kept = _kept(finished, row, config)
+    files, config, params = _own_files(finished, row)
+    kept = _kept(finished, {**row, "params": params}, config)
     cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
     for path, text in files.items():
         cells.append(_code(_write_file(path, text)))
@@ -101,8 +102,10 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
     return target, write_wheel(folder)
 
 
-def _own_files(finished: Finished) -> tuple[dict[str, str], dict[str, Any]]:
-    """Returns the user's own files by where they go, and the config with its references to them there.
+def _own_files(
+    finished: Finished, row: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+    """Returns the user's own files by where they go, and config and params with references to them there.
 
     With a file go those beside it that it imports.
 
@@ -130,10 +133,30 @@ def _own_files(finished: Finished) -> tuple[dict[str, str], dict[str, Any]]:
     config["callbacks"] = {
         taken(key) if is_own(key) else key: value for key, value in (config["callbacks"] or {}).items()
     }
-    augment = config["augment"] or {}
-    if augment.get("preprocessing_function"):
-        augment["preprocessing_function"] = taken(augment["preprocessing_function"])
-    return files, config
+    config["augment"] = _with_own(config["augment"], taken)
+    config["params"] = _params_with_own(config["params"], taken)
+    return files, config, _params_with_own(row["params"], taken)
+
+
+def _with_own(augment: Any, taken: Callable[[str], str]) -> Any:
+    """Returns a section `augment` with its reference to a function of the user's as it is in the notebook."""
+    if not isinstance(augment, Mapping) or not augment.get(_FUNCTION):
+        return augment
+    return {**augment, _FUNCTION: taken(augment[_FUNCTION])}
+
+
+def _params_with_own(params: Mapping[str, Any], taken: Callable[[str], str]) -> dict[str, Any]:
+    """Returns params with their references to callbacks and functions of the user's likewise."""
+    found = {}
+    for name, value in params.items():
+        own, argument = split_name(name) if name.startswith("callbacks.") else ("", "")
+        if is_own(own):
+            found[f"callbacks.{taken(own)}" + (f".{argument}" if argument else "")] = value
+        elif name == f"augment.{_FUNCTION}" and value is not None:
+            found[name] = taken(value)
+        else:
+            found[name] = _with_own(value, taken) if name == "augment" else value
+    return found
 
 
 def _kept(finished: Finished, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:

@@ -15,7 +15,7 @@ from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.held_out import Jury, Member
-from kerasgrid.delivery.models import AskedTrial, asked_trial
+from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError
 from kerasgrid.results import Results
 from kerasgrid.tables.predictions import HeldOut, read_held_out
@@ -36,7 +36,8 @@ class Predicted:
         weights: Of the trials, for `weighted`.
         tta: Augmented views of each sample.
         objective: What `scores` are of.
-        scores: Out of fold, by trial and by way: each sample by models that had not seen it.
+        scores: Out of fold, by trial and by way: each sample by the fold models that had not seen it,
+            whichever models of the trials were asked.
         true_score: On the test set, where it has labels.
         notes: What should be known.
     """
@@ -65,7 +66,10 @@ class Predicted:
     def lines(self) -> list[str]:
         """Returns what was asked, what it scores out of fold, and on a test set with labels, in words."""
         views = f", with {count(self.tta, 'augmented view')} of each sample" if self.tta else ""
-        found = [f"{one.name}: {one.what}{views}{self._scored(one.name)}" for one in self.trials]
+        found = [
+            f"{one.name}: {one.what}{views}{self._scored(one.name, 'its folds, ' * (one.kind != 'folds'))}"
+            for one in self.trials
+        ]
         if len(self.trials) > 1:
             for way in WAYS:
                 if way in self.scores or way == self.ensemble:
@@ -77,9 +81,9 @@ class Predicted:
             found.append(f"{self.source}: {self.objective} {self.true_score:.4f}")
         return [*found, *self.notes]
 
-    def _scored(self, name: str) -> str:
+    def _scored(self, name: str, whose: str = "") -> str:
         score = self.scores.get(name)
-        return "" if score is None else f": out-of-fold {self.objective} {score:.4f}"
+        return "" if score is None else f": {whose}out-of-fold {self.objective} {score:.4f}"
 
 
 def predict(
@@ -119,12 +123,18 @@ def predict(
     """
     if ensemble not in WAYS:
         raise ResultsError(f"{ensemble!r} is no way to ask several models; {', '.join(WAYS)} hold.")
+    if models not in ("auto", *KINDS):
+        raise ResultsError(f"{models!r} is no kind of models; auto, {', '.join(KINDS)} hold.")
+    if tta < 0:
+        raise ResultsError(f"tta is {tta}; a number of augmented views, or 0 for none, holds.")
     several = results if isinstance(results, list | tuple) else [results]
     searches = [Finished(one, model, overrides) for one in several]
     _check_alike(searches)
-    asked = [asked_trial(search, row, models) for search in searches for row in search.rows(trial, top)]
+    asked = told_apart(
+        [asked_trial(search, row, models) for search in searches for row in search.rows(trial, top)]
+    )
     first = searches[0]
-    classes, multi_label = tuple(first.data["class_names"]), bool(first.config["data"].get("multi_label"))
+    classes, multi_label = first.classes, first.is_multi_label
     if ensemble == "rank" and multi_label:
         raise ResultsError("rank orders the classes of a sample, which may have several here: take mean.")
     with ExitStack() as stack:
@@ -156,10 +166,12 @@ def predict(
 
 
 def _check_alike(searches: Sequence[Finished]) -> None:
-    """Raises a ResultsError where searches are not of the same classes."""
-    first = searches[0]
-    for other in searches[1:]:
-        if other.data["class_names"] != first.data["class_names"]:
+    """Raises a ResultsError where searches are not of the same classes, or one is given twice."""
+    first, paths = searches[0], [search.path.absolute() for search in searches]
+    for place, other in enumerate(searches[1:], start=1):
+        if paths[place] in paths[:place]:
+            raise ResultsError(f"{other.path}: is given twice. --top K takes several trials of it.")
+        if (other.classes, other.is_multi_label) != (first.classes, first.is_multi_label):
             raise ResultsError(
                 f"{other.path}: is of other classes than {first.path}, so that they cannot be asked together."
             )
@@ -217,8 +229,11 @@ def _scores(
             notes.append("The out-of-fold scores are without --tta: it would need the fold models too.")
         else:
             jury = jury.with_parts(views)
-    own = {
-        one.name: jury.shown(jury.score(jury.labels, part))
-        for one, part in zip(asked, jury.parts, strict=True)
-    }
-    return own | (jury.scores(with_weights) if len(asked) > 1 else {}), notes
+    try:
+        own = {
+            one.name: jury.shown(jury.score(jury.labels, part))
+            for one, part in zip(asked, jury.parts, strict=True)
+        }
+        return own | (jury.scores(with_weights) if len(asked) > 1 else {}), notes
+    except ValueError as error:  # of a class that none of these samples is of, say
+        return {}, [*notes, f"Out of fold they are not scored: {' '.join(str(error).split())}"]

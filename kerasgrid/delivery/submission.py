@@ -3,68 +3,102 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.errors import DataError
 from kerasgrid.io import file_digest, write_json
 from kerasgrid.submit.cells import spelled
 from kerasgrid.submit.columns import Holds
 from kerasgrid.submit.drafting import sample_of
-from kerasgrid.submit.form import Form, conventional, read_form
+from kerasgrid.submit.form import Form, conventional, read_form, with_probabilities
 
 CONVENTION = "id/label"
 SCHEMA = "kerasgrid.predictions/1"
 
 
-def write_submission(
-    predicted: Predicted,
+@dataclass(frozen=True)
+class Submission:
+    """A file of predictions that is to be written: where, and how it looks."""
+
+    target: Path
+    form: Form
+
+    @property
+    def note(self) -> Path:
+        """The file beside it, which says what it was made of."""
+        return note_of(self.target)
+
+    def write(self, predicted: Predicted) -> None:
+        """Writes the file and its note.
+
+        Raises:
+            DataError: The predictions do not fit the form.
+            StorageError: A file cannot be written.
+        """
+        self.form.write(self.target, predicted.ids, predicted.probabilities, predicted.classes)
+        write_json(self.note, _about(predicted, self.target))
+
+
+def plan_submission(
+    finished: Finished,
     target: Path | None = None,
     *,
     sample: Path | None = None,
     like: str | None = None,
     probabilities: bool = False,
     is_own_data: bool = False,
-) -> tuple[Path, Form]:
-    """Writes predictions as a competition's sample shows it, and beside them what they were made of.
+) -> Submission:
+    """Returns how predictions will be written, as a competition's sample shows it; no model is needed yet.
 
     Args:
-        predicted: What models say of the test set.
+        finished: The search whose models are asked.
         target: The file; results/NAME/submission.csv by default.
         sample: The competition's sample; by default the config's, or that beside its data.test.
         like: Instead of a sample, a convention: `id/label` or `ImageId/Label`.
         probabilities: Write a probability a class, whatever a sample shows; of two classes that of the
             second, where the sample has one column for it.
-        is_own_data: Whether the data were given beside the config, to whose data.test its sample belongs.
-
-    Returns:
-        The file and its form.
+        is_own_data: Whether the data are given beside the config, to whose data.test its sample belongs.
 
     Raises:
-        DataError: The sample cannot be read, or the predictions do not fit it.
+        DataError: The sample cannot be read or is of other classes, or the target is none or is taken.
+    """
+    own = finished.paths.submission
+    target = target or own
+    _check_target(target, is_ours=target == own)
+    if sample is None and like is None and not is_own_data:
+        sample = sample_of(finished.results, finished.data_config.model_dump())
+    if like is not None or sample is None:
+        form = _conventional(like or CONVENTION, finished)
+    else:
+        form = read_form(sample, finished.classes, multi_label=finished.is_multi_label)
+    if probabilities and form.holds is Holds.labels:
+        is_single = sample is not None and len(finished.classes) == 2 and len(form.label_places) == 1
+        positive = replace(form, holds=Holds.positive, classes=(finished.classes[1],))
+        form = positive if is_single else _a_column_a_class(form, finished, Holds.probabilities)
+    elif probabilities:
+        form = with_probabilities(form, finished.classes)
+    return Submission(target, form)
+
+
+def write_submission(predicted: Predicted, target: Path | None = None, **how: Any) -> tuple[Path, Form]:
+    """Writes predictions, and beside them what they were made of; returns the file and its form.
+
+    Args:
+        predicted: What models say of the test set.
+        target: The file; results/NAME/submission.csv by default.
+        **how: As in `plan_submission`.
+
+    Raises:
+        DataError: As in `plan_submission`; or the predictions do not fit the sample.
         StorageError: The file cannot be written.
     """
-    first = predicted.trials[0].finished
-    target = target or first.paths.submission
-    note = note_of(target)
-    _check_target(target, note)
-    if sample is None and like is None and not is_own_data:
-        sample = sample_of(first.results, first.data_config.model_dump())
-    if like is not None:
-        form = conventional(like, predicted.classes)
-    elif sample is not None:
-        form = read_form(sample, predicted.classes, multi_label=predicted.multi_label)
-    else:
-        form = _plain(predicted)
-    if probabilities and form.holds is not Holds.positive:
-        is_single = len(predicted.classes) == 2 and len(form.label_places) == 1 and sample is not None
-        positive = replace(form, holds=Holds.positive, classes=(predicted.classes[1],))
-        form = positive if is_single else _plain(predicted, form)
-    form.write(target, predicted.ids, predicted.probabilities, predicted.classes)
-    write_json(note, _about(predicted, target))
-    return target, form
+    planned = plan_submission(predicted.trials[0].finished, target, **how)
+    planned.write(predicted)
+    return planned.target, planned.form
 
 
 def note_of(target: Path) -> Path:
@@ -72,27 +106,33 @@ def note_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
 
-def _check_target(target: Path, note: Path) -> None:
+def _check_target(target: Path, *, is_ours: bool) -> None:
     """Raises a DataError where a file would be written over another than predictions and their note."""
+    note = note_of(target)
     if target.suffix.lower() != ".csv":
         raise DataError(f"{target}: predictions are written as CSV. Choose a name that ends in .csv.")
     if note.exists() and SCHEMA not in note.read_text(encoding="utf-8", errors="replace")[:200]:
         raise DataError(
             f"{note}: is no note beside predictions, and would be written over. Choose another -o."
         )
+    if target.exists() and not note.exists() and not is_ours:
+        raise DataError(
+            f"{target}: is there already, and no {note.name} beside it says that predict wrote it. Move it "
+            "away, or choose another -o."
+        )
 
 
-def _plain(predicted: Predicted, form: Form | None = None) -> Form:
-    """Returns the form of a file that no competition asks for; with probabilities where a form is given."""
-    if form is None and not predicted.multi_label:
-        return conventional(CONVENTION, predicted.classes)
-    id_name = "id" if form is None or form.id_place is None else form.header[form.id_place]
-    header = (id_name, *map(spelled, predicted.classes))
-    ids = None if form is None else form.ids
-    lines = () if form is None else form.lines
-    holds = Holds.flags if form is None else Holds.probabilities
-    first_id = 0 if form is None else form.first_id
-    return Form(header[0], header, 0, ids, lines, holds, predicted.classes, first_id)
+def _conventional(name: str, finished: Finished) -> Form:
+    """Returns the form of a convention; of several labels a sample a column for each."""
+    form = conventional(name, finished.classes)
+    return _a_column_a_class(form, finished, Holds.flags) if finished.is_multi_label else form
+
+
+def _a_column_a_class(form: Form, finished: Finished, holds: Holds) -> Form:
+    """Returns a form with the same ids and a column for each class."""
+    id_name = "id" if form.id_place is None else form.header[form.id_place]
+    header = (id_name, *map(spelled, finished.classes))
+    return replace(form, header=header, id_place=0, holds=holds, classes=finished.classes)
 
 
 def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:

@@ -6,7 +6,7 @@ import base64
 import hashlib
 import zipfile
 from collections.abc import Iterator
-from importlib.metadata import distribution
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
 
 import kerasgrid
@@ -27,8 +27,11 @@ def write_wheel(folder: Path) -> Path:
         MissingPackageError: It is not installed, but only lies on the path.
         StorageError: The file cannot be written.
     """
-    found = distribution("kerasgrid")
-    metadata = found.read_text("METADATA") or found.read_text("PKG-INFO")
+    try:
+        found = distribution("kerasgrid")
+        metadata = found.read_text("METADATA") or found.read_text("PKG-INFO")
+    except PackageNotFoundError:
+        metadata = None
     if metadata is None:
         raise MissingPackageError("kerasgrid is not installed, but only on the path: pip install it first.")
     about = f"kerasgrid-{found.version}.dist-info"

@@ -14,6 +14,7 @@ from kerasgrid.submit.cells import listed
 
 Label = int | str
 
+YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives, or with --proba as well."
 _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
 
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
@@ -71,8 +72,7 @@ def find_id_place(
     if matched or len(names) > 2:
         raise DataError(
             f"{where}, line 1: the columns {listed(names)} are no form that is known here: an id, and "
-            f"either one label column or one a class, named after it ({listed(list(classes))}). Write the "
-            "submission yourself, from what kerasgrid predict gives."
+            f"either one label column or one a class, named after it ({listed(list(classes))}). {YOURSELF}"
         )
     if len(names) == 1:
         return None
@@ -111,8 +111,7 @@ def what_is_held(
     if multi_label:
         raise DataError(
             f"{here}: one column, and with data.multi_label a sample has any number of labels. A column a "
-            f"class is known here, named after it ({listed(list(classes))}): write the submission yourself, "
-            "from what kerasgrid predict gives."
+            f"class is known here, named after it ({listed(list(classes))}). {YOURSELF}"
         )
     if values <= {str(label) for label in classes}:
         return Holds.labels, tuple(classes)

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from pathlib import Path
 
 from kerasgrid.data.arrays import shown
-from kerasgrid.errors import DataError, KerasgridError
+from kerasgrid.errors import ArchiveError, DataError, KerasgridError
 from kerasgrid.io import storage_errors
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.credentials import find_credentials
@@ -32,8 +32,8 @@ def download(
 ) -> Unpacked:
     """Downloads and unpacks a competition's files; what is there already is not overwritten.
 
-    Until all is in place it stands in a folder of its own within `target`; a download that was cut off goes
-    on from there.
+    Until all is in place it stands in a folder of its own within `target`. A download that was cut off, or
+    for which there was no room, goes on from there; an archive that is of no use is removed.
 
     Args:
         competition: Its name, or its address.
@@ -44,7 +44,8 @@ def download(
 
     Raises:
         ServiceError: The service refuses it, or does not answer.
-        DataError: The archive is damaged, too large or not to be trusted; or files of its names are there.
+        ArchiveError: The archive is damaged or not to be trusted.
+        DataError: It is too large; or files of its names are there.
         StorageError: The folder cannot be written.
         MissingPackageError: Kaggle's client is not installed.
     """
@@ -60,7 +61,7 @@ def download(
 
     def check() -> int:
         nonlocal told
-        n_bytes = sum(path.stat().st_size for path in staging.iterdir() if path.is_file())
+        n_bytes = _bytes_in(staging)
         if n_bytes > most_bytes:
             raise DataError(
                 f"{name}: the archive is larger than {gigabytes(most_bytes)}, and was not downloaded to its "
@@ -82,9 +83,12 @@ def download(
             client.download(staging, check)
         check()
         found = unpack(_archive(staging, name), target, staging / "unpacked", most_bytes)
-    except DataError:
-        shutil.rmtree(staging, ignore_errors=True)  # nothing of it is worth going on with
+    except ArchiveError:
+        shutil.rmtree(staging, ignore_errors=True)
         raise
+    except DataError as error:
+        kept = f"What has come is kept in {shown(staging)}, and the same command goes on with it."
+        raise DataError(f"{error}\n{kept}") from error
     except KerasgridError:
         with contextlib.suppress(OSError):
             staging.rmdir()  # where nothing has come
@@ -105,10 +109,18 @@ def find_train(folder: Path) -> Path | None:
     return found[0] if len(found) == 1 else None
 
 
+def _bytes_in(folder: Path) -> int:
+    total = 0
+    for path in folder.iterdir():
+        with contextlib.suppress(FileNotFoundError):  # the client renames what is whole
+            total += path.stat().st_size if path.is_file() else 0
+    return total
+
+
 def _archive(staging: Path, name: str) -> Path:
     """Returns the one file that the client has written."""
     files = [path for path in staging.iterdir() if path.is_file() and not path.name.startswith(".")]
     files = [path for path in files if "kaggle-partial" not in path.name]
     if len(files) != 1:
-        raise DataError(f"{name}: {len(files)} files came in the place of an archive. Download it again.")
+        raise ArchiveError(f"{name}: {len(files)} files came in the place of an archive. Download it again.")
     return files[0]

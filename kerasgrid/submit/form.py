@@ -273,9 +273,17 @@ def conventional(name: str, classes: Sequence[Label] = ()) -> Form:
     )
 
 
-def with_probabilities(form: Form) -> Form:
-    """Returns a form of columns a class with probabilities in place of 1 and 0."""
-    return replace(form, holds=Holds.probabilities) if form.holds is Holds.flags else form
+def with_probabilities(form: Form, classes: Sequence[Label]) -> Form:
+    """Returns a form of columns that are named after classes with probabilities in place of 1 and 0.
+
+    Args:
+        form: How the submission looks.
+        classes: All classes that predictions are of.
+    """
+    if form.holds is not Holds.flags:
+        return form
+    holds = Holds.probabilities if set(form.classes) == set(classes) else Holds.positive
+    return replace(form, holds=holds)
 
 
 def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str]]:

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kerasgrid.data.arrays import shown
-from kerasgrid.errors import DataError
+from kerasgrid.errors import ArchiveError, DataError
 from kerasgrid.io import storage_errors, sync_folder
 from kerasgrid.submit.cells import first_few
 from kerasgrid.wording import count
@@ -45,8 +45,9 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
         most_bytes: How large all files may be together.
 
     Raises:
-        DataError: It is no archive or damaged; a name leads out of the folder, or is a link; it is too large;
-            or a file of another content is there already.
+        ArchiveError: It is no archive or damaged; a name leads out of the folder, or is a link; it unpacks
+            to more than data does.
+        DataError: It is too large; or a file of another content is there already.
         StorageError: The disk is full or cannot be written.
     """
     where = shown(archive)
@@ -54,9 +55,10 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
         with zipfile.ZipFile(archive) as packed:
             members = [one for one in packed.infolist() if not one.is_dir()]
             _check(packed.infolist(), archive, target, most_bytes)
-            there = [one for one in members if _is_same(target / one.filename, one)]
-            new = [one for one in members if not _is_same(target / one.filename, one)]
-            taken = [one.filename for one in new if os.path.lexists(target / one.filename)]
+            new, there = [], []
+            for one in members:
+                (there if _is_same(target / one.filename, one) else new).append(one)
+            taken = sorted({name for one in new for name in _taken(target, one.filename)})
             if taken:
                 told = (
                     f"{shown(target / name)} is there already, and is another than the downloaded one."
@@ -72,7 +74,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
                 finally:
                     shutil.rmtree(staging, ignore_errors=True)
     except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
-        raise DataError(f"{where}: no whole .zip archive ({error}). Download it again.") from error
+        raise ArchiveError(f"{where}: no whole .zip archive ({error}). Download it again.") from error
     return Unpacked(
         tuple(target / one.filename for one in new), tuple(target / one.filename for one in there)
     )
@@ -81,11 +83,11 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
 def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes: int) -> None:
     where = shown(archive)
     if len(infos) > _MOST_FILES:
-        raise DataError(f"{where}: {len(infos):,} files, and {_MOST_FILES:,} are the most.")
+        raise ArchiveError(f"{where}: {len(infos):,} files, and {_MOST_FILES:,} are the most.")
     wrong = list(_wrong_names(infos, target))
     if wrong:
         told = (f"{where}, {name!r}: {fault}." for name, fault in wrong)
-        raise DataError(
+        raise ArchiveError(
             "\n".join(first_few(told, len(wrong), "names"))
             + "\nNothing was unpacked: competitions have no such files, so do not trust this archive."
         )
@@ -97,7 +99,7 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
             "unpacked; allow more with --max-gb."
         )
     if n_bytes > _SMALL_BYTES and n_bytes > _MOST_RATIO * size:
-        raise DataError(
+        raise ArchiveError(
             f"{where}: {gigabytes(n_bytes)} out of {gigabytes(size)}, more than {_MOST_RATIO} times as much: "
             "data does not shrink so far. Nothing was unpacked; look at it by hand if you trust it."
         )
@@ -136,6 +138,15 @@ def _wrong_names(infos: list[zipfile.ZipInfo], target: Path) -> Iterator[tuple[s
         if not one.is_dir():
             seen.add(name.casefold())
         folders |= {str(parent).casefold() for parent in PurePosixPath(name).parents}
+
+
+def _taken(target: Path, name: str) -> Iterator[str]:
+    """Yields what stands in the way of a file: one of its name, or one where a folder of it would be."""
+    if os.path.lexists(target / name):
+        yield name
+    for parent in PurePosixPath(name).parents:
+        if (target / parent).exists() and not (target / parent).is_dir():
+            yield str(parent)
 
 
 def _is_same(path: Path, member: zipfile.ZipInfo) -> bool:

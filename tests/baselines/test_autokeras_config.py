@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.baselines import autokeras
-from kerasgrid.baselines.autokeras import as_autokeras, with_samples
+from kerasgrid.baselines.autokeras import as_autokeras, n_trained
 from kerasgrid.checks import prepare
 from kerasgrid.config import Config, check_form
 from kerasgrid.draft import read_draft
@@ -133,9 +133,7 @@ def test_an_epoch_has_the_samples_that_are_not_held_out():
     assert prepared.warnings[: len(draft.notes)] == draft.notes
     own, faults = check_form({**GRID, "search": {"val": "test_fold", "engine": "autokeras"}})
     assert not faults
-    assert with_samples(as_autokeras(own)[0], prepared.folds).params["n_samples"] == len(
-        prepared.folds[0].train
-    )
+    assert n_trained(as_autokeras(own)[0], prepared.folds) == len(prepared.folds[0].train)
 
 
 def test_other_engines_are_left_as_they_are():

@@ -161,3 +161,26 @@ def test_memory_holds_a_chunk_and_not_the_file(tmp_path, monkeypatch):
     tracemalloc.stop()
     assert n == 1 << 20
     assert peak < 1 << 20
+
+
+@pytest.mark.parametrize(
+    ("ids", "spelled"),
+    [
+        (np.array([b"img1", b"img2"]), ["img1", "img2"]),
+        (np.array([1.0, 20.0]), ["1", "20"]),
+        (np.array([[7], [8]]), ["7", "8"]),
+        (np.array(["a", "b"]), ["a", "b"]),
+    ],
+)
+def test_ids_are_spelled_as_a_submission_wants_them(tmp_path, ids, spelled):
+    np.savez(tmp_path / "test.npz", images=np.zeros((2, 4, 4, 1), np.uint8), ids=ids)
+    (chunk,) = open_stream(tmp_path / "test.npz", (4, 4, 1)).chunks()
+    assert chunk.ids == spelled
+
+
+def test_ids_that_are_none_are_refused(tmp_path):
+    np.savez(tmp_path / "test.npz", images=np.zeros((2, 4, 4, 1), np.uint8), ids=np.array([0.5, 1]))
+    with pytest.raises(
+        DataError, match=r"ids are float64 of shape \[2\]; whole numbers or texts, one a sample"
+    ):
+        next(open_stream(tmp_path / "test.npz", (4, 4, 1)).chunks())

@@ -17,6 +17,7 @@ from running import run
 import kerasgrid.delivery.fitting as fitting
 from kerasgrid import executors
 from kerasgrid.delivery.cards import read_card
+from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ResultsError
 from kerasgrid.io import RunPaths
@@ -279,6 +280,23 @@ def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_pa
         fit(path)
 
 
+@pytest.mark.parametrize(("override", "n_samples"), [("700", 700), ("600", 600), ("null", 1797)])
+def test_a_subset_of_its_own_may_be_trained_on(plain, override, n_samples):
+    """The search saw 600 samples."""
+    card = fit(plain, epochs=1, overrides=[f"data.subset={override}"]).cards[0]
+    assert card["data"]["samples"] == n_samples
+
+
+def test_models_of_autokeras_are_told_how_many_samples_there_are_now(plain):
+    """By which its learning rate falls to 0, over all epochs."""
+    data = json.loads(plain.read_text())
+    data["config"]["search"]["engine"] = "autokeras"
+    plain.write_text(json.dumps(data))
+    search = Finished(plain)
+    prepared = search.prepare_whole(search.draft(search.rows()))
+    assert prepared.config.params["n_samples"] == len(prepared.data) == 1797
+
+
 class TestRefusals:
     def test_no_such_trial(self, plain):
         with pytest.raises(ResultsError, match=r"there is no trial 9\. Known: 0, 1\."):
@@ -290,9 +308,17 @@ class TestRefusals:
         with pytest.raises(ResultsError, match="no fold models are there"):
             fit(plain, finetune=True)
 
-    def test_other_data(self, plain):
-        with pytest.raises(ChangedError, match=r"digits: is other data than .*grid\.json was made of"):
-            fit(plain, overrides=["data.subset=500"])
+    def test_other_data(self, plain, tmp_path):
+        images, labels = digits()
+        np.savez(tmp_path / "other.npz", images=images, labels=labels)
+        with pytest.raises(ChangedError, match=r"other\.npz: is other data than .*grid\.json was made of"):
+            fit(plain, overrides=[f"data.train={tmp_path}/other.npz"])
+
+    @pytest.mark.parametrize("asked", [{"top": 0}, {"seeds": 0}, {"epochs": -1}])
+    def test_numbers_below_1(self, plain, asked):
+        ((name, value),) = asked.items()
+        with pytest.raises(ResultsError, match=f"{name} is {value}; a whole number of at least 1 holds"):
+            fit(plain, **asked)
 
     def test_another_recipe(self, plain):
         with pytest.raises(ConfigError, match=r"--set, params\.dropout: belongs to the search"):

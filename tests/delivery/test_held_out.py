@@ -59,6 +59,13 @@ def test_scorers_of_scikit_learn_score():
     assert jury.scores()["mean"] == pytest.approx(1.0)
 
 
+def test_weights_that_no_score_can_be_had_for():
+    one_class = HeldOut(np.array([0, -1, -1, 0, -1, -1]), LABELS, ("a", "b"), {})
+    told = r"no weights: roc_auc does not score these samples \(roc_auc is not defined"
+    with pytest.raises(ResultsError, match=told):
+        Jury.of(one_class, [GOOD, BAD], "roc_auc").weights()
+
+
 def test_of_a_metric_of_keras_accuracy_is_told():
     assert Jury.of(HELD_OUT, [GOOD], "top_k_categorical_accuracy").objective == "accuracy"
 

@@ -114,6 +114,25 @@ def test_learning_rates_come_along_whatever_the_length_of_a_run(competition, mon
     assert '"learning_rate\\": [0.3, 0.2]' in target.read_text()
 
 
+def test_files_that_params_name_come_along(competition):
+    path = competition / "results" / "grid.json"
+    data = json.loads(path.read_text())
+    (competition / "nets" / "watch.py").write_text("def pre(x):\n    return x\n")
+    far = "../nets/watch.py:"
+    data["config"]["params"][f"callbacks.{far}Watch.every"] = 2
+    data["trials"][0]["params"]["augment.preprocessing_function"] = f"{far}pre"
+    data["trials"][0]["params"]["augment"] = {"preprocessing_function": f"{far}pre", "zoom_range": 0.1}
+    path.write_text(json.dumps(data))
+    target, _ = write_notebook(path, competition / "out", trial=0)
+    cells = ["".join(cell["source"]) for cell in json.loads(target.read_text())["cells"]]
+    assert any(cell.startswith("from pathlib import Path\n\npath = Path('watch.py')") for cell in cells)
+    (kept,) = [cell for cell in cells if "path = Path('results/grid.json')" in cell]
+    assert '"callbacks.watch.py:Watch.every": 2' in kept
+    assert '"augment.preprocessing_function": "watch.py:pre"' in kept
+    assert '"augment": {"preprocessing_function": "watch.py:pre", "zoom_range": 0.1}' in kept
+    assert "../nets" not in kept
+
+
 def test_a_search_of_arrays_has_no_notebook(tmp_path):
     images, labels = digits()
     config = {"model": "fc", "params": {"epochs": 1}, "executor": {"kind": "inline"}, "search": {"folds": 2}}

@@ -14,6 +14,7 @@ import pytest
 from fitted import digits, searched
 from running import run
 
+from kerasgrid.delivery.ensembles import combine_ranks
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.delivery.submission import write_submission
@@ -97,7 +98,9 @@ def test_trials_are_asked_together(augmented, way):
         assert sum(found.weights) == pytest.approx(1)
         wanted = np.tensordot(found.weights, parts, axes=1)
         np.testing.assert_allclose(found.probabilities, wanted, atol=1e-6)
-    elif way == "mean":
+    elif way == "rank":
+        np.testing.assert_allclose(found.probabilities, combine_ranks(parts), atol=1e-6)
+    else:
         np.testing.assert_allclose(found.probabilities, np.mean(parts, axis=0), atol=1e-6)
     assert found.scores.keys() == {"grid, trial 1", "grid, trial 0", "mean", "rank", "weighted"}
     held_out = read_held_out(augmented)
@@ -121,6 +124,18 @@ def test_several_searches_are_asked_together(augmented, tmp_path):
     assert "Out-of-fold predictions of third, trial 1 were not kept" in found.notes[0]
     with pytest.raises(ResultsError, match="no weights"):
         predict([augmented, third], "digits", models="folds", ensemble="weighted")
+
+
+def test_searches_of_one_name_are_told_apart(augmented, tmp_path):
+    other = searched(tmp_path, params={"batch_size": 32, "epochs": 1}, augment=None)
+    found = predict([augmented, other], IMAGES[:3], models="folds")
+    names = [f"{augmented}, trial 1", f"{other}, trial 1"]
+    assert [one.name for one in found.trials] == names
+    own = [json.loads(path.read_text())["best"]["mean_test_score"] for path in (augmented, other)]
+    assert [found.scores[name] for name in names] == pytest.approx(own)
+    assert own[0] != own[1]
+    with pytest.raises(ResultsError, match=r"grid\.json: is given twice\. --top K takes several"):
+        predict([augmented, augmented], IMAGES[:3], models="folds")
 
 
 @pytest.mark.parametrize(
@@ -157,6 +172,23 @@ def test_a_score_that_tells_nothing_or_cannot_be_had_is_said_to_be(augmented, tm
     np.savez(tmp_path / "test.npz", images=IMAGES[:3], labels=LABELS[:3])
     found = predict(tmp_path / "grid.json", tmp_path / "test.npz", models="folds")
     assert found.notes[0].startswith("The test set is not scored: Number of classes in y_true not equal")
+
+
+def test_what_cannot_be_scored_out_of_fold_is_predicted_all_the_same(augmented, tmp_path):
+    """Of two holdouts the samples in common may lack a class."""
+    data = json.loads(augmented.read_text())
+    data["objective"]["name"] = "roc_auc_ovr"
+    shutil.copytree(augmented.parent / "grid", tmp_path / "grid")
+    (tmp_path / "grid.json").write_text(json.dumps(data))
+    kept = RunPaths(tmp_path, "grid").oof
+    with np.load(kept) as held_out:
+        arrays = dict(held_out)
+    arrays["fold"][arrays["labels"] == 3] = -1
+    np.savez(kept, **arrays)
+    found = predict(tmp_path / "grid.json", IMAGES[:3], models="folds")
+    assert found.scores == {}
+    assert found.notes[0].startswith("Out of fold they are not scored: Number of classes in y_true not equal")
+    assert found.probabilities.shape == (3, 10)
 
 
 def test_only_models_that_were_trained_alike_are_averaged(augmented, tmp_path):
@@ -242,6 +274,17 @@ def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_pat
     assert (tmp_path / "results/grid.json").read_bytes() == before
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.json") == 1
     assert "predictions are written as CSV" in capsys.readouterr().err
+    assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.csv") == 0  # its own, again
+    monkeypatch.setattr("kerasgrid.delivery.predicting.predict", None)  # told before models are asked
+    for mine in ("train.csv", "sample_submission.csv"):
+        before = (tmp_path / mine).read_bytes()
+        assert run(monkeypatch, "predict", "results/grid.json", "-o", mine) == 1
+        assert f"{mine}: is there already, and no {mine}.json beside it says" in capsys.readouterr().err
+        assert (tmp_path / mine).read_bytes() == before
+    assert run(monkeypatch, "predict", "results/grid.json", "--like", "x/y") == 1
+    assert "'x/y' is no form of a submission" in capsys.readouterr().err
+    assert run(monkeypatch, "predict", "results/grid.json", "--sample", "no.csv") == 1
+    assert "no.csv" in capsys.readouterr().err
     (tmp_path / "mine.csv.json").write_text("{}")
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "mine.csv") == 1
     assert "mine.csv.json: is no note beside predictions" in capsys.readouterr().err
@@ -254,6 +297,9 @@ class TestRefusals:
             ({"models": "fit"}, "trial 1 has no model of all training data. Train one: kerasgrid fit "),
             ({"models": "finetuned"}, "trial 1 has no fold models that were trained on. Train them: "),
             ({"trial": 7}, "there is no trial 7. Known: 0, 1."),
+            ({"models": "fitted"}, "'fitted' is no kind of models; auto, fit, finetuned, folds hold."),
+            ({"top": 0}, "top is 0; a whole number of at least 1 holds."),
+            ({"tta": -1}, "tta is -1; a number of augmented views, or 0 for none, holds."),
             ({"ensemble": "vote"}, "'vote' is no way to ask several models; mean, rank, weighted hold."),
         ],
     )

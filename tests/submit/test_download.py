@@ -53,10 +53,29 @@ def test_a_malicious_archive_leaves_nothing(folder, service):
     assert not list(folder.parent.rglob("evil*"))
 
 
-def test_an_archive_that_is_too_large_is_not_kept(folder, service):
-    with pytest.raises(DataError, match=r"the archive is larger than .*--max-gb"):
+def test_an_archive_that_is_too_large_is_gone_on_with(folder, service):
+    with pytest.raises(DataError, match=r"the archive is larger than .*--max-gb.*\n.* is kept in data/\.dig"):
         fetch(folder, most_bytes=100)
-    assert list((folder / "data").iterdir()) == []
+    assert [path.name for path in (folder / "data").iterdir()] == [".digits.download"]
+    assert len(fetch(folder).written) == 3
+    assert len(list((folder / "data").iterdir())) == 3
+
+
+@pytest.mark.parametrize(
+    ("mine", "message"),
+    [("train.csv", r"data/train\.csv is there already"), ("a", r"data/a is there already")],
+)
+def test_an_archive_is_not_fetched_again_where_files_were_in_its_way(folder, service, mine, message):
+    service.archive = archive_of([*FILES, ("a/b.png", "x")])
+    (folder / "data").mkdir()
+    (folder / "data" / mine).write_text("mine")
+    with pytest.raises(DataError, match=message):
+        fetch(folder)
+    (folder / "data" / mine).rename(folder / "mine")
+    (kept,) = (folder / "data" / ".digits.download").glob("*.zip")
+    kept.write_bytes(archive_of([*FILES, ("a/b.png", "y")]))  # by this it shows that it is taken
+    assert len(fetch(folder).written) == 4
+    assert (folder / "data" / "a" / "b.png").read_text() == "y"
 
 
 @pytest.mark.parametrize(

@@ -81,7 +81,7 @@ def test_several_labels_a_sample(tmp_path):
     values = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
     flags = read_form(sample_of(tmp_path, "id,scab,rust\n1,0,0\n2,1,0\n"), ("rust", "scab"), multi_label=True)
     assert written(flags, tmp_path, None, values, ("rust", "scab")) == "id,scab,rust\n1,0,1\n2,0,1\n"
-    text = written(with_probabilities(flags), tmp_path, None, values, ("rust", "scab"))
+    text = written(with_probabilities(flags, ("rust", "scab")), tmp_path, None, values, ("rust", "scab"))
     assert text == "id,scab,rust\n1,0.25,0.75\n2,0.125,0.5\n"
     shares = read_form(
         sample_of(tmp_path, "id,scab,rust\n1,0.5,0.5\n2,0.5,0.5\n"), ("rust", "scab"), multi_label=True
