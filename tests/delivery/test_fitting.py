@@ -310,7 +310,7 @@ class TestRefusals:
 
     def test_other_data(self, plain, tmp_path):
         images, labels = digits()
-        np.savez(tmp_path / "other.npz", images=images, labels=labels)
+        np.savez(tmp_path / "other.npz", images=images[::-1], labels=labels)
         with pytest.raises(ChangedError, match=r"other\.npz: is other data than .*grid\.json was made of"):
             fit(plain, overrides=[f"data.train={tmp_path}/other.npz"])
 

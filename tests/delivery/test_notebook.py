@@ -117,7 +117,7 @@ def test_learning_rates_come_along_whatever_the_length_of_a_run(competition, mon
 def test_files_that_params_name_come_along(competition):
     path = competition / "results" / "grid.json"
     data = json.loads(path.read_text())
-    (competition / "nets" / "watch.py").write_text("def pre(x):\n    return x\n")
+    (competition / "nets" / "watch.py").write_text("def pre(x):\n    return x\n\nclass Watch:\n    pass\n")
     far = "../nets/watch.py:"
     data["config"]["params"][f"callbacks.{far}Watch.every"] = 2
     data["trials"][0]["params"]["augment.preprocessing_function"] = f"{far}pre"
