@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import os
 import shutil
 import tempfile
@@ -24,16 +25,26 @@ def pytest_configure(config):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
 
 
-@pytest.fixture(autouse=True)
-def own_cache(tmp_path_factory, monkeypatch):
-    """Keeps tests out of the user's cache, and out of what another test measured.
+def pytest_collection_finish(session):
+    """Takes all that is imported out of the garbage collector's sight: each fit collects at its end."""
+    gc.collect()
+    gc.freeze()
 
-    One folder a test session, so that digits are read once.
-    """
+
+@pytest.fixture(scope="session", autouse=True)
+def session_cache(tmp_path_factory):
+    """Keeps tests out of the user's cache; one folder a test session, so that digits are read once."""
     folder = tmp_path_factory.getbasetemp() / "cache"
-    shutil.rmtree(folder / "measurements", ignore_errors=True)
-    monkeypatch.setenv("KERASGRID_CACHE", str(folder))
-    return folder
+    with pytest.MonkeyPatch.context() as patch:
+        patch.setenv("KERASGRID_CACHE", str(folder))
+        yield folder
+
+
+@pytest.fixture(autouse=True)
+def own_cache(session_cache):
+    """Keeps a test out of what another one measured."""
+    shutil.rmtree(session_cache / "measurements", ignore_errors=True)
+    return session_cache
 
 
 @pytest.fixture(scope="session")

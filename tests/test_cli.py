@@ -11,6 +11,7 @@ import time
 from pathlib import Path
 
 import pytest
+from running import run
 
 GRID = """
 data: {train: digits, scale: 16, subset: 300}
@@ -75,12 +76,19 @@ def test_models_and_schema(tmp_path):
 
 
 @pytest.mark.slow
-def test_check_search_again_and_plot(folder):
-    checked = kerasgrid("check", "grid.yaml", cwd=folder)
-    assert checked.returncode == 0, checked.stderr
-    assert "fits       4 (2 trials x 2 folds), 0 done before" in checked.stdout
-    assert "epochs     8 to train" in checked.stdout
-    assert "time       not measured yet" in checked.stdout
+def test_check_search_again_and_plot(folder, monkeypatch, capsys):
+    """The search is as its user has it; what comes before and after it is asked in this process."""
+    monkeypatch.chdir(folder)
+
+    def told(*arguments, code=0):
+        """Returns what the command line prints in this process, and its errors."""
+        assert run(monkeypatch, *arguments) == code
+        return capsys.readouterr()
+
+    checked = told("check", "grid.yaml", "--set", "executor.kind=inline").out
+    assert "fits       4 (2 trials x 2 folds), 0 done before" in checked
+    assert "epochs     8 to train" in checked
+    assert "time       not measured yet" in checked
     assert not (folder / "results").exists()
 
     done = kerasgrid("search", "grid.yaml", cwd=folder)
@@ -93,23 +101,20 @@ def test_check_search_again_and_plot(folder):
     assert found["environment"]["device"] == "cpu"
     assert found["summary"]["fits"] == 4
 
-    again = kerasgrid("search", "grid.yaml", "--json", cwd=folder)
-    outcome = json.loads(again.stdout)
+    inline = ("grid.yaml", "--executor", "inline")
+    outcome = json.loads(told("search", *inline, "--json").out)
     assert outcome["status"] == "complete"
     assert outcome["best"] == found["best"]
     assert outcome["results"] == "results/grid.json"
 
-    plotted = kerasgrid("plot", "results/grid.json", cwd=folder)
-    assert plotted.stdout == "results/grid.html\n"
+    assert told("plot", "results/grid.json").out == "results/grid.html\n"
     assert (folder / "results" / "grid.html").stat().st_size > 1_000_000
 
-    changed = kerasgrid("search", "grid.yaml", "--set", "search.seed=1", cwd=folder)
-    assert changed.returncode == 1
-    assert "search.seed was 0, and is 1" in changed.stderr
-    wider = kerasgrid("search", "grid.yaml", "--set", "space.learning_rate=[0.001, 0.003, 0.01]", cwd=folder)
-    assert "3 trials, 6 fits, 4 of them done before." in wider.stdout
-    measured = kerasgrid("check", "grid.yaml", "--set", "space.learning_rate=[0.1]", cwd=folder)
-    assert "fits measured before" in measured.stdout
+    assert "search.seed was 0, and is 1" in told("search", *inline, "--set", "search.seed=1", code=1).err
+    wider = told("search", *inline, "--set", "space.learning_rate=[0.001, 0.003, 0.01]").out
+    assert "3 trials, 6 fits, 4 of them done before." in wider
+    one = ("--set", "executor.kind=inline", "--set", "space.learning_rate=[0.1]")
+    assert "fits measured before" in told("check", "grid.yaml", *one).out
 
 
 @pytest.mark.slow
@@ -127,7 +132,7 @@ def test_some_failed_trials_end_with_3(folder):
     )
     grid = GRID.replace("model: fc", "model: own.py:build").replace(", units: [16]", "")
     (folder / "grid.yaml").write_text(grid.replace("learning_rate: [0.001, 0.01]", "how: [fine, raise]"))
-    done = kerasgrid("search", "grid.yaml", cwd=folder)
+    done = kerasgrid("search", "grid.yaml", "--workers", "1", cwd=folder)
     assert done.returncode == 3, done.stderr
     assert "how=raise will be recorded as failed" in done.stdout
     assert "not this one" in done.stdout
@@ -137,9 +142,15 @@ def test_some_failed_trials_end_with_3(folder):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, number):
-    arguments = ["search", "grid.yaml", "--set", "params.epochs=2000", "--set", "space.learning_rate=[0.001]"]
+@pytest.mark.parametrize(
+    ("number", "workers", "split", "n_fits"),
+    [(signal.SIGINT, 2, "folds: 2", 2), (signal.SIGTERM, 1, "holdout: 0.5", 1)],
+    ids=["SIGINT", "SIGTERM"],
+)
+def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, number, workers, split, n_fits):
+    (folder / "grid.yaml").write_text(GRID.replace("folds: 2", split))
+    arguments = ["search", "grid.yaml", "--workers", str(workers), "--set", "params.epochs=1000"]
+    arguments += ["--set", "space.learning_rate=[0.001]"]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -149,9 +160,9 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     )
     journal = folder / "results" / "grid" / "journal.jsonl"
     until = time.monotonic() + 120
-    while not (journal.exists() and b'"type":"trial"' in journal.read_bytes()) and time.monotonic() < until:
-        time.sleep(0.2)
-    time.sleep(4)
+    while not (journal.exists() and b'"type":"pack"' in journal.read_bytes()) and time.monotonic() < until:
+        time.sleep(0.1)
+    time.sleep(1)  # it traces its program, and trains for longer than that
     os.killpg(process.pid, number)  # as a terminal does: the workers get it too
     output = process.communicate(timeout=100)[0].decode()
     assert process.returncode == 130, output
@@ -159,8 +170,8 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     assert "Traceback" not in output
     assert json.loads((folder / "results" / "grid.json").read_text())["status"] == "interrupted"
     assert list((folder / "results" / "grid" / "checkpoints").iterdir())
-    again = kerasgrid(*arguments[:2], *arguments[2:], cwd=folder)
+    again = kerasgrid(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
     found = json.loads((folder / "results" / "grid.json").read_text())
-    assert found["summary"]["epochs_trained"] == 4000
+    assert found["summary"]["epochs_trained"] == 1000 * n_fits
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())

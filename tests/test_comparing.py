@@ -35,7 +35,7 @@ params: {batch_size: 32, epochs: 1, units: [16]}
 space: {learning_rate: [0.001, 0.01]}
 search: {folds: 2}
 autokeras: {max_trials: 2, time: 10min}
-executor: {workers: 2}
+executor: {workers: 1}
 """
 
 
@@ -193,7 +193,7 @@ def test_a_search_that_grows_is_followed_by_the_same_autokeras(fake_trainer, tmp
 def test_the_command_begins_its_half_anew(fake_trainer, tmp_path, monkeypatch, capsys):
     ask_in_this_process(monkeypatch)
     monkeypatch.chdir(tmp_path)
-    (tmp_path / "grid.yaml").write_text(GRID.replace("workers: 2", "kind: inline"))
+    (tmp_path / "grid.yaml").write_text(GRID.replace("workers: 1", "kind: inline"))
     for flags in ([], ["--epochs", "3", "--fresh"]):
         assert run(monkeypatch, "compare", "grid.yaml", "--max-trials", "1", *flags) == 0
     assert "The old run is now results/digits-autokeras.1" in capsys.readouterr().out
@@ -255,6 +255,7 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys)
     suggested = read_yaml(capsys.readouterr().out, "next.yaml")[0]
     assert suggested.keys() == {"name", "data", "search", "autokeras", "executor"}
     assert read_draft(suggested).is_sound
+    ask_in_this_process(monkeypatch)
     assert run(monkeypatch, "compare", "grid.yaml", "--json") == 0
     own, theirs = json.loads(capsys.readouterr().out)
     assert (own["name"], theirs["name"]) == ("digits", "digits-autokeras")

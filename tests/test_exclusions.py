@@ -160,9 +160,10 @@ def test_faults_of_exclude_are_told_beside_those_of_space():
 
 
 def test_conditions_that_part_a_space_into_too_many_grids_are_refused():
-    raw = {name: list(range(300)) for name in "abcd"}
-    _, faults = read_space(raw, ["a > b", "c > d"])
-    assert [fault.path for fault in faults] == ["exclude[1]"]
+    names = "abcdefghij"
+    conditions = [f"{a} > {b}" for a, b in zip(names[::2], names[1::2], strict=True)]
+    _, faults = read_space({name: list(range(7)) for name in names}, conditions)
+    assert [fault.path for fault in faults] == ["exclude[4]"]
     assert "more than 10,000 grids" in faults[0].message
 
 

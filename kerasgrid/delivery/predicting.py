@@ -66,10 +66,10 @@ class Predicted:
     def lines(self) -> list[str]:
         """Returns what was asked, what it scores out of fold, and on a test set with labels, in words."""
         views = f", with {count(self.tta, 'augmented view')} of each sample" if self.tta else ""
-        found = [
-            f"{one.name}: {one.what}{views}{self._scored(one.name, 'its folds, ' * (one.kind != 'folds'))}"
-            for one in self.trials
-        ]
+        found = []
+        for one in self.trials:
+            whose = "" if one.kind == "folds" or one.name not in self.scores else ", of its fold models"
+            found.append(f"{one.name}: {one.what}{views}{self._scored(one.name)}{whose}")
         if len(self.trials) > 1:
             for way in WAYS:
                 if way in self.scores or way == self.ensemble:
@@ -81,9 +81,9 @@ class Predicted:
             found.append(f"{self.source}: {self.objective} {self.true_score:.4f}")
         return [*found, *self.notes]
 
-    def _scored(self, name: str, whose: str = "") -> str:
+    def _scored(self, name: str) -> str:
         score = self.scores.get(name)
-        return "" if score is None else f": {whose}out-of-fold {self.objective} {score:.4f}"
+        return "" if score is None else f": out-of-fold {self.objective} {score:.4f}"
 
 
 def predict(

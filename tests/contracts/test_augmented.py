@@ -68,7 +68,7 @@ def trained(recipe, pack, context=None):
 @pytest.mark.parametrize("given", [AUGMENT, FEATUREWISE], ids=["all", "featurewise"])
 def test_a_pack_sees_the_images_that_keras_own_fit_sees(make, given):
     prepared, recipe = make(augment=given)
-    pack = pack_of(prepared, recipe, [0, 10, 20.5])
+    pack = pack_of(prepared, recipe, [0, 20.5])
     assert len({graph.key for graph in pack.graphs}) == 1
     packed = trained(recipe, pack).records
     _, plain = make(name="plain", augment=given)
@@ -80,7 +80,7 @@ def test_a_pack_sees_the_images_that_keras_own_fit_sees(make, given):
                 packed[job.id].history[name], values, rtol=2e-3, atol=2e-3, err_msg=name
             )
     losses = [packed[job.id].history["loss"][-1] for job in pack.jobs]
-    assert len({round(loss, 3) for loss in losses}) == 3
+    assert len({round(loss, 3) for loss in losses}) == 2
 
 
 def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
@@ -94,24 +94,24 @@ def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("n", [2, 5])
-def test_an_augmented_fit_that_was_cut_off_resumes_to_the_same_bits(make, monkeypatch, packed, n):
+def test_an_augmented_fit_that_was_cut_off_resumes_to_the_same_bits(make, monkeypatch, packed):
     monkeypatch.setattr(wave, "CALL_S", 0)
-    records = []
-    for name, breaks in (("whole", False), ("cut", True)):
-        prepared, recipe = make(name=name, interval_s=0 if breaks else 1e9, augment=AUGMENT)
+
+    def begun(name, interval_s):
+        prepared, recipe = make(name=name, interval_s=interval_s, augment=AUGMENT)
         pack = pack_of(prepared, recipe, [10])
-        pack = pack if packed else Pack(pack.jobs)
-        if breaks:
-            first = Crashing(n)
-            with pytest.raises(Crash):
-                train_pack(recipe, pack, first)
-            assert not first.records
+        return recipe, pack if packed else Pack(pack.jobs)
+
+    whole = trained(*begun("whole", 1e9)).records[0, 0, 0]
+    for n in (2, 5):
+        recipe, pack = begun(f"cut-{n}", 0)
+        first = Crashing(n)
+        with pytest.raises(Crash):
+            train_pack(recipe, pack, first)
+        assert not first.records
         context = trained(recipe, pack)
-        if breaks and n == 5:
-            assert context.of(EpochRecord)[0].epoch > 1
-        records.append(context.records[0, 0, 0])
-    assert records[0].history == records[1].history
+        assert n == 2 or context.of(EpochRecord)[0].epoch > 1
+        assert context.records[0, 0, 0].history == whole.history
 
 
 def test_a_preprocessing_function_takes_keras_own_fit(make, monkeypatch):

@@ -509,18 +509,38 @@ def test_padding_gives_the_moving_statistics_and_loss_of_the_real_rows():
 # Whole jobs
 
 
-@pytest.fixture
-def make(tmp_path, monkeypatch):
+def recipes_in(folder):
     """Returns a function that makes the recipe of a search over 100 digits in 2 folds."""
-
-    monkeypatch.setattr(packs, "_fitting", {})  # of what an earlier test pretends
 
     def of(interval_s=1e9, name="run", **changes):
         fixed = {"units": [16], "batch_size": 16, "epochs": 4, "batch_norm": False, "dropout": 0.0}
         fixed |= {"optimizer": "SGD", "optimizer.momentum": 0.5, **changes.pop("params", {})}
         config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": "fc", "name": name}
         config |= {"params": fixed, "search": {"folds": 2, "val": 0.2}, **changes}
-        return prepare_run(config, tmp_path, interval_s)[1]
+        return prepare_run(config, folder, interval_s)[1]
+
+    return of
+
+
+@pytest.fixture
+def make(tmp_path, monkeypatch):
+    monkeypatch.setattr(packs, "_fitting", {})  # of what an earlier test pretends
+    return recipes_in(tmp_path)
+
+
+@pytest.fixture(scope="module")
+def never_cut(tmp_path_factory):
+    """Trains a pack as nothing cuts it off, once for all tests that compare with it: recipe and records."""
+    known = {}
+
+    def of(make_pack, **changes):
+        key = f"{make_pack.__name__} {changes}"
+        if key not in known:
+            with pytest.MonkeyPatch.context() as patch:
+                patch.setattr(packs, "_fitting", {})
+                recipe = recipes_in(tmp_path_factory.mktemp("whole"))(name="whole", **changes)
+                known[key] = recipe, trained(recipe, make_pack(recipe)).records
+        return known[key]
 
     return of
 
@@ -592,6 +612,7 @@ CALLBACKS = {
 }
 
 
+@on_tensorflow
 @pytest.mark.parametrize("monitor", ["val_accuracy", "accuracy", "loss"])
 def test_callbacks_know_which_way_a_metric_is_better(make, monitor):
     stopping = {"monitor": monitor, "patience": 1, "min_delta": 0.0625}
@@ -694,7 +715,9 @@ class ResourceExhaustedError(Exception):
 
 
 @pytest.mark.parametrize("since", [0, 2])
-def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(make, monkeypatch, since):
+def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(
+    make, never_cut, monkeypatch, since
+):
     """The room ends at once, or while a third epoch is trained."""
     train, widths = Program.train, []
 
@@ -705,8 +728,7 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
             raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
         return train(self, states, fixed, inputs, first, last, epoch)
 
-    roomy = make(name="roomy", **noisy())
-    wanted = trained(roomy, wide(roomy)).records
+    _, wanted = never_cut(wide, **noisy())
     recipe = make(**noisy())
     pack = wide(recipe)
     monkeypatch.setattr(Program, "train", full)
@@ -719,6 +741,7 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
 
 
+@on_tensorflow
 def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
     recipe = make()
     pack = wide(recipe)
@@ -761,6 +784,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
     assert widths.count(2) == 1
 
 
+@on_tensorflow
 def test_after_an_error_in_the_middle_each_run_is_tried_by_itself(make, monkeypatch):
     """As of a kernel that fails for what one of the runs does."""
     recipe = make(**noisy())
@@ -838,9 +862,8 @@ def finished(recipe, pack, first):
 
 
 @pytest.mark.parametrize("stop_after", [3])
-def test_a_stop_and_a_resume_give_the_same_bits(make, stop_after):
-    recipe = make(name="whole", **noisy())
-    whole = trained(recipe, wide(recipe)).records
+def test_a_stop_and_a_resume_give_the_same_bits(make, never_cut, stop_after):
+    recipe, whole = never_cut(wide, **noisy())
     again = make(name="stopped", **noisy())
     pack = wide(again)
     first = trained(again, pack, Collector(stop_after=stop_after))
@@ -859,10 +882,9 @@ def test_a_stop_and_a_resume_give_the_same_bits(make, stop_after):
 
 @on_tensorflow
 @pytest.mark.parametrize("n", [2, 6])
-def test_a_crash_within_an_epoch_and_a_resume_give_the_same_bits(make, monkeypatch, n):
+def test_a_crash_within_an_epoch_and_a_resume_give_the_same_bits(make, never_cut, monkeypatch, n):
     """Checkpoints come after each step: an epoch has three or four, and its end."""
-    recipe = make(name="whole", **noisy())
-    whole = trained(recipe, wide(recipe)).records
+    _, whole = never_cut(wide, **noisy())
     monkeypatch.setattr(wave, "CALL_S", 0)
     again = make(name="crashed", interval_s=0, **noisy())
     pack = wide(again)
@@ -895,15 +917,19 @@ def test_shared_runs_resume_to_the_same_bits(make):
         assert result(record) == result(whole[job_id])
 
 
+def one_run_of_two(recipe):
+    """A pack of two jobs that are read off one run."""
+    jobs = [Job(Trial(i, {"learning_rate": 0.02, "epochs": epochs}), 0) for i, epochs in enumerate([2, 5])]
+    return pack_of(recipe, jobs, shares=True)
+
+
 @on_tensorflow
 @pytest.mark.parametrize("until", [None, 3])
-def test_a_run_whose_checkpoint_is_past_a_lost_end_is_trained_anew(make, until):
+def test_a_run_whose_checkpoint_is_past_a_lost_end_is_trained_anew(make, never_cut, until):
     """Power may be lost between a checkpoint, which is synced at once, and what was journalled before."""
-    jobs = [Job(Trial(i, {"learning_rate": 0.02, "epochs": epochs}), 0) for i, epochs in enumerate([2, 5])]
-    recipe = make(name="whole", params={"dropout": 0.25})
-    whole = trained(recipe, pack_of(recipe, jobs, shares=True)).records
+    _, whole = never_cut(one_run_of_two, params={"dropout": 0.25})
     again = make(name="lost", interval_s=0, params={"dropout": 0.25})
-    pack = pack_of(again, jobs, shares=True)
+    pack = one_run_of_two(again)
     trained(again, dataclasses.replace(pack, until=until), None if until else Collector(stop_after=7))
     records = trained(again, pack).records
     assert [record.epochs for record in records.values()] == [2, 5]
@@ -911,9 +937,8 @@ def test_a_run_whose_checkpoint_is_past_a_lost_end_is_trained_anew(make, until):
 
 
 @on_tensorflow
-def test_a_damaged_checkpoint_starts_the_pack_anew(make):
-    recipe = make(name="whole", **noisy())
-    whole = trained(recipe, wide(recipe)).records
+def test_a_damaged_checkpoint_starts_the_pack_anew(make, never_cut):
+    _, whole = never_cut(wide, **noisy())
     again = make(name="damaged", **noisy())
     pack = wide(again)
     trained(again, pack, Collector(stop_after=3))
@@ -934,11 +959,10 @@ def four(recipe):
 
 @on_tensorflow
 @pytest.mark.parametrize("n", [7, 12, 19])
-def test_a_pack_of_several_waves_goes_on_where_each_run_stood(make, monkeypatch, n):
+def test_a_pack_of_several_waves_goes_on_where_each_run_stood(make, never_cut, monkeypatch, n):
     """Files go with their jobs, as the driver sees to it."""
     monkeypatch.setattr(wave, "CALL_S", 0)
-    recipe = make(name="whole", **noisy())
-    whole = trained(recipe, four(recipe)).records
+    _, whole = never_cut(four, **noisy())
     first_wave = [whole[0, 0, 0].epochs, whole[1, 0, 0].epochs]
     assert first_wave[1] < first_wave[0]
     again = make(name="crashed", interval_s=0, **noisy())
@@ -1053,6 +1077,7 @@ def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
     assert found.score == whole.score
 
 
+@on_tensorflow
 def test_after_the_last_rung_a_candidate_is_trained_as_a_grid_would_train_it(make):
     """In packs and by Keras's own fit alike; the inner split is there for rungs alone."""
     job = Job(Trial(0, {"learning_rate": 0.125}), 0)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 from pathlib import Path
@@ -40,10 +41,10 @@ executor: {kind: inline}
 """
 
 
-@pytest.fixture
-def competition(tmp_path):
+@pytest.fixture(scope="module")
+def searched_competition(tmp_path_factory):
     images, labels = digits()
-    here = tmp_path / "here"
+    here = tmp_path_factory.mktemp("competition") / "here"
     for folder in (here / "data", here / "nets"):
         folder.mkdir(parents=True)
     names = [f"pixel{n}" for n in range(64)]
@@ -59,6 +60,11 @@ def competition(tmp_path):
     (here / "data" / "grid.yaml").write_text(GRID)
     search(here / "data" / "grid.yaml", results=here / "results")
     return here
+
+
+@pytest.fixture
+def competition(searched_competition, tmp_path):
+    return Path(shutil.copytree(searched_competition, tmp_path / "here"))
 
 
 def test_it_trains_and_predicts_where_there_is_no_network(competition, tmp_path, monkeypatch, capsys):

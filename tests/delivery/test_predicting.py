@@ -33,6 +33,15 @@ def augmented(tmp_path_factory):
     return searched(tmp_path_factory.mktemp("augmented"), augment=AUGMENT)
 
 
+@pytest.fixture(scope="module")
+def fitted(augmented, tmp_path_factory):
+    """The same search with a model of all training data."""
+    folder = tmp_path_factory.mktemp("fitted") / "results"
+    shutil.copytree(augmented.parent, folder)
+    fit(folder / "grid.json", epochs=1)
+    return folder / "grid.json"
+
+
 def asked(path, trial, fold, images=IMAGES, **about):
     """What plain Keras says, after what the search does to its images."""
     import keras
@@ -150,9 +159,9 @@ def test_searches_of_one_name_are_told_apart(augmented, tmp_path):
     ],
     ids=["whole", "column", "floats", "one-hot", "bytes", "texts"],
 )
-def test_labels_of_every_form_that_training_takes_score_the_same(augmented, tmp_path, labels):
+def test_labels_of_every_form_that_training_takes_score_the_same(fitted, tmp_path, labels):
     np.savez(tmp_path / "test.npz", images=IMAGES, labels=labels)
-    found = predict(augmented, tmp_path / "test.npz", models="folds")
+    found = predict(fitted, tmp_path / "test.npz")
     assert found.notes == ()
     assert found.true_score == np.mean(found.labels == LABELS)
 
@@ -221,9 +230,10 @@ def test_arrays_are_predicted_too(augmented):
     )
 
 
-@pytest.fixture
-def competition(tmp_path, augmented):
+@pytest.fixture(scope="module")
+def searched_competition(tmp_path_factory):
     """A folder with train.csv, test.csv and sample_submission.csv as a competition gives them, searched."""
+    tmp_path = tmp_path_factory.mktemp("competition")
     names = [f"pixel{n}" for n in range(64)]
     train = pd.DataFrame(IMAGES[:400].reshape(400, 64), columns=names)
     train.insert(0, "label", LABELS[:400])
@@ -234,7 +244,14 @@ def competition(tmp_path, augmented):
     sample = pd.DataFrame({"id": range(1099, 999, -1), "Category": 0})
     sample.to_csv(tmp_path / "sample_submission.csv", index=False)
     data = {"train": str(tmp_path / "train.csv"), "test": str(tmp_path / "test.csv"), "scale": 16}
-    return searched(tmp_path, data=data, search={"folds": 2, "keep_models": "best"})
+    searched(tmp_path, data=data, search={"folds": 2, "keep_models": "best"})
+    return tmp_path
+
+
+@pytest.fixture
+def competition(searched_competition, tmp_path):
+    shutil.copytree(searched_competition, tmp_path, dirs_exist_ok=True)
+    return tmp_path / "results" / "grid.json"
 
 
 def test_a_submission_follows_the_sample_beside_the_test_set(competition, monkeypatch, capsys, tmp_path):

@@ -149,8 +149,7 @@ def test_balanced_weights_are_scikit_learns():
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("packed", [True, False])
-def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, packed):
+def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
     """Dropout 0.8 before the softmax and Adam 0.01 (Assiri 2020), on few small images."""
     from kerasgrid.executors import Inline
     from kerasgrid.packing import Graphs
@@ -172,7 +171,7 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, pack
     graphs = Graphs(prepared, recipe, Inline()).of([job.trial for job in jobs])
     context = Collector()
     for job in jobs:
-        train_pack(recipe, Pack((job,), (graphs[job.trial.id],)) if packed else Pack((job,)), context)
+        train_pack(recipe, Pack((job,), (graphs[job.trial.id],)), context)
     dead, alive = context.of(FoldRecord)
     assert dead.error is alive.error is None
     assert dead.dead.startswith("loss at chance level, 2.30")
@@ -180,3 +179,26 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path, pack
     assert alive.epochs == 5
     assert alive.dead is None or alive.dead.startswith("one class")  # BatchNorm's averages are young
     assert alive.history["loss"][-1] < 0.5
+
+
+@pytest.mark.slow
+def test_a_net_that_learns_nothing_is_ended_in_keras_own_fit_too(tmp_path):
+    _, recipe = prepare_run(
+        {
+            "name": "fc",
+            "data": {"train": "digits", "scale": 16, "subset": 400},
+            "model": "fc",
+            "params": {"batch_size": 10, "epochs": 5, "units": [16], "dropout": 0, "batch_norm": False},
+            "search": {"folds": 2},
+            "training": {"stop_dead": 3},
+        },
+        tmp_path,
+    )
+    context = Collector()
+    for trial, rate in enumerate([1e-9, 0.01]):
+        train_pack(recipe, Pack((Job(Trial(trial, {"learning_rate": rate}), 0),)), context)
+    dead, alive = context.of(FoldRecord)
+    assert dead.error is alive.error is None
+    assert dead.dead.startswith("loss at chance level, 2.")
+    assert (dead.epochs, alive.epochs) == (3, 5)
+    assert alive.dead is None
