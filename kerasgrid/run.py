@@ -10,20 +10,20 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import Prepared, augment_of, callbacks_of
-from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
+from kerasgrid.checks import Prepared
+from kerasgrid.data import dataset_from_arrays, load_folds, save_folds
 from kerasgrid.errors import ReplayError
 from kerasgrid.identity import check_identity
-from kerasgrid.io import RunPaths, canonical_json, digest, strict, write_json
+from kerasgrid.io import RunPaths, canonical_json, digest, strict
 from kerasgrid.journal import Journal
+from kerasgrid.kept_plans import KeptPlans, plan_record
 from kerasgrid.leaders import FoldModels, Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.results import Results
-from kerasgrid.state import LONG_HISTORY, JobId, RunState, read_fold
+from kerasgrid.results_file import ResultsFile
+from kerasgrid.state import JobId, RunState, read_fold
 from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
-
-WRITE_INTERVAL_S = 2.0
 
 
 class Run:
@@ -59,8 +59,7 @@ class Run:
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self.elapsed_s = time.time(), 0.0
         self._session_at = self._began
-        self._written_at, self._write_took_s = 0.0, 0.0
-        self._plans: list[Mapping[str, Any]] = []
+        self._plans = KeptPlans()
         self._proposed_by: set[str | None] = set()
         self._expected: Iterator[int] = iter(())
         self._ended_files: list[Path] = []
@@ -80,7 +79,7 @@ class Run:
                 )
                 self.prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
             self.folds = self._load_folds()
-            self._folds_fingerprint = folds_fingerprint(self.folds)
+            self._file = ResultsFile(self.prepared, paths, self.folds)
             direction = prepared.objective.direction
             self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
             self._leaders = Leaders(paths, direction)
@@ -131,7 +130,7 @@ class Run:
                 self.state.readmit(record["trial"])
                 self.state.reopen(map(tuple, record.get("jobs", ())))
             elif kind == "pack":
-                self._take_plan(record)
+                self._plans.take(record, self.state)
             elif kind == "environment":
                 self.environment = record["environment"]
             elif kind == "end":
@@ -299,39 +298,15 @@ class Run:
 
     def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
         """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
-        found = []
-        for record in self._plans:
-            if record.get("until") != until:
-                continue
-            jobs = tuple(
-                Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"]
-            )
-            known = [graphs.get(job.trial.id) for job in jobs]
-            # A trial that is not asked for is done; its place in the pack is taken out by who asks.
-            if any(graph is not None and graph.key != record["graph"] for graph in known):
-                continue
-            filled = tuple(graph or Graph(record["graph"]) for graph in known)
-            found.append(Pack(jobs, filled, record["width"], record["shares"], until=until))
-        return found
+        return self._plans.packs(self.state, graphs, until)
 
     def keep_plan(self, packs: Iterable[Pack]) -> None:
         """Journals packs, so that a later session trains the same; jobs by themselves need no line."""
         for pack in packs:
             if pack.graphs:
-                jobs = [list(job.id) for job in pack.jobs]
-                about = {"graph": pack.graphs[0].key, "width": pack.width, "shares": pack.shares}
-                about |= {} if pack.until is None else {"until": pack.until}
-                self.append("pack", {"jobs": jobs, **about})
-                self._take_plan({"jobs": jobs, **about})
-
-    def _take_plan(self, record: Mapping[str, Any]) -> None:
-        self._plans.append(record)
-        if record["shares"]:
-            jobs = (Job(self.state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
-            for run in Pack(tuple(jobs), shares=True).runs:
-                owner = self.state.runs.get(run[0].id, run[0].id)  # of a run of which a part has ended
-                for job in run:
-                    self.state.runs.setdefault(job.id, owner)
+                record = plan_record(pack)
+                self.append("pack", record)
+                self._plans.take(record, self.state)
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""
@@ -386,55 +361,18 @@ class Run:
         return self.write(status)
 
     def tend(self) -> None:
-        """Does what is due now and then: syncs the journal, and writes results.json.
-
-        That is written where the last one is some seconds old, in at most a 20th of the time.
-        """
+        """Does what is due now and then: syncs the journal, and writes results.json."""
         self._settle()
-        if time.monotonic() - self._written_at > max(WRITE_INTERVAL_S, 20 * self._write_took_s):
+        if self._file.is_due:
             self.write("running")
 
     def write(self, status: str) -> Results:
         """Writes results.json and the long histories beside it."""
-        began = time.monotonic()
         self._check_lock()
-        for record in (self.state.waiting | self.state.ended).values():
-            path = self.paths.history(*record.job)
-            if record.epochs > LONG_HISTORY and not path.exists():
-                write_json(path, dict(record.history))
         took_s = 0.0 if self._is_idle else time.time() - self._began
-        wall_time_s = self.elapsed_s + took_s
-        data = self.state.results(status, self._about(), wall_time_s)
-        write_json(self.paths.json, data)
-        self._written_at = time.monotonic()
-        self._write_took_s = self._written_at - began
-        return Results(data, self.paths.json)
-
-    def _about(self) -> dict[str, Any]:
-        prepared = self.prepared
-        return {
-            "name": prepared.config.name,
-            "objective": {
-                "name": prepared.objective.name,
-                "direction": prepared.objective.direction,
-                **({"decided_on": TEST_FOLD} if self._decides_on_test else {}),
-            },
-            "config": {
-                **prepared.config.model_dump(),
-                "augment": augment_of(prepared.config),
-                "callbacks": callbacks_of(prepared.config),
-            },
-            "base": self.paths.relative(prepared.base),
-            "data": {
-                "samples": len(prepared.data),
-                "classes": len(prepared.data.classes),
-                "class_names": list(prepared.data.classes),
-                "report": list(prepared.data.report),
-                "fingerprint": prepared.data.fingerprint,
-            },
-            "folds": {"n": len(self.folds), "fingerprint": self._folds_fingerprint},
-            "environment": self.environment,
-        }
+        return self._file.write(
+            self.state, status, self.elapsed_s + took_s, self.environment, self._decides_on_test
+        )
 
 
 def _proposed_by(prepared: Prepared) -> str:
