@@ -3,6 +3,7 @@
     KerasgridError
     ├── ConfigError         faults of a grid.yaml: one or many, each with its key path
     ├── DataError           data that cannot be read, or not be used as asked
+    │   └── ArchiveError        a downloaded archive is damaged, or not to be trusted
     ├── ModelError          a model function that cannot be found, called or trained
     ├── TrialError          a job that cannot be scored; recorded, and the search goes on
     ├── RunError            a run's folder or workers

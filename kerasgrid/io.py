@@ -216,8 +216,8 @@ class RunPaths:
 
     @property
     def submissions_lock(self) -> Path:
-        """Held while something is sent."""
-        return self.folder / "submissions.lock"
+        """Held while something is sent from the results folder: the same file may lie in several runs."""
+        return self.results / ".submissions.lock"
 
     @property
     def worker_log(self) -> Path:

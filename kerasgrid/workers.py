@@ -73,7 +73,10 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
     environments = _environments(draft, most)
     if threads is not None:
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
-    return executors.Processes(len(environments), environment=environments, setup=load)
+    n_workers = len(environments)
+    # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
+    most_bytes = None if executors.count_gpus() else executors.worker_share_bytes(n_workers)
+    return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
 
 
 def threads_of(draft: Draft) -> int | None:

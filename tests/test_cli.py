@@ -85,7 +85,8 @@ def test_check_search_again_and_plot(folder, monkeypatch, capsys):
         assert run(monkeypatch, *arguments) == code
         return capsys.readouterr()
 
-    checked = told("check", "grid.yaml", "--set", "executor.kind=inline").out
+    inline = ("--set", "executor={kind: inline}")
+    checked = told("check", "grid.yaml", *inline).out
     assert "fits       4 (2 trials x 2 folds), 0 done before" in checked
     assert "epochs     8 to train" in checked
     assert "time       not measured yet" in checked
@@ -101,8 +102,7 @@ def test_check_search_again_and_plot(folder, monkeypatch, capsys):
     assert found["environment"]["device"] == "cpu"
     assert found["summary"]["fits"] == 4
 
-    inline = ("grid.yaml", "--executor", "inline")
-    outcome = json.loads(told("search", *inline, "--json").out)
+    outcome = json.loads(told("search", "grid.yaml", *inline, "--json").out)
     assert outcome["status"] == "complete"
     assert outcome["best"] == found["best"]
     assert outcome["results"] == "results/grid.json"
@@ -110,11 +110,14 @@ def test_check_search_again_and_plot(folder, monkeypatch, capsys):
     assert told("plot", "results/grid.json").out == "results/grid.html\n"
     assert (folder / "results" / "grid.html").stat().st_size > 1_000_000
 
-    assert "search.seed was 0, and is 1" in told("search", *inline, "--set", "search.seed=1", code=1).err
-    wider = told("search", *inline, "--set", "space.learning_rate=[0.001, 0.003, 0.01]").out
+    assert (
+        "search.seed was 0, and is 1"
+        in told("search", "grid.yaml", *inline, "--set", "search.seed=1", code=1).err
+    )
+    wider = told("search", "grid.yaml", *inline, "--set", "space.learning_rate=[0.001, 0.003, 0.01]").out
     assert "3 trials, 6 fits, 4 of them done before." in wider
-    one = ("--set", "executor.kind=inline", "--set", "space.learning_rate=[0.1]")
-    assert "fits measured before" in told("check", "grid.yaml", *one).out
+    other = told("check", "grid.yaml", *inline, "--set", "space.learning_rate=[0.1]").out
+    assert "fits measured before" in other
 
 
 @pytest.mark.slow
@@ -149,7 +152,7 @@ def test_some_failed_trials_end_with_3(folder):
 )
 def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, number, workers, split, n_fits):
     (folder / "grid.yaml").write_text(GRID.replace("folds: 2", split))
-    arguments = ["search", "grid.yaml", "--workers", str(workers), "--set", "params.epochs=1000"]
+    arguments = ["search", "grid.yaml", "--workers", str(workers), "--set", "params.epochs=3000"]
     arguments += ["--set", "space.learning_rate=[0.001]"]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -162,6 +165,7 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     until = time.monotonic() + 120
     while not (journal.exists() and b'"type":"pack"' in journal.read_bytes()) and time.monotonic() < until:
         time.sleep(0.1)
+    assert b'"type":"pack"' in journal.read_bytes()
     time.sleep(1)  # it traces its program, and trains for longer than that
     os.killpg(process.pid, number)  # as a terminal does: the workers get it too
     output = process.communicate(timeout=100)[0].decode()
@@ -173,5 +177,5 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     again = kerasgrid(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
     found = json.loads((folder / "results" / "grid.json").read_text())
-    assert found["summary"]["epochs_trained"] == 1000 * n_fits
+    assert found["summary"]["epochs_trained"] == 3000 * n_fits
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())

@@ -145,9 +145,15 @@ class Finished:
             has_models: Whether its models are there, so that their source may have changed since.
 
         Raises:
-            ConfigError: What the config names is not there, or no longer fits.
+            ConfigError: What the config names is not there, or no longer fits; or a subset is asked for.
             ChangedError: The data, or the model function, are others than they were.
         """
+        if self._subset:
+            holds = "says how much of the data `fit` trains a new model on, and here there is none"
+            raise ConfigError([Fault("data.subset", f"{holds}: leave it out.")], "--set")
+        return self._prepare(draft, ask, has_models)
+
+    def _prepare(self, draft: Draft, ask: Ask | None, has_models: bool = False) -> Prepared:
         prepared = prepare(draft, *self._arrays(), ask=ask)
         if prepared.data.fingerprint != self.data["fingerprint"]:
             raise ChangedError(
@@ -165,9 +171,12 @@ class Finished:
 
         An override of data.subset gets so many samples of it instead.
         """
-        prepared = self.prepare(draft, ask)
-        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
-        subset = read_draft(config, self._subset).config.data.subset if self._subset else None
+        prepared, subset = self._prepare(draft, ask), None
+        if self._subset:
+            config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+            asked = read_draft(config, self._subset)
+            asked.report.finish()
+            subset = asked.config.data.subset
         if subset != draft.config.data.subset:
             wanted = draft.config.data.model_copy(update={"subset": subset})
             wanted = replace(draft, config=draft.config.model_copy(update={"data": wanted}))

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -114,17 +114,14 @@ class Jury:
         """Whether scoring takes little time, so that weights can be sought only to tell their score."""
         return self.objective in {"accuracy", "loss"}
 
-    def scores(self, with_weights: bool = True) -> dict[str, float]:
-        """Returns what each way of asking them together scores, as the objective has it."""
-        if not self.is_complete:
-            return {}
-        found = {"mean": self.score(self.labels, combine(self.parts))}
-        if len(self.parts) > 1:
-            if self.labels.ndim == 1:
-                found["rank"] = self.score(self.labels, combine_ranks(self.parts))
-            if with_weights:
-                found["weighted"] = score_of_weighted(self.parts, self.labels, self.folds, self.score)
-        return {name: self.shown(value) for name, value in found.items()}
+    def ways(self, with_weights: bool = True) -> dict[str, Callable[[], float]]:
+        """Returns what scores each way of asking them together; higher is better."""
+        found = {"mean": lambda: self.score(self.labels, combine(self.parts))}
+        if self.labels.ndim == 1:
+            found["rank"] = lambda: self.score(self.labels, combine_ranks(self.parts))
+        if with_weights:
+            found["weighted"] = lambda: score_of_weighted(self.parts, self.labels, self.folds, self.score)
+        return found
 
     def shown(self, value: float) -> float:
         """Returns a score as the objective has it: a loss is positive."""

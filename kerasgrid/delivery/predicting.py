@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -229,11 +230,13 @@ def _scores(
             notes.append("The out-of-fold scores are without --tta: it would need the fold models too.")
         else:
             jury = jury.with_parts(views)
-    try:
-        own = {
-            one.name: jury.shown(jury.score(jury.labels, part))
-            for one, part in zip(asked, jury.parts, strict=True)
-        }
-        return own | (jury.scores(with_weights) if len(asked) > 1 else {}), notes
-    except ValueError as error:  # of a class that none of these samples is of, say
-        return {}, [*notes, f"Out of fold they are not scored: {' '.join(str(error).split())}"]
+    ways = {
+        one.name: partial(jury.score, jury.labels, part) for one, part in zip(asked, jury.parts, strict=True)
+    }
+    found = {}
+    for name, way in (ways | (jury.ways(with_weights) if len(asked) > 1 else {})).items():
+        try:
+            found[name] = jury.shown(way())
+        except ValueError as error:  # of a class that none of these samples is of, say
+            notes.append(f"{name} is not scored out of fold: {' '.join(str(error).split())}")
+    return found, notes

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -39,6 +40,7 @@ class Submission:
             DataError: The predictions do not fit the form.
             StorageError: A file cannot be written.
         """
+        write_json(self.note, {"schema": SCHEMA, "file": self.target.name, "sha256": None})  # under way
         self.form.write(self.target, predicted.ids, predicted.probabilities, predicted.classes)
         write_json(self.note, _about(predicted, self.target))
 
@@ -66,9 +68,8 @@ def plan_submission(
     Raises:
         DataError: The sample cannot be read or is of other classes, or the target is none or is taken.
     """
-    own = finished.paths.submission
-    target = target or own
-    _check_target(target, is_ours=target == own)
+    target = target or finished.paths.submission
+    _check_target(target)
     if sample is None and like is None and not is_own_data:
         sample = sample_of(finished.results, finished.data_config.model_dump())
     if like is not None or sample is None:
@@ -106,20 +107,30 @@ def note_of(target: Path) -> Path:
     return target.with_name(f"{target.name}.json")
 
 
-def _check_target(target: Path, *, is_ours: bool) -> None:
+def _check_target(target: Path) -> None:
     """Raises a DataError where a file would be written over another than predictions and their note."""
     note = note_of(target)
     if target.suffix.lower() != ".csv":
         raise DataError(f"{target}: predictions are written as CSV. Choose a name that ends in .csv.")
-    if note.exists() and SCHEMA not in note.read_text(encoding="utf-8", errors="replace")[:200]:
+    told = _read_note(note)
+    if told is None and note.exists():
         raise DataError(
             f"{note}: is no note beside predictions, and would be written over. Choose another -o."
         )
-    if target.exists() and not note.exists() and not is_ours:
+    if target.exists() and (told is None or told.get("sha256") not in (None, file_digest(target))):
         raise DataError(
-            f"{target}: is there already, and no {note.name} beside it says that predict wrote it. Move it "
-            "away, or choose another -o."
+            f"{target}: is there already, and is not as predict has written it. Move it away, or choose "
+            "another -o."
         )
+
+
+def _read_note(note: Path) -> Mapping[str, Any] | None:
+    """Returns a note; None where it is none, or not there."""
+    try:
+        told = json.loads(note.read_text(encoding="utf-8"))
+    except (FileNotFoundError, ValueError):
+        return None
+    return told if isinstance(told, Mapping) and told.get("schema") == SCHEMA else None
 
 
 def _conventional(name: str, finished: Finished) -> Form:

@@ -10,7 +10,7 @@ from kerasgrid.executors.base import (
     Raised,
     Started,
 )
-from kerasgrid.executors.devices import count_gpus, default_workers, worker_environments
+from kerasgrid.executors.devices import count_gpus, default_workers, worker_environments, worker_share_bytes
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
 
@@ -28,4 +28,5 @@ __all__ = [
     "count_gpus",
     "default_workers",
     "worker_environments",
+    "worker_share_bytes",
 ]

@@ -38,6 +38,16 @@ def memory_left_bytes() -> int | None:
     return min(left, default=None)
 
 
+def memory_limit_bytes() -> int | None:
+    """Returns how much memory this process's groups may use; None where nothing limits it."""
+    limits = []
+    for group in _groups("memory"):
+        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
+        if limit and limit != ["max"]:
+            limits.append(int(limit[0]))
+    return min(limits, default=None)
+
+
 def _groups(controller: str) -> Iterator[Path]:
     """Yields the folders of this process's groups and of all groups around them."""
     for line in _text(_MEMBERSHIP).splitlines():

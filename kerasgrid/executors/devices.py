@@ -12,6 +12,7 @@ import psutil
 from kerasgrid.executors import cgroups
 
 _WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
+_LEAST_SHARE_BYTES = 2 * 2**30
 _MOST_WORKERS = 16
 _NVIDIA_SMI_TIMEOUT_S = 10
 _DRIVER = Path("/proc/driver/nvidia/gpus")
@@ -32,6 +33,16 @@ def default_workers() -> int:
     return max(1, min(wanted, _available_memory_bytes() // _WORKER_BYTES, _MOST_WORKERS))
 
 
+def worker_share_bytes(n_workers: int) -> int:
+    """Returns the share of this machine's memory, or its container's, that one of several workers has.
+
+    2 GiB at least: with less, a worker that has only imported its libraries could be over it.
+    """
+    total, limit = psutil.virtual_memory().total, cgroups.memory_limit_bytes()
+    whole = total if limit is None else min(total, limit)
+    return max(_LEAST_SHARE_BYTES, whole // n_workers)
+
+
 def worker_environments(n_workers: int) -> list[dict[str, str]]:
     """Returns for each worker the environment variables that give it its share of the machine.
 
@@ -49,10 +60,11 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
         "TF_CPP_MIN_LOG_LEVEL": "2",
     }
     if not gpus:
-        # The allocator's own bound is 64 GiB, whatever the machine has.
+        # Its own bound is 64 GiB, and free regions that are too small count too: here the memory decides.
+        most_bytes = 2 * psutil.virtual_memory().total
         common |= {
             "TF_CPU_ALLOCATOR_USE_BFC": "true",
-            "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(psutil.virtual_memory().total // 2**20),
+            "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(most_bytes // 2**20),
         }
     elif len(gpus) < n_workers:
         common |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}

@@ -9,6 +9,8 @@ import pickle
 import signal
 from collections.abc import Callable, Mapping
 
+import psutil
+
 from kerasgrid.errors import RunError
 from kerasgrid.executors import worker
 from kerasgrid.spawning import launching
@@ -56,6 +58,13 @@ class Handle:
             self.function = function
         self._send(worker.TASK, task)
         self.n_tasks += 1
+
+    def resident_bytes(self) -> int:
+        """Returns how much memory the process has; 0 where it has ended."""
+        try:
+            return psutil.Process(self._process.pid).memory_info().rss
+        except psutil.NoSuchProcess:
+            return 0
 
     def send_stop(self) -> None:
         """Lets the context's `should_stop` be true."""

@@ -41,7 +41,7 @@ class Processes(Executor):
         *,
         environment: Sequence[Mapping[str, str]] = (),
         setup: Callable[[], None] | None = None,
-        recycle_after: int | None = None,
+        most_bytes: int | None = None,
     ) -> None:
         """Starts nothing yet.
 
@@ -51,17 +51,17 @@ class Processes(Executor):
                 driver's from its very start; or nothing.
             setup: What each process calls before its first task, to import what tasks need: a function
                 from the top level of a module.
-            recycle_after: Tasks after which a new process takes a worker's place; None for never.
+            most_bytes: Resident memory with which a worker's process may begin another task; from beyond it
+                a new one takes its place, since what a library keeps for later comes back by that alone.
+                None for any.
         """
         if n_workers < 1:
             raise ValueError(f"n_workers is {n_workers}; at least 1 is needed.")
         if environment and len(environment) != n_workers:
             raise ValueError(f"environment is for {len(environment)} workers, but n_workers is {n_workers}.")
-        if recycle_after is not None and recycle_after < 1:
-            raise ValueError(f"recycle_after is {recycle_after}; at least 1 is needed, or None.")
         self.n_workers = n_workers
         environments = environment or [{}] * n_workers
-        self._seats = [_Seat(i, extra, setup, recycle_after) for i, extra in enumerate(environments)]
+        self._seats = [_Seat(i, extra, setup, most_bytes) for i, extra in enumerate(environments)]
         self._stopping = False
         self._running = False
         # Where nobody closes it, multiprocessing would wait for the workers at exit, for ever.
@@ -149,12 +149,12 @@ class _Seat:
         number: int,
         environment: Mapping[str, str],
         setup: Callable[[], None] | None,
-        recycle_after: int | None,
+        most_bytes: int | None,
     ) -> None:
         self._number = number
         self._environment = dict(environment)
         self._setup = setup
-        self._recycle_after = recycle_after
+        self._most_bytes = most_bytes
         self._handle: Handle | None = None
         self._failed_starts = 0
         self._task: Any = None
@@ -228,7 +228,7 @@ class _Seat:
                 )
 
     def _end(self) -> Any:
-        if self._recycle_after is not None and self._handle.n_tasks >= self._recycle_after:
+        if self._most_bytes is not None and self._handle.resident_bytes() > self._most_bytes:
             self.vacate()
         return self._release()
 

@@ -107,17 +107,19 @@ class Client:
         check: Callable[[], int] | None = None,
     ) -> Any:
         if self._process is None:
-            self._begin(doing)
+            self._begin(doing, timeout_s)
         return self._exchange((name, self._competition, *arguments), doing, timeout_s, check)
 
-    def _begin(self, doing: str) -> None:
+    def _begin(self, doing: str, timeout_s: float | None) -> None:
         context = get_context("spawn")
         self._connection, theirs = context.Pipe()
         self._process = context.Process(target=serve, args=(theirs,), daemon=True)
         with theirs, launching(_QUIET):
             self._process.start()
         try:
-            self._exchange(("begin",), doing, self._timeout_s + _START_S, None)
+            self._exchange(
+                ("begin",), doing, min(timeout_s or self._timeout_s, self._timeout_s) + _START_S, None
+            )
         except BaseException:
             self._end()
             raise

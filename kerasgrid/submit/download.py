@@ -87,7 +87,7 @@ def download(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     except DataError as error:
-        kept = f"What has come is kept in {shown(staging)}, and the same command goes on with it."
+        kept = f"Then the command goes on with what has come, which is kept in {shown(staging)}."
         raise DataError(f"{error}\n{kept}") from error
     except KerasgridError:
         with contextlib.suppress(OSError):

@@ -7,7 +7,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from typing import Any
 
-from kerasgrid.errors import ServiceError
+from kerasgrid.errors import LockedError, ServiceError
 from kerasgrid.io import RunPaths
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.ledger import (
@@ -40,7 +40,9 @@ def refresh(paths: RunPaths, timeout_s: float) -> list[Entry]:
     """
     with held_alone(paths) as ledger:
         for competition in dict.fromkeys(entry.competition for entry in ledger.entries):
-            places = ledger.places(competition, lambda one: one.status in ARRIVED or one.may_have_arrived)
+            places = ledger.places(
+                competition, lambda one: one.status in (*ARRIVED, SENDING) or one.may_have_arrived
+            )
             if not places:
                 continue
             with Client(competition, timeout_s) as client:
@@ -66,10 +68,11 @@ def settle(ledger: Ledger, place: int, listed: Sequence[Mapping[str, Any]]) -> N
     https://github.com/Kaggle/kaggle-cli/issues/148
     """
     entry = ledger.entries[place]
-    found = find_arrived(entry, _not_others(ledger, place, listed))
+    is_new = entry.status == SENDING and entry.step == "upload"  # up to there nothing can have been submitted
+    found = None if is_new else find_arrived(entry, _not_others(ledger, place, listed))
     if found is not None:
         ledger.put(place, _as_listed(entry, found))
-    elif entry.status == SENDING and (entry.step == "upload" or entry.age_s > SETTLES_S):
+    elif entry.status == SENDING and (is_new or entry.age_s > SETTLES_S):
         ledger.put(place, replace(entry, status=FAILED, error=CUT_OFF))
     elif entry.status == PENDING and entry.age_s > SETTLES_S and len(listed) < LISTED:
         ledger.put(place, replace(entry, status=FAILED, error=NOT_LISTED))
@@ -91,14 +94,16 @@ def _as_listed(entry: Entry, found: Mapping[str, Any]) -> Entry:
     )
 
 
-def wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
+def wait(paths: RunPaths, client: Client, place: int, wait_s: float, tell: Callable[[str], object]) -> None:
     """Asks for the score, less and less often, until it is there or the time is over.
+
+    The ledger is held only while it is written, so that something else can be sent meanwhile.
 
     Raises:
         ServiceError: The service refuses the question, so that asking again would not help.
     """
     end, pause, reason = time.monotonic() + wait_s, FIRST_POLL_S, ""
-    while ledger.entries[place].status == PENDING:
+    while Ledger(paths.submissions).entries[place].status == PENDING:
         left = end - time.monotonic()
         if left <= 0:
             tell(f"No score after {wait_s:g} s{reason}. {_LATER}")
@@ -107,13 +112,16 @@ def wait(ledger: Ledger, client: Client, place: int, wait_s: float, tell: Callab
         pause = min(pause * POLL_GROWTH, LONGEST_POLL_S)
         try:
             listed = client.submissions(within_s=max(end - time.monotonic(), _LEAST_ANSWER_S))
+            with held_alone(paths) as ledger:
+                settle(ledger, place, listed)
+            reason = ""
+        except LockedError:  # of another command, which is about to end
+            continue
         except ServiceError as error:
             if not error.is_passing:
                 raise ServiceError(f"{error} It is submitted. {_LATER}", error.kind, error.status) from error
-            reason = f" ({str(error).rstrip('.')})"
-        else:
-            reason = ""
-            settle(ledger, place, listed)
+            told = "gave no answer" if error.status is None else f"answered {error.status}"
+            reason = f" (Kaggle {told} when it was last asked)"
 
 
 def scored(entry: Entry) -> Entry:

@@ -10,7 +10,7 @@ import contextlib
 import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, fields
-from datetime import UTC, datetime
+from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
@@ -40,7 +40,8 @@ class Entry:
         status: sending (begun, and not known to have arrived), failed (has not arrived), pending, complete,
             or error (arrived, and could not be scored).
         step: How far sending came: upload or submit.
-        asked: When the service was last told or said anything of it in that step, UTC; None before it.
+        last_word: When the service was last told or said anything of it, UTC; while its answer is waited for,
+            until when. None before it was asked to submit.
         ref: The service's number of it.
         public_score: As the service spells it.
         private_score: As the service spells it.
@@ -55,7 +56,7 @@ class Entry:
     sha256: str
     status: str = SENDING
     step: str = "upload"
-    asked: str | None = None
+    last_word: str | None = None
     ref: int | None = None
     public_score: str | None = None
     private_score: str | None = None
@@ -65,12 +66,13 @@ class Entry:
     @property
     def may_have_arrived(self) -> bool:
         """Whether the service's list may still come to show what it does not show so far."""
-        return self.status == SENDING or (self.status == FAILED and self.error in (CUT_OFF, NOT_LISTED))
+        is_lost = self.status == FAILED and self.error in (CUT_OFF, NOT_LISTED)
+        return self.step == "submit" and (self.status == SENDING or is_lost)
 
     @property
     def age_s(self) -> float:
         """How long ago the service was last told or said anything of it, seconds."""
-        return (datetime.now(UTC) - datetime.fromisoformat(self.asked or self.time)).total_seconds()
+        return (datetime.now(UTC) - datetime.fromisoformat(self.last_word or self.time)).total_seconds()
 
 
 class Ledger:
@@ -98,12 +100,16 @@ class Ledger:
             self._write([*self.entries[:place], entry, *self.entries[place + 1 :]])
 
     def places(self, competition: str, wanted: Callable[[Entry], bool]) -> list[int]:
-        """Returns where a competition's entries of some kind are."""
-        return [
+        """Returns where a competition's entries of some kind are; those that have been given up come last.
+
+        What the service lists belongs to those that it was heard of last, before it is another's.
+        """
+        found = [
             place
             for place, entry in enumerate(self.entries)
             if entry.competition == competition and wanted(entry)
         ]
+        return sorted(found, key=lambda place: self.entries[place].status == FAILED)
 
     def others(self) -> list[Ledger]:
         """Returns the ledgers of the other runs of its results folder, those that were moved aside too."""
@@ -138,14 +144,14 @@ def _is_cut_of(theirs: str, ours: str) -> bool:
     return theirs == ours or (len(theirs) >= _LEAST_KEPT and ours.startswith(theirs.rstrip(".… ")))
 
 
-def now() -> str:
-    """Returns the time as entries have it."""
-    return datetime.now(UTC).isoformat(timespec="seconds")
+def now(in_s: float = 0) -> str:
+    """Returns the time as entries have it, some seconds from now."""
+    return (datetime.now(UTC) + timedelta(seconds=in_s)).isoformat(timespec="seconds")
 
 
 @contextlib.contextmanager
 def held_alone(paths: RunPaths) -> Iterator[Ledger]:
-    """Gives a run's ledger while no other process sends for it.
+    """Gives a run's ledger while no other process sends from its results folder.
 
     Raises:
         LockedError: Another process sends at the moment.
@@ -155,7 +161,7 @@ def held_alone(paths: RunPaths) -> Iterator[Ledger]:
         lock.__enter__()
     except LockedError as error:
         raise LockedError(
-            f"{paths.submissions}: another kerasgrid submit is sending for these results at this moment. "
+            f"{paths.results}: another kerasgrid submit is sending from this folder at this moment. "
             "Let it end, and give the command again."
         ) from error
     try:

@@ -101,26 +101,27 @@ def submit(
         return None
     for warning in credentials.warnings:
         tell(warning)
-    with held_alone(paths) as ledger, Client(competition, timeout_s, credentials.places) as client:
-        try:
-            if not again:
-                _check_new(ledger, client, draft, competition)
-            _check_open(client, competition, tell)
-        except MissingPackageError as error:
-            if not dry_run:
-                raise
-            tell(f"Kaggle was not asked: {error}")
-            return None
-        if dry_run:
-            tell("Dry run: nothing was sent.")
-            return None
-        place = _send(ledger, client, draft, competition, tell)
-        look(ledger, client, place)
-        entry = ledger.entries[place]
-        tell(f"{competition}: {entry.file} is submitted" + (f" (ref {entry.ref})" if entry.ref else ""))
+    with Client(competition, timeout_s, credentials.places) as client:
+        with held_alone(paths) as ledger:
+            try:
+                if not again:
+                    _check_new(ledger, client, draft, competition)
+                _check_open(client, competition, tell)
+            except MissingPackageError as error:
+                if not dry_run:
+                    raise
+                tell(f"Kaggle was not asked: {error}")
+                return None
+            if dry_run:
+                tell("Dry run: nothing was sent.")
+                return None
+            place = _send(ledger, client, draft, competition, timeout_s, tell)
+            look(ledger, client, place)
+            entry = ledger.entries[place]
+            tell(f"{competition}: {entry.file} is submitted" + (f" (ref {entry.ref})" if entry.ref else ""))
         if wait_s is not None:
-            wait(ledger, client, place, wait_s, tell)
-        return scored(ledger.entries[place])
+            wait(paths, client, place, wait_s, tell)
+        return scored(Ledger(paths.submissions).entries[place])
 
 
 def competition_name(text: str) -> str:
@@ -139,27 +140,33 @@ def competition_name(text: str) -> str:
 
 
 def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -> None:
-    """Raises where the file was sent before, after asking about what is not known to have arrived."""
+    """Raises where the file was sent before, after asking about what is not known to have arrived.
+
+    Also by another run of the results folder, whose lock is held.
+    """
     sha256 = file_digest(draft.file)
-    unsettled = ledger.places(
-        competition, lambda one: one.status == SENDING or (one.may_have_arrived and one.sha256 == sha256)
-    )
-    if unsettled:
-        listed = client.submissions()
-        for place in unsettled:
-            settle(ledger, place, listed)
-            entry = ledger.entries[place]
-            if entry.status == SENDING:
-                raise ServiceError(
-                    f"{competition}: sending {entry.file} was cut off {int(entry.age_s)} s ago, and Kaggle "
-                    f"does not list it yet. Give the command again in {SETTLES_S} s; it looks again before "
-                    "it sends anything."
-                )
-    for known in (ledger, *ledger.others()):
-        for place in known.places(competition, lambda one: one.sha256 == sha256):
+    ledgers = [ledger, *ledger.others()]
+    own = [(ledger, place) for place in ledger.places(competition, lambda one: one.status == SENDING)]
+    same = [
+        (known, place)
+        for known in ledgers
+        for place in known.places(competition, lambda one: one.sha256 == sha256)
+        if known.entries[place].status == SENDING or known.entries[place].may_have_arrived
+    ]
+    unsettled = own + [one for one in same if one not in own]
+    listed = client.submissions() if unsettled else []
+    for known, place in unsettled:
+        settle(known, place, listed)
+        entry = known.entries[place]
+        if entry.status == SENDING:
+            raise ServiceError(
+                f"{competition}: sending {entry.file} was cut off, and Kaggle does not list it yet. Give the "
+                f"command again in {max(SETTLES_S - entry.age_s, 1):.0f} s; it looks again before it sends "
+                "anything."
+            )
+    for known in ledgers:
+        for place in known.places(competition, lambda one: one.sha256 == sha256 and one.status in ARRIVED):
             entry = known.entries[place]
-            if entry.status not in (*ARRIVED, SENDING):
-                continue
             score = f", public score {entry.public_score}" if entry.public_score else ""
             raise KerasgridError(
                 f"{shown(draft.file)}: this very file was sent to {competition} on {entry.time} "
@@ -195,7 +202,12 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
 
 
 def _send(
-    ledger: Ledger, client: Client, draft: Draft, competition: str, tell: Callable[[str], object]
+    ledger: Ledger,
+    client: Client,
+    draft: Draft,
+    competition: str,
+    timeout_s: float,
+    tell: Callable[[str], object],
 ) -> int:
     """Uploads and submits, and returns the place of the entry."""
     before = look_alike(draft.file.name, draft.message, client.submissions())
@@ -221,12 +233,12 @@ def _send(
         if isinstance(error, KeyboardInterrupt):
             tell(f"Interrupted. {_NOTHING}")
         raise
-    entry = replace(entry, step="submit", asked=now())
+    entry = replace(entry, step="submit", last_word=now(timeout_s))
     ledger.put(place, entry)
     try:
         made = client.create(draft.message)
     except ServiceError as error:
-        entry = replace(entry, asked=now())
+        entry = replace(entry, last_word=now())
         ledger.put(place, entry)
         if error.kind == "status" and (error.status or 500) < 500:
             ledger.put(place, replace(entry, status=FAILED, error=str(error)))
@@ -238,10 +250,11 @@ def _send(
                 error.status,
             ) from error
     except KeyboardInterrupt:
+        ledger.put(place, replace(entry, last_word=now()))
         tell(f"Interrupted. {_UNKNOWN}")
         raise
     else:
-        ledger.put(place, replace(entry, status=PENDING, asked=now(), ref=made["ref"]))
+        ledger.put(place, replace(entry, status=PENDING, last_word=now(), ref=made["ref"]))
     return place
 
 

@@ -47,7 +47,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
     Raises:
         ArchiveError: It is no archive or damaged; a name leads out of the folder, or is a link; it unpacks
             to more than data does.
-        DataError: It is too large; or a file of another content is there already.
+        DataError: It is too large; a file of another content is there already, or a link in the way.
         StorageError: The disk is full or cannot be written.
     """
     where = shown(archive)
@@ -58,6 +58,15 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
             new, there = [], []
             for one in members:
                 (there if _is_same(target / one.filename, one) else new).append(one)
+            links = sorted({name for one in members for name in _links(target, one.filename)})
+            if links:
+                told = (
+                    f"{shown(target / name)} is a link, through which nothing is written." for name in links
+                )
+                raise DataError(
+                    "\n".join(first_few(told, len(links), "links in the way"))
+                    + "\nNothing was unpacked. Move them away, or choose another folder with -o."
+                )
             taken = sorted({name for one in new for name in _taken(target, one.filename)})
             if taken:
                 told = (
@@ -101,7 +110,8 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
     if n_bytes > _SMALL_BYTES and n_bytes > _MOST_RATIO * size:
         raise ArchiveError(
             f"{where}: {gigabytes(n_bytes)} out of {gigabytes(size)}, more than {_MOST_RATIO} times as much: "
-            "data does not shrink so far. Nothing was unpacked; look at it by hand if you trust it."
+            "data does not shrink so far. Nothing was unpacked; if you trust it, fetch it with Kaggle's own "
+            "client and unpack it by hand."
         )
     free = shutil.disk_usage(target).free
     if n_bytes + _SPARE_BYTES > free:
@@ -127,8 +137,6 @@ def _wrong_names(infos: list[zipfile.ZipInfo], target: Path) -> Iterator[tuple[s
             yield name, "a backslash or control character in a name"
         elif any(part in ("", ".", "..") for part in parts):
             yield name, "a path that leads out of the folder, or is none"
-        elif any((target / parent).is_symlink() for parent in PurePosixPath(name.rstrip("/")).parents):
-            yield name, f"a folder of it is a link in {shown(target)}"
         elif one.flag_bits & 1:
             yield name, "encrypted"
         elif not one.is_dir() and (name.casefold() in seen or name.casefold() in folders):
@@ -138,6 +146,13 @@ def _wrong_names(infos: list[zipfile.ZipInfo], target: Path) -> Iterator[tuple[s
         if not one.is_dir():
             seen.add(name.casefold())
         folders |= {str(parent).casefold() for parent in PurePosixPath(name).parents}
+
+
+def _links(target: Path, name: str) -> Iterator[str]:
+    """Yields folders of a name that are links where it is unpacked to."""
+    for parent in PurePosixPath(name).parents:
+        if (target / parent).is_symlink():
+            yield str(parent)
 
 
 def _taken(target: Path, name: str) -> Iterator[str]:

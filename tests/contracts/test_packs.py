@@ -741,7 +741,6 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
 
 
-@on_tensorflow
 def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
     recipe = make()
     pack = wide(recipe)
@@ -1077,7 +1076,6 @@ def test_keras_own_fit_waits_and_goes_on_as_a_pack_does(make):
     assert found.score == whole.score
 
 
-@on_tensorflow
 def test_after_the_last_rung_a_candidate_is_trained_as_a_grid_would_train_it(make):
     """In packs and by Keras's own fit alike; the inner split is there for rungs alone."""
     job = Job(Trial(0, {"learning_rate": 0.125}), 0)

@@ -18,6 +18,10 @@ def said(*positive):
     return np.stack([1 - found, found], axis=1)
 
 
+def scores(jury, **how):
+    return {name: jury.shown(way()) for name, way in jury.ways(**how).items()}
+
+
 GOOD = Member("good", said(0.1, 0.8, 0.6, 0.4, 0.9, np.nan))
 BAD = Member("bad", said(0.8, 0.8, 0.3, 0.2, 0.2, 0.5))
 
@@ -29,18 +33,14 @@ def test_only_samples_that_were_held_out_of_all_count():
 
 
 def test_each_way_is_scored():
-    scores = Jury.of(HELD_OUT, [GOOD, BAD], "accuracy").scores()
-    assert scores.keys() == {"mean", "rank", "weighted"}
-    assert scores["mean"] == pytest.approx(0.8)  # 0.45, 0.8, 0.45, 0.3 and 0.55 of class b
+    found = scores(Jury.of(HELD_OUT, [GOOD, BAD], "accuracy"))
+    assert found.keys() == {"mean", "rank", "weighted"}
+    assert found["mean"] == pytest.approx(0.8)  # 0.45, 0.8, 0.45, 0.3 and 0.55 of class b
 
 
 def test_weights_are_not_sought_where_that_takes_long():
-    assert Jury.of(HELD_OUT, [GOOD, BAD], "roc_auc").scores(with_weights=False).keys() == {"mean", "rank"}
+    assert Jury.of(HELD_OUT, [GOOD, BAD], "roc_auc").ways(with_weights=False).keys() == {"mean", "rank"}
     assert not Jury.of(HELD_OUT, [GOOD], "roc_auc").is_quick
-
-
-def test_one_trial_has_no_ways():
-    assert Jury.of(HELD_OUT, [GOOD], "accuracy").scores() == {"mean": 1.0}
 
 
 def test_weights_leave_out_what_does_not_help():
@@ -50,13 +50,13 @@ def test_weights_leave_out_what_does_not_help():
 def test_a_loss_is_shown_as_one_and_lower_is_better():
     jury = Jury.of(HELD_OUT, [GOOD, BAD], "loss")
     assert jury.weights()[0] > 0.5
-    assert jury.scores()["mean"] > 0
+    assert scores(jury)["mean"] > 0
     assert jury.score(jury.labels, jury.parts[0]) < 0
 
 
 def test_scorers_of_scikit_learn_score():
     jury = Jury.of(HELD_OUT, [GOOD], "roc_auc")
-    assert jury.scores()["mean"] == pytest.approx(1.0)
+    assert scores(jury)["mean"] == pytest.approx(1.0)
 
 
 def test_weights_that_no_score_can_be_had_for():
@@ -73,7 +73,6 @@ def test_of_a_metric_of_keras_accuracy_is_told():
 def test_what_was_not_kept_is_not_scored():
     jury = Jury.of(HELD_OUT, [GOOD, Member("grid, trial 9", None)], "accuracy")
     assert not jury.is_complete
-    assert jury.scores() == {}
     with pytest.raises(
         ResultsError, match=r"no weights: out-of-fold predictions of grid, trial 9 were not kept"
     ):
@@ -84,4 +83,4 @@ def test_several_labels_have_no_ranks():
     labels = np.array([[0, 1], [1, 1], [1, 0]])
     held_out = HeldOut(np.array([0, 0, 1]), labels, ("0", "1"), {})
     members = [Member(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
-    assert Jury.of(held_out, members, "accuracy").scores() == {"mean": 1.0, "weighted": 1.0}
+    assert scores(Jury.of(held_out, members, "accuracy")) == {"mean": 1.0, "weighted": 1.0}

@@ -196,7 +196,7 @@ def test_what_cannot_be_scored_out_of_fold_is_predicted_all_the_same(augmented, 
     np.savez(kept, **arrays)
     found = predict(tmp_path / "grid.json", IMAGES[:3], models="folds")
     assert found.scores == {}
-    assert found.notes[0].startswith("Out of fold they are not scored: Number of classes in y_true not equal")
+    assert found.notes[0].startswith("grid, trial 1 is not scored out of fold: Number of classes in y_true")
     assert found.probabilities.shape == (3, 10)
 
 
@@ -296,8 +296,12 @@ def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_pat
     for mine in ("train.csv", "sample_submission.csv"):
         before = (tmp_path / mine).read_bytes()
         assert run(monkeypatch, "predict", "results/grid.json", "-o", mine) == 1
-        assert f"{mine}: is there already, and no {mine}.json beside it says" in capsys.readouterr().err
+        assert f"{mine}: is there already, and is not as predict has written it" in capsys.readouterr().err
         assert (tmp_path / mine).read_bytes() == before
+    with open("results/grid.csv", "a") as file:
+        file.write("by hand\n")
+    assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.csv") == 1
+    assert "results/grid.csv: is there already, and is not as predict" in capsys.readouterr().err
     assert run(monkeypatch, "predict", "results/grid.json", "--like", "x/y") == 1
     assert "'x/y' is no form of a submission" in capsys.readouterr().err
     assert run(monkeypatch, "predict", "results/grid.json", "--sample", "no.csv") == 1

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import json
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
 
-from kerasgrid.delivery.submission import plan_submission
+from kerasgrid.delivery.submission import SCHEMA, plan_submission
 from kerasgrid.errors import DataError
 from kerasgrid.io import RunPaths
 
@@ -74,5 +75,11 @@ def test_a_sample_of_no_known_form_says_what_can_be_done(tmp_path):
 
 def test_a_file_of_the_users_is_not_written_over(tmp_path):
     (tmp_path / "out.csv").write_text("mine")
-    with pytest.raises(DataError, match=r"out\.csv: is there already, and no out\.csv\.json beside it"):
+    with pytest.raises(DataError, match=r"out\.csv: is there already, and is not as predict has"):
         planned(tmp_path, (0, 1))
+
+
+def test_what_was_cut_off_between_the_file_and_its_note_is_written_anew(tmp_path):
+    (tmp_path / "out.csv").write_text("half of it")
+    (tmp_path / "out.csv.json").write_text(json.dumps({"schema": SCHEMA, "sha256": None}))
+    assert planned(tmp_path, (0, 1)).target == tmp_path / "out.csv"

@@ -3,7 +3,14 @@ import stat
 
 import pytest
 
-from kerasgrid.executors import cgroups, count_gpus, default_workers, devices, worker_environments
+from kerasgrid.executors import (
+    cgroups,
+    count_gpus,
+    default_workers,
+    devices,
+    worker_environments,
+    worker_share_bytes,
+)
 
 GIB = 2**30
 
@@ -16,6 +23,7 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
     monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
+    monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(devices, "_DRIVER", tmp_path / "gpus")
     monkeypatch.setattr(cgroups, "_MEMBERSHIP", tmp_path / "membership")
@@ -170,11 +178,26 @@ def test_worker_environments_without_gpus_share_the_cores():
         "TF_NUM_INTEROP_THREADS": "2",
         "TF_CPP_MIN_LOG_LEVEL": "2",
         "TF_CPU_ALLOCATOR_USE_BFC": "true",
-        "TF_CPU_BFC_MEM_LIMIT_IN_MB": "131072",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": "262144",
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     assert worker_environments(3) == [expected] * 3
     assert worker_environments(20)[19]["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("files", "n_workers", "expected"),
+    [
+        ({}, 4, 32 * GIB),
+        ({}, 100, 2 * GIB),
+        ({"membership": "0::/a/b", "cgroup/a/memory.max": str(12 * GIB)}, 3, 4 * GIB),
+        ({"membership": "0::/a", "cgroup/a/memory.max": "max"}, 1, 128 * GIB),
+        ({"membership": "4:memory:/a", "cgroup/memory/a/memory.limit_in_bytes": str(8 * GIB)}, 2, 4 * GIB),
+    ],
+)
+def test_a_worker_has_its_share_of_the_memory(machine, files, n_workers, expected):
+    write(machine, files)
+    assert worker_share_bytes(n_workers) == expected
 
 
 def test_worker_environments_leave_what_the_user_has_set(monkeypatch):

@@ -32,6 +32,14 @@ def send_pid(task, context):
     context.emit(os.getpid())
 
 
+HELD = []
+
+
+def hold_and_send_pid(mib, context):
+    HELD.append(b"x" * (mib * 2**20))
+    context.emit(os.getpid())
+
+
 def die_on_zero(task, context):
     context.emit(os.getpid())
     if task == 0:
@@ -211,11 +219,11 @@ def test_closing_kills_workers_that_had_no_task():
     assert all(gone(pid) for pid in pids)
 
 
-def test_a_worker_is_replaced_after_so_many_tasks():
-    with Processes(1, recycle_after=2) as executor:
-        pids = payloads(executor.run(send_pid, range(5)))
-        pids += payloads(executor.run(send_pid, [5]))
-    assert pids[0] == pids[1] != pids[2] == pids[3] != pids[4] == pids[5]
+def test_a_worker_that_holds_too_much_memory_is_replaced():
+    with Processes(1, most_bytes=200 * 2**20) as executor:
+        pids = payloads(executor.run(hold_and_send_pid, [0, 0, 300, 0, 0]))
+        pids += payloads(executor.run(hold_and_send_pid, [0]))
+    assert pids[0] == pids[1] == pids[2] != pids[3] == pids[4] == pids[5]
     assert all(gone(pid) for pid in pids)
 
 
@@ -260,7 +268,6 @@ def test_each_worker_has_its_environment_from_the_start(monkeypatch):
     [
         ({"n_workers": 0}, "n_workers is 0; at least 1 is needed"),
         ({"n_workers": 2, "environment": [{}]}, "environment is for 1 workers, but n_workers is 2"),
-        ({"n_workers": 1, "recycle_after": 0}, "recycle_after is 0; at least 1"),
     ],
 )
 def test_bad_arguments(arguments, message):

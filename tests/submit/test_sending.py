@@ -9,6 +9,7 @@ from service import CUT, HANG, TOKEN, Answer, Lost
 
 from kerasgrid.errors import KerasgridError, ServiceError
 from kerasgrid.submit import following
+from kerasgrid.submit.client import Client
 from kerasgrid.submit.drafting import draft_of
 from kerasgrid.submit.following import refresh
 from kerasgrid.submit.ledger import Ledger
@@ -190,14 +191,41 @@ def test_a_slow_service_is_not_waited_for_for_ever(send, run, service):
     assert service.count("CreateSubmission") == 1
 
 
-def test_what_took_longer_than_it_settles_is_looked_for_all_the_same(send, run, service, monkeypatch):
-    """The grace begins where the answer was lost, not where the upload began."""
-    monkeypatch.setattr(following, "SETTLES_S", 2)
-    service.answers["CreateSubmission"] = [HANG]
-    refused(send, timeout_s=3)
-    assert entries(run)[0]["status"] == "sending"
-    assert "Kaggle does not list it yet" in refused(send)
+def test_the_grace_begins_where_the_answer_was_lost_not_with_the_upload(send, run, service):
+    service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
+    refused(send)
+    data = json.loads(run.submissions.read_text())
+    data["submissions"][0]["time"] = "2026-01-01T00:00:00+00:00"
+    run.submissions.write_text(json.dumps(data))
+    told = refused(send)
+    assert "Kaggle does not list it yet. Give the command again in 1" in told  # 120 s, or a little less
     assert service.count("CreateSubmission") == 1
+
+
+def test_an_interrupted_submission_has_all_of_the_grace(send, run, service, monkeypatch):
+    def interrupted(client, message):
+        raise KeyboardInterrupt
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Client, "create", interrupted)
+        with pytest.raises(KeyboardInterrupt):
+            send(timeout_s=3000)
+    (entry,) = Ledger(run.submissions).entries
+    assert (entry.status, entry.step) == ("sending", "submit")
+    assert abs(entry.age_s) < 60
+    assert "Kaggle does not list it yet" in refused(send)
+
+
+def test_after_a_kill_the_grace_begins_where_the_answer_would_have_been_given_up(send, run, monkeypatch):
+    seen = []
+
+    def look(client, message):
+        seen.extend(Ledger(run.submissions).entries)
+        raise ServiceError("x", "slow")
+
+    monkeypatch.setattr(Client, "create", look)
+    refused(send, timeout_s=500)
+    assert -501 < seen[0].age_s < -440
 
 
 def test_what_was_given_up_and_arrived_late_is_not_sent_again(send, run, service, monkeypatch):
@@ -210,6 +238,36 @@ def test_what_was_given_up_and_arrived_late_is_not_sent_again(send, run, service
     with pytest.raises(KerasgridError, match="this very file was sent"):
         send()
     assert service.count("CreateSubmission") == 1
+
+
+def test_what_another_run_has_given_up_is_looked_for_too(send, run, service, monkeypatch):
+    """As after search --fresh, which moves the old run aside."""
+    service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
+    refused(send)
+    monkeypatch.setattr(following, "SETTLES_S", -1)
+    refresh(run, 20)
+    aside = run.submissions.parent.with_name("grid.1")
+    aside.mkdir()
+    run.submissions.rename(aside / run.submissions.name)
+    service.answer("CreateSubmission", {"submissionDescription": "first try"})
+    with pytest.raises(KerasgridError, match="this very file was sent"):
+        send()
+    assert service.count("CreateSubmission") == 1
+
+
+def test_what_was_never_asked_for_takes_no_other_submission(send, run, service, monkeypatch):
+    """A file whose upload was cut, and then a second one of its name and message whose answer was lost."""
+    service.answers["StartSubmissionUpload"] = [Answer(500, "Internal error"), None]
+    refused(send)
+    data = json.loads(run.submissions.read_text())
+    data["submissions"][0] |= {"status": "sending", "sha256": "0" * 64}  # as after a kill
+    run.submissions.write_text(json.dumps(data))
+    service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
+    refused(send)
+    service.answer("CreateSubmission", {"submissionDescription": "first try"})
+    first, second = refresh(run, 20)
+    assert (first.status, first.ref) == ("failed", None)
+    assert (second.status, second.ref) == ("complete", 100)
 
 
 def test_a_submission_that_cannot_be_scored(send, run, service):
@@ -255,9 +313,7 @@ def test_why_no_score_came_is_told(send, service):
     service.n_pending = 1000
     service.answers["ListSubmissions"] = [None, None, Answer(429, "Too Many Requests")]
     assert send(wait_s=0.4).status == "pending"
-    assert send.told[-1].startswith(
-        "No score after 0.4 s (digits: Kaggle takes no more requests for now (429: Too Many Requests), while "
-    )
+    assert send.told[-1].startswith("No score after 0.4 s (Kaggle answered 429 when it was last asked). Ask")
 
 
 def test_a_token_that_lies_across_the_cut_is_starred_whole(send, run, service):
