@@ -41,6 +41,7 @@ def fit(
     from kerasgrid.data.arrays import shown
     from kerasgrid.delivery.fitting import fit as run
     from kerasgrid.progress import make_progress
+    from kerasgrid.results import Results
     from kerasgrid.views.leaderboard import format_seconds
 
     if trial is not None and top != 1:
@@ -74,7 +75,8 @@ def fit(
         if found.is_interrupted:
             print("Interrupted. The same command goes on from here.")
         elif found.models:
-            print(f"Next:\n  kerasgrid predict {shlex.quote(str(file))}")
+            has_test = Results.load(file).data["config"]["data"].get("test") is not None
+            print(f"Next:\n  kerasgrid predict {shlex.quote(str(file))}{'' if has_test else ' --data FILE'}")
     if found.is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if found.failed and not found.models:
@@ -124,6 +126,9 @@ def predict(
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
     if sample is not None and like is not None:
         raise typer.BadParameter("--sample and --like both say how a submission looks; choose one.")
+    for file in files:
+        if file.suffix != ".json":
+            raise typer.BadParameter(f"{file} is no results file (.json); samples are given by --data.")
     planned = plan_submission(
         Finished(files[0], overrides=set_ or []),
         output,

@@ -386,6 +386,6 @@ def test_the_command_says_what_was_trained_and_where_it_is(plain, monkeypatch, c
     out = capsys.readouterr().out
     assert "1 fit to train." in out
     assert "results/grid/fit/trial-1-seed-0.keras: trial 1, 1 epoch, as asked for, in " in out
-    assert out.endswith("Next:\n  kerasgrid predict results/grid.json\n")
+    assert out.endswith("Next:\n  kerasgrid predict results/grid.json --data FILE\n")  # it has no data.test
     assert run(monkeypatch, "fit", "results/grid.json", "--epochs", "1", "--json") == 0
     assert json.loads(capsys.readouterr().out)[0]["trial"] == 1

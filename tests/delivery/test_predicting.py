@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -14,6 +15,7 @@ import pytest
 from fitted import digits, searched
 from running import run
 
+from kerasgrid.delivery import fitting
 from kerasgrid.delivery.ensembles import combine_ranks
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
@@ -311,6 +313,14 @@ def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_pat
     assert "mine.csv.json: is no note beside predictions" in capsys.readouterr().err
 
 
+def test_fit_names_the_command_that_will_run(competition, monkeypatch, tmp_path, capsys):
+    monkeypatch.chdir(tmp_path)
+    card = {"trial": 1, "how": "1 epoch, as asked for", "fit_time": 1.0}
+    monkeypatch.setattr(fitting, "fit", lambda *args, **kwargs: fitting.Fitted((Path("a.keras"),), (card,)))
+    assert run(monkeypatch, "fit", "results/grid.json") == 0
+    assert capsys.readouterr().out.endswith("Next:\n  kerasgrid predict results/grid.json\n")
+
+
 class TestRefusals:
     @pytest.mark.parametrize(
         ("asked", "message"),
@@ -332,6 +342,10 @@ class TestRefusals:
     def test_views_without_augmentation(self, competition):
         with pytest.raises(ResultsError, match="grid, trial 1: was trained without augmentation"):
             predict(competition, tta=2)
+
+    def test_samples_in_the_place_of_results(self, competition, monkeypatch, capsys):
+        assert run(monkeypatch, "predict", str(competition), "test.csv") == 2
+        assert "test.csv is no results file (.json); samples are given by" in capsys.readouterr().err
 
     def test_no_test_set(self, augmented):
         with pytest.raises(DataError, match=r"its config names no data\.test\. Give the samples to predict"):
