@@ -21,6 +21,7 @@ space: {learning_rate: [0.001, 0.01]}
 search: {folds: 2}
 executor: {workers: 2}
 """
+N_EPOCHS = 600  # for a fit that is to be cut off
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
 
 
@@ -152,7 +153,7 @@ def test_some_failed_trials_end_with_3(folder):
 )
 def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, number, workers, split, n_fits):
     (folder / "grid.yaml").write_text(GRID.replace("folds: 2", split))
-    arguments = ["search", "grid.yaml", "--workers", str(workers), "--set", "params.epochs=3000"]
+    arguments = ["search", "grid.yaml", "--workers", str(workers), "--set", f"params.epochs={N_EPOCHS}"]
     arguments += ["--set", "space.learning_rate=[0.001]"]
     process = subprocess.Popen(
         [*COMMAND, *arguments],
@@ -166,7 +167,7 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     while not (journal.exists() and b'"type":"pack"' in journal.read_bytes()) and time.monotonic() < until:
         time.sleep(0.1)
     assert b'"type":"pack"' in journal.read_bytes()
-    time.sleep(1)  # it traces its program, and trains for longer than that
+    time.sleep(1)  # it traces its program, and N_EPOCHS take many seconds
     os.killpg(process.pid, number)  # as a terminal does: the workers get it too
     output = process.communicate(timeout=100)[0].decode()
     assert process.returncode == 130, output
@@ -177,5 +178,5 @@ def test_a_signal_saves_exits_with_130_and_the_same_command_goes_on(folder, numb
     again = kerasgrid(*arguments, cwd=folder)
     assert again.returncode == 0, again.stderr
     found = json.loads((folder / "results" / "grid.json").read_text())
-    assert found["summary"]["epochs_trained"] == 3000 * n_fits
+    assert found["summary"]["epochs_trained"] == N_EPOCHS * n_fits
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())
