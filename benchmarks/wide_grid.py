@@ -49,7 +49,7 @@ def main() -> int:
     if sys.argv[1:2] == ["--slice"]:
         be_peer(*sys.argv[2:])
         return 0
-    from kerasgrid.config import read_config
+    from kerasgrid.config_form import read_config
     from kerasgrid.space_form import read_space
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])

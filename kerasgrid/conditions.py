@@ -9,9 +9,9 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from kerasgrid.dimensions import Choice, Range, value_text
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.forms import shown
-from kerasgrid.space import Choice, Range, value_text
 
 MAX_VALUES = 1_000
 """Of a parameter that others depend on."""

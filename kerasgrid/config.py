@@ -1,25 +1,16 @@
-"""grid.yaml into checked, frozen models; all faults in one report.
-
-Here a config's form is checked: keys, types, bounds. What needs the data, the model function or the
-space is checked in `kerasgrid.checks`, which adds its faults to the same report.
-"""
+"""What a grid.yaml may hold: its sections as frozen models, with types, bounds and defaults."""
 
 from __future__ import annotations
 
-import re
-from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationError, ValidationInfo, field_validator
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from kerasgrid.augment import Augment
 from kerasgrid.budget import seconds_of
-from kerasgrid.callbacks import Callbacks, is_own, split_name, switched
-from kerasgrid.errors import ConfigError, Fault
-from kerasgrid.forms import Section, faults_of, shown, without_faults
+from kerasgrid.callbacks import Callbacks
+from kerasgrid.forms import Section
 from kerasgrid.switches import Training
-from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 
 class IdxPair(Section):
@@ -192,138 +183,6 @@ class Config(Section):
 
 AUTOKERAS_MODEL = "kerasgrid.models.autokeras:build"
 """What engine: autokeras takes, whatever a config says."""
-_NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]+")
-_NAME_BYTES = 200  # file systems hold 255, and ends such as .json are added
-
-
-def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, list[Fault], dict[str, int]]:
-    """Reads a grid.yaml and checks its form.
-
-    Args:
-        source: The file.
-        overrides: `key.path=value` texts; the value is YAML.
-
-    Returns:
-        The config, whose faulty keys are left at their defaults; the faults; and the line of each
-        key path.
-
-    Raises:
-        ConfigError: The file cannot be read, is no YAML, or an override is no `key.path=value`.
-    """
-    raw, lines = read_yaml(_read_text(source), str(source))
-    if not isinstance(raw, dict):
-        found = "is empty" if raw is None else f"holds a {type(raw).__name__}"
-        raise ConfigError([Fault("", f"{found}; a mapping with data, model and space holds.")], str(source))
-    override(raw, overrides)
-    raw.setdefault("name", NOT_TEXT.sub("_", source.stem))  # file names may hold bytes that are no text
-    config, faults = check_form(raw)
-    set_there = tuple(text.partition("=")[0].strip() for text in overrides)
-    lines = {path: line for path, line in lines.items() if not path.startswith(set_there)}
-    return config, faults, lines
-
-
-def config_from_dict(value: Mapping[str, Any], overrides: Sequence[str] = ()) -> tuple[Config, list[Fault]]:
-    """Checks the form of a config given as a dict; its name is `search` by default.
-
-    Raises:
-        ConfigError: A value that is no number, text, list or mapping.
-    """
-    faults: list[Fault] = []
-    raw = plain(dict(value), "", faults)
-    if faults:
-        raise ConfigError(faults)
-    override(raw, overrides)
-    raw.setdefault("name", "search")
-    return check_form(raw)
-
-
-def override(raw: dict[str, Any], texts: Sequence[str]) -> None:
-    """Sets `key.path=value` texts in a raw config; below `space` and `params`, dots belong to the name.
-
-    Raises:
-        ConfigError: A text that is no `key.path=value`, or whose parent is no mapping.
-    """
-    for text in texts:
-        path, equals, value = text.partition("=")
-        path = path.strip()
-        if not equals or not all(path.split(".")) or NOT_TEXT.search(path):
-            raise ConfigError([Fault("", f"{text!r} is no key.path=value, such as search.seed=1.")], "--set")
-        section, _, rest = path.partition(".")
-        keys = path.split(".")
-        if section == "callbacks" and is_own(rest):
-            keys = [section, *filter(None, split_name(path))]
-        elif section in {"space", "params", "augment"} and rest:
-            keys = [section, rest]
-        target = raw
-        for index, key in enumerate(keys[:-1]):
-            if target.get(key) is None:
-                target[key] = {}
-            target = target[key]
-            if not isinstance(target, dict):
-                parent = ".".join(keys[: index + 1])
-                fault = Fault(
-                    path, f"{parent} is no mapping, so that it has no such key: give it as a whole."
-                )
-                raise ConfigError([fault], "--set")
-        target[keys[-1]] = read_yaml(value, f"--set {path}")[0]
-
-
-def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
-    """Checks keys, types and bounds of a plain config; faulty keys are left at their defaults.
-
-    A faulty key without a default takes what holds it to its default too; a faulty model is empty.
-    """
-    cleaned = dict(raw)
-    for key in (
-        "data",
-        "params",
-        "space",
-        "exclude",
-        "callbacks",
-        "training",
-        "search",
-        "autokeras",
-        "executor",
-    ):
-        if key in cleaned and cleaned[key] is None:  # `space:` with nothing below it
-            del cleaned[key]
-    if cleaned.get("augment") in ("off", False):
-        cleaned["augment"] = None
-    if isinstance(search := cleaned.get("search"), dict) and search.get("engine") == "autokeras":
-        cleaned.setdefault("model", AUTOKERAS_MODEL)
-    if isinstance(callbacks := cleaned.get("callbacks"), dict):
-        cleaned["callbacks"] = switched(callbacks)
-    faults: list[Fault] = []
-    sound = cleaned
-    while True:
-        try:
-            config = Config.model_validate(sound)
-            break
-        except ValidationError as error:
-            # Faults of a later round come of what was taken out in the first.
-            faults = faults or faults_of(error, cleaned, Config)
-            sound = {"name": "search", "model": "", **without_faults(sound, error)}
-    faults += [Fault(f"callbacks.{fault.path}", fault.message) for fault in config.callbacks.faults()]
-    n_bytes = len(config.name.encode(errors="surrogatepass"))
-    is_name = _NAME.fullmatch(config.name) and config.name.strip(". ") == config.name
-    if not is_name or n_bytes > _NAME_BYTES:
-        holds = f'a file name of up to {_NAME_BYTES} bytes of UTF-8 without / \\ : * ? " < > | holds'
-        faults.insert(0, Fault("name", f"is {shown(config.name)}; {holds}."))
-    return config, faults
-
-
-def _read_text(source: Path) -> str:
-    try:
-        return source.read_text(encoding="utf-8-sig")
-    except FileNotFoundError as error:
-        raise ConfigError([Fault("", "there is no such file.")], str(source)) from error
-    except UnicodeDecodeError as error:
-        line = error.object.count(b"\n", 0, error.start) + 1
-        raise ConfigError([Fault("", "is not UTF-8 text.", line)], str(source)) from error
-    except OSError as error:
-        raise ConfigError([Fault("", f"cannot be read: {error.strerror}.")], str(source)) from error
-    except ValueError as error:  # a NUL in the path
-        raise ConfigError([Fault("", f"is no path: {error}.")], str(source)) from error
 
 
 def json_schema() -> dict[str, Any]:

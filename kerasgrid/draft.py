@@ -9,7 +9,8 @@ from typing import Any
 
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import as_autokeras, begun_with, name_of
-from kerasgrid.config import Config, config_from_dict, read_config
+from kerasgrid.config import Config
+from kerasgrid.config_form import config_from_dict, read_config
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
 

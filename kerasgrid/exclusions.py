@@ -12,9 +12,9 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from itertools import islice
 from typing import Any
 
+from kerasgrid.dimensions import Choice, Range
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.io import canonical_json
-from kerasgrid.space import Choice, Range
 
 MAX_COMBINATIONS = 100_000
 """Of the values of the parameters that one condition names."""

@@ -11,8 +11,8 @@ import re
 from collections.abc import Iterable, Iterator, Mapping
 from typing import Any
 
+from kerasgrid.dimensions import is_number, value_text
 from kerasgrid.errors import KerasgridError
-from kerasgrid.space import is_number, value_text
 
 _UNKNOWN = object()
 """Of a parameter that a candidate has not: neither true nor false (Kleene's logic)."""

@@ -10,11 +10,12 @@ from typing import Annotated, Any, Literal
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
 from kerasgrid.conditions import expand, read_conditions
+from kerasgrid.dimensions import MAX_STEPS, Choice, Range, is_number, value_text
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.exclusions import MAX_GRIDS, Part, is_drawn, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
-from kerasgrid.space import MAX_STEPS, Choice, Params, Range, Space, is_number, value_text
+from kerasgrid.space import Params, Space
 
 
 class _RangeForm(BaseModel):

@@ -16,11 +16,12 @@ import numpy as np
 
 from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.data import fold_fault, load_data
-from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import read_columns
 from kerasgrid.errors import ConfigError, DataError
 from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
+from kerasgrid.wording import shown_path
 from kerasgrid.yaml12 import read_yaml
 
 _PLAIN = re.compile(r"[\w./][\w./-]*")
@@ -122,7 +123,7 @@ def _is_idx(path: Path) -> bool:
 def _labels_beside(images: Path) -> Path:
     """Returns the file of labels beside a file of images, by the usual names."""
     if re.search(r"labels|idx1", images.name):
-        raise DataError(f"{shown(images)} holds labels, by its name. Give the file of images.")
+        raise DataError(f"{shown_path(images)} holds labels, by its name. Give the file of images.")
     stem, ends = images.name.removesuffix(".gz"), ("", ".gz")
     names = {stem.replace("images", "labels"), re.sub(r"^[Xx](?=[_-])", "y", stem)} - {stem}
     tried = [f"{name.replace('idx3', 'idx1')}{end}" for name in sorted(names) for end in ends]
@@ -131,8 +132,8 @@ def _labels_beside(images: Path) -> Path:
             return images.with_name(name)
     looked_for = f" (looked for {', '.join(tried)})" if tried else ""
     raise DataError(
-        f"{shown(images)}: there is no file of labels beside it{looked_for}. Write the pair into a grid.yaml "
-        "yourself: data: {train: {images: ..., labels: ...}}."
+        f"{shown_path(images)}: there is no file of labels beside it{looked_for}. Write the pair into a "
+        "grid.yaml yourself: data: {train: {images: ..., labels: ...}}."
     )
 
 
@@ -165,8 +166,8 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
     if side * side * 3 == n_pixels:
         return [side, side, 3]
     raise DataError(
-        f"{shown(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. If "
-        f"one of them is no pixel, say it: kerasgrid init {path.name} --id NAME (or --label NAME). If the "
+        f"{shown_path(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. "
+        f"If one of them is no pixel, say it: kerasgrid init {path.name} --id NAME (or --label NAME). If the "
         "images are no squares, write data.image: [height, width, channels] into a grid.yaml yourself."
     )
 

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import contextlib
 import re
 from collections.abc import Container
+from pathlib import Path
 
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
 
@@ -20,6 +22,14 @@ def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
         number += 1
         found = form.format(name, number)
     return found
+
+
+def shown_path(path: str | Path) -> str:
+    """Returns a path as messages show it: relative where it lies in the working folder."""
+    path = Path(path)
+    with contextlib.suppress(ValueError, OSError):
+        return str(path.relative_to(Path.cwd()))
+    return str(path)
 
 
 def masked(url: object) -> str:

@@ -9,7 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kerasgrid.config import config_from_dict, json_schema, read_config
+from kerasgrid.config import json_schema
+from kerasgrid.config_form import config_from_dict, read_config
 from kerasgrid.errors import ConfigError
 from kerasgrid.forms import shown
 from kerasgrid.yaml12 import read_yaml

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 
 from kerasgrid.checks import prepare
-from kerasgrid.config import config_from_dict
+from kerasgrid.config_form import config_from_dict
 from kerasgrid.errors import KerasgridError
 
 N_MUTATIONS = 2_000

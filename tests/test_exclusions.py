@@ -9,9 +9,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerasgrid.dimensions import Range
 from kerasgrid.engines.translation import Translation
 from kerasgrid.expressions import Expression, ExpressionError
-from kerasgrid.space import Range
 from kerasgrid.space_form import read_space
 from tests.asking import candidates, run
 

@@ -12,8 +12,9 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 from sklearn.model_selection import ParameterGrid
 
+from kerasgrid.dimensions import Choice, Range
 from kerasgrid.io import canonical_json, digest
-from kerasgrid.space import Choice, Range, Space
+from kerasgrid.space import Space
 from kerasgrid.space_form import read_space
 
 values = st.one_of(st.integers(-5, 5), st.text("ab", max_size=2), st.booleans(), st.none(), st.just([1, 2]))

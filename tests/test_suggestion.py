@@ -10,7 +10,8 @@ import pytest
 
 from kerasgrid.analysis.findings import analyse
 from kerasgrid.checks import augment_of, callbacks_of
-from kerasgrid.config import Config, config_from_dict
+from kerasgrid.config import Config
+from kerasgrid.config_form import config_from_dict
 from kerasgrid.draft import read_draft
 from kerasgrid.errors import ResultsError
 from kerasgrid.suggestion import suggest

@@ -10,8 +10,8 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.dimensions import value_text
 from kerasgrid.io import strict
-from kerasgrid.space import value_text
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 

@@ -38,11 +38,11 @@ def fit(
     """Train the best candidate on all of the training data, or go on with that."""
     from rich.console import Console
 
-    from kerasgrid.data.arrays import shown
     from kerasgrid.delivery.fitting import fit as run
     from kerasgrid.progress import make_progress
     from kerasgrid.results import Results
     from kerasgrid.views.leaderboard import format_seconds
+    from kerasgrid.wording import shown_path
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
@@ -71,7 +71,7 @@ def fit(
     elif not quiet:
         for path, card in zip(found.models, found.cards, strict=True):
             took = format_seconds(card["fit_time"])
-            print(f"{shown(path)}: trial {card['trial']}, {card['how']}, in {took}")
+            print(f"{shown_path(path)}: trial {card['trial']}, {card['how']}, in {took}")
         if found.is_interrupted:
             print("Interrupted. The same command goes on from here.")
         elif found.models:
@@ -117,10 +117,10 @@ def predict(
     from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
-    from kerasgrid.data.arrays import shown
     from kerasgrid.delivery.finished import Finished
     from kerasgrid.delivery.predicting import predict as run
     from kerasgrid.delivery.submission import plan_submission
+    from kerasgrid.wording import shown_path
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
@@ -160,7 +160,7 @@ def predict(
     if as_json:
         print(planned.note.read_text(encoding="utf-8"), end="")
     elif not quiet:
-        for line in (*found.lines(), f"{shown(planned.target)}: {planned.form.summary}"):
+        for line in (*found.lines(), f"{shown_path(planned.target)}: {planned.form.summary}"):
             print(line)
         if len(files) == 1 and output is None:
             print(f"Next:\n  kerasgrid submit {shlex.quote(str(files[0]))} -c COMPETITION -m MESSAGE")

@@ -5,7 +5,6 @@ from __future__ import annotations
 import contextlib
 import math
 import os
-import re
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
@@ -16,11 +15,11 @@ import numpy as np
 import psutil
 
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 PIECE_BYTES = 1 << 24
 # Deflate cannot pack more than 1032 bytes into one: https://zlib.net/zlib_tech.html
 MAX_DEFLATE_RATIO = 1032
-_WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
 @dataclass(frozen=True)
@@ -44,14 +43,6 @@ class Samples:
         object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=dtype))
 
 
-def shown(path: str | Path) -> str:
-    """Returns a path as messages show it: relative where it lies in the working folder."""
-    path = Path(path)
-    with contextlib.suppress(ValueError, OSError):
-        return str(path.relative_to(Path.cwd()))
-    return str(path)
-
-
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[BinaryIO]:
     """Opens a data file for reading.
@@ -66,15 +57,15 @@ def opened(path: Path) -> Iterator[BinaryIO]:
         # A pipe or device would be waited on for ever, or never end.
         if not stat.S_ISREG(mode):
             kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise DataError(f"{shown(path)} is {kind}; a file is needed here.")
+            raise DataError(f"{shown_path(path)} is {kind}; a file is needed here.")
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError as error:
-        raise DataError(f"{shown(path)}: there is no such file.") from error
+        raise DataError(f"{shown_path(path)}: there is no such file.") from error
     except PermissionError as error:
-        raise DataError(f"{shown(path)} may not be read: give yourself the permission.") from error
+        raise DataError(f"{shown_path(path)} may not be read: give yourself the permission.") from error
     except OSError as error:
-        raise DataError(f"{shown(path)} cannot be read: {error.strerror or error}.") from error
+        raise DataError(f"{shown_path(path)} cannot be read: {error.strerror or error}.") from error
 
 
 def allocate(shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
@@ -155,72 +146,6 @@ def as_pixels(values: Any, where: str) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
-def as_classes(names: Sequence[str]) -> list[Any]:
-    """Returns the labels of a text file as int where all are whole numbers, else as they are.
-
-    `3` and `3.0` are the same class; `007` is no number but a name.
-    """
-    if all(_WHOLE.fullmatch(name) for name in names):
-        return [int(name.split(".")[0]) for name in names]
-    return list(names)
-
-
-def encode_labels(
-    values: Any, where: str, *, multi_label: bool = False
-) -> tuple[np.ndarray, tuple[Any, ...]]:
-    """Returns class indices and the sorted classes of labels given as an array.
-
-    Args:
-        values: (sample,) or (sample, 1) of whole numbers, bools or strings; or (sample, class) of
-            one-hot rows, whose classes are then 0, 1, ...
-        where: How a message begins.
-        multi_label: Whether they are (sample, label) of 0 and 1 instead, any number of ones a row.
-
-    Returns:
-        Labels (sample,), int64, and the classes, all int or all str; or (sample, label), uint8, and 0, 1, ...
-
-    Raises:
-        DataError: They are none of these, or one is missing.
-    """
-    values = np.asarray(values)
-    if multi_label:
-        return _several(values, where)
-    if values.ndim == 2 and values.shape[1] == 1:
-        values = values[:, 0]
-    if values.ndim == 2:
-        return _one_hot(values, where)
-    if values.ndim != 1:
-        raise DataError(
-            f"{where}: labels of shape {values.shape}. One label a sample is needed, shape (n,), or one-hot "
-            "rows, shape (n, classes)."
-        )
-    if values.dtype.kind == "S":
-        try:
-            values = np.char.decode(values, "utf-8")
-        except UnicodeDecodeError as error:
-            raise DataError(f"{where}: labels are bytes that are not UTF-8 text.") from error
-    if values.dtype.kind in "OT":
-        values = _same_kind(values.tolist(), where)
-    if values.dtype.kind == "f":
-        whole = np.isfinite(values) & (values == np.floor(values)) & (np.abs(values) < 2**63)
-        if not whole.all():
-            row = int(np.argmin(whole))
-            raise DataError(
-                f"{where}: the label of sample {row} (counted from 0) is {values[row]}. Labels must be whole "
-                "numbers or strings."
-            )
-        values = values.astype(np.int64)
-    if values.dtype.kind == "b":
-        values = values.astype(np.int64)
-    if values.dtype.kind not in "iuU":
-        raise DataError(
-            f"{where}: labels of dtype {values.dtype}. Labels must be whole numbers, bools, strings or "
-            "one-hot rows."
-        )
-    classes, labels = np.unique(values, return_inverse=True)
-    return labels.astype(np.int64), tuple(classes.tolist())
-
-
 def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
     """Holds that images and labels belong together and that there is something to learn.
 
@@ -241,21 +166,6 @@ def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any]
         raise DataError(
             f"{where}: all {len(labels)} samples are of the class {classes[present[0]]!r}. At least two "
             "classes are needed to learn from."
-        )
-
-
-def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
-    """Holds that there is something to learn of each label, where training samples may have several.
-
-    Raises:
-        DataError: A label is the same for all samples.
-    """
-    constant = (labels == labels[0]).all(axis=0) if labels.ndim == 2 else np.zeros(1, dtype=bool)
-    if constant.any():
-        place = int(np.argmax(constant))
-        raise DataError(
-            f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "
-            "that there is nothing to learn. Leave it out."
         )
 
 
@@ -315,47 +225,3 @@ def _guess(n_pixels: int) -> str:
         if side * side * channels == n_pixels:
             return f", such as [{side}, {side}, {channels}]"
     return ""
-
-
-def _same_kind(values: list, where: str) -> np.ndarray:
-    """Returns an array of labels that came as Python objects: all strings or all numbers."""
-    for row, value in enumerate(values):
-        if value is None or value != value:
-            raise DataError(f"{where}: the label of sample {row} (counted from 0) is missing.")
-    if all(isinstance(value, str) for value in values):
-        return np.array(values, dtype=np.str_)
-    if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in values):
-        return np.array(values)
-    kinds = sorted({type(value).__name__ for value in values})
-    raise DataError(
-        f"{where}: labels of mixed or unknown kinds ({', '.join(kinds)}). All must be whole numbers or all "
-        "strings."
-    )
-
-
-def _one_hot(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    good = values.dtype.kind in "biuf"
-    rows = ((values == 0) | (values == 1)).all(axis=1) & (values.sum(axis=1) == 1) if good else [False]
-    if not np.all(rows):
-        raise DataError(
-            f"{where}: labels of shape {values.shape} whose row {int(np.argmin(rows))} (counted from 0) is "
-            "not one-hot. One 1 a row and else 0 is needed, or one label a sample; data.multi_label: true "
-            "is for several."
-        )
-    return values.argmax(axis=1).astype(np.int64), tuple(range(values.shape[1]))
-
-
-def _several(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:
-    """Returns labels of which a sample has any number, (sample, label) uint8, and their numbers."""
-    if values.ndim != 2 or values.shape[1] < 2 or values.dtype.kind not in "biuf":
-        raise DataError(
-            f"{where}: labels of shape {values.shape} and dtype {values.dtype}. With data.multi_label, "
-            "(n, labels) of 0 and 1 is needed, two labels at least."
-        )
-    good = ((values == 0) | (values == 1)).all(axis=1)
-    if not good.all():
-        raise DataError(
-            f"{where}: labels whose row {int(np.argmin(good))} (counted from 0) holds other numbers than 0 "
-            "and 1."
-        )
-    return values.astype(np.uint8), tuple(range(values.shape[1]))

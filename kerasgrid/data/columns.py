@@ -10,8 +10,9 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.arrays import opened
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 LABEL_NAMES = (
     *("label", "labels", "target", "targets", "class", "classes", "category", "y", "digit", "letter"),
@@ -68,10 +69,10 @@ class Columns:
             if self.names[place] not in series and _are_classes(self.cells[place]):
                 return self.names[place], f"the {which} column, which looks like classes"
         raise DataError(
-            f"{shown(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: none "
-            f"is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first ({self.names[0]!r}) "
-            f"nor the last ({self.names[-1]!r}) looks like classes. Say it: kerasgrid init {self.path.name} "
-            "--label NAME."
+            f"{shown_path(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: "
+            f"none is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first "
+            f"({self.names[0]!r}) nor the last ({self.names[-1]!r}) looks like classes. Say it: "
+            f"kerasgrid init {self.path.name} --label NAME."
         )
 
     def find_id(self, label: str) -> str | None:

@@ -20,17 +20,10 @@ from typing import Any, BinaryIO
 
 import numpy as np
 
-from kerasgrid.data.arrays import (
-    Samples,
-    as_classes,
-    as_pixels,
-    check_samples,
-    opened,
-    product,
-    shape_images,
-    shown,
-)
+from kerasgrid.data.arrays import Samples, as_pixels, check_samples, opened, product, shape_images
+from kerasgrid.data.labels import as_classes
 from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.wording import shown_path
 
 CHUNK_CELLS = 4_000_000
 _MISSING = {"", "nan", "NaN"}
@@ -66,7 +59,7 @@ def read_csv(
         DataError: It is missing, or something in it is not as above; the message names the line
             (the header is line 1) and the column.
     """
-    where = shown(path)
+    where = shown_path(path)
     with open_text(path) as text:
         header = _read_header(text, label, id, where)
         _check_count(header, image, where)
@@ -93,7 +86,7 @@ def refuse_archive(file: BinaryIO, where: str) -> None:
 @contextlib.contextmanager
 def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
     """Opens the file as text; says what a file is that is none."""
-    where = shown(path)
+    where = shown_path(path)
     with opened(path) as file:
         refuse_archive(file, where)
         try:
@@ -263,7 +256,7 @@ def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError
         n_done: Rows that were read without fault.
         otherwise: What pandas complained of, in case that no cell is found to be at fault.
     """
-    where = shown(path)
+    where = shown_path(path)
     line = 1
     with open_text(path) as text:
         reader = csv.reader(text, skipinitialspace=True, strict=True)

@@ -9,11 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.arrays import opened
 from kerasgrid.data.npz import open_archive, read_member
 from kerasgrid.errors import DataError, RunError
 from kerasgrid.io import digest, write_atomic
 from kerasgrid.records import Fold
+from kerasgrid.wording import shown_path
 
 _INT64 = np.dtype("<i8")
 _WAYS = "Restore the file, or start anew with --fresh."
@@ -172,7 +173,7 @@ def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str
         RunError: The file is missing or damaged.
         DataError: It was made for another number of samples.
     """
-    where = shown(path)
+    where = shown_path(path)
     try:
         with opened(path) as file:
             archive = open_archive(file, where)

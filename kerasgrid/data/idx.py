@@ -22,14 +22,14 @@ from kerasgrid.data.arrays import (
     Samples,
     as_pixels,
     check_samples,
-    encode_labels,
     opened,
     product,
     read_array,
     shape_images,
-    shown,
 )
+from kerasgrid.data.labels import encode_labels
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 _DTYPES = {0x08: "u1", 0x09: "i1", 0x0B: ">i2", 0x0C: ">i4", 0x0D: ">f4", 0x0E: ">f8"}
 _GZIP = b"\x1f\x8b"
@@ -46,15 +46,15 @@ def read_idx(images: Path, labels: Path, image: Sequence[int] | None = None) -> 
     Raises:
         DataError: A file is missing, damaged or no IDX file, or the two do not belong together.
     """
-    pixels = shape_images(as_pixels(read_idx_array(images), shown(images)), image, shown(images))
+    pixels = shape_images(as_pixels(read_idx_array(images), shown_path(images)), image, shown_path(images))
     values = read_idx_array(labels)
     if values.ndim != 1:
         raise DataError(
-            f"{shown(labels)}: labels of shape {values.shape}; one axis is needed. Were images and labels "
-            "swapped?"
+            f"{shown_path(labels)}: labels of shape {values.shape}; one axis is needed. Were images and "
+            "labels swapped?"
         )
-    indices, classes = encode_labels(values, shown(labels))
-    check_samples(pixels, indices, classes, f"{shown(images)} and {shown(labels)}")
+    indices, classes = encode_labels(values, shown_path(labels))
+    check_samples(pixels, indices, classes, f"{shown_path(images)} and {shown_path(labels)}")
     return Samples(pixels, indices, classes)
 
 
@@ -67,7 +67,7 @@ def read_idx_array(path: Path) -> np.ndarray:
         DataError: The file is missing, damaged, truncated, or no IDX file.
     """
     with opened_idx(path) as (file, shape, dtype):
-        return read_array(file, shape, dtype, shown(path)).astype(dtype.newbyteorder("="), copy=False)
+        return read_array(file, shape, dtype, shown_path(path)).astype(dtype.newbyteorder("="), copy=False)
 
 
 @contextlib.contextmanager
@@ -77,7 +77,7 @@ def opened_idx(path: Path) -> Iterator[tuple[BinaryIO, tuple[int, ...], np.dtype
     Raises:
         DataError: The file is missing, damaged or no IDX file.
     """
-    where = shown(path)
+    where = shown_path(path)
     with opened(path) as file:
         n_bytes = os.fstat(file.fileno()).st_size
         packed = file.read(2) == _GZIP

@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, check_labels, check_samples, encode_labels
+from kerasgrid.data.arrays import Samples, as_pixels, check_samples
 from kerasgrid.data.cache import array_digest, cached, fingerprint, save_samples
+from kerasgrid.data.labels import check_labels, encode_labels
 from kerasgrid.data.sources import find_source
 from kerasgrid.data.subset import take_subset
 from kerasgrid.errors import DataError

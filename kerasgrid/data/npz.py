@@ -18,14 +18,14 @@ from kerasgrid.data.arrays import (
     Samples,
     as_pixels,
     check_samples,
-    encode_labels,
     opened,
     product,
     read_array,
     shape_images,
-    shown,
 )
+from kerasgrid.data.labels import encode_labels
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 PAIRS = (
     ("images", "labels"),
@@ -62,7 +62,7 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
     Raises:
         DataError: It is missing, damaged, or holds no pair of images and labels that fit.
     """
-    where = shown(path)
+    where = shown_path(path)
     with opened(path) as file:
         archive = open_archive(file, where)
         keys = sorted(member.removesuffix(".npy") for member in archive.namelist())

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config import IdxPair
-from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.arrays import opened
 from kerasgrid.data.chunks import read_rows
 from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import opened_idx, read_idx_array
@@ -18,6 +18,7 @@ from kerasgrid.data.npz import open_archive, opened_member, read_header, read_me
 from kerasgrid.data.stream import Chunk, Stream, fitting
 from kerasgrid.data.stream_csv import csv_chunks, pixel_names
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 IMAGE_NAMES = ("images", "x", "X", "x_test", "X_test", "test_images", "data")
 LABEL_NAMES = ("labels", "y", "y_test", "test_labels", "target")
@@ -49,25 +50,25 @@ def open_stream(
     """
     if isinstance(source, IdxPair):
         images, labels = Path(source.images), Path(source.labels)
-        return Stream(shown(images), partial(_idx, images, shape, labels))
+        return Stream(shown_path(images), partial(_idx, images, shape, labels))
     if str(source) == "digits":
         return Stream("digits", partial(_digits, shape))
     path = Path(source)
     if path.suffix.lower() == ".csv":
         trained = pixel_names(train, label)
-        return Stream(shown(path), partial(csv_chunks, path, shape, label, id, trained))
+        return Stream(shown_path(path), partial(csv_chunks, path, shape, label, id, trained))
     if path.suffix.lower() == ".npz":
-        return Stream(shown(path), partial(_npz, path, shape))
+        return Stream(shown_path(path), partial(_npz, path, shape))
     if path.suffix.lower() == ".npy":
-        name = name or shown(path)
+        name = name or shown_path(path)
         return Stream(name, partial(_npy, path, shape, name))
     if path.suffix.lower() in {".gz", ".idx", ""} or "ubyte" in path.name:
-        return Stream(shown(path), partial(_idx, path, shape, None))
-    raise DataError(f"{shown(path)}: a kind of file that is not known here. Give {_KINDS}.")
+        return Stream(shown_path(path), partial(_idx, path, shape, None))
+    raise DataError(f"{shown_path(path)}: a kind of file that is not known here. Give {_KINDS}.")
 
 
 def _npz(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
-    where = shown(path)
+    where = shown_path(path)
     with opened(path) as file:
         archive = open_archive(file, where)
         keys = [member.removesuffix(".npy") for member in archive.namelist()]
@@ -131,7 +132,7 @@ def _array(
 
 
 def _idx(path: Path, shape: Sequence[int], labels: Path | None) -> Iterator[Chunk]:
-    where = shown(path)
+    where = shown_path(path)
     given = None if labels is None else read_idx_array(labels).tolist()
     with opened_idx(path) as (file, stored, dtype):
         _check_lengths(stored[0], where, None, given)

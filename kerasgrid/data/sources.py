@@ -10,12 +10,13 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.data.arrays import Samples, opened, shown
+from kerasgrid.data.arrays import Samples, opened
 from kerasgrid.data.csv import read_csv
 from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
 from kerasgrid.errors import DataError, NotBuiltError
+from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
 
@@ -70,7 +71,7 @@ def find_source(config: Any) -> Source:
             _refuse_folder(path)
         options["source"] = "idx"
         return Source(
-            f"{shown(images)} and {shown(labels)}",
+            f"{shown_path(images)} and {shown_path(labels)}",
             (images, labels),
             options,
             lambda: read_idx(images, labels, image),
@@ -85,14 +86,16 @@ def find_source(config: Any) -> Source:
         label = config.label or "label"
         options |= {"source": "csv", "label": label, "id": config.id}
         return Source(
-            shown(path), (path,), options, lambda: read_csv(path, label=label, id=config.id, image=image)
+            shown_path(path), (path,), options, lambda: read_csv(path, label=label, id=config.id, image=image)
         )
     if suffix == ".npz":
         options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
         return Source(
-            shown(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
+            shown_path(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
         )
-    raise DataError(f"{shown(path)}: data.train is a kind of file that is not known here. Give {_KINDS}.")
+    raise DataError(
+        f"{shown_path(path)}: data.train is a kind of file that is not known here. Give {_KINDS}."
+    )
 
 
 def _part(train: Any, name: str) -> str | Path:
@@ -106,5 +109,6 @@ def _part(train: Any, name: str) -> str | Path:
 def _refuse_folder(path: Path) -> None:
     if os.path.isdir(path):
         raise NotBuiltError(
-            f"{shown(path)} is a folder. Reading a folder of class folders is not built yet. Give {_KINDS}."
+            f"{shown_path(path)} is a folder. Reading a folder of class folders is not built yet. "
+            f"Give {_KINDS}."
         )

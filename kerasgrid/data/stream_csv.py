@@ -6,10 +6,12 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.data.arrays import as_classes, product, shown
+from kerasgrid.data.arrays import product
 from kerasgrid.data.csv import Header, open_text, read_chunks, read_names
+from kerasgrid.data.labels import as_classes
 from kerasgrid.data.stream import Chunk, fitting
 from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
 
 
 def pixel_names(train: Any, label: str) -> tuple[str, ...] | None:
@@ -20,7 +22,7 @@ def pixel_names(train: Any, label: str) -> tuple[str, ...] | None:
     if not path.exists():
         return None
     with open_text(path) as text:
-        return tuple(name for name in read_names(text, shown(path)) if name != label)
+        return tuple(name for name in read_names(text, shown_path(path)) if name != label)
 
 
 def csv_chunks(
@@ -38,7 +40,7 @@ def csv_chunks(
     Raises:
         DataError: The columns are not those of the training data, or a cell is no pixel.
     """
-    where = shown(path)
+    where = shown_path(path)
     with open_text(path) as text:
         header, id_place = _header(read_names(text, where), shape, label, id, trained, where)
         n_read = 0

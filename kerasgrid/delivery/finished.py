@@ -17,7 +17,6 @@ from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
 from kerasgrid.config import Config, DataConfig
-from kerasgrid.data.arrays import shown
 from kerasgrid.data.cache import open_samples
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -25,6 +24,7 @@ from kerasgrid.io import RunPaths
 from kerasgrid.journal import Journal
 from kerasgrid.records import Trial
 from kerasgrid.results import Results
+from kerasgrid.wording import shown_path
 
 _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
 """Where things are, and how many samples the models of all training data see: what --set may change."""
@@ -96,7 +96,7 @@ class Finished:
         train = self.data_config.train
         if not isinstance(train, str):
             return None
-        return train if train == "digits" else shown(resolve(self.base, train))
+        return train if train == "digits" else shown_path(resolve(self.base, train))
 
     @cached_property
     def data_config(self) -> DataConfig:

@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import encode_labels
+from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
 from kerasgrid.delivery.finished import Finished

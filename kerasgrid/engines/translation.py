@@ -7,7 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerasgrid.space import Choice, Params, Range, Space, is_number, value_text
+from kerasgrid.dimensions import Choice, Range, is_number, value_text
+from kerasgrid.space import Params, Space
 
 WHICH = "/"
 """The parameter that says of which grid a candidate is, where there are several."""

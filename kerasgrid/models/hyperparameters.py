@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.conditions import MAX_VALUES
+from kerasgrid.dimensions import MAX_STEPS
 from kerasgrid.errors import ModelError
 from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
-from kerasgrid.space import MAX_STEPS
 
 FEW_VALUES = 8
 """Of an hp.Int with more values than this, five are tried, and where they differ those between."""

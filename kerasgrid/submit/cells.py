@@ -7,10 +7,10 @@ import re
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-from kerasgrid.data.arrays import opened, shown
+from kerasgrid.data.arrays import opened
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shown_path
 
 _CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')
 _NEEDS_QUOTES = re.compile(r'[,"\r\n]|^\s|\s$')
@@ -26,7 +26,7 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     Raises:
         DataError: The file is missing, an archive, no UTF-8 text, or a quote is left open.
     """
-    where = shown(path)
+    where = shown_path(path)
     with opened(path) as file:
         refuse_archive(file, where)
         begun, held = 1, []

@@ -8,12 +8,11 @@ from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
 from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, text_of
 from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns
 from kerasgrid.submit.form import SLACK, Form, read_form
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shown_path
 
 Rule = Callable[[str], str | None]
 """Says what is wrong with a cell; None where nothing is."""
@@ -55,7 +54,7 @@ def faults_of(
     Raises:
         DataError: One of the files cannot be read, or the sample is none.
     """
-    where = shown(file)
+    where = shown_path(file)
     found = _read(file)
     if not found.names:
         return [f"{where}: empty, and a header line and rows are needed."]
@@ -65,7 +64,7 @@ def faults_of(
     wanted = None if sample is None else _read(sample)
     if wanted is not None and found.names != wanted.names:
         return [
-            f"{where}, line 1: the columns are {listed(found.names)}, and {shown(sample)} has "
+            f"{where}, line 1: the columns are {listed(found.names)}, and {shown_path(sample)} has "
             f"{listed(wanted.names)}, in this order.",
             *faults,
         ]
@@ -73,9 +72,9 @@ def faults_of(
     id_place = form.id_place if form is not None else _id_place(wanted or found, classes, where)
     if wanted is not None and len(found.lines) != len(wanted.lines) and not faults:
         rows = count(len(found.lines), "row")
-        faults.append(f"{where}: {rows}, and {shown(sample)} has {len(wanted.lines):,}.")
+        faults.append(f"{where}: {rows}, and {shown_path(sample)} has {len(wanted.lines):,}.")
     if id_place is not None:
-        faults += _id_faults(found, wanted, id_place, where, "" if sample is None else shown(sample))
+        faults += _id_faults(found, wanted, id_place, where, "" if sample is None else shown_path(sample))
     for place, name in enumerate(found.names):
         if place != id_place:
             rule = _rule(form, None if wanted is None else wanted.columns[place], classes)
@@ -100,7 +99,7 @@ def _read(path: Path) -> _Table:
     for line, row in rows:
         if len(row) != len(names):
             cells = count(len(row), "cell")
-            table.ragged.append(f"{shown(path)}, line {line}: {cells}, but the header has {len(names)}.")
+            table.ragged.append(f"{shown_path(path)}, line {line}: {cells}, but the header has {len(names)}.")
             continue
         table.lines.append(line)
         for column, cell in zip(table.columns, row, strict=True):

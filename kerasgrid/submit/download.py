@@ -9,13 +9,13 @@ import time
 from collections.abc import Callable
 from pathlib import Path
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import ArchiveError, DataError, KerasgridError
 from kerasgrid.io import storage_errors
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.credentials import find_credentials
 from kerasgrid.submit.sending import competition_name
 from kerasgrid.submit.unpacking import Unpacked, gigabytes, unpack
+from kerasgrid.wording import shown_path
 
 _TRAIN = re.compile(r"train(ing)?([_-].*)?\.(csv|npz)", re.IGNORECASE)
 _LEAST_FREE = 64 * 1024**2
@@ -70,8 +70,8 @@ def download(
         free = shutil.disk_usage(staging).free
         if free < _LEAST_FREE:
             raise DataError(
-                f"{name}: the disk of {shown(target)} has {gigabytes(free)} free, which is too little for "
-                "the archive. Free some space, or choose another folder with -o."
+                f"{name}: the disk of {shown_path(target)} has {gigabytes(free)} free, which is too little "
+                "for the archive. Free some space, or choose another folder with -o."
             )
         if time.monotonic() - told > _TELL_S:
             told = time.monotonic()
@@ -87,7 +87,7 @@ def download(
         shutil.rmtree(staging, ignore_errors=True)
         raise
     except DataError as error:
-        kept = f"Then the command goes on with what has come, which is kept in {shown(staging)}."
+        kept = f"Then the command goes on with what has come, which is kept in {shown_path(staging)}."
         raise DataError(f"{error}\n{kept}") from error
     except KerasgridError:
         with contextlib.suppress(OSError):

@@ -7,11 +7,11 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
 from kerasgrid.io import RunPaths
 from kerasgrid.results import Results
 from kerasgrid.submit.sending import Draft
+from kerasgrid.wording import shown_path
 
 SAMPLE = "sample_submission.csv"
 
@@ -48,15 +48,15 @@ def draft_of(
     file = paths.submission if file is None else file
     if not file.is_file():
         raise DataError(
-            f"{shown(file)} is not there. Write it with: kerasgrid predict {shown(results)}, or name another "
-            "with -f FILE."
+            f"{shown_path(file)} is not there. Write it with: kerasgrid predict {shown_path(results)}, or "
+            "name another with -f FILE."
         )
     data = found.data.get("config", {}).get("data") or {}
     if sample is None:
         sample = sample_of(found)
     if sample is not None and not sample.is_file():
         raise DataError(
-            f"{shown(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
+            f"{shown_path(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
             "correct data.sample_submission."
         )
     return paths, Draft(

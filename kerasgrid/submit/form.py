@@ -9,12 +9,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError
 from kerasgrid.io import write_atomic
 from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, spelled, text_of
 from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns, what_is_held
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shown_path
 
 _CHUNK_ROWS = 65_536
 _MOST_VALUES = 10_000
@@ -208,7 +207,7 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
     Raises:
         DataError: It cannot be read, or fits no submission for these classes; all faults together.
     """
-    where = shown(sample)
+    where = shown_path(sample)
     rows = read_rows(sample)
     _, header = next(rows, (0, []))
     names = [text_of(cell) for cell in header]

@@ -7,7 +7,6 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import RunPaths, file_digest
 from kerasgrid.submit import refusals
@@ -27,7 +26,7 @@ from kerasgrid.submit.ledger import (
     look_alike,
     now,
 )
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shown_path
 
 _NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
 _NOTHING = "Nothing was submitted."
@@ -90,8 +89,10 @@ def submit(
     """
     competition = competition_name(draft.competition)
     check(draft.file, draft.sample, draft.classes, multi_label=draft.multi_label)
-    against = "itself only: no sample_submission is known" if draft.sample is None else shown(draft.sample)
-    tell(f"{shown(draft.file)}: checked against {against}")
+    against = (
+        "itself only: no sample_submission is known" if draft.sample is None else shown_path(draft.sample)
+    )
+    tell(f"{shown_path(draft.file)}: checked against {against}")
     try:
         credentials = find_credentials()
     except ServiceError as error:
@@ -169,7 +170,7 @@ def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -
             entry = known.entries[place]
             score = f", public score {entry.public_score}" if entry.public_score else ""
             raise KerasgridError(
-                f"{shown(draft.file)}: this very file was sent to {competition} on {entry.time} "
+                f"{shown_path(draft.file)}: this very file was sent to {competition} on {entry.time} "
                 f"({entry.message!r}: {entry.status}{score}). It is not sent twice; --again sends it anyway."
             )
 
@@ -224,7 +225,7 @@ def _send(
         client.upload(draft.file)
         if file_digest(draft.file) != entry.sha256:
             raise DataError(
-                f"{shown(draft.file)} was changed while it was uploaded. {_NOTHING} Give it again."
+                f"{shown_path(draft.file)} was changed while it was uploaded. {_NOTHING} Give it again."
             )
     except BaseException as error:
         ledger.put(place, replace(entry, status=FAILED, error=_reason(error)))

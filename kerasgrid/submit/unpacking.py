@@ -12,11 +12,10 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kerasgrid.data.arrays import shown
 from kerasgrid.errors import ArchiveError, DataError
 from kerasgrid.io import storage_errors, sync_folder
 from kerasgrid.submit.cells import first_few
-from kerasgrid.wording import count
+from kerasgrid.wording import count, shown_path
 
 _DRIVE = re.compile(r"[A-Za-z]:")
 _MOST_RATIO, _SMALL_BYTES = 250, 64 * 1024**2
@@ -50,7 +49,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
         DataError: It is too large; a file of another content is there already, or a link in the way.
         StorageError: The disk is full or cannot be written.
     """
-    where = shown(archive)
+    where = shown_path(archive)
     try:
         with zipfile.ZipFile(archive) as packed:
             members = [one for one in packed.infolist() if not one.is_dir()]
@@ -61,7 +60,8 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
             links = sorted({name for one in members for name in _links(target, one.filename)})
             if links:
                 told = (
-                    f"{shown(target / name)} is a link, through which nothing is written." for name in links
+                    f"{shown_path(target / name)} is a link, through which nothing is written."
+                    for name in links
                 )
                 raise DataError(
                     "\n".join(first_few(told, len(links), "links in the way"))
@@ -70,7 +70,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
             taken = sorted({name for one in new for name in _taken(target, one.filename)})
             if taken:
                 told = (
-                    f"{shown(target / name)} is there already, and is another than the downloaded one."
+                    f"{shown_path(target / name)} is there already, and is another than the downloaded one."
                     for name in taken
                 )
                 raise DataError(
@@ -90,7 +90,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
 
 
 def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes: int) -> None:
-    where = shown(archive)
+    where = shown_path(archive)
     if len(infos) > _MOST_FILES:
         raise ArchiveError(f"{where}: {len(infos):,} files, and {_MOST_FILES:,} are the most.")
     wrong = list(_wrong_names(infos, target))
@@ -116,8 +116,9 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
     free = shutil.disk_usage(target).free
     if n_bytes + _SPARE_BYTES > free:
         raise DataError(
-            f"{where}: {gigabytes(n_bytes)} unpacked, and the disk of {shown(target)} has {gigabytes(free)} "
-            "free. Nothing was unpacked: free some space, or choose another folder with -o."
+            f"{where}: {gigabytes(n_bytes)} unpacked, and the disk of {shown_path(target)} has "
+            f"{gigabytes(free)} free. Nothing was unpacked: free some space, or choose another folder "
+            "with -o."
         )
 
 

@@ -8,7 +8,8 @@ import pytest
 from kerasgrid.baselines import autokeras
 from kerasgrid.baselines.autokeras import as_autokeras, n_trained
 from kerasgrid.checks import prepare
-from kerasgrid.config import Config, check_form
+from kerasgrid.config import Config
+from kerasgrid.config_form import check_form
 from kerasgrid.draft import read_draft
 from kerasgrid.errors import ConfigError
 
