@@ -10,7 +10,7 @@ from typing import Any, get_args
 from pydantic import BaseModel
 
 from kerasgrid.analysis.advice import Advice, advise, still_rise
-from kerasgrid.analysis.design import Factor
+from kerasgrid.analysis.design import Factor, level_key
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import VAL
@@ -102,7 +102,7 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
                 fixed[name] = found.values[0]
                 comments["params", name] = found.why
             else:
-                space[name] = _spec(spec, found)
+                space[name] = _spec(spec, found if len(parts) == 1 else _within(spec, found))
                 comments["space", name] = found.why
         spaces.append(space)
     epochs = fixed.get("epochs")
@@ -137,9 +137,9 @@ def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
 
 def _range(factor: Factor) -> dict[str, Any]:
     """Returns the range that values were drawn from, as far as a file that is not ours tells it."""
-    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.values) else {}
+    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.given) else {}
     log = {"log": True} if factor.is_log else {}
-    return {"low": factor.values[0], "high": factor.values[-1], **whole, **log}
+    return {"low": factor.given[0], "high": factor.given[-1], **whole, **log}
 
 
 def _spec(spec: Any, found: Advice) -> Any:
@@ -159,6 +159,22 @@ def _spec(spec: Any, found: Advice) -> Any:
     if isinstance(spec, dict) and "when" in spec:
         return {"values": values, "when": spec["when"]}
     return values
+
+
+def _within(spec: Any, found: Advice) -> Advice:
+    """Returns the advice on a parameter for one part of a union: of its own values those that are left.
+
+    They stay as they are where none is left, since what was compared then is of other parts.
+    """
+    own = spec.get("values") if isinstance(spec, dict) else spec
+    if own is None:
+        low, high = found.bounds or (min(found.values), max(found.values))
+        low, high = max(low, spec["low"]), min(high, spec["high"])
+        return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
+    kept = set(map(level_key, found.values))
+    low, high = found.bounds or (None, None)
+    left = [value for value in own if (low <= value <= high if found.bounds else level_key(value) in kept)]
+    return Advice(tuple(left or own), found.why)
 
 
 def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:

@@ -343,3 +343,43 @@ def test_augmentation_callbacks_and_data_are_told_as_they_were_given(tmp_path):
     assert told["early_stopping"] == given["callbacks"]["early_stopping"]
     assert told["learning_rate_scheduler"] == given["callbacks"]["learning_rate_scheduler"]
     assert read({**value, "data": {"train": "digits"}})
+
+
+def test_a_part_of_a_union_keeps_to_its_own_values():
+    space = [
+        {"optimizer": ["SGD"], "learning_rate": [0.1, 0.5], "batch_norm": [True, False]},
+        {"optimizer": ["Adam"], "learning_rate": [0.001, 0.0001], "batch_norm": [True, False]},
+    ]
+    candidates = [
+        dict(zip(part, values, strict=True)) for part in space for values in product(*part.values())
+    ]
+    scores = {0.1: 0.8, 0.5: 0.7, 0.001: 0.9, 0.0001: 0.8}
+    found = findings(
+        space,
+        lambda params: scores[params["learning_rate"]] + 0.05 * params["batch_norm"],
+        candidates=candidates,
+    )
+    sgd, adam = read(suggest(found))["space"]
+    assert (sgd["optimizer"], adam["optimizer"]) == (["SGD"], ["Adam"])
+    assert set(sgd["learning_rate"]) <= {0.1, 0.5}
+    assert set(adam["learning_rate"]) <= {0.001, 0.0001}
+
+
+def test_a_part_of_a_union_keeps_to_its_own_range():
+    numbers, candidates = np.random.default_rng(0), []
+    space = [
+        {"optimizer": ["SGD"], "learning_rate": {"low": 0.1, "high": 1.0}},
+        {"optimizer": ["Adam"], "learning_rate": {"low": 0.001, "high": 0.01}},
+    ]
+    for _ in range(30):
+        candidates.append({"optimizer": "SGD", "learning_rate": float(numbers.uniform(0.1, 1))})
+        candidates.append({"optimizer": "Adam", "learning_rate": float(numbers.uniform(0.001, 0.01))})
+    found = findings(
+        space,
+        lambda params: 0.9 - params["learning_rate"] / 10,
+        candidates=candidates,
+        config={"search": {"engine": "random", "trials": 60}},
+    )
+    sgd, adam = (part["learning_rate"] for part in read(suggest(found))["space"])
+    assert 0.1 <= sgd["low"] < sgd["high"] <= 1
+    assert 0.001 <= adam["low"] < adam["high"] <= 0.01

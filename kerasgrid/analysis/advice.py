@@ -52,7 +52,7 @@ def _advice(findings: Findings, place: int) -> Advice:
     is_downward = edge is not None and not edge.is_largest
     if factor.name == "epochs" and factor.is_numeric and still_rise(findings) and not is_downward:
         beyond = None if edge is None else edge.next
-        longer = math.ceil(1.5 * max(factor.values)) if beyond is None else beyond
+        longer = math.ceil(1.5 * max(factor.given)) if beyond is None else beyond
         return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
     return advice
 
@@ -67,9 +67,15 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     given = findings.table.rows[findings.best.row].get(factor.name, NOT_SET)
     best = given if not effects else effects[0].better
     interacts = any(factor.name in (one.effect.name, one.given) for one in findings.interactions)
-    if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
-        return Advice(tuple(v for v in factor.values if v != NOT_SET), f"cannot be told: {tried} tried")
     worse = [effect.worse for effect in effects if effect.is_clear]
+    if not effects and edge is not None:
+        kept = {*factor.given, *([] if edge.next is None else [edge.next])}
+        return Advice(tuple(sorted(kept)), f"the best lie at the edge: {tried} tried")
+    if len(factor.given) < len(factor) or not effects or any(effect.better != best for effect in effects):
+        left = tuple(value for value in factor.given if interacts or value not in worse)
+        if left and len(left) < len(factor.given):
+            return Advice(left, f"clearly worse: {_listed([v for v in factor.given if v in worse])}")
+        return Advice(factor.given, f"cannot be told: {tried} tried")
     if interacts and edge is not None and edge.next is not None:
         kept = tuple(sorted((*factor.values, edge.next)))
         return Advice(kept, "the best was at the edge; kept, as its effect depends on another parameter")
@@ -97,13 +103,14 @@ def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
     """Returns the part of a range in which the best fifth of the candidates lie."""
     design, factor = findings.design, findings.design.factors[place]
     best = design.best(max(int(len(design) * _BEST_SHARE), FEWEST_BEST))
-    values = [factor.values[code] for code in design.codes[best, place]]
+    codes = [code for code in design.codes[best, place] if factor.values[code] != NOT_SET]
+    values = [factor.values[code] for code in codes] or list(factor.given)
+    which = f"the best {len(codes)} candidates" + ("" if len(codes) == len(best) else " that have it")
+    which = which if codes else "candidates, of which none of the best has it,"
     if not factor.is_numeric or len(design) < 2 * FEWEST_BEST:
-        kept = tuple(dict.fromkeys(values))
-        return Advice(kept, f"those of the best {len(best)} candidates")
+        return Advice(tuple(dict.fromkeys(values)), f"those of {which}")
     low, high = min(values), max(values)
-    why = f"where the best {len(best)} candidates lie: {value_text(factor.values[0])} to "
-    why += f"{value_text(factor.values[-1])} tried"
+    why = f"where {which} lie: {value_text(factor.given[0])} to {value_text(factor.given[-1])} tried"
     if edge is not None and edge.next is not None:
         low, high = min(low, edge.next), max(high, edge.next)
         why = f"the best lie at the edge; {why}"
@@ -126,9 +133,10 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
     if set(means) != set(map(level_key, factor.values)):
         return given, ""
     quickest = min(factor.values, key=lambda value: means[level_key(value)])
-    share = means[level_key(quickest)] / means[level_key(given)]
-    if not share < QUICKER:
+    quick, usual = means[level_key(quickest)], means[level_key(given)]
+    if not quick < QUICKER * usual:
         return given, ""
+    share = quick / usual
     return quickest, f"; {value_text(quickest)} trains {round(100 * (1 - share))}% quicker"
 
 

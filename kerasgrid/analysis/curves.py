@@ -40,7 +40,7 @@ class Curves:
 
 
 def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: str) -> Curves | None:
-    """Returns a trial's curves; None where nothing was recorded, or a file of its history is missing.
+    """Returns a trial's curves; None where nothing was recorded without gaps, or a file of them is missing.
 
     Args:
         row: The trial's place in the table.

@@ -26,7 +26,8 @@ class Factor:
     Attributes:
         name: As in the results.
         values: Its different values: numbers from small to large, all else as they first appear.
-        is_numeric: Whether all values are numbers, true and false not among them.
+        is_numeric: Whether all values are numbers, true and false not among them, but for NOT_SET, which is
+            then the last.
         is_log: Whether it is meant on a logarithmic scale.
     """
 
@@ -38,12 +39,17 @@ class Factor:
     def __len__(self) -> int:
         return len(self.values)
 
+    @property
+    def given(self) -> tuple[Any, ...]:
+        """Its values without NOT_SET."""
+        return tuple(value for value in self.values if not _is_unset(value))
+
     def tidy(self, number: float, step: float) -> float:
         """Returns a number as its values are: whole where they are, else to two digits.
 
         They are those of the number or of its step from the next value, whichever are finer.
         """
-        if all(isinstance(value, int) for value in self.values):
+        if all(isinstance(value, int) for value in self.given):
             return round(number)
         least = min((abs(size) for size in (number, step) if size), default=1.0)
         return round(number, 1 - math.floor(math.log10(least)))
@@ -134,10 +140,20 @@ def level_key(value: Any) -> str:
     return value_text(strict(value))
 
 
+def _is_unset(value: Any) -> bool:
+    return isinstance(value, str) and value == NOT_SET
+
+
+def _number_key(value: Any) -> float:
+    """Returns a finite number as it is; what is not set comes after all numbers."""
+    return math.inf if _is_unset(value) else float(value)
+
+
 def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:
     """Returns a parameter's factor, and the level of each candidate."""
-    numeric = all(finite(value) is not None for value in values)
-    keys = [float(value) if numeric else level_key(value) for value in values]
+    present = [value for value in values if not _is_unset(value)]
+    numeric = bool(present) and all(finite(value) is not None for value in present)
+    keys = [_number_key(value) if numeric else level_key(value) for value in values]
     first = dict(zip(reversed(keys), reversed(values), strict=True))
     ordered = sorted(first) if numeric else list(dict.fromkeys(keys))
     places = {key: place for place, key in enumerate(ordered)}

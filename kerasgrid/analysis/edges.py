@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.analysis.design import Design, Factor
-from kerasgrid.analysis.effects import MOST_LEVELS, Effect
+from kerasgrid.analysis.effects import CONFIDENCE, MOST_LEVELS, Effect
 
 FAR_APART = 1.9
 """Numbers whose ratio is at least this are apart by their ratio, others by their difference."""
@@ -31,7 +31,7 @@ class Edge:
         value: The best value, or the end of a range at which the best candidates lie.
         is_largest: Whether it is the largest tried.
         next: What to try; None where there is nothing beyond, as below a dropout of 0.
-        is_range: Whether it has too many values to be compared one by one.
+        is_range: Whether it is told by where the best candidates lie, as values were not compared one by one.
     """
 
     name: str
@@ -44,19 +44,24 @@ class Edge:
 def edges_of(design: Design, effects: list[Effect]) -> list[Edge]:
     """Returns the edges, in the order of the parameters.
 
-    Of a list of values, the best has to be clearly better than its neighbour. Of a range with many
-    values, the median of the best tenth of candidates has to lie in the outer tenth of all that were
-    tried.
+    Of a list of values, the best has to be clearly better than its neighbour; where no candidates differ in
+    it alone, most of the best tenth have to have it, and clearly more than by chance. Of a range with many
+    values, the median of the best tenth of candidates has to lie in the outer tenth of all that were tried.
+    Candidates that do not have the parameter are left out.
     """
     found = []
     for place, factor in enumerate(design.factors):
-        if not factor.is_numeric:
+        if not factor.is_numeric or len(factor.given) < 2:
             continue
-        is_range = len(factor) > MOST_LEVELS
-        side = _side_of_range(design, place) if is_range else _side_of_levels(factor, effects)
+        own = [effect for effect in effects if effect.name == factor.name]
+        is_range = len(factor.given) > MOST_LEVELS
+        if is_range:
+            side = _side_of_range(design, place)
+        else:
+            side = _side_of_levels(factor, own) if own else _side_of_most(design, place)
         if side is not None:
-            value = factor.values[-1 if side else 0]
-            found.append(Edge(factor.name, value, side, beyond(factor, side), is_range))
+            value = factor.given[-1 if side else 0]
+            found.append(Edge(factor.name, value, side, beyond(factor, side), is_range or not own))
     return found
 
 
@@ -64,11 +69,11 @@ def beyond(factor: Factor, is_up: bool) -> Any:
     """Returns the next value beyond an end of what was tried; None where there is none.
 
     It goes on as far as the last two values lie apart: by their ratio where they are about double or
-    more (by its root, where four times or more), else by their difference. A number above zero stays
+    more (by its root, where more than four times), else by their difference. A number above zero stays
     so, whole numbers stay whole, and what is below one by its name (a dropout, a momentum) gets at most
     halfway to it.
     """
-    values = [float(value) for value in factor.values]
+    values = [float(value) for value in factor.given]
     if len(values) > MOST_LEVELS:
         return _beyond_range(factor, values, is_up)
     last, before = (values[-1], values[-2]) if is_up else (values[0], values[1])
@@ -105,13 +110,10 @@ def _legal(factor: Factor, last: float, found: float, is_up: bool) -> Any:
     return found if is_beyond and (not isinstance(found, int) or found > 0) else None
 
 
-def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:
+def _side_of_levels(factor: Factor, own: list[Effect]) -> bool | None:
     """Returns whether the best value is the largest (True) or smallest (False); None for neither."""
-    own = [effect for effect in effects if effect.name == factor.name]
-    for is_up, best, neighbour in (
-        (True, factor.values[-1], factor.values[-2]),
-        (False, factor.values[0], factor.values[1]),
-    ):
+    values = factor.given
+    for is_up, best, neighbour in ((True, values[-1], values[-2]), (False, values[0], values[1])):
         if any(
             effect.better == best and effect.worse == neighbour and effect.is_clear for effect in own
         ) and all(effect.better == best for effect in own):
@@ -120,10 +122,31 @@ def _side_of_levels(factor: Factor, effects: list[Effect]) -> bool | None:
 
 
 def _side_of_range(design: Design, place: int) -> bool | None:
-    n_best = len(design) // 10
-    if n_best < FEWEST_BEST:
+    codes, best = _codes_of_best(design, place)
+    if len(best) < FEWEST_BEST:
         return None
-    best = design.best(n_best)
-    ranks = (np.argsort(np.argsort(design.codes[:, place], kind="stable")) + 0.5) / len(design)
+    ranks = (np.argsort(np.argsort(codes, kind="stable")) + 0.5) / len(codes)
     middle = float(np.median(ranks[best]))
     return True if middle > 1 - _OUTER else False if middle < _OUTER else None
+
+
+def _side_of_most(design: Design, place: int) -> bool | None:
+    """Returns at which end most of the best candidates lie, clearly more than all do (binomial test)."""
+    from scipy import stats
+
+    codes, best = _codes_of_best(design, place)
+    if len(best) < FEWEST_BEST:
+        return None
+    for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
+        n_there, share = int((codes[best] == end).sum()), float((codes == end).mean())
+        if 2 * n_there > len(best) and stats.binomtest(n_there, len(best), share).pvalue <= 1 - CONFIDENCE:
+            return is_up
+    return None
+
+
+def _codes_of_best(design: Design, place: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the levels of all candidates that have a parameter, and which are the best tenth of these."""
+    order = design.best(len(design))
+    codes = design.codes[order, place]
+    codes = codes[codes < len(design.factors[place].given)]
+    return codes, np.arange(len(codes) // 10)

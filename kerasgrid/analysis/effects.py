@@ -18,6 +18,7 @@ pairs of values.
 from __future__ import annotations
 
 import math
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from functools import cache
 from itertools import combinations
@@ -111,7 +112,7 @@ def noise_of(design: Design) -> Noise | None:
 
 
 def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
-    """Returns the best value of a parameter against each other one, the closest first.
+    """Returns the best value of a parameter against each other one that it meets in pairs, the closest first.
 
     Args:
         design: The scored candidates.
@@ -119,8 +120,8 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
         noise: What noise_of gave.
 
     Returns:
-        Empty where no two candidates differ in this parameter alone. Where only some values meet in
-        pairs, those are compared.
+        Empty where no two candidates differ in this parameter alone. Where values fall into groups that do
+        not meet, as in a union of spaces, it is the best of each group.
     """
     factor = design.factors[place]
     if len(factor) > MOST_LEVELS:
@@ -130,14 +131,16 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     gains = {key: gain_of(design, found) for key, found in pairs.items() if len(found)}
     if not gains:
         return []
-    best = _best(len(factor), {key: float(found.mean()) for key, found in gains.items()})
+    means = {key: float(found.mean()) for key, found in gains.items()}
     effects = []
-    for other in range(len(factor)):
-        key = (min(best, other), max(best, other))
-        if other == best or key not in gains:
-            continue
-        found = pairs[key] if best == key[0] else pairs[key][:, ::-1]
-        effects.append(_effect(design, place, (best, other), found, noise))
+    for group in _groups_that_meet(len(factor), means):
+        best = _best(group, means)
+        for other in group:
+            key = (min(best, other), max(best, other))
+            if other == best or key not in gains:
+                continue
+            found = pairs[key] if best == key[0] else pairs[key][:, ::-1]
+            effects.append(_effect(design, place, (best, other), found, noise))
     return sorted(effects, key=lambda effect: effect.mean)
 
 
@@ -215,14 +218,24 @@ def _sign_test(wins: int, n_pairs: int, n_tests: int) -> float:
     return min(1.0, n_tests * float(stats.binomtest(wins, n_pairs).pvalue)) if n_pairs else 1.0
 
 
-def _best(n_levels: int, gains: dict[tuple[int, int], float]) -> int:
-    """Returns the level with the largest mean gain over the levels that it meets."""
-    of_level: list[list[float]] = [[] for _ in range(n_levels)]
+def _groups_that_meet(n_levels: int, gains: Collection[tuple[int, int]]) -> list[list[int]]:
+    """Returns the levels in groups, each of those that pairs join, over others too."""
+    from scipy.sparse.csgraph import connected_components
+
+    joined = np.zeros((n_levels, n_levels), dtype=bool)
+    joined[tuple(zip(*gains, strict=True))] = True
+    n_groups, group_of = connected_components(joined, directed=False)
+    return [np.flatnonzero(group_of == group).tolist() for group in range(n_groups)]
+
+
+def _best(group: Sequence[int], gains: Mapping[tuple[int, int], float]) -> int:
+    """Returns the level of a group with the largest mean gain over the levels that it meets."""
+    of_level: dict[int, list[float]] = {level: [] for level in group}
     for (first, second), gain in gains.items():
-        of_level[first].append(gain)
-        of_level[second].append(-gain)
-    means = [float(np.mean(found)) if found else -math.inf for found in of_level]
-    return int(np.argmax(means))
+        if first in of_level:  # then its partner is of the group, too
+            of_level[first].append(gain)
+            of_level[second].append(-gain)
+    return max(group, key=lambda level: float(np.mean(of_level[level])) if of_level[level] else -math.inf)
 
 
 def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:

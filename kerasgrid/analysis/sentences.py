@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.analysis.edges import FEWEST_BEST, Edge
-from kerasgrid.analysis.effects import MOST_LEVELS, Effect
+from kerasgrid.analysis.effects import MOST_LEVELS, Effect, groups_of
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
 from kerasgrid.wording import count
@@ -141,17 +141,21 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
 
 
 def _unmatched(findings: Findings, name: str) -> str:
-    """Returns what is known of a parameter where no two candidates differ in it alone."""
-    first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
+    """Returns what is known of a parameter whose values are not compared over matched pairs."""
     design, shares = findings.design, findings.importance.mains if findings.importance else {}
+    place = design.place(name)
+    factor = design.factors[place]
+    if (groups_of(design, place) >= 0).sum(axis=1).max() > 1:
+        first = f"{name}: has too many values to be compared one by one ({len(factor.given):,})"
+    else:
+        first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
     n_best = len(design) // 10
     if name not in shares or n_best < FEWEST_BEST:
         return f"{first}."
-    place = design.place(name)
-    factor = design.factors[place]
     best = design.codes[design.best(n_best), place]
-    if factor.is_numeric and len(factor) > MOST_LEVELS:
-        low, high = (value_text(factor.values[int(code)]) for code in np.quantile(best, (0.1, 0.9)))
+    have = best[best < len(factor.given)]
+    if factor.is_numeric and len(factor) > MOST_LEVELS and 2 * len(have) > n_best:
+        low, high = (value_text(factor.values[int(code)]) for code in np.quantile(have, (0.1, 0.9)))
         where = f"most of the best {n_best:,} have {low} to {high}"
     else:
         counts = np.bincount(best)
@@ -180,6 +184,8 @@ def _against(effect: Effect) -> str:
 def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
         return f"{value_text(short(mean))} on average; too few candidates for an interval"
+    if not math.isfinite(high - low):
+        return f"{value_text(short(mean))} on average; scores are too large for an interval"
     digits = _digits((high - low) / 2)
     while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
         digits += 1  # an end so near zero has to show on which side it is
@@ -203,7 +209,7 @@ def _conditional(found: Interaction, one: Conditional) -> str:
 
 def _digits(half: float) -> int:
     """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
-    if half <= 0:
+    if half <= 0 or not math.isfinite(half):
         return 6
     place = math.floor(math.log10(half))
     return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)

@@ -5,10 +5,15 @@ from __future__ import annotations
 import re
 from typing import Literal
 
+from kerasgrid.keras_names import METRICS
+
 _LARGER_IS_BETTER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
 _TIMES = {"time", "duration", "seconds", "runtime"}
-_SMALLER_IS_BETTER = {"loss", "error", "mse", "mae", "rmse"} | _TIMES
-_METRICS = _LARGER_IS_BETTER | _SMALLER_IS_BETTER
+_SMALLER_IS_BETTER = {
+    *("error", "mse", "mae", "rmse", "mape", "msle", "rmsle", "nll", "perplexity", "brier"),
+    *("divergence", "hinge", "huber", "poisson", "cosh", "mislabeled", "misclassified"),
+}
+_LOSSES = ("loss", "entropy")
 _DETAIL = re.compile(
     r"split\d+_|rank_|std_.*_time$|mean_score_time$|datetime_|(user|system)_attrs_"
     r"|(id|uid|index|trial|trial_id|number|state|status|n_parameters|n_params|params_count|name)$",
@@ -47,7 +52,9 @@ def is_time(name: str) -> bool:
 def is_score(name: str) -> bool:
     """Says whether a numeric column was measured: `mean_*`, `std_*`, `val_*`, a metric or a time."""
     is_value = _VALUE.match(name) is not None  # as other libraries call it
-    return is_value or name.startswith(("mean_", "std_", "val_")) or _last_word(name) in _METRICS
+    return (
+        is_value or name.startswith(("mean_", "std_", "val_")) or is_time(name) or _better(name) is not None
+    )
 
 
 def state_of(word: object) -> str | None:
@@ -59,7 +66,18 @@ def direction(objective: str) -> Literal["max", "min"]:
     """Guesses from a score's name; scikit-learn's own are always the larger the better."""
     if objective.startswith("mean_test_") or "neg_" in objective:
         return "max"
-    return "min" if _last_word(objective) in _SMALLER_IS_BETTER else "max"
+    return "min" if is_time(objective) else _better(objective) or "max"
+
+
+def _better(name: str) -> Literal["max", "min"] | None:
+    """Returns which is better of a metric: by Keras's own, else by its last words; None for no metric."""
+    plain = re.sub(r"^(mean_|test_|val_|train_|best_)+", "", name.lower())
+    if plain in METRICS:
+        return METRICS[plain].direction
+    last = _last_word(name)
+    if last in _SMALLER_IS_BETTER or last.endswith(_LOSSES) or plain.endswith("error_rate"):
+        return "min"
+    return "max" if last in _LARGER_IS_BETTER else None
 
 
 def _last_word(name: str) -> str:

@@ -20,6 +20,7 @@ from kerasgrid.tables.parsing import FORMS, finite, is_number
 from kerasgrid.tables.table import Table, columns_of
 
 _FEWEST_ROWS = 4
+_IDS = ("trial", "trial_id", "number", "id")
 
 
 def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
@@ -36,14 +37,16 @@ def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
     rest = [name for name in others if name not in scores and name not in details]
     scores.sort(key=importance)
     params = given or rest
-    measured = set(scores)
+    measured, called = set(scores), _id_column(details, rows)
     return Table(
         source=path.stem,
         params=tuple(params),
         scores=tuple(scores),
         details=tuple(details + rest if given else details),
         rows=tuple(
-            {name: finite(value) if name in measured else value for name, value in row.items()} | _state(row)
+            {name: finite(value) if name in measured else value for name, value in row.items()}
+            | _state(row)
+            | ({"trial": row[called]} if called else {})
             for row in rows
         ),
         direction=direction(scores[0]),
@@ -58,6 +61,15 @@ def _state(row: Mapping[str, Any]) -> dict[str, str]:
         if name.lower() in ("state", "status") and (state := state_of(row[name])) is not None:
             return {"state": state}
     return {}
+
+
+def _id_column(details: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str | None:
+    """Returns the column that says what trials are called: each has its own; None where there is none."""
+    for name in _IDS:
+        called = [row.get(name) for row in rows] if name in details else [None]
+        if None not in called and len(set(called)) == len(rows):
+            return name
+    return None
 
 
 def _says_nothing(name: str, rows: Sequence[Mapping[str, Any]]) -> bool:
@@ -102,6 +114,13 @@ def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
             and not (name == "params" and (nested or columns))
         }
         rows.append(rest | params)
+    if not nested:  # a number that is not there: a column has a place for what a candidate does not have
+        for name in given:
+            if _is_numeric(row.get(name) for row in rows):
+                rows = [
+                    {key: value for key, value in row.items() if key != name or value is not None}
+                    for row in rows
+                ]
     return rows, list(given)
 
 

@@ -9,6 +9,7 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
+from kerasgrid.analysis.findings import analyse
 from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.results import Results
 from kerasgrid.tables.reading import read_table
@@ -205,6 +206,16 @@ class TestFlatList:
             ),
             ({"units": 64, "result": 0.5}, ("result",), "max"),
             ({"timesteps": 10, "lossless": 1, "rmse": 2.0}, ("rmse",), "min"),
+            ({"units": 64, "val_binary_crossentropy": 0.3}, ("val_binary_crossentropy",), "min"),
+            ({"units": 64, "val_logloss": 0.3}, ("val_logloss",), "min"),
+            ({"learning_rate": 0.1, "error_rate": 0.3}, ("error_rate",), "min"),
+            ({"units": 64, "test_kl_divergence": 0.3}, ("test_kl_divergence",), "min"),
+            (
+                {"units": 64, "mean_squared_logarithmic_error": 1.0},
+                ("mean_squared_logarithmic_error",),
+                "min",
+            ),
+            ({"units": 64, "val_cosine_similarity": 0.3}, ("val_cosine_similarity",), "max"),
         ],
     )
     def test_scores_are_told_by_their_names(self, tmp_path, columns, scores, direction):
@@ -305,6 +316,15 @@ class TestCsv:
             {"units": 128, "bn": False, "act": None, "lr": 0.5, "drop": None, "accuracy": None},
         )
 
+    def test_a_number_that_is_not_there_is_a_parameter_that_the_trial_does_not_have(self, tmp_path):
+        text = "param_kernel,param_gamma,param_weight,mean_test_score\nlinear,,,0.8\nrbf,0.1,balanced,0.9\n"
+        table = read_table(written(tmp_path, text, "svc.csv"))
+        assert table.params == ("kernel", "gamma", "weight")
+        assert table.rows == (
+            {"kernel": "linear", "weight": None, "mean_test_score": 0.8},
+            {"kernel": "rbf", "gamma": 0.1, "weight": "balanced", "mean_test_score": 0.9},
+        )
+
     @pytest.mark.parametrize("delimiter", [",", ";", "\t"])
     def test_delimiters(self, tmp_path, delimiter):
         table = read_table(written(tmp_path, f"a{delimiter}score\r\n1{delimiter}0.5\r\n\r\n"))
@@ -386,6 +406,21 @@ def test_optunas_own_csv(tmp_path):
     table = read_table(tmp_path / "trials.csv")
     assert (table.params, table.scores) == (("lr", "units"), ("value",))
     assert [row["state"] for row in table.rows] == ["complete"] * 4 + ["failed"]
+
+
+@pytest.mark.parametrize(
+    ("name", "called", "wanted"),
+    [
+        ("number", [17, 9, 0], [17, 9, 0]),
+        ("id", ["a", "b", "c"], ["a", "b", "c"]),
+        ("id", [1, 1, 2], [0, 1, 2]),
+        ("trial_id", [1, None, 2], [0, 1, 2]),
+    ],
+)
+def test_trials_are_called_as_the_file_calls_them(tmp_path, name, called, wanted):
+    records = [{name: id, "units": 2**place, "score": 0.5} for place, id in enumerate(called)]
+    found = analyse(read_table(written(tmp_path, records)))
+    assert [found.trial(row) for row in range(3)] == wanted
 
 
 def test_texts_that_differ_in_all_rows_are_no_parameter(tmp_path):

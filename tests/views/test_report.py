@@ -14,7 +14,7 @@ import pytest
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.suggestion import suggest
-from kerasgrid.views.report.figures import Interval, draw_confusion, draw_intervals
+from kerasgrid.views.report.figures import Interval, draw_confusion, draw_curves, draw_intervals
 from kerasgrid.views.report.sections import png
 from kerasgrid.views.report.writing import Report
 
@@ -259,10 +259,7 @@ def test_random_candidates_are_told_by_importance(write):
         params = {"rate": float(numbers.uniform(0.1, 1)), "norm": bool(numbers.integers(2))}
         trials.append(trial(id, params, 0.8 + 0.1 * params["rate"] + 0.03 * params["norm"]))
     text = " ".join(Report(write(results(trials))).sentences())
-    assert (
-        "rate: cannot be told over matched pairs, as no two candidates differ in it alone; it accounts for"
-        in text
-    )
+    assert "rate: has too many values to be compared one by one (120); it accounts for" in text
     assert re.search(r"most of the best 12 have 0\.\d+ to 0\.9\d+", text)
     assert "12 of the best 12 have true" in text
 
@@ -362,3 +359,22 @@ def test_of_a_file_that_is_not_ours_it_is_said_what_its_columns_were_taken_for(t
     text = Report(tmp_path / "list.json").markdown()
     assert "compared by accuracy (a larger one is better); taken as parameters: width, rate." in text
     assert "no fit times" not in text
+
+
+def test_curves_of_one_epoch_are_drawn_as_dots(write):
+    trials = [trial(id, {"rate": rate}, 0.8 + rate) for id, rate in enumerate((0.1, 0.01))]
+    for own in trials:
+        for fold in own["folds"]:
+            fold["history"] = {name: values[:1] for name, values in fold["history"].items()}
+    findings = Report(write(results(trials))).findings
+    drawn = draw_curves(findings, "accuracy")
+    assert drawn.count("<use ") > len(trials)  # matplotlib's markers, beside the ticks
+
+
+def test_curves_with_gaps_are_told_as_such(write):
+    trials = [trial(id, {"rate": rate}, 0.8 + rate) for id, rate in enumerate((0.1, 0.01))]
+    for own in trials:
+        for fold in own["folds"]:
+            fold["history"] = {name: [None, *values[1:]] for name, values in fold["history"].items()}
+    text = Report(write(results(trials))).markdown()
+    assert "The files of the histories are missing, or every metric in them has gaps." in text

@@ -157,6 +157,9 @@ def draw_curves(findings: Findings, metric: str) -> str:
 
     def paint(axes) -> None:
         lines = [np.stack(_thin(curve), axis=1) for curve in curves.values()]
+        dots = {"marker": "o", "markersize": 5} if max(map(len, lines)) == 1 else {}  # no line has one point
+        if dots:
+            axes.plot(*np.concatenate(lines).T, "o", color=MUTED, markersize=4, alpha=0.5)
         axes.add_collection(LineCollection(lines, colors=MUTED, linewidths=0.7, alpha=0.25))
         if len(scored) > 1:
             axes.plot(
@@ -164,10 +167,12 @@ def draw_curves(findings: Findings, metric: str) -> str:
                 color=WARM,
                 linewidth=2,
                 label=_name(findings, scored[-1], "worst"),
+                **dots,
             )
         if scored:
             best = findings.curves[scored[0]]
-            axes.plot(*_thin(best.test), color=ACCENT, linewidth=2, label=_name(findings, scored[0], "best"))
+            name = _name(findings, scored[0], "best")
+            axes.plot(*_thin(best.test), color=ACCENT, linewidth=2, label=name, **dots)
             if len(best.train):
                 axes.plot(
                     *_thin(best.train),
@@ -175,6 +180,7 @@ def draw_curves(findings: Findings, metric: str) -> str:
                     color=ACCENT,
                     linewidth=1.2,
                     label="the same, on training batches",
+                    **dots,
                 )
             axes.legend(loc="best")
         axes.autoscale_view()

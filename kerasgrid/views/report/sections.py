@@ -172,7 +172,7 @@ def _curves(findings: Findings) -> Iterator[Block]:
     if not findings.curves:
         n_missing = sum(map(bool, findings.table.histories))
         yield Paragraph(
-            "The files of the histories are missing."
+            "The files of the histories are missing, or every metric in them has gaps."
             if n_missing
             else "The file has no histories of epochs.",
             is_note=True,
