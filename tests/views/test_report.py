@@ -368,7 +368,8 @@ def test_curves_of_one_epoch_are_drawn_as_dots(write):
             fold["history"] = {name: values[:1] for name, values in fold["history"].items()}
     findings = Report(write(results(trials))).findings
     drawn = draw_curves(findings, "accuracy")
-    assert drawn.count("<use ") > len(trials)  # matplotlib's markers, beside the ticks
+    assert "fill: var(--accent)" in drawn  # matplotlib's markers
+    assert "fill: var(--warm)" in drawn
 
 
 def test_curves_with_gaps_are_told_as_such(write):
