@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -11,6 +12,7 @@ from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.config import Config
 from kerasgrid.config_form import config_from_dict, read_config
+from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
 
@@ -53,6 +55,8 @@ def read_draft(
     Raises:
         ConfigError: It cannot be read at all. Other faults are in the report.
     """
+    if not isinstance(source, str | os.PathLike | Mapping):
+        raise ConfigError([Fault("", f"is a {type(source).__name__}; a grid.yaml's path or a dict holds.")])
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent

@@ -17,7 +17,7 @@ class Measurement:
 
     Attributes:
         n_fits: How many were measured.
-        seconds_per_epoch: Seconds of training an epoch, building included, with all workers busy.
+        seconds_per_epoch: Seconds of training an epoch, with all workers busy.
         memory_bytes: The largest resident memory of a worker.
     """
 

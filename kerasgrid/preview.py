@@ -115,7 +115,8 @@ class Preview:
         if self.measured is None:
             return "not measured yet"
         seconds = self.measured.seconds_per_epoch * self.epochs / self.n_workers
-        return f"about {format_seconds(seconds)}, from {count(self.measured.n_fits, 'fit')} measured before"
+        fits = count(self.measured.n_fits, "fit")
+        return f"about {format_seconds(seconds)} of training, from {fits} measured before; starts come on top"
 
     def _memory(self) -> str:
         if self.measured is None:

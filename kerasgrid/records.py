@@ -248,7 +248,7 @@ class FoldRecord:
         val_score: The objective on the inner split, where an engine decides by it.
         metrics: The other test metrics, `loss` among them.
         history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
-        fit_time: Seconds of training, without testing and checkpoints.
+        fit_time: Seconds of training, without testing, checkpoints and, in packs, compiling.
         epochs: Epochs trained, those lost to a crash not counted.
         alone: Whether its fit was its own, so that it shares no epochs with jobs read off the same run.
         anew: Whether it was trained from its first epoch after it had waited at rungs.

@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -167,8 +168,9 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
         return [side, side, 3]
     raise DataError(
         f"{shown_path(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. "
-        f"If one of them is no pixel, say it: kerasgrid init {path.name} --id NAME (or --label NAME). If the "
-        "images are no squares, write data.image: [height, width, channels] into a grid.yaml yourself."
+        f"If one of them is no pixel, say it: kerasgrid init {shlex.quote(shown_path(path))} --id NAME "
+        "(or --label NAME). If the images are no squares, write data.image: [height, width, channels] into a "
+        "grid.yaml yourself."
     )
 
 

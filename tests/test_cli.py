@@ -146,6 +146,22 @@ def test_some_failed_trials_end_with_3(folder):
 
 
 @pytest.mark.slow
+def test_where_all_trials_fail_it_is_told_where_and_nothing_is_to_be_fitted(folder, monkeypatch, capsys):
+    monkeypatch.chdir(folder)
+    (folder / "own.py").write_text(
+        "import keras\n"
+        "class Bad(keras.callbacks.Callback):\n"
+        "    def on_epoch_end(self, epoch, logs=None):\n"
+        "        logs['val_los']\n"
+    )
+    (folder / "grid.yaml").write_text(GRID + "callbacks: {'own.py:Bad': {}}\n")
+    assert run(monkeypatch, "search", "grid.yaml", "--set", "executor={kind: inline}") == 3
+    out = capsys.readouterr().out
+    assert "own.py:4, KeyError: 'val_los'" in out
+    assert out.rstrip().endswith("kerasgrid report results/grid.json")
+
+
+@pytest.mark.slow
 @pytest.mark.parametrize(
     ("number", "workers", "split", "n_fits"),
     [(signal.SIGINT, 2, "folds: 2", 2), (signal.SIGTERM, 1, "holdout: 0.5", 1)],

@@ -11,6 +11,7 @@ from pydantic import ValidationError
 
 from kerasgrid.config import json_schema
 from kerasgrid.config_form import config_from_dict, read_config
+from kerasgrid.draft import read_draft
 from kerasgrid.errors import ConfigError
 from kerasgrid.forms import shown
 from kerasgrid.yaml12 import read_yaml
@@ -519,3 +520,8 @@ def test_every_setting_is_described_in_the_schema():
         if "description" not in field and "$ref" not in field
     ]
     assert plain_names == []
+
+
+def test_what_is_neither_path_nor_dict_is_refused():
+    with pytest.raises(ConfigError, match=r"is a NoneType; a grid\.yaml's path or a dict holds"):
+        read_draft(None)

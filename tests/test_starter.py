@@ -13,6 +13,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
+from running import run
 
 from kerasgrid.checks import prepare
 from kerasgrid.errors import DataError, KerasgridError, NotBuiltError
@@ -357,3 +358,14 @@ def test_what_init_wrote_is_searched_as_it_is():
     results = search(target, overrides=["executor.kind=inline", *few])
     assert results.status == "complete"
     assert (results.data["summary"]["trials"], results.data["summary"]["failed"]) == (2, 0)
+
+
+def test_commands_are_printed_as_a_shell_takes_them(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "my data").mkdir()
+    (tmp_path / "my data" / "train.csv").write_text("label,p0\n" + "0,1\n1,2\n" * 30)
+    assert run(monkeypatch, "init", "my data/train.csv", "-o", "my grid.yaml") == 0
+    assert "  kerasgrid check 'my grid.yaml'\n  kerasgrid search 'my grid.yaml'\n" in capsys.readouterr().out
+    (tmp_path / "my data" / "wide.csv").write_text("label,p0,p1,p2,p3,p4\n0,1,2,3,4,5\n1,1,2,3,4,5\n")
+    assert run(monkeypatch, "init", "my data/wide.csv", "-o", "other.yaml") == 1
+    assert "say it: kerasgrid init 'my data/wide.csv' --id NAME" in capsys.readouterr().err

@@ -189,6 +189,8 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
     digits = _digits((high - low) / 2)
     while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
         digits += 1  # an end so near zero has to show on which side it is
+    while mean and digits < _MOST_DIGITS and float(f"{mean:.{digits}f}") == 0:
+        digits += 1
     return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
 
 

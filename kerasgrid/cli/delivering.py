@@ -162,5 +162,5 @@ def predict(
     elif not quiet:
         for line in (*found.lines(), f"{shown_path(planned.target)}: {planned.form.summary}"):
             print(line)
-        if len(files) == 1 and output is None:
+        if len(files) == 1 and output is None and not proba:
             print(f"Next:\n  kerasgrid submit {shlex.quote(str(files[0]))} -c COMPETITION -m MESSAGE")

@@ -149,7 +149,8 @@ def compare(
     if not quiet and not as_json:
         models = found.models
         kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
-        print("\n".join([*beside.lines(), *kept, str(target), *_next_commands(pair[-1].path).splitlines()]))
+        following = _next_commands(pair[-1].data, pair[-1].path)
+        print("\n".join([*beside.lines(), *kept, str(target), following]))
     if open_:
         typer.launch(target.absolute().as_uri())
     if any(one.data["summary"]["failed"] for one in pair):
@@ -187,12 +188,12 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
     elif data["status"] == "budget":
-        following = f"The budget is used up; a larger one goes on. {_next_commands(path)}"
+        following = f"The budget is used up; a larger one goes on. {_next_commands(data, path)}"
     else:
-        following = _next_commands(path)
+        following = _next_commands(data, path)
     console.print(following, markup=False, highlight=False, soft_wrap=True)
 
 
-def _next_commands(path: Path) -> str:
-    file = shlex.quote(str(path))
-    return f"Next:\n  kerasgrid plot {file}\n  kerasgrid report {file}\n  kerasgrid fit {file}"
+def _next_commands(data: dict[str, Any], path: Path) -> str:
+    commands = ("plot", "report", *(["fit"] if data["best"] else []))
+    return "\n".join(["Next:", *(f"  kerasgrid {command} {shlex.quote(str(path))}" for command in commands)])

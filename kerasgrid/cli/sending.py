@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
@@ -76,7 +77,8 @@ def submissions(
     paths = paths_of(results)
     entries = ask(paths, timeout) if refresh else Ledger(paths.submissions).entries
     if not entries:
-        print(f"Nothing was sent yet. Next:\n  kerasgrid submit {results} -c COMPETITION -m MESSAGE")
+        file = shlex.quote(str(results))
+        print(f"Nothing was sent yet. Next:\n  kerasgrid submit {file} -c COMPETITION -m MESSAGE")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("time (UTC)", "competition", "message", "status", "score", "sha256"):
@@ -118,7 +120,7 @@ def _begin(train: Path | None, folder: Path) -> None:
         print(f"{target} is there already, and stays as it is.")
     elif train is None:
         print(f"Which file in {folder} is the training data cannot be told by the names. Next:")
-        print(f"  kerasgrid init {folder}/FILE")
+        print(f"  kerasgrid init {shlex.quote(str(folder))}/FILE")
     else:
         try:
             write_starter(str(train), target)
@@ -132,7 +134,8 @@ def _outcome(entry: Any, results: str) -> str:
     score = _score(entry)
     if score:
         return f"{entry.competition}: public/private score {score}"
-    return f"{entry.competition}: {entry.status}. Next:\n  kerasgrid submissions {results} --refresh"
+    file = shlex.quote(str(results))
+    return f"{entry.competition}: {entry.status}. Next:\n  kerasgrid submissions {file} --refresh"
 
 
 def _score(entry: Any) -> str:

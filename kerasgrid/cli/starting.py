@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated
 
@@ -34,7 +35,8 @@ def init(
     from kerasgrid.starter import write_starter
 
     target = write_starter(data, output, label=label, id=id_)
-    print(f"{target} is written. Next:\n  kerasgrid check {target}\n  kerasgrid search {target}")
+    file = shlex.quote(str(target))
+    print(f"{target} is written. Next:\n  kerasgrid check {file}\n  kerasgrid search {file}")
 
 
 @app.command()

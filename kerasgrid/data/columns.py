@@ -5,6 +5,7 @@ from __future__ import annotations
 import csv
 import io
 import re
+import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -72,7 +73,7 @@ class Columns:
             f"{shown_path(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: "
             f"none is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first "
             f"({self.names[0]!r}) nor the last ({self.names[-1]!r}) looks like classes. Say it: "
-            f"kerasgrid init {self.path.name} --label NAME."
+            f"kerasgrid init {shlex.quote(shown_path(self.path))} --label NAME."
         )
 
     def find_id(self, label: str) -> str | None:

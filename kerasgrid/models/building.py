@@ -107,7 +107,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         return function(*args, **kwargs)
     except (KerasgridError, MemoryError):
         raise
-    except Exception as error:
+    except (Exception, SystemExit) as error:  # a script's sys.exit() would end the worker without a word
         if type(error).__name__ == "ResourceExhaustedError":
             raise  # the device's memory, which is no fault of the function
         file = _file(function)

@@ -7,7 +7,9 @@ import functools
 import hashlib
 import importlib
 import inspect
+import os
 import sys
+import sysconfig
 import textwrap
 import traceback
 from collections.abc import Callable, Iterator
@@ -233,3 +235,23 @@ def line_in(error: BaseException, file: str) -> int | None:
     if lines:
         return lines[-1]
     return error.lineno if isinstance(error, SyntaxError) and error.filename == file else None
+
+
+def users_line(error: BaseException) -> tuple[str, int] | None:
+    """Returns the file and the last line of the user's own code that an error passed through; None for none.
+
+    That is what is neither this package, nor installed, nor Python's own library.
+    """
+    others = (os.path.join(Path(__file__).resolve().parents[1], ""), *_installed())
+    for frame in reversed(traceback.extract_tb(error.__traceback__)):
+        file = os.path.realpath(frame.filename)
+        if os.path.isfile(file) and not file.startswith(others):
+            return frame.filename, frame.lineno
+    return None
+
+
+@functools.cache
+def _installed() -> tuple[str, ...]:
+    """Returns the folders of installed packages and of Python's own library."""
+    found = {sysconfig.get_path(name) for name in ("stdlib", "platstdlib", "purelib", "platlib")}
+    return tuple(os.path.join(os.path.realpath(path), "") for path in found if path)

@@ -20,6 +20,7 @@ from kerasgrid.tables.parsing import FORMS, finite, is_number
 from kerasgrid.tables.table import Table, columns_of
 
 _FEWEST_ROWS = 4
+_MOST_UNNAMED = 50
 _IDS = ("trial", "trial_id", "number", "id")
 
 
@@ -30,7 +31,13 @@ def records_table(records: Sequence[Mapping[str, Any]], path: Path) -> Table:
     details = [name for name in others if is_detail(name) or _says_nothing(name, rows)]
     scores = [name for name in others if name not in details and _is_numeric(row.get(name) for row in rows)]
     if not given:
-        scores = [name for name in scores if is_score(name)] or scores[-1:]
+        named = [name for name in scores if is_score(name)]
+        if not named and len(scores) > _MOST_UNNAMED:
+            raise ResultsError(
+                f"{path}: {len(scores):,} numeric columns, none a score by its name: are these samples, "
+                f"such as images, and not results? {FORMS}"
+            )
+        scores = named or scores[-1:]
     if not scores:
         shown = ", ".join(columns_of(records)[:20])
         raise ResultsError(f"{path}: none of the columns is a score, which is numeric: {shown}. {FORMS}")

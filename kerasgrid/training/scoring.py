@@ -9,14 +9,16 @@ from collections.abc import Mapping
 import numpy as np
 import psutil
 
-from kerasgrid.errors import TrialError
+from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
+from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import one_class
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.scorers import sklearn_score
+from kerasgrid.wording import shown_path
 
 
 def score(
@@ -165,6 +167,9 @@ def is_out_of_memory(error: Exception) -> bool:
 def _describe(job: Job, error: Exception) -> dict[str, str]:
     """Returns an error's type, and its message with the job's name; long ones of the backend are cut."""
     message = " ".join(str(error).split()) or "no message"
+    where = None if isinstance(error, KerasgridError) else users_line(error)
+    if where is not None:  # a callback of the user's own, say
+        message = f"{shown_path(where[0])}:{where[1]}, {type(error).__name__}: {message}"
     if is_out_of_memory(error):
         message = f"out of memory: {message}"
     message = message if message.startswith(str(job)) else f"{job}: {message}"

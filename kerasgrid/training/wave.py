@@ -74,6 +74,7 @@ class Wave:
     step: int = 0
     _width: int = 0
     _has_stepped: bool = False
+    _first_call: tuple[int, float] = (0, 0.0)
     _step_s: float | None = None
     _saved: Path | None = None
     _saved_at: float = field(default_factory=time.monotonic)
@@ -144,17 +145,26 @@ class Wave:
             states = program.train(states, fixed, inputs, self.step, last, self.epoch)
             states = _ready(states)
             took = time.perf_counter() - began
+            n_steps, self.step = last - self.step, last
+            share = took / len(members)
             if self._has_stepped:
-                self._step_s = took / (last - self.step)
-            self._has_stepped = True
-            self.step = last
+                self._step_s = took / n_steps
+                share -= self._compiling_s(share / n_steps)
+            else:
+                self._has_stepped, self._first_call = True, (n_steps, share)
             for member in members:
-                member.fit_time += took / len(members)
+                member.fit_time += share
             if self.step < program.schedule.n_steps and self._is_due():
                 self._take(states)
                 self._save()
         self._take(states)
         return states
+
+    def _compiling_s(self, step_s: float) -> float:
+        """Returns by how much the first call took longer than its steps do, a run: it compiled. Once."""
+        n_steps, share = self._first_call
+        self._first_call = (0, 0.0)
+        return max(share - n_steps * step_s, 0.0)
 
     def _inputs(self) -> tuple[Any, Any]:
         """Returns states, and the epoch's rows and learning rates, stacked."""
@@ -205,6 +215,7 @@ class Wave:
             # Each width is a program to compile: a place is given up when half of them are empty.
             while len(left) <= -(-self._width // 2) < self._width:
                 self._width = -(-self._width // 2)
+                self._has_stepped = False  # it compiles anew
             if is_moved or is_first:
                 self._save()
         for record in ends:

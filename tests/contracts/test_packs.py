@@ -8,9 +8,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import dataclasses
 import gc
+import re
 import shutil
 import subprocess
 import sys
+import time
 import weakref
 from pathlib import Path
 
@@ -803,6 +805,22 @@ def test_after_an_error_in_the_middle_each_run_is_tried_by_itself(make, monkeypa
     assert records[pack.jobs[2].id].error is None
 
 
+def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch):
+    recipe, train, calls = make(), Program.train, []
+
+    def compiling(self, states, fixed, inputs, first, last, epoch):
+        calls.append(last - first)
+        if len(calls) == 1:
+            time.sleep(2)
+        return train(self, states, fixed, inputs, first, last, epoch)
+
+    monkeypatch.setattr(Program, "train", compiling)
+    jobs = [Job(Trial(i, {"learning_rate": rate, "epochs": 2}), 0) for i, rate in enumerate([0.1, 0.2])]
+    records = trained(recipe, pack_of(recipe, jobs)).records
+    assert len(calls) > 1
+    assert all(0 < records[job.id].fit_time < 0.9 for job in jobs)
+
+
 def test_a_job_that_cannot_be_scored_takes_no_other_of_its_run_with_it(make, monkeypatch):
     recipe = make()
     jobs = [Job(Trial(i, {"learning_rate": 0.125, "epochs": epochs}), 0) for i, epochs in enumerate([1, 3])]
@@ -815,7 +833,8 @@ def test_a_job_that_cannot_be_scored_takes_no_other_of_its_run_with_it(make, mon
 
     monkeypatch.setattr(wave, "score", failing)
     records = trained(recipe, pack_of(recipe, jobs, shares=True)).records
-    assert records[jobs[0].id].error["message"] == "trial 0, fold 0: no such class"
+    told = records[jobs[0].id].error["message"]
+    assert re.fullmatch(r"trial 0, fold 0: \S*test_packs\.py:\d+, ValueError: no such class", told)
     assert records[jobs[1].id].error is None
     assert records[jobs[1].id].epochs == 3
 

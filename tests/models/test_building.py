@@ -591,3 +591,11 @@ def test_hp_signature(load):
     assert not signature.takes_any
     assert signature.names == ("depth", "units", "kind", "dropout", "classes", "unused", "noise", "rate")
     assert signature.required == ()
+
+
+def test_a_script_that_exits_is_told_as_an_error_of_the_function():
+    def script(n_classes):
+        raise SystemExit("bye")
+
+    with pytest.raises(ModelError, match=r"test_building\.py:\d+, .*script: SystemExit: bye"):
+        build(script)

@@ -337,6 +337,10 @@ class TestCsv:
             ("a,score\n", "no rows below the header line"),
             ("a,a,score\n1,2,3\n", "the header has 'a' more than once"),
             ("hello world\nthis is prose\n", "none of the columns is a score"),
+            (
+                ",".join(f"pixel{n}" for n in range(64)) + "\n" + ",".join("0" * 64) + "\n",
+                "64 numeric columns, none a score by its name: are these samples, such as images",
+            ),
             ('a,score\n1,"' + "x" * 2_000_000, "no CSV"),
         ],
     )
