@@ -15,6 +15,7 @@ from kerasgrid.analysis.findings import Findings
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import VAL
 from kerasgrid.config import Config
+from kerasgrid.dimensions import is_number
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
 
@@ -151,7 +152,7 @@ def _spec(spec: Any, found: Advice) -> Any:
             return {"low": _on_step(spec, low, math.floor), "high": _on_step(spec, high, math.ceil), **kept}
         tried = spec["values"] if isinstance(spec, dict) else spec
         values = [value for value in tried if low <= value <= high]
-        values = values or [low, high]
+        values = values or tried  # those of another part of a union are the better
     else:
         values = list(found.values)
     if isinstance(spec, dict) and "values" in spec:
@@ -167,14 +168,13 @@ def _within(spec: Any, found: Advice) -> Advice:
     They stay as they are where none is left, since what was compared then is of other parts.
     """
     own = spec.get("values") if isinstance(spec, dict) else spec
-    if own is None:
-        low, high = found.bounds or (min(found.values), max(found.values))
-        low, high = max(low, spec["low"]), min(high, spec["high"])
-        return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
-    kept = set(map(level_key, found.values))
-    low, high = found.bounds or (None, None)
-    left = [value for value in own if (low <= value <= high if found.bounds else level_key(value) in kept)]
-    return Advice(tuple(left or own), found.why)
+    if own is not None:
+        kept = set(map(level_key, found.values))
+        left = tuple(value for value in own if level_key(value) in kept)
+        return found if found.bounds is not None else Advice(left or tuple(own), found.why)
+    numbers = found.bounds or tuple(filter(is_number, found.values)) or (spec["low"], spec["high"])
+    low, high = max(min(numbers), spec["low"]), min(max(numbers), spec["high"])
+    return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
 
 
 def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:

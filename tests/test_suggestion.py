@@ -383,3 +383,18 @@ def test_a_part_of_a_union_keeps_to_its_own_range():
     sgd, adam = (part["learning_rate"] for part in read(suggest(found))["space"])
     assert 0.1 <= sgd["low"] < sgd["high"] <= 1
     assert 0.001 <= adam["low"] < adam["high"] <= 0.01
+
+
+def test_parts_of_a_union_may_have_a_range_and_words():
+    numbers, candidates = np.random.default_rng(0), []
+    space = [
+        {"optimizer": ["SGD"], "learning_rate": {"low": 0.1, "high": 1.0}},
+        {"optimizer": ["Adam"], "learning_rate": [None]},
+    ]
+    for _ in range(5):
+        candidates.append({"optimizer": "SGD", "learning_rate": float(numbers.uniform(0.1, 1))})
+    candidates.append({"optimizer": "Adam", "learning_rate": None})
+    found = findings(space, lambda params: 0.9, candidates=candidates)
+    sgd, adam = (part["learning_rate"] for part in read_yaml(suggest(found), "next.yaml")[0]["space"])
+    assert 0.1 <= sgd["low"] < sgd["high"] <= 1
+    assert adam == [None]

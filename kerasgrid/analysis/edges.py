@@ -122,11 +122,13 @@ def _side_of_levels(factor: Factor, own: list[Effect]) -> bool | None:
 
 
 def _side_of_range(design: Design, place: int) -> bool | None:
-    codes, best = _codes_of_best(design, place)
-    if len(best) < FEWEST_BEST:
+    from scipy import stats
+
+    codes, n_best = _best_first(design, place)
+    if n_best < FEWEST_BEST:
         return None
-    ranks = (np.argsort(np.argsort(codes, kind="stable")) + 0.5) / len(codes)
-    middle = float(np.median(ranks[best]))
+    ranks = (stats.rankdata(codes) - 0.5) / len(codes)
+    middle = float(np.median(ranks[:n_best]))
     return True if middle > 1 - _OUTER else False if middle < _OUTER else None
 
 
@@ -134,19 +136,19 @@ def _side_of_most(design: Design, place: int) -> bool | None:
     """Returns at which end most of the best candidates lie, clearly more than all do (binomial test)."""
     from scipy import stats
 
-    codes, best = _codes_of_best(design, place)
-    if len(best) < FEWEST_BEST:
+    codes, n_best = _best_first(design, place)
+    if n_best < FEWEST_BEST:
         return None
     for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
-        n_there, share = int((codes[best] == end).sum()), float((codes == end).mean())
-        if 2 * n_there > len(best) and stats.binomtest(n_there, len(best), share).pvalue <= 1 - CONFIDENCE:
+        n_there, share = int((codes[:n_best] == end).sum()), float((codes == end).mean())
+        by_chance = stats.binomtest(n_there, n_best, share, alternative="greater").pvalue
+        if 2 * n_there > n_best and by_chance <= (1 - CONFIDENCE) / 2:  # of either end
             return is_up
     return None
 
 
-def _codes_of_best(design: Design, place: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the levels of all candidates that have a parameter, and which are the best tenth of these."""
-    order = design.best(len(design))
-    codes = design.codes[order, place]
+def _best_first(design: Design, place: int) -> tuple[np.ndarray, int]:
+    """Returns the levels of the candidates that have a parameter, best first; and a tenth of their number."""
+    codes = design.codes[design.best(len(design)), place]
     codes = codes[codes < len(design.factors[place].given)]
-    return codes, np.arange(len(codes) // 10)
+    return codes, len(codes) // 10

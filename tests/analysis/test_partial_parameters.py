@@ -14,13 +14,17 @@ from kerasgrid.analysis.sentences import effect_sentences
 from kerasgrid.tables.records import records_table
 
 
-def found(rows):
-    """Returns the findings of rows whose `score` is theirs and whose rest is params."""
+def table(rows):
+    """Returns the table of rows whose `score` is theirs and whose rest is params."""
     records = [
         {"params": {name: value for name, value in row.items() if name != "score"}, "score": row["score"]}
         for row in rows
     ]
-    return analyse(records_table(records, Path("mine.json")))
+    return records_table(records, Path("mine.json"))
+
+
+def found(rows):
+    return analyse(table(rows))
 
 
 def drawn(share_without, n=200, seed=0):
@@ -39,10 +43,7 @@ def drawn(share_without, n=200, seed=0):
 
 def test_what_is_not_set_stands_after_all_numbers():
     rows = [{"m": m, "score": 0.5} for m in (0.5, 0.1, 0.9)] + [{"score": 0.4, "other": 1}]
-    records = [
-        {"params": {k: v for k, v in row.items() if k != "score"}, "score": row["score"]} for row in rows
-    ]
-    [factor] = [f for f in design_of(records_table(records, Path("a.json"))).factors if f.name == "m"]
+    [factor] = [factor for factor in design_of(table(rows)).factors if factor.name == "m"]
     assert factor.values == (0.1, 0.5, 0.9, NOT_SET)
     assert factor.given == (0.1, 0.5, 0.9)
     assert factor.is_numeric
@@ -142,3 +143,21 @@ def test_fits_that_took_no_time_have_no_quicker_one():
 def test_scores_near_the_largest_float_are_told_without_an_interval():
     rows = [{"a": a, "b": b, "score": (1 + a + 0.1 * b) * 1e300} for a in (0, 1) for b in range(6)]
     assert "scores are too large for an interval" in effect_sentences(found(rows))["a"]
+
+
+def test_fewer_of_the_best_than_of_all_are_no_edge():
+    """19 of 20 candidates have the largest value, and of the best tenth only 6 of 10."""
+    rows = [{"units": 64, "rate": n / 1000, "score": 0.5 if n >= 6 else 0.9} for n in range(95)]
+    rows += [{"units": 32, "rate": 1 + n / 1000, "score": 0.9 if n < 4 else 0.5} for n in range(5)]
+    assert not [edge for edge in found(rows).edges if edge.name == "units"]
+
+
+@pytest.mark.parametrize("sign", [1, -1])
+def test_ties_of_a_range_favour_neither_end(sign):
+    """A third of the candidates lie at an end, the best among them: no tenth of what was tried is theirs."""
+    ends = [0] * 34 if sign < 0 else [200] * 34
+    rows = [
+        {"units": units, "rate": n / 1000, "score": 0.9 if n < 10 else 0.5}
+        for n, units in enumerate([*ends, *range(50, 116)])
+    ]
+    assert not [edge for edge in found(rows).edges if edge.name == "units"]
