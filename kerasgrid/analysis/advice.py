@@ -71,7 +71,7 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     if not effects and edge is not None:
         kept = {*factor.given, *([] if edge.next is None else [edge.next])}
         return Advice(tuple(sorted(kept)), f"the best lie at the edge: {tried} tried")
-    if len(factor.given) < len(factor) or not effects or any(effect.better != best for effect in effects):
+    if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
         left = tuple(value for value in factor.given if interacts or value not in worse)
         if left and len(left) < len(factor.given):
             return Advice(left, f"clearly worse: {_listed([v for v in factor.given if v in worse])}")
@@ -103,10 +103,10 @@ def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
     """Returns the part of a range in which the best fifth of the candidates lie."""
     design, factor = findings.design, findings.design.factors[place]
     best = design.best(max(int(len(design) * _BEST_SHARE), FEWEST_BEST))
-    codes = [code for code in design.codes[best, place] if factor.values[code] != NOT_SET]
-    values = [factor.values[code] for code in codes] or list(factor.given)
-    which = f"the best {len(codes)} candidates" + ("" if len(codes) == len(best) else " that have it")
-    which = which if codes else "candidates, of which none of the best has it,"
+    values = [value for code in design.codes[best, place] if (value := factor.values[code]) != NOT_SET]
+    which = f"the best {len(values)} candidates" + ("" if len(values) == len(best) else " that have it")
+    if not values:
+        values, which = list(factor.given), "candidates, of which none of the best has it,"
     if not factor.is_numeric or len(design) < 2 * FEWEST_BEST:
         return Advice(tuple(dict.fromkeys(values)), f"those of {which}")
     low, high = min(values), max(values)

@@ -42,7 +42,7 @@ class Factor:
     @property
     def given(self) -> tuple[Any, ...]:
         """Its values without NOT_SET."""
-        return tuple(value for value in self.values if not _is_unset(value))
+        return tuple(value for value in self.values if value != NOT_SET)
 
     def tidy(self, number: float, step: float) -> float:
         """Returns a number as its values are: whole where they are, else to two digits.
@@ -140,20 +140,14 @@ def level_key(value: Any) -> str:
     return value_text(strict(value))
 
 
-def _is_unset(value: Any) -> bool:
-    return isinstance(value, str) and value == NOT_SET
-
-
-def _number_key(value: Any) -> float:
-    """Returns a finite number as it is; what is not set comes after all numbers."""
-    return math.inf if _is_unset(value) else float(value)
-
-
 def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.ndarray]:
     """Returns a parameter's factor, and the level of each candidate."""
-    present = [value for value in values if not _is_unset(value)]
-    numeric = bool(present) and all(finite(value) is not None for value in present)
-    keys = [_number_key(value) if numeric else level_key(value) for value in values]
+    given = [value for value in values if value != NOT_SET]
+    numeric = bool(given) and all(finite(value) is not None for value in given)
+    if numeric:
+        keys = [math.inf if value == NOT_SET else float(value) for value in values]
+    else:
+        keys = [level_key(value) for value in values]
     first = dict(zip(reversed(keys), reversed(values), strict=True))
     ordered = sorted(first) if numeric else list(dict.fromkeys(keys))
     places = {key: place for place, key in enumerate(ordered)}

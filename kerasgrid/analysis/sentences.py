@@ -187,10 +187,8 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
     if not math.isfinite(high - low):
         return f"{value_text(short(mean))} on average; scores are too large for an interval"
     digits = _digits((high - low) / 2)
-    while low and digits < _MOST_DIGITS and float(f"{low:.{digits}f}") == 0:
-        digits += 1  # an end so near zero has to show on which side it is
-    while mean and digits < _MOST_DIGITS and float(f"{mean:.{digits}f}") == 0:
-        digits += 1
+    while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
+        digits += 1  # what is so near zero has to show on which side it is
     return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
 
 

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import json
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerasgrid.cli.options import FAILED_TRIALS, INTERRUPTED, Set, app
+from kerasgrid.cli.options import FAILED_TRIALS, INTERRUPTED, Set, app, next_commands
 from kerasgrid.errors import TrialError
 
 
@@ -76,7 +75,7 @@ def fit(
             print("Interrupted. The same command goes on from here.")
         elif found.models:
             has_test = Results.load(file).data["config"]["data"].get("test") is not None
-            print(f"Next:\n  kerasgrid predict {shlex.quote(str(file))}{'' if has_test else ' --data FILE'}")
+            print(next_commands(file, "predict {}" if has_test else "predict {} --data FILE"))
     if found.is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if found.failed and not found.models:
@@ -163,4 +162,4 @@ def predict(
         for line in (*found.lines(), f"{shown_path(planned.target)}: {planned.form.summary}"):
             print(line)
         if len(files) == 1 and output is None and not proba:
-            print(f"Next:\n  kerasgrid submit {shlex.quote(str(files[0]))} -c COMPETITION -m MESSAGE")
+            print(next_commands(files[0], "submit {} -c COMPETITION -m MESSAGE"))

@@ -1,8 +1,9 @@
-"""The program that commands are added to, and the options that several of them have."""
+"""The program that commands are added to, and the options and words that several of them have."""
 
 from __future__ import annotations
 
 import json
+import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -25,6 +26,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Sets any key of the YAML.", show_default=False),
 ]
+
+
+def next_commands(path: str | Path, *commands: str) -> str:
+    """Returns lines that name what to run next, as a shell takes them; `{}` stands for the file."""
+    file = shlex.quote(str(path))
+    return "\n".join(["Next:", *(f"  kerasgrid {command.format(file)}" for command in commands)])
 
 
 def overrides_of(flags: dict[str, Any]) -> list[str]:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -18,6 +17,7 @@ from kerasgrid.cli.options import (
     ResultsDir,
     Set,
     app,
+    next_commands,
     overrides_of,
 )
 
@@ -149,7 +149,7 @@ def compare(
     if not quiet and not as_json:
         models = found.models
         kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
-        following = _next_commands(pair[-1].data, pair[-1].path)
+        following = _following(pair[-1].data, pair[-1].path)
         print("\n".join([*beside.lines(), *kept, str(target), following]))
     if open_:
         typer.launch(target.absolute().as_uri())
@@ -188,12 +188,12 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
     elif data["status"] == "budget":
-        following = f"The budget is used up; a larger one goes on. {_next_commands(data, path)}"
+        following = f"The budget is used up; a larger one goes on. {_following(data, path)}"
     else:
-        following = _next_commands(data, path)
+        following = _following(data, path)
     console.print(following, markup=False, highlight=False, soft_wrap=True)
 
 
-def _next_commands(data: dict[str, Any], path: Path) -> str:
-    commands = ("plot", "report", *(["fit"] if data["best"] else []))
-    return "\n".join(["Next:", *(f"  kerasgrid {command} {shlex.quote(str(path))}" for command in commands)])
+def _following(data: dict[str, Any], path: Path) -> str:
+    commands = ["plot {}", "report {}", "fit {}"] if data["best"] else ["plot {}", "report {}"]
+    return next_commands(path, *commands)

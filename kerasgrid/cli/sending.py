@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 import sys
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 
-from kerasgrid.cli.options import app
+from kerasgrid.cli.options import app, next_commands
 
 RESULTS = typer.Argument(metavar="RESULTS", show_default=False)
 COMPETITION = typer.Option(
@@ -77,8 +76,7 @@ def submissions(
     paths = paths_of(results)
     entries = ask(paths, timeout) if refresh else Ledger(paths.submissions).entries
     if not entries:
-        file = shlex.quote(str(results))
-        print(f"Nothing was sent yet. Next:\n  kerasgrid submit {file} -c COMPETITION -m MESSAGE")
+        print(f"Nothing was sent yet. {next_commands(results, 'submit {} -c COMPETITION -m MESSAGE')}")
         return
     table = Table(box=box.SIMPLE_HEAD, pad_edge=False)
     for name in ("time (UTC)", "competition", "message", "status", "score", "sha256"):
@@ -119,23 +117,22 @@ def _begin(train: Path | None, folder: Path) -> None:
     if target.exists():
         print(f"{target} is there already, and stays as it is.")
     elif train is None:
-        print(f"Which file in {folder} is the training data cannot be told by the names. Next:")
-        print(f"  kerasgrid init {shlex.quote(str(folder))}/FILE")
+        following = next_commands(folder, "init {}/FILE")
+        print(f"Which file in {folder} is the training data cannot be told by the names. {following}")
     else:
         try:
             write_starter(str(train), target)
         except KerasgridError as error:
             print(f"No grid.yaml was written: {error}")
         else:
-            print(f"{target} is written. Next:\n  kerasgrid check {target}\n  kerasgrid search {target}")
+            print(f"{target} is written. {next_commands(target, 'check {}', 'search {}')}")
 
 
 def _outcome(entry: Any, results: str) -> str:
     score = _score(entry)
     if score:
         return f"{entry.competition}: public/private score {score}"
-    file = shlex.quote(str(results))
-    return f"{entry.competition}: {entry.status}. Next:\n  kerasgrid submissions {file} --refresh"
+    return f"{entry.competition}: {entry.status}. {next_commands(results, 'submissions {} --refresh')}"
 
 
 def _score(entry: Any) -> str:

@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import json
-import shlex
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from kerasgrid.cli.options import app
+from kerasgrid.cli.options import app, next_commands
 
 
 @app.command()
@@ -35,8 +34,7 @@ def init(
     from kerasgrid.starter import write_starter
 
     target = write_starter(data, output, label=label, id=id_)
-    file = shlex.quote(str(target))
-    print(f"{target} is written. Next:\n  kerasgrid check {file}\n  kerasgrid search {file}")
+    print(f"{target} is written. {next_commands(target, 'check {}', 'search {}')}")
 
 
 @app.command()

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import os
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
@@ -12,6 +11,7 @@ import keras
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, did_you_mean
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
+from kerasgrid.wording import shown_path
 
 
 def build_model(
@@ -112,7 +112,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             raise  # the device's memory, which is no fault of the function
         file = _file(function)
         line = None if file is None else line_in(error, file)
-        where = "" if line is None else f"{_shown(file)}:{line}, "
+        where = "" if line is None else f"{shown_path(file)}:{line}, "
         reason = str(error).strip() or "no message"
         raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
 
@@ -123,13 +123,6 @@ def _file(function: Callable[..., Any]) -> str | None:
     function = getattr(getattr(function, "__self__", None), "_build", function)
     code = getattr(function, "__code__", None)
     return None if code is None else code.co_filename
-
-
-def _shown(file: str) -> str:
-    relative = (
-        os.path.relpath(file) if os.path.splitdrive(file)[0] == os.path.splitdrive(os.getcwd())[0] else file
-    )
-    return file if relative.startswith("..") else relative
 
 
 def name_of(function: Callable[..., Any]) -> str:

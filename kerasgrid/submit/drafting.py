@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+import shlex
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -48,8 +49,8 @@ def draft_of(
     file = paths.submission if file is None else file
     if not file.is_file():
         raise DataError(
-            f"{shown_path(file)} is not there. Write it with: kerasgrid predict {shown_path(results)}, or "
-            "name another with -f FILE."
+            f"{shown_path(file)} is not there. Write it with: kerasgrid predict "
+            f"{shlex.quote(shown_path(results))}, or name another with -f FILE."
         )
     data = found.data.get("config", {}).get("data") or {}
     if sample is None:

@@ -5,13 +5,13 @@ from __future__ import annotations
 import re
 from typing import Literal
 
-from kerasgrid.keras_names import METRICS
+from kerasgrid.keras_names import METRICS, find_metric
 
-_LARGER_IS_BETTER = {"accuracy", "acc", "auc", "f1", "precision", "r2", "recall", "score"}
+_LARGER_IS_BETTER = {"f1", "r2", "score"}  # beside Keras's own metrics
 _TIMES = {"time", "duration", "seconds", "runtime"}
 _SMALLER_IS_BETTER = {
-    *("error", "mse", "mae", "rmse", "mape", "msle", "rmsle", "nll", "perplexity", "brier"),
-    *("divergence", "hinge", "huber", "poisson", "cosh", "mislabeled", "misclassified"),
+    *("error", "rmse", "rmsle", "nll", "perplexity", "brier", "divergence", "huber", "cosh"),
+    *("mislabeled", "misclassified"),
 }
 _LOSSES = ("loss", "entropy")
 _DETAIL = re.compile(
@@ -72,9 +72,9 @@ def direction(objective: str) -> Literal["max", "min"]:
 def _better(name: str) -> Literal["max", "min"] | None:
     """Returns which is better of a metric: by Keras's own, else by its last words; None for no metric."""
     plain = re.sub(r"^(mean_|test_|val_|train_|best_)+", "", name.lower())
-    if plain in METRICS:
-        return METRICS[plain].direction
     last = _last_word(name)
+    if known := find_metric(plain) or find_metric(last):
+        return METRICS[known].direction
     if last in _SMALLER_IS_BETTER or last.endswith(_LOSSES) or plain.endswith("error_rate"):
         return "min"
     return "max" if last in _LARGER_IS_BETTER else None

@@ -121,13 +121,9 @@ def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
             and not (name == "params" and (nested or columns))
         }
         rows.append(rest | params)
-    if not nested:  # a number that is not there: a column has a place for what a candidate does not have
-        for name in given:
-            if _is_numeric(row.get(name) for row in rows):
-                rows = [
-                    {key: value for key, value in row.items() if key != name or value is not None}
-                    for row in rows
-                ]
+    if not nested:  # a column has a place for a number that a candidate does not have
+        gaps = {name for name in given if _is_numeric(row.get(name) for row in rows)}
+        rows = [{k: v for k, v in row.items() if v is not None or k not in gaps} for row in rows]
     return rows, list(given)
 
 

@@ -66,7 +66,7 @@ def test_files_and_folders(folder):
     [
         (("../evil.csv", "x"), "a path that leads out of the folder"),
         (("a/../../evil.csv", "x"), "a path that leads out of the folder"),
-        (("/tmp/evil.csv", "x"), "an absolute path"),
+        (("/evil.csv", "x"), "an absolute path"),
         (("C:/evil.csv", "x"), "an absolute path"),
         (("c:evil.csv", "x"), "an absolute path"),
         (("..\\evil.csv", "x"), "a backslash or control character"),
