@@ -6,13 +6,12 @@ import itertools
 
 import numpy as np
 import pytest
-from asking import run
+from asking import drive, run
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import far_behind, rungs
 from kerasgrid.space_form import read_space
-from tests.asking import drive
 
 SPACE = {"b": [1, 2, 3], "a": ["x", "y"], "c": [0.1, 0.2]}
 

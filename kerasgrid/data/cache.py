@@ -124,6 +124,16 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
     )
 
 
+def sample_digests(folder: Path) -> tuple[str, str]:
+    """Returns the digests of images and labels in a folder of samples that has been opened, as written.
+
+    Raises:
+        OSError: It is not there any more.
+    """
+    meta = json.loads((folder / "meta.json").read_bytes())
+    return meta["images"]["digest"], meta["labels"]["digest"]
+
+
 def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
     """Moves a finished folder into its place, past one that is damaged or holds something else.
 

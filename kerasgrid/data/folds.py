@@ -97,6 +97,11 @@ def fold_fault(
     )
 
 
+def inner_rows(fold: Fold, fraction: float) -> int:
+    """Returns how many of a fold's training rows `inner_split` leaves for validation."""
+    return math.ceil(len(fold.train) * fraction)
+
+
 def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns a fold's training rows in two: those to train on and those that `val_*` is measured on.
 
@@ -117,7 +122,7 @@ def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> t
     from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
 
     inner = np.asarray(labels)[fold.train]
-    n_val = math.ceil(len(inner) * fraction)
+    n_val = inner_rows(fold, fraction)
     own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
     if inner.ndim == 2:
         if n_val >= len(inner):

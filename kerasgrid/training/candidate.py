@@ -12,7 +12,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgrid.data.folds import inner_split, load_folds
+from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.errors import ChangedError
 from kerasgrid.models.building import build_model
@@ -98,12 +98,23 @@ def _load(reference: ModelReference, source: str) -> Callable:
 
 def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
     """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
-    share = recipe.val or (DEFAULT_VAL if plan.monitors_val else None)
+    share = _inner_share(recipe, plan)
     if share is None:
         return fold.train, None
     if share == TEST_FOLD:
         return fold.train, fold.test
     return inner_split(data.labels, fold, share, recipe.seed)
+
+
+def trained_rows(recipe: Recipe, plan: Route, fold: Fold) -> int:
+    """Returns how many rows there are to train on, without splitting them."""
+    share = _inner_share(recipe, plan)
+    left_out = 0 if share in (None, TEST_FOLD) else inner_rows(fold, share)
+    return len(fold.train) - left_out
+
+
+def _inner_share(recipe: Recipe, plan: Route) -> float | str | None:
+    return recipe.val or (DEFAULT_VAL if plan.monitors_val else None)
 
 
 @lru_cache(maxsize=4)

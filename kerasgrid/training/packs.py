@@ -17,6 +17,7 @@ import keras
 import numpy as np
 
 from kerasgrid.augment import Augmentation
+from kerasgrid.data.cache import sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.io import digest
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
@@ -29,6 +30,7 @@ from kerasgrid.training.candidate import (
     read_folds,
     rows_of,
     seeded,
+    trained_rows,
 )
 from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.hooks import hooks_of
@@ -234,59 +236,55 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
 
 
 def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, Dataset]:
-    """Returns the program of a graph on this search's data and folds, compiled once in this process."""
-    folds = recipe.paths.folds
+    """Returns the program of a graph on some data, compiled once in this process.
+
+    Searches on the same data whose epochs have the same steps share it, whichever folder they run in.
+    """
+    data = open_dataset(recipe.data_folder, recipe.source)
     plan = recipe.route(job.trial.params)
-    where = (graph, plan.batch_size, plan.monitors_val, recipe.val, recipe.scale)
-    where += (str(folds), folds.stat().st_mtime_ns, *_data(recipe))
+    sizes = [trained_rows(recipe, plan, fold) for fold in read_folds(recipe, len(data))]
+    schedule = Schedule.of(sizes, plan.batch_size)
+    contents = sample_digests(Path(recipe.data_folder))
+    where = (graph, schedule, contents, recipe.classes, recipe.scale)
     if where not in _programs:
         while len(_programs) >= PROGRAMS:
             del _programs[next(iter(_programs))]
             gc.collect()  # a program and its traces refer to each other
-        _programs[where] = _make_program(recipe, job)
+        _programs[where] = *_make_program(recipe, plan, data, schedule, contents), data
     return _programs[where]
 
 
-def _data(recipe: Recipe) -> tuple[str, str, int, int]:
-    """Returns what tells the data of one search from another's, or from another's in its place before."""
-    images_at, labels_at = (
-        Path(recipe.data_folder, name).stat().st_mtime_ns for name in ("images.npy", "labels.npy")
-    )
-    return recipe.data_folder, recipe.source, images_at, labels_at
-
-
-def _make_program(recipe: Recipe, job: Job) -> tuple[Program, Compiled, Dataset]:
-    data = open_dataset(recipe.data_folder, recipe.source)
-    plan = recipe.route(job.trial.params)
+def _make_program(
+    recipe: Recipe, plan: Route, data: Dataset, schedule: Schedule, contents: tuple[str, str]
+) -> tuple[Program, Compiled]:
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
     with seeded(graph_seed(recipe.seed)):
         compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
-    sizes = [len(rows_of(recipe, plan, data, fold)[0]) for fold in read_folds(recipe, len(data))]
-    images = _images_on_device(*_data(recipe), recipe.scale)
-    targets = _targets_on_device(*_data(recipe), recipe.n_classes, compiled.labels, compiled.n_outputs)
-    how = Augmentation.of(plan.augment, data.images, recipe.scale)
+    stored = (recipe.data_folder, recipe.source)
+    images = _images_on_device(*stored, contents[0], recipe.scale)
+    targets = _targets_on_device(*stored, contents[1], recipe.n_classes, compiled.labels, compiled.n_outputs)
     made = Program(
         lifted,
-        Schedule.of(sizes, plan.batch_size),
+        schedule,
         images,
         targets,
-        how,
+        Augmentation.of(plan.augment, data.images, recipe.scale),
         jit=plan.training.jit is True,
         halts="terminate_on_nan" in plan.callbacks,
     )
-    return made, compiled, data
+    return made, compiled
 
 
 @lru_cache(maxsize=1)
-def _images_on_device(folder: str, source: str, _images_at: int, _labels_at: int, scale: float | None) -> Any:
+def _images_on_device(folder: str, source: str, _digest: str, scale: float | None) -> Any:
     images = Scaling(scale)(open_dataset(folder, source).images)
     return backend.to_device(images.astype(keras.config.floatx(), copy=False))
 
 
 @lru_cache(maxsize=2)
 def _targets_on_device(
-    folder: str, source: str, _images_at: int, _labels_at: int, n_classes: int, labels: str, n_outputs: int
+    folder: str, source: str, _digest: str, n_classes: int, labels: str, n_outputs: int
 ) -> Any:
     return backend.to_device(encode_labels(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
 

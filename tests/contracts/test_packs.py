@@ -22,6 +22,8 @@ import pytest
 from fakes import Collector, Crash, Crashing, prepare_run
 from keras import layers
 
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cache import save_samples
 from kerasgrid.planning import split
 from kerasgrid.records import (
     EpochRecord,
@@ -855,19 +857,34 @@ def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, 
     )
 
 
+def program_of(recipe, graph="graph"):
+    return packs._program(recipe, Job(Trial(0, {}), 0), graph)[0]
+
+
 def test_other_data_in_the_same_place_are_other_data(make):
     recipe = make()
-    job = Job(Trial(0, {}), 0)
-    folder = Path(recipe.data_folder)
-    copy = dataclasses.replace(recipe, data_folder=str(recipe.paths.folder / "data"))
-    shutil.copytree(folder, copy.data_folder)
-    before = np.asarray(packs._program(copy, job, "graph")[0].images)
-    array = np.load(Path(copy.data_folder, "images.npy"))
-    np.save(Path(copy.data_folder, "other.npy"), array[::-1])
-    Path(copy.data_folder, "other.npy").replace(Path(copy.data_folder, "images.npy"))
-    after = np.asarray(packs._program(copy, job, "graph")[0].images)
-    np.testing.assert_array_equal(after, before[::-1])
-    assert (after != before).any()
+    data, place = open_dataset(recipe.data_folder, recipe.source), recipe.paths.folder / "data"
+    copy = dataclasses.replace(recipe, data_folder=str(place))
+    save_samples(place, Samples(data.images, data.labels, recipe.classes), "X and y")
+    before = program_of(copy)
+    save_samples(place, Samples(data.images[::-1], data.labels, recipe.classes), "X and y")
+    after = program_of(copy)
+    np.testing.assert_array_equal(np.asarray(after.images), np.asarray(before.images)[::-1])
+    assert (np.asarray(after.images) != np.asarray(before.images)).any()
+
+
+def test_searches_on_the_same_data_and_folds_share_a_program_wherever_they_run(make):
+    recipe = make()
+    assert program_of(make(name="elsewhere")) is program_of(recipe)
+    place = recipe.paths.folder / "data"
+    shutil.copytree(recipe.data_folder, place)
+    assert program_of(dataclasses.replace(recipe, data_folder=str(place))) is program_of(recipe)
+    others = [make(name="folds", search={"folds": 4, "val": 0.2}), make(name="val", search={"folds": 2})]
+    others.append(make(name="scale", data={"train": "digits", "scale": 8, "subset": 100}))
+    made = [program_of(recipe), *map(program_of, others), program_of(recipe, "other graph")]
+    assert len(set(map(id, made))) == 5
+    assert [made[1].schedule, made[2].schedule] == [Schedule.of([60], 16), Schedule.of([50], 16)]
+    assert np.asarray(made[3].images).max() == 2
 
 
 def finished(recipe, pack, first):
