@@ -21,5 +21,5 @@ def read_digits(image: Sequence[int] | None = None) -> Samples:
     from sklearn.datasets import load_digits
 
     bunch = load_digits()
-    images = shape_images(bunch.images.astype(np.uint8), image, "digits")
+    images = shape_images(bunch.data.astype(np.uint8), image, "digits")
     return Samples(images, bunch.target.astype(np.int64), tuple(range(10)))

@@ -167,4 +167,5 @@ def _chunks(
 
 def _digits(shape: Sequence[int]) -> Iterator[Chunk]:
     samples = read_digits()
-    yield Chunk(fitting(samples.images, shape, "digits"), None, samples.labels.tolist())
+    pixels = samples.images.reshape(len(samples.images), -1)
+    yield Chunk(fitting(pixels, shape, "digits"), None, samples.labels.tolist())
