@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-import gzip
-import struct
-from types import SimpleNamespace
-
 import numpy as np
 import pytest
-
-_CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
+from written import data_section, idx_file
 
 
 @pytest.fixture(autouse=True)
@@ -23,32 +18,14 @@ def cache(tmp_path, monkeypatch):
 @pytest.fixture
 def config():
     """Makes the data section of a config."""
-
-    def make(train, **options):
-        defaults = {"label": None, "id": None, "image": None, "subset": None, "multi_label": False}
-        return SimpleNamespace(train=train, **(defaults | options))
-
-    return make
-
-
-def idx_bytes(array: np.ndarray) -> bytes:
-    """An array as an IDX file holds it."""
-    code = _CODES[array.dtype.str[1:]]
-    header = bytes([0, 0, code, array.ndim]) + struct.pack(f">{array.ndim}I", *array.shape)
-    return header + array.astype(array.dtype.newbyteorder(">")).tobytes()
+    return data_section
 
 
 @pytest.fixture
 def write_idx(tmp_path):
     """Writes an array as an IDX file, gzipped where the name ends in .gz."""
 
-    def write(name, array):
-        content = idx_bytes(np.asarray(array))
-        path = tmp_path / name
-        path.write_bytes(gzip.compress(content, mtime=0) if name.endswith(".gz") else content)
-        return path
-
-    return write
+    return lambda name, array: idx_file(tmp_path / name, array)
 
 
 @pytest.fixture

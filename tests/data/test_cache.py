@@ -42,40 +42,6 @@ def reads(monkeypatch):
     return calls
 
 
-def test_read_once(train, reads, cache):
-    first = load_data(train)
-    second = load_data(train)
-    assert reads == ["train.csv"]
-    assert (first.fingerprint, first.folder) == (second.fingerprint, second.folder)
-    assert sorted(path.name for path in Path(first.folder).iterdir()) == [
-        "images.npy",
-        "labels.npy",
-        "meta.json",
-    ]
-    assert [str(path) for path in cache.iterdir()] == [first.folder]
-
-
-def test_the_same_bytes_elsewhere_are_the_same_data(train, reads, config, write_csv, tmp_path):
-    first = load_data(train)
-    os.utime(train.train)
-    (tmp_path / "other").mkdir()
-    second = load_data(config(write_csv(TEXT, "other/copy.csv")))
-    assert reads == ["train.csv"]
-    assert second.fingerprint == first.fingerprint
-    assert second.source == "other/copy.csv"
-
-
-def test_a_changed_file_is_read_again(train, reads, write_csv):
-    first = load_data(train)
-    stat = os.stat(train.train)
-    write_csv(TEXT.replace("7,1,2,3", "7,1,2,4"))
-    os.utime(train.train, ns=(stat.st_atime_ns, stat.st_mtime_ns))  # same size, same time
-    second = load_data(train)
-    assert len(reads) == 2
-    assert second.images[7, 1, 1, 0] == 4
-    assert second.fingerprint != first.fingerprint
-
-
 @pytest.mark.parametrize(
     "options", [{"image": (1, 4, 1)}, {"id": "a", "image": (1, 3, 1)}, {"label": "a"}, {"subset": 10}]
 )

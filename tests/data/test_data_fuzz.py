@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from written import csv_bytes
 
 from kerasgrid import errors
 from kerasgrid.data.csv import read_csv
@@ -55,19 +56,12 @@ def mutate(content: bytes, random: np.random.Generator, text: bool) -> bytes:
     return bytes(out)
 
 
-def csv_file(images, labels):
-    lines = ["label," + ",".join(f"p{index}" for index in range(4))]
-    rows = zip(labels, images.reshape(len(labels), -1), strict=True)
-    lines += [f"{label}," + ",".join(map(str, row)) for label, row in rows]
-    return ("\n".join(lines) + "\n").encode()
-
-
 @pytest.mark.parametrize("kind", ["csv", "idx", "idx.gz", "npz", "packed npz"])
 def test_mutations(kind, tmp_path, images, labels, write_idx):
     answers = write_idx("labels", labels)
     path = tmp_path / f"train.{kind.split()[-1]}"
     if kind == "csv":
-        content = csv_file(images, labels)
+        content = csv_bytes(images, labels)
     elif "idx" in kind:
         content = write_idx("plain", images).read_bytes()
         content = gzip.compress(content, mtime=0) if kind == "idx.gz" else content
@@ -103,7 +97,7 @@ def test_mutations(kind, tmp_path, images, labels, write_idx):
 
 def test_no_tensorflow(tmp_path, images, labels):
     path = tmp_path / "train.csv"
-    path.write_bytes(csv_file(images, labels))
+    path.write_bytes(csv_bytes(images, labels))
     code = f"""
 import sys
 from types import SimpleNamespace

@@ -1,8 +1,6 @@
 from __future__ import annotations
 
 import os
-from pathlib import Path
-from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -25,30 +23,6 @@ def test_digits(config):
     assert data.classes == tuple(range(10))
     assert data.source == "digits"
     assert data.report == ()
-
-
-def test_workers_can_map_the_folder(config):
-    data = load_data(config("digits"))
-    for name in ("images", "labels"):
-        np.testing.assert_array_equal(
-            np.load(Path(data.folder) / f"{name}.npy", mmap_mode="r"), getattr(data, name)
-        )
-    assert isinstance(data.images, np.memmap)
-    assert not data.images.flags.writeable
-
-
-def test_every_source_gives_the_same(config, write_csv, write_idx, images, labels):
-    text = "label,a,b,c,d\n" + "".join(
-        f"{label},{','.join(map(str, image.ravel()))}\n" for label, image in zip(labels, images, strict=True)
-    )
-    np.savez("train.npz", images=images, labels=labels)
-    pair = {"images": str(write_idx("images.gz", images)), "labels": write_idx("labels", labels)}
-    sources = [write_csv(text), "train.npz", pair, SimpleNamespace(**pair)]
-    sets = [load_data(config(source)) for source in sources]
-    sets.append(dataset_from_arrays(images, labels))
-    assert len({data.fingerprint for data in sets}) == 1
-    assert sets[0].source == "train.csv"
-    assert sets[2].source == "images.gz and labels"
 
 
 def test_a_test_set_follows_the_training_samples(write_csv):
@@ -87,28 +61,6 @@ def test_paths_with_spaces_and_other_letters(config, write_csv, tmp_path):
     (tmp_path / "ಕನ್ನಡ data").mkdir()
     path = write_csv(rows(10), "ಕನ್ನಡ data/train set.CSV")
     assert load_data(config(str(path))).source == "ಕನ್ನಡ data/train set.CSV"
-
-
-def test_subset(config, write_csv):
-    path = write_csv(rows(1000, classes=4))
-    whole = load_data(config(path))
-    data = load_data(config(path, subset=201), seed=0)
-    assert len(data) == 201
-    assert set(np.bincount(data.labels)) == {50, 51}
-    assert data.report == (
-        "subset: 201 of 1000 samples, stratified, seed 0; label frequencies differ from the whole's by at "
-        f"most 0.37 percentage points (class {np.argmax(np.bincount(data.labels))}: 25.37%, whole 25.00%)",
-    )
-    assert whole.report == ()
-    assert data.folder != whole.folder
-    assert data.fingerprint != whole.fingerprint
-    again = load_data(config(path, subset=201), seed=0)
-    assert again.folder == data.folder
-    assert again.report == data.report
-    assert load_data(config(path, subset=201), seed=1).fingerprint != data.fingerprint
-    # Each row is one of the whole's, in its order.
-    positions = [int(row) for row in data.images[:, 0, 0, 0]]
-    assert all((row - label) % 4 == 0 for row, label in zip(positions, data.labels, strict=True))
 
 
 @pytest.mark.parametrize(

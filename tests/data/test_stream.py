@@ -5,7 +5,6 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.config import IdxPair
 from kerasgrid.data import chunks
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.errors import DataError
@@ -27,49 +26,6 @@ def csv_of(images, first="", names="a,b,c,d", ids=None):
     if ids is not None:
         rows = [f"{id},{row}" for id, row in zip(ids, rows, strict=True)]
     return f"{first}{names}\n" + "\n".join(rows) + "\n"
-
-
-@pytest.fixture
-def sources(write_csv, write_idx):
-    np.savez("test.npz", images=IMAGES[..., 0], ids=np.arange(7) + 10)
-    np.savez_compressed("packed.npz", x_test=IMAGES)
-    np.save("test.npy", IMAGES.astype(np.float64))
-    return {
-        "csv": write_csv(csv_of(IMAGES), "test.csv"),
-        "npz": "test.npz",
-        "packed": "packed.npz",
-        "npy": "test.npy",
-        "idx": write_idx("t10k-images-idx3-ubyte.gz", IMAGES[..., 0]),
-    }
-
-
-@pytest.mark.parametrize("kind", ["csv", "npz", "packed", "npy", "idx"])
-@pytest.mark.parametrize("rows_at_once", [1, 2, 100])
-def test_every_kind_of_file_gives_the_same(sources, kind, rows_at_once, monkeypatch):
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", rows_at_once * 4)
-    monkeypatch.setattr("kerasgrid.data.csv.CHUNK_CELLS", rows_at_once * 4)
-    images, ids, labels, sizes = whole(open_stream(sources[kind], SHAPE))
-    np.testing.assert_array_equal(images, IMAGES)
-    assert images.dtype == np.uint8
-    assert sizes == [3, 3, 1]
-    assert ids == (list(map(str, range(10, 17))) if kind == "npz" else None)
-    assert labels is None
-
-
-def test_a_stream_is_read_more_than_once(sources):
-    stream = open_stream(sources["csv"], SHAPE)
-    np.testing.assert_array_equal(whole(stream)[0], whole(stream)[0])
-
-
-def test_a_pair_of_idx_files_has_labels(write_idx, sources):
-    labels = write_idx("labels", np.arange(7, dtype=np.uint8))
-    pair = IdxPair(images=str(sources["idx"]), labels=str(labels))
-    assert whole(open_stream(pair, SHAPE))[2] == list(range(7))
-
-
-def test_digits_are_there_for_a_first_look():
-    images, _, labels, _ = whole(open_stream("digits", (8, 8, 1)), 512)
-    assert (images.shape, len(labels)) == ((1797, 8, 8, 1), 1797)
 
 
 class TestCsv:
