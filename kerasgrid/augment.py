@@ -87,7 +87,7 @@ class Augment(Section):
 
     @field_validator("zoom_range")
     @classmethod
-    def _above_zero(cls, value: object) -> object:
+    def _above_zero(cls, value: float | list[float]) -> float | list[float]:
         lowest = value[0] if isinstance(value, list) else 1 - value
         if lowest <= 0:
             found = value if isinstance(value, list) else f"{value:g}"
@@ -174,12 +174,9 @@ class Augmentation:
         if given is None:
             return cls()
         operations = given.operations
-        normalized = {
-            "rescale": given.rescale,
-            "samplewise": (given.subtracts_own_mean, given.samplewise_std_normalization),
-        }
+        samplewise = (given.subtracts_own_mean, given.samplewise_std_normalization)
         if not operations:
-            return cls(**normalized)
+            return cls(rescale=given.rescale, samplewise=samplewise)
         unit = 1 / (scale or 1)
         height, height_choices = _shift(given.height_shift_range, images.shape[1])
         width, width_choices = _shift(given.width_shift_range, images.shape[2])
@@ -204,13 +201,16 @@ class Augmentation:
             (height_choices, width_choices),
             _pair(given.blur_kernel_size),
             _top(images) * unit if "brightness" in operations else 0.0,
-            **normalized,
+            given.rescale,
+            samplewise,
         )
 
     @property
     def structure(self) -> list[Any]:
         """What a program depends on: all but the numbers, as plain data; empty where nothing is done."""
-        about = [] if self.rescale is None and not any(self.samplewise) else [self.rescale, self.samplewise]
+        about: list[Any] = []
+        if self.rescale is not None or any(self.samplewise):
+            about += [self.rescale, self.samplewise]
         if self.operations:
             about += [sorted(self.operations), self.fill_mode, self.cval, self.choices, self.kernel, self.top]
         return about

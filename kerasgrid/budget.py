@@ -44,8 +44,9 @@ class Budget:
         self._n_trained = sum(self.trained.values())
 
     def __enter__(self) -> Budget:
-        if self.time is not None:
-            left_s = seconds_of(self.time) - self.spent_s
+        time_s = None if self.time is None else seconds_of(self.time)
+        if time_s is not None:
+            left_s = time_s - self.spent_s
             if left_s <= 0:
                 self._end_of_time()
             else:

@@ -45,10 +45,10 @@ def read_conditions(prefix: str, grid: Grid, written: Mapping[str, Any], faults:
                 own[parent] = frozenset(map(value_text, wanted if isinstance(wanted, list) else [wanted]))
         found[name] = own
     if not faults:
-        name = next((name for name in found if _is_circular(name, found)), None)
-        if name is not None:
+        circular = next((name for name in found if _is_circular(name, found)), None)
+        if circular is not None:
             message = "depends on itself, by way of the parameters that it names."
-            faults.append(Fault(f"{prefix}.{name}.when", message))
+            faults.append(Fault(f"{prefix}.{circular}.when", message))
     return found
 
 

@@ -7,12 +7,13 @@ import math
 from collections.abc import Sequence
 from dataclasses import dataclass
 from decimal import Decimal
-from typing import Any
+from typing import Any, ClassVar, Literal, TypeGuard, TypeVar
 
 import numpy as np
 
 from kerasgrid.io import canonical_json
 
+T = TypeVar("T")
 MAX_STEPS = 1_000_000
 """Values of a range with a step, at most."""
 
@@ -30,7 +31,7 @@ class Choice:
     weights: tuple[float, ...] | None = None
 
     log = False
-    is_endless = False
+    is_endless: ClassVar[Literal[False]] = False
 
     def __len__(self) -> int:
         return len(self.values)
@@ -84,7 +85,7 @@ class Range:
 
     def __len__(self) -> int:
         """The number of values; 0 where there is no step."""
-        if self.is_endless:
+        if self.step is None:
             return 0
         steps = math.log(self.high / self.low, self.step) if self.log else (self.high - self.low) / self.step
         return math.floor(min(steps, 1e18) + 1e-9) + 1
@@ -137,6 +138,11 @@ def value_text(value: Any) -> str:
     return canonical_json(value)
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[float]:
     """Tells whether a value is an int or float; true and false are none."""
     return isinstance(value, int | float) and not isinstance(value, bool)
+
+
+def all_known(values: Sequence[T | None]) -> TypeGuard[Sequence[T]]:
+    """Tells whether none of some values is None."""
+    return None not in values

@@ -26,6 +26,7 @@ from __future__ import annotations
 import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 
 class KerasgridError(Exception):
@@ -59,7 +60,7 @@ class ConfigError(KerasgridError):
         where = self.source if fault.line is None else f"{self.source}:{fault.line}"
         return f"{where}, {fault.path}: {fault.message}" if fault.path else f"{where}: {fault.message}"
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.faults, self.source)
 
 
@@ -125,7 +126,7 @@ class ServiceError(KerasgridError):
         """Whether the same question may be answered later."""
         return self.kind in ("cut", "slow") or self.status == 429 or (self.status or 0) >= 500
 
-    def __reduce__(self):
+    def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (str(self), self.kind, self.status)
 
 

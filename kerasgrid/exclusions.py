@@ -64,7 +64,8 @@ def _endless(grid: Grid, condition: Expression) -> list[str]:
 def _split(grid: Grid, condition: Expression, fixed: Mapping[str, Any]) -> Iterator[tuple[Grid, float]]:
     names = [name for name in condition.names if name in grid]
     if _endless(grid, condition):
-        tried = (grid[name].ends if grid[name].is_endless else grid[name].values for name in names)
+        dims = [grid[name] for name in names]
+        tried = (dim.ends if dim.is_endless else dim.values for dim in dims)
         for values in islice(itertools.product(*tried), MAX_COMBINATIONS):  # what fails is told now
             condition({**fixed, **dict(zip(names, values, strict=True))})
         yield grid, 1.0

@@ -149,7 +149,7 @@ class Expression:
         if isinstance(node, ast.List | ast.Tuple):
             values = [self._value(part, params) for part in node.elts]
             return _UNKNOWN if any(value is _UNKNOWN for value in values) else values
-        return self._sum(node, params)
+        return self._sum(node, params)  # type: ignore[arg-type]  # `_names` refuses all else
 
     def _compared(self, node: ast.Compare, params: Mapping[str, Any]) -> Iterator[Any]:
         left = self._value(node.left, params)

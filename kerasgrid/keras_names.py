@@ -242,7 +242,7 @@ def find_metric(name: str) -> str | None:
     return _find(name, METRICS, _SHORT_METRICS)
 
 
-def _find(name: str, table: Mapping[str, Loss | Metric], short: Mapping[str, str]) -> str | None:
+def _find(name: str, table: Mapping[str, Loss | Metric], short: dict[str, str]) -> str | None:
     names = {known.lower(): known for known in table}
     names |= {entry.class_name.lower(): known for known, entry in table.items()}
     return (names | short).get(name.lower())

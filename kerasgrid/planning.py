@@ -69,8 +69,8 @@ def plan(
     n_runs = sum(len(runs) for runs in grouped.values())
     most = max(1, -(-n_runs // (PACKS_PER_WORKER * n_workers)))
     packs = []
-    for (graph, shares), runs in grouped.items():
-        width = min(widths.get(graph, 1), len(runs))
+    for (key, shares), runs in grouped.items():
+        width = min(widths.get(key, 1), len(runs))
         size = -(-most // width) * width  # whole waves
         ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
         for first in range(0, len(ordered), size):
@@ -124,9 +124,9 @@ def _notes(
     found: dict[str | None, list[Job]] = {}
     for job in plain:
         found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
-    for reason, members in sorted(found.items(), key=lambda item: -len(item[1])):
-        told = "" if reason is None else f": {reason} ({_trials(members)})"
-        way = "not looked at yet" if reason == NOT_LOOKED_AT else "by Keras's own fit"
+    for own, members in sorted(found.items(), key=lambda item: -len(item[1])):
+        told = "" if own is None else f": {own} ({_trials(members)})"
+        way = "not looked at yet" if own == NOT_LOOKED_AT else "by Keras's own fit"
         yield f"{count(len(members), 'fit')} {way}{told}."
 
 

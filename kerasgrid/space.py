@@ -88,8 +88,9 @@ class Space(Sequence[Params]):
         for grid in self.grids:
             if name in grid:
                 dim = grid[name]
-                is_listed = isinstance(dim, Choice) or 0 < len(dim) <= _MAX_LISTED
-                found |= {canonical_json(v): v for v in (dim.values if is_listed else dim.ends)}
+                is_long = not 0 < len(dim) <= _MAX_LISTED
+                values = dim.ends if isinstance(dim, Range) and is_long else dim.values
+                found |= {canonical_json(v): v for v in values}
         return list(found.values())
 
     @property
@@ -107,7 +108,7 @@ class Space(Sequence[Params]):
     def __len__(self) -> int:
         return self.size
 
-    def __getitem__(self, index: int) -> Params:
+    def __getitem__(self, index: int) -> Params:  # type: ignore[override]  # has no slices
         """Returns the candidate at a place, from 0."""
         size = self.size
         if not -size <= index < size:
@@ -142,7 +143,7 @@ class Space(Sequence[Params]):
         numbers = np.random.RandomState(seed)
         if self.is_finite and not self.is_weighted:
             drawn = (self[i] for i in _draw_without_repeats(self.size, self.size, numbers))
-            found = {}  # grids of a union may have candidates in common
+            found: dict[str, Params] = {}  # grids of a union may have candidates in common
             while len(found) < n and (params := next(drawn, None)) is not None:
                 found.setdefault(digest(params), params)
             return list(found.values())

@@ -45,10 +45,11 @@ def read_space(
     """
     faults: list[Fault] = []
     several = not isinstance(raw, Mapping)
-    if several and not raw:
+    parts: Sequence[Mapping[str, Any]] = [raw] if isinstance(raw, Mapping) else raw
+    if not parts:
         faults.append(Fault("space", "is an empty list; a mapping or a list of mappings holds."))
     grids, places, weights = [], [], []
-    for index, part in enumerate(raw if several else [raw]):
+    for index, part in enumerate(parts):
         prefix = f"space[{index}]" if several else "space"
         grid, conditions = {}, {}
         for name, spec in part.items():
@@ -76,7 +77,7 @@ def read_space(
             places.append(index)
             weights.append(weight)
     space = Space(grids, places, weights)
-    written = {str(name) for part in (raw if several else [raw]) for name in part} | set(fixed or {})
+    written = {str(name) for part in parts for name in part} | set(fixed or {})
     is_sound = not faults
     conditions = _read_exclusions(exclude, written, faults)
     if is_sound and conditions:
@@ -121,7 +122,10 @@ def _without(
 
     drawn = [condition for condition in conditions.values() if is_drawn(space.grids, condition)]
     whole = Space(space.grids, space.places, space.weights, allowing([*conditions.values()]))
-    found = Space(*zip(*parts, strict=True), allowing(drawn), whole) if parts else None
+    found = None
+    if parts:
+        grids, places, weights = zip(*parts, strict=True)
+        found = Space(grids, places, weights, allowing(drawn), whole)
     if found is None or (drawn and not found.sample(1, seed=0)):
         how = "every one is excluded" if found is None else "of a thousand drawn at random all are excluded"
         faults.append(Fault("exclude", f"leaves no candidate: {how}."))

@@ -24,7 +24,6 @@ from kerasgrid.analysis.edges import FAR_APART, FEWEST_BEST, Edge
 from kerasgrid.analysis.effects import MOST_LEVELS, Effect
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.sentences import value_text
-from kerasgrid.tables.parsing import finite
 
 _BEST_SHARE = 0.2
 
@@ -64,13 +63,13 @@ def still_rise(findings: Findings) -> bool:
 
 def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     effects, tried = findings.effects[factor.name], _listed(factor.values)
-    given = findings.table.rows[findings.best.row].get(factor.name, NOT_SET)
+    given = findings.table.rows[findings.contenders[0].row].get(factor.name, NOT_SET)
     best = given if not effects else effects[0].better
     interacts = any(factor.name in (one.effect.name, one.given) for one in findings.interactions)
     worse = [effect.worse for effect in effects if effect.is_clear]
     if not effects and edge is not None:
-        kept = {*factor.given, *([] if edge.next is None else [edge.next])}
-        return Advice(tuple(sorted(kept)), f"the best lie at the edge: {tried} tried")
+        kept = tuple(sorted({*factor.given, *([] if edge.next is None else [edge.next])}))
+        return Advice(kept, f"the best lie at the edge: {tried} tried")
     if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
         left = tuple(value for value in factor.given if interacts or value not in worse)
         if left and len(left) < len(factor.given):
@@ -82,9 +81,9 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
     if interacts:
         return Advice(factor.values, "kept: its effect depends on another parameter")
     if edge is not None:
-        kept = [best] + ([] if edge.next is None else [edge.next])
+        kept = tuple(sorted([best] + ([] if edge.next is None else [edge.next])))
         why = "nothing beyond" if edge.next is None else "the best was at the edge"
-        return Advice(tuple(sorted(kept)), f"{why}: {tried} tried")
+        return Advice(kept, f"{why}: {tried} tried")
     if effects[0].low is None:
         return Advice(factor.values, "too few candidates to tell")
     if not worse:
@@ -93,10 +92,10 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
         quick, note = _quicker(findings, factor, given)
         is_free = findings.noise is not None and _most_lost(effects, quick) <= findings.noise.sigma
         return Advice((quick if is_free else given,), f"cannot be told: {tried} tried{note}")
-    left = [value for value in factor.values if value not in worse]
+    left = tuple(value for value in factor.values if value not in worse)
     if len(left) == 1 and factor.is_numeric:
         return Advice(tuple(sorted([*_halfway(factor, best), best])), f"between the values tried: {tried}")
-    return Advice(tuple(left), f"clearly worse: {_listed(worse)}")
+    return Advice(left, f"clearly worse: {_listed(worse)}")
 
 
 def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
@@ -119,14 +118,14 @@ def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
 
 def _most_lost(effects: Sequence[Effect], value: Any) -> float:
     """Returns what a value may be behind the best one at most, by the interval of that effect."""
-    return max((effect.high for effect in effects if effect.worse == value), default=0.0)
+    return max((effect.high or 0.0 for effect in effects if effect.worse == value), default=0.0)
 
 
 def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
     """Returns the value that trains quickest, and a note of it; the best trial's where hardly slower."""
     times: dict[str, list[float]] = {}
     for row in findings.table.rows:
-        seconds = finite(row.get(findings.table.time))
+        seconds = findings.table.seconds(row)
         if seconds is not None and factor.name in row:
             times.setdefault(level_key(row[factor.name]), []).append(seconds)
     means = {name: sum(found) / len(found) for name, found in times.items()}

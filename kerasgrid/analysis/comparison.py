@@ -101,7 +101,8 @@ def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int
         return None
     bound = sign * best.mean - best.std / math.sqrt(n_folds - 1)  # std is that of the population
     quickest = next((one for one in on_front if sign * one.mean >= bound), best)
-    return quickest if quickest.fit_time < QUICKER * best.fit_time else best
+    is_quicker = quickest.fit_time is not None and quickest.fit_time < QUICKER * best.fit_time
+    return quickest if is_quicker else best
 
 
 def _error(gain: np.ndarray, test_by_train: float | None = None) -> float:

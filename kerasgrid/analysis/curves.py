@@ -137,8 +137,8 @@ def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> boo
 
 def _mean(histories: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
     """Returns a metric's mean over histories, (epoch,); empty where one lacks it or has a gap in it."""
-    found = [history.get(name) for history in histories]
-    if not all(isinstance(values, Sequence) and len(values) for values in found):
+    found = [values for history in histories if isinstance(values := history.get(name), Sequence) and values]
+    if len(found) < len(histories):
         return np.empty(0)
     length = min(map(len, found))
     columns = [[finite(value) for value in values[:length]] for values in found]

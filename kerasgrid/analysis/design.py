@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,7 +90,7 @@ class Design:
         return [factor.name for factor in self.factors].index(name)
 
 
-def is_scored(row: dict[str, Any], objective: str) -> bool:
+def is_scored(row: Mapping[str, Any], objective: str) -> bool:
     """Says whether a trial was trained to its end and has a score."""
     return row.get("state", "complete") == "complete" and finite(row.get(objective)) is not None
 
@@ -113,11 +113,9 @@ def design_of(table: Table) -> Design:
     codes, place, counts = np.unique(
         np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True
     )
-    scores, fold_scores = (
-        None if values is None else _means(values, place.ravel(), counts)
-        for values in (scores, _fold_scores(table, places))
-    )
-    return Design(tuple(factors), codes, scores, sign, fold_scores)
+    by_fold = _fold_scores(table, places)
+    fold_scores = None if by_fold is None else _means(by_fold, place.ravel(), counts)
+    return Design(tuple(factors), codes, _means(scores, place.ravel(), counts), sign, fold_scores)
 
 
 def _fold_scores(table: Table, places: Sequence[int]) -> np.ndarray | None:
@@ -144,6 +142,7 @@ def _factor(name: str, values: Sequence[Any], is_log: bool) -> tuple[Factor, np.
     """Returns a parameter's factor, and the level of each candidate."""
     given = [value for value in values if value != NOT_SET]
     numeric = bool(given) and all(finite(value) is not None for value in given)
+    keys: list[Any]
     if numeric:
         keys = [math.inf if value == NOT_SET else float(value) for value in values]
     else:

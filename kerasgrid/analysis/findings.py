@@ -23,6 +23,7 @@ from kerasgrid.analysis.folds import HardFold, fold_matrix, hard_fold, unstable
 from kerasgrid.analysis.importance import Importance, importance_of
 from kerasgrid.analysis.interactions import Interaction, interactions_of
 from kerasgrid.analysis.reasons import by_reason
+from kerasgrid.dimensions import all_known
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
@@ -167,8 +168,8 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
         Contender(
             row,
             given[objective],
-            None if row in single else finite(given.get(std)),
-            finite(given.get(table.time)),
+            None if std is None or row in single else finite(given.get(std)),
+            table.seconds(given),
         )
         for row, given in enumerate(table.rows)
         if is_scored(given, objective)
@@ -177,12 +178,12 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     if not found or not table.fold_scores:
         return tuple(found), 0
     best = table.fold_scores[found[0].row]
-    if None in best or len(best) < 2:
+    if not all_known(best) or len(best) < 2:
         return tuple(found), len(best)
 
     def compared(one: Contender) -> Contender:
         own = table.fold_scores[one.row]
-        if len(own) != len(best) or None in own:
+        if len(own) != len(best) or not all_known(own):
             return one
         return replace(one, p_value=p_value(best, own))
 

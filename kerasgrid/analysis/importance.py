@@ -12,6 +12,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from itertools import combinations
+from typing import Any
 
 import numpy as np
 
@@ -47,6 +48,7 @@ def importance_of(design: Design) -> Importance | None:
     """Returns the importances; None where candidates are too few, or all scores are equal."""
     if not design.factors or len(design) < 2 or np.ptp(design.scores) == 0:
         return None
+    parts: dict[tuple[int, ...], float] | None
     if design.is_full:
         parts = _decompose_grid(design)
     elif len(design) >= _FEWEST_CANDIDATES:
@@ -69,7 +71,9 @@ def _decompose_grid(design: Design) -> dict[tuple[int, ...], float]:
     grid[tuple(design.codes.T)] = design.scores - design.scores.mean()
     axes = range(grid.ndim)
     mains = [grid.mean(axis=tuple(a for a in axes if a != axis)) for axis in axes]
-    parts = {(axis,): float((main**2).mean()) for axis, main in enumerate(mains)}
+    parts: dict[tuple[int, ...], float] = {
+        (axis,): float((main**2).mean()) for axis, main in enumerate(mains)
+    }
     for first, second in combinations(axes, 2):
         joint = grid.mean(axis=tuple(a for a in axes if a not in (first, second)))
         parts[first, second] = float(((joint - mains[first][:, None] - mains[second]) ** 2).mean())
@@ -104,7 +108,7 @@ def _binned(codes: np.ndarray) -> np.ndarray:
     return np.unique(lowest[codes], return_inverse=True)[1]
 
 
-def _decompose_tree(tree, sizes: np.ndarray) -> dict[tuple[int, ...], float]:
+def _decompose_tree(tree: Any, sizes: np.ndarray) -> dict[tuple[int, ...], float]:
     """Returns the shares of a tree's variance; empty where it is a single leaf.
 
     Args:
@@ -118,7 +122,8 @@ def _decompose_tree(tree, sizes: np.ndarray) -> dict[tuple[int, ...], float]:
     total = float(weights @ values**2)
     if total <= 0:
         return {}
-    mains, parts = [], {}
+    mains: list[np.ndarray] = []
+    parts: dict[tuple[int, ...], float] = {}
     for axis, size in enumerate(sizes):
         share = values * np.delete(widths, axis, axis=1).prod(axis=1)
         steps = np.zeros(size + 1)
@@ -136,7 +141,7 @@ def _decompose_tree(tree, sizes: np.ndarray) -> dict[tuple[int, ...], float]:
     return parts
 
 
-def _leaves(tree, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
+def _leaves(tree: Any, sizes: np.ndarray) -> tuple[np.ndarray, np.ndarray, np.ndarray]:
     """Returns the boxes of a tree's leaves, [low, high) in levels, and their values."""
     low = np.zeros((tree.node_count, len(sizes)), int)
     high = np.tile(sizes, (tree.node_count, 1))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from dataclasses import asdict
 from typing import Any
 
@@ -14,7 +15,7 @@ from kerasgrid.io import strict
 def as_json(findings: Findings) -> dict[str, Any]:
     """Returns the findings as plain values of strict JSON; trials are named by their ids."""
 
-    def rows(places) -> list[Any]:
+    def rows(places: Iterable[int]) -> list[Any]:
         return [findings.trial(row) for row in places]
 
     def contender(one: Contender | None) -> dict[str, Any] | None:

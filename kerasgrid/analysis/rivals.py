@@ -119,9 +119,9 @@ def verdict(first: Rival, second: Rival, metric: str) -> list[str]:
         return [f"{names}: no trial is complete, so that nothing can be compared{more}."]
     lines = [_difference(first, second, first.best, second.best, metric)]
     both_s = min(first.wall_time_s, second.wall_time_s)
-    then = [one.at(both_s) for one in (first, second)]
-    if None not in then and then != [first.best, second.best]:
-        told = _difference(first, second, *then, metric)
+    mine, theirs = first.at(both_s), second.at(both_s)
+    if mine is not None and theirs is not None and (mine, theirs) != (first.best, second.best):
+        told = _difference(first, second, mine, theirs, metric)
         lines.append(f"When each had had {both_s:.0f} s: {told}")
     return lines
 
@@ -138,6 +138,6 @@ def _difference(
     told = f"{ahead.name} is ahead of {behind.name} by {abs(gain):.4f} ({metric} {scores})"
     if len(folds[0]) < 2 or len(folds[0]) != len(folds[1]):
         return f"{told}; a single split does not say how much of that is chance."
-    p = p_value(*folds)
+    p = p_value(folds[0], folds[1])
     sure = "more than chance explains" if p <= LEVEL else "which may be chance"
     return f"{told}, {sure} (p = {p:.2g} over {len(folds[0])} folds, Nadeau and Bengio's corrected t-test)."

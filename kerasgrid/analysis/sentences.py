@@ -61,7 +61,8 @@ def best_sentences(findings: Findings) -> list[str]:
         return [f"Trial {name} is the only one with a score."]
     scored = "" if n_trials == len(findings.table.rows) else " with a score"
     found = [f"Trial {name} is the best of {count(n_trials, 'trial')}{scored}.", *_level_sentences(findings)]
-    if (taken := findings.pick) is not None and taken.row != best.row:
+    taken = findings.pick
+    if taken is not None and taken.row != best.row and taken.fit_time is not None and best.fit_time:
         saved = round(100 * (1 - taken.fit_time / best.fit_time))
         found.append(
             f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "

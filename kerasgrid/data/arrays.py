@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import math
 import os
 import stat
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import psutil
@@ -44,7 +45,7 @@ class Samples:
 
 
 @contextlib.contextmanager
-def opened(path: Path) -> Iterator[BinaryIO]:
+def opened(path: Path) -> Iterator[io.BufferedReader]:
     """Opens a data file for reading.
 
     Raises:
@@ -85,7 +86,7 @@ def allocate(shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
         raise DataError(message) from error
 
 
-def read_array(file: BinaryIO, shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
+def read_array(file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
     """Returns an array of the promised shape, read in bounded pieces from the file's position.
 
     Raises:
@@ -95,7 +96,7 @@ def read_array(file: BinaryIO, shape: Sequence[int], dtype: np.dtype, where: str
     if not product(shape) * dtype.itemsize:
         raise DataError(f"{where}: no values: its header says shape {tuple(shape)}.")
     array = allocate(shape, dtype, where)
-    view = memoryview(array.reshape(-1).view(np.uint8))
+    view = array.reshape(-1).view(np.uint8).data
     n_read = 0
     while n_read < len(view):
         n_got = file.readinto(view[n_read : n_read + PIECE_BYTES])

@@ -39,7 +39,7 @@ def array_digest(array: np.ndarray) -> str:
     """Returns the SHA-256 of an array's dtype, shape and values, 64 hex digits."""
     array = np.ascontiguousarray(array)
     hasher = hashlib.sha256(f"{array.dtype.str} {array.shape}\n".encode())
-    hasher.update(array.reshape(-1).view(np.uint8))
+    hasher.update(array.reshape(-1).view(np.uint8).data)
     return hasher.hexdigest()
 
 

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
+import io
 from collections.abc import Iterator, Sequence
-from typing import BinaryIO
 
 import numpy as np
 
@@ -13,7 +13,9 @@ from kerasgrid.errors import DataError
 CHUNK_BYTES = 1 << 25
 
 
-def read_rows(file: BinaryIO, shape: Sequence[int], dtype: np.dtype, where: str) -> Iterator[np.ndarray]:
+def read_rows(
+    file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, where: str
+) -> Iterator[np.ndarray]:
     """Yields the rows of an array of the promised shape, in C order, from the file's position.
 
     Args:
@@ -44,7 +46,7 @@ def read_rows(file: BinaryIO, shape: Sequence[int], dtype: np.dtype, where: str)
         )
 
 
-def _read_all(file: BinaryIO, n_bytes: int) -> bytearray:
+def _read_all(file: io.BufferedIOBase, n_bytes: int) -> bytearray:
     """Returns so many bytes, or what is left; a stream gives less than is asked for."""
     data = bytearray()
     while len(data) < n_bytes:

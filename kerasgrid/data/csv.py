@@ -271,7 +271,7 @@ def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError
     return DataError(f"{where}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}.")
 
 
-def _numbered(reader) -> Iterator[tuple[int, list[str]]]:
+def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
     """Yields each row that is not blank with the line it begins on, from 1."""
     line = 1
     for row in reader:

@@ -17,6 +17,8 @@ from kerasgrid.records import Fold
 from kerasgrid.wording import shown_path
 
 _INT64 = np.dtype("<i8")
+_ABOUT = {"n_samples": (0, "i"), "fingerprint": (0, "U")}
+"""The axes and kinds of what a file of folds holds beside them."""
 _WAYS = "Restore the file, or start anew with --fresh."
 
 
@@ -74,7 +76,7 @@ def fold_fault(
     """
     if labels.ndim == 2:
         n_least = n_folds if holdout is None else math.ceil(1 / min(holdout, 1 - holdout) - 1e-9)
-        if len(labels) >= n_least:
+        if n_least is None or len(labels) >= n_least:
             return None
         return (
             f"there are {len(labels)} samples, and {n_least} are needed: for one to train on and to test on."
@@ -84,7 +86,7 @@ def fold_fault(
     n_least = int(counts[smallest])
     has = f"class {classes[smallest]!r} has {n_least} sample{'' if n_least == 1 else 's'}"
     if holdout is None:
-        if n_least >= n_folds:
+        if n_folds is None or n_least >= n_folds:
             return None
         ways = f"lower search.folds to {n_least} or less" if n_least > 1 else "drop the class"
         return f"{has}, search.folds is {n_folds}: each fold needs one to test on. Add samples, or {ways}."
@@ -163,7 +165,7 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     for fold in folds:
         arrays[f"train_{fold.index}"] = _rows(fold.train)
         arrays[f"test_{fold.index}"] = _rows(fold.test)
-    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
 def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str]:
@@ -185,13 +187,13 @@ def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str
             arrays = {name[:-4]: read_member(archive, name[:-4], where) for name in archive.namelist()}
     except DataError as error:
         raise RunError(f"{where}: the folds cannot be read: {error} {_WAYS}") from error
-    n_made_for, fingerprint = arrays.pop("n_samples", None), arrays.pop("fingerprint", None)
-    kinds = [None if array is None else (array.ndim, array.dtype.kind) for array in (n_made_for, fingerprint)]
-    if kinds != [(0, "i"), (0, "U")]:
+    kinds = {name: (array.ndim, array.dtype.kind) for name, array in arrays.items() if name in _ABOUT}
+    if kinds != _ABOUT:
         raise RunError(f"{where}: no file of folds. {_WAYS}")
-    if int(n_made_for) != n_samples:
+    n_made_for, fingerprint = int(arrays.pop("n_samples")), str(arrays.pop("fingerprint"))
+    if n_made_for != n_samples:
         raise DataError(
-            f"{where} was made for {int(n_made_for)} samples, but {source} has {n_samples}. The data changed "
+            f"{where} was made for {n_made_for} samples, but {source} has {n_samples}. The data changed "
             "since this search began: restore it, or start anew with --fresh."
         )
     names = [[f"{part}_{index}" for part in ("train", "test")] for index in range(len(arrays) // 2)]
@@ -206,7 +208,7 @@ def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str
                 )
         if np.intersect1d(fold.train, fold.test, assume_unique=True).size:
             raise RunError(f"{where}, fold {fold.index}: damaged: it trains on rows it tests on. {_WAYS}")
-    return folds, str(fingerprint)
+    return folds, fingerprint
 
 
 def _whole(rows: np.ndarray, n_samples: int) -> bool:

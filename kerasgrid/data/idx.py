@@ -8,12 +8,12 @@ from __future__ import annotations
 
 import contextlib
 import gzip
+import io
 import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import BinaryIO
 
 import numpy as np
 
@@ -71,7 +71,7 @@ def read_idx_array(path: Path) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def opened_idx(path: Path) -> Iterator[tuple[BinaryIO, tuple[int, ...], np.dtype]]:
+def opened_idx(path: Path) -> Iterator[tuple[io.BufferedIOBase, tuple[int, ...], np.dtype]]:
     """Gives an IDX file where its values begin, their shape, and their dtype as stored.
 
     Raises:
@@ -92,7 +92,7 @@ def opened_idx(path: Path) -> Iterator[tuple[BinaryIO, tuple[int, ...], np.dtype
             raise DataError(f"{where}: a damaged gzip file ({error}). Fetch the file again.") from error
 
 
-def _read_header(file: BinaryIO, most_bytes: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
+def _read_header(file: io.BufferedIOBase, most_bytes: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
     """Returns shape and dtype; `most_bytes` is what the file can hold at most."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:

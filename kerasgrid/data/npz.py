@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import io
 import os
 import struct
 import zipfile
@@ -107,7 +108,7 @@ def read_member(archive: zipfile.ZipFile, key: str, where: str) -> np.ndarray:
 
 
 @contextlib.contextmanager
-def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tuple[BinaryIO, int]]:
+def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tuple[zipfile.ZipExtFile, int]]:
     """Gives one array's file and the bytes that it can hold at most.
 
     Raises:
@@ -117,14 +118,17 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tu
         info = archive.getinfo(f"{key}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{where}: packed in a way that NumPy does not write. Save it with numpy.savez.")
-        most_bytes = os.fstat(archive.fp.fileno()).st_size * MAX_DEFLATE_RATIO
+        size = os.fstat(archive.fp.fileno()).st_size  # type: ignore[union-attr]  # it is open
         with archive.open(info) as member:
-            yield member, min(info.file_size, most_bytes)
+            most_bytes = min(info.file_size, size * MAX_DEFLATE_RATIO)
+            yield member, most_bytes  # type: ignore[misc]  # `open` gives a ZipExtFile
     except _DAMAGE as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
 
 
-def read_header(member: BinaryIO, most_bytes: int, where: str) -> tuple[tuple[int, ...], bool, np.dtype]:
+def read_header(
+    member: io.BufferedIOBase, most_bytes: int, where: str
+) -> tuple[tuple[int, ...], bool, np.dtype]:
     """Returns an array's shape, whether it lies in Fortran's order, and its dtype.
 
     Raises:

@@ -77,12 +77,12 @@ def _npz(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
             raise DataError(
                 f"{where}: no images: it holds {', '.join(keys[:20]) or 'nothing'}. Name them images."
             )
-        ids, labels = (
+        stored_ids, stored_labels = (
             next((read_member(archive, name, where) for name in names if name in keys), None)
             for names in (ID_NAMES, LABEL_NAMES)
         )
-        ids = None if ids is None else _ids(ids, where)
-        labels = None if labels is None else labels.tolist()
+        ids = None if stored_ids is None else _ids(stored_ids, where)
+        labels = None if stored_labels is None else stored_labels.tolist()
         with opened_member(archive, key, f"{where}, {key}") as (member, most_bytes):
             yield from _array(member, most_bytes, f"{where}, {key}", shape, ids, labels)
 

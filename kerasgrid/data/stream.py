@@ -74,8 +74,8 @@ def _joined(chunks: Sequence[Chunk]) -> Chunk:
     first = chunks[0]
     return Chunk(
         np.concatenate([chunk.images for chunk in chunks]),
-        None if first.ids is None else [id for chunk in chunks for id in chunk.ids],
-        None if first.labels is None else [label for chunk in chunks for label in chunk.labels],
+        None if first.ids is None else [id for chunk in chunks for id in chunk.ids or ()],
+        None if first.labels is None else [label for chunk in chunks for label in chunk.labels or ()],
     )
 
 

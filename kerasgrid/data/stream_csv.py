@@ -101,5 +101,5 @@ def _header(
             )
     are_pixels = set(rest)
     pixels = tuple(place for place, name in enumerate(names) if name in are_pixels)
-    place = names.index(label) if label in names else None
-    return Header(tuple(names), place, pixels), None if id is None else names.index(id)
+    label_place = names.index(label) if label in names else None
+    return Header(tuple(names), label_place, pixels), None if id is None else names.index(id)

@@ -6,9 +6,10 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import DataError
+from kerasgrid.records import Dataset
 
 
-def take_subset(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
+def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
     """Returns a stratified subset, in the order of the whole, and a line that reports on it.
 
     Args:
@@ -51,7 +52,7 @@ def take_subset(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[
     )
 
 
-def _take_any(whole: Samples, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
+def _take_any(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
     """Returns a subset drawn at random of samples with several labels each, and a line that reports on it."""
     n_whole = len(whole.labels)
     if n_samples >= n_whole:

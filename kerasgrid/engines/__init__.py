@@ -6,6 +6,8 @@ deterministic given its task and the scores, so that a search resumes by running
 
 from __future__ import annotations
 
+from typing import Any
+
 from kerasgrid.engines.autokeras import autokeras, outline_of_autokeras
 from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
 from kerasgrid.engines.grid import grid
@@ -24,7 +26,7 @@ __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
 OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
 GP = dict.fromkeys(("optuna", "torch"), "'kerasgrid[gp]'")
-_ASKED = {"asks": True, "settings": ("proposals",)}
+_ASKED: dict[str, Any] = {"asks": True, "settings": ("proposals",)}
 _MODEL = {**_ASKED, "needs_trials": True, "chooses_by_score": True, "outline": outline}
 _BLIND = {**_ASKED, "outline": outline_without_scores}
 

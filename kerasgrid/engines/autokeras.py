@@ -16,7 +16,7 @@ from kerasgrid.wording import count
 
 def autokeras(task: Task) -> Engine:
     """Proposes up to `search.trials` candidates, and tells AutoKeras their scores on the inner split."""
-    most, n = task.search.trials, 0
+    most, n = task.n_trials, 0
     about = {name: value for name, value in task.params.items() if name != "epochs"}
     with AskedProcess(
         AutoKeras,
@@ -34,7 +34,7 @@ def autokeras(task: Task) -> Engine:
 
 def outline_of_autokeras(task: Task) -> Outline:
     """Tells how many candidates it is asked for at once, and the epochs that are trained at most."""
-    n, at_once = task.search.trials, task.search.proposals
+    n, at_once = task.n_trials, task.search.proposals
     told = f"Up to {count(n, 'model')} of AutoKeras's own, {at_once:,} at a time."
     return Outline((told,), n, n * task.longest * task.n_folds * task.search.repeats)
 

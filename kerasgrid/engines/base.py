@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.io import digest
@@ -40,6 +41,12 @@ class Task:
         named = [Space([grid]).values("epochs") for grid in self.space.grids]
         return max(self.epochs({"epochs": n} if n else {}) for own in named for n in own or [None])
 
+    @property
+    def n_trials(self) -> int:
+        """What `search.trials` says, to engines that need it."""
+        assert self.search.trials is not None
+        return self.search.trials
+
     def candidates(self) -> list[Params]:
         """Returns the whole of a finite space in its order; or `search.trials` of them, drawn at random.
 
@@ -74,7 +81,7 @@ class Proposal:
     dropped: Sequence[Params] = ()
 
 
-Scores = Sequence[float | None] | Sequence[Sequence[float | None]]
+Scores = Sequence[Any]
 """In the order of the candidates, higher is better, None for a failure: the mean over the held-out folds;
 where `until` is told, a sequence of the inner splits' scores, one for each of the folds asked for."""
 

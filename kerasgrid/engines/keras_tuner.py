@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.dimensions import all_known
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
@@ -73,8 +74,9 @@ def hyperband(task: Task) -> Engine:
     may then have brought none to its end: the best that wait go on by successive halving until one has.
     """
     translated = Translation(task.space)
-    arguments = {"max_epochs": task.longest, "factor": task.search.factor, "seed": _seed(task)}
-    most, waiting, is_done = arguments["max_epochs"], {}, False
+    most, is_done = task.longest, False
+    arguments = {"max_epochs": most, "factor": task.search.factor, "seed": _seed(task)}
+    waiting: dict[str, _Waiting] = {}
     lost: list[Params] = []
     with AskedProcess(Oracle, "HyperbandOracle", arguments, declare(translated.slots)) as asked:
         while proposals := asked.ask(task.search.proposals):
@@ -133,7 +135,7 @@ def _wait(
 
 def mean(scores: Sequence[float | None]) -> float | None:
     """Returns the mean over folds; None where one has failed."""
-    return None if None in scores else float(np.mean(scores))
+    return float(np.mean(scores)) if all_known(scores) else None
 
 
 def outline(task: Task) -> Outline:

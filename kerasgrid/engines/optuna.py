@@ -29,7 +29,7 @@ def sampler(kind: str) -> Callable[[Task], Engine]:
     def run(task: Task) -> Engine:
         whole = task.space.whole  # undivided by what is left out, so that a parameter is one and not several
         translated = Translation(whole)
-        most = min(task.search.trials, task.space.size) if task.space.is_finite else task.search.trials
+        most = min(task.n_trials, task.space.size) if task.space.is_finite else task.n_trials
         known: dict[str, float | None] = {}
         with AskedProcess(Study, kind, task.search.seed, translated.slots) as asked:
             while len(known) < most:
@@ -91,7 +91,8 @@ class Study:
         return [self._ask() for _ in range(n)]
 
     def _ask(self) -> tuple[str, Values]:
-        trial, values, id_ = self.study.ask(), {}, next(self._ids)
+        trial, id_ = self.study.ask(), next(self._ids)
+        values: Values = {}
         for slot in self.slots:
             if slot.place in (None, values.get(WHICH)):
                 values[slot.name] = _suggest(trial, slot)

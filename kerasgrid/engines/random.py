@@ -7,4 +7,4 @@ from kerasgrid.engines.base import Engine, Proposal, Task
 
 def random(task: Task) -> Engine:
     """Proposes `search.trials` candidates without repeats, with ParameterSampler's semantics."""
-    yield Proposal(task.space.sample(task.search.trials, task.search.seed))
+    yield Proposal(task.space.sample(task.n_trials, task.search.seed))

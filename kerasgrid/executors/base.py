@@ -6,7 +6,7 @@ import abc
 import traceback
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from kerasgrid.records import Context
 
@@ -115,7 +115,7 @@ class Executor(abc.ABC):
     def close(self) -> None:
         """Ends the workers and what they run, in bounded time. It may be called more than once."""
 
-    def __enter__(self):
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:

@@ -168,6 +168,11 @@ class _Seat:
         return task
 
     @property
+    def _process(self) -> Handle:
+        assert self._handle is not None
+        return self._handle
+
+    @property
     def vacant(self) -> bool:
         """Whether no process is there."""
         return self._handle is None
@@ -184,7 +189,7 @@ class _Seat:
 
     def channels(self) -> tuple:
         """Returns what to wait for."""
-        return self._handle.connection, self._handle.sentinel
+        return self._process.connection, self._process.sentinel
 
     def take(self, function: bytes, task: Any) -> Iterator[Event]:
         """Gives the worker a task, or yields why that cannot be."""
@@ -198,18 +203,18 @@ class _Seat:
         self.taken = True
         self._task, self._function, self._pickled = task, function, pickled
         self.open()
-        if self._handle.ready:
-            self._handle.send_task(function, pickled)
+        if self._process.ready:
+            self._process.send_task(function, pickled)
 
     def listen(self, ready: set) -> Iterator[Event]:
         """Yields the event that the worker's next message or its death is."""
-        message = self._handle.receive() if self._handle.connection in ready else None
+        message = self._process.receive() if self._process.connection in ready else None
         match message:
             case None:
                 yield from self._died()
             case (worker.READY,):
-                self._handle.ready = True
-                self._handle.send_task(self._function, self._pickled)
+                self._process.ready = True
+                self._process.send_task(self._function, self._pickled)
             case (worker.STARTED,):
                 self._started = True
                 self._failed_starts = 0
@@ -228,12 +233,12 @@ class _Seat:
                 )
 
     def _end(self) -> Any:
-        if self._most_bytes is not None and self._handle.resident_bytes() > self._most_bytes:
+        if self._most_bytes is not None and self._process.resident_bytes() > self._most_bytes:
             self.vacate()
         return self._release()
 
     def _died(self) -> Iterator[Event]:
-        reason, by_memory = self._handle.ending()
+        reason, by_memory = self._process.ending()
         started, task, function = self._started, self._task, self._function
         self.vacate(kill=True)
         if started:
@@ -255,7 +260,7 @@ class _Seat:
         if self.taken and not self._started:
             self.vacate(kill=True)
         elif self.taken and not self._asked_to_stop:
-            self._handle.send_stop()
+            self._process.send_stop()
             self._asked_to_stop = True
 
     def hang_up(self) -> None:

@@ -8,6 +8,7 @@ import zipfile
 from collections.abc import Iterator
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path
+from typing import BinaryIO
 
 import kerasgrid
 from kerasgrid.errors import MissingPackageError
@@ -43,7 +44,7 @@ def write_wheel(folder: Path) -> Path:
     files[f"{about}/RECORD"] = "\n".join([*record, f"{about}/RECORD,,", ""]).encode()
     target = folder / f"kerasgrid-{found.version}-py3-none-any.whl"
 
-    def write(file) -> None:
+    def write(file: BinaryIO) -> None:
         with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
             for name, data in files.items():
                 info = zipfile.ZipInfo(name, _EPOCH)

@@ -8,6 +8,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.tables.naming import is_time
+from kerasgrid.tables.parsing import finite
 
 
 @dataclass(frozen=True)
@@ -49,6 +50,10 @@ class Table:
     def time(self) -> str | None:
         """The column of the seconds that a trial took, a fold or in all; None where there is none."""
         return next((name for name in self.scores if is_time(name)), None)
+
+    def seconds(self, row: Mapping[str, Any]) -> float | None:
+        """Returns what a row has in the column of time; None where it has no number there."""
+        return None if self.time is None else finite(row.get(self.time))
 
 
 def param_columns(names: Iterable[str], is_taken: Callable[[str], bool]) -> dict[str, str]:

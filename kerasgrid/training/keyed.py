@@ -158,7 +158,7 @@ class MaskedBatchNormalization(keras.layers.BatchNormalization):
         return ops.reshape(mean, ops.shape(variance)), variance
 
 
-KEYED = {
+KEYED: dict[type, type[keras.layers.Layer]] = {
     keras.layers.Dropout: KeyedDropout,
     keras.layers.SpatialDropout1D: KeyedSpatialDropout1D,
     keras.layers.SpatialDropout2D: KeyedSpatialDropout2D,
@@ -168,7 +168,7 @@ KEYED = {
     keras.layers.LeakyReLU: KeyedLeakyReLU,
     keras.layers.BatchNormalization: MaskedBatchNormalization,
 }
-NUMBERS = {
+NUMBERS: dict[type, tuple[str, ...]] = {
     KeyedDropout: ("rate",),
     KeyedSpatialDropout1D: ("rate",),
     KeyedSpatialDropout2D: ("rate",),
