@@ -1,4 +1,4 @@
-"""Engines say which trials come next; they are deterministic, and take scores without minding them."""
+"""Halving: who goes on at a rung, on which folds, and who is given up."""
 
 from __future__ import annotations
 
@@ -21,42 +21,6 @@ def task(name, space=SPACE, n_folds=3, **settings):
     assert not faults
     search = SearchConfig(engine=name, **settings)
     return Task(read, search, lambda params: params.get("epochs", 9), n_folds)
-
-
-def proposals(name, **settings):
-    engine = ENGINES[name].run(task(name, **settings))
-    proposed = list(next(engine).candidates)
-    with pytest.raises(StopIteration):
-        engine.send([None if place % 2 else 0.5 for place in range(len(proposed))])
-    return proposed
-
-
-def test_grid_proposes_the_whole_space_in_its_order():
-    whole = list(read_space(SPACE)[0])
-    assert proposals("grid") == whole
-    assert proposals("grid")[:3] == [
-        {"a": "x", "b": 1, "c": 0.1},
-        {"a": "x", "b": 1, "c": 0.2},
-        {"a": "x", "b": 2, "c": 0.1},
-    ]
-
-
-@pytest.mark.parametrize(("trials", "n"), [(1, 1), (5, 5), (12, 12), (100, 12)])
-def test_trials_are_a_budget_for_grid_and_a_number_for_random(trials, n):
-    assert proposals("grid", trials=trials) == list(read_space(SPACE)[0])[:n]
-    assert len(proposals("random", trials=trials)) == n
-
-
-def test_random_is_seeded_repeats_nothing_and_a_larger_one_begins_alike():
-    ten = proposals("random", trials=10, seed=0)
-    assert proposals("random", trials=10, seed=0) == ten
-    assert proposals("random", trials=10, seed=1) != ten
-    assert proposals("random", trials=12, seed=0)[:10] == ten
-    assert len({str(params) for params in ten}) == 10
-    assert all(params in list(read_space(SPACE)[0]) for params in ten)
-
-
-# Halving
 
 
 @pytest.mark.parametrize(
