@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 import os
 import shutil
+import signal
 import tempfile
 from pathlib import Path
 
@@ -17,7 +18,10 @@ settings.load_profile("kerasgrid")
 
 
 def pytest_configure(config):
-    """Lets JAX compile what several tests, their workers and processes run once a test session."""
+    """Lets Ctrl-C reach tests, and JAX compile what several of them run once a test session."""
+    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
+        # A shell starts what stands before `&` with SIGINT ignored, which processes of tests would inherit.
+        signal.signal(signal.SIGINT, signal.default_int_handler)
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers of pytest-xdist find it set
         folder = tempfile.mkdtemp(prefix="kerasgrid-jax-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
