@@ -25,7 +25,15 @@ FORMS = (
 )
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_WORDS = {"": None, "none": None, "null": None, "nan": None, "true": True, "false": False}
+_WORDS: dict[str, float | None] = {
+    "": None,
+    "none": None,
+    "null": None,
+    "nan": None,
+    "true": True,
+    "false": False,
+}
+_WORDS |= {f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")}
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 1 << 20
 
@@ -82,8 +90,8 @@ def parse_json(text: str, path: Path) -> Any:
 def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:
     """Returns a CSV's rows by its header's names; the delimiter is a comma, semicolon or tab.
 
-    Cells are numbers, true and false, and else text; empty cells, `nan`, `None` and `null` are
-    None. A first column without a name, which pandas writes for its index, is left out.
+    Cells are numbers, `inf` among them, true and false, and else text; empty cells, `nan`, `None` and
+    `null` are None. A first column without a name, which pandas writes for its index, is left out.
 
     Raises:
         ResultsError: There are no rows, a row has another length than the header, or the header
@@ -190,7 +198,4 @@ def _cell(cell: str) -> Any:
         return _WORDS[word.lower()]
     if not _NUMBER.fullmatch(word) or len(word) > 400:
         return word
-    if re.fullmatch(r"[+-]?\d+", word):
-        return int(word)
-    number = float(word)
-    return number if math.isfinite(number) else word
+    return int(word) if re.fullmatch(r"[+-]?\d+", word) else float(word)
