@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from functools import partial
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
@@ -37,7 +38,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     with make_executor(draft) as executor:
         prepared = prepare(draft, ask=partial(ask_worker, executor))
     config, section = prepared.config, augment_of(prepared.config)
-    settings = {}
+    settings: dict[str, Any] = {}
     for params in only(prepared.space, "augment").together("augment"):
         given = merge_augment({**config.params, **params}, section)
         if given is not None:

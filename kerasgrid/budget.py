@@ -6,6 +6,7 @@ import re
 import threading
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
@@ -35,7 +36,7 @@ class Budget:
     time: str | None
     epochs: int | None
     spent_s: float
-    trained: dict[object, int]
+    trained: dict[Any, int]
     stop: Callable[[], None]
     reason: str | None = None
     _timer: threading.Timer | None = None

@@ -103,7 +103,8 @@ def search(
             _refuse_to_retry(prepared.config.search.engine)
         if fresh and (paths.journal.exists() or paths.json.exists()):
             with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
-                observer.note(f"The old run is now {move_aside(paths).folder}.")
+                if (aside := move_aside(paths)) is not None:
+                    observer.note(f"The old run is now {aside.folder}.")
         lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)
@@ -200,9 +201,9 @@ class _Driver:
         if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
             return "failed"
         budget, kind = self.config.search.trials, ENGINES[self.config.search.engine]
-        is_cut = kind.lists and not kind.draws and budget is not None
         size = self.run.prepared.space.size
-        is_left = is_cut and budget < size and sum(map(state.is_done, state.trials)) < size
+        is_cut = kind.lists and not kind.draws and budget is not None and budget < size
+        is_left = is_cut and sum(map(state.is_done, state.trials)) < size
         return "budget" if is_left else "complete"
 
     def _probe(self) -> None:
@@ -212,13 +213,11 @@ class _Driver:
         candidates = self.run.prepared.space.cover()[:MAX_PROBES]
         records = list(run_probes(self.recipe, self.executor, candidates))
         self.graphs.take(records)
-        refused = [record for record in records if record.error is not None]
+        refused = [(one.params, one.error["message"]) for one in records if one.error is not None]
         if records and len(refused) == len(records):
-            raise ModelError(f"{self.config.model}: {refused[0].error['message']}")
-        for record in refused:
-            self.observer.note(
-                f"{_shown(record.params)} will be recorded as failed: {record.error['message']}"
-            )
+            raise ModelError(f"{self.config.model}: {refused[0][1]}")
+        for params, message in refused:
+            self.observer.note(f"{_shown(params)} will be recorded as failed: {message}")
         devices = [record.device for record in records if record.device is not None]
         if records:
             self.run.keep_environment(environment(devices[0] if devices else "unknown"))

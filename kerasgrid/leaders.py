@@ -84,12 +84,14 @@ class Leaders:
             arrays[f"trial_{trial_id}"] = whole
             leaders.append(trial_id)
         if leaders:
-            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
+            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
             if data.is_multi_label:  # nothing is taken for another class
                 return
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
-            write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
+            write_atomic(
+                self.paths.mistakes, lambda file: np.savez_compressed(file, allow_pickle=False, **mistakes)
+            )
 
 
 class FoldModels:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from dataclasses import asdict, dataclass
+from pathlib import Path
 
 from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.errors import StorageError
@@ -50,7 +51,7 @@ def recall(prepared: Prepared) -> Measurement | None:
         return None
 
 
-def _path(prepared: Prepared):
+def _path(prepared: Prepared) -> Path:
     identity = prepared.identity
     source = identity[SOURCE]
     return (

@@ -177,16 +177,19 @@ class Planner:
             until: The epoch after which jobs wait; None to train them to their ends.
             may_measure: Whether workers may time the step; else widths that are not known are 1.
         """
-        arguments = {
-            "epochs": self._epochs,
-            "n_workers": self._executor.n_workers,
-            "until": until,
-            "not_shared": (lambda job: self._route(job).looks_at_total) if graphs else None,
-        }
-        drawn = plan(jobs, graphs, **arguments)
+        planned = partial(
+            plan,
+            jobs,
+            graphs,
+            epochs=self._epochs,
+            n_workers=self._executor.n_workers,
+            until=until,
+            not_shared=(lambda job: self._route(job).looks_at_total) if graphs else None,
+        )
+        drawn = planned()
         widths = self._widths(drawn.packs, may_measure)
         if widths:
-            drawn = plan(jobs, graphs, widths=widths, **arguments)
+            drawn = planned(widths=widths)
         if may_measure or not self._to_measure(drawn.packs, widths):
             return drawn
         return replace(drawn, notes=(*drawn.notes, "How many fits go side by side is timed in the search."))
@@ -227,8 +230,8 @@ class Planner:
     def _groups(self, packs: Sequence[Pack]) -> dict[str, list[Pack]]:
         groups: dict[str, list[Pack]] = {}
         for pack in packs:
-            if pack.graphs:
-                groups.setdefault(pack.graphs[0].key, []).append(pack)
+            if pack.graphs and (key := pack.graphs[0].key) is not None:
+                groups.setdefault(key, []).append(pack)
         return groups
 
     def _may_pay(self, packs: Sequence[Pack]) -> bool:

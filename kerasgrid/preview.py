@@ -59,9 +59,9 @@ class Preview:
     may_end_early: bool = False
 
     @property
-    def refused(self) -> list[ProbeRecord]:
-        """The models that do not build."""
-        return [record for record in self.models if record.error is not None]
+    def refused(self) -> list[tuple[Mapping[str, Any], str]]:
+        """The params of models that do not build, and why."""
+        return [(one.params, one.error["message"]) for one in self.models if one.error is not None]
 
     def lines(self) -> list[str]:
         """Returns the plan as lines to print."""
@@ -150,7 +150,8 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
     outline = kind.outline(prepared.task) if kind.outline is not None else None
     done = _done(paths)
     written = callbacks_of(prepared.config)
-    jobs, models = [], {}
+    jobs: list[Job] = []
+    models: dict[str, Mapping[str, Any]] = {}
     for trial in trials:
         going = route({**prepared.config.params, **trial.params}, prepared.signature, written)
         arguments = [sorted(going.optimizer_args), sorted(going.loss_args), going.training.precision]

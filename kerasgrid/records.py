@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
+from pathlib import Path
 from typing import Any, Protocol
 
 import numpy as np
@@ -43,6 +44,12 @@ class Dataset:
 
     def __len__(self) -> int:
         return len(self.labels)
+
+    @property
+    def place(self) -> Path:
+        """The absolute folder, of what workers map."""
+        assert self.folder is not None
+        return Path(self.folder).absolute()
 
     @property
     def is_multi_label(self) -> bool:

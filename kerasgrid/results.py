@@ -90,6 +90,17 @@ class Results:
     def _where(self) -> str:
         return "these results" if self.path is None else str(self.path)
 
+    @property
+    def file(self) -> Path:
+        """Where they are written.
+
+        Raises:
+            ResultsError: Nowhere.
+        """
+        if self.path is None:
+            raise ResultsError("these results have no file, beside which models could be kept.")
+        return self.path
+
     def model_files(self, trial: int | None = None) -> list[Path]:
         """Returns the files of a trial's fold models, in the order of folds and repeats.
 
@@ -117,16 +128,16 @@ class Results:
         return files
 
     def _model_files(self, trial: int) -> list[Path]:
-        paths = RunPaths(self.path.parent, self.path.stem)
+        paths = RunPaths(self.file.parent, self.file.stem)
         folds, repeats = self.data["folds"]["n"], self._searched.get("repeats", 1)
         return [paths.model(trial, fold, repeat) for fold in range(folds) for repeat in range(repeats)]
 
     def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
         """Returns that fold models are missing, and how to keep them."""
-        keep = self._searched.get("keep_models", "none")
-        if keep == "best" and trial != self.best["trial"] and not n_kept:
+        keep, best = self._searched.get("keep_models", "none"), self.data["best"]
+        if keep == "best" and trial != best["trial"] and not n_kept:
             return (
-                f"search.keep_models is best, which keeps the fold models of trial {self.best['trial']}, and "
+                f"search.keep_models is best, which keeps the fold models of trial {best['trial']}, and "
                 f"those of trial {trial} are not there. To have them, search with keep_models: all."
             )
         found = f"{n_kept} of its {n_files} fold models are there" if n_kept else "no fold models are there"
@@ -139,7 +150,7 @@ class Results:
     def _searched(self) -> Mapping[str, Any]:
         return self.data["config"].get("search", {})
 
-    def frame(self):
+    def frame(self) -> Any:
         """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
 
         A param that is named like one of these columns becomes `param_NAME`.
@@ -162,7 +173,7 @@ class Results:
         ]
         return pd.DataFrame(rows).set_index("id") if rows else pd.DataFrame()
 
-    def hiplot(self, *, epochs: bool = False):
+    def hiplot(self, *, epochs: bool = False) -> Any:
         """Returns the hiplot.Experiment; in a notebook it is shown there too.
 
         Args:

@@ -229,7 +229,7 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
     elif config.train == "digits":
         lines = [("  train: digits", why["train"])]
     else:
-        lines = [(f"  train: {_path(config.train, base)}", relative)]
+        lines = [(f"  train: {_path(str(config.train), base)}", relative)]
     if "test" in found.beside:
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
     if "label" in why:

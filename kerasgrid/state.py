@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.dimensions import all_known
 from kerasgrid.io import RunPaths
 from kerasgrid.records import FoldRecord, Trial
 
@@ -191,8 +192,8 @@ class RunState:
         state = "complete" if done else "pruned" if given_up else "running"
         if failed is not None and (done or given_up):
             state = "failed"
-        folds = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
-        folds = [fold for fold in folds if fold is not None]
+        made = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
+        folds = [fold for fold in made if fold is not None]
         scores = [fold["test_score"] for fold in folds]
         waits = state == "running" and len(folds) == self.n_folds  # at a rung, as a budget may leave it
         scored = bool(folds) and (waits or state in {"complete", "pruned"})
@@ -214,7 +215,7 @@ class RunState:
     def _end_time_s(self, trial_id: int) -> float | None:
         """Returns when the last of a trial's jobs ended, in seconds of the search; None if not known."""
         times = [self.ended_at.get(job) for job in self.jobs_of(trial_id)]
-        return None if None in times else round(max(times), 3)
+        return round(max(times), 3) if all_known(times) else None
 
     def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
         """Returns the ends of a trial's jobs, and what those that wait at a rung have reached."""
@@ -224,7 +225,7 @@ class RunState:
     def _fold(self, trial_id: int, fold: int, found: Mapping[JobId, FoldRecord]) -> dict[str, Any] | None:
         """Returns a fold's object, its repeats averaged; None where one has no record."""
         records = [found.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
-        if any(record is None for record in records):
+        if not all_known(records):
             return None
         parts = [self._repeat(record) for record in records]
         if len(parts) == 1:
@@ -243,7 +244,7 @@ class RunState:
         }
 
     def _repeat(self, record: FoldRecord) -> dict[str, Any]:
-        row = {
+        row: dict[str, Any] = {
             "test_score": record.score,
             **({} if record.val_score is None else {"val_score": record.val_score}),
             "fit_time": record.fit_time,
@@ -269,12 +270,11 @@ class RunState:
             about: name, objective, config, base, data, folds and environment.
             wall_time_s: Seconds that the search has run, over all its sessions.
         """
-        sign = -1 if self.direction == "max" else 1
         ranking = self.ranking()
         ranks: dict[int, int] = {}
         for place, trial in enumerate(ranking):
-            before = ranking[place - 1] if place else None
-            tied = before is not None and sign * self.score(before) == sign * self.score(trial)
+            before = ranking[place - 1]
+            tied = place > 0 and self.score(before) == self.score(trial)
             ranks[trial] = ranks[before] if tied else place + 1
         rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
         best = self.row(ranking[0]) if ranking else None
@@ -317,7 +317,7 @@ def _dead(records: Sequence[FoldRecord]) -> str | None:
 
 def _mean(values: Sequence[float | None]) -> float | None:
     """Returns the mean; None where a value is missing, which was NaN."""
-    return None if None in values else float(np.mean(values))
+    return float(np.mean(values)) if all_known(values) else None
 
 
 def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:

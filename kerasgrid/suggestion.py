@@ -60,7 +60,7 @@ def _of_autokeras(findings: Findings, config: Mapping[str, Any]) -> str:
     trials, time = search.pop("trials", None), search.pop("time", None)
     own |= {"max_trials": trials} if trials is not None else {}
     own |= {"time": time} if time is not None else {}
-    comments = {}
+    comments: dict[tuple[str, ...], str] = {}
     if still_rise(findings) and isinstance(own.get("epochs"), int):
         comments["autokeras", "epochs"] = f"the curves of the best still rise: {own['epochs']} tried"
         own["epochs"] = math.ceil(1.5 * own["epochs"])
@@ -70,8 +70,8 @@ def _of_autokeras(findings: Findings, config: Mapping[str, Any]) -> str:
     for name, default in (("val", VAL), ("keep_models", "best")):
         if search.get(name) == default:  # AutoKeras's own
             del search[name]
-    kept = {name: told[name] for name in ("data", "executor") if name in told}
-    whole = {"name": f"{config.get('name')}-next", **kept, "search": search, "autokeras": own}
+    whole: dict[str, Any] = {name: told[name] for name in ("data", "executor") if name in told}
+    whole |= {"name": f"{config.get('name')}-next", "search": search, "autokeras": own}
     ordered = {name: whole[name] for name in Config.model_fields if name in whole}
     head = [*_head(findings), "AutoKeras chooses its models itself: what can be told it is here."]
     return _yaml(ordered, head, comments)
@@ -92,7 +92,8 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
     may_fix = (
         len(parts) == 1 and not config.get("exclude") and not any(map(_has_condition, parts[0].values()))
     )
-    fixed, spaces, comments = dict(config.get("params") or {}), [], {}
+    fixed, spaces = dict(config.get("params") or {}), []
+    comments: dict[tuple[str, ...], str] = {}
     for part in parts:
         space = {}
         for name, spec in part.items():
@@ -125,7 +126,9 @@ def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
         f"What {findings.table.source} suggests to try next. The file does not say which data and model:",
         "add `data`, `model` and what was fixed.",
     ]
-    fixed, space, comments = {}, {}, {}
+    fixed: dict[str, Any] = {}
+    space: dict[str, Any] = {}
+    comments: dict[tuple[str, ...], str] = {}
     for name, found in advice.items():
         is_fixed = found.bounds is None and len(found.values) == 1
         factor = next(factor for factor in findings.design.factors if factor.name == name)
@@ -224,14 +227,14 @@ def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple
 
     def node(item: Any, path: tuple[str, ...]) -> Any:
         if isinstance(item, Mapping):
-            found = CommentedMap({key: node(inner, (*path, key)) for key, inner in item.items()})
+            items = CommentedMap({key: node(inner, (*path, key)) for key, inner in item.items()})
             if len(path) > 1:
-                found.fa.set_flow_style()
+                items.fa.set_flow_style()
             for key in item:
                 if (*path, key) in comments:
                     text = " ".join(comments[(*path, key)].split())
-                    found.yaml_add_eol_comment(text, key, column=_COLUMN)
-            return found
+                    items.yaml_add_eol_comment(text, key, column=_COLUMN)
+            return items
         if isinstance(item, list | tuple):
             is_union = path == ("space",)
             found = CommentedSeq(node(inner, path if is_union else (*path, "")) for inner in item)

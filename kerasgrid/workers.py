@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
@@ -42,7 +41,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         base=str(prepared.base),
         augment=augment_of(config),
         training=config.training.model_dump(exclude={"pack"}),
-        data_folder=str(Path(prepared.data.folder).absolute()),
+        data_folder=str(prepared.data.place),
         paths=RunPaths(paths.results.absolute(), paths.name),
         source=prepared.data.source,
         classes=tuple(prepared.data.classes),
@@ -153,12 +152,12 @@ def _runs_inline(draft: Draft) -> bool:
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
     """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
     wanted = draft.config.executor.workers
-    if wanted == "auto":
-        wanted = executors.default_workers()
-        wanted = min(wanted, most or most_fits(draft) or wanted)
-    elif most is not None:
-        wanted = min(wanted, most)
-    return executors.worker_environments(wanted)
+    if isinstance(wanted, str):
+        n = executors.default_workers()
+        n = min(n, most or most_fits(draft) or n)
+    else:
+        n = wanted if most is None else min(wanted, most)
+    return executors.worker_environments(n)
 
 
 def most_fits(draft: Draft) -> int | None:

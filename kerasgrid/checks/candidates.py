@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +18,7 @@ from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space
-from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, TEST_FOLD, merge_augment, monitors
+from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
 
 
 def check_params(
@@ -26,7 +26,7 @@ def check_params(
 ) -> None:
     """Checks every parameter's name and values; `are_all` tells whether all of them could be read."""
     several = isinstance(config.space, list) and bool(config.space)
-    written = config.space if several else [config.space or {}]
+    written = (config.space if isinstance(config.space, list) else [config.space]) or [{}]
     found: dict[str, Fault] = {}
     for name in config.params:
         if config.space and all(name in grid for grid in written):
@@ -39,7 +39,8 @@ def check_params(
         # A parameter whose values are at fault is there all the same.
         sound = {name for place, other in grids if place == index for name in other}
         at_fault = [name for name in written[index] if name not in sound]
-        values = dict.fromkeys(at_fault, ()) | {name: part.values(name) for name in part.names}
+        values: dict[str, Iterable[Any]] = dict.fromkeys(at_fault, ())
+        values |= {name: part.values(name) for name in part.names}
         prefix = f"space[{index}]" if several else "space"
         for fault in faults_of_params(config.params, values, signature, prefix, are_all=are_all):
             found.setdefault(f"{fault.path}: {fault.message}", fault)
@@ -75,7 +76,7 @@ def check_callbacks(
         report.add(f"callbacks.{name}" if is_there else f"space.callbacks.{name}", message)
     looks_at_val = decides_by_val(config) or any(monitor.startswith("val_") for monitor in watched)
     share = config.search.val or (DEFAULT_VAL if looks_at_val else None)
-    if share in (None, TEST_FOLD) or data is None or not report.is_settled("search.val"):
+    if not isinstance(share, float) or data is None or not report.is_settled("search.val"):
         return looks_at_val
     for fold in folds:
         try:
@@ -213,8 +214,8 @@ def check_augment(
                 idle[place] = Fault(place[0], unused[path].message)
             else:
                 used.add(place)
-        if data is not None:
-            warnings.add(warning_of_flips(given, data.classes))
+        if data is not None and (warning := warning_of_flips(given, data.classes)) is not None:
+            warnings.add(warning)
     # What some candidate uses may be idle in others, as fill_mode beside `augment: [off, {blur_sigma: 1}]`.
     found |= {fault: None for place, fault in idle.items() if place not in used}
     for fault in found:
@@ -224,18 +225,18 @@ def check_augment(
             parse_reference(name, base)
         except ModelError as error:
             report.add(where, str(error))
-    return tuple(sorted(warnings - {None}))
+    return tuple(sorted(warnings))
 
 
 def warnings_of_repeats(report: Report, config: Config, space: Space) -> tuple[str, ...]:
     """Tells of candidates that differ only in what another of their parameters switches off."""
     if any(name in fault.path for name in ("augment", "callbacks", "space") for fault in report.faults):
         return ()
-    merges = {
+    merges: dict[str, tuple[Callable[..., Any], Any]] = {
         "augment": (merge_augment, augment_of(config)),
         "callbacks": (merge_callbacks, callbacks_of(config)),
     }
-    warned = {}
+    warned: dict[str, bool] = {}
     for name, (merge, section) in merges.items():
         for grid in space.grids:
             part, seen = only(Space([grid]), name), set()

@@ -51,7 +51,7 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
                 where = f"data.{key}.{part}" if part else f"data.{key}"
                 report.add(where, f"is {str(path)!r}, and there is no such file.")
         texts = {part: None if path is None else str(path) for part, path in found.items()}
-        resolved[key] = IdxPair(**texts) if isinstance(value, IdxPair) else texts[""]
+        resolved[key] = IdxPair.model_validate(texts) if isinstance(value, IdxPair) else texts[""]
     is_joined = config.search.holdout == "test"
     if is_joined and config.data.test is None and report.is_settled("data.test"):
         report.add("search.holdout", "is 'test', and data.test names no samples.")
@@ -79,12 +79,14 @@ def folds_of(report: Report, config: Config, data: Dataset | None) -> list[Fold]
     """Returns the folds; none where they cannot be made."""
     search, written = config.search, config.search.model_fields_set
     ways = {"folds", "holdout"}
-    if search.holdout == "test" and data is not None:
+    if data is None:
+        return []
+    if search.holdout == "test":
         if not data.n_held_out:
             report.add("search.holdout", "is 'test', which does not go with arrays: give a share.")
             return []
         return [test_fold(len(data), data.n_held_out)]
-    if data is None or not report.is_settled(*(f"search.{key}" for key in ways & written or ways)):
+    if not report.is_settled(*(f"search.{key}" for key in ways & written or ways)):
         return []
     fault = fold_fault(data.labels, data.classes, search.n_folds, search.holdout)
     if fault is not None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from typing import Any
+from typing import Any, get_args
 
 from pydantic import ValidationError
 
@@ -143,7 +143,7 @@ def _callback_faults(path: str, name: str, values: Iterable[Any]) -> list[Fault]
     if callback not in Callbacks.model_fields:
         known = did_you_mean(callback, Callbacks.model_fields)
         return [Fault(path, f"{callback!r} is no callback here.{known}")]
-    section = Callbacks.model_fields[callback].annotation.__args__[0]
+    section = get_args(Callbacks.model_fields[callback].annotation)[0]
     if argument and argument not in section.model_fields:
         return [Fault(path, f"unknown key.{did_you_mean(argument, section.model_fields)}")]
     return _section_faults(path, section, argument, values)

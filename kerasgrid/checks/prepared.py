@@ -106,7 +106,7 @@ class Prepared:
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
         config, search = self.config, self.config.search
-        is_reference = isinstance(self.model, ModelReference)
+        model = self.model
         folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
         return {
             "data": self.data.fingerprint,
@@ -115,7 +115,7 @@ class Prepared:
             **({"data.multi_label": True} if config.data.multi_label else {}),
             "backend": backend(),
             "model": config.model,
-            SOURCE: (source_digest if is_reference else function_digest)(self.model),
+            SOURCE: source_digest(model) if isinstance(model, ModelReference) else function_digest(model),
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": augment_of(config),
@@ -194,6 +194,10 @@ def prepare(
     warnings = check_augment(report, config, space, data, base)
     warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
     report.finish()
+    assert data is not None  # else there were a fault of it, as of the others
+    assert model is not None
+    assert signature is not None
+    assert objective is not None
     prepared = Prepared(
         config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val
     )

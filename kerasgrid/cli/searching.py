@@ -74,7 +74,7 @@ def search(
     if as_json:
         print(json.dumps({"results": str(found.path), **_outcome(found.data)}, allow_nan=False))
     elif not quiet:
-        _print_results(found.data, found.path)
+        _print_results(found.data, found.file)
     code = INTERRUPTED if found.status == "interrupted" else FAILED_TRIALS
     if found.status == "interrupted" or found.data["summary"]["failed"]:
         raise typer.Exit(code)
@@ -144,12 +144,12 @@ def compare(
             print("Interrupted. The same command goes on from here.")
         raise typer.Exit(INTERRUPTED)
     beside = Beside([one.data for one in pair], found.notes)
-    target = page_path([one.path for one in pair], output, ending=".compare.html")
+    target = page_path([one.file for one in pair], output, ending=".compare.html")
     write_text(target, beside.html())
     if not quiet and not as_json:
         models = found.models
         kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
-        following = _following(pair[-1].data, pair[-1].path)
+        following = _following(pair[-1].data, pair[-1].file)
         print("\n".join([*beside.lines(), *kept, str(target), following]))
     if open_:
         typer.launch(target.absolute().as_uri())
@@ -165,9 +165,9 @@ def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, 
 
     shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})], results), results)
     print("\n".join(shown.lines()))
-    for record in shown.refused:
-        params = ", ".join(f"{key}={value}" for key, value in record.params.items())
-        print(f"refused    {params or 'the model'}: {record.error['message']}")
+    for params, message in shown.refused:
+        told = ", ".join(f"{key}={value}" for key, value in params.items())
+        print(f"refused    {told or 'the model'}: {message}")
     if shown.refused:
         raise typer.Exit(FAULT)
 

@@ -19,7 +19,8 @@ def models() -> None:
 
     for name, entry in BUILT_IN.items():
         print(f"{name}: {entry.summary} ({entry.n_parameters:,} parameters at 28 x 28 x 1)")
-        for parameter in read_signature(parse_reference(name, Path.cwd())).parameters:
+        signature = read_signature(parse_reference(name, Path.cwd()))
+        for parameter in () if signature is None else signature.parameters:
             print(f"    {parameter.name} = {parameter.default}")
 
 

@@ -51,13 +51,13 @@ class _Answer:
     def ids(self) -> list[str] | None:
         if self.parts[0].ids is None:
             return None
-        return [id for part in self.parts for id in part.ids]
+        return [id for part in self.parts for id in part.ids or ()]
 
     @property
     def labels(self) -> list[Any] | None:
         if self.parts[0].labels is None:
             return None
-        return [label for part in self.parts for label in part.labels]
+        return [label for part in self.parts for label in part.labels or ()]
 
 
 @dataclass
@@ -170,7 +170,7 @@ class Asking:
                 folds = asked_trial(one.finished, one.row, "folds")
             except ResultsError:  # they were not kept, which the caller tells
                 return None
-            images = Path(self.prepared(folds).data.folder, "images.npy").absolute()
+            images = self.prepared(folds).data.place / "images.npy"
             for file, fold in folds.models:
                 rows = self._fold(folds, fold).test
                 stream = Stream(str(images), partial(rows_of_array, images, rows))

@@ -14,7 +14,7 @@ Score = Callable[[np.ndarray, np.ndarray], float]
 """Of labels and probabilities (sample, class); higher is better."""
 
 
-def combine(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None) -> np.ndarray:
+def combine(parts: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray | None = None) -> np.ndarray:
     """Returns the mean of probabilities.
 
     Args:
@@ -22,7 +22,8 @@ def combine(parts: Sequence[np.ndarray], weights: Sequence[float] | None = None)
         weights: Of the models, which sum to 1; None for equal ones.
     """
     shares = [1 / len(parts)] * len(parts) if weights is None else weights
-    return sum(share * np.asarray(part, dtype=np.float64) for share, part in zip(shares, parts, strict=True))
+    weighted = (share * np.asarray(part, np.float64) for share, part in zip(shares, parts, strict=True))
+    return sum(weighted, np.zeros(()))
 
 
 def combine_ranks(parts: Sequence[np.ndarray]) -> np.ndarray:

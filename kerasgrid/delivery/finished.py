@@ -52,9 +52,7 @@ class Finished:
         overrides: Sequence[str] = (),
     ) -> None:
         self.results = source if isinstance(source, Results) else Results.load(source)
-        if self.results.path is None:
-            raise ResultsError("these results have no file, beside which models could be kept.")
-        self.path = self.results.path
+        self.path = self.results.file
         self.paths = RunPaths(self.path.parent, self.path.stem)
         self.config: dict[str, Any] = self.results.data["config"]
         self._function = function
@@ -94,9 +92,8 @@ class Finished:
     def train_name(self) -> str | None:
         """What messages call the training data's file; None for other forms."""
         train = self.data_config.train
-        if not isinstance(train, str):
-            return None
-        return train if train == "digits" else shown_path(resolve(self.base, train))
+        found = resolve(self.base, train) if isinstance(train, str) else None
+        return None if found is None else "digits" if found == "digits" else shown_path(found)
 
     @cached_property
     def data_config(self) -> DataConfig:
@@ -178,8 +175,8 @@ class Finished:
             asked.report.finish()
             subset = asked.config.data.subset
         if subset != draft.config.data.subset:
-            wanted = draft.config.data.model_copy(update={"subset": subset})
-            wanted = replace(draft, config=draft.config.model_copy(update={"data": wanted}))
+            data = draft.config.data.model_copy(update={"subset": subset})
+            wanted = replace(draft, config=draft.config.model_copy(update={"data": data}))
             prepared = prepare(wanted, *self._arrays(), ask=ask)
         if self.config["search"]["engine"] == AUTOKERAS:
             n_samples = len(prepared.data) - prepared.data.n_held_out

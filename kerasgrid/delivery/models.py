@@ -11,6 +11,7 @@ from typing import Any
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
+from kerasgrid.dimensions import all_known
 from kerasgrid.errors import ResultsError
 from kerasgrid.records import WHOLE
 
@@ -65,7 +66,7 @@ def asked_trial(finished: Finished, row: Mapping[str, Any], kind: str = "auto") 
             name = f"{finished.paths.name}, trial {row['id']}"
             return AskedTrial(name, finished, row, wanted, models, cards)
     file, trial = shlex.quote(str(finished.path)), row["id"]
-    of = "" if finished.results.best["trial"] == trial else f" --trial {trial}"
+    of = "" if finished.results.data["best"]["trial"] == trial else f" --trial {trial}"
     train = f"kerasgrid fit {file}{of}"
     what, cure = {
         "auto": ("no model", f"Train one: {train}."),
@@ -107,7 +108,7 @@ def _models(
     if kind == "finetuned":
         files = [(paths.finetuned(trial, run.fold, run.repeat), run.fold) for run in runs]
         found = [read_card(file) for file, _ in files]
-        if any(card is None or card["made_by"] != found[0]["made_by"] for card in found):
+        if not all_known(found) or any(card["made_by"] != found[0]["made_by"] for card in found):
             return (), ()
         return tuple(files), tuple(found)
     files = [(paths.model(trial, run.fold, run.repeat), run.fold) for run in runs]

@@ -112,11 +112,12 @@ def _own_files(
     Raises:
         ResultsError: Two of them would go to one place.
     """
-    config, files = json.loads(json.dumps(finished.config)), {}
+    config = json.loads(json.dumps(finished.config))
+    files: dict[str, str] = {}
 
     def taken(reference: str) -> str:
         found = parse_reference(reference, finished.base)
-        if found.kind != "file":
+        if found.kind != "file" or found.file is None:
             return reference
         place = PurePosixPath(found.place)
         if place.is_absolute() or ".." in place.parts:

@@ -128,7 +128,7 @@ def predict(
         raise ResultsError(f"{models!r} is no kind of models; auto, {', '.join(KINDS)} hold.")
     if tta < 0:
         raise ResultsError(f"tta is {tta}; a number of augmented views, or 0 for none, holds.")
-    several = results if isinstance(results, list | tuple) else [results]
+    several = [results] if isinstance(results, str | Path | Results) else results
     searches = [Finished(one, model, overrides) for one in several]
     _check_alike(searches)
     asked = told_apart(

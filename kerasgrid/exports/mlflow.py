@@ -113,7 +113,8 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
 def identity_of(table: Table, origin: str) -> str:
     """Returns what tells a search from others that are called the same, 64 hex digits."""
     about = table.about
-    config = about.get("config") if isinstance(about.get("config"), dict) else {}
+    told = about.get("config")
+    config = told if isinstance(told, dict) else {}
     known = [about.get("data"), about.get("folds"), config.get("model"), config.get("params")]
     return digest(strict([table.source, *(known if about else [origin])]))
 

@@ -112,7 +112,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
             raise  # the device's memory, which is no fault of the function
         file = _file(function)
         line = None if file is None else line_in(error, file)
-        where = "" if line is None else f"{shown_path(file)}:{line}, "
+        where = "" if file is None or line is None else f"{shown_path(file)}:{line}, "
         reason = str(error).strip() or "no message"
         raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
 

@@ -83,7 +83,7 @@ def is_list(value: Any) -> bool:
 
 def is_whole(value: Any) -> bool:
     """Whether a value is a whole number from 1; booleans are none."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and value >= 1
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
 def is_number(value: Any) -> bool:

@@ -85,7 +85,8 @@ def ending_of(model: keras.Model) -> Ending:
 
 
 def _ending_at(tensor: Any, outside: tuple[Any, ...] = ()) -> Ending:
-    activations, dropouts = [], []
+    activations: list[tuple[str, Any]] = []
+    dropouts: list[str] = []
     is_direct = True  # nothing but activations, dropouts and new shapes so far
     for step in _steps(tensor, outside):
         operation, name, kind = step.operation, step.operation.name, type(step.operation).__name__

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
 from itertools import pairwise
 from typing import Any
@@ -79,19 +79,14 @@ class _Builds:
         self._built: list[tuple[dict[str, Any], frozenset[str]]] = []
         self._explored: set[str] = set()
 
-    def build(self, preset: Mapping[str, Any]) -> frozenset[str]:
-        """Builds with some values, the others by default, and enters each scope that is left out.
-
-        Returns:
-            What is asked for.
-        """
+    def build(self, preset: Mapping[str, Any]) -> None:
+        """Builds with some values, the others by default, and enters each scope that is left out."""
         hp = hyperparameters()
         hp.values.update(preset)
         call(self._function, hp)
         for wanted in self._take(preset, hp):
             if digest(wanted) not in self._asked:
                 self.build(wanted)
-        return self._asked[digest(preset)]
 
     def _take(self, preset: Mapping[str, Any], hp: Any) -> list[dict[str, Any]]:
         """Takes in what a build has asked for; returns the values that enter the scopes it has left out."""
@@ -137,7 +132,7 @@ class _Builds:
         Those of a long range that are between two which ask for the same are taken to do so, too.
         """
         values = _values(self.space[name])
-        places = range(len(values))
+        places: Iterable[int] = range(len(values))
         if isinstance(values, range) and len(values) > FEW_VALUES:
             places = {(len(values) - 1) * part // 4 for part in range(5)}
         found = {place: self.ask({**beside, name: values[place]}) for place in places}

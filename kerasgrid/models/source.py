@@ -124,7 +124,8 @@ def locate_module(name: str, base: Path) -> ModuleSpec | None:
 
 def source_file(spec: ModuleSpec) -> Path | None:
     """Returns a module's .py file; None for compiled modules and namespace packages."""
-    return Path(spec.origin) if spec.has_location and str(spec.origin).endswith(".py") else None
+    origin = spec.origin if spec.has_location else None
+    return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
 def sources_digest(path: Path, shown: str, base: Path, module: str | None = None) -> str:
@@ -245,7 +246,7 @@ def users_line(error: BaseException) -> tuple[str, int] | None:
     others = (os.path.join(Path(__file__).resolve().parents[1], ""), *_installed())
     for frame in reversed(traceback.extract_tb(error.__traceback__)):
         file = os.path.realpath(frame.filename)
-        if os.path.isfile(file) and not file.startswith(others):
+        if frame.lineno is not None and os.path.isfile(file) and not file.startswith(others):
             return frame.filename, frame.lineno
     return None
 

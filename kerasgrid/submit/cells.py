@@ -29,8 +29,8 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     where = shown_path(path)
     with opened(path) as file:
         refuse_archive(file, where)
-        begun, held = 1, []
-        number = 0
+        begun, number = 1, 0
+        held: list[str] = []
         try:
             for number, line in enumerate(io.TextIOWrapper(file, encoding="utf-8-sig", newline=""), start=1):
                 if not held and not line.strip():

@@ -61,10 +61,10 @@ def faults_of(
     faults = list(first_few(found.ragged, len(found.ragged), "rows of another length"))
     if not found.lines and not faults:
         return [f"{where}: only a header and no rows."]
-    wanted = None if sample is None else _read(sample)
+    wanted, theirs = (None, "") if sample is None else (_read(sample), shown_path(sample))
     if wanted is not None and found.names != wanted.names:
         return [
-            f"{where}, line 1: the columns are {listed(found.names)}, and {shown_path(sample)} has "
+            f"{where}, line 1: the columns are {listed(found.names)}, and {theirs} has "
             f"{listed(wanted.names)}, in this order.",
             *faults,
         ]
@@ -72,9 +72,9 @@ def faults_of(
     id_place = form.id_place if form is not None else _id_place(wanted or found, classes, where)
     if wanted is not None and len(found.lines) != len(wanted.lines) and not faults:
         rows = count(len(found.lines), "row")
-        faults.append(f"{where}: {rows}, and {shown_path(sample)} has {len(wanted.lines):,}.")
+        faults.append(f"{where}: {rows}, and {theirs} has {len(wanted.lines):,}.")
     if id_place is not None:
-        faults += _id_faults(found, wanted, id_place, where, "" if sample is None else shown_path(sample))
+        faults += _id_faults(found, wanted, id_place, where, theirs)
     for place, name in enumerate(found.names):
         if place != id_place:
             rule = _rule(form, None if wanted is None else wanted.columns[place], classes)
@@ -162,8 +162,8 @@ def _cell_faults(found: _Table, place: int, where: str, rule: Rule) -> list[str]
     for line, text in zip(found.lines, found.columns[place], strict=True):
         if text not in known:
             known[text] = rule(text)
-        if known[text] is not None:
-            wrong.append((line, known[text]))
+        if (complaint := known[text]) is not None:
+            wrong.append((line, complaint))
     told = (f"{where.format(line)}: {complaint}" for line, complaint in wrong)
     return first_few(told, len(wrong), f"cells of column {found.names[place]!r}")
 

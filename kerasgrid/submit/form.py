@@ -6,6 +6,7 @@ import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
+from typing import BinaryIO
 
 import numpy as np
 
@@ -98,13 +99,13 @@ class Form:
             raise DataError("\n".join(faults))
         own_ids = self.ids or self._ids_of(ids, len(probabilities))
 
-        def write(file) -> None:
+        def write(file: BinaryIO) -> None:
             file.write((",".join(self.header) + "\n").encode())
             for rows in _chunks(len(probabilities)):
                 chosen = rows if order is None else order[rows]
                 cells = self._cells(np.asarray(probabilities[chosen]), list(classes))
                 if self.id_place is not None:
-                    cells.insert(self.id_place, own_ids[rows])
+                    cells.insert(self.id_place, list(own_ids[rows]))
                 lines = map(",".join, zip(*cells, strict=True))
                 file.write(("\n".join(lines) + "\n").encode())
 
@@ -289,7 +290,7 @@ def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str
     """Returns ids without zeros before them, where that tells those of a file apart: 7 is 007."""
     numbers = [[str(int(id)) if id.isdecimal() else id for id in ids] for ids in (texts, known)]
     are_numbers = all(id.isdecimal() for id in (*texts, *known))
-    return tuple(numbers) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
+    return (numbers[0], numbers[1]) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
 
 
 def _chunks(n_rows: int) -> Iterator[slice]:

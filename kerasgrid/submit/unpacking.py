@@ -54,7 +54,8 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
         with zipfile.ZipFile(archive) as packed:
             members = [one for one in packed.infolist() if not one.is_dir()]
             _check(packed.infolist(), archive, target, most_bytes)
-            new, there = [], []
+            new: list[zipfile.ZipInfo] = []
+            there: list[zipfile.ZipInfo] = []
             for one in members:
                 (there if _is_same(target / one.filename, one) else new).append(one)
             links = sorted({name for one in members for name in _links(target, one.filename)})

@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.dimensions import all_known
 from kerasgrid.tables.parsing import finite, read_history
 from kerasgrid.tables.table import columns_of
 
@@ -35,4 +36,4 @@ def are_epochs(steps: Sequence[int]) -> bool:
 
 def _mean(values: Sequence[Any]) -> float | None:
     numbers = [finite(value) for value in values]
-    return None if None in numbers else sum(numbers) / len(numbers)
+    return sum(numbers) / len(numbers) if all_known(numbers) else None

@@ -9,6 +9,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
+from kerasgrid.dimensions import all_known
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.histories import are_epochs
 from kerasgrid.tables.parsing import FORMS, finite, parse_json, read_text
@@ -116,14 +117,14 @@ def _read_object(file: Path) -> dict[str, Any]:
 
 def _metrics(trial: Mapping[str, Any]) -> dict[str, tuple[Literal["max", "min"], dict[int, float]]]:
     """Returns each metric's direction, and its mean over executions by step."""
-    found = {}
+    found: dict[str, tuple[Literal["max", "min"], dict[int, float]]] = {}
     for name, metric in _items(_items(trial.get("metrics")).get("metrics")).items():
         steps = {}
         observations = _items(metric).get("observations")
         for observation in observations if isinstance(observations, list) else ():
             values, step = _items(observation).get("value"), finite(_items(observation).get("step") or 0)
             numbers = [finite(value) for value in (values if isinstance(values, list) else [values])]
-            if step is not None and numbers and None not in numbers:
+            if step is not None and numbers and all_known(numbers):
                 steps[int(step)] = math.fsum(numbers) / len(numbers)
         if steps:
             found[str(name)] = ("max" if metric.get("direction") == "max" else "min", steps)
@@ -161,7 +162,7 @@ def _row(
     id = str(trial.get("trial_id"))
     state = _STATES.get(str(trial.get("status")), "running")
     epochs = finite(trial["hyperparameters"]["values"].get("tuner/epochs"))
-    if state == "complete" and None not in (epochs, most) and epochs < most:
+    if state == "complete" and epochs is not None and most is not None and epochs < most:
         state = "pruned"
     return {
         "trial": int(id) if id.isdecimal() else id,

@@ -51,8 +51,8 @@ def read_table(source: str | Path) -> Table:
     if str(source).startswith(_SQLITE_URL) and "?" not in str(source):
         source = Path(str(source).removeprefix(_SQLITE_URL))  # opened read-only, as a file is
     if is_url(source):
-        url, _, study = str(source).partition("#")
-        return optuna_table(url, study or None)
+        url, _, name = str(source).partition("#")
+        return optuna_table(url, name or None)
     path, study = file_and_study(Path(source))
     if os.path.isdir(path):
         return keras_tuner_table(path)

@@ -92,7 +92,7 @@ def _fold_scores(
     """Returns each row's scores of single folds: of `mean_test_X` the columns `split0_test_X`, ..."""
     end = objective.removeprefix("mean")
     names = [name for name in details if re.fullmatch(rf"split\d+{re.escape(end)}", name)]
-    names.sort(key=lambda name: int(re.match(r"split(\d+)", name)[1]))
+    names.sort(key=lambda name: int(re.findall(r"\d+", name)[0]))
     return tuple(tuple(finite(row.get(name)) for name in names) for row in rows) if names else ()
 
 
@@ -105,7 +105,8 @@ def _take_params(records: Sequence[Mapping[str, Any]]) -> tuple[list[dict[str, A
     nested = all(isinstance(record.get("params"), dict) for record in records)
     is_sklearn = any(name.startswith("param_") for record in records for name in record)
     prefix = "param_" if is_sklearn else "params_"
-    rows, given = [], {}
+    rows: list[dict[str, Any]] = []
+    given: dict[str, Any] = {}
     for record in records:
         columns = {
             name.removeprefix(prefix): value

@@ -142,5 +142,5 @@ def _score(value: Any, place: str) -> float | None:
 def _expect(value: Any, wanted: type, place: str) -> Any:
     if isinstance(value, wanted):
         return value
-    expected = {list: "a list", dict: "an object"}[wanted]
+    expected = "a list" if wanted is list else "an object"
     raise ResultsError(f"{place} is {kind(value)}; {expected} is expected there.")

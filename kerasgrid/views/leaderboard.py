@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
-_CUT = {"running": 1, "pruned": 2}
+_CUT: dict[Any, int] = {"running": 1, "pruned": 2}
 """States of trials whose scores are of fewer epochs than they ask for, in the order of their places."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 
@@ -137,9 +137,10 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
 
 def format_score(mean: float | None, std: float | None = None) -> str:
     """Returns `0.9812 ± 0.0020`; no spread where `std` is None, and `-` where there is no mean."""
-    if finite(mean) is None:
+    mean, std = finite(mean), finite(std)
+    if mean is None:
         return "-"
-    if finite(std) is None:
+    if std is None:
         return _decimals(mean)
     spread = 0.0 if std < 1e-9 * max(1.0, abs(mean)) else std  # equal scores, but for rounding
     return f"{_decimals(mean)} ± {_decimals(spread)}"
@@ -147,7 +148,8 @@ def format_score(mean: float | None, std: float | None = None) -> str:
 
 def format_seconds(seconds: float | None) -> str:
     """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
-    if finite(seconds) is None:
+    seconds = finite(seconds)
+    if seconds is None:
         return "-"
     if seconds < 0.995:
         return f"{seconds:.2f} s"

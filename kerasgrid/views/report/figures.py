@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TYPE_CHECKING
 
 import numpy as np
 
@@ -14,6 +15,9 @@ from kerasgrid.analysis.importance import Importance
 from kerasgrid.analysis.sentences import value_text
 from kerasgrid.views.report.cells import SMALLEST_SHARE
 from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, draw_svg
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 MOST_ROWS = 24
 _MOST_BARS = 16
@@ -39,7 +43,7 @@ class Interval:
     @property
     def is_clear(self) -> bool:
         """Whether it excludes zero."""
-        return self.low is not None and (self.low > 0 or self.high < 0)
+        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
 
 
 def effect_rows(findings: Findings) -> list[Interval]:
@@ -74,7 +78,7 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
     """Draws means with their 95% intervals, one below the other, about a line at zero."""
     rows = rows[:MOST_ROWS]
 
-    def paint(axes) -> None:
+    def paint(axes: Axes) -> None:
         for place, row in enumerate(rows):
             color = ACCENT if row.is_clear else MUTED
             if row.low is not None:
@@ -97,7 +101,7 @@ def draw_importance(importance: Importance) -> str:
         if share >= SMALLEST_SHARE
     ]
 
-    def paint(axes) -> None:
+    def paint(axes: Axes) -> None:
         places = range(len(bars))
         axes.barh(
             places, [100 * share for _, share, _ in bars], color=[color for *_, color in bars], height=0.6
@@ -117,7 +121,7 @@ def draw_front(findings: Findings) -> str:
     """Draws score against fit time, the Pareto front of both, the best and the one to pick."""
     timed = [one for one in findings.contenders if one.fit_time is not None]
 
-    def paint(axes) -> None:
+    def paint(axes: Axes) -> None:
         axes.scatter(
             [one.fit_time for one in timed],
             [one.mean for one in timed],
@@ -155,7 +159,7 @@ def draw_curves(findings: Findings, metric: str) -> str:
     curves = {row: found.test for row, found in findings.curves.items() if len(found.test)}
     scored = [one.row for one in findings.contenders if one.row in curves]
 
-    def paint(axes) -> None:
+    def paint(axes: Axes) -> None:
         lines = [np.stack(_thin(curve), axis=1) for curve in curves.values()]
         dots = {"marker": "o", "markersize": 5} if max(map(len, lines)) == 1 else {}  # no line has one point
         if dots:
@@ -200,7 +204,7 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, shares)
     scale = wrong.max(initial=0) or 1
 
-    def paint(axes) -> None:
+    def paint(axes: Axes) -> None:
         squares, colors = [], []
         for true, said in zip(*np.nonzero(confusion), strict=True):
             left, top = said - 0.5, true - 0.5

@@ -193,9 +193,9 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
     if isinstance(mistakes, str):
         yield Paragraph(mistakes, is_note=True)
         return
-    share = mistakes.n_wrong / max(mistakes.n_samples, 1)
+    best, share = findings.trial(findings.contenders[0].row), mistakes.n_wrong / max(mistakes.n_samples, 1)
     yield Paragraph(
-        f"Trial {findings.trial(findings.best.row)} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
+        f"Trial {best} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
         f"held-out samples ({100 * share:.2f}%) into a wrong class."
     )
     if confused := mistakes.confused():

@@ -59,11 +59,10 @@ class Report:
 
     def json(self) -> str:
         """Returns all numbers, and the sentences, as strict JSON."""
-        known = isinstance(self.mistakes, Mistakes)
         about: dict[str, Any] = {
             **as_json(self.findings),
-            "mistakes": self.mistakes.as_json() if known else None,
-            "mistakes_missing": None if known else self.mistakes,
+            "mistakes": self.mistakes.as_json() if isinstance(self.mistakes, Mistakes) else None,
+            "mistakes_missing": self.mistakes if isinstance(self.mistakes, str) else None,
             "sentences": self.sentences(),
         }
         return json.dumps(strict(about), indent=1, allow_nan=False, ensure_ascii=False)
