@@ -1,4 +1,4 @@
-"""Augmented fits: packs, Keras's own fit and resumed ones have the same draws."""
+"""Augmentation that no program does, or that does nothing; how packs are augmented is test_training's."""
 
 from __future__ import annotations
 
@@ -8,30 +8,16 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
-from fakes import Collector, Crash, Crashing, prepare_run
+from whole_jobs import jobs_of, maker
 
-from kerasgrid import augmented, packing
+from kerasgrid import augmented
 from kerasgrid.augment import NOTHING, Augmentation
-from kerasgrid.executors import Inline
-from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, Trial
-from kerasgrid.training import wave
-from kerasgrid.training.job import train_pack
+from kerasgrid.records import Pack, Trial
 
-pytestmark = [pytest.mark.slow, pytest.mark.backend]
+pytestmark = pytest.mark.slow
 
-AUGMENT = {
-    "rotation_range": 15,
-    "width_shift_range": [0.125, 2],
-    "height_shift_range": 2,
-    "shear_range": 5,
-    "zoom_range": 0.25,
-    "horizontal_flip": True,
-    "channel_shift_range": 2.0,
-    "brightness_range": [0.5, 1.5],
-    "blur_sigma": [0, 1],
-    "samplewise_center": True,
-}
-FEATUREWISE = {"rotation_range": 15, "featurewise_center": True, "featurewise_std_normalization": True}
+
+UNSCALED = {"train": "digits", "subset": 101}
 
 
 def clean(image):
@@ -41,98 +27,36 @@ def clean(image):
 
 @pytest.fixture
 def make(tmp_path):
-    def of(name="run", interval_s=1e9, **changes):
-        fixed = {"units": [16], "batch_size": 16, "epochs": 3, "batch_norm": False, "dropout": 0.0}
-        fixed |= {"optimizer": "SGD", "learning_rate": 0.0625, **changes.pop("params", {})}
-        data = {"train": "digits", "scale": 16, "subset": 101}
-        config = {"data": data, "model": "fc", "name": name, "params": fixed, "search": {"folds": 2}}
-        return prepare_run(config | changes, tmp_path, interval_s)
-
-    return of
+    return maker(tmp_path)
 
 
-def pack_of(prepared, recipe, rates):
-    trials = [Trial(i, {"augment.rotation_range": rate}) for i, rate in enumerate(rates)]
-    graphs = packing.Graphs(prepared, recipe, Inline()).of(trials)
-    jobs = [Job(trial, trial.id % 2) for trial in trials]
-    return Pack(tuple(jobs), tuple(graphs[job.trial.id] for job in jobs), len(jobs))
-
-
-def trained(recipe, pack, context=None):
-    context = context or Collector()
-    train_pack(recipe, pack, context)
-    assert not context.of(NoteRecord)
-    return context
-
-
-@pytest.mark.parametrize("given", [AUGMENT, FEATUREWISE], ids=["all", "featurewise"])
-def test_a_pack_sees_the_images_that_keras_own_fit_sees(make, given):
-    prepared, recipe = make(augment=given)
-    pack = pack_of(prepared, recipe, [0, 20.5])
-    assert len({graph.key for graph in pack.graphs}) == 1
-    packed = trained(recipe, pack).records
-    _, plain = make(name="plain", augment=given)
-    own = trained(plain, Pack(pack.jobs)).records
-    for job in pack.jobs:
-        assert packed[job.id].error is own[job.id].error is None
-        for name, values in own[job.id].history.items():
-            np.testing.assert_allclose(
-                packed[job.id].history[name], values, rtol=2e-3, atol=2e-3, err_msg=name
-            )
-    losses = [packed[job.id].history["loss"][-1] for job in pack.jobs]
-    assert len({round(loss, 3) for loss in losses}) == 2
-
-
+@pytest.mark.backend
 def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
     given = {"rotation_range": 5, "fill_mode": "constant"}
-    prepared, recipe = make(augment=given)
-    packed = trained(recipe, pack_of(prepared, recipe, [0, 10])).records[0, 0, 0]
+    search = make(augment=given)
+    jobs = jobs_of([{"augment.rotation_range": 0}, {"augment.rotation_range": 10}])
+    packed = search.train(search.pack(jobs)).records[0, 0, 0]
     monkeypatch.setattr(Augmentation, "of", lambda *_: NOTHING)
-    prepared, recipe = make(name="plain", augment=given)
-    alone = trained(recipe, pack_of(prepared, recipe, [0])).records[0, 0, 0]
+    search = make("plain", augment=given)
+    alone = search.train(search.pack(jobs[:1])).records[0, 0, 0]
     np.testing.assert_allclose(packed.history["loss"], alone.history["loss"], rtol=1e-5)
 
 
-@pytest.mark.parametrize("packed", [True, False])
-def test_an_augmented_fit_that_was_cut_off_resumes_to_the_same_bits(make, monkeypatch, packed):
-    monkeypatch.setattr(wave, "CALL_S", 0)
-
-    def begun(name, interval_s):
-        prepared, recipe = make(name=name, interval_s=interval_s, augment=AUGMENT)
-        pack = pack_of(prepared, recipe, [10])
-        return recipe, pack if packed else Pack(pack.jobs)
-
-    whole = trained(*begun("whole", 1e9)).records[0, 0, 0]
-    for n in (2, 5):
-        recipe, pack = begun(f"cut-{n}", 0)
-        first = Crashing(n)
-        with pytest.raises(Crash):
-            train_pack(recipe, pack, first)
-        assert not first.records
-        context = trained(recipe, pack)
-        assert n == 2 or context.of(EpochRecord)[0].epoch > 1
-        assert context.records[0, 0, 0].history == whole.history
-
-
-def test_a_preprocessing_function_takes_keras_own_fit(make, monkeypatch):
+def test_a_preprocessing_function_takes_keras_own_fit(make):
     given = {"rotation_range": 5, "preprocessing_function": f"{__file__}:clean"}
-    prepared, recipe = make(augment=given)
-    trial = Trial(0, {})
-    graph = packing.Graphs(prepared, recipe, Inline()).of([trial])[0]
-    assert graph.reason == "preprocessing_function is of one image at a time"
-    found = trained(recipe, Pack((Job(trial, 0),))).records[0, 0, 0]
-    _, halved = make(
-        name="halved", augment={"rotation_range": 5, "rescale": 0.5}, data={"train": "digits", "subset": 101}
-    )
+    search = make(augment=given)
+    assert search.graphs([Trial(0, {})])[0].reason == "preprocessing_function is of one image at a time"
+    found = search.train(Pack(tuple(jobs_of([{}])))).records[0, 0, 0]
+    halved = make("halved", augment={"rotation_range": 5, "rescale": 0.5}, data=UNSCALED)
     assert found.error is None
     assert found.epochs == 3
-    assert halved.route({}).augment.rescale == 0.5
+    assert halved.recipe.route({}).augment.rescale == 0.5
 
 
 def test_a_preprocessing_function_that_changes_shapes_fails_with_its_name(make, tmp_path):
     (tmp_path / "mine.py").write_text("def crop(image):\n    return image[:4]\n")
-    _, recipe = make(augment={"preprocessing_function": f"{tmp_path}/mine.py:crop"})
-    record = trained(recipe, Pack((Job(Trial(0, {}), 0),))).records[0, 0, 0]
+    search = make(augment={"preprocessing_function": f"{tmp_path}/mine.py:crop"})
+    record = search.train(Pack(tuple(jobs_of([{}])))).records[0, 0, 0]
     assert (
         "augment.preprocessing_function gives images of {(4, 8, 1)}; (8, 8, 1) holds"
         in record.error["message"]

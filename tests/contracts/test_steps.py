@@ -1,0 +1,482 @@
+"""What a step of a pack must give: Keras's own numbers, draws by keys, and padding that touches nothing."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import subprocess
+import sys
+
+import keras
+import numpy as np
+import pytest
+from keras import layers
+
+from kerasgrid.training import backend
+from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.keyed import (
+    Draw,
+    KeyedDropout,
+    KeyedGaussianDropout,
+    KeyedGaussianNoise,
+    KeyedSpatialDropout2D,
+    drawing,
+)
+from kerasgrid.training.lifting import lift
+from kerasgrid.training.program import Program
+from kerasgrid.training.schedule import Schedule
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+on_tensorflow = pytest.mark.skipif(
+    backend.NAME != "tensorflow", reason="compiles for minutes on JAX, where one stop and resume is tested"
+)
+
+N_ROWS, BATCH = 100, 16
+TINY = 2.0**-23  # Keras rounds Python's floats to float32: all numbers here are exact in it
+
+
+def data(one_hot=False):
+    numbers = np.random.default_rng(0)
+    images = numbers.normal(size=(150, 8, 8, 1)).astype("float32").astype(keras.config.floatx())
+    labels = numbers.integers(0, 4, 150)
+    targets = np.eye(4)[labels].astype(keras.config.floatx()) if one_hot else labels.astype("int32")
+    return images, targets
+
+
+def net(optimizer, *middle, conv=False, regularizer=None, loss="sparse_categorical_crossentropy"):
+    x = inputs = keras.Input((8, 8, 1))
+    if conv:
+        x = layers.Conv2D(4, 3, padding="same", use_bias=False, kernel_regularizer=regularizer)(x)
+        x = layers.BatchNormalization(momentum=0.875, epsilon=2.0**-10)(x)
+        x = layers.MaxPooling2D()(layers.LeakyReLU(0.125)(x))
+    x = layers.Dense(16, activation="tanh", kernel_regularizer=regularizer)(layers.Flatten()(x))
+    for layer in middle:
+        x = layer(x)
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(x))
+    fast = {"jit_compile": False} if backend.NAME == "tensorflow" else {}
+    model.compile(optimizer, loss, metrics=["accuracy"], **fast)
+    return model
+
+
+def lifted(model, one_hot=False):
+    images, targets = data(one_hot)
+    return lift(Compiled(model, "one_hot" if one_hot else "sparse", 4, False), (images[:1], targets[:1]))
+
+
+def stacked(trees):
+    return keras.tree.map_structure(lambda *leaves: np.stack(leaves), *trees)
+
+
+def taken(states, place):
+    return keras.tree.map_structure(lambda leaf: np.array(leaf[place]), backend.to_host(states))
+
+
+def fixed_of(graphs, keys, class_weight=()):
+    """Returns what a program is told of jobs once; images are not scaled."""
+    kind = keras.config.floatx()
+    return {
+        "numbers": np.stack([graph.numbers for graph in graphs]),
+        "scaling": np.zeros((len(graphs), 2, 0), kind),
+        "key": np.asarray(keys, np.int32),
+        "class_weight": np.tile(np.asarray(class_weight, kind), (len(graphs), 1)),
+    }
+
+
+def inputs_of(graphs, padded):
+    """Returns what a program is told of jobs in an epoch, of what `Schedule.pad` gives for each."""
+    inputs = []
+    for graph, (full, ragged) in zip(graphs, padded, strict=True):
+        rates = np.full(20, graph.learning_rate or 0, keras.config.floatx())
+        inputs.append({"full": full, "ragged": ragged, "rates": rates})
+    return stacked(inputs)
+
+
+def distance(found, wanted):
+    total = sum(float(np.sum(np.square(b, dtype=float))) for b in wanted)
+    return np.sqrt(
+        sum(float(np.sum(np.square(a - b, dtype=float))) for a, b in zip(found, wanted, strict=True)) / total
+    )
+
+
+# Weights as of Keras's own fit
+
+RATES = (2.0**-4, 2.0**-6, 2.0**-5)
+MORE = (0.875, 0.5, 0.75)
+OPTIMIZERS = {
+    "SGD": lambda i: keras.optimizers.SGD(RATES[i], momentum=MORE[i], nesterov=True),
+    "plain SGD": lambda i: keras.optimizers.SGD(RATES[i]),
+    "RMSprop": lambda i: keras.optimizers.RMSprop(
+        RATES[i] / 8, rho=MORE[i], momentum=MORE[2 - i] / 2, epsilon=2.0**-10, centered=True
+    ),
+    "Adam": lambda i: keras.optimizers.Adam(RATES[i] / 8, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20),
+    "AdamW": lambda i: keras.optimizers.AdamW(
+        RATES[i] / 8, weight_decay=MORE[i] / 4, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20
+    ),
+    "Adagrad": lambda i: keras.optimizers.Adagrad(
+        RATES[i] / 4, initial_accumulator_value=0.125, epsilon=TINY
+    ),
+    "Adadelta": lambda i: keras.optimizers.Adadelta(RATES[i] * 8, rho=MORE[i], epsilon=2.0**-10),
+    "Adamax": lambda i: keras.optimizers.Adamax(
+        RATES[i] / 8, beta_1=MORE[i], beta_2=0.96875, epsilon=2.0**-20
+    ),
+    "Lion": lambda i: keras.optimizers.Lion(RATES[i] / 64, beta_1=MORE[i], beta_2=0.96875),
+}
+
+
+def sgd(i):
+    return keras.optimizers.SGD(RATES[i], momentum=MORE[i])
+
+
+def smooth(i):
+    return keras.losses.CategoricalCrossentropy(label_smoothing=MORE[i] / 4)
+
+
+CASES = {
+    "SGD, BatchNorm and L2": lambda i: net(
+        OPTIMIZERS["SGD"](i), conv=True, regularizer=keras.regularizers.L2(MORE[i] / 64)
+    ),
+    "plain SGD and arithmetic between layers": lambda i: net(
+        OPTIMIZERS["plain SGD"](i), lambda x: keras.ops.relu(layers.Dense(16)(x) * 0.5 + x)
+    ),
+    "RMSprop and LeakyReLU": lambda i: net(OPTIMIZERS["RMSprop"](i), layers.LeakyReLU(MORE[i] / 2)),
+    "Adam and BatchNorm": lambda i: net(OPTIMIZERS["Adam"](i), conv=True),
+    "AdamW and L1L2": lambda i: net(
+        OPTIMIZERS["AdamW"](i), regularizer=keras.regularizers.L1L2(MORE[2 - i] / 256, MORE[i] / 64)
+    ),
+    "Adagrad and label smoothing, one-hot": lambda i: net(OPTIMIZERS["Adagrad"](i), loss=smooth(i)),
+    "Adadelta and dropout of 0": lambda i: net(OPTIMIZERS["Adadelta"](i), layers.Dropout(0.0)),
+    "Adamax and class weights": lambda i: net(OPTIMIZERS["Adamax"](i)),
+    "Lion, class weights and label smoothing, one-hot": lambda i: net(OPTIMIZERS["Lion"](i), loss=smooth(i)),
+    "clipping and nested BatchNorm": lambda i: net(
+        keras.optimizers.SGD(RATES[i], momentum=MORE[i], global_clipnorm=0.5),
+        keras.Sequential([layers.Dense(8), layers.BatchNormalization(momentum=0.875, epsilon=2.0**-10)]),
+    ),
+    "clipping each": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], clipnorm=0.25)),
+    "schedule": lambda i: net(
+        keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.25, 0.125]), MORE[i])
+    ),
+}
+"""Three candidates of one graph each; the folds have 100 and 103 rows, so that this one is padded."""
+CLASS_WEIGHTS = (0.5, 2.0, 0.0, 1.0)
+
+
+def compare(case, width=3):
+    """Returns the worst distances of weights and of logs of a pack from Keras's own fits."""
+    one_hot = "one-hot" in case
+    images, targets = data(one_hot)
+    keras.utils.set_random_seed(1)
+    models = [CASES[case](i) for i in range(width)]
+    graphs = [lifted(model, one_hot) for model in models]
+    assert len({graph.key for graph in graphs}) == 1
+    assert len({(*graph.numbers.tolist(), graph.learning_rate) for graph in graphs}) == width
+    program = Program(
+        graphs[0],
+        Schedule.of([N_ROWS, N_ROWS + 3], BATCH),
+        backend.to_device(images),
+        backend.to_device(targets),
+    )
+    assert program.schedule == Schedule(BATCH, 6, (7,))
+    states = stacked(
+        [
+            program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+            for model, graph in zip(models, graphs, strict=True)
+        ]
+    )
+    class_weight = CLASS_WEIGHTS if "class weights" in case else ()
+    fixed = fixed_of(graphs, np.arange(2 * width).reshape(width, 2), class_weight)
+    worst_logs = 0.0
+    for epoch in range(3):
+        orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(width)]
+        inputs = inputs_of(graphs, [program.schedule.pad(order) for order in orders])
+        states = {**states, "metrics": stacked([program.fresh_metrics()] * width)}
+        states = program.train(states, fixed, inputs, 0, program.schedule.n_steps, epoch)
+        for i, (model, order) in enumerate(zip(models, orders, strict=True)):
+            history = model.fit(
+                images[order],
+                targets[order],
+                batch_size=BATCH,
+                shuffle=False,
+                verbose=0,
+                class_weight=dict(enumerate(class_weight)) or None,
+            ).history
+            logs = program.logs(taken(states["metrics"], i))
+            assert set(logs) == set(history) == {"loss", "accuracy"}
+            worst_logs = max([worst_logs, *(abs(logs[k] - history[k][0]) for k in logs)])
+    rows = np.tile(np.arange(N_ROWS, 150, dtype=np.int32), (width, 1)).reshape(width, 2, 25)
+    held = np.ones(rows.shape, keras.config.floatx())
+    held[:, 1, -5:] = 0
+    measured, _ = program.evaluate(states, fixed, rows, held)
+    worst = 0.0
+    for i, model in enumerate(models):
+        wanted = backend.to_host(model.variables)
+        worst = max(worst, distance(program.variables(taken(states, i)), wanted))
+        own = model.evaluate(images[N_ROWS:145], targets[N_ROWS:145], verbose=0, return_dict=True)
+        worst_logs = max([worst_logs, *(abs(float(measured[k][i]) - own[k]) for k in own)])
+    return worst, worst_logs
+
+
+@pytest.mark.parametrize("case", ["Adam and BatchNorm", "Lion, class weights and label smoothing, one-hot"])
+def test_a_pack_gives_each_job_the_weights_of_keras_own_fit(case):
+    weights, logs = compare(case)
+    assert weights < 1e-4
+    assert logs < 1e-4
+
+
+# JAX compiles for minutes: a sample of them there.
+EXACTLY = list(CASES) if backend.NAME == "tensorflow" else list(CASES)[::4]
+
+
+@pytest.mark.timeout(600)
+def test_in_float64_the_weights_agree_to_nine_digits():
+    """In a process of its own: floatx and JAX's x64 hold for a whole process."""
+    code = (
+        "import keras; keras.config.set_floatx('float64')\n"
+        "import test_steps\n"
+        f"for case in {EXACTLY!r}:\n"
+        "    print(f'{case}: {float(test_steps.compare(case, 2)[0])!r}')\n"
+    )
+    # With all that XLA does in earnest, which tests in this process leave out.
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
+    done = subprocess.run(
+        [sys.executable, "-c", code],
+        env={**environment, "JAX_ENABLE_X64": "1", "PYTHONPATH": os.pathsep.join(sys.path)},
+        capture_output=True,
+        text=True,
+        timeout=580,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found = dict(line.rsplit(": ", 1) for line in done.stdout.splitlines() if ": " in line)
+    assert set(found) == set(EXACTLY)
+    # On JAX Keras's BatchNormalization casts to result_type("float64", "float32"), which is float32 there:
+    # in its own fit and in packs alike.
+    loose = {case for case in CASES if "BatchNorm" in case} if keras.backend.backend() == "jax" else set()
+    too_far = {
+        case: value for case, value in found.items() if float(value) >= (1e-6 if case in loose else 1e-9)
+    }
+    assert too_far == {}
+
+
+def test_metrics_that_make_their_variables_late_are_measured():
+    images, targets = data(one_hot=True)
+    model = net(sgd(0), loss="categorical_crossentropy")
+    model.compile(sgd(0), "categorical_crossentropy", metrics=[keras.metrics.F1Score(average="macro")])
+    graph = lifted(model, one_hot=True)
+    program = Program(
+        graph, Schedule.of([N_ROWS], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    state = program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+    order = program.schedule.pad(np.arange(N_ROWS))
+    after = step(graph, program, state, order, 0, program.schedule.n_steps)
+    history = model.fit(images[:N_ROWS], targets[:N_ROWS], batch_size=BATCH, shuffle=False, verbose=0).history
+    assert history["f1_score"][0] > 0
+    assert program.logs(after["metrics"])["f1_score"] == pytest.approx(history["f1_score"][0], rel=1e-4)
+
+
+# Randomness
+
+
+def ones(shape):
+    return np.ones(shape, "float32")
+
+
+def drawn(layer, inputs, key=(839118, -71), step=0, place=0):
+    layer.place = place
+    key = keras.ops.convert_to_tensor(np.array(key, np.int32))
+    with drawing(Draw(key, keras.ops.convert_to_tensor(np.int32(step)))):
+        return np.asarray(layer(inputs, training=True))
+
+
+def of_rate(kind, name, value):
+    layer = kind(0.0)
+    setattr(layer, name, value)
+    return layer
+
+
+@pytest.mark.parametrize("rate", [0.0, 0.1, 0.5, 0.9])
+def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
+    out = drawn(of_rate(KeyedDropout, "rate", rate), ones((201, 499)))  # an odd number
+    dropped = out == 0
+    assert abs(dropped.mean() - rate) <= 4 * np.sqrt(rate * (1 - rate) / out.size)
+    np.testing.assert_allclose(out[~dropped], 1 / (1 - rate), rtol=1e-6)
+    # no row and no column drops more than chance, nor neighbours, which share a word
+    assert np.abs(dropped.mean(axis=0) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 201)
+    assert np.abs(dropped.mean(axis=1) - rate).max() <= 6 * np.sqrt(rate * (1 - rate) / 499)
+    both = np.mean(dropped[:, 1:] & dropped[:, :-1])
+    assert abs(both - rate**2) <= 6 * np.sqrt(rate**2 * (1 - rate**2) / out.size)
+
+
+def test_spatial_dropout_drops_whole_channels():
+    out = drawn(of_rate(KeyedSpatialDropout2D, "rate", 0.25), ones((100, 3, 3, 40)))
+    channels = out[:, 0, 0, :]
+    np.testing.assert_array_equal(out, np.broadcast_to(channels[:, None, None, :], out.shape))
+    assert abs((channels == 0).mean() - 0.25) <= 4 * np.sqrt(0.25 * 0.75 / channels.size)
+
+
+def test_gaussian_layers_have_their_moments():
+    n = 200 * 500
+    noise = drawn(of_rate(KeyedGaussianNoise, "stddev", 0.5), np.zeros((200, 500), "float32"))
+    assert abs(noise.mean()) < 4 * 0.5 / np.sqrt(n)
+    assert abs(noise.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * n)
+    assert abs((noise**4).mean() / 0.5**4 - 3) < 0.2
+    factor = drawn(of_rate(KeyedGaussianDropout, "rate", 0.2), ones((200, 500)))
+    assert abs(factor.mean() - 1) < 4 * 0.5 / np.sqrt(n)
+    assert abs(factor.std() - 0.5) < 4 * 0.5 / np.sqrt(2 * n)
+
+
+def test_jobs_steps_and_layers_draw_masks_that_have_nothing_in_common():
+    wheres = [{}] + [{"key": key} for key in ((-5550417, -71), (839118, 33), (-71, 839118), (-839118, 71))]
+    wheres += [{"step": step} for step in (1, 2, 1000)] + [{"place": place} for place in (1, 2, 30)]
+    masks = [drawn(of_rate(KeyedDropout, "rate", 0.5), ones((100, 200)), **where) == 0 for where in wheres]
+    again = drawn(of_rate(KeyedDropout, "rate", 0.5), ones((100, 200))) == 0
+    np.testing.assert_array_equal(masks[0], again)
+    for i, one in enumerate(masks):
+        for other in masks[:i]:
+            assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size), (wheres[i], "agree")
+
+
+def test_randomness_is_off_outside_of_training():
+    layer = of_rate(KeyedDropout, "rate", 0.5)
+    np.testing.assert_array_equal(np.asarray(layer(ones((4, 5)), training=False)), ones((4, 5)))
+
+
+def noisy(rate):
+    return [
+        layers.Dropout(rate),
+        layers.Dropout(rate),
+        layers.Reshape((2, 2, 4)),
+        layers.SpatialDropout2D(rate),
+        layers.Flatten(),
+        layers.GaussianNoise(rate),
+        layers.GaussianDropout(rate),
+    ]
+
+
+def test_what_a_job_draws_does_not_depend_on_its_pack():
+    images, targets = data()
+    keras.utils.set_random_seed(3)
+    graphs = [lifted(net(sgd(i % 3), *noisy(0.1 + 0.1 * i))) for i in range(4)]
+    assert len({graph.key for graph in graphs}) == 1
+    program = Program(
+        graphs[0], Schedule.of([64], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    states = [program.initial_state(i, graph.learning_rate) for i, graph in enumerate(graphs)]
+    orders = [program.schedule.pad(np.random.default_rng(i).permutation(64)) for i in range(4)]
+
+    def trained(*jobs):
+        """Returns the weights of each job after 6 steps (two of them of the second epoch) in this pack."""
+        own = [graphs[job] for job in jobs]
+        arguments = (
+            fixed_of(own, [[10 + job, -job] for job in jobs]),
+            inputs_of(own, [orders[job] for job in jobs]),
+        )
+        after = program.train(stacked([states[job] for job in jobs]), *arguments, 0, 4, 0)
+        after = program.train(after, *arguments, 0, 2, 1)
+        return [program.variables(taken(after, place)) for place in range(len(jobs))]
+
+    [alone] = trained(2)
+    together = trained(*range(4))
+    for found in (trained(2, 0)[0], trained(3, 2)[1], together[2]):
+        assert distance(found, alone) < 1e-5
+    assert distance(together[3], alone) > 1e-2
+
+
+def test_a_dropout_rate_reaches_the_step():
+    """The same job with another rate alone gives other weights, and with 0 those without the layer."""
+    images, targets = data()
+    device = backend.to_device(images), backend.to_device(targets)
+    schedule = Schedule.of([N_ROWS], BATCH)
+    first = [np.array(v) for v in backend.to_host(net(sgd(0)).variables)]
+
+    def trained(program, graph):
+        state = stacked([program.state_of(first, graph.learning_rate)])
+        inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))])
+        after = program.train(state, fixed_of([graph], [[1, 2]]), inputs, 0, 7, 0)
+        return program.variables(taken(after, 0))
+
+    bare = lifted(net(sgd(0)))
+    without = trained(Program(bare, schedule, *device), bare)
+    graphs = [lifted(net(sgd(0), layers.Dropout(rate))) for rate in (0.0, 0.25, 0.5)]
+    program = Program(graphs[0], schedule, *device)
+    none, some, more = (trained(program, graph) for graph in graphs)
+    assert distance(none, without) < 1e-6
+    assert distance(some, without) > 1e-2
+    assert distance(some, more) > 1e-2
+
+
+# Padding
+
+
+@pytest.fixture(scope="module")
+def padded():
+    """A job of a net with BatchNorm and Adam whose fold has 20 rows beside one of 40: steps of 16, 16, 8."""
+    images, targets = data()
+    keras.utils.set_random_seed(5)
+    model = net(
+        OPTIMIZERS["AdamW"](0), layers.Dropout(0.5), conv=True, regularizer=keras.regularizers.L2(0.25)
+    )
+    graph = lifted(model)
+    program = Program(
+        graph, Schedule.of([20, 40], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    assert program.schedule == Schedule(16, 1, (16, 8))
+    return graph, program
+
+
+def step(graph, program, state, order, first, last):
+    arguments = (fixed_of([graph], [[1, 2]]), inputs_of([graph], [order]))
+    return taken(program.train(stacked([state]), *arguments, first, last, 0), 0)
+
+
+def same_bits(found, wanted):
+    found, wanted = keras.tree.flatten(found), keras.tree.flatten(wanted)
+    return all(np.asarray(a).tobytes() == np.asarray(b).tobytes() for a, b in zip(found, wanted, strict=True))
+
+
+def test_a_step_of_padding_alone_changes_no_bit(padded):
+    graph, program = padded
+    order = program.schedule.pad(np.arange(20))
+    assert [weights.sum() for _, weights in order[1]] == [4, 0]
+    before = step(graph, program, program.initial_state(1, graph.learning_rate), order, 0, 2)
+    after = step(graph, program, before, order, 2, 3)
+    assert same_bits(after, before)
+    real = program.schedule.pad(np.arange(40))
+    assert not same_bits(step(graph, program, before, real, 2, 3), before)
+
+
+def test_what_stands_in_the_padding_changes_no_bit(padded):
+    graph, program = padded
+    full, ((rows, weights), last) = program.schedule.pad(np.arange(20))
+    other = rows.copy()
+    other[4:] = np.arange(100, 112)
+    before = step(
+        graph, program, program.initial_state(1, graph.learning_rate), (full, [(rows, weights), last]), 0, 1
+    )
+    one = step(graph, program, before, (full, [(rows, weights), last]), 1, 2)
+    two = step(graph, program, before, (full, [(other, weights), last]), 1, 2)
+    assert same_bits(one, two)
+    assert not same_bits(one, before)
+
+
+def test_padding_gives_the_moving_statistics_and_loss_of_the_real_rows():
+    images, targets = data()
+    keras.utils.set_random_seed(6)
+    model = net(sgd(0), conv=True)
+    device = backend.to_device(images), backend.to_device(targets)
+    results = []
+    for sizes in ([20], [20, 40]):
+        graph = lifted(model)  # its optimizer is built by one program alone
+        program = Program(graph, Schedule.of(sizes, BATCH), *device)
+        state = program.state_of([np.array(v) for v in backend.to_host(model.variables)], graph.learning_rate)
+        order = program.schedule.pad(np.arange(20))
+        after = step(graph, program, state, order, 0, program.schedule.n_steps)
+        results.append((program.variables(after), program.logs(after["metrics"]), after["metrics"]["count"]))
+    model.fit(images[:20], targets[:20], batch_size=BATCH, shuffle=False, verbose=0)
+    own = backend.to_host(model.variables)
+    for variables, logs, count in results:
+        assert count == 20
+        for found, wanted, variable in zip(variables, own, model.variables, strict=True):
+            if "moving" in variable.path:
+                np.testing.assert_allclose(found, wanted, rtol=1e-5, atol=1e-6)
+        assert logs == pytest.approx(results[0][1], rel=1e-5)

@@ -1,0 +1,303 @@
+"""One property of training: a job's numbers depend neither on who trains it, nor beside whom, nor on crashes.
+
+Each case is a pack whose jobs differ in numbers that its program receives: learning rates, schedules,
+strengths of augmentation, weights of classes. It is trained whole, a job at a time, by Keras's own fit, and
+in sessions that break off after a few checkpoints, within epochs and between them.
+"""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+import pytest
+from whole_jobs import STOPPING, VAL, finished, jobs_of, maker, on_tensorflow, result, results
+
+from kerasgrid.records import Pack
+from kerasgrid.training import wave
+from kerasgrid.training.rates import rates
+
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
+
+SCHEDULER = "callbacks.learning_rate_scheduler"
+GEOMETRY = {
+    "rotation_range": 15,
+    "width_shift_range": [0.125, 2],
+    "height_shift_range": 2,
+    "shear_range": 5,
+    "zoom_range": 0.25,
+    "horizontal_flip": True,
+    "channel_shift_range": 2.0,
+    "brightness_range": [0.5, 1.5],
+    "blur_sigma": [0, 1],
+    "samplewise_center": True,
+}
+
+
+def stopping(**changes: Any) -> dict[str, Any]:
+    return {"early_stopping": {"patience": 1, "min_delta": 0.0625, **changes}}
+
+
+@dataclass(frozen=True)
+class Case:
+    """A pack.
+
+    Attributes:
+        space: The params of each job; they share a graph.
+        changes: Of the config.
+        width: Jobs side by side.
+        tolerance: Of packs from Keras's own fit.
+        cuts: Checkpoints after which the sessions of the pack break off.
+        plain_cuts: Those of Keras's own fit of its first job.
+        by_width: Whether each job is trained alone too.
+        has_dropout: Whether Keras's own fit draws other masks, so that the two are not compared.
+    """
+
+    space: list[dict[str, Any]]
+    changes: dict[str, Any] = field(default_factory=dict)
+    width: int | None = None
+    tolerance: float = 2e-4
+    cuts: tuple[int, ...] = ()
+    plain_cuts: tuple[int, ...] = ()
+    by_width: bool = False
+    has_dropout: bool = False
+
+
+CASES = {
+    "schedules": Case(
+        [
+            {f"{SCHEDULER}.schedule": "constant"},
+            {f"{SCHEDULER}.schedule": "step"},
+            {f"{SCHEDULER}.schedule": "cosine"},
+            {f"{SCHEDULER}.schedule": "one_cycle", f"{SCHEDULER}.warmup_epochs": 0},
+        ],
+        {
+            "callbacks": {
+                "learning_rate_scheduler": {"schedule": "step", "warmup_epochs": 0.5, "decay_epochs": 1}
+            }
+        },
+        width=2,
+        cuts=(5, 9),
+    ),
+    "stopping and plateaus": Case(
+        [
+            {"learning_rate": 0.125},
+            {"learning_rate": 0.00390625},
+            {"learning_rate": 1e30},
+            {"learning_rate": 0.03125},
+        ],
+        {
+            "search": VAL,
+            "callbacks": STOPPING,
+            "params": {"epochs": 8, "batch_norm": True},
+        },
+        cuts=(2, 7),
+        by_width=True,
+    ),
+    "geometry": Case(
+        [
+            {"augment.rotation_range": 20.5, "learning_rate": 0.25},
+            {"augment.rotation_range": 0, "learning_rate": 0.00390625},
+        ],
+        {"augment": GEOMETRY, "callbacks": stopping(monitor="accuracy"), "params": {"epochs": 4}},
+        tolerance=2e-3,
+        cuts=(2, 3, 4),
+        plain_cuts=(2, 5),
+        by_width=True,
+    ),
+    "statistics, class weights and NaN": Case(
+        [
+            {"training.class_weight": "balanced"},
+            {"training.class_weight": {"0": 0.0, "7": 5.0}},
+            {"training.class_weight": "balanced", "learning_rate": 1e30},
+        ],
+        {
+            "augment": {
+                "rotation_range": 15,
+                "featurewise_center": True,
+                "featurewise_std_normalization": True,
+            },
+            "callbacks": {"terminate_on_nan": True},
+        },
+        tolerance=2e-3,
+        cuts=(4,),
+    ),
+    "test fold and label smoothing": Case(
+        [
+            {"loss.label_smoothing": 0.25, "learning_rate": 0.25},
+            {"loss.label_smoothing": 0.5, "learning_rate": 0.0078125},
+        ],
+        {"search": {"folds": 2, "val": "test_fold"}, "callbacks": stopping(monitor="val_accuracy")},
+        cuts=(6,),
+    ),
+    "everything": Case(
+        [{}, {"augment.rotation_range": 0}],
+        {
+            "search": {"folds": 2, "val": 0.25},
+            "augment": {"rotation_range": 15, "zoom_range": 0.25, "samplewise_center": True},
+            "callbacks": {
+                "learning_rate_scheduler": {"schedule": "one_cycle"},
+                **stopping(monitor="loss", patience=2, min_delta=0, restore_best_weights=True),
+                "terminate_on_nan": True,
+            },
+            "training": {"class_weight": "balanced", "stop_dead": True},
+            "params": {"dropout": 0.25, "batch_norm": True, "epochs": 4, "loss.label_smoothing": 0.125},
+        },
+        cuts=(3, 6),
+        plain_cuts=(3, 6),
+        has_dropout=True,
+    ),
+}
+ON_JAX = {"geometry", "everything"}
+
+
+def assert_alike(found, wanted, tolerance):
+    assert found.error == wanted.error
+    assert (found.epochs, found.best_epoch, found.dead) == (wanted.epochs, wanted.best_epoch, wanted.dead)
+    assert set(found.history) == set(wanted.history)
+    for name, values in wanted.history.items():
+        np.testing.assert_allclose(
+            found.history[name], values, rtol=tolerance, atol=tolerance, err_msg=f"{wanted.job} {name}"
+        )
+    for name, value in wanted.metrics.items():
+        np.testing.assert_allclose(found.metrics[name], value, rtol=tolerance, atol=tolerance, err_msg=name)
+
+
+class Trained:
+    """The whole runs of the cases, each trained once for all tests."""
+
+    def __init__(self, folder):
+        self.make, self.known = maker(folder), {}
+
+    def search(self, case, name, interval_s=1e9):
+        return self.make(
+            name=f"{case} {name}".replace(" ", "-").replace(",", ""),
+            interval_s=interval_s,
+            **CASES[case].changes,
+        )
+
+    def packed(self, case):
+        """Returns the search, the pack and its records."""
+        return self._once(case, "packed", lambda search, jobs: search.pack(jobs, CASES[case].width))
+
+    def plain(self, case):
+        """Returns the search, its jobs as a pack without graphs, and their records."""
+        return self._once(case, "plain", lambda search, jobs: Pack(tuple(jobs)))
+
+    def _once(self, case, how, make_pack):
+        if (case, how) not in self.known:
+            search = self.search(case, how)
+            pack = make_pack(search, jobs_of(CASES[case].space))
+            self.known[case, how] = search, pack, search.train(pack).records
+        return self.known[case, how]
+
+
+@pytest.fixture(scope="module")
+def trained(tmp_path_factory):
+    return Trained(tmp_path_factory.mktemp("whole"))
+
+
+def cases(has=lambda case: True):
+    names = [name for name, case in CASES.items() if has(case)]
+    return pytest.mark.parametrize(
+        "case",
+        [pytest.param(name, marks=() if name in ON_JAX else on_tensorflow) for name in names],
+        scope="module",  # case by case, so that its program is compiled once
+    )
+
+
+@cases(lambda case: not case.has_dropout)
+def test_a_pack_trains_as_keras_own_fit_does(trained, case):
+    search, pack, packed = trained.packed(case)
+    other, _, own = trained.plain(case)
+    assert packed.keys() == own.keys() == {job.id for job in pack.jobs}
+    for job_id, record in own.items():
+        assert_alike(packed[job_id], record, CASES[case].tolerance)
+        if record.error is None:
+            np.testing.assert_allclose(
+                search.predicted(job_id), other.predicted(job_id), atol=CASES[case].tolerance
+            )
+    assert len({str(record.history) for record in packed.values()}) == len(packed)
+
+
+@cases(lambda case: case.by_width)
+def test_a_job_alone_is_the_job_beside_others(trained, case):
+    _, pack, together = trained.packed(case)
+    search = trained.search(case, "alone")
+    for job in pack.jobs:
+        [alone] = search.train(pack.of([job])).records.values()
+        assert_alike(alone, together[job.id], 1e-4)
+
+
+@cases(lambda case: case.cuts)
+def test_a_pack_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, case, monkeypatch):
+    monkeypatch.setattr(wave, "CALL_S", 0)  # a checkpoint after each step
+    search, pack, whole = trained.packed(case)
+    again = trained.search(case, "cut", interval_s=0)
+    records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
+    np.testing.assert_equal(results(records), results(whole))  # to the bit, and NaN is NaN
+    for job_id, record in records.items():
+        if record.error is None:
+            np.testing.assert_array_equal(again.predicted(job_id), search.predicted(job_id))
+
+
+@cases(lambda case: case.plain_cuts)
+def test_keras_own_fit_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, case):
+    _, pack, whole = trained.plain(case)
+    [job] = pack.jobs[:1]
+    again = trained.search(case, "plain cut", interval_s=0)
+    found = finished(again, Pack((job,)), CASES[case].plain_cuts)
+    assert result(found[job.id]) == result(whole[job.id])
+
+
+def ended(trained, case):
+    """Returns the records of a case's jobs, in their order."""
+    _, pack, records = trained.packed(case)
+    return [records[job.id] for job in pack.jobs]
+
+
+@on_tensorflow
+def test_the_cases_are_what_they_are_for(trained):
+    """Runs that end at different epochs, that restore, that break, and rates that differ."""
+    one, two, broken, three = ended(trained, "stopping and plateaus")
+    assert broken.error["type"] == "TrialError"
+    assert broken.error["message"].startswith("trial 2, fold 0, epoch ")
+    assert "loss is nan" in broken.error["message"]
+    assert broken.score is None
+    assert len({one.epochs, two.epochs, three.epochs}) >= 2
+    for record in (one, two, three):
+        assert record.best_epoch < record.epochs
+        best = record.history["test_loss"][record.best_epoch - 1]
+        assert record.metrics["loss"] == pytest.approx(best, rel=1e-6)
+    reduced = [record.history["learning_rate"] for record in (one, two, three)]
+    assert sum(rates[-1] < rates[0] for rates in reduced) >= 2
+
+    found = [tuple(record.history["learning_rate"]) for record in ended(trained, "schedules")]
+    assert len(set(found)) == 4
+
+    fast, slow = ended(trained, "geometry")
+    assert slow.epochs != fast.epochs
+    assert fast.metrics["loss"] == pytest.approx(fast.history["test_loss"][-1], rel=1e-6)
+
+    *_, broken = ended(trained, "statistics, class weights and NaN")
+    assert "loss is nan" in broken.error["message"]
+
+    one, two = ended(trained, "test fold and label smoothing")
+    assert one.history["val_loss"] == one.history["test_loss"]
+    assert two.epochs < 3
+
+
+@on_tensorflow
+def test_the_recorded_rate_is_that_of_the_epochs_last_step(trained):
+    search, pack, records = trained.packed("schedules")
+    for job in pack.jobs:
+        given = search.recipe.route(job.trial.params).callbacks["learning_rate_scheduler"]
+        per_epoch = -(-len(search.prepared.folds[job.fold].train) // 16)
+        steps = np.arange(3 * per_epoch)
+        wanted = rates(given, 0.0625, steps, per_epoch, 3)[per_epoch - 1 :: per_epoch]
+        np.testing.assert_allclose(records[job.id].history["learning_rate"], wanted, rtol=1e-6)
