@@ -7,7 +7,7 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.analysis.rivals import Rival, reservations, rivals_of, verdict
-from kerasgrid.views.leaderboard import format_score, format_seconds, varying
+from kerasgrid.views.leaderboard import format_score, format_seconds, varying, visible
 from kerasgrid.views.report import html
 from kerasgrid.views.report.blocks import Bullets, Cells, Paragraph, Picture, Section
 from kerasgrid.views.report.drawing import ACCENT, WARM, draw_svg
@@ -68,7 +68,7 @@ class Beside:
     def lines(self) -> list[str]:
         """Returns the table as plain text, and the sentences."""
         cells = self.table()
-        rows = [cells.header, *cells.rows]
+        rows = [[visible(cell) for cell in row] for row in (cells.header, *cells.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -77,7 +77,7 @@ class Beside:
             ).rstrip()
             for row in rows
         ]
-        return [*lines, "", *self.sentences()]
+        return [*lines, "", *map(visible, self.sentences())]
 
     def html(self) -> str:
         """Returns the page, one file that loads nothing.

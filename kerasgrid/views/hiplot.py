@@ -12,6 +12,7 @@ The page is HiPlot's own. What is done here and in axes.py is what HiPlot does n
 from __future__ import annotations
 
 import html
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -25,6 +26,8 @@ from kerasgrid.views.points import Sheet, epoch_sheet, trial_sheet
 if TYPE_CHECKING:
     import hiplot
 
+_DRAWN_ID = re.compile(r"\bhiplot_[0-9a-f]{32}\b")
+"""HiPlot's own id of the page's element, another one each time."""
 _COLORMAP = "interpolateTurbo"
 _MOST_CATEGORIES = 1000
 _CURVES_HEIGHT = 420
@@ -46,7 +49,7 @@ def write_page(tables: Sequence[Table], target: Path, *, epochs: bool = False) -
         MissingPackageError: HiPlot is not installed.
         StorageError: The page cannot be written.
     """
-    page = show(tables, epochs=epochs).to_html()
+    page = _DRAWN_ID.sub("hiplot_page", show(tables, epochs=epochs).to_html())
     title = html.escape(", ".join(dict.fromkeys(safe_text(table.source) for table in tables)))
     write_text(Path(target), page.replace("<title>HiPlot</title>", f"<title>{title}</title>", 1))
     return Path(target)

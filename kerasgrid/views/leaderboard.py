@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -21,6 +22,8 @@ _LONGEST_ERROR = 200
 _CUT: dict[Any, int] = {"running": 1, "pruned": 2}
 """States of trials whose scores are of fewer epochs than they ask for, in the order of their places."""
 _UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+_OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
+"""What a terminal obeys: control codes but the end of a line, and marks that turn the direction of text."""
 
 
 @dataclass(frozen=True)
@@ -157,6 +160,16 @@ def format_seconds(seconds: float | None) -> str:
         return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
     minutes = round(seconds / 60)
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
+def visible(text: str) -> str:
+    """Returns a text of several lines with a space for each character in it that a terminal would obey."""
+    return _OBEYED.sub(" ", text)
+
+
+def escaped(json_text: str) -> str:
+    """Returns a JSON text with an escape for each such character."""
+    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
 
 
 def _place(results: Mapping[str, Any]) -> Any:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
+from kerasgrid.views.leaderboard import visible
 from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
@@ -40,4 +41,4 @@ def _table(cells: Cells) -> str:
 
 
 def _plain(words: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(words.split()))
+    return _SPECIAL.sub(r"\\\1", " ".join(visible(words).split()))
