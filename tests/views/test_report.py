@@ -140,19 +140,6 @@ def test_the_page_says_what_was_learnt_and_shows_it(write, predictions):
     assert len(page.ids) == len(set(page.ids))
 
 
-def test_nothing_of_the_data_runs_and_nothing_is_loaded(write, predictions):
-    value = grid(name=NASTY)
-    for one in value["trials"]:
-        one["params"][NASTY] = f"{NASTY}{one['id'] % 2}"
-    value["trials"].append(
-        trial(99, {}, None, state="failed", error={"type": NASTY, "message": NASTY}, folds=[])
-    )
-    page = Page(Report(write(value)).html())
-    assert "script" not in page.tags
-    assert all(link.startswith(("data:image/png;base64,", "#")) for link in page.loads)
-    assert any(NASTY in text for text in page.texts)
-
-
 def test_pictures_take_their_colours_from_the_page(write):
     text = Report(write(grid())).html()
     svg = "".join(re.findall(r"<svg.*?</svg>", text, re.DOTALL))
@@ -160,11 +147,6 @@ def test_pictures_take_their_colours_from_the_page(write):
     assert not re.search(r"(fill|stroke): #", svg)
     assert "<text" in svg
     assert "@media (prefers-color-scheme: dark)" in text
-
-
-def test_the_page_is_the_same_each_time(write, predictions):
-    path = write(grid())
-    assert Report(path).html() == Report(path).html()
 
 
 def test_markdown_has_sentences_and_tables_and_escapes_its_own_marks(write, predictions):
