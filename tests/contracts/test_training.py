@@ -97,6 +97,7 @@ CASES = {
             "params": {"epochs": 8, "batch_norm": True},
         },
         cuts=(2, 7),
+        plain_cuts=(2, 7, 4),
         by_width=True,
     ),
     "geometry": Case(
@@ -107,7 +108,6 @@ CASES = {
         {"augment": GEOMETRY, "callbacks": stopping(monitor="accuracy"), "params": {"epochs": 4}},
         tolerance=2e-3,
         cuts=(2, 3, 4),
-        plain_cuts=(2, 5),
         by_width=True,
     ),
     "statistics, class weights and NaN": Case(
@@ -146,7 +146,14 @@ CASES = {
                 "terminate_on_nan": True,
             },
             "training": {"class_weight": "balanced", "stop_dead": True},
-            "params": {"dropout": 0.25, "batch_norm": True, "epochs": 4, "loss.label_smoothing": 0.125},
+            "params": {
+                "optimizer": "Adam",
+                "learning_rate": 0.03125,
+                "dropout": 0.25,
+                "batch_norm": True,
+                "epochs": 4,
+                "loss.label_smoothing": 0.125,
+            },
         },
         cuts=(3, 6),
         plain_cuts=(3, 6),
