@@ -230,8 +230,8 @@ class Planner:
     def _groups(self, packs: Sequence[Pack]) -> dict[str, list[Pack]]:
         groups: dict[str, list[Pack]] = {}
         for pack in packs:
-            if pack.graphs and (key := pack.graphs[0].key) is not None:
-                groups.setdefault(key, []).append(pack)
+            if pack.graphs:
+                groups.setdefault(pack.key, []).append(pack)
         return groups
 
     def _may_pay(self, packs: Sequence[Pack]) -> bool:

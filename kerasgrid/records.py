@@ -170,6 +170,13 @@ class Pack:
     def _places(self) -> dict[tuple[int, int, int], int]:
         return {job.id: place for place, job in enumerate(self.jobs)}
 
+    @property
+    def key(self) -> str:
+        """What its graphs have in common."""
+        key = self.graphs[0].key
+        assert key is not None
+        return key
+
     def graph(self, job: Job) -> Graph:
         """Returns the graph of one of the jobs."""
         return self.graphs[self._places[job.id]]

@@ -48,8 +48,8 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
     """
     drawn = parameters(how, ops.cast(numbers, images.dtype), ops.cast(uniform, images.dtype))
     if "affine" in how.operations:
-        geometry = [drawn[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")]
-        matrix = affine_matrix(*geometry, images.shape[1:3])
+        geometry = {name: drawn[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")}
+        matrix = affine_matrix(**geometry, size=images.shape[1:3])
         images = backend.affine(images, matrix, how.fill_mode, how.cval)
     if "channels" in how.operations:
         axes = (1, 2, 3)

@@ -38,7 +38,7 @@ class Scaling:
 
     def center(self, images: np.ndarray) -> np.ndarray:
         """Does what comes after it."""
-        if self.mean is None:
+        if self.mean is None or self.std is None:
             return images
         return (images - self.mean.astype(np.float32)) / self.std.astype(np.float32)
 

@@ -23,7 +23,7 @@ from kerasgrid.training.compiling import Compiled, compile_model
 from kerasgrid.training.objective import Objective
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.recording import recorded
-from kerasgrid.training.routing import DEFAULT_VAL, TEST_FOLD, Route
+from kerasgrid.training.routing import DEFAULT_VAL, Route
 
 
 def build_and_compile(
@@ -101,7 +101,7 @@ def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.
     share = _inner_share(recipe, plan)
     if share is None:
         return fold.train, None
-    if share == TEST_FOLD:
+    if isinstance(share, str):  # the held-out rows themselves
         return fold.train, fold.test
     return inner_split(data.labels, fold, share, recipe.seed)
 
@@ -109,7 +109,7 @@ def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.
 def trained_rows(recipe: Recipe, plan: Route, fold: Fold) -> int:
     """Returns how many rows there are to train on, without splitting them."""
     share = _inner_share(recipe, plan)
-    left_out = 0 if share in (None, TEST_FOLD) else inner_rows(fold, share)
+    left_out = inner_rows(fold, share) if isinstance(share, float) else 0
     return len(fold.train) - left_out
 
 

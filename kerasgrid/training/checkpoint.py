@@ -82,7 +82,7 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     """
     text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, about=text, **arrays)
+    np.savez(buffer, allow_pickle=False, about=text, **arrays)
     write_atomic(path, lambda file: file.write(buffer.getbuffer()))
 
 

@@ -274,7 +274,7 @@ def class_weights(
     """
     if given is None:
         return None
-    if given == "balanced":
+    if isinstance(given, str):  # balanced
         counts = np.bincount(labels, minlength=len(classes))
         return {i: len(labels) / (len(classes) * max(int(n), 1)) for i, n in enumerate(counts)}
     named = {str(label): float(weight) for label, weight in given.items()}

@@ -85,7 +85,7 @@ def _hidden(package: str) -> Iterator[None]:
     if package in sys.modules:
         yield
         return
-    sys.modules[package] = None
+    sys.modules[package] = None  # type: ignore[assignment]  # as importlib documents it
     try:
         yield
     finally:

@@ -194,7 +194,7 @@ def _score(
     labels = data.labels[samples.test]
     record = score(recipe, job, objective, compiled, outputs, metrics, labels, loop.progress.epoch)
     val = None
-    if recipe.decides_by_val:
+    if recipe.decides_by_val and samples.val is not None:
         found = _outputs(compiled, loop, samples.val)
         val = val_score(objective, compiled, *found, data.labels[samples.val])
     return replace(

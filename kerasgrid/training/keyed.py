@@ -7,7 +7,7 @@ the step and the layer's place in the model: never on the job's place in its pac
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -50,6 +50,7 @@ def drawing(draw: Draw) -> Iterator[None]:
 class Keyed:
     """A layer's place in its model, from 0, which makes its numbers differ from the other layers'."""
 
+    name: str
     place = 0
 
     def uniform(self, shape: Any, stream: int = 0) -> Any:
@@ -73,6 +74,8 @@ class Keyed:
 
 
 class _Bernoulli(Keyed):
+    rate: float
+
     def call(self, inputs, training=False):
         if not training:
             return inputs
@@ -95,6 +98,8 @@ class KeyedDropout(_Bernoulli, keras.layers.Dropout):
 
 
 class _Spatial(_Bernoulli):
+    _get_noise_shape: Callable[[Any], Any]
+
     def _noise(self, inputs: Any, given: Any) -> tuple:
         return tuple(self._get_noise_shape(inputs))
 

@@ -90,7 +90,7 @@ class Member:
     state: Any = None
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
-    stand: Stand | None = None
+    stand: Stand = field(init=False, repr=False)
 
     @property
     def fixed(self) -> dict[str, np.ndarray]:
@@ -129,7 +129,8 @@ def save(path: Path, owner: str, members: Sequence[Member], epoch: int, step: in
     Raises:
         StorageError: The disk is full or cannot be written.
     """
-    arrays, runs = {}, []
+    arrays: dict[str, np.ndarray] = {}
+    runs = []
     for place, member in enumerate(members):
         arrays |= {f"{place}_{index}": leaf for index, leaf in enumerate(keras.tree.flatten(member.state))}
         states, best = checkpoint.keep_callbacks(member.callbacks, f"{place}_")

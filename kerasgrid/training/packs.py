@@ -123,8 +123,7 @@ def _train_wave(
     After any other error that comes in the middle, each is tried by itself, from the checkpoint. `is_part`
     tells that they are some of those that were to be side by side.
     """
-    graph = pack.graph(runs[0][0]).key
-    width = min(_fitting.get(graph, len(runs)), len(runs))
+    width = min(_fitting.get(pack.key, len(runs)), len(runs))
     if width < len(runs):
         _train_parts(recipe, pack, [runs[at : at + width] for at in range(0, len(runs), width)], context)
         return
@@ -134,7 +133,7 @@ def _train_wave(
     error, left = problem.error, problem.left
     if is_out_of_memory(error) and len(left) > 1:
         _forget()
-        _fitting[graph] = -(-len(left) // 2)
+        _fitting[pack.key] = -(-len(left) // 2)
         _train_wave(recipe, pack, left, context, is_part=True)
     elif is_out_of_memory(error) or not problem.has_measured:
         _forget()
@@ -199,7 +198,7 @@ def _forget() -> None:
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
     """Returns some runs of a pack, ready to be trained side by side."""
     first = runs[0][0]
-    program, compiled, data = _program(recipe, first, pack.graph(first).key)
+    program, compiled, data = _program(recipe, first, pack.key)
     members = []
     for run in runs:
         last, graph = run[-1], pack.graph(run[-1])
@@ -230,7 +229,7 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         labels=data.labels,
         members=members,
         context=context,
-        owner=recipe.owner(pack.graph(first).key, recipe.route(first.trial.params)),
+        owner=recipe.owner(pack.key, recipe.route(first.trial.params)),
         until=pack.until,
     )
 

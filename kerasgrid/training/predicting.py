@@ -5,6 +5,7 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
@@ -99,7 +100,8 @@ def _ask(
     place: int,
 ) -> np.ndarray:
     """Returns probabilities (sample, class) of a batch, averaged over its views."""
-    divided, total = scaling.divide(images), 0.0
+    divided = scaling.divide(images)
+    total: Any = 0.0
     for view in views:
         prepared = divided if view is None else view(divided, place)
         asked = outputs.model.predict_on_batch(scaling.center(prepared))

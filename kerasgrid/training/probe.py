@@ -67,12 +67,12 @@ def _check_metrics(
             f"search.objective is {objective.name!r}, which the compiled model does not measure: "
             f"it measures {known}. Compile it with that metric, or do not compile it."
         )
-    known = sorted({*measured, *(f"val_{name}" for name in measured), "learning_rate"})
+    watched = sorted({*measured, *(f"val_{name}" for name in measured), "learning_rate"})
     for name, args in plan.callbacks.items():
-        if "monitor" in args and args["monitor"] not in known:
+        if "monitor" in args and args["monitor"] not in watched:
             raise ModelError(
                 f"callbacks.{name}.monitor is {args['monitor']!r}, which is not measured."
-                f"{did_you_mean(args['monitor'], known)}"
+                f"{did_you_mean(args['monitor'], watched)}"
             )
 
 

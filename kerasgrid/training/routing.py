@@ -24,7 +24,7 @@ SETTING_RATES = ("reduce_lr_on_plateau", "learning_rate_scheduler")
 """Callbacks that set the learning rate."""
 TEST_FOLD = "test_fold"
 """What `search.val` is where the held-out fold itself decides, as some published work did."""
-DEFAULTS = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}
+DEFAULTS: dict[str, Any] = {"batch_size": 32, "epochs": 10, "optimizer": "Adam"}
 
 
 @dataclass(frozen=True)

@@ -111,10 +111,9 @@ def _value(
 
 
 def _keras_metric(objective: Objective, metrics: Mapping[str, float]) -> float:
-    if objective.metric in metrics:
-        return metrics[objective.metric]
-    if objective.name in metrics:
-        return metrics[objective.name]
+    for name in (objective.metric, objective.name):
+        if name is not None and name in metrics:
+            return metrics[name]
     raise TrialError(
         f"the model is compiled without the metric {objective.name!r}. "
         f"It measures {', '.join(sorted(metrics))}."
@@ -126,7 +125,7 @@ def peak_memory() -> int:
     try:
         import resource
     except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset
+        return psutil.Process().memory_info().peak_wset  # type: ignore[attr-defined]  # Windows alone has it
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 

@@ -36,7 +36,7 @@ class _Measured(NamedTuple):
     test: dict[str, float]
     test_outputs: np.ndarray
     val: dict[str, float]
-    val_outputs: np.ndarray | None
+    val_outputs: np.ndarray
 
 
 @dataclass
@@ -297,8 +297,8 @@ class Wave:
         record = score(*args, self.labels[member.test], self.epoch)
         val = None
         if self.recipe.decides_by_val:
-            args = (self.objective, self.compiled, measured.val_outputs, measured.val)
-            val = val_score(*args, self.labels[member.val])
+            of_val = (self.objective, self.compiled, measured.val_outputs, measured.val)
+            val = val_score(*of_val, self.labels[member.val])
         restored = restored_epoch(member.callbacks) if ends else None
         return replace(
             record,
@@ -313,11 +313,12 @@ class Wave:
     def _measure(self, members: Sequence[Member], states: Any) -> list[_Measured]:
         """Returns what each run does on its held-out rows, and on its inner split where there is one."""
         tests, outputs = self._evaluate(members, [member.test for member in members], states)
-        if members[0].val is None:
-            return [_Measured(*found, {}, None) for found in zip(tests, outputs, strict=True)]
+        inner = [member.val for member in members if member.val is not None]
+        if not inner:
+            return [_Measured(*found, {}, np.empty(0)) for found in zip(tests, outputs, strict=True)]
         vals, val_outputs = tests, outputs
         if any(member.val is not member.test for member in members):
-            vals, val_outputs = self._evaluate(members, [member.val for member in members], states)
+            vals, val_outputs = self._evaluate(members, inner, states)
         return list(map(_Measured, tests, outputs, vals, val_outputs))
 
     def _evaluate(

@@ -35,7 +35,7 @@ def measure(recipe: Recipe, pack: Pack, context: Context) -> None:
     best = min(seconds, key=lambda width: (seconds[width], width))
     if seconds[best] * GAIN > seconds[1]:
         best = 1
-    context.emit(WidthRecord(pack.graphs[0].key, best, seconds))
+    context.emit(WidthRecord(pack.key, best, seconds))
 
 
 def _widths(most: int) -> Iterable[int]:
@@ -52,7 +52,7 @@ def _seconds(recipe: Recipe, pack: Pack, width: int, context: Context) -> float:
     step = wave.stepper()
     step(8)  # all that is compiled for them
     began = time.perf_counter()
-    times = []
+    times: list[float] = []
     while not times or time.perf_counter() - began < TRIAL_S:
         started = time.perf_counter()
         n = step(8)
