@@ -7,10 +7,13 @@ import os
 import shutil
 import signal
 import tempfile
+from collections import Counter
 from pathlib import Path
 
 import pytest
 from hypothesis import settings
+
+QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
 # A test of speed is a benchmark: beside other workers any example may wait.
 settings.register_profile("kerasgrid", deadline=None)
@@ -27,6 +30,14 @@ def pytest_configure(config):
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
         os.environ["JAX_COMPILATION_CACHE_DIR"] = folder
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
+    if os.environ.get("KERAS_BACKEND") == "jax":  # as JAX's own tests do; the float64 ones leave it out
+        os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
+
+
+def pytest_collection_modifyitems(items):
+    """Begins with the files that train the most, so that none of them is left for the end."""
+    trained = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    items.sort(key=lambda item: -trained[item.path])
 
 
 def pytest_collection_finish(session):
