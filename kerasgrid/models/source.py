@@ -105,10 +105,15 @@ def locate_module(name: str, base: Path) -> ModuleSpec | None:
         name: Dotted.
         base: A folder that is looked into before sys.path.
     """
+    importlib.invalidate_caches()
+    return _find_module(name, base)
+
+
+def _find_module(name: str, base: Path) -> ModuleSpec | None:
+    """Returns what `locate_module` does, of folders as they were when caches were last invalidated."""
     top, *rest = name.split(".")
     if not all(part.isidentifier() for part in (top, *rest)):
         return None
-    importlib.invalidate_caches()
     spec = PathFinder.find_spec(top, [str(base)])
     for finder in sys.meta_path:
         # Editable installs bring finders of their own, so sys.path alone would not do.
@@ -162,6 +167,7 @@ def source_trees(
     folder = path.resolve().parent
     trees: dict[str, tuple[Path, ast.Module]] = {}
     pending = [(path.resolve(), shown, module)]
+    importlib.invalidate_caches()  # once, not for each import: every folder on the path is listed anew
     while pending:
         file, name, module_name = pending.pop()
         key = file.relative_to(folder).as_posix()
@@ -170,7 +176,7 @@ def source_trees(
         tree = parse_source(file, name)
         trees[key] = file, tree
         for imported in _imported(tree, module_name, is_package=file.name == "__init__.py"):
-            spec = locate_module(imported, base) or locate_module(imported, folder)
+            spec = _find_module(imported, base) or _find_module(imported, folder)
             found = None if spec is None else source_file(spec)
             if found is not None and found.resolve().is_relative_to(folder):
                 pending.append((found.resolve(), str(found), imported))

@@ -320,6 +320,20 @@ def test_source_digest_covers_imports_beside_the_file(write, tmp_path):
     assert len(set(digests)) == 5
 
 
+def test_source_digest_lists_folders_once_and_sees_what_came_a_moment_ago(write, tmp_path, monkeypatch):
+    from kerasgrid.models import source
+
+    write("net.py", "import math\nimport layers\nimport numpy.linalg\n" + SOURCE)
+    reference = parse_reference("net.py:build", tmp_path)
+    before = source_digest(reference)
+    write("layers.py", "X = 1")
+    listed = []
+    real = source.importlib.invalidate_caches
+    monkeypatch.setattr(source.importlib, "invalidate_caches", lambda: listed.append(real()))
+    assert source_digest(reference) != before
+    assert len(listed) == 1
+
+
 def test_source_digest_of_what_is_nested_too_deep(write, tmp_path):
     write("net.py", "x = " + " + ".join(["1"] * 500) + SOURCE)
     reference = parse_reference("net.py:build", tmp_path)
