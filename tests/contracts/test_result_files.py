@@ -5,8 +5,10 @@ from __future__ import annotations
 import csv
 import json
 import math
+import shutil
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import cache
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -21,7 +23,7 @@ from kerasgrid.tables.table import Table
 NAN = math.nan
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Told:
     """A trial as each form tells it: `folds` are the scores of two folds, which may be NaN."""
 
@@ -251,14 +253,26 @@ def forms(holds=lambda maker: True):
     )
 
 
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """Writes trials in a form once, in a folder that is copied."""
+
+    @cache
+    def written(form, trials, direction):
+        folder = tmp_path_factory.mktemp("kept") / "ಕನ್ನಡ data"
+        folder.mkdir()
+        return MAKERS[form].write(folder, trials, direction)
+
+    return written
+
+
 @pytest.fixture
-def write(tmp_path):
-    """Writes trials in a form, in a folder of its own."""
-    folder = tmp_path / "ಕನ್ನಡ data"
-    folder.mkdir()
+def write(kept, tmp_path):
+    """Writes trials in a form, in a folder of the test's own."""
 
     def written(form, trials=PLAIN, direction="max"):
-        return MAKERS[form].write(folder, trials, direction)
+        path = kept(form, trials, direction)
+        return Path(shutil.copytree(path.parent, tmp_path / path.parent.name)) / path.name
 
     return written
 
