@@ -8,6 +8,7 @@ import os
 import shutil
 import signal
 from functools import partial
+from itertools import pairwise
 
 import numpy as np
 import pytest
@@ -54,6 +55,28 @@ def without_times(value):
     return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
+@pytest.fixture(scope="module")
+def known():
+    """What `finished` has made, by the changes."""
+    return {}
+
+
+@pytest.fixture
+def finished(known, tmp_path_factory):
+    """Returns the results of a finished run of the config with some changes, and copies it to a folder."""
+
+    def found(copy=None, **changes):
+        key = json.dumps(changes, sort_keys=True)
+        if key not in known:
+            folder = tmp_path_factory.mktemp("finished")
+            known[key] = folder, search(config(**changes), results=folder)
+        if copy is not None:
+            shutil.copytree(known[key][0], copy, dirs_exist_ok=True)
+        return known[key][1]
+
+    return found
+
+
 def lines(results, name="fake") -> list[dict]:
     return [json.loads(line) for line in RunPaths(results, name).journal.read_text().splitlines()]
 
@@ -82,8 +105,8 @@ def crash():
     raise Crash
 
 
-def test_grid_gives_every_candidate_its_folds_in_order(tmp_path):
-    found = search(config(), results=tmp_path)
+def test_grid_gives_every_candidate_its_folds_in_order(tmp_path, finished):
+    found = finished(tmp_path)
     assert found.status == "complete"
     params = [trial["params"] for trial in found.trials]
     assert params == [{"dropout": d, "learning_rate": r} for d in (0.2, 0.4) for r in (0.001, 0.01, 0.1)]
@@ -104,8 +127,8 @@ def test_grid_gives_every_candidate_its_folds_in_order(tmp_path):
     }
 
 
-def test_scores_are_means_over_folds_with_population_std(tmp_path):
-    trial = search(config(), results=tmp_path).trials[0]
+def test_scores_are_means_over_folds_with_population_std(finished):
+    trial = finished().trials[0]
     scores = [fold["test_score"] for fold in trial["folds"]]
     assert trial["mean_test_score"] == pytest.approx(np.mean(scores), abs=0)
     assert trial["std_test_score"] == pytest.approx(np.std(scores), abs=0)
@@ -130,14 +153,14 @@ def test_min_objectives_rank_the_smallest_first(tmp_path):
     assert found.best["mean_test_score"] == min(trial["mean_test_score"] for trial in found.trials)
 
 
-def test_a_finished_search_is_not_trained_again(tmp_path, monkeypatch):
-    first = search(config(), results=tmp_path)
+def test_a_finished_search_is_not_trained_again(tmp_path, finished, monkeypatch):
+    first = finished(tmp_path)
     monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained again"))
     assert without_times(search(config(), results=tmp_path).data) == without_times(first.data)
 
 
-def test_a_wider_space_trains_only_what_is_new(tmp_path):
-    first = search(config(), results=tmp_path)
+def test_a_wider_space_trains_only_what_is_new(tmp_path, finished):
+    first = finished(tmp_path)
     wider = config(space={"learning_rate": [0.0001, 0.001, 0.01, 0.1], "dropout": [0.2, 0.4]})
     second = search(wider, results=tmp_path)
     assert second.trials[:6] == [
@@ -157,8 +180,8 @@ def test_a_narrower_space_leaves_out_what_was_only_begun(tmp_path):
     assert [trial["id"] for trial in search(config(), results=tmp_path).trials] == list(range(6))
 
 
-def test_a_trials_scores_do_not_depend_on_the_others(tmp_path):
-    whole = search(config(), results=tmp_path / "whole")
+def test_a_trials_scores_do_not_depend_on_the_others(tmp_path, finished):
+    whole = finished()
     alone = search(config(space={"learning_rate": [0.1], "dropout": [0.4]}), results=tmp_path / "alone")
     same = [trial for trial in whole.trials if trial["params"] == alone.trials[0]["params"]]
     assert [fold["test_score"] for fold in same[0]["folds"]] == [
@@ -227,54 +250,52 @@ def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypa
         search(config(), results=tmp_path)
 
 
-def test_a_stop_saves_and_the_same_call_goes_on(tmp_path):
-    whole = search(config(), results=tmp_path / "whole")
+def test_a_stop_saves_and_the_same_call_goes_on(tmp_path, finished):
+    whole = finished()
     observer = StopAfter(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
-    first = search(config(), results=tmp_path / "cut", observer=observer)
+    first = search(config(), results=tmp_path, observer=observer)
     assert first.status == "interrupted"
     assert 0 < first.data["summary"]["fits"] < 18
     assert any(row["state"] == "running" for row in first.trials)
-    second = search(config(), results=tmp_path / "cut")
+    second = search(config(), results=tmp_path)
     assert without_times(second.data) == without_times(whole.data)
 
 
-@pytest.mark.parametrize("n", [1, 2, 3, 7, 20, 53])
-def test_a_crash_of_the_driver_at_any_epoch_changes_nothing(tmp_path, n):
-    whole = search(config(), results=tmp_path / "whole")
-    with pytest.raises(Crash):
-        search(config(), results=tmp_path / "cut", observer=StopAfter(n, crash))
-    resumed = search(config(), results=tmp_path / "cut")
+def crash_again_and_again(folder, epochs, **changes):
+    """Cuts a search off where so many epochs have been told; the one at hand is told anew each time."""
+    for before, epoch in pairwise([1, *epochs]):
+        with pytest.raises(Crash):
+            search(config(**changes), results=folder, observer=StopAfter(epoch - before + 1, crash))
+
+
+def test_crashes_of_the_driver_at_any_epoch_change_nothing(tmp_path, finished):
+    whole = finished()
+    crash_again_and_again(tmp_path, [1, 2, 3, 7, 20, 53])
+    resumed = search(config(), results=tmp_path)
     assert without_times(resumed.data) == without_times(whole.data)
-    assert not list((tmp_path / "cut" / "fake" / "checkpoints").iterdir())
-    ended = [tuple(line["job"]) for line in lines(tmp_path / "cut") if line.get("type") == "fold"]
+    assert not list((tmp_path / "fake" / "checkpoints").iterdir())
+    ended = [tuple(line["job"]) for line in lines(tmp_path) if line.get("type") == "fold"]
     assert len(ended) == len(set(ended)) == 18
 
 
-@pytest.fixture(scope="module")
-def finished(tmp_path_factory):
-    """A finished run's folder and results, made once."""
-    folder = tmp_path_factory.mktemp("finished")
-    with pytest.MonkeyPatch.context() as patch:
-        patch.setenv("KERASGRID_CACHE", str(folder / "cache"))
-        patch.setattr(driver, "train_pack", fake_train_pack)
-        patch.setattr(driver, "run_probes", fake_probes)
-        patch.setattr(packing, "run_probes", fake_probes)
-        found = search(config(search={"folds": 2}), results=folder / "results")
-    return folder / "results", found
+SMALL = {"search": {"folds": 2}, "space": {"learning_rate": [0.001, 0.01]}}
 
 
 @settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_journal_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory, finished, share):
-    results, found = finished
-    copy = tmp_path_factory.mktemp("cut") / "results"
-    shutil.copytree(results, copy)
-    journal = RunPaths(copy, "fake").journal
-    header = len(journal.read_bytes().split(b"\n")[0]) + 1
-    size = journal.stat().st_size
-    cut(journal, header + int(share * (size - header)))
-    again = search(config(search={"folds": 2}), results=copy)
+    copy = tmp_path_factory.mktemp("cut")
+    found = finished(copy, **SMALL)
+    cut_journal(copy, share)
+    again = search(config(**SMALL), results=copy)
     assert without_times(again.data) == without_times(found.data)
+
+
+def cut_journal(results, share):
+    """Leaves a share of what follows the journal's header."""
+    journal = RunPaths(results, "fake").journal
+    header = len(journal.read_bytes().split(b"\n")[0]) + 1
+    cut(journal, header + int(share * (journal.stat().st_size - header)))
 
 
 @pytest.mark.parametrize(
@@ -294,8 +315,8 @@ def test_a_journal_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory,
         ({"search": {"folds": 3, "val": "test_fold"}}, 'search.val was null, and is "test_fold"'),
     ],
 )
-def test_what_makes_a_run_the_same_run(tmp_path, changes, told):
-    search(config(), results=tmp_path)
+def test_what_makes_a_run_the_same_run(tmp_path, finished, changes, told):
+    finished(tmp_path)
     with pytest.raises(ChangedError) as error:
         search(config(**changes), results=tmp_path)
     assert told in str(error.value)
@@ -356,14 +377,14 @@ def test_dead_nets_and_what_decided_are_in_the_results(tmp_path):
     assert found["config"]["callbacks"] == {"early_stopping": given["early_stopping"]}
 
 
-def test_executor_and_budget_may_change(tmp_path):
-    search(config(), results=tmp_path)
+def test_executor_and_budget_may_change(tmp_path, finished):
+    finished(tmp_path)
     changed = config(executor={"kind": "inline", "workers": 1}, search={"folds": 3, "trials": 6})
     assert search(changed, results=tmp_path).status == "complete"
 
 
-def test_fresh_moves_the_old_run_aside(tmp_path):
-    first = search(config(), results=tmp_path)
+def test_fresh_moves_the_old_run_aside(tmp_path, finished):
+    first = finished(tmp_path)
     notes = Notes()
     second = search(config(search={"folds": 2}), results=tmp_path, fresh=True, observer=notes)
     assert len(second.trials[0]["folds"]) == 2
@@ -385,8 +406,8 @@ def test_a_second_search_on_the_same_folder_is_refused(tmp_path):
     assert search(config(), results=tmp_path).status == "complete"
 
 
-def test_a_full_disk_ends_the_search_and_leaves_the_journal_intact(tmp_path, monkeypatch):
-    whole = search(config(), results=tmp_path / "whole")
+def test_a_full_disk_ends_the_search_and_leaves_the_journal_intact(tmp_path, finished, monkeypatch):
+    whole = finished()
     n_writes = 0
 
     def full(recipe, pack, context):
@@ -398,9 +419,9 @@ def test_a_full_disk_ends_the_search_and_leaves_the_journal_intact(tmp_path, mon
 
     monkeypatch.setattr(driver, "train_pack", full)
     with pytest.raises(StorageError, match="the disk is full"):
-        search(config(), results=tmp_path / "cut")
+        search(config(), results=tmp_path)
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    assert without_times(search(config(), results=tmp_path / "cut").data) == without_times(whole.data)
+    assert without_times(search(config(), results=tmp_path).data) == without_times(whole.data)
 
 
 def test_a_changed_model_source_ends_the_search_and_is_no_failed_trial(tmp_path, monkeypatch):
@@ -417,8 +438,8 @@ def test_a_changed_model_source_ends_the_search_and_is_no_failed_trial(tmp_path,
     assert found["summary"]["failed"] == 0
 
 
-def test_what_a_sudden_end_left_is_removed(tmp_path):
-    search(config(), results=tmp_path)
+def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
+    finished(tmp_path)
     paths = RunPaths(tmp_path, "fake")
     left = [paths.checkpoint(0, 0, 0), paths.folder / "checkpoints" / ".trial-0.npz.abc.tmp"]
     for path in left:
@@ -486,8 +507,8 @@ HALVING = {
 }
 
 
-def test_halving_keeps_what_was_pruned_and_trains_nothing_twice(tmp_path):
-    found = search(config(**HALVING), results=tmp_path)
+def test_halving_keeps_what_was_pruned_and_trains_nothing_twice(tmp_path, finished):
+    found = finished(tmp_path, **HALVING)
     assert found.status == "complete"
     states = [row["state"] for row in found.trials]
     assert states.count("complete") == found.data["summary"]["trials"] - found.data["summary"]["pruned"] == 2
@@ -506,22 +527,18 @@ def test_halving_keeps_what_was_pruned_and_trains_nothing_twice(tmp_path):
     assert kept == {paths.prediction(trial, fold, 0).name for trial in complete for fold in range(3)}
 
 
-@pytest.mark.parametrize("n", [1, 5, 17, 29, 40, 50])
-def test_a_crash_of_the_driver_in_halving_changes_nothing(tmp_path, n):
-    whole = search(config(**HALVING), results=tmp_path / "whole")
-    with pytest.raises(Crash):
-        search(config(**HALVING), results=tmp_path / "cut", observer=StopAfter(n, crash))
-    resumed = search(config(**HALVING), results=tmp_path / "cut")
+def test_crashes_of_the_driver_in_halving_change_nothing(tmp_path, finished):
+    whole = finished(**HALVING)
+    crash_again_and_again(tmp_path, [1, 5, 17, 29, 40, 50], **HALVING)
+    resumed = search(config(**HALVING), results=tmp_path)
     assert without_times(resumed.data) == without_times(whole.data)
 
 
 @pytest.mark.parametrize("share", [0.1, 0.3, 0.5, 0.6, 0.7, 0.8, 0.9, 0.95])
-def test_a_journal_of_halving_cut_anywhere_resumes_to_the_same_results(tmp_path, share):
+def test_a_journal_of_halving_cut_anywhere_resumes_to_the_same_results(tmp_path, finished, share):
     """Rungs whose checkpoints are gone are trained again."""
-    found = search(config(**HALVING), results=tmp_path)
-    journal = RunPaths(tmp_path, "fake").journal
-    header = len(journal.read_bytes().split(b"\n")[0]) + 1
-    cut(journal, header + int(share * (journal.stat().st_size - header)))
+    found = finished(tmp_path, **HALVING)
+    cut_journal(tmp_path, share)
     again = search(config(**HALVING), results=tmp_path)
     assert without_times(again.data) == without_times(found.data)
 
@@ -535,14 +552,14 @@ def test_a_failed_candidate_of_halving_is_failed_and_the_others_go_on(tmp_path):
     assert (0.2, "complete") in states
 
 
-def test_halving_is_another_run_than_a_grid(tmp_path):
-    search(config(), results=tmp_path)
+def test_halving_is_another_run_than_a_grid(tmp_path, finished):
+    finished(tmp_path)
     with pytest.raises(ChangedError, match=r"search.val was null, and is 0\.1"):
         search(config(search={"engine": "halving", "folds": 3}), results=tmp_path)
 
 
-def test_halvings_finalists_have_the_scores_of_a_grid(tmp_path):
-    found = search(config(**HALVING), results=tmp_path)
+def test_halvings_finalists_have_the_scores_of_a_grid(tmp_path, finished):
+    found = finished(**HALVING)
     whole = search(config(**{**HALVING, "search": {"folds": 3}}), results=tmp_path / "grid")
     of_grid = {json.dumps(row["params"]): row for row in whole.trials}
     rows = [row for row in found.trials if row["state"] == "complete"]
@@ -565,7 +582,7 @@ def test_a_wider_halving_is_what_a_new_one_would_be(tmp_path):
     """Some that were dropped among few go on among many."""
     space = HALVING["space"] | {"learning_rate": [0.001, 0.002, 0.01, 0.02, 0.1]}
     n = 0
-    for seed in range(6):
+    for seed in (0, 2, 5):
         folder, engine = tmp_path / str(seed), {"engine": "halving", "folds": 3, "seed": seed}
         first = search(config(**{**HALVING, "search": engine}), results=folder)
         found = search(config(**{**HALVING, "space": space, "search": engine}), results=folder)
@@ -583,8 +600,8 @@ def _ended(found):
     return {json.dumps(row["params"]): row["folds"] for row in rows}
 
 
-def test_rungs_that_are_the_same_are_the_same_run(tmp_path):
-    first = search(config(**HALVING), results=tmp_path)
+def test_rungs_that_are_the_same_are_the_same_run(tmp_path, finished):
+    first = finished(tmp_path, **HALVING)
     same = {**HALVING, "search": HALVING["search"] | {"min_epochs": 1}}
     assert search(config(**same), results=tmp_path).data["trials"] == first.data["trials"]
 
@@ -612,13 +629,15 @@ def test_what_waits_at_a_rung_when_a_budget_ends_shows_what_it_has_reached(tmp_p
     assert set(shown[: len(rows["running"])]) == {str(row["id"]) for row in rows["running"]}
 
 
-def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path):
-    changes = {**HALVING, "params": {"epochs": 1000}, "space": {"dropout": [0.1, 0.2, 0.3, 0.4]}}
+def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path, monkeypatch):
+    for module in ("state", "results_file"):
+        monkeypatch.setattr(f"kerasgrid.{module}.LONG_HISTORY", 20)
+    changes = {**HALVING, "params": {"epochs": 100}, "space": {"dropout": [0.1, 0.2, 0.3, 0.4]}}
     found = search(config(**changes), results=tmp_path)
     folds = [fold for row in found.trials for fold in row["folds"] if row["state"] == "pruned"]
-    long = [fold for fold in folds if fold["epochs"] > 200]
+    long = [fold for fold in folds if fold["epochs"] > 20]
     assert long
-    for fold in (*long, *(fold for row in found.trials for fold in row["folds"] if fold["epochs"] == 1000)):
+    for fold in (*long, *(fold for row in found.trials for fold in row["folds"] if fold["epochs"] == 100)):
         history = json.loads((tmp_path / "fake" / fold["history_file"]).read_text())
         assert len(history["loss"]) == fold["epochs"]
 
@@ -643,8 +662,8 @@ def failing_on_fold_1(recipe, pack, context):
 
 
 @pytest.mark.parametrize("changes", [{"factor": 2}, {"min_epochs": 4}])
-def test_other_rungs_are_another_run(tmp_path, changes):
-    search(config(**HALVING), results=tmp_path)
+def test_other_rungs_are_another_run(tmp_path, finished, changes):
+    finished(tmp_path, **HALVING)
     with pytest.raises(ChangedError, match="rungs was"):
         search(config(**{**HALVING, "search": HALVING["search"] | changes}), results=tmp_path)
 
@@ -756,17 +775,17 @@ def budget(**limits):
 
 
 @pytest.mark.parametrize("limits", [{"epochs": 20}, {"epochs": 1}])
-def test_a_budget_of_epochs_ends_in_order_and_a_larger_one_goes_on(tmp_path, limits):
-    whole = search(config(), results=tmp_path / "whole")
+def test_a_budget_of_epochs_ends_in_order_and_a_larger_one_goes_on(tmp_path, finished, limits):
+    whole = finished()
     notes = Notes()
-    first = search(budget(**limits), results=tmp_path / "cut", observer=notes)
+    first = search(budget(**limits), results=tmp_path, observer=notes)
     assert first.status == "budget"
     assert limits["epochs"] <= first.data["summary"]["epochs_trained"] <= limits["epochs"] + 1
     assert any("epochs is used up: a larger search.epochs goes on" in text for text in notes.texts)
-    again = search(budget(**limits), results=tmp_path / "cut")
+    again = search(budget(**limits), results=tmp_path)
     assert again.data["summary"]["epochs_trained"] == first.data["summary"]["epochs_trained"]
     assert again.status == "budget"
-    resumed = search(budget(epochs=1000), results=tmp_path / "cut")
+    resumed = search(budget(epochs=1000), results=tmp_path)
     assert resumed.status == "complete"
     left = without_times(resumed.data), without_times(whole.data)
     for data in left:
@@ -782,8 +801,8 @@ def test_a_budget_that_suffices_leaves_a_search_complete(tmp_path, limits):
     assert not any("used up" in text for text in notes.texts)
 
 
-def test_a_grid_all_of_whose_candidates_are_done_is_complete(tmp_path):
-    search(config(), results=tmp_path)
+def test_a_grid_all_of_whose_candidates_are_done_is_complete(tmp_path, finished):
+    finished(tmp_path)
     assert search(budget(trials=4), results=tmp_path).status == "complete"
 
 
@@ -794,23 +813,23 @@ def test_a_budget_of_time_counts_all_sessions(tmp_path):
     assert search(budget(time="1h"), results=tmp_path).status == "complete"
 
 
-def test_failed_trials_are_tried_again_where_that_is_asked(tmp_path, monkeypatch):
+def test_failed_trials_are_tried_again_where_that_is_asked(tmp_path, finished, monkeypatch):
     def broken(recipe, pack, context):
         if pack.jobs[0].trial.id == 2:
             raise RuntimeError("no network")
         fake_train_pack(recipe, pack, context)
 
-    whole = search(config(), results=tmp_path / "whole")
+    whole = finished()
     monkeypatch.setattr(driver, "train_pack", broken)
-    first = search(config(), results=tmp_path / "again")
+    first = search(config(), results=tmp_path)
     assert first.trials[2]["state"] == "failed"
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    assert search(config(), results=tmp_path / "again").trials[2]["state"] == "failed"
+    assert search(config(), results=tmp_path).trials[2]["state"] == "failed"
     notes = Notes()
-    found = search(config(), results=tmp_path / "again", retry_failed=True, observer=notes)
+    found = search(config(), results=tmp_path, retry_failed=True, observer=notes)
     assert "1 trial that failed will be tried again." in notes.texts
     assert without_times(found.data) == without_times(whole.data)
-    assert without_times(search(config(), results=tmp_path / "again").data) == without_times(whole.data)
+    assert without_times(search(config(), results=tmp_path).data) == without_times(whole.data)
 
 
 def test_predictions_of_what_was_tried_again_are_kept(tmp_path, monkeypatch):
@@ -824,11 +843,11 @@ def test_predictions_of_what_was_tried_again_are_kept(tmp_path, monkeypatch):
             assert {"trial_0", "trial_1"} <= set(kept)
 
 
-def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path):
+def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path, finished):
     with pytest.raises(ReplayError, match="--retry-failed"):
         search(config(**HALVING), results=tmp_path / "new", retry_failed=True)
     assert not (tmp_path / "new").exists()
-    search(config(**HALVING), results=tmp_path)
+    finished(tmp_path, **HALVING)
     with pytest.raises(ReplayError, match="--retry-failed: the engine halving has chosen by the scores"):
         search(config(**HALVING), results=tmp_path, retry_failed=True)
 
@@ -843,15 +862,17 @@ TUNED = {
 
 @pytest.mark.parametrize("engine", TUNED)
 def test_a_crash_under_an_oracle_changes_nothing(tmp_path, monkeypatch, engine):
+    """Bayesian's crash is one of a driver with a process of KerasTuner's own."""
     space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "dropout": [0.2, 0.4]}
     changes = {"search": TUNED[engine], "space": space, "params": {"epochs": 9}}
-    with monkeypatch.context() as patch:
-        ask_in_this_process(patch, "keras_tuner")
-        whole = search(config(**changes), results=tmp_path / "whole")
+    if engine == "hyperband":
+        ask_in_this_process(monkeypatch, "keras_tuner")
+    with pytest.raises(Crash):
+        search(config(**changes), results=tmp_path / "cut", observer=StopAfter(70, crash))
+    ask_in_this_process(monkeypatch, "keras_tuner")
+    resumed = search(config(**changes), results=tmp_path / "cut")
+    whole = search(config(**changes), results=tmp_path / "whole")
     assert whole.status == "complete"
     states = {row["state"] for row in whole.trials}
     assert states == ({"complete", "pruned"} if engine == "hyperband" else {"complete"})
-    with pytest.raises(Crash):
-        search(config(**changes), results=tmp_path / "cut", observer=StopAfter(70, crash))
-    resumed = search(config(**changes), results=tmp_path / "cut")
     assert without_times(resumed.data) == without_times(whole.data)
