@@ -43,6 +43,13 @@ def stopping(**changes: Any) -> dict[str, Any]:
     return {"early_stopping": {"patience": 1, "min_delta": 0.0625, **changes}}
 
 
+PATIENT = {
+    "early_stopping": {**STOPPING["early_stopping"], "patience": 3},
+    "reduce_lr_on_plateau": {**STOPPING["reduce_lr_on_plateau"], "patience": 2, "cooldown": 1},
+}
+"""Which wait for several epochs, in which a session may break off."""
+
+
 @dataclass(frozen=True)
 class Case:
     """A pack.
@@ -93,11 +100,11 @@ CASES = {
         ],
         {
             "search": VAL,
-            "callbacks": STOPPING,
-            "params": {"epochs": 8, "batch_norm": True},
+            "callbacks": PATIENT,
+            "params": {"epochs": 10, "batch_norm": True},
         },
-        cuts=(2, 7),
-        plain_cuts=(2, 7, 4),
+        cuts=(2, 3, 3, 3, 3, 3, 3),
+        plain_cuts=(5, 5, 5),
         by_width=True,
     ),
     "geometry": Case(
