@@ -23,7 +23,7 @@ from kerasgrid.io import storage_errors, write_json
 try:
     import fcntl
 except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]
+    fcntl = None  # type: ignore[assignment]  # `_open_locked` asks for it
 
 _BEAT_S = 5.0
 _STALE_S = 30.0
