@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+import shutil
 import subprocess
 import sys
 
@@ -11,11 +12,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
 import numpy as np
 import pytest
-from fitted import STOPPING, digits, searched
+from fitted import CONFIG, STOPPING, digits, fake_train_final, searched, train_nothing
 from running import run
 
 import kerasgrid.delivery.fitting as fitting
-from kerasgrid import executors
+from kerasgrid import driver, executors
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
@@ -30,21 +31,57 @@ pytestmark = pytest.mark.slow
 @pytest.fixture(scope="module")
 def stopped(tmp_path_factory):
     """A search whose folds were stopped early, by inner splits."""
-    return searched(tmp_path_factory.mktemp("stopped"), callbacks=STOPPING)
+    return searched(
+        tmp_path_factory.mktemp("stopped"),
+        callbacks=STOPPING,
+        params={**CONFIG["params"], "epochs": 6},
+        space={"learning_rate": [0.3]},
+        search={"folds": 3},
+    )
+
+
+@pytest.fixture(scope="module")
+def plain_search(tmp_path_factory):
+    """A search of nets that have all that a fit has to keep: moving averages, dropout and momentum."""
+    params = {**CONFIG["params"], "batch_norm": True, "dropout": 0.2}
+    return searched(tmp_path_factory.mktemp("plain"), params=params)
+
+
+def copied(path, folder):
+    """Copies a search's results into folder/results; returns its results.json there."""
+    return shutil.copytree(path.parent, folder / "results") / path.name
 
 
 @pytest.fixture
 def plain(tmp_path, plain_search):
     """A copy of a search without callbacks."""
-    import shutil
-
-    shutil.copytree(plain_search.parent, tmp_path / "results")
-    return tmp_path / "results" / plain_search.name
+    return copied(plain_search, tmp_path)
 
 
 @pytest.fixture(scope="module")
-def plain_search(tmp_path_factory):
-    return searched(tmp_path_factory.mktemp("plain"))
+def whole(tmp_path_factory, plain_search):
+    """Such a search of which the best candidate was trained on all data: its path, what came of it, notes."""
+    path, notes = copied(plain_search, tmp_path_factory.mktemp("whole")), Notes()
+    return path, fit(path, observer=notes), notes
+
+
+@pytest.fixture
+def fake_search(monkeypatch):
+    """Lets a search train nothing."""
+    train_nothing(monkeypatch)
+
+
+@pytest.fixture
+def fake_fits(monkeypatch):
+    """Lets `fit` train nothing; a list of the tasks that it was given."""
+    tasks = []
+
+    def train(recipe, task, context):
+        tasks.append(task)
+        fake_train_final(recipe, task, context)
+
+    monkeypatch.setattr(fitting, "train_final", train)
+    return tasks
 
 
 class Notes(Observer):
@@ -73,44 +110,41 @@ def weights_of(path):
 
 
 @pytest.mark.backend
-def test_the_best_is_trained_by_its_recipe_and_does_what_it_should(plain):
+def test_the_best_is_trained_by_its_recipe_and_does_what_it_should(whole):
     import keras
 
-    notes = Notes()
-    found = fit(plain, observer=notes)
+    path, found, notes = whole
     card = found.cards[0]
     assert (found.failed, found.is_interrupted) == ((), False)
     assert notes.epochs == [1, 2, 3, 4]
     assert (card["how"], card["epochs"]) == ("4 epochs, as in the search", 4)
-    assert card["trial"] == json.loads(plain.read_text())["best"]["trial"]
+    assert card["trial"] == json.loads(path.read_text())["best"]["trial"]
     assert card["data"]["samples"] == 1797
     assert notes.told == ["The search saw 600 samples of digits; models are trained on all 1,797."]
     images, labels = digits()
     model = keras.models.load_model(found.models[0], compile=False)
     assert np.mean(model.predict(images / 16, verbose=0).argmax(axis=1) == labels) > 0.9
-    paths = RunPaths(plain.parent, "grid")
+    paths = RunPaths(path.parent, "grid")
     assert paths.best.read_bytes() == found.models[0].read_bytes()
     assert read_card(paths.best)["sha256"] == card["sha256"]
 
 
-def test_a_model_loads_without_kerasgrid(plain):
-    fit(plain, epochs=1)
+def test_a_model_loads_without_kerasgrid(whole):
     code = (
         "import sys, keras; sys.modules['kerasgrid'] = None\n"
         "print(keras.models.load_model(sys.argv[1], safe_mode=True).count_params())"
     )
-    best = RunPaths(plain.parent, "grid").best
+    best = RunPaths(whole[0].parent, "grid").best
     told = subprocess.run([sys.executable, "-c", code, best], capture_output=True, text=True, check=True)
     assert int(told.stdout) == read_card(best)["n_parameters"]
 
 
-@pytest.mark.backend
 def test_a_search_that_stopped_early_is_trained_for_the_median_with_that_folds_rates(stopped):
-    row = json.loads(stopped.read_text())["trials"][1]
+    row = json.loads(stopped.read_text())["trials"][0]
     best = sorted(part["best_epoch"] for part in row["folds"])
     rates = next(p["history"]["learning_rate"] for p in row["folds"] if p["best_epoch"] == best[1])
-    card = fit(stopped, trial=1).cards[0]
-    assert card["epochs"] == best[1]
+    card = fit(stopped, trial=0).cards[0]
+    assert card["epochs"] == best[1] < 6
     assert len(set(rates)) > 1
     assert card["learning_rates"] == rates[: best[1]]
     np.testing.assert_allclose(card["history"]["learning_rate"], rates[: best[1]], rtol=1e-6)
@@ -118,58 +152,66 @@ def test_a_search_that_stopped_early_is_trained_for_the_median_with_that_folds_r
 
 
 @pytest.mark.backend
-def test_a_crash_and_a_rerun_give_the_same_bits(plain, tmp_path):
+def test_what_is_damaged_is_made_anew_and_a_crash_and_a_rerun_give_the_same_bits(whole, tmp_path):
+    path = copied(whole[0], tmp_path)
+    model = RunPaths(path.parent, "grid").fitted(1, 0)
+    model.write_bytes(b"damaged")
     with pytest.raises(RuntimeError, match="crash"):
-        fit(plain, observer=Stopping(), checkpoint_interval_s=0)
-    left = RunPaths(plain.parent, "grid").fitted(1, 0).with_suffix(".checkpoint.npz")
+        fit(path, observer=Stopping(), checkpoint_interval_s=0)
+    left = model.with_suffix(".checkpoint.npz")
     assert left.exists()
     notes = Notes()
-    gone_on = fit(plain, observer=notes, checkpoint_interval_s=0)
+    assert fit(path, observer=notes, checkpoint_interval_s=0).models == (model,)
     assert notes.epochs[0] > 1
+    assert notes.epochs[-1] == 4
     assert not left.exists()
-    cut = weights_of(gone_on.models[0])
-    gone_on.models[0].unlink()
-    whole = fit(plain)
-    for one, other in zip(cut, weights_of(whole.models[0]), strict=True):
+    for one, other in zip(weights_of(model), weights_of(whole[1].models[0]), strict=True):
         np.testing.assert_array_equal(one, other)
 
 
-def test_what_is_there_is_left_and_what_is_damaged_is_made_anew(plain):
-    first = fit(plain, epochs=1)
+def test_what_is_there_is_left_and_seeds_give_a_model_each(whole, tmp_path):
+    path, notes = copied(whole[0], tmp_path), Notes()
+    found = fit(path, seeds=2, observer=notes)
+    assert notes.told[-1] == "trial 1, seed 0: trial-1-seed-0.keras is there already."
+    assert notes.epochs == [1, 2, 3, 4]
+    first, second = (weights_of(file)[0] for file in found.models)
+    assert not np.array_equal(first, second)
     notes = Notes()
+    assert fit(path, seeds=2, observer=notes).models == found.models
+    assert notes.epochs == []
+
+
+def test_another_course_is_another_model_and_one_that_is_damaged_is_made_anew(plain, fake_fits):
+    first, notes = fit(plain, epochs=1), Notes()
     assert fit(plain, epochs=1, observer=notes).models == first.models
     assert notes.epochs == []
-    assert notes.told[-1] == "trial 1, seed 0: trial-1-seed-0.keras is there already."
     first.models[0].write_bytes(b"damaged")
-    notes = Notes()
     fit(plain, epochs=1, observer=notes)
     assert notes.epochs == [1]
     notes = Notes()
     assert fit(plain, epochs=2, observer=notes).cards[0]["how"] == "2 epochs, as asked for"
-    assert notes.epochs == [1, 2]  # another course is another model
+    assert notes.epochs == [1, 2]
 
 
-def test_seeds_and_the_best_few_give_a_model_each(plain):
+def test_seeds_and_the_best_few_have_a_file_each(plain, fake_fits):
     found = fit(plain, top=2, seeds=2, epochs=1)
     assert [file.name for file in found.models] == [
         f"trial-{trial}-seed-{seed}.keras" for trial in (1, 0) for seed in (0, 1)
     ]
-    first, second = (weights_of(file)[0] for file in found.models[:2])
-    assert not np.array_equal(first, second)
     assert read_card(RunPaths(plain.parent, "grid").best)["trial"] == 1
 
 
 @pytest.mark.backend
 def test_fold_models_go_on_with_what_their_folds_held_out(plain):
     found = fit(plain, finetune=True, epochs=2)
-    assert [card["kind"] for card in found.cards] == ["finetuned"] * 3
-    assert [card["fold"] for card in found.cards] == [0, 1, 2]
-    assert [card["data"]["samples"] for card in found.cards] == [200, 200, 200]
+    assert [card["kind"] for card in found.cards] == ["finetuned"] * 2
+    assert [card["fold"] for card in found.cards] == [0, 1]
+    assert [card["data"]["samples"] for card in found.cards] == [300, 300]
     assert found.cards[0]["how"] == (
-        "2 epochs on the 200 rows that fold 0 held out, "
-        "at the learning rate 0.01, with which its training ended"
+        "2 epochs on the 300 rows that fold 0 held out, "
+        "at the learning rate 0.15, with which its training ended"
     )
-    np.testing.assert_allclose(found.cards[0]["history"]["learning_rate"], [0.01, 0.01])
+    np.testing.assert_allclose(found.cards[0]["history"]["learning_rate"], [0.15, 0.15])
     losses = found.cards[0]["history"]["loss"]
     assert losses[1] < losses[0]
     before = weights_of(RunPaths(plain.parent, "grid").model(1, 0, 0))
@@ -181,44 +223,51 @@ def test_fold_models_go_on_with_what_their_folds_held_out(plain):
 
 @pytest.fixture(scope="module")
 def scheduled_search(tmp_path_factory):
+    """A search with a schedule of learning rates, and a single fold."""
     cosine = {"learning_rate_scheduler": {"schedule": "cosine"}}
-    folder = tmp_path_factory.mktemp("scheduled")
-    return searched(folder, callbacks=cosine, space={"learning_rate": [0.01]})
+    return searched(
+        tmp_path_factory.mktemp("scheduled"),
+        callbacks=cosine,
+        space={"learning_rate": [0.01]},
+        search={"holdout": 0.25, "keep_models": "all"},
+    )
 
 
 def test_after_a_schedule_they_go_on_at_a_rate_that_teaches(scheduled_search):
     card = fit(scheduled_search, finetune=True, epochs=1).cards[0]
     assert card["how"].endswith(", a tenth of its highest")
     assert 0.0005 < card["history"]["learning_rate"][0] < 0.001  # of 0.01, which falls within the first epoch
+
+
+def test_a_rate_that_is_asked_for_is_taken_instead(scheduled_search, fake_fits):
     card = fit(scheduled_search, finetune=True, epochs=1, learning_rate=0.02).cards[0]
     assert card["how"].endswith("at the learning rate 0.02, as asked for")
+    assert fake_fits[0].rates == (0.02,)
 
 
 def test_a_schedule_is_over_the_epochs_that_are_asked_for(scheduled_search):
-    first = fit(scheduled_search).cards[0]["history"]["learning_rate"]
-    longer = fit(scheduled_search, epochs=6).cards[0]["history"]["learning_rate"]
-    assert len(longer) == 6
-    assert longer[3] > first[3]
+    first = fit(scheduled_search, epochs=3).cards[0]["history"]["learning_rate"]
+    longer = fit(scheduled_search, epochs=4).cards[0]["history"]["learning_rate"]
+    assert len(longer) == 4
+    assert longer[2] > first[2]
     assert longer[-1] < 1e-3
 
 
-def test_the_statistics_are_those_of_the_data_at_hand(tmp_path):
+def test_a_search_of_arrays_is_fitted_on_them_and_the_statistics_are_theirs(tmp_path, fake_search):
     """A second search of this process in the same place, of other arrays."""
-    from fitted import CONFIG
-
-    from kerasgrid.driver import search
-
     images, labels = digits()
-    config = {**CONFIG, "data": {"standardize": True}, "space": {}, "params": {"epochs": 1}}
+    config = {**CONFIG, "data": {"standardize": True}, "space": {}}
     centers = []
     for factor in (1, 4):
-        X = images[:200].astype(np.float32) * factor
-        path = search(config, X, labels[:200], results=tmp_path, fresh=True).path
-        centers.append(fit(path).cards[0]["input"]["center"][0][0])
+        X = images[:300].astype(np.float32) * factor
+        path = driver.search(config, X, labels[:300], results=tmp_path, fresh=True).path
+        card = fit(path, epochs=1).cards[0]
+        assert card["data"]["samples"] == 300
+        centers.append(card["input"]["center"][0][0])
     assert centers[1] == pytest.approx(4 * centers[0], rel=1e-5)
 
 
-def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch):
+def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch, fake_fits):
     class Dying(executors.Inline):
         n_runs = 0
 
@@ -236,7 +285,7 @@ def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch):
     assert notes.told[-1] == "trial 1, seed 0: the worker was killed by SIGKILL. It will be tried once more."
 
 
-def test_what_dies_twice_is_told_and_the_others_are_kept(plain, monkeypatch):
+def test_what_dies_twice_is_told_and_the_others_are_kept(plain, monkeypatch, fake_fits):
     class Dying(executors.Inline):
         def run(self, function, tasks):
             tasks = list(tasks)
@@ -265,7 +314,7 @@ def build(input_shape, n_classes, noise=1):
 """
 
 
-def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_path, monkeypatch):
+def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_path, monkeypatch, fake_search):
     monkeypatch.chdir(tmp_path)
     (tmp_path / "nets.py").write_text(OWN)
     params = {"batch_size": 64, "epochs": 1}
@@ -281,10 +330,10 @@ def test_a_model_that_could_not_be_loaded_is_refused_before_it_is_trained(tmp_pa
 
 
 @pytest.mark.parametrize(("override", "n_samples"), [("700", 700), ("600", 600), ("null", 1797)])
-def test_a_subset_of_its_own_may_be_trained_on(plain, override, n_samples):
+def test_a_subset_of_its_own_may_be_trained_on(plain, override, n_samples, fake_fits):
     """The search saw 600 samples."""
     card = fit(plain, epochs=1, overrides=[f"data.subset={override}"]).cards[0]
-    assert card["data"]["samples"] == n_samples
+    assert card["data"]["samples"] == len(fake_fits[0].rows) == n_samples
 
 
 def test_models_of_autokeras_are_told_how_many_samples_there_are_now(plain):
@@ -324,7 +373,7 @@ class TestRefusals:
         with pytest.raises(ConfigError, match=r"--set, params\.dropout: belongs to the search"):
             fit(plain, overrides=["params.dropout=0.1"])
 
-    def test_the_test_set_is_not_trained_on(self, tmp_path):
+    def test_the_test_set_is_not_trained_on(self, tmp_path, fake_search, fake_fits):
         images, labels = digits()
         for name, rows in (("train", slice(0, 200)), ("test", slice(200, 300))):
             np.savez(tmp_path / f"{name}.npz", images=images[rows], labels=labels[rows])
@@ -332,7 +381,7 @@ class TestRefusals:
         path = searched(tmp_path, data=data, space={}, search={"holdout": "test", "keep_models": "best"})
         with pytest.raises(ResultsError, match="what was held out is the test set"):
             fit(path, finetune=True)
-        assert fit(path, epochs=1).cards[0]["data"]["samples"] == 200
+        assert fit(path, epochs=1).cards[0]["data"]["samples"] == len(fake_fits[0].rows) == 200
 
     def test_two_at_a_time(self, plain):
         paths = RunPaths(plain.parent, "grid")
@@ -352,35 +401,23 @@ class TestRefusals:
         assert "choose one" in capsys.readouterr().err
 
 
-def test_results_may_move_with_what_they_are_of(tmp_path, monkeypatch):
+def test_results_may_move_with_what_they_are_of(tmp_path, monkeypatch, fake_search):
     """Paths of the config are found from where results.json lies."""
     images, labels = digits()
     (tmp_path / "here").mkdir()
     np.savez(tmp_path / "here" / "train.npz", images=images[:300], labels=labels[:300])
     (tmp_path / "here" / "grid.yaml").write_text(
-        "data: {train: train.npz, scale: 16}\nmodel: fc\nparams: {epochs: 1}\nspace: {dropout: [0.2]}\n"
+        "data: {train: train.npz, scale: 16}\nmodel: fc\nparams: {epochs: 1, units: [16], optimizer: SGD}\n"
+        "space: {dropout: [0.2]}\n"
         "search: {folds: 2}\nexecutor: {kind: inline}\n"
     )
-    from kerasgrid.driver import search
-
-    search(tmp_path / "here" / "grid.yaml", results=tmp_path / "here" / "results")
+    driver.search(tmp_path / "here" / "grid.yaml", results=tmp_path / "here" / "results")
     (tmp_path / "here").rename(tmp_path / "there")
     monkeypatch.chdir(tmp_path)
     assert len(fit("there/results/grid.json").models) == 1
 
 
-def test_a_search_of_arrays_is_fitted_on_them(tmp_path):
-    from fitted import CONFIG
-
-    from kerasgrid.driver import search
-
-    images, labels = digits()
-    config = {**CONFIG, "data": {"scale": 16}, "space": {"learning_rate": [0.01]}}
-    path = search(config, images[:300], labels[:300], results=tmp_path).path
-    assert fit(path, epochs=1).cards[0]["data"]["samples"] == 300
-
-
-def test_the_command_says_what_was_trained_and_where_it_is(plain, monkeypatch, capsys):
+def test_the_command_says_what_was_trained_and_where_it_is(plain, monkeypatch, capsys, fake_fits):
     monkeypatch.chdir(plain.parent.parent)
     assert run(monkeypatch, "fit", "results/grid.json", "--epochs", "1") == 0
     out = capsys.readouterr().out

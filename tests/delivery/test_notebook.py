@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 import pandas as pd
 import pytest
-from fitted import digits
+from fitted import digits, train_nothing
 from running import run
 
 from kerasgrid.delivery.notebook import write_notebook
@@ -33,7 +33,7 @@ def build(input_shape, n_classes, width=16):
 GRID = """
 data: {train: train.csv, test: test.csv, scale: 16}
 model: ../nets/own.py:build
-params: {epochs: 8, batch_size: 16}
+params: {epochs: 6, batch_size: 16, optimizer: SGD, learning_rate: 0.1}
 space: {width: [16, 32]}
 callbacks: {early_stopping: {monitor: val_loss, patience: 2}}
 search: {folds: 2}
@@ -58,7 +58,9 @@ def searched_competition(tmp_path_factory):
     (here / "nets" / "own.py").write_text(NET)
     (here / "nets" / "sizes.py").write_text("LAST = 'softmax'\n")
     (here / "data" / "grid.yaml").write_text(GRID)
-    search(here / "data" / "grid.yaml", results=here / "results")
+    with pytest.MonkeyPatch.context() as patch:
+        train_nothing(patch)
+        search(here / "data" / "grid.yaml", results=here / "results")
     return here
 
 
@@ -139,7 +141,8 @@ def test_files_that_params_name_come_along(competition):
     assert "../nets" not in kept
 
 
-def test_a_search_of_arrays_has_no_notebook(tmp_path):
+def test_a_search_of_arrays_has_no_notebook(tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
     images, labels = digits()
     config = {"model": "fc", "params": {"epochs": 1}, "executor": {"kind": "inline"}, "search": {"folds": 2}}
     path = search(config, images[:100], labels[:100], results=tmp_path).path

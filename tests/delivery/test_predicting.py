@@ -12,10 +12,11 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 import pandas as pd
 import pytest
-from fitted import digits, searched
+from fitted import CONFIG, digits, fake_train_final, searched, train_nothing
 from running import run
 
-from kerasgrid.delivery import fitting
+from kerasgrid.delivery import fitting, predicting
+from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.ensembles import combine_ranks
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
@@ -26,6 +27,7 @@ from kerasgrid.tables.predictions import read_held_out
 
 pytestmark = pytest.mark.slow
 IMAGES, LABELS = digits()
+N_SOME = 256
 AUGMENT = {"width_shift_range": [-1, 0, 1], "featurewise_center": True, "rotation_range": 5}
 
 
@@ -36,12 +38,45 @@ def augmented(tmp_path_factory):
 
 
 @pytest.fixture(scope="module")
+def told(augmented):
+    """What the fold models of its best say of all digits."""
+    return predict(augmented, "digits", models="folds")
+
+
+@pytest.fixture(scope="module")
+def some(tmp_path_factory):
+    """A test set of some of the digits."""
+    file = tmp_path_factory.mktemp("some") / "test.npz"
+    np.savez(file, images=IMAGES[:N_SOME], labels=LABELS[:N_SOME])
+    return file
+
+
+@pytest.fixture(scope="module")
 def fitted(augmented, tmp_path_factory):
     """The same search with a model of all training data."""
     folder = tmp_path_factory.mktemp("fitted") / "results"
     shutil.copytree(augmented.parent, folder)
     fit(folder / "grid.json", epochs=1)
     return folder / "grid.json"
+
+
+@pytest.fixture(scope="module")
+def other_search(tmp_path_factory):
+    """A search of the same data without augmentation."""
+    params = {**CONFIG["params"], "batch_size": 32, "epochs": 2}
+    return searched(tmp_path_factory.mktemp("other"), name="other", params=params)
+
+
+@pytest.fixture
+def fitted_copy(fitted, tmp_path):
+    return renamed(fitted, tmp_path)
+
+
+def renamed(path, folder, name="grid", **changes):
+    """Copies what a search has left into a folder by a name; returns its results.json there."""
+    shutil.copytree(path.with_suffix(""), folder / name)
+    (folder / f"{name}.json").write_text(json.dumps({**json.loads(path.read_text()), **changes}))
+    return folder / f"{name}.json"
 
 
 def asked(path, trial, fold, images=IMAGES, **about):
@@ -65,46 +100,46 @@ def data_folder(augmented):
 
 
 @pytest.mark.backend
-def test_the_average_of_fold_models_is_what_keras_says(augmented, data_folder):
-    found = predict(augmented, "digits", models="folds")
+def test_the_average_of_fold_models_is_what_keras_says(augmented, told, data_folder):
     best = json.loads(augmented.read_text())["best"]["trial"]
-    wanted = np.mean([asked(augmented, best, fold, data=data_folder) for fold in range(3)], axis=0)
-    np.testing.assert_allclose(found.probabilities, wanted, atol=1e-5)
-    assert found.true_score == np.mean(found.labels == LABELS) > 0.6
-    assert found.trials[0].what == "3 fold models"
-    assert found.scores == {
+    wanted = np.mean([asked(augmented, best, fold, data=data_folder) for fold in range(2)], axis=0)
+    np.testing.assert_allclose(told.probabilities, wanted, atol=1e-5)
+    assert told.true_score == np.mean(told.labels == LABELS) > 0.6
+    assert told.trials[0].what == "2 fold models"
+    assert told.scores == {
         "grid, trial 1": pytest.approx(json.loads(augmented.read_text())["best"]["mean_test_score"])
     }
 
 
-@pytest.mark.backend
-def test_views_are_drawn_within_the_recipe_and_scored_out_of_fold(augmented):
-    plain = predict(augmented, "digits", models="folds")
-    found = predict(augmented, "digits", models="folds", tta=3)
-    again = predict(augmented, "digits", models="folds", tta=3)
+def test_views_are_drawn_within_the_recipe_and_scored_out_of_fold(augmented, told, some):
+    found = predict(augmented, some, models="folds", tta=2)
+    again = predict(augmented, some, models="folds", tta=2)
     np.testing.assert_array_equal(found.probabilities, again.probabilities)
-    assert not np.allclose(found.probabilities, plain.probabilities, atol=1e-3)
+    assert not np.allclose(found.probabilities, told.probabilities[:N_SOME], atol=1e-3)
     assert found.true_score > 0.6
-    assert found.scores.keys() == plain.scores.keys()
-    assert found.scores["grid, trial 1"] != plain.scores["grid, trial 1"]
-    assert "with 3 augmented views of each sample" in found.lines()[0]
+    assert found.scores.keys() == told.scores.keys()
+    assert found.scores["grid, trial 1"] != told.scores["grid, trial 1"]
+    assert "with 2 augmented views of each sample" in found.lines()[0]
 
 
-def test_without_fold_models_views_are_not_scored(augmented, tmp_path):
-    shutil.copytree(augmented.parent, tmp_path / "results")
-    path = tmp_path / "results" / "grid.json"
-    fit(path, epochs=1)
-    for file in RunPaths(path.parent, "grid").models:
+def test_without_fold_models_views_are_not_scored(fitted_copy):
+    for file in RunPaths(fitted_copy.parent, "grid").models:
         file.unlink()
-    found = predict(path, "digits", tta=2)
+    found = predict(fitted_copy, IMAGES[:3], tta=2)
     assert found.trials[0].kind == "fit"
     assert found.notes[0] == ("The out-of-fold scores are without --tta: it would need the fold models too.")
 
 
+@pytest.fixture(scope="module")
+def parts(augmented, told, some):
+    """What the fold models of each trial say of some digits, the best trial's first."""
+    other = predict(augmented, some, trial=0, models="folds")
+    return [told.probabilities[:N_SOME], other.probabilities]
+
+
 @pytest.mark.parametrize("way", ["mean", "rank", "weighted"])
-def test_trials_are_asked_together(augmented, way):
-    found = predict(augmented, "digits", top=2, ensemble=way, models="folds")
-    parts = [predict(augmented, "digits", trial=trial, models="folds").probabilities for trial in (1, 0)]
+def test_trials_are_asked_together(augmented, some, parts, way):
+    found = predict(augmented, some, top=2, ensemble=way, models="folds")
     if way == "weighted":
         assert sum(found.weights) == pytest.approx(1)
         wanted = np.tensordot(found.weights, parts, axes=1)
@@ -122,23 +157,20 @@ def test_trials_are_asked_together(augmented, way):
     assert [line.split(" of ")[0] for line in taken] == [way]
 
 
-def test_several_searches_are_asked_together(augmented, tmp_path):
-    other = searched(tmp_path, name="other", params={"batch_size": 32, "epochs": 2}, augment=None)
-    found = predict([augmented, other], "digits", models="folds")
+def test_several_searches_are_asked_together(augmented, other_search, searched_competition, tmp_path):
+    found = predict([augmented, other_search], IMAGES[:3], models="folds")
     assert [one.name for one in found.trials] == ["grid, trial 1", "other, trial 1"]
     assert {"mean", "rank", "weighted"} <= found.scores.keys()
-    third = searched(
-        tmp_path, name="third", data={"train": "digits", "scale": 16, "subset": 500}, augment=None
-    )
-    found = predict([augmented, third], "digits", models="folds")
+    third = renamed(searched_competition / "results" / "grid.json", tmp_path, "third")
+    found = predict([augmented, third], IMAGES[:3], models="folds")
     assert found.scores == {}  # of other samples
     assert "Out-of-fold predictions of third, trial 1 were not kept" in found.notes[0]
     with pytest.raises(ResultsError, match="no weights"):
-        predict([augmented, third], "digits", models="folds", ensemble="weighted")
+        predict([augmented, third], IMAGES[:3], models="folds", ensemble="weighted")
 
 
-def test_searches_of_one_name_are_told_apart(augmented, tmp_path):
-    other = searched(tmp_path, params={"batch_size": 32, "epochs": 1}, augment=None)
+def test_searches_of_one_name_are_told_apart(augmented, other_search, tmp_path):
+    other = renamed(other_search, tmp_path)
     found = predict([augmented, other], IMAGES[:3], models="folds")
     names = [f"{augmented}, trial 1", f"{other}, trial 1"]
     assert [one.name for one in found.trials] == names
@@ -162,73 +194,61 @@ def test_searches_of_one_name_are_told_apart(augmented, tmp_path):
     ids=["whole", "column", "floats", "one-hot", "bytes", "texts"],
 )
 def test_labels_of_every_form_that_training_takes_score_the_same(fitted, tmp_path, labels):
-    np.savez(tmp_path / "test.npz", images=IMAGES, labels=labels)
+    np.savez(tmp_path / "test.npz", images=IMAGES[:N_SOME], labels=labels[:N_SOME])
     found = predict(fitted, tmp_path / "test.npz")
     assert found.notes == ()
-    assert found.true_score == np.mean(found.labels == LABELS)
+    assert found.true_score == np.mean(found.labels == LABELS[:N_SOME])
 
 
-def test_a_score_that_tells_nothing_or_cannot_be_had_is_said_to_be(augmented, tmp_path):
-    assert predict(augmented, "digits", models="folds").notes == (
-        "digits is what the models were trained on: their score on it tells nothing.",
-    )
+def test_a_score_that_tells_nothing_or_cannot_be_had_is_said_to_be(augmented, told, tmp_path):
+    assert told.notes == ("digits is what the models were trained on: their score on it tells nothing.",)
     np.savez(tmp_path / "test.npz", images=IMAGES[:3], labels=["a", "b", "3"])
     found = predict(augmented, tmp_path / "test.npz", models="folds")
     assert found.true_score is None
     assert found.notes == ("The test set is not scored: its label 'a' is no class.",)
-    data = json.loads(augmented.read_text())
-    data["objective"]["name"] = "roc_auc_ovr"
-    shutil.copytree(augmented.parent / "grid", tmp_path / "grid")
-    (tmp_path / "grid.json").write_text(json.dumps(data))
+    path = renamed(augmented, tmp_path, objective={"name": "roc_auc_ovr"})
     np.savez(tmp_path / "test.npz", images=IMAGES[:3], labels=LABELS[:3])
-    found = predict(tmp_path / "grid.json", tmp_path / "test.npz", models="folds")
+    found = predict(path, tmp_path / "test.npz", models="folds")
     assert found.notes[0].startswith("The test set is not scored: Number of classes in y_true not equal")
 
 
 def test_what_cannot_be_scored_out_of_fold_is_predicted_all_the_same(augmented, tmp_path):
     """Of two holdouts the samples in common may lack a class."""
-    data = json.loads(augmented.read_text())
-    data["objective"]["name"] = "roc_auc_ovr"
-    shutil.copytree(augmented.parent / "grid", tmp_path / "grid")
-    (tmp_path / "grid.json").write_text(json.dumps(data))
+    path = renamed(augmented, tmp_path, objective={"name": "roc_auc_ovr"})
     kept = RunPaths(tmp_path, "grid").oof
     with np.load(kept) as held_out:
         arrays = dict(held_out)
     arrays["fold"][arrays["labels"] == 3] = -1
     np.savez(kept, **arrays)
-    found = predict(tmp_path / "grid.json", IMAGES[:3], models="folds")
+    found = predict(path, IMAGES[:3], models="folds")
     assert found.scores == {}
     assert found.notes[0].startswith("grid, trial 1 is not scored out of fold: Number of classes in y_true")
     assert found.probabilities.shape == (3, 10)
 
 
-def test_only_models_that_were_trained_alike_are_averaged(augmented, tmp_path):
-    shutil.copytree(augmented.parent, tmp_path / "results")
-    path = tmp_path / "results" / "grid.json"
-    fit(path, seeds=2, epochs=2)
-    assert len(predict(path, IMAGES[:5]).trials[0].models) == 2
-    fit(path, epochs=1)
-    assert len(predict(path, IMAGES[:5]).trials[0].models) == 1
+def test_only_models_that_were_trained_alike_are_averaged(fitted_copy, monkeypatch):
+    monkeypatch.setattr(fitting, "train_final", fake_train_final)
+    fit(fitted_copy, seeds=2, epochs=1)
+    assert len(predict(fitted_copy, IMAGES[:5]).trials[0].models) == 2
+    fit(fitted_copy, epochs=2)
+    assert len(predict(fitted_copy, IMAGES[:5]).trials[0].models) == 1
 
 
-@pytest.mark.backend
-def test_a_model_of_all_data_is_asked_as_its_card_says(augmented, tmp_path):
+def test_a_model_of_all_data_is_asked_as_its_card_says(fitted):
     import keras
 
-    shutil.copytree(augmented.parent, tmp_path / "results")
-    path = tmp_path / "results" / "grid.json"
-    card = fit(path, epochs=1).cards[0]
+    best = RunPaths(fitted.parent, "grid").best
+    card = read_card(best)
     assert card["input"]["center"][0][0] == pytest.approx(IMAGES.mean() / 16, rel=1e-5)
-    model = keras.models.load_model(RunPaths(path.parent, "grid").best, compile=False)
+    model = keras.models.load_model(best, compile=False)
     inputs = (IMAGES / 16 - np.array(card["input"]["center"][0])).astype(np.float32)
-    found = predict(path, IMAGES)
+    found = predict(fitted, IMAGES)
     np.testing.assert_allclose(found.probabilities, model.predict(inputs, verbose=0), atol=1e-5)
 
 
-def test_arrays_are_predicted_too(augmented):
-    whole = predict(augmented, "digits", models="folds")
+def test_arrays_are_predicted_too(augmented, told):
     np.testing.assert_allclose(
-        predict(augmented, IMAGES[5:9], models="folds").probabilities, whole.probabilities[5:9], atol=1e-6
+        predict(augmented, IMAGES[5:9], models="folds").probabilities, told.probabilities[5:9], atol=1e-6
     )
 
 
@@ -271,8 +291,13 @@ def test_a_submission_follows_the_sample_beside_the_test_set(competition, monkey
     assert len(about["models"][0]["files"]) == 2
 
 
-def test_forms_of_a_file(competition, tmp_path):
-    found = predict(competition)
+@pytest.fixture(scope="module")
+def told_of_competition(searched_competition):
+    return predict(searched_competition / "results" / "grid.json")
+
+
+def test_forms_of_a_file(competition, told_of_competition, tmp_path):
+    found = told_of_competition
     target, _ = write_submission(found, tmp_path / "out.csv", probabilities=True)
     written = pd.read_csv(target)
     assert list(written.columns) == ["id", *map(str, range(10))]
@@ -286,15 +311,18 @@ def test_forms_of_a_file(competition, tmp_path):
         write_submission(found, tmp_path / "o.csv", sample=tmp_path / "train.csv")
 
 
-def test_no_file_of_the_search_is_written_over(competition, monkeypatch, tmp_path, capsys):
+def test_no_file_of_the_search_is_written_over(
+    competition, told_of_competition, monkeypatch, tmp_path, capsys
+):
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr(predicting, "predict", lambda *args, **kwargs: told_of_competition)
     before = (tmp_path / "results/grid.json").read_bytes()
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.csv") == 0
     assert (tmp_path / "results/grid.json").read_bytes() == before
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.json") == 1
     assert "predictions are written as CSV" in capsys.readouterr().err
     assert run(monkeypatch, "predict", "results/grid.json", "-o", "results/grid.csv") == 0  # its own, again
-    monkeypatch.setattr("kerasgrid.delivery.predicting.predict", None)  # told before models are asked
+    monkeypatch.setattr(predicting, "predict", None)  # told before models are asked
     for mine in ("train.csv", "sample_submission.csv"):
         before = (tmp_path / mine).read_bytes()
         assert run(monkeypatch, "predict", "results/grid.json", "-o", mine) == 1
@@ -356,7 +384,8 @@ class TestRefusals:
         with pytest.raises(DataError, match=r"images of \[4, 8, 1\], and those trained on have \[8, 8, 1\]"):
             predict(augmented, tmp_path / "x.npy")
 
-    def test_of_other_shapes(self, augmented, tmp_path):
+    def test_of_other_shapes(self, augmented, tmp_path, monkeypatch):
+        train_nothing(monkeypatch)
         np.savez(tmp_path / "small.npz", images=IMAGES[:200, :6], labels=LABELS[:200])
         data = {"train": str(tmp_path / "small.npz")}
         other = searched(tmp_path, name="other", data=data, params={"epochs": 1}, space={})
@@ -371,10 +400,8 @@ class TestRefusals:
             predict([augmented, tmp_path / "other.json"], "digits")
 
 
-@pytest.mark.backend
-def test_two_workers_say_the_same(augmented, tmp_path):
-    wanted = predict(augmented, "digits", models="folds").probabilities
-    shutil.copytree(augmented.parent, tmp_path / "results")
+def test_two_workers_say_the_same(augmented, told, some, tmp_path):
+    path = renamed(augmented, tmp_path)
     two = ["executor.kind=processes", "executor.workers=2"]
-    found = predict(tmp_path / "results" / "grid.json", "digits", models="folds", overrides=two)
-    np.testing.assert_allclose(found.probabilities, wanted, atol=1e-5)
+    found = predict(path, some, models="folds", overrides=two)
+    np.testing.assert_allclose(found.probabilities, told.probabilities[:N_SOME], atol=1e-5)
