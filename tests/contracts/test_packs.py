@@ -452,6 +452,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
     records = search.train(search.pack(runs(*(2.0**-i for i in range(3, 7))), 2)).records
     assert all(record.error is None for record in records.values())
     assert widths.count(2) == 1
+    assert programs[0]() is None
 
 
 def fallen(search, pack):

@@ -382,17 +382,17 @@ def test_what_a_job_draws_does_not_depend_on_its_pack():
     assert distance(together[3], alone) > 1e-2
 
 
-def test_a_dropout_rate_reaches_the_step():
-    """The same job with another rate alone gives other weights, and with 0 those without the layer."""
+def test_a_dropout_rate_and_a_key_reach_the_step():
+    """The same job with another rate or key alone gives other weights, and with 0 those without the layer."""
     images, targets = data()
     device = backend.to_device(images), backend.to_device(targets)
     schedule = Schedule.of([N_ROWS], BATCH)
     first = [np.array(v) for v in backend.to_host(net(sgd(0)).variables)]
 
-    def trained(program, graph):
+    def trained(program, graph, key=(1, 2)):
         state = stacked([program.state_of(first, graph.learning_rate)])
         inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))])
-        after = program.train(state, fixed_of([graph], [[1, 2]]), inputs, 0, 7, 0)
+        after = program.train(state, fixed_of([graph], [key]), inputs, 0, 7, 0)
         return program.variables(taken(after, 0))
 
     bare = lifted(net(sgd(0)))
@@ -403,6 +403,7 @@ def test_a_dropout_rate_reaches_the_step():
     assert distance(none, without) < 1e-6
     assert distance(some, without) > 1e-2
     assert distance(some, more) > 1e-2
+    assert distance(trained(program, graphs[1], key=(1, 3)), some) > 1e-2
 
 
 # Padding
