@@ -6,6 +6,7 @@ import gc
 import os
 import shutil
 import signal
+import sys
 import tempfile
 from collections import Counter
 from pathlib import Path
@@ -40,10 +41,20 @@ def pytest_collection_modifyitems(items):
     items.sort(key=lambda item: -trained[item.path])
 
 
+IS_KERAS_FROZEN = pytest.StashKey[bool]()
+
+
 def pytest_collection_finish(session):
     """Takes all that is imported out of the garbage collector's sight: each fit collects at its end."""
     gc.collect()
     gc.freeze()
+    session.stash[IS_KERAS_FROZEN] = "keras" in sys.modules
+
+
+def pytest_runtest_teardown(item):
+    """Does the same where a test was the first to import Keras."""
+    if "keras" in sys.modules and not item.session.stash[IS_KERAS_FROZEN]:
+        pytest_collection_finish(item.session)
 
 
 @pytest.fixture(scope="session", autouse=True)
