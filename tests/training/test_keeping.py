@@ -12,6 +12,7 @@ import random
 import subprocess
 import sys
 import zipfile
+from functools import partial
 
 import keras
 import numpy as np
@@ -29,7 +30,7 @@ from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.objective import find_objective
 
-pytestmark = [pytest.mark.slow, pytest.mark.backend]
+pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5
 
 OWN = """
@@ -75,7 +76,7 @@ def small(input_shape, n_classes, dropout=0.2):
 
 def registered(input_shape, n_classes):
     model = net(input_shape, n_classes, Doubled())
-    model.compile("adam", loss, metrics=["accuracy"])
+    model.compile("sgd", loss, metrics=["accuracy"])
     return model
 
 def unnamed(input_shape, n_classes):
@@ -89,19 +90,22 @@ def closed(input_shape, n_classes):
 """
 
 
+PARAMS = {"batch_size": 16, "epochs": 2, "optimizer": "SGD"}
+VAL = {"search": {"folds": 2, "val": 0.2, "keep_models": "all"}}
+
+
+def recipe_of(folder, name="keyed", params=PARAMS, **changes):
+    """Returns the recipe of a search that keeps its models; those of one name share their programs."""
+    path = folder / "own.py"
+    path.write_text(OWN)
+    config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": f"{path}:{name}"}
+    config |= {"name": name, "params": params, "search": {"folds": 2, "keep_models": "best"}, **changes}
+    return prepare_run(config, folder)[1]
+
+
 @pytest.fixture
 def make(tmp_path):
-    """Returns a function that makes the recipe of a search that keeps its models."""
-    path = tmp_path / "own.py"
-    path.write_text(OWN)
-
-    def of(name="keyed", **changes):
-        params = {"batch_size": 16, "epochs": 3, **changes.pop("params", {})}
-        config = {"data": {"train": "digits", "scale": 16, "subset": 100}, "model": f"{path}:{name}"}
-        config |= {"name": name, "params": params, "search": {"folds": 2, "keep_models": "best"}, **changes}
-        return prepare_run(config, tmp_path)[1]
-
-    return of
+    return partial(recipe_of, tmp_path)
 
 
 def graph_of(recipe, job):
@@ -139,55 +143,78 @@ def check(recipe, job) -> keras.Model:
     return model
 
 
+def jobs_of(packed):
+    """Two candidates of one graph, so that another one's numbers have made the program; or one of them."""
+    jobs = [Job(Trial(i, {"dropout": rate}), i) for i, rate in enumerate([0.25, 0.4])]
+    return jobs if packed else jobs[1:]
+
+
+@pytest.fixture(scope="module")
+def kept(tmp_path_factory):
+    """The recipes by which models were kept, by a program and by Keras's own fit, and what was told."""
+    found = {}
+    for packed in (True, False):
+        recipe = recipe_of(tmp_path_factory.mktemp("kept"))
+        pack, before = pack_of(recipe, jobs_of(packed), packed=packed), random.getstate()
+        found[packed] = recipe, trained(recipe, pack)
+        assert random.getstate() == before
+    return found
+
+
+@pytest.mark.backend
 @pytest.mark.parametrize("packed", [True, False])
-def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_scored(make, packed):
-    """Also where another candidate's numbers have made the program."""
-    recipe = make()
-    jobs = [Job(Trial(i, {"dropout": rate}), fold) for i, rate in enumerate([0.25, 0.4]) for fold in (0, 1)]
-    pack, before = pack_of(recipe, jobs, packed=packed), random.getstate()
-    context = trained(recipe, pack)
-    assert random.getstate() == before
+def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_scored(kept, packed):
+    recipe, context = kept[packed]
     assert not context.of(NoteRecord)
-    for job in jobs:
+    for job in jobs_of(packed):
         model = check(recipe, job)
         assert not model.compiled
         kinds = {layer.name.rstrip("_0123456789"): layer for layer in model._flatten_layers()}
         assert all(type(layer).__module__.startswith("keras.") for layer in kinds.values())
         assert kinds["dropout"].rate == kinds["spatial_dropout2d"].rate == job.trial.params["dropout"]
         assert kinds["leaky_re_lu"].negative_slope == 0.3
-    contents = zipfile.ZipFile(recipe.paths.model(*jobs[0].id)).read("config.json")
-    assert b"kerasgrid" not in contents
-    assert b"Keyed" not in contents
-    assert {file.suffix for file in recipe.paths.model(*jobs[0].id).parent.iterdir()} == {".keras"}
+        contents = zipfile.ZipFile(recipe.paths.model(*job.id)).read("config.json")
+        assert b"kerasgrid" not in contents
+        assert b"Keyed" not in contents
+        assert {file.suffix for file in recipe.paths.model(*job.id).parent.iterdir()} == {".keras"}
 
 
-def test_a_kept_model_loads_without_kerasgrid(make, tmp_path):
-    recipe = make()
-    jobs = [Job(Trial(0, {}), fold) for fold in (0, 1)]
-    trained(recipe, pack_of(recipe, jobs[:1]))
-    trained(recipe, pack_of(recipe, jobs[1:], packed=False))
-    for job in jobs:
-        np.save(tmp_path / f"images{job.fold}.npy", held_out(recipe, job))
+@pytest.mark.backend
+def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(kept, make):
+    recipe = dataclasses.replace(make(), keeps_models=False)
+    found = trained(recipe, pack_of(recipe, jobs_of(True))).records
+    assert not recipe.paths.models
+    asked, context = kept[True]
+    assert asked.paths.models
+    for job in jobs_of(True):
+        assert found[job.id].history == context.records[job.id].history
+        assert found[job.id].metrics == context.records[job.id].metrics
+
+
+def test_a_kept_model_loads_without_kerasgrid(kept, tmp_path):
     code = "import sys, keras, numpy as np\n"
-    for job in jobs:
-        file = recipe.paths.model(*job.id)
-        code += f"model = keras.models.load_model({str(file)!r})\n"
-        code += f"found = model.predict(np.load('images{job.fold}.npy'), verbose=0)\n"
-        code += f"np.save('found{job.fold}.npy', found)\n"
+    for packed, (recipe, _) in kept.items():
+        job = jobs_of(packed)[0]
+        np.save(tmp_path / f"images{packed}.npy", held_out(recipe, job))
+        code += f"model = keras.models.load_model({str(recipe.paths.model(*job.id))!r})\n"
+        code += f"found = model.predict(np.load('images{packed}.npy'), verbose=0)\n"
+        code += f"np.save('found{packed}.npy', found)\n"
     code += "assert not any(name.startswith('kerasgrid') for name in sys.modules)\n"
     subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
-    for job in jobs:
-        stored = np.load(recipe.paths.prediction(*job.id))
-        np.testing.assert_allclose(np.load(tmp_path / f"found{job.fold}.npy"), stored, rtol=0, atol=TOLERANCE)
+    for packed, (recipe, _) in kept.items():
+        stored = np.load(recipe.paths.prediction(*jobs_of(packed)[0].id))
+        np.testing.assert_allclose(np.load(tmp_path / f"found{packed}.npy"), stored, rtol=0, atol=TOLERANCE)
 
 
 @pytest.mark.parametrize("packed", [True, False])
-@pytest.mark.parametrize("restores", [True, False])
+@pytest.mark.parametrize("restores", [pytest.param(True, marks=pytest.mark.backend), False])
 def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed, restores):
     stopping = {"monitor": "val_loss", "patience": 2, "restore_best_weights": restores}
-    inner = {"search": {"folds": 2, "val": 0.2}, "callbacks": {"early_stopping": stopping}}
-    recipe = dataclasses.replace(
-        make(params={"epochs": 40, "learning_rate": 0.05}, **inner), keeps_models=True
+    recipe = make(
+        "small",
+        params={**PARAMS, "epochs": 40, "learning_rate": 1.0},
+        callbacks={"early_stopping": stopping},
+        **VAL,
     )
     job = Job(Trial(0, {}), 0)
     [record] = trained(recipe, pack_of(recipe, [job], packed=packed)).of(FoldRecord)
@@ -195,8 +222,9 @@ def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed,
     check(recipe, job)
 
 
+@pytest.mark.backend
 def test_jobs_read_off_one_run_keep_the_model_of_their_own_epoch(make):
-    recipe = make("small")
+    recipe = make("small", **VAL)
     jobs = [Job(Trial(i, {"epochs": epochs}), 0) for i, epochs in enumerate([1, 2, 3])]
     trained(recipe, pack_of(recipe, jobs, shares=True))
     first, *_, last = [check(recipe, job).get_weights() for job in jobs]
@@ -205,9 +233,9 @@ def test_jobs_read_off_one_run_keep_the_model_of_their_own_epoch(make):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_fit_that_waits_keeps_none_until_it_ends(make, packed):
-    recipe = make("small", search={"folds": 2, "val": 0.2, "keep_models": "all"})
-    ends, waits = Job(Trial(0, {"epochs": 2}), 0), Job(Trial(1, {"epochs": 4}), 0)
-    context = trained(recipe, pack_of(recipe, [ends, waits], packed=packed, until=2))
+    recipe = make("small", **VAL)
+    ends, waits = Job(Trial(0, {"epochs": 1}), 0), Job(Trial(1, {"epochs": 2}), 0)
+    context = trained(recipe, pack_of(recipe, [ends, waits], packed=packed, until=1))
     assert [rung.reached.job for rung in context.of(RungRecord)] == [waits.id]
     assert recipe.paths.models == [recipe.paths.model(*ends.id)]
     trained(recipe, pack_of(recipe, [waits], packed=packed))
@@ -216,9 +244,9 @@ def test_a_fit_that_waits_keeps_none_until_it_ends(make, packed):
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_an_end_before_a_training_anew_keeps_none(make, packed):
-    recipe = dataclasses.replace(make("small"), val=0.25, decides_by_val=True, frees_val=True)
-    job = Job(Trial(0, {"epochs": 2}), 0)
-    assert trained(recipe, pack_of(recipe, [job], packed=packed, until=3)).of(FoldRecord)
+    recipe = dataclasses.replace(make("small"), val=0.2, decides_by_val=True, frees_val=True)
+    job = Job(Trial(0, {"epochs": 1}), 0)
+    assert trained(recipe, pack_of(recipe, [job], packed=packed, until=2)).of(FoldRecord)
     assert not recipe.paths.models
     trained(recipe, pack_of(recipe, [job], packed=packed))
     check(recipe, job)
@@ -226,7 +254,7 @@ def test_an_end_before_a_training_anew_keeps_none(make, packed):
 
 def test_a_models_own_layers_and_loss(make):
     """A registered layer loads where its module is imported; of the loss, nothing is saved."""
-    recipe, job = make("registered"), Job(Trial(0, {}), 0)
+    recipe, job = make("registered", params={"batch_size": 16, "epochs": 1}), Job(Trial(0, {}), 0)
     context = trained(recipe, pack_of(recipe, [job], packed=False))
     assert not context.of(NoteRecord)
     check(recipe, job)
@@ -241,7 +269,7 @@ def test_a_models_own_layers_and_loss(make):
     ],
 )
 def test_a_model_that_cannot_be_kept_is_told_and_counts(make, name, reason):
-    recipe, job = make(name), Job(Trial(0, {}), 1)
+    recipe, job = make(name, params={**PARAMS, "epochs": 1}), Job(Trial(0, {}), 1)
     context = trained(recipe, pack_of(recipe, [job], packed=False))
     [note], [record] = context.of(NoteRecord), context.of(FoldRecord)
     told = "trial 0, fold 1: its model is not kept, as Keras cannot save it or would not load it safely ("
@@ -253,7 +281,7 @@ def test_a_model_that_cannot_be_kept_is_told_and_counts(make, name, reason):
 
 
 def test_a_program_whose_model_cannot_be_built_again_ends_its_fit(make, monkeypatch):
-    recipe, job = make("small"), Job(Trial(0, {}), 0)
+    recipe, job = make("small", **VAL), Job(Trial(0, {}), 0)
     pack = pack_of(recipe, [job])
 
     def refused(*_):
@@ -267,7 +295,7 @@ def test_a_program_whose_model_cannot_be_built_again_ends_its_fit(make, monkeypa
 
 @pytest.mark.parametrize("packed", [True, False])
 def test_a_full_disk_ends_the_search(make, monkeypatch, packed):
-    recipe, job = make("small"), Job(Trial(0, {}), 0)
+    recipe, job = make("small", params={**PARAMS, "epochs": 1}, **VAL), Job(Trial(0, {}), 0)
 
     def full(self, file):
         file.write_bytes(b"half")
@@ -281,23 +309,12 @@ def test_a_full_disk_ends_the_search(make, monkeypatch, packed):
     assert not list(recipe.paths.model(*job.id).parent.iterdir())
 
 
-def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(make):
-    jobs = [Job(Trial(i, {"dropout": rate}), 0) for i, rate in enumerate([0.25, 0.4])]
-    found = []
-    for keeps in (False, True):
-        recipe = dataclasses.replace(make(), keeps_models=keeps)
-        found.append(trained(recipe, pack_of(recipe, jobs)).records)
-        assert bool(recipe.paths.models) == keeps
-        recipe.paths.checkpoint(*jobs[-1].id).unlink(missing_ok=True)
-    for job in jobs:
-        assert found[0][job.id].history == found[1][job.id].history
-        assert found[0][job.id].metrics == found[1][job.id].metrics
-
-
 def test_a_search_keeps_the_fold_models_of_its_best(tmp_path):
-    config = {"name": "kept", "data": {"train": "digits", "scale": 16, "subset": 200}, "model": "fc"}
-    config |= {"params": {"units": [16], "epochs": 3}, "space": {"dropout": [0.1, 0.9], "batch_norm": [True]}}
-    config |= {"search": {"folds": 2, "keep_models": "best"}, "executor": {"kind": "inline"}}
+    (tmp_path / "own.py").write_text(OWN)
+    config = {"name": "kept", "data": {"train": "digits", "scale": 16, "subset": 100}}
+    config |= {"model": f"{tmp_path}/own.py:small", "space": {"dropout": [0.1, 0.9]}}
+    config |= {"params": PARAMS, "search": {"folds": 2, "keep_models": "best"}}
+    config["executor"] = {"kind": "inline"}
     found = search(config, results=tmp_path)
     paths = RunPaths(tmp_path, "kept")
     assert found.model_files() == paths.models
