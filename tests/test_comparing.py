@@ -47,7 +47,7 @@ def fake_trainer(monkeypatch):
 
 
 def config(**own) -> dict:
-    autokeras = {"max_trials": 4, "time": "10min", **own}
+    autokeras = {"max_trials": 2, "time": "10min", **own}
     return json.loads(json.dumps(CONFIG)) | {"autokeras": autokeras}
 
 
@@ -78,7 +78,7 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
     assert (own["name"], theirs["name"]) == ("fake", "fake-autokeras")
     assert own["folds"] == theirs["folds"]
     assert own["data"]["fingerprint"] == theirs["data"]["fingerprint"]
-    assert [len(trial["folds"]) for trial in theirs["trials"]] == [3] * 4
+    assert [len(trial["folds"]) for trial in theirs["trials"]] == [3] * 2
     assert theirs["trials"][0]["params"]["image_block_1/conv_block_1/filters_0_1"] == 64
     assert (found.autokeras.status, found.is_interrupted) == ("complete", False)
     assert Beside([own, theirs], found.notes).html()
@@ -88,17 +88,14 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
 
 
 def test_it_goes_on_after_a_sudden_end(fake_trainer, tmp_path, monkeypatch):
+    """Models after the first are chosen by what was told of those before."""
     ask_in_this_process(monkeypatch)
-    whole = search(config(), results=tmp_path / "whole", overrides=["search.engine=autokeras"])
+    given = {"config": config(max_trials=3), "overrides": ["search.engine=autokeras", "search.proposals=1"]}
+    whole = search(**given, results=tmp_path / "whole")
     for cut_after in (1, 20):
         with pytest.raises(Crash):
-            search(
-                config(),
-                results=tmp_path / "cut",
-                overrides=["search.engine=autokeras"],
-                observer=StopAfter(cut_after, crash),
-            )
-    found = search(config(), results=tmp_path / "cut", overrides=["search.engine=autokeras"])
+            search(**given, results=tmp_path / "cut", observer=StopAfter(cut_after, crash))
+    found = search(**given, results=tmp_path / "cut")
     assert without_times(found.data) == without_times(whole.data)
 
 
@@ -114,12 +111,14 @@ def test_it_has_as_long_as_the_search_took(fake_trainer, tmp_path, monkeypatch):
 
 def test_budgets_of_the_search_are_its_own(fake_trainer, tmp_path, monkeypatch):
     ask_in_this_process(monkeypatch)
-    given = config() | {"search": {"folds": 3, "engine": "random", "trials": 2, "epochs": 18, "time": "1s"}}
+    given = config(max_trials=3) | {
+        "search": {"folds": 3, "engine": "random", "trials": 2, "epochs": 18, "time": "1s"}
+    }
     found = compare(given, results=tmp_path)
     assert len(found.own.trials) == 2
-    assert (found.autokeras.status, len(found.autokeras.trials)) == ("complete", 4)
+    assert (found.autokeras.status, len(found.autokeras.trials)) == ("complete", 3)
     settings = found.autokeras.data["config"]["search"]
-    assert [settings[name] for name in ("trials", "time", "epochs")] == [4, "10min", None]
+    assert [settings[name] for name in ("trials", "time", "epochs")] == [3, "10min", None]
 
 
 def test_a_comparison_that_has_ended_takes_no_more_time(fake_trainer, tmp_path, monkeypatch):
@@ -231,9 +230,11 @@ def test_autokeras_is_not_compared_with_itself(tmp_path):
 
 
 def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys):
-    """Real training; then what other commands make of AutoKeras's results."""
+    """AutoKeras's models are trained by a worker; then what other commands make of its results."""
+    ask_in_this_process(monkeypatch)
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID)
+    assert run(monkeypatch, "search", "grid.yaml", "--set", "executor={kind: inline}") == 0
     assert run(monkeypatch, "compare", "grid.yaml") == 0
     said = capsys.readouterr().out
     assert "AutoKeras searches models of its own, by its vanilla blocks" in said
@@ -255,7 +256,6 @@ def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys)
     suggested = read_yaml(capsys.readouterr().out, "next.yaml")[0]
     assert suggested.keys() == {"name", "data", "search", "autokeras", "executor"}
     assert read_draft(suggested).is_sound
-    ask_in_this_process(monkeypatch)
     assert run(monkeypatch, "compare", "grid.yaml", "--json") == 0
     own, theirs = json.loads(capsys.readouterr().out)
     assert (own["name"], theirs["name"]) == ("digits", "digits-autokeras")
