@@ -8,10 +8,10 @@ import sys
 from pathlib import Path
 
 import pytest
+from running import run
 
 from kerasgrid import cli
 from kerasgrid.errors import ResultsError
-from tests.running import run
 
 TRIALS = [{"dropout": 0.2, "mean_test_score": 0.9}, {"dropout": 0.4, "mean_test_score": 0.8}]
 LONG = "x" * 300

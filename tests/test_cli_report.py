@@ -6,8 +6,7 @@ import json
 from pathlib import Path
 
 import pytest
-
-from tests import running
+import running
 
 TRIALS = [
     {

@@ -6,6 +6,7 @@ import itertools
 import json
 
 import pytest
+from asking import candidates, run
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -13,7 +14,6 @@ from kerasgrid.dimensions import Range
 from kerasgrid.engines.translation import Translation
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.space_form import read_space
-from tests.asking import candidates, run
 
 PARAMS = {"a": 2, "b": "x", "optimizer.momentum": 0.9, "flag": True, "none": None, "units 0": [8, 16]}
 

@@ -7,6 +7,7 @@ import sys
 from pathlib import Path
 
 import pytest
+from asking import SPACE, ask_in_this_process, candidates, is_legal, run
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
@@ -16,7 +17,6 @@ from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
-from tests.asking import SPACE, ask_in_this_process, candidates, is_legal, run
 
 
 @pytest.fixture(autouse=True)

@@ -6,13 +6,13 @@ import re
 from statistics import mean
 
 import pytest
+from asking import SPACE, candidates, is_legal, run
 
 from kerasgrid.driver import search
 from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import ConfigError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
-from tests.asking import SPACE, candidates, is_legal, run
 
 pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
 

@@ -217,7 +217,13 @@ def compare(case, width=3):
     return worst, worst_logs
 
 
-@pytest.mark.parametrize("case", ["Adam and BatchNorm", "Lion, class weights and label smoothing, one-hot"])
+@pytest.mark.parametrize(
+    "case",
+    [
+        "Adam and BatchNorm",
+        pytest.param("Lion, class weights and label smoothing, one-hot", marks=on_tensorflow),
+    ],
+)
 def test_a_pack_gives_each_job_the_weights_of_keras_own_fit(case):
     weights, logs = compare(case)
     assert weights < 1e-4
