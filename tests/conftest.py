@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 import os
+import re
 import shutil
 import signal
 import sys
@@ -15,6 +16,8 @@ import pytest
 from hypothesis import settings
 
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+
+ALL_SLOW = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.MULTILINE)
 
 # A test of speed is a benchmark: beside other workers any example may wait.
 settings.register_profile("kerasgrid", deadline=None)
@@ -33,6 +36,13 @@ def pytest_configure(config):
         os.environ.setdefault("JAX_PERSISTENT_CACHE_MIN_COMPILE_TIME_SECS", "0")
     if os.environ.get("KERAS_BACKEND") == "jax":  # as JAX's own tests do; the float64 ones leave it out
         os.environ.setdefault("XLA_FLAGS", QUICKLY_COMPILED)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Leaves files in which all is slow unread where nothing slow is asked for: most of them import Keras."""
+    if config.option.markexpr == "not slow" and collection_path.suffix == ".py":
+        return ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) is not None or None
+    return None
 
 
 def pytest_collection_modifyitems(items):

@@ -1,4 +1,4 @@
-"""What a recipe asks of training: callbacks of the user's own, a schedule of the model's own, precision, jit."""
+"""What a recipe asks of training: callbacks of the user's own, schedules of the model's, precision, jit."""
 
 from __future__ import annotations
 

@@ -11,6 +11,8 @@ from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.models.metrics import make_metrics
 
+pytestmark = pytest.mark.slow
+
 numbers = np.random.default_rng(0)
 LOGITS = numbers.normal(size=(40, 3)).astype("float32")
 LABELS = numbers.integers(0, 2, (40, 3)).astype("float32")

@@ -13,7 +13,7 @@ from kerasgrid.training.adapting import adapt
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.loop import Samples
 
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
 numbers = np.random.default_rng(0)
 IMAGES = numbers.normal(5, 3, (40, 4, 4, 2)).astype("float32")
@@ -96,7 +96,6 @@ def normalized(input_shape, n_classes):
     )
 
 
-@pytest.mark.slow
 def test_a_fit_adapts_its_model_to_its_fold(tmp_path):
     config = {
         "data": {"train": "digits"},

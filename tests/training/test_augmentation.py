@@ -11,7 +11,7 @@ from kerasgrid.training import backend
 from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, normalize, parameters
 
 legacy = pytest.importorskip("keras.src.legacy.preprocessing.image")
-pytestmark = pytest.mark.backend
+pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
 NEUTRAL = {"theta": 0.0, "tx": 0.0, "ty": 0.0, "shear": 0.0, "zx": 1.0, "zy": 1.0}
 GEOMETRIES = [

@@ -23,6 +23,8 @@ from kerasgrid.training.job import train_pack
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.routing import route
 
+pytestmark = pytest.mark.slow
+
 COUNTS = np.array([50, 30, 20])
 
 
@@ -148,7 +150,6 @@ def test_balanced_weights_are_scikit_learns():
     assert class_weights(None, labels, "abc") is None
 
 
-@pytest.mark.slow
 def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
     """Dropout 0.8 before the softmax and Adam 0.01 (Assiri 2020), on few small images."""
     from kerasgrid.executors import Inline
@@ -181,7 +182,6 @@ def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
     assert alive.history["loss"][-1] < 0.5
 
 
-@pytest.mark.slow
 def test_a_net_that_learns_nothing_is_ended_in_keras_own_fit_too(tmp_path):
     _, recipe = prepare_run(
         {

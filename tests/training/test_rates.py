@@ -9,6 +9,8 @@ import pytest
 from kerasgrid.callbacks import LearningRateScheduler
 from kerasgrid.training.rates import rates
 
+pytestmark = pytest.mark.slow
+
 PER_EPOCH, EPOCHS = 7, 12
 STEPS = np.arange(PER_EPOCH * EPOCHS)
 schedules = keras.optimizers.schedules
