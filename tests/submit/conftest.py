@@ -5,9 +5,10 @@ from __future__ import annotations
 import json
 
 import pytest
-from service import TOKEN, Service
+from service import TOKEN, Server, Service
 
 from kerasgrid.io import RunPaths
+from kerasgrid.submit.client import Client
 
 SAMPLE = "ImageId,Label\n1,0\n2,0\n3,0\n"
 
@@ -32,16 +33,55 @@ def home(tmp_path, monkeypatch):
     return folder
 
 
-@pytest.fixture
-def service(home, monkeypatch):
+@pytest.fixture(scope="session")
+def server():
     pytest.importorskip("kagglesdk", reason="this asks Kaggle's own client")
-    with Service() as running:
-        monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
-        monkeypatch.setenv("http_proxy", running.address)
-        for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-        monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    with Server() as running:
         yield running
+
+
+@pytest.fixture
+def service(home, server, monkeypatch):
+    server.service = Service(server.address)
+    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    monkeypatch.setenv("http_proxy", server.address)
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    yield server.service
+    server.service.released.set()
+
+
+@pytest.fixture(scope="module")
+def kept():
+    """Clients that have ended and whose process lives: one at most."""
+    clients = []
+    yield clients
+    for client in clients:
+        client._end()
+
+
+@pytest.fixture
+def shared_process(kept, service, monkeypatch):
+    """Lets a client go on with the process of the one before, where that was not killed.
+
+    A process of its own takes Kaggle's client half a second to import.
+    """
+    begin = Client._begin
+
+    def go_on(client, *arguments):
+        if not kept:
+            begin(client, *arguments)
+        else:
+            one = kept.pop()
+            client._process, client._connection = one._process, one._connection
+
+    def leave(client, *_):
+        if client._process is not None:
+            kept.append(client)
+
+    monkeypatch.setattr(Client, "_begin", go_on)
+    monkeypatch.setattr(Client, "__exit__", leave)
 
 
 @pytest.fixture

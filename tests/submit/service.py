@@ -37,8 +37,34 @@ class Stuck:
     """The call has its effect, and the answer never comes."""
 
 
+class Server(ThreadingHTTPServer):
+    """The server, which stays on its port while tests come and go; a context manager that runs it.
+
+    Attributes:
+        service: What those who connect are answered by.
+    """
+
+    daemon_threads = True
+
+    def __init__(self):
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.service: Service | None = None
+
+    @property
+    def address(self) -> str:
+        return f"http://127.0.0.1:{self.server_address[1]}"
+
+    def __enter__(self):
+        threading.Thread(target=self.serve_forever, args=(0.05,), daemon=True).start()
+        return self
+
+    def __exit__(self, *exception):
+        self.shutdown()
+        self.server_close()
+
+
 class Service:
-    """The server's state; a context manager that runs it.
+    """The server's state.
 
     Attributes:
         calls: Names of what was asked, in order, with `PUT` for an upload.
@@ -48,7 +74,8 @@ class Service:
         scores: By the number of times that the list was asked for: status, score, error of all submissions.
     """
 
-    def __init__(self):
+    def __init__(self, address: str):
+        self.address = address
         self.calls: list[str] = []
         self.bodies: list[dict] = []
         self.answers: dict[str, list] = {}
@@ -61,24 +88,9 @@ class Service:
         self.archive = b""
         self.rate = 0.0
         self.released = threading.Event()
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), type("Handler", (_Handler,), {"service": self}))
-        self._server.daemon_threads = True
-
-    @property
-    def address(self) -> str:
-        return f"http://127.0.0.1:{self._server.server_address[1]}"
 
     def count(self, name: str) -> int:
         return self.calls.count(name)
-
-    def __enter__(self):
-        threading.Thread(target=self._server.serve_forever, args=(0.05,), daemon=True).start()
-        return self
-
-    def __exit__(self, *exception):
-        self.released.set()
-        self._server.shutdown()
-        self._server.server_close()
 
     def answer(self, name: str, body: dict) -> dict:
         if name == "IntrospectToken":
@@ -112,7 +124,10 @@ class Service:
 
 class _Handler(BaseHTTPRequestHandler):
     protocol_version = "HTTP/1.1"
-    service: Service
+
+    def setup(self):
+        super().setup()
+        self.service = self.server.service
 
     def log_message(self, *arguments):
         pass

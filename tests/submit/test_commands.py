@@ -3,26 +3,36 @@
 from __future__ import annotations
 
 import shutil
-import subprocess
-import sys
+from functools import partial
+from subprocess import CompletedProcess
 
 import pytest
+import running
 from service import Answer
 
-COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
+from kerasgrid.submit import following
 
 
-def kerasgrid(*arguments):
-    done = subprocess.run([*COMMAND, *arguments], capture_output=True, text=True, timeout=60, check=False)
-    assert "Traceback" not in done.stderr
-    return done
+@pytest.fixture
+def kerasgrid(monkeypatch, capfd):
+    """Runs the command line in this process, where an error without words of its own would come out."""
+
+    def told(*arguments):
+        code = running.run(monkeypatch, *arguments)
+        done = CompletedProcess(arguments, code, *capfd.readouterr())
+        assert "Traceback" not in done.stderr
+        return done
+
+    return told
 
 
-def submit(*arguments):
-    return kerasgrid("submit", "results/grid.json", "-c", "digits", "-m", "a [bold]try[/bold]", *arguments)
+@pytest.fixture
+def submit(kerasgrid):
+    return partial(kerasgrid, "submit", "results/grid.json", "-c", "digits", "-m", "a [bold]try[/bold]")
 
 
-def test_submit_wait_and_list(run, service):
+def test_submit_wait_and_list(run, service, shared_process, kerasgrid, submit, monkeypatch):
+    monkeypatch.setattr(following, "FIRST_POLL_S", 0.05)
     service.n_pending = 2
     done = submit("--wait")
     assert (done.returncode, done.stderr) == (0, "")
@@ -46,7 +56,7 @@ def test_submit_wait_and_list(run, service):
     assert "0.9 / 0.8" in kerasgrid("submissions", "results/grid.json", "--refresh").stdout
 
 
-def test_every_refusal_has_an_exit_code_and_no_traceback(run, service):
+def test_every_refusal_has_an_exit_code_and_no_traceback(run, service, shared_process, kerasgrid, submit):
     service.answers["GetSubmissionLimits"] = [Answer(403, "You must accept the rules")]
     done = submit()
     assert (done.returncode, done.stdout.count("\n")) == (1, 1)
@@ -59,7 +69,7 @@ def test_every_refusal_has_an_exit_code_and_no_traceback(run, service):
 
 
 @pytest.mark.usefixtures("home")
-def test_a_dry_run_without_credentials_checks_the_file(run):
+def test_a_dry_run_without_credentials_checks_the_file(run, submit):
     done = submit("--dry-run")
     assert done.returncode == 0
     assert "Kaggle was not asked: no credentials for Kaggle" in done.stdout

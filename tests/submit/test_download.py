@@ -19,7 +19,7 @@ FILES = [("train.csv", TRAIN), ("test.csv", "a"), ("sample_submission.csv", "Ima
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, service):
+def folder(tmp_path, monkeypatch, service, shared_process):
     service.archive = archive_of(FILES)
     (tmp_path / "work").mkdir()
     monkeypatch.chdir(tmp_path / "work")
@@ -102,8 +102,8 @@ def test_a_cut_download_goes_on(folder, service):
 
 def test_a_download_that_stands_still_is_ended_and_begun_again(folder, service):
     service.answers["GET"] = [CUT]
-    with pytest.raises(ServiceError, match="no answer within 2 s, while downloading the data"):
-        fetch(folder, timeout_s=2)
+    with pytest.raises(ServiceError, match="no answer within 1 s, while downloading the data"):
+        fetch(folder, timeout_s=1)
     assert [path.name for path in (folder / "data").iterdir()] == [".digits.download"]
     service.answers.clear()
     assert len(fetch(folder).written) == 3

@@ -15,6 +15,8 @@ from kerasgrid.submit.following import refresh
 from kerasgrid.submit.ledger import Ledger
 from kerasgrid.submit.sending import submit
 
+pytestmark = pytest.mark.usefixtures("shared_process")
+
 
 @pytest.fixture
 def send(run, service, monkeypatch):
@@ -28,6 +30,17 @@ def send(run, service, monkeypatch):
 
     sending.told = []
     return sending
+
+
+def hurry(monkeypatch, name):
+    """Gives the service little time for an answer to one question."""
+    ask = getattr(Client, name)
+
+    def hurried(client, *arguments):
+        client._timeout_s = 0.3
+        return ask(client, *arguments)
+
+    monkeypatch.setattr(Client, name, hurried)
 
 
 def entries(run):
@@ -171,22 +184,24 @@ def test_a_submission_that_may_have_arrived_is_looked_for_first(send, run, servi
     assert service.count("CreateSubmission") == 2
 
 
-def test_an_upload_that_is_cut_is_gone_on_with_or_given_up(send, run, service):
+def test_an_upload_that_is_cut_is_gone_on_with_or_given_up(send, run, service, monkeypatch):
     service.answers["PUT"] = [CUT, None]
     assert send(timeout_s=20).status == "complete"
     assert len(service.submissions) == 1
     service.answers["PUT"] = [CUT]
-    told = refused(send, timeout_s=3, again=True)
-    assert "Kaggle gave no answer within 3" in told
+    hurry(monkeypatch, "upload")
+    told = refused(send, again=True)
+    assert "Kaggle gave no answer within 0.3" in told
     assert told.endswith("Nothing was submitted.")
     assert len(service.submissions) == 1
     assert [one["status"] for one in entries(run)] == ["complete", "failed"]
 
 
-def test_a_slow_service_is_not_waited_for_for_ever(send, run, service):
+def test_a_slow_service_is_not_waited_for_for_ever(send, run, service, monkeypatch):
     service.answers["CreateSubmission"] = [HANG]
-    told = refused(send, timeout_s=3)
-    assert "Kaggle gave no answer within 3 s, while submitting the uploaded file" in told
+    hurry(monkeypatch, "create")
+    told = refused(send)
+    assert "Kaggle gave no answer within 0.3 s, while submitting the uploaded file" in told
     assert "Whether the submission arrived is not known" in told
     assert service.count("CreateSubmission") == 1
 
