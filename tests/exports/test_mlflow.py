@@ -46,6 +46,21 @@ def made(**more):
 
 
 @pytest.fixture(scope="module")
+def first_store(empty_store, tmp_path_factory):
+    """The database once the search has been written to it, and how many trials were."""
+    path = tmp_path_factory.mktemp("store") / "first.db"
+    path.write_bytes(empty_store.read_bytes())
+    return path, write_mlflow(results_table(made()), f"sqlite:///{path}")
+
+
+@pytest.fixture
+def written(first_store, tmp_path):
+    path = tmp_path / "runs.db"
+    path.write_bytes(first_store[0].read_bytes())
+    return f"sqlite:///{path}"
+
+
+@pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
     """An MLflow database without experiments of ours: making its tables takes a second."""
     from mlflow.tracking import MlflowClient
@@ -73,9 +88,9 @@ def runs(store, experiment="mine"):
     return client, {run.info.run_name: run for run in found}
 
 
-def test_a_search_is_a_run_and_so_is_each_of_its_trials(store):
-    assert write_mlflow(results_table(made()), store) == 5
-    client, found = runs(store)
+def test_a_search_is_a_run_and_so_is_each_of_its_trials(first_store, written):
+    assert first_store[1] == 5
+    client, found = runs(written)
     assert sorted(found) == ["mine", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
     whole, best = found["mine"], found["trial 1"]
     assert (whole.data.params, whole.data.tags["best"]) == (best.data.params, "trial 1")
@@ -100,17 +115,16 @@ def test_a_search_is_a_run_and_so_is_each_of_its_trials(store):
     assert found["trial 2"].data.tags["error"] == "E: wide"
 
 
-def test_what_is_there_is_not_written_twice_and_what_has_changed_is(store):
-    write_mlflow(results_table(made()), store)
-    _, before = runs(store)
-    assert write_mlflow(results_table(made()), store) == 0
-    _, same = runs(store)
+def test_what_is_there_is_not_written_twice_and_what_has_changed_is(written):
+    _, before = runs(written)
+    assert write_mlflow(results_table(made()), written) == 0
+    _, same = runs(written)
     assert {run.info.run_id for run in same.values()} == {run.info.run_id for run in before.values()}
     more = made()
     more["trials"][4] = trial(4, {"rate": 5}, 0.95)
     more["trials"].append(trial(5, {"rate": 6}, 0.25))
-    assert write_mlflow(results_table(more), store) == 2
-    _, after = runs(store)
+    assert write_mlflow(results_table(more), written) == 2
+    _, after = runs(written)
     assert after["trial 0"].info.run_id == before["trial 0"].info.run_id
     assert after["trial 4"].info.status == "FINISHED"
     assert after["mine"].data.tags["best"] == "trial 4"
@@ -137,10 +151,9 @@ def test_an_export_that_was_cut_off_is_completed(store, monkeypatch):
     assert len(found) == 6
 
 
-def test_what_a_cut_has_left_twice_is_left_once(store, monkeypatch):
+def test_what_a_cut_has_left_twice_is_left_once(written, monkeypatch):
     from mlflow.tracking import MlflowClient
 
-    write_mlflow(results_table(made()), store)
     more = made()
     more["trials"][4] = trial(4, {"rate": 5}, 0.95)
 
@@ -149,10 +162,10 @@ def test_what_a_cut_has_left_twice_is_left_once(store, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "delete_run", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        write_mlflow(results_table(more), store)
+        write_mlflow(results_table(more), written)
     monkeypatch.undo()
-    assert write_mlflow(results_table(more), store) == 0
-    _, found = runs(store)
+    assert write_mlflow(results_table(more), written) == 0
+    _, found = runs(written)
     assert sorted(found) == ["mine", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
     assert found["mine"].data.tags["best"] == "trial 4"
     parents = {run.data.tags["mlflow.parentRunId"] for name, run in found.items() if name != "mine"}
@@ -204,11 +217,10 @@ def test_a_search_of_the_same_name_on_other_data_is_left_alone(store):
     assert write_mlflow(first, store) == 0
 
 
-def test_a_search_begun_anew_with_fewer_trials_leaves_none_of_the_old(store):
-    write_mlflow(results_table(made()), store)
+def test_a_search_begun_anew_with_fewer_trials_leaves_none_of_the_old(written):
     fewer = made()
-    write_mlflow(results_table({**fewer, "trials": fewer["trials"][:2]}), store)
-    assert sorted(runs(store)[1]) == ["mine", "trial 0", "trial 1"]
+    write_mlflow(results_table({**fewer, "trials": fewer["trials"][:2]}), written)
+    assert sorted(runs(written)[1]) == ["mine", "trial 0", "trial 1"]
 
 
 def test_files_of_one_name_are_told_apart_by_where_they_are():
