@@ -171,13 +171,13 @@ def test_a_full_disk_leaves_nothing_behind(train, monkeypatch, cache):
 
 
 LOADER = """
-import sys, time
+import sys
 from types import SimpleNamespace
 from kerasgrid.data import load_data
-while time.time() < float(sys.argv[2]):
-    pass
+print("ready", flush=True)
+sys.stdin.readline()
 given = dict(label=None, id=None, image=None, multi_label=False)
-config = SimpleNamespace(train=sys.argv[1], subset=int(sys.argv[3]), **given)
+config = SimpleNamespace(train=sys.argv[1], subset=int(sys.argv[2]), **given)
 data = load_data(config)
 assert data.images.sum() >= 0
 print(data.fingerprint, data.folder)
@@ -191,18 +191,23 @@ def test_two_processes_at_once(cache, write_csv):
     path = write_csv(text + "".join(f"{label % 5},{row}\n" for label in range(2000)))
     root = str(Path(loading.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
-    start = time.time() + 3
     processes = [
         subprocess.Popen(
-            [sys.executable, "-c", LOADER, str(path), str(start), "100"],
+            [sys.executable, "-c", LOADER, str(path), "100"],
+            stdin=subprocess.PIPE,
             stdout=subprocess.PIPE,
             stderr=subprocess.PIPE,
             env=environment,
             text=True,
         )
-        for _ in range(3)
+        for _ in range(2)
     ]
+    for process in processes:
+        assert process.stdout.readline() == "ready\n"
+    for process in processes:
+        process.stdin.write("go\n")
+        process.stdin.flush()
     results = [process.communicate(timeout=120) for process in processes]
-    assert [process.returncode for process in processes] == [0, 0, 0], results
+    assert [process.returncode for process in processes] == [0, 0], results
     assert len({out for out, _ in results}) == 1
     assert len(list(cache.iterdir())) == 2  # the whole and the subset, and nothing half done
