@@ -1,9 +1,7 @@
-"""What only worker processes can suffer. The functions run in workers, which import this module."""
+"""What only worker processes can suffer."""
 
 import os
 import signal
-import socket
-import struct
 import subprocess
 import sys
 import textwrap
@@ -12,6 +10,28 @@ from pathlib import Path
 
 import psutil
 import pytest
+from worker_tasks import (
+    OnLoad,
+    announce,
+    close_connection,
+    die_in_a_message,
+    die_on_zero,
+    exit_at_once_with,
+    exit_with,
+    fail,
+    forever,
+    forget_to_end,
+    hold_and_send_pid,
+    kill_self,
+    outlive_signals,
+    pid_sender_at_second_load,
+    send_environment,
+    send_heavy_modules,
+    send_lambda,
+    send_on_load,
+    send_pid,
+    send_setup,
+)
 
 import kerasgrid.errors
 from kerasgrid.errors import RunError
@@ -28,77 +48,6 @@ def executor():
         yield executor
 
 
-def send_pid(task, context):
-    context.emit(os.getpid())
-
-
-HELD = []
-
-
-def hold_and_send_pid(mib, context):
-    HELD.append(b"x" * (mib * 2**20))
-    context.emit(os.getpid())
-
-
-def die_on_zero(task, context):
-    context.emit(os.getpid())
-    if task == 0:
-        os.kill(os.getpid(), signal.SIGKILL)
-
-
-def kill_self(task, context):
-    os.kill(os.getpid(), task)
-    time.sleep(20)
-
-
-def exit_with(task, context):
-    sys.exit(task)
-
-
-def exit_at_once_with(task, context):
-    os._exit(task)
-
-
-def die_in_a_message(task, context):
-    context.emit("whole")
-    os.write(context.connection.fileno(), struct.pack("!i", 1000) + b"torn")
-    os.kill(os.getpid(), signal.SIGKILL)
-
-
-def close_connection(task, context):
-    socket.socket(fileno=os.dup(context.connection.fileno())).shutdown(socket.SHUT_WR)
-    time.sleep(20)
-
-
-def outlive_signals(task, context):
-    os.kill(os.getpid(), signal.SIGINT)
-    os.kill(os.getpid(), signal.SIGTERM)
-    context.emit("alive")
-
-
-def send_lambda(task, context):
-    context.emit(lambda: None)
-
-
-def send_environment(task, context):
-    context.emit({name: os.environ.get(name) for name in ("KG_TEST", "KG_OTHER")} | {"hash": hash("text")})
-    time.sleep(0.3)  # so that the other worker takes the other task
-
-
-def send_heavy_modules(task, context):
-    context.emit(sorted({"numpy", "keras", "tensorflow", "jax", "pandas"} & set(sys.modules)))
-
-
-def forget_to_end():
-    time.sleep(60)
-
-
-def forever(task, context):
-    context.emit(os.getpid())
-    while True:
-        pass
-
-
 def payloads(events):
     return [event.payload for event in events if isinstance(event, Emitted)]
 
@@ -110,19 +59,6 @@ def gone(pid, within_s=10):
             return True
         time.sleep(0.02)
     return False
-
-
-class OnLoad:
-    """Calls a function where it is unpickled."""
-
-    def __init__(self, function, *arguments):
-        self.call = function, arguments
-
-    def __reduce__(self):
-        return self.call
-
-    def __call__(self, task, context):
-        raise AssertionError("never runs in a worker")
 
 
 @pytest.mark.parametrize(
@@ -169,18 +105,6 @@ def test_workers_stay_and_are_started_only_for_tasks():
         pids = {pid for _ in range(3) for pid in payloads(executor.run(send_pid, [1]))}
     assert len(pids) == 1
     assert all(gone(pid) for pid in pids)
-
-
-def announce():
-    os.environ["KERASGRID_TEST_SETUP"] = str(os.getpid())
-
-
-def fail():
-    raise ImportError("no such module")
-
-
-def send_setup(task, context):
-    context.emit((os.environ.get("KERASGRID_TEST_SETUP"), os.getpid()))
 
 
 @pytest.mark.parametrize("is_early", [True, False])
@@ -315,10 +239,6 @@ def test_a_payload_that_the_driver_cannot_load(executor):
     assert payloads(executor.run(outlive_signals, [1])) == ["alive"]
 
 
-def send_on_load(task, context):
-    context.emit(OnLoad(int, "x"))
-
-
 def test_workers_that_die_before_they_begin_end_the_run(executor, capfd):
     with pytest.raises(RunError, match="exited with code 5, twice in a row and before it began a task"):
         list(executor.run(OnLoad(os._exit, 5), [1, 2, 3]))
@@ -350,14 +270,6 @@ def test_a_system_that_has_no_room_for_processes(monkeypatch):
 def test_a_worker_that_starts_at_the_second_try_is_forgiven(executor, tmp_path):
     function = OnLoad(pid_sender_at_second_load, str(tmp_path / "first"))
     assert [type(event) for event in executor.run(function, [1])] == [Started, Emitted, Finished]
-
-
-def pid_sender_at_second_load(path):
-    try:
-        Path(path).touch(exist_ok=False)
-    except FileExistsError:
-        return send_pid
-    os._exit(1)
 
 
 def test_stop_drops_tasks_that_have_not_begun():
