@@ -11,7 +11,7 @@ from kerasgrid.training import backend
 from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, normalize, parameters
 
 legacy = pytest.importorskip("keras.src.legacy.preprocessing.image")
-pytestmark = [pytest.mark.slow, pytest.mark.backend]
+pytestmark = pytest.mark.slow
 
 NEUTRAL = {"theta": 0.0, "tx": 0.0, "ty": 0.0, "shear": 0.0, "zx": 1.0, "zy": 1.0}
 GEOMETRIES = [
@@ -51,6 +51,7 @@ def sources(geometry, height, width):
     return legacy.apply_affine_transform(grids, **{**NEUTRAL, **geometry}, **own) - 1000
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("size", [(12, 20)])
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 @pytest.mark.parametrize("geometry", GEOMETRIES, ids=str)
@@ -67,6 +68,7 @@ def test_geometry_is_that_of_keras(geometry, fill_mode, size):
         np.testing.assert_allclose(found, wanted, atol=2e-3)
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("fill_mode", FILL_MODES)
 def test_no_strength_is_exactly_no_augmentation(fill_mode):
     given = Augment(
@@ -122,6 +124,7 @@ SETTINGS = [
 N = 4000
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("given", SETTINGS, ids=str)
 def test_drawn_parameters_have_the_distributions_of_image_data_generator(given):
     scipy_stats = pytest.importorskip("scipy.stats")
@@ -249,6 +252,7 @@ def test_blur_is_a_gaussian_of_its_size():
         np.testing.assert_allclose(image, wanted, atol=1e-5)
 
 
+@pytest.mark.backend
 def test_draws_depend_on_key_step_and_place_alone():
     key, other = (ops.convert_to_tensor(np.array(words, "int32")) for words in ([1, 2], [1, 3]))
     step = ops.convert_to_tensor(np.int32(5))

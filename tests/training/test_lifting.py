@@ -16,7 +16,7 @@ from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.recording import recorded
 
-pytestmark = [pytest.mark.slow, pytest.mark.backend]
+pytestmark = pytest.mark.slow
 
 SAMPLE = (np.zeros((1, 8, 8, 1), "float32"), np.zeros(1, "int32"))
 
@@ -88,6 +88,7 @@ def base():
     return lifted(net())
 
 
+@pytest.mark.backend
 @pytest.mark.parametrize("change", SAME)
 def test_numbers_and_names_are_no_part_of_the_graph(base, change):
     found = lifted(SAME[change]())
@@ -110,6 +111,7 @@ def test_a_layer_named_as_its_activation_does_not_hide_it():
     assert first.key != second.key
 
 
+@pytest.mark.backend
 def test_label_smoothing_and_both_factors_of_l1l2_are_numbers():
     def model(smoothing, l1, l2):
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
@@ -125,6 +127,7 @@ def test_label_smoothing_and_both_factors_of_l1l2_are_numbers():
     assert model(0.0, 0.2, 0.3).key != first.key
 
 
+@pytest.mark.backend
 def test_weights_begin_as_their_initializers_say_and_by_the_seed(base):
     first, again, other = (initial_weights(base, seed) for seed in (3, 3, 4))
     shapes = [tuple(variable.shape) for variable in base.model.variables]
@@ -270,6 +273,7 @@ def test_numbers_that_stand_between_layers_are_part_of_the_graph():
     assert one.key == again.key != two.key
 
 
+@pytest.mark.backend
 def test_nested_models_are_lifted_too():
     def model(rate, momentum):
         inner = keras.Sequential(
