@@ -233,7 +233,7 @@ HYPER = """
     import keras_tuner
 
     def build(hp, depth=1):
-        model = keras.Sequential([keras.Input((4,))])
+        model = keras.Sequential()
         for _ in range(depth):
             model.add(keras.layers.Dense(hp.Choice("units", [8, 16])))
         kind = hp.Choice("kind", ["plain", "noisy"])
@@ -390,7 +390,7 @@ LOOP = """
     import keras
 
     def build(hp):
-        model = keras.Sequential([keras.Input((4,))])
+        model = keras.Sequential()
         for i in range(hp.Int("num_layers", 1, 3)):
             model.add(keras.layers.Dense(hp.Int(f"units_{i}", 8, 16, step=8)))
             if hp.Boolean(f"dropout_{i}"):
@@ -422,7 +422,7 @@ NESTED = """
     import keras
 
     def build(hp):
-        model = keras.Sequential([keras.Input((4,))])
+        model = keras.Sequential()
         for i in range(hp.Int("layers", 1, 3)):
             model.add(keras.layers.Dense(8))
             if hp.Boolean(f"drop_{i}"):
@@ -469,7 +469,7 @@ LONG = """
     import keras_tuner
 
     def net():
-        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+        return keras.Sequential([keras.layers.Dense(3)])
 
     def build(hp):
         for i in range(hp.Int("num_layers", 2, 20)):
