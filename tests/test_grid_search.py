@@ -335,7 +335,7 @@ class TestScikitLearnsPath:
         assert without_times(ours.cv_results_) == without_times(theirs.cv_results_)
 
 
-GRID = {"units": [8, 4], "epochs": np.array([2]), "learning_rate": [0.01]}
+GRID = {"units": [8, 4], "epochs": np.array([2]), "optimizer": ["SGD"]}
 
 
 @pytest.fixture(scope="module")
@@ -373,7 +373,7 @@ class TestModelFunction:
         ).fit(X, y)
         renamed = {
             "param_C": "param_epochs",
-            "param_max_iter": "param_learning_rate",
+            "param_max_iter": "param_optimizer",
             "param_tol": "param_units",
         }
         assert list(grid.cv_results_) == [renamed.get(name, name) for name in theirs.cv_results_]
@@ -388,7 +388,7 @@ class TestModelFunction:
         assert grid.best_params_ == grid.cv_results_["params"][grid.best_index_]
 
     def test_scores_are_those_of_the_estimator_alone(self, grid, data):
-        params = {"units": 4, "epochs": 2, "learning_rate": 0.01}
+        params = {"units": 4, "epochs": 2, "optimizer": "SGD"}
         splits = StratifiedKFold(2)
         by_hand = cross_val_score(KerasClassifier(build, **params), *data, cv=splits, scoring="neg_log_loss")
         found = [grid.cv_results_[f"split{split}_test_neg_log_loss"][1] for split in range(2)]
