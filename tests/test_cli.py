@@ -19,7 +19,7 @@ model: fc
 params: {batch_size: 32, epochs: 4, units: [16], optimizer: SGD, batch_norm: false}
 space: {learning_rate: [0.001, 0.01]}
 search: {folds: 2}
-executor: {workers: 2}
+executor: {workers: 1}
 """
 INLINE = """
 data: {train: digits, scale: 16, subset: 300}
@@ -87,7 +87,7 @@ def test_models_and_schema(monkeypatch, capsys):
 
 @pytest.mark.slow
 def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, capsys):
-    """The search is as its user has it; what comes before and after it is asked in this process."""
+    """Signals come to processes; what comes before and after is asked in this one."""
     monkeypatch.chdir(folder)
 
     def told(*arguments, code=0):
@@ -102,15 +102,13 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
     assert "time       not measured yet" in checked
     assert not (folder / "results").exists()
 
-    search = ("search", "grid.yaml", "--workers", "1")
-    assert_interrupts(signal.SIGINT, folder, "search", "grid.yaml")
-    assert_interrupts(signal.SIGTERM, folder, *search)
-    done = kerasgrid(*search, cwd=folder)
-    assert done.returncode == 0, done.stderr
+    for number in (signal.SIGINT, signal.SIGTERM):
+        assert_interrupts(number, folder, "search", "grid.yaml")
+    done = told("search", "grid.yaml", *inline).out
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())
-    assert "2/2 trials, 4/4 fits" in done.stdout
-    assert "kerasgrid plot results/grid.json" in done.stdout
-    assert "rank  trial" in done.stdout
+    assert "2/2 trials, 4/4 fits" in done
+    assert "kerasgrid plot results/grid.json" in done
+    assert "rank  trial" in done
     found = json.loads((folder / "results" / "grid.json").read_text())
     assert found["status"] == "complete"
     assert found["environment"]["device"] == "cpu"

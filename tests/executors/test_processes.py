@@ -395,14 +395,17 @@ def test_ctrl_c_for_the_whole_group_reaches_the_driver_alone(tmp_path):
         """
         import functions, os, signal
         from kerasgrid.executors import Emitted, Processes
-        with Processes(1) as executor:
-            for event in executor.run(functions.forever, [1]):
+        pids = []
+        with Processes(2) as executor:
+            for event in executor.run(functions.forever, [1, 2]):
                 if isinstance(event, Emitted):
                     print(event.payload, flush=True)
+                    pids.append(event.payload)
+                if len(pids) == 2:
                     os.killpg(os.getpgrp(), signal.SIGINT)
         """,
         start_new_session=True,
     )
     assert result.stderr.count("Traceback") == 1
     assert result.stderr.endswith("KeyboardInterrupt\n")
-    assert gone(int(result.stdout))
+    assert [gone(int(pid)) for pid in result.stdout.split()] == [True, True]
