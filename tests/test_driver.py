@@ -41,7 +41,7 @@ def fake_trainer(monkeypatch):
 
 @pytest.fixture
 def in_this_process(monkeypatch):
-    """A process of KerasTuner's own imports TensorFlow; a crash under an oracle is tested with one."""
+    """A process of KerasTuner's own imports TensorFlow; tests/test_keras_tuner.py has one."""
     ask_in_this_process(monkeypatch, "keras_tuner")
 
 
@@ -861,15 +861,11 @@ TUNED = {
 
 
 @pytest.mark.parametrize("engine", TUNED)
-def test_a_crash_under_an_oracle_changes_nothing(tmp_path, monkeypatch, engine):
-    """Bayesian's crash is one of a driver with a process of KerasTuner's own."""
+def test_a_crash_under_an_oracle_changes_nothing(tmp_path, in_this_process, engine):
     space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "dropout": [0.2, 0.4]}
     changes = {"search": TUNED[engine], "space": space, "params": {"epochs": 9}}
-    if engine == "hyperband":
-        ask_in_this_process(monkeypatch, "keras_tuner")
     with pytest.raises(Crash):
         search(config(**changes), results=tmp_path / "cut", observer=StopAfter(70, crash))
-    ask_in_this_process(monkeypatch, "keras_tuner")
     resumed = search(config(**changes), results=tmp_path / "cut")
     whole = search(config(**changes), results=tmp_path / "whole")
     assert whole.status == "complete"

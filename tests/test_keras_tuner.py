@@ -8,6 +8,7 @@ from pathlib import Path
 
 import pytest
 from asking import SPACE, ask_in_this_process, candidates, is_legal, run
+from fakes import Crash
 
 from kerasgrid.config import SearchConfig
 from kerasgrid.engines import ENGINES, Task
@@ -157,11 +158,33 @@ class NoOracle(Oracle):
         raise AttributeError("no such oracle")
 
 
+class Named:
+    library = "Nobody's"
+
+    def ask(self, n):
+        return [("a", {"x": n})]
+
+
 def test_an_error_of_the_oracle_is_told_in_words():
     with pytest.raises(AttributeError):
         Oracle("NoSuchOracle", {}, [])
     with pytest.raises(KerasgridError, match="KerasTuner's oracle: AttributeError"):
         AskedProcess(NoOracle)
+
+
+def test_a_process_that_is_asked_ends_with_a_crash_of_who_asks():
+    processes = []
+
+    def crashing():
+        with AskedProcess(Named) as asked:
+            assert asked.ask(1) == [("a", {"x": 1})]
+            processes.append(asked._process)
+            assert processes[0].is_alive()
+            raise Crash
+
+    with pytest.raises(Crash):
+        crashing()
+    assert not processes[0].is_alive()
 
 
 def test_a_script_without_a_main_guard_asks_an_oracle(tmp_path):
