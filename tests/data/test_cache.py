@@ -188,7 +188,7 @@ print(data.fingerprint, data.folder)
 def test_two_processes_at_once(cache, write_csv):
     text = "label," + ",".join(f"p{index}" for index in range(400)) + "\n"
     row = ",".join(str(index % 256) for index in range(400))
-    path = write_csv(text + "".join(f"{label % 5},{row}\n" for label in range(2000)))
+    path = write_csv(text + "".join(f"{label % 5},{row}\n" for label in range(500)))
     root = str(Path(loading.__file__).parents[2])
     environment = os.environ | {"PYTHONPATH": root}
     processes = [
