@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import os
+from functools import cache
 from importlib.metadata import version
 from pathlib import Path
 
@@ -16,7 +17,10 @@ def backend() -> str:
 def versions() -> dict[str, str]:
     """Returns the versions of kerasgrid, Keras and its backend, by package."""
     packages = {"kerasgrid", "keras", *({backend()} & {"tensorflow", "jax", "torch"})}
-    return {name: version(name) for name in sorted(packages)}
+    return {name: _version(name) for name in sorted(packages)}
+
+
+_version = cache(version)  # reads a package's metadata, which stays what it is while the process runs
 
 
 def _configured() -> str:
