@@ -20,6 +20,8 @@ import pytest
 from fakes import Collector, prepare_run
 
 from kerasgrid.data import load_folds
+from kerasgrid.delivery.cards import read_card
+from kerasgrid.delivery.fitting import fit
 from kerasgrid.driver import search
 from kerasgrid.errors import StorageError
 from kerasgrid.io import RunPaths
@@ -191,16 +193,35 @@ def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(kept, make):
         assert found[job.id].metrics == context.records[job.id].metrics
 
 
-def test_a_kept_model_loads_without_kerasgrid(kept, tmp_path):
-    code = "import sys, keras, numpy as np\n"
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A search that keeps the models of its best, with its config."""
+    folder = tmp_path_factory.mktemp("searched")
+    (folder / "own.py").write_text(OWN)
+    config = {"name": "kept", "data": {"train": "digits", "scale": 16, "subset": 100}}
+    config |= {"model": f"{folder}/own.py:small", "space": {"dropout": [0.1, 0.9]}}
+    config |= {"params": PARAMS, "search": {"folds": 2, "keep_models": "best"}}
+    config["executor"] = {"kind": "inline"}
+    return search(config, results=folder), config
+
+
+def test_models_load_without_kerasgrid(kept, searched, tmp_path):
+    """Those that a program and Keras's own fit have trained, and one of all data."""
+    code = "import sys; sys.modules['kerasgrid'] = None\nimport keras, numpy as np\n"
     for packed, (recipe, _) in kept.items():
         job = jobs_of(packed)[0]
         np.save(tmp_path / f"images{packed}.npy", held_out(recipe, job))
         code += f"model = keras.models.load_model({str(recipe.paths.model(*job.id))!r})\n"
         code += f"found = model.predict(np.load('images{packed}.npy'), verbose=0)\n"
         code += f"np.save('found{packed}.npy', found)\n"
-    code += "assert not any(name.startswith('kerasgrid') for name in sys.modules)\n"
-    subprocess.run([sys.executable, "-c", code], cwd=tmp_path, check=True)
+    path = searched[0].file
+    fit(path, epochs=1, overrides=["data.subset=100"])
+    best = RunPaths(path.parent, "kept").best
+    code += f"print(keras.models.load_model({str(best)!r}, safe_mode=True).count_params())\n"
+    code += "assert not any(name.startswith('kerasgrid.') for name in sys.modules)\n"
+    command = [sys.executable, "-c", code]
+    told = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, check=True).stdout
+    assert int(told) == read_card(best)["n_parameters"]
     for packed, (recipe, _) in kept.items():
         stored = np.load(recipe.paths.prediction(*jobs_of(packed)[0].id))
         np.testing.assert_allclose(np.load(tmp_path / f"found{packed}.npy"), stored, rtol=0, atol=TOLERANCE)
@@ -309,14 +330,9 @@ def test_a_full_disk_ends_the_search(make, monkeypatch, packed):
     assert not list(recipe.paths.model(*job.id).parent.iterdir())
 
 
-def test_a_search_keeps_the_fold_models_of_its_best(tmp_path):
-    (tmp_path / "own.py").write_text(OWN)
-    config = {"name": "kept", "data": {"train": "digits", "scale": 16, "subset": 100}}
-    config |= {"model": f"{tmp_path}/own.py:small", "space": {"dropout": [0.1, 0.9]}}
-    config |= {"params": PARAMS, "search": {"folds": 2, "keep_models": "best"}}
-    config["executor"] = {"kind": "inline"}
-    found = search(config, results=tmp_path)
-    paths = RunPaths(tmp_path, "kept")
+def test_a_search_keeps_the_fold_models_of_its_best(searched, tmp_path):
+    found, config = searched
+    paths = RunPaths(found.file.parent, "kept")
     assert found.model_files() == paths.models
     with np.load(paths.oof) as oof:
         stored, fold = oof[f"trial_{found.best['trial']}"], oof["fold"]

@@ -88,7 +88,6 @@ def base():
     return lifted(net())
 
 
-@pytest.mark.backend
 @pytest.mark.parametrize("change", SAME)
 def test_numbers_and_names_are_no_part_of_the_graph(base, change):
     found = lifted(SAME[change]())
@@ -111,7 +110,6 @@ def test_a_layer_named_as_its_activation_does_not_hide_it():
     assert first.key != second.key
 
 
-@pytest.mark.backend
 def test_label_smoothing_and_both_factors_of_l1l2_are_numbers():
     def model(smoothing, l1, l2):
         loss = keras.losses.CategoricalCrossentropy(label_smoothing=smoothing)
@@ -273,7 +271,6 @@ def test_numbers_that_stand_between_layers_are_part_of_the_graph():
     assert one.key == again.key != two.key
 
 
-@pytest.mark.backend
 def test_nested_models_are_lifted_too():
     def model(rate, momentum):
         inner = keras.Sequential(
