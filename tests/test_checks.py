@@ -4,9 +4,6 @@
 
 from __future__ import annotations
 
-import subprocess
-import sys
-
 import numpy as np
 import pytest
 
@@ -729,16 +726,6 @@ def test_what_makes_a_run_the_same_run_changes_its_identity(folder, change, key)
 )  # fmt: skip
 def test_what_may_change_within_a_run(folder, change):
     assert check(folder, BASE).identity == check(folder, BASE, change).identity
-
-
-def test_checking_imports_no_backend(folder):
-    (folder / "grid.yaml").write_text(OWN + "params: {width: 3}\nspace: {optimizer: [Adam]}")
-    code = (
-        "import sys; from kerasgrid.checks import prepare; prepare('grid.yaml');"
-        "print(sorted({'tensorflow', 'keras', 'jax', 'torch', 'hiplot'} & set(sys.modules)))"
-    )
-    done = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert done.stdout == "[]\n"
 
 
 def test_what_augmentation_and_data_both_do_is_a_fault_wherever_it_is_asked_for(folder):

@@ -3,11 +3,7 @@
 from __future__ import annotations
 
 import gzip
-import os
-import subprocess
-import sys
 import warnings
-from pathlib import Path
 
 import numpy as np
 import pytest
@@ -93,20 +89,3 @@ def test_mutations(kind, tmp_path, images, labels, write_idx):
                     assert samples.labels.max() < len(samples.classes)
     assert len(refusals) > N_MUTATIONS // 3
     assert [(seed, message) for seed, message in refusals if path.name not in message] == []
-
-
-def test_no_tensorflow(tmp_path, images, labels):
-    path = tmp_path / "train.csv"
-    path.write_bytes(csv_bytes(images, labels))
-    code = f"""
-import sys
-from types import SimpleNamespace
-from kerasgrid.data import load_data, make_folds
-for train in ("digits", {str(path)!r}):
-    given = dict(label=None, id=None, image=None, subset=None, multi_label=False)
-    data = load_data(SimpleNamespace(train=train, **given))
-    make_folds(data.labels, n_folds=2, seed=0)
-sys.exit(any(name in sys.modules for name in ("tensorflow", "keras")))
-"""
-    root = str(Path(errors.__file__).parents[1])
-    subprocess.run([sys.executable, "-c", code], env=os.environ | {"PYTHONPATH": root}, check=True)
