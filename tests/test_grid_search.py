@@ -111,6 +111,7 @@ class TestKerasClassifier:
         dead = KerasClassifier(**FC | still).fit(X, y)
         assert dead.dead_ == "loss at chance level, 2.297 or more, for 3 epochs"
 
+    @pytest.mark.slow
     @pytest.mark.parametrize(
         ("params", "message"),
         [

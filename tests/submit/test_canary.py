@@ -12,6 +12,8 @@ from pathlib import Path
 import pytest
 from service import HANG, TOKEN, Answer, Stuck, wait_for
 
+pytestmark = pytest.mark.slow
+
 COMMAND = [sys.executable, "-c", "from kerasgrid.cli import main; main()"]
 SUBMIT = ("submit", "results/grid.json", "-c", "digits", "-m", "first try")
 ARE_PROCESSES_SHOWN = Path("/proc/self/cmdline").exists()

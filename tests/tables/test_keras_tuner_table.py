@@ -15,6 +15,8 @@ from kerasgrid.tables.reading import read_table
 from kerasgrid.views.hiplot import write_page
 from kerasgrid.views.pages import page_path
 
+pytestmark = pytest.mark.slow
+
 ACCURACIES = [0.7, 0.9, None, 0.8, 0.6]
 
 
