@@ -266,7 +266,7 @@ def test_keras_own_fit_waits_goes_on_and_is_trained_anew_as_a_pack_is(make, of_a
     assert held[False].score == whole.score
 
 
-@pytest.mark.parametrize("in_pack", [True, False])
+@pytest.mark.parametrize("in_pack", [True, pytest.param(False, marks=on_tensorflow)])
 def test_a_training_anew_goes_on_from_its_own_checkpoint_and_no_rungs(make, in_pack):
     search = make(interval_s=0, callbacks={}, epochs=5).but(decides_by_val=True, frees_val=True)
     pack = search.pack(WIDE[:1]) if in_pack else Pack((WIDE[0],))
@@ -328,6 +328,7 @@ def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypat
     assert search.train(later).records[WIDE[1].id].error is None
 
 
+@on_tensorflow
 def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch):
     search, train, calls = make(callbacks={}, epochs=2), Program.train, []
 
@@ -407,7 +408,7 @@ class ResourceExhaustedError(Exception):
     """Has the name of TensorFlow's."""
 
 
-@pytest.mark.parametrize("since", [0, 2])
+@pytest.mark.parametrize("since", [pytest.param(0, marks=on_tensorflow), 2])
 def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(
     make, never_cut, monkeypatch, since
 ):
@@ -434,6 +435,7 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
 
 
+@on_tensorflow
 def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
     """The halves would not fit either while the first program were kept."""
     train, widths, programs = Program.train, [], []
@@ -466,6 +468,7 @@ def fallen(search, pack):
     return note.text
 
 
+@on_tensorflow
 def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
     search = make(callbacks={}, epochs=2)
     train, greedy, trained = Program.train, draw_key(search.recipe.seed, WIDE[1]), set()
@@ -483,6 +486,7 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
     assert trained == {tuple(draw_key(search.recipe.seed, job).tolist()) for job in (WIDE[0], WIDE[2])}
 
 
+@on_tensorflow
 def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch):
     search = make(callbacks={}, epochs=1)
 

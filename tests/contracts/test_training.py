@@ -163,7 +163,7 @@ CASES = {
             },
         },
         cuts=(3, 6),
-        plain_cuts=(3, 6),
+        plain_cuts=(5,),
         has_dropout=True,
     ),
 }
