@@ -642,6 +642,7 @@ def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path, monk
         assert len(history["loss"]) == fold["epochs"]
 
 
+@pytest.mark.slow
 def test_a_candidate_of_hyperband_that_fails_on_a_fold_is_failed(tmp_path, monkeypatch, in_this_process):
     monkeypatch.setattr(driver, "train_pack", failing_on_fold_1)
     changes = {"search": TUNED["hyperband"], "space": {"dropout": [0.1, 0.2, 0.3]}, "params": {"epochs": 9}}
@@ -687,6 +688,7 @@ def test_few_candidates_that_exclusions_leave_are_told(tmp_path):
     assert any(f"Of 9 trials there are {n}" in text for text in notes.texts)
 
 
+@pytest.mark.slow
 def test_one_file_serves_all_engines(tmp_path, in_this_process):
     """What only another engine takes is told, not refused."""
     space = {"epochs": [3, 9], "dropout": [0.1, 0.2]}
@@ -704,6 +706,7 @@ def test_one_file_serves_all_engines(tmp_path, in_this_process):
             assert any("chooses the epochs of each candidate: of those in space, 9" in t for t in notes.texts)
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("space", [[{"epochs": [3, 9]}, {"dropout": [0.1]}], {"epochs": [9]}])
 def test_hyperband_takes_a_union_and_no_notice_of_min_epochs(tmp_path, space, in_this_process):
     notes = Notes()
@@ -860,6 +863,7 @@ TUNED = {
 }
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("engine", TUNED)
 def test_a_crash_under_an_oracle_changes_nothing(tmp_path, in_this_process, engine):
     space = {"learning_rate": {"low": 0.001, "high": 0.1, "log": True}, "dropout": [0.2, 0.4]}

@@ -19,6 +19,8 @@ from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
 from kerasgrid.space_form import read_space
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture(autouse=True)
 def in_this_process(monkeypatch):
@@ -187,7 +189,6 @@ def test_a_process_that_is_asked_ends_with_a_crash_of_who_asks():
     assert not processes[0].is_alive()
 
 
-@pytest.mark.slow
 def test_a_script_without_a_main_guard_asks_an_oracle(tmp_path):
     """Spawn would run the script again in the oracle's process, which would ask an oracle in turn."""
     script = tmp_path / "script.py"

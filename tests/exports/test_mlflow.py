@@ -12,6 +12,8 @@ from kerasgrid.exports.mlflow import identity_of, write_mlflow
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
+pytestmark = pytest.mark.slow
+
 pytest.importorskip("mlflow", reason="the export to MLflow needs mlflow")
 
 

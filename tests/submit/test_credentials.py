@@ -11,6 +11,8 @@ from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.credentials import find_credentials
 
+pytestmark = pytest.mark.slow
+
 
 def key_file(folder, mode=0o600, key=TOKEN):
     folder.mkdir(parents=True, exist_ok=True)

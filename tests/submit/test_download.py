@@ -11,6 +11,8 @@ from kerasgrid.errors import DataError, ServiceError
 from kerasgrid.submit import download as module
 from kerasgrid.submit.download import download, find_train
 
+pytestmark = pytest.mark.slow
+
 TRAIN = "label," + ",".join(f"pixel{place}" for place in range(16)) + "\n"
 TRAIN += "".join(
     f"{row % 2}," + ",".join(str((row * place) % 255) for place in range(16)) + "\n" for row in range(20)

@@ -15,7 +15,7 @@ from kerasgrid.submit.following import refresh
 from kerasgrid.submit.ledger import Ledger
 from kerasgrid.submit.sending import submit
 
-pytestmark = pytest.mark.usefixtures("shared_process")
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_process")]
 
 
 @pytest.fixture
