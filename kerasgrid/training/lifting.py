@@ -71,6 +71,8 @@ class Lifted:
         slots: Where the numbers go while a program is traced.
         initializers: Of each variable of the model, in the order of `model.variables`.
         is_flat: Whether the optimizer's step treats each weight by itself.
+        has_own_parts: Whether an initializer, regularizer or constraint is the user's own, so that its code
+            may be another one where the key is the same.
     """
 
     key: str
@@ -83,6 +85,7 @@ class Lifted:
     slots: list[Slot]
     initializers: list[Any]
     is_flat: bool
+    has_own_parts: bool
 
     @contextmanager
     def bound(self, numbers: Any) -> Iterator[None]:
@@ -155,7 +158,13 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
         key = digest(about)
     except (TypeError, ValueError) as error:
         raise UnliftableError(f"its config is not plain data: {error}") from error
-    return Lifted(key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat)
+    has_own_parts = not all(
+        part is None or type(part).__module__.startswith("keras.")
+        for part in (*initializers, *(p for v in clone.variables for p in (v.regularizer, v.constraint)))
+    )
+    return Lifted(
+        key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat, has_own_parts
+    )
 
 
 def _optimizer(

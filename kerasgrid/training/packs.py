@@ -237,19 +237,26 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
 def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, Dataset]:
     """Returns the program of a graph on some data, compiled once in this process.
 
-    Searches on the same data whose epochs have the same steps share it, whichever folder they run in.
+    Searches on the same data whose epochs have the same steps share it, whichever folder they run in; but not
+    where parts of it are the user's own, which may have been defined anew since.
     """
     data = open_dataset(recipe.data_folder, recipe.source)
     plan = recipe.route(job.trial.params)
     sizes = [trained_rows(recipe, plan, fold) for fold in read_folds(recipe, len(data))]
     schedule = Schedule.of(sizes, plan.batch_size)
     contents = sample_digests(Path(recipe.data_folder))
-    where = (graph, schedule, contents, recipe.classes, recipe.scale)
-    if where not in _programs:
-        while len(_programs) >= PROGRAMS:
-            del _programs[next(iter(_programs))]
-            gc.collect()  # a program and its traces refer to each other
-        _programs[where] = *_make_program(recipe, plan, data, schedule, contents), data
+    shared = (graph, schedule, contents, recipe.classes, recipe.scale)
+    folds = recipe.paths.folds
+    own = (*shared, str(folds), folds.stat().st_mtime_ns)
+    for where in (shared, own):
+        if where in _programs:
+            return _programs[where]
+    while len(_programs) >= PROGRAMS:
+        del _programs[next(iter(_programs))]
+        gc.collect()  # a program and its traces refer to each other
+    program, compiled = _make_program(recipe, plan, data, schedule, contents)
+    where = own if program.lifted.has_own_parts else shared
+    _programs[where] = program, compiled, data
     return _programs[where]
 
 

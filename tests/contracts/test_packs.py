@@ -314,6 +314,27 @@ def test_searches_on_the_same_data_and_folds_share_a_program_wherever_they_run(m
     assert np.asarray(made[3].images).max() == 2
 
 
+@keras.saving.register_keras_serializable("tests")
+class Lasso(keras.regularizers.Regularizer):
+    def __call__(self, weights):
+        return 0.01 * keras.ops.sum(keras.ops.abs(weights))
+
+    def get_config(self):
+        return {}
+
+
+def regularized(input_shape, n_classes):
+    last = keras.layers.Dense(n_classes, activation="softmax", kernel_regularizer=Lasso())
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), last])
+
+
+def test_parts_of_the_users_own_are_compiled_for_each_search(make):
+    """They may have been defined anew since, as in a notebook, with the same name and config."""
+    one, two = (make(name, model=regularized, params=None) for name in ("one", "two"))
+    assert program_of(one) is program_of(one)
+    assert program_of(one) is not program_of(two)
+
+
 def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypatch):
     """Seeding TensorFlow and clearing Keras's session both drop compiled kernels: half a second a program."""
     search = make().but(keeps_models=True)
