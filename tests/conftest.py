@@ -17,6 +17,7 @@ from hypothesis import settings
 
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
+QUICK = {"not slow", "not slow and not browser"}
 ALL_SLOW = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.MULTILINE)
 
 # A test of speed is a benchmark: beside other workers any example may wait.
@@ -40,7 +41,7 @@ def pytest_configure(config):
 
 def pytest_ignore_collect(collection_path, config):
     """Leaves files in which all is slow unread where nothing slow is asked for: most of them import Keras."""
-    if config.option.markexpr.startswith("not slow") and collection_path.suffix == ".py":
+    if config.option.markexpr in QUICK and collection_path.suffix == ".py":
         return ALL_SLOW.search(collection_path.read_text(encoding="utf-8")) is not None or None
     return None
 

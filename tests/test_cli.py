@@ -104,7 +104,11 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
 
     for number in (signal.SIGINT, signal.SIGTERM):
         assert_interrupts(number, folder, "search", "grid.yaml")
-    done = told("search", "grid.yaml", *inline).out
+    ended = subprocess.run(
+        [*COMMAND, "search", "grid.yaml", "--workers", "1"], cwd=folder, capture_output=True, text=True
+    )
+    assert ended.returncode == 0, ended.stderr
+    done = ended.stdout
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())
     assert "2/2 trials, 4/4 fits" in done
     assert "kerasgrid plot results/grid.json" in done
@@ -135,6 +139,7 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
 
 def assert_interrupts(number, folder, *arguments):
     """Sends a search a signal when the first of its workers has begun to train: one epoch ends in order."""
+    before_s = time.time()
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
@@ -153,7 +158,8 @@ def assert_interrupts(number, folder, *arguments):
     assert "Interrupted. The same command goes on from here." in output
     assert "Traceback" not in output
     assert json.loads(found.read_text())["status"] == "interrupted"
-    assert list((folder / "results" / "grid" / "checkpoints").iterdir())
+    saved = [path.stat().st_mtime for path in (folder / "results" / "grid" / "checkpoints").iterdir()]
+    assert max(saved) > before_s
 
 
 @pytest.mark.slow

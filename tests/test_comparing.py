@@ -230,13 +230,13 @@ def test_autokeras_is_not_compared_with_itself(tmp_path):
 
 
 def test_the_command_ends_with_a_table_and_a_page(tmp_path, monkeypatch, capsys):
-    """AutoKeras's models are trained by a worker; then what other commands make of its results."""
-    ask_in_this_process(monkeypatch)
+    """AutoKeras is asked in a process of its own, and a worker trains its models; others read them."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "grid.yaml").write_text(GRID)
     assert run(monkeypatch, "search", "grid.yaml", "--set", "executor={kind: inline}") == 0
     assert run(monkeypatch, "compare", "grid.yaml") == 0
     said = capsys.readouterr().out
+    ask_in_this_process(monkeypatch)
     assert "AutoKeras searches models of its own, by its vanilla blocks" in said
     assert "results/digits.compare.html" in said
     assert "digits-autokeras" in said

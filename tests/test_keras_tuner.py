@@ -50,9 +50,9 @@ def test_the_grid_oracle_goes_over_the_whole_space():
 
 def test_what_an_oracle_proposes_again_is_no_trial():
     """KerasTuner's Bayesian oracle proposes candidates that it knows once it thinks well of them."""
-    small = {"x": [1, 2, 3, 4, 5]}
-    made = candidates(run("bayesian", small, trials=5, proposals=1, score=lambda params: params["x"]))
-    assert len({digest(params) for params in made}) == len(made) == 5
+    small = {"x": [1, 2, 3, 4, 5], "y": [1, 2, 3]}
+    made = candidates(run("bayesian", small, trials=13, proposals=4, score=lambda params: params["x"]))
+    assert len({digest(params) for params in made}) == len(made) == 13
 
 
 def test_failures_are_told_and_end_nothing():

@@ -71,8 +71,8 @@ class Lifted:
         slots: Where the numbers go while a program is traced.
         initializers: Of each variable of the model, in the order of `model.variables`.
         is_flat: Whether the optimizer's step treats each weight by itself.
-        has_own_parts: Whether an initializer, regularizer or constraint is the user's own, so that its code
-            may be another one where the key is the same.
+        has_own_parts: Whether an initializer, regularizer, constraint or activation is the user's own, so that
+            its code may be another one where the key is the same.
     """
 
     key: str
@@ -158,13 +158,14 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
         key = digest(about)
     except (TypeError, ValueError) as error:
         raise UnliftableError(f"its config is not plain data: {error}") from error
-    has_own_parts = not all(
-        part is None or type(part).__module__.startswith("keras.")
-        for part in (*initializers, *(p for v in clone.variables for p in (v.regularizer, v.constraint)))
-    )
-    return Lifted(
-        key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat, has_own_parts
-    )
+    own = _has_own_parts(clone, initializers)
+    return Lifted(key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat, own)
+
+
+def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:
+    parts = [part for variable in clone.variables for part in (variable.regularizer, variable.constraint)]
+    parts += [getattr(layer, "activation", None) for layer in clone._flatten_layers()]
+    return not all(part is None or part.__module__.startswith("keras.") for part in (*initializers, *parts))
 
 
 def _optimizer(

@@ -323,14 +323,28 @@ class Lasso(keras.regularizers.Regularizer):
         return {}
 
 
+@keras.saving.register_keras_serializable("tests")
+def doubled(x):
+    return 2 * x
+
+
+def net(n_classes, **own):
+    layers = [keras.layers.Flatten(), keras.layers.Dense(8, **own)]
+    return keras.Sequential([keras.Input((8, 8, 1)), *layers, keras.layers.Dense(n_classes, "softmax")])
+
+
 def regularized(input_shape, n_classes):
-    last = keras.layers.Dense(n_classes, activation="softmax", kernel_regularizer=Lasso())
-    return keras.Sequential([keras.Input(input_shape), keras.layers.Flatten(), last])
+    return net(n_classes, kernel_regularizer=Lasso())
 
 
-def test_parts_of_the_users_own_are_compiled_for_each_search(make):
+def activated(input_shape, n_classes):
+    return net(n_classes, activation=doubled)
+
+
+@pytest.mark.parametrize("model", [regularized, activated])
+def test_parts_of_the_users_own_are_compiled_for_each_search(make, model):
     """They may have been defined anew since, as in a notebook, with the same name and config."""
-    one, two = (make(name, model=regularized, params=None) for name in ("one", "two"))
+    one, two = (make(name, model=model, params=None) for name in ("one", "two"))
     assert program_of(one) is program_of(one)
     assert program_of(one) is not program_of(two)
 
