@@ -71,8 +71,8 @@ class Lifted:
         slots: Where the numbers go while a program is traced.
         initializers: Of each variable of the model, in the order of `model.variables`.
         is_flat: Whether the optimizer's step treats each weight by itself.
-        has_own_parts: Whether an initializer, regularizer, constraint or activation is the user's own, so that
-            its code may be another one where the key is the same.
+        has_own_parts: Whether an initializer, regularizer, constraint or activation is the user's own, whose
+            code may be another one where the key is the same.
     """
 
     key: str
