@@ -23,10 +23,11 @@ from kerasgrid.callbacks import EarlyStopping
 from kerasgrid.driver import search
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
+from kerasgrid.executors import Died, Emitted, Inline
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
-from kerasgrid.records import FoldRecord, ProbeRecord
+from kerasgrid.records import FoldRecord, Graph, ProbeRecord
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
 TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
@@ -436,6 +437,60 @@ def test_a_changed_model_source_ends_the_search_and_is_no_failed_trial(tmp_path,
     found = json.loads((tmp_path / "fake.json").read_text())
     assert found["status"] == "interrupted"
     assert found["summary"]["failed"] == 0
+
+
+class Dying(Inline):
+    """An executor whose worker dies in its first packs, once a job has ended where there are several."""
+
+    def __init__(self, deaths):
+        super().__init__()
+        self.deaths, self.packs = deaths, []
+
+    def run(self, function, tasks):
+        for pack in tasks:
+            self.packs.append(pack)
+            if len(self.packs) > self.deaths:
+                yield from super().run(function, [pack])
+                continue
+            first = pack.of(pack.jobs[:1]) if len(pack.jobs) > 1 else None
+            if first is not None:
+                yield from (event for event in super().run(function, [first]) if isinstance(event, Emitted))
+            yield Died(pack, "was killed by SIGKILL", True)
+
+
+def probes_of_one_graph(recipe, executor, candidates):
+    return [ProbeRecord(params, 100, None, "cpu", Graph("one")) for params in candidates]
+
+
+def test_the_jobs_of_a_worker_that_died_are_tried_once_more_one_by_one(tmp_path, monkeypatch):
+    monkeypatch.setattr(driver, "run_probes", probes_of_one_graph)
+    monkeypatch.setattr(packing, "run_probes", probes_of_one_graph)
+    whole = search(config(), results=tmp_path / "whole")
+    executor, notes = Dying(1), Notes()
+    monkeypatch.setattr(driver, "make_executor", lambda *_, **__: executor)
+    found = search(config(), results=tmp_path / "died", observer=notes)
+    left = executor.packs[0].jobs[1:]
+    assert len(left) > 1
+    ids = {job.id for job in left}
+    again = [pack.jobs for pack in executor.packs[1:] if any(job.id in ids for job in pack.jobs)]
+    assert again == [(job,) for job in left]
+    told = "the worker was killed by SIGKILL. It will be tried once more."
+    assert [text for text in notes.texts if "tried once more" in text] == [f"{job}: {told}" for job in left]
+    retried = [line["job"] for line in lines(tmp_path / "died") if line.get("type") == "retry"]
+    assert retried == [list(job.id) for job in left]
+    assert without_times(found.data) == without_times(whole.data)
+
+
+def test_a_job_whose_worker_died_twice_is_recorded_as_failed(tmp_path, monkeypatch):
+    executor = Dying(2)
+    monkeypatch.setattr(driver, "make_executor", lambda *_, **__: executor)
+    one = config(space={"dropout": [0.2]}, search={"holdout": 0.2})
+    [trial] = search(one, results=tmp_path).trials
+    assert trial["state"] == "failed"
+    assert trial["error"] == {
+        "type": "OutOfMemory",
+        "message": "trial 0, fold 0: the worker was killed by SIGKILL.",
+    }
 
 
 def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
