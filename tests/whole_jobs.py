@@ -95,6 +95,19 @@ def results(records) -> dict:
     return {job_id: result(record) for job_id, record in records.items()}
 
 
+def assert_alike(found, wanted, tolerance: float = 2e-4) -> None:
+    """Holds one record of a job against another one's errors, epochs, histories and metrics."""
+    assert found.error == wanted.error
+    assert (found.epochs, found.best_epoch, found.dead) == (wanted.epochs, wanted.best_epoch, wanted.dead)
+    assert set(found.history) == set(wanted.history)
+    for name, values in wanted.history.items():
+        np.testing.assert_allclose(
+            found.history[name], values, rtol=tolerance, atol=1e-6, err_msg=f"{wanted.job} {name}"
+        )
+    for name, value in wanted.metrics.items():
+        np.testing.assert_allclose(found.metrics[name], value, rtol=tolerance, atol=1e-6, err_msg=name)
+
+
 def finished(small: Small, pack: Pack, cuts: Sequence[int]) -> dict:
     """Trains a pack in sessions that crash after so many checkpoints, the last one not; returns all records.
 

@@ -240,11 +240,11 @@ def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, D
     Searches on the same data whose epochs have the same steps share it, whichever folder they run in; but not
     where parts of it are the user's own, which may have been defined anew since.
     """
-    data = open_dataset(recipe.data_folder, recipe.source)
+    contents = sample_digests(Path(recipe.data_folder))
+    data = _dataset(recipe.data_folder, recipe.source, contents)
     plan = recipe.route(job.trial.params)
     sizes = [trained_rows(recipe, plan, fold) for fold in read_folds(recipe, len(data))]
     schedule = Schedule.of(sizes, plan.batch_size)
-    contents = sample_digests(Path(recipe.data_folder))
     shared = (graph, schedule, contents, recipe.classes, recipe.scale)
     folds = recipe.paths.folds
     own = (*shared, str(folds), folds.stat().st_mtime_ns)
@@ -280,6 +280,12 @@ def _make_program(
         halts="terminate_on_nan" in plan.callbacks,
     )
     return made, compiled
+
+
+@lru_cache(maxsize=1)
+def _dataset(folder: str, source: str, _digests: tuple[str, str]) -> Dataset:
+    """Returns the samples of a folder, opened once for all waves."""
+    return open_dataset(folder, source)
 
 
 @lru_cache(maxsize=1)

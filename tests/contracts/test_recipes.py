@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing
-from whole_jobs import finished, jobs_of, maker, on_tensorflow
+from whole_jobs import assert_alike, finished, jobs_of, maker, on_tensorflow
 
 from kerasgrid.records import EpochRecord, Job, Pack, Trial
 from kerasgrid.training import backend, checkpoint, packs, probe
@@ -30,14 +30,6 @@ def trials_of(search, space):
     """Returns candidates and their graphs."""
     trials = [Trial(i, params) for i, params in enumerate(space)]
     return trials, search.graphs(trials)
-
-
-def assert_alike(packed, own, tolerance=2e-4):
-    assert packed.error == own.error
-    assert set(packed.history) == set(own.history)
-    for name, values in own.history.items():
-        found = packed.history[name]
-        np.testing.assert_allclose(found, values, rtol=tolerance, atol=tolerance, err_msg=name)
 
 
 @pytest.mark.backend

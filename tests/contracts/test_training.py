@@ -16,7 +16,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from whole_jobs import STOPPING, VAL, finished, jobs_of, maker, on_tensorflow, result, results
+from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on_tensorflow, result, results
 
 from kerasgrid.records import Pack
 from kerasgrid.training import wave
@@ -169,18 +169,6 @@ CASES = {
     ),
 }
 ON_JAX = {"geometry", "everything"}
-
-
-def assert_alike(found, wanted, tolerance):
-    assert found.error == wanted.error
-    assert (found.epochs, found.best_epoch, found.dead) == (wanted.epochs, wanted.best_epoch, wanted.dead)
-    assert set(found.history) == set(wanted.history)
-    for name, values in wanted.history.items():
-        np.testing.assert_allclose(
-            found.history[name], values, rtol=tolerance, atol=1e-6, err_msg=f"{wanted.job} {name}"
-        )
-    for name, value in wanted.metrics.items():
-        np.testing.assert_allclose(found.metrics[name], value, rtol=tolerance, atol=1e-6, err_msg=name)
 
 
 class Trained:
