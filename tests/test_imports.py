@@ -1,11 +1,15 @@
-"""What takes seconds to import and is not imported before it is needed: each step in the same process."""
+"""What takes seconds to import is not imported before it is needed, and new modules keep to it."""
 
 from __future__ import annotations
 
+import os
+import shutil
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
+import pytest
 from written import csv_bytes
 
 NETS = """
@@ -40,10 +44,16 @@ STEPS = """if True:
     from kerasgrid.checks import prepare
     prepare("grid.yaml")
     tell()
+    import importlib, pkgutil
+    names = [module.name for module in pkgutil.walk_packages(kerasgrid.__path__, "kerasgrid.")]
+    for name in names:
+        if not name.startswith(("kerasgrid.models.", "kerasgrid.training.")):
+            importlib.import_module(name)
+    tell()
 """
 
 
-def test_reading_data_and_checking_a_search_import_no_backend(tmp_path):
+def test_nothing_but_models_and_training_imports_a_backend_at_the_top_of_a_file(tmp_path):
     (tmp_path / "nets.py").write_text(NETS)
     (tmp_path / "grid.yaml").write_text(GRID)
     images = np.arange(80, dtype=np.uint8).reshape(20, 2, 2)
@@ -51,4 +61,38 @@ def test_reading_data_and_checking_a_search_import_no_backend(tmp_path):
     done = subprocess.run(
         [sys.executable, "-c", STEPS], capture_output=True, text=True, cwd=tmp_path, check=True
     )
-    assert done.stdout.splitlines() == ["[]"] * 4
+    assert done.stdout.splitlines() == ["[]"] * 5
+
+
+@pytest.mark.parametrize(
+    ("file", "line", "told"),
+    [
+        ("new.py", "import keras", "kerasgrid.new -> keras (l.1)"),
+        ("data/new.py", "from tensorflow.data import Dataset", "kerasgrid.data.new -> tensorflow (l.1)"),
+        ("views/new.py", "def draw():\n    import jax.numpy", "kerasgrid.views.new -> jax (l.2)"),
+        ("newer/new.py", "from keras import ops", "kerasgrid.newer.new -> keras (l.1)"),
+        ("new.py", "", "not listed as layers:\n\n- kerasgrid.new\n"),
+        ("data/new.py", "", None),
+        ("models/new.py", "import keras", None),
+    ],
+)
+def test_a_new_module_may_import_no_backend_and_has_a_floor(tmp_path, file, line, told):
+    root = Path(__file__).parents[1]
+    shutil.copytree(root / "kerasgrid", tmp_path / "kerasgrid", ignore=shutil.ignore_patterns("__pycache__"))
+    shutil.copy(root / ".importlinter", tmp_path)
+    new = tmp_path / "kerasgrid" / file
+    if not new.parent.exists():
+        new.parent.mkdir()
+        (new.parent / "__init__.py").touch()
+    new.write_text(line)
+    done = subprocess.run(
+        [Path(sys.executable).with_name("lint-imports"), "--no-cache"],
+        capture_output=True,
+        text=True,
+        check=False,
+        cwd=tmp_path,
+        env={**os.environ, "PYTHONPATH": str(tmp_path)},
+    )
+    assert done.returncode == (told is not None), done.stdout + done.stderr
+    if told is not None:
+        assert told in done.stdout
