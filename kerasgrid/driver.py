@@ -165,6 +165,9 @@ class _Driver:
                 self._run_engine()
             except (StorageError, LockedError):  # nothing more can or may be written
                 raise
+            except ModelError:  # none can be built: the same command finds the same
+                self.run.finish("failed")
+                raise
             except (Exception, KeyboardInterrupt):
                 self.run.finish("interrupted")
                 raise

@@ -1,4 +1,4 @@
-"""Ctrl-C and SIGTERM: the first one ends a search in order, a second one at once."""
+"""Ctrl-C, SIGTERM and a terminal that closes end a search in order; a second Ctrl-C or SIGTERM at once."""
 
 from __future__ import annotations
 
@@ -7,12 +7,16 @@ import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 
+from kerasgrid.spawning import HANGUP, SIGNALS
+
 
 @contextmanager
 def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
-    """Calls `stop` at the first SIGINT or SIGTERM, and raises KeyboardInterrupt at the next.
+    """Calls `stop` at the first of SIGNALS, and raises KeyboardInterrupt at the next.
 
-    Outside the main thread, where Python takes no signals, it does nothing.
+    Where a terminal closes, the kernel, the shell and systemd may send a SIGHUP each, so that one more of
+    them insists on nothing; one that is ignored, as under nohup, stays ignored. Outside the main thread,
+    where Python takes no signals, it does nothing.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -21,12 +25,13 @@ def stop_on_signals(stop: Callable[[], None]) -> Iterator[None]:
 
     def handle(number: int, frame: object) -> None:
         nonlocal asked
-        if asked:
+        if asked and number != HANGUP:
             raise KeyboardInterrupt
-        asked = True
+        asked = asked or number != HANGUP
         stop()
 
-    before = {number: signal.signal(number, handle) for number in (signal.SIGINT, signal.SIGTERM)}
+    taken = [one for one in SIGNALS if one != HANGUP or signal.getsignal(one) != signal.SIG_IGN]
+    before = {number: signal.signal(number, handle) for number in taken}
     try:
         yield
     finally:

@@ -10,7 +10,9 @@ import threading
 import types
 from collections.abc import Iterator, Mapping
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+HANGUP: int | None = getattr(signal, "SIGHUP", None)
+"""What reaches all processes of a terminal that closes; Windows has none."""
+SIGNALS = tuple(one for one in (signal.SIGINT, signal.SIGTERM, HANGUP) if one is not None)
 """What the driver alone decides on."""
 _LAUNCH = threading.Lock()
 
@@ -44,7 +46,7 @@ def launching(environment: Mapping[str, str]) -> Iterator[None]:
 
 
 def leave_signals_to_the_driver() -> None:
-    """Makes a spawned process ignore what reaches the whole process group: Ctrl-C, and a kill of it."""
+    """Makes a spawned process ignore what reaches the whole process group: Ctrl-C, a kill, a hangup."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
     if hasattr(signal, "pthread_sigmask"):  # blocked by the driver until here

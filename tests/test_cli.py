@@ -2,16 +2,21 @@
 
 from __future__ import annotations
 
+import contextlib
+import fcntl
 import json
 import os
-import signal
 import subprocess
 import sys
+import termios
 import time
 from pathlib import Path
 
 import pytest
+from rich.console import Console
 from running import run
+
+from kerasgrid import cli
 
 GRID = """
 data: {train: digits, scale: 16, subset: 300}
@@ -102,8 +107,8 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
     assert "time       not measured yet" in checked
     assert not (folder / "results").exists()
 
-    for number in (signal.SIGINT, signal.SIGTERM):
-        assert_interrupts(number, folder, "search", "grid.yaml")
+    for interrupt in (press_ctrl_c, close_terminal):
+        assert_interrupts(interrupt, folder, "search", "grid.yaml")
     ended = subprocess.run(
         [*COMMAND, "search", "grid.yaml", "--workers", "1"], cwd=folder, capture_output=True, text=True
     )
@@ -137,29 +142,67 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
     assert "fits measured before" in other
 
 
-def assert_interrupts(number, folder, *arguments):
-    """Sends a search a signal when the first of its workers has begun to train: one epoch ends in order."""
+def press_ctrl_c(process, terminal):
+    os.write(terminal, b"\x03")  # for all processes of the terminal: the workers get it too
+    return os.fsdecode(read_to_end(terminal))
+
+
+def close_terminal(process, terminal):
+    os.close(terminal)
+
+
+def assert_interrupts(interrupt, folder, *arguments):
+    """Interrupts a search at a terminal when the first of its workers has begun to train: one epoch ends."""
     before_s = time.time()
+    terminal, theirs = os.openpty()
     process = subprocess.Popen(
         [*COMMAND, *arguments],
         cwd=folder,
-        stdout=subprocess.PIPE,
-        stderr=subprocess.STDOUT,
+        stdin=theirs,
+        stdout=theirs,
+        stderr=theirs,
         start_new_session=True,
+        preexec_fn=lambda: fcntl.ioctl(0, termios.TIOCSCTTY, 0),
     )
+    os.close(theirs)
     found = folder / "results" / "grid.json"
     until = time.monotonic() + 120
     while not (found.exists() and json.loads(found.read_text())["status"] == "running"):
         assert time.monotonic() < until
         time.sleep(0.05)
-    os.killpg(process.pid, number)  # as a terminal does: the workers get it too
-    output = process.communicate(timeout=100)[0].decode()
-    assert process.returncode == 130, output
-    assert "Interrupted. The same command goes on from here." in output
-    assert "Traceback" not in output
+    output = interrupt(process, terminal)
+    assert process.wait(timeout=100) == 130, output
+    if output is not None:
+        assert "Interrupted. The same command goes on from here." in output
+        assert "Traceback" not in output
     assert json.loads(found.read_text())["status"] == "interrupted"
     saved = [path.stat().st_mtime for path in (folder / "results" / "grid" / "checkpoints").iterdir()]
     assert max(saved) > before_s
+
+
+def read_to_end(terminal):
+    """Returns what a terminal shows until its processes have ended."""
+    shown = b""
+    with contextlib.suppress(OSError):  # EIO is the end
+        while part := os.read(terminal, 1 << 16):
+            shown += part
+    os.close(terminal)
+    return shown
+
+
+def test_a_terminal_that_is_closed_ends_nothing():
+    terminal, theirs = os.openpty()
+    with open(theirs, "w") as stream:
+        outlived = cli._outlived(stream)
+        print("seen", file=outlived, flush=True)
+        assert os.read(terminal, 100) == b"seen\r\n"
+        os.close(terminal)
+        print("unseen", file=outlived, flush=True)
+        Console(file=outlived).print("unseen")
+        with pytest.raises(OSError, match="Input/output"):
+            os.write(theirs, b"unseen")
+    with open(os.devnull, "w") as other:
+        assert cli._outlived(other) is other
 
 
 @pytest.mark.slow

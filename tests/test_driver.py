@@ -247,19 +247,44 @@ def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypa
         lambda recipe, executor, found: [ProbeRecord(params, None, refuse, "cpu") for params in found],
     )
     monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained"))
-    with pytest.raises(ModelError, match=r"^fc: dropout is 2; a rate from 0 to 1 holds$"):
-        search(config(), results=tmp_path)
+    for _ in range(2):
+        with pytest.raises(ModelError, match=r"^fc: dropout is 2; a rate from 0 to 1 holds$"):
+            search(config(), results=tmp_path)
+        assert json.loads((tmp_path / "fake.json").read_text())["status"] == "failed"
 
 
-def test_a_stop_saves_and_the_same_call_goes_on(tmp_path, finished):
+@pytest.fixture
+def hangup():
+    """SIGHUP as a shell leaves it, whatever these tests were started with."""
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    yield signal.SIGHUP
+    signal.signal(signal.SIGHUP, before)
+
+
+@pytest.mark.parametrize("numbers", [[signal.SIGTERM], [signal.SIGHUP] * 3, [signal.SIGTERM, signal.SIGHUP]])
+def test_a_stop_saves_and_the_same_call_goes_on(tmp_path, finished, hangup, numbers):
     whole = finished()
-    observer = StopAfter(10, lambda: os.kill(os.getpid(), signal.SIGTERM))
+    observer = StopAfter(10, lambda: [os.kill(os.getpid(), number) for number in numbers])
     first = search(config(), results=tmp_path, observer=observer)
+    assert signal.getsignal(hangup) == signal.SIG_DFL
     assert first.status == "interrupted"
     assert 0 < first.data["summary"]["fits"] < 18
     assert any(row["state"] == "running" for row in first.trials)
     second = search(config(), results=tmp_path)
     assert without_times(second.data) == without_times(whole.data)
+
+
+def test_a_second_stop_comes_at_once(tmp_path, hangup):
+    observer = StopAfter(10, lambda: [os.kill(os.getpid(), one) for one in (hangup, *[signal.SIGTERM] * 2)])
+    with pytest.raises(KeyboardInterrupt):
+        search(config(), results=tmp_path, observer=observer)
+    assert json.loads((tmp_path / "fake.json").read_text())["status"] == "interrupted"
+
+
+def test_a_hangup_that_is_ignored_stops_nothing(tmp_path, hangup):
+    signal.signal(hangup, signal.SIG_IGN)  # as nohup does
+    observer = StopAfter(10, lambda: os.kill(os.getpid(), hangup))
+    assert search(config(), results=tmp_path, observer=observer).status == "complete"
 
 
 def crash_again_and_again(folder, epochs, **changes):

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import errno
+import io
 import os
 import sys
 from collections.abc import Callable
+from typing import Any, TextIO
 
 # In the order in which --help lists their commands.
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
@@ -14,11 +17,32 @@ from kerasgrid.errors import KerasgridError
 
 def main() -> None:
     """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
+    sys.stdout, sys.stderr = _outlived(sys.stdout), _outlived(sys.stderr)
     for stream in (sys.stdout, sys.stderr):
         if hasattr(stream, "reconfigure"):  # a terminal that cannot write ± must not end a search
             stream.reconfigure(errors="backslashreplace")
     code, written = _exit_code(app), _exit_code(_flush)
     sys.exit(code or written)
+
+
+class _Terminal(io.FileIO):
+    """A terminal that may be closed: what is written from then on goes nowhere."""
+
+    def write(self, data: Any, /) -> int:
+        try:
+            return super().write(data)
+        except OSError as error:
+            if error.errno != errno.EIO:
+                raise
+            return len(data)
+
+
+def _outlived(stream: TextIO) -> TextIO:
+    """Returns a stream that is no error to write to when its terminal closes; others as they are."""
+    if stream is None or not stream.isatty():
+        return stream
+    raw = _Terminal(stream.fileno(), "w", closefd=False)
+    return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=True)
 
 
 def _exit_code(run: Callable[[], object]) -> int | str | None:

@@ -54,8 +54,8 @@ def close_connection(task, context):
 
 
 def outlive_signals(task, context):
-    os.kill(os.getpid(), signal.SIGINT)
-    os.kill(os.getpid(), signal.SIGTERM)
+    for number in (signal.SIGINT, signal.SIGTERM, signal.SIGHUP):
+        os.kill(os.getpid(), number)
     context.emit("alive")
 
 
