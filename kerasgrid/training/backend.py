@@ -93,11 +93,33 @@ def repeat(first: Any, last: Any, body: Callable, state: Any) -> Any:
     return jax.lax.fori_loop(first, last, body, state)
 
 
-def map_chunks(function: Callable, chunks: Any) -> Any:
-    """Returns function(chunk) of each chunk along the first axis, one after the other, stacked."""
+def map_chunks(function: Callable, chunks: Any, like: Sequence[Any]) -> list[Any]:
+    """Returns function(chunk), as many tensors as `like` and of its types, of each chunk in turn, stacked."""
     if NAME == "tensorflow":
-        return tf.map_fn(function, chunks, parallel_iterations=1, fn_output_signature=keras.config.floatx())
+        kinds = [tensor.dtype for tensor in like]
+        return tf.map_fn(function, chunks, parallel_iterations=1, fn_output_signature=kinds)
     return jax.lax.map(function, chunks)
+
+
+def logits_behind(outputs: Any) -> Any | None:
+    """Returns the logits that a model's outputs are the softmax or sigmoid of; None where Keras knows none.
+
+    On TensorFlow Keras takes a crossentropy, as loss or metric, from them instead of from the outputs, which
+    it clips at 1e-7: a tensor carries them until anything is done to it.
+    https://github.com/keras-team/keras/blob/v3.12.0/keras/src/backend/tensorflow/nn.py, `_get_logits`.
+    """
+    if NAME != "tensorflow":
+        return None
+    operation = outputs.op
+    known = operation.inputs[0] if operation.type in {"Softmax", "Sigmoid"} else None
+    return getattr(outputs, "_keras_logits", known)
+
+
+def with_logits(outputs: Any, logits: Any) -> Any:
+    """Returns outputs that carry their logits, as they came out of a model."""
+    outputs = tf.identity(outputs)
+    outputs._keras_logits = logits
+    return outputs
 
 
 def map_jobs(function: Callable, width: int, shared: Sequence[bool]) -> Callable:

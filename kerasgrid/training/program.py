@@ -123,24 +123,27 @@ class Program(States):
     def _compile_evaluate(self, width: int) -> Any:
         def evaluate(state, fixed, chunks, weights, images, targets):
             scaling = fixed["scaling"]
+
+            def outputs_of(rows):
+                """Returns outputs of some rows, with their logits where Keras takes losses from those."""
+                found, _, losses = self._step.forward(state, self._step.inputs(images, rows, scaling), False)
+                logits = backend.logits_behind(found)
+                return [found] if logits is None else [found, logits], losses
+
             with self.lifted.bound(fixed["numbers"]):
-                outputs = backend.map_chunks(
-                    lambda rows: ops.cast(
-                        self._step.forward(state, self._step.inputs(images, rows, scaling), False)[0],
-                        keras.config.floatx(),
-                    ),
-                    chunks,
-                )
-                flat = ops.reshape(outputs, (-1, *outputs.shape[2:]))
                 rows, counted = ops.reshape(chunks, (-1,)), ops.reshape(weights, (-1,))
                 y = ops.take(targets, rows, axis=0)
-                _, _, losses = self._step.forward(state, self._step.inputs(images, rows[:1], scaling), False)
+                of_one, losses = outputs_of(rows[:1])
+                found = backend.map_chunks(lambda chunk: outputs_of(chunk)[0], chunks, of_one)
+                flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
+                if logits:
+                    flat = backend.with_logits(flat, *logits)
                 loss = self._step.loss(y, flat, counted) + sum(losses)
                 logs = {"loss": loss}
                 fresh = [ops.convert_to_tensor(value) for value in self.fresh]
                 values = self._step.update_metrics(fresh, y, flat, counted)
                 logs |= self.results(values)
-            return logs, outputs
+            return logs, ops.cast(found[0], keras.config.floatx())
 
         return self._compile(evaluate, width, (0, 0, 0, 0, 1, 1))
 

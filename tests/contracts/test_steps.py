@@ -280,6 +280,60 @@ def test_metrics_that_make_their_variables_late_are_measured():
     assert program.logs(after["metrics"])["f1_score"] == pytest.approx(history["f1_score"][0], rel=1e-4)
 
 
+CROSSENTROPY, ONE_HOT, BINARY = (
+    "sparse_categorical_crossentropy",
+    "categorical_crossentropy",
+    "binary_crossentropy",
+)
+SATURATED = {
+    "softmax": (CROSSENTROPY, lambda: [layers.Activation("softmax")]),
+    "softmax, one-hot": (ONE_HOT, lambda: [layers.Activation("softmax")]),
+    "layer Softmax": (CROSSENTROPY, lambda: [layers.Softmax()]),
+    "softmax within a model": (CROSSENTROPY, lambda: [keras.Sequential([layers.Activation("softmax")])]),
+    "softmax that another layer follows": (
+        CROSSENTROPY,
+        lambda: [layers.Activation("softmax"), layers.Reshape((4, 1)), layers.Flatten()],
+    ),
+    "softmax in bfloat16": (
+        CROSSENTROPY,
+        lambda: [layers.Activation("softmax", dtype="mixed_bfloat16")],
+    ),
+    "focal, one-hot": ("categorical_focal_crossentropy", lambda: [layers.Activation("softmax")]),
+    "divergence, one-hot": ("kl_divergence", lambda: [layers.Activation("softmax")]),
+    "sigmoid, one-hot": (BINARY, lambda: [layers.Activation("sigmoid")]),
+    "focal of sigmoid, one-hot": ("binary_focal_crossentropy", lambda: [layers.Activation("sigmoid")]),
+    "logits": (keras.losses.SparseCategoricalCrossentropy(from_logits=True), lambda: []),
+}
+"""A loss, and what stands behind the last Dense."""
+
+
+@pytest.mark.parametrize("case", SATURATED)
+def test_held_out_loss_and_metrics_are_keras_own_where_a_net_is_wrong_for_certain(case):
+    loss, end = SATURATED[case]
+    one_hot = "one-hot" in case
+    images, targets = data(one_hot)
+    keras.utils.set_random_seed(2)
+    dense = layers.Dense(4, kernel_initializer=keras.initializers.RandomNormal(stddev=40, seed=1))
+    model = keras.Sequential([keras.Input((8, 8, 1)), layers.Flatten(), dense, *end()])
+    metrics = [] if case == "logits" else [BINARY, ONE_HOT] if one_hot else [CROSSENTROPY]
+    model.compile(sgd(0), loss, metrics=metrics)
+    graph = lifted(model, one_hot)
+    program = Program(
+        graph, Schedule.of([N_ROWS], BATCH), backend.to_device(images), backend.to_device(targets)
+    )
+    weights = [np.array(v) for v in backend.to_host(model.variables)]
+    state = stacked([program.state_of(weights, graph.learning_rate)])
+    rows, held = np.arange(150, dtype=np.int32).reshape(1, 6, 25), np.ones((1, 6, 25), keras.config.floatx())
+    found, outputs = program.evaluate(state, fixed_of([graph], [[0, 0]]), rows, held)
+    wanted = model.evaluate(images, targets, batch_size=150, verbose=0, return_dict=True)
+    assert wanted["loss"] > 0.1
+    assert set(found) == set(wanted)
+    for name, value in wanted.items():
+        np.testing.assert_allclose(float(found[name][0]), value, rtol=1e-5, err_msg=name)
+    own = model.predict(images, batch_size=150, verbose=0)
+    np.testing.assert_allclose(np.reshape(outputs, own.shape), own, atol=1e-5)
+
+
 # Randomness
 
 
