@@ -17,6 +17,7 @@ from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.identity import check_begun
 from kerasgrid.observer import Observer
 from kerasgrid.results import Results
+from kerasgrid.seeds import kept_random_state
 
 _BESIDE = (f"search.engine={ENGINE}", *(f"search.{name}=null" for name in ("trials", "time", "epochs")))
 """Budgets of the search are its own: AutoKeras has as long as that took, in as many trials and epochs."""
@@ -52,6 +53,7 @@ class Comparison:
             return []
 
 
+@kept_random_state()
 def compare(
     config: str | Path | Mapping[str, Any],
     X: Any = None,

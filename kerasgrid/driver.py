@@ -39,6 +39,7 @@ from kerasgrid.records import (
 )
 from kerasgrid.results import Results
 from kerasgrid.run import Run
+from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import train_pack
 from kerasgrid.wording import count
 from kerasgrid.workers import (
@@ -55,6 +56,7 @@ from kerasgrid.workers import (
 MAX_PROBES = 16
 
 
+@kept_random_state()
 def search(
     config: str | Path | Mapping[str, Any],
     X: Any = None,

@@ -25,7 +25,7 @@ from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialErr
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
 from kerasgrid.records import Fold, Job, Trial
-from kerasgrid.seeds import data_order, draw_key, model_seed
+from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.routing import route
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
@@ -109,12 +109,12 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and labels.
         """
-        faults = self.faults()
-        if faults:
-            raise ConfigError(faults, type(self).__name__)
-        X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
-        labels, classes = _read_labels(y)
-        with _TRAINING:
+        with _TRAINING, kept_random_state():
+            faults = self.faults()
+            if faults:
+                raise ConfigError(faults, type(self).__name__)
+            X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
+            labels, classes = _read_labels(y)
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
             self._compiled, self._inputs, self.history_, self.dead_ = self._train(X, labels, classes)
         self.classes_ = classes

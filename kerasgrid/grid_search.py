@@ -12,6 +12,7 @@ from sklearn.utils._param_validation import Interval
 
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimator import KerasClassifier
+from kerasgrid.seeds import kept_random_state
 
 
 class GridSearchCV(model_selection.GridSearchCV):
@@ -113,7 +114,8 @@ class GridSearchCV(model_selection.GridSearchCV):
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
         if isinstance(self.estimator, KerasClassifier):
-            faults = [*_fit_faults(params), *self._grid_faults()]
+            with kept_random_state():  # a `build(hp)` is called for its parameters
+                faults = [*_fit_faults(params), *self._grid_faults()]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
         return super().fit(X, y, **params)

@@ -1,4 +1,6 @@
-"""Random keys: each comes from what it is for, never from a place in a list or a worker.
+"""Random keys, and the random state of the process, which is its user's.
+
+Each key comes from what it is for, never from a place in a list or a worker.
 
 A trial's numbers depend on (seed, trial key, fold, repeat, epoch) alone, so that they do not change
 with the other trials, the workers, or values that are added to the space. The trial key leaves
@@ -8,6 +10,12 @@ with the other trials, the workers, or values that are added to the space. The t
 from __future__ import annotations
 
 import hashlib
+import random
+import sys
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
 
 import numpy as np
 
@@ -53,3 +61,68 @@ def data_order(seed: int, job: Job, epoch: int, n_samples: int) -> np.ndarray:
         np.random.Philox(key=key("order", seed, job.trial.key, job.fold, job.repeat, epoch))
     )
     return numbers.permutation(n_samples)
+
+
+@contextmanager
+def kept_random_state() -> Iterator[None]:
+    """Gives the process its random state back, whatever ends the call.
+
+    Python's, NumPy's, TensorFlow's and Keras's, all of which training seeds. A seed of TensorFlow's that is
+    left set lets every later fit of the user's draw the same permutation for all of its epochs.
+    """
+    python, numpy = random.getstate(), np.random.get_state()
+    tensorflow, keras = _TensorFlowSeed(), _KerasState()
+    try:
+        yield
+    finally:
+        random.setstate(python)
+        np.random.set_state(numpy)
+        tensorflow.put_back()
+        keras.put_back()
+
+
+class _TensorFlowSeed:
+    """The global seed and the generator of operations' seeds, which TensorFlow lets nobody read."""
+
+    def __init__(self) -> None:
+        context = self._context()
+        self.seed = getattr(context, "_seed", None)
+        self.numbers = getattr(context, "_rng", None)  # there once a seed was set
+        self.state = None if self.numbers is None else self.numbers.getstate()
+
+    def put_back(self) -> None:
+        context = self._context()
+        if context is None:
+            return
+        context._seed, context._rng = self.seed, self.numbers or random.Random()
+        if self.numbers is not None:
+            self.numbers.setstate(self.state)
+
+    @staticmethod
+    def _context() -> Any | None:
+        module = sys.modules.get("tensorflow.python.eager.context")
+        return None if module is None else module.context()
+
+
+class _KerasState:
+    """Keras's global state, which `clear_session` throws away, and this thread's seeds in it."""
+
+    def __init__(self) -> None:
+        module = self._module()
+        self.trackers, self.seeds = {}, dict.fromkeys(("global_random_seed", "global_seed_generator"))
+        if module is not None:
+            kept = vars(module).items()
+            self.trackers = {name: value for name, value in kept if isinstance(value, threading.local)}
+            self.seeds = {name: module.get_global_attribute(name) for name in self.seeds}
+
+    def put_back(self) -> None:
+        module = self._module()
+        if module is None:
+            return
+        vars(module).update(self.trackers)
+        for name, value in self.seeds.items():
+            module.set_global_attribute(name, value)
+
+    @staticmethod
+    def _module() -> Any | None:
+        return sys.modules.get("keras.src.backend.common.global_state")

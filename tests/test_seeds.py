@@ -2,11 +2,16 @@
 
 from __future__ import annotations
 
+import random
+import sys
+from contextlib import nullcontext
+
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
+import kerasgrid as kg
 from kerasgrid.records import Job, Trial
 from kerasgrid.seeds import data_order, key, model_seed
 
@@ -74,3 +79,65 @@ def test_keys_are_those_of_every_version():
     """Runs of an older version go on to the same numbers only as long as these hold."""
     assert key("model", 0, "x") == 0x3B5CB7C97225FDFE41CAC8A3185D5F72
     assert data_order(0, job(), 0, 8).tolist() == [4, 6, 0, 7, 3, 5, 1, 2]
+
+
+def net(input_shape, n_classes, fails=False):
+    import keras
+
+    if fails:
+        keras.random.normal((2,))
+        raise RuntimeError("no model")
+    return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(n_classes, activation="softmax")])
+
+
+def searched(X, y, fails):
+    config = {"model": net, "params": {"epochs": 1, "fails": fails}, "space": {"batch_size": [16]}}
+    kg.search({**config, "executor": {"kind": "inline"}}, X, y)
+
+
+CALLS = {
+    "KerasClassifier": lambda X, y: kg.KerasClassifier(net, epochs=1).fit(X, y).predict(X),
+    "KerasClassifier that fails": lambda X, y: kg.KerasClassifier(net, fails=True).fit(X, y),
+    "GridSearchCV": lambda X, y: kg.GridSearchCV(net, {"epochs": [1]}, cv=2).fit(X, y),
+    "search": lambda X, y: searched(X, y, fails=False),
+    "search that fails": lambda X, y: searched(X, y, fails=True),
+}
+
+
+@pytest.mark.slow
+@pytest.mark.backend
+@pytest.mark.parametrize("call", CALLS)
+def test_all_random_state_of_the_process_is_put_back_whatever_ends_a_call(call, tmp_path, monkeypatch):
+    import keras
+
+    monkeypatch.chdir(tmp_path)
+
+    def drawn():
+        found = [
+            random.random(),
+            np.random.random(),
+            float(keras.random.uniform(())),
+            keras.layers.ReLU().name,
+        ]
+        return found + ([float(tensorflow.random.uniform(()))] if tensorflow else [])
+
+    def order():
+        return list(tensorflow.data.Dataset.range(20).shuffle(20).as_numpy_iterator())
+
+    tensorflow = sys.modules.get("tensorflow") if keras.backend.backend() == "tensorflow" else None
+    X, y = np.random.default_rng(0).normal(size=(40, 3)), np.arange(40) % 2
+
+    def sequence(between):
+        keras.utils.clear_session()
+        keras.utils.set_random_seed(3)
+        return [drawn(), drawn(), between(), drawn(), drawn()]
+
+    def called():
+        with pytest.raises(kg.KerasgridError) if "fails" in call else nullcontext():
+            CALLS[call](X, y)
+
+    assert sequence(called) == sequence(lambda: None)
+    if tensorflow:
+        tensorflow.random.set_seed(None)
+        called()
+        assert len({tuple(order()) for _ in range(3)}) == 3

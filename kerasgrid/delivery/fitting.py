@@ -21,6 +21,7 @@ from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
 from kerasgrid.records import EpochRecord, FoldRecord, StopRecord
 from kerasgrid.results import Results
+from kerasgrid.seeds import kept_random_state
 from kerasgrid.state import RunState
 from kerasgrid.training.entry import train_final
 from kerasgrid.training.recipe import Recipe
@@ -48,6 +49,7 @@ class Fitted:
     is_interrupted: bool = False
 
 
+@kept_random_state()
 def fit(
     results: str | Path | Results,
     *,

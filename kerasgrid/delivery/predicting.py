@@ -19,6 +19,7 @@ from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError
 from kerasgrid.results import Results
+from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count
 
@@ -87,6 +88,7 @@ class Predicted:
         return "" if score is None else f": out-of-fold {self.objective} {score:.4f}"
 
 
+@kept_random_state()
 def predict(
     results: str | Path | Results | Sequence[str | Path | Results],
     data: Any = None,
