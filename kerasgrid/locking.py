@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import logging
+import math
 import os
 import socket
 import tempfile
@@ -28,6 +29,7 @@ except ImportError:  # Windows
 _BEAT_S = 5.0
 _STALE_S = 30.0
 _SETTLE_S = 1.0
+_TRIES, _TRY_AGAIN_S = 4, 0.02
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 _log = logging.getLogger(__name__)
@@ -36,10 +38,11 @@ _log = logging.getLogger(__name__)
 class RunLock:
     """Holds a run folder for this process; a context manager that may be entered again after its end.
 
-    The system's file lock does it: it ends with the process, however that ends, and spawned
-    processes do not inherit it. Where the file system has no locks, as a mounted drive may not, a
-    heartbeat file does: it is written anew every 5 seconds, and one that is older than 30 seconds,
-    or whose process is dead on this very host, no longer counts.
+    The system's file locks do it: they end with the process, however that ends, and spawned
+    processes do not inherit them. Both the lock's file and its folder are locked, since a file can be
+    removed. Where the file system has no locks, as a mounted drive may not, a
+    heartbeat file does: it is written anew every 5 seconds, and one that is older than 30 seconds
+    and still does not beat, or whose process is dead on this very host, no longer counts.
     """
 
     def __init__(self, lock_path: Path, heartbeat_path: Path) -> None:
@@ -52,6 +55,7 @@ class RunLock:
         self._lock_path = lock_path
         self._heartbeat_path = heartbeat_path
         self._file: int | None = None
+        self._folder: int | None = None
         self._heartbeat: _Heartbeat | None = None
 
     def __enter__(self) -> RunLock:
@@ -64,7 +68,7 @@ class RunLock:
         with storage_errors(self._lock_path):
             self._lock_path.parent.mkdir(parents=True, exist_ok=True)
             try:
-                self._file = _open_locked(self._lock_path)
+                self._file, self._folder = _open_with_folder(self._lock_path)
             except BlockingIOError:
                 raise _locked(self._lock_path.parent, _read_holder(self._lock_path)) from None
             except OSError as error:
@@ -78,22 +82,93 @@ class RunLock:
         heartbeat, self._heartbeat = self._heartbeat, None
         if heartbeat is not None:
             heartbeat.end()
-        file, self._file = self._file, None
-        if file is not None:
-            os.close(file)
+        files, self._file, self._folder = (self._file, self._folder), None, None
+        for file in files:
+            if file is not None:
+                os.close(file)
 
     def check(self) -> None:
-        """Checks that the folder is still ours: a heartbeat can be lost, in a sleep of the machine.
+        """Checks that the folder is still ours, and locks a new file where the old one was removed.
+
+        A heartbeat can be lost, in a sleep of the machine; and a folder can be moved by its user.
 
         Raises:
             LockedError: Another process has taken it over.
+            StorageError: The folder is not there any more.
         """
         if self._heartbeat is not None:
             self._heartbeat.check()
+        if self._file is None or self._folder is None or _is_at(self._file, self._lock_path):
+            return
+        folder = self._lock_path.parent
+        if not _is_at(self._folder, folder):
+            raise StorageError(
+                f"{folder}: this folder has been moved or removed while it was written to. Put it back and "
+                "give the same command again, or start anew with --fresh."
+            )
+        with storage_errors(self._lock_path):
+            try:
+                file = _open_locked(self._lock_path)
+            except BlockingIOError:
+                raise _locked(folder, _read_holder(self._lock_path)) from None
+            _sign(file)
+        os.close(self._file)
+        self._file = file
+
+
+def is_held(lock_path: Path, heartbeat_path: Path) -> bool:
+    """Tells whether a process holds a RunLock, for readers of what it writes: nothing is taken or written.
+
+    Where that cannot be told, it is held.
+    """
+    holder = _read_holder(heartbeat_path)
+    if holder is not None and not _is_dead(holder) and abs(_age_s(heartbeat_path)) < _STALE_S:
+        return True
+    return fcntl is not None and (_is_locked(lock_path) or _is_locked(lock_path.parent))
+
+
+def _is_locked(path: Path) -> bool:
+    try:
+        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+    except (FileNotFoundError, NotADirectoryError):
+        return False
+    except OSError:
+        return True
+    try:
+        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno not in _NO_LOCKS
+    finally:
+        os.close(file)
+    return False
+
+
+def _open_with_folder(path: Path) -> tuple[int, int]:
+    """Returns the lock's file and its folder, both locked; the folder where the file system has that.
+
+    Raises:
+        BlockingIOError: Another process has locked one of them.
+        OSError: The file system has no locks, or another fault.
+    """
+    while True:
+        with contextlib.ExitStack() as undo:
+            file = _open_locked(path)
+            undo.callback(os.close, file)
+            folder = os.open(path.parent, os.O_RDONLY)
+            undo.callback(os.close, folder)
+            try:
+                _lock(folder)
+            except OSError as error:
+                if error.errno not in _NO_LOCKS | {errno.EBADF}:  # NFS locks what can be written
+                    raise
+            if _is_at(folder, path.parent):
+                _sign(file)
+                undo.pop_all()
+                return file, folder
 
 
 def _open_locked(path: Path) -> int:
-    """Returns the file, locked and with this process's name in it.
+    """Returns the file, locked.
 
     Raises:
         BlockingIOError: Another process has locked it.
@@ -105,13 +180,39 @@ def _open_locked(path: Path) -> int:
             undo.callback(os.close, file)
             if fcntl is None:
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
-            fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            _lock(file)
             # Before it was locked, its folder may have been moved aside and a new one made.
-            if path.exists() and os.path.samestat(os.fstat(file), os.stat(path)):
-                os.ftruncate(file, 0)
-                os.write(file, json.dumps(_holder()).encode())
+            if _is_at(file, path):
                 undo.pop_all()
                 return file
+
+
+def _sign(file: int) -> None:
+    """Writes this process's name into a file that it has locked."""
+    os.ftruncate(file, 0)
+    os.write(file, json.dumps(_holder()).encode())
+
+
+def _lock(file: int) -> None:
+    """Locks a file; one that a reader has just now, to see whether it is locked, is tried again.
+
+    Raises:
+        BlockingIOError: Another process has it.
+    """
+    for _ in range(_TRIES):
+        try:
+            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            time.sleep(_TRY_AGAIN_S)
+    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+
+def _is_at(file: int, path: Path) -> bool:
+    """Tells whether an open file is still what lies at its path."""
+    try:
+        return os.path.samestat(os.fstat(file), os.stat(path))
+    except OSError:
+        return False
 
 
 class _Heartbeat:
@@ -122,10 +223,12 @@ class _Heartbeat:
         self._token = uuid.uuid4().hex
         self._ended = threading.Event()
         found = _read_holder(path)
-        if found is not None:
+        if found is not None and not _is_dead(found):
             age_s = _age_s(path)
-            if abs(age_s) < _STALE_S and not _is_dead(found):
+            if abs(age_s) < _STALE_S:
                 raise _locked(path.parent, found, f" If it is dead, that shows in {_STALE_S - age_s:.0f} s.")
+            if _beats(path):  # and the clock has jumped
+                raise _locked(path.parent, found)
         self._beat()
         # Of two that come at the same time, the one that wrote last stays.
         time.sleep(_SETTLE_S)
@@ -181,12 +284,37 @@ def _is_dead(holder: dict[str, Any]) -> bool:
 
 
 def _age_s(path: Path) -> float:
-    """Returns a file's age by the clock of its file system, which may be another machine's."""
-    with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".clock.") as probe:
-        probe.write(b".")
-        probe.flush()
-        now = os.stat(probe.name).st_mtime
-    return now - path.stat().st_mtime
+    """Returns a file's age by the clock of its file system, which may be another machine's.
+
+    By this machine's where nothing can be written there; an infinite one where the file has gone.
+    """
+    try:
+        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".clock.") as probe:
+            probe.write(b".")
+            probe.flush()
+            now = os.stat(probe.name).st_mtime
+    except OSError:
+        now = time.time()
+    changed_at = _changed_at_ns(path)
+    return math.inf if changed_at is None else now - changed_at / 1e9
+
+
+def _beats(path: Path) -> bool:
+    """Waits for a beat and tells whether one came."""
+    before = _changed_at_ns(path)
+    until = time.monotonic() + 2 * _BEAT_S
+    while time.monotonic() < until:
+        time.sleep(_BEAT_S / 5)
+        if _changed_at_ns(path) not in (None, before):
+            return True
+    return False
+
+
+def _changed_at_ns(path: Path) -> int | None:
+    try:
+        return path.stat().st_mtime_ns
+    except OSError:
+        return None
 
 
 def _locked(folder: Path, holder: dict[str, Any] | None, more: str = "") -> LockedError:

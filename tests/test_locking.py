@@ -2,6 +2,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import socket
 import subprocess
 import sys
@@ -13,7 +14,7 @@ import pytest
 
 from kerasgrid import locking
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.locking import RunLock
+from kerasgrid.locking import RunLock, is_held
 
 ROOT = Path(locking.__file__).parents[1]
 HOLD = """
@@ -79,7 +80,9 @@ def test_a_lock_names_its_holder_and_stays_as_a_file(folder):
 def test_the_second_process_is_refused_with_the_firsts_id(folder, mode, request):
     if mode == "heartbeat":
         request.getfixturevalue("no_locks")
+    assert not is_held(folder / "lock", folder / "heartbeat")
     with other_process(folder, mode) as process:
+        assert is_held(folder / "lock", folder / "heartbeat")
         with pytest.raises(LockedError) as caught, lock(folder):
             pass
         assert str(caught.value).startswith(
@@ -102,8 +105,9 @@ def test_a_killed_process_holds_no_lock(folder, mode, request):
     with other_process(folder, mode) as process:
         process.kill()
         process.wait()
+        assert not is_held(folder / "lock", folder / "heartbeat")
         with lock(folder):
-            pass
+            assert is_held(folder / "lock", folder / "heartbeat")
 
 
 def test_a_second_lock_in_this_process_is_refused(folder):
@@ -151,6 +155,71 @@ def test_a_folder_moved_aside_before_the_lock_is_left_alone(folder, monkeypatch)
     with lock(folder):
         assert json.loads((folder / "lock").read_text())["pid"] == os.getpid()
         assert (folder.with_name("aside") / "lock").read_text() == ""
+
+
+@pytest.mark.parametrize("by", [os.unlink, lambda path: path.rename(path.with_name("aside"))])
+def test_a_lock_whose_file_is_removed_still_holds(folder, by):
+    with lock(folder) as held:
+        by(folder / "lock")
+        assert is_held(folder / "lock", folder / "heartbeat")
+        with pytest.raises(LockedError, match=r": another process is searching here"):
+            lock(folder).__enter__()
+        held.check()
+        assert json.loads((folder / "lock").read_text())["pid"] == os.getpid()
+        with pytest.raises(LockedError, match=rf"this process itself \({os.getpid()}\) is searching here"):
+            lock(folder).__enter__()
+    assert not is_held(folder / "lock", folder / "heartbeat")
+    with lock(folder):
+        pass
+
+
+def test_where_folders_cannot_be_locked_a_lost_lock_is_noticed(folder, monkeypatch):
+    flock = locking.fcntl.flock
+
+    def of_files(file, how):
+        if os.path.samestat(os.fstat(file), os.stat(folder)):
+            raise OSError(errno.EBADF, "Bad file descriptor")  # as NFS
+        flock(file, how)
+
+    monkeypatch.setattr(locking.fcntl, "flock", of_files)
+    with lock(folder) as first:
+        (folder / "lock").unlink()
+        with lock(folder) as second:
+            with pytest.raises(LockedError, match="this process itself"):
+                first.check()
+            second.check()
+        first.check()
+        with pytest.raises(LockedError, match="this process itself"):
+            lock(folder).__enter__()
+
+
+@pytest.mark.parametrize("move", [shutil.rmtree, lambda path: path.rename(path.with_name("aside"))])
+def test_a_folder_that_is_moved_or_removed_under_its_lock_is_told(folder, move):
+    with lock(folder) as held:
+        move(folder)
+        with pytest.raises(StorageError, match=rf"^{folder}: this folder has been moved or removed while"):
+            held.check()
+        folder.mkdir()
+        (folder / "lock").touch()
+        with pytest.raises(StorageError, match="moved or removed"):
+            held.check()
+
+
+def test_a_reader_that_looks_at_the_lock_hinders_no_search(folder):
+    with lock(folder):
+        pass
+    with open(folder / "lock") as reader:
+        locking.fcntl.flock(reader, locking.fcntl.LOCK_SH)
+        threading.Timer(0.01, locking.fcntl.flock, (reader, locking.fcntl.LOCK_UN)).start()
+        with lock(folder):
+            pass
+
+
+def test_looking_writes_nothing(tmp_path):
+    folder = tmp_path / "none"
+    assert not is_held(folder / "lock", folder / "heartbeat")
+    assert not is_held(tmp_path / "lock", tmp_path / "heartbeat")
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_the_holder_may_not_have_written_its_name_yet(folder):
@@ -253,6 +322,14 @@ def test_a_stale_heartbeat_is_taken_over(folder, no_locks, age_s, holder):
     with lock(folder) as held:
         held.check()
         assert json.loads((folder / "heartbeat").read_text())["pid"] == os.getpid()
+
+
+@pytest.mark.parametrize("age_s", [3600, -3600])
+def test_a_heart_that_beats_is_respected_though_a_clock_has_jumped(folder, no_locks, monkeypatch, age_s):
+    with lock(folder):
+        monkeypatch.setattr(locking, "_age_s", lambda path: age_s)
+        with pytest.raises(LockedError, match="this process itself"):
+            lock(folder).__enter__()
 
 
 def test_of_two_that_take_over_the_last_to_write_stays(folder, no_locks, monkeypatch):
