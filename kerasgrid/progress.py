@@ -6,18 +6,18 @@ import time
 from collections.abc import Mapping, Sequence
 from typing import Any
 
-from rich.console import Console, Group
+from rich.console import Group
 from rich.live import Live
-from rich.markup import escape
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.text import Text
 
+from kerasgrid.console import Console
 from kerasgrid.observer import Observer
 from kerasgrid.records import EpochRecord, FoldRecord, Job
 from kerasgrid.results import Results
 from kerasgrid.state import RunState
 from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.wording import count
+from kerasgrid.wording import count, visible_line
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -110,7 +110,7 @@ class LiveProgress(_Counts):
     def _render(self) -> Group:
         self._bar.update(self._task, total=self.n_fits or None, completed=self.n_ended)
         jobs = [_running(job, record) for job, record in list(self.running.values())]
-        lines = [Text(line, style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
+        lines = [Text(visible_line(line), style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
         return Group(*lines, Text(self.status()), self._bar)
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
@@ -118,7 +118,7 @@ class LiveProgress(_Counts):
         self._live.start()
 
     def note(self, text: str) -> None:
-        self._live.console.print(f"[yellow]{escape(text)}[/]")
+        self._live.console.print(text, style="yellow")
 
     def end(self, results: Results) -> None:
         self.close()
@@ -164,7 +164,7 @@ class PlainProgress(_Counts):
         """Does nothing: there is no display to take away."""
 
     def _say(self, text: str) -> None:
-        self._console.print(text, markup=False, highlight=False, soft_wrap=True)
+        self._console.print(text, soft_wrap=True)
 
 
 class Quiet(Observer):

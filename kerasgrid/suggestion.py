@@ -18,6 +18,7 @@ from kerasgrid.config import Config
 from kerasgrid.dimensions import is_number
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
+from kerasgrid.wording import visible, visible_line
 
 _COLUMN = 48
 _DIGITS = 3
@@ -224,16 +225,20 @@ def _section_of(annotation: Any) -> type[BaseModel] | None:
 def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple[str, ...], str]) -> str:
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    def scalar(item: Any) -> Any:
+        is_plain = not isinstance(item, str) or visible(item) == item
+        return item if is_plain else DoubleQuotedScalarString(item)  # where escapes are read
 
     def node(item: Any, path: tuple[str, ...]) -> Any:
         if isinstance(item, Mapping):
-            items = CommentedMap({key: node(inner, (*path, key)) for key, inner in item.items()})
+            items = CommentedMap({scalar(key): node(inner, (*path, key)) for key, inner in item.items()})
             if len(path) > 1:
                 items.fa.set_flow_style()
             for key in item:
                 if (*path, key) in comments:
-                    text = " ".join(comments[(*path, key)].split())
-                    items.yaml_add_eol_comment(text, key, column=_COLUMN)
+                    items.yaml_add_eol_comment(visible_line(comments[(*path, key)]), key, column=_COLUMN)
             return items
         if isinstance(item, list | tuple):
             is_union = path == ("space",)
@@ -241,11 +246,11 @@ def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple
             if not is_union:
                 found.fa.set_flow_style()
             return found
-        return item
+        return scalar(item)
 
     yaml = YAML()
     yaml.width, yaml.version = 4096, None
     written = io.StringIO()
     whole = node(value, ())
     yaml.dump(whole, written)
-    return "".join(f"# {line}\n" for line in head) + written.getvalue()
+    return "".join(f"# {visible_line(line)}\n" for line in head) + visible(written.getvalue())

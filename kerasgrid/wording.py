@@ -3,11 +3,21 @@
 from __future__ import annotations
 
 import contextlib
+import json
 import re
-from collections.abc import Container
+import unicodedata
+from collections.abc import Callable, Container
 from pathlib import Path
 
 _PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
+_OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
+"""Categories of what a terminal obeys: control codes, marks that turn the direction of text or join letters,
+halves of characters, ends of lines and paragraphs."""
+
+
+def _escape(letter: str) -> str:
+    """Returns a character as Python writes it within quotes: `\\x1b`, `\\u202e`."""
+    return letter.encode("unicode_escape").decode()
 
 
 def count(number: int, noun: str) -> str:
@@ -35,3 +45,25 @@ def shown_path(path: str | Path) -> str:
 def masked(url: object) -> str:
     """Returns a URL as it may be shown, without its password."""
     return _PASSWORD.sub(r"\1***@", str(url))
+
+
+def visible(text: str, escape: Callable[[str], str] = _escape) -> str:
+    """Returns a text with an escape for each character that a terminal would obey; ends of lines stay.
+
+    Args:
+        text: Of one line or several.
+        escape: Gives the escape, `\\x1b` or `\\u202e` by default.
+    """
+    if text.isprintable():
+        return text
+    return "".join(escape(c) if c != "\n" and unicodedata.category(c) in _OBEYED else c for c in text)
+
+
+def visible_line(text: str) -> str:
+    """Returns a text on one line: visible, and with a space for each stretch of blanks and ends of lines."""
+    return visible(" ".join(text.split()))
+
+
+def visible_json(text: str) -> str:
+    """Returns a JSON text of the same value in which nothing would be obeyed."""
+    return visible(text, lambda letter: json.dumps(letter)[1:-1])

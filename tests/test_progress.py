@@ -5,8 +5,8 @@ from __future__ import annotations
 import io
 
 import pytest
-from rich.console import Console
 
+from kerasgrid.console import Console
 from kerasgrid.progress import LiveProgress, PlainProgress, Quiet, make_progress
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Trial
 from kerasgrid.state import RunState

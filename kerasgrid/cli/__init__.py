@@ -12,15 +12,14 @@ from typing import Any, TextIO
 # In the order in which --help lists their commands.
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
+from kerasgrid.console import show_all
 from kerasgrid.errors import KerasgridError
 
 
 def main() -> None:
     """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
     sys.stdout, sys.stderr = _outlived(sys.stdout), _outlived(sys.stderr)
-    for stream in (sys.stdout, sys.stderr):
-        if hasattr(stream, "reconfigure"):  # a terminal that cannot write ± must not end a search
-            stream.reconfigure(errors="backslashreplace")
+    show_all()
     code, written = _exit_code(app), _exit_code(_flush)
     sys.exit(code or written)
 

@@ -35,8 +35,7 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the models' cards as JSON.")] = False,
 ) -> None:
     """Train the best candidate on all of the training data, or go on with that."""
-    from rich.console import Console
-
+    from kerasgrid.console import Console
     from kerasgrid.delivery.fitting import fit as run
     from kerasgrid.progress import make_progress
     from kerasgrid.results import Results
@@ -113,13 +112,13 @@ def predict(
     as_json: Annotated[bool, typer.Option("--json", help="Print what was asked as JSON.")] = False,
 ) -> None:
     """Write predictions for the test set, by one model or several, as the competition's sample shows it."""
-    from rich.console import Console
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
+    from kerasgrid.console import Console
     from kerasgrid.delivery.finished import Finished
     from kerasgrid.delivery.predicting import predict as run
     from kerasgrid.delivery.submission import plan_submission
-    from kerasgrid.wording import shown_path
+    from kerasgrid.wording import shown_path, visible_json
 
     if trial is not None and top != 1:
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
@@ -157,7 +156,7 @@ def predict(
             raise typer.Exit(INTERRUPTED) from None
     planned.write(found)
     if as_json:
-        print(planned.note.read_text(encoding="utf-8"), end="")
+        print(visible_json(planned.note.read_text(encoding="utf-8")), end="")
     elif not quiet:
         for line in (*found.lines(), f"{shown_path(planned.target)}: {planned.form.summary}"):
             print(line)

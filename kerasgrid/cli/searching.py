@@ -45,8 +45,7 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Run a search, or go on with it if it was cut off."""
-    from rich.console import Console
-
+    from kerasgrid.console import Console
     from kerasgrid.driver import search as run
     from kerasgrid.progress import make_progress
 
@@ -109,9 +108,8 @@ def compare(
     """Set AutoKeras beside the search: same folds, as much time; a table, a page."""
     from contextlib import ExitStack
 
-    from rich.console import Console
-
     from kerasgrid.comparing import compare as run
+    from kerasgrid.console import Console
     from kerasgrid.io import write_text
     from kerasgrid.progress import make_progress
     from kerasgrid.views.comparison import Beside
@@ -129,7 +127,7 @@ def compare(
 
         def observe(title: str) -> Any:
             if not (quiet or as_json):
-                console.print(f"{title}:", markup=False, highlight=False)
+                console.print(f"{title}:")
             progress = make_progress("score", console, quiet or as_json)
             stack.callback(progress.close)
             return progress
@@ -177,21 +175,20 @@ def _outcome(data: dict[str, Any]) -> dict[str, Any]:
 
 
 def _print_results(data: dict[str, Any], path: Path) -> None:
-    from rich.console import Console
-
+    from kerasgrid.console import Console
     from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
     console = Console()
     console.print(leaderboard(data))
     for line in summary_lines(data):
-        console.print(line, markup=False, highlight=False, soft_wrap=True)
+        console.print(line, soft_wrap=True)
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."
     elif data["status"] == "budget":
         following = f"The budget is used up; a larger one goes on. {_following(data, path)}"
     else:
         following = _following(data, path)
-    console.print(following, markup=False, highlight=False, soft_wrap=True)
+    console.print(following, soft_wrap=True)
 
 
 def _following(data: dict[str, Any], path: Path) -> str:

@@ -66,9 +66,9 @@ def submissions(
 ) -> None:
     """List what was sent of a search, with its scores."""
     from rich import box
-    from rich.console import Console
     from rich.table import Table
 
+    from kerasgrid.console import Console
     from kerasgrid.submit.drafting import paths_of
     from kerasgrid.submit.following import refresh as ask
     from kerasgrid.submit.ledger import Ledger
@@ -85,7 +85,7 @@ def submissions(
         status = f"{entry.status}: {entry.error}" if entry.error else entry.status
         time = entry.time[:16].replace("T", " ")
         row = [time, entry.competition, entry.message, status, _score(entry), entry.sha256[:8]]
-        table.add_row(*map(_plain, row))
+        table.add_row(*row)
     # What is piped is read by programs, which want a line an entry.
     Console(width=None if sys.stdout.isatty() else 160).print(table)
 
@@ -138,10 +138,3 @@ def _outcome(entry: Any, results: str) -> str:
 def _score(entry: Any) -> str:
     scores = [entry.public_score, entry.private_score]
     return " / ".join(score or "-" for score in scores) if any(scores) else ""
-
-
-def _plain(text: str) -> Any:
-    """Returns a text for a table, in which no [mark] stands for a style."""
-    from rich.text import Text
-
-    return Text(text)

@@ -19,6 +19,7 @@ from kerasgrid.io import write_json
 from kerasgrid.models.signature import parse_reference
 from kerasgrid.models.source import source_trees
 from kerasgrid.submit.drafting import sample_of
+from kerasgrid.views.report.markdown import plain
 
 _FUNCTION = "preprocessing_function"
 _INSTALL = """\
@@ -31,7 +32,7 @@ command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--n
 subprocess.run(command, check=True)
 """
 _FIND = """\
-import os
+import json, os
 
 def find(name):
     places = [*sorted(glob.glob(f"{{INPUT}}/**/{{name}}", recursive=True)), name, f"data/{{name}}"]
@@ -49,7 +50,7 @@ _FIT = """\
 import kerasgrid as kg
 
 SEEDS = 1          # models that differ in their initial weights, averaged
-fitted = kg.fit("results/{name}.json", seeds=SEEDS, overrides=overrides)
+fitted = kg.fit({results}, seeds=SEEDS, overrides=overrides)
 for card in fitted.cards:
     print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
 assert not fitted.failed, fitted.failed
@@ -59,7 +60,7 @@ from pathlib import Path
 from kerasgrid.delivery.submission import write_submission
 
 TTA = 0            # augmented views of each sample
-predicted = kg.predict("results/{name}.json", TEST, tta=TTA, overrides=overrides)
+predicted = kg.predict({results}, TEST, tta=TTA, overrides=overrides)
 sample = None if SAMPLE is None else Path(SAMPLE)
 target, form = write_submission(predicted, Path("submission.csv"), sample=sample, is_own_data=True)
 print(target, form.summary)
@@ -89,14 +90,15 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
     files, config, params = _own_files(finished, row)
     kept = _kept(finished, {**row, "params": params}, config)
     cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
+    own = f"results/{name}.json"
     for path, text in files.items():
         cells.append(_code(_write_file(path, text)))
-    cells.append(_code(_write_file(f"results/{name}.json", json.dumps(kept, allow_nan=False))))
+    cells.append(_code(_write_file(own, json.dumps(kept, allow_nan=False))))
     data, is_joined = config["data"], config["search"].get("holdout") == "test"
     found = {"overrides": _overrides(data, is_joined), "test": _test(data), "sample": _sample(finished)}
     cells.insert(2, _code(_FIND.format(**found)))
-    cells.append(_code(_FIT.format(name=name)))
-    cells.append(_code(_PREDICT.format(name=name)))
+    cells.append(_code(_FIT.format(results=repr(own))))
+    cells.append(_code(_PREDICT.format(results=repr(own))))
     target = folder / "notebook.ipynb"
     write_json(target, _notebook(cells))
     return target, write_wheel(folder)
@@ -185,10 +187,14 @@ def _overrides(data: Mapping[str, Any], is_joined: bool) -> str:
     parts = []
     for key in ("train", *(["test"] if is_joined else [])):
         if isinstance(data[key], Mapping):
-            parts += [f'f"data.{key}.{part}={{find({_name(path)!r})}}"' for part, path in data[key].items()]
+            parts += [_override(f"data.{key}.{part}", path) for part, path in data[key].items()]
         elif data[key] != "digits":
-            parts.append(f'f"data.{key}={{find({_name(data[key])!r})}}"')
+            parts.append(_override(f"data.{key}", data[key]))
     return f"overrides = [{', '.join(parts)}]"
+
+
+def _override(key: str, path: str) -> str:
+    return f'"{key}=" + json.dumps(find({_name(path)!r}))'
 
 
 def _test(data: Mapping[str, Any]) -> str:
@@ -213,13 +219,14 @@ def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str])
     data, environment = finished.results.data, finished.results.data["environment"]
     params = {**finished.config["params"], **row["params"]}
     versions = ", ".join(f"{name} {text}" for name, text in environment.items() if text[:1].isdigit())
+    model = plain(finished.config["model"])
     lines = [
-        f"# {finished.paths.name}, trial {row['id']}",
+        f"# {plain(finished.paths.name)}, trial {row['id']}",
         "",
-        f"{data['objective']['name']} {row['mean_test_score']:.4f} ± {row['std_test_score']:.4f} over "
-        f"{data['folds']['n']} folds, by `{finished.config['model']}`.",
+        f"{plain(data['objective']['name'])} {row['mean_test_score']:.4f} ± {row['std_test_score']:.4f} over "
+        f"{data['folds']['n']} folds, by {model}.",
         "",
-        *(f"- {key}: {json.dumps(value)}" for key, value in params.items()),
+        *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
         "",
         "This notebook trains it on all of the training data, with the epochs and learning rates that its "
         "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
@@ -227,10 +234,10 @@ def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str])
         "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
         "them.",
         "",
-        f"The search ran with {versions}.",
+        f"The search ran with {plain(versions)}.",
     ]
     if ":" in finished.config["model"] and not files:
-        lines += ["", f"`{finished.config['model']}` is a module: it has to be installed there too."]
+        lines += ["", f"{model} is a module: it has to be installed there too."]
     return "\n".join(lines)
 
 

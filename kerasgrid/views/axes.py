@@ -11,7 +11,7 @@ from typing import Any
 
 from kerasgrid.io import digest
 from kerasgrid.tables.parsing import finite, is_number
-from kerasgrid.wording import distinct
+from kerasgrid.wording import distinct, visible_line
 
 MOST_LEVELS = 12
 LONGEST_TEXT = 80
@@ -20,7 +20,6 @@ LONGEST_NAME = 60
 _RESERVED = {"", "uid", "from_uid", "__proto__"}
 _LOOK_ALIKES = str.maketrans({"<": "\u2039", ">": "\u203a"})
 _ENTITY = re.compile(r"&(?=#?\w+;)")
-_BLANKS = re.compile(r"[\s\x00-\x1f\x7f-\x9f]+")
 _EXACT_IN_A_FLOAT = 2**53
 _DIGITS = 6
 _HASH = 12
@@ -71,8 +70,7 @@ def safe_text(value: Any, longest: int = LONGEST_TEXT) -> str:
     Text that is cut ends in twelve digits of its hash, so that different long texts stay different.
     """
     given = value if isinstance(value, str) else _as_text(value)
-    text = given.encode("utf-8", "replace").decode()
-    text = _ENTITY.sub("\uff06", _BLANKS.sub(" ", text)).translate(_LOOK_ALIKES).strip()
+    text = _ENTITY.sub("\uff06", visible_line(given)).translate(_LOOK_ALIKES)
     if len(text) > longest:
         text = f"{text[: longest - _HASH - 2]}… {digest(given)[:_HASH]}"
     return text or "(empty)"

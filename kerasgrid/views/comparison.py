@@ -7,10 +7,11 @@ from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.analysis.rivals import Rival, reservations, rivals_of, verdict
-from kerasgrid.views.leaderboard import format_score, format_seconds, varying, visible
+from kerasgrid.views.leaderboard import format_score, format_seconds, varying
 from kerasgrid.views.report import html
 from kerasgrid.views.report.blocks import Bullets, Cells, Paragraph, Picture, Section
-from kerasgrid.views.report.drawing import ACCENT, WARM, draw_svg
+from kerasgrid.views.report.drawing import ACCENT, WARM, draw_svg, label
+from kerasgrid.wording import visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -68,7 +69,7 @@ class Beside:
     def lines(self) -> list[str]:
         """Returns the table as plain text, and the sentences."""
         cells = self.table()
-        rows = [[visible(cell) for cell in row] for row in (cells.header, *cells.rows)]
+        rows = [[visible_line(cell) for cell in row] for row in (cells.header, *cells.rows)]
         widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
         lines = [
             "  ".join(
@@ -77,7 +78,7 @@ class Beside:
             ).rstrip()
             for row in rows
         ]
-        return [*lines, "", *map(visible, self.sentences())]
+        return [*lines, "", *map(visible_line, self.sentences())]
 
     def html(self) -> str:
         """Returns the page, one file that loads nothing.
@@ -100,13 +101,14 @@ class Beside:
     def _paint(self, axes: Axes) -> None:
         for one, color in zip(self.rivals, (ACCENT, WARM), strict=False):
             curve = one.curve()
+            shown = f" {label(one.name)}"  # a name that begins with _ is left out of legends
             if curve:
                 seconds, scores = zip(*[*curve, (one.wall_time_s, curve[-1][1])], strict=True)
-                axes.step(seconds, scores, where="post", color=color, label=one.name)
+                axes.step(seconds, scores, where="post", color=color, label=shown)
                 axes.plot(seconds[:-1], scores[:-1], "o", color=color, markersize=4)
         axes.set_xlim(left=0)
         axes.set_xlabel("seconds of the search")
-        axes.set_ylabel(f"best {self.metric}")
+        axes.set_ylabel(label(f"best {self.metric}", 40))
         axes.legend(loc="lower right" if self.rivals[0].sign > 0 else "upper right")
 
 

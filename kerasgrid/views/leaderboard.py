@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import re
-import unicodedata
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
@@ -12,7 +10,7 @@ from rich.cells import cell_len
 
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import check_schema, error_text
-from kerasgrid.wording import count
+from kerasgrid.wording import count, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -21,9 +19,6 @@ _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
 _CUT: dict[Any, int] = {"running": 1, "pruned": 2}
 """States of trials whose scores are of fewer epochs than they ask for, in the order of their places."""
-_UNSEEN = {"Cc", "Cf", "Cs", "Zl", "Zp"}
-_OBEYED = re.compile(r"[\x00-\x09\x0b-\x1f\x7f-\x9f\u200e\u200f\u2028-\u202e\u2066-\u2069\ud800-\udfff]")
-"""What a terminal obeys: control codes but the end of a line, and marks that turn the direction of text."""
 
 
 @dataclass(frozen=True)
@@ -162,16 +157,6 @@ def format_seconds(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def visible(text: str) -> str:
-    """Returns a text of several lines with a space for each character in it that a terminal would obey."""
-    return _OBEYED.sub(" ", text)
-
-
-def escaped(json_text: str) -> str:
-    """Returns a JSON text with an escape for each such character."""
-    return _OBEYED.sub(lambda found: f"\\u{ord(found[0]):04x}", json_text)
-
-
 def _place(results: Mapping[str, Any]) -> Any:
     """Returns the key that sorts trials: by score, then by id.
 
@@ -267,20 +252,21 @@ def _decimals(number: float) -> str:
 
 
 def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:
-    """Returns a value on one line, without control characters and of bounded length."""
-    if isinstance(value, bool) or value is None:
-        text = {True: "true", False: "false", None: "null"}[value]
-    else:
-        text = f"{value:.6g}" if isinstance(value, float) else str(value)
-    text = "".join(" " if unicodedata.category(letter) in _UNSEEN else letter for letter in text)
-    text = " ".join(text.split())
+    """Returns a value on one line, visible and of bounded length."""
+    text = _line(value)
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 
 def _name(name: Any) -> str:
     """Returns a parameter's name on one line; of a long one its end, which tells it from its neighbours."""
-    text = _text(name, longest=len(str(name)))
+    text = _line(name)
     return text if len(text) <= _LONGEST_VALUE else f"…{text[1 - _LONGEST_VALUE :]}"
+
+
+def _line(value: Any) -> str:
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    return visible_line(f"{value:.6g}" if isinstance(value, float) else str(value))
 
 
 def _aligned(lines: Sequence[Sequence[str]], right: int) -> list[list[str]]:

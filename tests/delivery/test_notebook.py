@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import json
 import os
 import shutil
@@ -109,6 +110,26 @@ def test_what_it_says_of_the_trial(competition):
     assert "- width: 16" in told
     assert wheel.parent == target.parent
     assert str(competition) not in target.read_text()
+
+
+def test_names_are_data_in_code_and_in_sentences(competition):
+    name, train = "a\"); print('mine'); (\"", 't"+{1 % 0}+".csv'
+    results = competition / "results"
+    data = json.loads((results / "grid.json").read_text())
+    data["config"]["data"]["train"] = train
+    data["trials"][0]["params"]["<b>\u202e\n# x"] = "`y`"
+    (results / f"{name}.json").write_text(json.dumps(data))
+    (results / "grid").rename(results / name)
+    target, _ = write_notebook(results / f"{name}.json", competition / "out", trial=0)
+    cells = json.loads(target.read_text())["cells"]
+    told, *code = ["".join(cell["source"]) for cell in cells]
+    assert r"- \<b\>\\u202e \# x: " in told
+    assert told.startswith("# a\"); print('mine'); (\", trial 0\n")
+    constants = set()
+    for text in code:
+        tree = ast.parse(text)
+        constants |= {node.value for node in ast.walk(tree) if isinstance(node, ast.Constant)}
+    assert {train, f"results/{name}.json"} <= constants
 
 
 def test_learning_rates_come_along_whatever_the_length_of_a_run(competition, monkeypatch):

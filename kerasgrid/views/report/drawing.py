@@ -13,6 +13,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING
 
 from kerasgrid.errors import MissingPackageError
+from kerasgrid.wording import visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +28,7 @@ _STYLE = {
     "svg.hashsalt": "kerasgrid",
     "font.family": "sans-serif",
     "font.size": 10,
+    "text.parse_math": False,  # a $ is a $
     "text.color": INK,
     "axes.edgecolor": LINE,
     "axes.labelcolor": INK,
@@ -49,13 +51,19 @@ _GROUP = re.compile(r'<g id="[^"]*"')
 _ID = re.compile(r'(\bid="|url\(#|xlink:href="#)')
 
 
-def draw_svg(paint: Callable[[Axes], None], height: float, label: str, width: float = 7.4) -> str:
+def label(text: str, longest: int = 64) -> str:
+    """Returns a text as it stands in a picture: visible, on one line and of bounded length."""
+    line = visible_line(text)
+    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+
+
+def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: float = 7.4) -> str:
     """Returns the SVG of one pair of axes.
 
     Args:
         paint: Draws on the axes that it is given.
         height: In inches, of which a page shows 96 pixels each.
-        label: What a screen reader says; it makes the picture's names different from others', too.
+        about: What a screen reader says; it makes the picture's names different from others', too.
         width: In inches.
 
     Raises:
@@ -81,14 +89,14 @@ def draw_svg(paint: Callable[[Axes], None], height: float, label: str, width: fl
         paint(axes)
         written = io.StringIO()
         figure.savefig(written, format="svg", metadata={"Date": None})
-    return _inline(written.getvalue(), label)
+    return _inline(written.getvalue(), about)
 
 
-def _inline(svg: str, label: str) -> str:
+def _inline(svg: str, about: str) -> str:
     """Returns an SVG without its file's head, with the page's colours, and names that no other has."""
-    prefix = re.sub(r"[^a-z]+", "-", label.lower())
+    prefix = re.sub(r"[^a-z]+", "-", about.lower())
     svg = _GROUP.sub("<g", _METADATA.sub("", _HEAD.sub("", svg)))
     svg = _ID.sub(rf"\g<1>{prefix}-", svg)
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
-    return svg.replace("<svg ", f'<svg role="img" aria-label="{label}" ', 1).strip()
+    return svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1).strip()

@@ -14,7 +14,7 @@ from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.importance import Importance
 from kerasgrid.analysis.sentences import value_text
 from kerasgrid.views.report.cells import SMALLEST_SHARE
-from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, draw_svg
+from kerasgrid.views.report.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, draw_svg, label
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -27,6 +27,8 @@ _MOST_STEPS = 200
 MOST_CLASSES = 40
 _MOST_NUMBERED = 20
 _LONGEST_CLASS = 16
+_LONGEST_SIDE = 40
+"""Of what stands at the side of a picture, which is less wide than high."""
 _DEEP = 0.58
 """The depth of a cell's colour from which on its number is dark on a dark page, too."""
 
@@ -74,7 +76,7 @@ def interaction_rows(findings: Findings) -> list[Interval]:
     ]
 
 
-def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
+def draw_intervals(rows: Sequence[Interval], unit: str, about: str) -> str:
     """Draws means with their 95% intervals, one below the other, about a line at zero."""
     rows = rows[:MOST_ROWS]
 
@@ -85,12 +87,12 @@ def draw_intervals(rows: Sequence[Interval], unit: str, label: str) -> str:
                 axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
             axes.plot([row.mean], [place], "o", color=color, markersize=5)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [_cut(row.label) for row in rows])
+        axes.set_yticks(range(len(rows)), [label(row.label) for row in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
         axes.grid(axis="y", visible=False)
-        axes.set_xlabel(f"gain in {unit}, with its 95% interval", loc="right")
+        axes.set_xlabel(f"gain in {label(unit)}, with its 95% interval", loc="right")
 
-    return draw_svg(paint, 0.9 + 0.26 * len(rows), label)
+    return draw_svg(paint, 0.9 + 0.26 * len(rows), about)
 
 
 def draw_importance(importance: Importance) -> str:
@@ -108,7 +110,7 @@ def draw_importance(importance: Importance) -> str:
         )
         for place, (_, share, _) in enumerate(bars):
             axes.text(100 * share, place, f" {100 * share:.1f}%", va="center")
-        axes.set_yticks(places, [_cut(name) for name, *_ in bars])
+        axes.set_yticks(places, [label(name) for name, *_ in bars])
         axes.set_ylim(len(bars) - 0.5, -0.5)
         axes.set_xlim(0, 112 * max((share for _, share, _ in bars), default=1))
         axes.grid(axis="y", visible=False)
@@ -147,7 +149,7 @@ def draw_front(findings: Findings) -> str:
             )
         axes.margins(y=0.15)
         axes.set_xlabel("fit time (seconds a fold)")
-        axes.set_ylabel(findings.table.scores[0])
+        axes.set_ylabel(label(findings.table.scores[0], _LONGEST_SIDE))
 
     return draw_svg(paint, 3.4, "Score against fit time")
 
@@ -189,7 +191,7 @@ def draw_curves(findings: Findings, metric: str) -> str:
             axes.legend(loc="best")
         axes.autoscale_view()
         axes.set_xlabel("epoch")
-        axes.set_ylabel(f"held-out {metric}")
+        axes.set_ylabel(label(f"held-out {metric}", _LONGEST_SIDE))
 
     return draw_svg(paint, 3.6, "Learning curves")
 
@@ -199,7 +201,7 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
     from matplotlib.collections import PolyCollection
     from matplotlib.colors import to_rgb
 
-    names = [_cut(name, _LONGEST_CLASS) for name in classes]
+    names = [label(name, _LONGEST_CLASS) for name in classes]
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, shares)
     scale = wrong.max(initial=0) or 1
@@ -234,23 +236,19 @@ def _labelled(findings: Findings) -> list[tuple[Contender, str]]:
     found = [(findings.best, "best")] if findings.best else []
     if findings.pick is not None and findings.pick != findings.best:
         found.append((findings.pick, "if time counts"))
-    return [(one, f"{name}: {findings.trial(one.row)}") for one, name in found if one.fit_time is not None]
+    return [
+        (one, label(f"{name}: {findings.trial(one.row)}")) for one, name in found if one.fit_time is not None
+    ]
 
 
 def _name(findings: Findings, row: int, place: str) -> str:
-    return f"{place}: trial {findings.trial(row)}"
+    return label(f"{place}: trial {findings.trial(row)}")
 
 
 def _thin(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns epochs and values of a curve, at most so many that a page can hold hundreds."""
     places = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _MOST_STEPS)).round().astype(int))
     return places + 1, curve[places]
-
-
-def _cut(text: str, longest: int = 64) -> str:
-    """Returns a text of bounded length, which matplotlib reads as it is (a `$` begins its formulas)."""
-    short = text if len(text) <= longest else f"{text[: longest - 1]}…"
-    return short.replace("$", r"\$")
 
 
 def has_held_out(curves: Mapping[int, Curves]) -> bool:

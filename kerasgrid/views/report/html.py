@@ -7,6 +7,7 @@ import html
 from collections.abc import Sequence
 
 from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
+from kerasgrid.wording import visible
 
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --muted: #6a737d; --line: #d5d9de;
@@ -31,7 +32,7 @@ th { vertical-align: bottom; } .right { text-align: right; }
 def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     """Returns the page; all text in it is escaped."""
     body = "\n".join(
-        f"<section><h2>{html.escape(section.title)}</h2>\n"
+        f"<section><h2>{_text(section.title)}</h2>\n"
         + "\n".join(map(_block, section.blocks))
         + "\n</section>"
         for section in sections
@@ -39,30 +40,30 @@ def page(title: str, lead: str, sections: Sequence[Section]) -> str:
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{html.escape(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{html.escape(title)}</h1>\n<p class="lead">{html.escape(lead)}</p>\n{body}\n</body>\n</html>\n'
+        f"<title>{_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{_text(title)}</h1>\n<p class="lead">{_text(lead)}</p>\n{body}\n</body>\n</html>\n'
     )
 
 
 def _block(block: Block) -> str:
     match block:
         case Paragraph(text, is_note):
-            return f"<p{_class('note', is_note)}>{html.escape(text)}</p>"
+            return f"<p{_class('note', is_note)}>{_text(text)}</p>"
         case Bullets(items):
-            return "<ul>" + "".join(f"<li>{html.escape(item)}</li>" for item in items) + "</ul>"
+            return "<ul>" + "".join(f"<li>{_text(item)}</li>" for item in items) + "</ul>"
         case Cells():
             return _table(block)
         case Picture(draw, caption, _):
-            return f"<figure>{draw()}<figcaption>{html.escape(caption)}</figcaption></figure>"
+            return f"<figure>{draw()}<figcaption>{_text(caption)}</figcaption></figure>"
         case Photos(items, caption):
             photos = "".join(_photo(*item) for item in items)
-            return f'<p>{html.escape(caption)}:</p>\n<div class="photos">{photos}</div>'
+            return f'<p>{_text(caption)}:</p>\n<div class="photos">{photos}</div>'
 
 
 def _table(cells: Cells) -> str:
     def line(texts: Sequence[str], tag: str) -> str:
         marks = [_class("right", place in cells.right) for place in range(len(texts))]
-        parts = (f"<{tag}{mark}>{html.escape(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True))
+        parts = (f"<{tag}{mark}>{_text(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True))
         return f"<tr>{''.join(parts)}</tr>"
 
     head, rows = line(cells.header, "th"), "\n".join(line(row, "td") for row in cells.rows)
@@ -70,9 +71,13 @@ def _table(cells: Cells) -> str:
 
 
 def _photo(data: bytes, text: str) -> str:
-    source, safe = base64.b64encode(data).decode(), html.escape(text)
+    source, safe = base64.b64encode(data).decode(), _text(text)
     image = f'<img alt="{safe}" src="data:image/png;base64,{source}">'
     return f"<figure>{image}<figcaption>{safe}</figcaption></figure>"
+
+
+def _text(words: str) -> str:
+    return html.escape(visible(words))
 
 
 def _class(name: str, holds: bool) -> str:

@@ -5,40 +5,41 @@ from __future__ import annotations
 import re
 from collections.abc import Sequence
 
-from kerasgrid.views.leaderboard import visible
 from kerasgrid.views.report.blocks import Block, Bullets, Cells, Paragraph, Photos, Picture, Section
+from kerasgrid.wording import visible_line
 
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def text(title: str, lead: str, sections: Sequence[Section]) -> str:
     """Returns the text; what Markdown would read as its own marks is escaped."""
-    parts = [f"# {_plain(title)}", _plain(lead)]
+    parts = [f"# {plain(title)}", plain(lead)]
     for section in sections:
-        parts.append(f"## {_plain(section.title)}")
+        parts.append(f"## {plain(section.title)}")
         parts += filter(None, map(_block, section.blocks))
     return "\n\n".join(parts) + "\n"
+
+
+def plain(words: str) -> str:
+    """Returns a text on one line, in which Markdown's own marks are escaped."""
+    return _SPECIAL.sub(r"\\\1", visible_line(words))
 
 
 def _block(block: Block) -> str:
     match block:
         case Paragraph(words):
-            return _plain(words)
+            return plain(words)
         case Bullets(items):
-            return "\n".join(f"- {_plain(item)}" for item in items)
+            return "\n".join(f"- {plain(item)}" for item in items)
         case Cells():
             return _table(block)
         case Photos(items, caption):
-            return "\n".join([f"{_plain(caption)}:\n", *(f"- {_plain(words)}" for _, words in items)])
+            return "\n".join([f"{plain(caption)}:\n", *(f"- {plain(words)}" for _, words in items)])
         case Picture(_, caption, cells):
-            return f"{_plain(cells.caption or caption)}\n\n{_table(cells)}" if cells and cells.rows else ""
+            return f"{plain(cells.caption or caption)}\n\n{_table(cells)}" if cells and cells.rows else ""
 
 
 def _table(cells: Cells) -> str:
     marks = ["--:" if place in cells.right else ":--" for place in range(len(cells.header))]
-    lines = [map(_plain, cells.header), marks, *(map(_plain, row) for row in cells.rows)]
+    lines = [map(plain, cells.header), marks, *(map(plain, row) for row in cells.rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
-
-
-def _plain(words: str) -> str:
-    return _SPECIAL.sub(r"\\\1", " ".join(visible(words).split()))

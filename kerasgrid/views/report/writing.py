@@ -14,10 +14,10 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
 from kerasgrid.tables.predictions import read_predictions
 from kerasgrid.tables.reading import read_table
-from kerasgrid.views.leaderboard import escaped, format_seconds, visible
+from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.views.report import html, markdown
 from kerasgrid.views.report.sections import sections_of
-from kerasgrid.wording import count
+from kerasgrid.wording import count, visible_json, visible_line
 
 _MOST_PARAMS = 20
 
@@ -65,11 +65,11 @@ class Report:
             "mistakes_missing": self.mistakes if isinstance(self.mistakes, str) else None,
             "sentences": self.sentences(),
         }
-        return escaped(json.dumps(strict(about), indent=1, allow_nan=False, ensure_ascii=False))
+        return visible_json(json.dumps(strict(about), indent=1, allow_nan=False, ensure_ascii=False))
 
     def sentences(self) -> list[str]:
         """Returns the conclusions in plain words, the most important first."""
-        return [visible(sentence) for sentence in conclusions(self.findings)]
+        return [visible_line(sentence) for sentence in conclusions(self.findings)]
 
     def _title(self) -> str:
         return f"{self.findings.table.source}: what was learnt"
