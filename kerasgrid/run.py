@@ -57,8 +57,7 @@ class Run:
         self._is_idle = False
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
-        self._began, self.elapsed_s = time.time(), 0.0
-        self._session_at = self._began
+        self._began, self.elapsed_s = time.monotonic(), 0.0
         self._plans = KeptPlans()
         self._proposed_by: set[str | None] = set()
         self._expected: Iterator[int] = iter(())
@@ -103,20 +102,22 @@ class Run:
 
     def _replay(self) -> None:
         """Takes in the records of earlier sessions."""
-        began = last = None
+        began, took_s = None, 0.0
         for record in self._journal.records:
             kind = record["type"]
+            if began is not None and kind != "session":
+                # Journals of earlier versions have the wall clock alone, which may jump.
+                took_s = max(took_s, record.get("session_s", record["time"] - began))
             if kind == "session":
-                self.elapsed_s += 0.0 if began is None else last - began
-                began, self.last_status = record["time"], None
+                self.elapsed_s += took_s
+                began, took_s, self.last_status = record["time"], 0.0, None
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
                 self._proposed_by.add(record.get("proposed_by"))
             elif kind == "trial":
                 self.state.add(Trial(record["id"], record["params"]))
             elif kind == "fold":
-                at_s = None if began is None else self.elapsed_s + record["time"] - began
-                self.state.end(read_fold(record), at_s)
+                self.state.end(read_fold(record), None if began is None else self.elapsed_s + took_s)
             elif kind == "rung":
                 self.state.wait(read_fold(record), record.get("at_end", False))
             elif kind == "checkpoint":
@@ -135,9 +136,9 @@ class Run:
                 self.environment = record["environment"]
             elif kind == "end":
                 self.last_status = record["status"]
-                began = None if record.get("idle", False) else began
-            last = record["time"]
-        self.elapsed_s += 0.0 if began is None else last - began
+                self.elapsed_s += 0.0 if record.get("idle", False) else took_s
+                began, took_s = None, 0.0
+        self.elapsed_s += took_s
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
             if self.state.is_done(trial):
                 self._take_end(trial)
@@ -186,21 +187,19 @@ class Run:
         by = _proposed_by(self.prepared)
         is_replay = self._proposed_by == {by}  # then the trials come again in their order
         self._expected = iter([*self.state.trials] if is_replay else [])
-        self._session_at = self.append(
-            "session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided}
-        )
+        self.append("session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided})
 
     def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> float:
-        """Journals a record with its kind and the time, which is returned.
+        """Journals a record with its kind and the time, and returns how many seconds the session has taken.
 
         Raises:
             LockedError: Another process has taken the folder over.
             StorageError: The disk is full.
         """
         self._check_lock()
-        now = round(time.time(), 3)
-        self._journal.append({"type": kind, **record, "time": now}, durable)
-        return now
+        now, took_s = round(time.time(), 3), round(time.monotonic() - self._began, 3)
+        self._journal.append({"type": kind, **record, "time": now, "session_s": took_s}, durable)
+        return took_s
 
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
         """Returns the trial of each candidate, in their order; those that are new are journalled.
@@ -323,8 +322,8 @@ class Run:
         line = strict(asdict(record))
         if record.job in self.state.waiting:
             self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
-        at = self.append("fold", line, durable=True)
-        self.state.end(read_fold(line), self.elapsed_s + at - self._session_at)
+        took_s = self.append("fold", line, durable=True)
+        self.state.end(read_fold(line), self.elapsed_s + took_s)
         if self.state.is_done(record.job[0]):
             self._take_end(record.job[0])
         self._ended_files.append(self.paths.checkpoint(*record.job))
@@ -369,7 +368,7 @@ class Run:
     def write(self, status: str) -> Results:
         """Writes results.json and the long histories beside it."""
         self._check_lock()
-        took_s = 0.0 if self._is_idle else time.time() - self._began
+        took_s = 0.0 if self._is_idle else time.monotonic() - self._began
         return self._file.write(
             self.state, status, self.elapsed_s + took_s, self.environment, self._decides_on_test
         )

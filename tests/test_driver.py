@@ -5,8 +5,10 @@ from __future__ import annotations
 import dataclasses
 import json
 import os
+import re
 import shutil
 import signal
+import time
 from functools import partial
 from itertools import pairwise
 
@@ -894,6 +896,33 @@ def test_a_budget_of_time_counts_all_sessions(tmp_path):
     assert first.status == "budget"
     assert first.data["trials"] == [] or first.data["summary"]["fits"] < 18
     assert search(budget(time="1h"), results=tmp_path).status == "complete"
+
+
+@pytest.mark.parametrize(("jump_s", "is_of_an_earlier_version"), [(-1e6, False), (1e6, False), (-1e6, True)])
+def test_a_wall_clock_that_jumps_changes_no_duration(tmp_path, monkeypatch, jump_s, is_of_an_earlier_version):
+    now, jumps, journal = time.time, [], RunPaths(tmp_path, "fake").journal
+    monkeypatch.setattr(time, "time", lambda: now() + sum(jumps))
+    jump = StopAfter(9, lambda: jumps.append(jump_s))
+    first = search(budget(epochs=20, time="1h"), results=tmp_path, observer=jump)
+    stamps = [line["time"] for line in lines(tmp_path)[1:]]
+    assert max(abs(after - before) for before, after in pairwise(stamps)) > 1e5
+    if is_of_an_earlier_version:  # whose journal has the wall clock alone
+        journal.write_text(re.sub(r',"session_s":[\d.]+', "", journal.read_text()))
+    found = search(budget(epochs=1000, time="1h"), results=tmp_path)
+    assert [first.status, found.status] == ["budget", "complete"]
+    ends = [row["end_time_s"] for row in found.trials]
+    assert 0 <= min(ends) <= max(ends) <= found.data["summary"]["wall_time_s"] < 60
+    if not is_of_an_earlier_version:
+        assert found.data["summary"]["wall_time_s"] > first.data["summary"]["wall_time_s"] > 0
+
+
+def test_a_pause_between_sessions_is_none_of_a_search(tmp_path, monkeypatch):
+    now = time.time
+    search(config(space={"dropout": [0.2, 0.9]}), results=tmp_path)
+    monkeypatch.setattr(time, "time", lambda: now() + 1e6)
+    for again in (True, False):
+        found = search(config(space={"dropout": [0.2, 0.9]}), results=tmp_path, retry_failed=again)
+        assert 0 < found.data["summary"]["wall_time_s"] < 60
 
 
 def test_failed_trials_are_tried_again_where_that_is_asked(tmp_path, finished, monkeypatch):

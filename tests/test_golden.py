@@ -76,7 +76,7 @@ def probes(recipe, executor, candidates):
 def frozen(monkeypatch):
     """Trains nothing, on a machine without a clock, whose packages are of no version."""
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setattr("kerasgrid.run.time", SimpleNamespace(time=lambda: NOW))
+    monkeypatch.setattr("kerasgrid.run.time", SimpleNamespace(time=lambda: NOW, monotonic=lambda: 0.0))
     monkeypatch.setattr("kerasgrid.run.os", SimpleNamespace(getpid=lambda: 1))
     for module in ("run", "workers"):
         monkeypatch.setattr(f"kerasgrid.{module}.versions", lambda: VERSIONS)
