@@ -20,7 +20,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from kerasgrid.augment import faults_of_augment
 from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
-from kerasgrid.data import inner_split, standardize_statistics
+from kerasgrid.data import inner_split, refuse_others, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
@@ -105,7 +105,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ConfigError: Parameters that do not exist or are out of bounds, all together.
             ModelError: The model function fails, or its model does not fit the data.
-            DataError: `y` holds no classes.
+            DataError: X or y is no array of samples or labels, or `y` holds no classes.
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and labels.
         """
@@ -113,6 +113,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             faults = self.faults()
             if faults:
                 raise ConfigError(faults, type(self).__name__)
+            refuse_others(X, y)
             X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
             labels, classes = _read_labels(y)
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
@@ -197,10 +198,11 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.
 
         Raises:
-            DataError: X's samples have other axes than those of `fit`.
+            DataError: X is no array of samples, or these have other axes than those of `fit`.
             TrialError: The model's outputs are NaN or infinite.
         """
         check_is_fitted(self)
+        refuse_others(X)
         X = validate_data(self, X, reset=False, allow_nd=True)
         if X.shape[1:] != self._input_shape:
             raise DataError(

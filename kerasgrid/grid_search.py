@@ -10,6 +10,7 @@ from sklearn import get_config, model_selection
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
 
+from kerasgrid.data import refuse_others
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimator import KerasClassifier
 from kerasgrid.seeds import kept_random_state
@@ -111,6 +112,7 @@ class GridSearchCV(model_selection.GridSearchCV):
             ConfigError: Parameters that the model function and training do not have, or out of bounds:
                 all of them together, before anything is trained.
             ModelError: The model function cannot be found or read.
+            DataError: For a model function, X or y is no array of samples or labels.
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
         if isinstance(self.estimator, KerasClassifier):
@@ -118,6 +120,7 @@ class GridSearchCV(model_selection.GridSearchCV):
                 faults = [*_fit_faults(params), *self._grid_faults()]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
+            refuse_others(X, y)
         return super().fit(X, y, **params)
 
     def _grid_faults(self) -> list[Fault]:

@@ -24,6 +24,9 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
             with report.catch("data"):
                 return dataset_from_arrays(X, y, multi_label=config.data.multi_label)
         return None
+    if y is not None:
+        report.add("data", "y is given without X: give the samples that the labels are of.")
+        return None
     train = config.data.train
     has_columns = isinstance(train, str) and train.lower().endswith(".csv")
     if config.data.multi_label and train is not None and not str(train).lower().endswith(".npz"):

@@ -9,10 +9,12 @@ from kerasgrid.data.folds import (
     save_folds,
     test_fold,
 )
-from kerasgrid.data.load import dataset_from_arrays, load_data, load_with_test
+from kerasgrid.data.given import as_array, dataset_from_arrays, refuse_others
+from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import standardize_statistics
 
 __all__ = [
+    "as_array",
     "dataset_from_arrays",
     "fold_fault",
     "folds_fingerprint",
@@ -21,6 +23,7 @@ __all__ = [
     "load_folds",
     "load_with_test",
     "make_folds",
+    "refuse_others",
     "save_folds",
     "standardize_statistics",
     "test_fold",

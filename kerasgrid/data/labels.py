@@ -97,7 +97,7 @@ def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None
 def _same_kind(values: list, where: str) -> np.ndarray:
     """Returns an array of labels that came as Python objects: all strings or all numbers."""
     for row, value in enumerate(values):
-        if value is None or value != value:
+        if value is None or type(value).__name__ == "NAType" or value != value:  # pandas' NA has no truth
             raise DataError(f"{where}: the label of sample {row} (counted from 0) is missing.")
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=np.str_)

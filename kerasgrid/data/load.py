@@ -1,21 +1,19 @@
-"""From a config, or from arrays in Python, to a Dataset that workers can map."""
+"""From a config to a Dataset that workers can map."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, check_samples
-from kerasgrid.data.cache import array_digest, cached, fingerprint, save_samples
-from kerasgrid.data.labels import check_labels, encode_labels
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cache import cached
+from kerasgrid.data.labels import check_labels
 from kerasgrid.data.sources import find_source
 from kerasgrid.data.subset import take_subset
 from kerasgrid.errors import DataError
-from kerasgrid.io import storage_errors
 from kerasgrid.records import Dataset
 
 
@@ -99,35 +97,3 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))
-
-
-def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_label: bool = False) -> Dataset:
-    """Returns a dataset of arrays given in Python.
-
-    Args:
-        X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
-        y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
-        folder: Where to keep them for workers, whole or not at all; only in memory by default.
-        multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
-
-    Raises:
-        DataError: X and y do not fit, or hold what cannot be learnt from.
-        StorageError: The folder cannot be written.
-    """
-    try:
-        images, given = np.asarray(X), np.asarray(y)
-    except ValueError as error:
-        raise DataError(f"X or y: rows of different lengths ({error}). Give arrays of one shape.") from error
-    if images.ndim < 2 or 0 in images.shape[1:]:
-        raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
-    images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
-    labels, classes = encode_labels(given, "y", multi_label=multi_label)
-    check_samples(images, labels, classes, "X and y")
-    check_labels(labels, classes, "X and y")
-    samples = Samples(images, labels, classes)
-    if folder is not None:
-        with storage_errors(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            return save_samples(folder, samples, "X and y")
-    mark = fingerprint(array_digest(samples.images), array_digest(samples.labels), classes)
-    return Dataset(samples.images, samples.labels, classes, mark, "X and y")

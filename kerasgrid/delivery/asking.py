@@ -16,7 +16,7 @@ from kerasgrid import executors
 from kerasgrid.checks import Prepared
 from kerasgrid.checks.data import resolve
 from kerasgrid.config import IdxPair
-from kerasgrid.data import load_folds
+from kerasgrid.data import as_array, load_folds
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.stream import Stream, rows_of_array
 from kerasgrid.delivery.course import runs_of
@@ -127,7 +127,7 @@ class Asking:
                 )
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
-            np.save(f"{folder}/X.npy", np.ascontiguousarray(data))
+            np.save(f"{folder}/X.npy", np.ascontiguousarray(as_array(data, "data")))
             return open_stream(f"{folder}/X.npy", shape, name="the array")
         if data is None:
             if config.test is None:

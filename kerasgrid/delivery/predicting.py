@@ -11,6 +11,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.data import refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
@@ -130,6 +131,8 @@ def predict(
         raise ResultsError(f"{models!r} is no kind of models; auto, {', '.join(KINDS)} hold.")
     if tta < 0:
         raise ResultsError(f"tta is {tta}; a number of augmented views, or 0 for none, holds.")
+    if data is not None and not isinstance(data, str | Path):
+        refuse_others(data)
     several = [results] if isinstance(results, str | Path | Results) else results
     searches = [Finished(one, model, overrides) for one in several]
     _check_alike(searches)

@@ -6,9 +6,9 @@ import numpy as np
 import pytest
 
 from kerasgrid.config import DataConfig
-from kerasgrid.data import dataset_from_arrays, load_data, load_with_test
+from kerasgrid.data import load_data, load_with_test
 from kerasgrid.data import test_fold as fold_of_test
-from kerasgrid.errors import DataError, NotBuiltError, StorageError
+from kerasgrid.errors import DataError, NotBuiltError
 
 
 def rows(n, classes=2):
@@ -131,90 +131,3 @@ def test_a_file_that_may_not_be_read(config, write_csv, monkeypatch):
     monkeypatch.setattr("kerasgrid.data.arrays.os.stat", refuse)
     with pytest.raises(DataError, match=r"train\.csv may not be read: give yourself the permission\."):
         load_data(config(path))
-
-
-@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (4, 2, 2, 3), (4, 2, 2, 2, 1)])
-def test_array_ranks(shape):
-    data = dataset_from_arrays(np.zeros(shape), [0, 1, 0, 1])
-    assert data.images.shape == ((4, 2, 2, 1) if len(shape) == 3 else shape)
-    assert data.folder is None
-
-
-@pytest.mark.parametrize(
-    ("y", "classes", "labels"),
-    [
-        ([3, -1, 3, -1], (-1, 3), [1, 0, 1, 0]),
-        (["b", "a", "b", "a"], ("a", "b"), [1, 0, 1, 0]),
-        (np.array(["10", "9", "9", "9"], dtype=object), ("10", "9"), [0, 1, 1, 1]),
-        ([True, False, True, False], (0, 1), [1, 0, 1, 0]),
-        ([1.0, 2.0, 1.0, 2.0], (1, 2), [0, 1, 0, 1]),
-        (np.array([1, 2, 1, 2], dtype=object), (1, 2), [0, 1, 0, 1]),
-        (np.eye(3)[[2, 0, 1, 1]], (0, 1, 2), [2, 0, 1, 1]),
-        (np.eye(3)[[2, 0, 0, 0]], (0, 1, 2), [2, 0, 0, 0]),
-        ([[5], [6], [5], [6]], (5, 6), [0, 1, 0, 1]),
-    ],
-)
-def test_labels(y, classes, labels):
-    data = dataset_from_arrays(np.zeros((4, 2)), y)
-    assert data.classes == classes
-    assert all(type(name) in (int, str) for name in data.classes)
-    assert data.labels.tolist() == labels
-
-
-@pytest.mark.parametrize(
-    ("X", "y", "message"),
-    [
-        (np.zeros((4, 2)), [0, 1, 0], "X and y: 4 images, but 3 labels."),
-        (np.zeros(4), [0, 1, 0, 1], "X: shape (4,). The sample's axis and at least one more are needed."),
-        (np.zeros((4, 0)), [0, 1, 0, 1], "X: shape (4, 0)."),
-        (np.zeros((0, 4)), [], "X and y: no samples."),
-        ([[1, 2], [3]], [0, 1], "X or y: rows of different lengths"),
-        (np.full((2, 2), np.inf), [0, 1], "X: sample 0 (counted from 0) has inf at [0]."),
-        (np.zeros((2, 2), dtype=object), [0, 1], "X: images of dtype object, where numbers are needed"),
-        (np.array([["a", "b"]] * 2), [0, 1], "X: images of dtype <U1"),
-        (np.zeros((2, 2)), [1, 1], "X and y: all 2 samples are of the class 1."),
-        (np.zeros((2, 2)), [[1, 0], [1, 0]], "X and y: all 2 samples are of the class 0."),
-        (
-            np.zeros((2, 2)),
-            [[0.5, 0.5], [1, 0]],
-            "y: labels of shape (2, 2) whose row 0 (counted from 0) is not",
-        ),
-        (np.zeros((2, 2)), [["a", "b"], ["a", "b"]], "y: labels of shape (2, 2) whose row 0"),
-        (np.zeros((2, 2)), [0.5, 1], "y: the label of sample 0 (counted from 0) is 0.5."),
-        (np.zeros((2, 2)), ["a", None], "y: the label of sample 1 (counted from 0) is missing."),
-        (
-            np.zeros((2, 2)),
-            np.array([1, "a"], dtype=object),
-            "y: labels of mixed or unknown kinds (int, str).",
-        ),
-    ],
-)
-def test_array_faults(X, y, message):
-    with pytest.raises(DataError) as caught:
-        dataset_from_arrays(X, y)
-    assert str(caught.value).startswith(message)
-
-
-def test_arrays_in_a_folder(tmp_path):
-    folder = tmp_path / "run" / "data"
-    images, labels = np.arange(16).reshape(4, 2, 2), [0, 1, 0, 1]
-    data = dataset_from_arrays(images, labels, folder)
-    assert data.folder == str(folder)
-    np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images[..., np.newaxis])
-    assert data.fingerprint == dataset_from_arrays(images, labels).fingerprint
-    before = (folder / "images.npy").stat().st_ino
-    dataset_from_arrays(images, labels, folder)
-    assert (folder / "images.npy").stat().st_ino == before
-    other = dataset_from_arrays(images + 1, labels, folder)
-    np.testing.assert_array_equal(other.images, images[..., np.newaxis] + 1)
-    assert [path.name for path in folder.parent.iterdir()] == ["data"]
-
-
-def test_arrays_in_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
-    def refuse(*_):
-        raise OSError(28, "No space left on device")
-
-    monkeypatch.setattr("kerasgrid.data.cache.os.fsync", refuse)
-    with pytest.raises(StorageError, match="the disk is full"):
-        dataset_from_arrays(np.zeros((2, 2)), [0, 1], tmp_path / "data")
-    assert list(tmp_path.iterdir()) == []

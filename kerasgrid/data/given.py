@@ -1,0 +1,265 @@
+"""What is given in Python as X and y: arrays, or at once what it is and what to give in its place.
+
+What is no array is judged by its type: nothing of it is taken, for it may never end, and nothing is imported.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+from collections.abc import Mapping, Sequence, Set
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import Samples, as_pixels, check_samples
+from kerasgrid.data.cache import array_digest, fingerprint, save_samples
+from kerasgrid.data.labels import check_labels, encode_labels
+from kerasgrid.errors import DataError, brief
+from kerasgrid.io import storage_errors
+from kerasgrid.records import Dataset
+
+_COLLECT = "Collect its batches into arrays: X, y = (np.concatenate(part) for part in zip(*{}))."
+_BATCHES = _COLLECT.format("(data[i] for i in range(len(data)))")
+# By the full names of a type and its parents, the first that fits: what it is, and what to give.
+_KINDS = (
+    (
+        r".*\.NumpyArrayIterator",
+        "endless batches of an ImageDataGenerator",
+        "Give the arrays that it flows from, and its arguments under augment, such as augment: "
+        "{rotation_range: 10}.",
+    ),
+    (r".*\.(DirectoryIterator|DataFrameIterator)", "endless batches of image files", _BATCHES),
+    (
+        r".*\.ImageDataGenerator",
+        "a maker of augmented batches",
+        "Give arrays, and its arguments under augment, such as augment: {rotation_range: 10}.",
+    ),
+    (r"(tf_keras|keras|tensorflow)\..*\.(PyDataset|Sequence)", "a Keras dataset of batches", _BATCHES),
+    (
+        r"tensorflow\.python\.data\..*",
+        "a tf.data.Dataset",
+        _COLLECT.format("data.as_numpy_iterator()") + " Before that, single samples need .batch(n), "
+        "and one without end .take(n).",
+    ),
+    (r"torch\.utils\.data\..*\.DataLoader", "a torch DataLoader", _COLLECT.format("data")),
+    (
+        r"torch\.utils\.data\..*",
+        "a torch Dataset",
+        "Collect its samples into arrays: X, y = (np.stack(part) for part in zip(*(data[i] for i in "
+        "range(len(data))))).",
+    ),
+    (
+        r"datasets\..*Dataset",
+        "a Hugging Face Dataset",
+        "Give its columns as arrays: np.asarray(data.with_format('numpy')['NAME']).",
+    ),
+    (r"scipy\.sparse\..*", "a sparse matrix", "Give it as a dense array: .toarray()."),
+)
+_ARRAY_WORDS = "Arrays, data frames and lists of numbers hold."
+
+
+def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_label: bool = False) -> Dataset:
+    """Returns a dataset of arrays given in Python.
+
+    Args:
+        X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
+        y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
+        folder: Where to keep them for workers, whole or not at all; only in memory by default.
+        multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
+
+    Raises:
+        DataError: X and y are no arrays or do not fit, or hold what cannot be learnt from.
+        StorageError: The folder cannot be written.
+    """
+    refuse_others(X, y)
+    if y is None:
+        raise DataError("y is missing: give the labels of X, (sample,), beside it.")
+    images, given = as_array(X, "X"), as_array(y, "y")
+    if given.ndim > max(images.ndim, 1) and len(images) == len(given):
+        raise DataError(
+            f"X has shape {images.shape} and y {given.shape}: were they swapped? The samples come first, and "
+            "their labels after them."
+        )
+    if images.dtype.kind in "SU" and images.ndim < 2:
+        raise DataError(
+            f"X holds texts, such as {images.reshape(-1)[0].item()!r}, where the samples themselves are needed: "
+            "files that they name have to be read into an array."
+        )
+    if images.ndim < 2 or 0 in images.shape[1:]:
+        raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
+    images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
+    labels, classes = encode_labels(given, "y", multi_label=multi_label)
+    check_samples(images, labels, classes, "X and y")
+    check_labels(labels, classes, "X and y")
+    samples = Samples(images, labels, classes)
+    if folder is not None:
+        with storage_errors(folder):
+            folder.parent.mkdir(parents=True, exist_ok=True)
+            return save_samples(folder, samples, "X and y")
+    mark = fingerprint(array_digest(samples.images), array_digest(samples.labels), classes)
+    return Dataset(samples.images, samples.labels, classes, mark, "X and y")
+
+
+def refuse_others(X: Any, y: Any = None) -> None:
+    """Raises a DataError where X or y is no array of samples, and nothing that one is made of.
+
+    Args:
+        X: What was given as the samples.
+        y: What was given as their labels; None where there are none.
+    """
+    for name, value, beside in (("X", X, y), ("y", y, X)):
+        if value is None and name == "y":
+            continue
+        fault = _fault(value) or _fault_of_several(value, beside, name)
+        if fault is not None:
+            raise DataError(f"{name} {fault}")
+
+
+def as_array(value: Any, name: str) -> np.ndarray:
+    """Returns what `refuse_others` lets pass as an array.
+
+    Raises:
+        DataError: Its rows differ in length, or it cannot be made an array of numbers.
+    """
+    if isinstance(value, np.ma.MaskedArray) and np.ma.is_masked(value):
+        n_masked = int(np.ma.count_masked(value))
+        raise DataError(
+            f"{name} is a masked array, {n_masked:,} of its values masked: fill them, .filled(0)."
+        )
+    try:
+        array = np.asarray(value)
+        if array.dtype == object and array.ndim == 1 and len(array) and hasattr(array[0], "shape"):
+            array = np.stack([np.asarray(item) for item in array])  # a column of images
+    except Exception as error:  # each library that has arrays has errors of its own
+        uneven = _uneven(value) if isinstance(error, ValueError) and not hasattr(value, "dtype") else None
+        raise DataError(f"{name}{uneven or f' cannot be made an array: {brief(error)}'}") from error
+    if array.ndim == 2 and array.dtype.kind in "OUT" and hasattr(value, "columns"):
+        return _of_columns(array, list(value.columns), name)
+    return array
+
+
+def _fault(value: Any) -> str | None:
+    """Returns what something is that is no array, and what to give; None for an array and what makes one."""
+    if isinstance(value, np.ndarray) and not value.ndim and value.dtype == object:
+        value = value.item()  # as np.load gives a dict that was pickled
+    kind = type(value)
+    a = f"a{'n' if kind.__name__[0] in 'aeiouAEIOU' else ''} {kind.__name__}"
+    names = [f"{parent.__module__}.{parent.__qualname__}" for parent in kind.__mro__]
+    for pattern, what, give in _KINDS:
+        if any(re.fullmatch(pattern, name) for name in names):
+            return f"is {what} ({kind.__name__}), which is not read yet. {give}"
+    if isinstance(value, str | bytes | os.PathLike):
+        return (
+            f"is the text {str(value)[:100]!r}. Give what it names: a file in the config, as data.train and "
+            "without X and y; a column as an array of its own."
+        )
+    if isinstance(value, Mapping):
+        keys = ", ".join(repr(key) for key in list(value)[:5]) + (", ..." if len(value) > 5 else "")
+        return (
+            f"is {a} of {keys or 'nothing'}; several inputs by name are not built yet. Give one array of it"
+            + (f", such as X[{next(iter(value))!r}]." if value else ".")
+        )
+    if hasattr(value, "__next__"):
+        return (
+            f"is {a}, which gives one after another and may never end. Collect what it gives into arrays, "
+            "such as X, y = (np.stack(part) for part in zip(*data)) for pairs of a sample and its label."
+        )
+    if isinstance(value, Set) or value is None:
+        return f"is {value if value is None else f'{a}, which has no order'}. {_ARRAY_WORDS}"
+    if callable(value) and not hasattr(value, "__array__"):
+        return f"is {a}, and has to be called for samples. {_ARRAY_WORDS}"
+    if isinstance(value, Sequence):
+        by_type = {type(item): item for item in value}  # one of each is looked at
+        inner = [
+            item for item in by_type.values() if hasattr(item, "__iter__") or hasattr(item, "__getitem__")
+        ]
+        faults = [_fault(item) for item in inner if not isinstance(item, str | bytes)]
+        return next((f"is {a} in which one {fault}" for fault in faults if fault is not None), None)
+    return None if _is_array(value) or _is_number(value) else f"is {a}, which is no array. {_ARRAY_WORDS}"
+
+
+def _is_array(value: Any) -> bool:
+    """Tells whether NumPy is told by something itself what array it is, and need not go through it."""
+    if any(hasattr(value, name) for name in ("__array__", "__array_interface__", "__array_struct__")):
+        return True
+    try:
+        memoryview(value)
+    except TypeError:
+        return False
+    return True
+
+
+def _is_number(value: Any) -> bool:
+    return isinstance(value, bool | int | float | complex | np.number | np.bool_)
+
+
+def _fault_of_several(value: Any, beside: Any, name: str) -> str | None:
+    """Returns what a list or tuple of arrays is that are no samples or labels; None for one that is.
+
+    Args:
+        value: What was given.
+        beside: The labels of samples, the samples of labels; None where there are none.
+        name: X or y.
+    """
+    if not isinstance(value, list | tuple) or len(value) < 2:
+        return None
+    kind = type(value).__name__
+    if all(isinstance(item, tuple) and len(item) == 2 and _length(item[0]) for item in value):
+        if len(value) == 2 and isinstance(value, tuple):
+            return (
+                "is a pair of pairs, as load_data() gives it: (X, y), (X_test, y_test) = ... takes it apart."
+            )
+        return f"is a {kind} of pairs. Take them apart: X, y = (np.stack(part) for part in zip(*pairs))."
+    lengths = {_length(item) for item in value}
+    if None in lengths or len(lengths) > 1:
+        return None
+    if beside is None:
+        pair = "is a {} of two arrays, and y is missing. Take it apart: X, y = ..., and give both."
+        return pair.format(kind) if len(value) == 2 else None
+    n_beside = len(beside) if hasattr(beside, "__len__") else None
+    if n_beside in lengths and n_beside != len(value):
+        what, many = ("samples", "inputs") if name == "X" else ("labels", "outputs")
+        return (
+            f"is a {kind} of {len(value)} arrays of {n_beside:,} {what} each, and several {many} are not built "
+            "yet. Give one array."
+        )
+    return None
+
+
+def _length(value: Any) -> int | None:
+    """Returns the length of an array's first axis; None of what has no shape."""
+    shape = getattr(value, "shape", None)
+    return shape[0] if isinstance(shape, tuple) and shape else None
+
+
+def _uneven(value: Any) -> str | None:
+    """Returns which row of something has another shape than its first one; None where all are alike."""
+    try:
+        shapes = [np.shape(row) for row in value]
+    except (TypeError, ValueError):  # uneven further in
+        return ": rows of different lengths. Bring all samples to one shape."
+    other = next((place for place, shape in enumerate(shapes) if shape != shapes[0]), None)
+    if other is None:
+        return None
+    return (
+        f": sample {other} (counted from 0) has shape {shapes[other]}, and sample 0 {shapes[0]}. Bring all "
+        "samples to one shape."
+    )
+
+
+def _of_columns(values: np.ndarray, names: Sequence[Any], name: str) -> np.ndarray:
+    """Returns a data frame's values of several kinds of numbers as float64.
+
+    Raises:
+        DataError: One is no number, or is missing.
+    """
+    for place, column in enumerate(names):
+        row = next((row for row, item in enumerate(values[:, place]) if not _is_number(item)), None)
+        if row is not None:
+            raise DataError(
+                f"{name}, column {column!r}: holds {values[row, place]!r} (row {row}, counted from 0), where "
+                "numbers are needed: fill it or drop it, or encode the column as numbers."
+            )
+    return values.astype(np.float64)

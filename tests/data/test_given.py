@@ -1,0 +1,271 @@
+"""What people give as X and y: what arrays can be made of is read, and of all else nothing is taken."""
+
+from __future__ import annotations
+
+import collections
+import itertools
+
+import h5py
+import numpy as np
+import pandas as pd
+import pytest
+import scipy.sparse
+
+import kerasgrid as kg
+from kerasgrid.data import dataset_from_arrays
+from kerasgrid.errors import DataError, KerasgridError, StorageError
+from kerasgrid.estimator import KerasClassifier
+
+X = np.arange(96, dtype=np.uint8).reshape(6, 4, 4)
+Y = np.array([0, 1, 2, 0, 1, 2])
+
+
+def of_library(module, *names):
+    """An object of a type of a library, by the names of its type and its parents; it never ends."""
+
+    def endless(self, *_):
+        raise AssertionError("something is taken of it")
+
+    kind = object
+    for name in reversed(names):
+        body = {"__module__": module, "__getitem__": endless, "__iter__": endless, "__len__": endless}
+        kind = type(name, (kind,), body)
+    return kind()
+
+
+def never():
+    raise AssertionError("something is taken of it")
+    yield
+
+
+KERAS = "keras.src.legacy.preprocessing.image"
+
+
+@pytest.mark.parametrize(
+    ("given", "what"),
+    [
+        (never(), "is a generator, which gives one after another and may never end. Collect what it gives"),
+        (zip(never(), never(), strict=False), "is a zip, which gives one after another"),
+        (itertools.count(), "is a count, which gives one after another"),
+        (of_library(KERAS, "NumpyArrayIterator", "Iterator", "PyDataset"), "is endless batches of an Image"),
+        (
+            of_library(KERAS, "DirectoryIterator", "Iterator", "PyDataset"),
+            "is endless batches of image files",
+        ),
+        (of_library(KERAS, "ImageDataGenerator"), "is a maker of augmented batches (ImageDataGenerator)"),
+        (
+            of_library("keras.src.trainers.data_adapters.py_dataset_adapter", "Mine", "PyDataset"),
+            "is a Keras d",
+        ),
+        (of_library("tensorflow.python.data.ops.batch_op", "_BatchDataset"), "is a tf.data.Dataset (_Batch"),
+        (
+            of_library("torch.utils.data.dataloader", "DataLoader"),
+            "is a torch DataLoader (DataLoader), which",
+        ),
+        (
+            of_library("torch.utils.data.dataset", "Mine", "Dataset"),
+            "is a torch Dataset (Mine), which is not",
+        ),
+        (
+            of_library("datasets.arrow_dataset", "Dataset"),
+            "is a Hugging Face Dataset (Dataset), which is not",
+        ),
+        (
+            of_library("mine", "Batches"),
+            "is a Batches, which is no array. Arrays, data frames and lists of num",
+        ),
+        ([of_library("mine", "Batches")], "is a list in which one is a Batches, which is no array."),
+        ([[never()]], "is a list in which one is a list in which one is a generator, which gives"),
+        (
+            scipy.sparse.csr_matrix(X[:, 0]),
+            "is a sparse matrix (csr_matrix), which is not read yet. Give it as",
+        ),
+        ({"a": X, "b": X}, "is a dict of 'a', 'b'; several inputs by name are not built yet. Give one array"),
+        (np.array({"a": X}, dtype=object), "is a dict of 'a'; several inputs by name"),
+        ({1, 2}, "is a set, which has no order."),
+        (never, "is a function, and has to be called for samples."),
+        ("train.csv", "is the text 'train.csv'. Give what it names: a file in the config, as data.train"),
+        ([X, X], "is a list of 2 arrays of 6 "),
+    ],
+)
+def test_what_is_no_array_is_told_at_once_and_nothing_is_taken_of_it(given, what):
+    for name, arrays in (("X", (given, Y)), ("y", (X, given))):
+        with pytest.raises(DataError) as caught:
+            dataset_from_arrays(*arrays)
+        assert str(caught.value).startswith(f"{name} {what}")
+
+
+@pytest.mark.parametrize(
+    ("given", "message"),
+    [
+        (X, "y is missing: give the labels of X, (sample,), beside it."),
+        ((X, Y), "X is a tuple of two arrays, and y is missing. Take it apart: X, y = ..., and give both."),
+        (((X, Y), (X, Y)), "X is a pair of pairs, as load_data() gives it: (X, y), (X_test, y_test) = ..."),
+        (list(zip(X, Y, strict=True)), "X is a list of pairs. Take them apart: X, y = (np.stack(part) for"),
+    ],
+)
+def test_labels_that_are_missing(given, message):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(given, None)
+    assert str(caught.value).startswith(message)
+
+
+CONFIG = {"model": "fc", "space": {"dropout": [0.2]}, "executor": {"kind": "inline"}}
+
+
+@pytest.mark.parametrize(
+    "call",
+    [
+        lambda given: kg.search(CONFIG, given, Y),
+        lambda given: kg.compare(CONFIG, given, Y),
+        lambda given: kg.GridSearchCV("fc", {"dropout": [0.2]}).fit(given, Y),
+        lambda given: KerasClassifier("fc").fit(given, Y),
+        lambda given: kg.predict("results.json", given),
+    ],
+)
+def test_every_entry_tells_it(call):
+    with pytest.raises(KerasgridError, match="X is a generator, which gives one after another and may never"):
+        call(never())
+
+
+def test_labels_without_samples():
+    with pytest.raises(KerasgridError, match="data: y is given without X: give the samples"):
+        kg.search(CONFIG, y=Y)
+
+
+@pytest.mark.parametrize(
+    ("given", "shape"),
+    [
+        (X.tolist(), (6, 4, 4, 1)),
+        (list(X), (6, 4, 4, 1)),
+        (collections.deque(X.tolist()), (6, 4, 4, 1)),
+        (pd.Series(list(X)), (6, 4, 4, 1)),
+        (pd.DataFrame(X[:, 0]), (6, 4)),
+        (pd.DataFrame({"a": pd.array(Y, dtype="Int64"), "b": Y > 0, "c": Y / 2}), (6, 3)),
+    ],
+)
+def test_what_arrays_are_made_of(given, shape):
+    assert dataset_from_arrays(given, Y).images.shape == shape
+
+
+def test_arrays_of_a_file(tmp_path):
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["X"], file["y"] = X, Y
+        np.testing.assert_array_equal(dataset_from_arrays(file["X"], file["y"]).images[..., 0], X)
+        with pytest.raises(
+            DataError, match=r"X is a File of 'X', 'y'; .* Give one array of it, such as X\['X'"
+        ):
+            dataset_from_arrays(file, Y)
+
+
+@pytest.mark.parametrize(
+    ("column", "found"),
+    [(list("abcabc"), "'a' (row 0"), (pd.array([1, None] * 3, dtype="Int64"), "<NA> (row 1")],
+)
+def test_a_column_that_is_no_numbers_is_named(column, found):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(pd.DataFrame({"size": Y, "city": column}), Y)
+    assert str(caught.value).startswith(
+        f"X, column 'city': holds {found}, counted from 0), where numbers are"
+    )
+
+
+@pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (4, 2, 2, 3), (4, 2, 2, 2, 1)])
+def test_array_ranks(shape):
+    data = dataset_from_arrays(np.zeros(shape), [0, 1, 0, 1])
+    assert data.images.shape == ((4, 2, 2, 1) if len(shape) == 3 else shape)
+    assert data.folder is None
+
+
+@pytest.mark.parametrize(
+    ("y", "classes", "labels"),
+    [
+        ([3, -1, 3, -1], (-1, 3), [1, 0, 1, 0]),
+        (["b", "a", "b", "a"], ("a", "b"), [1, 0, 1, 0]),
+        (np.array(["10", "9", "9", "9"], dtype=object), ("10", "9"), [0, 1, 1, 1]),
+        ([True, False, True, False], (0, 1), [1, 0, 1, 0]),
+        ([1.0, 2.0, 1.0, 2.0], (1, 2), [0, 1, 0, 1]),
+        (np.array([1, 2, 1, 2], dtype=object), (1, 2), [0, 1, 0, 1]),
+        (np.eye(3)[[2, 0, 1, 1]], (0, 1, 2), [2, 0, 1, 1]),
+        (np.eye(3)[[2, 0, 0, 0]], (0, 1, 2), [2, 0, 0, 0]),
+        ([[5], [6], [5], [6]], (5, 6), [0, 1, 0, 1]),
+    ],
+)
+def test_labels(y, classes, labels):
+    data = dataset_from_arrays(np.zeros((4, 2)), y)
+    assert data.classes == classes
+    assert all(type(name) in (int, str) for name in data.classes)
+    assert data.labels.tolist() == labels
+
+
+@pytest.mark.parametrize(
+    ("X", "y", "message"),
+    [
+        (np.zeros((4, 2)), [0, 1, 0], "X and y: 4 images, but 3 labels."),
+        (np.zeros(4), [0, 1, 0, 1], "X: shape (4,). The sample's axis and at least one more are needed."),
+        (np.zeros((4, 0)), [0, 1, 0, 1], "X: shape (4, 0)."),
+        (np.zeros((0, 4)), [], "X and y: no samples."),
+        ([[1, 2], [3]], [0, 1], "X: sample 1 (counted from 0) has shape (1,), and sample 0 (2,). Bring all"),
+        ([[[1, 2], [3]]] * 2, [0, 1], "X: rows of different lengths. Bring all samples to one shape."),
+        ([np.zeros((2, 2)), np.zeros((3, 2))], [0, 1], "X: sample 1 (counted from 0) has shape (3, 2)"),
+        ([0, 1, 0, 1], np.zeros((4, 2, 2)), "X has shape (4,) and y (4, 2, 2): were they swapped?"),
+        (["a.png", "b.png"], [0, 1], "X holds texts, such as 'a.png', where the samples themselves are"),
+        (
+            np.ma.masked_equal([[1, 2], [3, 4]], 3),
+            [0, 1],
+            "X is a masked array, 1 of its values masked: fill",
+        ),
+        (np.full((2, 2), np.inf), [0, 1], "X: sample 0 (counted from 0) has inf at [0]."),
+        (np.zeros((2, 2), dtype=object), [0, 1], "X: images of dtype object, where numbers are needed"),
+        (np.array([["a", "b"]] * 2), [0, 1], "X: images of dtype <U1"),
+        (np.zeros((2, 2)), [1, 1], "X and y: all 2 samples are of the class 1."),
+        (np.zeros((2, 2)), [[1, 0], [1, 0]], "X and y: all 2 samples are of the class 0."),
+        (
+            np.zeros((2, 2)),
+            [[0.5, 0.5], [1, 0]],
+            "y: labels of shape (2, 2) whose row 0 (counted from 0) is not",
+        ),
+        (np.zeros((2, 2)), [["a", "b"], ["a", "b"]], "y: labels of shape (2, 2) whose row 0"),
+        (np.zeros((2, 2)), [0.5, 1], "y: the label of sample 0 (counted from 0) is 0.5."),
+        (
+            np.zeros((2, 2)),
+            pd.array(["a", None], dtype="string"),
+            "y: the label of sample 1 (counted from 0) is m",
+        ),
+        (np.zeros((2, 2)), ["a", None], "y: the label of sample 1 (counted from 0) is missing."),
+        (
+            np.zeros((2, 2)),
+            np.array([1, "a"], dtype=object),
+            "y: labels of mixed or unknown kinds (int, str).",
+        ),
+    ],
+)
+def test_array_faults(X, y, message):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(X, y)
+    assert str(caught.value).startswith(message)
+
+
+def test_arrays_in_a_folder(tmp_path):
+    folder = tmp_path / "run" / "data"
+    images, labels = np.arange(16).reshape(4, 2, 2), [0, 1, 0, 1]
+    data = dataset_from_arrays(images, labels, folder)
+    assert data.folder == str(folder)
+    np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images[..., np.newaxis])
+    assert data.fingerprint == dataset_from_arrays(images, labels).fingerprint
+    before = (folder / "images.npy").stat().st_ino
+    dataset_from_arrays(images, labels, folder)
+    assert (folder / "images.npy").stat().st_ino == before
+    other = dataset_from_arrays(images + 1, labels, folder)
+    np.testing.assert_array_equal(other.images, images[..., np.newaxis] + 1)
+    assert [path.name for path in folder.parent.iterdir()] == ["data"]
+
+
+def test_arrays_in_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
+    def refuse(*_):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("kerasgrid.data.cache.os.fsync", refuse)
+    with pytest.raises(StorageError, match="the disk is full"):
+        dataset_from_arrays(np.zeros((2, 2)), [0, 1], tmp_path / "data")
+    assert list(tmp_path.iterdir()) == []
