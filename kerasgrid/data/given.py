@@ -84,8 +84,8 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
         )
     if images.dtype.kind in "SU" and images.ndim < 2:
         raise DataError(
-            f"X holds texts, such as {images.reshape(-1)[0].item()!r}, where the samples themselves are needed: "
-            "files that they name have to be read into an array."
+            f"X holds texts, such as {images.reshape(-1)[0].item()!r}, where the samples themselves are "
+            "needed: files that they name have to be read into an array."
         )
     if images.ndim < 2 or 0 in images.shape[1:]:
         raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
@@ -222,8 +222,8 @@ def _fault_of_several(value: Any, beside: Any, name: str) -> str | None:
     if n_beside in lengths and n_beside != len(value):
         what, many = ("samples", "inputs") if name == "X" else ("labels", "outputs")
         return (
-            f"is a {kind} of {len(value)} arrays of {n_beside:,} {what} each, and several {many} are not built "
-            "yet. Give one array."
+            f"is a {kind} of {len(value)} arrays of {n_beside:,} {what} each, and several {many} are not "
+            "built yet. Give one array."
         )
     return None
 
