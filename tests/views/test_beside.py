@@ -45,6 +45,12 @@ def test_the_page_has_a_picture_and_says_how_they_were_run():
     assert page.count("<svg") == 1
 
 
+def test_a_name_is_shown_in_the_picture_as_it_is():
+    """Not as a formula, and not left out where it begins with _."""
+    picture = Beside([OURS | {"name": "_a $^$"}, THEIRS]).html().partition("<svg")[2]
+    assert "> _a $^$<" in picture
+
+
 def test_searches_of_other_folds_are_refused():
     with pytest.raises(ResultsError, match="different folds"):
         Beside([OURS, THEIRS | {"folds": {"fingerprint": "sha256:other"}}])

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import html
 import json
 import random
 import re
@@ -17,6 +18,7 @@ from kerasgrid.suggestion import suggest
 from kerasgrid.views.report.figures import Interval, draw_confusion, draw_curves, draw_intervals
 from kerasgrid.views.report.sections import png
 from kerasgrid.views.report.writing import Report
+from kerasgrid.wording import visible_line
 
 NASTY = "<script>alert(1)</script> $x^2$ & | `a` *b* _c_"
 
@@ -272,11 +274,25 @@ def test_images_of_any_scale_become_pngs(image):
         assert np.asarray(found).min() == 255
 
 
-def test_a_formula_in_a_name_is_shown_as_it_is():
-    svg = draw_intervals(
-        [Interval("$\\frac{", 0.1, None, None), Interval("b", 0.2, 0.1, 0.3)], "score", "Effects"
-    )
-    assert "$\\frac{" in svg
+@pytest.mark.parametrize("name", ["acc $^$ of", "$\\frac{", "$", "a\x1b[1m\nb", "\ud800", "y" * 500, "_z"])
+def test_names_are_shown_in_pictures_as_they_are(write, predictions, name):
+    """What stands between two $ is a formula to matplotlib, and not here; nor is there a warning."""
+    shown = visible_line(name)[:10]
+    named = grid(objective={"name": name, "direction": "max"}, name=name)
+    for place, row in enumerate(named["trials"]):
+        row["params"][name] = f"{name}{place % 2}"
+        row["id"] = f"{name}{place}"
+        for fold in row["folds"]:
+            fold["history"] = {f"test_{name}": [0.5, 0.6], name: [0.5, 0.6]}
+    with warnings.catch_warnings():
+        warnings.simplefilter("error")
+        pictures = [
+            *re.findall(r"<svg.*?</svg>", Report(write(named)).html(), re.DOTALL),
+            draw_intervals([Interval(name, 0.1, None, None)], name, "Effects"),
+            draw_confusion(np.array([[5, 4], [0, 6]]), [name, "a"]),
+        ]
+    assert sum(shown in html.unescape(picture) for picture in pictures) >= 4
+    assert all(picture.encode() for picture in pictures)
 
 
 def test_numbers_of_frequent_confusions_can_be_read_on_dark_pages_and_names_are_of_any_script():
