@@ -7,7 +7,7 @@ from functools import partial
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import SOURCE, Prepared, augment_of, callbacks_of, decides_by_val, val_of
+from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, StorageError
@@ -56,6 +56,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
         checkpoint_interval_s=checkpoint_interval_s,
+        sources=prepared.identity[SOURCES],
     )
 
 

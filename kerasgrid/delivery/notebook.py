@@ -16,8 +16,7 @@ from kerasgrid.delivery.finished import Finished
 from kerasgrid.errors import ResultsError
 from kerasgrid.exports.wheel import write_wheel
 from kerasgrid.io import write_json
-from kerasgrid.models.signature import parse_reference
-from kerasgrid.models.source import source_trees
+from kerasgrid.models.references import parse_reference, sources_of
 from kerasgrid.submit.drafting import sample_of
 from kerasgrid.views.report.markdown import plain
 
@@ -124,11 +123,11 @@ def _own_files(
         place = PurePosixPath(found.place)
         if place.is_absolute() or ".." in place.parts:
             place = PurePosixPath(found.file.name)
-        for key, (file, _) in source_trees(found.file, found.place, finished.base).items():
-            text, where = file.read_text(encoding="utf-8"), str(place.parent / key)
+        for key, source in sources_of(found).items():
+            text, where = source.content.decode("utf-8"), str(place.parent / key)
             if files.setdefault(where, text) != text:
                 raise ResultsError(
-                    f"{file}: another file of the search is called {where} in the notebook too."
+                    f"{source.path}: another file of the search is called {where} in the notebook too."
                 )
         return f"{place}:{found.function}"
 

@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, did_you_mean
+from kerasgrid.models.loading import plain_names
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
 from kerasgrid.wording import shown_path
@@ -113,7 +114,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         file = _file(function)
         line = None if file is None else line_in(error, file)
         where = "" if file is None or line is None else f"{shown_path(file)}:{line}, "
-        reason = str(error).strip() or "no message"
+        reason = plain_names(str(error).strip()) or "no message"
         raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
 
 

@@ -6,13 +6,24 @@ import ast
 import hashlib
 import os
 from dataclasses import dataclass
+from importlib.machinery import ModuleSpec
 from pathlib import Path
 from typing import Literal
 
 from kerasgrid.errors import ModelError, did_you_mean
 from kerasgrid.io import file_digest
 from kerasgrid.models.registry import BUILT_IN
-from kerasgrid.models.source import definitions, locate_module, parse_source, source_file, sources_digest
+from kerasgrid.models.source import (
+    Home,
+    Source,
+    definitions,
+    is_installed,
+    locate_module,
+    parse_source,
+    read_sources,
+    source_file,
+    sources_digest,
+)
 
 _FORMS = "A function of your own is given as path/to/file.py:function or package.module:function."
 
@@ -28,6 +39,8 @@ class ModelReference:
         module: Its dotted name; None for a file.
         function: The function's name in it, or a KerasTuner HyperModel's.
         base: The folder that paths are relative to and that modules are looked for in first.
+        folder: The folder whose modules are loaded for this model alone: a file's own, or that on the path
+            which holds the module's package; None for what is built in or installed.
     """
 
     text: str
@@ -36,6 +49,7 @@ class ModelReference:
     module: str | None
     function: str
     base: Path
+    folder: Path | None = None
 
     def __str__(self) -> str:
         return self.text
@@ -44,6 +58,11 @@ class ModelReference:
     def place(self) -> str:
         """The file or module as the user wrote it, for messages."""
         return self.text if self.kind == "built_in" else self.text.rpartition(":")[0]
+
+    @property
+    def home(self) -> Home:
+        """Where the imports of its file are looked for."""
+        return Home(self.folder or Path(os.path.realpath(str(self.file))).parent, self.base)
 
 
 def parse_reference(text: str, base: Path) -> ModelReference:
@@ -71,7 +90,8 @@ def parse_reference(text: str, base: Path) -> ModelReference:
         raise ModelError(f"{text!r} names no model function. {_FORMS} Built in: {', '.join(BUILT_IN)}.")
     if place.endswith(".py") or "/" in place or "\\" in place:
         file = base / os.path.expanduser(place)
-        reference = ModelReference(text, "file", file, None, function, base)
+        folder = Path(os.path.realpath(file)).parent
+        reference = ModelReference(text, "file", file, None, function, base, folder)
     else:
         spec = locate_module(place, base)
         if spec is None:
@@ -79,9 +99,20 @@ def parse_reference(text: str, base: Path) -> ModelReference:
                 f"{text}: no module named {place!r} in {base} or on Python's path. Install it, or give the "
                 "function's file: path/to/file.py:function."
             )
-        reference = ModelReference(text, "module", source_file(spec), place, function, base)
+        reference = ModelReference(text, "module", source_file(spec), place, function, base, _folder_of(spec))
     _check_defined(reference)
     return reference
+
+
+def _folder_of(spec: ModuleSpec) -> Path | None:
+    """Returns the folder that a module's outermost package lies in; None for one built in or installed."""
+    if not spec.has_location or spec.origin is None or is_installed(Path(os.path.realpath(spec.origin))):
+        return None
+    origin = Path(os.path.realpath(spec.origin))
+    folder = origin.parents[spec.name.count(".") + (spec.submodule_search_locations is not None)]
+    found = locate_module(spec.name, folder)  # a finder of an editable install may map names to other folders
+    is_there = found is not None and os.path.realpath(str(found.origin)) == str(origin)
+    return folder if is_there else None
 
 
 def _check_defined(reference: ModelReference) -> None:
@@ -101,17 +132,27 @@ def _functions(tree: ast.Module) -> list[str]:
     return [name for name, nodes in definitions(tree).items() if isinstance(nodes[-1], kinds)]
 
 
+def sources_of(reference: ModelReference) -> dict[str, Source]:
+    """Returns the files that a model consists of, by their paths from its own file's folder.
+
+    Raises:
+        ModelError: A file cannot be read or is no Python.
+    """
+    assert reference.file is not None
+    return read_sources(reference.file, reference.place, reference.home, reference.module)
+
+
 def source_digest(reference: ModelReference) -> str:
     """Returns a hash that tells whether a model's source changed, 64 hex digits.
 
-    It covers the file and those beside it that it imports, without comments, formatting and docstrings;
+    It covers the file and those of its home that it imports, without comments, formatting and docstrings;
     for a module without a source, its bytes.
 
     Raises:
         ModelError: A file cannot be read or is no Python.
     """
     if reference.file is not None:
-        return sources_digest(reference.file, reference.place, reference.base, reference.module)
+        return sources_digest(sources_of(reference))
     spec = locate_module(str(reference.module), reference.base)
     if spec is not None and spec.has_location:
         return file_digest(Path(str(spec.origin)))

@@ -12,8 +12,9 @@ import sys
 import sysconfig
 import textwrap
 import traceback
-from collections.abc import Callable, Iterator
-from importlib.machinery import ModuleSpec, PathFinder
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib.machinery import FrozenImporter, ModuleSpec, PathFinder
 from pathlib import Path
 from types import CodeType
 from typing import Any
@@ -33,12 +34,21 @@ def parse_source(path: Path, shown: str) -> ast.Module:
     Raises:
         ModelError: It cannot be read or is no Python; names the line.
     """
+    return _parse(_read(path, shown), path, shown)
+
+
+def _read(path: Path, shown: str) -> bytes:
     try:
-        return ast.parse(path.read_bytes(), filename=str(path))
+        return path.read_bytes()
     except FileNotFoundError as error:
         raise ModelError(f"{shown}: no such file. Looked for {path}.") from error
     except OSError as error:
         raise ModelError(f"{shown}: cannot be read ({error.strerror}).") from error
+
+
+def _parse(content: bytes, path: Path, shown: str) -> ast.Module:
+    try:
+        return ast.parse(content, filename=str(path))
     except SyntaxError as error:
         where = shown if error.lineno is None else f"{shown}:{error.lineno}"
         raise ModelError(f"{where}: {type(error).__name__}: {error.msg}.") from error
@@ -98,32 +108,56 @@ def _bound_by(statement: ast.stmt) -> list[str]:
             ]
 
 
-def locate_module(name: str, base: Path) -> ModuleSpec | None:
+def locate_module(name: str, *folders: Path) -> ModuleSpec | None:
     """Returns where a module lies without importing it or its parents; None where there is none.
 
     Args:
         name: Dotted.
-        base: A folder that is looked into before sys.path.
+        folders: They are looked into before sys.path.
     """
     importlib.invalidate_caches()
-    return _find_module(name, base)
+    found = _find_modules(name, folders)
+    return found[-1] if found else None
 
 
-def _find_module(name: str, base: Path) -> ModuleSpec | None:
-    """Returns what `locate_module` does, of folders as they were when caches were last invalidated."""
+def _find_modules(name: str, folders: Sequence[Path]) -> list[ModuleSpec]:
+    """Returns where a module's parents and it lie, in folders as they were when caches were last invalidated.
+
+    None of them is there without the last one.
+    """
     top, *rest = name.split(".")
     if not all(part.isidentifier() for part in (top, *rest)):
-        return None
-    spec = PathFinder.find_spec(top, [str(base)])
-    for finder in sys.meta_path:
-        # Editable installs bring finders of their own, so sys.path alone would not do.
-        spec = spec or finder.find_spec(top, None)
-    full = top
+        return []
+    spec, full = _find_top(top, folders), top
+    found = [] if spec is None else [spec]
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
-            return None
+            return []
         full = f"{full}.{part}"
-        spec = PathFinder.find_spec(full, list(spec.submodule_search_locations))
+        spec = _found(PathFinder, part, list(spec.submodule_search_locations))
+        if spec is not None:
+            spec.name = full  # which a plain folder would look up among what has been imported
+            found.append(spec)
+    return found if spec is not None else []
+
+
+def _find_top(name: str, folders: Sequence[Path]) -> ModuleSpec | None:
+    """Returns where a module without parents lies; a plain folder of its name counts if nothing else does."""
+    places: list[tuple[Any, list[str] | None]] = [(PathFinder, [str(folder)]) for folder in folders]
+    plain = None
+    # Editable installs bring finders of their own, so sys.path alone would not do.
+    for finder, path in [*places, *((finder, None) for finder in sys.meta_path)]:
+        spec = _found(finder, name, path)
+        if spec is not None and spec.origin is not None:
+            return spec
+        plain = plain or spec
+    return plain
+
+
+def _found(finder: Any, name: str, path: list[str] | None) -> ModuleSpec | None:
+    spec: ModuleSpec | None = finder.find_spec(name, path)
+    if spec is not None and spec.origin is None and spec.submodule_search_locations is not None:
+        spec.submodule_search_locations = list(spec.submodule_search_locations)  # of now
     return spec
 
 
@@ -133,70 +167,163 @@ def source_file(spec: ModuleSpec) -> Path | None:
     return Path(origin) if origin is not None and origin.endswith(".py") else None
 
 
-def sources_digest(path: Path, shown: str, base: Path, module: str | None = None) -> str:
-    """Returns a hash of what a file and the files beside it that it imports do, 64 hex digits.
+@dataclass(frozen=True)
+class Home:
+    """A folder, and which modules are its own for the files in it.
 
-    Comments, formatting and docstrings do not count. Modules elsewhere than in the file's folder or
-    below it do not either.
+    An import in one of them finds what it would find if Python ran a script there: what is built into
+    Python, else what is in the folder, else what is on the path. What lies in the folder is its own, by
+    whichever name it was found; what is installed there, as in a virtual environment, is not.
+
+    Attributes:
+        folder: Resolved.
+        base: A folder that is looked into before sys.path.
+    """
+
+    folder: Path
+    base: Path
+
+    def find(self, name: str) -> list[ModuleSpec]:
+        """Returns where a module's parents and it lie, if it is the folder's own; else nothing."""
+        top = name.partition(".")[0]
+        if top in sys.builtin_module_names or FrozenImporter.find_spec(top) is not None:
+            return []
+        found = _find_modules(name, (self.folder, self.base))
+        if not found:
+            return []
+        last = found[-1]
+        places = [last.origin] if last.has_location else list(last.submodule_search_locations or ())
+        return found if any(place is not None and self.holds(Path(place)) for place in places) else []
+
+    def find_top(self, name: str) -> ModuleSpec | None:
+        """Returns where a module without parents lies, whosever it is."""
+        return _find_top(name, (self.folder, self.base))
+
+    def holds(self, path: Path) -> bool:
+        """Tells whether a file or folder is its own."""
+        real = Path(os.path.realpath(path))
+        is_inside = real.is_relative_to(self.folder) or path.absolute().is_relative_to(self.folder)
+        return is_inside and (not is_installed(real) or is_installed(self.folder))
+
+
+@dataclass(frozen=True)
+class Source:
+    """A file of a model's source.
+
+    Attributes:
+        path: Resolved.
+        content: As it was read.
+        runs: The other files of the same home that its imports run, sorted.
+    """
+
+    path: Path
+    content: bytes
+    runs: tuple[str, ...]
+
+
+def read_sources(path: Path, shown: str, home: Home, module: str | None = None) -> dict[str, Source]:
+    """Returns a file and those of its home that it imports, by their paths from the file's folder.
 
     Args:
         path: The file.
         shown: What messages call it.
-        base: The folder that modules are looked for in.
-        module: The file's dotted name, from which its relative imports count.
+        home: Where its imports are looked for.
+        module: The file's dotted name, from which its relative imports count; None for a file that is
+            at the top of its home.
 
     Raises:
         ModelError: A file cannot be read or is no Python.
     """
-    texts: dict[str, str] = {}
-    for key, (_, tree) in source_trees(path, shown, base, module).items():
+    importlib.invalidate_caches()  # once, not for each import: every folder on the path is listed anew
+    start = Path(os.path.realpath(path))
+    pending = [(start, shown, module or start.stem)]
+    pending += [(Path(file), file, name) for file, name in _run_by(module or "", home).items()]
+    found: dict[str, Source] = {}
+    while pending:
+        file, called, name = pending.pop()
+        key = Path(os.path.relpath(file, start.parent)).as_posix()
+        if key in found:
+            continue
+        content = _read(file, called)
+        runs: dict[str, str] = {}
+        is_package = file.name == "__init__.py" and name.rpartition(".")[2] != "__init__"
+        for imported in _absolute(_imports_of(content, file, called), name, is_package):
+            runs |= _run_by(imported, home)
+        pending += [(Path(file), file, name) for file, name in runs.items()]
+        found[key] = Source(file, content, tuple(sorted(runs)))
+    return found
+
+
+def _run_by(module: str, home: Home) -> dict[str, str]:
+    """Returns the files of a home that importing a module runs, and their dotted names.
+
+    A parent without code, as an empty __init__.py, runs nothing.
+    """
+    found: dict[str, str] = {}
+    specs = home.find(module)
+    for spec in specs:
+        file = source_file(spec)
+        if file is not None and home.holds(file):
+            real = os.path.realpath(file)
+            if spec is specs[-1] or _has_code(_read(Path(real), real), Path(real), real):
+                found[real] = spec.name
+    return found
+
+
+def sources_digest(sources: Mapping[str, Source]) -> str:
+    """Returns a hash of what files do, 64 hex digits: comments, formatting and docstrings do not count.
+
+    Raises:
+        ModelError: One of them is nested too deep to be read.
+    """
+    hashed = hashlib.sha256()
+    for key, source in sorted(sources.items()):
         try:
-            texts[key] = code_text(tree)
+            text = _does(source.content, source.path, key)
         except RecursionError as error:
             raise ModelError(f"{key}: an expression in it is nested too deep to be read.") from error
-    hashed = hashlib.sha256()
-    for key in sorted(texts):
-        hashed.update(f"{key}\0{texts[key]}\0".encode("utf-8", "surrogatepass"))
+        hashed.update(f"{key}\0{text}\0".encode("utf-8", "surrogatepass"))
     return hashed.hexdigest()
 
 
-def source_trees(
-    path: Path, shown: str, base: Path, module: str | None = None
-) -> dict[str, tuple[Path, ast.Module]]:
-    """Returns a file and those beside it that it imports, by their paths from its folder."""
-    folder = path.resolve().parent
-    trees: dict[str, tuple[Path, ast.Module]] = {}
-    pending = [(path.resolve(), shown, module)]
-    importlib.invalidate_caches()  # once, not for each import: every folder on the path is listed anew
-    while pending:
-        file, name, module_name = pending.pop()
-        key = file.relative_to(folder).as_posix()
-        if key in trees:
-            continue
-        tree = parse_source(file, name)
-        trees[key] = file, tree
-        for imported in _imported(tree, module_name, is_package=file.name == "__init__.py"):
-            spec = _find_module(imported, base) or _find_module(imported, folder)
-            found = None if spec is None else source_file(spec)
-            if found is not None and found.resolve().is_relative_to(folder):
-                pending.append((found.resolve(), str(found), imported))
-    return trees
+@functools.lru_cache(maxsize=256)
+def _does(content: bytes, path: Path, shown: str) -> str:
+    """Returns a file's code as `code_text` does."""
+    return code_text(_parse(content, path, shown))
 
 
-def _imported(tree: ast.Module, module: str | None, is_package: bool) -> Iterator[str]:
-    for node in ast.walk(tree):
+@functools.lru_cache(maxsize=256)
+def _has_code(content: bytes, path: Path, shown: str) -> bool:
+    body = _parse(content, path, shown).body
+    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
+
+
+@functools.lru_cache(maxsize=256)
+def _imports_of(content: bytes, path: Path, shown: str) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
+    """Returns level, module and names of each import in a file; an `import` has no names."""
+    found: list[tuple[int, str, tuple[str, ...]]] = []
+    for node in ast.walk(_parse(content, path, shown)):
         if isinstance(node, ast.Import):
-            yield from (alias.name for alias in node.names)
+            found += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            package = [] if module is None else module.split(".")
-            climbed = node.level - is_package
-            start = package[: len(package) - climbed] if node.level else []
-            parent = ".".join([*start, *([node.module] if node.module else [])])
-            if node.level and not start:
-                continue  # a relative import in a file that is no part of a package fails when it is run
-            if parent:
-                yield parent
-            yield from (f"{parent}.{alias.name}" for alias in node.names if alias.name != "*")
+            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    return tuple(found)
+
+
+def _absolute(
+    imports: Iterable[tuple[int, str, tuple[str, ...]]], module: str, is_package: bool
+) -> Iterator[str]:
+    """Yields the dotted names that imports in a module may mean."""
+    package = module.split(".")
+    for level, name, names in imports:
+        climbed = level - is_package
+        if level and climbed > len(package):
+            continue  # beyond the outermost package: it fails when it is run
+        start = package[: len(package) - climbed] if level else []
+        parts = [*start, *([name] if name else [])]
+        if parts:
+            yield ".".join(parts)
+        yield from (".".join([*parts, item]) for item in names if item != "*")
 
 
 def code_text(tree: ast.AST) -> str:
@@ -255,6 +382,11 @@ def users_line(error: BaseException) -> tuple[str, int] | None:
         if frame.lineno is not None and os.path.isfile(file) and not file.startswith(others):
             return frame.filename, frame.lineno
     return None
+
+
+def is_installed(path: Path) -> bool:
+    """Tells whether a resolved path is of an installed package or of Python's own library."""
+    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or str(path).startswith(_installed())
 
 
 @functools.cache

@@ -14,9 +14,8 @@ import numpy as np
 
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
-from kerasgrid.errors import ChangedError
 from kerasgrid.models.building import build_model
-from kerasgrid.models.signature import ModelReference, load_function, source_digest
+from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import WHOLE, Dataset, Fold
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
@@ -69,7 +68,7 @@ def import_function(recipe: Recipe) -> Callable:
         ChangedError: Its source changed since the search began.
     """
     if isinstance(recipe.model, ModelReference):
-        return _load(recipe.model, recipe.model_source)
+        return load_function(recipe.model, recipe.model_source)
     return recipe.model
 
 
@@ -83,17 +82,6 @@ def precision(plan: Route) -> Iterator[None]:
         yield
     finally:
         keras.config.set_dtype_policy(before)
-
-
-@lru_cache(maxsize=4)
-def _load(reference: ModelReference, source: str) -> Callable:
-    """Loads a model function once a process, if it is still the one that the search began with."""
-    if source_digest(reference) != source:
-        raise ChangedError(
-            f"{reference}: the model function's source changed while the search was running. Restore it and "
-            "give the same command again, or start anew with --fresh."
-        )
-    return load_function(reference)
 
 
 def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:

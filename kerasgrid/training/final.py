@@ -113,7 +113,7 @@ def _callbacks(
     replay = [LearningRateReplay(task.rates)] if task.rates else []
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
-    return [*replay, *hooks_of(plan, compiled, labels, recipe.classes, recipe.base)]
+    return [*replay, *hooks_of(plan, compiled, labels, recipe.classes, recipe.base, recipe.sources)]
 
 
 def _check_rate(model: keras.Model) -> None:

@@ -85,7 +85,12 @@ _KERAS = {
 
 
 def hooks_of(
-    plan: Route, compiled: Compiled, labels: np.ndarray, classes: Sequence[Any], base: str | Path
+    plan: Route,
+    compiled: Compiled,
+    labels: np.ndarray,
+    classes: Sequence[Any],
+    base: str | Path,
+    sources: Mapping[str, str] | None = None,
 ) -> list[keras.callbacks.Callback]:
     """Returns all that looks at a run between its epochs: its callbacks, and the watch over its health.
 
@@ -95,8 +100,10 @@ def hooks_of(
         labels: (sample,), class indices of the rows that are trained on; or (sample, label).
         classes: The label of each class.
         base: The folder that the import paths of the user's own are relative to.
+        sources: The hash that the source of each had when the search began.
 
     Raises:
+        ChangedError: One of them has another source now.
         ModelError: As `make_callbacks`; or one of Keras's sets a learning rate that it cannot.
     """
     _check_learning_rate(plan, compiled)
@@ -112,7 +119,7 @@ def hooks_of(
         chance = None
     stop = plan.training.stop_dead
     stop_after = None if stop is False else EPOCHS if stop is True else stop
-    return [*make_callbacks(plan, len(labels), base), Health(chance, stop_after)]
+    return [*make_callbacks(plan, len(labels), base, sources), Health(chance, stop_after)]
 
 
 def _has_penalties(model: keras.Model) -> bool:
@@ -141,26 +148,31 @@ def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
         )
 
 
-def make_callbacks(plan: Route, n_rows: int, base: str | Path) -> list[keras.callbacks.Callback]:
+def make_callbacks(
+    plan: Route, n_rows: int, base: str | Path, sources: Mapping[str, str] | None = None
+) -> list[keras.callbacks.Callback]:
     """Returns a run's callbacks: Keras's in the order of their names here, and then the user's own.
 
     Args:
         plan: The candidate's.
         n_rows: Rows that are trained on.
         base: The folder that the import paths of the user's own are relative to.
+        sources: The hash that the source of each had when the search began.
 
     Raises:
+        ChangedError: One of them has another source now.
         ModelError: One of the user's own cannot be made, or is no keras.callbacks.Callback.
     """
     made = [cls(**plan.callbacks[name]) for name, cls in _KERAS.items() if name in plan.callbacks]
     if "learning_rate_scheduler" in plan.callbacks:
         given = plan.callbacks["learning_rate_scheduler"]
         made.insert(0, LearningRateSchedule(given, -(-n_rows // plan.batch_size), plan.epochs))
-    return made + [_own(name, plan.callbacks[name], Path(base)) for name in plan.callbacks if is_own(name)]
+    own = [name for name in plan.callbacks if is_own(name)]
+    return made + [_own(name, plan.callbacks[name], Path(base), (sources or {}).get(name)) for name in own]
 
 
-def _own(name: str, arguments: Mapping[str, Any], base: Path) -> keras.callbacks.Callback:
-    made = load_function(parse_reference(name, base))
+def _own(name: str, arguments: Mapping[str, Any], base: Path, source: str | None) -> keras.callbacks.Callback:
+    made = load_function(parse_reference(name, base), source)
     try:
         made = made(**arguments)
     except Exception as error:  # whatever the user's own code raises

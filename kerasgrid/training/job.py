@@ -120,7 +120,7 @@ def train_job(
             seed=recipe.seed,
             owner=recipe.owner(job.trial.identity, plan),
             model=compiled.model,
-            callbacks=hooks_of(plan, compiled, labels, recipe.classes, recipe.base),
+            callbacks=hooks_of(plan, compiled, labels, recipe.classes, recipe.base, recipe.sources),
             class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),
             samples=samples,
             batch_size=plan.batch_size,
@@ -176,7 +176,7 @@ def samples_of(
     mean, std = center or (None, None)
     images, scaling = data.images, Scaling(recipe.scale, mean, std)
     key = draw_key(recipe.seed, job)
-    preparation = Preparation.of(plan.augment, images, recipe.scale, key, Path(recipe.base))
+    preparation = Preparation.of(plan.augment, images, recipe.scale, key, Path(recipe.base), recipe.sources)
     if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
         if preparation is None:
             images, scaling = scaling(images), Scaling()

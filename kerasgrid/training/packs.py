@@ -212,7 +212,9 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 epochs=tuple(plan.epochs for plan in plans),
                 numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
                 learning_rate=plans[-1].optimizer_args.get("learning_rate", graph.learning_rate),
-                callbacks=hooks_of(plans[-1], compiled, data.labels[train_rows], recipe.classes, recipe.base),
+                callbacks=hooks_of(
+                    plans[-1], compiled, data.labels[train_rows], recipe.classes, recipe.base, recipe.sources
+                ),
                 scaling=_scaling(recipe, plans[-1], fold),
                 key=draw_key(recipe.seed, last),
                 class_weight=np.asarray(list((weights or {}).values()), dtype=keras.config.floatx()),

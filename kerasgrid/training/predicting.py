@@ -48,7 +48,7 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
         center = mean_and_spread(recipe, plan, task.fold)
     scaling = Scaling(recipe.scale, *(center or (None, None)))
     preparation = Preparation.of(
-        plan.augment, data.images, recipe.scale, view_key(recipe.seed), Path(recipe.base)
+        plan.augment, data.images, recipe.scale, view_key(recipe.seed), Path(recipe.base), recipe.sources
     )
     shape = data.images.shape[1:]
     import_function(recipe)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -34,7 +34,13 @@ class Preparation:
 
     @classmethod
     def of(
-        cls, given: Augment | None, images: np.ndarray, scale: float | None, key: np.ndarray, base: Path
+        cls,
+        given: Augment | None,
+        images: np.ndarray,
+        scale: float | None,
+        key: np.ndarray,
+        base: Path,
+        sources: Mapping[str, str] | None = None,
     ) -> Preparation | None:
         """Returns what a config asks for; None where nothing is done.
 
@@ -44,12 +50,15 @@ class Preparation:
             scale: What they are divided by before.
             key: (2,) int32 of the job.
             base: The folder that the reference of a function is relative to.
+            sources: The hash that the source of each had when the search began.
         """
         how = Augmentation.of(given, images, scale)
         name = None if given is None else given.preprocessing_function
         if not how.structure and name is None:
             return None
-        return cls(how, key, None if name is None else load_function(parse_reference(name, base)))
+        if name is None:
+            return cls(how, key)
+        return cls(how, key, load_function(parse_reference(name, base), (sources or {}).get(name)))
 
     def of_epoch(self, epoch: int) -> Prepare:
         """Returns what is done to the batches that are trained on in an epoch, from 0."""

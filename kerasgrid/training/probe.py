@@ -39,7 +39,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         plan = recipe.route(params)
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        callbacks = hooks_of(plan, compiled, data.labels, recipe.classes, recipe.base)
+        callbacks = hooks_of(plan, compiled, data.labels, recipe.classes, recipe.base, recipe.sources)
         if plan.callbacks or objective.kind == "keras":
             _check_metrics(recipe, plan, objective, compiled, data)
             _check_own_monitors(recipe, plan, callbacks)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from kerasgrid.io import RunPaths
@@ -22,6 +22,7 @@ class Recipe:
         params: Fixed parameters; a trial's own come on top.
         callbacks: Arguments by callback name.
         base: The folder that references of the config are relative to.
+        sources: The hash of each source file that they name, beside the model's, when the search began.
         augment: What the `augment` section names; None without one.
         training: The `training` section.
         data_folder: Holds images.npy and labels.npy.
@@ -68,6 +69,7 @@ class Recipe:
     packs: bool = False
     keeps_models: bool = False
     checkpoint_interval_s: float = 30.0
+    sources: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def n_classes(self) -> int:

@@ -13,6 +13,7 @@ import pytest
 from fakes import Collector, Crash, Crashing
 from whole_jobs import assert_alike, finished, jobs_of, maker, on_tensorflow
 
+from kerasgrid.errors import ChangedError
 from kerasgrid.records import EpochRecord, Job, Pack, Trial
 from kerasgrid.training import backend, checkpoint, packs, probe
 from kerasgrid.training.hooks import make_callbacks
@@ -159,6 +160,13 @@ def test_two_callbacks_of_one_name_keep_their_own_state(make, own, tmp_path):
     checkpoint.restore_callbacks(again, json.loads(json.dumps(states)), arrays, "0_")
     assert [callback.seen for callback in again] == [[0, 1], [0]]
     assert [callback.sums.tolist() for callback in again] == [[0, 0], [1, 1]]
+
+
+def test_a_callback_that_changes_during_the_search_is_refused(make, own, tmp_path):
+    recipe = make(callbacks={f"{own}:Watch": {"limit": 9}}).recipe
+    (tmp_path / "mine.py").write_text(OWN.replace("np.zeros(2)", "np.ones(2)"))
+    with pytest.raises(ChangedError, match="Watch: the source changed while the search was running"):
+        make_callbacks(recipe.route({}), 50, recipe.base, recipe.sources)
 
 
 def test_an_own_callback_that_monitors_what_is_not_measured_is_refused_by_the_probe(make):

@@ -11,6 +11,7 @@ import textwrap
 import pytest
 
 from kerasgrid.errors import ModelError
+from kerasgrid.models.references import sources_of
 from kerasgrid.models.registry import BUILT_IN
 from kerasgrid.models.signature import (
     Parameter,
@@ -341,16 +342,8 @@ def test_source_digest_of_what_is_nested_too_deep(write, tmp_path):
         source_digest(reference)
 
 
-def test_source_digest_of_built_in_covers_its_blocks(tmp_path, monkeypatch):
-    from kerasgrid.models import source
-
-    read = []
-    real = source.parse_source
-    monkeypatch.setattr(
-        source, "parse_source", lambda path, shown: read.append(path.name) or real(path, shown)
-    )
-    source_digest(parse_reference("fc", tmp_path))
-    assert sorted(read) == ["blocks.py", "checks.py", "fc.py"]
+def test_source_digest_of_built_in_covers_its_blocks(tmp_path):
+    assert sorted(sources_of(parse_reference("fc", tmp_path))) == ["blocks.py", "checks.py", "fc.py"]
 
 
 def make(factor):
@@ -393,95 +386,6 @@ def test_function_digest_of_methods_and_classes():
 
     assert function_digest(Net().build) == function_digest(Net().build)
     assert function_digest(Net()) == function_digest(Net)
-
-
-def test_load_file(write, tmp_path):
-    write("parts_of_net.py", "WIDTH = 7")
-    write("net.py", "from parts_of_net import WIDTH\ndef build(): return WIDTH")
-    reference = parse_reference("net.py:build", tmp_path)
-    path = list(sys.path)
-    function = load_function(reference)
-    assert function() == 7
-    assert load_function(reference) is function
-    assert sys.path == path
-    write("net.py", "from parts_of_net import WIDTH\ndef build(): return WIDTH + 1")
-    assert load_function(reference)() == 8
-    assert not (tmp_path / "__pycache__" / f"net.{sys.implementation.cache_tag}.pyc").exists()
-
-
-def test_load_two_files_of_one_name(write, tmp_path):
-    write("a/net.py", "def build(): return 'a'")
-    write("b/net.py", "def build(): return 'b'")
-    functions = [load_function(parse_reference(f"{folder}/net.py:build", tmp_path)) for folder in "ab"]
-    assert [function() for function in functions] == ["a", "b"]
-
-
-def test_load_module(write, tmp_path):
-    write("kg_loaded/__init__.py", "")
-    write("kg_loaded/parts.py", "X = 3")
-    write("kg_loaded/nets.py", "from .parts import X\ndef build(): return X")
-    assert load_function(parse_reference("kg_loaded.nets:build", tmp_path))() == 3
-
-
-def test_load_hyper_model(write, tmp_path):
-    write(
-        "hyper.py",
-        """
-        class HyperModel:
-            pass
-        class Net(HyperModel):
-            def build(self, hp): return "built"
-        net = Net()
-        """,
-    )
-    for name in ("Net", "net"):
-        function = load_function(parse_reference(f"hyper.py:{name}", tmp_path))
-        assert function(None) == "built"
-        assert signature_of(function).style == "hp"
-
-
-@pytest.mark.parametrize(
-    ("text", "message"),
-    [
-        (
-            "\nimport no_such_thing\ndef build(): ...",
-            "net.py:2: loading it failed: ModuleNotFoundError: No module named 'no_such_thing'",
-        ),
-        (
-            "def f():\n    raise ValueError('bad')\nf()\ndef build(): ...",
-            "net.py:2: loading it failed: ValueError: bad",
-        ),
-        ("import sys\nsys.exit(3)\ndef build(): ...", "net.py:2: loading it failed: SystemExit: 3"),
-        ("raise ValueError\ndef build(): ...", "net.py:1: loading it failed: ValueError: no message"),
-        ("build = 3", "net.py: 'build' is 3, but must be a function that returns a new model each time "),
-        (
-            "class Model:\n    def count_params(self): ...\n    def __call__(self): ...\nbuild = Model()",
-            "net.py: 'build' is a model, but must be a function that returns a new model each time ",
-        ),
-        (
-            "if False:\n    def build(): ...\ndef bild(): ...",
-            "net.py: there is no 'build' in it. Did you mean 'bild'?",
-        ),
-        ("import os\nos.nothing\ndef build(): ...", "net.py:2: loading it failed: AttributeError: "),
-    ],
-)
-def test_messages_of_loading(text, message, write, tmp_path):
-    write("net.py", text)
-    reference = parse_reference("net.py:build", tmp_path)
-    with pytest.raises(ModelError) as caught:
-        load_function(reference)
-    assert str(caught.value).startswith(message)
-    assert not [
-        name for name in sys.modules if name.startswith("kerasgrid_model_net_") and tmp_path.name in name
-    ]
-
-
-def test_syntax_error_after_parsing(write, tmp_path):
-    write("net.py", "def build(): ...")
-    reference = parse_reference("net.py:build", tmp_path)
-    write("net.py", "x = 1\ny = = 2")
-    with pytest.raises(ModelError, match=r"^net\.py:2: loading it failed: SyntaxError: "):
-        load_function(reference)
 
 
 def test_import_brings_no_keras():

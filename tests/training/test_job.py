@@ -13,6 +13,7 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.data import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
+from kerasgrid.models import loading
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import candidate, checkpoint, probe
@@ -288,8 +289,8 @@ def test_a_model_file_that_changes_during_the_search_is_refused(make, own, tmp_p
     before = record(recipe)
     (tmp_path / "own.py").write_text(OWN.replace("width=16", "width=32"))
     assert record(recipe, fold=1).n_parameters == before.n_parameters  # as it was loaded
-    candidate._load.cache_clear()
-    with pytest.raises(ChangedError, match=r"own\.py:net: the model function.s source changed while"):
+    loading._loaded.clear()
+    with pytest.raises(ChangedError, match=r"own\.py:net: the source changed while"):
         train(recipe)
 
 
