@@ -8,8 +8,21 @@ import re
 import unicodedata
 from collections.abc import Callable, Container
 from pathlib import Path
+from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
-_PASSWORD = re.compile(r"(://[^:/@]*:)[^@/]*@")
+_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s'\"<>]*)")
+_WHOLE_URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://(.*)", re.DOTALL)
+_USER = re.compile(r"[^:/?#]*:(?P<secret>.*)@", re.DOTALL)
+"""Of a URL behind its scheme. A password ends at the last @, since it may hold any sign."""
+_TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
+"""A user alone, who is one for a server of the web."""
+_CUT = re.compile(r"[^:/?#\[\]]*:(?P<secret>(?!\d*(?:[/?#:\s]|$)).+)", re.DOTALL)
+"""What stands in the place of a port and is none: a password at which the URL was cut off."""
+_NAME = r"[\w.-]*(?:passw|passp|pwd|token|secret|key|auth|cred|signature)[\w.-]*="
+_IN_URL = re.compile(rf"(?i:(?<=[?&;]){_NAME})(?P<secret>[^&]+)")
+_IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-]){_NAME})(?P<secret>[^&#;\s'\"<>)}}]+)")
+_SHORT = 4
+"""Secrets of fewer letters are masked in a message where they stand as a word."""
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of what a terminal obeys: control codes, marks that turn the direction of text or join letters,
 halves of characters, ends of lines and paragraphs."""
@@ -42,9 +55,62 @@ def shown_path(path: str | Path) -> str:
     return str(path)
 
 
-def masked(url: object) -> str:
-    """Returns a URL as it may be shown, without its password."""
-    return _PASSWORD.sub(r"\1***@", str(url))
+def masked(text: object, *urls: object) -> str:
+    """Returns a URL, or a message about some, as it may be shown: stars for passwords, tokens and keys.
+
+    Where it cannot be told what a password is and what follows it, more is masked rather than less.
+
+    Args:
+        text: The URL or the message.
+        urls: Those that the message is about, whose secrets are masked in it however they are written.
+    """
+    shown = str(text)
+    spellings = {each for url in urls for secret in _secrets(str(url)) for each in _spellings(secret)}
+    for secret in sorted(spellings, key=len, reverse=True):
+        word = re.escape(secret)
+        shown = re.sub(rf"(?<!\w){word}(?!\w)" if len(secret) < _SHORT else word, "***", shown)
+    if whole := _WHOLE_URL.fullmatch(shown):
+        return _masked_url(whole, _IN_URL)
+    return _IN_MESSAGE.sub(_masked_value, _URL.sub(lambda url: _masked_url(url, _IN_MESSAGE), shown))
+
+
+def _masked_url(url: re.Match[str], named: re.Pattern[str]) -> str:
+    scheme, rest = url.groups()
+    found = _user_secret(scheme, rest)
+    if found is None:
+        return f"{scheme}://{named.sub(_masked_value, rest)}"
+    start, end = found.span("secret")
+    return f"{scheme}://{rest[:start]}***{named.sub(_masked_value, rest[end:])}"
+
+
+def _masked_value(named: re.Match[str]) -> str:
+    return named[0][: named.start("secret") - named.start()] + "***"
+
+
+def _user_secret(scheme: str, rest: str) -> re.Match[str] | None:
+    """Returns where a password or token stands in what follows a URL's scheme."""
+    is_web = scheme.lower() in ("http", "https")
+    return _USER.match(rest) or (_TOKEN.match(rest) if is_web else None) or _CUT.match(rest)
+
+
+def _secrets(url: str) -> list[str]:
+    """Returns a URL's secrets; of a password with @, behind which others see a host's name, its ends too."""
+    whole = _WHOLE_URL.fullmatch(url)
+    if whole is None:
+        return []
+    found = _user_secret(*whole.groups())
+    secrets = [named["secret"] for named in _IN_URL.finditer(url)]
+    if found is None:
+        return secrets
+    ends = [f"{found['secret'][at.end() :]}@" for at in re.finditer("@", found["secret"])]
+    return [found["secret"], *ends, *secrets]
+
+
+def _spellings(secret: str) -> set[str]:
+    plain = unquote(secret)
+    return {secret, plain, unquote_plus(secret), quote(plain, safe=""), quote(plain), quote_plus(plain)} - {
+        ""
+    }
 
 
 def visible(text: str, escape: Callable[[str], str] = _escape) -> str:

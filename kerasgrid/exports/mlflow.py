@@ -101,13 +101,26 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
         return _write(MlflowClient(uri), table, experiment or table.source, identity_of(table, origin))
-    except MlflowException as error:
+    except ImportError as error:
+        raise MissingPackageError(
+            f"{masked(uri)}: its database needs the package {error.name}. Install that driver."
+        ) from error
+    except (MlflowException, _database_error(), ValueError) as error:
         if _UNREACHABLE.search(str(error)):
             raise KerasgridError(
                 f"{masked(uri)}: no MLflow server can be reached there. Start it, or name another with -o."
             ) from error
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
-        raise KerasgridError(f"{masked(uri)}: MLflow refuses the export ({masked(told)}).") from error
+        raise KerasgridError(f"{masked(uri)}: MLflow refuses the export ({masked(told, uri)}).") from error
+
+
+def _database_error() -> type[Exception]:
+    """Returns what a database raises and MLflow does not translate; mlflow-skinny comes without databases."""
+    try:
+        from sqlalchemy.exc import SQLAlchemyError
+    except ImportError:
+        return NotImplementedError
+    return SQLAlchemyError
 
 
 def identity_of(table: Table, origin: str) -> str:

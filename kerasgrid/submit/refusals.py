@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 from kerasgrid.submit.credentials import HOW_TO
+from kerasgrid.wording import visible_line
 
 _NOTEBOOKS = re.compile(r"notebook|kernel|code competition", re.IGNORECASE)
 _RULES = re.compile(r"rules|accept|terms|agree", re.IGNORECASE)
@@ -35,7 +36,7 @@ def refusal(
         timeout_s: How long an answer was waited for, seconds.
         places: Where credentials were found; the first is the one that was sent.
     """
-    kind, text = reply["kind"], _plain(reply.get("text"))
+    kind, text = reply["kind"], visible_line(str(reply.get("text") or ""))
     if kind == "status":
         return _of_status(reply["status"], text, competition, doing, reply.get("retry_after"), places)
     if kind == "slow":
@@ -130,9 +131,3 @@ def _wrong_credentials(said: str, places: Sequence[str]) -> str:
         else ""
     )
     return f"Kaggle refuses the credentials{said} of {where}.{others} {HOW_TO}"
-
-
-def _plain(text: object) -> str:
-    """Returns a service's words in a line, without what a terminal would obey."""
-    line = " ".join(str(text or "").split())
-    return "".join(mark for mark in line if mark.isprintable())

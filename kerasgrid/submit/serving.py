@@ -17,6 +17,7 @@ from multiprocessing.connection import Connection
 from typing import Any
 
 from kerasgrid.spawning import leave_signals_to_the_driver, silence
+from kerasgrid.wording import masked
 
 LISTED = 100
 """Submissions of a page; more than any competition takes in a day."""
@@ -149,7 +150,7 @@ def serve(connection: Connection) -> None:
                 reply = {"kind": "answer", "answer": answer}
             reply = _without(reply, _secrets(served))
             if "text" in reply:  # cut after its secrets are out, of which else a part could be left
-                reply["text"] = reply["text"][:_MOST_TEXT]
+                reply["text"] = masked(reply["text"], *_proxies())[:_MOST_TEXT]
             connection.send(reply)
 
 
@@ -200,6 +201,11 @@ def _secrets_of_files() -> list[str]:
     from kagglesdk.kaggle_env import get_access_token_from_env
 
     return [token for token in get_access_token_from_env()[:1] if token]
+
+
+def _proxies() -> list[str]:
+    """Returns the URLs of proxies, which messages about the connection may repeat with their passwords."""
+    return [value for name, value in os.environ.items() if name.lower().endswith("_proxy") and "://" in value]
 
 
 def _without(value: Any, secrets: list[str]) -> Any:

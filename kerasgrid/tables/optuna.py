@@ -68,7 +68,9 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
     except (SQLAlchemyError, OptunaError, RuntimeError, ValueError, KeyError, TypeError) as error:
         told = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
         told = "it has none of its tables" if "no such table" in told else told
-        raise ResultsError(f"{shown} cannot be read as a storage of Optuna's ({told}).") from error
+        raise ResultsError(
+            f"{shown} cannot be read as a storage of Optuna's ({masked(told, source)})."
+        ) from error
     if not trials:
         raise ResultsError(f"{shown}: the study {found.study_name!r} has no trial yet.")
     name = found.study_name

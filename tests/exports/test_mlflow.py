@@ -235,3 +235,21 @@ def test_a_server_that_cannot_be_reached_is_told_soon_and_without_its_password(m
     with pytest.raises(KerasgridError, match="no MLflow server can be reached there") as told:
         write_mlflow(results_table(made()), "http://bob:s3cret@127.0.0.1:9")
     assert "s3cret" not in str(told.value)
+
+
+@pytest.mark.parametrize(
+    "uri",
+    [
+        "postgresql+nodriver://u:s3/cret@127.0.0.1:9/db",
+        "sqlite://u:s3/cret@h/x",
+        "http://[u:s3/cret@h",
+        "http://u:s3/cret@h:po/x",
+        "nothing://u:s3/cret@h/x",
+        "postgresql+pg8000://h/x?password=s3/cret",
+    ],
+)
+def test_an_address_of_no_store_is_told_in_words_and_without_its_password(uri):
+    with pytest.raises(KerasgridError) as told:
+        write_mlflow(results_table(made()), uri)
+    assert str(told.value).startswith(uri.replace("s3/cret", "***"))
+    assert "cret" not in str(told.value)

@@ -23,7 +23,7 @@ def words(kind="status", status=None, text="", places=("KAGGLE_API_TOKEN",), **m
     [
         (
             {"status": 400, "text": "Bad\n  request\x1b[31m"},
-            "digits: Kaggle refuses it (400: Bad request[31m), while uploading a.csv.",
+            r"digits: Kaggle refuses it (400: Bad request\x1b[31m), while uploading a.csv.",
         ),
         (
             {"status": 403, "text": "You must accept the rules"},

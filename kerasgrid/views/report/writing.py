@@ -17,7 +17,7 @@ from kerasgrid.tables.reading import read_table
 from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.views.report import html, markdown
 from kerasgrid.views.report.sections import sections_of
-from kerasgrid.wording import count, visible_json, visible_line
+from kerasgrid.wording import count, masked, visible_json, visible_line
 
 _MOST_PARAMS = 20
 
@@ -40,7 +40,7 @@ class Report:
         table = read_table(source)
         if not table.rows:
             raise ResultsError(
-                f"{source}: no trial has begun yet, so there is nothing to report. Try again later."
+                f"{masked(source)}: no trial has begun yet, so there is nothing to report. Try again later."
             )
         self.findings = analyse(table)
         self.mistakes = _mistakes(Path(source), self.findings)

@@ -1,0 +1,100 @@
+"""What messages show, and what they do not."""
+
+from __future__ import annotations
+
+from urllib.parse import quote, quote_plus
+
+import pytest
+from hypothesis import assume, example, given
+from hypothesis import strategies as st
+
+from kerasgrid.wording import masked
+
+PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4, max_size=20)
+FORMS = [
+    "postgresql://user:{}@host/database",
+    "mysql+pymysql://user:{}@host:3306/database?charset=utf8",
+    "http://user:{}@host:5000",
+    "postgresql://:{}@[::1]/database",
+    "postgresql://host/database?user=me&password={}",
+    "https://host/path?token={}",
+    "https://host/path?api_key={}&page=2",
+    "https://host/path?x=1&X-Amz-Signature={}",
+]
+MESSAGES = [
+    "cannot connect to {url}: refused",
+    "Could not parse SQLAlchemy URL from string '{url}'",
+    '(psycopg.OperationalError) could not translate host name "{end}host" to an address',
+    "Max retries exceeded with url: /api?token={secret} (Caused by ProxyError)",
+    "FATAL: the password {secret} is wrong",
+]
+
+
+@pytest.mark.parametrize("form", FORMS)
+@given(secret=PASSWORDS)
+@example("se/cret")
+@example("p@ss")
+@example("a:b@c/d?e=f@g h'i\"j")
+@example("12345")
+@example("://@")
+@example("a%40b+c")
+def test_no_secret_of_a_url_is_shown_by_itself_or_in_a_message(form, secret):
+    is_named = "={}" in form
+    spellings = [
+        quote(secret, safe=""),
+        quote_plus(secret),
+        *([] if is_named and "&" in secret else [secret]),
+    ]
+    for written in spellings:
+        url = form.format(written)
+        assume(secret not in form and written not in form)
+        shown = masked(url)
+        assert secret not in shown
+        assert written not in shown
+        assert "***" in shown
+        end = secret.rpartition("@")[2]
+        for message in MESSAGES:
+            plain = message.format(url="", end="@", secret="")
+            assume(
+                not {secret, written} & {plain[i : i + len(s)] for s in (secret, written) for i in range(99)}
+            )
+            told = masked(message.format(url=url, end=f"{end}@", secret=secret), url)
+            assert secret not in told
+            assert written not in told
+            if "@" in secret and len(end) > 3 and not is_named and written == secret:
+                assert f"{end}@" not in told
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("postgresql://u:se/cret@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:p@ss@h/db", "postgresql://u:***@h/db"),
+        ("postgresql://u:cut#off", "postgresql://u:***"),
+        ("mysql://u:@h/x", "mysql://u:***@h/x"),
+        ("https://token@host/x", "https://***@host/x"),
+        (
+            "neither postgresql://u:p@h/d nor http://a:b@c/?pwd=x with password=foo",
+            "neither postgresql://u:***@h/d nor http://a:***@c/?pwd=*** with password=***",
+        ),
+        *(
+            (harmless, harmless)
+            for harmless in (
+                *("postgresql://user@host:5432/database?sslmode=require", "http://host:5000/path#part"),
+                *("sqlite:///folder/a@b.db#study@home", "http://[::1]:5000", "a: key of b, x=1 y@z"),
+                *("http://host: refused", "http://host:5000: refused"),
+            )
+        ),
+    ],
+)
+def test_what_is_no_secret_stays(text, shown):
+    assert masked(text) == shown
+
+
+@given(
+    st.sampled_from(["me", "a b", None]), PASSWORDS, st.sampled_from(["host", "::1"]), st.none() | st.just(9)
+)
+def test_urls_that_sqlalchemy_writes_are_shown_as_it_shows_them(user, password, host, port):
+    sqlalchemy = pytest.importorskip("sqlalchemy")
+    url = sqlalchemy.URL.create("postgresql", user, password if user else None, host, port, "db")
+    assert masked(url.render_as_string(hide_password=False)) == url.render_as_string(hide_password=True)
