@@ -4,10 +4,16 @@ from __future__ import annotations
 
 import contextlib
 import errno
+import functools
 import hashlib
+import itertools
 import json
 import math
 import os
+import re
+import secrets
+import shutil
+import socket
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -19,8 +25,14 @@ from kerasgrid.errors import KerasgridError, StorageError
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
-HALF_WRITTEN = ".tmp"
+_HALF_WRITTEN = ".tmp"
 """In the names of files that are not in place yet."""
+_LONGEST_STEM = 40
+"""Characters of a file's name in that of its half-written one, which has to be short enough too."""
+_SESSION = secrets.token_hex(4)
+_NUMBERS = itertools.count()
+_WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d+)-([0-9a-f]{{8}})-\d+{re.escape(_HALF_WRITTEN)}")
+_SWEPT: set[Path] = set()
 
 
 def canonical_json(value: Any) -> str:
@@ -87,20 +99,85 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     """
     with storage_errors(path):
         path.parent.mkdir(parents=True, exist_ok=True)
-        prefix, suffix = f".{path.name}.", f"{HALF_WRITTEN}{ending}"
-        descriptor, name = tempfile.mkstemp(dir=path.parent, prefix=prefix, suffix=suffix)
-        os.close(descriptor)
+        part = half_written_name(path, ending)
+        os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # less what the umask takes
         try:
-            yield Path(name)
-            with open(name, "r+b") as file:
+            yield part
+            with open(part, "r+b") as file:
                 os.fsync(file.fileno())
-            os.chmod(name, 0o644)
-            os.replace(name, path)
+            os.replace(part, path)
         except BaseException:
-            with contextlib.suppress(FileNotFoundError):
-                os.unlink(name)
+            part.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+def half_written_name(path: Path, ending: str = "") -> Path:
+    """Returns a new name for what is to be at `path`, which says whose it is: a kill may leave it.
+
+    The first time that this process writes into a folder, it removes what killed ones have left there.
+    """
+    if path.parent not in _SWEPT:
+        _SWEPT.add(path.parent)
+        sweep(path.parent)
+    writer = f"{_host()}-{os.getpid()}-{_SESSION}-{next(_NUMBERS)}"
+    return path.with_name(f".{path.name[:_LONGEST_STEM]}.{writer}{_HALF_WRITTEN}{ending}")
+
+
+def sweep(folder: Path) -> None:
+    """Removes what processes of this machine that are dead have left half-written in a folder."""
+    for path in folder.glob(f".*{_HALF_WRITTEN}*"):
+        writer = _WRITER.search(path.name)
+        if writer is not None and _is_dead(*writer.groups()):
+            remove(path)
+
+
+def half_written(path: Path) -> list[Path]:
+    """Returns what may have been left of writing one file, by whatever process: for who has its lock."""
+    start = f".{path.name[:_LONGEST_STEM]}."
+    found = path.parent.glob(f".*{_HALF_WRITTEN}*")
+    return [part for part in found if part.name.startswith(start) and _WRITER.match(part.name, len(start))]
+
+
+def remove(path: Path) -> None:
+    """Removes a file or a folder; what has gone already, or is another user's, is let be."""
+    if path.is_dir() and not path.is_symlink():
+        shutil.rmtree(path, ignore_errors=True)
+    else:
+        with contextlib.suppress(FileNotFoundError, PermissionError):
+            path.unlink()
+
+
+@contextlib.contextmanager
+def scratch_folder() -> Iterator[Path]:
+    """Gives a folder among the system's temporary ones that is removed at the end."""
+    folder = half_written_name(Path(tempfile.gettempdir(), "kerasgrid"))
+    folder.mkdir(mode=0o700)
+    try:
+        yield folder
+    finally:
+        shutil.rmtree(folder, ignore_errors=True)
+
+
+def _is_dead(host: str, pid: str, session: str) -> bool:
+    """Tells whether a process has ended; of another machine, or another container, that is not known."""
+    if host != _host():
+        return False
+    if int(pid) == os.getpid():
+        return session != _SESSION
+    import psutil
+
+    return not psutil.pid_exists(int(pid))
+
+
+@functools.cache
+def _host() -> str:
+    """Returns a digest of where a process id is one process's: this machine, or this container of it."""
+    try:
+        space = os.readlink("/proc/self/ns/pid")
+    except OSError:  # no Linux
+        space = ""
+    return digest([socket.gethostname(), space])[:8]
 
 
 def write_text(path: Path, text: str) -> None:
@@ -280,9 +357,9 @@ class RunPaths:
 
     @property
     def half_fitted(self) -> list[Path]:
-        """What a sudden end has left in that folder of files that were being written."""
-        folder = self.folder / "fit"
-        return [path for ending in ("", ".keras") for path in folder.glob(f".*{HALF_WRITTEN}{ending}")]
+        """What a sudden end has left of files that `fit` was writing: for who holds its lock."""
+        beside = [part for path in (self.best, self.card(self.best)) for part in half_written(path)]
+        return [*beside, *(self.folder / "fit").glob(f".*{_HALF_WRITTEN}*")]
 
     def relative(self, path: Path) -> str:
         """Returns a path as seen from the results folder, so that both can be moved together."""
@@ -298,10 +375,13 @@ class RunPaths:
 
     @property
     def half_written(self) -> list[Path]:
-        """What a sudden end has left of files that were being written."""
-        found = [path for ending in ("", ".keras") for path in self.folder.rglob(f".*{HALF_WRITTEN}{ending}")]
+        """What a sudden end has left of files that a search was writing: for who holds its lock."""
+        own = (self.json, self.journal, self.folds, self.oof, self.mistakes, self.heartbeat)
+        folders = ("checkpoints", "histories", "models", "predictions")
+        within = [path for name in folders for path in (self.folder / name).glob(f".*{_HALF_WRITTEN}*")]
         # Keras writes weights there first that memory has no room for.
-        return [*found, *(self.folder / "models").glob("tmp*")]
+        keras = (self.folder / "models").glob("tmp*")
+        return [*itertools.chain.from_iterable(map(half_written, own)), *within, *keras]
 
 
 def _stem(trial: int, fold: int, repeat: int) -> str:

@@ -9,7 +9,6 @@ import logging
 import math
 import os
 import socket
-import tempfile
 import threading
 import time
 import uuid
@@ -19,7 +18,7 @@ from typing import Any
 import psutil
 
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.io import storage_errors, write_json
+from kerasgrid.io import half_written_name, storage_errors, write_json
 
 try:
     import fcntl
@@ -176,7 +175,7 @@ def _open_locked(path: Path) -> int:
     """
     while True:
         with contextlib.ExitStack() as undo:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o644)
+            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
             undo.callback(os.close, file)
             if fcntl is None:
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
@@ -289,10 +288,12 @@ def _age_s(path: Path) -> float:
     By this machine's where nothing can be written there; an infinite one where the file has gone.
     """
     try:
-        with tempfile.NamedTemporaryFile(dir=path.parent, prefix=".clock.") as probe:
-            probe.write(b".")
-            probe.flush()
-            now = os.stat(probe.name).st_mtime
+        probe = half_written_name(path)
+        try:
+            probe.touch(exist_ok=False)
+            now = probe.stat().st_mtime
+        finally:
+            probe.unlink(missing_ok=True)
     except OSError:
         now = time.time()
     changed_at = _changed_at_ns(path)

@@ -7,14 +7,13 @@ from dataclasses import dataclass
 from functools import partial
 from itertools import islice
 from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from kerasgrid.checks import Prepared, callbacks_of, prepare
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.executors import Executor
-from kerasgrid.io import RunPaths, digest
+from kerasgrid.io import RunPaths, digest, scratch_folder
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
 from kerasgrid.packing import Graphs, Planner
@@ -160,8 +159,8 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
             for repeat in range(search.repeats):
                 if (trial.identity, fold.index, repeat) not in done:
                     jobs.append(Job(trial, fold.index, repeat))
-    with TemporaryDirectory() as folder:
-        recipe = make_recipe(prepared, RunPaths(Path(folder), paths.name))  # a check leaves nothing behind
+    with scratch_folder() as folder:
+        recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
         records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
         n_workers = executor.n_workers
         graphs = Graphs(prepared, recipe, executor)

@@ -14,7 +14,7 @@ from kerasgrid.checks import Prepared
 from kerasgrid.data import dataset_from_arrays, load_folds, save_folds
 from kerasgrid.errors import ReplayError
 from kerasgrid.identity import check_identity
-from kerasgrid.io import RunPaths, canonical_json, digest, strict
+from kerasgrid.io import RunPaths, canonical_json, digest, remove, strict
 from kerasgrid.journal import Journal
 from kerasgrid.kept_plans import KeptPlans, plan_record
 from kerasgrid.leaders import FoldModels, Leaders
@@ -151,7 +151,7 @@ class Run:
     def _sweep(self) -> None:
         """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended, ..."""
         for half_written in self.paths.half_written:
-            half_written.unlink(missing_ok=True)
+            remove(half_written)
         given_up = [job for trial in self.state.dropped for job in self.state.jobs_of(trial)]
         for job in (*self.state.ended, *given_up):
             self.paths.checkpoint(*job).unlink(missing_ok=True)

@@ -523,11 +523,17 @@ def test_a_job_whose_worker_died_twice_is_recorded_as_failed(tmp_path, monkeypat
 def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
     finished(tmp_path)
     paths = RunPaths(tmp_path, "fake")
+    writer = "01234567-1-01234567-0.tmp"  # on another machine, so that the lock alone says that it has ended
     left = [paths.checkpoint(0, 0, 0), paths.folder / "checkpoints" / ".trial-0.npz.abc.tmp"]
-    for path in left:
+    left += [tmp_path / f".fake.json.{writer}", paths.folder / f".oof.npz.{writer}"]
+    others = [tmp_path / f".fake.json.b.json.{writer}", paths.folder / f".submission.csv.{writer}"]
+    others += [paths.folder / "fit" / f".trial-0.keras.{writer}.keras"]
+    others[-1].parent.mkdir()
+    for path in (*left, *others):
         path.write_bytes(b"x")
     search(config(), results=tmp_path)
     assert not any(path.exists() for path in left)
+    assert all(path.exists() for path in others)  # of another search, of `predict`, of `fit`
 
 
 def test_another_backend_is_another_run(tmp_path, monkeypatch):

@@ -2,17 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import errno
 import json
 import os
 import stat
+import subprocess
+import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid import io
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cache import save_samples
 from kerasgrid.errors import StorageError
 from kerasgrid.io import (
     RunPaths,
@@ -21,6 +27,7 @@ from kerasgrid.io import (
     digest,
     file_digest,
     move_aside,
+    replacing,
     storage_errors,
     strict,
     write_atomic,
@@ -80,8 +87,74 @@ def test_a_file_is_replaced_whole_and_nothing_is_left_beside_it(tmp_path):
     write_json(path, {"a": [1, None, "é"]})
     assert path.read_text(encoding="utf-8") == '{"a":[1,null,"é"]}\n'
     assert [file.name for file in path.parent.iterdir()] == ["results.json"]
-    assert stat.S_IMODE(path.stat().st_mode) == 0o644
     assert file_digest(path) == digest_of_bytes(path.read_bytes())
+
+
+@pytest.mark.parametrize("umask", [0o000, 0o002, 0o022, 0o027, 0o077])
+def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask):
+    before = os.umask(umask)
+    try:
+        write_text(tmp_path / "a" / "results.json", "{}")
+        with replacing(tmp_path / "net.keras", ".keras") as part:
+            part.write_bytes(b"zip")
+        with RunLock(tmp_path / "run" / "lock", tmp_path / "run" / "heartbeat"):
+            pass
+        samples = Samples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64), ("0",))
+        save_samples(tmp_path / "samples", samples, "x")
+    finally:
+        os.umask(before)
+    for path in tmp_path.rglob("*"):
+        assert stat.S_IMODE(path.stat().st_mode) == (0o777 if path.is_dir() else 0o666) & ~umask, path
+
+
+KILLED = """
+import os, signal, sys
+from pathlib import Path
+from kerasgrid.io import replacing, scratch_folder
+folder = Path(sys.argv[1])
+with replacing(folder / "a.json"), replacing(folder / "net.keras", ".keras"), scratch_folder() as scratch:
+    (scratch / "spool.npy").touch()
+    print(scratch, flush=True)
+    sys.stdin.readline()
+"""
+
+
+def test_what_killed_processes_left_is_swept_and_never_what_is_another_ones(tmp_path, monkeypatch):
+    monkeypatch.setenv("TMPDIR", str(tmp_path))
+    monkeypatch.setattr(io.tempfile, "tempdir", None)
+    with contextlib.ExitStack() as stack:
+        writing = stack.enter_context(replacing(tmp_path / "a.json"))  # by this process
+        command, pipe = [sys.executable, "-c", KILLED, str(tmp_path)], subprocess.PIPE
+        killed, lives = (
+            stack.enter_context(subprocess.Popen(command, stdin=pipe, stdout=pipe, text=True))
+            for _ in range(2)
+        )
+        assert all(process.stdout.readline() for process in (killed, lives))
+        killed.kill()
+        killed.wait()
+        left = sorted(tmp_path.glob("*.tmp*"))
+        assert len(left) == 7
+        others = [tmp_path / name for name in (".a.json.abc12345.tmp", ".swp.tmp", "a.tmp")]
+        elsewhere = tmp_path / f".a.json.0123abcd-{killed.pid}-01234567-0.tmp"  # on another machine
+        same_id = tmp_path / writing.name.replace(io._SESSION, "01234567")  # of a container that began anew
+        for path in (*others, elsewhere, same_id):
+            path.touch()
+        io.sweep(tmp_path)
+        gone = [path for path in (*left, *others, elsewhere, same_id) if not path.exists()]
+        assert gone == [*(path for path in left if f"-{killed.pid}-" in path.name), same_id]
+        lives.communicate("\n")
+        assert lives.returncode == 0
+        for path in (*others, elsewhere):
+            path.unlink()
+    assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "net.keras"]
+
+
+def test_a_process_sweeps_a_folder_when_it_first_writes_there(tmp_path):
+    left = tmp_path / f".b.json.{io._host()}-{2**22 + 1}-01234567-0.tmp"
+    for is_swept in (True, False):
+        left.touch()
+        write_text(tmp_path / "a.json", "{}")
+        assert left.exists() != is_swept
 
 
 def digest_of_bytes(data: bytes) -> str:

@@ -15,7 +15,6 @@ import io
 import json
 import os
 import shutil
-import tempfile
 import time
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
@@ -25,7 +24,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import StorageError
-from kerasgrid.io import cache_folder, digest, sync_folder
+from kerasgrid.io import cache_folder, digest, half_written_name, remove, sync_folder
 from kerasgrid.records import Dataset
 
 FORMAT = 1
@@ -79,8 +78,9 @@ def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[s
         OSError: The folder cannot be written.
     """
     _remove_leftovers(folder.parent)
-    temporary = Path(tempfile.mkdtemp(dir=folder.parent, prefix=_BUILDING))
+    temporary = _building(folder)
     try:
+        temporary.mkdir()
         meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}
         for name, array in (("images", samples.images), ("labels", samples.labels)):
             meta[name] = {
@@ -89,7 +89,6 @@ def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[s
             }
         meta["check"] = digest(meta)
         _write_synced(temporary / "meta.json", [json.dumps(meta).encode()])
-        temporary.chmod(0o755)
         sync_folder(temporary)
         wanted = fingerprint(meta["images"]["digest"], meta["labels"]["digest"], samples.classes)
         return _put(temporary, folder, wanted, source)
@@ -150,10 +149,11 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
         kept = open_samples(folder, source)
         if kept is not None and kept.fingerprint == wanted:
             return kept
-        aside = tempfile.TemporaryDirectory(dir=folder.parent, prefix=_BUILDING)
+        aside = _building(folder)
         # It is gone already where another process was quicker.
-        with aside, contextlib.suppress(FileNotFoundError):
-            folder.rename(Path(aside.name) / "old")
+        with contextlib.suppress(FileNotFoundError):
+            folder.rename(aside)
+        remove(aside)
     raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
 
 
@@ -173,8 +173,12 @@ def _write_synced(path: Path, parts: Sequence[Any]) -> None:
         os.fsync(file.fileno())
 
 
+def _building(folder: Path) -> Path:
+    return half_written_name(folder.with_name(f"{_BUILDING[1:]}{folder.name}"))
+
+
 def _remove_leftovers(parent: Path) -> None:
-    """Removes what processes that died while building left behind, once it is a day old."""
+    """Removes what processes of other machines left behind that died while building, once it is a day old."""
     for folder in parent.glob(f"{_BUILDING}*"):
         # Gone already where another process was quicker.
         with contextlib.suppress(FileNotFoundError):

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import tempfile
 from collections.abc import Callable, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
@@ -25,6 +24,7 @@ from kerasgrid.delivery.finished import trial_of
 from kerasgrid.delivery.models import AskedTrial, asked_trial
 from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
 from kerasgrid.interrupts import stop_on_signals
+from kerasgrid.io import scratch_folder
 from kerasgrid.records import WHOLE, Fold
 from kerasgrid.training.entry import predict as ask_model
 from kerasgrid.training.recipe import Recipe
@@ -126,7 +126,7 @@ class Asking:
                     f"{list(shape)}, so that they cannot be asked together."
                 )
         if data is not None and not isinstance(data, str | Path):
-            folder = stack.enter_context(tempfile.TemporaryDirectory(prefix="kerasgrid-"))
+            folder = stack.enter_context(scratch_folder())
             np.save(f"{folder}/X.npy", np.ascontiguousarray(as_array(data, "data")))
             return open_stream(f"{folder}/X.npy", shape, name="the array")
         if data is None:

@@ -6,6 +6,7 @@ The driver imports none of it, waits for none of its locks, and is not changed b
 from __future__ import annotations
 
 import contextlib
+import os
 from multiprocessing import get_context
 from multiprocessing.connection import Connection
 from typing import Any, Protocol
@@ -16,6 +17,7 @@ from kerasgrid.spawning import launching, leave_signals_to_the_driver, silence
 Values = dict[str, Any]
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 """It trains nothing, and would take a GPU's memory from the workers: TensorFlow takes all that is free."""
+_PATIENCE_S = 3.0
 
 
 class Asked(Protocol):
@@ -75,7 +77,8 @@ class AskedProcess:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._connection.close()
+        self._connection.close()  # which it takes for the end, and clears up
+        self._process.join(_PATIENCE_S)
         self._process.kill()
         self._process.join()
 
@@ -111,3 +114,5 @@ def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]
                 connection.send(("error", f"{type(error).__name__}: {error}"))
             else:
                 connection.send(("answer", answer))
+    del asked  # with what it keeps on the disk
+    os._exit(0)  # waits for none of the library's threads

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import contextlib
 import math
-import tempfile
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -19,7 +18,7 @@ from kerasgrid.dimensions import all_known
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
-from kerasgrid.io import digest
+from kerasgrid.io import digest, scratch_folder
 from kerasgrid.space import Params
 
 Declared = tuple[str, Values, tuple[str, list[int]] | None]
@@ -206,8 +205,8 @@ class AskedOracle:
         objective = keras_tuner.Objective("score", "max")
         self.oracle = make(objective=objective, max_consecutive_failed_trials=MANY, **arguments)
         self.oracle.verbose = 0
-        self.folder = tempfile.TemporaryDirectory()
-        self.oracle._set_project_dir(self.folder.name, "oracle")  # without it, it keeps no trial
+        self._scratch = scratch_folder()  # which goes with this object
+        self.oracle._set_project_dir(self._scratch.__enter__(), "oracle")  # without it, it keeps no trial
         self.running: dict[str, Any] = {}
 
     def ask(self, n: int) -> list[tuple[str, Values]]:

@@ -10,14 +10,13 @@ from __future__ import annotations
 import os
 import shutil
 import struct
-import tempfile
 import time
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import MissingPackageError, ResultsError
-from kerasgrid.io import canonical_json, storage_errors, strict
+from kerasgrid.io import canonical_json, half_written_name, storage_errors, strict
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
@@ -67,10 +66,10 @@ def write_tensorboard(table: Table, folder: Path) -> Path:
         )
     with storage_errors(folder):
         folder.parent.mkdir(parents=True, exist_ok=True)
-        new = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
+        new = half_written_name(folder)
         try:
+            new.mkdir()
             _write(table, new)
-            new.chmod(0o755)
             _replace(folder, new)
         except BaseException:
             shutil.rmtree(new, ignore_errors=True)
@@ -80,8 +79,8 @@ def write_tensorboard(table: Table, folder: Path) -> Path:
 
 def _replace(folder: Path, new: Path) -> None:
     if folder.exists():
-        old = Path(tempfile.mkdtemp(dir=folder.parent, prefix=f".{folder.name}."))
-        folder.rename(old / "old")
+        old = half_written_name(folder)
+        folder.rename(old)
         new.rename(folder)
         shutil.rmtree(old)
     else:
