@@ -6,6 +6,7 @@ import contextlib
 import errno
 import functools
 import hashlib
+import io
 import itertools
 import json
 import math
@@ -14,6 +15,7 @@ import re
 import secrets
 import shutil
 import socket
+import stat
 import tempfile
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
@@ -45,9 +47,52 @@ def digest(value: Any) -> str:
     return hashlib.sha256(canonical_json(value).encode("utf-8", "surrogatepass")).hexdigest()
 
 
+def open_input(path: str | Path, most_bytes: int | None = None) -> io.BufferedReader:
+    """Opens a file to be read that a user, or another file, names.
+
+    Args:
+        path: The file.
+        most_bytes: What it may hold; None for any number.
+
+    Raises:
+        OSError: It is not there, or may not be read; it is no regular file, since a pipe or a device may be
+            waited on for ever, or never end; or it holds more. Its `strerror` says which.
+    """
+    try:
+        found = os.stat(path)
+    except ValueError as error:  # a zero byte
+        raise OSError(errno.EINVAL, f"is no path: {error}", str(path)) from error
+    if not stat.S_ISREG(found.st_mode):
+        kind = next((kind for holds, kind in _KINDS if holds(found.st_mode)), "no regular file")
+        raise OSError(errno.EINVAL, f"is {kind}, and a regular file is needed", str(path))
+    if most_bytes is not None and found.st_size > most_bytes:
+        told = f"holds {found.st_size:,} bytes, and at most {most_bytes:,} are read"
+        raise OSError(errno.EFBIG, told, str(path))
+    return open(path, "rb")
+
+
+def read_input(path: str | Path, most_bytes: int) -> bytes:
+    """Returns the bytes of a file that a user, or another file, names.
+
+    Raises:
+        OSError: As `open_input` does.
+    """
+    with open_input(path, most_bytes) as file:
+        return file.read()
+
+
+_KINDS = (
+    (stat.S_ISDIR, "a folder"),
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+)
+
+
 def file_digest(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes, 64 hex digits."""
-    with open(path, "rb") as file:
+    with open_input(path) as file:
         return hashlib.file_digest(file, "sha256").hexdigest()
 
 

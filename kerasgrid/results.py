@@ -6,15 +6,16 @@
 
 from __future__ import annotations
 
-import json
 import sys
 from collections.abc import Mapping
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.config import Config
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
-from kerasgrid.state import SCHEMA
+from kerasgrid.tables.results_form import checked, need, read_results, section_of
 
 _SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
 _FRAME = {"id", "state", "error", *_SCORES}
@@ -26,11 +27,14 @@ class Results:
     Args:
         data: The object of results.json.
         path: Its file, where it has one.
+
+    Raises:
+        ResultsError: It is none.
     """
 
     def __init__(self, data: Mapping[str, Any], path: Path | None = None) -> None:
-        self.data = dict(data)
         self.path = path
+        self.data = checked(data, self._where)
 
     @classmethod
     def load(cls, path: str | Path) -> Results:
@@ -39,18 +43,32 @@ class Results:
         Raises:
             ResultsError: It cannot be read, or is none.
         """
-        path = Path(path)
-        try:
-            data = json.loads(path.read_text(encoding="utf-8"))
-        except (OSError, ValueError) as error:
-            raise ResultsError(f"{path}: cannot be read as results: {error}.") from error
-        if not isinstance(data, dict) or data.get("schema") != SCHEMA:
-            raise ResultsError(f"{path}: is no results file of kerasgrid (schema {SCHEMA}).")
-        return cls(data, path)
+        found = cls.__new__(cls)
+        found.path, found.data = Path(path), read_results(path)
+        return found
+
+    @cached_property
+    def config(self) -> Config:
+        """The config of the search, with what stands at its default.
+
+        Raises:
+            ResultsError: The file has none, or one that is none of this version.
+        """
+        self.need("config")
+        return section_of(Config, self.data["config"], self._where, "config")
+
+    def need(self, *paths: str) -> None:
+        """Holds that values are there, each named by its path, such as `data.fingerprint`.
+
+        Raises:
+            ResultsError: Some are not; all of them are told.
+        """
+        need(self.data, self._where, *paths)
 
     @property
     def status(self) -> str:
         """running, complete, interrupted, budget or failed."""
+        self.need("status")
         return self.data["status"]
 
     @property
@@ -61,7 +79,7 @@ class Results:
     @property
     def best(self) -> dict[str, Any] | None:
         """The best trial's `trial`, `params` and `mean_test_score`; None where none is complete."""
-        return self.data["best"]
+        return self.data.get("best")
 
     @property
     def best_params(self) -> dict[str, Any]:
@@ -121,21 +139,24 @@ class Results:
             raise ResultsError(
                 f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."
             )
-        files = [] if self.path is None else self._model_files(trial)
+        files = [] if self.path is None else self._model_files(row)
         n_kept = sum(file.exists() for file in files)
         if not files or n_kept < len(files):
             raise ResultsError(f"{where}: {self._not_kept(trial, n_kept, len(files))}")
         return files
 
-    def _model_files(self, trial: int) -> list[Path]:
+    def _model_files(self, row: Mapping[str, Any]) -> list[Path]:
         paths = RunPaths(self.file.parent, self.file.stem)
-        folds, repeats = self.data["folds"]["n"], self._searched.get("repeats", 1)
-        return [paths.model(trial, fold, repeat) for fold in range(folds) for repeat in range(repeats)]
+        return [
+            paths.model(row["id"], fold["fold"], part.get("repeat", 0))
+            for fold in row["folds"]
+            for part in fold.get("repeats") or [fold]
+        ]
 
     def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
         """Returns that fold models are missing, and how to keep them."""
-        keep, best = self._searched.get("keep_models", "none"), self.data["best"]
-        if keep == "best" and trial != best["trial"] and not n_kept:
+        keep, best = self.config.search.keep_models, self.best
+        if keep == "best" and best is not None and trial != best["trial"] and not n_kept:
             return (
                 f"search.keep_models is best, which keeps the fold models of trial {best['trial']}, and "
                 f"those of trial {trial} are not there. To have them, search with keep_models: all."
@@ -145,10 +166,6 @@ class Results:
             f"trial {trial}: {found}, and search.keep_models is {keep}. It has to be best or all when "
             "fits are trained: set search: {keep_models: best}, and start anew with --fresh."
         )
-
-    @property
-    def _searched(self) -> Mapping[str, Any]:
-        return self.data["config"].get("search", {})
 
     def frame(self) -> Any:
         """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
@@ -167,7 +184,7 @@ class Results:
                 "state": row["state"],
                 **{name: row[name] for name in _SCORES},
                 **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
-                "error": row["error"] and row["error"]["message"],
+                "error": row["error"].get("message") if isinstance(row["error"], dict) else row["error"],
             }
             for row in self.trials
         ]
@@ -188,6 +205,7 @@ class Results:
         return experiment
 
     def __repr__(self) -> str:
-        summary = self.data["summary"]
-        best = "" if self.best is None else f", best {self.best['mean_test_score']:.4f}"
-        return f"<Results {self.data['name']!r}: {self.status}, {summary['trials']} trials{best}>"
+        score = None if self.best is None else self.best.get("mean_test_score")
+        best = "" if score is None else f", best {score:.4f}"
+        name, status = self.data.get("name"), self.data.get("status", "no status")
+        return f"<Results {name!r}: {status}, {len(self.trials)} trials{best}>"

@@ -18,6 +18,8 @@ from kerasgrid.config import Config
 from kerasgrid.dimensions import is_number
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
+from kerasgrid.space_form import read_space
+from kerasgrid.tables.results_form import refuse, section_of
 from kerasgrid.wording import visible, visible_line
 
 _COLUMN = 48
@@ -41,8 +43,10 @@ def suggest(findings: Findings) -> str:
         raise ResultsError(f"{source}: no parameter varies, so there is nothing to compare.")
     advice = advise(findings)
     config = findings.table.about.get("config")
-    if not isinstance(config, dict):
+    if config is None:
         return _bare(findings, advice)
+    given = section_of(Config, {"name": "", "model": "", **config}, source, "config")
+    refuse(source, (f"config.{fault.path}: {fault.message}" for fault in read_space(given.space, [])[1]))
     if (config.get("search") or {}).get("engine") == AUTOKERAS:
         return _of_autokeras(findings, config)
     return _whole(findings, config, advice)

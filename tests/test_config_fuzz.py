@@ -11,7 +11,7 @@ import traceback
 from pathlib import Path
 
 import pytest
-from mutations import N_MUTATIONS
+from mutations import N_MUTATIONS, mutate_bytes, mutate_tree
 
 from kerasgrid.checks import prepare
 from kerasgrid.config_form import config_from_dict
@@ -111,49 +111,6 @@ SNIPPETS = [
 ]
 
 
-def mutate_bytes(data: bytes, chance: random.Random) -> bytes:
-    for _ in range(chance.choice([1, 1, 2, 4, 8])):
-        start = chance.randrange(len(data) + 1)
-        end = min(len(data), start + chance.choice([1, 1, 2, 5, 30]))
-        kind = chance.randrange(5)
-        if kind == 0 and start < len(data):
-            data = data[:start] + bytes([data[start] ^ (1 << chance.randrange(7))]) + data[start + 1 :]
-        elif kind == 1:
-            data = data[:start] + data[end:]
-        elif kind == 2:
-            data = data[:start] + bytes([chance.choice([*data, chance.randrange(256)])]) + data[start:]
-        elif kind == 3:
-            data = data[:start] + data[start:end] + data[start:]
-        else:
-            data = data[:start] + chance.choice(SNIPPETS) + data[start:]
-    return data
-
-
-def places(tree) -> list[tuple]:
-    """Returns (container, key) of every node below the root."""
-    children = tree.items() if isinstance(tree, dict) else enumerate(tree) if isinstance(tree, list) else ()
-    return [place for key, child in children for place in [(tree, key), *places(child)]]
-
-
-def mutate_tree(tree, chance: random.Random):
-    tree = json.loads(json.dumps(tree))
-    for _ in range(chance.choice([1, 1, 2, 3])):
-        container, key = chance.choice(places(tree) or [({}, "x")])
-        kind = chance.randrange(4)
-        if kind == 0 and isinstance(container, dict):
-            name = str(key)
-            renamed = chance.choice([chance.choice(WORDS), name[::-1], name + "s", name[:-1]])
-            container[renamed] = container.pop(key)
-        elif kind == 1:
-            container[key] = [container[key], chance.choice(JUNK)]
-        elif kind == 2:
-            donor, place = chance.choice(places(tree))
-            container[key] = json.loads(json.dumps(donor[place]))
-        else:
-            container[key] = json.loads(json.dumps(chance.choice(JUNK)))
-    return tree
-
-
 def outcomes(folder: Path) -> dict[str, int]:
     """Checks all mutations; counts what came of them, with tracebacks under `bugs`."""
     counts = {"accepted": 0, "refused": 0, "bugs": 0}
@@ -162,9 +119,9 @@ def outcomes(folder: Path) -> dict[str, int]:
         path = folder / "grid.yaml"
         source = path
         if seed % 2:
-            path.write_bytes(mutate_bytes(VALID.encode(), chance))
+            path.write_bytes(mutate_bytes(VALID.encode(), chance, SNIPPETS))
         else:
-            mutated = mutate_tree(PARSED, chance)
+            mutated = mutate_tree(PARSED, chance, JUNK, WORDS)
             # JSON is YAML, but for what JSON alone escapes; the tree itself is what Python passes.
             path.write_text(json.dumps(mutated, ensure_ascii=False), encoding="utf-8")
             source = mutated if seed % 4 else path

@@ -73,7 +73,7 @@ def fit(
         if found.is_interrupted:
             print("Interrupted. The same command goes on from here.")
         elif found.models:
-            has_test = Results.load(file).data["config"]["data"].get("test") is not None
+            has_test = Results.load(file).config.data.test is not None
             print(next_commands(file, "predict {}" if has_test else "predict {} --data FILE"))
     if found.is_interrupted:
         raise typer.Exit(INTERRUPTED)

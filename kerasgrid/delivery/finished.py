@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
@@ -16,7 +17,7 @@ from kerasgrid.baselines.autokeras import with_samples
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
-from kerasgrid.config import Config, DataConfig
+from kerasgrid.config import DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -29,6 +30,7 @@ from kerasgrid.wording import shown_path
 _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
 """Where things are, and how many samples the models of all training data see: what --set may change."""
 
+_OF_DATA = ("samples", "class_names", "fingerprint")
 _OF_ENGINES = ("factor", "min_epochs", "proposals", "time", "epochs")
 
 
@@ -54,7 +56,10 @@ class Finished:
         self.results = source if isinstance(source, Results) else Results.load(source)
         self.path = self.results.file
         self.paths = RunPaths(self.path.parent, self.path.stem)
-        self.config: dict[str, Any] = self.results.data["config"]
+        self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
+        whole = self.results.config
+        sections = {"data": whole.data.model_dump(), "search": whole.search.model_dump()}
+        self.config: dict[str, Any] = {**whole.model_dump(), **self.results.data["config"], **sections}
         self._function = function
         self._overrides: list[str] = []
         self._subset: list[str] = []  # of the models of all training data; what was searched stays the same
@@ -86,7 +91,7 @@ class Finished:
     @property
     def is_multi_label(self) -> bool:
         """Whether samples may have several labels."""
-        return bool(self.config["data"].get("multi_label"))
+        return self.results.config.data.multi_label
 
     @property
     def train_name(self) -> str | None:
@@ -98,7 +103,7 @@ class Finished:
     @cached_property
     def data_config(self) -> DataConfig:
         """Where the data is now."""
-        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+        config = self.results.config.model_dump(exclude_defaults=True)
         return read_draft(config, self._overrides).config.data
 
     def rows(self, trial: int | None = None, top: int = 1) -> list[dict[str, Any]]:
@@ -109,18 +114,24 @@ class Finished:
         """
         check_counts(top=top)
         if trial is None:
-            complete = [row for row in self.results.trials if row["state"] == "complete"]
-            return sorted(complete, key=lambda row: (row["rank_test_score"], row["id"]))[:top]
-        found = self.results.row(trial)
-        if found["state"] != "complete":
-            raise ResultsError(f"{self.path}: trial {trial} is {found['state']}; a complete one holds.")
-        return [found]
+            scored = [row for row in self.results.trials if _has_score(row)]
+            found = sorted(scored, key=lambda row: (row["rank_test_score"] or math.inf, row["id"]))[:top]
+            if not found:
+                raise ResultsError(
+                    f"{self.path}: no complete trial has a score, so that there is no best one."
+                )
+            return found
+        row = self.results.row(trial)
+        if not _has_score(row):
+            state = "without a score" if row["state"] == "complete" else row["state"]
+            raise ResultsError(f"{self.path}: trial {trial} is {state}; a complete one holds.")
+        return [row]
 
     def draft(self, rows: Sequence[Mapping[str, Any]]) -> Draft:
         """Returns a draft of which these trials are the candidates, in the place of the search's space."""
         space = [{name: [value] for name, value in row["params"].items()} for row in rows]
         # As the user would have written it: that a key is there means something where it is idle.
-        config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+        config = self.results.config.model_dump(exclude_defaults=True)
         search = {key: value for key, value in config.get("search", {}).items() if key not in _OF_ENGINES}
         search |= {"engine": "random", "trials": len(rows)}
         config |= {"name": self.paths.name, "space": space, "exclude": [], "search": search}
@@ -170,7 +181,7 @@ class Finished:
         """
         prepared, subset = self._prepare(draft, ask), None
         if self._subset:
-            config = Config.model_validate(self.config).model_dump(exclude_defaults=True)
+            config = self.results.config.model_dump(exclude_defaults=True)
             asked = read_draft(config, self._subset)
             asked.report.finish()
             subset = asked.config.data.subset
@@ -210,6 +221,10 @@ class Finished:
                 f"{', '.join(changed)}: the source changed since the search: another model would be trained "
                 "than the one that was scored. Restore it, or search anew."
             )
+
+
+def _has_score(row: Mapping[str, Any]) -> bool:
+    return row["state"] == "complete" and row["mean_test_score"] is not None
 
 
 def check_counts(**counts: int | None) -> None:

@@ -19,6 +19,7 @@ from kerasgrid.io import write_json
 from kerasgrid.models.references import parse_reference, sources_of
 from kerasgrid.submit.drafting import sample_of
 from kerasgrid.views.report.markdown import plain
+from kerasgrid.wording import count
 
 _FUNCTION = "preprocessing_function"
 _INSTALL = """\
@@ -215,15 +216,17 @@ def _name(path: str) -> str:
 
 
 def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    data, environment = finished.results.data, finished.results.data["environment"]
+    data, environment = finished.results.data, finished.results.data.get("environment") or {}
+    std = row["std_test_score"]
+    spread = "" if std is None else f" ± {std:.4f}"
     params = {**finished.config["params"], **row["params"]}
     versions = ", ".join(f"{name} {text}" for name, text in environment.items() if text[:1].isdigit())
     model = plain(finished.config["model"])
     lines = [
         f"# {plain(finished.paths.name)}, trial {row['id']}",
         "",
-        f"{plain(data['objective']['name'])} {row['mean_test_score']:.4f} ± {row['std_test_score']:.4f} over "
-        f"{data['folds']['n']} folds, by {model}.",
+        f"{plain(data['objective']['name'])} {row['mean_test_score']:.4f}{spread} over "
+        f"{count(len(row['folds']), 'fold')}, by {model}.",
         "",
         *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
         "",
@@ -233,7 +236,7 @@ def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str])
         "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
         "them.",
         "",
-        f"The search ran with {plain(versions)}.",
+        f"The search ran with {plain(versions) or 'versions that are not known'}.",
     ]
     if ":" in finished.config["model"] and not files:
         lines += ["", f"{model} is a module: it has to be installed there too."]

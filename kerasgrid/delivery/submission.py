@@ -71,7 +71,7 @@ def plan_submission(
     target = target or finished.paths.submission
     _check_target(target)
     if sample is None and like is None and not is_own_data:
-        sample = sample_of(finished.results, finished.data_config.model_dump())
+        sample = sample_of(finished.results, finished.data_config)
     if like is not None or sample is None:
         form = _conventional(like or CONVENTION, finished)
     else:

@@ -4,14 +4,14 @@ from __future__ import annotations
 
 import os
 import shlex
-from collections.abc import Mapping
 from pathlib import Path
-from typing import Any
 
+from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.errors import DataError
 from kerasgrid.io import RunPaths
 from kerasgrid.results import Results
 from kerasgrid.submit.sending import Draft
+from kerasgrid.tables.results_form import section_of
 from kerasgrid.wording import shown_path
 
 SAMPLE = "sample_submission.csv"
@@ -52,9 +52,9 @@ def draft_of(
             f"{shown_path(file)} is not there. Write it with: kerasgrid predict "
             f"{shlex.quote(shown_path(results))}, or name another with -f FILE."
         )
-    data = found.data.get("config", {}).get("data") or {}
+    data = _data_of(found)
     if sample is None:
-        sample = sample_of(found)
+        sample = sample_of(found, data)
     if sample is not None and not sample.is_file():
         raise DataError(
             f"{shown_path(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
@@ -65,12 +65,12 @@ def draft_of(
         message=message,
         file=file,
         sample=sample,
-        classes=found.data.get("data", {}).get("class_names"),
-        multi_label=bool(data.get("multi_label")),
+        classes=(found.data.get("data") or {}).get("class_names"),
+        multi_label=data.multi_label,
     )
 
 
-def sample_of(results: Results, data: Mapping[str, Any] | None = None) -> Path | None:
+def sample_of(results: Results, data: DataConfig | None = None) -> Path | None:
     """Returns the sample of a search's competition: data.sample_submission, else that beside data.test.
 
     The one that the config names may not be there; None where it names none and none is beside.
@@ -79,15 +79,19 @@ def sample_of(results: Results, data: Mapping[str, Any] | None = None) -> Path |
         results: The search's.
         data: The config's section, where it is not to be as in the results.
     """
-    data = data or results.data.get("config", {}).get("data") or {}
+    data = data or _data_of(results)
     base = results.data.get("base")  # files of earlier versions do not tell it
     folder = Path()
     if base is not None and results.path is not None:
         folder = Path(os.path.normpath(results.path.parent / base))
-    if data.get("sample_submission"):
-        return folder / os.path.expanduser(data["sample_submission"])
-    test = data.get("test")
-    if isinstance(test, dict):
-        test = test.get("images")
-    beside = (folder / os.path.expanduser(test)).with_name(SAMPLE) if test else None
+    if data.sample_submission:
+        return folder / os.path.expanduser(data.sample_submission)
+    test = data.test.images if isinstance(data.test, IdxPair) else data.test
+    beside = (folder / os.path.expanduser(test)).parent / SAMPLE if test else None
     return beside if beside is not None and beside.is_file() else None
+
+
+def _data_of(results: Results) -> DataConfig:
+    """Returns what the config says of the data; nothing where there is no config."""
+    given = (results.data.get("config") or {}).get("data") or {}
+    return section_of(DataConfig, given, results.path or "these results", "config.data")

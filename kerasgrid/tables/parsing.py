@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.io import read_input
 from kerasgrid.state import SCHEMA
 
 FORMS = (
@@ -23,6 +24,8 @@ FORMS = (
     "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "
     "storage of Optuna's."
 )
+
+OURS = f"What kerasgrid search writes is needed here: results/NAME.json ({SCHEMA})."
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS: dict[str, float | None] = {
@@ -36,55 +39,89 @@ _WORDS: dict[str, float | None] = {
 _WORDS |= {f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")}
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 1 << 20
+_MOST_BYTES, _MOST_BESIDE = 1 << 31, 1 << 26
+"""Of a file of results, and of one that lies beside it."""
+_DEEPEST = 100
+"""Levels of objects and lists within each other: what people search has a few."""
+_HALF = re.compile(r"\\u[dD][89a-fA-F]")
+"""Half of a surrogate pair as JSON escapes it; both halves are one letter."""
 
 
-def read_text(path: Path) -> str:
+def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:
     """Returns the text of a file in UTF-8, with or without a byte order mark.
 
+    Args:
+        path: The file.
+        most_bytes: What it may hold.
+        forms: Says what is needed here, where it is something else.
+
     Raises:
-        ResultsError: There is no such file, it is empty, or it holds no text.
+        ResultsError: There is no such file, it is no regular file or empty, or it holds no text.
     """
     if os.path.isdir(path):
         raise ResultsError(f"{path} is a folder; a file is needed here.")
     try:
-        data = path.read_bytes()
+        data = read_input(path, most_bytes)
     except FileNotFoundError as error:
         there = sorted(file.name for file in path.parent.glob("*.json")) if os.path.isdir(path.parent) else []
         hint = f" That folder has: {', '.join(there[:20])}." if there else ""
         raise ResultsError(f"{path}: there is no such file.{hint}") from error
-    except (OSError, ValueError) as error:
-        reason = getattr(error, "strerror", None) or error
-        raise ResultsError(f"{path}: cannot be read ({reason}).") from error
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read ({error.strerror or error}).") from error
     if not data.strip():
-        raise ResultsError(f"{path}: the file is empty. {FORMS}")
+        raise ResultsError(f"{path}: the file is empty. {forms}")
     try:
         text = data.decode("utf-8-sig")
     except UnicodeDecodeError as error:
-        raise ResultsError(f"{path}: no text in UTF-8 (byte {error.start}). {FORMS}") from error
+        raise ResultsError(f"{path}: no text in UTF-8 (byte {error.start}). {forms}") from error
     if "\0" in text:
-        raise ResultsError(f"{path}: no text, since it has zero bytes. {FORMS}")
+        raise ResultsError(f"{path}: no text, since it has zero bytes. {forms}")
     return text
 
 
-def parse_json(text: str, path: Path) -> Any:
+def parse_json(text: str, path: Path, forms: str = FORMS) -> Any:
     """Returns the value of a JSON text; the literals NaN and Infinity are read too.
 
     Raises:
-        ResultsError: The text is cut off, is no JSON, or is nested beyond all use.
+        ResultsError: The text is cut off, is no JSON, is nested beyond all use, or escapes what is no letter.
     """
     try:
-        return json.loads(text)
+        value = json.loads(text)
     except json.JSONDecodeError as error:
         where = f"{path}:{error.lineno}:{error.colno}"
         if error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated"):
             raise ResultsError(
                 f"{where}: the JSON ends too early ({error.msg}): the file is cut off."
             ) from error
-        raise ResultsError(f"{where}: no JSON ({error.msg}). {FORMS}") from error
+        raise ResultsError(f"{where}: no JSON ({error.msg}). {forms}") from error
     except RecursionError as error:
-        raise ResultsError(f"{path}: nested too deeply to be a file of results. {FORMS}") from error
-    except ValueError as error:
+        raise ResultsError(f"{path}: nested too deeply to be a file of results. {forms}") from error
+    except ValueError as error:  # a whole number of thousands of digits
         raise ResultsError(f"{path}: no JSON that can be read ({error}).") from error
+    check_depth(value, path, forms)
+    if _HALF.search(text) and (found := _lone(json.dumps(value, ensure_ascii=False))):
+        raise ResultsError(f"{path}: {found} stands alone, which is half of a letter and no text. {forms}")
+    return value
+
+
+def check_depth(value: Any, where: Path | str, forms: str = FORMS) -> None:
+    """Raises a ResultsError where objects and lists are nested beyond all use."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise ResultsError(f"{where}: nested too deeply to be a file of results: {_DEEPEST} levels hold. {forms}")
+
+
+def _lone(text: str) -> str | None:
+    """Returns the half of a surrogate pair that a text holds, escaped; None for none."""
+    try:
+        text.encode("utf-8")
+    except UnicodeEncodeError as error:
+        return ascii(text[error.start])
+    return None
 
 
 def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:
@@ -122,18 +159,22 @@ def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:
     return records
 
 
-def read_history(history: Mapping[str, Sequence[Any]] | Path) -> Mapping[str, Sequence[Any]]:
-    """Returns a history, read from its file if it has one of its own.
+def read_history(history: Mapping[str, Sequence[Any]] | Path) -> dict[str, list[float | None]]:
+    """Returns a history, read from its file if it has one of its own; None stands for what is no number.
+
+    What is no list over the epochs is left out.
 
     Raises:
         ResultsError: The file is not there, or holds no history.
     """
-    if not isinstance(history, Path):
-        return history
-    value = parse_json(read_text(history), history)
-    if not isinstance(value, dict):
-        raise ResultsError(f"{history} is {kind(value)}; an object with a list for each metric was expected.")
-    return value
+    value: Any = history
+    if isinstance(history, Path):
+        value = parse_json(read_text(history, _MOST_BESIDE), history)
+        if not isinstance(value, dict):
+            raise ResultsError(
+                f"{history} is {kind(value)}; an object with a list for each metric was expected."
+            )
+    return {name: list(map(finite, values)) for name, values in value.items() if isinstance(values, list)}
 
 
 def by_columns(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:

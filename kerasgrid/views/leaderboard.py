@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.results import check_schema, error_text
+from kerasgrid.tables.results import error_text
+from kerasgrid.tables.results_form import check_schema
 from kerasgrid.wording import count, visible_line
 
 if TYPE_CHECKING:

@@ -1,0 +1,336 @@
+"""The form of results.json: read and checked here, once, for all that is done with it.
+
+What is not there, as in a file of an earlier version or of a running search, is filled in where it may be.
+`need` tells what a command cannot do without.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from pathlib import Path
+from typing import Annotated, Any, Literal, TypeVar
+
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.forms import Section, faults_of, shown
+from kerasgrid.io import canonical_json, strict
+from kerasgrid.state import SCHEMA
+from kerasgrid.tables.parsing import FORMS, OURS, check_depth, kind, parse_json, read_text
+
+MOST_FAULTS = 20
+"""That are told of one file."""
+_MOST_FOLDS = 1000
+_BESIDE = r"histories/[\w.-]+\.json"
+"""Where a long history lies within the run's folder."""
+
+
+Form = TypeVar("Form", bound=Section)
+
+
+def _plain(value: Any) -> Any:
+    """Holds that a value is what JSON has, of which a digest can be made."""
+    try:
+        canonical_json(value).encode("utf-8")
+    except UnicodeEncodeError as error:
+        raise ValueError(f"holds {error.object[error.start]!a}, half of a letter") from error
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError("holds what JSON has not") from error
+    return value
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"is {kind(value)}; text or a whole number is expected there")
+    return _plain(value)
+
+
+def _reason(value: Any) -> Any:
+    texts = [value.get("type"), value.get("message")] if isinstance(value, dict) else [value]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise ValueError(f"is {kind(value)}; text, or an object of texts type and message is expected there")
+    return _plain(value)
+
+
+Text = Annotated[str, AfterValidator(_plain)]
+Reason = Annotated[Any, AfterValidator(_reason)]
+Label = Annotated[Any, AfterValidator(_label)]
+Number = float | None
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
+Object = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+class _Part(BaseModel):
+    """An object of the file: types are not converted, and what a later version adds is no fault."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class _Fit(_Part):
+    test_score: Number = None
+    val_score: Number = None
+    fit_time: Number = None
+    epochs: Count | None = None
+    best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
+    metrics: dict[Text, Number] | None = None
+    history: dict[Text, list[Number]] | None = None
+    history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None
+    dead: Text | None = None
+    error: Reason = None
+
+
+class _Repeat(_Fit):
+    repeat: Place | None = None
+
+
+class _Fold(_Fit):
+    fold: Place | None = None
+    repeats: list[_Repeat] | None = None
+
+
+class _Trial(_Part):
+    id: Count | None = None
+    params: Object
+    state: Literal["complete", "failed", "pruned", "running"] = "complete"
+    mean_test_score: Number = None
+    std_test_score: Number = None
+    rank_test_score: Count | None = None
+    mean_fit_time: Number = None
+    end_time_s: Number = None
+    n_parameters: Count | None = None
+    error: Reason = None
+    dead: Text | None = None
+    folds: list[_Fold] | None = None
+
+
+class _Objective(_Part):
+    name: Text | None = None
+    direction: Literal["max", "min"] = "max"
+    decided_on: Text | None = None
+
+
+class _Data(_Part):
+    samples: Count | None = None
+    classes: Count | None = None
+    class_names: list[Label] | None = None
+    report: list[Text] = []
+    fingerprint: Text | None = None
+
+
+class _Folds(_Part):
+    n: Annotated[int, Field(ge=1, le=_MOST_FOLDS)] | None = None
+    fingerprint: Text | None = None
+
+
+class _Best(_Part):
+    trial: Count
+    params: Object
+    mean_test_score: Number = None
+
+
+class _Summary(_Part):
+    trials: Count | None = None
+    failed: Count | None = None
+    pruned: Count | None = None
+    dead: Count | None = None
+    fits: Count | None = None
+    epochs_trained: Count | None = None
+    wall_time_s: Number = None
+
+
+class _Results(_Part):
+    name: Text | None = None
+    status: Literal["running", "complete", "interrupted", "budget", "failed"] = "complete"
+    objective: _Objective = _Objective()
+    config: Object | None = None
+    base: Text | None = None
+    data: _Data | None = None
+    folds: _Folds | None = None
+    environment: dict[Text, Text] = {}
+    trials: list[_Trial]
+    best: _Best | None = None
+    summary: _Summary | None = None
+
+
+_OF_TRIAL = ("mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "n_parameters", "error")
+_OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """Returns the content of a results.json, as `checked` does.
+
+    Raises:
+        ResultsError: It cannot be read, is of another form or schema, or has faults.
+    """
+    path = Path(path)
+    return checked(parse_json(read_text(path, forms=OURS), path, OURS), path, OURS)
+
+
+def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, Any]:
+    """Returns the content of a results.json whose form holds; numbers that are not finite are None.
+
+    Args:
+        results: A JSON value.
+        where: What messages call it.
+        forms: Says what is needed here, where it is something else.
+
+    Raises:
+        ResultsError: It is no results.json of this version, or has faults, all of which are told.
+    """
+    if not isinstance(results, Mapping):
+        raise ResultsError(f"{where}: is {kind(results)}, and no results file of kerasgrid. {forms}")
+    check_schema(results, where, forms)
+    value = dict(results)
+    try:
+        _Results.model_validate(value)
+    except ValidationError:
+        check_depth(value, where, forms)
+        value = strict(value)
+        try:
+            _Results.model_validate(value)
+        except ValidationError as error:
+            refuse(where, map(_told, error.errors(include_url=False)))
+    value["trials"] = [_filled(trial, place) for place, trial in enumerate(value["trials"])]
+    refuse(where, _contradictions(value))
+    return value
+
+
+def check_schema(results: Mapping[str, Any], where: Path | str = "results.json", forms: str = FORMS) -> None:
+    """Refuses what is no results.json of this version, with a ResultsError."""
+    schema = results.get("schema")
+    if schema == SCHEMA:
+        return
+    if isinstance(schema, str) and schema.startswith("kerasgrid.results/"):
+        raise ResultsError(
+            f"{where}: schema {shown(schema)} was written by another version of kerasgrid; this one reads "
+            f"{SCHEMA!r}. Install the version that wrote it."
+        )
+    told = schema if schema is None else shown(schema)
+    raise ResultsError(f"{where}: schema is {told}, which is no results file of kerasgrid. {forms}")
+
+
+def need(results: Mapping[str, Any], where: Path | str, *paths: str) -> None:
+    """Holds that values are there, each named by its path, such as `data.fingerprint`.
+
+    Raises:
+        ResultsError: Some are not; all of them are told.
+    """
+    missing = []
+    for path in paths:
+        value: Any = results
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        missing += [path] if value is None else []
+    if missing:
+        raise ResultsError(
+            f"{where}: is not whole: it has no {', no '.join(missing)}. A search of this version writes it, "
+            "and plot and report do without. Restore the file, or search anew."
+        )
+
+
+def section_of(form: type[Form], value: Any, where: Path | str, path: str) -> Form:
+    """Returns the config of a results.json, or a section of it, with what stands at its default.
+
+    Args:
+        form: Of the section.
+        value: What the file has of it.
+        where: What messages call the file.
+        path: Of the section, such as `config`.
+
+    Raises:
+        ResultsError: It is none of this version.
+    """
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        faults = (f"{fault.path}: {fault.message}" for fault in faults_of(error, value, form, path))
+        refuse(where, faults)
+        raise
+
+
+def refuse(where: Path | str, faults: Iterable[str]) -> None:
+    """Raises faults as one ResultsError, the first of them and how many more there are; none is no error."""
+    told = list(faults)
+    if told:
+        more = [f"{where}: {len(told) - MOST_FAULTS:,} more."] if len(told) > MOST_FAULTS else []
+        lines = [f"{where}: {fault}" for fault in told[:MOST_FAULTS]]
+        raise ResultsError("\n".join([*lines, *more, "Restore the file, or search anew."]))
+
+
+_EXPECTED = {
+    "dict_type": "an object",
+    "model_type": "an object",
+    "list_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number or null",
+    "finite_number": "a number or null",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "string_pattern_mismatch": "a file of the run's own folder, such as histories/trial-0.json,",
+}
+
+
+def _told(fault: Mapping[str, Any]) -> str:
+    """Returns one of pydantic's errors in words: the place, what was found, what holds."""
+    path = ""
+    for part in fault["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    found, expected = fault["input"], _EXPECTED.get(fault["type"])
+    if fault["type"] == "missing":
+        return f"{path} is null or missing; an object is expected there."
+    if expected is None:
+        return f"{path} {fault['msg'].removeprefix('Value error, ')}."
+    is_plain = isinstance(found, bool | int | float)
+    told = shown(found) if is_plain and fault["type"] not in _OF_KINDS else kind(found)
+    return f"{path} is {told}; {expected.format(**fault.get('ctx', {}))} is expected there."
+
+
+_OF_KINDS = {"dict_type", "model_type", "list_type", "string_type"}
+"""Faults of which it is enough to say what kind of value was found."""
+
+
+def _filled(trial: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Returns a trial with all that the schema has of one; None, and nothing, for what the file has not."""
+    folds = [_filled_fit(fold, "fold", number) for number, fold in enumerate(trial.get("folds") or ())]
+    for fold in folds:
+        if fold.get("repeats"):
+            fold["repeats"] = [_filled_fit(part, "repeat", n) for n, part in enumerate(fold["repeats"])]
+    id = place if trial.get("id") is None else trial["id"]
+    return {**dict.fromkeys(_OF_TRIAL), "state": "complete", **trial, "id": id, "folds": folds}
+
+
+def _filled_fit(part: Mapping[str, Any], name: str, place: int) -> dict[str, Any]:
+    history = {} if part.get("repeats") else {"history": part.get("history") or {}}
+    index = place if part.get(name) is None else part[name]
+    return {**dict.fromkeys(_OF_FIT), **part, name: index, "metrics": part.get("metrics") or {}, **history}
+
+
+def _contradictions(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yields in words what cannot hold together."""
+    first: dict[int, int] = {}
+    n_folds = (results.get("folds") or {}).get("n") or _MOST_FOLDS
+    for place, trial in enumerate(results["trials"]):
+        before = first.setdefault(trial["id"], place)
+        if before != place:
+            yield f"trials[{place}].id is {trial['id']}, which is that of trials[{before}] too."
+        if not _once([fold["fold"] for fold in trial["folds"]], n_folds):
+            yield f"trials[{place}].folds are not each of 0 to {n_folds - 1} once at most."
+        for number, fold in enumerate(trial["folds"]):
+            repeats = [part["repeat"] for part in fold.get("repeats") or ()]
+            if not _once(repeats, len(repeats)):
+                yield f"trials[{place}].folds[{number}].repeats are not each of 0 to {len(repeats) - 1} once."
+    best, data = results.get("best"), results.get("data") or {}
+    is_complete = {trial["id"] for trial in results["trials"] if trial["state"] == "complete"}
+    if best is not None and best["trial"] not in is_complete:
+        yield f"best.trial is {best['trial']}; the id of a complete trial is expected there."
+    names, n_classes = data.get("class_names"), data.get("classes")
+    if names is not None and n_classes is not None and len(names) != n_classes:
+        yield f"data.class_names has {len(names)} names, and data.classes is {n_classes}."
+
+
+def _once(places: list[int], most: int) -> bool:
+    return len(set(places)) == len(places) and max(places, default=-1) < most

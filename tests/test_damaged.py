@@ -1,0 +1,204 @@
+"""Damaged files of results, and of what lies beside them: each is read, or refused in words.
+
+All kinds are tried in one process of their own, which imports no backend and keeps within a gigabyte.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import resource
+import signal
+import subprocess
+import sys
+import traceback
+from collections import Counter
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from io import StringIO
+from pathlib import Path
+
+import pytest
+from mutations import N_MUTATIONS, mutate_json
+
+import kerasgrid as kg
+from kerasgrid.errors import KerasgridError, ResultsError
+
+MOST_BYTES = 1 << 30
+LONGEST_S = 20
+
+
+class Hangs(BaseException):
+    """A mutation that takes too long."""
+
+
+@contextmanager
+def limited() -> Iterator[None]:
+    """Ends what hangs."""
+
+    def end(*_: object) -> None:
+        raise Hangs
+
+    signal.signal(signal.SIGALRM, end)
+    signal.alarm(LONGEST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+
+
+def tried(act: Callable[[], object], counts: Counter[str], what: str) -> None:
+    """Counts whether something is done or refused in words, and prints where it is neither."""
+    said = StringIO()
+    try:
+        with limited(), redirect_stdout(said), redirect_stderr(said):
+            act()
+        counts["accepted"] += 1
+    except KerasgridError as error:
+        counts["refused"] += bool(str(error))
+    except (Exception, Hangs):
+        counts["bugs"] += 1
+        if counts["bugs"] <= 5:
+            print(f"{what}:", file=sys.stderr)
+            traceback.print_exc(limit=-6)
+
+
+def searched(folder: Path) -> Path:
+    """Returns the results.json of a search that trained nothing, with all that lies beside it."""
+    import fitted
+
+    with pytest.MonkeyPatch.context() as patch:
+        fitted.train_nothing(patch)
+        config = {**fitted.CONFIG, "data": {"train": "digits", "scale": 16, "subset": 300}}
+        config["params"] = {**config["params"], "epochs": 4}
+        path = fitted.search({**config, "callbacks": fitted.STOPPING}, results=folder / "results").path
+    samples = folder / "samples.csv"
+    samples.write_text("id," + ",".join(f"p{i}" for i in range(64)) + "\n1" + ",0" * 64 + "\n")
+    (path.parent / "grid" / "submission.csv").write_text("id,label\n1,3\n")
+    return path
+
+
+def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, Callable[[], object]]:
+    """Returns what reads a results.json, by the command that does; what trains or asks a model does not."""
+    import fitted
+    import numpy as np
+
+    from kerasgrid.analysis.findings import analyse
+    from kerasgrid.delivery import asking, fitting
+    from kerasgrid.delivery.fitting import fit
+    from kerasgrid.delivery.notebook import write_notebook
+    from kerasgrid.delivery.predicting import predict
+    from kerasgrid.exports.mlflow import _entry, _legal_names, _search_entry, identity_of
+    from kerasgrid.exports.tensorboard import write_tensorboard
+    from kerasgrid.results import Results
+    from kerasgrid.submit.drafting import draft_of
+    from kerasgrid.suggestion import suggest
+    from kerasgrid.tables.reading import read_table
+    from kerasgrid.training.tasks import PredictedRecord
+    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.leaderboard import leaderboard, summary_lines
+    from kerasgrid.views.report.writing import Report
+
+    def answer(recipe, task, context):
+        n_rows = sum(len(chunk.images) for chunk in task.stream.batches(256))
+        found = np.full((n_rows, len(recipe.classes)), 0.1, np.float32)
+        context.emit(PredictedRecord(task.place, found, ["1"] * n_rows if task.tells_ids else None))
+
+    def views():
+        found = Results.load(path)
+        repr(found), found.best, found.frame(), leaderboard(found.data), summary_lines(found.data)
+        return found.status, found.model_files()
+
+    def mlflow():
+        table = read_table(path)
+        names = _legal_names([*table.params, *table.scores])
+        entries = [_entry(table, row, {}, names) for row in range(len(table.rows))]
+        return [one.digest for one in (*entries, _search_entry(table, entries))], identity_of(table, "")
+
+    patch.setattr(fitting, "train_final", fitted.fake_train_final)
+    patch.setattr(asking, "ask_model", answer)
+    return {
+        "plot": lambda: write_page([read_table(path)], folder / "page.html"),
+        "plot --epochs": lambda: write_page([read_table(path)], folder / "page.html", epochs=True),
+        "report": lambda: Report(path).json() + Report(path).markdown(),
+        "suggest": lambda: suggest(analyse(read_table(path))),
+        "export --to tensorboard": lambda: write_tensorboard(read_table(path), folder / "board"),
+        "export --to mlflow": mlflow,
+        "export --to notebook": lambda: write_notebook(path, folder / "notebook"),
+        "views": views,
+        "fit": lambda: fit(path),
+        "fit --finetune": lambda: fit(path, finetune=True),
+        "predict": lambda: predict(path, folder / "samples.csv"),
+        "submit": lambda: draft_of(path, "digits", "words"),
+    }
+
+
+def of_results(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates results.json, for every command that reads it."""
+    path = searched(folder)
+    whole = path.read_bytes()
+    with pytest.MonkeyPatch.context() as patch:
+        for name, act in commands(path, folder, patch).items():
+            act()
+            for seed in range(N_MUTATIONS):
+                path.write_bytes(mutate_json(whole, seed))
+                tried(act, counts.setdefault(name, Counter()), f"{name}, seed {seed}")
+            path.write_bytes(whole)
+
+
+KINDS = {"results.json": of_results}
+
+
+def main(folder: Path) -> None:
+    """Tries all kinds, and prints what came of each."""
+    for kind, mutate in KINDS.items():
+        counts: dict[str, Counter[str]] = {}
+        (folder / kind).mkdir()
+        mutate(folder / kind, counts)
+        for name, found in counts.items():
+            print(json.dumps([kind, name, found]))
+    assert not {"tensorflow", "keras", "jax"} & set(sys.modules), "a backend was imported"
+    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    assert most < MOST_BYTES, f"{most:,} bytes of memory"
+
+
+@pytest.fixture(scope="module")
+def outcomes(tmp_path_factory, session_cache):
+    """What came of all mutations, by kind and command; and what was printed of those that were not told."""
+    code = "import sys; from pathlib import Path; import test_damaged; test_damaged.main(Path(sys.argv[1]))"
+    done = subprocess.run(
+        [sys.executable, "-c", code, str(tmp_path_factory.mktemp("damaged"))],
+        capture_output=True,
+        text=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join([str(Path(__file__).parent), *sys.path])},
+        check=False,
+    )
+    assert done.returncode == 0, done.stderr[-3000:]
+    found: dict[str, dict[str, Counter[str]]] = {}
+    for line in done.stdout.splitlines():
+        kind, name, counts = json.loads(line)
+        found.setdefault(kind, {})[name] = Counter(counts)
+    return found, done.stderr
+
+
+@pytest.mark.timeout(900)
+@pytest.mark.parametrize("kind", KINDS)
+def test_every_mutation_is_read_or_refused_in_words(kind, outcomes):
+    found, told = outcomes
+    assert sum(counts["bugs"] for counts in found[kind].values()) == 0, told[-6000:]
+    for name, counts in found[kind].items():
+        assert counts["accepted"] + counts["refused"] >= N_MUTATIONS, name
+        assert counts["refused"] > N_MUTATIONS // 20, name
+
+
+def test_what_trains_or_predicts_says_what_results_lack(tmp_path):
+    """In Python too, where an object of results may be anything."""
+    whole = json.loads((Path(__file__).parent / "golden" / "run-1" / "results.json").read_text())
+    del whole["config"]
+    (tmp_path / "a.json").write_text(json.dumps(whole))
+    for act in (kg.fit, kg.predict):
+        for given in (tmp_path / "a.json", kg.Results(whole, tmp_path / "a.json")):
+            with pytest.raises(ResultsError, match=r"a\.json: is not whole: it has no config\. "):
+                act(given)
+        with pytest.raises(ResultsError, match="schema is None, which is no results file"):
+            act(kg.Results({"trials": []}, tmp_path / "a.json"))
