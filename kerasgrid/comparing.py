@@ -120,7 +120,7 @@ def _fault(config: Config) -> Fault | None:
         return Fault("search.engine", "is autokeras itself: name the engine that it is compared with.")
     spaces = config.space if isinstance(config.space, list) else [config.space]
     losses = [name for part in (config.params, *spaces) for name in part if name.partition(".")[0] == "loss"]
-    if config.search.objective == "loss" and losses:
+    if config.search.objective_name == "loss" and losses:
         return Fault(
             "search.objective",
             f"is loss, and the grid has losses of its own ({', '.join(dict.fromkeys(losses))}), while "

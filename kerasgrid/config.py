@@ -28,6 +28,14 @@ DataSource = Annotated[
 ]
 
 
+Objective = Annotated[
+    Annotated[str, Field(min_length=1), Tag("<name>")]
+    | Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1), Tag("<scorer>")],
+    Discriminator(lambda value: "<scorer>" if isinstance(value, dict) else "<name>"),
+]
+"""A name; or that of a scorer of scikit-learn's to its arguments."""
+
+
 class DataConfig(Section):
     """Where the images and labels are, and how they are scaled."""
 
@@ -80,8 +88,9 @@ class SearchConfig(Section):
     have labels then."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds a candidate; scores are averaged within a fold first."""
-    objective: Annotated[str, Field(min_length=1)] = "accuracy"
-    """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold."""
+    objective: Objective = "accuracy"
+    """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; of a scorer
+    also with arguments: {f1: {pos_label: yes}}."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -109,6 +118,11 @@ class SearchConfig(Section):
         if holdout is not None and section.data.get("folds") is not None:
             raise ValueError("does not go with folds, which is given too: keep one of them.")
         return holdout
+
+    @property
+    def objective_name(self) -> str:
+        """The objective without its arguments."""
+        return self.objective if isinstance(self.objective, str) else next(iter(self.objective))
 
     @property
     def n_folds(self) -> int | None:

@@ -86,7 +86,7 @@ def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseMode
     if kind == "value_error":
         return str(item["ctx"]["error"])
     holds = re.sub(
-        r"^(Input|List|String) should (be|have) |valid | or instance of \w+| after validation.*",
+        r"^(Input|List|String|Dictionary) should (be|have) |valid | or instance of \w+| after validation.*",
         "",
         item["msg"],
     )

@@ -87,7 +87,7 @@ class Preview:
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
-            ("objective", f"{search.objective} ({prepared.objective.direction})"),
+            ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
             ("fits", f"{n_fits:,} ({self.n_trials:,} trials x {per_trial}), {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),

@@ -31,6 +31,7 @@ class Dataset:
         folder: Where images.npy and labels.npy lie for workers; None for arrays in memory.
         report: Lines about the data worth showing, such as the subset's label frequencies.
         n_held_out: Samples at the end that are a test set of their own, never trained on.
+        one_hot: Whether the source has the labels as one-hot rows.
     """
 
     images: np.ndarray
@@ -41,6 +42,7 @@ class Dataset:
     folder: str | None = None
     report: tuple[str, ...] = ()
     n_held_out: int = 0
+    one_hot: bool = False
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -74,6 +74,7 @@ class ResultsFile:
             "name": prepared.config.name,
             "objective": {
                 "name": prepared.objective.name,
+                **({"arguments": dict(arguments)} if (arguments := prepared.objective.arguments) else {}),
                 "direction": prepared.objective.direction,
                 **({"decided_on": TEST_FOLD} if decides_on_test else {}),
             },
@@ -87,6 +88,7 @@ class ResultsFile:
                 "samples": len(prepared.data),
                 "classes": len(prepared.data.classes),
                 "class_names": list(prepared.data.classes),
+                **({"one_hot": True} if prepared.data.one_hot else {}),
                 "report": list(prepared.data.report),
                 "fingerprint": prepared.data.fingerprint,
             },

@@ -19,13 +19,12 @@ from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.data import fold_fault, load_data
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import read_columns
-from kerasgrid.errors import ConfigError, DataError
+from kerasgrid.errors import DataError
 from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
 from kerasgrid.wording import shown_path
-from kerasgrid.yaml12 import read_yaml
+from kerasgrid.yaml12 import quoted
 
-_PLAIN = re.compile(r"[\w./][\w./-]*")
 _COMMENT_COLUMN = 32
 _FC_INPUTS = 3_072
 
@@ -233,9 +232,9 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
     if "test" in found.beside:
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
     if "label" in why:
-        lines.append((f"  label: {_quoted(config.label)}", why["label"]))
+        lines.append((f"  label: {quoted(config.label)}", why["label"]))
     if config.id is not None:
-        lines.append((f"  id: {_quoted(config.id)}", why["id"]))
+        lines.append((f"  id: {quoted(config.id)}", why["id"]))
     if "sample_submission" in found.beside:
         sample = _path(found.beside["sample_submission"], base)
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
@@ -264,24 +263,4 @@ def _path(path: Path | str, base: Path) -> str:
         text = Path(os.path.relpath(path, base)).as_posix()
     except ValueError:  # another drive
         text = Path(path).as_posix()
-    return _quoted(Path(path).as_posix() if text.startswith("~") else text)
-
-
-def _quoted(text: str) -> str:
-    """Returns a text as YAML, in quotes where it would be read as something else.
-
-    Raises:
-        DataError: It holds characters that are no text.
-    """
-    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
-    for written in (text, f'"{escaped}"'):
-        if (written != text or _PLAIN.fullmatch(text)) and _read(written) == text:
-            return written
-    raise DataError(f"{text!r} cannot be written into a grid.yaml: rename it.")
-
-
-def _read(written: str) -> object:
-    try:
-        return read_yaml(written, "")[0]
-    except ConfigError:
-        return None
+    return quoted(Path(path).as_posix() if text.startswith("~") else text)

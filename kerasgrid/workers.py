@@ -53,6 +53,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         objective=config.search.objective,
         seed=config.search.seed,
         multi_label=prepared.data.is_multi_label,
+        one_hot=prepared.data.one_hot,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
         checkpoint_interval_s=checkpoint_interval_s,

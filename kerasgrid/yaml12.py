@@ -15,7 +15,7 @@ from ruamel.yaml.error import MarkedYAMLError, YAMLError, YAMLStreamError
 from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
-from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.errors import ConfigError, DataError, Fault
 
 MAX_CHARACTERS = 1 << 18
 MAX_VALUES = 100_000
@@ -28,6 +28,7 @@ _TEXT, _MERGE = "tag:yaml.org,2002:str", "tag:yaml.org,2002:merge"
 _OTHER_VERSION = re.compile(r"(?:[ \t]*(?:#[^\n]*)?\r?\n)*%YAML[ \t]+(?!1\.2\b)(\S+)")
 NOT_TEXT = re.compile("[\0\ud800-\udfff]")
 _MAX_DIGITS = 40
+_PLAIN = re.compile(r"[\w./][\w./-]*")
 
 
 def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
@@ -190,3 +191,23 @@ def plain(value: Any, path: str, faults: list[Fault]) -> Any:
         return float(value)
     faults.append(Fault(path, f"is a {type(value).__name__}; a number, text, list or mapping holds."))
     return None
+
+
+def quoted(text: str) -> str:
+    """Returns a text as YAML, in quotes where it would be read as something else.
+
+    Raises:
+        DataError: It holds characters that are no text.
+    """
+    escaped = "".join(c if c.isprintable() and c not in '"\\' else f"\\U{ord(c):08x}" for c in text)
+    for written in (text, f'"{escaped}"'):
+        if (written != text or _PLAIN.fullmatch(text)) and _read(written) == text:
+            return written
+    raise DataError(f"{text!r} cannot be written into a grid.yaml: rename it.")
+
+
+def _read(written: str) -> object:
+    try:
+        return read_yaml(written, "")[0]
+    except ConfigError:
+        return None

@@ -17,8 +17,8 @@ from running import run
 
 from kerasgrid.checks import prepare
 from kerasgrid.errors import DataError, KerasgridError, NotBuiltError
-from kerasgrid.starter import _quoted, starter, write_starter
-from kerasgrid.yaml12 import read_yaml
+from kerasgrid.starter import starter, write_starter
+from kerasgrid.yaml12 import quoted, read_yaml
 
 
 @pytest.fixture(autouse=True)
@@ -98,10 +98,10 @@ def test_names_that_yaml_would_read_as_something_else(odd):
 def test_any_name_is_written_so_that_it_is_read_back_or_refused(name):
     is_text = not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name)
     if is_text:
-        assert read_yaml(f"data:\n  label: {_quoted(name)} # why", "grid.yaml")[0]["data"]["label"] == name
+        assert read_yaml(f"data:\n  label: {quoted(name)} # why", "grid.yaml")[0]["data"]["label"] == name
     else:
         with pytest.raises(DataError, match=r"cannot be written into a grid\.yaml: rename it\."):
-            _quoted(name)
+            quoted(name)
 
 
 @pytest.mark.parametrize(

@@ -57,7 +57,7 @@ def as_autokeras(
     blocks, why = _blocks(own, begun.get("blocks"))
     wanted = own.epochs or max(_epochs(config), default=DEFAULTS["epochs"])
     epochs = own.epochs or begun.get("epochs", wanted)
-    metric = find_metric(search.objective)
+    metric = find_metric(search.objective_name)
     params = {
         "blocks": blocks,
         "epochs": epochs,

@@ -247,9 +247,12 @@ def _objective(report: Report, config: Config, data: Dataset | None) -> Objectiv
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:
-            n_classes = len(data.classes)
-            fault = objective_fault(objective, data.labels, n_classes)
-            if config.search.engine == AUTOKERAS and n_classes == 2 and objective.metric in CLASS_METRICS:
+            fault = objective_fault(objective, data)
+            if (
+                config.search.engine == AUTOKERAS
+                and len(data.classes) == 2
+                and objective.metric in CLASS_METRICS
+            ):
                 fault = fault or (
                     f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
                     "of two classes have a single one: take accuracy, or roc_auc."

@@ -32,11 +32,13 @@ class Samples:
             other axes after the first.
         labels: (sample,), int64, indices into `classes`; or (sample, class), uint8, of any number.
         classes: All int or all str, sorted.
+        one_hot: Whether the labels came as one-hot rows, which scikit-learn's scorers see as such.
     """
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[Any, ...]
+    one_hot: bool = False
 
     def __post_init__(self) -> None:
         dtype = np.uint8 if np.ndim(self.labels) == 2 else np.int64

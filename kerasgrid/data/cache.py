@@ -16,7 +16,7 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -42,9 +42,10 @@ def array_digest(array: np.ndarray) -> str:
     return hasher.hexdigest()
 
 
-def fingerprint(images: str, labels: str, classes: Sequence[Any]) -> str:
+def fingerprint(images: str, labels: str, classes: Sequence[Any], one_hot: bool = False) -> str:
     """Returns `sha256:...` of what a search learns from, from the arrays' digests and the classes."""
-    return "sha256:" + digest({"images": images, "labels": labels, "classes": list(classes)})
+    form = {"one_hot": True} if one_hot else {}
+    return "sha256:" + digest({"images": images, "labels": labels, "classes": list(classes), **form})
 
 
 def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[str]]]) -> Dataset:
@@ -87,10 +88,12 @@ def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[s
                 "bytes": _write_npy(temporary / f"{name}.npy", array),
                 "digest": array_digest(array),
             }
+        if samples.one_hot:
+            meta["one_hot"] = True
         meta["check"] = digest(meta)
         _write_synced(temporary / "meta.json", [json.dumps(meta).encode()])
         sync_folder(temporary)
-        wanted = fingerprint(meta["images"]["digest"], meta["labels"]["digest"], samples.classes)
+        wanted = _fingerprint_of(meta)
         return _put(temporary, folder, wanted, source)
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
@@ -116,11 +119,17 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         images=arrays["images"],
         labels=arrays["labels"],
         classes=tuple(meta["classes"]),
-        fingerprint=fingerprint(meta["images"]["digest"], meta["labels"]["digest"], meta["classes"]),
+        fingerprint=_fingerprint_of(meta),
         source=source,
         folder=str(folder),
         report=tuple(meta["report"]),
+        one_hot=meta.get("one_hot", False),
     )
+
+
+def _fingerprint_of(meta: Mapping[str, Any]) -> str:
+    digests = meta["images"]["digest"], meta["labels"]["digest"]
+    return fingerprint(*digests, meta["classes"], meta.get("one_hot", False))
 
 
 def sample_digests(folder: Path) -> tuple[str, str]:

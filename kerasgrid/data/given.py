@@ -15,7 +15,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples, as_pixels, check_samples
 from kerasgrid.data.cache import array_digest, fingerprint, save_samples
-from kerasgrid.data.labels import check_labels, encode_labels
+from kerasgrid.data.labels import check_labels, encode_labels, is_one_hot
 from kerasgrid.errors import DataError, brief
 from kerasgrid.io import storage_errors
 from kerasgrid.records import Dataset
@@ -93,13 +93,14 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
     labels, classes = encode_labels(given, "y", multi_label=multi_label)
     check_samples(images, labels, classes, "X and y")
     check_labels(labels, classes, "X and y")
-    samples = Samples(images, labels, classes)
+    samples = Samples(images, labels, classes, is_one_hot(given, labels))
     if folder is not None:
         with storage_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             return save_samples(folder, samples, "X and y")
-    mark = fingerprint(array_digest(samples.images), array_digest(samples.labels), classes)
-    return Dataset(samples.images, samples.labels, classes, mark, "X and y")
+    digests = array_digest(samples.images), array_digest(samples.labels)
+    mark = fingerprint(*digests, classes, samples.one_hot)
+    return Dataset(samples.images, samples.labels, classes, mark, "X and y", one_hot=samples.one_hot)
 
 
 def refuse_others(X: Any, y: Any = None) -> None:

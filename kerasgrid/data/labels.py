@@ -79,6 +79,11 @@ def encode_labels(
     return labels.astype(np.int64), tuple(classes.tolist())
 
 
+def is_one_hot(values: Any, labels: np.ndarray) -> bool:
+    """Tells whether labels that were read from an array had a column a class there."""
+    return labels.ndim == 1 and np.ndim(values) == 2 and np.shape(values)[1] > 1
+
+
 def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
     """Holds that there is something to learn of each label, where training samples may have several.
 

@@ -93,7 +93,7 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         images = np.concatenate([train.images, test.images])
         own = test.labels if train.is_multi_label else places[test.labels]
         labels = np.concatenate([train.labels, own])
-        return Samples(images, labels, train.classes), train.report
+        return Samples(images, labels, train.classes, train.one_hot), train.report
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))

@@ -24,7 +24,7 @@ from kerasgrid.data.arrays import (
     read_array,
     shape_images,
 )
-from kerasgrid.data.labels import encode_labels
+from kerasgrid.data.labels import encode_labels, is_one_hot
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
@@ -79,7 +79,7 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
     pixels = shape_images(as_pixels(images, f"{where}, {pair[0]}"), image, f"{where}, {pair[0]}")
     indices, classes = encode_labels(labels, f"{where}, {pair[1]}", multi_label=multi_label)
     check_samples(pixels, indices, classes, where)
-    return Samples(pixels, indices, classes)
+    return Samples(pixels, indices, classes, is_one_hot(labels, indices))
 
 
 def open_archive(file: BinaryIO, where: str) -> zipfile.ZipFile:

@@ -41,7 +41,7 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
         )
     splitter = StratifiedShuffleSplit(1, train_size=n_samples, random_state=seed)
     rows = np.sort(next(splitter.split(np.zeros(n_whole), labels))[0])
-    taken = Samples(whole.images[rows], labels[rows], whole.classes)
+    taken = Samples(whole.images[rows], labels[rows], whole.classes, whole.one_hot)
     shares = np.bincount(taken.labels, minlength=len(counts)) / n_samples
     differences = np.abs(shares - counts / n_whole)
     worst = int(np.argmax(differences))

@@ -25,6 +25,7 @@ from kerasgrid.io import RunPaths
 from kerasgrid.journal import Journal
 from kerasgrid.records import Trial
 from kerasgrid.results import Results
+from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.wording import shown_path
 
 _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
@@ -92,6 +93,18 @@ class Finished:
     def is_multi_label(self) -> bool:
         """Whether samples may have several labels."""
         return self.results.config.data.multi_label
+
+    @property
+    def objective(self) -> Objective:
+        """What the search was scored by."""
+        told = self.results.data["objective"]
+        arguments = told.get("arguments")
+        return find_objective({told["name"]: arguments} if arguments else told["name"])
+
+    @property
+    def is_one_hot(self) -> bool:
+        """Whether the user has the labels as one-hot rows."""
+        return bool(self.data.get("one_hot"))
 
     @property
     def train_name(self) -> str | None:
@@ -206,6 +219,8 @@ class Finished:
             )
         if kept.is_multi_label:
             return kept.images, kept.labels
+        if kept.one_hot:
+            return kept.images, np.eye(len(kept.classes), dtype=np.uint8)[kept.labels]
         return kept.images, np.asarray(kept.classes)[kept.labels]
 
     def _check_sources(self, prepared: Prepared) -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
@@ -17,7 +18,7 @@ from kerasgrid.delivery.ensembles import (
 )
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.predictions import HeldOut
-from kerasgrid.training.objective import find_objective
+from kerasgrid.training.objective import Objective, find_objective
 
 
 @dataclass(frozen=True)
@@ -40,6 +41,8 @@ class Jury:
 
     Attributes:
         objective: What they are scored by, as the search was; accuracy where that is a metric of Keras.
+        classes: The label of each class.
+        one_hot: Whether the user has the labels as one-hot rows.
         rows: (row,), the samples that all members have been tested on.
         labels: (row,), class indices; or (row, label).
         folds: (row,), the fold that held each row out.
@@ -47,7 +50,9 @@ class Jury:
         missing: Names of members of which predictions were not kept.
     """
 
-    objective: str
+    objective: Objective
+    classes: tuple[Any, ...]
+    one_hot: bool
     rows: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
@@ -55,17 +60,24 @@ class Jury:
     missing: tuple[str, ...] = ()
 
     @classmethod
-    def of(cls, held_out: HeldOut, members: Sequence[Member], objective: str) -> Jury:
+    def of(
+        cls,
+        held_out: HeldOut,
+        members: Sequence[Member],
+        objective: Objective,
+        classes: Sequence[Any],
+        one_hot: bool = False,
+    ) -> Jury:
         """Returns the members with what was kept of them."""
         missing = tuple(member.name for member in members if member.probabilities is None)
-        found = find_objective(objective)
-        name = "accuracy" if found.kind == "keras" else objective
+        objective = find_objective("accuracy") if objective.kind == "keras" else objective
+        form = tuple(classes), one_hot
         known = [member.probabilities for member in members if member.probabilities is not None]
         rows = np.flatnonzero(held_out.folds >= 0)
         for part in known:
             rows = rows[~np.isnan(part[rows]).any(axis=1)]
         parts = tuple(part[rows] for part in known)
-        return cls(name, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
+        return cls(objective, *form, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
 
     @property
     def is_complete(self) -> bool:
@@ -75,15 +87,16 @@ class Jury:
     @property
     def score(self) -> Score:
         """What scores probabilities; higher is better."""
-        if self.objective == "loss":
+        if self.objective.name == "loss":
             return lambda labels, probabilities: -log_loss(labels, probabilities)
-        if self.objective == "accuracy":
+        if self.objective.name == "accuracy":
             return _accuracy
 
         def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
             from kerasgrid.training.scorers import sklearn_score
 
-            value = sklearn_score(self.objective, labels, probabilities)
+            scorer, form = (self.objective.name, self.objective.arguments), (self.classes, self.one_hot)
+            value = sklearn_score(*scorer, labels, probabilities, *form)
             if not np.isfinite(value):
                 raise ValueError(f"{self.objective} is not defined on these samples")
             return value
@@ -112,7 +125,7 @@ class Jury:
     @property
     def is_quick(self) -> bool:
         """Whether scoring takes little time, so that weights can be sought only to tell their score."""
-        return self.objective in {"accuracy", "loss"}
+        return self.objective.name in {"accuracy", "loss"}
 
     def ways(self, with_weights: bool = True) -> dict[str, Callable[[], float]]:
         """Returns what scores each way of asking them together; higher is better."""
@@ -125,7 +138,7 @@ class Jury:
 
     def shown(self, value: float) -> float:
         """Returns a score as the objective has it: a loss is positive."""
-        return -value if self.objective == "loss" else value
+        return -value if self.objective.name == "loss" else value
 
     def with_parts(self, parts: Sequence[np.ndarray]) -> Jury:
         """Returns the same members with other probabilities, (sample, class) of all samples."""

@@ -163,7 +163,7 @@ def predict(
         ensemble if len(asked) > 1 else "mean",
         weights,
         tta,
-        jury.objective,
+        jury.objective.name,
         scores,
         true_score,
         (*notes, *told),
@@ -194,8 +194,9 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
         is_same = one.finished.data["fingerprint"] == asked[0].finished.data["fingerprint"]
         known = found.trials.get(one.row["id"]) if found is not None and is_same else None
         members.append(Member(one.name, known))
-    objective = asked[0].finished.results.data["objective"]["name"]
-    return Jury.of(empty if first is None else first, members, objective)
+    search = asked[0].finished
+    form = search.objective, search.classes, search.is_one_hot
+    return Jury.of(empty if first is None else first, members, *form)
 
 
 def _true_score(

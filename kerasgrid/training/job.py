@@ -196,7 +196,7 @@ def _score(
     val = None
     if recipe.decides_by_val and samples.val is not None:
         found = _outputs(compiled, loop, samples.val)
-        val = val_score(objective, compiled, *found, data.labels[samples.val])
+        val = val_score(recipe, objective, compiled, *found, data.labels[samples.val])
     return replace(
         record,
         val_score=val,

@@ -33,9 +33,10 @@ class Recipe:
         standardize: Whether to subtract the mean and divide by the std of the training folds.
         val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
             for 0.1 where a callback monitors `val_*`.
-        objective: accuracy, loss, a scikit-learn scorer or a Keras metric.
+        objective: accuracy, loss, a scikit-learn scorer or a Keras metric; or one with its arguments.
         seed: 0 is a seed.
         multi_label: Whether samples may have several labels.
+        one_hot: Whether the user has the labels as one-hot rows.
         decides_by_val: Whether the engine decides by the objective on the inner split.
         frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
             then trained anew, as a grid would train them, on its rows too.
@@ -60,9 +61,10 @@ class Recipe:
     scale: float | None
     standardize: bool
     val: float | str | None
-    objective: str
+    objective: str | Mapping[str, Mapping[str, Any]]
     seed: int
     multi_label: bool = False
+    one_hot: bool = False
     decides_by_val: bool = False
     frees_val: bool = False
     is_anew: bool = False

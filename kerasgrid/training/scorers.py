@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+import inspect
 import warnings
+from collections.abc import Mapping, Sequence
+from typing import Any
 
 import numpy as np
 from sklearn.base import BaseEstimator, ClassifierMixin
@@ -14,38 +17,65 @@ def scorer_names() -> set[str]:
     return set(get_scorer_names())
 
 
-class _Predictions(ClassifierMixin, BaseEstimator):
-    """What a scikit-learn scorer needs of an estimator, answered from predictions that are there."""
+def argument_names(name: str) -> set[str]:
+    """Returns what a scorer can be told beside labels and predictions, such as `pos_label`."""
+    known = inspect.signature(get_scorer(name)._score_func).parameters
+    return set(known) - {"y_true", "y_pred", "y_score", "y_prob", "y_proba", "sample_weight"}
 
-    def __init__(self, probabilities: np.ndarray, multi_label: bool = False) -> None:
-        self.probabilities, self.multi_label = probabilities, multi_label
-        n_classes = probabilities.shape[1]
-        self.classes_ = [np.arange(2)] * n_classes if multi_label else np.arange(n_classes)
+
+class _Predictions(ClassifierMixin, BaseEstimator):
+    """What a scikit-learn scorer needs of an estimator, answered from predictions that are there.
+
+    Args:
+        probabilities: (sample, class).
+        classes: The labels in that order; a list of [0, 1] each where y has a column a class.
+        predicted: What is likeliest, in the form of y.
+    """
+
+    def __init__(self, probabilities: np.ndarray, classes: Any, predicted: np.ndarray) -> None:
+        self.probabilities, self.classes_, self.predicted = probabilities, classes, predicted
 
     def __sklearn_is_fitted__(self) -> bool:
         return True
 
     def predict(self, X: np.ndarray) -> np.ndarray:
-        if self.multi_label:
-            return (self.probabilities >= 0.5).astype(int)
-        return self.probabilities.argmax(axis=1)
+        return self.predicted
 
     def predict_proba(self, X: np.ndarray) -> np.ndarray:
         return self.probabilities
 
 
-def sklearn_score(name: str, labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns a scikit-learn scorer's value.
+def sklearn_score(
+    name: str,
+    arguments: Mapping[str, Any],
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    classes: Sequence[Any],
+    one_hot: bool = False,
+) -> float:
+    """Returns a scikit-learn scorer's value, which sees the labels as the user has them.
 
     Args:
         name: Of scikit-learn's scorers.
+        arguments: For it, such as `pos_label`.
         labels: (sample,), class indices; or (sample, label) of 0 and 1.
-        probabilities: (sample, class), float.
+        probabilities: (sample, class), float, in the order of `classes`.
+        classes: The label of each class.
+        one_hot: Whether the user has one-hot rows, which are indicators to scikit-learn.
 
     Raises:
         ValueError: The scorer cannot score such labels, as `precision` more than two classes.
+        TypeError: Likewise, as an error of labels that are texts.
     """
-    rows = np.zeros((len(labels), 1))
+    if labels.ndim == 2:
+        truth, predicted = labels, (probabilities >= 0.5).astype(int)
+    else:
+        known = np.eye(len(classes), dtype=int) if one_hot else np.asarray(classes)
+        truth, predicted = known[labels], known[probabilities.argmax(axis=1)]
+    columns = [np.arange(2)] * len(classes)
+    said = _Predictions(probabilities, np.asarray(classes) if truth.ndim == 1 else columns, predicted)
+    scorer = get_scorer(name)  # a copy
+    scorer._kwargs = {**scorer._kwargs, **arguments}  # which there is no public way to add to
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is never predicted is no news in a search
-        return float(get_scorer(name)(_Predictions(probabilities, labels.ndim == 2), rows, labels))
+        return float(scorer(said, np.zeros((len(labels), 1)), truth))

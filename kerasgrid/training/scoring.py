@@ -54,7 +54,7 @@ def score(
     metrics["accuracy"] = accuracy(probabilities, labels)
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
-    value = _value(objective, metrics, probabilities, labels)
+    value = _value(recipe, objective, metrics, probabilities, labels)
     if not math.isfinite(value):
         raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
     metrics[objective.name] = value
@@ -71,6 +71,7 @@ def score(
 
 
 def val_score(
+    recipe: Recipe,
     objective: Objective,
     compiled: Compiled,
     outputs: np.ndarray,
@@ -80,6 +81,7 @@ def val_score(
     """Returns the objective on the rows of the inner split; None where it is NaN or infinite.
 
     Args:
+        recipe: The search's.
         objective: What scores.
         compiled: How outputs are read.
         outputs: (sample, output), of those rows.
@@ -90,7 +92,7 @@ def val_score(
     measured = {**metrics, "accuracy": accuracy(probabilities, np.asarray(labels))}
     if not np.isfinite(outputs).all():
         return None
-    value = _value(objective, measured, probabilities, labels)
+    value = _value(recipe, objective, measured, probabilities, labels)
     return value if math.isfinite(value) else None
 
 
@@ -101,12 +103,17 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _value(
-    objective: Objective, metrics: Mapping[str, float], probabilities: np.ndarray, labels: np.ndarray
+    recipe: Recipe,
+    objective: Objective,
+    metrics: Mapping[str, float],
+    probabilities: np.ndarray,
+    labels: np.ndarray,
 ) -> float:
     if objective.name == "accuracy":  # of several labels Keras's, as in the curves
         return metrics["accuracy"]
     if objective.kind == "sklearn":
-        return sklearn_score(objective.name, labels, probabilities)
+        arguments, form = objective.arguments, (recipe.classes, recipe.one_hot)
+        return sklearn_score(objective.name, arguments, labels, probabilities, *form)
     return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
 
 

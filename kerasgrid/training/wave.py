@@ -298,7 +298,7 @@ class Wave:
         val = None
         if self.recipe.decides_by_val:
             of_val = (self.objective, self.compiled, measured.val_outputs, measured.val)
-            val = val_score(*of_val, self.labels[member.val])
+            val = val_score(self.recipe, *of_val, self.labels[member.val])
         restored = restored_epoch(member.callbacks) if ends else None
         return replace(
             record,

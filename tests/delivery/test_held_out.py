@@ -8,9 +8,14 @@ import pytest
 from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.predictions import HeldOut
+from kerasgrid.training.objective import find_objective
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])
 HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, ("a", "b"), {})
+
+
+def jury_of(held_out, members, objective):
+    return Jury.of(held_out, members, find_objective(objective), held_out.classes)
 
 
 def said(*positive):
@@ -27,35 +32,35 @@ BAD = Member("bad", said(0.8, 0.8, 0.3, 0.2, 0.2, 0.5))
 
 
 def test_only_samples_that_were_held_out_of_all_count():
-    jury = Jury.of(HELD_OUT, [GOOD, BAD], "accuracy")
+    jury = jury_of(HELD_OUT, [GOOD, BAD], "accuracy")
     assert jury.rows.tolist() == [0, 1, 2, 3, 4]
     assert [jury.score(jury.labels, part) for part in jury.parts] == [1.0, 0.4]
 
 
 def test_each_way_is_scored():
-    found = scores(Jury.of(HELD_OUT, [GOOD, BAD], "accuracy"))
+    found = scores(jury_of(HELD_OUT, [GOOD, BAD], "accuracy"))
     assert found.keys() == {"mean", "rank", "weighted"}
     assert found["mean"] == pytest.approx(0.8)  # 0.45, 0.8, 0.45, 0.3 and 0.55 of class b
 
 
 def test_weights_are_not_sought_where_that_takes_long():
-    assert Jury.of(HELD_OUT, [GOOD, BAD], "roc_auc").ways(with_weights=False).keys() == {"mean", "rank"}
-    assert not Jury.of(HELD_OUT, [GOOD], "roc_auc").is_quick
+    assert jury_of(HELD_OUT, [GOOD, BAD], "roc_auc").ways(with_weights=False).keys() == {"mean", "rank"}
+    assert not jury_of(HELD_OUT, [GOOD], "roc_auc").is_quick
 
 
 def test_weights_leave_out_what_does_not_help():
-    assert Jury.of(HELD_OUT, [GOOD, BAD], "accuracy").weights().tolist() == [1, 0]
+    assert jury_of(HELD_OUT, [GOOD, BAD], "accuracy").weights().tolist() == [1, 0]
 
 
 def test_a_loss_is_shown_as_one_and_lower_is_better():
-    jury = Jury.of(HELD_OUT, [GOOD, BAD], "loss")
+    jury = jury_of(HELD_OUT, [GOOD, BAD], "loss")
     assert jury.weights()[0] > 0.5
     assert scores(jury)["mean"] > 0
     assert jury.score(jury.labels, jury.parts[0]) < 0
 
 
 def test_scorers_of_scikit_learn_score():
-    jury = Jury.of(HELD_OUT, [GOOD], "roc_auc")
+    jury = jury_of(HELD_OUT, [GOOD], "roc_auc")
     assert scores(jury)["mean"] == pytest.approx(1.0)
 
 
@@ -63,15 +68,15 @@ def test_weights_that_no_score_can_be_had_for():
     one_class = HeldOut(np.array([0, -1, -1, 0, -1, -1]), LABELS, ("a", "b"), {})
     told = r"no weights: roc_auc does not score these samples \(roc_auc is not defined"
     with pytest.raises(ResultsError, match=told):
-        Jury.of(one_class, [GOOD, BAD], "roc_auc").weights()
+        jury_of(one_class, [GOOD, BAD], "roc_auc").weights()
 
 
 def test_of_a_metric_of_keras_accuracy_is_told():
-    assert Jury.of(HELD_OUT, [GOOD], "top_k_categorical_accuracy").objective == "accuracy"
+    assert jury_of(HELD_OUT, [GOOD], "top_k_categorical_accuracy").objective.name == "accuracy"
 
 
 def test_what_was_not_kept_is_not_scored():
-    jury = Jury.of(HELD_OUT, [GOOD, Member("grid, trial 9", None)], "accuracy")
+    jury = jury_of(HELD_OUT, [GOOD, Member("grid, trial 9", None)], "accuracy")
     assert not jury.is_complete
     with pytest.raises(
         ResultsError, match=r"no weights: out-of-fold predictions of grid, trial 9 were not kept"
@@ -83,4 +88,4 @@ def test_several_labels_have_no_ranks():
     labels = np.array([[0, 1], [1, 1], [1, 0]])
     held_out = HeldOut(np.array([0, 0, 1]), labels, ("0", "1"), {})
     members = [Member(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
-    assert scores(Jury.of(held_out, members, "accuracy")) == {"mean": 1.0, "weighted": 1.0}
+    assert scores(jury_of(held_out, members, "accuracy")) == {"mean": 1.0, "weighted": 1.0}

@@ -6,12 +6,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn import metrics
+from sklearn.base import BaseEstimator, ClassifierMixin
+from sklearn.metrics import average_precision_score, get_scorer, get_scorer_names
 from sklearn.naive_bayes import GaussianNB
 
+from kerasgrid.data import dataset_from_arrays
 from kerasgrid.errors import ConfigError
 from kerasgrid.training.objective import find_objective, objective_fault
 from kerasgrid.training.scorers import sklearn_score
+from kerasgrid.yaml12 import read_yaml
 
 
 @pytest.mark.parametrize(
@@ -44,23 +48,126 @@ def test_what_no_one_has_gets_a_guess(name, guess):
     )
 
 
+def data_of(y):
+    return dataset_from_arrays(np.zeros((len(y), 2)), y)
+
+
+def fault_of(given, y):
+    return objective_fault(find_objective(given), data_of(y))
+
+
+LABELS = {
+    "0 and 1": [0, 1],
+    "0 to 2": [0, 1, 2],
+    "numbers, two": [10, 20],
+    "numbers": [10, 20, 500],
+    "texts, two": ["no", "yes"],
+    "texts": ["cat", "dog", "eel"],
+    "bools": [False, True],
+    "one-hot, two": [[1, 0], [0, 1]],
+    "one-hot": [[1, 0, 0], [0, 1, 0], [0, 0, 1]],
+}
+
+
 @pytest.mark.filterwarnings("ignore::sklearn.exceptions.UndefinedMetricWarning")
-@pytest.mark.parametrize("n_classes", [2, 3])
-@pytest.mark.parametrize("name", get_scorer_names())
-def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value(name, n_classes):
-    chance = np.random.default_rng(0)
-    labels = np.arange(60) % n_classes
-    rows = chance.normal(size=(60, 4)) + labels[:, None] / 2
-    estimator = GaussianNB().fit(rows, labels)
-    fault = objective_fault(find_objective(name), labels, n_classes)
-    if fault is not None:
-        assert fault.startswith(f"is {name!r}, which cannot score {n_classes} classes: ")
-        with pytest.raises(ValueError, match=r"\w"):
-            get_scorer(name)(estimator, rows, labels)
-        return
-    assert sklearn_score(name, labels, estimator.predict_proba(rows)) == pytest.approx(
-        get_scorer(name)(estimator, rows, labels), abs=1e-12
+@pytest.mark.parametrize("labels", LABELS)
+def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value_of_the_users_labels(labels):
+    chance, places = np.random.default_rng(0), np.arange(60) % len(LABELS[labels])
+    y = np.array(LABELS[labels])[places]
+    data = data_of(y)
+    y = y.astype(int) if y.dtype == bool else y
+    rows = chance.normal(size=(60, 4)) + places[:, None] / 2
+    estimator = GaussianNB().fit(rows, y) if y.ndim == 1 else OneClass().fit(rows, y)
+    n_refused = 0
+    for name in sorted(get_scorer_names()):
+        fault = objective_fault(find_objective(name), data)
+        if fault is not None:
+            n_refused += 1
+            assert fault.startswith(f"is {name!r}, which ")
+            with pytest.raises((ValueError, TypeError), match=r"\w"):
+                get_scorer(name)(estimator, rows, y)
+            continue
+        probabilities = estimator.predict_proba(rows)
+        found = sklearn_score(name, {}, data.labels, probabilities, data.classes, data.one_hot)
+        assert found == pytest.approx(get_scorer(name)(estimator, rows, y), abs=1e-12), name
+    assert 0 < n_refused < len(get_scorer_names()) / 2
+
+
+class OneClass(ClassifierMixin, BaseEstimator):
+    """Takes and says one class a sample in one-hot rows."""
+
+    def fit(self, X, y):
+        self.own_ = GaussianNB().fit(X, y.argmax(axis=1))
+        self.classes_ = [np.arange(2)] * y.shape[1]
+        return self
+
+    def predict_proba(self, X):
+        return self.own_.predict_proba(X)
+
+    def predict(self, X):
+        return np.eye(len(self.classes_), dtype=int)[self.predict_proba(X).argmax(axis=1)]
+
+
+@pytest.mark.parametrize("name", ["f1", "precision", "recall", "jaccard", "average_precision"])
+@pytest.mark.parametrize(
+    ("labels", "line"),
+    [
+        (["no", "yes"], "pos_label: yes"),
+        (["0", "yes, it is"], 'pos_label: "yes, it is"'),
+        ([3, 5], "pos_label: 5"),
+    ],
+)
+def test_a_scorer_that_is_of_one_of_two_classes_is_told_which(name, labels, line):
+    y = np.array(labels)[np.arange(40) % 2]
+    assert fault_of(name, y) == (
+        f"is {name!r}, which is of one of the two classes {labels[0]!r} and {labels[1]!r}: say which it is, "
+        f"such as {{{name}: {{{line}}}}}."
     )
+    given = read_yaml(f"{{{name}: {{{line}}}}}", "grid.yaml")[0]
+    assert fault_of(given, y) is None
+    probabilities = np.random.default_rng(0).dirichlet([1, 1], 40)
+    data, said = data_of(y), np.array(labels)[probabilities.argmax(axis=1)]
+    found = find_objective(given)
+    value = sklearn_score(found.name, found.arguments, data.labels, probabilities, data.classes)
+    if name == "average_precision":
+        wanted = average_precision_score(y, probabilities[:, 1], pos_label=labels[1])
+    else:
+        wanted = getattr(metrics, f"{name}_score")(y, said, pos_label=labels[1])
+    assert value == pytest.approx(wanted, abs=1e-12)
+    other = {name: {"pos_label": labels[0]}}
+    assert fault_of(other, y) is None
+    assert find_objective(given) != find_objective(other)
+
+
+@pytest.mark.parametrize(
+    ("given", "path", "message"),
+    [
+        (
+            {"f1": {"pos_lable": "yes"}},
+            "f1.pos_lable",
+            "unknown argument. Did you mean 'pos_label'? Known: average, labels, pos_label, zero_division.",
+        ),
+        (
+            {"loss": {"a": 1}},
+            "loss",
+            "takes no arguments, which are for scikit-learn's scorers: give its name alone.",
+        ),
+        (
+            {"accuracy": {"normalize": False}},
+            "accuracy",
+            "takes no arguments, which are for scikit-learn's scorers: give its name alone.",
+        ),
+        (
+            {"auc": {"curve": "PR"}},
+            "auc",
+            "takes no arguments, which are for scikit-learn's scorers: give its name alone.",
+        ),
+    ],
+)
+def test_arguments_that_an_objective_has_not_are_told(given, path, message):
+    with pytest.raises(ConfigError) as caught:
+        find_objective(given)
+    assert str(caught.value) == f"config, search.objective.{path}: {message}"
 
 
 @pytest.mark.parametrize(
@@ -80,17 +187,17 @@ def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value(nam
     ],
 )
 def test_what_cannot_score_so_many_classes_is_refused_before_training(name, n_classes, is_refused):
-    fault = objective_fault(find_objective(name), np.arange(40) % n_classes, n_classes)
+    fault = fault_of(name, np.arange(40) % n_classes)
     assert (fault is not None) is is_refused
 
 
 def test_a_trial_of_the_scorer_needs_no_more_than_one_row_a_class():
     labels = np.zeros(5000, dtype=np.int64)
     labels[0] = 1
-    assert objective_fault(find_objective("roc_auc"), labels, 2) is None
+    assert fault_of("roc_auc", labels) is None
 
 
 def test_a_class_that_is_never_predicted_is_no_warning(recwarn):
     probabilities = np.tile([0.9, 0.1], (4, 1))
-    assert sklearn_score("precision", np.array([0, 0, 1, 1]), probabilities) == 0.0
+    assert sklearn_score("precision", {}, np.array([0, 0, 1, 1]), probabilities, (0, 1)) == 0.0
     assert list(recwarn) == []
