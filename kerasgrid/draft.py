@@ -15,6 +15,7 @@ from kerasgrid.config_form import config_from_dict, read_config
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
+from kerasgrid.models.signature import text_of
 
 
 @dataclass(frozen=True)
@@ -65,8 +66,7 @@ def read_draft(
     raw, function = dict(source), None
     if callable(raw.get("model")):
         function = raw["model"]
-        name = getattr(function, "__qualname__", type(function).__name__)
-        raw["model"] = f"{function.__module__}:{name}"
+        raw["model"] = text_of(function)
     config, faults = config_from_dict(raw, overrides)
     return _settled(
         Draft(config, Report("config", config, faults, {}), Path.cwd(), function), overrides, results

@@ -11,6 +11,7 @@ from kerasgrid.checks import SOURCE, SOURCES, Prepared
 from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json
 from kerasgrid.journal import header_of, read
+from kerasgrid.models.signature import is_digest_of
 
 
 def check_identity(
@@ -38,6 +39,8 @@ def check_identity(
     new = {name: found for name, found in now[SOURCES].items() if name not in known}
     before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
     now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
+    if is_digest_of(before.get(SOURCE, ""), prepared.model, prepared.base):
+        before[SOURCE] = now[SOURCE]
     changed = [key for key in now if before.get(key) != now[key]]
     if changed:
         told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)

@@ -33,7 +33,7 @@ from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
-    function_digest,
+    model_digest,
     parse_reference,
     read_signature,
     signature_of,
@@ -106,7 +106,6 @@ class Prepared:
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
         config, search = self.config, self.config.search
-        model = self.model
         folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
         return {
             "data": self.data.fingerprint,
@@ -115,7 +114,7 @@ class Prepared:
             **({"data.multi_label": True} if config.data.multi_label else {}),
             "backend": backend(),
             "model": config.model,
-            SOURCE: source_digest(model) if isinstance(model, ModelReference) else function_digest(model),
+            SOURCE: model_digest(self.model, self.base),
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
             "augment": augment_of(config),

@@ -23,6 +23,7 @@ from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.io import RunPaths
 from kerasgrid.journal import Journal
+from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Trial
 from kerasgrid.results import Results
 from kerasgrid.training.objective import Objective, find_objective
@@ -151,6 +152,13 @@ class Finished:
         if self._function is not None:
             config["model"] = self._function
         draft = read_draft(config, self._overrides)
+        if draft.function is None and not is_found_by_name(draft.config.model):
+            holds = (
+                f"is {draft.config.model!r}, a function that was given in Python and that no import finds: "
+                "give it again, as in kerasgrid.fit(results, model=build) and predict(results, model=build), "
+                "or name its file with --set model=path/to/file.py:build."
+            )
+            raise ConfigError([Fault("model", holds)], str(self.path))
         draft.report.source = str(self.path)
         data = draft.config.data
         if draft.config.search.holdout != "test":  # else what is to be predicted may not be there to train
@@ -230,7 +238,8 @@ class Finished:
         before, now = header.get("identity", {}), prepared.identity
         known = before.get(SOURCES) or {}
         changed = [name for name, source in now[SOURCES].items() if known.get(name, source) != source]
-        changed += [self.config["model"]] if before.get(SOURCE, now[SOURCE]) != now[SOURCE] else []
+        if not is_digest_of(before.get(SOURCE, now[SOURCE]), prepared.model, prepared.base):
+            changed.append(self.config["model"])
         if changed:
             raise ChangedError(
                 f"{', '.join(changed)}: the source changed since the search: another model would be trained "

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import ast
+import functools
 import hashlib
 import os
+import sys
+from collections.abc import Callable
 from dataclasses import dataclass
 from importlib.machinery import ModuleSpec
 from pathlib import Path
-from typing import Literal
+from typing import Any, Literal
 
 from kerasgrid.errors import ModelError, did_you_mean
 from kerasgrid.io import file_digest
@@ -16,7 +19,9 @@ from kerasgrid.models.registry import BUILT_IN
 from kerasgrid.models.source import (
     Home,
     Source,
+    definition_digest,
     definitions,
+    function_digest,
     is_installed,
     locate_module,
     parse_source,
@@ -104,6 +109,38 @@ def parse_reference(text: str, base: Path) -> ModelReference:
     return reference
 
 
+def text_of(function: Callable[..., Any]) -> str:
+    """Returns what a config calls a function in hand: a reference, where it can be found by its name."""
+    if isinstance(function, functools.partial):
+        module, _, name = text_of(function.func).partition(":")
+        return f"{module}:partial({name})"
+    if not hasattr(function, "__qualname__"):
+        return f"{type(function).__module__}:{type(function).__qualname__}()"
+    return f"{function.__module__}:{function.__qualname__}"
+
+
+def is_found_by_name(text: str) -> bool:
+    """Tells whether what a config calls a function may be a reference to it."""
+    module, _, name = text.rpartition(":")
+    return text in BUILT_IN or (module != "__main__" and name.isidentifier())
+
+
+def reference_to(function: Callable[..., Any], base: Path) -> ModelReference | None:
+    """Returns where a function in hand is; None where its name does not lead to it, as in a script."""
+    text = text_of(function)
+    module, _, name = text.rpartition(":")
+    loaded = sys.modules.get(module)
+    if not is_found_by_name(text) or loaded is None or vars(loaded).get(name) is not function:
+        return None
+    try:
+        reference = parse_reference(text, base)
+    except ModelError:
+        return None
+    file = getattr(loaded, "__file__", None)
+    is_there = reference.file is not None and file is not None and os.path.samefile(reference.file, file)
+    return reference if is_there else None
+
+
 def _folder_of(spec: ModuleSpec) -> Path | None:
     """Returns the folder that a module's outermost package lies in; None for one built in or installed."""
     if not spec.has_location or spec.origin is None or is_installed(Path(os.path.realpath(spec.origin))):
@@ -140,6 +177,29 @@ def sources_of(reference: ModelReference) -> dict[str, Source]:
     """
     assert reference.file is not None
     return read_sources(reference.file, reference.place, reference.home, reference.module)
+
+
+def is_digest_of(digest: str, model: ModelReference | Callable[..., Any], base: Path) -> bool:
+    """Tells whether a hash is a model function's: of its source, or of it alone, as that of one in a script.
+
+    Raises:
+        ModelError: A file cannot be read or is no Python.
+    """
+    if digest == model_digest(model, base):
+        return True
+    if not isinstance(model, ModelReference):
+        return digest == function_digest(model)
+    if model.file is None:
+        return False
+    return digest == definition_digest(parse_source(model.file, model.place), model.function)
+
+
+def model_digest(model: ModelReference | Callable[..., Any], base: Path) -> str:
+    """Returns the hash of a model function's source; of one in hand that no name leads to, of it alone."""
+    if isinstance(model, ModelReference):
+        return source_digest(model)
+    found = reference_to(model, base)
+    return function_digest(model) if found is None else source_digest(found)
 
 
 def source_digest(reference: ModelReference) -> str:

@@ -14,7 +14,15 @@ from typing import Any, Literal
 
 from kerasgrid.errors import ModelError
 from kerasgrid.models.loading import load_function
-from kerasgrid.models.references import ModelReference, parse_reference, source_digest
+from kerasgrid.models.references import (
+    ModelReference,
+    is_digest_of,
+    is_found_by_name,
+    model_digest,
+    parse_reference,
+    source_digest,
+    text_of,
+)
 from kerasgrid.models.source import definition, function_digest, parse_source
 
 __all__ = [
@@ -23,11 +31,15 @@ __all__ = [
     "Parameter",
     "Signature",
     "function_digest",
+    "is_digest_of",
+    "is_found_by_name",
     "load_function",
+    "model_digest",
     "parse_reference",
     "read_signature",
     "signature_of",
     "source_digest",
+    "text_of",
 ]
 
 GIVEN = ("input_shape", "n_classes", "multi_label")

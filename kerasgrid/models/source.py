@@ -337,6 +337,16 @@ def code_text(tree: ast.AST) -> str:
     return ast.unparse(tree)
 
 
+def definition_digest(tree: ast.Module, name: str) -> str | None:
+    """Returns a function's `function_digest` from its module's source; None where only running can tell."""
+    match definitions(tree).get(name):
+        case [ast.FunctionDef() as function]:
+            text = code_text(ast.Module([function], []))
+            return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+        case _:
+            return None
+
+
 def function_digest(function: Callable[..., Any]) -> str:
     """Returns a hash that tells whether a function in hand changed, 64 hex digits.
 

@@ -1,0 +1,106 @@
+"""A search that is taken up again: where its model function is now, and whether it is the same one."""
+
+from __future__ import annotations
+
+import functools
+import sys
+import types
+from importlib import import_module
+from pathlib import Path
+
+import pytest
+from fitted import searched, train_nothing
+
+from kerasgrid.delivery.finished import Finished
+from kerasgrid.errors import ChangedError, ConfigError
+
+NETS = """
+import functools, kg_blocks
+
+def other(input_shape, n_classes): return 0
+
+def wrapped(function):
+    @functools.wraps(function)
+    def call(*args, **kwargs):
+        return function(*args, **kwargs)
+    return call
+
+def fc(input_shape, n_classes): return kg_blocks.X
+
+@wrapped
+def decorated(input_shape, n_classes): return kg_blocks.X
+
+class Net:
+    @staticmethod
+    def build(input_shape, n_classes): return kg_blocks.X
+    def method(self, input_shape, n_classes): return kg_blocks.X
+    def __call__(self, input_shape, n_classes): return kg_blocks.X
+"""
+KINDS = {
+    "kg_nets:fc": lambda nets: nets.fc,
+    "kg_nets:decorated": lambda nets: nets.decorated,
+    "kg_nets:partial(fc)": lambda nets: functools.partial(nets.fc),
+    "kg_nets:Net.build": lambda nets: nets.Net.build,
+    "kg_nets:Net.method": lambda nets: nets.Net().method,
+    "kg_nets:Net()": lambda nets: nets.Net(),
+    "__main__:fc": lambda nets: nets.fc,
+}
+
+
+@pytest.fixture
+def nets(request, tmp_path, monkeypatch):
+    """A module with model functions, imported by the user from beside the notebook or elsewhere."""
+    monkeypatch.chdir(tmp_path)
+    folder = tmp_path / getattr(request, "param", ".")
+    folder.mkdir(exist_ok=True)
+    (folder / "kg_nets.py").write_text(NETS)
+    (folder / "kg_blocks.py").write_text("X = 1")
+    monkeypatch.syspath_prepend(folder)
+    yield import_module("kg_nets")
+    for name in ("kg_nets", "kg_blocks"):
+        sys.modules.pop(name, None)
+
+
+def take_up(path, model=None, overrides=()):
+    finished = Finished(path, model, overrides)
+    return finished.prepare_whole(finished.draft(finished.rows()))
+
+
+@pytest.mark.parametrize(
+    ("text", "nets"), [("kg_nets:fc", "."), *((text, "elsewhere") for text in KINDS)], indirect=["nets"]
+)
+def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
+    function = KINDS[text](nets)
+    if text.startswith("__main__"):
+        monkeypatch.setattr(function, "__module__", "__main__")
+    section = {"params": {"epochs": 1}, "space": {"learning_rate": [0.1]}, "search": {"folds": 2}}
+    path = searched(tmp_path, model=function, **section)
+    take_up(path, function)
+    assert Finished(path).config["model"] == text
+    if text in ("kg_nets:fc", "kg_nets:decorated"):
+        if text == "kg_nets:fc":  # else a worker is to say what it takes
+            take_up(path)
+            take_up(path, overrides=["model=kg_nets:fc"])
+        Path(nets.__file__).with_name("kg_blocks.py").write_text("X = 2")
+        with pytest.raises(ChangedError, match=f"{text}: the source changed since the search"):
+            take_up(path, function)
+    else:
+        with pytest.raises(ConfigError) as caught:
+            take_up(path)
+        assert str(caught.value) == (
+            f"{path}, model: is {text!r}, a function that was given in Python and that no import finds: "
+            "give it again, as in kerasgrid.fit(results, model=build) and predict(results, model=build), "
+            "or name its file with --set model=path/to/file.py:build."
+        )
+
+
+def test_a_script_s_function_may_be_named_by_its_file(nets, tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
+    script = types.ModuleType("__main__")
+    exec(compile(NETS, nets.__file__, "exec"), vars(script))
+    path = searched(tmp_path, model=script.fc, params={"epochs": 1}, space={"learning_rate": [0.1]})
+    text = f"model={nets.__file__}:"
+    take_up(path, overrides=[f"{text}fc"])
+    with pytest.raises(ChangedError):
+        take_up(path, overrides=[f"{text}other"])
