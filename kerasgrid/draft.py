@@ -16,6 +16,7 @@ from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import text_of
+from kerasgrid.versions import backend_fault
 
 
 @dataclass(frozen=True)
@@ -79,6 +80,8 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     Where the engine is not the file's but the command line's, its run has a name of its own, since the
     file's may have one too.
     """
+    if (fault := backend_fault()) is not None:
+        draft.report.faults.append(fault)
     if draft.config.search.engine != AUTOKERAS:
         return draft
     keys = {text.partition("=")[0].strip() for text in overrides}

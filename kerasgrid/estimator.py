@@ -27,6 +27,7 @@ from kerasgrid.models.signature import Signature, load_function, parse_reference
 from kerasgrid.records import Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.routing import route
+from kerasgrid.versions import backend_fault
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -83,6 +84,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         Raises:
             ModelError: The model function cannot be found or read.
         """
+        if (fault := backend_fault()) is not None:  # nothing of Keras can be imported
+            return [fault]
         searched = {name: [_python(value) for value in values] for name, values in (grid or {}).items()}
         path = f"{prefix}.seed" if "seed" in searched else "seed"
         faults = [

@@ -1,0 +1,80 @@
+"""The backend that Keras will choose is known, and judged, before anything is imported or begun."""
+
+from __future__ import annotations
+
+import json
+
+import numpy as np
+import pytest
+from fakes import CONFIG
+
+from kerasgrid import GridSearchCV, driver, versions
+from kerasgrid.driver import search
+from kerasgrid.errors import ConfigError
+from kerasgrid.versions import backend, backend_fault
+
+NONE = "which is no backend on which Keras trains."
+KNOWN = "Known: jax, tensorflow, torch."
+
+
+@pytest.fixture
+def installed(monkeypatch):
+    """TensorFlow and JAX, and no torch, whatever is installed here."""
+    monkeypatch.setattr(versions, "find_spec", lambda name: name != "torch" or None)
+
+
+@pytest.mark.parametrize(
+    ("named", "configured", "told"),
+    [
+        (
+            "torch",
+            None,
+            "KERAS_BACKEND: is 'torch', and the package torch is not installed. Install it, or take one that "
+            "is: export KERAS_BACKEND=jax or export KERAS_BACKEND=tensorflow.",
+        ),
+        ("tensorfow", None, f"KERAS_BACKEND: is 'tensorfow', {NONE} Did you mean 'tensorflow'? {KNOWN}"),
+        ("numpy", None, f"KERAS_BACKEND: is 'numpy', {NONE} {KNOWN}"),
+        ("", {"backend": "theano"}, f"{{home}}/keras.json, backend: is 'theano', {NONE} {KNOWN}"),
+        (None, {"backend": None}, f"{{home}}/keras.json, backend: is 'None', {NONE} {KNOWN}"),
+        (None, {"backend": "torch"}, "{home}/keras.json, backend: is 'torch', and the package torch is not"),
+        ("jax", {"backend": "theano"}, None),
+        (None, {"backend": "jax"}, None),
+        (None, [], None),
+        (None, None, None),
+    ],
+)
+def test_a_backend_that_cannot_train_is_told_before_anything_begins(
+    tmp_path, monkeypatch, installed, named, configured, told
+):
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    if named is None:
+        monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    else:
+        monkeypatch.setenv("KERAS_BACKEND", named)
+    if configured is not None:
+        (tmp_path / "keras.json").write_text(json.dumps(configured))
+    if told is None:
+        assert backend_fault() is None
+        assert backend() in {"jax", "tensorflow"}
+        return
+    monkeypatch.setattr(
+        driver, "make_executor", lambda draft: pytest.fail("begun") if draft.is_sound else Idle()
+    )
+    with pytest.raises(ConfigError) as caught:
+        search(CONFIG | {"model": "fcc"}, results=tmp_path / "results")
+    lines = str(caught.value).splitlines()
+    assert any(line.startswith(f"config, {told.format(home=tmp_path)}") for line in lines)
+    assert any(line.startswith("config, model: ") for line in lines)
+    assert not (tmp_path / "results").exists()
+    with pytest.raises(
+        ConfigError, match=r"^GridSearchCV, .*, backend: is |^GridSearchCV, KERAS_BACKEND: is "
+    ):
+        GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
+
+
+class Idle:
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
