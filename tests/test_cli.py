@@ -80,6 +80,23 @@ def test_faults_are_printed_together_without_a_traceback(tmp_path, monkeypatch):
     assert run(monkeypatch, "serch", "grid.yaml") == 2
 
 
+@pytest.mark.parametrize("workers", ["²", "1²", "½", "", "9" * 5000])
+def test_workers_that_are_no_number_are_told(tmp_path, monkeypatch, capsys, workers):
+    (tmp_path / "grid.yaml").write_text(INLINE)
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "search", "grid.yaml", "--workers", workers) == 1
+    shown = workers if len(workers) < 9 else "9999"
+    assert f"executor.workers: is '{shown}" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("option", ["--max-gb", "--timeout"])
+@pytest.mark.parametrize("value", ["inf", "nan", "²", "1e30"])
+def test_bounds_that_are_no_numbers_are_told(tmp_path, monkeypatch, capsys, option, value):
+    monkeypatch.chdir(tmp_path)
+    assert run(monkeypatch, "download", "-c", "digit-recognizer", option, value) == 2
+    assert f"Invalid value for '{option}'" in capsys.readouterr().err
+
+
 def test_models_and_schema(monkeypatch, capsys):
     assert run(monkeypatch, "models") == 0
     models = capsys.readouterr().out

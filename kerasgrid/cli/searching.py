@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -53,7 +54,7 @@ def search(
         "name": name,
         "search.engine": engine,
         "executor.kind": executor,
-        "executor.workers": int(workers) if workers is not None and workers.isdigit() else workers,
+        "executor.workers": int(workers) if workers and re.fullmatch("[0-9]{1,9}", workers) else workers,
         "search.time": time_budget,
         "search.trials": trials,
     }

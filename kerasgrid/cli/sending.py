@@ -14,7 +14,9 @@ RESULTS = typer.Argument(metavar="RESULTS", show_default=False)
 COMPETITION = typer.Option(
     "-c", "--competition", metavar="NAME", help="The last part of its address.", show_default=False
 )
-TIMEOUT = typer.Option("--timeout", metavar="SECONDS", min=1, help="How long one answer may take.")
+TIMEOUT = typer.Option(
+    "--timeout", metavar="SECONDS", min=1, max=86_400, help="How long one answer may take."
+)
 
 
 @app.command()
@@ -94,7 +96,7 @@ def submissions(
 def download(
     competition: Annotated[str, COMPETITION],
     output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER")] = Path("data"),
-    max_gb: Annotated[float, typer.Option("--max-gb", min=0.001, help="The most to unpack.")] = 50,
+    max_gb: Annotated[float, typer.Option("--max-gb", min=0.001, max=1e6, help="The most to unpack.")] = 50,
     timeout: Annotated[float, TIMEOUT] = 120,
 ) -> None:
     """Download a competition's files, and write a first grid.yaml for them."""

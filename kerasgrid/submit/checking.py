@@ -18,7 +18,7 @@ Rule = Callable[[str], str | None]
 """Says what is wrong with a cell; None where nothing is."""
 
 _WHOLE = re.compile(r"[+-]?\d+")
-_ROUND = re.compile(r"[+-]?\d+(\.0*)?")
+_ROUND = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # labels are of 64 bits
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MISSING = {"", "nan", "null", "none", "na", "n/a"}
 

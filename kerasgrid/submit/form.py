@@ -288,7 +288,7 @@ def with_probabilities(form: Form, classes: Sequence[Label]) -> Form:
 
 def _as_numbers(texts: list[str], known: list[str]) -> tuple[list[str], list[str]]:
     """Returns ids without zeros before them, where that tells those of a file apart: 7 is 007."""
-    numbers = [[str(int(id)) if id.isdecimal() else id for id in ids] for ids in (texts, known)]
+    numbers = [[id.lstrip("0") or "0" for id in ids] for ids in (texts, known)]
     are_numbers = all(id.isdecimal() for id in (*texts, *known))
     return (numbers[0], numbers[1]) if are_numbers and len(set(numbers[1])) == len(known) else (texts, known)
 

@@ -89,7 +89,7 @@ def _of_status(
             f"The name is the last part of its address, {_SITE}/competitions/NAME."
         )
     if status == 429:
-        wait = f"{retry_after} s" if str(retry_after or "").isdigit() else "some minutes"
+        wait = f"{retry_after} s" if str(retry_after or "").isdecimal() else "some minutes"
         return (
             f"{competition}: Kaggle takes no more requests for now ({said}), while {doing}. Wait {wait} and "
             "give the same command again."

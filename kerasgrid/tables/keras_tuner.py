@@ -165,7 +165,7 @@ def _row(
     if state == "complete" and epochs is not None and most is not None and epochs < most:
         state = "pruned"
     return {
-        "trial": int(id) if id.isdecimal() else id,
+        "trial": int(id) if re.fullmatch("[0-9]{1,18}", id) else id,
         "state": state,
         **{name: _best(metric) for name, metric in metrics.items()},
         objective: finite(trial.get("score")),

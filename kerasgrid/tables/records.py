@@ -92,7 +92,7 @@ def _fold_scores(
     """Returns each row's scores of single folds: of `mean_test_X` the columns `split0_test_X`, ..."""
     end = objective.removeprefix("mean")
     names = [name for name in details if re.fullmatch(rf"split\d+{re.escape(end)}", name)]
-    names.sort(key=lambda name: int(re.findall(r"\d+", name)[0]))
+    names.sort(key=lambda name: float(re.findall(r"\d+", name)[0]))
     return tuple(tuple(finite(row.get(name)) for name in names) for row in rows) if names else ()
 
 

@@ -53,6 +53,10 @@ def test_numbers_are_the_same_ids_with_zeros_before_them(tmp_path):
     assert (
         written(form, tmp_path, np.array([10, 7]), one_hot([0, 1], 2), (0, 1)) == "id,label\n007,1\n010,0\n"
     )
+    long = "9" * 5000  # digits, more than Python reads
+    form = read_form(sample_of(tmp_path, f"id,label\n00{long},0\n000,0\n"), (0, 1))
+    text = written(form, tmp_path, [0, long], one_hot([0, 1], 2), (0, 1))
+    assert text == f"id,label\n00{long},1\n000,0\n"
     twice = read_form(sample_of(tmp_path, "id,label\n007,0\n07,0\n"), (0, 1))
     with pytest.raises(DataError, match="id '7' is not in"):
         twice.write(tmp_path / "out.csv", [7, 10], one_hot([0, 1], 2), (0, 1))

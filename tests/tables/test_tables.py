@@ -384,6 +384,14 @@ def test_numbers_beyond_any_float(tmp_path):
     assert not math.isfinite(float("9" * 400))
 
 
+def test_numbers_of_more_digits_than_python_reads(tmp_path):
+    long = "9" * 5000
+    text = f"rate,split{long}_test_score,split1_test_score,mean_test_score\n{long},0.5,0.7,0.6\n"
+    table = read_table(written(tmp_path, text, "cv.csv"))
+    assert table.rows[0]["rate"] == long
+    assert table.fold_scores == ((0.7, 0.5),)
+
+
 def test_a_frame_of_ours_as_a_csv_has_its_parameters_alone(tmp_path):
     own = results(*(trial(i, {"rate": 0.1 * (i + 1)}, n_parameters=100 + i) for i in range(5)))
     Results(own).frame().to_csv(tmp_path / "frame.csv")
