@@ -30,6 +30,8 @@ from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
 from kerasgrid.records import FoldRecord, Graph, ProbeRecord
+from kerasgrid.results import Results
+from kerasgrid.tables.reading import read_table
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
 TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
@@ -287,6 +289,42 @@ def test_a_hangup_that_is_ignored_stops_nothing(tmp_path, hangup):
     signal.signal(hangup, signal.SIG_IGN)  # as nohup does
     observer = StopAfter(10, lambda: os.kill(os.getpid(), hangup))
     assert search(config(), results=tmp_path, observer=observer).status == "complete"
+
+
+def test_a_search_that_was_cut_off_is_not_said_to_be_running(tmp_path, caplog):
+    paths = RunPaths(tmp_path, "fake")
+    with pytest.raises(Crash):
+        search(config(), results=tmp_path, observer=StopAfter(10, crash))
+    written = paths.json.read_bytes()
+    assert json.loads(written)["status"] == "running"
+
+    def read():
+        return Results.load(paths.json).status, read_table(paths.json).about["status"]
+
+    with RunLock(paths.lock, paths.heartbeat):  # as a search has it
+        assert read() == ("running", "running")
+        assert not caplog.text
+    assert read() == ("interrupted", "interrupted")
+    [told] = caplog.messages
+    assert (
+        told == f"{paths.json}: its search was cut off, and nothing is running it; the same command goes on."
+    )
+    assert paths.json.read_bytes() == written
+    alone = shutil.copy(paths.json, tmp_path / "alone.json")
+    assert Results.load(alone).status == "running"
+    found = search(config(), results=tmp_path, observer=Reading(lambda: read()))
+    assert found.status == "complete"
+    assert len(caplog.messages) == 1
+
+
+class Reading(Observer):
+    """Reads the results while the search runs."""
+
+    def __init__(self, read):
+        self.read = read
+
+    def epoch(self, record):
+        assert self.read() == ("running", "running")
 
 
 def crash_again_and_again(folder, epochs, **changes):

@@ -25,6 +25,7 @@ from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.parsing import FORMS, by_columns, kind, parse_csv, parse_json, read_text
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
+from kerasgrid.tables.results_form import as_it_stands
 from kerasgrid.tables.table import Table
 
 _SQLITE = b"SQLite format 3\0"
@@ -68,7 +69,7 @@ def read_table(source: str | Path) -> Table:
     value = parse_json(text, path)
     if isinstance(value, dict):
         if "schema" in value:
-            return results_table(value, path)
+            return results_table(as_it_stands(value, path), path)
         return records_table(by_columns(value, path), path)
     if not value:
         raise ResultsError(f"{path}: an empty list, so there are no trials to show.")

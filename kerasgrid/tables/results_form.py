@@ -6,7 +6,9 @@ What is not there, as in a file of an earlier version or of a running search, is
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterable, Iterator, Mapping
+from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
@@ -14,7 +16,8 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.forms import Section, faults_of, shown
-from kerasgrid.io import canonical_json, strict
+from kerasgrid.io import RunPaths, canonical_json, strict
+from kerasgrid.locking import is_held
 from kerasgrid.state import SCHEMA
 from kerasgrid.tables.parsing import FORMS, OURS, check_depth, kind, parse_json, read_text
 
@@ -24,7 +27,7 @@ _MOST_FOLDS = 1000
 _BESIDE = r"histories/[\w.-]+\.json"
 """Where a long history lies within the run's folder."""
 
-
+log = logging.getLogger(__name__)
 Form = TypeVar("Form", bound=Section)
 
 
@@ -164,7 +167,28 @@ def read_results(path: str | Path) -> dict[str, Any]:
         ResultsError: It cannot be read, is of another form or schema, or has faults.
     """
     path = Path(path)
-    return checked(parse_json(read_text(path, forms=OURS), path, OURS), path, OURS)
+    return as_it_stands(checked(parse_json(read_text(path, forms=OURS), path, OURS), path, OURS), path)
+
+
+def as_it_stands(results: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Returns the content of a results.json, which says `running` though its search has been cut off.
+
+    The lock of its run tells, which ends with the process. Where the run's folder is not beside the file,
+    it stays as it says.
+    """
+    paths = RunPaths(path.parent, path.stem)
+    if results.get("status") != "running" or not paths.journal.exists():
+        return results
+    if is_held(paths.lock, paths.heartbeat):
+        return results
+    _tell_cut_off(path, path.stat().st_mtime_ns)
+    return {**results, "status": "interrupted"}
+
+
+@cache
+def _tell_cut_off(path: Path, changed_at_ns: int) -> None:
+    """Tells it once of each state of a file, which commands read several times."""
+    log.warning("%s: its search was cut off, and nothing is running it; the same command goes on.", path)
 
 
 def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, Any]:
