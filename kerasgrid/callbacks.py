@@ -93,8 +93,8 @@ class Callbacks(Section):
         """Yields what is wrong with keys that are no callback of Keras, at the key."""
         for name, given in (self.model_extra or {}).items():
             if not is_own(name):
-                guess = did_you_mean(name, type(self).model_fields)
-                yield Fault(name, f"unknown key.{guess}" + ("" if "Did you" in guess else f" {_OWN}"))
+                guess = did_you_mean(name, type(self).model_fields, ())
+                yield Fault(name, f"unknown key.{guess}" + ("" if guess[1:6] != "Known" else f" {_OWN}"))
             elif not isinstance(given, Mapping):
                 yield Fault(name, f"is {shown(given)}; a mapping of the callback's arguments holds.")
 

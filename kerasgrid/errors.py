@@ -23,10 +23,11 @@ what was found, what holds and what to do.
 
 from __future__ import annotations
 
-import difflib
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
+
+from kerasgrid.vocabulary import called, nearest, place_of, said_of
 
 
 class KerasgridError(Exception):
@@ -143,13 +144,22 @@ def brief(error: BaseException) -> str:
     return " ".join(f"{type(error).__name__}: {error}".split())[:300]
 
 
-def did_you_mean(found: object, known: Iterable[str]) -> str:
+def did_you_mean(found: object, known: Iterable[str], places: Iterable[str] | None = None) -> str:
     """Returns ` Did you mean 'x'? Known: a, b, c.` for a name that is not among the known ones.
 
     The guess is left out where nothing is near, and a long list of known names is cut at 40.
+
+    Args:
+        found: The name.
+        known: Those that hold where it stands.
+        places: Of a key of a config: the key paths that hold elsewhere, one of which may be meant.
     """
-    names = sorted(str(name) for name in known)
-    near = difflib.get_close_matches(str(found), names, n=1)
+    names, name = sorted(str(one) for one in known), str(found)
     shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
-    guess = f" Did you mean {near[0]!r}?" if near else ""
+    dotted = name.replace("__", ".")  # as SciKeras routes parameters
+    near = dotted if dotted in (places or ()) else called(name, names)
+    said = None if near or places is None else said_of(name)
+    if not near and not said:
+        near = (None if places is None else place_of(name, places)) or nearest(name, names)
+    guess = f" {said}" if said else f" Did you mean {near!r}?" if near else ""
     return f"{guess} Known: {shown}." if names else guess

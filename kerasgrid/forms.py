@@ -3,19 +3,20 @@
 from __future__ import annotations
 
 import copy
-import difflib
 import json
 import math
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
+from functools import cache
 from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 from pydantic.fields import FieldInfo
 
 from kerasgrid.errors import ConfigError, Fault, KerasgridError, did_you_mean
+from kerasgrid.vocabulary import called, nearest, place_of
 
 
 class Section(BaseModel):
@@ -80,7 +81,7 @@ def _is_tag(part: Any) -> bool:
 def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseModel]) -> str:
     kind, found = item["type"], item["input"]
     if kind == "extra_forbidden":
-        return f"unknown key.{did_you_mean(where[-1], _fields(model, where[:-1]))}"
+        return f"unknown key.{did_you_mean(where[-1], _fields(model, where[:-1]), places_of(model))}"
     if kind == "missing":
         return f"is missing. {_fields(model, where[:-1])[where[-1]].description or ''}".rstrip()
     if kind == "value_error":
@@ -94,7 +95,10 @@ def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseMode
         holds = re.sub(rf"\b{term}\b", word, holds)
     quotes = ": put it in quotes" if kind == "string_type" and isinstance(found, int | float) else ""
     verb = "hold" if holds.endswith("items") else "holds"
-    return f"is {shown(found)}; {holds} {verb}{quotes}."
+    guess = ""
+    if kind == "literal_error" and isinstance(found, str):
+        guess = did_you_mean(found, re.findall(r"'([^']*)'", item["ctx"]["expected"])).partition(" Known:")[0]
+    return f"is {shown(found)}; {holds} {verb}{quotes}.{guess}"
 
 
 _WORDS = {
@@ -132,6 +136,18 @@ def _fields(model: type[BaseModel], where: Sequence[Any]) -> dict[str, FieldInfo
             break
         model = models[0]
     return model.model_fields
+
+
+@cache
+def places_of(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
+    """Returns the key paths of a section and of those in it, the outer ones first."""
+    found, inner = [], []
+    for name, field in model.model_fields.items():
+        found.append(f"{prefix}{name}")
+        for arm in _arms(field.annotation):
+            if isinstance(arm, type) and issubclass(arm, BaseModel):
+                inner += places_of(arm, f"{prefix}{name}.")
+    return (*found, *inner)
 
 
 def _arms(annotation: Any) -> list[Any]:
@@ -208,8 +224,13 @@ def _meant(path: str, config: Section) -> list[str]:
     if not isinstance(section, Section) or key.partition("[")[0] in type(section).model_fields:
         return []
     known = list(type(section).model_fields)
-    near = difflib.get_close_matches(key, known, n=1) or known
-    return [".".join([*parents, name]) for name in near if name not in section.model_fields_set]
+    near = called(key, known)
+    place = None if near else place_of(key, places_of(type(config)))
+    if place is not None:
+        return [place]
+    near = near or nearest(key, known)
+    names = [near] if near else known
+    return [".".join([*parents, name]) for name in names if name not in section.model_fields_set]
 
 
 def _is_within(path: str, holder: str) -> bool:

@@ -69,8 +69,14 @@ def refusal(folder, text, *overrides):
             "params: {dropuot: 0.2}",
             f"params.dropuot: unknown parameter. Did you mean 'dropout'? Known: {FC}.",
         ),
-        ("space: {data.scale: [1, 255]}", f"space.data.scale: unknown parameter. Known: {FC}."),
-        ("space: {input_shape: [8]}", f"space.input_shape: unknown parameter. Known: {FC}."),
+        (
+            "space: {data.scale: [1, 255]}",
+            "space.data.scale: is a key of its own, and no parameter: write it beside params and space.",
+        ),
+        (
+            "space: {input_shape: [8]}",
+            f"space.input_shape: unknown parameter. Did you mean 'data.image'? Known: {FC}.",
+        ),
         (
             "params: {dropout: 0.2}\nspace: {dropout: [0.1]}",
             "params.dropout: is searched too, so that this value is never used: remove one of them.",

@@ -134,7 +134,7 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         # unknown keys, with a guess
         ("serach: {}", f"serach: unknown key. Did you mean 'search'? Known: {TOP}."),
         ("int: 3", f"int: unknown key. Known: {TOP}."),
-        ("'<path>': 3", f"<path>: unknown key. Known: {TOP}."),
+        ("'<way>': 3", f"<way>: unknown key. Known: {TOP}."),
         (
             "search: {fold: 3}",
             "search.fold: unknown key. Did you mean 'folds'? Known: engine, epochs, factor, folds, "
@@ -195,7 +195,7 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("training: {pack: many}", "training.pack: is 'many'; a whole number or 'auto' or 'off' holds."),
         (
             "executor: {kind: procesess}",
-            "executor.kind: is 'procesess'; 'inline', 'processes' or 'ray' holds.",
+            "executor.kind: is 'procesess'; 'inline', 'processes' or 'ray' holds. Did you mean 'processes'?",
         ),
         ("params: " + "x" * 1000, f"params: is '{'x' * 56}...; a mapping holds."),
         # bounds

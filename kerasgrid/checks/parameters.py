@@ -9,12 +9,20 @@ from pydantic import ValidationError
 
 from kerasgrid.augment import Augment
 from kerasgrid.callbacks import Callbacks, is_own, split_name
+from kerasgrid.config import Config
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.forms import Section, faults_of, is_switch, shown
+from kerasgrid.forms import Section, faults_of, is_switch, places_of, shown
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint
 from kerasgrid.models.signature import Signature
 from kerasgrid.switches import SEARCHED, Training
 from kerasgrid.training.routing import DEFAULTS, LOOP, goes_to_model
+
+PLACES = (
+    *places_of(Config),
+    *dict.fromkeys(f"optimizer.{name}" for arguments in OPTIMIZERS.values() for name in arguments),
+    *dict.fromkeys(f"loss.{name}" for loss in LOSSES.values() for name in loss.arguments),
+)
+"""Key paths that an unknown parameter may have been meant for."""
 
 
 def faults_of_params(
@@ -67,8 +75,10 @@ def faults_of_params(
         elif name.startswith("training."):
             faults.extend(_training_faults(path, name.partition(".")[2], found))
             continue
+        elif name in PLACES and signature is not None:
+            messages = ["is a key of its own, and no parameter: write it beside params and space."]
         else:
-            known = did_you_mean(name, [*own.names, *LOOP])
+            known = did_you_mean(name, [*own.names, *LOOP], PLACES)
             messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
     where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
@@ -126,7 +136,7 @@ def _loss_argument_faults(argument: str, losses: Iterable[Any]) -> list[str]:
 
 def _augment_faults(path: str, argument: str, values: Iterable[Any]) -> list[Fault]:
     if argument and argument not in Augment.model_fields:
-        known = did_you_mean(argument, Augment.model_fields)
+        known = did_you_mean(argument, Augment.model_fields, PLACES)
         return [Fault(path, f"{argument!r} is no argument of augmentation.{known}")]
     return _section_faults(path, Augment, argument, values)
 
@@ -141,7 +151,7 @@ def _callback_faults(path: str, name: str, values: Iterable[Any]) -> list[Fault]
             if is_switch(value) is None and not isinstance(value, Mapping)
         ]
     if callback not in Callbacks.model_fields:
-        known = did_you_mean(callback, Callbacks.model_fields)
+        known = did_you_mean(callback, Callbacks.model_fields, PLACES)
         return [Fault(path, f"{callback!r} is no callback here.{known}")]
     section = get_args(Callbacks.model_fields[callback].annotation)[0]
     if argument and argument not in section.model_fields:

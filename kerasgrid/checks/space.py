@@ -33,7 +33,7 @@ def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Spa
         return space
     kind = ENGINES.get(search.engine)
     if kind is None:
-        known = did_you_mean(search.engine, ENGINES)
+        known = did_you_mean(search.engine, ENGINES, ())
         report.add("search.engine", f"is {search.engine!r}, which is no engine.{known}")
         return space
     for package, wanted in kind.packages.items():

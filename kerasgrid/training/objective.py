@@ -60,7 +60,7 @@ def find_objective(given: str | Mapping[str, Mapping[str, Any]]) -> Objective:
     if metric is not None:
         return Objective(given, "keras", METRICS[metric].direction, metric)
     known = {"accuracy", "loss", *scorer_names(), *METRICS}
-    guess = did_you_mean(given, known).partition(" Known:")[0]
+    guess = did_you_mean(given, known, ()).partition(" Known:")[0]
     message = (
         f"is {given!r}, which is no metric here.{guess} Known: accuracy, loss, scikit-learn's scorers and "
         "Keras's metrics."
@@ -98,7 +98,7 @@ def objective_fault(objective: Objective, data: Dataset) -> str | None:
         )
     if objective.kind != "sklearn":
         return None
-    from kerasgrid.training.scorers import argument_names, sklearn_score
+    from kerasgrid.training.scorers import argument_names, scorer_names, sklearn_score
 
     numbers = np.random.default_rng(0)
     rows, n_classes = numbers.permutation(len(labels))[:1000], len(classes)
@@ -109,9 +109,9 @@ def objective_fault(objective: Objective, data: Dataset) -> str | None:
         tried = np.concatenate([labels[rows], np.arange(n_classes)])
         probabilities = numbers.dirichlet(np.ones(n_classes), len(tried))
 
-    def told(arguments: Mapping[str, Any]) -> str | None:
+    def told(arguments: Mapping[str, Any], name: str = objective.name) -> str | None:
         try:
-            sklearn_score(objective.name, arguments, tried, probabilities, classes, data.one_hot)
+            sklearn_score(name, arguments, tried, probabilities, classes, data.one_hot)
         except (ValueError, TypeError, AttributeError) as error:
             return " ".join(str(error).split())
         return None
@@ -130,7 +130,10 @@ def objective_fault(objective: Objective, data: Dataset) -> str | None:
     what = "several labels a sample" if labels.ndim == 2 else f"{n_classes} classes"
     if data.one_hot:
         what, reason = f"{what} as one-hot rows", f"{reason} Labels of one a sample hold: y.argmax(axis=1)."
-    return f"is {objective.name!r}, which cannot score {what}: {reason}"
+    kin = sorted(name for name in scorer_names() if name.startswith(f"{objective.name}_"))
+    fit = [name for name in kin if told({}, name) is None]
+    instead = f" Take {' or '.join(filter(None, [', '.join(fit[:-1]), fit[-1]]))}." if fit else ""
+    return f"is {objective.name!r}, which cannot score {what}: {reason}{instead}"
 
 
 def _written(value: Any) -> str:

@@ -37,7 +37,17 @@ def test_names(name, kind, direction, metric):
 
 
 @pytest.mark.parametrize(
-    ("name", "guess"), [("acuracy", "accuracy"), ("f1_marco", "f1_macro"), ("los", "loss")]
+    ("name", "guess"),
+    [
+        ("acuracy", "accuracy"),
+        ("f1_marco", "f1_macro"),
+        ("los", "loss"),
+        ("val_accuracy", "accuracy"),
+        ("val_loss", "loss"),
+        ("log_loss", "neg_log_loss"),
+        ("rmse", "neg_root_mean_squared_error"),
+        ("macro_f1", "f1_macro"),
+    ],
 )
 def test_what_no_one_has_gets_a_guess(name, guess):
     with pytest.raises(ConfigError) as caught:
@@ -189,6 +199,14 @@ def test_arguments_that_an_objective_has_not_are_told(given, path, message):
 def test_what_cannot_score_so_many_classes_is_refused_before_training(name, n_classes, is_refused):
     fault = fault_of(name, np.arange(40) % n_classes)
     assert (fault is not None) is is_refused
+
+
+def test_scorers_of_two_classes_have_kin_for_more():
+    labels = np.arange(40) % 10
+    fault = fault_of("f1", labels)
+    assert fault.endswith(" Take f1_macro, f1_micro or f1_weighted.")
+    fault = fault_of("roc_auc", labels)
+    assert fault.endswith(" Take roc_auc_ovo, roc_auc_ovo_weighted, roc_auc_ovr or roc_auc_ovr_weighted.")
 
 
 def test_a_trial_of_the_scorer_needs_no_more_than_one_row_a_class():

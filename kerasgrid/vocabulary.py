@@ -1,0 +1,181 @@
+"""What others call what is here, and which known name is nearest to one that is not.
+
+Words of Keras 2, ImageDataGenerator, SciKeras, scikit-learn, KerasTuner and Optuna lead to the key that does
+the same here; where it takes a sentence to say what does, there is one.
+"""
+
+from __future__ import annotations
+
+import difflib
+from collections.abc import Iterable
+
+_CALLED: dict[str, str] = {
+    "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
+    "params.epochs": "n_epochs nb_epoch nb_epochs num_epochs epoch max_epochs max_epoch max_iter",
+    "params.batch_size": "batchsize batch batch_sizes bs mini_batch_size n_batch",
+    "params.optimizer": "opt optim optimiser optimizers solver",
+    "params.loss": "loss_function loss_fn criterion",
+    "params.dropout": "dropout_rate drop_rate drop p_drop",
+    "params.units": "hidden hidden_units n_hidden n_units neurons hidden_layer_sizes nodes layer_sizes",
+    "params.activation": "activations act activation_function nonlinearity",
+    "params.batch_norm": "batch_normalization bn batchnorm use_bn",
+    "params.l2": "l2_reg kernel_regularizer regularization regularizer",
+    "space": "param_grid param_distributions params_grid parameter_grid param_space search_space "
+    "grid hyperparameters hyperparams hparams hp parameters distributions",
+    "params": "fixed kwargs model_params model_kwargs build_args arguments",
+    "model": "build_fn build_model hypermodel estimator net network architecture builder model_fn",
+    "name": "project_name study_name experiment experiment_name run_name",
+    "exclude": "constraints forbidden",
+    "search.folds": "cv n_splits n_folds num_folds nfolds kfold kfolds k_fold k_folds cross_validation",
+    "search.holdout": "test_size train_size validation_fraction test_split",
+    "search.val": "validation_split val_split validation_size validation",
+    "search.repeats": "executions_per_trial n_repeats n_seeds runs",
+    "search.trials": "max_trials n_trials num_trials n_iter n_iterations n_candidates max_evals num_samples",
+    "search.objective": "scoring scorer score metric metrics refit goal",
+    "search.seed": "random_state random_seed seeds rng",
+    "search.engine": "tuner algorithm algo strategy sampler method search_method search_type oracle pruner",
+    "search.time": "timeout time_budget time_limit max_time max_time_s duration",
+    "search.factor": "reduction_factor eta_factor",
+    "search.min_epochs": "min_resources min_resource",
+    "search.keep_models": "save_models keep_model save_model save_best_only",
+    "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
+    "training.pack": "packs packing",
+    "training.precision": "mixed_precision dtype dtype_policy fp16",
+    "training.jit": "jit_compile xla",
+    "training.class_weight": "class_weights balance balanced",
+    "callbacks.early_stopping": "earlystop early_stop stopping",
+    "callbacks.reduce_lr_on_plateau": "reduce_lr plateau reduce_on_plateau lr_plateau",
+    "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "
+    "learning_rate_decay learning_rate_schedule",
+    "callbacks.early_stopping.patience": "n_iter_no_change",
+    "data.train": "path file csv filename train_csv train_path train_file train_data data_path directory "
+    "dataset input images x",
+    "data.test": "test_csv test_path test_file test_data",
+    "data.label": "labels target targets y y_col label_column target_column label_col class_column",
+    "data.id": "id_column id_col index index_col",
+    "data.sample_submission": "sample submission submission_file",
+    "data.image": "image_size image_shape img_size target_size input_shape input_size shape size",
+    "data.scale": "rescale normalize normalise divide",
+    "data.standardize": "standardise standard_scaler featurewise_center featurewise_std_normalization zscore",
+    "data.subset": "n_samples limit max_samples sample_size",
+    "data.multi_label": "multilabel multi",
+    "augment": "augmentation augmentations data_augmentation image_data_generator datagen",
+    "augment.rotation_range": "rotation rotate",
+    "augment.zoom_range": "zoom",
+    "augment.width_shift_range": "width_shift shift horizontal_shift",
+    "augment.height_shift_range": "height_shift vertical_shift",
+    "augment.shear_range": "shear",
+    "augment.horizontal_flip": "flip flip_left_right hflip",
+    "augment.vertical_flip": "flip_up_down vflip",
+    "augment.brightness_range": "brightness",
+    "tpe": "tpesampler hyperopt bohb",
+    "gp": "gpsampler gaussian_process gpyopt",
+    "bayesian": "bayes bayesian_optimization bayesian_optimisation bo skopt",
+    "hyperband": "hyperband_pruner",
+    "halving": "asha sha successive_halving halving_grid_search halving_random_search halving_grid_search_cv "
+    "halving_random_search_cv",
+    "random": "randomized random_search randomized_search randomized_search_cv randomsearchcv",
+    "grid": "grid_search grid_search_cv gridsearch exhaustive full brute_force",
+    "autokeras": "auto ak nas automl",
+    "accuracy": "acc val_accuracy val_acc test_accuracy",
+    "loss": "val_loss test_loss",
+    "neg_log_loss": "log_loss logloss",
+    "neg_root_mean_squared_error": "rmse",
+    "balanced_accuracy": "bacc balanced_acc",
+    "matthews_corrcoef": "mcc",
+    "f1_macro": "macro_f1",
+    "f1_weighted": "weighted_f1",
+    "processes": "process multiprocessing loky local joblib pool",
+    "inline": "sequential serial thread threads threading synchronous none",
+}
+"""By what it is here, with its section: what others call it."""
+_SAID = {
+    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
+    "verbose": "Nothing sets how much is printed but --quiet, for nothing but errors, and --json.",
+    "verbosity": "Nothing sets how much is printed but --quiet, for nothing but errors, and --json.",
+    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
+    "optuna": "Optuna's samplers are the engines tpe and gp.",
+    "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
+    "overwrite": "A run is begun anew with --fresh.",
+    "samplewisecenter": "Statistics of the training folds are taken by data.standardize: true.",
+    "samplewisestdnormalization": "Statistics of the training folds are taken by data.standardize: true.",
+    "zcawhitening": "Statistics of the training folds are taken by data.standardize: true.",
+    "keepprob": "A rate of what is dropped is dropout: 1 - keep_prob.",
+    "modelcheckpoint": "Fold models are kept by search.keep_models: best or all, and cut fits go on.",
+    "tensorboard": "Curves are exported by kerasgrid export --to tensorboard.",
+    "csvlogger": "All curves stand in results.json.",
+    "initmode": "Initial weights are the model function's; seeds are by search.seed and search.repeats.",
+    "validationdata": "An inner split is search.val: 0.1; rows to score by alone are data.test with "
+    "search.holdout: test.",
+    "stepsperepoch": "An epoch is all training rows once: data.subset takes fewer.",
+    "returntrainscore": "Scores on training batches stand in each fold's history.",
+    "direction": "Whether more is better is told by search.objective.",
+    "minimize": "Whether more is better is told by search.objective.",
+    "maximize": "Whether more is better is told by search.objective.",
+    "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
+}
+"""By a word, as `_plain` has it: what there is instead."""
+
+
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+_HERE = {
+    _plain(word): place
+    for place, words in _CALLED.items()
+    for word in (*words.split(), *([place.removeprefix("params.")] if place.startswith("params.") else []))
+}
+
+
+def said_of(name: str) -> str | None:
+    """Returns what does here what others have a word for, in a sentence; None where no one word does."""
+    return _SAID.get(_plain(name))
+
+
+def place_of(name: str, places: Iterable[str]) -> str | None:
+    """Returns the key path that is meant by a key which is not known where it stands; None for none.
+
+    Args:
+        name: The key. Of one that is routed, as SciKeras's `optimizer__momentum`, the last part counts.
+        places: The key paths that there are.
+    """
+    last = {_plain(place.rpartition(".")[2]): place for place in reversed([*places])}
+    for plain in (_plain(name), _plain(name.rpartition("__")[2])):
+        if found := _HERE.get(plain) or last.get(plain):
+            return found
+    return None
+
+
+def called(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that others call so, or spell otherwise by case and signs; None for none."""
+    names = {_plain(one): one for one in known}
+    for part in (name, name.rpartition("__")[2]):
+        for plain in (_plain(part), _plain(_HERE.get(_plain(part), "").rpartition(".")[2])):
+            if plain in names:
+                return names[plain]
+    return None
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is spelled almost like one that is not known; None where none is near."""
+    names, plain = {_plain(one): one for one in known}, _plain(name)
+    near = difflib.get_close_matches(plain, names, n=8)
+    near += [one for one in names if len(plain) > 2 and one and _distance(plain, one) == 1]
+    return names[min(near, key=lambda one: (_distance(plain, one), near.index(one)))] if near else None
+
+
+def _distance(one: str, other: str) -> int:
+    """Returns how many letters to leave out, put in, change or swap make one word the other.
+
+    The optimal string alignment of Damerau's distance (1964): a swap of neighbours counts once.
+    """
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, wanted in enumerate(other, start=1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]

@@ -1,0 +1,155 @@
+"""What others call what is here, and what is meant by names that are spelled wrongly."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasgrid import vocabulary
+from kerasgrid.checks.parameters import PLACES, faults_of_params
+from kerasgrid.config_form import config_from_dict
+from kerasgrid.engines import ENGINES
+from kerasgrid.errors import did_you_mean
+from kerasgrid.keras_names import LOSSES, OPTIMIZERS
+from kerasgrid.models.registry import BUILT_IN
+from kerasgrid.models.signature import parse_reference, read_signature
+from kerasgrid.training.objective import find_objective
+from kerasgrid.vocabulary import nearest
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "meant"),
+    [
+        *((name, OPTIMIZERS, "Adam") for name in ("adma", "Aadm", "addam", "adm", "ADAN")),
+        *((name, OPTIMIZERS, "RMSprop") for name in ("rms_prop", "RMSProp", "rmsporp")),
+        ("nadma", OPTIMIZERS, "Nadam"),
+        ("sdg", OPTIMIZERS, "SGD"),
+        ("momentum", OPTIMIZERS, None),
+        ("categorical_crosentropy", LOSSES, "categorical_crossentropy"),
+        ("p9", ["p0", "label"], None),
+        ("gird", ENGINES, "grid"),
+        ("fcc", BUILT_IN, "fc"),
+        ("x", ["a", "b"], None),
+        ("", ["a", "b"], None),
+    ],
+)
+def test_the_nearest_name_is_the_one_with_the_fewest_changes(name, known, meant):
+    assert nearest(name, known) == meant
+    assert (f" Did you mean {meant!r}?" if meant else "Did you") in did_you_mean(name, known) or meant is None
+
+
+@given(st.text(max_size=6), st.integers(0, 5))
+def test_neighbours_that_change_places_are_one_change(word, place):
+    place = min(place, max(len(word) - 2, 0))
+    swapped = word[:place] + word[place : place + 2][::-1] + word[place + 2 :]
+    assert vocabulary._distance(word, swapped) == (word != swapped)
+    assert vocabulary._distance(word, word + "x") == vocabulary._distance("x" + word, word) == 1
+
+
+def told_of(**config):
+    _, faults = config_from_dict({"model": "fc", "data": {"train": "digits"}, **config})
+    return {fault.path: fault.message for fault in faults}
+
+
+KEYS = {
+    "search.folds": "cv n_splits KFold folds",
+    "space": "grid param_grid param_distributions hyperparameters search_space",
+    "search.objective": "scoring metrics metric",
+    "search.trials": "max_trials n_trials n_iter",
+    "search.seed": "random_state seed",
+    "search.val": "validation_split",
+    "search.engine": "tuner engine",
+    "search.repeats": "executions_per_trial",
+    "executor.workers": "n_jobs workers",
+    "callbacks.early_stopping": "early_stopping EarlyStopping earlyStopping",
+    "callbacks.learning_rate_scheduler": "decay lr_scheduler",
+    "callbacks.early_stopping.patience": "patience",
+    "params.learning_rate": "lr learning_rate _lr",
+    "params.epochs": "epochs n_epochs nb_epoch num_epochs",
+    "params.batch_size": "batch_size batchsize batchSize",
+    "params.dropout": "dropout dropout_rate",
+    "data.scale": "rescale scale",
+    "data.label": "label y_col target",
+    "data.image": "target_size image_size",
+    "augment.rotation_range": "rotation_range rotation",
+    "model": "build_fn hypermodel",
+}
+
+
+@pytest.mark.parametrize(("place", "words"), KEYS.items())
+@pytest.mark.parametrize("section", ["", "search", "training", "executor"])
+def test_a_key_that_others_have_or_that_stands_elsewhere_is_told_its_place(place, words, section):
+    for word in words.split():
+        told = told_of(**({section: {word: 3}} if section else {word: 3}))
+        message = told.get(f"{section}.{word}" if section else word)
+        if message is None or "unknown key" not in message:
+            assert f"{section}.{word}" in (place, "search.epochs")  # where it belongs
+        else:
+            meant = place.removeprefix(f"{section}.")
+            if (section, meant) == ("search", "params.epochs"):
+                meant = "epochs"  # which search has as well
+            assert message.startswith(f"unknown key. Did you mean {meant!r}? Known: ")
+
+
+@pytest.mark.parametrize(
+    ("word", "meant"),
+    [
+        *((word, "learning_rate") for word in ("lr", "_lr", "LR", "learningRate", "base_lr", "learning_rat")),
+        *((word, "epochs") for word in ("nb_epoch", "n_epochs", "num_epochs", "max_epochs", "fit__epochs")),
+        *((word, "batch_size") for word in ("batchsize", "batch", "fit__batch_size", "bs")),
+        *((word, "dropout") for word in ("dropout_rate", "model__dropout", "droput", "estimator__dropout")),
+        *((word, "units") for word in ("hidden_units", "neurons", "unit", "hidden_layer_sizes")),
+        ("optimizer__momentum", "optimizer.momentum"),
+        ("nesterov", "optimizer.nesterov"),
+        ("weight_decay", "optimizer.weight_decay"),
+        ("label_smoothing", "loss.label_smoothing"),
+        ("rotation_range", "augment.rotation_range"),
+        ("callbacks__patience", "callbacks.early_stopping.patience"),
+        ("decay", "callbacks.learning_rate_scheduler"),
+        ("early_stopping", "callbacks.early_stopping"),
+        ("cv", "search.folds"),
+        ("random_state", "search.seed"),
+    ],
+)
+def test_a_parameter_that_others_have_is_told_what_it_is_here(word, meant, tmp_path):
+    signature = read_signature(parse_reference("fc", tmp_path))
+    for fixed, searched in (({word: 1}, {}), ({}, {word: [1, 2]})):
+        (fault,) = faults_of_params(fixed, searched, signature)
+        assert fault.message.startswith(f"unknown parameter. Did you mean {meant!r}? Known: ")
+
+
+@pytest.mark.parametrize(
+    ("engine", "said"),
+    [
+        ("optuna", " Optuna's samplers are the engines tpe and gp. Known: "),
+        ("KerasTuner", " KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt. "),
+        ("RandomizedSearchCV", " Did you mean 'random'?"),
+        ("asha", " Did you mean 'halving'?"),
+        ("BayesianOptimization", " Did you mean 'bayesian'?"),
+    ],
+)
+def test_engines_of_others_are_told_which_they_are_here(engine, said):
+    assert did_you_mean(engine, ENGINES, ()).startswith(said)
+
+
+def test_what_has_no_key_here_is_told_in_a_sentence():
+    assert "Nothing sets how much is printed but --quiet" in told_of(verbose=1)["verbose"]
+    assert (
+        "search.keep_models: best or all"
+        in told_of(callbacks={"ModelCheckpoint": {}})["callbacks.ModelCheckpoint"]
+    )
+    assert told_of(executor={"kind": "multiprocessing"})["executor.kind"].endswith(
+        "Did you mean 'processes'?"
+    )
+
+
+def test_all_places_of_the_vocabulary_are_there(tmp_path):
+    own = read_signature(parse_reference("fc", tmp_path)).names
+    params = {*own, "learning_rate", "epochs", "batch_size", "optimizer", "loss", "l2"}
+    for place in vocabulary._CALLED:
+        is_there = place in PLACES or place in ENGINES or place in ("processes", "inline")
+        if place.startswith("params."):
+            is_there = place.removeprefix("params.") in params
+        assert is_there or find_objective(place), place
+    assert all(vocabulary._plain(word) == word for word in vocabulary._SAID)
