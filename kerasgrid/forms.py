@@ -141,7 +141,8 @@ def _fields(model: type[BaseModel], where: Sequence[Any]) -> dict[str, FieldInfo
 @cache
 def places_of(model: type[BaseModel], prefix: str = "") -> tuple[str, ...]:
     """Returns the key paths of a section and of those in it, the outer ones first."""
-    found, inner = [], []
+    found: list[str] = []
+    inner: list[str] = []
     for name, field in model.model_fields.items():
         found.append(f"{prefix}{name}")
         for arm in _arms(field.annotation):
