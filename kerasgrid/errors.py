@@ -11,7 +11,7 @@
     │   ├── ChangedError        what makes a run the same run has changed
     │   ├── JournalError        its journal is damaged or of another format
     │   └── ReplayError         an engine proposed something else than the journal holds
-    ├── StorageError        a disk that is full or cannot be written
+    ├── StorageError        a disk that is full, or cannot be read or written
     ├── ResultsError        a results file that cannot be read or shown
     ├── ServiceError        Kaggle refuses what is asked, or does not answer
     ├── NotBuiltError       part of the contract that this version does not have yet
@@ -102,7 +102,7 @@ class ReplayError(RunError):
 
 
 class StorageError(KerasgridError):
-    """A disk that is full or cannot be written."""
+    """A disk that is full, or cannot be read or written."""
 
 
 class ResultsError(KerasgridError):

@@ -113,6 +113,19 @@ def storage_errors(path: Path) -> Iterator[None]:
         ) from error
 
 
+@contextlib.contextmanager
+def reading_errors(path: Path) -> Iterator[None]:
+    """Turns what the system refuses of a file that is read into a StorageError, as `storage_errors` does."""
+    try:
+        yield
+    except OSError as error:
+        mend = "Allow it" if error.errno in _FORBIDDEN else "Mend that, or restore the file from a copy"
+        reason = error.strerror or str(error) or type(error).__name__
+        raise StorageError(
+            f"{path}: cannot be read ({reason}). {mend}, and give the command again."
+        ) from error
+
+
 def _reason(path: Path, error: OSError) -> str:
     """Returns what the system says; where a file stands in the place of a folder, which one."""
     files = [folder for folder in path.parents if os.path.isfile(folder)]
@@ -147,7 +160,8 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
         part = half_written_name(path, ending)
         os.close(os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o666))  # less what the umask takes
         try:
-            yield part
+            with _others_errors(part):
+                yield part
             with open(part, "r+b") as file:
                 os.fsync(file.fileno())
             os.replace(part, path)
@@ -155,6 +169,19 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
             part.unlink(missing_ok=True)
             raise
         sync_folder(path.parent)
+
+
+@contextlib.contextmanager
+def _others_errors(part: Path) -> Iterator[None]:
+    """Lets a file of another folder that is read, to be written to `part`, have its own errors."""
+    try:
+        yield
+    except OSError as error:
+        other = Path(os.fsdecode(error.filename)) if isinstance(error.filename, str | bytes) else part
+        if other.parent == part.parent:
+            raise
+        with reading_errors(other):
+            raise
 
 
 def half_written_name(path: Path, ending: str = "") -> Path:

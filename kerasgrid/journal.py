@@ -19,7 +19,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import JournalError
-from kerasgrid.io import storage_errors, write_text
+from kerasgrid.io import open_input, reading_errors, storage_errors, write_text
 
 FORMAT = "kerasgrid.journal/1"
 _SYNC_S = 0.2
@@ -62,7 +62,7 @@ class Journal:
 
         Raises:
             JournalError: It is damaged elsewhere, or of another format.
-            StorageError: The disk is full or cannot be written.
+            StorageError: It cannot be read; or the disk is full or cannot be written.
         """
         lines, size = _read(path)
         if not lines:
@@ -157,6 +157,7 @@ def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
 
     Raises:
         JournalError: There is none, or it is damaged or of another format.
+        StorageError: It cannot be read.
     """
     lines, _ = _read(path)
     if not lines:
@@ -177,9 +178,10 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
     """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
     values: list[dict[str, Any]] = []
     size = 0
-    if not path.exists():
-        return values, size
-    with storage_errors(path), open(path, "rb") as file:
+    with reading_errors(path):
+        if not path.exists():
+            return values, size
+    with reading_errors(path), open_input(path) as file:
         for number, line in enumerate(file, start=1):
             try:
                 value = _parse(line)

@@ -6,6 +6,7 @@ import contextlib
 import errno
 import json
 import os
+import shutil
 import stat
 import subprocess
 import sys
@@ -183,6 +184,18 @@ def test_a_write_that_fails_leaves_the_old_file_and_no_other(tmp_path, error, ra
         write_atomic(path, fail)
     assert path.read_text() == "old"
     assert [file.name for file in tmp_path.iterdir()] == ["a.json"]
+
+
+def test_a_file_that_is_read_to_be_copied_has_its_own_errors(tmp_path):
+    with (
+        pytest.raises(StorageError) as caught,
+        replacing(tmp_path / "best.keras", ".keras") as part,
+    ):
+        shutil.copyfile(tmp_path / "fit" / "gone.keras", part)
+    assert str(caught.value).startswith(
+        f"{tmp_path}/fit/gone.keras: cannot be read (No such file or directory). Mend that"
+    )
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_json_that_is_not_strict_is_not_written(tmp_path):

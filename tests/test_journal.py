@@ -359,3 +359,46 @@ def test_a_journal_of_version_1_stays_readable(path):
         for record in records:
             journal.append(record)
     assert path.read_bytes() == GOLDEN.read_bytes()
+
+
+class Unreadable:
+    """A file that the disk gives no bytes of."""
+
+    def __enter__(self):
+        return self
+
+    def __exit__(self, *exception):
+        pass
+
+    def __iter__(self):
+        raise OSError(errno.EIO, os.strerror(errno.EIO))
+
+
+@pytest.mark.parametrize("open_", [lambda path: Journal.open(path, HEADER), Journal.read_header, read])
+def test_what_cannot_be_read_is_not_told_as_what_cannot_be_written(path, monkeypatch, open_):
+    write(path)
+    mended = "Mend that, or restore the file from a copy, and give the command again."
+    with monkeypatch.context() as patch:
+        patch.setattr(journal_module, "open_input", lambda path: Unreadable())
+        with pytest.raises(StorageError) as caught:
+            open_(path)
+    assert str(caught.value) == f"{path}: cannot be read (Input/output error). {mended}"
+
+    def refuse(self):
+        raise PermissionError(errno.EACCES, os.strerror(errno.EACCES), str(self))
+
+    with monkeypatch.context() as patch:
+        patch.setattr(Path, "exists", refuse)
+        with pytest.raises(StorageError) as caught:
+            open_(path)
+    told = "cannot be read (Permission denied). Allow it, and give the command again."
+    assert str(caught.value) == f"{path}: {told}"
+    path.unlink()
+    for make, what in ((os.mkdir, "a folder"), (os.mkfifo, "a pipe")):
+        other = path.with_name(what)
+        make(other)
+        with pytest.raises(StorageError) as caught:
+            open_(other)
+        assert str(caught.value) == (
+            f"{other}: cannot be read (is {what}, and a regular file is needed). {mended}"
+        )

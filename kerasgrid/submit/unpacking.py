@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kerasgrid.errors import ArchiveError, DataError
-from kerasgrid.io import storage_errors, sync_folder
+from kerasgrid.io import reading_errors, storage_errors, sync_folder
 from kerasgrid.submit.cells import first_few
 from kerasgrid.wording import count, shown_path
 
@@ -177,6 +177,12 @@ def _is_same(path: Path, member: zipfile.ZipInfo) -> bool:
     return checksum == member.CRC
 
 
+def _pieces(packed: zipfile.ZipFile, member: zipfile.ZipInfo) -> Iterator[bytes]:
+    with reading_errors(Path(packed.filename or "the archive")), packed.open(member) as source:
+        while piece := source.read(_PIECE):
+            yield piece
+
+
 def _write(packed: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path, staging: Path) -> None:
     """Writes all files under other names, and renames them into place when they are whole."""
     shutil.rmtree(staging, ignore_errors=True)  # of a process that was killed
@@ -184,8 +190,8 @@ def _write(packed: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path
     parts = [staging / f"{place}.part" for place in range(len(members))]
     for member, part in zip(members, parts, strict=True):
         # zipfile itself gives no more than the bytes that were announced, and checks their sum.
-        with packed.open(member) as source, open(part, "wb") as file:
-            shutil.copyfileobj(source, file, _PIECE)
+        with open(part, "wb") as file:
+            file.writelines(_pieces(packed, member))
         if part.stat().st_size != member.file_size:
             raise zipfile.BadZipFile(f"{member.filename!r} is not of the size that is announced")
     for member, part in zip(members, parts, strict=True):
