@@ -6,7 +6,8 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -18,7 +19,7 @@ from kerasgrid.budget import Budget
 from kerasgrid.checks import prepare
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
-from kerasgrid.errors import LockedError, ModelError, ReplayError, StorageError
+from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
@@ -33,16 +34,20 @@ from kerasgrid.records import (
     Job,
     NoteRecord,
     Pack,
+    ProbeRecord,
     RungRecord,
     StopRecord,
     Trial,
 )
+from kerasgrid.refusals import Refusal, Refusals
 from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import train_pack
+from kerasgrid.training.recipe import Recipe
 from kerasgrid.wording import count
 from kerasgrid.workers import (
+    MAX_PROBES,
     ask_worker,
     check_goes_on,
     environment,
@@ -52,8 +57,6 @@ from kerasgrid.workers import (
     run_probes,
     threads_of,
 )
-
-MAX_PROBES = 16
 
 
 @kept_random_state()
@@ -88,7 +91,7 @@ def search(
 
     Raises:
         ConfigError: Faults of the config, all together, before anything is trained.
-        ModelError: No candidate's model can be built.
+        RefusedError: No candidate's model can be built; likewise.
         ChangedError: What makes a run the same run changed since it began.
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
@@ -147,6 +150,9 @@ class _Driver:
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
         self._told_topics: set[str | None] = set()
+        self._refusals: list[Refusal] = []
+        self._n_looked_at = self._n_told = 0
+        self._failures: Counter[str] = Counter()
         self._interrupted = self._told_of_stop = self._is_finished = self._is_idle = False
         search, trained = self.config.search, run.state.trained()
         self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
@@ -167,13 +173,16 @@ class _Driver:
                 self._run_engine()
             except (StorageError, LockedError):  # nothing more can or may be written
                 raise
-            except ModelError:  # none can be built: the same command finds the same
+            except RefusedError:  # none can be built: the same command finds the same
                 self.run.finish("failed")
                 raise
             except (Exception, KeyboardInterrupt):
                 self.run.finish("interrupted")
                 raise
             self._tell_of_stop()
+            for kind, n in self._failures.items():
+                if n > 1:
+                    self.observer.note(f"{count(n, 'fit')} failed alike: {kind}.")
             if self.budget.reason is not None and not self._is_finished and not self._interrupted:
                 self.observer.note(self.budget.reason)
             results = self.run.finish(self._status(), is_idle=self._is_idle)
@@ -215,17 +224,35 @@ class _Driver:
         """Builds a few models before the first epoch, in which every value of the space occurs."""
         if self.run.environment and self.run.state.ended:
             return
-        candidates = self.run.prepared.space.cover()[:MAX_PROBES]
+        candidates = self.run.prepared.space.cover(MAX_PROBES)
         records = list(run_probes(self.recipe, self.executor, candidates))
         self.graphs.take(records)
-        refused = [(one.params, one.error["message"]) for one in records if one.error is not None]
-        if records and len(refused) == len(records):
-            raise ModelError(f"{self.config.model}: {refused[0][1]}")
-        for params, message in refused:
-            self.observer.note(f"{_shown(params)} will be recorded as failed: {message}")
+        self._find_refusals()
+        if records and all(record.error is not None for record in records) and not self._is_stopping:
+            faults = [refusal.fault for refusal in self._refusals]
+            raise self.run.prepared.report.error(faults, RefusedError)
+        self._tell_refusals()
         devices = [record.device for record in records if record.device is not None]
         if records:
             self.run.keep_environment(environment(devices[0] if devices else "unknown"))
+
+    def _find_refusals(self) -> None:
+        """Looks at models that were refused since it did so before, for what is known of none of them."""
+        new = [one for one in self.graphs.records[self._n_looked_at :] if one.error is not None]
+        self._n_looked_at = len(self.graphs.records)
+        if all(any(known.covers(one.params) for known in self._refusals) for one in new):
+            return
+        passed = [one for one in self.graphs.records if one.error is None]
+        ask = partial(_ask, self.executor)
+        found = Refusals(self.run.prepared, self.recipe, ask).find([*passed, *new])
+        self._refusals += [refusal for refusal in found if refusal not in self._refusals]
+
+    def _tell_refusals(self) -> None:
+        for refusal in self._refusals[self._n_told :]:
+            error = self.run.prepared.report.error([refusal.fault])
+            told = str(error).rstrip(".")
+            self.observer.note(f"{told}. {refusal.candidates} will be recorded as failed.")
+        self._n_told = len(self._refusals)
 
     def _run_engine(self) -> None:
         """Runs each proposal's jobs and sends the engine the scores, higher is better."""
@@ -296,6 +323,8 @@ class _Driver:
     def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
         """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
+        self._find_refusals()
+        self._tell_refusals()
         kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
@@ -363,8 +392,11 @@ class _Driver:
     def _start(self, job: tuple[int, int, int]) -> None:
         if job not in self._started:
             self._started.add(job)
-            trial, fold, repeat = job
-            self.observer.started(Job(self.run.state.trials[trial], fold, repeat))
+            self.observer.started(self._job(job))
+
+    def _job(self, job: tuple[int, int, int]) -> Job:
+        trial, fold, repeat = job
+        return Job(self.run.state.trials[trial], fold, repeat)
 
     def _fail(self, pack: Pack, error_type: str, message: str) -> None:
         for job in self._left(pack).jobs:
@@ -374,9 +406,17 @@ class _Driver:
         self.run.end(record)
         if record.error is not None:
             message = record.error["message"].rstrip(".")
-            self.observer.note(f"{message}. Recorded as failed; the search goes on.")
+            job = self._job(record.job)
+            told = [known for known in self._refusals if known.values and known.covers(job.trial.params)]
+            if not told:
+                kind = message.removeprefix(f"{job}: ")
+                self._failures[kind] += 1
+                if self._failures[kind] == 1:
+                    self.observer.note(f"{message}. Recorded as failed; the search goes on.")
         self.observer.ended(record, self.run.state)
 
 
-def _shown(params: Mapping[str, Any]) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items()) or "the model"
+def _ask(
+    executor: executors.Executor, recipe: Recipe, candidates: Iterable[Mapping[str, Any]]
+) -> Sequence[ProbeRecord]:
+    return run_probes(recipe, executor, candidates)

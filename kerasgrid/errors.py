@@ -5,6 +5,7 @@
     ├── DataError           data that cannot be read, or not be used as asked
     │   └── ArchiveError        a downloaded archive is damaged, or not to be trusted
     ├── ModelError          a model function that cannot be found, called or trained
+    │   └── RefusedError        no candidate's model builds: a ConfigError as well, with the keys
     ├── TrialError          a job that cannot be scored; recorded, and the search goes on
     ├── RunError            a run's folder or workers
     │   ├── LockedError         another search is writing to it
@@ -75,6 +76,10 @@ class ArchiveError(DataError):
 
 class ModelError(KerasgridError):
     """A model function that cannot be found, called or trained."""
+
+
+class RefusedError(ConfigError, ModelError):
+    """No candidate's model can be built, with the keys that it is for."""
 
 
 class TrialError(KerasgridError):

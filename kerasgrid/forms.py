@@ -6,7 +6,7 @@ import copy
 import json
 import math
 import re
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
@@ -206,8 +206,12 @@ class Report:
             ConfigError: There are faults.
         """
         if self.faults:
-            placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in self.faults]
-            raise ConfigError(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
+            raise self.error(self.faults)
+
+    def error(self, faults: Iterable[Fault], kind: type[ConfigError] = ConfigError) -> ConfigError:
+        """Returns the error that tells faults, each with its line, in the order of the file."""
+        placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in faults]
+        return kind(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
 
     def _line(self, path: str) -> int | None:
         """Returns the line of a key path; of what holds it, where the key itself is not in the file."""

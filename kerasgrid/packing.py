@@ -36,6 +36,9 @@ MANY_MODELS = 16
 class Graphs:
     """The graphs of candidates, each distinct one asked of a worker once.
 
+    Attributes:
+        records: Of all models that were built, or refused.
+
     Args:
         prepared: The search.
         recipe: What workers are told.
@@ -52,6 +55,7 @@ class Graphs:
     ) -> None:
         self._recipe, self._executor, self._note = recipe, executor, note
         self._prepared, self._signature = prepared, prepared.signature
+        self.records: list[ProbeRecord] = []
         self._known: dict[str, Graph] = {}
         self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
@@ -59,6 +63,7 @@ class Graphs:
     def take(self, records: Iterable[ProbeRecord]) -> None:
         """Takes what earlier probes have shown."""
         for record in records:
+            self.records.append(record)
             if record.graph is not None:
                 self._known[self._identity(record.params)] = record.graph
             else:  # maybe for what another candidate of this model does not have
@@ -105,7 +110,8 @@ class Graphs:
         """Returns a model's graph with what of a candidate's training is part of it."""
         graph = self._known.get(identity)
         if graph is None:
-            return Graph(None, self._refused.get(trial.identity, NOT_LOOKED_AT))
+            refused = self._refused.get(trial.identity)
+            return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
         if graph.key is None:
             return graph
         plan = self._recipe.route(trial.params)

@@ -121,9 +121,13 @@ def _notes(
         yield f"Fits that differ in epochs alone are one run, read at several epochs: {saved:,} epochs saved."
     for reason in _reasons_that_matter(runs, reasons):
         yield f"Fits that differ in epochs alone are not shared: {reason}."
+    refused = [job for job in plain if job.trial.id in graphs and graphs[job.trial.id].is_refused]
+    if refused:
+        yield f"{count(len(refused), 'fit')} of models that are refused ({_trials(refused)})."
     found: dict[str | None, list[Job]] = {}
     for job in plain:
-        found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
+        if job not in refused:
+            found.setdefault(graphs[job.trial.id].reason if job.trial.id in graphs else None, []).append(job)
     for own, members in sorted(found.items(), key=lambda item: -len(item[1])):
         told = "" if own is None else f": {own} ({_trials(members)})"
         way = "not looked at yet" if own == NOT_LOOKED_AT else "by Keras's own fit"

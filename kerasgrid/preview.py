@@ -10,19 +10,22 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks import Prepared, callbacks_of, prepare
+from kerasgrid.dimensions import value_text
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
+from kerasgrid.errors import RefusedError
 from kerasgrid.executors import Executor
 from kerasgrid.io import RunPaths, digest, scratch_folder
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
 from kerasgrid.packing import Graphs, Planner
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
+from kerasgrid.refusals import Refusal, Refusals
 from kerasgrid.state import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.wording import count
-from kerasgrid.workers import ask_worker, make_executor, make_recipe, run_probes, threads_of
+from kerasgrid.workers import MAX_PROBES, ask_worker, make_executor, make_recipe, run_probes, threads_of
 
 MAX_MODELS = 200
 
@@ -39,6 +42,7 @@ class Preview:
         epochs: Epochs to train in all, early stopping not counted.
         n_workers: Fits at the same time.
         models: One record for each distinct model, at most 200.
+        refusals: What some of them are refused for.
         n_models: Distinct models in all.
         measured: From an earlier search.
         notes: The engine's and the planner's.
@@ -52,15 +56,11 @@ class Preview:
     epochs: int
     n_workers: int
     models: tuple[ProbeRecord, ...]
+    refusals: tuple[Refusal, ...]
     n_models: int
     measured: Measurement | None
     notes: tuple[str, ...]
     may_end_early: bool = False
-
-    @property
-    def refused(self) -> list[tuple[Mapping[str, Any], str]]:
-        """The params of models that do not build, and why."""
-        return [(one.params, one.error["message"]) for one in self.models if one.error is not None]
 
     def lines(self) -> list[str]:
         """Returns the plan as lines to print."""
@@ -95,6 +95,7 @@ class Preview:
             ("time", self._time()),
             ("memory", self._memory()),
             *(("warning", line) for line in prepared.warnings),
+            *(("refused", str(prepared.report.error([refusal.fault]))) for refusal in self.refusals),
         ]
         return [f"{name:<10} {text}" for name, text in rows]
 
@@ -133,6 +134,7 @@ def preview(draft: Draft, results: Path) -> Preview:
 
     Raises:
         ConfigError: All faults together.
+        RefusedError: No model can be built; likewise.
     """
     with make_executor(draft) as executor:
         if draft.is_sound:
@@ -161,11 +163,16 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
                     jobs.append(Job(trial, fold.index, repeat))
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
-        records = tuple(run_probes(recipe, executor, list(islice(models.values(), MAX_MODELS))))
+        built = list(islice(models.values(), MAX_MODELS))
+        records = run_probes(recipe, executor, [*built, *_others(built, prepared.space.cover(MAX_PROBES))])
+        looking = Refusals(prepared, recipe, lambda told, some: run_probes(told, executor, some))
+        refusals = looking.find(records)
+        if records and all(record.error is not None for record in records):
+            raise prepared.report.error([refusal.fault for refusal in refusals], RefusedError)
         n_workers = executor.n_workers
         graphs = Graphs(prepared, recipe, executor)
         graphs.take(records)
-        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(records))
+        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
         planner = Planner(prepared, recipe, executor, threads, device)
@@ -177,12 +184,21 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         n_packs=len(planned.packs),
         epochs=planned.epochs if outline is None else outline.epochs,
         n_workers=n_workers,
-        models=records,
+        models=tuple(records[: len(built)]),
+        refusals=tuple(refusals),
         n_models=len(models),
         measured=recall(prepared),
         notes=planned.notes if outline is None else (*outline.lines, *planned.notes),
         may_end_early=outline is not None,
     )
+
+
+def _others(
+    built: Sequence[Mapping[str, Any]], cover: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Returns candidates with values that none of those has which are built, such as of a callback."""
+    seen = {(name, value_text(value)) for params in built for name, value in params.items()}
+    return [params for params in cover if any((n, value_text(v)) not in seen for n, v in params.items())]
 
 
 def _classes(data: Dataset) -> str:

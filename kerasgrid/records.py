@@ -122,12 +122,14 @@ class Graph:
         reason: Why none can.
         numbers: In the graph's own order, such as dropout rates and L2 factors.
         learning_rate: The first one; None where a schedule in the optimizer gives it.
+        is_refused: Whether nothing can train it, since its model does not build.
     """
 
     key: str | None
     reason: str | None = None
     numbers: tuple[float, ...] = ()
     learning_rate: float | None = None
+    is_refused: bool = False
 
 
 @dataclass(frozen=True)

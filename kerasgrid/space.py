@@ -180,10 +180,13 @@ class Space(Sequence[Params]):
             n_in_vain = 0
             yield dict(sorted(drawn.items()))
 
-    def cover(self) -> list[Params]:
+    def cover(self, most: int | None = None) -> list[Params]:
         """Returns a few candidates in which every value occurs (of a range without a step, its ends).
 
         Where some of them are none, others are drawn in their place.
+
+        Args:
+            most: How many at most, spread over all of them, the first and the last among them; None for all.
         """
         found: dict[str, Params] = {}
         for grid in self.grids:
@@ -194,7 +197,10 @@ class Space(Sequence[Params]):
                 found.setdefault(digest(params), params)
         allowed = {key: params for key, params in found.items() if self.allows(params)}
         drawn = self.sample(len(found), seed=0) if len(allowed) < len(found) else []
-        return list((allowed | {digest(params): params for params in drawn}).values())[: len(found)]
+        covering = list((allowed | {digest(params): params for params in drawn}).values())[: len(found)]
+        if most is None or len(covering) <= most:
+            return covering
+        return [covering[place * (len(covering) - 1) // max(1, most - 1)] for place in range(most)]
 
     def together(self, switch: str = "") -> Iterator[Params]:
         """Yields candidates in which values stand beside one another (of a range without a step, its ends).

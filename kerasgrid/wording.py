@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Container
+from collections.abc import Callable, Container, Sequence
 from pathlib import Path
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
@@ -36,6 +36,11 @@ def _escape(letter: str) -> str:
 def count(number: int, noun: str) -> str:
     """Returns `1 trial`, `2 trials`, `12,000 trials`."""
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
+
+
+def joined(parts: Sequence[str]) -> str:
+    """Returns `a`, `a and b`, `a, b and c`."""
+    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from functools import partial
 from typing import Any
 
@@ -11,7 +11,7 @@ from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, StorageError
-from kerasgrid.io import RunPaths
+from kerasgrid.io import RunPaths, digest
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -25,6 +25,8 @@ from kerasgrid.training.entry import inspect_function, load, probe
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.versions import backend, versions
 
+MAX_PROBES = 16
+"""Candidates that are built before the first epoch so that every value occurs, at most."""
 _THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
 _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 
@@ -90,18 +92,20 @@ def threads_of(draft: Draft) -> int | None:
 
 def run_probes(
     recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
-) -> Iterator[ProbeRecord]:
-    """Builds candidates' models in workers and yields a record each, as they come."""
+) -> list[ProbeRecord]:
+    """Builds candidates' models in workers and returns a record each, in their order."""
+    candidates, found = list(candidates), {}
     for event in executor.run(partial(probe, recipe), candidates):
         error = None
         if isinstance(event, executors.Emitted):
-            yield event.payload
+            found[digest(event.payload.params)] = event.payload
         elif isinstance(event, executors.Raised):
             error = {"type": event.error_type, "message": f"{event.error_type}: {event.message}"}
         elif isinstance(event, executors.Died):
             error = {"type": "WorkerDied", "message": f"the worker that built it {event.reason}."}
         if error is not None:
-            yield ProbeRecord(dict(event.task), None, error, None)
+            found[digest(dict(event.task))] = ProbeRecord(dict(event.task), None, error, None)
+    return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
 
 
 def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple[Signature, dict[str, Any]]:

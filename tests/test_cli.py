@@ -237,8 +237,12 @@ def test_some_failed_trials_end_with_3(folder, monkeypatch, capsys):
     (folder / "grid.yaml").write_text(grid.replace("learning_rate: [0.001]", "how: [fine, raise]"))
     assert run(monkeypatch, "search", "grid.yaml") == 3
     out = capsys.readouterr().out
-    assert "how=raise will be recorded as failed" in out
-    assert "not this one" in out
+    line = next(i for i, text in enumerate(grid.splitlines(), 1) if "learning_rate: [0.001]" in text)
+    assert (
+        f"grid.yaml:{line}, space.how: is 'raise', and with it own.py:4, build: RuntimeError: not this one. "
+        "how=raise will be recorded as failed."
+    ) in out
+    assert out.count("not this one") == 2  # and at the end
     good, bad = json.loads((folder / "results" / "grid.json").read_text())["trials"]
     assert (good["state"], bad["state"]) == ("complete", "failed")
     assert "own.py" in bad["error"]["message"]

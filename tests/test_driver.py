@@ -223,7 +223,30 @@ def test_failed_trials_are_recorded_and_the_search_goes_on(tmp_path):
     assert bad["rank_test_score"] is None
     assert found.data["summary"]["failed"] == 1
     assert found.status == "complete"
-    assert "trial 1, fold 0: too much dropout. Recorded as failed; the search goes on." in observer.texts
+    told = [text for text in observer.texts if "too much dropout" in text]
+    assert told == [
+        "trial 1, fold 0: too much dropout. Recorded as failed; the search goes on.",
+        "3 fits failed alike: too much dropout.",
+    ]
+
+
+def test_a_value_that_is_refused_is_told_once_before_training_and_the_others_are_trained(
+    tmp_path, monkeypatch
+):
+    def refuse(recipe, executor, candidates):
+        for record in fake_probes(recipe, executor, candidates):
+            error = {"type": "ModelError", "message": "dropout is 0.9, but 0.5 at most holds."}
+            is_fine = record.params.get("dropout") != 0.9
+            yield record if is_fine else ProbeRecord(record.params, None, error, "cpu")
+
+    monkeypatch.setattr(driver, "run_probes", refuse)
+    observer = Notes()
+    space = {"dropout": [0.2, 0.9], "learning_rate": [0.01, 0.1]}
+    found = search(config(space=space), results=tmp_path, observer=observer)
+    assert [trial["state"] for trial in found.trials] == ["complete", "complete", "failed", "failed"]
+    assert [text for text in observer.texts if "dropout" in text] == [
+        "config, space.dropout: is 0.9, but 0.5 at most holds. dropout=0.9 will be recorded as failed."
+    ]
 
 
 def test_a_search_whose_trials_all_fail_has_failed(tmp_path):
@@ -252,7 +275,7 @@ def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypa
     )
     monkeypatch.setattr(driver, "train_pack", partial(pytest.fail, "trained"))
     for _ in range(2):
-        with pytest.raises(ModelError, match=r"^fc: dropout is 2; a rate from 0 to 1 holds$"):
+        with pytest.raises(ModelError, match=r"^config, model: dropout is 2; a rate from 0 to 1 holds$"):
             search(config(), results=tmp_path)
         assert json.loads((tmp_path / "fake.json").read_text())["status"] == "failed"
 

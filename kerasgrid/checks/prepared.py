@@ -64,6 +64,7 @@ class Prepared:
         signature: Its signature.
         objective: What candidates are scored by.
         base: The folder that paths and references of the config are relative to.
+        report: Places faults that show when models are built.
         warnings: What is allowed, and probably not meant.
         looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
     """
@@ -76,6 +77,7 @@ class Prepared:
     signature: Signature
     objective: Objective
     base: Path
+    report: Report
     warnings: tuple[str, ...] = ()
     looks_at_val: bool = False
 
@@ -198,7 +200,7 @@ def prepare(
     assert signature is not None
     assert objective is not None
     prepared = Prepared(
-        config, data, tuple(folds), space, model, signature, objective, base, warnings, looks_at_val
+        config, data, tuple(folds), space, model, signature, objective, base, report, warnings, looks_at_val
     )
     return replace(prepared, warnings=draft.notes + warnings + warnings_of_rungs(prepared.task))
 

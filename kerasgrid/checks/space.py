@@ -14,6 +14,7 @@ from kerasgrid.errors import did_you_mean
 from kerasgrid.forms import Report
 from kerasgrid.space import Space
 from kerasgrid.space_form import read_space
+from kerasgrid.wording import joined
 
 MAX_GRID = 1_000_000
 
@@ -103,8 +104,7 @@ def _idle_settings(search: SearchConfig) -> list[str]:
     for name in dict.fromkeys(name for other in ENGINES.values() for name in other.settings):
         if name in search.model_fields_set and name not in kind.settings:
             engines = [engine for engine, other in ENGINES.items() if name in other.settings]
-            of = " and ".join([", ".join(engines[:-1]), engines[-1]] if engines[1:] else engines)
-            found.append(f"search.{name} is of {of}: {search.engine} takes no notice.")
+            found.append(f"search.{name} is of {joined(engines)}: {search.engine} takes no notice.")
     return found
 
 

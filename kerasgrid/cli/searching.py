@@ -164,10 +164,7 @@ def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, 
 
     shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})], results), results)
     print("\n".join(shown.lines()))
-    for params, message in shown.refused:
-        told = ", ".join(f"{key}={value}" for key, value in params.items())
-        print(f"refused    {told or 'the model'}: {message}")
-    if shown.refused:
+    if shown.refusals:
         raise typer.Exit(FAULT)
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -11,6 +12,7 @@ import numpy as np
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
 from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.signature import ModelReference, load_function
+from kerasgrid.models.source import users_line
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
@@ -18,8 +20,10 @@ from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.objective import Objective, find_objective
+from kerasgrid.training.preparing import Preparation
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import Route
+from kerasgrid.wording import shown_path
 
 
 def inspect_function(reference: ModelReference, context: Context) -> None:
@@ -40,6 +44,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         callbacks = hooks_of(plan, compiled, data.labels, recipe.classes, recipe.base, recipe.sources)
+        _check_preprocessing(recipe, plan, data)
         if plan.callbacks or objective.kind == "keras":
             _check_metrics(recipe, plan, objective, compiled, data)
             _check_own_monitors(recipe, plan, callbacks)
@@ -74,6 +79,31 @@ def _check_metrics(
                 f"callbacks.{name}.monitor is {args['monitor']!r}, which is not measured."
                 f"{did_you_mean(args['monitor'], watched)}"
             )
+
+
+def _check_preprocessing(recipe: Recipe, plan: Route, data: Dataset) -> None:
+    """Refuses a preprocessing_function that cannot be loaded, or that the first image is not for."""
+    if plan.augment is None or plan.augment.preprocessing_function is None:
+        return
+    unused = np.zeros(2, dtype=np.int32)  # the key, of what is drawn
+    prepare = Preparation.of(
+        plan.augment, data.images, recipe.scale, unused, Path(recipe.base), recipe.sources
+    )
+    assert prepare is not None  # there is a function
+    first = np.zeros(1, dtype=np.int64)
+    try:
+        with Batches(
+            data.images, first, first, 1, Scaling(recipe.scale), prepare=prepare.of_held_out
+        ) as batches:
+            batches[0]
+    except KerasgridError:
+        raise
+    except Exception as error:  # whatever the user's own code raises
+        where = users_line(error)
+        place = "" if where is None else f"{shown_path(where[0])}:{where[1]}, "
+        raise ModelError(
+            f"{place}{plan.augment.preprocessing_function}: {type(error).__name__}: {error}"
+        ) from error
 
 
 def _check_own_monitors(recipe: Recipe, plan: Route, callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -150,6 +150,26 @@ def test_callbacks_that_cannot_be_made_are_refused_by_the_probe(make, own, name,
     assert message in context.payloads[0].error["message"]
 
 
+@pytest.mark.parametrize(
+    ("name", "message"),
+    [
+        ("fine", None),
+        ("deep", ", {own}:deep: IndexError: index 5 is out of bounds"),
+        ("flat", "augment.preprocessing_function gives images of {{(8, 8)}}; (8, 8, 1) holds."),
+    ],
+)
+def test_a_preprocessing_function_that_fails_is_refused_by_the_probe(make, own, tmp_path, name, message):
+    with open(tmp_path / "mine.py", "a") as file:
+        file.write("def fine(image):\n    return image\n")
+        file.write("def flat(image):\n    return image[:, :, 0]\n")
+        file.write("def deep(image):\n    return image[:, :, 5]\n")
+    context = Collector()
+    recipe = make(augment={"preprocessing_function": f"{own}:{name}"}).recipe
+    probe.probe(recipe, {}, context)
+    error = context.payloads[0].error
+    assert error is None if message is None else message.format(own=own) in error["message"]
+
+
 def test_two_callbacks_of_one_name_keep_their_own_state(make, own, tmp_path):
     (tmp_path / "other.py").write_text(OWN.replace("np.zeros(2)", "np.ones(2)"))
     callbacks = {f"{own}:Watch": {"limit": 9}, f"{tmp_path}/other.py:Watch": {"limit": 8}}
