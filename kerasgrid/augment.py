@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
@@ -118,6 +118,12 @@ class Augment(Section):
         return self.featurewise_center or self.featurewise_std_normalization
 
     @property
+    def may_scale(self) -> bool:
+        """Whether images leave it in another range: normalised, or by a function that may do anything."""
+        normalizes = self.rescale is not None or self.has_statistics or self.subtracts_own_mean
+        return normalizes or self.preprocessing_function is not None
+
+    @property
     def subtracts_own_mean(self) -> bool:
         """Whether each image's own mean is subtracted."""
         return self.samplewise_center or self.samplewise_std_normalization
@@ -173,10 +179,9 @@ class Augmentation:
         """
         if given is None:
             return cls()
-        operations = given.operations
-        samplewise = (given.subtracts_own_mean, given.samplewise_std_normalization)
+        operations, normalizing = given.operations, cls.normalizing(given)
         if not operations:
-            return cls(rescale=given.rescale, samplewise=samplewise)
+            return normalizing
         unit = 1 / (scale or 1)
         height, height_choices = _shift(given.height_shift_range, images.shape[1])
         width, width_choices = _shift(given.width_shift_range, images.shape[2])
@@ -201,9 +206,22 @@ class Augmentation:
             (height_choices, width_choices),
             _pair(given.blur_kernel_size),
             _top(images) * unit if "brightness" in operations else 0.0,
-            given.rescale,
-            samplewise,
+            normalizing.rescale,
+            normalizing.samplewise,
         )
+
+    @classmethod
+    def normalizing(cls, given: Augment | None) -> Augmentation:
+        """Returns what is done to images that are held out too, without what needs the training images."""
+        if given is None:
+            return cls()
+        samplewise = (given.subtracts_own_mean, given.samplewise_std_normalization)
+        return cls(rescale=given.rescale, samplewise=samplewise)
+
+    @property
+    def drawn(self) -> Augmentation:
+        """What is drawn for the images that are trained on, without what is done to all."""
+        return replace(self, rescale=None, samplewise=(False, False))
 
     @property
     def structure(self) -> list[Any]:

@@ -6,6 +6,7 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 
 from __future__ import annotations
 
+import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -16,7 +17,7 @@ from typing import Any
 
 from kerasgrid import executors
 from kerasgrid.budget import Budget
-from kerasgrid.checks import prepare
+from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
@@ -98,7 +99,7 @@ def search(
     """
     draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
-    observer = observer or Observer()
+    observer = observer or _Warning()
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
         if draft.is_sound and (fresh or not paths.journal.exists()):
@@ -120,6 +121,13 @@ def search(
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
+
+
+class _Warning(Observer):
+    """Tells of what is probably not meant as Python does, and of nothing else."""
+
+    def warn(self, text: str) -> None:
+        warnings.warn(text, UserWarning, stacklevel=4)  # where `search` was called
 
 
 def _refuse_to_retry(engine: str) -> None:
@@ -161,8 +169,10 @@ class _Driver:
         """Runs the engine to its end, or until it is interrupted."""
         self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
         prepared = self.run.prepared
-        for line in (*self.run.news, *prepared.data.report, *prepared.warnings):
+        for line in (*self.run.news, *prepared.data.report):
             self.observer.note(line)
+        for line in prepared.warnings:
+            self.observer.warn(line)
         if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
             self.observer.note(
                 "Fits run in this process: workers cannot import a function of a script or notebook."
@@ -232,6 +242,9 @@ class _Driver:
             faults = [refusal.fault for refusal in self._refusals]
             raise self.run.prepared.report.error(faults, RefusedError)
         self._tell_refusals()
+        prepared = self.run.prepared
+        for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):
+            self.observer.warn(line)
         devices = [record.device for record in records if record.device is not None]
         if records:
             self.run.keep_environment(environment(devices[0] if devices else "unknown"))

@@ -39,5 +39,9 @@ class Observer:
     def note(self, text: str) -> None:
         """Something worth a line has happened, such as a failed fit."""
 
+    def warn(self, text: str) -> None:
+        """Something is allowed and probably not meant; told as a note unless this is overridden."""
+        self.note(text)
+
     def end(self, results: Results) -> None:
         """The session ends; the results are written."""

@@ -3,13 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import Prepared, callbacks_of, prepare
+from kerasgrid.checks import Prepared, callbacks_of, prepare, warnings_of_scale
 from kerasgrid.dimensions import value_text
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
@@ -177,8 +177,9 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
         device = devices[0] if devices else "unknown"
         planner = Planner(prepared, recipe, executor, threads, device)
         planned = planner.plan(jobs, found, may_measure=False)
+    scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     return Preview(
-        prepared=prepared,
+        prepared=replace(prepared, warnings=prepared.warnings + scale),
         n_trials=len(trials) if outline is None else outline.candidates,
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),

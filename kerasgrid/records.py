@@ -310,6 +310,7 @@ class ProbeRecord:
         error: {"type", "message"} where it does not build.
         device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.
         graph: Its graph; None where it does not build or was not asked for.
+        scales_input: Whether its first layers scale what it is given; None where they do not tell.
     """
 
     params: Mapping[str, Any]
@@ -317,3 +318,4 @@ class ProbeRecord:
     error: Mapping[str, str] | None
     device: str | None
     graph: Graph | None = None
+    scales_input: bool | None = None

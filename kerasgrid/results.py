@@ -122,7 +122,7 @@ class Results:
     def model_files(self, trial: int | None = None) -> list[Path]:
         """Returns the files of a trial's fold models, in the order of folds and repeats.
 
-        `keras.models.load_model` loads each; they are not compiled.
+        `keras.models.load_model` loads each; they take values as they are stored, and are not compiled.
 
         Args:
             trial: Its id; None for the best one.

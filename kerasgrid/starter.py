@@ -19,6 +19,7 @@ from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.data import fold_fault, load_data
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import read_columns
+from kerasgrid.data.statistics import TOPS
 from kerasgrid.errors import DataError
 from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
@@ -251,7 +252,7 @@ def _scale_line(images: np.ndarray) -> tuple[str, str]:
         return "  standardize: true", f"{spread}; becomes mean 0, std 1 of the training folds"
     if high <= 1:
         return f"  # no scale: {spread}", ""
-    return f"  scale: {next(top for top in (16, 255, 65_535) if high <= top)}", f"divides: {spread}"
+    return f"  scale: {next(top for top in TOPS if high <= top)}", f"divides: {spread}"
 
 
 # Writing YAML

@@ -11,6 +11,7 @@ from kerasgrid.checks.candidates import (
     fault_of_class_weight,
     faults_of_callbacks,
     val_of,
+    warnings_of_scale,
 )
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared, prepare
@@ -27,4 +28,5 @@ __all__ = [
     "faults_of_params",
     "prepare",
     "val_of",
+    "warnings_of_scale",
 ]

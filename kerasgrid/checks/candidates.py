@@ -7,16 +7,17 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.augment import faults_of_augment, idle_keys, warning_of_flips
+from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config import Config
-from kerasgrid.data import inner_split
+from kerasgrid.data import inner_split, pixel_top
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.forms import Report, is_switch, shown
 from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import Signature, parse_reference
-from kerasgrid.records import Dataset, Fold
+from kerasgrid.records import Dataset, Fold, ProbeRecord
 from kerasgrid.space import Space
 from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
 
@@ -226,6 +227,30 @@ def check_augment(
         except ModelError as error:
             report.add(where, str(error))
     return tuple(sorted(warnings))
+
+
+def warnings_of_scale(
+    config: Config, space: Space, data: Dataset, records: Sequence[ProbeRecord]
+) -> tuple[str, ...]:
+    """Tells that pixels reach nets as they are stored, as records of models that were built show."""
+    section = augment_of(config)
+    settings = [
+        merge_augment({**config.params, **params}, section)
+        for params in only(space, "augment").together("augment")
+    ]
+    is_scaled = config.data.scale is not None or config.data.standardize or config.search.engine == AUTOKERAS
+    if is_scaled or all(given is not None and given.may_scale for given in settings):
+        return ()
+    bare = [record.params for record in records if record.scales_input is False]
+    top = pixel_top(data.images) if bare else None
+    if top is None:
+        return ()
+    some = any(record.scales_input for record in records)
+    which = f"the nets of some candidates ({shown(dict(bare[0]))})" if some else "the net"
+    return (
+        f"pixels of 0 to {top:,} reach {which} as they are stored, and nets learn better from small numbers: "
+        f"write `scale: {top}` into the section data, or begin the model with a layer that scales.",
+    )
 
 
 def warnings_of_repeats(report: Report, config: Config, space: Space) -> tuple[str, ...]:

@@ -11,7 +11,7 @@ from kerasgrid.data.folds import (
 )
 from kerasgrid.data.given import as_array, dataset_from_arrays, refuse_others
 from kerasgrid.data.load import load_data, load_with_test
-from kerasgrid.data.statistics import standardize_statistics
+from kerasgrid.data.statistics import odd_span, pixel_top, standardize_statistics
 
 __all__ = [
     "as_array",
@@ -23,6 +23,8 @@ __all__ = [
     "load_folds",
     "load_with_test",
     "make_folds",
+    "odd_span",
+    "pixel_top",
     "refuse_others",
     "save_folds",
     "standardize_statistics",

@@ -1,10 +1,17 @@
-"""The mean and standard deviation that `standardize` uses, from the training rows alone."""
+"""What is read off values: mean and standard deviation, whether they are pixels, whether they were scaled."""
 
 from __future__ import annotations
 
 import numpy as np
 
 _CHUNK_VALUES = 1 << 21
+
+TOPS = (16, 255, 65_535)
+"""The highest values that pixels have: of scikit-learn's digits, of 8 and of 16 bits."""
+_RAW = 8
+"""What no values come to that were scaled to 0 to 1."""
+_PICTURE = 64
+"""Pixels from which values of one channel may be a picture: columns of a table are often fewer."""
 
 
 def standardize_statistics(
@@ -38,3 +45,56 @@ def standardize_statistics(
     scale = 1.0 if scale is None else float(scale)
     std = np.sqrt(squares / count) / scale
     return mean / scale, np.where(std > 0, std, 1.0)
+
+
+def pixel_top(images: np.ndarray) -> int | None:
+    """Returns the highest value that stored pixels can have, of `TOPS`; None where they may be none.
+
+    Pixels begin near 0, come near their highest value, and do so in most places of an image, whereas the
+    columns of a table are each of a range of its own. Images of several channels are taken to be pictures,
+    and rows of few numbers to be none.
+
+    Args:
+        images: (sample, ...) numbers, scaled or not; may be mapped from a disk. Some are looked at.
+    """
+    n_places = int(np.prod(images.shape[1:]))
+    values = _some(images).reshape(-1, n_places)
+    low, high = float(values.min()), float(values.max())
+    top = next((top for top in TOPS if high <= top), None)
+    if top is None or not 0 <= low <= 0.1 * top:
+        return None
+    is_picture = images.ndim > 2 and (images.shape[-1] > 1 or n_places >= _PICTURE)
+    is_row = n_places >= _PICTURE or (n_places >= 16 and top == 255)
+    if not (is_picture or is_row) or high < (0.5 if is_picture else 0.75) * top:
+        return None
+    if top != 255 and not np.array_equal(values, np.floor(values)):
+        return None
+    peaks = values.max(axis=0)
+    varies = peaks > values.min(axis=0)
+    return top if np.median(peaks[varies] if varies.any() else peaks) >= 0.5 * high else None
+
+
+def odd_span(images: np.ndarray, low: float, high: float) -> str | None:
+    """Returns that samples to predict have been scaled and those trained on have not, or the other way round.
+
+    Args:
+        images: (sample, ...), those trained on, as they are stored.
+        low: The lowest value of the samples to predict.
+        high: Their highest.
+    """
+    known = _some(images)
+    least, most = float(known.min()), float(known.max())
+    they = (
+        f"values are {low:g} to {high:g}, and those trained on are {least:g} to {most:g} as they are stored"
+    )
+    if pixel_top(images) is not None and (low < 0 or 0 < high <= 1):
+        return f"{they}: were these scaled already? Give them as they stand in the file."
+    if least >= 0 and 0 < most <= 1 and low >= 0 and high > _RAW:
+        return f"{they}: those were scaled before the search saw them. Scale these as they were."
+    return None
+
+
+def _some(images: np.ndarray) -> np.ndarray:
+    """Returns samples from all over, of about 2 million values."""
+    n_samples = max(1, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
+    return np.asarray(images[:: -(-len(images) // n_samples)])

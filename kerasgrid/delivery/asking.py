@@ -59,6 +59,10 @@ class _Answer:
             return None
         return [label for part in self.parts for label in part.labels or ()]
 
+    @property
+    def span(self) -> tuple[float, float] | None:
+        return self.parts[-1].span
+
 
 @dataclass
 class Asking:
@@ -143,8 +147,8 @@ class Asking:
         train = config.train if isinstance(config.train, str) else None
         return open_stream(data, shape, label=config.label, id=config.id, train=resolve(base, train))
 
-    def ask(self, stream: Stream) -> tuple[list[np.ndarray], list[str] | None, list[Any] | None]:
-        """Returns each trial's probabilities (sample, class), and the samples' ids and labels.
+    def ask(self, stream: Stream) -> tuple[list[np.ndarray], _Answer]:
+        """Returns each trial's probabilities (sample, class), and an answer with ids, labels and span.
 
         Raises:
             DataError: The samples cannot be read, or are not like the training data.
@@ -156,7 +160,7 @@ class Asking:
             own = answers[place : place + len(one.models)]
             parts.append(combine([answer.probabilities for answer in own]))
             place += len(one.models)
-        return parts, answers[0].ids, answers[0].labels
+        return parts, answers[0]
 
     def held_out_views(self) -> list[np.ndarray] | None:
         """Returns what the fold models say of views of what they had not seen, a trial each.

@@ -128,7 +128,7 @@ class _Session:
             card = read_card(plan.task.file)
             if card is not None and card["identity"] == plan.task.owner:
                 self._cards[plan.task.job.id] = card
-                self.observer.note(f"{plan.task.job}: {plan.task.file.name} is there already.")
+                self.observer.note(f"{plan.task.job}: {plan.task.file.name} is there already.{_aged(card)}")
         tasks = [plan.task for plan in self.plans if plan.task.job.id not in self._cards]
         if tasks:
             self.observer.begin(_NO_TRIALS, [task.job for task in tasks], None)
@@ -196,6 +196,17 @@ class _Session:
         self._failed[task.job.id] = told
         self.observer.note(told)
         self.observer.ended(FoldRecord(task.job.id, error={"message": told}), _NO_TRIALS)
+
+
+def _aged(card: Mapping[str, Any]) -> str:
+    """Returns that a model is of an earlier version, whose files hold no scaling; nothing of others."""
+    told = card["input"]
+    if "is_scaled_inside" in told or not (told["scale"] or told["center"] or told["augment"]):
+        return ""
+    return (
+        " It was trained by an earlier version: predict scales images for it, and elsewhere they have to be "
+        "scaled before. Delete it and give the same command again to have one that scales them itself."
+    )
 
 
 def _keep_best(file: Path, best: Path, card: Mapping[str, Any]) -> None:

@@ -71,6 +71,11 @@ class Planner:
     ) -> Iterator[Plan]:
         """Yields the models of a trial; the last arguments are as `fit` has them."""
         runs = runs_of(row, self.finished.paths.folder)
+        if (function := self._function(row)) is not None:
+            self.notes.append(
+                f"trial {row['id']}: augment.preprocessing_function ({function}) is no layer, so that models "
+                "take images that were scaled, went through it and were normalised. predict does so."
+            )
         if finetune:
             yield from self._finetunings(row, runs, epochs or FINETUNE_EPOCHS, learning_rate)
             return
@@ -109,6 +114,11 @@ class Planner:
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
             yield self._plan(row, job, fold, fold.test, course, epochs, file, about, start)
+
+    def _function(self, row: Mapping[str, Any]) -> str | None:
+        """Returns the function of the user's that a trial's images go through."""
+        augment = self.recipe.route(row["params"]).augment
+        return None if augment is None else augment.preprocessing_function
 
     def _plan(
         self,
@@ -163,6 +173,7 @@ class Planner:
                 "shape": list(data.images.shape[1:]),
                 "scale": config["data"]["scale"],
                 "augment": config["augment"],
+                "is_scaled_inside": self._function(row) is None,
             },
             "scores": {
                 "objective": self.finished.results.data["objective"]["name"],

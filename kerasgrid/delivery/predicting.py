@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data import refuse_others
+from kerasgrid.data import odd_span, refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
@@ -146,18 +146,20 @@ def predict(
     with ExitStack() as stack:
         asking = stack.enter_context(Asking(asked, tta, progress))
         stream = asking.stream(data, stack)
-        jury = _jury(asked)
+        jury, images = _jury(asked), asking.prepared(asked[0]).data.images
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
-        parts, ids, labels = asking.ask(stream)
+        parts, answer = asking.ask(stream)
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
-    true_score, told = _true_score(jury, classes, whole, labels, multi_label)
+    true_score, told = _true_score(jury, classes, whole, answer.labels, multi_label)
+    if answer.span is not None and (odd := odd_span(images, *answer.span)) is not None:
+        told.append(f"Warning: {odd}")
     if true_score is not None and stream.name == first.train_name:
         told.append(f"{stream.name} is what the models were trained on: their score on it tells nothing.")
     return Predicted(
         stream.name,
         whole.astype(np.float32),
-        ids,
+        answer.ids,
         classes,
         tuple(asked),
         ensemble if len(asked) > 1 else "mean",

@@ -1,9 +1,9 @@
-"""How a model ends: what gives its outputs, and what stands after the layer that should."""
+"""How a model ends: what gives its outputs, what stands after the layer that should; and how it begins."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from typing import Any
 
@@ -34,6 +34,9 @@ _PRODUCTS = {"Matmul", "Dot", "Einsum", "Tensordot", "Inner", "Conv", "Depthwise
 _PRODUCTS |= {"ConvTranspose"}
 _PROBABILITIES = {"softmax", "sigmoid", "hard_sigmoid", "sparsemax"}
 _LOGARITHMS = {"log_softmax", "log_sigmoid"}
+
+
+_SCALING = {"Rescaling", "Lambda", "Divide", "TrueDivide", "Multiply"}
 
 
 @dataclass(frozen=True)
@@ -245,3 +248,42 @@ def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Step]:
         else:
             yield _Step(operation, inputs, tensor, outside)
             tensor = inputs[0] if len(inputs) == 1 else None
+
+
+def scales_input(model: keras.Model, input_shape: tuple[int, ...]) -> bool | None:
+    """Tells whether a model scales what it is given before its first layer with a kernel.
+
+    Keras's Rescaling and normalisations do, and a division or product. A layer of the user's own without a
+    kernel may, and an embedding is of numbers that are to stay as they are.
+
+    Args:
+        model: Built.
+        input_shape: Axes of one sample.
+
+    Returns:
+        None where its layers do not tell.
+    """
+    if getattr(model, "outputs", None):
+        return _scales(getattr(model, "operations", model.layers))
+    stored = keras.Input(input_shape)
+    try:  # what a subclassed model calls, and in which order, is seen where it is called with a symbol
+        return _scales(keras.Model(stored, model.call(stored)).operations)
+    except Exception:  # whatever it raises, as it may want numbers: its layers alone do not tell their order
+        return _scales(model.layers) or None
+
+
+def _scales(operations: Sequence[Any]) -> bool | None:
+    for operation in operations:
+        found, inner = None, getattr(operation, "layer", operation)
+        is_own = isinstance(inner, keras.layers.Layer) and not type(inner).__module__.startswith("keras.")
+        if isinstance(inner, keras.Model) or is_own:
+            found = _scales(getattr(inner, "operations", inner._layers))
+        elif type(inner).__name__ in _SCALING or type(inner).__name__.endswith("Normalization"):
+            found = True
+        if found is None and _has_kernel(inner) and not isinstance(inner, keras.layers.Embedding):
+            found = False
+        if found is None and (is_own or isinstance(inner, keras.layers.Embedding)):
+            return None
+        if found is not None:
+            return found
+    return None

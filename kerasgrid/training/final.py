@@ -21,7 +21,7 @@ from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
 from kerasgrid.training.job import initialize, quiet, samples_of
-from kerasgrid.training.keeping import UnloadableError, save_model
+from kerasgrid.training.keeping import Front, UnloadableError, net_of, save_model
 from kerasgrid.training.loop import Loop
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.recipe import Recipe
@@ -56,6 +56,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         center = mean_and_spread(recipe, plan, task.fold)
+        front = Front.of(recipe, plan, data.images.shape[1:], center)
         rows = (task.rows, None, task.rows[:0])
         samples = samples_of(recipe, job, plan, compiled, data, rows, center)
         if task.start is None:
@@ -63,8 +64,9 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             adapt(compiled.model, samples)
         else:
             _check_rate(compiled.model)
-            compiled.model.set_weights(keras.models.load_model(task.start, compile=False).get_weights())
-        _check_saves(compiled.model, task.file)
+            start = net_of(keras.models.load_model(task.start, compile=False))
+            compiled.model.set_weights(start.get_weights())
+        _check_saves(compiled.model, task.file, front)
         labels, progress = data.labels[task.rows], Progress()
         loop = Loop(
             job=job,
@@ -93,7 +95,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
                 f"a callback looks at {error.args[0]!r}, and where all rows are trained on there is no inner "
                 "split: give it an argument monitor, by whose val_* it is left out, or let it do without."
             ) from error
-        save_model(compiled.model, task.file)
+        save_model(compiled.model, task.file, front)
     context.emit(
         FinalRecord(
             job.id,
@@ -127,11 +129,11 @@ def _check_rate(model: keras.Model) -> None:
         )
 
 
-def _check_saves(model: keras.Model, file: Path) -> None:
+def _check_saves(model: keras.Model, file: Path, front: Front) -> None:
     """Saves the untrained model once, so that hours of training do not end in a file that cannot be."""
     trial = file.with_name(f".{file.stem}.first.tmp.keras")
     try:
-        save_model(model, trial)
+        save_model(model, trial, front)
     except StorageError:
         raise
     except Exception as error:

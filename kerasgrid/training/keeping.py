@@ -1,4 +1,8 @@
-"""Fold models that are kept: files that plain Keras loads, in its safe mode and without kerasgrid."""
+"""Models that are kept: files that plain Keras loads, in its safe mode and without kerasgrid.
+
+They take values as they stand in the user's file: what a search does to these before its nets see them is
+layers of the saved model. Files of earlier versions hold the net alone.
+"""
 
 from __future__ import annotations
 
@@ -6,21 +10,101 @@ import json
 import zipfile
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasgrid.augment import NOTHING, Augmentation
 from kerasgrid.errors import ChangedError, KerasgridError, StorageError, brief
 from kerasgrid.io import replacing
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
-from kerasgrid.training.candidate import build, seeded
+from kerasgrid.training.augmentation import normalize
+from kerasgrid.training.batches import Scaling, open_dataset
+from kerasgrid.training.candidate import build, mean_and_spread, read_folds, seeded
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.routing import Route
+
+STORED = "stored_values"
+"""The input of a saved model with layers for what is done to stored values, by which it is known that it has
+them, wherever its file goes; their names begin with it."""
+_SAFE_STD = 1e-6, 1e18
+"""Keras's Normalization has a variance in float32, and takes the root to be 1e-7 at least."""
 
 _loadable: set[frozenset[tuple[str, ...]]] = set()
 """Of what files consist that this process has loaded again."""
+
+
+@dataclass(frozen=True)
+class Front:
+    """What a search does to stored values before its nets see them: the first layers of a saved model.
+
+    Attributes:
+        shape: Axes of one sample.
+        scaling: What they are divided by, and what is subtracted and divided by at the end.
+        how: What is done between to all images, augmented or not.
+    """
+
+    shape: tuple[int, ...]
+    scaling: Scaling = field(default_factory=Scaling)
+    how: Augmentation = NOTHING
+
+    @classmethod
+    def of(
+        cls,
+        recipe: Recipe,
+        plan: Route,
+        shape: tuple[int, ...],
+        center: tuple[np.ndarray, np.ndarray] | None,
+    ) -> Front:
+        """Returns a candidate's; without layers where a function of the user's stands in the midst of them.
+
+        Args:
+            recipe: The search's.
+            plan: The candidate's.
+            shape: Axes of one sample.
+            center: (channel,) each, what is subtracted and what is divided by; None for neither.
+        """
+        if plan.augment is not None and plan.augment.preprocessing_function is not None:
+            return cls(shape)
+        scaling = Scaling(recipe.scale, *(center or (None, None)))
+        return cls(shape, scaling, Augmentation.normalizing(plan.augment))
+
+    def before(self, net: keras.Model) -> keras.Model:
+        """Returns a model of stored values with a net at its end; the net itself where there are no layers.
+
+        The layers compute in float32 whatever the net does, as NumPy does it in training.
+        """
+        shape = net.inputs[0].shape[1:] if getattr(net, "inputs", None) else self.shape
+        stored = values = keras.Input(shape, dtype="float32", name=STORED)
+        scaling, how = self.scaling, self.how
+        if scaling.divisor is not None:
+            values = _standardized(values, np.float32(0), np.float32(scaling.divisor), "divided")
+        if how.rescale is not None:
+            rescaling = keras.layers.Rescaling(how.rescale, dtype="float32", name=f"{STORED}_rescaled")
+            values = rescaling(values)
+        values = normalize(replace(how, rescale=None), values)
+        if scaling.mean is not None and scaling.std is not None:
+            mean, std = scaling.mean.astype(np.float32), scaling.std.astype(np.float32)
+            values = _standardized(values, mean, std, "standardized")
+        return net if values is stored else keras.Model(stored, net(values), name=net.name)
+
+
+def _standardized(values: Any, mean: Any, std: Any, name: str) -> Any:
+    """Returns values less `mean` divided by `std`: float32, numbers or (channel,)."""
+    if not (_SAFE_STD[0] < std.min() and std.max() < _SAFE_STD[1]):
+        unit = np.exp2(-np.floor(np.log2(std)))  # by which multiplying rounds nothing
+        layer = keras.layers.Rescaling(unit.tolist(), dtype="float32", name=f"{STORED}_in_units_{name}")
+        values, mean, std = layer(values), mean * unit, std * unit
+    return keras.layers.Normalization(
+        mean=mean.tolist(),
+        variance=np.square(std, dtype=np.float64).tolist(),
+        dtype="float32",
+        name=f"{STORED}_{name}",
+    )(values)
 
 
 class UnloadableError(KerasgridError):
@@ -41,7 +125,10 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        save_model(make(), recipe.paths.model(*job.id))
+        plan, data = recipe.route(job.trial.params), open_dataset(recipe.data_folder, recipe.source)
+        center = mean_and_spread(recipe, plan, read_folds(recipe, len(data))[job.fold])
+        front = Front.of(recipe, plan, data.images.shape[1:], center)
+        save_model(make(), recipe.paths.model(*job.id), front)
     except (StorageError, ChangedError):
         raise
     except Exception as error:
@@ -53,21 +140,30 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
         context.emit(NoteRecord(text, topic="fold models"))
 
 
-def save_model(model: keras.Model, path: Path) -> None:
-    """Saves a model as if it had not been compiled, whole or not at all, if Keras would load it again.
+def save_model(net: keras.Model, path: Path, front: Front) -> None:
+    """Saves a net behind the layers that make its input of stored values, if Keras would load it again.
+
+    It is saved as if it had not been compiled, whole or not at all.
 
     Args:
-        model: It stays as it is.
+        net: It stays as it is.
         path: The .keras file.
+        front: These layers.
 
     Raises:
         UnloadableError: Keras would not load it in its safe mode.
         StorageError: The disk is full or cannot be written.
     """
     with replacing(path, ".keras") as file:
-        with _uncompiled(model):
-            model.save(file)
+        with _uncompiled(net):
+            front.before(net).save(file)
         _check_loads(file)
+
+
+def net_of(model: keras.Model) -> keras.Model:
+    """Returns the net at the end of a saved model; the model itself where it has no layers before it."""
+    has_layers = any(layer.name == STORED for layer in model.layers)
+    return model.layers[-1] if has_layers else model
 
 
 def own_model(

@@ -1,9 +1,10 @@
-"""Asking a model that was kept about samples, as its training prepared them."""
+"""Asking a model that was kept about samples, as they are stored or as its training prepared them."""
 
 from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -17,9 +18,11 @@ from kerasgrid.training.batches import Prepare, Scaling, open_dataset
 from kerasgrid.training.candidate import import_function, mean_and_spread
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
+from kerasgrid.training.keeping import net_of
 from kerasgrid.training.loop import EVALUATION_BATCH
 from kerasgrid.training.preparing import Preparation
 from kerasgrid.training.recipe import Recipe
+from kerasgrid.training.routing import Route
 from kerasgrid.training.tasks import PredictedRecord, PredictTask
 
 _TOLD_ROWS = 4096
@@ -43,22 +46,25 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     plan = recipe.route(task.trial.params)
     data = open_dataset(recipe.data_folder, recipe.source)
-    center = task.center and tuple(np.asarray(part) for part in task.center)
-    if task.fold.index != WHOLE:
-        center = mean_and_spread(recipe, plan, task.fold)
-    scaling = Scaling(recipe.scale, *(center or (None, None)))
-    preparation = Preparation.of(
-        plan.augment, data.images, recipe.scale, view_key(recipe.seed), Path(recipe.base), recipe.sources
-    )
-    shape = data.images.shape[1:]
     import_function(recipe)
     model = keras.models.load_model(task.model, compile=False, safe_mode=True)
-    outputs = read_outputs(model, plan, recipe.n_classes, shape, multi_label=recipe.multi_label)
+    net, shape = net_of(model), data.images.shape[1:]
+    outputs = replace(
+        read_outputs(net, plan, recipe.n_classes, shape, multi_label=recipe.multi_label), model=model
+    )
+    scaling, preparation = _outside(recipe, plan, task, data.images, has_layers=net is not model)
     views = _views(preparation, task.tta)
     parts: list[np.ndarray] = []
     ids: list[str] = []
     labels: list = []
     has_ids = has_labels = True
+    low, high = np.inf, -np.inf
+
+    def record() -> PredictedRecord:
+        told = (ids if has_ids else None, labels if has_labels else None, (low, high))
+        found = np.concatenate(parts).astype(np.float32)
+        return PredictedRecord(task.place, found, *(told if task.tells_ids else ()))
+
     for place, chunk in enumerate(task.stream.batches(EVALUATION_BATCH)):
         if context.should_stop():
             return
@@ -71,18 +77,31 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
             has_ids, has_labels = chunk.ids is not None, chunk.labels is not None
             ids += chunk.ids or ()
             labels += chunk.labels or ()
+            low, high = min(low, float(chunk.images.min())), max(high, float(chunk.images.max()))
         if sum(map(len, parts)) >= _TOLD_ROWS:
-            context.emit(_record(task, parts, ids if has_ids else None, labels if has_labels else None))
+            context.emit(record())
             parts, ids, labels = [], [], []
     if parts:
-        context.emit(_record(task, parts, ids if has_ids else None, labels if has_labels else None))
+        context.emit(record())
 
 
-def _record(
-    task: PredictTask, parts: Sequence[np.ndarray], ids: list[str] | None, labels: list | None
-) -> PredictedRecord:
-    told = (ids, labels) if task.tells_ids else (None, None)
-    return PredictedRecord(task.place, np.concatenate(parts).astype(np.float32), *told)
+def _outside(
+    recipe: Recipe, plan: Route, task: PredictTask, images: np.ndarray, has_layers: bool
+) -> tuple[Scaling, Preparation | None]:
+    """Returns what is done to samples before a model is asked.
+
+    Where it has layers that scale them, only views are drawn, of stored values: their strengths are in units
+    of these. Files of earlier versions have none.
+    """
+    scale = None if has_layers else recipe.scale
+    key, base = view_key(recipe.seed), Path(recipe.base)
+    preparation = Preparation.of(plan.augment, images, scale, key, base, recipe.sources)
+    if has_layers:
+        return Scaling(), preparation and replace(preparation, how=preparation.how.drawn)
+    center = task.center and tuple(np.asarray(part) for part in task.center)
+    if task.fold.index != WHOLE:
+        center = mean_and_spread(recipe, plan, task.fold)
+    return Scaling(scale, *(center or (None, None))), preparation
 
 
 def _views(preparation: Preparation | None, tta: int) -> list[Prepare | None]:

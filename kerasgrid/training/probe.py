@@ -10,6 +10,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
+from kerasgrid.models.endings import scales_input
 from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.models.source import users_line
@@ -38,7 +39,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = open_dataset(recipe.data_folder, recipe.source)
-    n_parameters, error, graph = None, None, None
+    n_parameters, error, graph, scales = None, None, None, None
     try:
         plan = recipe.route(params)
         objective = find_objective(recipe.objective)
@@ -51,11 +52,13 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
             graph = packs.describe(recipe, compiled, data)
+        if not compiled.sets_weights:  # those that are pretrained have an input of their own
+            scales = scales_input(compiled.model, data.images.shape[1:])
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph))
+    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales))
 
 
 def _check_metrics(

@@ -78,7 +78,7 @@ class PredictTask:
         fold: By whose training rows images are standardized; WHOLE for what `center` says.
         stream: The samples.
         tta: Augmented views of each sample, beside the sample itself, over which probabilities are averaged.
-        tells_ids: Whether ids and labels of the samples are told too.
+        tells_ids: Whether ids, labels and values of the samples are told of too.
         center: (channel,) each, what is subtracted of scaled images and what they are divided by, of a model
             of all training data; None for neither.
     """
@@ -102,9 +102,11 @@ class PredictedRecord:
         probabilities: (sample, class) float32; they follow those of the record before.
         ids: Of the samples; None where there are none, or they are not asked for.
         labels: Likewise.
+        span: The lowest and highest value of all samples so far, likewise.
     """
 
     place: int
     probabilities: np.ndarray
     ids: Sequence[str] | None = None
     labels: Sequence[Any] | None = None
+    span: tuple[float, float] | None = None

@@ -121,7 +121,7 @@ def test_the_best_is_trained_by_its_recipe_and_does_what_it_should(whole):
     assert notes.told == ["The search saw 600 samples of digits; models are trained on all 1,797."]
     images, labels = digits()
     model = keras.models.load_model(found.models[0], compile=False)
-    assert np.mean(model.predict(images / 16, verbose=0).argmax(axis=1) == labels) > 0.9
+    assert np.mean(model.predict(images, verbose=0).argmax(axis=1) == labels) > 0.9
     paths = RunPaths(path.parent, "grid")
     assert paths.best.read_bytes() == found.models[0].read_bytes()
     assert read_card(paths.best)["sha256"] == card["sha256"]
@@ -191,6 +191,8 @@ def test_seeds_and_the_best_few_have_a_file_each(plain, fake_fits):
 
 @pytest.mark.backend
 def test_fold_models_go_on_with_what_their_folds_held_out(plain):
+    import keras
+
     found = fit(plain, finetune=True, epochs=2)
     assert [card["kind"] for card in found.cards] == ["finetuned"] * 2
     assert [card["fold"] for card in found.cards] == [0, 1]
@@ -206,6 +208,9 @@ def test_fold_models_go_on_with_what_their_folds_held_out(plain):
     after = weights_of(found.models[0])
     assert not np.array_equal(before[0], after[0])
     assert max(abs(one - other).max() for one, other in zip(before, after, strict=True)) < 1
+    layers = keras.models.load_model(found.models[0]).layers
+    assert [layer.name for layer in layers] == ["stored_values", "stored_values_divided", "fc"]
+    assert [type(layer).__name__ for layer in layers[-1].layers][:3] == ["InputLayer", "Flatten", "Dense"]
     assert not RunPaths(plain.parent, "grid").best.exists()
 
 
@@ -219,6 +224,18 @@ def scheduled_search(tmp_path_factory):
         space={"learning_rate": [0.01]},
         search={"holdout": 0.25, "keep_models": "all"},
     )
+
+
+def test_that_a_function_is_no_layer_is_told(tmp_path, monkeypatch, fake_search, fake_fits):
+    (tmp_path / "pre.py").write_text("def f(image):\n    return image\n")
+    monkeypatch.chdir(tmp_path)
+    path, notes = searched(tmp_path, augment={"preprocessing_function": "pre.py:f"}, space={}), Notes()
+    card = fit(path, epochs=1, observer=notes).cards[0]
+    assert not card["input"]["is_scaled_inside"]
+    assert [line for line in notes.told if "preprocessing_function" in line] == [
+        "trial 0: augment.preprocessing_function (pre.py:f) is no layer, so that models take images that "
+        "were scaled, went through it and were normalised. predict does so."
+    ]
 
 
 def test_after_a_schedule_they_go_on_at_a_rate_that_teaches(scheduled_search):

@@ -22,7 +22,8 @@ from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.delivery.submission import write_submission
 from kerasgrid.errors import DataError, ResultsError
-from kerasgrid.io import RunPaths
+from kerasgrid.io import RunPaths, file_digest
+from kerasgrid.observer import Observer
 from kerasgrid.tables.predictions import read_held_out
 
 pytestmark = pytest.mark.slow
@@ -79,31 +80,19 @@ def renamed(path, folder, name="grid", **changes):
     return folder / f"{name}.json"
 
 
-def asked(path, trial, fold, images=IMAGES, **about):
-    """What plain Keras says, after what the search does to its images."""
+def asked(file):
+    """What plain Keras says of images as they stand in the file."""
     import keras
 
-    paths = RunPaths(path.parent, "grid")
-    model = keras.models.load_model(paths.model(trial, fold, 0), compile=False)
-    folds = np.load(paths.folds)
-    rows = folds[f"train_{fold}"]
-    kept = np.load(f"{about['data']}/images.npy")[rows] / 16
-    return model.predict((images / 16 - kept.mean()).astype(np.float32), verbose=0)
-
-
-@pytest.fixture
-def data_folder(augmented):
-    from kerasgrid.delivery.finished import Finished
-
-    search = Finished(augmented)
-    return search.prepare(search.draft(search.rows())).data.folder
+    return keras.models.load_model(file).predict(IMAGES, batch_size=512, verbose=0)
 
 
 @pytest.mark.backend
-def test_the_average_of_fold_models_is_what_keras_says(augmented, told, data_folder):
+def test_the_average_of_fold_models_is_what_keras_says(augmented, told):
     best = json.loads(augmented.read_text())["best"]["trial"]
-    wanted = np.mean([asked(augmented, best, fold, data=data_folder) for fold in range(2)], axis=0)
-    np.testing.assert_allclose(told.probabilities, wanted, atol=1e-5)
+    files = [RunPaths(augmented.parent, "grid").model(best, fold, 0) for fold in range(2)]
+    wanted = np.mean([asked(file).astype(np.float64) for file in files], axis=0)
+    np.testing.assert_array_equal(told.probabilities, wanted.astype(np.float32))
     assert told.true_score == np.mean(told.labels == LABELS) > 0.6
     assert told.trials[0].what == "2 fold models"
     assert told.scores == {
@@ -234,16 +223,78 @@ def test_only_models_that_were_trained_alike_are_averaged(fitted_copy, monkeypat
     assert len(predict(fitted_copy, IMAGES[:5]).trials[0].models) == 1
 
 
-def test_a_model_of_all_data_is_asked_as_its_card_says(fitted):
+@pytest.mark.backend
+def test_a_model_of_all_data_is_what_keras_says(fitted):
+    best = RunPaths(fitted.parent, "grid").best
+    told = read_card(best)["input"]
+    assert told["center"][0][0] == pytest.approx(IMAGES.mean() / 16, rel=1e-5)
+    assert told["is_scaled_inside"]
+    np.testing.assert_array_equal(predict(fitted, IMAGES).probabilities, asked(best))
+
+
+@pytest.fixture(scope="module")
+def aged(fitted, tmp_path_factory):
+    """The same search with files of earlier versions: the nets alone, and cards that do not tell of it."""
     import keras
 
-    best = RunPaths(fitted.parent, "grid").best
-    card = read_card(best)
-    assert card["input"]["center"][0][0] == pytest.approx(IMAGES.mean() / 16, rel=1e-5)
-    model = keras.models.load_model(best, compile=False)
-    inputs = (IMAGES / 16 - np.array(card["input"]["center"][0])).astype(np.float32)
-    found = predict(fitted, IMAGES)
-    np.testing.assert_allclose(found.probabilities, model.predict(inputs, verbose=0), atol=1e-5)
+    from kerasgrid.training.keeping import net_of
+
+    path = renamed(fitted, tmp_path_factory.mktemp("aged"))
+    paths = RunPaths(path.parent, "grid")
+    for file in [*paths.models, *paths.fitted(0, 0).parent.glob("*.keras"), paths.best]:
+        model = keras.models.load_model(file)
+        assert net_of(model) is not model
+        net_of(model).save(file)
+        if (card := RunPaths.card(file)).exists():
+            about = json.loads(card.read_text()) | {"sha256": file_digest(file)}
+            del about["input"]["is_scaled_inside"]
+            card.write_text(json.dumps(about))
+    return path
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    "asked", [{"models": "folds"}, {"models": "folds", "tta": 2}, {"models": "fit", "tta": 1}]
+)
+def test_files_of_earlier_versions_say_the_same(fitted, aged, some, asked):
+    """Their images are divided and centred before they are asked, and views drawn between."""
+    one, other = (predict(path, some, **asked) for path in (fitted, aged))
+    np.testing.assert_allclose(one.probabilities, other.probabilities, rtol=0, atol=1e-6)
+    assert one.scores == pytest.approx(other.scores)
+
+
+def test_that_a_model_there_is_of_an_earlier_version_is_told(aged):
+    notes = []
+
+    class Notes(Observer):
+        def note(self, text):
+            notes.append(text)
+
+    fit(aged, epochs=1, observer=Notes())
+    assert notes[-1].startswith(
+        "trial 1, seed 0: trial-1-seed-0.keras is there already. It was trained by an ear"
+    )
+
+
+@pytest.mark.parametrize(
+    ("images", "odd"),
+    [
+        (IMAGES, None),
+        (IMAGES[:1], None),
+        (
+            IMAGES[:3] / 16,
+            "values are 0 to 1, and those trained on are 0 to 16 as they are stored: were these sc",
+        ),
+        (
+            IMAGES[:3] / 16 - 0.3,
+            "values are -0.3 to 0.7, and those trained on are 0 to 16 as they are stored: we",
+        ),
+    ],
+)
+def test_samples_that_were_scaled_already_are_told(fitted, images, odd):
+    found = [line for line in predict(fitted, images).notes if line.startswith("Warning: ")]
+    assert len(found) == (odd is not None)
+    assert odd is None or found[0].startswith(f"Warning: {odd}")
 
 
 def test_arrays_are_predicted_too(augmented, told):

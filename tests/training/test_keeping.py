@@ -19,6 +19,7 @@ import numpy as np
 import pytest
 from fakes import Collector, prepare_run
 
+from kerasgrid.augment import Augment, Augmentation
 from kerasgrid.data import load_folds
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.fitting import fit
@@ -27,10 +28,12 @@ from kerasgrid.errors import StorageError
 from kerasgrid.io import RunPaths
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.training import backend, keeping, packs
-from kerasgrid.training.batches import open_dataset
+from kerasgrid.training.batches import Scaling, open_dataset
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.job import train_pack
+from kerasgrid.training.keeping import Front
 from kerasgrid.training.objective import find_objective
+from kerasgrid.training.preparing import Preparation
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5
@@ -130,16 +133,16 @@ def trained(recipe, pack):
 
 
 def held_out(recipe, job) -> np.ndarray:
-    """Returns a job's held-out images, as its model takes them."""
+    """Returns a job's held-out images, as they are stored."""
     dataset = open_dataset(recipe.data_folder, recipe.source)
     fold = load_folds(recipe.paths.folds, len(dataset), recipe.source)[0][job.fold]
-    return dataset.images[fold.test].astype("float32") / 16
+    return np.asarray(dataset.images[fold.test])
 
 
 def check(recipe, job) -> keras.Model:
     """Checks a job's kept model against the predictions that were stored, and returns it."""
     model = keras.models.load_model(recipe.paths.model(*job.id))
-    found = keras.ops.convert_to_numpy(model(held_out(recipe, job), training=False))
+    found = model.predict(held_out(recipe, job), verbose=0)
     stored = np.load(recipe.paths.prediction(*job.id))
     np.testing.assert_allclose(found, stored, rtol=0, atol=TOLERANCE)
     return model
@@ -171,7 +174,8 @@ def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_
     for job in jobs_of(packed):
         model = check(recipe, job)
         assert not model.compiled
-        kinds = {layer.name.rstrip("_0123456789"): layer for layer in model._flatten_layers()}
+        assert [layer.name for layer in model.layers[:-1]] == ["stored_values", "stored_values_divided"]
+        kinds = {layer.name.rstrip("_0123456789"): layer for layer in keeping.net_of(model)._flatten_layers()}
         assert all(type(layer).__module__.startswith("keras.") for layer in kinds.values())
         assert kinds["dropout"].rate == kinds["spatial_dropout2d"].rate == job.trial.params["dropout"]
         assert kinds["leaky_re_lu"].negative_slope == 0.3
@@ -191,6 +195,85 @@ def test_nothing_is_kept_and_no_number_changes_where_nobody_asks(kept, make):
     for job in jobs_of(True):
         assert found[job.id].history == context.records[job.id].history
         assert found[job.id].metrics == context.records[job.id].metrics
+
+
+@keras.saving.register_keras_serializable("tests")
+class Subclassed(keras.Model):
+    def __init__(self, units, **given):
+        super().__init__(**given)
+        self.units = units
+        self.flatten, self.last = keras.layers.Flatten(), keras.layers.Dense(units, activation="softmax")
+
+    def call(self, inputs):
+        return self.last(self.flatten(inputs))
+
+    def get_config(self):
+        return super().get_config() | {"units": self.units}
+
+
+def net_of_kind(kind):
+    shape, last = (6, 6, 3), keras.layers.Dense(4, activation="softmax")
+    if kind == "subclassed":
+        net = Subclassed(4)
+        net(keras.Input(shape))
+        return net
+    layers = [keras.layers.Conv2D(4, 3), keras.layers.BatchNormalization(), keras.layers.Flatten(), last]
+    if kind == "of bytes":
+        layers = [keras.layers.Rescaling(1 / 255), keras.layers.Flatten(), last]
+    if kind == "in few bits":
+        layers = [keras.layers.Flatten(), keras.layers.Dense(4, dtype="mixed_bfloat16", activation="softmax")]
+    return keras.Sequential([keras.Input(shape, dtype="uint8" if kind == "of bytes" else None), *layers])
+
+
+MEAN, STD = np.array([0.4, 0.5, 0.6]), np.array([0.1, 0.2, 0.3])
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    ("kind", "scaling", "normalized"),
+    [
+        ("sequential", Scaling(255.0), {}),
+        ("sequential", Scaling(255.0, MEAN, STD), {}),
+        ("subclassed", Scaling(255.0, MEAN, STD), {}),
+        ("subclassed", Scaling(0.3), {}),
+        ("of bytes", Scaling(2.0), {}),
+        ("in few bits", Scaling(255.0, MEAN, STD), {}),
+        ("sequential", Scaling(), {"rescale": 1 / 255, "samplewise_std_normalization": True}),
+        ("sequential", Scaling(None, MEAN, STD), {"rescale": 1 / 255, "samplewise_center": True}),
+        # Variances that float32 does not hold, or that Keras takes for others.
+        ("sequential", Scaling(1e30), {}),
+        ("sequential", Scaling(None, np.array([1e-9, 100, 100]), np.array([1e-9, 1e22, 75])), {}),
+    ],
+)
+def test_a_file_takes_values_as_they_are_stored(tmp_path, kind, scaling, normalized):
+    """It gives what its net gives of what training makes of them, and has no weights but the net's."""
+    stored = np.random.default_rng(0).integers(0, 256, (40, 6, 6, 3), dtype=np.uint8)
+    given = Augment(**normalized)
+    net = net_of_kind(kind)
+    net.compile("adam", "categorical_crossentropy")
+    optimizer = net.optimizer
+    prepared = Preparation.of(given, stored, scaling.divisor, np.zeros(2, np.int32), tmp_path)
+    images = scaling.divide(stored)
+    images = scaling.center(images if prepared is None else prepared.of_held_out(images, 0))
+    keeping.save_model(net, tmp_path / "a.keras", Front((6, 6, 3), scaling, Augmentation.normalizing(given)))
+    assert (net.compiled, net.optimizer) == (True, optimizer)
+    model = keras.models.load_model(tmp_path / "a.keras")
+    wanted = net.predict(images, verbose=0)
+    np.testing.assert_allclose(model.predict(stored, verbose=0), wanted, rtol=0, atol=TOLERANCE)
+    assert not model.compiled
+    own = keeping.net_of(model)
+    assert type(own) is type(net)
+    assert keeping.net_of(own) is own
+    for one, other in zip(model.get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+
+
+def test_a_function_of_the_users_is_no_layer_and_what_stands_around_it_neither(tmp_path):
+    (tmp_path / "pre.py").write_text("def f(image):\n    return image\n")
+    function = {"preprocessing_function": f"{tmp_path}/pre.py:f", "rescale": 0.5}
+    recipe, net = recipe_of(tmp_path, augment=function, data={"train": "digits"}), net_of_kind("sequential")
+    front = Front.of(recipe, recipe.route({}), (6, 6, 3), (MEAN, STD))
+    assert front.before(net) is net
 
 
 @pytest.fixture(scope="module")
@@ -336,7 +419,7 @@ def test_a_search_keeps_the_fold_models_of_its_best(searched, tmp_path):
     assert found.model_files() == paths.models
     with np.load(paths.oof) as oof:
         stored, fold = oof[f"trial_{found.best['trial']}"], oof["fold"]
-    images = open_dataset(prepare_run(config, tmp_path / "again")[1].data_folder, "digits").images / 16
+    images = open_dataset(prepare_run(config, tmp_path / "again")[1].data_folder, "digits").images
     for place, file in enumerate(found.model_files()):
         predicted = keras.models.load_model(file).predict(images[fold == place], verbose=0)
         np.testing.assert_allclose(predicted, stored[fold == place], rtol=0, atol=TOLERANCE)
