@@ -445,7 +445,7 @@ class TestRefusals:
 
     def test_of_other_classes(self, augmented, tmp_path):
         data = json.loads(augmented.read_text())
-        data["data"]["class_names"] = ["a", "b"]
+        data["data"] |= {"class_names": ["a", "b"], "classes": 2}
         (tmp_path / "other.json").write_text(json.dumps(data))
         with pytest.raises(ResultsError, match="is of other classes than"):
             predict([augmented, tmp_path / "other.json"], "digits")
