@@ -12,11 +12,12 @@ import re
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.analysis.design import is_scored
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
-from kerasgrid.io import canonical_json, digest, strict
+from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of
@@ -26,6 +27,9 @@ if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
 _STATUSES = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "running": "RUNNING"}
+_SQLITE = "sqlite:///"
+_IS_NO_FILE = re.compile(r"^$|:memory:|[?#%]")
+"""In what stands behind it: a database in memory, or an URL of more parts than a path."""
 _LEGAL = re.compile(r"[^\w\-. /]")
 # https://mlflow.org/docs/latest/api_reference/rest-api.html: names, values, and items of one request
 _LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 5000
@@ -100,6 +104,7 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
         ) from error
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
+        make_database(uri)
         return _write(MlflowClient(uri), table, experiment or table.source, identity_of(table, origin))
     except ImportError as error:
         raise MissingPackageError(
@@ -112,6 +117,40 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
             ) from error
         told = next(iter(str(error).strip().splitlines()), type(error).__name__)
         raise KerasgridError(f"{masked(uri)}: MLflow refuses the export ({masked(told, uri)}).") from error
+
+
+def make_database(uri: str) -> None:
+    """Makes the tables of an SQLite file that is not there yet, whole or not at all.
+
+    It takes MLflow seconds, and a file that a kill left with some of its tables it refuses for ever.
+
+    Raises:
+        StorageError: The file cannot be written.
+    """
+    from mlflow.tracking import MlflowClient
+
+    path = Path(uri.removeprefix(_SQLITE))
+    if not uri.startswith(_SQLITE) or _IS_NO_FILE.search(str(path)) or os.path.lexists(path):
+        return
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        part = half_written_name(path)
+        try:
+            MlflowClient(f"{_SQLITE}{part}").search_experiments(max_results=1)
+            _put(part, path)
+        finally:
+            remove(part)
+
+
+def _put(part: Path, path: Path) -> None:
+    """Moves a file into its place, unless another export was quicker."""
+    try:
+        os.link(part, path)
+    except FileExistsError:
+        return
+    except OSError:  # a file system without links
+        if not os.path.lexists(path):
+            os.replace(part, path)
 
 
 def _database_error() -> type[Exception]:

@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
-from kerasgrid.exports.mlflow import identity_of, write_mlflow
+from kerasgrid.exports.mlflow import identity_of, make_database, write_mlflow
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
@@ -65,10 +65,9 @@ def written(first_store, tmp_path):
 @pytest.fixture(scope="module")
 def empty_store(tmp_path_factory):
     """An MLflow database without experiments of ours: making its tables takes a second."""
-    from mlflow.tracking import MlflowClient
-
     path = tmp_path_factory.mktemp("store") / "empty.db"
-    MlflowClient(f"sqlite:///{path}").search_experiments()
+    make_database(f"sqlite:///{path}")
+    assert [file.name for file in path.parent.iterdir()] == ["empty.db"]
     return path
 
 
@@ -151,6 +150,31 @@ def test_an_export_that_was_cut_off_is_completed(store, monkeypatch):
     assert write_mlflow(results_table(made()), store) == 3
     _, found = runs(store)
     assert len(found) == 6
+
+
+def test_a_database_is_whole_or_not_there(tmp_path, monkeypatch):
+    """MLflow makes its tables for seconds, and refuses a file that has some of them."""
+    from mlflow.tracking import MlflowClient
+
+    path, other = tmp_path / "new.db", None
+
+    def search(client, **limits):
+        part = Path(client.tracking_uri.removeprefix("sqlite:///"))
+        assert part.parent == tmp_path
+        assert part != path
+        part.write_bytes(b"half of its tables")
+        if other is None:
+            raise KeyboardInterrupt
+        path.write_bytes(other)
+
+    monkeypatch.setattr(MlflowClient, "search_experiments", search)
+    with pytest.raises(KeyboardInterrupt):
+        make_database(f"sqlite:///{path}")
+    assert list(tmp_path.iterdir()) == []
+    other = b"of an export that was quicker"
+    for _ in range(2):
+        make_database(f"sqlite:///{path}")
+        assert [(file.name, file.read_bytes()) for file in tmp_path.iterdir()] == [("new.db", other)]
 
 
 def test_what_a_cut_has_left_twice_is_left_once(written, monkeypatch):
