@@ -21,6 +21,7 @@ from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
+from kerasgrid.identity import is_begun_otherwise
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
@@ -107,10 +108,12 @@ def search(
         prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
-        if fresh and (paths.journal.exists() or paths.json.exists()):
+        if (fresh and paths.json.exists()) or paths.journal.exists():
             with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
-                if (aside := move_aside(paths)) is not None:
-                    observer.note(f"The old run is now {aside.folder}.")
+                is_other = not fresh and is_begun_otherwise(prepared, paths)
+                if (fresh or is_other) and (aside := move_aside(paths)) is not None:
+                    why = ", of which no fit had finished and which began otherwise," if is_other else ""
+                    observer.note(f"The old run{why} is now {aside.folder}.")
         lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)

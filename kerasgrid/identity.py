@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -12,10 +12,11 @@ from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json
 from kerasgrid.journal import header_of, read
 from kerasgrid.models.signature import is_digest_of
+from kerasgrid.records import has_results
 
 
 def check_identity(
-    prepared: Prepared, folder: Path, header: Mapping[str, Any], records: Iterable[Mapping[str, Any]]
+    prepared: Prepared, folder: Path, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> dict[str, str]:
     """Holds that a search is the one that a journal tells of.
 
@@ -31,6 +32,26 @@ def check_identity(
     Raises:
         ChangedError: It is another one.
     """
+    changes, new = _changes(prepared, header, records)
+    if changes:
+        raise ChangedError(
+            f"{folder}: this search began otherwise: {'; '.join(changes)}. Restore what changed, start anew "
+            "with --fresh (the old run is moved aside), or give the search another name with --name."
+        )
+    return new
+
+
+def is_superseded(
+    prepared: Prepared, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Tells whether a journal is of another search that came to nothing, which binds nothing but its name."""
+    return not has_results(records) and bool(_changes(prepared, header, records)[0])
+
+
+def _changes(
+    prepared: Prepared, header: Mapping[str, Any], records: Iterable[Mapping[str, Any]]
+) -> tuple[list[str], dict[str, str]]:
+    """Returns in words what differs from a search that a journal tells of, and what `check_identity` does."""
     before = dict(header.get("identity", {}))
     now = json.loads(canonical_json(prepared.identity))
     known = dict(before.get(SOURCES, {}))
@@ -41,14 +62,7 @@ def check_identity(
     now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
     if is_digest_of(before.get(SOURCE, ""), prepared.model, prepared.base):
         before[SOURCE] = now[SOURCE]
-    changed = [key for key in now if before.get(key) != now[key]]
-    if changed:
-        told = "; ".join(_change(key, before.get(key), now[key]) for key in changed)
-        raise ChangedError(
-            f"{folder}: this search began otherwise: {told}. Restore what changed, start anew "
-            "with --fresh (the old run is moved aside), or give the search another name with --name."
-        )
-    return new
+    return [_change(key, before.get(key), now[key]) for key in now if before.get(key) != now[key]], new
 
 
 def check_begun(prepared: Prepared, results: Path) -> None:
@@ -60,7 +74,19 @@ def check_begun(prepared: Prepared, results: Path) -> None:
     """
     paths = RunPaths(results, prepared.config.name)
     if header_of(paths.journal):
-        check_identity(prepared, paths.folder, *read(paths.journal))
+        begun = read(paths.journal)
+        if not is_superseded(prepared, *begun):
+            check_identity(prepared, paths.folder, *begun)
+
+
+def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:
+    """Tells whether a run's folder is of another search that has trained, and of which no fit has finished.
+
+    Raises:
+        JournalError: The journal is damaged.
+    """
+    has_begun = paths.journal.exists() and any(paths.checkpoints)
+    return has_begun and is_superseded(prepared, *read(paths.journal))
 
 
 def _change(key: str, before: Any, now: Any) -> str:

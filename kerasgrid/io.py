@@ -391,6 +391,11 @@ class RunPaths:
         """Where a job under way stands."""
         return self.folder / "checkpoints" / f"{_stem(trial, fold, repeat)}.npz"
 
+    @property
+    def checkpoints(self) -> list[Path]:
+        """Where jobs under way stood that have a checkpoint."""
+        return sorted((self.folder / "checkpoints").glob("trial-*.npz"))
+
     def prediction(self, trial: int, fold: int, repeat: int) -> Path:
         """A job's predictions of its held-out rows, (row, class) float32."""
         return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"

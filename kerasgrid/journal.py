@@ -66,11 +66,21 @@ class Journal:
         """
         lines, size = _read(path)
         if not lines:
-            write_text(path, _line({"format": FORMAT, **header}))
-            lines, size = _read(path)
+            return cls.begin(path, header)
         with storage_errors(path):
             if path.stat().st_size > size:
                 os.truncate(path, size)
+        return cls(path, lines[0], lines[1:], size)
+
+    @classmethod
+    def begin(cls, path: Path, header: Mapping[str, Any]) -> Journal:
+        """Opens a journal of this header alone, in the place of the one that is there, whole or not at all.
+
+        Raises:
+            StorageError: The disk is full or cannot be written.
+        """
+        write_text(path, _line({"format": FORMAT, **header}))
+        lines, size = _read(path)
         return cls(path, lines[0], lines[1:], size)
 
     @staticmethod

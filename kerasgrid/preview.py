@@ -15,6 +15,7 @@ from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import RefusedError
 from kerasgrid.executors import Executor
+from kerasgrid.identity import is_superseded
 from kerasgrid.io import RunPaths, digest, scratch_folder
 from kerasgrid.journal import read
 from kerasgrid.measurements import Measurement, recall
@@ -149,7 +150,7 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
     proposal = next(kind.run(prepared.task))
     trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
     outline = kind.outline(prepared.task) if kind.outline is not None else None
-    done = _done(paths)
+    done = _done(prepared, paths)
     written = callbacks_of(prepared.config)
     jobs: list[Job] = []
     models: dict[str, Mapping[str, Any]] = {}
@@ -210,10 +211,12 @@ def _classes(data: Dataset) -> str:
     )
 
 
-def _done(paths: RunPaths) -> set[tuple[str, int, int]]:
+def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
     """Returns the fits that the run's journal holds, by their params' hash, fold and repeat."""
     if not paths.journal.exists():
         return set()
-    records: Sequence[Mapping[str, Any]] = read(paths.journal)[1]
+    header, records = read(paths.journal)
+    if is_superseded(prepared, header, records):
+        return set()
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
     return {(trials[record.job[0]], *record.job[1:]) for record in fold_records(records)}

@@ -319,3 +319,9 @@ class ProbeRecord:
     device: str | None
     graph: Graph | None = None
     scales_input: bool | None = None
+
+
+def has_results(records: Iterable[Mapping[str, Any]]) -> bool:
+    """Tells whether a journal's search has come to something: a fit has finished, or has waited at a rung."""
+    kinds = ((record.get("type"), record.get("error")) for record in records)
+    return any(kind == "rung" or (kind == "fold" and error is None) for kind, error in kinds)

@@ -13,8 +13,8 @@ from typing import Any
 from kerasgrid.checks import Prepared
 from kerasgrid.data import dataset_from_arrays, load_folds, save_folds
 from kerasgrid.errors import ReplayError
-from kerasgrid.identity import check_identity
-from kerasgrid.io import RunPaths, canonical_json, digest, remove, strict
+from kerasgrid.identity import check_identity, is_superseded
+from kerasgrid.io import RunPaths, canonical_json, digest, remove, storage_errors, strict
 from kerasgrid.journal import Journal
 from kerasgrid.kept_plans import KeptPlans, plan_record
 from kerasgrid.leaders import FoldModels, Leaders
@@ -66,6 +66,11 @@ class Run:
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header)
         try:
+            if is_superseded(prepared, self._journal.header, self._journal.records):
+                self._journal.close()
+                with storage_errors(paths.folds):  # first: after a kill either search makes them again
+                    paths.folds.unlink(missing_ok=True)
+                self._journal = Journal.begin(paths.journal, header)
             self._new_sources = check_identity(
                 prepared, paths.folder, self._journal.header, self._journal.records
             )

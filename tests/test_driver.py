@@ -27,6 +27,7 @@ from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.executors import Died, Emitted, Inline
 from kerasgrid.io import RunPaths
+from kerasgrid.journal import Journal
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
 from kerasgrid.records import FoldRecord, Graph, ProbeRecord
@@ -411,6 +412,89 @@ def test_what_makes_a_run_the_same_run(tmp_path, finished, changes, told):
     assert told in str(error.value)
     assert "--fresh" in str(error.value)
     assert "--name" in str(error.value)
+
+
+def refuse_all(recipe, executor, candidates):
+    for params in candidates:
+        yield ProbeRecord(dict(params), None, {"type": "ModelError", "message": "no model"}, "cpu")
+
+
+def none_built(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "run_probes", refuse_all)
+        with pytest.raises(ModelError):
+            search(config(), results=folder)
+
+
+def all_failed(folder, monkeypatch):
+    search(config(space={"dropout": [0.9]}), results=folder)
+
+
+def ended_before_it_trained(folder, monkeypatch):
+    with monkeypatch.context() as patch:
+        patch.setattr(driver, "needs_this_process", lambda *_: crash())
+        with pytest.raises(Crash):
+            search(config(), results=folder)
+
+
+def ended_in_its_first_epochs(folder, monkeypatch):
+    with pytest.raises(Crash):
+        search(config(), results=folder, observer=StopAfter(2, crash))
+
+
+NOTHING_FINISHED = [none_built, all_failed, ended_before_it_trained, ended_in_its_first_epochs]
+
+
+@pytest.mark.parametrize("come_to_nothing", NOTHING_FINISHED)
+def test_what_has_no_finished_fit_binds_nothing_but_its_name(tmp_path, monkeypatch, come_to_nothing):
+    """Other folds, params, model, data: all is as it were begun anew, and goes on so."""
+    (tmp_path / "a").mkdir()
+    come_to_nothing(tmp_path / "a", monkeypatch)
+    other = config(
+        model="bn_cnn",
+        params={"epochs": 4},
+        space={"dropout": [0.2, 0.9]},
+        search={"folds": 4, "seed": 1},
+        data={"train": "digits", "scale": 16, "subset": 500},
+    )
+    notes = Notes()
+    found = search(other, results=tmp_path / "a", observer=notes)
+    fresh = search(other, results=tmp_path / "b")
+    assert without_times(found.data) == without_times(fresh.data)
+    told = f"The old run, of which no fit had finished and which began otherwise, is now {tmp_path}/a/fake.1."
+    assert (told in notes.texts) is (tmp_path / "a/fake.1").exists()
+    assert (tmp_path / "a/fake.1").exists() is (come_to_nothing is ended_in_its_first_epochs)
+    kinds = [[line.get("type") for line in lines(tmp_path / name)] for name in "ab"]
+    assert kinds[0] == kinds[1]
+    assert search(other, results=tmp_path / "a").data["trials"] == found.data["trials"]
+    with pytest.raises(ChangedError, match="this search began otherwise"):
+        search(config(), results=tmp_path / "a")
+
+
+@pytest.mark.parametrize("is_mended", [True, False])
+def test_a_kill_while_another_search_takes_a_name_leaves_one_of_them(tmp_path, monkeypatch, is_mended):
+    none_built(tmp_path, monkeypatch)
+    mended = config(search={"folds": 4})
+    with monkeypatch.context() as patch:
+        patch.setattr(Journal, "begin", lambda *_: crash())
+        with pytest.raises(Crash):
+            search(mended, results=tmp_path)
+    wanted = mended if is_mended else config()
+    assert len(search(wanted, results=tmp_path).data["trials"][0]["folds"]) == (4 if is_mended else 3)
+
+
+def test_a_fit_that_has_waited_at_a_rung_binds(tmp_path):
+    halving = {"folds": 2, "engine": "halving", "factor": 3}
+    changes = {"params": {"epochs": 9}, "search": halving}
+
+    class AtARung(Observer):
+        def waits(self, record):
+            raise Crash
+
+    with pytest.raises(Crash):
+        search(config(**changes), results=tmp_path, observer=AtARung())
+    with pytest.raises(ChangedError, match="params was"):
+        search(config(search=halving, params={"epochs": 27}), results=tmp_path)
 
 
 OWN = "import keras\n\nclass Watch(keras.callbacks.Callback):\n    limit = 1\n"
