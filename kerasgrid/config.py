@@ -46,7 +46,7 @@ class DataConfig(Section):
     label: str = "label"
     """CSV: the label column."""
     id: str | None = None
-    """CSV: a column that is no pixel and goes into the submission."""
+    """CSV: a column of train, of test or of both that is no pixel and goes into the submission."""
     sample_submission: str | None = None
     """The competition's sample; default: sample_submission.csv beside test."""
     image: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None

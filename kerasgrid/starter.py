@@ -18,12 +18,12 @@ import numpy as np
 from kerasgrid.config import DataConfig, IdxPair
 from kerasgrid.data import fold_fault, load_data
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.columns import read_columns
-from kerasgrid.data.statistics import TOPS
-from kerasgrid.errors import DataError
+from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
+from kerasgrid.data.statistics import TOPS, giveaways
+from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
-from kerasgrid.wording import shown_path
+from kerasgrid.wording import listed, shown_path
 from kerasgrid.yaml12 import quoted
 
 _COMMENT_COLUMN = 32
@@ -76,7 +76,7 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
         if any(key in str(error) for key in ("data.label", "data.id")):
             raise DataError(f"{error} In kerasgrid init these are --label and --id.") from error
         raise
-    return _text(found, data, base.absolute())
+    return _text(found, data, base.absolute(), _giveaways(found, data))
 
 
 @dataclass(frozen=True)
@@ -87,11 +87,15 @@ class _Found:
         config: For `load_data`, with absolute paths.
         why: Comments by key of the data section.
         beside: Files that were found beside it, by key.
+        columns: Of a CSV file, those that are the samples' numbers.
+        are_features: Whether these are no pixels.
     """
 
     config: DataConfig
     why: dict[str, str] = field(default_factory=dict)
     beside: dict[str, Path] = field(default_factory=dict)
+    columns: tuple[str, ...] = ()
+    are_features: bool = False
 
 
 # Looking at the source
@@ -140,26 +144,85 @@ def _labels_beside(images: Path) -> Path:
 
 def _look_at_csv(path: Path, label: str | None, id: str | None) -> _Found:
     columns = read_columns(path)
-    why = {"label": "as you said", "id": "as you said"}
-    if label is None and columns.have_names:
-        label, why["label"] = columns.find_label()
-    if label not in columns.names or id not in (None, *columns.names):
-        # The reading of the file tells what is wrong with it, or with what was said.
-        return _Found(DataConfig(train=str(path), label=label or "label", id=id))
-    if id is None:
-        id = columns.find_id(label)
-        why["id"] = "no pixel: it has another value in each row"
-    image = None
-    n_pixels = len(set(columns.names) - {label, id})
-    if math.isqrt(n_pixels) ** 2 != n_pixels:
-        image = _colour_image(path, n_pixels)
-        why["image"] = "height, width, channels; a pixel's channels stand side by side"
+    test = path.with_name("test.csv")
     beside = {
         key: path.with_name(f"{key}.csv")
         for key in ("test", "sample_submission")
         if path.stem != key and path.with_name(f"{key}.csv").is_file()
     }
-    return _Found(DataConfig(train=str(path), label=label, id=id, image=image), why, beside)
+    in_test = read_columns(test).names if "test" in beside else ()
+    why = {"label": "as you said", "id": "as you said"}
+    if columns.have_names:
+        _refuse_names_of_images(columns, label)
+    if label is None and columns.have_names:
+        label, why["label"] = columns.find_label()
+    if label not in columns.names or id not in (None, *columns.names, *in_test):
+        # The reading of the file tells what is wrong with it, or with what was said.
+        return _Found(DataConfig(train=str(path), label=label or "label", id=id))
+    if id is None:
+        id = columns.find_id(label)
+        why["id"] = "no pixel: it has another value in each row"
+        if id is None:
+            id, why["id"] = columns.find_own(in_test), "a column of test alone, which names its rows"
+    pixels = tuple(name for name in columns.names if name not in (label, id))
+    image = None
+    if pixels and are_features(pixels):
+        image, why["image"] = [1, 1, len(pixels)], "no picture: each column is a number by itself"
+    elif math.isqrt(len(pixels)) ** 2 != len(pixels):
+        image = _colour_image(path, len(pixels))
+        why["image"] = "height, width, channels; a pixel's channels stand side by side"
+    elif 0 < len(pixels) < FEW_COLUMNS:
+        side = math.isqrt(len(pixels))
+        image = [side, side, 1]
+        why["image"] = f"a small picture; where the columns are none: [1, 1, {len(pixels)}]"
+    config = DataConfig(
+        train=str(path), test=str(test) if "test" in beside else None, label=label, id=id, image=image
+    )
+    return _Found(config, why, beside, pixels, image is not None and are_features(pixels))
+
+
+def _refuse_names_of_images(columns: Columns, label: str | None) -> None:
+    """Raises a NotBuiltError where a CSV file holds no samples, but names of their files and labels."""
+    flags, named = columns.flags(), columns.find_file_names()
+    if named is None and len(flags) > 1:  # whatever names the rows, if all else are labels
+        others = [pair for pair in columns.by_name if pair[0] != label and len({*pair[1]}) == len(pair[1])]
+        named = (others[0][0], others[0][1][0]) if len(others) == 1 else None
+    told = [name for name in columns.names if named is not None and name != named[0]]
+    if named is None or len(told) > FEW_COLUMNS:  # more than one label and a handful
+        return
+    rows = zip(*(cells for name, cells in columns.by_name if name in flags), strict=False)
+    several = ""
+    if set(flags) == set(told) and any(sum(map(float, row)) != 1 for row in rows):
+        several = " Rows of several labels, or of none, need data.multi_label: true."
+    raise NotBuiltError(
+        f"{shown_path(columns.path)}: column {named[0]!r} names images, such as {named[1]!r}, and the rest "
+        f"of a row, {listed(told)}, is what is known of one. A CSV file that names images is not read yet: "
+        "give the images themselves, by numpy.savez('train.npz', images=..., labels=...), images (sample, "
+        f"height, width, channel) and a row of labels each.{several} Then: kerasgrid init train.npz."
+    )
+
+
+def _giveaways(found: _Found, data: Dataset) -> str | None:
+    """Returns a remark on numbered columns from which the label can be told.
+
+    Raises:
+        DataError: It can be told from columns that have names of their own, as labels have.
+    """
+    if not found.columns:
+        return None
+    alone, together = giveaways(data.images, data.labels)
+    names = [found.columns[place] for place in alone or together]
+    if not names:
+        return None
+    told = f"can be told from {listed(names)}{'' if alone else ' together'}, wholly or in part"
+    if not are_features(names):
+        return f"the label {told}: a score near 1.0 says nothing"
+    one = f" If it is no part of the samples: --id {shlex.quote(names[0])}." if len(names) == 1 else ""
+    raise DataError(
+        f"{data.source}: the label {found.config.label!r} {told}, so that a search would end in a score near "
+        "1.0 that says nothing. Take out of the file what are labels too; if the label is another column: "
+        f"--label NAME.{one}"
+    )
 
 
 def _colour_image(path: Path, n_pixels: int) -> list[int]:
@@ -177,7 +240,7 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
 # What fits the data
 
 
-def _text(found: _Found, data: Dataset, base: Path) -> str:
+def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     counts = np.bincount(data.labels, minlength=len(data.classes))
     folds = min(3, max(2, int(counts.min())))
     fault = fold_fault(data.labels, data.classes, folds)
@@ -203,6 +266,7 @@ def _text(found: _Found, data: Dataset, base: Path) -> str:
         ("# `kerasgrid check` shows what it asks for, `kerasgrid search` runs it. Change what you like.", ""),
         ("data:", ""),
         *_data_lines(found, data, base),
+        *([(f"  # {remark}", "")] if remark else []),
         model,
         ("params:", ""),
         (f"  batch_size: {batch_size}", f"{n_steps} steps an epoch, of {n_train:,} training samples"),
@@ -241,11 +305,13 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
     if config.image is not None:
         lines.append((f"  image: {config.image}", why["image"]))
-    return [*lines, _scale_line(data.images)]
+    return [*lines, _scale_line(data.images, found.are_features)]
 
 
-def _scale_line(images: np.ndarray) -> tuple[str, str]:
+def _scale_line(images: np.ndarray, are_features: bool) -> tuple[str, str]:
     """Returns the line that brings pixels near 0 to 1, and why; a comment where they are there."""
+    if are_features:
+        return "  standardize: true", "each column becomes mean 0, std 1 of the training folds"
     low, high = float(images.min()), float(images.max())
     spread = f"pixels are {low:g} to {high:g}"
     if low < 0 or high > 65_535:

@@ -8,6 +8,7 @@ import re
 import unicodedata
 from collections.abc import Callable, Container, Sequence
 from pathlib import Path
+from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
 
 _URL = re.compile(r"([A-Za-z][A-Za-z0-9+.-]*)://([^\s'\"<>]*)")
@@ -41,6 +42,12 @@ def count(number: int, noun: str) -> str:
 def joined(parts: Sequence[str]) -> str:
     """Returns `a`, `a and b`, `a, b and c`."""
     return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+
+
+def listed(names: Sequence[Any], most: int = 5) -> str:
+    """Returns `'a', 'b'`; of many names the first ones, and `(20 in all)`."""
+    text = ", ".join(repr(name) for name in names[:most])
+    return text if len(names) <= most else f"{text}, ... ({len(names):,} in all)"
 
 
 def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:

@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 
 from kerasgrid.checks import prepare
@@ -756,6 +757,105 @@ def test_flipped_classes_of_many_numbers_may_be_letters(folder):
     assert check(folder, text).warnings == (maybe,)
     (folder / "letters.csv").write_text("label,p0,p1,p2,p3\n" + rows.replace("26,", "62,"))
     assert check(folder, text).warnings == ()
+
+
+CLASSES = np.random.default_rng(1).integers(0, 3, 60)
+
+
+@pytest.mark.parametrize(
+    ("label", "columns", "told"),
+    [
+        ("k", {"k": CLASSES, "copy": CLASSES * 7}, "columns 'copy': a score near 1.0 says nothing"),
+        ("k", {"k": CLASSES, "is_1": (CLASSES == 1) * 1}, "columns 'is_1': a score"),
+        (
+            "c",
+            {name: 1 * (place == CLASSES) for place, name in enumerate("abc")},
+            "columns 'a', 'b' together: a",
+        ),
+        ("k", {"k": CLASSES, "other": np.roll(CLASSES, 1)}, None),
+    ],
+)
+def test_columns_that_give_the_label_away_are_told(folder, label, columns, told):
+    if told is None or len(columns) == 2:
+        columns = {**columns, "noise": np.random.default_rng(0).integers(0, 255, 60)}
+    pd.DataFrame(columns).to_csv(folder / "train.csv", index=False)
+    image = f"[1, 1, {len(columns) - 1}]"
+    found = check(folder, f"model: fc\ndata: {{train: train.csv, label: {label}, image: {image}}}").warnings
+    expected = f"train.csv: the label can be told, wholly or in part, from {told}"
+    assert found == () if told is None else found[0].startswith(expected)
+
+
+def test_values_of_arrays_that_give_the_label_away_are_told():
+    X = np.random.default_rng(0).integers(0, 255, (60, 4, 4, 1))
+    assert not any("can be told" in line for line in prepare({"model": "fc"}, X, CLASSES).warnings)
+    X[:, 1, 2, 0] = CLASSES
+    assert any(
+        "from values at [1, 2, 0]: a score" in line for line in prepare({"model": "fc"}, X, CLASSES).warnings
+    )
+
+
+def test_a_handful_of_columns_is_no_picture_without_a_word(folder):
+    (folder / "train.csv").write_text(
+        "sort,a,b,c,d\n" + "".join(f"{i % 2},{i % 7},2,3,{i % 5}\n" for i in range(40))
+    )
+    text = "model: fc\ndata: {train: train.csv, label: sort%s}"
+    assert check(folder, text % "").warnings == (
+        "train.csv: 4 columns ('a', 'b', 'c', 'd') taken for a picture of 2 x 2 x 1. Where they are none, write "
+        "data.image: [1, 1, 4], numbers in a row.",
+    )
+    assert check(folder, text % ", image: [1, 1, 4]").warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("names", "said", "told"),
+    [
+        ("id,p0,p1,p2,p3", "id: id", None),
+        ("id,p0,p1,p2,p3", "id: ", None),
+        ("p0,p1,p2,p3", "id: ", None),
+        ("id,label,p0,p1,p2,p3", "id: id", None),
+        (
+            "id,p0,p1,p2,p3,more",
+            "id: id",
+            "5 pixel columns, and an image that was trained on has 4. It has 'more', wh",
+        ),
+        (
+            "p0,p1,p2",
+            "id: ",
+            "3 pixel columns, and an image that was trained on has 4. It lacks 'p3', which they",
+        ),
+        (
+            "id,p0,p1,p2,q",
+            "id: id",
+            "other columns than in the training data. It has 'q', which the training data ha",
+        ),
+        (
+            "p0,p1,p3,p2",
+            "id: ",
+            "the pixel columns come in another order than in the training data: 'p3' where 'p2'",
+        ),
+    ],
+)
+def test_columns_of_test_that_train_has_not_are_told_and_those_it_lacks(folder, names, said, told):
+    (folder / "test.csv").write_text(f"{names}\n")
+    found = check(folder, f"model: fc\ndata: {{train: train.csv, test: test.csv, {said}}}").warnings
+    assert found == () if told is None else found[0].startswith(f"data.test: test.csv, line 1: {told}")
+
+
+def test_an_id_that_neither_file_has_is_a_fault(folder):
+    (folder / "test.csv").write_text("id,p0,p1,p2,p3\n")
+    text = "model: fc\ndata: {train: train.csv, test: test.csv, id: ID}"
+    assert "data.train: train.csv, line 1: no id column 'ID'." in refusal(folder, text)
+
+
+@pytest.mark.parametrize(("of_train", "of_test"), [("", "id,"), ("id,", ""), ("id,", "id,")])
+def test_a_test_set_with_labels_has_an_id_where_train_has_none(folder, of_train, of_test):
+    for name, first in (("train", of_train), ("test", of_test)):
+        lines = "".join(f"{f'{i},' if first else ''}{i % 2},{i},2,3,4\n" for i in range(12))
+        (folder / f"{name}.csv").write_text(f"{first}label,p0,p1,p2,p3\n{lines}")
+    text = "model: fc\ndata: {train: train.csv, test: test.csv, id: id}\nsearch: {holdout: test}"
+    assert (len(check(folder, text).data), check(folder, text).data.n_held_out) == (24, 12)
+    (folder / "test.csv").write_text((folder / "test.csv").read_text().replace("p0,p1", "p1,p0"))
+    assert "the pixel columns come in another order" in refusal(folder, text)
 
 
 def test_every_augmentation_beside_every_other_is_looked_at(folder):

@@ -347,6 +347,137 @@ def test_other_kinds_of_source_that_cannot_be_started_from(tmp_path):
         starter("digits", base=tmp_path, label="x")
 
 
+def table(names, *columns, path="train.csv"):
+    """Writes a CSV of columns."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *zip(*columns, strict=True)])
+
+
+CLASSES = np.random.default_rng(1).integers(0, 4, 120)
+ONE_HOT = np.eye(4, dtype=int)[CLASSES].T.tolist()
+NOISE = np.random.default_rng(2).normal(size=(16, 120)).round(3).tolist()
+FLAGS = np.random.default_rng(3).integers(0, 2, (3, 120)).tolist()
+IDS = [f"Train_{row}" for row in range(120)]
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "message"),
+    [
+        (
+            ["image_id", "healthy", "both", "rust", "scab"],
+            [IDS, *ONE_HOT],
+            "column 'image_id' names images, such as 'Train_0', and the rest of a row, 'healthy', 'both', 'rust', "
+            "'scab', is what is known of one. A CSV file that names images is not read yet: give the images "
+            "themselves, by numpy.savez('train.npz', images=..., labels=...), images (sample, height, width, "
+            "channel) and a row of labels each. Then: kerasgrid init train.npz.",
+        ),
+        (["a", "b", "c", "photo"], [*FLAGS, IDS], "column 'photo' names images, such as 'Train_0'"),
+        (["label", "is_b", "is_c", "which"], [CLASSES, *FLAGS[:2], IDS], "column 'which' names images"),
+        (
+            ["file", "breed"],
+            [[f"{id}.JPG" for id in IDS], CLASSES],
+            "column 'file' names images, such as 'Train_0.J",
+        ),
+        (
+            ["breed", "path"],
+            [CLASSES, [f"a/{id}.png" for id in IDS]],
+            "column 'path' names images, such as 'a/Tra",
+        ),
+        (
+            ["pet", "age", "score"],
+            [[f"there/{row}" for row in range(120)], *NOISE[:1], CLASSES],
+            "column 'pet' names",
+        ),
+        (["id", "label"], [range(120), CLASSES], "column 'id' names images, such as 'there/0.png'"),
+        (["id", "label"], [IDS, CLASSES], None),
+    ],
+)
+def test_a_table_that_names_images_is_no_picture(names, columns, message):
+    Path("there").mkdir()
+    for row in range(120):
+        Path(f"there/{row}.png").touch()
+    table(names, *columns)
+    with pytest.raises(DataError if message is None else NotBuiltError) as caught:
+        write_starter("train.csv", Path("grid.yaml"))
+    told = "train.csv, line 1: no pixel columns: only id, label. The samples themselves are needed"
+    assert str(caught.value).startswith(told if message is None else f"train.csv: {message}")
+    assert "data.multi_label" not in str(caught.value) or "photo" in names
+    assert not Path("grid.yaml").exists()
+
+
+@pytest.mark.parametrize(
+    ("names", "columns", "told"),
+    [
+        (["code", "b", "label"], [CLASSES * 10, NOISE[0], CLASSES], "'code'"),
+        (["code", "b", "label"], [-CLASSES, NOISE[0], [f"class {k}" for k in CLASSES]], "'code'"),
+        (["a", "b", "c", "d", "label"], [*ONE_HOT, CLASSES], "'a', 'b', 'c', 'd'"),
+        (["x", "is_two", "label"], [NOISE[0], CLASSES == 2, CLASSES], None),
+        (["healthy", "both", "rust", "scab"], ONE_HOT, "'both', 'rust', 'scab' together"),
+        (["both", "rust", "size", "scab"], [*ONE_HOT[:2], NOISE[0], ONE_HOT[2]], None),
+    ],
+)
+def test_columns_that_give_the_label_away_start_no_search(names, columns, told):
+    table(
+        names, *(np.multiply(column, 1) if np.asarray(column).dtype == bool else column for column in columns)
+    )
+    if told is None and names[-1] == "scab":  # two of the classes are still to be learnt
+        return
+    with pytest.raises(DataError, match="wholly or in part, so that a search would end") as caught:
+        write_starter("train.csv", Path("grid.yaml"))
+    told = told or "'is_two'"
+    assert str(caught.value).startswith(
+        f"train.csv: the label {names[-1 if names[0] != 'healthy' else 0]!r} can be told"
+    )
+    assert f"from {told}, wholly" in str(caught.value)
+    assert ("--id" in str(caught.value)) is (told.count("'") == 2)
+
+
+def test_columns_of_their_own_names_are_no_picture_without_a_word():
+    table(["length", "width", "weight", "kind"], *NOISE[:3], CLASSES)
+    target = write_starter("train.csv", Path("grid.yaml"))
+    assert (
+        "  image: [1, 1, 3]               # no picture: each column is a number by itself"
+        in target.read_text()
+    )
+    assert prepare(target).config.data.standardize
+    write_csv(side=3)
+    assert (
+        "  image: [3, 3, 1]               # a small picture; where the columns are none: [1, 1, 9]"
+        in starter("train.csv", base=Path.cwd())
+    )
+
+
+@pytest.mark.parametrize(
+    ("of_train", "of_test", "id"),
+    [
+        ([], ["id"], "id"),
+        ([], ["row"], "row"),
+        (["id"], ["id"], "id"),
+        (["id"], [], "id"),
+        ([], [], None),
+        ([], ["id", "source"], "id"),
+        ([], ["this", "that"], None),
+    ],
+)
+def test_the_id_may_be_a_column_of_train_of_test_or_of_both(of_train, of_test, id):
+    pixels = [f"pixel{place}" for place in range(16)]
+    table([*of_train, "label", *pixels], *[range(120)] * len(of_train), CLASSES, *NOISE)
+    table([*of_test, *pixels], *[range(120)] * len(of_test), *NOISE, path="test.csv")
+    prepared, value = started()
+    assert value["data"].get("id") == id
+    assert prepared.data.images.shape == (120, 4, 4, 1)
+    assert [line for line in prepared.warnings if "data.test" in line] == (
+        []
+        if len(of_test) < 2
+        else [
+            f"data.test: test.csv, line 1: {18 - (id == 'id')} pixel columns, and an image that was trained on has "
+            f"16. It has {', '.join(map(repr, of_test[id == 'id' :]))}, which the training data have not. Beside the "
+            "pixels there may be the label column 'label' and one id column, which data.id names. predict refuses "
+            "it as it is."
+        ]
+    )
+
+
 @pytest.mark.slow
 @pytest.mark.backend
 def test_what_init_wrote_is_searched_as_it_is():

@@ -6,10 +6,17 @@ import os
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from kerasgrid.config import Config, IdxPair
 from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, load_with_test, make_folds, test_fold
+from kerasgrid.data.columns import FEW_COLUMNS, are_features
+from kerasgrid.data.statistics import giveaways
+from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
+from kerasgrid.errors import DataError
 from kerasgrid.forms import Report
 from kerasgrid.records import Dataset, Fold
+from kerasgrid.wording import count, listed
 
 
 def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
@@ -66,7 +73,40 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
     return None
 
 
-def resolve(base: Path, text: str | None) -> Path | str | None:
+def warnings_of_data(config: Config, data: Dataset | None, base: Path) -> tuple[str, ...]:
+    """Returns what the data show that is probably not meant: values that give labels away, a test set of
+    other columns, a picture of a handful of columns."""
+    if data is None:
+        return ()
+    section, found = config.data, []
+    shape, train = data.images.shape[1:], resolve(base, section.train) if is_csv(section.train) else None
+    trained = pixel_names(train, section.label, section.id)
+    alone, together = giveaways(data.images, data.labels)
+    for places, how in ((alone, ""), (together, " together")):
+        if places:
+            axes = np.transpose(np.unravel_index(places, shape)).tolist()
+            names = listed([trained[place] for place in places] if trained else axes)
+            found.append(
+                f"{data.source}: the label can be told, wholly or in part, from "
+                f"{'columns' if trained else 'values at'} {names}{how}: a score near 1.0 says nothing. Take "
+                "out what is no part of the samples; one column can be named as data.id instead."
+            )
+    if trained and section.image is None and len(trained) < FEW_COLUMNS and are_features(trained):
+        found.append(
+            f"{data.source}: {count(len(trained), 'column')} ({listed(trained)}) taken for a picture of "
+            f"{' x '.join(map(str, shape))}. Where they are none, write data.image: [1, 1, {len(trained)}], "
+            "numbers in a row."
+        )
+    test = resolve(base, section.test) if is_csv(section.test) else None
+    if trained is not None and test is not None:
+        try:
+            check_columns(Path(test), shape, section.label, section.id, trained)
+        except DataError as error:
+            found.append(f"data.test: {error} predict refuses it as it is.")
+    return tuple(found)
+
+
+def resolve(base: Path, text: str | Path | None) -> Path | str | None:
     """Returns a path of a config as it is from here; `digits` and None stay."""
     return text if text is None or text == "digits" else base / os.path.expanduser(text)
 

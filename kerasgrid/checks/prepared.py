@@ -22,7 +22,7 @@ from kerasgrid.checks.candidates import (
     val_of,
     warnings_of_repeats,
 )
-from kerasgrid.checks.data import data_of, folds_of
+from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
@@ -192,7 +192,7 @@ def prepare(
     check_params(report, config, space, signature, are_all)
     looks_at_val = check_callbacks(report, config, space, data, folds, base)
     check_class_weights(report, config, space, data)
-    warnings = check_augment(report, config, space, data, base)
+    warnings = warnings_of_data(config, data, base) + check_augment(report, config, space, data, base)
     warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
     report.finish()
     assert data is not None  # else there were a fault of it, as of the others

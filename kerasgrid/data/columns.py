@@ -4,6 +4,8 @@ from __future__ import annotations
 
 import csv
 import io
+import itertools
+import os
 import re
 import shlex
 from collections import Counter
@@ -24,7 +26,26 @@ _ID_NAME = re.compile(
 )
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+FEW_COLUMNS = 16
+"""Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
+_FILE_NAME = re.compile(r"[\w(). +/-]{1,200}")
+_MOST_FOLDERS = 100
 _HEAD_ROWS, _HEAD_CELLS = 2_000, 2_000_000
+
+
+def series_of(names: Sequence[str]) -> set[str]:
+    """Returns the names that differ in their numbers alone, such as pixel0, pixel1, ...: the pixels."""
+    patterns = [re.sub(r"\d+", "#", name) for name in names]
+    pattern, n_like_it = Counter(patterns).most_common(1)[0]
+    if n_like_it < 2:
+        return set()
+    return {name for name, own in zip(names, patterns, strict=True) if own == pattern}
+
+
+def are_features(names: Sequence[str]) -> bool:
+    """Tells whether columns have names of their own, where those of pixels are numbered."""
+    return sum(re.search(r"\d", name) is not None for name in names) < len(names) / 2
 
 
 @dataclass(frozen=True)
@@ -47,13 +68,9 @@ class Columns:
         return len(self.names) > 1 and not all(_NUMBER.fullmatch(name) for name in self.names)
 
     @property
-    def series(self) -> set[str]:
-        """The names that differ in their numbers alone, such as pixel0, pixel1, ...: the pixels."""
-        patterns = [re.sub(r"\d+", "#", name) for name in self.names]
-        pattern, n_like_it = Counter(patterns).most_common(1)[0]
-        if n_like_it < 2:
-            return set()
-        return {name for name, own in zip(self.names, patterns, strict=True) if own == pattern}
+    def by_name(self) -> list[tuple[str, tuple[str, ...]]]:
+        """Each name with its cells."""
+        return list(zip(self.names, self.cells, strict=True))
 
     def find_label(self) -> tuple[str, str]:
         """Returns the label column, and why it is taken for it.
@@ -65,7 +82,7 @@ class Columns:
         for known in LABEL_NAMES:
             if known in lowered:
                 return self.names[lowered.index(known)], "by its name; every other column is a pixel"
-        series = self.series
+        series = series_of(self.names)
         for place, which in ((0, "first"), (-1, "last")):
             if self.names[place] not in series and _are_classes(self.cells[place]):
                 return self.names[place], f"the {which} column, which looks like classes"
@@ -78,15 +95,55 @@ class Columns:
 
     def find_id(self, label: str) -> str | None:
         """Returns the column that is no pixel: it has another value in each row, and stands out."""
-        series = self.series
+        series = series_of(self.names)
         are_pixels_named = len(series) >= len(self.names) / 2
-        for name, cells in zip(self.names, self.cells, strict=True):
+        for name, cells in self.by_name:
             if name == label or name in series or len(set(cells)) < len(cells):
                 continue
             stands_out = are_pixels_named and all(cell.isdigit() for cell in cells)
             if stands_out or _ID_NAME.fullmatch(name):
                 return name
         return None
+
+    def find_own(self, names: Sequence[str]) -> str | None:
+        """Returns the id among the columns of another file: the one that is new, or that is named as one."""
+        here = set(self.names)
+        new = [name for name in names if name not in here]
+        return new[0] if len(new) == 1 else next(filter(_ID_NAME.fullmatch, new), None)
+
+    def find_file_names(self) -> tuple[str, str] | None:
+        """Returns the column that names image files, by suffixes or as they lie beside, and such a name."""
+        folders = [self.path.parent, *itertools.islice(self.path.parent.glob("*/"), _MOST_FOLDERS)]
+        ends = ("", *IMAGE_SUFFIXES)
+        series = series_of(self.names)
+        for name, cells in self.by_name:
+            if name in series or not cells:
+                continue
+            if all(cell.lower().endswith(IMAGE_SUFFIXES) for cell in cells):
+                return name, cells[0]
+            are_numbers = all(map(_NUMBER.fullmatch, cells))
+            if len(set(cells)) < (len(cells) if are_numbers else 2):
+                continue
+            if not all(map(_FILE_NAME.fullmatch, cells[:3])):
+                continue
+            found = [
+                next(filter(os.path.isfile, files), None)
+                for files in (
+                    [folder / f"{cell}{end}" for folder in folders for end in ends] for cell in cells[:3]
+                )
+            ]
+            if found[0] is not None and None not in found:
+                return name, shown_path(found[0])
+        return None
+
+    def flags(self) -> list[str]:
+        """Returns the columns that hold 0 and 1 alone, both of them."""
+        zero, one = {"0", "0.0"}, {"1", "1.0"}
+        return [
+            name
+            for name, cells in self.by_name
+            if (found := set(cells)) <= zero | one and found & zero and found & one
+        ]
 
 
 def read_columns(path: Path) -> Columns:

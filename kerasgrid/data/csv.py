@@ -21,6 +21,7 @@ from typing import Any, BinaryIO
 import numpy as np
 
 from kerasgrid.data.arrays import Samples, as_pixels, check_samples, opened, product, shape_images
+from kerasgrid.data.columns import IMAGE_SUFFIXES
 from kerasgrid.data.labels import as_classes
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.wording import shown_path
@@ -126,6 +127,16 @@ def read_names(text: io.TextIOWrapper, where: str) -> list[str]:
     return [name.strip() for name in names]
 
 
+def names_of(path: Path) -> list[str]:
+    """Returns the columns' names of a file.
+
+    Raises:
+        DataError: There is none, or it is no CSV.
+    """
+    with open_text(path) as text:
+        return read_names(text, shown_path(path))
+
+
 def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str) -> Header:
     names = read_names(text, where)
     if label not in names:
@@ -151,7 +162,10 @@ def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str)
         )
     pixels = tuple(index for index, name in enumerate(names) if name not in (label, id))
     if not pixels:
-        raise DataError(f"{where}, line 1: no pixel columns: only {', '.join(names)}.")
+        raise DataError(
+            f"{where}, line 1: no pixel columns: only {', '.join(names)}. The samples themselves are needed; "
+            "a CSV file that names image files is not read yet: put them into an .npz of images and labels."
+        )
     return Header(tuple(names), names.index(label), pixels)
 
 
@@ -299,6 +313,8 @@ def _complaint(row: list[str], header: Header) -> str | None:
             what = f"{found} is too large for float32"
         elif cell.lstrip("+-").lower() in _NOT_FINITE:
             what = f"{found} is not finite"
+        elif cell.lower().endswith(IMAGE_SUFFIXES):
+            what = f"{found} names a file, and images are not read by their names yet (an .npz holds them)"
         else:
             what = f"{found} is no number"
         return (

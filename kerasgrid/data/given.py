@@ -19,6 +19,7 @@ from kerasgrid.data.labels import check_labels, encode_labels, is_one_hot
 from kerasgrid.errors import DataError, brief
 from kerasgrid.io import storage_errors
 from kerasgrid.records import Dataset
+from kerasgrid.wording import listed
 
 _COLLECT = "Collect its batches into arrays: X, y = (np.concatenate(part) for part in zip(*{}))."
 _BATCHES = _COLLECT.format("(data[i] for i in range(len(data)))")
@@ -157,10 +158,9 @@ def _fault(value: Any) -> str | None:
             "without X and y; a column as an array of its own."
         )
     if isinstance(value, Mapping):
-        keys = ", ".join(repr(key) for key in list(value)[:5]) + (", ..." if len(value) > 5 else "")
         return (
-            f"is {a} of {keys or 'nothing'}; several inputs by name are not built yet. Give one array of it"
-            + (f", such as X[{next(iter(value))!r}]." if value else ".")
+            f"is {a} of {listed(list(value)) or 'nothing'}; several inputs by name are not built yet. Give "
+            "one array of it" + (f", such as X[{next(iter(value))!r}]." if value else ".")
         )
     if hasattr(value, "__next__"):
         return (

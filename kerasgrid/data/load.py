@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,6 +13,7 @@ from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
 from kerasgrid.data.labels import check_labels
 from kerasgrid.data.sources import find_source
+from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
 from kerasgrid.data.subset import take_subset
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
@@ -76,7 +78,10 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         StorageError: The cache cannot be written.
     """
     train = load_data(config, seed=seed)
-    test = _load(config.model_copy(update={"train": config.test, "subset": None}), seed)
+    if is_csv(config.test):
+        label, shape = config.label or "label", train.images.shape[1:]
+        check_columns(Path(config.test), shape, label, config.id, pixel_names(config.train, label, config.id))
+    test = _load(config.model_copy(update={"train": config.test, "test": config.train, "subset": None}), seed)
     if train.images.shape[1:] != test.images.shape[1:]:
         shapes = f"{test.images.shape[1:]}, and {train.source} of {train.images.shape[1:]}"
         raise DataError(f"{test.source}: has samples of {shapes}.")

@@ -16,7 +16,7 @@ from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import opened_idx, read_idx_array
 from kerasgrid.data.npz import open_archive, opened_member, read_header, read_member
 from kerasgrid.data.stream import Chunk, Stream, fitting
-from kerasgrid.data.stream_csv import csv_chunks, pixel_names
+from kerasgrid.data.stream_csv import csv_chunks, is_csv, pixel_names
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
@@ -41,7 +41,7 @@ def open_stream(
         source: A path, `digits`, or a pair of IDX files.
         shape: Of a training sample: (height, width, channel), or other axes.
         label: The label column of a CSV file, which it may have.
-        id: Its id column; by default the one that is no pixel.
+        id: The id column of it, of the training data or of both; by default the one that is no pixel.
         train: The training data's source, whose pixel columns a CSV file has to have, in their order.
         name: What messages call a .npy file; by default its path.
 
@@ -54,8 +54,8 @@ def open_stream(
     if str(source) == "digits":
         return Stream("digits", partial(_digits, shape))
     path = Path(source)
-    if path.suffix.lower() == ".csv":
-        trained = pixel_names(train, label)
+    if is_csv(path):
+        trained = pixel_names(train, label, id)
         return Stream(shown_path(path), partial(csv_chunks, path, shape, label, id, trained))
     if path.suffix.lower() == ".npz":
         return Stream(shown_path(path), partial(_npz, path, shape))

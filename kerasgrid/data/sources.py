@@ -11,10 +11,11 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.data.arrays import Samples, opened
-from kerasgrid.data.csv import read_csv
+from kerasgrid.data.csv import names_of, read_csv
 from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
+from kerasgrid.data.stream_csv import is_csv
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.wording import shown_path
 
@@ -81,14 +82,13 @@ def find_source(config: Any) -> Source:
         return Source("digits", (), options, lambda: read_digits(image))
     path = Path(train)
     _refuse_folder(path)
-    suffix = path.suffix.lower()
-    if suffix == ".csv":
-        label = config.label or "label"
-        options |= {"source": "csv", "label": label, "id": config.id}
+    if is_csv(path):
+        label, id = config.label or "label", _own_id(path, config)
+        options |= {"source": "csv", "label": label, "id": id}
         return Source(
-            shown_path(path), (path,), options, lambda: read_csv(path, label=label, id=config.id, image=image)
+            shown_path(path), (path,), options, lambda: read_csv(path, label=label, id=id, image=image)
         )
-    if suffix == ".npz":
+    if path.suffix.lower() == ".npz":
         options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
         return Source(
             shown_path(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
@@ -104,6 +104,15 @@ def _part(train: Any, name: str) -> str | Path:
     if not isinstance(value, (str, Path)):
         raise DataError(f"data.train.{name} is {value!r}, where a file is needed. Give {_KINDS}.")
     return value
+
+
+def _own_id(path: Path, config: Any) -> str | None:
+    """Returns the id column of the training data; None where the test data alone have it."""
+    if config.id is None or config.id in names_of(path):
+        return config.id
+    if is_csv(config.test) and Path(config.test).exists() and config.id in names_of(Path(config.test)):
+        return None
+    return config.id  # which the reading of the file refuses
 
 
 def _refuse_folder(path: Path) -> None:

@@ -1,6 +1,9 @@
-"""What is read off values: mean and standard deviation, whether they are pixels, whether they were scaled."""
+"""What is read off values: mean and spread, whether they are pixels or scaled, which give labels away."""
 
 from __future__ import annotations
+
+import math
+from collections.abc import Iterator
 
 import numpy as np
 
@@ -98,3 +101,78 @@ def _some(images: np.ndarray) -> np.ndarray:
     """Returns samples from all over, of about 2 million values."""
     n_samples = max(1, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
     return np.asarray(images[:: -(-len(images) // n_samples)])
+
+
+def giveaways(images: np.ndarray, labels: np.ndarray) -> tuple[list[int], list[int]]:
+    """Returns the values of a sample that tell its label, wholly or in part.
+
+    Such a value is the same for all samples of a class, and not for all samples; among as many values at
+    random one would be so in less than one set of samples in a hundred.
+
+    Args:
+        images: (sample, ...), numbers.
+        labels: (sample,) class indices, or (sample, label) of 0 and 1.
+
+    Returns:
+        Places in a sample, counted over all of its axes: of values that tell it each by itself; and, where
+        there are none, of all those that are 0 or 1, where their sum tells it.
+    """
+    flat = images.reshape(len(images), -1)
+    flags = _flags(flat)
+    sums = np.concatenate([chunk[:, flags].sum(axis=1, dtype=np.int64) for _, chunk in _chunks(flat)])
+    alone: set[int] = set()
+    is_told_by_sum = False
+    for own in [labels] if labels.ndim == 1 else labels.T:
+        alone.update(_functions_of(own, flat))
+        is_told_by_sum |= len(flags) > 1 and bool(_functions_of(own, sums[:, np.newaxis]))
+    return sorted(alone), flags.tolist() if is_told_by_sum and not alone else []
+
+
+def _chunks(flat: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
+    """Yields rows a chunk at a time, each with the number of its first row."""
+    n_rows = max(1, _CHUNK_VALUES // flat.shape[1])
+    for start in range(0, len(flat), n_rows):
+        yield start, flat[start : start + n_rows]
+
+
+def _flags(flat: np.ndarray) -> np.ndarray:
+    """Returns the columns that hold 0 and 1 alone."""
+    left = np.arange(flat.shape[1])
+    for _, chunk in _chunks(flat):
+        part = chunk[:, left]
+        left = left[((part == 0) | (part == 1)).all(axis=0)]
+        if not len(left):
+            break
+    return left
+
+
+def _functions_of(labels: np.ndarray, flat: np.ndarray) -> list[int]:
+    """Returns the columns that are functions of the labels, (sample,), and that not by chance."""
+    left = np.arange(flat.shape[1])
+    first: dict[int, np.ndarray] = {}  # what the first sample of each label has in them
+    for start, chunk in _chunks(flat):
+        part, own = chunk[:, left], labels[start : start + len(chunk)]
+        keeps = np.ones(len(left), dtype=bool)
+        for label in np.unique(own):
+            rows = part[own == label]
+            keeps &= (rows == first.setdefault(label, rows[0])).all(axis=0)
+        left, first = left[keeps], {label: values[keeps] for label, values in first.items()}
+        if not len(left):
+            return []
+    counts = {label: int((labels == label).sum()) for label in first}
+    # So many of all ways to place a column's rarer values give each class a value of its own.
+    most = math.log(100 * flat.shape[1]) + len(first) * math.log(2)
+    return [
+        int(place)
+        for column, place in enumerate(left)
+        if _log_ways(len(flat), {label: first[label][column] for label in first}, counts) > most
+    ]
+
+
+def _log_ways(n: int, values: dict, counts: dict) -> float:
+    """Returns the logarithm of the number of ways to choose the samples without the most frequent value."""
+    sizes: dict = {}
+    for label, value in values.items():
+        sizes[value] = sizes.get(value, 0) + counts[label]
+    n_other = n - max(sizes.values())
+    return math.lgamma(n + 1) - math.lgamma(n_other + 1) - math.lgamma(n - n_other + 1)

@@ -2,27 +2,29 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterator, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from kerasgrid.data.arrays import product
-from kerasgrid.data.csv import Header, open_text, read_chunks, read_names
+from kerasgrid.data.csv import Header, names_of, open_text, read_chunks, read_names
 from kerasgrid.data.labels import as_classes
 from kerasgrid.data.stream import Chunk, fitting
 from kerasgrid.errors import DataError
-from kerasgrid.wording import shown_path
+from kerasgrid.wording import listed, shown_path
 
 
-def pixel_names(train: Any, label: str) -> tuple[str, ...] | None:
-    """Returns the columns that are pixels in the training file or may be its id; None where it is no CSV."""
-    if not (isinstance(train, (str, Path)) and str(train).lower().endswith(".csv")):
+def is_csv(source: Any) -> TypeGuard[str | Path]:
+    """Tells whether a config's source is a CSV file, by its name."""
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".csv"
+
+
+def pixel_names(train: Any, label: str, id: str | None = None) -> tuple[str, ...] | None:
+    """Returns the columns that are pixels in the training file; None where it is no CSV or not there."""
+    if not is_csv(train) or not Path(train).exists():
         return None
-    path = Path(train)
-    if not path.exists():
-        return None
-    with open_text(path) as text:
-        return tuple(name for name in read_names(text, shown_path(path)) if name != label)
+    return tuple(name for name in names_of(Path(train)) if name not in (label, id))
 
 
 def csv_chunks(
@@ -34,15 +36,15 @@ def csv_chunks(
         path: The file.
         shape: Of a training sample.
         label: The label column, where it has one.
-        id: The id column; None for the one that is no pixel, if there is one.
-        trained: The columns of the training file but its label; None where they are not known.
+        id: The id column, where it has one; else the one that is no pixel, if there is one.
+        trained: The pixels' columns in the training file; None where they are not known.
 
     Raises:
         DataError: The columns are not those of the training data, or a cell is no pixel.
     """
     where = shown_path(path)
     with open_text(path) as text:
-        header, id_place = _header(read_names(text, where), shape, label, id, trained, where)
+        header, id_place = find_columns(read_names(text, where), shape, label, id, trained, where)
         n_read = 0
         for pixels, chunk in read_chunks(text, header, path):
             n_read += len(pixels)
@@ -55,7 +57,14 @@ def csv_chunks(
         raise DataError(f"{where}: only a header and no rows.")
 
 
-def _header(
+def check_columns(
+    path: Path, shape: Sequence[int], label: str, id: str | None, trained: tuple[str, ...] | None
+) -> None:
+    """Raises a DataError where a CSV file's first line shows that `csv_chunks` will refuse it."""
+    find_columns(names_of(path), shape, label, id, trained, shown_path(path))
+
+
+def find_columns(
     names: list[str],
     shape: Sequence[int],
     label: str,
@@ -68,38 +77,39 @@ def _header(
     Raises:
         DataError: The pixels are not those of the training data.
     """
-    doubled = (
-        next((name for name in names if names.count(name) > 1), None)
-        if len(set(names)) < len(names)
-        else None
-    )
-    if doubled is not None:
-        raise DataError(f"{where}, line 1: {names.count(doubled)} columns are named {doubled!r}.")
-    n_pixels = product(shape)
+    name, n_named = Counter(names).most_common(1)[0]
+    if n_named > 1:
+        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}.")
+    n_pixels, known = product(shape), set(trained or ())
     rest = [name for name in names if name != label]
-    if id is not None and id in rest:
-        rest.remove(id)
-    elif len(rest) == n_pixels + 1:
-        own = [name for name in rest if trained is not None and name not in trained]
-        id = own[0] if len(own) == 1 else rest[0]
-        rest.remove(id)
-    else:
+    strange = [name for name in rest if name not in known] if trained is not None else []
+    if id not in rest:
         id = None
+        if len(rest) == n_pixels + 1:
+            id = strange[0] if len(strange) == 1 else rest[0]
+    rest, strange = ([name for name in several if name != id] for several in (rest, strange))
+    are_pixels = set(rest)
+    lacking = [name for name in trained or () if name not in are_pixels]
+    told = f"It has {listed(strange)}, which the training data have not. " if strange else ""
+    told += f"It lacks {listed(lacking)}, which they have. " if lacking else ""
     if len(rest) != n_pixels:
         raise DataError(
             f"{where}, line 1: {len(rest):,} pixel columns, and an image that was trained on has "
-            f"{n_pixels:,}. Beside them there may be the label column {label!r} and one id column, which "
-            "data.id names."
+            f"{n_pixels:,}. {told}Beside the pixels there may be the label column {label!r} and one id "
+            "column, which data.id names."
         )
-    if trained is not None:
-        wanted = [name for name in trained if name in rest]
-        if len(wanted) == n_pixels and wanted != rest:
-            place = next(i for i, pair in enumerate(zip(wanted, rest, strict=True)) if pair[0] != pair[1])
-            raise DataError(
-                f"{where}, line 1: the pixel columns come in another order than in the training data: "
-                f"{rest[place]!r} where {wanted[place]!r} was. Put them in its order."
-            )
-    are_pixels = set(rest)
+    if told:
+        raise DataError(
+            f"{where}, line 1: other columns than in the training data. {told}Name and order them alike; one "
+            "that is the id is named by data.id."
+        )
+    wanted = list(trained or rest)
+    if wanted != rest:
+        place = next(i for i, pair in enumerate(zip(wanted, rest, strict=True)) if pair[0] != pair[1])
+        raise DataError(
+            f"{where}, line 1: the pixel columns come in another order than in the training data: "
+            f"{rest[place]!r} where {wanted[place]!r} was. Put them in its order."
+        )
     pixels = tuple(place for place, name in enumerate(names) if name in are_pixels)
     label_place = names.index(label) if label in names else None
     return Header(tuple(names), label_place, pixels), None if id is None else names.index(id)

@@ -19,6 +19,7 @@ from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
 from kerasgrid.config import DataConfig
 from kerasgrid.data.cache import open_samples
+from kerasgrid.data.stream_csv import is_csv, pixel_names
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.io import RunPaths
@@ -162,7 +163,11 @@ class Finished:
         draft.report.source = str(self.path)
         data = draft.config.data
         if draft.config.search.holdout != "test":  # else what is to be predicted may not be there to train
-            data = data.model_copy(update={"test": None, "sample_submission": None})
+            trained = pixel_names(resolve(self.base, data.train) if is_csv(data.train) else None, data.label)
+            gone = {"test": None, "sample_submission": None}
+            if trained is not None and data.id not in trained:  # a column of test alone
+                gone["id"] = None
+            data = data.model_copy(update=gone)
         return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
 
     def prepare(self, draft: Draft, ask: Ask | None = None, *, has_models: bool = False) -> Prepared:

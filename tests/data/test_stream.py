@@ -59,6 +59,18 @@ class TestCsv:
         ("text", "message"),
         [
             ("a,b,c\n1,2,3\n", "test.csv, line 1: 3 pixel columns, and an image that was trained on has 4."),
+            (
+                "a,b,c,q\n1,2,3,4\n",
+                "test.csv, line 1: other columns than in the training data. It has 'q', whic",
+            ),
+            (
+                "n,a,b,c\n1,2,3,4\n",
+                "test.csv, line 1: other columns than in the training data. It has 'n', whic",
+            ),
+            (
+                "n,m,a,b,c,d\n",
+                "test.csv, line 1: 6 pixel columns, and an image that was trained on has 4. It has 'n",
+            ),
             ("a,b,d,c\n1,2,3,4\n", "test.csv, line 1: the pixel columns come in another order than in the "),
             ("a,b,c,c\n1,2,3,4\n", "test.csv, line 1: 2 columns are named 'c'."),
             ("a,b,c,d\n1,2,3\n", "test.csv, line 2: 3 cells, but the header has 4 columns."),

@@ -1,4 +1,4 @@
-"""A search that is taken up again: where its model function is now, and whether it is the same one."""
+"""A search that is taken up again: its model function and its data, where they are now, and if the same."""
 
 from __future__ import annotations
 
@@ -104,3 +104,29 @@ def test_a_script_s_function_may_be_named_by_its_file(nets, tmp_path, monkeypatc
     take_up(path, overrides=[f"{text}fc"])
     with pytest.raises(ChangedError):
         take_up(path, overrides=[f"{text}other"])
+
+
+PIXELS = [f"p{place}" for place in range(16)]
+
+
+def write_rows(path, *first):
+    rows = [[*("ab"[row % 2] if name == "label" else row for name in first), *range(16)] for row in range(40)]
+    lines = [",".join(map(str, row)) for row in ([*first, *PIXELS], *rows)]
+    path.write_text("\n".join(lines) + "\n")
+
+
+@pytest.mark.parametrize(("of_train", "of_test"), [([], ["id"]), (["id"], ["id"]), (["id"], [])])
+def test_models_are_made_without_the_test_set_whichever_file_has_the_id(
+    tmp_path, monkeypatch, of_train, of_test
+):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    train_nothing(monkeypatch)
+    write_rows(tmp_path / "train.csv", *of_train, "label")
+    write_rows(tmp_path / "test.csv", *of_test)
+    path = searched(tmp_path, data={"train": "train.csv", "test": "test.csv", "id": "id"})
+    (tmp_path / "test.csv").unlink()
+    finished = Finished(path)
+    prepared = finished.prepare(finished.draft(finished.rows()))
+    assert prepared.data.images.shape == (40, 4, 4, 1)
+    assert finished.data_config.id == "id"
