@@ -199,9 +199,23 @@ def half_written_name(path: Path, ending: str = "") -> Path:
 def sweep(folder: Path) -> None:
     """Removes what processes of this machine that are dead have left half-written in a folder."""
     for path in folder.glob(f".*{_HALF_WRITTEN}*"):
-        writer = _WRITER.search(path.name)
-        if writer is not None and _is_dead(*writer.groups()):
+        if is_being_written(path) is False:
             remove(path)
+
+
+def is_being_written(path: Path) -> bool | None:
+    """Tells whether the process lives that writes what `half_written_name` named.
+
+    Of another machine, or another container, it is not known: None.
+    """
+    writer = _WRITER.search(path.name)
+    if writer is None or writer[1] != _host():
+        return None
+    if int(writer[2]) == os.getpid():
+        return writer[3] == _SESSION
+    import psutil
+
+    return psutil.pid_exists(int(writer[2]))
 
 
 def half_written(path: Path) -> list[Path]:
@@ -229,17 +243,6 @@ def scratch_folder() -> Iterator[Path]:
         yield folder
     finally:
         shutil.rmtree(folder, ignore_errors=True)
-
-
-def _is_dead(host: str, pid: str, session: str) -> bool:
-    """Tells whether a process has ended; of another machine, or another container, that is not known."""
-    if host != _host():
-        return False
-    if int(pid) == os.getpid():
-        return session != _SESSION
-    import psutil
-
-    return not psutil.pid_exists(int(pid))
 
 
 @functools.cache
@@ -436,7 +439,8 @@ class RunPaths:
     def half_fitted(self) -> list[Path]:
         """What a sudden end has left of files that `fit` was writing: for who holds its lock."""
         beside = [part for path in (self.best, self.card(self.best)) for part in half_written(path)]
-        return [*beside, *(self.folder / "fit").glob(f".*{_HALF_WRITTEN}*")]
+        folder = self.folder / "fit"
+        return [*beside, *folder.glob(f".*{_HALF_WRITTEN}*"), *_half_written_by_keras(folder)]
 
     def relative(self, path: Path) -> str:
         """Returns a path as seen from the results folder, so that both can be moved together."""
@@ -456,9 +460,13 @@ class RunPaths:
         own = (self.json, self.journal, self.folds, self.oof, self.mistakes, self.heartbeat)
         folders = ("checkpoints", "histories", "models", "predictions")
         within = [path for name in folders for path in (self.folder / name).glob(f".*{_HALF_WRITTEN}*")]
-        # Keras writes weights there first that memory has no room for.
-        keras = (self.folder / "models").glob("tmp*")
-        return [*itertools.chain.from_iterable(map(half_written, own)), *within, *keras]
+        beside = itertools.chain.from_iterable(map(half_written, own))
+        return [*beside, *within, *_half_written_by_keras(self.folder / "models")]
+
+
+def _half_written_by_keras(folder: Path) -> Iterator[Path]:
+    """Yields files of weights that memory had no room for; folders are of models that are being read."""
+    return (path for path in folder.glob("tmp*") if path.is_file())
 
 
 def _stem(trial: int, fold: int, repeat: int) -> str:

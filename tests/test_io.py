@@ -150,6 +150,16 @@ def test_what_killed_processes_left_is_swept_and_never_what_is_another_ones(tmp_
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.json", "net.keras"]
 
 
+def test_what_a_fit_that_was_killed_left_is_told_from_what_others_write(tmp_path):
+    paths, writer = RunPaths(tmp_path, "x"), "01234567-1-01234567-0.tmp"
+    (paths.folder / "fit" / "tmpread").mkdir(parents=True)  # where Keras unpacks a model that is read
+    left = [f"fit/.trial-0.keras.{writer}.keras", "fit/tmpweights"]
+    left += [f".best.keras.{writer}.keras", f".best.json.{writer}"]
+    for name in (*left, f".submission.csv.{writer}", f".oof.npz.{writer}", "fit/trial-0.keras"):
+        (paths.folder / name).touch()
+    assert sorted(paths.half_fitted) == sorted(paths.folder / name for name in left)
+
+
 def test_a_process_sweeps_a_folder_when_it_first_writes_there(tmp_path):
     left = tmp_path / f".b.json.{io._host()}-{2**22 + 1}-01234567-0.tmp"
     for is_swept in (True, False):

@@ -24,7 +24,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import StorageError
-from kerasgrid.io import cache_folder, digest, half_written_name, remove, sync_folder
+from kerasgrid.io import cache_folder, digest, half_written_name, is_being_written, remove, sync_folder
 from kerasgrid.records import Dataset
 
 FORMAT = 1
@@ -191,7 +191,8 @@ def _remove_leftovers(parent: Path) -> None:
     for folder in parent.glob(f"{_BUILDING}*"):
         # Gone already where another process was quicker.
         with contextlib.suppress(FileNotFoundError):
-            if time.time() - folder.stat().st_mtime > _DAY_S:
+            is_old = time.time() - folder.stat().st_mtime > _DAY_S
+            if is_old and is_being_written(folder) is None:
                 shutil.rmtree(folder, ignore_errors=True)
 
 

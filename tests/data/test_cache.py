@@ -14,6 +14,7 @@ from kerasgrid.data import load as loading
 from kerasgrid.data import load_data
 from kerasgrid.data.sources import Source
 from kerasgrid.errors import DataError, StorageError
+from kerasgrid.io import half_written_name
 
 TEXT = "label,a,b,c,d\n" + "".join(f"{row % 2},{row},1,2,3\n" for row in range(40))
 
@@ -136,13 +137,14 @@ def test_a_file_where_the_entry_belongs(train, reads, cache):
 
 
 def test_leftovers_are_removed_after_a_day(train, cache):
-    for name, age_s in (("old", 90_000), ("new", 80_000)):
+    mine = half_written_name(cache / "building-mine").name.removeprefix(".building-")
+    for name, age_s in (("old", 90_000), ("new", 80_000), (mine, 90_000)):
         folder = cache / f".building-{name}"
         folder.mkdir(parents=True)
         (folder / "images.npy").write_bytes(b"torn")
         os.utime(folder, (time.time() - age_s,) * 2)
     load_data(train)
-    assert sorted(path.name for path in cache.glob(".*")) == [".building-new"]
+    assert sorted(path.name for path in cache.glob(".*")) == sorted([".building-new", f".building-{mine}"])
 
 
 def test_a_cache_that_cannot_be_written(train, monkeypatch, write_csv):
