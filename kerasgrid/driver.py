@@ -130,7 +130,7 @@ class _Warning(Observer):
     """Tells of what is probably not meant as Python does, and of nothing else."""
 
     def warn(self, text: str) -> None:
-        warnings.warn(text, UserWarning, stacklevel=4)  # where `search` was called
+        warnings.warn(text, UserWarning, stacklevel=2)
 
 
 def _refuse_to_retry(engine: str) -> None:

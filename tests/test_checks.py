@@ -8,8 +8,9 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.errors import ConfigError
+from kerasgrid.records import ProbeRecord
 
 BASE = "data: {train: digits}\nmodel: fc\n"
 NETS = """\
@@ -747,6 +748,42 @@ def test_digits_that_are_flipped_draw_a_warning(folder):
     warned = check(folder, BASE + "space: {augment.horizontal_flip: [true, false]}").warnings
     assert warned == ("augment flips images of digits or letters, which are other signs then.",)
     assert check(folder, BASE + "augment: {rotation_range: 10}").warnings == ()
+
+
+UNSCALED = "pixels of 0 to 16 reach the net as they are stored, and nets learn better from small numbers: write `scale: 16` into the section data, or begin the model with a layer that scales."
+
+
+@pytest.mark.parametrize(
+    ("text", "own", "told"),
+    [
+        ("", [False], UNSCALED),
+        ("", [False, None], UNSCALED),
+        ("", [True], None),
+        ("", [None], None),
+        ("", [], None),
+        ("", [True, False], UNSCALED.replace("the net as", "the nets of some candidates (dropout: 0.2) as")),
+        ("augment: {rotation_range: 5}", [False], UNSCALED),
+        ("augment: {rescale: 0.06}", [False], None),
+        ("augment: {featurewise_center: true}", [False], None),
+        ("augment: {samplewise_std_normalization: true}", [False], None),
+        ("augment: {preprocessing_function: nets.py:made}", [False], None),
+        ("space: {augment: [off, {rescale: 0.06}]}", [False], UNSCALED),
+        ("space: {augment.rescale: [0.06, 0.05]}", [False], None),
+    ],
+)
+def test_pixels_that_nothing_scales_draw_a_warning(folder, text, own, told):
+    """By what building the models has shown of their first layers: that these scale, or not; None for unknown."""
+    records = [ProbeRecord({"dropout": 0.2}, 100, None, "cpu", scales_input=scales) for scales in own]
+
+    def warned(*overrides):
+        found = check(folder, BASE + text, *overrides)
+        return warnings_of_scale(found.config, found.space, found.data, records)
+
+    assert warned() == (() if told is None else (told,))
+    if "rescale" not in text:
+        assert warned("data.scale=16") == ()
+    if "featurewise" not in text:
+        assert warned("data.standardize=true") == ()
 
 
 def test_flipped_classes_of_many_numbers_may_be_letters(folder):

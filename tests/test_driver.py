@@ -1136,3 +1136,27 @@ def test_a_crash_under_an_oracle_changes_nothing(tmp_path, in_this_process, engi
     states = {row["state"] for row in whole.trials}
     assert states == ({"complete", "pruned"} if engine == "hyperband" else {"complete"})
     assert without_times(resumed.data) == without_times(whole.data)
+
+
+def test_what_is_probably_not_meant_is_told_as_python_tells_it_where_nobody_listens(tmp_path, monkeypatch):
+    def bare(recipe, executor, candidates):
+        return [
+            dataclasses.replace(record, scales_input=False)
+            for record in fake_probes(recipe, executor, candidates)
+        ]
+
+    monkeypatch.setattr(driver, "run_probes", bare)
+    flips = config(augment={"horizontal_flip": True}, space={})
+    with pytest.warns(UserWarning, match="pixels of 0 to 16") as caught:
+        search(flips, results=tmp_path)
+    told = [str(one.message) for one in caught if one.category is UserWarning]
+    assert told[0].startswith("augment flips images of digits")
+    assert told[1].startswith("pixels of 0 to 16 reach the net as they are stored")
+    notes = []
+
+    class Notes(Observer):
+        def note(self, text):
+            notes.append(text)
+
+    search(flips, results=tmp_path, fresh=True, observer=Notes())
+    assert [line for line in notes if line in told] == told

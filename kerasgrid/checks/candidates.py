@@ -246,7 +246,8 @@ def warnings_of_scale(
     if top is None:
         return ()
     some = any(record.scales_input for record in records)
-    which = f"the nets of some candidates ({shown(dict(bare[0]))})" if some else "the net"
+    such = ", ".join(f"{name}: {shown(value)}" for name, value in bare[0].items())
+    which = f"the nets of some candidates ({such})" if some else "the net"
     return (
         f"pixels of 0 to {top:,} reach {which} as they are stored, and nets learn better from small numbers: "
         f"write `scale: {top}` into the section data, or begin the model with a layer that scales.",

@@ -4,7 +4,8 @@ import numpy as np
 import pytest
 
 from kerasgrid.data import statistics
-from kerasgrid.data.statistics import giveaways, standardize_statistics
+from kerasgrid.data.digits import read_digits
+from kerasgrid.data.statistics import giveaways, odd_span, pixel_top, standardize_statistics
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -60,3 +61,90 @@ def test_values_of_a_few_samples_are_taken_for_chance():
     assert giveaways(labels[:8, np.newaxis] * 9, labels[:8]) == ([], [])
     rare = np.where(np.arange(60) == 7, 1, 0)  # a class of one sample has any value to itself
     assert giveaways(rare[:, np.newaxis] * 9, rare) == ([], [])
+
+
+RANDOM = np.random.default_rng(0)
+BYTES = RANDOM.integers(0, 256, (40, 8, 8, 3)).astype(np.uint8)
+RARELY_LIT = np.where(RANDOM.random((300, 28, 28, 1)) < 0.1, RANDOM.integers(0, 256, (300, 28, 28, 1)), 0)
+RARELY_LIT[:, :3] = 0
+DIGITS = read_digits().images
+COUNTS = np.where(RANDOM.random((200, 100)) < 0.1, RANDOM.integers(0, 6, (200, 100)), 0)
+COUNTS[:, 0] = RANDOM.integers(0, 256, 200)
+TABLE = np.stack(
+    [RANDOM.normal(mean, spread, 200) for mean, spread in zip(range(64), range(1, 65), strict=True)], 1
+)
+
+
+@pytest.mark.parametrize(
+    ("images", "top"),
+    [
+        (BYTES, 255),
+        (BYTES[..., :1], 255),
+        (BYTES.astype(np.float32), 255),
+        (BYTES * 0.98, 255),  # resized, say
+        (BYTES.reshape(40, -1), 255),
+        (BYTES.reshape(40, -1)[:, :16], 255),
+        (BYTES[:1, :2, :2], 255),
+        (RARELY_LIT, 255),
+        (RARELY_LIT.reshape(300, -1), 255),
+        (DIGITS.reshape(-1, 8, 8, 1), 16),
+        (DIGITS.reshape(-1, 64), 16),
+        (BYTES.astype(np.float32) * 257, 65_535),
+        # Scaled, or nothing that has to be.
+        (BYTES / 255, None),
+        (BYTES / 127.5 - 1, None),
+        ((BYTES > 128).astype(np.uint8), None),
+        (BYTES // 64, None),
+        (DIGITS / 16, None),
+        # Tables, however wide.
+        (TABLE.astype(np.float32), None),
+        (COUNTS.astype(np.uint8), None),
+        (RANDOM.integers(0, 16, (200, 16)), None),
+        (RANDOM.integers(18, 91, (200, 64)), None),
+        (RANDOM.integers(0, 101, (200, 64)), None),
+        (RANDOM.integers(0, 256, (200, 4)), None),
+        (RANDOM.uniform(0, 1000, (200, 100)), None),
+    ],
+)
+def test_pixels_as_they_are_stored_are_known(images, top):
+    assert pixel_top(np.asarray(images)) == top
+
+
+def test_some_samples_of_many_tell(monkeypatch):
+    monkeypatch.setattr(statistics, "_CHUNK_VALUES", 1920)
+    assert pixel_top(BYTES) == 255
+
+
+@pytest.mark.parametrize(
+    ("trained", "low", "high", "told"),
+    [
+        (BYTES, 0, 255, None),
+        (BYTES, 0, 9, None),
+        (BYTES, 0, 0, None),
+        (
+            BYTES,
+            0,
+            1,
+            "values are 0 to 1, and those trained on are 0 to 255 as they are stored: were these scaled",
+        ),
+        (
+            BYTES,
+            -1,
+            1,
+            "values are -1 to 1, and those trained on are 0 to 255 as they are stored: were these scale",
+        ),
+        (BYTES / 255, 0, 1, None),
+        (BYTES / 255, 0, 1.2, None),
+        (
+            BYTES / 255,
+            0,
+            255,
+            "values are 0 to 255, and those trained on are 0 to 1 as they are stored: those were",
+        ),
+        (TABLE, 0, 1, None),
+        (TABLE, -0.5, 0.5, None),
+    ],
+)
+def test_samples_of_another_scale_than_those_trained_on_are_told(trained, low, high, told):
+    found = odd_span(trained, low, high)
+    assert found is None if told is None else found.startswith(told)

@@ -7,7 +7,13 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from kerasgrid.errors import ModelError  # noqa: E402
-from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation  # noqa: E402
+from kerasgrid.models.endings import (  # noqa: E402
+    Ending,
+    ending_of,
+    ends_in_logits,
+    output_activation,
+    scales_input,
+)
 from kerasgrid.models.signature import Signature  # noqa: E402
 from kerasgrid.training.compiling import compile_model  # noqa: E402
 from kerasgrid.training.objective import find_objective  # noqa: E402
@@ -426,3 +432,76 @@ def test_a_model_that_its_function_compiled_rightly_is_not_refused_for_what_nois
     model.compile("adam", "sparse_categorical_crossentropy")
     compiled = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3, (4,))
     assert compiled.from_logits is False
+
+
+class Called(keras.Model):
+    """Calls some layers, and before them divides its input by itself where it is told to."""
+
+    def __init__(self, *first, divides=False, wants_numbers=False):
+        super().__init__()
+        self.scores, self.flatten = layers.Dense(3), layers.Flatten()
+        self.first, self.divides, self.wants_numbers = list(first), divides, wants_numbers
+
+    def call(self, inputs):
+        if self.wants_numbers:
+            inputs = keras.ops.convert_to_tensor(keras.ops.convert_to_numpy(inputs))
+        x = inputs / 255 if self.divides else inputs
+        for layer in self.first:
+            x = layer(x)
+        return self.scores(self.flatten(x))
+
+
+class Scaled(layers.Layer):
+    def call(self, inputs):
+        return inputs / 255
+
+
+class Block(layers.Layer):
+    def __init__(self, *parts):
+        super().__init__()
+        self.parts = list(parts)
+
+    def call(self, inputs):
+        for part in self.parts:
+            inputs = part(inputs)
+        return inputs
+
+
+def begun(*first):
+    return keras.Sequential([keras.Input((8, 8, 3)), *first, layers.Flatten(), layers.Dense(3)])
+
+
+def around(function):
+    inputs = keras.Input((8, 8, 3))
+    return keras.Model(inputs, layers.Dense(3)(layers.Flatten()(function(inputs))))
+
+
+@pytest.mark.parametrize(
+    ("make", "scales"),
+    [
+        (lambda: begun(), False),
+        (lambda: begun(layers.Conv2D(2, 3), layers.BatchNormalization()), False),
+        (lambda: begun(layers.SpectralNormalization(layers.Conv2D(2, 3))), False),
+        (lambda: begun(layers.Rescaling(1 / 255)), True),
+        (lambda: begun(layers.Normalization(mean=3.0, variance=4.0)), True),
+        (lambda: begun(layers.BatchNormalization()), True),
+        (lambda: begun(layers.Flatten(), layers.LayerNormalization()), True),
+        (lambda: begun(layers.RandomFlip(), layers.ZeroPadding2D(), layers.Rescaling(1 / 255)), True),
+        (lambda: begun(layers.Lambda(lambda x: x / 255)), True),
+        (lambda: around(lambda x: x / 255.0), True),
+        (lambda: around(lambda x: keras.ops.cast(x, "float32") * (1 / 255)), True),
+        (lambda: around(begun(layers.Rescaling(1 / 255))), True),
+        (lambda: around(begun()), False),
+        (lambda: begun(Scaled()), None),
+        (lambda: begun(Block(layers.Rescaling(1 / 255), layers.Conv2D(2, 3))), True),
+        (lambda: begun(Block(layers.Conv2D(2, 3), layers.BatchNormalization())), False),
+        (lambda: begun(layers.Flatten(), layers.Embedding(256, 4)), None),
+        (lambda: Called(), False),
+        (lambda: Called(divides=True), True),
+        (lambda: Called(layers.Rescaling(1 / 255)), True),
+        (lambda: Called(layers.Conv2D(2, 3), layers.BatchNormalization()), False),
+        (lambda: Called(wants_numbers=True), None),
+    ],
+)
+def test_whether_a_model_scales_its_input(make, scales):
+    assert scales_input(make(), (8, 8, 3)) is scales
