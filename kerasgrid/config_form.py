@@ -16,6 +16,7 @@ from pydantic import ValidationError
 from kerasgrid.callbacks import is_own, split_name, switched
 from kerasgrid.config import AUTOKERAS_MODEL, Config
 from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.forms import faults_of, shown, without_faults
 from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
@@ -37,6 +38,8 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, li
     Raises:
         ConfigError: The file cannot be read, is no YAML, or an override is no `key.path=value`.
     """
+    if other := kind_of(source, takes=("grid",)):
+        raise ConfigError([Fault("", other.told("grid"))], str(source))
     raw, lines = read_yaml(_read_text(source), str(source))
     if not isinstance(raw, dict):
         found = "is empty" if raw is None else f"holds a {type(raw).__name__}"

@@ -21,6 +21,7 @@ from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
 from kerasgrid.data.statistics import TOPS, giveaways
 from kerasgrid.errors import DataError, NotBuiltError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
 from kerasgrid.wording import listed, shown_path
@@ -111,6 +112,8 @@ def _look(source: Path | str, label: str | None, id: str | None) -> _Found:
             )
     if str(source) == "digits":
         return _Found(DataConfig(train="digits"), {"train": "built in: handwritten digits"})
+    if other := kind_of(source, takes=("table", "arrays", "folder")):
+        raise DataError(f"{source} {other.told('data')}")
     if suffix == ".csv":
         return _look_at_csv(path, label, id)
     if suffix == ".npz" or path.is_dir() or not _is_idx(path):

@@ -323,7 +323,7 @@ def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, message):
 
 
 def test_a_folder_and_a_path_that_none_can_be(tmp_path):
-    with pytest.raises(ConfigError, match="cannot be read: Is a directory"):
+    with pytest.raises(ConfigError, match=r"is a folder, and a grid\.yaml is needed"):
         read_config(tmp_path)
     with pytest.raises(ConfigError, match="is no path: embedded null byte"):
         read_config(Path("a\0b"))

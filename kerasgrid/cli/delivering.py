@@ -124,9 +124,6 @@ def predict(
         raise typer.BadParameter("--trial names one candidate and --top several; choose one.")
     if sample is not None and like is not None:
         raise typer.BadParameter("--sample and --like both say how a submission looks; choose one.")
-    for file in files:
-        if file.suffix != ".json":
-            raise typer.BadParameter(f"{file} is no results file (.json); samples are given by --data.")
     planned = plan_submission(
         Finished(files[0], overrides=set_ or []),
         output,

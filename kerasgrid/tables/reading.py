@@ -20,6 +20,7 @@ import os
 from pathlib import Path
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.parsing import FORMS, by_columns, kind, parse_csv, parse_json, read_text
@@ -55,6 +56,8 @@ def read_table(source: str | Path) -> Table:
         url, _, name = str(source).partition("#")
         return optuna_table(url, name or None)
     path, study = file_and_study(Path(source))
+    if other := kind_of(path, takes=("results", "table", "database", "folder")):
+        raise ResultsError(f"{path} {other.told('trials', FORMS)}")
     if os.path.isdir(path):
         return keras_tuner_table(path)
     if _head(path) == _SQLITE:

@@ -15,6 +15,7 @@ from typing import Annotated, Any, Literal, TypeVar
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.forms import Section, faults_of, shown
 from kerasgrid.io import RunPaths, canonical_json, strict
 from kerasgrid.locking import is_held
@@ -167,6 +168,8 @@ def read_results(path: str | Path) -> dict[str, Any]:
         ResultsError: It cannot be read, is of another form or schema, or has faults.
     """
     path = Path(path)
+    if kind := kind_of(path, takes=("results",)):
+        raise ResultsError(f"{path} {kind.told('results')}")
     return as_it_stands(checked(parse_json(read_text(path, forms=OURS), path, OURS), path, OURS), path)
 
 

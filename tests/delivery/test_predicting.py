@@ -422,10 +422,6 @@ class TestRefusals:
         with pytest.raises(ResultsError, match="grid, trial 1: was trained without augmentation"):
             predict(competition, tta=2)
 
-    def test_samples_in_the_place_of_results(self, competition, monkeypatch, capsys):
-        assert run(monkeypatch, "predict", str(competition), "test.csv") == 2
-        assert "test.csv is no results file (.json); samples are given by" in capsys.readouterr().err
-
     def test_no_test_set(self, augmented):
         with pytest.raises(DataError, match=r"its config names no data\.test\. Give the samples to predict"):
             predict(augmented)

@@ -354,7 +354,8 @@ class TestCsv:
     [
         (b"", "the file is empty"),
         (b" \n\n", "the file is empty"),
-        (b"\x89PNG\r\n\x1a\n\xff\xfe", "no text in UTF-8"),
+        (b"\x89PNG\r\n\x1a\n\xff\xfe", "is a picture, and results are needed here. Known are: "),
+        (b"\x00\xff\xfe", "no text in UTF-8"),
         (b"abc\0def", "zero bytes"),
         ('{"schema": "kerasgrid.results/1", "trials": [', "the JSON ends too early"),
         ('[{"a": 1}, {"a', "the JSON ends too early"),
