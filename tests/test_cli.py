@@ -6,6 +6,7 @@ import contextlib
 import fcntl
 import json
 import os
+import signal
 import subprocess
 import sys
 import termios
@@ -16,7 +17,7 @@ import pytest
 from rich.console import Console
 from running import run
 
-from kerasgrid import cli
+from kerasgrid import cli, config
 
 GRID = """
 data: {train: digits, scale: 16, subset: 300}
@@ -205,6 +206,17 @@ def read_to_end(terminal):
             shown += part
     os.close(terminal)
     return shown
+
+
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
+def test_a_signal_interrupts_any_command(monkeypatch, number):
+    monkeypatch.setattr(config, "json_schema", lambda: os.kill(os.getpid(), number))
+    before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
+    try:
+        assert run(monkeypatch, "schema") == 130
+        assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
+    finally:
+        signal.signal(signal.SIGHUP, before)
 
 
 def test_a_terminal_that_is_closed_ends_nothing():

@@ -14,13 +14,15 @@ from kerasgrid.cli import searching, showing, delivering, sending, starting  # n
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
 from kerasgrid.errors import KerasgridError
+from kerasgrid.interrupts import interrupted_by_signals
 
 
 def main() -> None:
     """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
     sys.stdout, sys.stderr = _outlived(sys.stdout), _outlived(sys.stderr)
     show_all()
-    code, written = _exit_code(app), _exit_code(_flush)
+    with interrupted_by_signals():
+        code, written = _exit_code(app), _exit_code(_flush)
     sys.exit(code or written)
 
 
