@@ -256,8 +256,11 @@ def _host() -> str:
 
 
 def write_text(path: Path, text: str) -> None:
-    """Writes a text file whole or not at all."""
-    data = text.encode("utf-8")
+    """Writes a text file whole or not at all.
+
+    What is no letter, such as a byte of a file's name, is written as the escape by which JSON reads it again.
+    """
+    data = text.encode("utf-8", "backslashreplace")
     write_atomic(path, lambda file: file.write(data))
 
 

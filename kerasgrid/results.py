@@ -15,7 +15,7 @@ from typing import Any
 from kerasgrid.config import Config
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import RunPaths
-from kerasgrid.tables.results_form import checked, need, read_results, section_of
+from kerasgrid.tables.results_form import checked, need, need_ids, read_results, section_of
 
 _SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
 _FRAME = {"id", "state", "error", *_SCORES}
@@ -139,6 +139,7 @@ class Results:
             raise ResultsError(
                 f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."
             )
+        need_ids(self.data, where)
         files = [] if self.path is None else self._model_files(row)
         n_kept = sum(file.exists() for file in files)
         if not files or n_kept < len(files):

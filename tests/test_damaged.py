@@ -5,10 +5,13 @@ All kinds are tried in one process of their own, which imports no backend and ke
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
+import random
 import resource
 import signal
+import sqlite3
 import subprocess
 import sys
 import traceback
@@ -19,7 +22,7 @@ from io import StringIO
 from pathlib import Path
 
 import pytest
-from mutations import N_MUTATIONS, mutate_json
+from mutations import N_MUTATIONS, mutate_bytes, mutate_json
 
 import kerasgrid as kg
 from kerasgrid.errors import KerasgridError, ResultsError
@@ -60,7 +63,7 @@ def tried(act: Callable[[], object], counts: Counter[str], what: str) -> None:
         counts["bugs"] += 1
         if counts["bugs"] <= 5:
             print(f"{what}:", file=sys.stderr)
-            traceback.print_exc(limit=-6)
+            print("".join(traceback.format_exc(limit=-6))[-3000:], file=sys.stderr)
 
 
 def searched(folder: Path) -> Path:
@@ -146,12 +149,156 @@ def of_results(folder: Path, counts: dict[str, Counter[str]]) -> None:
             path.write_bytes(whole)
 
 
-KINDS = {"results.json": of_results}
+def shown(source: Path, folder: Path) -> None:
+    """Does what plot, report, suggest and export do with others' results."""
+    from kerasgrid.exports.tensorboard import write_tensorboard
+    from kerasgrid.suggestion import suggest
+    from kerasgrid.tables.reading import read_table
+    from kerasgrid.views.hiplot import write_page
+    from kerasgrid.views.report.writing import Report
+
+    table = read_table(source)
+    write_page([table], folder / "page.html", epochs=any(table.histories))
+    found = Report(source)
+    found.json(), found.markdown(), write_tensorboard(table, folder / "board")
+    if found.findings.best is not None and found.findings.design.factors:
+        suggest(found.findings)
 
 
-def main(folder: Path) -> None:
-    """Tries all kinds, and prints what came of each."""
+def of_keras_tuner(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates a trial of a project, or the oracle's own file."""
+    project = folder / "project"
+    conditions = [{"class_name": "Parent", "config": {"name": "act", "values": ["relu"]}}]
+    space = [
+        {"class_name": "Float", "config": {"name": "rate", "sampling": "log", "conditions": []}},
+        {"class_name": "Choice", "config": {"name": "act", "conditions": []}},
+        {"class_name": "Int", "config": {"name": "units", "conditions": conditions}},
+    ]
+    files = [project / "oracle.json"]
+    project.mkdir()
+    files[0].write_text(json.dumps({"start_order": ["0", "1", "2"], "max_epochs": 9, "trials": {}}))
+    for place in range(3):
+        values = {"rate": 10.0**-place, "act": ("relu", "tanh")[place % 2], "units": 8, "tuner/epochs": 3}
+        seen = [{"value": [0.5 + place / 10], "step": step} for step in range(3)]
+        files.append(project / f"trial_{place}" / "trial.json")
+        files[-1].parent.mkdir()
+        trial = {
+            "trial_id": str(place),
+            "hyperparameters": {"space": space, "values": values},
+            "metrics": {"metrics": {"val_accuracy": {"direction": "max", "observations": seen}}},
+            "score": 0.5 + place / 10,
+            "status": "COMPLETED",
+            "message": None,
+        }
+        files[-1].write_text(json.dumps(trial))
+    of_files(files, project, folder, counts)
+
+
+def of_files(files: list[Path], source: Path, folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates some of the files of a source."""
+    whole = [file.read_bytes() for file in files]
+    shown(source, folder)
+    for seed in range(N_MUTATIONS):
+        for place, (file, text) in enumerate(zip(files, whole, strict=True)):
+            is_damaged = (seed + place) % len(files) == 0 or seed % 7 == 0
+            file.write_bytes(mutate_json(text, seed + place) if is_damaged else text)
+        tried(
+            lambda: shown(source, folder), counts.setdefault(source.name, Counter()), f"{source}, seed {seed}"
+        )
+
+
+def of_records(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates lists of objects, cv_results_ and CSVs."""
+    rows = [
+        {"rate": 10.0**-place, "act": "relu", "units": [8, place], "val_loss": 0.5 / (place + 1), "time": 2.0}
+        for place in range(4)
+    ]
+    cv = {
+        "params": [{"rate": row["rate"], "act": "relu"} for row in rows],
+        "param_rate": [row["rate"] for row in rows],
+        "mean_test_score": [0.5, 0.6, 0.7, 0.8],
+        "split0_test_score": [0.5, 0.6, 0.7, 0.8],
+        "rank_test_score": [4, 3, 2, 1],
+    }
+    for name, value in (("list.json", rows), ("cv.json", cv)):
+        (folder / name).write_text(json.dumps(value))
+        of_files([folder / name], folder / name, folder, counts)
+    table = folder / "table.csv"
+    text = "rate,act,val_loss\n" + "\n".join(f"{row['rate']},relu,{row['val_loss']}" for row in rows)
+    for seed in range(N_MUTATIONS):
+        snippets = [b"\x00", b"\xff", b'"', b",", b"\n", b"\r", b";", b"1e999", b"nan", b"9" * 500]
+        table.write_bytes(mutate_bytes(text.encode(), random.Random(seed), snippets))
+        tried(lambda: shown(table, folder), counts.setdefault("table.csv", Counter()), f"CSV, seed {seed}")
+
+
+def of_optuna(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates an SQLite file in its bytes and in its cells, and a journal in its lines."""
+    import optuna
+    from optuna.storages import JournalStorage
+    from optuna.storages.journal import JournalFileBackend
+
+    def objective(trial: optuna.Trial) -> float:
+        rate = trial.suggest_float("rate", 1e-4, 1e-1, log=True)
+        trial.suggest_categorical("act", ["relu", "tanh"])
+        trial.report(0.5, 0)
+        trial.report(0.6, 1)
+        return rate
+
+    optuna.logging.set_verbosity(optuna.logging.CRITICAL)
+    sqlite, journal = folder / "study.db", folder / "study.log"
+    for storage in (f"sqlite:///{sqlite}", JournalStorage(JournalFileBackend(str(journal)))):
+        sampler = optuna.samplers.RandomSampler(seed=0)
+        optuna.create_study(study_name="mine", storage=storage, sampler=sampler).optimize(objective, 4)
+    whole, lines = sqlite.read_bytes(), journal.read_bytes().splitlines()
+    shown(sqlite, folder)
+    for seed in range(N_MUTATIONS):
+        chance = random.Random(seed)
+        sqlite.write_bytes(mutate_bytes(whole, chance) if seed % 3 == 0 else whole)
+        if seed % 3:
+            mutate_cells(sqlite, chance)
+        tried(lambda: shown(sqlite, folder), counts.setdefault("SQLite", Counter()), f"SQLite, seed {seed}")
+    for seed in range(N_MUTATIONS):
+        chance = random.Random(seed)
+        place = chance.randrange(len(lines))
+        odd = chance.choice(
+            [b"{}", b"[]", b"null", b"5", b"[" * 100_000, *[mutate_json(lines[place], seed)] * 9]
+        )
+        journal.write_bytes(b"\n".join([*lines[:place], odd, *lines[place + 1 :]]) + b"\n")
+        tried(
+            lambda: shown(journal, folder), counts.setdefault("journal", Counter()), f"journal, seed {seed}"
+        )
+
+
+def mutate_cells(database: Path, chance: random.Random) -> None:
+    """Gives a few cells of a database other values, of other types too, or removes a row or a table."""
+    with contextlib.closing(sqlite3.connect(database)) as connection, connection:
+        tables = [name for (name,) in connection.execute("SELECT name FROM sqlite_master WHERE type='table'")]
+        for _ in range(chance.choice([1, 1, 2])):
+            table = chance.choice(tables)
+            columns = [row[1] for row in connection.execute(f"PRAGMA table_info({table})")]
+            value = chance.choice(
+                [None, -1, 2**62, 1e308, "x", "", b"\xff\x00", "[" * 5000, "{}", "NaN", '"\\ud800"']
+            )
+            with contextlib.suppress(sqlite3.Error):  # such as a value that has to be there
+                if chance.random() < 0.8:
+                    connection.execute(f"UPDATE {table} SET {chance.choice(columns)} = ?", (value,))
+                else:
+                    connection.execute(chance.choice([f"DELETE FROM {table}", f"DROP TABLE {table}"]))
+
+
+KINDS = {
+    "results.json": of_results,
+    "KerasTuner": of_keras_tuner,
+    "records": of_records,
+    "Optuna": of_optuna,
+}
+
+
+def main(folder: Path, *only: str) -> None:
+    """Tries all kinds, or some, and prints what came of each."""
     for kind, mutate in KINDS.items():
+        if only and kind not in only:
+            continue
         counts: dict[str, Counter[str]] = {}
         (folder / kind).mkdir()
         mutate(folder / kind, counts)
@@ -188,7 +335,7 @@ def test_every_mutation_is_read_or_refused_in_words(kind, outcomes):
     assert sum(counts["bugs"] for counts in found[kind].values()) == 0, told[-6000:]
     for name, counts in found[kind].items():
         assert counts["accepted"] + counts["refused"] >= N_MUTATIONS, name
-        assert counts["refused"] > N_MUTATIONS // 20, name
+        assert counts["refused"] > N_MUTATIONS // 20 or kind == "KerasTuner", name  # which leaves them out
 
 
 def test_what_trains_or_predicts_says_what_results_lack(tmp_path):

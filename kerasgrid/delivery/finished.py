@@ -27,6 +27,7 @@ from kerasgrid.journal import Journal
 from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Trial
 from kerasgrid.results import Results
+from kerasgrid.tables.results_form import need_ids
 from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.wording import shown_path
 
@@ -60,6 +61,7 @@ class Finished:
         self.path = self.results.file
         self.paths = RunPaths(self.path.parent, self.path.stem)
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
+        need_ids(self.results.data, self.path)
         whole = self.results.config
         sections = {"data": whole.data.model_dump(), "search": whole.search.model_dump()}
         self.config: dict[str, Any] = {**whole.model_dump(), **self.results.data["config"], **sections}

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -31,7 +32,8 @@ def mean_history(histories: Sequence[Mapping[str, Sequence[Any]] | Path]) -> dic
 
 def are_epochs(steps: Sequence[int]) -> bool:
     """Says whether steps, in order, are epochs one after the other from the first, counted from 0 or 1."""
-    return len(steps) > 1 and steps[0] in (0, 1) and list(steps) == list(range(steps[0], steps[-1] + 1))
+    pairs = itertools.pairwise(steps)
+    return len(steps) > 1 and steps[0] in (0, 1) and all(after == before + 1 for before, after in pairs)
 
 
 def _mean(values: Sequence[Any]) -> float | None:

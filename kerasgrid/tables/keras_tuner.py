@@ -51,7 +51,7 @@ def keras_tuner_table(folder: Path) -> Table:
         log.warning("%s Trials are taken in the order of their names.", error)
         oracle = {}
     order = oracle.get("start_order")
-    trials = _trials(project, order if isinstance(order, list) else [])
+    trials = _trials(project, _list(order))
     if not trials:
         raise ResultsError(f"{project}: the project of KerasTuner has no trial yet.")
     metrics = [_metrics(trial) for trial in trials]
@@ -100,8 +100,7 @@ def _trials(project: Path, order: Sequence[Any]) -> list[Mapping[str, Any]]:
         except ResultsError as error:  # cut off as it was written
             log.warning("%s It is left out.", error)
             continue
-        hyperparameters = trial.get("hyperparameters")
-        if not isinstance(hyperparameters, dict) or not isinstance(hyperparameters.get("values"), dict):
+        if not isinstance(_items(trial.get("hyperparameters")).get("values"), dict):
             log.warning("%s: no hyperparameters in it. It is left out.", file)
             continue
         found.append(trial)
@@ -120,8 +119,7 @@ def _metrics(trial: Mapping[str, Any]) -> dict[str, tuple[Literal["max", "min"],
     found: dict[str, tuple[Literal["max", "min"], dict[int, float]]] = {}
     for name, metric in _items(_items(trial.get("metrics")).get("metrics")).items():
         steps = {}
-        observations = _items(metric).get("observations")
-        for observation in observations if isinstance(observations, list) else ():
+        for observation in _list(_items(metric).get("observations")):
             values, step = _items(observation).get("value"), finite(_items(observation).get("step") or 0)
             numbers = [finite(value) for value in (values if isinstance(values, list) else [values])]
             if step is not None and numbers and all_known(numbers):
@@ -134,6 +132,11 @@ def _metrics(trial: Mapping[str, Any]) -> dict[str, tuple[Literal["max", "min"],
 def _items(value: Any) -> Mapping[str, Any]:
     """Returns an object's items; none where a file has something else in its place."""
     return value if isinstance(value, dict) else {}
+
+
+def _list(value: Any) -> list[Any]:
+    """Returns a list; an empty one where a file has something else in its place."""
+    return value if isinstance(value, list) else []
 
 
 def _best(metric: tuple[str, Mapping[int, float]]) -> float:
@@ -188,14 +191,14 @@ def _active(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
     values = hyperparameters["values"]
     declared: dict[str, list[list[Mapping[str, Any]]]] = {}
     for config in _configs(hyperparameters.get("space")):
-        conditions = [_items(_items(one).get("config")) for one in config.get("conditions") or []]
+        conditions = [_items(_items(one).get("config")) for one in _list(config.get("conditions"))]
         declared.setdefault(str(config.get("name")), []).append(conditions)
 
     def holds(condition: Mapping[str, Any], path: tuple[str, ...]) -> bool:
         parent = condition.get("name")
-        if parent is None or "values" not in condition:
+        if not isinstance(parent, str) or "values" not in condition:
             return True
-        return is_active(parent, path) and values[parent] in condition["values"]
+        return is_active(parent, path) and values[parent] in _list(condition["values"])
 
     def is_active(name: str, path: tuple[str, ...] = ()) -> bool:
         if name not in values or name in path:
@@ -207,8 +210,7 @@ def _active(hyperparameters: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def _configs(space: Any) -> list[Mapping[str, Any]]:
-    parts = space if isinstance(space, list) else []
-    return [config for part in parts if (config := _items(_items(part).get("config")))]
+    return [config for part in _list(space) if (config := _items(_items(part).get("config")))]
 
 
 def _log_params(trials: Sequence[Mapping[str, Any]]) -> set[str]:

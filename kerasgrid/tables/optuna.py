@@ -6,8 +6,9 @@ import logging
 import sqlite3
 from collections.abc import Mapping, Sequence
 from functools import partial
+from itertools import zip_longest
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Literal
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.tables.histories import are_epochs
@@ -27,6 +28,8 @@ _DETAILS = ("trial", "state")
 _VALUE = "value"
 _UNNAMED = "no-name-"
 """How Optuna calls studies that nobody has named."""
+_LONGEST = 200
+"""Characters of what Optuna says of a storage that it cannot read."""
 _TIME = "mean_fit_time"
 """The seconds that a trial took, in the column where every table has them."""
 
@@ -49,8 +52,6 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
     shown = masked(source)
     try:
         import optuna
-        from optuna.exceptions import OptunaError
-        from sqlalchemy.exc import SQLAlchemyError
     except ImportError as error:
         raise MissingPackageError(
             f"{shown} is a storage of Optuna's, and reading it needs the package optuna. Install it with: "
@@ -59,24 +60,30 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
     try:
         storage = _open(source, is_journal)
         found = optuna.load_study(study_name=_name(shown, storage, study), storage=storage)
-        trials = found.get_trials(deepcopy=False)
+        trials, name = found.get_trials(deepcopy=False), str(found.study_name)
+        scores, directions = _score_names(found), [one.name for one in found.directions]
     except ImportError as error:  # Optuna's own names no package; that of its cause does
         package = getattr(error, "name", None) or getattr(error.__cause__, "name", None) or "of its driver"
         raise MissingPackageError(
             f"{shown}: its database needs the package {package}. Install the driver that the URL names."
         ) from error
-    except (SQLAlchemyError, OptunaError, RuntimeError, ValueError, KeyError, TypeError) as error:
-        told = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)
+    except ResultsError:
+        raise
+    except Exception as error:  # of a damaged storage Optuna, SQLAlchemy and SQLite raise errors of any kind
+        told = next(iter(str(error.__cause__ or error).strip().splitlines()), type(error).__name__)[:_LONGEST]
         told = "it has none of its tables" if "no such table" in told else told
         raise ResultsError(
             f"{shown} cannot be read as a storage of Optuna's ({masked(told, source)})."
         ) from error
+    if not scores:
+        raise ResultsError(f"{shown}: the study {name!r} has no objective, so that there is no score.")
     if not trials:
-        raise ResultsError(f"{shown}: the study {found.study_name!r} has no trial yet.")
-    name = found.study_name
+        raise ResultsError(f"{shown}: the study {name!r} has no trial yet.")
+    if len(scores) > 1:
+        log.warning("%s has %d objectives; trials are compared by %s.", name, len(scores), scores[0])
     if name.startswith(_UNNAMED) and isinstance(source, Path):
         name = source.stem
-    return _table(found, trials, name)
+    return _table(trials, name, scores, "max" if directions[0] == "MAXIMIZE" else "min")
 
 
 def _open(source: str | Path, is_journal: bool) -> BaseStorage:
@@ -107,20 +114,18 @@ def _name(source: str, storage: BaseStorage, wanted: str | None) -> str:
     return names[0]
 
 
-def _table(study: Study, trials: Sequence[FrozenTrial], source: str) -> Table:
-    names = _score_names(study)
-    if len(names) > 1:
-        log.warning(
-            "%s has %d objectives; trials are compared by %s.", study.study_name, len(names), names[0]
-        )
+def _table(
+    trials: Sequence[FrozenTrial], source: str, names: Sequence[str], direction: Literal["max", "min"]
+) -> Table:
     rows = [_row(trial, names) for trial in trials]
     metric = names[0].removeprefix("val_")
     timed = any(row[_TIME] is not None for row in rows)
-    given = columns_of([trial.params for trial in trials])
+    params = [{str(name): value for name, value in trial.params.items()} for trial in trials]
+    given = columns_of(params)
     columns = param_columns(given, {*names, *_DETAILS, _TIME}.__contains__)
     rows = [
-        row | {columns[name]: value for name, value in trial.params.items()}
-        for row, trial in zip(rows, trials, strict=True)
+        row | {columns[name]: value for name, value in own.items()}
+        for row, own in zip(rows, params, strict=True)
     ]
     return Table(
         source=source,
@@ -128,12 +133,12 @@ def _table(study: Study, trials: Sequence[FrozenTrial], source: str) -> Table:
         scores=(*names, *([_TIME] if timed else [])),
         details=_DETAILS,
         rows=tuple(rows),
-        direction="max" if study.directions[0].name == "MAXIMIZE" else "min",
+        direction=direction,
         log_params=frozenset(
-            columns[name]
+            columns[str(name)]
             for trial in trials
             for name, distribution in trial.distributions.items()
-            if getattr(distribution, "log", False)
+            if getattr(distribution, "log", False) and str(name) in columns
         ),
         metric=metric,
         histories=tuple(_history(trial, metric) for trial in trials),
@@ -143,8 +148,9 @@ def _table(study: Study, trials: Sequence[FrozenTrial], source: str) -> Table:
 def _score_names(study: Study) -> list[str]:
     n_objectives = len(study.directions)
     names = [_VALUE] if n_objectives == 1 else [f"{_VALUE}_{place}" for place in range(n_objectives)]
-    if study.metric_names and len(study.metric_names) == n_objectives:
-        names = list(study.metric_names)
+    told = study.metric_names or []
+    if len(told) == n_objectives == len(set(map(str, told))):
+        names = list(map(str, told))
     return [f"{name} (score)" if name in (*_DETAILS, _TIME) else name for name in names]
 
 
@@ -153,14 +159,13 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     return {
         "trial": trial.number,
         "state": _STATES.get(trial.state.name, "running"),
-        **{name: finite(value) for name, value in zip(names, values, strict=True)},
+        **{name: finite(value) for name, value in zip_longest(names, values[: len(names)])},
         _TIME: trial.duration.total_seconds() if trial.duration is not None else None,
     }
 
 
 def _history(trial: FrozenTrial, metric: str) -> tuple[Mapping[str, Sequence[float]], ...]:
     """Returns the reported values as a held-out curve, where they are of one step after the other."""
-    steps = sorted(trial.intermediate_values)
-    if not are_epochs(steps):
-        return ()
-    return ({f"test_{metric}": [trial.intermediate_values[step] for step in steps]},)
+    told = trial.intermediate_values
+    steps = sorted(told) if all(isinstance(step, int) for step in told) else []
+    return ({f"test_{metric}": [told[step] for step in steps]},) if are_epochs(steps) else ()

@@ -43,8 +43,6 @@ _MOST_BYTES, _MOST_BESIDE = 1 << 31, 1 << 26
 """Of a file of results, and of one that lies beside it."""
 _DEEPEST = 100
 """Levels of objects and lists within each other: what people search has a few."""
-_HALF = re.compile(r"\\u[dD][89a-fA-F]")
-"""Half of a surrogate pair as JSON escapes it; both halves are one letter."""
 
 
 def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:
@@ -83,7 +81,7 @@ def parse_json(text: str, path: Path, forms: str = FORMS) -> Any:
     """Returns the value of a JSON text; the literals NaN and Infinity are read too.
 
     Raises:
-        ResultsError: The text is cut off, is no JSON, is nested beyond all use, or escapes what is no letter.
+        ResultsError: The text is cut off, is no JSON, or is nested beyond all use.
     """
     try:
         value = json.loads(text)
@@ -99,8 +97,6 @@ def parse_json(text: str, path: Path, forms: str = FORMS) -> Any:
     except ValueError as error:  # a whole number of thousands of digits
         raise ResultsError(f"{path}: no JSON that can be read ({error}).") from error
     check_depth(value, path, forms)
-    if _HALF.search(text) and (found := _lone(json.dumps(value, ensure_ascii=False))):
-        raise ResultsError(f"{path}: {found} stands alone, which is half of a letter and no text. {forms}")
     return value
 
 
@@ -113,15 +109,6 @@ def check_depth(value: Any, where: Path | str, forms: str = FORMS) -> None:
         if not level:
             return
     raise ResultsError(f"{where}: nested too deeply to be a file of results: {_DEEPEST} levels hold. {forms}")
-
-
-def _lone(text: str) -> str | None:
-    """Returns the half of a surrogate pair that a text holds, escaped; None for none."""
-    try:
-        text.encode("utf-8")
-    except UnicodeEncodeError as error:
-        return ascii(text[error.start])
-    return None
 
 
 def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:

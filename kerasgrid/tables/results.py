@@ -45,7 +45,7 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
         }
         for trial in trials
     ]
-    metrics = columns_of(rows, lambda name: name.startswith("mean_test_") and name not in _OWN)
+    metrics = [name for name in columns_of(rows) if name.startswith("mean_test_") and name not in _OWN]
     return Table(
         source=str(results.get("name") or where.stem)
         + (", decided on the test fold" if objective.get("decided_on") else ""),

@@ -46,7 +46,7 @@ def _plain(value: Any) -> Any:
 def _label(value: Any) -> Any:
     if isinstance(value, bool) or not isinstance(value, int | str):
         raise ValueError(f"is {kind(value)}; text or a whole number is expected there")
-    return _plain(value)
+    return value
 
 
 def _reason(value: Any) -> Any:
@@ -56,7 +56,7 @@ def _reason(value: Any) -> Any:
     return _plain(value)
 
 
-Text = Annotated[str, AfterValidator(_plain)]
+Text = str
 Reason = Annotated[Any, AfterValidator(_reason)]
 Label = Annotated[Any, AfterValidator(_label)]
 Number = float | None
@@ -94,7 +94,7 @@ class _Fold(_Fit):
 
 
 class _Trial(_Part):
-    id: Count | None = None
+    id: Label | None = None
     params: Object
     state: Literal["complete", "failed", "pruned", "running"] = "complete"
     mean_test_score: Number = None
@@ -128,7 +128,7 @@ class _Folds(_Part):
 
 
 class _Best(_Part):
-    trial: Count
+    trial: Label
     params: Object
     mean_test_score: Number = None
 
@@ -254,6 +254,22 @@ def need(results: Mapping[str, Any], where: Path | str, *paths: str) -> None:
             f"{where}: is not whole: it has no {', no '.join(missing)}. A search of this version writes it, "
             "and plot and report do without. Restore the file, or search anew."
         )
+
+
+def need_ids(results: Mapping[str, Any], where: Path | str) -> None:
+    """Holds that trials are called by numbers, as their files are; to views they may be called anything.
+
+    Raises:
+        ResultsError: Some are not.
+    """
+    refuse(
+        where,
+        (
+            f"trials[{place}].id is {shown(trial['id'])}; a whole number, at least 0, names its files."
+            for place, trial in enumerate(results["trials"])
+            if not isinstance(trial["id"], int) or trial["id"] < 0
+        ),
+    )
 
 
 def section_of(form: type[Form], value: Any, where: Path | str, path: str) -> Form:

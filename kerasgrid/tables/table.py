@@ -61,6 +61,6 @@ def param_columns(names: Iterable[str], is_taken: Callable[[str], bool]) -> dict
     return {name: f"{name} (param)" if is_taken(name) else name for name in names}
 
 
-def columns_of(records: Iterable[Mapping[str, Any]], keep: Callable[[str], bool] = bool) -> list[str]:
+def columns_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
     """Returns all keys of all records, in the order in which they first appear."""
-    return [name for name in dict.fromkeys(name for record in records for name in record) if keep(name)]
+    return list(dict.fromkeys(name for record in records for name in record))

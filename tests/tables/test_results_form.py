@@ -58,9 +58,10 @@ def test_numbers_that_are_none_are_none():
     ("path", "value", "told"),
     [
         ("trials.1.id", 0, "trials[1].id is 0, which is that of trials[0] too."),
-        ("trials.1.id", "a", "trials[1].id is text; a whole number is expected there."),
-        ("trials.1.id", True, "trials[1].id is true; a whole number is expected there."),
-        ("trials.1.id", -1, "trials[1].id is -1; at least 0 is expected there."),
+        ("trials.1.id", [], "trials[1].id is a list; text or a whole number is expected there."),
+        ("trials.1.id", True, "trials[1].id is true or false; text or a whole number is expected there."),
+        ("trials.1.n_parameters", -1, "trials[1].n_parameters is -1; at least 0 is expected there."),
+        ("trials.1.n_parameters", True, "trials[1].n_parameters is true; a whole number is expected there."),
         ("trials.1.state", "done", "trials[1].state is text; 'complete', 'failed', 'pruned' or 'running' is"),
         ("trials.1.folds.0.fold", 7, "trials[1].folds are not each of 0 to 1 once at most."),
         ("trials.1.folds.1.fold", 0, "trials[1].folds are not each of 0 to 1 once at most."),
@@ -75,7 +76,7 @@ def test_numbers_that_are_none_are_none():
         ("trials.1.folds.0.history_file", "histories/../../x.json", "a file of the run's own folder"),
         ("trials.1.error", 3, "trials[1].error is a number; text, or an object of texts type and message"),
         ("trials.1.params", {"a": float("nan")}, None),
-        ("trials.1.params", {"a": "\ud800"}, "trials[1].params holds '\\ud800', half of a letter."),
+        ("trials.1.params", {"a": {1, 2}}, "trials[1].params holds what JSON has not."),
         ("folds.n", 10**12, "folds.n is 1000000000000; at most 1000 is expected there."),
         ("best.trial", 77, "best.trial is 77; the id of a complete trial is expected there."),
         ("data.class_names", [1, 2], "data.class_names has 2 names, and data.classes is 10."),
@@ -116,13 +117,18 @@ def test_other_files_are_told_what_is_needed(tmp_path):
         ("{}", "schema is None, which is no results file of kerasgrid."),
         ("name: grid\n", "no JSON (Expecting value)."),
         ('{"schema": ' + "[" * 2000 + "]" * 2000 + "}", "nested too deeply"),
-        ('{"schema": "\\udc80"}', "'\\udc80' stands alone, which is half of a letter and no text."),
     ):
         (tmp_path / "a.json").write_text(text)
         with pytest.raises(ResultsError) as caught:
             Results.load(tmp_path / "a.json")
         assert told in str(caught.value)
         assert "What kerasgrid search writes is needed here: results/NAME.json" in str(caught.value)
+
+
+def test_trials_are_called_by_numbers_where_files_are_named_by_them():
+    found = Results(changed("trials.1.id", "../1"), Path("a.json"))
+    with pytest.raises(ResultsError, match=r"trials\[1\]\.id is '\.\./1'; a whole number, at least 0, names"):
+        found.model_files()
 
 
 def test_what_a_command_cannot_do_without_is_told_at_once(tmp_path):
