@@ -21,7 +21,7 @@ from kerasgrid.io import canonical_json, digest, half_written_name, remove, stor
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of
-from kerasgrid.wording import distinct, masked
+from kerasgrid.wording import distinct, masked, visible
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -261,7 +261,7 @@ def _entry(
         metrics += [(names[f"epoch/{name}"], value, step) for step, value in steps if value is not None]
     n_folds = max(len(table.histories[place]), 1) if table.histories else 1
     state = str(row.get("state", "complete"))
-    tags = {"state": state, "source": table.source}
+    tags = {"state": _cut(state, _LONGEST_TAG), "source": _cut(table.source, _LONGEST_TAG)}
     tags |= {name: _cut(row[name], _LONGEST_TAG) for name in ("error", "dead") if row.get(name)}
     return _Entry(
         name=f"trial {row.get('trial', place)}",
@@ -282,7 +282,11 @@ def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
         if is_scored(row, table.scores[0])
     ]
     status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
-    tags = {"source": table.source, "trials": str(len(entries)), "direction": table.direction}
+    tags = {
+        "source": _cut(table.source, _LONGEST_TAG),
+        "trials": str(len(entries)),
+        "direction": table.direction,
+    }
     summary = table.about.get("summary")
     seconds = (finite(summary.get("wall_time_s")) if isinstance(summary, dict) else None) or 0.0
     if not scored:
@@ -305,7 +309,7 @@ def _legal_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _cut(value: Any, longest: int) -> str:
-    text = value if isinstance(value, str) else canonical_json(strict(value))
+    text = visible(value if isinstance(value, str) else canonical_json(strict(value)))
     return text if len(text) <= longest else f"{text[: longest - 1]}…"
 
 

@@ -20,6 +20,7 @@ from kerasgrid.io import canonical_json, half_written_name, storage_errors, stri
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
+from kerasgrid.wording import visible
 
 if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
@@ -125,7 +126,7 @@ def _column(values: Sequence[Any]) -> Any:
 
 
 def _text(value: Any) -> str:
-    return value if isinstance(value, str) else canonical_json(strict(value))
+    return visible(value if isinstance(value, str) else canonical_json(strict(value)))
 
 
 def _experiment(table: Table, columns: Mapping[str, Any], now: float) -> Summary:
@@ -136,15 +137,15 @@ def _experiment(table: Table, columns: Mapping[str, Any], now: float) -> Summary
     hparams = []
     for name, convert in columns.items():
         found = {convert(row[name]) for row in table.rows if row.get(name) is not None}
-        info = api_pb2.HParamInfo(name=name, type=kinds.get(convert, api_pb2.DATA_TYPE_STRING))
+        info = api_pb2.HParamInfo(name=visible(name), type=kinds.get(convert, api_pb2.DATA_TYPE_STRING))
         if len(found) <= _MOST_LEVELS:
             info.domain_discrete.extend(sorted(found))
         elif convert is float:
             info.domain_interval.min_value, info.domain_interval.max_value = min(found), max(found)
         hparams.append(info)
-    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=name)) for name in table.scores]
+    metrics = [api_pb2.MetricInfo(name=api_pb2.MetricName(tag=visible(name))) for name in table.scores]
     experiment = api_pb2.Experiment(
-        description=table.source, time_created_secs=now, hparam_infos=hparams, metric_infos=metrics
+        description=visible(table.source), time_created_secs=now, hparam_infos=hparams, metric_infos=metrics
     )
     return _summary(_EXPERIMENT, plugin_data_pb2.HParamsPluginData(experiment=experiment))
 
@@ -155,11 +156,11 @@ def _session_start(group: str, params: Mapping[str, Any], now: float) -> Summary
     info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=now)
     for name, value in params.items():
         if isinstance(value, bool):
-            info.hparams[name].bool_value = value
+            info.hparams[visible(name)].bool_value = value
         elif isinstance(value, float):
-            info.hparams[name].number_value = value
+            info.hparams[visible(name)].number_value = value
         else:
-            info.hparams[name].string_value = value
+            info.hparams[visible(name)].string_value = value
     return _summary(_START, plugin_data_pb2.HParamsPluginData(session_start_info=info))
 
 
@@ -194,7 +195,9 @@ def _scalars(values: Mapping[str, float]) -> Summary:
     from tensorboard.compat.proto import summary_pb2
 
     return summary_pb2.Summary(
-        value=[summary_pb2.Summary.Value(tag=name, simple_value=value) for name, value in values.items()]
+        value=[
+            summary_pb2.Summary.Value(tag=visible(name), simple_value=value) for name, value in values.items()
+        ]
     )
 
 

@@ -35,9 +35,7 @@ Form = TypeVar("Form", bound=Section)
 def _plain(value: Any) -> Any:
     """Holds that a value is what JSON has, of which a digest can be made."""
     try:
-        canonical_json(value).encode("utf-8")
-    except UnicodeEncodeError as error:
-        raise ValueError(f"holds {error.object[error.start]!a}, half of a letter") from error
+        canonical_json(value)
     except (ValueError, TypeError, RecursionError) as error:
         raise ValueError("holds what JSON has not") from error
     return value
@@ -56,7 +54,6 @@ def _reason(value: Any) -> Any:
     return _plain(value)
 
 
-Text = str
 Reason = Annotated[Any, AfterValidator(_reason)]
 Label = Annotated[Any, AfterValidator(_label)]
 Number = float | None
@@ -77,10 +74,10 @@ class _Fit(_Part):
     fit_time: Number = None
     epochs: Count | None = None
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
-    metrics: dict[Text, Number] | None = None
-    history: dict[Text, list[Number]] | None = None
+    metrics: dict[str, Number] | None = None
+    history: dict[str, list[Number]] | None = None
     history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None
-    dead: Text | None = None
+    dead: str | None = None
     error: Reason = None
 
 
@@ -104,27 +101,27 @@ class _Trial(_Part):
     end_time_s: Number = None
     n_parameters: Count | None = None
     error: Reason = None
-    dead: Text | None = None
+    dead: str | None = None
     folds: list[_Fold] | None = None
 
 
 class _Objective(_Part):
-    name: Text | None = None
+    name: str | None = None
     direction: Literal["max", "min"] = "max"
-    decided_on: Text | None = None
+    decided_on: str | None = None
 
 
 class _Data(_Part):
     samples: Count | None = None
     classes: Count | None = None
     class_names: list[Label] | None = None
-    report: list[Text] = []
-    fingerprint: Text | None = None
+    report: list[str] = []
+    fingerprint: str | None = None
 
 
 class _Folds(_Part):
     n: Annotated[int, Field(ge=1, le=_MOST_FOLDS)] | None = None
-    fingerprint: Text | None = None
+    fingerprint: str | None = None
 
 
 class _Best(_Part):
@@ -144,14 +141,14 @@ class _Summary(_Part):
 
 
 class _Results(_Part):
-    name: Text | None = None
+    name: str | None = None
     status: Literal["running", "complete", "interrupted", "budget", "failed"] = "complete"
     objective: _Objective = _Objective()
     config: Object | None = None
-    base: Text | None = None
+    base: str | None = None
     data: _Data | None = None
     folds: _Folds | None = None
-    environment: dict[Text, Text] = {}
+    environment: dict[str, str] = {}
     trials: list[_Trial]
     best: _Best | None = None
     summary: _Summary | None = None
