@@ -408,6 +408,7 @@ class _Driver:
     def _start(self, job: tuple[int, int, int]) -> None:
         if job not in self._started:
             self._started.add(job)
+            self.run.state.begin(job[0])
             self.observer.started(self._job(job))
 
     def _job(self, job: tuple[int, int, int]) -> Job:

@@ -33,6 +33,7 @@ class RunState:
         wanted: The ids that the engine has proposed in this session.
         waiting: What each job has reached that has waited at a rung, and may have gone on since.
         dropped: The ids of trials that an engine has given up.
+        begun: The ids of trials of which something has been trained.
         saved: Epochs of each job in its last checkpoint, and of one of a training anew, after rungs.
         runs: Of jobs that are read off one run, one that stands for all of them.
         ended_at: Seconds into the search, over its sessions, when each job ended.
@@ -46,6 +47,7 @@ class RunState:
     wanted: set[int] = field(default_factory=set)
     waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
     dropped: set[int] = field(default_factory=set)
+    begun: set[int] = field(default_factory=set)
     runs: dict[JobId, JobId] = field(default_factory=dict)
     saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
     ended_at: dict[JobId, float] = field(default_factory=dict)
@@ -67,8 +69,15 @@ class RunState:
         self.trials[trial.id] = trial
         self._by_identity[trial.identity] = trial.id
 
+    def begin(self, trial_id: int) -> None:
+        """Takes that a trial's training has begun."""
+        if trial_id not in self.begun:
+            self.begun.add(trial_id)
+            self._rows.pop(trial_id, None)
+
     def end(self, record: FoldRecord, at_s: float | None = None) -> None:
         """Takes a job's end, and at which second of the search it came, where that is known."""
+        self.begin(record.job[0])
         self.ended[record.job] = record
         if at_s is not None:
             self.ended_at[record.job] = at_s
@@ -83,6 +92,8 @@ class RunState:
         for job in self.jobs_of(trial_id):
             if job in self.ended and self.ended[job].error is not None:
                 del self.ended[job]
+        if not self._records(trial_id):
+            self.begun.discard(trial_id)
         self._rows.pop(trial_id, None)
 
     def reopen(self, jobs: Iterable[JobId]) -> None:
@@ -93,10 +104,12 @@ class RunState:
 
     def save(self, job: JobId, epoch: int, anew: bool) -> None:
         """Takes a checkpoint."""
+        self.begin(job[0])
         self.saved[job, anew] = epoch
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
         """Takes a job that waits at a rung, or at its end, which counts for all rungs from there on."""
+        self.begin(record.job[0])
         self.waiting[record.job] = record
         self._rungs.setdefault(record.job, {})[math.inf if at_end else record.epochs] = record.val_score
         self._rows.pop(record.job[0], None)
@@ -189,7 +202,8 @@ class RunState:
         records = list(found.values())
         failed = next((record for record in records if record.error is not None), None)
         done, given_up = self.is_done(trial.id), trial.id in self.dropped
-        state = "complete" if done else "pruned" if given_up else "running"
+        going = "running" if trial.id in self.begun else "waiting"
+        state = "complete" if done else "pruned" if given_up else going
         if failed is not None and (done or given_up):
             state = "failed"
         made = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]

@@ -9,20 +9,21 @@ from typing import Any, get_args
 
 from pydantic import BaseModel
 
-from kerasgrid.analysis.advice import Advice, advise, still_rise
+from kerasgrid.analysis.advice import Advice, advise, halfway, still_rise
 from kerasgrid.analysis.design import Factor, level_key
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import VAL
 from kerasgrid.config import Config
-from kerasgrid.dimensions import is_number
+from kerasgrid.dimensions import is_number, value_text
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import strict
+from kerasgrid.io import canonical_json, strict
 from kerasgrid.space_form import read_space
 from kerasgrid.tables.results_form import refuse, section_of
 from kerasgrid.wording import visible, visible_line
 
 _COLUMN = 48
+_MOST_LISTED = 100_000
 _DIGITS = 3
 """Of the bounds of a range without a step."""
 
@@ -120,10 +121,51 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
         comments["params",] = (
             "nothing is left to tell apart: search other parameters, or more folds and repeats"
         )
+    exclude = config.get("exclude") or []
+    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
+        for name, values in _finer(findings, spaces).items():
+            spaces[0][name], comments["space", name] = values, "all of these were trained: between them"
+    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
+        repeats = (config.get("search") or {}).get("repeats") or 1
+        told["search"] = {**(told.get("search") or {}), "repeats": 2 * repeats}
+        comments["search", "repeats"] = "all of these were trained: other seeds tell them apart"
     told |= {"params": fixed, "space": spaces[0] if len(spaces) == 1 else spaces}
     told["name"] = f"{config.get('name')}-next"
     ordered = {name: told[name] for name in Config.model_fields if told.get(name) not in (None, {}, [])}
     return _yaml(ordered, _head(findings), comments)
+
+
+def _are_trained(
+    findings: Findings,
+    spaces: Sequence[Mapping[str, Any]],
+    exclude: Sequence[str],
+    fixed: Mapping[str, Any],
+    before: Mapping[str, Any],
+) -> bool:
+    """Tells whether a grid has no candidate but those that have a score; not of what is too much to list."""
+    space = read_space([*spaces], exclude, fixed)[0]
+    if not space.is_finite or space.size > _MOST_LISTED:
+        return False
+
+    def key(*parts: Mapping[str, Any]) -> str:
+        return canonical_json({name: value_text(value) for part in parts for name, value in part.items()})
+
+    rows = [findings.table.rows[one.row] for one in findings.contenders]
+    names = findings.table.params
+    trained = {key(before, {name: row[name] for name in names if name in row}) for row in rows}
+    return all(key(fixed, params) in trained for params in space)
+
+
+def _finer(findings: Findings, spaces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns the best trial's values of numeric parameters with those halfway to their neighbours."""
+    found: dict[str, list[Any]] = {}
+    best = findings.table.rows[findings.contenders[0].row]
+    for factor in findings.design.factors if len(spaces) == 1 else ():
+        is_listed = isinstance(spaces[0].get(factor.name), list)
+        if is_listed and factor.is_numeric and best.get(factor.name) in factor.values:
+            between = halfway(factor, best[factor.name])
+            found |= {factor.name: sorted([*between, best[factor.name]])} if between else {}
+    return found
 
 
 def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
@@ -140,6 +182,12 @@ def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
         spec = [] if found.bounds is None else _range(factor)
         (fixed if is_fixed else space)[name] = found.values[0] if is_fixed else _spec(spec, found)
         comments["params" if is_fixed else "space", name] = found.why
+    if _are_trained(findings, [space], [], fixed, {}):
+        finer = _finer(findings, [space])
+        space |= finer
+        comments |= {("space", name): "all of these were trained: between them" for name in finer}
+        if not finer:
+            head.append("All of these candidates were trained: more folds or seeds tell them apart.")
     told = {"params": fixed, "space": space}
     return _yaml({name: value for name, value in told.items() if value}, head, comments)
 

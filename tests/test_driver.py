@@ -297,7 +297,14 @@ def test_a_stop_saves_and_the_same_call_goes_on(tmp_path, finished, hangup, numb
     assert signal.getsignal(hangup) == signal.SIG_DFL
     assert first.status == "interrupted"
     assert 0 < first.data["summary"]["fits"] < 18
-    assert any(row["state"] == "running" for row in first.trials)
+    states = [row["state"] for row in first.trials]
+    assert states == ["complete", "running", "waiting", "waiting", "waiting", "waiting"]
+    assert "6 trials (1 running, 4 waiting), 3 fits, 10 epochs trained" in summary_lines(first.data)[-1]
+    written = json.loads((tmp_path / "fake.json").read_text())  # as a later session finds it in the journal
+    with pytest.raises(Crash):
+        search(config(), results=tmp_path, observer=StopAfter(1, crash))
+    assert [row["state"] for row in json.loads((tmp_path / "fake.json").read_text())["trials"]] == states
+    assert [row["state"] for row in written["trials"]] == states
     second = search(config(), results=tmp_path)
     assert without_times(second.data) == without_times(whole.data)
 

@@ -279,6 +279,49 @@ def test_too_few_candidates_change_nothing():
     text = suggest(analyse(records_table(rows, Path("theirs.json"))))
     assert read_yaml(text, "next.yaml")[0] == {"space": {"a": [1, 2], "b": ["x", "y"]}}
     assert text.count("# too few candidates to tell") == 2
+    assert "All of these candidates were trained" in text
+
+
+def test_candidates_that_were_all_trained_are_not_proposed_again():
+    """Numbers between them are; where there are none, other seeds."""
+    few = {"dropout": [0.2, 0.4], "optimizer": ["Adam", "SGD"]}
+    value = read(suggest(findings(few, lambda params: 0.8 - 0.1 * params["dropout"])))
+    assert value["space"] == {"dropout": [0.2, 0.283], "optimizer": ["Adam", "SGD"]}
+    named = {"activation": ["relu", "elu"], "optimizer": ["Adam", "SGD"]}
+    changes = {"search": {"folds": 3, "repeats": 2}}
+    text = suggest(findings(named, lambda params: 0.8 - 0.1 * (params["optimizer"] == "SGD"), changes))
+    value = read(text)
+    assert value["space"] == named
+    assert value["search"] == {"folds": 3, "repeats": 4}
+    assert "# all of these were trained: other seeds tell them apart" in text
+
+
+@pytest.mark.parametrize("is_overfit", [False, True])
+@pytest.mark.parametrize("is_searched", [False, True])
+def test_no_more_epochs_are_proposed_where_the_best_are_overfit(is_overfit, is_searched):
+    def history(params):
+        epochs = params.get("epochs", 20)
+        held_out = [1 / (epoch + 1) for epoch in range(epochs)]
+        worse = [0.1 + epoch / 10 for epoch in range(epochs)]
+        return {
+            "loss": [1 / (epoch + 1) for epoch in range(epochs)],
+            "test_loss": worse if is_overfit else held_out,
+            "test_accuracy": [epoch / 25 for epoch in range(epochs)],
+        }
+
+    space = {"dropout": [0.2, 0.4], "batch_norm": [True, False], "optimizer": ["Adam", "SGD"]}
+    space |= {"epochs": [10, 20]} if is_searched else {}
+    config = {"params": {} if is_searched else {"epochs": 20}}
+    found = findings(
+        space,
+        lambda params: 0.8 + 0.03 * (params.get("epochs") == 20) - 0.2 * params["dropout"],
+        config,
+        history=history,
+    )
+    value = read(suggest(found))
+    proposed = [value["params"].get("epochs"), *value.get("space", {}).get("epochs", [])]
+    most = max(filter(None, proposed))
+    assert (most > 20) is not is_overfit
 
 
 @pytest.mark.parametrize(("gain", "longer"), [(0.03, 40), (0.0, 30)])

@@ -94,7 +94,7 @@ def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
         return Advice((quick if is_free else given,), f"cannot be told: {tried} tried{note}")
     left = tuple(value for value in factor.values if value not in worse)
     if len(left) == 1 and factor.is_numeric:
-        return Advice(tuple(sorted([*_halfway(factor, best), best])), f"between the values tried: {tried}")
+        return Advice(tuple(sorted([*halfway(factor, best), best])), f"between the values tried: {tried}")
     return Advice(left, f"clearly worse: {_listed(worse)}")
 
 
@@ -139,7 +139,7 @@ def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
     return quickest, f"; {value_text(quickest)} trains {round(100 * (1 - share))}% quicker"
 
 
-def _halfway(factor: Factor, best: Any) -> list[Any]:
+def halfway(factor: Factor, best: Any) -> list[Any]:
     """Returns what lies halfway to the neighbours of a value: by ratio where they are about double."""
     place, found = factor.values.index(best), []
     for other in factor.values[max(place - 1, 0) : place + 2]:

@@ -47,13 +47,15 @@ class Findings:
         effects: By parameter that varies; empty where no two candidates differ in it alone.
         interactions: The clear ones.
         importance: Shares of the variance; None where it cannot be told.
-        edges: Best values at the edge of what was tried, unless an interaction overturns that they are best.
+        edges: Best values at the edge of what was tried, unless an interaction overturns that they are best;
+            not the most epochs where the three best are overfit.
         curves: By the trial's place in the table, of all or of a sample.
         curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
             do not have that of held-out rows.
         rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
             half as many epochs again would gain more than the noise.
-        leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly.
+        leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly, or
+            where all of them are overfit.
         overfit: Places of trials that fit their training rows too closely.
         underfit: Places of trials that do not fit even those.
         unstable: Places of trials whose folds differ far more than others' do.
@@ -121,6 +123,8 @@ def analyse(table: Table) -> Findings:
     better, least = (sign, spread) if is_objective else (-1, 0.0)  # the noise of a loss is not known
     n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
     leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
+    overfit = tuple(row for row, found in curves.items() if is_overfit(found))
+    is_long = bool(leaders) and all(found.row in overfit for found in leaders)  # more epochs would do harm
     return Findings(
         table=table,
         design=design,
@@ -132,7 +136,11 @@ def analyse(table: Table) -> Findings:
         effects=by_name,
         interactions=tuple(interactions),
         importance=importance_of(design),
-        edges=tuple(edge for edge in edges_of(design, effects) if edge.name not in overturned),
+        edges=tuple(
+            edge
+            for edge in edges_of(design, effects)
+            if edge.name not in overturned and not (is_long and edge.name == "epochs" and edge.is_largest)
+        ),
         curves=curves,
         curve_metric=metric,
         rising={
@@ -140,8 +148,8 @@ def analyse(table: Table) -> Findings:
             for row, found in curves.items()
             if row in scored and (gain := rise(found.test, better, least, n_curves)) is not None
         },
-        leaders_rise=rise_of_best(leaders, better, least),
-        overfit=tuple(row for row, found in curves.items() if is_overfit(found)),
+        leaders_rise=None if is_long else rise_of_best(leaders, better, least),
+        overfit=overfit,
         underfit=tuple(
             row
             for row, found in curves.items()

@@ -177,8 +177,9 @@ def _print_results(data: dict[str, Any], path: Path) -> None:
     from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
     console = Console()
-    console.print(leaderboard(data))
-    for line in summary_lines(data):
+    shown = leaderboard(data)
+    console.print(shown)
+    for line in filter(None, [shown.caption, *summary_lines(data)]):
         console.print(line, soft_wrap=True)
     if data["status"] == "interrupted":
         following = "Interrupted. The same command goes on from here."

@@ -26,7 +26,13 @@ from kerasgrid.wording import distinct, masked, visible
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
 
-_STATUSES = {"complete": "FINISHED", "failed": "FAILED", "pruned": "KILLED", "running": "RUNNING"}
+_STATUSES = {
+    "complete": "FINISHED",
+    "failed": "FAILED",
+    "pruned": "KILLED",
+    "running": "RUNNING",
+    "waiting": "SCHEDULED",
+}
 _SQLITE = "sqlite:///"
 _IS_NO_FILE = re.compile(r"^$|:memory:|[?#%]")
 """In what stands behind it: a database in memory, or an URL of more parts than a path."""

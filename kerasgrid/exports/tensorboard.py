@@ -167,7 +167,11 @@ def _session_start(group: str, params: Mapping[str, Any], now: float) -> Summary
 def _session_end(state: str, now: float) -> Summary:
     from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
 
-    statuses = {"failed": api_pb2.STATUS_FAILURE, "running": api_pb2.STATUS_RUNNING}
+    statuses = {
+        "failed": api_pb2.STATUS_FAILURE,
+        "running": api_pb2.STATUS_RUNNING,
+        "waiting": api_pb2.STATUS_UNKNOWN,
+    }
     info = plugin_data_pb2.SessionEndInfo(
         status=statuses.get(state, api_pb2.STATUS_SUCCESS), end_time_secs=now
     )

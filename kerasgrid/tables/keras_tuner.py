@@ -17,7 +17,7 @@ from kerasgrid.tables.table import Table, columns_of, param_columns
 
 log = logging.getLogger(__name__)
 
-_STATES = {"COMPLETED": "complete", "FAILED": "failed", "INVALID": "failed"}
+_STATES = {"COMPLETED": "complete", "FAILED": "failed", "INVALID": "failed", "IDLE": "waiting"}
 _TUNER = ("tuner/initial_epoch", "tuner/bracket", "tuner/round", "tuner/trial_id")
 _DETAILS = ("trial", "state", "error", *_TUNER)
 _UNKNOWN = "score"

@@ -24,7 +24,8 @@ _STATES = {
     "complete": ("complete", "completed", "finished", "succeeded", "success"),
     "failed": ("fail", "failed", "crashed", "error"),
     "pruned": ("pruned", "killed", "stopped"),
-    "running": ("running", "waiting", "scheduled"),
+    "running": ("running",),
+    "waiting": ("waiting", "scheduled"),
 }
 _STATE_OF = {word: state for state, words in _STATES.items() for word in words}
 

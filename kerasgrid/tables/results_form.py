@@ -93,7 +93,7 @@ class _Fold(_Fit):
 class _Trial(_Part):
     id: Label | None = None
     params: Object
-    state: Literal["complete", "failed", "pruned", "running"] = "complete"
+    state: Literal["complete", "failed", "pruned", "running", "waiting"] = "complete"
     mean_test_score: Number = None
     std_test_score: Number = None
     rank_test_score: Count | None = None

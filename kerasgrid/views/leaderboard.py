@@ -18,8 +18,8 @@ if TYPE_CHECKING:
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
-_CUT: dict[Any, int] = {"running": 1, "pruned": 2}
-"""States of trials whose scores are of fewer epochs than they ask for, in the order of their places."""
+_CUT: dict[Any, int] = {"running": 1, "pruned": 2, "waiting": 3}
+"""States of trials that are not trained to their ends, in the order of their places."""
 
 
 @dataclass(frozen=True)
@@ -30,11 +30,13 @@ class Leaderboard:
         headers: The columns that stand left: rank, trial, score, fit time, and state if it varies.
         params: The parameters that vary among all trials.
         rows: For each trial the cells below `headers` and those below `params`.
+        n_trials: Of how many trials these are the first.
     """
 
     headers: tuple[str, ...]
     params: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
+    n_trials: int
 
     def __str__(self) -> str:
         return "\n".join("  ".join(cells).rstrip() for cells in self._wide())
@@ -55,6 +57,14 @@ class Leaderboard:
                 pairs = zip(self.params, self.rows[index - 1][1], strict=True)
                 named = "  ".join(f"{name}={cell}".replace(" ", "\u00a0") for name, cell in pairs if cell)
                 yield Padding(Text(named, "dim"), (0, 0, 0, 6))
+
+    @property
+    def caption(self) -> str | None:
+        """Says of how many trials these are the best, where there are more."""
+        n_shown = len(self.rows)
+        return (
+            f"The first {n_shown:,} of {count(self.n_trials, 'trial')}." if n_shown < self.n_trials else None
+        )
 
     def _wide(self) -> list[list[str]]:
         """Returns the cells of all lines, the header's first, padded to columns."""
@@ -97,6 +107,7 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
         headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
         params=tuple(map(_name, params)),
         rows=tuple(rows),
+        n_trials=len(trials),
     )
 
 
@@ -197,7 +208,7 @@ def _trial_score(trial: Mapping[str, Any]) -> str:
 
 def _counts(trials: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
     states = [trial.get("state") for trial in trials]
-    apart = [f"{states.count(state)} {state}" for state in ("failed", "pruned", "running") if state in states]
+    apart = [f"{states.count(state)} {state}" for state in ("failed", *_CUT) if state in states]
     parts = [count(len(trials), "trial") + (f" ({', '.join(apart)})" if apart else "")]
     for key, noun in (("fits", "fit"), ("epochs_trained", "epoch")):
         if (number := finite(summary.get(key))) is not None:

@@ -62,7 +62,11 @@ def test_numbers_that_are_none_are_none():
         ("trials.1.id", True, "trials[1].id is true or false; text or a whole number is expected there."),
         ("trials.1.n_parameters", -1, "trials[1].n_parameters is -1; at least 0 is expected there."),
         ("trials.1.n_parameters", True, "trials[1].n_parameters is true; a whole number is expected there."),
-        ("trials.1.state", "done", "trials[1].state is text; 'complete', 'failed', 'pruned' or 'running' is"),
+        (
+            "trials.1.state",
+            "done",
+            "trials[1].state is text; 'complete', 'failed', 'pruned', 'running' or 'waiting' is",
+        ),
         ("trials.1.folds.0.fold", 7, "trials[1].folds are not each of 0 to 1 once at most."),
         ("trials.1.folds.1.fold", 0, "trials[1].folds are not each of 0 to 1 once at most."),
         ("trials.1.folds.0.best_epoch", 0, "trials[1].folds[0].best_epoch is 0; at least 1 is expected"),

@@ -72,6 +72,8 @@ def test_top_and_the_state_of_what_is_shown():
     assert plain(THREE, top=1) == (
         "rank  trial            score  fit time  dropout\n   1      2  0.9812 ± 0.0020     6.1 s  0.2"
     )
+    assert leaderboard(THREE, top=1).caption == "The first 1 of 3 trials."
+    assert leaderboard(THREE).caption is None
     assert plain(results(), top=3) == "rank  trial  score  fit time"
 
 
