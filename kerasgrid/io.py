@@ -460,7 +460,7 @@ class RunPaths:
     @property
     def half_written(self) -> list[Path]:
         """What a sudden end has left of files that a search was writing: for who holds its lock."""
-        own = (self.json, self.journal, self.folds, self.oof, self.mistakes, self.heartbeat)
+        own = (self.json, self.journal, self.folds, self.oof, self.mistakes)
         folders = ("checkpoints", "histories", "models", "predictions")
         within = [path for name in folders for path in (self.folder / name).glob(f".*{_HALF_WRITTEN}*")]
         beside = itertools.chain.from_iterable(map(half_written, own))

@@ -177,7 +177,7 @@ def as_it_stands(results: dict[str, Any], path: Path) -> dict[str, Any]:
     it stays as it says.
     """
     paths = RunPaths(path.parent, path.stem)
-    if results.get("status") != "running" or not paths.journal.exists():
+    if results.get("status") != "running" or not paths.folder.is_dir():
         return results
     if is_held(paths.lock, paths.heartbeat):
         return results
