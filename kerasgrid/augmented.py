@@ -14,6 +14,7 @@ from kerasgrid.draft import read_draft
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.training.routing import merge_augment
 from kerasgrid.views.sheet import write_sheet
+from kerasgrid.wording import named
 from kerasgrid.workers import ask_worker, make_executor
 
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
@@ -42,9 +43,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     for params in only(prepared.space, "augment").together("augment"):
         given = merge_augment({**config.params, **params}, section)
         if given is not None:
-            named = given.model_dump(exclude_unset=True)
-            text = ", ".join(f"{name}={value}" for name, value in named.items())
-            settings.setdefault(text or "nothing", given)
+            settings.setdefault(named(given.model_dump(exclude_unset=True)) or "nothing", given)
     if not settings:
         raise ConfigError([Fault("augment", "is missing: there is no augmentation to look at.")], str(source))
     from kerasgrid.training.sheet import augmented_rows  # imports Keras

@@ -6,7 +6,7 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from kerasgrid.records import Graph, Job, Pack
-from kerasgrid.wording import count
+from kerasgrid.wording import count, named
 
 NOT_LOOKED_AT = "too many models to build each of them here"
 """The reason of a graph that nobody has asked for yet."""
@@ -147,6 +147,6 @@ def _trials(jobs: Sequence[Job]) -> str:
     """Names the first trial of some jobs, and how many others there are."""
     trials = {job.trial.id: job.trial for job in jobs}
     first = next(iter(trials.values()))
-    params = ", ".join(f"{name}={value}" for name, value in first.params.items()) or "the model"
+    params = named(first.params) or "the model"
     more = len(trials) - 1
     return params if not more else f"{params}, and {count(more, 'more candidate')}"

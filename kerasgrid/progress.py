@@ -17,7 +17,7 @@ from kerasgrid.records import EpochRecord, FoldRecord, Job
 from kerasgrid.results import Results
 from kerasgrid.state import RunState
 from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.wording import count, visible_line
+from kerasgrid.wording import count, named, visible_line
 
 PLAIN_INTERVAL_S = 10.0
 
@@ -182,7 +182,7 @@ def make_progress(objective: str, console: Console, quiet: bool) -> LiveProgress
 
 
 def _running(job: Job, record: EpochRecord | None) -> str:
-    shown = ", ".join(f"{name}={_short(value)}" for name, value in job.trial.params.items())
+    shown = named(job.trial.params)
     if record is None:
         return f"{job}: {shown}"
     return f"{job}, epoch {record.epoch}/{record.epochs}{_loss(record.logs)}: {shown}"
@@ -190,7 +190,3 @@ def _running(job: Job, record: EpochRecord | None) -> str:
 
 def _loss(logs: Mapping[str, float]) -> str:
     return f", loss {logs['loss']:.4f}" if "loss" in logs else ""
-
-
-def _short(value: Any) -> str:
-    return f"{value:g}" if isinstance(value, float) else str(value)

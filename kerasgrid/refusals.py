@@ -20,7 +20,7 @@ from kerasgrid.records import ProbeRecord
 from kerasgrid.space import Space
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import goes_to_model
-from kerasgrid.wording import count, joined
+from kerasgrid.wording import count, joined, named
 
 Params = Mapping[str, Any]
 Error = Mapping[str, str]
@@ -55,7 +55,7 @@ class Refusal:
             return count(self.n_others, "candidate") if self.n_others else "all candidates"
         if len(self.values) > 1:
             return _shown({name: some[0] for name, some in self.values.items()})
-        return joined([f"{name}={value}" for name, some in self.values.items() for value in some])
+        return joined([named({name: value}) for name, some in self.values.items() for value in some])
 
 
 class Refusals:
@@ -223,7 +223,7 @@ class Refusals:
         searched = [name for name in names if name in values]
         first = (searched or [*names])[0]
         path = self._path(first, whole[first]) if searched else self._paths[first]
-        beside = [f"{name}={whole[name]}" for name in names if name != first]
+        beside = [named({name: whole[name]}) for name in names if name != first]
         told = message.removeprefix(f"{path if message.startswith(path) else first} ")
         if beside or not told.startswith("is "):
             where = f"beside {joined(beside)}" if beside else "with it"
@@ -264,7 +264,7 @@ def _callbacks(section: Any) -> dict[str, Any]:
 
 
 def _shown(params: Params) -> str:
-    return ", ".join(f"{name}={value}" for name, value in params.items()) or "all that is fixed"
+    return named(params) or "all that is fixed"
 
 
 def _with_head(whole: Params, name: str) -> dict[str, Any]:

@@ -6,7 +6,7 @@ import contextlib
 import json
 import re
 import unicodedata
-from collections.abc import Callable, Container, Sequence
+from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
@@ -22,6 +22,12 @@ _CUT = re.compile(r"[^:/?#\[\]]*:(?P<secret>(?!\d*(?:[/?#:\s]|$)).+)", re.DOTALL
 _NAME = r"[\w.-]*(?:passw|passp|pwd|token|secret|key|auth|cred|signature)[\w.-]*="
 _IN_URL = re.compile(rf"(?i:(?<=[?&;]){_NAME})(?P<secret>[^&]+)")
 _IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-]){_NAME})(?P<secret>[^&#;\s'\"<>)}}]+)")
+_OTHERWISE = re.compile(
+    r"|\s.*|.*\s|[\[{'\"&*!|>%@`].*|[+-]?(\d[\d_.]*|\.\d+)(e[+-]?\d+)?|0x[\da-f]+"
+    r"|[+-]?\.?(inf(inity)?|nan)|true|false|null|none|~",
+    re.IGNORECASE | re.DOTALL,
+)
+"""Texts that look like a number or a word of YAML's own, or whose ends cannot be seen."""
 _SHORT = 4
 """Secrets of fewer letters are masked in a message where they stand as a word."""
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -48,6 +54,20 @@ def listed(names: Sequence[Any], most: int = 5) -> str:
     """Returns `'a', 'b'`; of many names the first ones, and `(20 in all)`."""
     text = ", ".join(repr(name) for name in names[:most])
     return text if len(names) <= most else f"{text}, ... ({len(names):,} in all)"
+
+
+def value_word(value: Any) -> str:
+    """Returns a value as YAML has it: `true`, `relu`, `0.001`; in quotes a text that reads as another."""
+    if isinstance(value, bool) or value is None:
+        return {True: "true", False: "false", None: "null"}[value]
+    if isinstance(value, str):
+        return repr(value) if _OTHERWISE.fullmatch(value) else value
+    return f"{value:.6g}" if isinstance(value, float) else str(value)
+
+
+def named(params: Mapping[str, Any]) -> str:
+    """Returns `dropout=0.2, optimizer=Adam`; an empty text where there are none."""
+    return ", ".join(f"{name}={value_word(value)}" for name, value in params.items())
 
 
 def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:

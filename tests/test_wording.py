@@ -8,7 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
-from kerasgrid.wording import masked
+from kerasgrid.errors import ConfigError
+from kerasgrid.wording import masked, value_word
+from kerasgrid.yaml12 import read_yaml
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4, max_size=20)
 FORMS = [
@@ -98,3 +100,38 @@ def test_urls_that_sqlalchemy_writes_are_shown_as_it_shows_them(user, password, 
     sqlalchemy = pytest.importorskip("sqlalchemy")
     url = sqlalchemy.URL.create("postgresql", user, password if user else None, host, port, "db")
     assert masked(url.render_as_string(hide_password=False)) == url.render_as_string(hide_password=True)
+
+
+@pytest.mark.parametrize(
+    ("value", "shown"),
+    [
+        (16, "16"),
+        ("16", "'16'"),
+        ("1e-3", "'1e-3'"),
+        (".5", "'.5'"),
+        (True, "true"),
+        ("true", "'true'"),
+        (None, "null"),
+        ("null", "'null'"),
+        ("", "''"),
+        (" a", "' a'"),
+        ("[1]", "'[1]'"),
+        ([1, "1"], "[1, '1']"),
+        (0.001, "0.001"),
+        ("Adam", "Adam"),
+        ("two words", "two words"),
+        ("off", "off"),
+        ("3x3", "3x3"),
+    ],
+)
+def test_a_text_and_what_it_could_be_read_as_are_shown_differently(value, shown):
+    assert value_word(value) == shown
+
+
+@given(st.text(max_size=8) | st.integers().map(str) | st.floats().map(str) | st.sampled_from(["true", "~"]))
+def test_no_text_is_shown_as_a_number_or_a_switch_is(text):
+    try:
+        read = read_yaml(text, "")[0]
+    except ConfigError:
+        return
+    assert not isinstance(read, int | float | None) or value_word(text) != text

@@ -12,7 +12,7 @@ from kerasgrid.analysis.edges import FEWEST_BEST, Edge
 from kerasgrid.analysis.effects import MOST_LEVELS, Effect, groups_of
 from kerasgrid.analysis.findings import Findings
 from kerasgrid.analysis.interactions import Conditional, Interaction
-from kerasgrid.wording import count
+from kerasgrid.wording import count, value_word
 
 _MOST_DIGITS = 12
 _MANY_FOLDS = 20
@@ -73,9 +73,7 @@ def best_sentences(findings: Findings) -> list[str]:
 
 def value_text(value: Any) -> str:
     """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    text = f"{value:.6g}" if isinstance(value, float) else str(value)
+    text = value_word(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
 
 

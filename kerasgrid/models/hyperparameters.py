@@ -15,6 +15,7 @@ from kerasgrid.errors import ModelError
 from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
+from kerasgrid.wording import named
 
 FEW_VALUES = 8
 """Of an hp.Int with more values than this, five are tried, and where they differ those between."""
@@ -180,7 +181,7 @@ class _Builds:
             holds = all(parent in asked and values[parent] in held for parent, held in condition.items())
             if holds != (name in asked) and all(parent in self.space for parent in condition):
                 others = sorted(other for other in values if other != name and other in self.space)
-                beside = ", ".join(f"{other}={values[other]}" for other in others)
+                beside = named({other: values[other] for other in others})
                 what = f"only where {_shown(condition)}" if condition else "always"
                 raise ModelError(
                     f"{name_of(self._function)} asks hp for {name!r}, it seemed, {what}; beside {beside} it "

@@ -11,7 +11,7 @@ from kerasgrid.views.leaderboard import format_score, format_seconds, varying
 from kerasgrid.views.report import html
 from kerasgrid.views.report.blocks import Bullets, Cells, Paragraph, Picture, Section
 from kerasgrid.views.report.drawing import ACCENT, WARM, draw_svg, label
-from kerasgrid.wording import visible_line
+from kerasgrid.wording import named, visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -124,7 +124,7 @@ def _trials(rival: Rival) -> Cells | Paragraph:
             _of(trial, "n_parameters", "{:,}".format),
             _epochs(trial),
             _of(trial, "mean_fit_time", format_seconds),
-            ", ".join(f"{name}={trial['params'][name]}" for name in differing if name in trial["params"]),
+            named({name: trial["params"][name] for name in differing if name in trial["params"]}),
         )
         for trial in shown
     )

@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import error_text
 from kerasgrid.tables.results_form import check_schema
-from kerasgrid.wording import count, visible_line
+from kerasgrid.wording import count, value_word, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -102,7 +102,9 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
             *([_text(_state(trial))] if with_state else []),
         )
         given = trial.get("params") or {}
-        rows.append((fixed, tuple(_text(given[name]) if name in given else "" for name in params)))
+        rows.append(
+            (fixed, tuple(_text(value_word(given[name])) if name in given else "" for name in params))
+        )
     return Leaderboard(
         headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
         params=tuple(map(_name, params)),
@@ -134,7 +136,7 @@ def summary_lines(results: Mapping[str, Any]) -> list[str]:
         first = "Best" if best.get("state") not in _CUT else "None is trained to its end; ahead so far"
         lines = [f"{first}: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
         params = ", ".join(
-            f"{_name(key)}={_text(value)}" for key, value in (best.get("params") or {}).items()
+            f"{_name(key)}={_text(value_word(value))}" for key, value in (best.get("params") or {}).items()
         )
         lines += [f"  {params}"] if params else []
     lines += [_counts(trials, results.get("summary") or {}), *_failures(trials), *_dead(trials)]

@@ -142,9 +142,7 @@ TABLES: dict[str, Callable[[], dict[str, Any]]] = {
     "all failed": failed,
     "unicode": lambda: grid(UNICODE, name=" ".join(UNICODE)),
     "markup": lambda: grid(MARKUP, name=MARKUP[0]),
-    "escapes": lambda: grid(
-        ESCAPES, name=ESCAPES[1], objective={"name": ESCAPES[1], "direction": "max"}, status=ESCAPES[0]
-    ),
+    "escapes": lambda: grid(ESCAPES, name=ESCAPES[1], objective={"name": ESCAPES[1], "direction": "max"}),
     "a parameter that some lack": lacking,
     "200 trials": many,
     "no trial yet": lambda: results([], status="running"),
