@@ -29,6 +29,7 @@ _BEAT_S = 5.0
 _STALE_S = 30.0
 _SETTLE_S = 1.0
 _TRIES, _TRY_AGAIN_S = 4, 0.02
+_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 _log = logging.getLogger(__name__)
@@ -175,7 +176,9 @@ def _open_locked(path: Path) -> int:
     """
     while True:
         with contextlib.ExitStack() as undo:
-            file = os.open(path, os.O_RDWR | os.O_CREAT, 0o666)
+            if path.is_symlink():
+                raise StorageError(f"{path}: is a link, and no other file is written to. Remove it first.")
+            file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
             undo.callback(os.close, file)
             if fcntl is None:
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))

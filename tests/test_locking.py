@@ -222,6 +222,21 @@ def test_looking_writes_nothing(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_lock_that_is_a_link_is_not_written_through(folder):
+    mine = folder.parent / "mine.txt"
+    folder.mkdir(parents=True)
+    for text in ("mine", None):
+        if text is not None:
+            mine.write_text(text)
+        else:
+            mine.unlink()
+        (folder / "lock").unlink(missing_ok=True)
+        (folder / "lock").symlink_to(mine)
+        with pytest.raises(StorageError, match="lock: is a link, and no other file is written to"):
+            lock(folder).__enter__()
+        assert (mine.read_text() if mine.exists() else None) == text
+
+
 def test_the_holder_may_not_have_written_its_name_yet(folder):
     with lock(folder):
         (folder / "lock").write_text("")
