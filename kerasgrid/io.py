@@ -219,10 +219,9 @@ def is_being_written(path: Path) -> bool | None:
 
 
 def half_written(path: Path) -> list[Path]:
-    """Returns what may have been left of writing one file, by whatever process: for who has its lock."""
-    start = f".{path.name[:_LONGEST_STEM]}."
-    found = path.parent.glob(f".*{_HALF_WRITTEN}*")
-    return [part for part in found if part.name.startswith(start) and _WRITER.match(part.name, len(start))]
+    """Returns what any process or version may have left of writing one file: for who has its lock."""
+    name = re.compile(rf"\.{re.escape(path.name[:_LONGEST_STEM])}\.[^.]+{re.escape(_HALF_WRITTEN)}(\.\w+)?")
+    return [part for part in path.parent.glob(f".*{_HALF_WRITTEN}*") if name.fullmatch(part.name)]
 
 
 def remove(path: Path) -> None:

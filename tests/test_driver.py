@@ -678,6 +678,7 @@ def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
     writer = "01234567-1-01234567-0.tmp"  # on another machine, so that the lock alone says that it has ended
     left = [paths.checkpoint(0, 0, 0), paths.folder / "checkpoints" / ".trial-0.npz.abc.tmp"]
     left += [tmp_path / f".fake.json.{writer}", paths.folder / f".oof.npz.{writer}"]
+    left += [tmp_path / ".fake.json.k3_x9aqz.tmp"]  # of an earlier version
     others = [tmp_path / f".fake.json.b.json.{writer}", paths.folder / f".submission.csv.{writer}"]
     others += [paths.folder / "fit" / f".trial-0.keras.{writer}.keras"]
     others[-1].parent.mkdir()
