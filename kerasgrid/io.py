@@ -16,7 +16,11 @@ import secrets
 import shutil
 import socket
 import stat
+import struct
 import tempfile
+import tokenize
+import zipfile
+import zlib
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
@@ -24,6 +28,15 @@ from typing import Any, BinaryIO
 
 from kerasgrid.errors import KerasgridError, StorageError
 
+ZIP_DAMAGE = (
+    *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
+    *(NotImplementedError, RuntimeError),  # packed or encrypted in ways that are not known here
+)
+"""What zipfile raises for damaged bytes, each by its own path."""
+HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
+"""What NumPy raises for the damaged header of an array."""
+ARRAY_DAMAGE = (*ZIP_DAMAGE, *HEADER_DAMAGE, OSError, KeyError, IndexError, OverflowError)
+"""What NumPy raises for damaged files of arrays."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}

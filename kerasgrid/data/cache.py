@@ -24,7 +24,15 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import StorageError
-from kerasgrid.io import cache_folder, digest, half_written_name, is_being_written, remove, sync_folder
+from kerasgrid.io import (
+    ARRAY_DAMAGE,
+    cache_folder,
+    digest,
+    half_written_name,
+    is_being_written,
+    remove,
+    sync_folder,
+)
 from kerasgrid.records import Dataset
 
 FORMAT = 1
@@ -113,7 +121,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
             known = meta[name]
             if path.stat().st_size != known["bytes"] or array_digest(arrays[name]) != known["digest"]:
                 return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError, EOFError):
+    except (*ARRAY_DAMAGE, AttributeError):
         return None
     return Dataset(
         images=arrays["images"],

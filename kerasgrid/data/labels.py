@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasgrid.errors import DataError
 
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
@@ -76,7 +77,15 @@ def encode_labels(
             "one-hot rows."
         )
     classes, labels = np.unique(values, return_inverse=True)
+    check_texts(classes.tolist(), f"{where}: the label")
     return labels.astype(np.int64), tuple(classes.tolist())
+
+
+def check_texts(values: Sequence[Any], what: str) -> None:
+    """Raises a DataError where a text cannot be written into a file, as halves of surrogate pairs cannot."""
+    odd = next((text for text in values if isinstance(text, str) and _SURROGATE.search(text)), None)
+    if odd is not None:
+        raise DataError(f"{what} {odd!r} holds characters that are no text (a surrogate): rename it.")
 
 
 def is_one_hot(values: Any, labels: np.ndarray) -> bool:

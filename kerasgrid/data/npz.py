@@ -5,9 +5,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
-import struct
 import zipfile
-import zlib
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import BinaryIO
@@ -26,8 +24,10 @@ from kerasgrid.data.arrays import (
 )
 from kerasgrid.data.labels import encode_labels, is_one_hot
 from kerasgrid.errors import DataError
+from kerasgrid.io import ARRAY_DAMAGE, HEADER_DAMAGE
 from kerasgrid.wording import shown_path
 
+MAX_AXES = 32  # of arrays in NumPy before 2.0
 PAIRS = (
     ("images", "labels"),
     ("x", "y"),
@@ -36,19 +36,6 @@ PAIRS = (
     ("X_train", "y_train"),
     ("train_images", "train_labels"),
     ("data", "target"),
-)
-# What zipfile and the header's parser raise for damaged bytes, each by its own path.
-_DAMAGE = (
-    zipfile.BadZipFile,
-    zlib.error,
-    struct.error,
-    EOFError,
-    KeyError,
-    IndexError,
-    OverflowError,
-    ValueError,
-    RuntimeError,
-    OSError,
 )
 
 
@@ -90,7 +77,7 @@ def open_archive(file: BinaryIO, where: str) -> zipfile.ZipFile:
     """
     try:
         return zipfile.ZipFile(file)
-    except _DAMAGE as error:
+    except ARRAY_DAMAGE as error:
         raise DataError(f"{where}: no .npz file, or a damaged one ({error}).") from error
 
 
@@ -122,7 +109,7 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tu
         with archive.open(info) as member:
             most_bytes = min(info.file_size, size * MAX_DEFLATE_RATIO)
             yield member, most_bytes  # type: ignore[misc]  # `open` gives a ZipExtFile
-    except _DAMAGE as error:
+    except ARRAY_DAMAGE as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
 
 
@@ -134,14 +121,17 @@ def read_header(
     Raises:
         DataError: It promises more than `most_bytes`, or needs pickle.
     """
-    version = np.lib.format.read_magic(member)
     readers = {
         (1, 0): np.lib.format.read_array_header_1_0,
         (2, 0): np.lib.format.read_array_header_2_0,
     }
-    if version not in readers:
-        raise DataError(f"{where}: .npy format {version[0]}.{version[1]}, which holds no plain array.")
-    shape, fortran, dtype = readers[version](member)
+    try:
+        version = np.lib.format.read_magic(member)
+        if version not in readers:
+            raise DataError(f"{where}: .npy format {version[0]}.{version[1]}, which holds no plain array.")
+        shape, fortran, dtype = readers[version](member)
+    except HEADER_DAMAGE as error:
+        raise DataError(f"{where}: no .npy file, or a damaged one ({error}). Fetch it again.") from error
     if dtype.hasobject:
         raise DataError(
             f"{where}: an array of Python objects, which only pickle can read, and pickles may run any code. "
@@ -150,7 +140,8 @@ def read_header(
     if dtype.kind not in "biufcSUmM":
         raise DataError(f"{where}: an array of dtype {dtype}, where numbers or strings are needed.")
     n_promised = product(shape) * dtype.itemsize
-    if min(shape, default=0) < 0 or n_promised > most_bytes:
+    is_shape = len(shape) <= MAX_AXES and all(type(size) is int and size >= 0 for size in shape)
+    if not is_shape or n_promised > most_bytes:
         raise DataError(
             f"{where}: its header promises shape {shape}, {n_promised:,} bytes, which the file is too small "
             "to hold: damaged. Fetch the file again."

@@ -14,6 +14,7 @@ from kerasgrid.data.arrays import opened
 from kerasgrid.data.chunks import read_rows
 from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import opened_idx, read_idx_array
+from kerasgrid.data.labels import check_texts
 from kerasgrid.data.npz import open_archive, opened_member, read_header, read_member
 from kerasgrid.data.stream import Chunk, Stream, fitting
 from kerasgrid.data.stream_csv import csv_chunks, is_csv, pixel_names
@@ -104,7 +105,9 @@ def _ids(values: np.ndarray, where: str) -> list[str]:
             f"{where}: ids are {values.dtype} of shape {list(values.shape)}; whole numbers or texts, one a "
             "sample, hold."
         )
-    return [str(value) for value in values.tolist()]
+    ids = [str(value) for value in values.tolist()]
+    check_texts(ids, f"{where}: the id")
+    return ids
 
 
 def _npy(path: Path, shape: Sequence[int], where: str) -> Iterator[Chunk]:

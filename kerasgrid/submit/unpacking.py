@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
 from kerasgrid.errors import ArchiveError, DataError
-from kerasgrid.io import reading_errors, storage_errors, sync_folder
+from kerasgrid.io import ZIP_DAMAGE, reading_errors, storage_errors, sync_folder
 from kerasgrid.submit.cells import first_few
 from kerasgrid.wording import count, shown_path
 
@@ -52,7 +52,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
     where = shown_path(archive)
     try:
         with zipfile.ZipFile(archive) as packed:
-            members = [one for one in packed.infolist() if not one.is_dir()]
+            members = [one for one in packed.infolist() if not _is_folder(one)]
             _check(packed.infolist(), archive, target, most_bytes)
             new: list[zipfile.ZipInfo] = []
             there: list[zipfile.ZipInfo] = []
@@ -83,7 +83,7 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
                     _write(packed, new, target, staging)
                 finally:
                     shutil.rmtree(staging, ignore_errors=True)
-    except (zipfile.BadZipFile, zlib.error, EOFError, NotImplementedError) as error:
+    except ZIP_DAMAGE as error:
         raise ArchiveError(f"{where}: no whole .zip archive ({error}). Download it again.") from error
     return Unpacked(
         tuple(target / one.filename for one in new), tuple(target / one.filename for one in there)
@@ -141,13 +141,18 @@ def _wrong_names(infos: list[zipfile.ZipInfo], target: Path) -> Iterator[tuple[s
             yield name, "a path that leads out of the folder, or is none"
         elif one.flag_bits & 1:
             yield name, "encrypted"
-        elif not one.is_dir() and (name.casefold() in seen or name.casefold() in folders):
+        elif not _is_folder(one) and (name.casefold() in seen or name.casefold() in folders):
             yield name, "there twice"
         elif any(str(parent).casefold() in seen for parent in PurePosixPath(name).parents):
             yield name, "within a file of the archive"
-        if not one.is_dir():
+        if not _is_folder(one):
             seen.add(name.casefold())
         folders |= {str(parent).casefold() for parent in PurePosixPath(name).parents}
+
+
+def _is_folder(one: zipfile.ZipInfo) -> bool:
+    """Tells whether a member is a folder; Python 3.11's `is_dir` ends in an error for one without a name."""
+    return one.filename.endswith("/")
 
 
 def _links(target: Path, name: str) -> Iterator[str]:

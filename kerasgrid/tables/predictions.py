@@ -3,10 +3,6 @@
 from __future__ import annotations
 
 import logging
-import struct
-import tokenize
-import zipfile
-import zlib
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,11 +10,9 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import RunPaths
+from kerasgrid.io import ARRAY_DAMAGE, RunPaths
 
 log = logging.getLogger(__name__)
-_OF_ZIP = (zipfile.BadZipFile, zlib.error, NotImplementedError, RuntimeError, struct.error)
-_DAMAGED = (*_OF_ZIP, OSError, ValueError, KeyError, EOFError, TypeError, tokenize.TokenError)
 
 
 @dataclass(frozen=True)
@@ -76,7 +70,7 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
                 raise ResultsError("Samples have several labels each: none is taken for another class.")
             classes = tuple(map(str, kept["classes"]))
         return Predictions.of_held_out(classes, labels, probabilities, _images(paths.mistakes, trial))
-    except _DAMAGED as error:
+    except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
@@ -112,7 +106,7 @@ def read_held_out(results: Path) -> HeldOut | None:
                 int(name.removeprefix("trial_")): kept[name] for name in kept if name.startswith("trial_")
             }
             return HeldOut(kept["fold"], kept["labels"], tuple(map(str, kept["classes"])), trials)
-    except _DAMAGED as error:
+    except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
@@ -128,6 +122,6 @@ def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
             if int(kept["trial"]) != trial or "images" not in kept:
                 return {}
             return dict(zip(kept["index"].tolist(), kept["images"], strict=True))
-    except _DAMAGED as error:
+    except ARRAY_DAMAGE as error:
         log.warning("%s cannot be read (%s): the images of mistakes are not shown.", path, error)
         return {}

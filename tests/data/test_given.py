@@ -233,6 +233,8 @@ def test_labels(y, classes, labels):
             "y: the label of sample 1 (counted from 0) is m",
         ),
         (np.zeros((2, 2)), ["a", None], "y: the label of sample 1 (counted from 0) is missing."),
+        (np.zeros((2, 2)), ["a\ud800", "b"], "y: the label 'a\\ud800' holds characters that are no text"),
+        (np.zeros((2, 2)), np.array([b"\xff", b"b"]), "y: labels are bytes that are not UTF-8 text."),
         (
             np.zeros((2, 2)),
             np.array([1, "a"], dtype=object),

@@ -135,6 +135,10 @@ def archive(tmp_path, header, packed=zipfile.ZIP_DEFLATED, content=b""):
         ),
         ((10**18, 10**18), "<f8", "which the file is too small to hold"),
         ((-1, 4), "|u1", "which the file is too small to hold"),
+        ((True, 4), "|u1", r"its header promises shape \(True, 4\), 4 bytes, which the file is too small to"),
+        ((1, 2, True), "|u1", r"its header promises shape \(1, 2, True\), 2 bytes, which"),
+        ((1,) * 33, "|u1", "which the file is too small to hold"),
+        ((4, 2), ",", "no .npy file, or a damaged one"),
         ((10**12, 0), "|u1", r"no values: its header says shape \(1000000000000, 0\)"),
         ((10**12,), "<U0", r"no values: its header says shape \(1000000000000,\)"),
         ((4, 2, 2), "|u1", "truncated: its header promises 16 bytes of values, and 10 are there"),
@@ -145,6 +149,30 @@ def test_promises(tmp_path, shape, descr, message):
     header = {"shape": shape, "fortran_order": False, "descr": descr}
     with pytest.raises(DataError, match=f"^train.npz, x: .*{message}"):
         read_npz(archive(tmp_path, header, content=bytes(10)))
+
+
+@pytest.mark.parametrize("name", ["", "/", ".npy"])
+@pytest.mark.parametrize("place", [0, 2])
+def test_members_of_no_name_do_not_matter(images, labels, tmp_path, name, place):
+    def content(array):
+        file = io.BytesIO()
+        np.save(file, array)
+        return file.getvalue()
+
+    members = [("images.npy", content(images)), ("labels.npy", content(labels))]
+    members.insert(place, (name, b"x"))
+    with zipfile.ZipFile(tmp_path / "train.npz", "w") as file:
+        for title, value in members:
+            info = zipfile.ZipInfo("x")
+            info.filename = title
+            file.writestr(info, value)
+    np.testing.assert_array_equal(read_npz(tmp_path / "train.npz").images[..., 0], images)
+    with zipfile.ZipFile(tmp_path / "train.npz", "w") as file:
+        info = zipfile.ZipInfo("x")
+        info.filename = name
+        file.writestr(info, b"x")
+    with pytest.raises(DataError, match=r"^train\.npz: no pair of images and labels: it holds "):
+        read_npz(tmp_path / "train.npz")
 
 
 def test_a_bomb_is_held_against_free_memory(tmp_path, monkeypatch):

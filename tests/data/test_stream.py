@@ -146,6 +146,12 @@ def test_ids_are_spelled_as_a_submission_wants_them(tmp_path, ids, spelled):
     assert chunk.ids == spelled
 
 
+def test_ids_that_are_no_text_are_refused(tmp_path):
+    np.savez(tmp_path / "test.npz", images=np.zeros((2, 4, 4, 1), np.uint8), ids=["a", "\udcff"])
+    with pytest.raises(DataError, match=r"test\.npz: the id '\\udcff' holds characters that are no text"):
+        next(open_stream(tmp_path / "test.npz", (4, 4, 1)).chunks())
+
+
 def test_ids_that_are_none_are_refused(tmp_path):
     np.savez(tmp_path / "test.npz", images=np.zeros((2, 4, 4, 1), np.uint8), ids=np.array([0.5, 1]))
     with pytest.raises(

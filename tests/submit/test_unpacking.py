@@ -29,6 +29,13 @@ def link(name, to="/etc/passwd", kind=stat.S_IFLNK):
     return (info, to)
 
 
+def named(name):
+    """A member of a name that zipfile itself would not give it."""
+    info = zipfile.ZipInfo("x")
+    info.filename = name
+    return info
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
@@ -73,6 +80,8 @@ def test_files_and_folders(folder):
         (("a\nb.csv", "x"), "a backslash or control character"),
         (("a//b.csv", "x"), "a path that leads out of the folder, or is none"),
         (("./b.csv", "x"), "a path that leads out of the folder, or is none"),
+        ((named(""), "x"), "a path that leads out of the folder, or is none"),
+        ((named("\0x.csv"), "x"), "a backslash or control character"),
         (link("other.csv"), "a link or device"),
         (link("pipe", "", stat.S_IFIFO), "a link or device"),
         (("TRAIN.csv", "x"), "there twice"),
