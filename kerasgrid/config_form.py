@@ -6,6 +6,7 @@ space is checked in `kerasgrid.checks`, which adds its faults to the same report
 
 from __future__ import annotations
 
+import json
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
@@ -65,6 +66,24 @@ def config_from_dict(value: Mapping[str, Any], overrides: Sequence[str] = ()) ->
     override(raw, overrides)
     raw.setdefault("name", "search")
     return check_form(raw)
+
+
+class Flag(str):
+    """A `key.path=value` text that was given by a flag of its own; messages name that."""
+
+    flag: str
+
+    def __new__(cls, flag: str, key: str, value: Any) -> Flag:
+        """Returns the text of a key and its value."""
+        made = super().__new__(cls, f"{key}={json.dumps(value)}")
+        made.flag = flag
+        return made
+
+
+def flags_of(overrides: Sequence[str]) -> dict[str, str]:
+    """Returns by key path what has set it, as messages name it; the last one where several have."""
+    paths = {text: text.partition("=")[0].strip() for text in overrides}
+    return {path: text.flag if isinstance(text, Flag) else f"--set {path}" for text, path in paths.items()}
 
 
 def override(raw: dict[str, Any], texts: Sequence[str]) -> None:

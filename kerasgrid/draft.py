@@ -11,7 +11,7 @@ from typing import Any
 from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.baselines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.config import Config
-from kerasgrid.config_form import config_from_dict, read_config
+from kerasgrid.config_form import config_from_dict, flags_of, read_config
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
@@ -62,7 +62,7 @@ def read_draft(
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent
-        draft = Draft(config, Report(str(source), config, faults, lines), base, None)
+        draft = Draft(config, Report(str(source), config, faults, lines, flags_of(overrides)), base, None)
         return _settled(draft, overrides, results)
     raw, function = dict(source), None
     if callable(raw.get("model")):
@@ -70,7 +70,9 @@ def read_draft(
         raw["model"] = text_of(function)
     config, faults = config_from_dict(raw, overrides)
     return _settled(
-        Draft(config, Report("config", config, faults, {}), Path.cwd(), function), overrides, results
+        Draft(config, Report("config", config, faults, {}, flags_of(overrides)), Path.cwd(), function),
+        overrides,
+        results,
     )
 
 
@@ -89,5 +91,5 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     name = name_of(draft.config.name) if is_beside else draft.config.name
     begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
     config, notes = as_autokeras(draft.config, name, begun)
-    report = Report(draft.report.source, config, draft.report.faults, draft.report.lines)
+    report = Report(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)
     return Draft(config, report, draft.base, None, tuple(notes))

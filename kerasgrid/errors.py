@@ -43,11 +43,13 @@ class Fault:
         path: The key path, such as `search.folds`; empty for the file as a whole.
         message: What was found, what holds and what to do.
         line: The line in the YAML file, counted from 1, where known.
+        given: What gave the key, where that is not the file: a flag such as `--time-budget`.
     """
 
     path: str
     message: str
     line: int | None = None
+    given: str | None = None
 
 
 class ConfigError(KerasgridError):
@@ -59,6 +61,8 @@ class ConfigError(KerasgridError):
         super().__init__("\n".join(self._line(fault) for fault in self.faults))
 
     def _line(self, fault: Fault) -> str:
+        if fault.given is not None:
+            return f"{fault.given}: {fault.message}"
         where = self.source if fault.line is None else f"{self.source}:{fault.line}"
         return f"{where}, {fault.path}: {fault.message}" if fault.path else f"{where}: {fault.message}"
 

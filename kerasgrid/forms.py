@@ -167,12 +167,18 @@ class Report:
         config: As it was read, faulty keys at their defaults.
         faults: Of its form.
         lines: The line of each key path.
+        flags: By key path, what has set it, where that is not the config.
     """
 
     def __init__(
-        self, source: str, config: Section, faults: Sequence[Fault], lines: Mapping[str, int]
+        self,
+        source: str,
+        config: Section,
+        faults: Sequence[Fault],
+        lines: Mapping[str, int],
+        flags: Mapping[str, str],
     ) -> None:
-        self.source, self.config, self.lines = source, config, lines
+        self.source, self.config, self.lines, self.flags = source, config, lines, flags
         self.faults = list(faults)
         self._meant = {key for fault in faults for key in _meant(fault.path, config)}
 
@@ -210,8 +216,16 @@ class Report:
 
     def error(self, faults: Iterable[Fault], kind: type[ConfigError] = ConfigError) -> ConfigError:
         """Returns the error that tells faults, each with its line, in the order of the file."""
-        placed = [replace(fault, line=fault.line or self._line(fault.path)) for fault in faults]
+        placed = [self._placed(fault) for fault in faults]
         return kind(sorted(placed, key=lambda fault: fault.line or math.inf), self.source)
+
+    def _placed(self, fault: Fault) -> Fault:
+        """Returns a fault with the flag that gave its key, or else with its line."""
+        key = max((key for key in self.flags if _is_within(fault.path, key)), key=len, default=None)
+        if key is None:
+            return replace(fault, line=fault.line or self._line(fault.path))
+        below = "" if fault.path == key else f", {fault.path}"
+        return replace(fault, given=f"{self.flags[key]}{below}")
 
     def _line(self, path: str) -> int | None:
         """Returns the line of a key path; of what holds it, where the key itself is not in the file."""

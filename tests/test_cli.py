@@ -98,6 +98,25 @@ def test_bounds_that_are_no_numbers_are_told(tmp_path, monkeypatch, capsys, opti
     assert f"Invalid value for '{option}'" in capsys.readouterr().err
 
 
+def test_what_a_flag_has_given_is_told_by_the_flag(tmp_path, monkeypatch, capsys):
+    """And the rest of the file by its lines, all together."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text("data: {train: digits}\nmodel: fc\nsearch: {time: soon, fold: 3}\n")
+    flags = ("--time-budget", "10", "--engine", "gird", "--executor", "threads", "--workers", "x")
+    flags += ("--trials", "0", "--name", "a/b", "--set", "data.scale=0", "--set", "training={jit: 3}")
+    assert run(monkeypatch, "search", "grid.yaml", *flags) == 1
+    told = dict(line.split(": ", 1) for line in capsys.readouterr().err.splitlines())
+    assert told.pop("--time-budget") == "is '10', which is no time; such as 2h, 45min, 1h30min or 90s holds."
+    assert told.pop("--name").startswith("is 'a/b'; a file name")
+    assert set(told) == {
+        *("grid.yaml:3, search.fold", "--engine", "--executor", "--workers", "--trials"),
+        *("--set data.scale", "--set training, training.jit"),
+    }
+    assert run(monkeypatch, "compare", "grid.yaml", "--blocks", "all", "--max-trials", "0") == 1
+    told = [line.partition(":")[0] for line in capsys.readouterr().err.splitlines()]
+    assert {"--blocks", "--max-trials"} <= {*told}
+
+
 def test_models_and_schema(monkeypatch, capsys):
     assert run(monkeypatch, "models") == 0
     models = capsys.readouterr().out

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import shlex
 from pathlib import Path
 from typing import Annotated, Any
@@ -34,6 +33,14 @@ def next_commands(path: str | Path, *commands: str) -> str:
     return "\n".join(["Next:", *(f"  kerasgrid {command.format(file)}" for command in commands)])
 
 
-def overrides_of(flags: dict[str, Any]) -> list[str]:
-    """Returns flags that were given as texts of --set."""
-    return [f"{key}={json.dumps(value)}" for key, value in flags.items() if value is not None]
+def overrides_of(set_: list[str] | None, **flags: tuple[str, Any]) -> list[str]:
+    """Returns what --set was given, and flags that were given for a key, as such texts.
+
+    Args:
+        set_: The texts of --set.
+        flags: By name, as in Python: the key path, and the value, None where it was not given.
+    """
+    from kerasgrid.config_form import Flag
+
+    given = [(f"--{name.replace('_', '-')}", *one) for name, one in flags.items() if one[1] is not None]
+    return [*(set_ or []), *(Flag(*one) for one in given)]

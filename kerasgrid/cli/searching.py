@@ -50,15 +50,16 @@ def search(
     from kerasgrid.driver import search as run
     from kerasgrid.progress import make_progress
 
-    flags = {
-        "name": name,
-        "search.engine": engine,
-        "executor.kind": executor,
-        "executor.workers": int(workers) if workers and re.fullmatch("[0-9]{1,9}", workers) else workers,
-        "search.time": time_budget,
-        "search.trials": trials,
-    }
-    overrides = [*(set_ or []), *overrides_of(flags)]
+    is_number = workers is not None and re.fullmatch("[0-9]{1,9}", workers)
+    overrides = overrides_of(
+        set_,
+        name=("name", name),
+        engine=("search.engine", engine),
+        executor=("executor.kind", executor),
+        workers=("executor.workers", int(workers) if workers and is_number else workers),
+        time_budget=("search.time", time_budget),
+        trials=("search.trials", trials),
+    )
     progress = make_progress("score", Console(stderr=as_json), quiet or as_json)
     try:
         found = run(
@@ -116,13 +117,14 @@ def compare(
     from kerasgrid.views.comparison import Beside
     from kerasgrid.views.pages import page_path
 
-    flags = {
-        "name": name,
-        "autokeras.blocks": blocks,
-        "autokeras.max_trials": max_trials,
-        "autokeras.epochs": epochs,
-        "autokeras.time": time_budget,
-    }
+    overrides = overrides_of(
+        set_,
+        name=("name", name),
+        blocks=("autokeras.blocks", blocks),
+        max_trials=("autokeras.max_trials", max_trials),
+        epochs=("autokeras.epochs", epochs),
+        time_budget=("autokeras.time", time_budget),
+    )
     with ExitStack() as stack:
         console = Console(stderr=as_json)
 
@@ -133,7 +135,6 @@ def compare(
             stack.callback(progress.close)
             return progress
 
-        overrides = [*(set_ or []), *overrides_of(flags)]
         found = run(grid, results=results, overrides=overrides, fresh=fresh, observe=observe)
     pair = [one for one in (found.own, found.autokeras) if one is not None]
     if as_json:
@@ -162,7 +163,7 @@ def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, 
     from kerasgrid.draft import read_draft
     from kerasgrid.preview import preview
 
-    shown = preview(read_draft(grid, [*(set_ or []), *overrides_of({"name": name})], results), results)
+    shown = preview(read_draft(grid, overrides_of(set_, name=("name", name)), results), results)
     print("\n".join(shown.lines()))
     if shown.refusals:
         raise typer.Exit(FAULT)
