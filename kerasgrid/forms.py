@@ -74,7 +74,7 @@ def _is_tag(part: Any) -> bool:
     """Tells names that pydantic puts into the path for members of a union."""
     return isinstance(part, str) and (
         part.startswith(("<", "dict[", "list[", "constrained-", "literal["))
-        or part in {"int", "str", "float"}
+        or part in {"bool", "int", "str", "float"}
     )
 
 

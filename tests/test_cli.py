@@ -87,7 +87,7 @@ def test_workers_that_are_no_number_are_told(tmp_path, monkeypatch, capsys, work
     monkeypatch.chdir(tmp_path)
     assert run(monkeypatch, "search", "grid.yaml", "--workers", workers) == 1
     shown = workers if len(workers) < 9 else "9999"
-    assert f"executor.workers: is '{shown}" in capsys.readouterr().err
+    assert f"--workers: is '{shown}" in capsys.readouterr().err
 
 
 @pytest.mark.parametrize("option", ["--max-gb", "--timeout"])
