@@ -15,6 +15,7 @@ from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
 from kerasgrid.errors import KerasgridError
 from kerasgrid.interrupts import interrupted_by_signals
+from kerasgrid.spawning import HANGUP
 
 
 def main() -> None:
@@ -40,7 +41,7 @@ class _Terminal(io.FileIO):
 
 def _outlived(stream: TextIO) -> TextIO:
     """Returns a stream that is no error to write to when its terminal closes; others as they are."""
-    if stream is None or not stream.isatty():
+    if HANGUP is None or stream is None or not stream.isatty():  # Windows's terminals take no bytes
         return stream
     raw = _Terminal(stream.fileno(), "w", closefd=False)
     return io.TextIOWrapper(io.BufferedWriter(raw), stream.encoding, line_buffering=True)
