@@ -6,13 +6,13 @@ import contextlib
 import re
 import shutil
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from kerasgrid.errors import ArchiveError, DataError, KerasgridError
-from kerasgrid.io import storage_errors
+from kerasgrid.errors import ArchiveError, DataError, KerasgridError, LockedError
+from kerasgrid.locking import RunLock
 from kerasgrid.submit.client import Client
-from kerasgrid.submit.credentials import find_credentials
+from kerasgrid.submit.credentials import Credentials, find_credentials
 from kerasgrid.submit.sending import competition_name
 from kerasgrid.submit.unpacking import Unpacked, gigabytes, unpack
 from kerasgrid.wording import shown_path
@@ -20,6 +20,7 @@ from kerasgrid.wording import shown_path
 _TRAIN = re.compile(r"train(ing)?([_-].*)?\.(csv|npz)", re.IGNORECASE)
 _LEAST_FREE = 64 * 1024**2
 _TELL_S = 10.0
+_LOCK = ".lock"
 
 
 def download(
@@ -47,6 +48,7 @@ def download(
         ArchiveError: The archive is damaged or not to be trusted.
         DataError: It is too large; or files of its names are there.
         StorageError: The folder cannot be written.
+        LockedError: Another process downloads it there at this moment.
         MissingPackageError: Kaggle's client is not installed.
     """
     name = competition_name(competition)
@@ -54,9 +56,19 @@ def download(
     for warning in credentials.warnings:
         tell(warning)
     staging = target / f".{name}.download"
-    with storage_errors(target):
-        staging.mkdir(parents=True, exist_ok=True)
+    with _held_alone(staging):
+        return _download(name, credentials, target, staging, tell, most_bytes, timeout_s)
 
+
+def _download(
+    name: str,
+    credentials: Credentials,
+    target: Path,
+    staging: Path,
+    tell: Callable[[str], object],
+    most_bytes: int,
+    timeout_s: float,
+) -> Unpacked:
     told = time.monotonic()
 
     def check() -> int:
@@ -90,11 +102,32 @@ def download(
         kept = f"Then the command goes on with what has come, which is kept in {shown_path(staging)}."
         raise DataError(f"{error}\n{kept}") from error
     except KerasgridError:
-        with contextlib.suppress(OSError):
-            staging.rmdir()  # where nothing has come
+        if all(path.name == _LOCK for path in staging.iterdir()):  # nothing has come
+            shutil.rmtree(staging, ignore_errors=True)
         raise
     shutil.rmtree(staging, ignore_errors=True)
     return found
+
+
+@contextlib.contextmanager
+def _held_alone(staging: Path) -> Iterator[None]:
+    """Makes the folder of a download, which no other process has meanwhile.
+
+    Raises:
+        LockedError: Another one downloads the same at this moment.
+    """
+    lock = RunLock(staging / _LOCK, staging / ".heartbeat")
+    try:
+        lock.__enter__()
+    except LockedError as error:
+        raise LockedError(
+            f"{shown_path(staging)}: another kerasgrid download is writing here at this moment. Let it end, "
+            "and give the command again."
+        ) from error
+    try:
+        yield
+    finally:
+        lock.__exit__()
 
 
 def find_train(folder: Path) -> Path | None:

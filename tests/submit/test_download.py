@@ -7,7 +7,8 @@ from service import CUT, Answer
 from test_unpacking import archive_of
 
 from kerasgrid.cli.sending import download as command
-from kerasgrid.errors import DataError, ServiceError
+from kerasgrid.errors import DataError, LockedError, ServiceError
+from kerasgrid.locking import RunLock
 from kerasgrid.submit import download as module
 from kerasgrid.submit.download import download, find_train
 
@@ -94,6 +95,15 @@ def test_refusals(folder, service, status, text, message):
         fetch(folder)
     assert message in str(caught.value)
     assert list((folder / "data").iterdir()) == []
+
+
+def test_another_download_of_the_same_is_let_be(folder):
+    staging = folder / "data" / ".digits.download"
+    with RunLock(staging / ".lock", staging / ".heartbeat"):
+        (staging / "digits.zip").write_text("half of it")
+        with pytest.raises(LockedError, match=r"\.digits\.download: another kerasgrid download is writing"):
+            fetch(folder)
+        assert (staging / "digits.zip").read_text() == "half of it"
 
 
 def test_a_cut_download_goes_on(folder, service):
