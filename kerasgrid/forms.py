@@ -45,6 +45,50 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
     return [Fault(path, message) for path, message in messages.items() if path not in lists]
 
 
+_EXPECTED = {
+    "dict_type": "an object",
+    "model_type": "an object",
+    "list_type": "a list",
+    "tuple_type": "a list",
+    "string_type": "text",
+    "int_type": "a whole number",
+    "float_type": "a number or null",
+    "finite_number": "a number or null",
+    "bool_type": "true or false",
+    "literal_error": "{expected}",
+    "greater_than_equal": "at least {ge}",
+    "less_than_equal": "at most {le}",
+    "less_than": "below {lt}",
+    "string_pattern_mismatch": "a file of the run's own folder, such as histories/trial-0.json,",
+}
+_OF_KINDS = {"dict_type", "model_type", "list_type", "tuple_type", "string_type", "bool_type"}
+"""Faults of which it is enough to say what kind of value was found."""
+
+
+def in_words(fault: Mapping[str, Any]) -> str:
+    """Returns one of pydantic's errors of what a program wrote: the place, what was found, what holds."""
+    path = ""
+    for part in fault["loc"]:
+        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
+    found, expected = fault["input"], _EXPECTED.get(fault["type"])
+    if fault["type"] == "missing":
+        return f"{path} is null or missing."
+    if expected is None:
+        return f"{path} {fault['msg'].removeprefix('Value error, ')}."
+    expected = expected if found is not None else expected.removesuffix(" or null")
+    is_plain = isinstance(found, bool | int | float)
+    told = shown(found) if is_plain and fault["type"] not in _OF_KINDS else kind(found)
+    return f"{path} is {told}; {expected.format(**fault.get('ctx', {}))} is expected there."
+
+
+def kind(value: Any) -> str:
+    """Names what a JSON value is, for a message."""
+    if value is None:
+        return "null or missing"
+    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
+    return names.get(type(value), "a number")
+
+
 def without_faults(raw: Mapping[str, Any], error: ValidationError) -> dict[str, Any]:
     """Returns a mapping without the keys that pydantic's errors are about.
 

@@ -11,6 +11,7 @@ from kerasgrid.checks import SOURCE, SOURCES, Prepared
 from kerasgrid.errors import ChangedError
 from kerasgrid.io import RunPaths, canonical_json
 from kerasgrid.journal import header_of, read
+from kerasgrid.journal_form import check_line
 from kerasgrid.models.signature import is_digest_of
 from kerasgrid.records import has_results
 
@@ -54,13 +55,14 @@ def _changes(
     """Returns in words what differs from a search that a journal tells of, and what `check_identity` does."""
     before = dict(header.get("identity", {}))
     now = json.loads(canonical_json(prepared.identity))
-    known = dict(before.get(SOURCES, {}))
+    told = before.get(SOURCES)
+    known = dict(told) if isinstance(told, dict) else {}
     for record in records:  # those that a wider space has named since
         known |= record["sources"] if record["type"] == "sources" else {}
     new = {name: found for name, found in now[SOURCES].items() if name not in known}
     before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
     now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
-    if is_digest_of(before.get(SOURCE, ""), prepared.model, prepared.base):
+    if is_digest_of(str(before.get(SOURCE, "")), prepared.model, prepared.base):
         before[SOURCE] = now[SOURCE]
     return [_change(key, before.get(key), now[key]) for key in now if before.get(key) != now[key]], new
 
@@ -73,8 +75,8 @@ def check_begun(prepared: Prepared, results: Path) -> None:
         JournalError: The journal is damaged.
     """
     paths = RunPaths(results, prepared.config.name)
-    if header_of(paths.journal):
-        begun = read(paths.journal)
+    if header_of(paths.journal, check_line):
+        begun = read(paths.journal, check_line)
         if not is_superseded(prepared, *begun):
             check_identity(prepared, paths.folder, *begun)
 
@@ -86,7 +88,7 @@ def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:
         JournalError: The journal is damaged.
     """
     has_begun = paths.journal.exists() and any(paths.checkpoints)
-    return has_begun and is_superseded(prepared, *read(paths.journal))
+    return has_begun and is_superseded(prepared, *read(paths.journal, check_line))
 
 
 def _change(key: str, before: Any, now: Any) -> str:

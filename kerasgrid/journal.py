@@ -12,7 +12,7 @@ import json
 import logging
 import os
 import time
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -25,6 +25,9 @@ FORMAT = "kerasgrid.journal/1"
 _SYNC_S = 0.2
 
 _log = logging.getLogger(__name__)
+
+Holds = Callable[[int, dict[str, Any]], None]
+"""Raises a ValueError for a line, by its number from 1, that is none of the journal's."""
 
 
 class Journal:
@@ -50,21 +53,23 @@ class Journal:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - until close
 
     @classmethod
-    def open(cls, path: Path, header: Mapping[str, Any]) -> Journal:
+    def open(cls, path: Path, header: Mapping[str, Any], holds: Holds | None = None) -> Journal:
         """Opens the journal at `path`, or creates it with this header, whole or not at all.
 
         Where there is one, its own header is kept and `header` is not looked at: compare them.
-        A torn tail is cut: a last line that has no newline or is no JSON object.
+        A torn tail is cut: a last line that has no newline, is no JSON object, or does not hold.
 
         Args:
             path: The file; its folder is created.
             header: JSON values; `format` is added.
+            holds: Raises a ValueError for a line, by its number, that is none of this journal's; the last
+                one is cut then, too.
 
         Raises:
             JournalError: It is damaged elsewhere, or of another format.
             StorageError: It cannot be read; or the disk is full or cannot be written.
         """
-        lines, size = _read(path)
+        lines, size = _read(path, holds)
         if not lines:
             return cls.begin(path, header)
         with storage_errors(path):
@@ -84,13 +89,13 @@ class Journal:
         return cls(path, lines[0], lines[1:], size)
 
     @staticmethod
-    def read_header(path: Path) -> dict[str, Any] | None:
+    def read_header(path: Path, holds: Holds | None = None) -> dict[str, Any] | None:
         """Returns the first line of the journal at `path`; None where there is none.
 
         Raises:
             JournalError: It is damaged, or of another format.
         """
-        lines, _ = _read(path)
+        lines, _ = _read(path, holds)
         return lines[0] if lines else None
 
     def append(self, record: Mapping[str, Any], durable: bool = False) -> None:
@@ -162,29 +167,36 @@ class Journal:
         self.close()
 
 
-def read(path: Path) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read(path: Path, holds: Holds | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Returns a journal's header and records, and changes nothing: its search may be running.
+
+    Args:
+        path: The file.
+        holds: As in `Journal.open`.
 
     Raises:
         JournalError: There is none, or it is damaged or of another format.
         StorageError: It cannot be read.
     """
-    lines, _ = _read(path)
+    lines, _ = _read(path, holds)
     if not lines:
         raise JournalError(f"{path}: there is no journal here. A search writes it when it begins.")
     return lines[0], lines[1:]
 
 
-def header_of(path: Path) -> dict[str, Any]:
+def header_of(path: Path, holds: Holds | None = None) -> dict[str, Any]:
     """Returns a journal's header alone; empty where there is none, or none that can be read."""
     try:
-        with open(path, "rb") as file:
-            return _parse(file.readline())
+        with open_input(path) as file:
+            header = _parse(file.readline())
+        if holds is not None:
+            holds(1, header)
+        return header
     except (OSError, ValueError, RecursionError):
         return {}
 
 
-def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
+def _read(path: Path, holds: Holds | None = None) -> tuple[list[dict[str, Any]], int]:
     """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
     values: list[dict[str, Any]] = []
     size = 0
@@ -195,21 +207,30 @@ def _read(path: Path) -> tuple[list[dict[str, Any]], int]:
         for number, line in enumerate(file, start=1):
             try:
                 value = _parse(line)
+                if number > 1 and holds is not None:
+                    holds(number, value)
             except (ValueError, RecursionError) as error:
                 # A line without an end is the last, though a running search may just have ended it.
-                if not line.endswith(b"\n") or not file.readline():
-                    _log.info("%s:%d: this line is torn (%s) and does not count.", path, number, error)
+                is_torn = not line.endswith(b"\n")
+                if is_torn or not file.readline():
+                    level = logging.INFO if is_torn else logging.WARNING
+                    _log.log(level, "%s:%d: this line is torn (%s) and does not count.", path, number, error)
                     break
-                raise JournalError(
-                    f"{path}:{number}: this line is damaged ({error}). Lines follow it, so this is not the "
-                    "end of a search that was cut off. Restore the file from a copy, or start anew with "
-                    "--fresh, which moves the old run aside."
-                ) from error
+                follow = "Lines follow it, so this is not the end of a search that was cut off. "
+                raise damaged(path, number, str(error), follow) from error
             if number == 1:
-                _check_format(path, value)
+                _check_header(path, value, holds)
             values.append(value)
             size += len(line)
     return values, size
+
+
+def damaged(path: Path, number: int, why: str, more: str = "") -> JournalError:
+    """Returns the error of a line that does not hold, and is not the end of what was cut off."""
+    return JournalError(
+        f"{path}:{number}: this line is damaged ({why}). {more}Restore the file from a copy, or start anew "
+        "with --fresh, which moves the old run aside."
+    )
 
 
 def _parse(line: bytes) -> dict[str, Any]:
@@ -228,7 +249,7 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _check_format(path: Path, header: dict[str, Any]) -> None:
+def _check_header(path: Path, header: dict[str, Any], holds: Holds | None) -> None:
     found = header.get("format")
     if found != FORMAT:
         what = f"of the format {found!r}" if found else "no journal, since its first line names no format"
@@ -236,6 +257,11 @@ def _check_format(path: Path, header: dict[str, Any]) -> None:
             f"{path}: this file is {what}; this version of kerasgrid reads {FORMAT!r}. Use the version that "
             "wrote it, or start anew with --fresh, which moves the old run aside."
         )
+    if holds is not None:
+        try:
+            holds(1, header)
+        except ValueError as error:
+            raise damaged(path, 1, str(error)) from error
 
 
 def _line(value: Mapping[str, Any]) -> str:

@@ -18,6 +18,7 @@ from kerasgrid.executors import Executor
 from kerasgrid.identity import is_superseded
 from kerasgrid.io import RunPaths, digest, scratch_folder
 from kerasgrid.journal import read
+from kerasgrid.journal_form import check_line
 from kerasgrid.measurements import Measurement, recall
 from kerasgrid.packing import Graphs, Planner
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
@@ -215,8 +216,9 @@ def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
     """Returns the fits that the run's journal holds, by their params' hash, fold and repeat."""
     if not paths.journal.exists():
         return set()
-    header, records = read(paths.journal)
+    header, records = read(paths.journal, check_line)
     if is_superseded(prepared, header, records):
         return set()
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
-    return {(trials[record.job[0]], *record.job[1:]) for record in fold_records(records)}
+    done = [record.job for record in fold_records(records) if record.job[0] in trials]
+    return {(trials[trial], fold, repeat) for trial, fold, repeat in done}

@@ -15,7 +15,8 @@ from kerasgrid.data import dataset_from_arrays, load_folds, save_folds
 from kerasgrid.errors import ReplayError
 from kerasgrid.identity import check_identity, is_superseded
 from kerasgrid.io import RunPaths, canonical_json, digest, remove, storage_errors, strict
-from kerasgrid.journal import Journal
+from kerasgrid.journal import Journal, damaged
+from kerasgrid.journal_form import check_line
 from kerasgrid.kept_plans import KeptPlans, plan_record
 from kerasgrid.leaders import FoldModels, Leaders
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
@@ -64,7 +65,7 @@ class Run:
         self._ended_files: list[Path] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
-        self._journal = Journal.open(paths.journal, header)
+        self._journal = Journal.open(paths.journal, header, check_line)
         try:
             if is_superseded(prepared, self._journal.header, self._journal.records):
                 self._journal.close()
@@ -108,8 +109,10 @@ class Run:
     def _replay(self) -> None:
         """Takes in the records of earlier sessions."""
         began, took_s = None, 0.0
-        for record in self._journal.records:
+        for number, record in enumerate(self._journal.records, start=2):
             kind = record["type"]
+            if (stranger := self._stranger(record)) is not None:
+                raise damaged(self.paths.journal, number, stranger)
             if began is not None and kind != "session":
                 # Journals of earlier versions have the wall clock alone, which may jump.
                 took_s = max(took_s, record.get("session_s", record["time"] - began))
@@ -147,6 +150,19 @@ class Run:
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
             if self.state.is_done(trial):
                 self._take_end(trial)
+
+    def _stranger(self, record: Mapping[str, Any]) -> str | None:
+        """Returns which trial or fit of a record the journal has not named before; None where it has all."""
+        if record["type"] == "trial":
+            n_trials = len(self.state.trials)
+            return None if record["id"] == n_trials else f"trial {record['id']} comes after {n_trials} trials"
+        jobs = [*record.get("jobs", ()), *([record["job"]] if "job" in record else [])]
+        trials = {trial for trial, _, _ in jobs} | ({record["trial"]} if "trial" in record else set())
+        if strange := sorted(trials - self.state.trials.keys()):
+            return f"there is no trial {strange[0]}"
+        n_folds, repeats = self.state.n_folds, self.state.repeats
+        wrong = next((job for job in jobs if job[1] >= n_folds or job[2] >= repeats), None)
+        return None if wrong is None else f"there is no fold {wrong[1]}, repeat {wrong[2]}"
 
     def _take_end(self, trial: int) -> None:
         """Takes a trial all of whose jobs have ended."""

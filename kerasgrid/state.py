@@ -99,7 +99,7 @@ class RunState:
     def reopen(self, jobs: Iterable[JobId]) -> None:
         """Forgets the ends of jobs whose files are gone, so that they are trained again."""
         for job in jobs:
-            del self.ended[job]
+            self.ended.pop(job, None)
             self._rows.pop(job[0], None)
 
     def save(self, job: JobId, epoch: int, anew: bool) -> None:

@@ -10,6 +10,7 @@ import json
 import os
 import random
 import resource
+import shutil
 import signal
 import sqlite3
 import subprocess
@@ -286,11 +287,92 @@ def mutate_cells(database: Path, chance: random.Random) -> None:
                     connection.execute(chance.choice([f"DELETE FROM {table}", f"DROP TABLE {table}"]))
 
 
+def of_journal(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates a line of a journal, or adds an odd one at its end; the search is gone on with."""
+    path = searched(folder)
+    kept, journal = folder / "kept", path.parent / "grid" / "journal.jsonl"
+    shutil.copytree(path.parent, kept)
+    lines = journal.read_bytes().splitlines(keepends=True)
+    odd = [
+        b"{}",
+        b"[]",
+        b"null",
+        b"5",
+        b'{"type":"news","time":1.0}',
+        b"[" * 100_000,
+        b'{"type":"end"}',
+        b"\0",
+    ]
+    for seed in range(N_MUTATIONS):
+        chance = random.Random(seed)
+        place = chance.randrange(len(lines) + 1)
+        line = chance.choice(odd) if place == len(lines) else mutate_json(lines[place], seed)
+        shutil.rmtree(path.parent)
+        shutil.copytree(kept, path.parent)
+        journal.write_bytes(b"".join([*lines[:place], line.strip() + b"\n", *lines[place + 1 :]]))
+        tried(lambda: searched(folder), counts.setdefault("search", Counter()), f"journal, seed {seed}")
+
+
+def of_side_files(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates what lies beside results.json; the search is gone on with, reported, fitted and asked."""
+    path = searched(folder)
+    kept, names = folder / "kept", ["folds.npz", "oof.npz", "mistakes.npz", "predictions/*.npy", "fit/*.json"]
+    with pytest.MonkeyPatch.context() as patch:
+        acts = commands(path, folder, patch)
+        acts = {name: acts[name] for name in ("fit", "fit --finetune", "predict", "report")}
+        acts["fit"]()
+        acts = {"search": lambda: searched(folder), **acts}
+        shutil.copytree(path.parent, kept)
+        for seed in range(N_MUTATIONS):
+            chance = random.Random(seed)
+            shutil.rmtree(path.parent)
+            shutil.copytree(kept, path.parent)
+            file = chance.choice(sorted((path.parent / "grid").glob(names[seed % len(names)])))
+            file.write_bytes(mutate_bytes(file.read_bytes(), chance))
+            for name, act in acts.items():
+                tried(act, counts.setdefault(name, Counter()), f"{name} beside {file.name}, seed {seed}")
+
+
+def of_sample(folder: Path, counts: dict[str, Counter[str]]) -> None:
+    """Mutates a competition's sample, and what is to be sent."""
+    from kerasgrid.submit.checking import check
+    from kerasgrid.submit.form import read_form
+
+    sample, file = folder / "sample_submission.csv", folder / "submission.csv"
+    text = b"id,label\n" + b"".join(b"%d,%d\n" % (row, row % 3) for row in range(9))
+    snippets = [
+        b"\x00",
+        b"\xff",
+        b'"',
+        b",",
+        b"\n",
+        b"\r",
+        b";",
+        b"1e999",
+        b"nan",
+        b"9" * 500,
+        b"\xef\xbb\xbf",
+    ]
+
+    def read() -> None:
+        read_form(sample, [0, 1, 2])
+        check(file, sample, [0, 1, 2])
+
+    for seed in range(N_MUTATIONS):
+        chance = random.Random(seed)
+        sample.write_bytes(mutate_bytes(text, chance, snippets) if seed % 3 else text)
+        file.write_bytes(text if seed % 3 else mutate_bytes(text, chance, snippets))
+        tried(read, counts.setdefault("submit", Counter()), f"sample, seed {seed}")
+
+
 KINDS = {
     "results.json": of_results,
     "KerasTuner": of_keras_tuner,
     "records": of_records,
     "Optuna": of_optuna,
+    "journal": of_journal,
+    "side files": of_side_files,
+    "sample_submission": of_sample,
 }
 
 

@@ -12,6 +12,7 @@ from kerasgrid.callbacks import Callbacks
 from kerasgrid.config import AUTOKERAS_MODEL, AutoKerasConfig, Config
 from kerasgrid.executors import count_gpus
 from kerasgrid.journal import header_of, read
+from kerasgrid.journal_form import check_line
 from kerasgrid.keras_names import find_metric
 from kerasgrid.records import Fold, has_results
 from kerasgrid.switches import Training
@@ -104,8 +105,8 @@ def as_autokeras(
 
 def begun_with(journal: Path) -> Mapping[str, Any]:
     """Returns the params that AutoKeras's run began with, by its journal; none until a fit has finished."""
-    begun: Mapping[str, Any] = header_of(journal).get("identity", {}).get("params", {})
-    return begun if begun and has_results(read(journal)[1]) else {}
+    begun: Mapping[str, Any] = header_of(journal, check_line).get("identity", {}).get("params", {})
+    return begun if begun and has_results(read(journal, check_line)[1]) else {}
 
 
 def fault_of_shape(shape: Sequence[int]) -> str | None:

@@ -24,6 +24,7 @@ from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.io import RunPaths
 from kerasgrid.journal import Journal
+from kerasgrid.journal_form import check_line
 from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Trial
 from kerasgrid.results import Results
@@ -239,13 +240,14 @@ class Finished:
         return kept.images, np.asarray(kept.classes)[kept.labels]
 
     def _check_sources(self, prepared: Prepared) -> None:
-        header = Journal.read_header(self.paths.journal)
+        header = Journal.read_header(self.paths.journal, check_line)
         if header is None:  # the results alone were taken along
             return
         before, now = header.get("identity", {}), prepared.identity
-        known = before.get(SOURCES) or {}
+        told = before.get(SOURCES)
+        known = told if isinstance(told, dict) else {}
         changed = [name for name, source in now[SOURCES].items() if known.get(name, source) != source]
-        if not is_digest_of(before.get(SOURCE, now[SOURCE]), prepared.model, prepared.base):
+        if not is_digest_of(str(before.get(SOURCE, now[SOURCE])), prepared.model, prepared.base):
             changed.append(self.config["model"])
         if changed:
             raise ChangedError(

@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.forms import kind
 from kerasgrid.io import read_input
 from kerasgrid.state import SCHEMA
 
@@ -201,14 +202,6 @@ def finite(value: Any) -> float | None:
         return value if math.isfinite(value) else None
     except OverflowError:  # a whole number beyond any float
         return None
-
-
-def kind(value: Any) -> str:
-    """Names what a JSON value is, for a message."""
-    if value is None:
-        return "null or missing"
-    names = {dict: "an object", list: "a list", str: "text", bool: "true or false"}
-    return names.get(type(value), "a number")
 
 
 def _header(cells: Sequence[str], path: Path) -> list[str]:

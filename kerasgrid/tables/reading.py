@@ -21,9 +21,10 @@ from pathlib import Path
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.file_kinds import kind_of
+from kerasgrid.forms import kind
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
-from kerasgrid.tables.parsing import FORMS, by_columns, kind, parse_csv, parse_json, read_text
+from kerasgrid.tables.parsing import FORMS, by_columns, parse_csv, parse_json, read_text
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 from kerasgrid.tables.results_form import as_it_stands

@@ -16,11 +16,11 @@ from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationErr
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.file_kinds import kind_of
-from kerasgrid.forms import Section, faults_of, shown
+from kerasgrid.forms import Section, faults_of, in_words, kind, shown
 from kerasgrid.io import RunPaths, canonical_json, strict
 from kerasgrid.locking import is_held
 from kerasgrid.state import SCHEMA
-from kerasgrid.tables.parsing import FORMS, OURS, check_depth, kind, parse_json, read_text
+from kerasgrid.tables.parsing import FORMS, OURS, check_depth, parse_json, read_text
 
 MOST_FAULTS = 20
 """That are told of one file."""
@@ -214,7 +214,7 @@ def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, An
         try:
             _Results.model_validate(value)
         except ValidationError as error:
-            refuse(where, map(_told, error.errors(include_url=False)))
+            refuse(where, map(in_words, error.errors(include_url=False)))
     value["trials"] = [_filled(trial, place) for place, trial in enumerate(value["trials"])]
     refuse(where, _contradictions(value))
     return value
@@ -296,41 +296,6 @@ def refuse(where: Path | str, faults: Iterable[str]) -> None:
         more = [f"{where}: {len(told) - MOST_FAULTS:,} more."] if len(told) > MOST_FAULTS else []
         lines = [f"{where}: {fault}" for fault in told[:MOST_FAULTS]]
         raise ResultsError("\n".join([*lines, *more, "Restore the file, or search anew."]))
-
-
-_EXPECTED = {
-    "dict_type": "an object",
-    "model_type": "an object",
-    "list_type": "a list",
-    "string_type": "text",
-    "int_type": "a whole number",
-    "float_type": "a number or null",
-    "finite_number": "a number or null",
-    "literal_error": "{expected}",
-    "greater_than_equal": "at least {ge}",
-    "less_than_equal": "at most {le}",
-    "less_than": "below {lt}",
-    "string_pattern_mismatch": "a file of the run's own folder, such as histories/trial-0.json,",
-}
-
-
-def _told(fault: Mapping[str, Any]) -> str:
-    """Returns one of pydantic's errors in words: the place, what was found, what holds."""
-    path = ""
-    for part in fault["loc"]:
-        path += f"[{part}]" if isinstance(part, int) else f".{part}" if path else str(part)
-    found, expected = fault["input"], _EXPECTED.get(fault["type"])
-    if fault["type"] == "missing":
-        return f"{path} is null or missing; an object is expected there."
-    if expected is None:
-        return f"{path} {fault['msg'].removeprefix('Value error, ')}."
-    is_plain = isinstance(found, bool | int | float)
-    told = shown(found) if is_plain and fault["type"] not in _OF_KINDS else kind(found)
-    return f"{path} is {told}; {expected.format(**fault.get('ctx', {}))} is expected there."
-
-
-_OF_KINDS = {"dict_type", "model_type", "list_type", "string_type"}
-"""Faults of which it is enough to say what kind of value was found."""
 
 
 def _filled(trial: Mapping[str, Any], place: int) -> dict[str, Any]:
