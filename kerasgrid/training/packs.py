@@ -304,11 +304,11 @@ def _targets_on_device(
 
 
 def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
-    """Returns (2, channel): what is subtracted of the prepared images, and what they are multiplied by."""
+    """Returns (2, channel): what is subtracted of the prepared images and what they are divided by."""
     found = mean_and_spread(recipe, plan, fold)
     if found is None:
         return np.zeros((2, 0), dtype=keras.config.floatx())
-    return np.stack([found[0], 1 / found[1]]).astype(keras.config.floatx())
+    return np.stack(found).astype(keras.config.floatx())
 
 
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:

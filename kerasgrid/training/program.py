@@ -68,7 +68,7 @@ class Program(States):
         Args:
             states: Of the jobs, stacked.
             fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `scaling`, (2, channel),
-                subtracted of the images and multiplied by, no channels for neither; `key`, (2,) int32;
+                subtracted of the images and divided by, no channels for neither; `key`, (2,) int32;
                 `class_weight`, (class,), no classes for equal ones.
             inputs: Of the epoch, stacked: `full`, rows of the full steps, and `ragged`, (rows, weights) of
                 each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates.

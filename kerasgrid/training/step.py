@@ -90,7 +90,7 @@ class Step:
 
     def _scaled(self, x, scaling):
         x = normalize(self.how, x)
-        return (x - scaling[0]) * scaling[1] if scaling.shape[1] else x
+        return (x - scaling[0]) / scaling[1] if scaling.shape[1] else x
 
     def forward(self, state, x, training):
         """Returns outputs (row, output), the other variables after, and the penalties."""

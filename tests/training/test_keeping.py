@@ -318,6 +318,7 @@ def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed,
         "small",
         params={**PARAMS, "epochs": 40, "learning_rate": 1.0},
         callbacks={"early_stopping": stopping},
+        data={"train": "digits", "scale": 16, "standardize": True, "subset": 100},
         **VAL,
     )
     job = Job(Trial(0, {}), 0)
@@ -328,7 +329,8 @@ def test_a_kept_model_has_the_weights_that_early_stopping_restored(make, packed,
 
 @pytest.mark.backend
 def test_jobs_read_off_one_run_keep_the_model_of_their_own_epoch(make):
-    recipe = make("small", **VAL)
+    augment = {"rescale": 0.06, "featurewise_std_normalization": True, "width_shift_range": [0, 1]}
+    recipe = make("small", augment=augment, data={"train": "digits", "subset": 100}, **VAL)
     jobs = [Job(Trial(i, {"epochs": epochs}), 0) for i, epochs in enumerate([1, 2, 3])]
     trained(recipe, pack_of(recipe, jobs, shares=True))
     first, *_, last = [check(recipe, job).get_weights() for job in jobs]
