@@ -5,6 +5,7 @@
     ├── DataError           data that cannot be read, or not be used as asked
     │   └── ArchiveError        a downloaded archive is damaged, or not to be trusted
     ├── ModelError          a model function that cannot be found, called or trained
+    │   ├── NoModelError        it returned something else than a model
     │   └── RefusedError        no candidate's model builds: a ConfigError as well, with the keys
     ├── TrialError          a job that cannot be scored; recorded, and the search goes on
     ├── RunError            a run's folder or workers
@@ -80,6 +81,10 @@ class ArchiveError(DataError):
 
 class ModelError(KerasgridError):
     """A model function that cannot be found, called or trained."""
+
+
+class NoModelError(ModelError):
+    """A model function returned something else than a model, so that it is not called again."""
 
 
 class RefusedError(ConfigError, ModelError):

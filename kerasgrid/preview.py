@@ -88,6 +88,7 @@ class Preview:
             *(("", line) for line in data.report),
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
+            *(("code", line) for line in prepared.code_elsewhere),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
             ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
             ("fits", f"{n_fits:,} ({self.n_trials:,} trials x {per_trial}), {self.n_done:,} done before"),

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasgrid.checks import Prepared, augment_of
 from kerasgrid.dimensions import value_text
-from kerasgrid.errors import Fault
+from kerasgrid.errors import Fault, NoModelError
 from kerasgrid.forms import shown
 from kerasgrid.io import digest
 from kerasgrid.records import ProbeRecord
@@ -154,6 +154,8 @@ class Refusals:
         self._tried += 1
         if error["type"] == "WorkerDied":  # others would die of it too
             return [(tuple(params) if passed else (), message)]
+        if error["type"] == NoModelError.__name__ and not passed:  # so that it is not called again
+            return [((), message)]
         if passed:
             return self._beside_others(fixed, params, message, passed)
         base = {name: value for name, value in whole.items() if self._is_needed(name)}

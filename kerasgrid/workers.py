@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
@@ -10,7 +10,7 @@ from kerasgrid import executors
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ChangedError, ModelError, StorageError
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import RunPaths, digest
 from kerasgrid.models.signature import (
     ModelReference,
@@ -93,8 +93,26 @@ def threads_of(draft: Draft) -> int | None:
 def run_probes(
     recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
 ) -> list[ProbeRecord]:
-    """Builds candidates' models in workers and returns a record each, in their order."""
-    candidates, found = list(candidates), {}
+    """Builds candidates' models in workers and returns a record each, in their order.
+
+    The first one is built by itself: a function that does not return a model is not called for the others.
+    """
+    candidates = list(candidates)
+    found: dict[str, ProbeRecord] = {}
+    is_known = isinstance(recipe.model, ModelReference) and recipe.model.kind == "built_in"
+    n_first = len(candidates) if is_known else 1
+    for some in (candidates[:n_first], candidates[n_first:]):
+        found |= _probed(recipe, executor, some) if some else {}
+        error = next((one.error for one in found.values()), None)
+        if error is not None and error["type"] == NoModelError.__name__:
+            return [ProbeRecord(dict(params), None, error, None) for params in candidates]
+    return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
+
+
+def _probed(
+    recipe: Recipe, executor: executors.Executor, candidates: Sequence[Mapping[str, Any]]
+) -> dict[str, ProbeRecord]:
+    found: dict[str, ProbeRecord] = {}
     for event in executor.run(partial(probe, recipe), candidates):
         error = None
         if isinstance(event, executors.Emitted):
@@ -105,7 +123,7 @@ def run_probes(
             error = {"type": "WorkerDied", "message": f"the worker that built it {event.reason}."}
         if error is not None:
             found[digest(dict(event.task))] = ProbeRecord(dict(event.task), None, error, None)
-    return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
+    return found
 
 
 def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple[Signature, dict[str, Any]]:

@@ -462,11 +462,33 @@ def test_data_that_is_not_given(folder):
         ("nets.py:tuned", "has to be asked for its parameters in a worker, which is not possible here."),
         ("nets.py:made", "has to be asked for its parameters in a worker, which is not possible here."),
         ("''", "'' is no built-in model. Known: "),
+        ("subprocess:getoutput", "'subprocess:getoutput' is of Python's own library, of which a config runs nothing: "),
     ],
 )  # fmt: skip
 def test_faults_of_the_model(folder, model, message):
     found = refusal(folder, f"data: {{train: digits}}\nmodel: {model}")
     assert found.startswith(f"grid.yaml:2, model: {message.format(folder=folder)}")
+
+
+def test_no_key_runs_what_is_of_python_s_own_library(folder):
+    told = refusal(
+        folder,
+        "data: {train: digits}\nmodel: fc\n"
+        "callbacks: {'subprocess:Popen': {args: touch pwned, shell: true}}\n"
+        "augment: {preprocessing_function: 'os:remove'}",
+    )
+    assert "callbacks.subprocess:Popen: 'subprocess:Popen' is of Python's own library" in told
+    assert "augment.preprocessing_function: 'os:remove' is of Python's own library" in told
+    space = "{'callbacks.os:system': [off, {command: ls}], augment.preprocessing_function: ['os:remove']}"
+    told = refusal(folder, f"data: {{train: digits}}\nmodel: fc\nspace: {space}")
+    assert "'os:system' is of Python's own library" in told
+    assert "space.augment.preprocessing_function: 'os:remove' is of Python's own library" in told
+
+
+def test_whose_code_is_run_is_told(folder):
+    given = {"keras.callbacks:CSVLogger": {"filename": "x"}, f"{folder}/nets.py:build": {}}
+    text = f"data: {{train: digits}}\nmodel: fc\ncallbacks: {given}"
+    assert check(folder, text).code_elsewhere == ["runs code of keras: keras.callbacks:CSVLogger"]
 
 
 OWN = "data: {train: digits}\nmodel: nets.py:build\n"

@@ -1,14 +1,52 @@
 import os
+from types import SimpleNamespace
 
 import pytest
 
 from kerasgrid import executors
 from kerasgrid.draft import read_draft
-from kerasgrid.workers import make_executor, most_fits, threads_of
+from kerasgrid.executors import Emitted
+from kerasgrid.models.signature import parse_reference
+from kerasgrid.records import ProbeRecord
+from kerasgrid.workers import make_executor, most_fits, run_probes, threads_of
 
 
 def draft(**changes):
     return read_draft({"data": {"train": "digits"}, "model": "fc", **changes})
+
+
+class Probing:
+    """An executor whose workers build no models, or find that the function returns none."""
+
+    def __init__(self, returned):
+        self.returned, self.asked = returned, []
+
+    def run(self, function, tasks):
+        for params in tasks:
+            self.asked.append(params)
+            kind = self.returned.get(params["units"])
+            error = kind and {"type": kind, "message": "build returned str"}
+            yield Emitted(params, ProbeRecord(params, None, error, None))
+
+
+@pytest.mark.parametrize(
+    ("returned", "n_asked", "n_refused"),
+    [
+        ({1: "NoModelError", 2: "NoModelError"}, 1, 3),
+        ({1: "NoModelError"}, 1, 3),
+        ({2: "NoModelError"}, 3, 1),
+        ({1: "ModelError"}, 3, 1),
+        ({}, 3, 0),
+    ],
+)
+def test_what_returns_no_model_is_not_called_again(tmp_path, returned, n_asked, n_refused):
+    (tmp_path / "nets.py").write_text("def build(units): ...")
+    executor = Probing(returned)
+    recipe = SimpleNamespace(model=parse_reference("nets.py:build", tmp_path))
+    records = run_probes(recipe, executor, [{"units": n} for n in (1, 2, 3)])
+    assert [record.params["units"] for record in records] == [1, 2, 3]
+    assert len(executor.asked) == n_asked
+    assert sum(record.error is not None for record in records) == n_refused
 
 
 def hp(hp):

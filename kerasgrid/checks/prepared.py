@@ -130,6 +130,14 @@ class Prepared:
             "rungs": self._rungs(),
         }
 
+    @property
+    def code_elsewhere(self) -> list[str]:
+        """Whose code it runs, beside kerasgrid's own and the files that the config names, in a line each."""
+        references = [self.model] if isinstance(self.model, ModelReference) else []
+        references += [parse_reference(name, self.base) for name in self.identity[SOURCES]]
+        found = ((reference.elsewhere, reference) for reference in references)
+        return [f"runs code of {whose}: {reference}" for whose, reference in found if whose is not None]
+
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
         search, kind = self.config.search, ENGINES[self.config.search.engine]

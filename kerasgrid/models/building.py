@@ -8,7 +8,7 @@ from typing import Any
 
 import keras
 
-from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, did_you_mean
+from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, NoModelError, did_you_mean
 from kerasgrid.models.loading import plain_names
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
@@ -65,7 +65,7 @@ def _check_params(function: Callable[..., Any], signature: Signature, params: Ma
         raise ModelError(f"{name} needs {', '.join(missing)}: give a value in params or space.")
 
 
-def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any], is_whole: bool) -> Any:
+def _build_by_hp(function: Callable[..., Any], params: Mapping[str, Any], is_whole: bool) -> keras.Model:
     hp = hyperparameters()
     own = signature_of(function).names
     preset = {name: value for name, value in params.items() if name not in own}
@@ -102,10 +102,14 @@ def hyperparameters() -> Any:
     return keras_tuner.HyperParameters()
 
 
-def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
-    """Calls a model function; what it raises becomes a ModelError that says where."""
+def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model:
+    """Calls a model function and returns its model; what it raises becomes a ModelError that says where.
+
+    Raises:
+        NoModelError: It returns something else.
+    """
     try:
-        return function(*args, **kwargs)
+        model = function(*args, **kwargs)
     except (KerasgridError, MemoryError):
         raise
     except (Exception, SystemExit) as error:  # a script's sys.exit() would end the worker without a word
@@ -116,6 +120,16 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> Any:
         where = "" if file is None or line is None else f"{shown_path(file)}:{line}, "
         reason = plain_names(str(error).strip()) or "no message"
         raise ModelError(f"{where}{name_of(function)}: {type(error).__name__}: {reason}") from error
+    if not isinstance(model, keras.Model):
+        kind, hint = type(model), "."
+        if model is None:
+            hint = ": does it end with `return model`?"
+        elif kind.__module__.startswith(("tf_keras", "tensorflow.python.keras")):
+            hint = ", which is Keras 2: import keras, or tensorflow.keras, of Keras 3."
+        raise NoModelError(
+            f"{name_of(function)} returned {kind.__name__}, but must return a keras.Model{hint}"
+        )
+    return model
 
 
 def _file(function: Callable[..., Any]) -> str | None:
@@ -137,15 +151,9 @@ def name_of(function: Callable[..., Any]) -> str:
     return f"{type(owner).__name__}.{name.replace('_build_wrapper', 'build')}"
 
 
-def _check_model(name: str, model: Any, shape: tuple[int, ...], n_classes: int, multi_label: bool) -> None:
-    if not isinstance(model, keras.Model):
-        kind = type(model)
-        hint = "."
-        if model is None:
-            hint = ": does it end with `return model`?"
-        elif kind.__module__.startswith(("tf_keras", "tensorflow.python.keras")):
-            hint = ", which is Keras 2: import keras, or tensorflow.keras, of Keras 3."
-        raise ModelError(f"{name} returned {kind.__name__}, but must return a keras.Model{hint}")
+def _check_model(
+    name: str, model: keras.Model, shape: tuple[int, ...], n_classes: int, multi_label: bool
+) -> None:
     output = _output_shape(name, model, shape)
     wanted = [(None, n_classes)] + ([(None, 1)] if n_classes == 2 and not multi_label else [])
     if output not in wanted:

@@ -40,8 +40,8 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
         each {parent: [values]}, of which one must hold; empty for a parameter that always counts.
 
     Raises:
-        ModelError: The function raises, declares a name twice with different values, or asks for one under
-            conditions that are more than values of each of some others.
+        ModelError: The function raises, returns no model, declares a name twice with different values, or
+            asks for one under conditions that are more than values of each of some others.
     """
     builds = _Builds(function)
     builds.build({})

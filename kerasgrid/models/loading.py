@@ -14,6 +14,7 @@ others, so that two folders may each have a `blocks.py`, and so that an edited o
 from __future__ import annotations
 
 import builtins
+import functools
 import hashlib
 import importlib
 import os
@@ -79,6 +80,7 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
         else:
             module = package.module_of(reference)
         found = getattr(module, reference.function)
+        _check_owner(reference, found)
         if isinstance(found, type) and any(parent.__name__ == "HyperModel" for parent in found.__mro__):
             found = found()
     except (ModelError, MemoryError):
@@ -107,6 +109,19 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
             "must be a function that returns a new model each time it is called."
         )
     return found
+
+
+def _check_owner(reference: ModelReference, found: Any) -> None:
+    """Refuses what a module has from Python's own library, such as a `system` that it imports."""
+    while isinstance(found, functools.partial):
+        found = found.func
+    owner = getattr(found, "__module__", None) or type(found).__module__
+    if callable(found) and str(owner).partition(".")[0] in sys.stdlib_module_names:
+        name = getattr(found, "__qualname__", type(found).__qualname__)
+        raise ModelError(
+            f"{reference.place}: {reference.function!r} is {owner}.{name} of Python's own library, of which "
+            "a config runs nothing: name a function of your own or of an installed package."
+        )
 
 
 def _failed(reference: ModelReference, error: BaseException) -> ModelError:

@@ -23,6 +23,7 @@ from kerasgrid.models.source import (
     definitions,
     function_digest,
     is_installed,
+    is_standard,
     locate_module,
     parse_source,
     read_sources,
@@ -65,6 +66,17 @@ class ModelReference:
         return self.text if self.kind == "built_in" else self.text.rpartition(":")[0]
 
     @property
+    def elsewhere(self) -> str | None:
+        """Whose code it runs, where that is neither kerasgrid's own nor in a file that the config names."""
+        if self.kind == "built_in" or (self.folder is not None and self.folder == self.base.resolve()):
+            return None
+        if self.module is None:
+            is_package = self.file is not None and is_installed(Path(os.path.realpath(self.file)))
+            return str(self.file) if is_package else None
+        package = self.module.partition(".")[0]
+        return package if self.folder is None else f"{package} in {self.folder}"
+
+    @property
     def home(self) -> Home:
         """Where the imports of its file are looked for."""
         return Home(self.folder or Path(os.path.realpath(str(self.file))).parent, self.base)
@@ -95,9 +107,14 @@ def parse_reference(text: str, base: Path) -> ModelReference:
         raise ModelError(f"{text!r} names no model function. {_FORMS} Built in: {', '.join(BUILT_IN)}.")
     if place.endswith(".py") or "/" in place or "\\" in place:
         file = base / os.path.expanduser(place)
+        if is_standard(Path(os.path.realpath(file))):
+            raise _standard(text)
         folder = Path(os.path.realpath(file)).parent
         reference = ModelReference(text, "file", file, None, function, base, folder)
     else:
+        top = locate_module(place.partition(".")[0], base)
+        if _is_standard(place, top, base):
+            raise _standard(text)
         spec = locate_module(place, base)
         if spec is None:
             raise ModelError(
@@ -150,6 +167,24 @@ def _folder_of(spec: ModuleSpec) -> Path | None:
     found = locate_module(spec.name, folder)  # a finder of an editable install may map names to other folders
     is_there = found is not None and os.path.realpath(str(found.origin)) == str(origin)
     return folder if is_there else None
+
+
+def _is_standard(name: str, top: ModuleSpec | None, base: Path) -> bool:
+    """Tells whether a module is of Python's own library, by where its outermost package lies."""
+    if name.partition(".")[0] not in sys.stdlib_module_names:
+        file = None if top is None or not top.has_location else top.origin
+        return file is not None and is_standard(Path(os.path.realpath(file)))
+    if top is None or not top.has_location or top.origin is None:
+        return True
+    file = os.path.realpath(top.origin)
+    return is_standard(Path(file)) or not Path(file).is_relative_to(os.path.realpath(base))
+
+
+def _standard(text: str) -> ModelError:
+    return ModelError(
+        f"{text!r} is of Python's own library, of which a config runs nothing: name a function of your own "
+        "or of an installed package, as path/to/file.py:function or package.module:function."
+    )
 
 
 def _check_defined(reference: ModelReference) -> None:

@@ -21,6 +21,8 @@ from typing import Any
 
 from kerasgrid.errors import ModelError
 
+_PACKAGES = {"site-packages", "dist-packages"}
+"""What folders of installed packages are called."""
 _Function = ast.FunctionDef | ast.AsyncFunctionDef
 
 
@@ -394,9 +396,19 @@ def users_line(error: BaseException) -> tuple[str, int] | None:
     return None
 
 
+def is_standard(path: Path) -> bool:
+    """Tells whether a resolved path is of a Python's own library, this one's or another's."""
+    for folder in path.parents:
+        if folder.name in _PACKAGES:
+            return False
+        if (folder / "os.py").is_file() and (folder / "encodings").is_dir():
+            return True
+    return False
+
+
 def is_installed(path: Path) -> bool:
     """Tells whether a resolved path is of an installed package or of Python's own library."""
-    return not {"site-packages", "dist-packages"}.isdisjoint(path.parts) or str(path).startswith(_installed())
+    return not _PACKAGES.isdisjoint(path.parts) or str(path).startswith(_installed())
 
 
 @functools.cache

@@ -172,7 +172,13 @@ def make_callbacks(
 
 
 def _own(name: str, arguments: Mapping[str, Any], base: Path, source: str | None) -> keras.callbacks.Callback:
-    made = load_function(parse_reference(name, base), source)
+    reference = parse_reference(name, base)
+    made = load_function(reference, source)
+    is_callback = isinstance(made, type) and issubclass(made, keras.callbacks.Callback)
+    if reference.folder is None and not is_callback:  # of a package, any function of which a config may name
+        raise ModelError(
+            f"callbacks.{name} is no keras.callbacks.Callback, and only those of a package hold."
+        )
     try:
         made = made(**arguments)
     except Exception as error:  # whatever the user's own code raises

@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import functools
+import json
+import os
 import sys
 import types
 from importlib import import_module
@@ -93,6 +95,17 @@ def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_
             "give it again, as in kerasgrid.fit(results, model=build) and predict(results, model=build), "
             "or name its file with --set model=path/to/file.py:build."
         )
+
+
+@pytest.mark.parametrize("place", ["subprocess:getoutput", f"{os.__file__}:system"])
+def test_a_results_file_alone_runs_no_command(place, tmp_path, monkeypatch):
+    train_nothing(monkeypatch)
+    path = searched(tmp_path, params={"epochs": 1}, space={"learning_rate": [0.1]})
+    data = json.loads(path.read_text())
+    data["config"] |= {"model": place, "params": {"cmd": "touch pwned"}}
+    path.write_text(json.dumps(data))
+    with pytest.raises(ConfigError, match=r"model: .* is of Python's own library, of which a config runs"):
+        take_up(path)
 
 
 def test_a_script_s_function_may_be_named_by_its_file(nets, tmp_path, monkeypatch):

@@ -7,7 +7,7 @@ import textwrap
 
 import pytest
 
-from kerasgrid.errors import ModelError
+from kerasgrid.errors import ModelError, NoModelError
 
 keras = pytest.importorskip("keras")
 
@@ -353,14 +353,21 @@ def test_hp_space_with_one_name_for_two(load):
 
 
 PLAIN_HYPER = """
+    import keras
+
     def build(hp, depth=1):
         hp.Choice("units", [8, 16])
         hp.Boolean("dropout")
         hp.Fixed("classes", 3)
         hp.Int("width", 1, 4)
         hp.Float("noise", 0.1, 1.0, sampling="log")
+        return keras.Sequential()
 
     def plain(input_shape, n_classes, width=3): pass
+
+    def command(hp, called=[]):
+        called.append(hp.Choice("units", [8, 16]))
+        return str(called)
 """
 
 
@@ -375,6 +382,13 @@ def test_what_a_function_declares_is_as_grid_yaml_would_have_it(load):
     }
     signature, space = declared(load(PLAIN_HYPER, "plain"))
     assert (signature.style, signature.names, space) == ("build", ("width",), {})
+
+
+def test_what_declares_a_space_and_returns_no_model_is_called_once(load):
+    function = load(PLAIN_HYPER, "command")
+    with pytest.raises(NoModelError, match=r"^command returned str, but must return a keras\.Model\.$"):
+        declared(function)
+    assert function.__defaults__ == ([8],)
 
 
 def test_conditions_are_as_grid_yaml_would_have_them(load):

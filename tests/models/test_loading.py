@@ -301,6 +301,44 @@ def test_objects_of_a_folder_s_classes_are_pickled(write, tmp_path):
 
 
 @pytest.mark.parametrize(
+    "text",
+    [
+        "from os import system as build",
+        "from subprocess import *\nbuild = getoutput",
+        "from subprocess import Popen as build",
+        "build = eval",
+        "build = {}.get",
+        "import functools, os\nbuild = functools.partial(functools.partial(os.system), 'true')",
+        "import pathlib\nbuild = pathlib.Path('x').unlink",
+        "import operator\nbuild = operator.methodcaller('unlink')",
+        "def __getattr__(name):\n    import os\n    return os.system",
+    ],
+)
+def test_what_a_module_has_of_python_s_own_library_is_refused(text, write, tmp_path):
+    write("nets.py", text)
+    reference = parse_reference("nets.py:build", tmp_path)
+    with pytest.raises(
+        ModelError, match=r"^nets\.py: 'build' is \w+\.\S+ of Python's own library, of which a c"
+    ):
+        load_function(reference)
+
+
+def test_functions_in_the_library_s_wrappers_are_the_user_s(write, tmp_path):
+    write(
+        "nets.py",
+        """
+        import functools, types
+        def plain(n): return n
+        part, cached = functools.partial(plain, 3), functools.lru_cache(plain)
+        @functools.wraps(plain)
+        def wrapped(*args): return plain(*args)
+        """,
+    )
+    assert load("nets.py:part", tmp_path)() == 3
+    assert [load(f"nets.py:{name}", tmp_path)(4) for name in ("cached", "wrapped")] == [4, 4]
+
+
+@pytest.mark.parametrize(
     ("text", "message"),
     [
         (

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import functools
+import os
 import pickle
 import subprocess
 import sys
 import textwrap
+from pathlib import Path
 
 import pytest
+import yaml
 
 from kerasgrid.errors import ModelError
 from kerasgrid.models.references import sources_of
@@ -135,19 +138,53 @@ def test_module_of_a_namespace_package(write, tmp_path):
     assert read_signature(parse_reference("kg_space.nets:build", tmp_path)).given == ("input_shape",)
 
 
+def test_a_folder_of_python_s_own_library_is_none_of_a_config(tmp_path):
+    base = Path("/", LIBRARY)
+    for text in ("subprocess:getoutput", "subprocess.py:getoutput", "json.decoder:scanstring"):
+        with pytest.raises(ModelError, match="is of Python's own library, of which a config runs nothing"):
+            parse_reference(text, base)
+    (tmp_path / "python").symlink_to(base)
+    with pytest.raises(ModelError, match="is of Python's own library"):
+        parse_reference("python/subprocess.py:getoutput", tmp_path)
+
+
+def test_a_module_called_as_python_s_own_is_the_user_s(write, tmp_path):
+    write("subprocess.py", "def build(input_shape, width=3): ...")
+    reference = parse_reference("subprocess:build", tmp_path)
+    assert read_signature(reference).names == ("width",)
+    assert reference.elsewhere is None
+
+
+def test_whose_code_is_run(write, tmp_path, monkeypatch):
+    write("base/nets.py", "def build(): ...")
+    write("other/kg_other/nets.py", "def build(): ...")
+    monkeypatch.syspath_prepend(tmp_path / "other")
+    own = ("nets:build", "nets.py:build", "../other/kg_other/nets.py:build", "fc")
+    assert [parse_reference(text, tmp_path / "base").elsewhere for text in own] == [None] * 4
+    found = parse_reference("kg_other.nets:build", tmp_path / "base").elsewhere
+    assert found == f"kg_other in {tmp_path / 'other'}"
+    file = yaml.__file__
+    assert parse_reference(f"{file}:safe_load", tmp_path).elsewhere == file
+
+
 def test_module_on_the_path(tmp_path):
-    reference = parse_reference("json:loads", tmp_path)
+    reference = parse_reference("yaml:safe_load", tmp_path)
     assert reference.kind == "module"
-    assert "cls" in read_signature(reference).names
+    assert reference.elsewhere == "yaml"
+    assert "stream" in read_signature(reference).names
 
 
 def test_module_without_source(tmp_path):
-    reference = parse_reference("math:sqrt", tmp_path)
+    reference = parse_reference("numpy._core._multiarray_umath:dot", tmp_path)
     assert reference.file is None
     assert read_signature(reference) is None
     assert len(source_digest(reference)) == 64
 
 
+LIBRARY = os.path.relpath(os.path.dirname(os.path.realpath(os.__file__)), "/")
+STANDARD = ["subprocess", "os", "os.path", "posix", "builtins", "sys", "math", "json.decoder", "json.nothing"]
+STANDARD += ["importlib.util", "test.support", "zipimport", f"/{LIBRARY}/subprocess.py"]
+STANDARD += [f"{'../' * 30}{LIBRARY}/os.py"]
 FORMS = "A function of your own is given as path/to/file.py:function or package.module:function."
 
 
@@ -184,10 +221,13 @@ FORMS = "A function of your own is given as path/to/file.py:function or package.
             "no_such_package.nets:build",
             "no_such_package.nets:build: no module named 'no_such_package.nets' in ",
         ),
-        ("json.nothing:build", "json.nothing:build: no module named 'json.nothing' in "),
-        ("json.decoder.deep:build", "json.decoder.deep:build: no module named 'json.decoder.deep' in "),
+        ("yaml.nothing:build", "yaml.nothing:build: no module named 'yaml.nothing' in "),
+        ("yaml.nodes.deep:build", "yaml.nodes.deep:build: no module named 'yaml.nodes.deep' in "),
         ("a..b:build", "a..b:build: no module named 'a..b' in "),
-        ("json:lods", "json: there is no 'lods' in it. Did you mean 'loads'? Known: "),
+        ("yaml.nodes:Nod", "yaml.nodes: there is no 'Nod' in it. Did you mean 'Node'? Known: "),
+        ("nets:os.system", "'nets:os.system' names no model function. "),
+        ("nets.os:system", "nets.os:system: no module named 'nets.os' in "),
+        *((f"{text}:build", f"'{text}:build' is of Python's own library, ") for text in STANDARD),
         ("directory.py:build", "directory.py: cannot be read (Is a directory)."),
     ],
 )
