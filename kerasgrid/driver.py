@@ -56,6 +56,7 @@ from kerasgrid.workers import (
     make_executor,
     make_recipe,
     needs_this_process,
+    reading,
     run_probes,
     threads_of,
 )
@@ -103,6 +104,7 @@ def search(
     observer = observer or _Warning()
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
+        observer.doing(reading(draft, executor.n_workers))
         if draft.is_sound and (fresh or not paths.journal.exists()):
             executor.start()
         prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
@@ -156,7 +158,7 @@ class _Driver:
         self.run, self.executor, self.threads, self.observer = run, executor, threads, observer
         self.config = run.prepared.config
         self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
-        self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.note)
+        self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.doing)
         self._started: set[tuple[int, int, int]] = set()
         self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
         self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
@@ -238,6 +240,7 @@ class _Driver:
         if self.run.environment and self.run.state.ended:
             return
         candidates = self.run.prepared.space.cover(MAX_PROBES)
+        self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
         records = list(run_probes(self.recipe, self.executor, candidates))
         self.graphs.take(records)
         self._find_refusals()
@@ -343,11 +346,14 @@ class _Driver:
         self._tell_refusals()
         kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
-        planner = Planner(self.run.prepared, self.recipe, self.executor, self.threads, device)
+        planner = Planner(
+            self.run.prepared, self.recipe, self.executor, self.threads, device, self.observer.doing
+        )
         made = planner.plan(new, graphs, until=until).packs
         if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)
+        self.observer.doing("Compiling programs; then the first epoch is trained.")
         return [*kept, *made]
 
     def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:

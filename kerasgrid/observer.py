@@ -15,6 +15,9 @@ class Observer:
     Calls come in the driver's thread and hold it up: return soon.
     """
 
+    def doing(self, text: str) -> None:
+        """What is done from now on until fits are trained, such as reading the data, in a sentence."""
+
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         """Jobs of a proposal begin.
 

@@ -23,14 +23,13 @@ from kerasgrid.training.entry import measure_width
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.routing import SETTING_RATES, Route, goes_to_model
 from kerasgrid.versions import backend, versions
+from kerasgrid.wording import count
 from kerasgrid.workers import run_probes
 
 LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
 _OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
 _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
-MANY_MODELS = 16
-"""Models from which it is worth a line that they are built."""
 
 
 class Graphs:
@@ -43,7 +42,7 @@ class Graphs:
         prepared: The search.
         recipe: What workers are told.
         executor: The workers.
-        note: Is told what takes a while, in a sentence.
+        doing: Is told what takes a while, in a sentence.
     """
 
     def __init__(
@@ -51,9 +50,9 @@ class Graphs:
         prepared: Prepared,
         recipe: Recipe,
         executor: executors.Executor,
-        note: Callable[[str], None] = lambda _: None,
+        doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._recipe, self._executor, self._note = recipe, executor, note
+        self._recipe, self._executor, self._doing = recipe, executor, doing
         self._prepared, self._signature = prepared, prepared.signature
         self.records: list[ProbeRecord] = []
         self._known: dict[str, Graph] = {}
@@ -84,8 +83,7 @@ class Graphs:
         left = len(trials) if most is None else most
         while unknown := self._unknown(trials, identities)[:left]:
             left -= len(unknown)
-            if len(unknown) > MANY_MODELS:
-                self._note(f"Building {len(unknown):,} models, to see which fits can share a program.")
+            self._doing(f"Building {count(len(unknown), 'model')}, to see which fits can share a program.")
             self.take(run_probes(self._recipe, self._executor, unknown))
         return {trial.id: self._trained(identities[trial.id], trial) for trial in trials}
 
@@ -151,6 +149,7 @@ class Planner:
         executor: The workers.
         threads: Threads a worker.
         device: What is trained on, such as `cpu` or `gpu:0`.
+        doing: Is told what takes a while, in a sentence.
     """
 
     def __init__(
@@ -160,8 +159,9 @@ class Planner:
         executor: executors.Executor,
         threads: int | None,
         device: str,
+        doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._prepared, self._recipe, self._executor = prepared, recipe, executor
+        self._prepared, self._recipe, self._executor, self._doing = prepared, recipe, executor, doing
         host = platform.node()  # a cache may be in a home that several machines share
         self._machine = [host, device, threads, executor.n_workers, versions(), backend()]
         self._routes: dict[int, Route] = {}
@@ -222,6 +222,8 @@ class Planner:
                 merged = [(job, pack.graph(job)) for pack in members for job in pack.jobs]
                 jobs, numbers = zip(*merged, strict=True)
                 unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
+        if unknown:
+            self._doing("Timing how many fits train best side by side.")
         for event in self._executor.run(partial(measure_width, self._recipe), unknown):
             if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
                 known[event.payload.graph] = event.payload.width

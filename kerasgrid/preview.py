@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import islice
@@ -27,7 +27,15 @@ from kerasgrid.state import fold_records
 from kerasgrid.training.routing import route
 from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.wording import count
-from kerasgrid.workers import MAX_PROBES, ask_worker, make_executor, make_recipe, run_probes, threads_of
+from kerasgrid.workers import (
+    MAX_PROBES,
+    ask_worker,
+    make_executor,
+    make_recipe,
+    reading,
+    run_probes,
+    threads_of,
+)
 
 MAX_MODELS = 200
 
@@ -128,25 +136,33 @@ class Preview:
         return f"about {together:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 
-def preview(draft: Draft, results: Path) -> Preview:
+def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _: None) -> Preview:
     """Checks a search, builds each distinct model once and returns the plan; trains nothing.
 
     Args:
         draft: The search.
         results: The folder for results, where a run may be that is not at its end.
+        doing: Is told what takes a while, in a sentence.
 
     Raises:
         ConfigError: All faults together.
         RefusedError: No model can be built; likewise.
     """
     with make_executor(draft) as executor:
+        doing(reading(draft, executor.n_workers))
         if draft.is_sound:
             executor.start()
         prepared = prepare(draft, ask=partial(ask_worker, executor))
-        return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft))
+        return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
 
 
-def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: int | None) -> Preview:
+def _preview(
+    prepared: Prepared,
+    paths: RunPaths,
+    executor: Executor,
+    threads: int | None,
+    doing: Callable[[str], None],
+) -> Preview:
     search = prepared.config.search
     kind = ENGINES[search.engine]
     proposal = next(kind.run(prepared.task))
@@ -167,13 +183,14 @@ def _preview(prepared: Prepared, paths: RunPaths, executor: Executor, threads: i
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
         built = list(islice(models.values(), MAX_MODELS))
+        doing(f"Building {count(len(built), 'distinct model')}.")
         records = run_probes(recipe, executor, [*built, *_others(built, prepared.space.cover(MAX_PROBES))])
         looking = Refusals(prepared, recipe, lambda told, some: run_probes(told, executor, some))
         refusals = looking.find(records)
         if records and all(record.error is not None for record in records):
             raise prepared.report.error([refusal.fault for refusal in refusals], RefusedError)
         n_workers = executor.n_workers
-        graphs = Graphs(prepared, recipe, executor)
+        graphs = Graphs(prepared, recipe, executor, doing)
         graphs.take(records)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         devices = [record.device for record in records if record.device is not None]

@@ -9,6 +9,7 @@ from typing import Any
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.spinner import Spinner
 from rich.text import Text
 
 from kerasgrid.console import Console
@@ -20,6 +21,11 @@ from kerasgrid.views.leaderboard import format_score, format_seconds
 from kerasgrid.wording import count, named, visible_line
 
 PLAIN_INTERVAL_S = 10.0
+_WARM_S = 30.0
+"""Seconds of training after which there is an estimate though no fit that began warm has ended."""
+_BURST_S = 0.2
+"""Fits of a pack tell of an epoch at once: what comes within so many seconds is one measurement."""
+_MOST_MARKS = 256
 
 
 class _Counts(Observer):
@@ -31,7 +37,16 @@ class _Counts(Observer):
         self.running: dict[tuple[int, int, int], tuple[Job, EpochRecord | None]] = {}
         self.until: int | None = None
         self.best: dict[str, Any] | None = None
-        self._began, self._ended_before = time.monotonic(), 0
+        self.stage: str | None = None
+        self._forget_speed()
+
+    def _forget_speed(self) -> None:
+        self._marks: list[tuple[float, float]] = []  # seconds, and fits done by then
+        self._began_warm: set[tuple[int, int, int]] = set()
+        self._is_known = False
+
+    def doing(self, text: str) -> None:
+        self.stage = text
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         trials = state.shown()
@@ -45,24 +60,49 @@ class _Counts(Observer):
                 self._count(state.row(trial), state.direction)
             elif trial in state.dropped:
                 self.n_trials_ended += 1
-        self._began, self._ended_before = time.monotonic(), self.n_ended
+        self._forget_speed()
 
     def started(self, job: Job) -> None:
         self.running[job.id] = (job, None)
+        if self._marks:
+            self._began_warm.add(job.id)
 
     def epoch(self, record: EpochRecord) -> None:
         if record.job in self.running:
             self.running[record.job] = (self.running[record.job][0], record)
+        self.stage = None
+        self._mark()
 
     def ended(self, record: FoldRecord, state: RunState) -> None:
-        self.running.pop(record.job, None)
-        self.n_ended += 1
+        self._end(record)
         if state.is_done(record.job[0]):
             self._count(state.row(record.job[0]), state.direction)
 
     def waits(self, record: FoldRecord) -> None:
+        self._end(record)
+
+    def _end(self, record: FoldRecord) -> None:
         self.running.pop(record.job, None)
         self.n_ended += 1
+        self.stage = None
+        self._is_known |= record.job in self._began_warm
+        self._mark()
+
+    def _mark(self) -> None:
+        """Measures how far training is, once all that runs has had an epoch, which compiles a program."""
+        if not self._marks and any(record is None for _, record in self.running.values()):
+            return
+        now = time.monotonic()
+        if self._marks and now - self._marks[-1][0] < _BURST_S:
+            now, _ = self._marks.pop()
+        self._marks.append((now, self._n_done()))
+        if len(self._marks) > _MOST_MARKS:
+            del self._marks[1::2]
+
+    def _n_done(self) -> float:
+        """Returns how many fits are done, parts of those that run included."""
+        records = [record for _, record in self.running.values() if record is not None]
+        return self.n_ended + sum(min(1.0, record.epoch / max(1, record.epochs)) for record in records)
 
     def _count(self, row: dict[str, Any], direction: str) -> None:
         self.n_trials_ended += 1
@@ -73,11 +113,15 @@ class _Counts(Observer):
             self.best = row
 
     def seconds_left(self) -> float | None:
-        """Returns an estimate from the fits of this session; None before the first has ended."""
-        done = self.n_ended - self._ended_before
-        if done == 0:
+        """Returns an estimate from the later half of what has been trained warm; None before that tells."""
+        now = time.monotonic()
+        if len(self._marks) < 2 or not (self._is_known or now - self._marks[0][0] >= _WARM_S):
             return None
-        return (time.monotonic() - self._began) / done * (self.n_fits - self.n_ended)
+        (began, _), (last, done) = self._marks[0], self._marks[-1]
+        since, before = next(mark for mark in reversed(self._marks[:-1]) if mark[0] <= (began + last) / 2)
+        if done <= before:
+            return None
+        return max(0.0, (self.n_fits - done) * (last - since) / (done - before) - (now - last))
 
     def status(self) -> str:
         """Returns one line: trials, fits, failures, best, time left."""
@@ -105,13 +149,23 @@ class LiveProgress(_Counts):
             TextColumn("fits"), BarColumn(bar_width=None), MofNCompleteColumn(), console=console, expand=True
         )
         self._task = self._bar.add_task("fits", total=None)
+        self._spinner = Spinner("dots")
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render, transient=True)
 
     def _render(self) -> Group:
         self._bar.update(self._task, total=self.n_fits or None, completed=self.n_ended)
         jobs = [_running(job, record) for job, record in list(self.running.values())]
         lines = [Text(visible_line(line), style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
-        return Group(*lines, Text(self.status()), self._bar)
+        if self.stage is None:
+            return Group(*lines, Text(self.status()), self._bar)
+        self._spinner.update(text=Text(visible_line(self.stage), style="dim"))
+        if not self.n_fits:
+            return Group(self._spinner)
+        return Group(*lines, self._spinner, Text(self.status()), self._bar)
+
+    def doing(self, text: str) -> None:
+        super().doing(text)
+        self._live.start()
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         super().begin(state, jobs, until)
@@ -135,6 +189,10 @@ class PlainProgress(_Counts):
         super().__init__(objective)
         self._console = console
         self._said_at = 0.0
+
+    def doing(self, text: str) -> None:
+        super().doing(text)
+        self._say(text)
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         super().begin(state, jobs, until)

@@ -82,6 +82,17 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
     return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
 
 
+def reading(draft: Draft, n_workers: int) -> str:
+    """Returns in a sentence what is done first: the data are read, while workers import their backend."""
+    train = draft.config.data.train
+    what = "the data" if train is None else train if isinstance(train, str) else train.images
+    name = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend(), backend())
+    if _runs_inline(draft):
+        return f"Reading {what}; then {name} is imported, which takes some seconds."
+    imports = "1 worker imports" if n_workers == 1 else f"{n_workers} workers import"
+    return f"Reading {what}, while {imports} {name}."
+
+
 def threads_of(draft: Draft) -> int | None:
     """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
     if _runs_inline(draft):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import time
 
 import pytest
 
@@ -89,6 +90,96 @@ def test_the_live_display_shows_jobs_epochs_and_params(state):
     assert "trial 1, fold 1, epoch 3/10, loss 0.1235: learning_rate=0.2" in text
     assert "[bold]text[/] stays text" in text
     assert "3/4" in text
+
+
+def test_what_is_done_before_training_is_said_at_once(state):
+    for kind, terminal in ((PlainProgress, False), (LiveProgress, True)):
+        shown = console(terminal=terminal)
+        progress = kind("accuracy", shown)
+        progress.doing("Reading digits, while 2 workers import TensorFlow.")
+        progress.close()
+        assert "Reading digits, while 2 workers import TensorFlow." in shown.file.getvalue()
+    progress = LiveProgress("accuracy", console(terminal=True))
+    progress.doing("Compiling.")
+    progress.begin(state, open_jobs(state), None)
+    assert progress.stage == "Compiling."
+    progress.epoch(EpochRecord((1, 1, 0), 1, 10, {}))
+    assert progress.stage is None
+    progress.close()
+
+
+class Clock:
+    """Time that goes by when it is told to."""
+
+    def __init__(self, monkeypatch):
+        self.now = 1000.0
+        monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+@pytest.fixture
+def clock(monkeypatch):
+    return Clock(monkeypatch)
+
+
+def train(progress, clock, state, jobs, epochs, seconds, warm_up=0.0):
+    """Trains some jobs side by side, the first epoch after a warm-up; returns the estimates shown."""
+    shown = []
+    for job in jobs:
+        progress.started(job)
+    clock.now += warm_up
+    for epoch in range(1, epochs + 1):
+        clock.now += seconds
+        for job in jobs:
+            progress.epoch(EpochRecord(job.id, epoch, epochs, {}))
+            shown.append(progress.seconds_left())
+    for job in jobs:
+        record = FoldRecord(job.id, score=0.5, epochs=epochs)
+        state.end(record)
+        progress.ended(record, state)
+        shown.append(progress.seconds_left())
+    return shown
+
+
+@pytest.mark.parametrize("width", [1, 4])
+def test_the_time_left_is_that_of_warm_training(clock, width):
+    """The first fits take 30 seconds to import and compile, and then, as all others, a second an epoch."""
+    state = RunState(n_folds=1, repeats=1, direction="max")
+    for place in range(80):
+        state.add(Trial(place, {"x": place}))
+    jobs = open_jobs(state)
+    progress = PlainProgress("accuracy", console())
+    progress.begin(state, jobs, None)
+    waves = [jobs[first : first + width] for first in range(0, len(jobs), width)]
+    shown = train(progress, clock, state, waves[0], 5, 1.0, warm_up=30)
+    assert set(shown[: 2 * width]) == {None}
+    for place, wave in enumerate(waves[1:-1], start=2):
+        left = [found for found in train(progress, clock, state, wave, 5, 1.0) if found is not None]
+        assert left or place == 2
+        truth = 5.0 * (len(waves) - place)
+        assert not left or abs(left[-1] - truth) <= 0.15 * truth + 5
+
+
+def test_fits_of_an_epoch_that_end_at_once_are_no_measurement(clock):
+    state = RunState(n_folds=1, repeats=1, direction="max")
+    for place in range(40):
+        state.add(Trial(place, {"x": place}))
+    jobs = open_jobs(state)
+    progress = PlainProgress("accuracy", console())
+    progress.begin(state, jobs, None)
+    assert set(train(progress, clock, state, jobs[:10], 1, 2.0, warm_up=30)) == {None}
+    train(progress, clock, state, jobs[10:20], 1, 2.0)
+    assert progress.seconds_left() == pytest.approx(4.0)
+    assert progress.status().endswith("4.0 s left")
+
+
+def test_a_fit_that_takes_long_has_an_estimate_after_half_a_minute(clock):
+    state = RunState(n_folds=1, repeats=1, direction="max")
+    state.add(Trial(0, {}))
+    progress = PlainProgress("accuracy", console())
+    progress.begin(state, open_jobs(state), None)
+    shown = train(progress, clock, state, open_jobs(state), 100, 10.0, warm_up=300)
+    assert shown[:3] == [None] * 3
+    assert shown[3] == pytest.approx(960)
 
 
 def test_the_display_fits_the_console():

@@ -160,10 +160,17 @@ def compare(
 @app.command()
 def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
+    from kerasgrid.console import Console
     from kerasgrid.draft import read_draft
     from kerasgrid.preview import preview
+    from kerasgrid.progress import make_progress
 
-    shown = preview(read_draft(grid, overrides_of(set_, name=("name", name)), results), results)
+    progress = make_progress("score", Console(stderr=True), quiet=False)
+    try:
+        draft = read_draft(grid, overrides_of(set_, name=("name", name)), results)
+        shown = preview(draft, results, progress.doing)
+    finally:
+        progress.close()
     print("\n".join(shown.lines()))
     if shown.refusals:
         raise typer.Exit(FAULT)

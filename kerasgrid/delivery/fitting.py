@@ -26,7 +26,7 @@ from kerasgrid.state import RunState
 from kerasgrid.training.entry import train_final
 from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalRecord, FinalTask
-from kerasgrid.workers import ask_worker, check_goes_on, make_executor, make_recipe
+from kerasgrid.workers import ask_worker, check_goes_on, make_executor, make_recipe, reading
 
 _NO_TRIALS = RunState(1, 1, "max")
 """What observers are told of trials, of which none is searched here."""
@@ -97,6 +97,7 @@ def fit(
     draft = finished.draft(rows)
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft, most=n_models))
+        observer.doing(reading(draft, executor.n_workers))
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
             draft, partial(ask_worker, executor)
         )
