@@ -8,8 +8,10 @@ from __future__ import annotations
 import gc
 import json
 import threading
+import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -20,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from kerasgrid.augment import faults_of_augment
 from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
-from kerasgrid.data import inner_split, refuse_others, standardize_statistics
+from kerasgrid.data import inner_split, pixel_top, refuse_others, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
@@ -133,14 +135,17 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         import keras
 
         from kerasgrid.models.building import build_model
+        from kerasgrid.models.endings import scales_input
         from kerasgrid.training.batches import Batches, Scaling, encode_labels
         from kerasgrid.training.candidate import precision, seeded
         from kerasgrid.training.compiling import class_weights, compile_model
         from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.hooks import hooks_of
+        from kerasgrid.training.keeping import Front, compile_as
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
         from kerasgrid.training.objective import find_objective
         from kerasgrid.training.preparing import Preparation
+        from kerasgrid.training.recording import recorded
         from kerasgrid.training.routing import DEFAULT_VAL
 
         params, seed = self._python_params(), int(self.seed)
@@ -158,16 +163,20 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             raise ConfigError(faults, type(self).__name__)
         prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):
-            with precision(plan):
+            with precision(plan), recorded(with_values=True) as made:
                 model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
+            is_own = made.are_untouched(model.weights)  # else pretrained, with an input of its own
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes, X.shape[1:])
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
                 rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)
-            scaling = Scaling()
+            if not (plan.augment is not None and plan.augment.may_scale) and is_own:
+                _warn_of_pixels(X, scales_input(model, X.shape[1:]))
+            center = None
             if plan.augment is not None and plan.augment.has_statistics:
-                scaling = Scaling(None, *plan.augment.center_and_spread(*standardize_statistics(X, rows)))
+                center = plan.augment.center_and_spread(*standardize_statistics(X, rows))
+            scaling = Scaling(None, *(center or (None, None)))
             batches = Batches(X, targets, rows, plan.batch_size, scaling)
             held_out = None if prepare is None else prepare.of_held_out
             validation = None
@@ -195,6 +204,10 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
+        whole = Front.of(plan, X.shape[1:], None, center).before(model)
+        if whole is not model:
+            compile_as(whole, model)
+            compiled, scaling, prepare = replace(compiled, model=whole), Scaling(), None
         return compiled, (scaling, prepare), curves, dead
 
     def predict_proba(self, X: Any) -> np.ndarray:
@@ -232,7 +245,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 
     @property
     def model_(self) -> Any:
-        """The trained keras.Model; `model_.save(file)` writes it for Keras to load."""
+        """The trained keras.Model, of X as it is; `model_.save(file)` writes it for Keras to load."""
         check_is_fitted(self)
         return self._compiled.model
 
@@ -246,6 +259,17 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 
     def _python_params(self) -> dict[str, Any]:
         return {name: _python(value) for name, value in self.params.items()}
+
+
+def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
+    """Tells that pixels reach a net as they are, where its first layers do not scale them."""
+    if scales is False and (top := pixel_top(X)) is not None:
+        warnings.warn(
+            f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
+            f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top}).",
+            UserWarning,
+            stacklevel=4,  # where `fit` was called
+        )
 
 
 def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:

@@ -1,4 +1,5 @@
 import pickle
+import warnings
 
 import numpy as np
 import pytest
@@ -84,17 +85,39 @@ class TestKerasClassifier:
         assert not hasattr(classifier, "classes_")
 
     @pytest.mark.slow
-    def test_it_augments_and_normalises_and_is_pickled_with_that(self, digits, plain):
+    def test_it_augments_and_normalises_and_is_pickled_with_that(self, digits, plain, tmp_path):
+        import keras
+
         X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
         given = {"augment.rotation_range": 30, "augment.featurewise_std_normalization": True}
         augmented = KerasClassifier(**FC, **given).fit(X, y)
         again = KerasClassifier(**FC, **given).fit(X, y)
         assert augmented.history_["loss"] == again.history_["loss"] != plain
+        augmented.model_.save(tmp_path / "a.keras")
+        found = keras.models.load_model(tmp_path / "a.keras")
+        np.testing.assert_array_equal(found.predict(X, verbose=0), augmented.predict_proba(X))
+        optimizers = zip(found.optimizer.variables, augmented.model_.optimizer.variables, strict=True)
+        assert all(np.array_equal(one, other) for one, other in optimizers)
+        assert int(found.optimizer.iterations) == 8
+        found.fit(X, y, verbose=0)
         np.testing.assert_array_equal(
             pickle.loads(pickle.dumps(augmented)).predict_proba(X), augmented.predict_proba(X)
         )
         with pytest.raises(ConfigError, match="augment: is for images, and each sample has the shape"):
             KerasClassifier(**FC, **given).fit(X.reshape(len(X), -1), y)
+
+    @pytest.mark.slow
+    def test_pixels_that_nothing_scales_are_told(self, digits):
+        X, y = digits[0].reshape(-1, 8, 8, 1), digits[1]
+        short = FC | {"epochs": 1}
+        with pytest.warns(
+            UserWarning, match="X holds pixels of 0 to 16, which reach the net as they are"
+        ) as told:
+            KerasClassifier(**short).fit(X, y)
+        assert __file__ in {one.filename for one in told}
+        with warnings.catch_warnings():
+            warnings.simplefilter("error", UserWarning)
+            KerasClassifier(**short, **{"augment.rescale": 1 / 16}).fit(X, y)
 
     @pytest.mark.slow
     def test_it_takes_the_recipe_of_a_grid_yaml(self, digits, plain):

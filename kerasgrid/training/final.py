@@ -56,7 +56,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
         objective = find_objective(recipe.objective)
         compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
         center = mean_and_spread(recipe, plan, task.fold)
-        front = Front.of(recipe, plan, data.images.shape[1:], center)
+        front = Front.of(plan, data.images.shape[1:], recipe.scale, center)
         rows = (task.rows, None, task.rows[:0])
         samples = samples_of(recipe, job, plan, compiled, data, rows, center)
         if task.start is None:

@@ -55,22 +55,22 @@ class Front:
     @classmethod
     def of(
         cls,
-        recipe: Recipe,
         plan: Route,
         shape: tuple[int, ...],
+        scale: float | None,
         center: tuple[np.ndarray, np.ndarray] | None,
     ) -> Front:
         """Returns a candidate's; without layers where a function of the user's stands in the midst of them.
 
         Args:
-            recipe: The search's.
             plan: The candidate's.
             shape: Axes of one sample.
+            scale: What stored values are divided by; None for nothing.
             center: (channel,) each, what is subtracted and what is divided by; None for neither.
         """
         if plan.augment is not None and plan.augment.preprocessing_function is not None:
             return cls(shape)
-        scaling = Scaling(recipe.scale, *(center or (None, None)))
+        scaling = Scaling(scale, *(center or (None, None)))
         return cls(shape, scaling, Augmentation.normalizing(plan.augment))
 
     def before(self, net: keras.Model) -> keras.Model:
@@ -127,7 +127,7 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
     try:
         plan, data = recipe.route(job.trial.params), open_dataset(recipe.data_folder, recipe.source)
         center = mean_and_spread(recipe, plan, read_folds(recipe, len(data))[job.fold])
-        front = Front.of(recipe, plan, data.images.shape[1:], center)
+        front = Front.of(plan, data.images.shape[1:], recipe.scale, center)
         save_model(make(), recipe.paths.model(*job.id), front)
     except (StorageError, ChangedError):
         raise
@@ -158,6 +158,13 @@ def save_model(net: keras.Model, path: Path, front: Front) -> None:
         with _uncompiled(net):
             front.before(net).save(file)
         _check_loads(file)
+
+
+def compile_as(model: keras.Model, net: keras.Model) -> None:
+    """Compiles a model as the net at its end was, by the same optimizer; the net is not compiled any more."""
+    settings = {**net._compile_config.config, "optimizer": net.optimizer}
+    net.compiled, net.optimizer = False, None
+    model.compile(**settings)
 
 
 def net_of(model: keras.Model) -> keras.Model:
