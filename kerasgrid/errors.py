@@ -20,20 +20,74 @@
     └── MissingPackageError a package that is not installed
 
 The command line prints the message without a traceback and exits with 1. A message says where,
-what was found, what holds and what to do.
+what was found, what holds and what to do. What to do is written as a flag, `--fresh`; in Python it is told
+as the argument, `fresh=True`.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+import multiprocessing
+import re
+from collections.abc import Iterable, Iterator, Sequence
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 from kerasgrid.vocabulary import called, nearest, place_of, said_of
 
+_FLAG = re.compile(
+    r"(?P<command>kerasgrid [a-z]+(?: --?[a-z-]+| \S*[/.=]\S*| [A-Z]+\b| \d+)*)"
+    r"|--set (?P<text>[\w.]+=[^\s,;)]*\w)"
+    r"|--set(?: (?P<key>[\w.]*\w))?(?=[:,])"
+    r"|--(?P<switch>fresh|retry-failed|finetune|epochs)\b"
+    r"|--(?P<name>name)\b"
+    r"|--(?P<argument>top|trial|data|tta|ensemble|models)\b(?: (?P<value>[A-Z]+|[a-z]+(?=[.,;:]))\b)?"
+    r"|(?P<again>give the same command again)"
+)
+_are_flags_spoken = multiprocessing.parent_process() is not None
+"""Whether messages are left to name flags: in the command line, and in workers, whose messages go there."""
+
+
+@contextmanager
+def speaking_of_flags() -> Iterator[None]:
+    """Lets messages name the flags of the command line, not Python's arguments."""
+    global _are_flags_spoken
+    before, _are_flags_spoken = _are_flags_spoken, True
+    try:
+        yield
+    finally:
+        _are_flags_spoken = before
+
+
+def _as_argument(flag: re.Match[str]) -> str:
+    """Returns a flag within a message as the argument that it is in Python; a command as it is."""
+    found = {name: text for name, text in flag.groupdict().items() if text is not None}
+    match found:
+        case {"text": text}:
+            return f'overrides=["{text}"]'
+        case {"key": key}:
+            return f"overrides, {key}"
+        case {"switch": name}:
+            return f"{name.replace('-', '_')}=True"
+        case {"name": _}:
+            return 'overrides=["name=..."]'
+        case {"argument": name, "value": value}:
+            return f"{name}={value}" if value.isupper() else f'{name}="{value}"'
+        case {"argument": name}:
+            return name
+        case {"again": _}:
+            return "call the same again"
+        case {"command": command}:
+            return command
+    return "overrides"
+
 
 class KerasgridError(Exception):
     """Base of all errors that kerasgrid raises on purpose."""
+
+    def __str__(self) -> str:
+        told = super().__str__()
+        return told if _are_flags_spoken else _FLAG.sub(_as_argument, told)
 
 
 @dataclass(frozen=True)

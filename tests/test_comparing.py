@@ -204,11 +204,11 @@ def test_a_change_of_its_half_is_told_before_the_search(fake_trainer, tmp_path, 
     compare(config(max_trials=1), results=tmp_path)
     before = (tmp_path / "fake.json").read_text()
     wider = config(max_trials=1, epochs=7) | {"space": {"learning_rate": [0.5]}}
-    told = r"fake-autokeras: this search began otherwise: params was .*--fresh"
+    told = r"fake-autokeras: this search began otherwise: params was .*fresh=True"
     with pytest.raises(ChangedError, match=told):
         compare(wider, results=tmp_path)
     assert (tmp_path / "fake.json").read_text() == before
-    with pytest.raises(ChangedError, match=r"In compare --fresh is of AutoKeras's half alone"):
+    with pytest.raises(ChangedError, match=r"In compare fresh=True is of AutoKeras's half alone"):
         compare(config(max_trials=1) | {"model": "bn_cnn"}, results=tmp_path)
 
 

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kerasgrid.config import json_schema
 from kerasgrid.config_form import config_from_dict, read_config
 from kerasgrid.draft import read_draft
-from kerasgrid.errors import ConfigError
+from kerasgrid.errors import ConfigError, speaking_of_flags
 from kerasgrid.forms import shown
 from kerasgrid.yaml12 import read_yaml
 
@@ -383,7 +383,8 @@ def test_overrides(tmp_path, overrides, section, value):
 def test_overrides_that_are_none(tmp_path, override, message):
     with pytest.raises(ConfigError) as caught:
         read(tmp_path, "model: fc", override)
-    assert str(caught.value) == message
+    with speaking_of_flags():
+        assert str(caught.value) == message
 
 
 def test_a_fault_in_an_override_is_not_laid_to_a_line_of_the_file(tmp_path):

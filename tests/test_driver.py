@@ -417,8 +417,8 @@ def test_what_makes_a_run_the_same_run(tmp_path, finished, changes, told):
     with pytest.raises(ChangedError) as error:
         search(config(**changes), results=tmp_path)
     assert told in str(error.value)
-    assert "--fresh" in str(error.value)
-    assert "--name" in str(error.value)
+    assert "fresh=True" in str(error.value)
+    assert 'overrides=["name=..."]' in str(error.value)
 
 
 def refuse_all(recipe, executor, candidates):
@@ -1115,11 +1115,11 @@ def test_predictions_of_what_was_tried_again_are_kept(tmp_path, monkeypatch):
 
 
 def test_an_engine_that_chooses_by_score_tries_nothing_again(tmp_path, finished):
-    with pytest.raises(ReplayError, match="--retry-failed"):
+    with pytest.raises(ReplayError, match="retry_failed=True"):
         search(config(**HALVING), results=tmp_path / "new", retry_failed=True)
     assert not (tmp_path / "new").exists()
     finished(tmp_path, **HALVING)
-    with pytest.raises(ReplayError, match="--retry-failed: the engine halving has chosen by the scores"):
+    with pytest.raises(ReplayError, match="retry_failed=True: the engine halving has chosen by the scores"):
         search(config(**HALVING), results=tmp_path, retry_failed=True)
 
 

@@ -122,7 +122,7 @@ def test_damage_elsewhere_is_named(path, line, reason):
         message = str(caught.value)
         assert message.startswith(f"{path}:2: this line is damaged (")
         assert reason in message
-        assert "Restore the file from a copy, or start anew with --fresh" in message
+        assert "Restore the file from a copy, or start anew with fresh=True" in message
     assert path.read_bytes() == damaged
 
 

@@ -88,7 +88,7 @@ def test_the_second_process_is_refused_with_the_firsts_id(folder, mode, request)
         assert str(caught.value).startswith(
             f"{folder}: process {process.pid} on this machine ({socket.gethostname()}) is searching here, "
             "and one search at a time writes to a run folder. Wait for its end, or choose another name with "
-            f"--name, or stop it with: kill {process.pid} (it saves its work first)."
+            f'overrides=["name=..."], or stop it with: kill {process.pid} (it saves its work first).'
         )
         process.stdin.write("\n")
         process.stdin.flush()

@@ -13,7 +13,7 @@ from typing import Any, TextIO
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
-from kerasgrid.errors import KerasgridError
+from kerasgrid.errors import KerasgridError, speaking_of_flags
 from kerasgrid.interrupts import interrupted_by_signals
 from kerasgrid.spawning import HANGUP
 
@@ -22,7 +22,7 @@ def main() -> None:
     """Runs the command line; errors made on purpose, and the system's, are printed without a traceback."""
     sys.stdout, sys.stderr = _outlived(sys.stdout), _outlived(sys.stderr)
     show_all()
-    with interrupted_by_signals():
+    with interrupted_by_signals(), speaking_of_flags():
         code, written = _exit_code(app), _exit_code(_flush)
     sys.exit(code or written)
 

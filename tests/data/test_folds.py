@@ -144,7 +144,7 @@ def test_other_data(tmp_path):
         load_folds(tmp_path / "folds.npz", 99, "data/train.csv")
     assert str(caught.value) == (
         "folds.npz was made for 100 samples, but data/train.csv has 99. The data changed since this search "
-        "began: restore it, or start anew with --fresh."
+        "began: restore it, or start anew with fresh=True."
     )
 
 
@@ -179,7 +179,7 @@ def test_damaged_contents(change, message):
     with pytest.raises(RunError) as caught:
         load_folds(Path("folds.npz"), 4, "data")
     assert str(caught.value).startswith(message)
-    assert str(caught.value).endswith("Restore the file, or start anew with --fresh.")
+    assert str(caught.value).endswith("Restore the file, or start anew with fresh=True.")
 
 
 def test_damaged_bytes(tmp_path):

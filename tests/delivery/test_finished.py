@@ -93,7 +93,7 @@ def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_
         assert str(caught.value) == (
             f"{path}, model: is {text!r}, a function that was given in Python and that no import finds: "
             "give it again, as in kerasgrid.fit(results, model=build) and predict(results, model=build), "
-            "or name its file with --set model=path/to/file.py:build."
+            'or name its file with overrides=["model=path/to/file.py:build"].'
         )
 
 

@@ -376,7 +376,7 @@ class TestRefusals:
             fit(plain, **asked)
 
     def test_another_recipe(self, plain):
-        with pytest.raises(ConfigError, match=r"--set, params\.dropout: belongs to the search"):
+        with pytest.raises(ConfigError, match=r"overrides, params\.dropout: belongs to the search"):
             fit(plain, overrides=["params.dropout=0.1"])
 
     def test_the_test_set_is_not_trained_on(self, tmp_path, fake_search, fake_fits):

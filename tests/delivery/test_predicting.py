@@ -166,7 +166,7 @@ def test_searches_of_one_name_are_told_apart(augmented, other_search, tmp_path):
     own = [json.loads(path.read_text())["best"]["mean_test_score"] for path in (augmented, other)]
     assert [found.scores[name] for name in names] == pytest.approx(own)
     assert own[0] != own[1]
-    with pytest.raises(ResultsError, match=r"grid\.json: is given twice\. --top K takes several"):
+    with pytest.raises(ResultsError, match=r"grid\.json: is given twice\. top=K takes several"):
         predict([augmented, augmented], IMAGES[:3], models="folds")
 
 
