@@ -166,12 +166,14 @@ class _Package:
         known: The files that were read to tell what they import, by path.
         read: What others held that were run, as those whose names are made when they are imported.
         builtins: Of its modules.
+        modules: Those that have been run, by their names in sys.modules.
     """
 
     def __init__(self, name: str, home: Home) -> None:
         self.name, self.home = name, home
         self.known: dict[str, Source] = {}
         self.read: dict[str, bytes | None] = {}
+        self.modules: dict[str, ModuleType] = {}
         self.builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self)
         self._named: dict[str, str] = {}  # the files of modules that have not their file's name
@@ -241,8 +243,8 @@ class _Package:
             return
         from keras import saving
 
-        for name, module in [*sys.modules.items()]:
-            for value in [*vars(module).values()] if name.startswith(f"{self.name}.") else ():
+        for name, module in [*self.modules.items()]:
+            for value in [*vars(module).values()]:
                 if getattr(value, "__module__", None) == name and callable(value):
                     registered = saving.get_registered_name(value)
                     if registered != getattr(value, "__name__", registered):
@@ -300,6 +302,7 @@ class _Loader(SourceFileLoader):
 
     def exec_module(self, module: ModuleType) -> None:
         vars(module)["__builtins__"] = self._package.builtins
+        self._package.modules[module.__name__] = module
         super().exec_module(module)
 
 

@@ -216,11 +216,13 @@ class Source:
         path: Resolved.
         content: As it was read.
         runs: The other files of the same home that its imports run, sorted.
+        text: Its code as `code_text` tells it; None where an expression is nested too deep for that.
     """
 
     path: Path
     content: bytes
     runs: tuple[str, ...]
+    text: str | None
 
 
 def read_sources(path: Path, shown: str, home: Home, module: str | None = None) -> dict[str, Source]:
@@ -247,12 +249,13 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
         if key in found:
             continue
         content = _read(file, called)
+        code = _code(content, file, called)
         runs: dict[str, str] = {}
         is_package = file.name == "__init__.py" and name.rpartition(".")[2] != "__init__"
-        for imported in _absolute(_imports_of(content, file, called), name, is_package):
+        for imported in _absolute(code.imports, name, is_package):
             runs |= _run_by(imported, home)
         pending += [(Path(file), file, name) for file, name in runs.items()]
-        found[key] = Source(file, content, tuple(sorted(runs)))
+        found[key] = Source(file, content, tuple(sorted(runs)), code.text)
     return found
 
 
@@ -267,7 +270,7 @@ def _run_by(module: str, home: Home) -> dict[str, str]:
         file = source_file(spec)
         if file is not None and home.holds(file):
             real = os.path.realpath(file)
-            if spec is specs[-1] or _has_code(_read(Path(real), real), Path(real), real):
+            if spec is specs[-1] or not _code(_read(Path(real), real), Path(real), real).is_empty:
                 found[real] = spec.name
     return found
 
@@ -280,41 +283,48 @@ def sources_digest(sources: Mapping[str, Source]) -> str:
     """
     hashed = hashlib.sha256()
     for key, source in sorted(sources.items()):
-        try:
-            text = _does(source.content, source.path, key)
-        except RecursionError as error:
-            raise ModelError(f"{key}: an expression in it is nested too deep to be read.") from error
-        hashed.update(f"{key}\0{text}\0".encode("utf-8", "surrogatepass"))
+        if source.text is None:
+            raise ModelError(f"{key}: an expression in it is nested too deep to be read.")
+        hashed.update(f"{key}\0{source.text}\0".encode("utf-8", "surrogatepass"))
     return hashed.hexdigest()
 
 
-@functools.lru_cache(maxsize=256)
-def _does(content: bytes, path: Path, shown: str) -> str:
-    """Returns a file's code as `code_text` does."""
-    return code_text(_parse(content, path, shown))
+_Import = tuple[int, str, tuple[str, ...]]
+
+
+@dataclass(frozen=True)
+class _Code:
+    """What a file holds.
+
+    Attributes:
+        imports: Level, module and names of each; an `import` has no names.
+        is_empty: Whether nothing is run.
+        text: As `code_text` tells it; None where an expression is nested too deep for that.
+    """
+
+    imports: tuple[_Import, ...]
+    is_empty: bool
+    text: str | None
 
 
 @functools.lru_cache(maxsize=256)
-def _has_code(content: bytes, path: Path, shown: str) -> bool:
-    body = _parse(content, path, shown).body
-    return any(not (isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)) for node in body)
-
-
-@functools.lru_cache(maxsize=256)
-def _imports_of(content: bytes, path: Path, shown: str) -> tuple[tuple[int, str, tuple[str, ...]], ...]:
-    """Returns level, module and names of each import in a file; an `import` has no names."""
-    found: list[tuple[int, str, tuple[str, ...]]] = []
-    for node in ast.walk(_parse(content, path, shown)):
+def _code(content: bytes, path: Path, shown: str) -> _Code:
+    tree = _parse(content, path, shown)
+    imports: list[_Import] = []
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
-            found += [(0, alias.name, ()) for alias in node.names]
+            imports += [(0, alias.name, ()) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            found.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
-    return tuple(found)
+            imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
+    is_empty = all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body)
+    try:
+        text = code_text(tree)
+    except RecursionError:
+        return _Code(tuple(imports), is_empty, None)
+    return _Code(tuple(imports), is_empty, text)
 
 
-def _absolute(
-    imports: Iterable[tuple[int, str, tuple[str, ...]]], module: str, is_package: bool
-) -> Iterator[str]:
+def _absolute(imports: Iterable[_Import], module: str, is_package: bool) -> Iterator[str]:
     """Yields the dotted names that imports in a module may mean."""
     package = module.split(".")
     for level, name, names in imports:
