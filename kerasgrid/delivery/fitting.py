@@ -15,6 +15,7 @@ from kerasgrid.delivery.cards import read_card, write_card
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished, check_counts
 from kerasgrid.delivery.plans import Plan, Planner
+from kerasgrid.errors import NoModelError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, file_digest, replacing
 from kerasgrid.locking import RunLock
@@ -87,6 +88,7 @@ def fit(
         ResultsError: There is no such trial; or, for `finetune`, no fold models; or a number is below 1.
         ChangedError: Data or model are others than the search's.
         ConfigError: What the config names is not there any more.
+        NoModelError: The model function returns something else than a model.
         LockedError: Another process is doing this already.
         StorageError: The disk is full.
     """
@@ -107,7 +109,7 @@ def fit(
         recipe = make_recipe(prepared, paths, checkpoint_interval_s)
         planner = Planner(finished, prepared, recipe)
         plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs, learning_rate)]
-        for line in planner.notes:
+        for line in (*prepared.code_elsewhere, *planner.notes):
             observer.note(line)
         return _Session(recipe, plans, executor, observer).run(paths)
 
@@ -157,6 +159,8 @@ class _Session:
                 self._handle(event.payload)
             elif isinstance(event, executors.Raised):
                 check_goes_on(event)
+                if event.error_type == NoModelError.__name__:  # whose function is not called again
+                    raise NoModelError(event.message)
                 self._fail(task, event.message)
             elif isinstance(event, executors.Died):
                 reason = f"the worker {event.reason}."

@@ -18,7 +18,7 @@ from kerasgrid import driver, executors
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
-from kerasgrid.errors import ChangedError, ConfigError, LockedError, ResultsError
+from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
 from kerasgrid.io import RunPaths
 from kerasgrid.locking import RunLock
 from kerasgrid.observer import Observer
@@ -271,6 +271,20 @@ def test_a_search_of_arrays_is_fitted_on_them_and_the_statistics_are_theirs(tmp_
         assert card["data"]["samples"] == 300
         centers.append(card["input"]["center"][0][0])
     assert centers[1] == pytest.approx(4 * centers[0], rel=1e-5)
+
+
+def test_what_returns_no_model_is_not_called_for_another(plain, monkeypatch):
+    """As a function of a package that a results.json alone names."""
+    tasks = []
+
+    def train(recipe, task, context):
+        tasks.append(task)
+        raise NoModelError("getoutput returned str, but must return a keras.Model.")
+
+    monkeypatch.setattr(fitting, "train_final", train)
+    with pytest.raises(NoModelError, match=r"^getoutput returned str, but must return a keras\.Model\.$"):
+        fit(plain, seeds=3)
+    assert len(tasks) == 1
 
 
 def test_a_worker_that_dies_is_tried_once_more(plain, monkeypatch, fake_fits):
