@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from dataclasses import replace
 from pathlib import Path
 
@@ -46,7 +45,7 @@ def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
 
 
 def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
-    began, job, seed = time.perf_counter(), task.job, model_seed(recipe.seed, task.job)
+    job, seed = task.job, model_seed(recipe.seed, task.job)
     data = open_dataset(recipe.data_folder, recipe.source)
     whole = recipe.route(job.trial.params)
     kept = {name: args for name, args in whole.callbacks.items() if name not in task.dropped}
@@ -84,7 +83,6 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             checkpoint_interval_s=recipe.checkpoint_interval_s,
             progress=progress,
         )
-        progress.fit_time = time.perf_counter() - began
         try:
             if not loop.run():
                 return

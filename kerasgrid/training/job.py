@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import gc
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
@@ -102,7 +101,6 @@ def train_job(
         progress: Tells where the job stands, also after an error.
         until: The epoch after which it waits; None for none.
     """
-    began = time.perf_counter()
     objective = find_objective(recipe.objective)
     data = open_dataset(recipe.data_folder, recipe.source)
     fold = read_folds(recipe, len(data))[job.fold]
@@ -132,7 +130,6 @@ def train_job(
             until=until,
             progress=progress,
         )
-        progress.fit_time = time.perf_counter() - began
         if loop.run():
             record = _score(recipe, job, objective, compiled, loop, data)
             if recipe.keeps_model(plan, until):

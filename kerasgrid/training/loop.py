@@ -100,7 +100,7 @@ class Loop:
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     best_epoch: int | None = None
     _saved_at: float = field(default_factory=time.monotonic)
-    _since: float = 0.0
+    _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
 
     def run(self) -> bool:
         """Trains until the last epoch, a callback's end, the epoch to wait at, or a stop that was asked for.
@@ -112,6 +112,7 @@ class Loop:
             TrialError: The loss is NaN, or a callback monitors what is not measured.
         """
         saved = self._read_checkpoint()
+        self._watch = _Stopwatch(self.progress.fit_time)
         if saved is not None and self.waits:  # a crash came between the checkpoint and its record
             saved.restore(self.model, self.callbacks)
             return False
@@ -159,7 +160,7 @@ class Loop:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
         order = data_order(self.seed, self.job, epoch, len(self.samples.train))
         bridge = _Bridge(self, hooks, epoch, saved)
-        self._since = time.perf_counter()
+        self._watch.begin()
         rows = self.samples.train[order]
         with self.samples.batches(rows, self.batch_size, self.progress.step, epoch) as batches:
             history = self.model.fit(
@@ -171,7 +172,7 @@ class Loop:
                 callbacks=[bridge],
                 class_weight=self.class_weight,
             )
-        self.progress.fit_time += time.perf_counter() - self._since
+        self.progress.fit_time = self._watch.end()
         return {name: float(values[-1]) for name, values in history.history.items()}
 
     def _measure_val(self, hooks: keras.callbacks.CallbackList) -> dict[str, float]:
@@ -226,9 +227,9 @@ class Loop:
             return
         self.progress.step = step
         if step:
-            self.progress.fit_time += time.perf_counter() - self._since
+            self.progress.fit_time = self._watch.pause()
         self._save()
-        self._since = time.perf_counter()
+        self._watch.begin()
 
     def _save(self) -> None:
         checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
@@ -274,6 +275,51 @@ def _put_off(weights: object) -> None:
     """Stands in for an optimizer's finalize_variable_values until the last epoch is done."""
 
 
+class _Stopwatch:
+    """Counts seconds of training, without what steps took longer when they were compiled.
+
+    That is the first step, and where its rows are fewer the last one, in the first epoch of a process. Where
+    an epoch has no others to compare them with, that is the second epoch.
+
+    Args:
+        before: Seconds that were trained in earlier processes.
+    """
+
+    def __init__(self, before: float = 0.0) -> None:
+        self._before, self._since, self._last = before, 0.0, 0.0
+        self._steps: list[float] = []  # of the first epoch
+        self._epochs = [0.0]
+
+    def begin(self) -> None:
+        self._since = self._last = time.perf_counter()
+
+    def step(self) -> None:
+        if len(self._epochs) == 1:
+            now = time.perf_counter()
+            self._steps.append(now - self._last)
+            self._last = now
+
+    def pause(self) -> float:
+        """Returns the seconds so far."""
+        now = time.perf_counter()
+        self._epochs[-1] += now - self._since
+        self._since = now
+        return self._before + sum(self._epochs) - self._compiling_s()
+
+    def end(self) -> float:
+        """Ends an epoch; returns the seconds so far."""
+        seconds = self.pause()
+        self._epochs.append(0.0)
+        return seconds
+
+    def _compiling_s(self) -> float:
+        first, *others, last = self._steps if len(self._steps) > 2 else (0.0, 0.0, 0.0)
+        if any(others):
+            usual = float(np.mean(others))
+            return max(first - usual, 0.0) + max(last - usual, 0.0)
+        return max(self._epochs[0] - self._epochs[1], 0.0) if len(self._epochs) > 1 else 0.0
+
+
 class _Bridge(keras.callbacks.Callback):
     """Passes an epoch's hooks to the run's callbacks, restores a checkpoint, and writes due ones."""
 
@@ -296,6 +342,7 @@ class _Bridge(keras.callbacks.Callback):
 
     def on_train_batch_end(self, batch, logs=None) -> None:
         self.hooks.on_train_batch_end(batch + self.first, logs)
+        self.loop._watch.step()
         step = batch + self.first + 1
         # Asking a callback for its model brings JAX's state back from the device: only where it is needed.
         if step < self.n_batches and self.loop.is_due and not self.model.stop_training:

@@ -74,7 +74,8 @@ class Wave:
     step: int = 0
     _width: int = 0
     _has_stepped: bool = False
-    _first_call: tuple[int, float] = (0, 0.0)
+    _has_padded: bool = False
+    _first_calls: list[tuple[int, float]] = field(default_factory=list)
     _step_s: float | None = None
     _saved: Path | None = None
     _saved_at: float = field(default_factory=time.monotonic)
@@ -135,36 +136,46 @@ class Wave:
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
         fixed, (states, inputs) = self._fixed(self.members), self._inputs()
-        while self.step < program.schedule.n_steps:
-            began = time.perf_counter()
-            last = program.schedule.n_steps
+        n_steps, n_full = program.schedule.n_steps, program.schedule.n_full
+        while self.step < n_steps:
+            began, last = time.perf_counter(), n_steps
             if self._step_s is not None:
                 last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
             elif last > 1 and not self._has_stepped:
                 last = self.step + 1  # the first step is compiled and tells little of the others' time
+            if not self._has_padded:  # nor do those of fewer rows, which are compiled by themselves
+                last = min(last, n_full) if self.step < n_full else n_steps
+            compiles = not (self._has_padded if last > n_full else self._has_stepped)
             states = program.train(states, fixed, inputs, self.step, last, self.epoch)
             states = _ready(states)
             took = time.perf_counter() - began
-            n_steps, self.step = last - self.step, last
-            share = took / len(members)
-            if self._has_stepped:
-                self._step_s = took / n_steps
-                share -= self._compiling_s(share / n_steps)
-            else:
-                self._has_stepped, self._first_call = True, (n_steps, share)
+            share = self._share(last - self.step, took, compiles)
+            self._has_stepped, self._has_padded = True, self._has_padded or last > n_full
+            self.step = last
             for member in members:
                 member.fit_time += share
-            if self.step < program.schedule.n_steps and self._is_due():
+            if self.step < n_steps and self._is_due():
                 self._take(states)
                 self._save()
         self._take(states)
         return states
 
-    def _compiling_s(self, step_s: float) -> float:
-        """Returns by how much the first call took longer than its steps do, a run: it compiled. Once."""
-        n_steps, share = self._first_call
-        self._first_call = (0, 0.0)
-        return max(share - n_steps * step_s, 0.0)
+    def _share(self, n_steps: int, took: float, compiles: bool) -> float:
+        """Returns a run's seconds of a call, as far as they are of training.
+
+        A call that compiles counts as its steps do in others; until there is one, all of it.
+        """
+        share, n_members = took / len(self.members), len(self.members)
+        if not compiles:
+            self._step_s = took / n_steps
+            for n_first, first in self._first_calls:
+                share -= max(first - n_first * self._step_s / n_members, 0.0)
+            self._first_calls.clear()
+        elif self._step_s is not None:
+            share = min(share, n_steps * self._step_s / n_members)
+        else:
+            self._first_calls.append((n_steps, share))
+        return share
 
     def _inputs(self) -> tuple[Any, Any]:
         """Returns states, and the epoch's rows and learning rates, stacked."""
@@ -215,7 +226,7 @@ class Wave:
             # Each width is a program to compile: a place is given up when half of them are empty.
             while len(left) <= -(-self._width // 2) < self._width:
                 self._width = -(-self._width // 2)
-                self._has_stepped = False  # it compiles anew
+                self._has_stepped = self._has_padded = False  # it compiles anew
             if is_moved or is_first:
                 self._save()
         for record in ends:

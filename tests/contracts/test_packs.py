@@ -364,19 +364,43 @@ def test_a_later_fit_of_a_graph_makes_the_backend_forget_nothing(make, monkeypat
 
 
 @on_tensorflow
-def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch):
-    search, train, calls = make(callbacks={}, epochs=2), Program.train, []
+@pytest.mark.parametrize("epochs", [1, 2])
+def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epochs):
+    """Of the first step, of that of fewer rows, and of whatever Keras's own fit does before and in them."""
+    search = make(f"times {epochs}", callbacks={}, params={"epochs": epochs, "units": [16 + epochs]})
+    makers, compiled = {name: getattr(Program, f"_compile_{name}") for name in ("train", "tail")}, []
 
-    def compiling(self, states, fixed, inputs, first, last, epoch):
-        calls.append(last - first)
-        if len(calls) == 1:
-            time.sleep(2)
-        return train(self, states, fixed, inputs, first, last, epoch)
+    def slow(name):
+        def compiling(self, *sizes):
+            made = makers[name](self, *sizes)
 
-    monkeypatch.setattr(Program, "train", compiling)
+            def called(*arguments):
+                if name not in compiled:
+                    compiled.append(name)
+                    time.sleep(2)
+                return made(*arguments)
+
+            return called
+
+        return compiling
+
+    for name in makers:
+        monkeypatch.setattr(Program, f"_compile_{name}", slow(name))
     records = search.train(search.pack(WIDE)).records
-    assert len(calls) > 1
+    assert compiled == ["train", "tail"]
     assert all(0 < record.fit_time < 0.9 for record in records.values())
+
+    class Slow(keras.callbacks.Callback):
+        def on_train_batch_begin(self, batch, logs=None):
+            if not compiled:
+                compiled.append(batch)
+                time.sleep(2)
+
+    compiled.clear()
+    monkeypatch.setattr("kerasgrid.training.job.hooks_of", lambda *given: [Slow()])
+    [own] = search.train(Pack((WIDE[0],))).records.values()
+    assert compiled == [0]
+    assert 0 < own.fit_time < 0.9
 
 
 def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
