@@ -107,8 +107,8 @@ class Fault:
     given: str | None = None
 
 
-class ConfigError(KerasgridError):
-    """Faults of a grid.yaml, all of them together."""
+class ConfigError(KerasgridError, ValueError):
+    """Faults of a grid.yaml, all of them together; to scikit-learn, arguments that do not hold."""
 
     def __init__(self, faults: Sequence[Fault], source: str = "config") -> None:
         self.faults = tuple(faults)
@@ -125,7 +125,7 @@ class ConfigError(KerasgridError):
         return type(self), (self.faults, self.source)
 
 
-class DataError(KerasgridError):
+class DataError(KerasgridError, ValueError):
     """Data that cannot be read, or cannot be used as asked; names file, row and column."""
 
 

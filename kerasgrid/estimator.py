@@ -41,6 +41,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
     held back, stratified. Its numbers depend on the rows, the parameters and the seed alone. Threads
     take turns in it; to train in parallel, use joblib's processes.
 
+    scikit-learn's `check_estimator` holds but for `check_no_attributes_set_in_init`: parameters that each model
+    function names for itself can be no arguments of `__init__` by name.
+
     Args:
         model: `build(input_shape, n_classes, **params)` or `build(hp)`, compiling its model or not; a
             built-in model's name; `path/to/file.py:function` or `package.module:function`.
@@ -327,7 +330,7 @@ def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return labels, classes
     if kind != "multilabel-indicator":
         raise DataError(
-            f"y is no labels, but what scikit-learn calls {kind!r}: whole numbers, texts or truth values "
+            f"Unknown label type: y is what scikit-learn calls {kind!r}; whole numbers, texts or truth values "
             "(sample,), or one-hot rows (sample, class) hold."
         )
     ones = np.asarray(y != 0).sum(axis=1)

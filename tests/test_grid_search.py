@@ -12,6 +12,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
+from sklearn.utils.estimator_checks import check_estimator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
@@ -201,10 +202,13 @@ class TestKerasClassifier:
     @pytest.mark.parametrize(
         ("y", "message"),
         [
-            ([0.5, 1.5, 2.5], "y is no labels, but what scikit-learn calls 'continuous':"),
+            (
+                [0.5, 1.5, 2.5],
+                "Unknown label type: y is what scikit-learn calls 'continuous'; whole numbers,",
+            ),
             (
                 [[0.3, 0.7], [0.7, 0.3]],
-                "y is no labels, but what scikit-learn calls 'continuous-multioutput':",
+                "Unknown label type: y is what scikit-learn calls 'continuous-multioutput'; whole numbers,",
             ),
             ([[1, 0, 0], [0, 1, 1]], "y, row 1: 2 classes are set; one-hot rows set exactly one."),
             ([[1, 0, 0], [0, 0, 0]], "y, row 1: 0 classes are set; one-hot rows set exactly one."),
@@ -594,3 +598,25 @@ class TestTraining:
             assert scores([4], n_jobs=2) == pytest.approx(alone[:1], rel=1e-6)
         finally:
             get_reusable_executor().shutdown(wait=True)
+
+
+def linear(input_shape, n_classes):
+    """A net whose fit takes milliseconds."""
+    import keras
+
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Flatten()])
+    model.add(keras.layers.Dense(n_classes, activation="softmax"))
+    model.compile(keras.optimizers.SGD(0.5), "sparse_categorical_crossentropy", run_eagerly=True)
+    return model
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_checks_hold_but_for_the_one_that_free_parameters_forbid(monkeypatch):
+    monkeypatch.setattr("gc.collect", lambda *generation: 0)  # a third of a second for each of a hundred fits
+    estimator = KerasClassifier(linear, epochs=12, batch_size=1024)
+    found = check_estimator(estimator, on_skip=None, on_fail=None)
+    told = {check["check_name"]: str(check["exception"]) for check in found if check["status"] == "failed"}
+    assert told.keys() == {"check_no_attributes_set_in_init"}
+    assert "Found attributes ['params']" in told["check_no_attributes_set_in_init"]
+    assert sum(check["status"] == "passed" for check in found) > 40

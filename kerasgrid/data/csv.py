@@ -255,6 +255,8 @@ def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[
                 raise _fault(path, header, n_done, "pixels that are not finite in float32") from None
             yield found, chunk
             n_done += len(chunk)
+    except DataError:
+        raise
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise

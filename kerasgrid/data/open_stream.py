@@ -115,6 +115,8 @@ def _npy(path: Path, shape: Sequence[int], where: str) -> Iterator[Chunk]:
         n_bytes = path.stat().st_size
         try:
             yield from _array(file, n_bytes, where, shape, None, None)
+        except DataError:
+            raise
         except ValueError as error:
             raise DataError(f"{where}: no .npy file, or a damaged one ({error}).") from error
 
