@@ -41,8 +41,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
     held back, stratified. Its numbers depend on the rows, the parameters and the seed alone. Threads
     take turns in it; to train in parallel, use joblib's processes.
 
-    scikit-learn's `check_estimator` holds but for `check_no_attributes_set_in_init`: parameters that each model
-    function names for itself can be no arguments of `__init__` by name.
+    scikit-learn's `check_estimator` holds but for `check_no_attributes_set_in_init`: parameters that each
+    model function names for itself cannot be named by `__init__`.
 
     Args:
         model: `build(input_shape, n_classes, **params)` or `build(hp)`, compiling its model or not; a
@@ -330,8 +330,8 @@ def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
         return labels, classes
     if kind != "multilabel-indicator":
         raise DataError(
-            f"Unknown label type: y is what scikit-learn calls {kind!r}; whole numbers, texts or truth values "
-            "(sample,), or one-hot rows (sample, class) hold."
+            f"Unknown label type: y is what scikit-learn calls {kind!r}; whole numbers, texts or truth "
+            "values (sample,), or one-hot rows (sample, class) hold."
         )
     ones = np.asarray(y != 0).sum(axis=1)
     if (ones != 1).any():

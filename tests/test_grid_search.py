@@ -204,11 +204,11 @@ class TestKerasClassifier:
         [
             (
                 [0.5, 1.5, 2.5],
-                "Unknown label type: y is what scikit-learn calls 'continuous'; whole numbers,",
+                "Unknown label type: y is what scikit-learn calls 'continuous'; ",
             ),
             (
                 [[0.3, 0.7], [0.7, 0.3]],
-                "Unknown label type: y is what scikit-learn calls 'continuous-multioutput'; whole numbers,",
+                "Unknown label type: y is what scikit-learn calls 'continuous-multioutput'; ",
             ),
             ([[1, 0, 0], [0, 1, 1]], "y, row 1: 2 classes are set; one-hot rows set exactly one."),
             ([[1, 0, 0], [0, 0, 0]], "y, row 1: 0 classes are set; one-hot rows set exactly one."),
