@@ -61,6 +61,13 @@ class DataConfig(Section):
     """Train on a stratified subset of so many samples."""
 
 
+def _with_unit(time: Any) -> Any:
+    """Refuses a number by itself."""
+    if isinstance(time, int | float) and not isinstance(time, bool):
+        raise ValueError(f"is {time}, which has no unit; {time:g}s, {time:g}min or {time:g}h holds.")
+    return time
+
+
 def _checked_time(time: str | None) -> str | None:
     if time is not None and seconds_of(time) is None:
         raise ValueError(f"is {time!r}, which is no time; such as 2h, 45min, 1h30min or 90s holds.")
@@ -107,6 +114,8 @@ class SearchConfig(Section):
     the held-out rows themselves, for comparison with work that did so; what is decided by them makes scores
     too good."""
 
+    _has_unit = field_validator("time", mode="before")(_with_unit)
+
     @field_validator("time")
     @classmethod
     def _is_time(cls, time: str | None) -> str | None:
@@ -146,6 +155,8 @@ class AutoKerasConfig(Section):
     time: str | None = None
     """A budget of wall time; default: in compare what the search took, else search.time, and of both the
     smaller one."""
+
+    _has_unit = field_validator("time", mode="before")(_with_unit)
 
     @field_validator("time")
     @classmethod

@@ -139,10 +139,34 @@ def _message(item: Mapping[str, Any], where: Sequence[Any], model: type[BaseMode
         holds = re.sub(rf"\b{term}\b", word, holds)
     quotes = ": put it in quotes" if kind == "string_type" and isinstance(found, int | float) else ""
     verb = "hold" if holds.endswith("items") else "holds"
+    holds += _such_as(".".join(map(str, where)), kind, found)
     guess = ""
     if kind == "literal_error" and isinstance(found, str):
         guess = did_you_mean(found, re.findall(r"'([^']*)'", item["ctx"]["expected"])).partition(" Known:")[0]
     return f"is {shown(found)}; {holds} {verb}{quotes}.{guess}"
+
+
+_SHORT_FORMS = {
+    ("executor", str): "{{kind: {}}}",
+    ("executor", int): "{{workers: {}}}",
+    ("search", str): "{{engine: {}}}",
+    ("search", int): "{{folds: {}}}",
+    ("data", str): "{{train: {}}}",
+    ("training", str): "{{pack: {}}}",
+    ("training", int): "{{pack: {}}}",
+    ("augment", bool): "{{rotation_range: 10}}",
+    ("callbacks", str): "{{{}: {{}}}}",
+    ("callbacks", list): "{{early_stopping: {{patience: 3}}}}",
+    ("exclude", str): "[{!r}]",
+}
+"""What may be meant by a value in the place of a section, by its key and type."""
+
+
+def _such_as(path: str, kind: str, found: Any) -> str:
+    """Returns ` such as {kind: inline}` for a value that stands for a section or a list of one."""
+    form = _SHORT_FORMS.get((path, type(found)))
+    wants = kind in ("model_type", "dict_type", "list_type", "model_attributes_type")
+    return f" such as {form.format(found)}" if form is not None and wants else ""
 
 
 _WORDS = {

@@ -7,7 +7,10 @@ the same here; where it takes a sentence to say what does, there is one.
 from __future__ import annotations
 
 import difflib
-from collections.abc import Iterable
+import inspect
+from collections.abc import Iterable, Iterator
+from collections.abc import Set as AbstractSet
+from typing import Any
 
 _CALLED: dict[str, str] = {
     "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
@@ -48,6 +51,7 @@ _CALLED: dict[str, str] = {
     "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "
     "learning_rate_decay learning_rate_schedule",
     "callbacks.early_stopping.patience": "n_iter_no_change",
+    "callbacks.terminate_on_nan": "nan_terminate stop_on_nan",
     "data.train": "path file csv filename train_csv train_path train_file train_data data_path directory "
     "dataset input images x",
     "data.test": "test_csv test_path test_file test_data",
@@ -91,8 +95,8 @@ _CALLED: dict[str, str] = {
 """By what it is here, with its section: what others call it."""
 _SAID = {
     "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
-    "verbose": "Nothing sets how much is printed but --quiet, for nothing but errors, and --json.",
-    "verbosity": "Nothing sets how much is printed but --quiet, for nothing but errors, and --json.",
+    "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
+    "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
     "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
     "optuna": "Optuna's samplers are the engines tpe and gp.",
     "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
@@ -115,6 +119,8 @@ _SAID = {
     "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
 }
 """By a word, as `_plain` has it: what there is instead."""
+
+_LOOKED_UP = "which the model function can look up"
 
 
 def _plain(name: str) -> str:
@@ -163,6 +169,46 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     near = difflib.get_close_matches(plain, names, n=8)
     near += [one for one in names if len(plain) > 2 and one and _distance(plain, one) == 1]
     return names[min(near, key=lambda one: (_distance(plain, one), near.index(one)))] if near else None
+
+
+def instead_of(value: Any, key: str) -> str:
+    """Returns what an object is that a config cannot hold, and what to give instead.
+
+    Args:
+        value: The object.
+        key: The key path where it stands.
+    """
+    kind, section = type(value).__name__, key.partition(".")[0].partition("[")[0]
+    a_kind = f"{'an' if kind[:1].lower() in set('aeiou') else 'a'} {kind}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}; its name holds: {value.__name__!r}."
+    if section == "callbacks":
+        name = (place_of(kind, _CALLED) or f"path/to/file.py:{kind}").removeprefix("callbacks.")
+        return f"{a_kind}; names and their arguments hold, callbacks: {{{name!r}: {{...}}}}."
+    if section == "data":
+        return f"{a_kind}; files are named here, and arrays given beside the config: kg.search(config, X, y)."
+    if key == "model":
+        return f"{a_kind}; a function that builds a model holds, since each candidate has a new one."
+    if isinstance(value, range):
+        low, high = (value[0], value[-1]) if value else (0, 0)
+        form = f"{{low: {low}, high: {high}, step: {value.step}, type: int}}"
+        return f"{value!r}; a list holds, list({value!r}), or {form}."
+    if isinstance(value, AbstractSet):
+        return f"{a_kind}, which has no order; a list holds."
+    if isinstance(value, Iterator) or kind in ("dict_keys", "dict_values", "dict_items"):
+        return f"{a_kind}, which is gone through once; a list holds: list(...)."
+    if callable(getattr(value, "rvs", None)) and hasattr(value, "support"):
+        log = ", log: true" if value.dist.name in ("loguniform", "reciprocal") else ""
+        ends = "low: {:g}, high: {:g}".format(*map(float, value.support()))
+        return f"a distribution; a range holds: {{{ends}{log}}}."
+    if inspect.isroutine(value):
+        whose = "of scikit-learn's scorers or of Keras's metrics" if key == "search.objective" else _LOOKED_UP
+        return f"the function {value.__name__}; a name holds, {whose}."
+    if callable(getattr(value, "get_config", None)):  # as all of Keras's have
+        owner = next((name for name in ("optimizer", "loss") if name in key), None)
+        beside = f", and its arguments beside it as {owner}.NAME" if owner else ""
+        return f"{a_kind}; its name holds, {kind!r}{beside}."
+    return f"{a_kind}; a number, text, list or mapping holds."
 
 
 def _distance(one: str, other: str) -> int:

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import math
 import re
+from pathlib import PurePath
 from typing import Any
 
 from ruamel.yaml import YAML
@@ -16,6 +17,7 @@ from ruamel.yaml.nodes import MappingNode, Node, ScalarNode, SequenceNode
 from ruamel.yaml.reader import ReaderError
 
 from kerasgrid.errors import ConfigError, DataError, Fault
+from kerasgrid.vocabulary import instead_of
 
 MAX_CHARACTERS = 1 << 18
 MAX_VALUES = 100_000
@@ -161,9 +163,12 @@ def _key_message(key: Any) -> str:
 def plain(value: Any, path: str, faults: list[Fault]) -> Any:
     """Returns a value as dict, list, str, int, float, bool and None; adds what cannot be to `faults`.
 
-    Tuples become lists, and NumPy scalars and arrays Python's numbers and lists.
+    Tuples become lists, paths texts, and NumPy scalars and arrays Python's numbers and lists.
     """
     if hasattr(value, "tolist") and hasattr(value, "dtype"):
+        if path.partition(".")[0] == "data" and getattr(value, "ndim", None):
+            faults.append(Fault(path, f"is {instead_of(value, path)}"))
+            return None
         value = value.tolist()
     if isinstance(value, dict):
         result = {}
@@ -189,7 +194,9 @@ def plain(value: Any, path: str, faults: list[Fault]) -> Any:
         if not math.isfinite(value):
             faults.append(Fault(path, f"is {value}; only finite numbers hold."))
         return float(value)
-    faults.append(Fault(path, f"is a {type(value).__name__}; a number, text, list or mapping holds."))
+    if isinstance(value, PurePath):
+        return plain(str(value), path, faults)
+    faults.append(Fault(path, f"is {instead_of(value, path)}"))
     return None
 
 

@@ -660,8 +660,8 @@ def test_the_default_inner_split_says_that_it_is_the_default(folder):
 def test_overrides_are_checked_with_the_file(folder):
     found = refusal(folder, BASE + "search: {seed: 1}", "search.folds=1", "space.dropuot=[0.1]")
     assert [line.partition(": ")[0] for line in found.splitlines()] == [
-        "--set search.folds",
-        "--set space.dropuot",
+        "overrides, search.folds",
+        "overrides, space.dropuot",
     ]
     assert check(folder, BASE, "space.optimizer.momentum=[0.9]", "params.optimizer=SGD").space[0] == {
         "optimizer.momentum": 0.9

@@ -172,12 +172,12 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("data: {standardize: yes}", "data.standardize: is 'yes'; true or false holds."),
         ("data: {train: [a.csv]}", "data.train: is ['a.csv']; text holds."),
         ("data: {image: 28}", "data.image: is 28; a list holds."),
-        ("search: 3", "search: is 3; a mapping holds."),
+        ("search: 3", "search: is 3; a mapping such as {folds: 3} holds."),
         ("search: []", "search: is []; a mapping holds."),
         ("space: 3", "space: is 3; a mapping or a list holds."),
         ("space: [{}, 3]", "space[1]: is 3; a mapping holds."),
         ("params: [1]", "params: is [1]; a mapping holds."),
-        ("augment: true", "augment: is true; a mapping holds."),
+        ("augment: true", "augment: is true; a mapping such as {rotation_range: 10} holds."),
         ("callbacks: {early_stopping: 3}", "callbacks.early_stopping: is 3; a mapping holds."),
         (
             "callbacks: {mine.py:Watch: 3}",
@@ -398,7 +398,7 @@ def test_a_dict_with_what_is_no_yaml_is_refused():
     with pytest.raises(ConfigError) as caught:
         config_from_dict({"model": "fc", "params": {"x": object(), 3: 4}})
     assert str(caught.value) == (
-        "config, params.x: is a object; a number, text, list or mapping holds.\n"
+        "config, params.x: is an object; a number, text, list or mapping holds.\n"
         "config, params: has the key 3; keys are words: put it in quotes."
     )
 

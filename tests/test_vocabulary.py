@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+from datetime import date
+
+import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from scipy.stats import loguniform, uniform
 
 from kerasgrid import vocabulary
 from kerasgrid.checks.parameters import PLACES, faults_of_params
 from kerasgrid.config_form import config_from_dict
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import did_you_mean
+from kerasgrid.errors import ConfigError, did_you_mean
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS
 from kerasgrid.models.registry import BUILT_IN
 from kerasgrid.models.signature import parse_reference, read_signature
@@ -134,7 +138,7 @@ def test_engines_of_others_are_told_which_they_are_here(engine, said):
 
 
 def test_what_has_no_key_here_is_told_in_a_sentence():
-    assert "Nothing sets how much is printed but --quiet" in told_of(verbose=1)["verbose"]
+    assert "Nothing sets how much is printed: commands have --quiet" in told_of(verbose=1)["verbose"]
     assert (
         "search.keep_models: best or all"
         in told_of(callbacks={"ModelCheckpoint": {}})["callbacks.ModelCheckpoint"]
@@ -153,3 +157,102 @@ def test_all_places_of_the_vocabulary_are_there(tmp_path):
             is_there = place.removeprefix("params.") in params
         assert is_there or find_objective(place), place
     assert all(vocabulary._plain(word) == word for word in vocabulary._SAID)
+
+
+class Adam:
+    """As all objects of Keras, it has a config."""
+
+    def get_config(self):
+        return {}
+
+
+class EarlyStopping(Adam):
+    pass
+
+
+class Watch:
+    pass
+
+
+@pytest.mark.parametrize(
+    ("key", "value", "message"),
+    [
+        (
+            "callbacks",
+            [EarlyStopping()],
+            "an EarlyStopping; names and their arguments hold, callbacks: {'early_stopping': {...}}.",
+        ),
+        (
+            "callbacks",
+            {"x": Watch()},
+            "a Watch; names and their arguments hold, callbacks: {'path/to/file.py:Watch': {...}}.",
+        ),
+        ("callbacks", "early_stopping", "'early_stopping'; a mapping such as {early_stopping: {}} holds."),
+        ("callbacks", ["x"], "['x']; a mapping such as {early_stopping: {patience: 3}} holds."),
+        ("executor", "processes", "'processes'; a mapping such as {kind: processes} holds."),
+        ("executor", 4, "4; a mapping such as {workers: 4} holds."),
+        ("search", "random", "'random'; a mapping such as {engine: random} holds."),
+        ("search", {"time": 60}, "60, which has no unit; 60s, 60min or 60h holds."),
+        (
+            "search",
+            {"objective": max},
+            "the function max; a name holds, of scikit-learn's scorers or of Keras's metrics.",
+        ),
+        ("data", "digits", "'digits'; a mapping such as {train: digits} holds."),
+        (
+            "data",
+            np.zeros(3),
+            "a ndarray; files are named here, and arrays given beside the config: kg.search(config, X, y).",
+        ),
+        ("exclude", "a > 1", "'a > 1'; a list such as ['a > 1'] holds."),
+        (
+            "model",
+            Adam(),
+            "an Adam; a function that builds a model holds, since each candidate has a new one.",
+        ),
+        (
+            "space",
+            {"epochs": range(1, 4)},
+            "range(1, 4); a list holds, list(range(1, 4)), or {low: 1, high: 3, step: 1, type: int}.",
+        ),
+        ("space", {"dropout": {0.1}}, "a set, which has no order; a list holds."),
+        (
+            "space",
+            {"dropout": iter([1])},
+            "a list_iterator, which is gone through once; a list holds: list(...).",
+        ),
+        ("space", {"dropout": uniform(0.1, 0.4)}, "a distribution; a range holds: {low: 0.1, high: 0.5}."),
+        (
+            "space",
+            {"learning_rate": loguniform(1e-4, 1e-1)},
+            "a distribution; a range holds: {low: 0.0001, high: 0.1, log: true}.",
+        ),
+        ("space", {"optimizer": [Adam]}, "the class Adam; its name holds: 'Adam'."),
+        (
+            "params",
+            {"optimizer": Adam()},
+            "an Adam; its name holds, 'Adam', and its arguments beside it as optimizer.NAME.",
+        ),
+        (
+            "space",
+            {"activation": [lambda x: x]},
+            "the function <lambda>; a name holds, which the model function can look up.",
+        ),
+        ("params", {"x": date(2020, 1, 1)}, "a date; a number, text, list or mapping holds."),
+    ],
+)
+def test_an_object_is_told_with_what_to_give_instead(key, value, message):
+    try:
+        told = told_of(**{key: value})
+    except ConfigError as error:
+        told = {fault.path: fault.message for fault in error.faults}
+    assert list(told.values()) == [f"is {message}"]
+
+
+def test_paths_and_arrays_of_values_hold(tmp_path):
+    config = {"model": "fc", "data": {"train": tmp_path / "a.csv"}}
+    config["space"] = {"dropout": np.array([0.1, 0.2]), "units": (np.int64(4),)}
+    found, faults = config_from_dict(config)
+    assert not faults
+    assert found.data.train == str(tmp_path / "a.csv")
+    assert found.space == {"dropout": [0.1, 0.2], "units": [4]}

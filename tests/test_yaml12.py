@@ -154,9 +154,9 @@ def test_plain_takes_numpy_and_tuples_from_python():
 @pytest.mark.parametrize(
     ("value", "path", "message"),
     [
-        ({"a": object()}, "a", "is a object; a number, text, list or mapping holds."),
+        ({"a": object()}, "a", "is an object; a number, text, list or mapping holds."),
         ({"a": {3: 1}}, "a", "has the key 3; keys are words: put it in quotes."),
-        ({"a": [{1, 2}]}, "a[0]", "is a set; a number, text, list or mapping holds."),
+        ({"a": [{1, 2}]}, "a[0]", "is a set, which has no order; a list holds."),
         ({"a": float("nan")}, "a", "is nan; only finite numbers hold."),
         ({"a": 1 << 20_000}, "a", "is a whole number beyond 64 bits."),
         (

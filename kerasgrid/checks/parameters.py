@@ -16,6 +16,7 @@ from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer,
 from kerasgrid.models.signature import Signature
 from kerasgrid.switches import SEARCHED, Training
 from kerasgrid.training.routing import DEFAULTS, LOOP, goes_to_model
+from kerasgrid.vocabulary import instead_of
 
 PLACES = (
     *places_of(Config),
@@ -75,17 +76,21 @@ def faults_of_params(
         elif name.startswith("training."):
             faults.extend(_training_faults(path, name.partition(".")[2], found))
             continue
+        elif name in ("callbacks", "training") and signature is not None:
+            messages = [f"is a section, and no parameter: give {name}.NAME, or that of a grid.yaml."]
         elif name in PLACES and signature is not None:
             messages = ["is a key of its own, and no parameter: write it beside params and space."]
         else:
             known = did_you_mean(name, [*own.names, *LOOP], PLACES)
             messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
+    by_name = "" if own.given or own.style == "hp" else " It is given input_shape and n_classes, by name."
     where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
     faults.extend(
         Fault(
             where,
-            f"{name!r} is missing: the model function needs it, and neither params nor {giver} gives it.",
+            f"{name!r} is missing: the model function needs it, and neither params nor {giver} gives "
+            f"it.{by_name}",
         )
         for name in own.required
         if are_all and name not in fixed and name not in searched
@@ -102,6 +107,8 @@ def _loop_faults(name: str, values: Iterable[Any]) -> list[str]:
         elif name == "learning_rate":
             if isinstance(value, bool) or not isinstance(value, int | float) or value <= 0:
                 faults.append(f"is {shown(value)}; a number above 0 holds.")
+        elif not isinstance(value, str | int | float | list | dict | None):
+            faults.append(f"is {instead_of(value, name)}")
         elif not isinstance(value, str):
             names = "keras.optimizers" if name == "optimizer" else "keras.losses"
             faults.append(f"is {shown(value)}; a name of {names} holds.")
