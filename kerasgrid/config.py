@@ -96,8 +96,8 @@ class SearchConfig(Section):
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds a candidate; scores are averaged within a fold first."""
     objective: Objective = "accuracy"
-    """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; of a scorer
-    also with arguments: {f1: {pos_label: yes}}."""
+    """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; scikit-learn's
+    also with arguments: {f1: {pos_label: yes}} or {cohen_kappa_score: {weights: quadratic}}."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
     trials: Annotated[int, Field(ge=1)] | None = None

@@ -4,23 +4,48 @@ from __future__ import annotations
 
 import inspect
 import warnings
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
+from functools import cache
 from typing import Any
 
 import numpy as np
+from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import get_scorer, get_scorer_names
+from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
+
+_OF_SAMPLES = {"y_true", "y_pred", "y_score", "y_prob", "y_proba", "sample_weight", "y1", "y2"}
 
 
 def scorer_names() -> set[str]:
-    """Returns the names of all scorers."""
-    return set(get_scorer_names())
+    """Returns the names of all scorers, and of the scores of labels that are none, as cohen_kappa_score."""
+    return {*get_scorer_names(), *_scores()}
 
 
 def argument_names(name: str) -> set[str]:
     """Returns what a scorer can be told beside labels and predictions, such as `pos_label`."""
-    known = inspect.signature(get_scorer(name)._score_func).parameters
-    return set(known) - {"y_true", "y_pred", "y_score", "y_prob", "y_proba", "sample_weight"}
+    return (
+        set(inspect.signature(_scores().get(name) or get_scorer(name)._score_func).parameters) - _OF_SAMPLES
+    )
+
+
+@cache
+def _scores() -> dict[str, Callable[..., float]]:
+    """Returns what sklearn.metrics has of labels and predicted labels, of which more is better, by name."""
+    scorers = [get_scorer(name)._score_func for name in get_scorer_names()]
+    found = {name: getattr(metrics, name) for name in metrics.__all__ if name.endswith("_score")}
+    return {
+        name: score
+        for name, score in found.items()
+        if score not in scorers and {"y_true", "y_pred"} <= inspect.signature(score).parameters.keys()
+    } | {"cohen_kappa_score": metrics.cohen_kappa_score}  # which calls them y1 and y2
+
+
+def _scorer(name: str, arguments: Mapping[str, Any]) -> Callable[..., float]:
+    if name in _scores():
+        return make_scorer(_scores()[name], **arguments)
+    scorer = get_scorer(name)  # a copy
+    scorer._kwargs = {**scorer._kwargs, **arguments}  # which there is no public way to add to
+    return scorer
 
 
 class _Predictions(ClassifierMixin, BaseEstimator):
@@ -56,7 +81,7 @@ def sklearn_score(
     """Returns a scikit-learn scorer's value, which sees the labels as the user has them.
 
     Args:
-        name: Of scikit-learn's scorers.
+        name: Of `scorer_names`.
         arguments: For it, such as `pos_label`.
         labels: (sample,), class indices; or (sample, label) of 0 and 1.
         probabilities: (sample, class), float, in the order of `classes`.
@@ -74,8 +99,6 @@ def sklearn_score(
         truth, predicted = known[labels], known[probabilities.argmax(axis=1)]
     columns = [np.arange(2)] * len(classes)
     said = _Predictions(probabilities, np.asarray(classes) if truth.ndim == 1 else columns, predicted)
-    scorer = get_scorer(name)  # a copy
-    scorer._kwargs = {**scorer._kwargs, **arguments}  # which there is no public way to add to
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is never predicted is no news in a search
-        return float(scorer(said, np.zeros((len(labels), 1)), truth))
+        return float(_scorer(name, arguments)(said, np.zeros((len(labels), 1)), truth))

@@ -150,6 +150,24 @@ def test_a_scorer_that_is_of_one_of_two_classes_is_told_which(name, labels, line
 
 
 @pytest.mark.parametrize(
+    ("name", "arguments"),
+    [
+        ("cohen_kappa_score", {"weights": "quadratic"}),
+        ("cohen_kappa_score", {}),
+        ("fbeta_score", {"beta": 2, "average": "macro"}),
+    ],
+)
+def test_scores_of_labels_that_have_no_scorer_are_scored_by(name, arguments):
+    y = np.array([10, 20, 500])[np.arange(60) % 3]
+    data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1, 1, 1], 60)
+    objective = find_objective({name: arguments} if arguments else name)
+    assert objective_fault(objective, data) is None
+    found = sklearn_score(name, arguments, data.labels, probabilities, data.classes)
+    said = np.array([10, 20, 500])[probabilities.argmax(axis=1)]
+    assert found == pytest.approx(getattr(metrics, name)(y, said, **arguments), abs=1e-12)
+
+
+@pytest.mark.parametrize(
     ("given", "path", "message"),
     [
         (
