@@ -13,14 +13,16 @@ from pathlib import Path
 from typing import Any
 
 import numpy as np
-import psutil
 
+from kerasgrid import limits
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
 PIECE_BYTES = 1 << 24
 # Deflate cannot pack more than 1032 bytes into one: https://zlib.net/zlib_tech.html
 MAX_DEFLATE_RATIO = 1032
+MOST_RATIO, SMALL_BYTES = 250, 64 * 1024**2
+"""More is no data, of files that are not small."""
 
 
 @dataclass(frozen=True)
@@ -71,21 +73,50 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         raise DataError(f"{shown_path(path)} cannot be read: {error.strerror or error}.") from error
 
 
-def allocate(shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
-    """Returns an empty array, or says that it does not fit.
+def allocate(shape: Sequence[int], dtype: np.dtype, where: str, n_copies: int = 1) -> np.ndarray:
+    """Returns an empty array, or says that it does not fit, or not so many times.
 
     Raises:
-        DataError: More bytes are wanted than the memory that is free.
+        DataError: More bytes are wanted than this process may take.
     """
     n_bytes = product(shape) * dtype.itemsize
-    free = psutil.virtual_memory().available
-    message = f"{where}: needs {n_bytes:,} bytes of memory, of which {free:,} are free. Is the file damaged?"
-    if n_bytes > free:
-        raise DataError(message)
+    check_memory(n_copies * n_bytes, where)
     try:
         return np.empty(shape, dtype)
     except (MemoryError, ValueError) as error:
-        raise DataError(message) from error
+        raise DataError(_too_large(n_bytes, where)) from error
+
+
+def check_memory(n_bytes: int, where: str) -> None:
+    """Raises a DataError where so much more memory is needed than this process may take.
+
+    What is taken without is killed without a word in a container, and fails anywhere under `ulimit`.
+    """
+    if n_bytes > limits.free_memory_bytes():
+        raise DataError(_too_large(n_bytes, where))
+
+
+def _too_large(n_bytes: int, where: str) -> str:
+    return (
+        f"{where}: needs {n_bytes:,} bytes of memory, of which {limits.free_memory_bytes():,} are free. Free "
+        "some, raise the limit of the container or of ulimit, or give fewer samples, if the file is sound."
+    )
+
+
+def check_ratio(n_unpacked: int, n_packed: int, where: str, instead: str) -> None:
+    """Raises a DataError where a file unpacks to more than data do.
+
+    Args:
+        n_unpacked: Bytes that it says to hold.
+        n_packed: Its own.
+        where: How the message begins.
+        instead: What gives the same data without packing them, if they are meant.
+    """
+    if n_unpacked > SMALL_BYTES and n_unpacked > MOST_RATIO * n_packed:
+        raise DataError(
+            f"{where}: {n_unpacked:,} bytes out of {n_packed:,}, more than {MOST_RATIO} times as much: data "
+            f"do not shrink so far, and nothing was unpacked. If you trust it: {instead}."
+        )
 
 
 def read_array(file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
@@ -97,7 +128,7 @@ def read_array(file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, w
     """
     if not product(shape) * dtype.itemsize:
         raise DataError(f"{where}: no values: its header says shape {tuple(shape)}.")
-    array = allocate(shape, dtype, where)
+    array = allocate(shape, dtype, where, 1 if dtype.itemsize == 1 else 2)  # wider ones become pixels
     view = array.reshape(-1).view(np.uint8).data
     n_read = 0
     while n_read < len(view):

@@ -22,8 +22,9 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid import limits
 from kerasgrid.data.arrays import Samples
-from kerasgrid.errors import StorageError
+from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
     cache_folder,
@@ -65,6 +66,7 @@ def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[st
         build: Gives the samples and lines of report.
 
     Raises:
+        DataError: They do not fit into memory.
         StorageError: The cache cannot be written.
     """
     parent = cache_folder() / "data"
@@ -72,13 +74,19 @@ def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[st
     kept = open_samples(folder, source)
     if kept is not None:
         return kept
-    samples, report = build()
+    try:
+        samples, report = build()
+    except MemoryError as error:
+        raise DataError(f"{source}: does not fit into the memory that is free.") from error
     with _cache_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
-        return save_samples(folder, samples, source, report)
+        with _made_beside(folder) as temporary:
+            wanted = _write(temporary, samples, report)
+            del samples  # as much of the file is about to be mapped
+            return _put(temporary, folder, wanted, source)
 
 
-def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[str] = ()) -> Dataset:
+def save_samples(folder: Path, samples: Samples, source: str) -> Dataset:
     """Writes samples to a folder, whole or not at all, and returns them mapped from it.
 
     A folder that holds the same samples already is left as it is; another one is replaced.
@@ -86,25 +94,33 @@ def save_samples(folder: Path, samples: Samples, source: str, report: Sequence[s
     Raises:
         OSError: The folder cannot be written.
     """
+    with _made_beside(folder) as temporary:
+        return _put(temporary, folder, _write(temporary, samples), source)
+
+
+@contextlib.contextmanager
+def _made_beside(folder: Path) -> Iterator[Path]:
+    """Gives a new folder that is to become another, and removes what is left of it."""
     _remove_leftovers(folder.parent)
     temporary = _building(folder)
     try:
         temporary.mkdir()
-        meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}
-        for name, array in (("images", samples.images), ("labels", samples.labels)):
-            meta[name] = {
-                "bytes": _write_npy(temporary / f"{name}.npy", array),
-                "digest": array_digest(array),
-            }
-        if samples.one_hot:
-            meta["one_hot"] = True
-        meta["check"] = digest(meta)
-        _write_synced(temporary / "meta.json", [json.dumps(meta).encode()])
-        sync_folder(temporary)
-        wanted = _fingerprint_of(meta)
-        return _put(temporary, folder, wanted, source)
+        yield temporary
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _write(folder: Path, samples: Samples, report: Sequence[str] = ()) -> str:
+    """Writes samples to a new folder, and returns their fingerprint."""
+    meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}
+    for name, array in (("images", samples.images), ("labels", samples.labels)):
+        meta[name] = {"bytes": _write_npy(folder / f"{name}.npy", array), "digest": array_digest(array)}
+    if samples.one_hot:
+        meta["one_hot"] = True
+    meta["check"] = digest(meta)
+    _write_synced(folder / "meta.json", [json.dumps(meta).encode()])
+    sync_folder(folder)
+    return _fingerprint_of(meta)
 
 
 def open_samples(folder: Path, source: str) -> Dataset | None:
@@ -114,6 +130,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         check = meta.pop("check")
         if check != digest(meta) or meta["format"] != FORMAT:
             return None
+        _check_addresses(meta["images"]["bytes"], source)
         arrays = {}
         for name in ("images", "labels"):
             path = folder / f"{name}.npy"
@@ -133,6 +150,16 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         report=tuple(meta["report"]),
         one_hot=meta.get("one_hot", False),
     )
+
+
+def _check_addresses(n_bytes: int, source: str) -> None:
+    """Raises a DataError where `ulimit` leaves no room to map so much of a file."""
+    free = limits.free_addresses_bytes()
+    if free is not None and n_bytes > free:
+        raise DataError(
+            f"{source}: {n_bytes:,} bytes to map, and ulimit -v leaves {free:,} to this process. Raise it, "
+            "or give fewer samples."
+        )
 
 
 def _fingerprint_of(meta: Mapping[str, Any]) -> str:

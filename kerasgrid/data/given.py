@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, check_samples
+from kerasgrid.data.arrays import Samples, as_pixels, check_memory, check_samples
 from kerasgrid.data.cache import array_digest, fingerprint, save_samples
 from kerasgrid.data.labels import check_labels, encode_labels, is_one_hot
 from kerasgrid.errors import DataError, brief
@@ -130,6 +130,8 @@ def as_array(value: Any, name: str) -> np.ndarray:
         raise DataError(
             f"{name} is a masked array, {n_masked:,} of its values masked: fill them, .filled(0)."
         )
+    if isinstance(n_bytes := getattr(value, "nbytes", None), int) and not isinstance(value, np.ndarray):
+        check_memory(n_bytes, name)  # of one in a file, say
     try:
         array = np.asarray(value)
         if array.dtype == object and array.ndim == 1 and len(array) and hasattr(array[0], "shape"):

@@ -21,6 +21,7 @@ from kerasgrid.data.arrays import (
     MAX_DEFLATE_RATIO,
     Samples,
     as_pixels,
+    check_ratio,
     check_samples,
     opened,
     product,
@@ -87,7 +88,9 @@ def opened_idx(path: Path) -> Iterator[tuple[io.BufferedIOBase, tuple[int, ...],
             return
         try:
             with gzip.open(file) as stream:
-                yield (stream, *_read_header(stream, n_bytes * MAX_DEFLATE_RATIO, where))
+                shape, dtype = _read_header(stream, n_bytes * MAX_DEFLATE_RATIO, where)
+                check_ratio(product(shape) * dtype.itemsize, n_bytes, where, "unpack it with gunzip")
+                yield stream, shape, dtype
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{where}: a damaged gzip file ({error}). Fetch the file again.") from error
 

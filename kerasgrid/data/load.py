@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples
+from kerasgrid.data.arrays import Samples, check_memory
 from kerasgrid.data.cache import cached
 from kerasgrid.data.labels import check_labels
 from kerasgrid.data.sources import find_source
@@ -49,10 +49,7 @@ def _load(config: Any, seed: int, name: str | None = None) -> Dataset:
     key = {"files": digests, "options": source.options}
 
     def read() -> tuple[Samples, Sequence[str]]:
-        try:
-            samples = source.read()
-        except MemoryError as error:
-            raise DataError(f"{source.name}: does not fit into the memory that is free.") from error
+        samples = source.read()
         if source.digests() != digests:
             raise DataError(f"{source.name} changed while it was read. Give the same command again.")
         return samples, ()
@@ -95,6 +92,7 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
 
     def join() -> tuple[Samples, Sequence[str]]:
         places = np.array([train.classes.index(label) for label in test.classes])
+        check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
         images = np.concatenate([train.images, test.images])
         own = test.labels if train.is_multi_label else places[test.labels]
         labels = np.concatenate([train.labels, own])

@@ -16,6 +16,8 @@ from kerasgrid.data.arrays import (
     MAX_DEFLATE_RATIO,
     Samples,
     as_pixels,
+    check_memory,
+    check_ratio,
     check_samples,
     opened,
     product,
@@ -91,6 +93,8 @@ def read_member(archive: zipfile.ZipFile, key: str, where: str) -> np.ndarray:
     with opened_member(archive, key, where) as (member, most_bytes):
         shape, fortran, dtype = read_header(member, most_bytes, where)
         array = read_array(member, shape[::-1] if fortran else shape, dtype, where)
+        if fortran:
+            check_memory(array.nbytes, where)  # it is put in order
         return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
 
 
@@ -106,6 +110,8 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tu
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{where}: packed in a way that NumPy does not write. Save it with numpy.savez.")
         size = os.fstat(archive.fp.fileno()).st_size  # type: ignore[union-attr]  # it is open
+        instead = "unpack it, and save its arrays with numpy.savez"
+        check_ratio(info.file_size, size, where, instead)
         with archive.open(info) as member:
             most_bytes = min(info.file_size, size * MAX_DEFLATE_RATIO)
             yield member, most_bytes  # type: ignore[misc]  # `open` gives a ZipExtFile

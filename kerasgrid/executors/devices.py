@@ -7,9 +7,7 @@ import shutil
 import subprocess
 from pathlib import Path
 
-import psutil
-
-from kerasgrid.executors import cgroups
+from kerasgrid import limits
 
 _WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
 _LEAST_SHARE_BYTES = 2 * 2**30
@@ -30,7 +28,7 @@ def default_workers() -> int:
     worker needs 1.5 GiB of the memory that is available now.
     """
     wanted = count_gpus() or _usable_cores()
-    return max(1, min(wanted, _available_memory_bytes() // _WORKER_BYTES, _MOST_WORKERS))
+    return max(1, min(wanted, limits.free_shared_bytes() // _WORKER_BYTES, _MOST_WORKERS))
 
 
 def worker_share_bytes(n_workers: int) -> int:
@@ -38,9 +36,7 @@ def worker_share_bytes(n_workers: int) -> int:
 
     2 GiB at least: with less, a worker that has only imported its libraries could be over it.
     """
-    total, limit = psutil.virtual_memory().total, cgroups.memory_limit_bytes()
-    whole = total if limit is None else min(total, limit)
-    return max(_LEAST_SHARE_BYTES, whole // n_workers)
+    return max(_LEAST_SHARE_BYTES, limits.whole_memory_bytes() // n_workers)
 
 
 def worker_environments(n_workers: int) -> list[dict[str, str]]:
@@ -61,7 +57,7 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
     }
     if not gpus:
         # Its own bound is 64 GiB, and free regions that are too small count too: here the memory decides.
-        most_bytes = 2 * psutil.virtual_memory().total
+        most_bytes = 2 * limits.whole_memory_bytes()
         common |= {
             "TF_CPU_ALLOCATOR_USE_BFC": "true",
             "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(most_bytes // 2**20),
@@ -107,11 +103,5 @@ def _installed_gpus() -> int:
 
 def _usable_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
-    quota = cgroups.cpu_quota()
+    quota = limits.cpu_quota()
     return cores if quota is None else max(1, min(cores, int(quota)))
-
-
-def _available_memory_bytes() -> int:
-    available = psutil.virtual_memory().available
-    left = cgroups.memory_left_bytes()
-    return available if left is None else min(available, left)

@@ -12,13 +12,13 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
+from kerasgrid.data.arrays import MOST_RATIO, SMALL_BYTES
 from kerasgrid.errors import ArchiveError, DataError
 from kerasgrid.io import ZIP_DAMAGE, reading_errors, storage_errors, sync_folder
 from kerasgrid.submit.cells import first_few
 from kerasgrid.wording import count, shown_path
 
 _DRIVE = re.compile(r"[A-Za-z]:")
-_MOST_RATIO, _SMALL_BYTES = 250, 64 * 1024**2
 """Unpacked to packed bytes; beyond it an archive is a trap, unless it is small. Deflate ends at 1032."""
 _MOST_FILES = 1_000_000
 _SPARE_BYTES = 256 * 1024**2
@@ -108,9 +108,9 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
             f"{where}: {gigabytes(n_bytes)} unpacked, and {gigabytes(most_bytes)} are allowed. Nothing was "
             "unpacked; allow more with --max-gb."
         )
-    if n_bytes > _SMALL_BYTES and n_bytes > _MOST_RATIO * size:
+    if n_bytes > SMALL_BYTES and n_bytes > MOST_RATIO * size:
         raise ArchiveError(
-            f"{where}: {gigabytes(n_bytes)} out of {gigabytes(size)}, more than {_MOST_RATIO} times as much: "
+            f"{where}: {gigabytes(n_bytes)} out of {gigabytes(size)}, more than {MOST_RATIO} times as much: "
             "data does not shrink so far. Nothing was unpacked; if you trust it, fetch it with Kaggle's own "
             "client and unpack it by hand."
         )

@@ -213,3 +213,21 @@ def test_two_processes_at_once(cache, write_csv):
     assert [process.returncode for process in processes] == [0, 0], results
     assert len({out for out, _ in results}) == 1
     assert len(list(cache.iterdir())) == 2  # the whole and the subset, and nothing half done
+
+
+def test_what_cannot_be_mapped_is_told(train, monkeypatch):
+    load_data(train)
+    monkeypatch.setattr("kerasgrid.limits.free_addresses_bytes", lambda: 100)
+    with pytest.raises(
+        DataError, match=r"train\.csv: [\d,]+ bytes to map, and ulimit -v leaves 100 to this process"
+    ):
+        load_data(train)
+
+
+def test_memory_that_runs_out_while_samples_are_built_is_told(train, monkeypatch):
+    def fail(*_, **__):
+        raise MemoryError
+
+    monkeypatch.setattr("kerasgrid.data.sources.read_csv", fail)
+    with pytest.raises(DataError, match=r"train\.csv: does not fit into the memory that is free\."):
+        load_data(train)

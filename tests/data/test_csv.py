@@ -5,6 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
+from kerasgrid import limits
 from kerasgrid.data import csv as csv_source
 from kerasgrid.data.csv import read_csv
 from kerasgrid.errors import DataError
@@ -198,6 +199,42 @@ def test_faults(write_csv, case):
         read_csv(path)
     assert message in str(caught.value)
     assert str(caught.value).startswith("train.csv")
+
+
+@pytest.mark.parametrize("expected", [0, 1, 7, 19, 20, 500])
+def test_rows_are_read_one_after_another_whatever_number_was_expected(write_csv, monkeypatch, expected):
+    monkeypatch.setattr(csv_source, "CHUNK_CELLS", 10)
+    monkeypatch.setattr(csv_source, "_estimated_rows", lambda path: expected)
+    wanted = np.random.default_rng(0).integers(0, 256, (20, 4)).astype(np.float32)
+    wanted[13, 2] = 0.5
+    rows = [f"{row % 2}," + ",".join(f"{cell:g}" for cell in cells) for row, cells in enumerate(wanted)]
+    samples = read_csv(write_csv(HEADER + "\n".join(rows)))
+    np.testing.assert_array_equal(samples.images.reshape(20, 4), wanted)
+    assert samples.labels.tolist() == [0, 1] * 10
+
+
+def test_rows_that_do_not_fit_into_memory_are_told_before_they_are_read(write_csv, monkeypatch):
+    path = write_csv(HEADER + "0,1,2,3,4\n1,5,6,7,8\n" * 10_000)
+    monkeypatch.setattr(csv_source, "PIECE_BYTES", 1000)
+    monkeypatch.setattr(csv_source, "CHUNK_CELLS", 1000)
+    monkeypatch.setattr(limits, "free_memory_bytes", lambda: 50_000)
+    with pytest.raises(
+        DataError, match=r"^train\.csv, about 20,\d\d\d rows: needs 8\d,\d\d\d bytes of memory, of which "
+    ):
+        read_csv(path)
+
+
+def test_columns_are_not_looked_for_one_by_one(write_csv):
+    class Places(tuple):
+        def __contains__(self, place):
+            raise AssertionError("all places are gone through for each column")
+
+    names = ["label", *map(str, range(50))]
+    path = write_csv(",".join(names) + "\n" + ",".join("7" * 51) + "\n")
+    with csv_source.open_text(path) as text:
+        csv_source.read_names(text, "train.csv")
+        header = csv_source.Header(tuple(names), 0, Places(range(1, 51)))
+        assert [len(pixels) for pixels, _ in csv_source.read_chunks(text, header, path)] == [1]
 
 
 def test_fault_in_a_later_chunk(write_csv, monkeypatch):

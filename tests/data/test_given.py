@@ -158,6 +158,14 @@ def test_arrays_of_a_file(tmp_path):
             dataset_from_arrays(file, Y)
 
 
+def test_arrays_of_a_file_that_do_not_fit_into_memory_are_told(tmp_path, monkeypatch):
+    monkeypatch.setattr("kerasgrid.limits.free_memory_bytes", lambda: 95)
+    with h5py.File(tmp_path / "train.h5", "w") as file:
+        file["X"] = X
+        with pytest.raises(DataError, match="X: needs 96 bytes of memory, of which 95 are free"):
+            dataset_from_arrays(file["X"], Y)
+
+
 @pytest.mark.parametrize(
     ("column", "found"),
     [(list("abcabc"), "'a' (row 0"), (pd.array([1, None] * 3, dtype="Int64"), "<NA> (row 1")],

@@ -7,6 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
+from kerasgrid import limits
 from kerasgrid.data import arrays
 from kerasgrid.data.npz import PAIRS, read_npz
 from kerasgrid.errors import DataError
@@ -179,8 +180,40 @@ def test_a_bomb_is_held_against_free_memory(tmp_path, monkeypatch):
     header = {"shape": (1000, 1000), "fortran_order": False, "descr": "|u1"}
     path = archive(tmp_path, header, content=bytes(10**6))
     assert path.stat().st_size < 10**4
-    monkeypatch.setattr(arrays.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
     with pytest.raises(DataError, match=r"x: needs 1,000,000 bytes of memory, of which 100,000 are free\."):
+        read_npz(path)
+
+
+def test_what_unpacks_to_more_than_data_do_is_told_before_it_is_unpacked(tmp_path, monkeypatch):
+    header = {"shape": (1000, 1000), "fortran_order": False, "descr": "|u1"}
+    path = archive(tmp_path, header, content=bytes(10**6))
+    monkeypatch.setattr(arrays, "SMALL_BYTES", 10**5)
+    monkeypatch.setattr(zipfile.ZipFile, "open", None)
+    with pytest.raises(DataError) as caught:
+        read_npz(path)
+    assert str(caught.value) == (
+        f"train.npz, x: 1,000,128 bytes out of {path.stat().st_size:,}, more than 250 times as much: data do "
+        "not shrink so far, and nothing was unpacked. If you trust it: unpack it, and save its arrays with "
+        "numpy.savez."
+    )
+
+
+@pytest.mark.parametrize(
+    ("given", "free", "needed"),
+    [
+        (np.zeros((100, 10, 10)), [100_000, 99_999], "160,000 bytes of memory, of which 99,999"),
+        (
+            np.zeros((100, 10, 10), np.uint8, "F"),
+            [20_000, 5_000, 5_001],
+            "10,000 bytes of memory, of which 5,001",
+        ),
+    ],
+)
+def test_what_has_to_be_copied_needs_twice_the_memory(tmp_path, monkeypatch, given, free, needed):
+    path = tmp_path / save({"x": given, "y": AB[:100]})
+    monkeypatch.setattr(limits, "free_memory_bytes", iter(free).__next__)
+    with pytest.raises(DataError, match=rf"^train\.npz, x: needs {needed} are free\. Free some, raise"):
         read_npz(path)
 
 

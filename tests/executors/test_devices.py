@@ -3,8 +3,8 @@ import stat
 
 import pytest
 
+from kerasgrid import limits
 from kerasgrid.executors import (
-    cgroups,
     count_gpus,
     default_workers,
     devices,
@@ -26,10 +26,10 @@ def machine(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(devices, "_DRIVER", tmp_path / "gpus")
-    monkeypatch.setattr(cgroups, "_MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(cgroups, "_ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(limits, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(limits, "_ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
-    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: Memory(100 * GIB))
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: Memory(100 * GIB))
     return tmp_path
 
 
@@ -114,7 +114,7 @@ def test_count_gpus_asks_nvidia_smi_where_the_driver_tells_nothing(machine, monk
 def test_default_workers(machine, monkeypatch, gpus, cores, memory_gib, expected):
     install_gpus(machine, gpus)
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
-    monkeypatch.setattr(devices.psutil, "virtual_memory", lambda: Memory(int(memory_gib * GIB)))
+    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: Memory(int(memory_gib * GIB)))
     assert default_workers() == expected
 
 

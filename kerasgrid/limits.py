@@ -1,9 +1,12 @@
-"""What a container leaves to this process: Linux control groups, version 2 and version 1."""
+"""What this process may use, by the machine, its container (control groups, version 2 and 1) and `ulimit`."""
 
 from __future__ import annotations
 
+import importlib
 from collections.abc import Iterator
 from pathlib import Path
+
+import psutil
 
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
@@ -20,8 +23,47 @@ def cpu_quota() -> float | None:
     return min(quotas, default=None)
 
 
-def memory_left_bytes() -> int | None:
-    """Returns how much more memory this process may use; None where nothing limits it.
+def free_memory_bytes() -> int:
+    """Returns how much more memory this process may take: what is free, or less where it has a limit."""
+    used = psutil.Process().memory_info()
+    own = [
+        limit - taken
+        for name, taken in (("RLIMIT_AS", used.vms), ("RLIMIT_DATA", getattr(used, "data", used.vms)))
+        if (limit := _own_limit(name)) is not None
+    ]
+    return max(0, min([free_shared_bytes(), *own]))
+
+
+def free_shared_bytes() -> int:
+    """Returns how much memory is free for this process and others together, here or in its container."""
+    available, left = psutil.virtual_memory().available, _left_in_groups()
+    return available if left is None else min(available, left)
+
+
+def whole_memory_bytes() -> int:
+    """Returns how much memory there is, free or not, here or in its container."""
+    total, limit = psutil.virtual_memory().total, _limit_of_groups()
+    return total if limit is None else min(total, limit)
+
+
+def free_addresses_bytes() -> int | None:
+    """Returns how much of files this process may still map; None where nothing limits it."""
+    limit = _own_limit("RLIMIT_AS")
+    return None if limit is None else max(0, limit - psutil.Process().memory_info().vms)
+
+
+def _own_limit(name: str) -> int | None:
+    """Returns what `ulimit` has set; None where it has set nothing, or has not this limit."""
+    try:
+        resource = importlib.import_module("resource")
+        limit = resource.getrlimit(getattr(resource, name))[0]
+    except (ModuleNotFoundError, AttributeError):  # of Windows, or of another Unix
+        return None
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _left_in_groups() -> int | None:
+    """Returns how much more memory this process's groups may use; None where nothing limits them.
 
     Cached files that the kernel would give up count as free.
     """
@@ -38,8 +80,8 @@ def memory_left_bytes() -> int | None:
     return min(left, default=None)
 
 
-def memory_limit_bytes() -> int | None:
-    """Returns how much memory this process's groups may use; None where nothing limits it."""
+def _limit_of_groups() -> int | None:
+    """Returns how much memory this process's groups may use; None where nothing limits them."""
     limits = []
     for group in _groups("memory"):
         limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
