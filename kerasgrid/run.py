@@ -114,8 +114,9 @@ class Run:
             if (stranger := self._stranger(record)) is not None:
                 raise damaged(self.paths.journal, number, stranger)
             if began is not None and kind != "session":
+                told = record.get("session_s")
                 # Journals of earlier versions have the wall clock alone, which may jump.
-                took_s = max(took_s, record.get("session_s", record["time"] - began))
+                took_s = max(took_s, record["time"] - began if told is None else told)
             if kind == "session":
                 self.elapsed_s += took_s
                 began, took_s, self.last_status = record["time"], 0.0, None
