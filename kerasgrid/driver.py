@@ -132,7 +132,7 @@ class _Warning(Observer):
     """Tells of what is probably not meant as Python does, and of nothing else."""
 
     def warn(self, text: str) -> None:
-        warnings.warn(text, UserWarning, stacklevel=2)
+        warnings.warn(text, UserWarning, stacklevel=5)  # where `search` was called
 
 
 def _refuse_to_retry(engine: str) -> None:

@@ -168,13 +168,13 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         with seeded(model_seed(seed, job)):
             with precision(plan), recorded(with_values=True) as made:
                 model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
-            is_own = made.are_untouched(model.weights)  # else pretrained, with an input of its own
+            is_pretrained = False in made.untouched(model.weights)  # with an input of its own
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes, X.shape[1:])
             targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
                 rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)
-            if not (plan.augment is not None and plan.augment.may_scale) and is_own:
+            if not is_pretrained and not (plan.augment is not None and plan.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             center = None
             if plan.augment is not None and plan.augment.has_statistics:

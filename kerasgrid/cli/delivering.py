@@ -147,6 +147,7 @@ def predict(
                 tta=tta,
                 overrides=set_ or [],
                 progress=lambda n_rows: bar.advance(task, n_rows),
+                warn=lambda text: None,  # it is printed with the other notes
             )
         except KeyboardInterrupt:
             print("Interrupted; nothing was written.", file=sys.stderr)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -102,6 +103,7 @@ def predict(
     model: Callable[..., Any] | None = None,
     overrides: Sequence[str] = (),
     progress: Callable[[int], None] = lambda n_rows: None,
+    warn: Callable[[str], None] = lambda text: warnings.warn(text, UserWarning, stacklevel=4),
 ) -> Predicted:
     """Asks the models that were kept about a test set, which is read in parts and may be larger than memory.
 
@@ -119,6 +121,7 @@ def predict(
         model: The model function, where the search was given one that cannot be imported.
         overrides: `key.path=value` texts, of where data and model are now.
         progress: Is told how many rows of the test set a model has done, model by model.
+        warn: Is told of what is probably not meant, which is among the notes too.
 
     Raises:
         ResultsError: A trial has no models, or the searches are of other classes.
@@ -154,6 +157,7 @@ def predict(
     true_score, told = _true_score(jury, classes, whole, answer.labels, multi_label)
     if answer.span is not None and (odd := odd_span(images, *answer.span)) is not None:
         told.append(f"Warning: {odd}")
+        warn(odd)
     if true_score is not None and stream.name == first.train_name:
         told.append(f"{stream.name} is what the models were trained on: their score on it tells nothing.")
     return Predicted(

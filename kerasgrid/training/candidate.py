@@ -35,11 +35,11 @@ def build_and_compile(
     """
     with recorded(with_values=True) as made:
         model = build(recipe, plan, input_shape)
-    sets_weights = not made.are_untouched(model.weights)
+    untouched = made.untouched(model.weights)
     compiled = compile_model(
         model, plan, objective, recipe.n_classes, input_shape, multi_label=recipe.multi_label
     )
-    return replace(compiled, sets_weights=sets_weights)
+    return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
 
 def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Model:

@@ -27,7 +27,8 @@ class Compiled:
         labels: The form of labels that its loss wants: sparse, one_hot, binary or any.
         n_outputs: Values that it gives a sample.
         from_logits: Whether these are logits; None where that cannot be told from its layers.
-        sets_weights: Whether the model function gave weights values of its own, such as pretrained ones.
+        sets_weights: Whether the model function may have given weights values of its own.
+        is_pretrained: Whether it did for sure.
         multi_label: Whether each output says of itself whether a sample has its label.
     """
 
@@ -36,6 +37,7 @@ class Compiled:
     n_outputs: int
     from_logits: bool | None
     sets_weights: bool = False
+    is_pretrained: bool = False
     multi_label: bool = False
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:

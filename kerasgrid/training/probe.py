@@ -52,7 +52,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
             graph = packs.describe(recipe, compiled, data)
-        if not compiled.sets_weights:  # those that are pretrained have an input of their own
+        if not compiled.is_pretrained:  # else it has an input of its own
             scales = scales_input(compiled.model, data.images.shape[1:])
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}

@@ -26,9 +26,13 @@ class Made:
     values: dict[int, bytes] = field(default_factory=dict)
     variables: list[Any] = field(default_factory=list)
 
-    def are_untouched(self, weights: list[Any]) -> bool:
-        """Tells whether weights have the values that their initializers gave them."""
-        return all(self.values.get(id(weight)) == _digest(weight) for weight in weights)
+    def untouched(self, weights: list[Any]) -> list[bool | None]:
+        """Tells of each weight whether it has the value that its initializer gave it.
+
+        None where that is not known: of those that were made while a model was called with a symbol.
+        """
+        known = [(self.values.get(id(weight)), weight) for weight in weights]
+        return [None if first is None else first == _digest(weight) for first, weight in known]
 
 
 @contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+import warnings
 from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
@@ -292,9 +293,13 @@ def test_that_a_model_there_is_of_an_earlier_version_is_told(aged):
     ],
 )
 def test_samples_that_were_scaled_already_are_told(fitted, images, odd):
-    found = [line for line in predict(fitted, images).notes if line.startswith("Warning: ")]
+    with warnings.catch_warnings(record=True) as caught:
+        warnings.simplefilter("always")
+        notes = predict(fitted, images).notes
+    found = [str(one.message) for one in caught if one.category is UserWarning]
+    assert [line for line in notes if line.startswith("Warning: ")] == [f"Warning: {line}" for line in found]
     assert len(found) == (odd is not None)
-    assert odd is None or found[0].startswith(f"Warning: {odd}")
+    assert odd is None or found[0].startswith(odd)
 
 
 def test_arrays_are_predicted_too(augmented, told):

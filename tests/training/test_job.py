@@ -268,6 +268,11 @@ def compiled(input_shape, n_classes, learning_rate=0.01):
 
 def unbuilt(n_classes):
     return keras.Sequential([keras.layers.Flatten(), keras.layers.Dense(n_classes, activation="softmax")])
+
+def pretrained(input_shape, n_classes):
+    model = net(input_shape, n_classes)
+    model.layers[1].bias.assign(model.layers[1].bias + 0.5)
+    return model
 """
 
 
@@ -305,6 +310,14 @@ def test_logits_get_a_loss_from_logits_and_probabilities(make, own):
 @pytest.mark.backend
 def test_the_device_is_told():
     assert probe.device() == "cpu" or probe.device().startswith("gpu")
+
+
+def test_a_probe_tells_whether_a_model_scales_its_input(make, own):
+    """Of one that was built by a symbol too; weights that it was given make it one of another input."""
+    context = Collector()
+    for name in ("net", "unbuilt", "pretrained"):
+        probe.probe(make(model=own(name), name=name), {}, context)
+    assert [found.scales_input for found in context.payloads] == [False, False, None]
 
 
 def test_a_probe_tells_sizes_and_what_is_not_measured(make):

@@ -290,9 +290,9 @@ def test_nested_models_are_lifted_too():
 def test_weights_that_a_model_function_sets_are_noticed():
     with recorded(with_values=True) as made:
         model = net(inner=[layers.BatchNormalization()])
-    assert made.are_untouched(model.weights)
+    assert all(made.untouched(model.weights))
     model.layers[1].bias.assign(np.full(4, 1e-6, "float32"))
-    assert not made.are_untouched(model.weights)
+    assert made.untouched(model.weights).count(False) == 1
     with pytest.raises(UnliftableError, match="gives weights values of its own"):
         lift(Compiled(model, "sparse", 4, False, sets_weights=True), SAMPLE)
 
@@ -301,4 +301,4 @@ def test_weights_from_elsewhere_are_noticed():
     backbone = nested(layers.Dense(4))
     with recorded(with_values=True) as made:
         model = net(units=16, inner=[backbone])
-    assert not made.are_untouched(model.weights)
+    assert None in made.untouched(model.weights)
