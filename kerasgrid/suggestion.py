@@ -143,12 +143,13 @@ def _are_trained(
     before: Mapping[str, Any],
 ) -> bool:
     """Tells whether a grid has no candidate but those that have a score; not of what is too much to list."""
-    space = read_space([*spaces], exclude, fixed)[0]
+    space = read_space(strict([*spaces]), exclude, strict(dict(fixed)))[0]  # a CSV may say inf
     if not space.is_finite or space.size > _MOST_LISTED:
         return False
 
     def key(*parts: Mapping[str, Any]) -> str:
-        return canonical_json({name: value_text(value) for part in parts for name, value in part.items()})
+        whole = {name: value for part in parts for name, value in part.items()}
+        return canonical_json({name: value_text(strict(value)) for name, value in whole.items()})
 
     rows = [findings.table.rows[one.row] for one in findings.contenders]
     names = findings.table.params

@@ -441,3 +441,13 @@ def test_parts_of_a_union_may_have_a_range_and_words():
     sgd, adam = (part["learning_rate"] for part in read_yaml(suggest(found), "next.yaml")[0]["space"])
     assert 0.1 <= sgd["low"] < sgd["high"] <= 1
     assert adam == [None]
+
+
+def test_values_that_no_config_can_hold_are_no_fault_of_a_file_that_is_not_ours():
+    rates, units = [0.1, 0.2, float("inf")], [1, 2, 4]
+    scores = np.random.default_rng(0).permutation(9) / 10
+    rows = [
+        {"rate": rate, "units": unit, "mean_test_score": float(score)}
+        for (rate, unit), score in zip(product(rates, units), scores, strict=True)
+    ]
+    assert "space:" in suggest(analyse(records_table(rows, Path("r.csv"))))
