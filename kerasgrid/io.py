@@ -46,7 +46,7 @@ _LONGEST_STEM = 40
 """Characters of a file's name in that of its half-written one, which has to be short enough too."""
 _SESSION = secrets.token_hex(4)
 _NUMBERS = itertools.count()
-_WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d+)-([0-9a-f]{{8}})-\d+{re.escape(_HALF_WRITTEN)}")
+_WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d{{1,9}})-([0-9a-f]{{8}})-\d+{re.escape(_HALF_WRITTEN)}")
 _SWEPT: set[Path] = set()
 
 

@@ -8,9 +8,10 @@ import numpy as np
 import pytest
 from fakes import CONFIG
 
-from kerasgrid import GridSearchCV, driver, versions
+from kerasgrid import GridSearchCV, versions
 from kerasgrid.driver import search
 from kerasgrid.errors import ConfigError
+from kerasgrid.executors import Inline
 from kerasgrid.versions import backend, backend_fault
 
 NONE = "which is no backend on which Keras trains."
@@ -57,9 +58,7 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         assert backend_fault() is None
         assert backend() in {"jax", "tensorflow"}
         return
-    monkeypatch.setattr(
-        driver, "make_executor", lambda draft: pytest.fail("begun") if draft.is_sound else Idle()
-    )
+    monkeypatch.setattr(Inline, "start", lambda executor: pytest.fail("begun"))
     with pytest.raises(ConfigError) as caught:
         search(CONFIG | {"model": "fcc"}, results=tmp_path / "results")
     lines = str(caught.value).splitlines()
@@ -70,11 +69,3 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         ConfigError, match=r"^GridSearchCV, .*, backend: is |^GridSearchCV, KERAS_BACKEND: is "
     ):
         GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
-
-
-class Idle:
-    def __enter__(self):
-        return self
-
-    def __exit__(self, *exception):
-        pass
