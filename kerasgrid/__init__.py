@@ -26,7 +26,13 @@ _HOMES = {
 __all__ = sorted(_HOMES)
 
 
+def __dir__() -> list[str]:
+    return [*__all__, "__version__", *(name for name in globals() if name.startswith("__"))]
+
+
 def __getattr__(name: str) -> Any:
+    if name == "__version__":
+        return import_module("kerasgrid.versions").versions()["kerasgrid"]
     if name not in _HOMES:
         raise AttributeError(f"module 'kerasgrid' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

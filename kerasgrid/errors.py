@@ -113,13 +113,14 @@ class ConfigError(KerasgridError, ValueError):
     def __init__(self, faults: Sequence[Fault], source: str = "config") -> None:
         self.faults = tuple(faults)
         self.source = source
-        super().__init__("\n".join(self._line(fault) for fault in self.faults))
+        super().__init__("\n".join(f"{self.where(fault)}: {fault.message}" for fault in self.faults))
 
-    def _line(self, fault: Fault) -> str:
+    def where(self, fault: Fault) -> str:
+        """Returns the file, line and key of a fault, or the flag that has given it."""
         if fault.given is not None:
-            return f"{fault.given}: {fault.message}"
+            return fault.given
         where = self.source if fault.line is None else f"{self.source}:{fault.line}"
-        return f"{where}, {fault.path}: {fault.message}" if fault.path else f"{where}: {fault.message}"
+        return f"{where}, {fault.path}" if fault.path else where
 
     def __reduce__(self) -> tuple[Any, ...]:
         return type(self), (self.faults, self.source)

@@ -72,6 +72,65 @@ class Preview:
     notes: tuple[str, ...]
     may_end_early: bool = False
 
+    @property
+    def n_fits(self) -> int:
+        """The fits of all trials."""
+        return self.n_trials * len(self.prepared.folds) * self.prepared.config.search.repeats
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether fits may end before their last epoch."""
+        stops = "early_stopping" in callbacks_of(self.prepared.config)
+        return self.may_end_early or stops or bool(self.prepared.config.training.stop_dead)
+
+    @property
+    def seconds(self) -> float | None:
+        """What training will take, without starts; None where nothing was measured."""
+        if self.measured is None:
+            return None
+        return self.measured.seconds_per_epoch * self.epochs / self.n_workers
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """What all workers will need together; None where nothing was measured."""
+        return None if self.measured is None else self.measured.memory_bytes * self.n_workers
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the plan as a JSON object; `faults` are of models that are refused, each with its place."""
+        prepared, search = self.prepared, self.prepared.config.search
+        data, fold, report = prepared.data, prepared.folds[0], prepared.report
+        errors = [report.error([refusal.fault]) for refusal in self.refusals]
+        faults = [(one.where(fault), fault.message) for one in errors for fault in one.faults]
+        sizes = [record.n_parameters for record in self.models if record.n_parameters is not None]
+        return {
+            "name": prepared.config.name,
+            "faults": [{"where": where, "message": message} for where, message in faults],
+            "warnings": list(prepared.warnings),
+            "notes": [*prepared.code_elsewhere, *self.notes],
+            "data": {
+                "source": data.source,
+                "samples": len(data),
+                "shape": list(data.images.shape[1:]),
+                "classes": len(data.classes),
+                "report": list(data.report),
+            },
+            "folds": {"n": len(prepared.folds), "train": len(fold.train), "test": len(fold.test)},
+            "objective": {"name": str(prepared.objective), "direction": prepared.objective.direction},
+            "engine": search.engine,
+            "model": prepared.config.model,
+            "models": self.n_models,
+            "n_parameters": [min(sizes), max(sizes)] if sizes else None,
+            "trials": self.n_trials,
+            "fits": self.n_fits,
+            "fits_done": self.n_done,
+            "packs": self.n_packs,
+            "workers": self.n_workers,
+            "epochs": self.epochs,
+            "epochs_are_most": self.may_stop,
+            "seconds": self.seconds,
+            "memory_bytes": self.memory_bytes,
+        }
+
     def lines(self) -> list[str]:
         """Returns the plan as lines to print."""
         prepared, search = self.prepared, self.prepared.config.search
@@ -83,13 +142,8 @@ class Preview:
         per_trial = count(len(prepared.folds), "fold")
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"
-        n_fits = self.n_trials * len(prepared.folds) * search.repeats
-        may_stop = (
-            self.may_end_early
-            or "early_stopping" in callbacks_of(prepared.config)
-            or prepared.config.training.stop_dead
-        )
-        at_most = " at most" if may_stop else ""
+        at_most = " at most" if self.may_stop else ""
+        in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
         rows = [
             ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
             ("", _classes(data)),
@@ -99,7 +153,7 @@ class Preview:
             *(("code", line) for line in prepared.code_elsewhere),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
             ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
-            ("fits", f"{n_fits:,} ({self.n_trials:,} trials x {per_trial}), {self.n_done:,} done before"),
+            ("fits", f"{in_all}, {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
             ("epochs", f"{self.epochs:,} to train{at_most}"),
@@ -125,15 +179,14 @@ class Preview:
     def _time(self) -> str:
         if self.measured is None:
             return "not measured yet"
-        seconds = self.measured.seconds_per_epoch * self.epochs / self.n_workers
         fits = count(self.measured.n_fits, "fit")
-        return f"about {format_seconds(seconds)} of training, from {fits} measured before; starts come on top"
+        took = format_seconds(self.seconds)
+        return f"about {took} of training, from {fits} measured before; starts come on top"
 
     def _memory(self) -> str:
-        if self.measured is None:
+        if self.memory_bytes is None:
             return "not measured yet"
-        together = self.measured.memory_bytes * self.n_workers / 2**30
-        return f"about {together:.1f} GiB, {count(self.n_workers, 'worker')} together"
+        return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 
 def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _: None) -> Preview:

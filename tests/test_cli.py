@@ -11,6 +11,7 @@ import subprocess
 import sys
 import termios
 import time
+from importlib.metadata import version
 from pathlib import Path
 
 import pytest
@@ -117,6 +118,49 @@ def test_what_a_flag_has_given_is_told_by_the_flag(tmp_path, monkeypatch, capsys
     assert {"--blocks", "--max-trials"} <= {*told}
 
 
+def test_faults_are_told_as_json_too(tmp_path, monkeypatch, capsys):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "grid.yaml").write_text("data: {train: digits}\nmodel: fc\nsearch: {fold: 3}\n")
+    for command in ("search", "check", "compare"):
+        assert run(monkeypatch, command, "grid.yaml", "--json", "--set", "data.scale=0") == 1
+        printed = capsys.readouterr()
+        told = json.loads(printed.out.splitlines()[-1])
+        places = [fault["where"] for fault in told["faults"]]
+        assert places == ["grid.yaml:3, search.fold", "--set data.scale"]
+        assert told["faults"][0]["message"].startswith("unknown key. Did you mean 'folds'?")
+        assert told["error"] == {"type": "ConfigError", "message": printed.err.rstrip("\n")}
+    for command in ("fit", "report", "predict"):
+        assert run(monkeypatch, command, "none.json", "--json") == 1
+        printed = capsys.readouterr()
+        told = json.loads(printed.out)
+        assert told["faults"] == [{"where": None, "message": "none.json: there is no such file."}]
+        assert told["error"]["type"] == "ResultsError"
+        assert printed.err == "none.json: there is no such file.\n"
+
+
+def test_the_version_and_a_short_help_with_exit_codes(monkeypatch, capsys):
+    assert run(monkeypatch, "--version") == 0
+    assert capsys.readouterr().out.startswith(f"kerasgrid {version('kerasgrid')}, keras 3.")
+    for arguments in (("-h",), *((command, "-h") for command in ("search", "check", "fit", "init"))):
+        assert run(monkeypatch, *arguments) == 0
+        told = " ".join(capsys.readouterr().out.split())
+        assert "Exit codes: 0 done; 1 a fault of the input or the data; 2 usage; 3 done, but some" in told
+        assert "-h, --help" in told
+
+
+def test_the_package_completes(monkeypatch):
+    program = """if True:
+        import sys
+        import kerasgrid as kg
+        assert {*kg.__all__, "__version__"} <= {*dir(kg)}
+        assert all(getattr(kg, name).__doc__ for name in ("search", "fit", "predict", "Results"))
+        assert kg.__version__[0].isdigit()
+        print(sorted({"keras", "tensorflow"} & set(sys.modules)))
+    """
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=False)
+    assert done.stdout == "[]\n", done.stderr
+
+
 def test_models_and_schema(monkeypatch, capsys):
     assert run(monkeypatch, "models") == 0
     models = capsys.readouterr().out
@@ -139,6 +183,9 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
 
     inline = ("--set", "executor={kind: inline}")
     checked = told("check", "grid.yaml", *inline).out
+    planned = json.loads(told("check", "grid.yaml", *inline, "--json").out)
+    assert (planned["faults"], planned["fits"], planned["epochs"]) == ([], 4, 16)
+    assert (planned["data"]["samples"], planned["seconds"]) == (300, None)
     assert "fits       4 (2 trials x 2 folds), 0 done before" in checked
     assert "epochs     16 to train" in checked
     assert "time       not measured yet" in checked

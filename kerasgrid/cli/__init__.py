@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import errno
 import io
+import json
 import os
 import sys
 from collections.abc import Callable
@@ -13,7 +14,7 @@ from typing import Any, TextIO
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
-from kerasgrid.errors import KerasgridError, speaking_of_flags
+from kerasgrid.errors import ConfigError, KerasgridError, speaking_of_flags
 from kerasgrid.interrupts import interrupted_by_signals
 from kerasgrid.spawning import HANGUP
 
@@ -61,6 +62,8 @@ def _exit_code(run: Callable[[], object]) -> int | str | None:
         if os.environ.get("KERASGRID_TRACEBACK"):
             raise
         print(_in_words(error), file=sys.stderr)
+        if "--json" in sys.argv[1:]:
+            print(json.dumps(_as_json(error)))
         return FAULT
     return 0
 
@@ -76,6 +79,14 @@ def _flush() -> None:
         except OSError:
             os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
             raise
+
+
+def _as_json(error: KerasgridError | OSError) -> dict[str, Any]:
+    """Returns an error for programs: each fault with the place where it is, and all of it in words."""
+    faults = [{"where": None, "message": _in_words(error)}]
+    if isinstance(error, ConfigError):
+        faults = [{"where": error.where(fault), "message": fault.message} for fault in error.faults]
+    return {"faults": faults, "error": {"type": type(error).__name__, "message": _in_words(error)}}
 
 
 def _in_words(error: KerasgridError | OSError) -> str:

@@ -7,16 +7,56 @@ from pathlib import Path
 from typing import Annotated, Any
 
 import typer
+from typer.core import TyperGroup
 
 FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
 
+_EXIT_CODES = (
+    "Exit codes: 0 done; 1 a fault of the input or the data; 2 usage; 3 done, but some trials failed; "
+    "130 interrupted, the same command goes on."
+)
+
+
+class _Program(TyperGroup):
+    """The commands; the help of each ends with the exit codes."""
+
+    def get_command(self, ctx: Any, name: str) -> Any:
+        found = super().get_command(ctx, name)
+        if found is not None:
+            found.epilog = _EXIT_CODES
+        return found
+
+
 app = typer.Typer(
+    cls=_Program,
     help="Hyperparameter search for Keras: one YAML file, one command, and nothing lost.",
+    epilog=_EXIT_CODES,
+    context_settings={"help_option_names": ["-h", "--help"]},
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,
 )
+
+
+def _print_version(asked: bool) -> None:
+    if asked:
+        from kerasgrid.versions import versions
+
+        found = versions()
+        print(", ".join(f"{name} {found[name]}" for name in sorted(found, key="kerasgrid".__ne__)))
+        raise typer.Exit
+
+
+@app.callback()
+def _program(
+    version: Annotated[
+        bool,
+        typer.Option("--version", callback=_print_version, is_eager=True, help="Print the versions and end."),
+    ] = False,
+) -> None:
+    pass
+
 
 Grid = Annotated[Path, typer.Argument(metavar="grid.yaml", show_default=False)]
 ResultsDir = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are written.")]

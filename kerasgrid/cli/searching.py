@@ -158,20 +158,26 @@ def compare(
 
 
 @app.command()
-def check(grid: Grid, results: ResultsDir = Path("results"), name: Name = None, set_: Set = None) -> None:
+def check(
+    grid: Grid,
+    results: ResultsDir = Path("results"),
+    name: Name = None,
+    set_: Set = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
+) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
     from kerasgrid.console import Console
     from kerasgrid.draft import read_draft
     from kerasgrid.preview import preview
     from kerasgrid.progress import make_progress
 
-    progress = make_progress("score", Console(stderr=True), quiet=False)
+    progress = make_progress("score", Console(stderr=True), quiet=as_json)
     try:
         draft = read_draft(grid, overrides_of(set_, name=("name", name)), results)
         shown = preview(draft, results, progress.doing)
     finally:
         progress.close()
-    print("\n".join(shown.lines()))
+    print(json.dumps(shown.as_json(), allow_nan=False) if as_json else "\n".join(shown.lines()))
     if shown.refusals:
         raise typer.Exit(FAULT)
 

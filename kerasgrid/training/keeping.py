@@ -18,7 +18,7 @@ import keras
 import numpy as np
 
 from kerasgrid.augment import NOTHING, Augmentation
-from kerasgrid.errors import ChangedError, KerasgridError, StorageError, brief
+from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import replacing
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
@@ -201,6 +201,18 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
         yield
     finally:
         model.compiled, model.optimizer = kept
+
+
+def load_kept(file: Path) -> keras.Model:
+    """Returns a model that was kept, compiled if it was.
+
+    Raises:
+        ResultsError: Keras cannot load it.
+    """
+    try:
+        return keras.models.load_model(file, safe_mode=True)
+    except Exception as error:  # whatever it is that the file holds
+        raise ResultsError(f"{file}: Keras cannot load it ({brief(error)}).") from error
 
 
 def _check_loads(file: Path) -> None:
