@@ -22,6 +22,10 @@ Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
 Odd = Annotated[int, Field(ge=1)]
 
 _LAST_SIGN = 61  # of 10 digits, 26 capitals and 26 small letters, from 0
+_FEWEST_LETTERS = 10
+_LOOKED_AT = 500
+_GROUND = 0.2
+"""The share of pixels that have one value: 0.5 and more of digits, some hundredths of photographs."""
 
 _OPERATIONS = {
     "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
@@ -291,21 +295,38 @@ def idle_keys(given: Augment) -> Iterator[Fault]:
             yield Fault("augment.cval", f"{what}: give fill_mode: constant, {leave}")
 
 
-def warning_of_flips(given: Augment, classes: Sequence[Any]) -> str | None:
-    """Returns that digits or letters, going by the names of the classes, would be flipped; None for others.
+def warning_of_flips(
+    given: Augment, classes: Sequence[Any], images: np.ndarray, are_digits: bool = False
+) -> str | None:
+    """Returns that digits or letters are flipped, or that these may be some; None for others.
 
     Args:
         given: The config.
         classes: Their names; those of letters are often the numbers 1 to 26, or 0 to 46 or 61 beside digits.
+        images: (sample, ...), as they are stored: what is written is of one colour, on a plain ground.
+        are_digits: Whether they are known to be.
     """
-    texts = [str(name) for name in classes]
     if not (given.horizontal_flip or given.vertical_flip):
         return None
-    if all(len(text) == 1 and text.isalnum() for text in texts):
+    texts = [str(name) for name in classes]
+    are_letters = len(texts) >= _FEWEST_LETTERS and all(len(text) == 1 and text.isalpha() for text in texts)
+    are_numbers = all(text.isascii() and text.isdigit() and int(text) <= _LAST_SIGN for text in texts)
+    are_signs = all(len(text) == 1 and text.isalnum() for text in texts) or are_numbers
+    if are_digits or (are_letters and _look_written(images)):
         return "augment flips images of digits or letters, which are other signs then."
-    if all(text.isascii() and text.isdigit() and int(text) <= _LAST_SIGN for text in texts):
+    if are_signs and _look_written(images):
         return "augment flips images: if these are digits or letters, they are other signs then."
     return None
+
+
+def _look_written(images: np.ndarray) -> bool:
+    """Tells whether images have no colours, and one value in much of them, as photographs have not."""
+    some = np.asarray(images[:: max(1, len(images) // _LOOKED_AT)])
+    if some.ndim == 4 and some.shape[-1] > 1:
+        if (some != some[..., :1]).any():
+            return False
+        some = some[..., :1]
+    return bool(np.unique(some, return_counts=True)[1].max() >= _GROUND * some.size)
 
 
 def _pair(value: Any) -> tuple[Any, Any]:

@@ -12,6 +12,7 @@ from kerasgrid.checks import augment_of, prepare
 from kerasgrid.checks.candidates import only
 from kerasgrid.draft import read_draft
 from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.training.entry import quiet
 from kerasgrid.training.routing import merge_augment
 from kerasgrid.views.sheet import write_sheet
 from kerasgrid.wording import named
@@ -46,15 +47,16 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
             settings.setdefault(named(given.model_dump(exclude_unset=True)) or "nothing", given)
     if not settings:
         raise ConfigError([Fault("augment", "is missing: there is no augmentation to look at.")], str(source))
-    from kerasgrid.training.sheet import augmented_rows  # imports Keras
-
     labels, images = prepared.data.labels, prepared.data.images
     # One of each class, as far as there is room.
     rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
-    blocks = [
-        (text, augmented_rows(images[rows], given, N_DRAWS))
-        for text, given in list(settings.items())[:MAX_SETTINGS]
-    ]
+    with quiet():
+        from kerasgrid.training.sheet import augmented_rows  # imports Keras
+
+        blocks = [
+            (text, augmented_rows(images[rows], given, N_DRAWS))
+            for text, given in list(settings.items())[:MAX_SETTINGS]
+        ]
     n_left_out = len(settings) - len(blocks)
     if n_left_out:
         text = f"{n_left_out} of {len(settings)} settings are not shown: search fewer to see all of them"

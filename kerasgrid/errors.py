@@ -223,7 +223,7 @@ def did_you_mean(found: object, known: Iterable[str], places: Iterable[str] | No
         known: Those that hold where it stands.
         places: Of a key of a config: the key paths that hold elsewhere, one of which may be meant.
     """
-    names, name = sorted(str(one) for one in known), str(found)
+    names, name = sorted({str(one) for one in known}), str(found)
     shown = ", ".join(names[:40]) + (", ..." if len(names) > 40 else "")
     dotted = name.replace("__", ".")  # as SciKeras routes parameters
     near = dotted if dotted in (places or ()) else called(name, names)

@@ -28,6 +28,7 @@ from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
 from kerasgrid.records import Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
+from kerasgrid.training.entry import quiet
 from kerasgrid.training.routing import route
 from kerasgrid.versions import backend_fault
 
@@ -117,7 +118,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             TrialError: The loss is NaN, or a callback monitors what is not measured.
             ValueError: scikit-learn's, where X and y are no samples and labels.
         """
-        with _TRAINING, kept_random_state():
+        with _TRAINING, kept_random_state(), quiet():
             faults = self.faults()
             if faults:
                 raise ConfigError(faults, type(self).__name__)
@@ -233,7 +234,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 
         rows, (scaling, prepare) = np.arange(len(X)), self._inputs
         held_out = None if prepare is None else prepare.of_held_out
-        with Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
+        with quiet(), Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
             outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
             raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")

@@ -14,6 +14,7 @@ from kerasgrid.data import refuse_others
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimator import KerasClassifier
 from kerasgrid.seeds import kept_random_state
+from kerasgrid.training.entry import quiet
 
 
 class GridSearchCV(model_selection.GridSearchCV):
@@ -116,7 +117,7 @@ class GridSearchCV(model_selection.GridSearchCV):
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
         if isinstance(self.estimator, KerasClassifier):
-            with kept_random_state():  # a `build(hp)` is called for its parameters
+            with kept_random_state(), quiet():  # a `build(hp)` is called for its parameters
                 faults = [*_fit_faults(params), *self._grid_faults()]
             if faults:
                 raise ConfigError(faults, type(self).__name__)

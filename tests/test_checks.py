@@ -8,6 +8,7 @@ import numpy as np
 import pandas as pd
 import pytest
 
+from kerasgrid.augment import Augment, warning_of_flips
 from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.errors import ConfigError
 from kerasgrid.records import ProbeRecord
@@ -816,6 +817,32 @@ def test_flipped_classes_of_many_numbers_may_be_letters(folder):
     assert check(folder, text).warnings == (maybe,)
     (folder / "letters.csv").write_text("label,p0,p1,p2,p3\n" + rows.replace("26,", "62,"))
     assert check(folder, text).warnings == ()
+
+
+@pytest.mark.parametrize(
+    ("kind", "classes", "may_be"),
+    [
+        ("photographs", range(6), False),
+        ("photographs", range(10), False),
+        ("photographs", "ABCDEFGHIJKL", False),
+        ("grey photographs", range(5), False),
+        ("strokes", range(6), True),
+        ("strokes in grey of three channels", range(10), True),
+        ("strokes", ["cat", "dog"], False),
+        ("strokes", [100, 200], False),
+    ],
+)
+def test_flipped_images_are_told_of_where_they_look_written(kind, classes, may_be):
+    numbers = np.random.default_rng(0)
+    images = numbers.integers(0, 256, (40, 8, 8, 3 if kind == "photographs" else 1), dtype=np.uint8)
+    if kind.startswith("strokes"):
+        images[numbers.random(images.shape) < 0.7] = 0
+    if "three" in kind:
+        images = np.repeat(images, 3, axis=3)
+    told = warning_of_flips(Augment(horizontal_flip=True), list(classes), images)
+    assert told == (
+        "augment flips images: if these are digits or letters, they are other signs then." if may_be else None
+    )
 
 
 CLASSES = np.random.default_rng(1).integers(0, 3, 60)

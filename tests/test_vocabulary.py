@@ -256,3 +256,9 @@ def test_paths_and_arrays_of_values_hold(tmp_path):
     assert not faults
     assert found.data.train == str(tmp_path / "a.csv")
     assert found.space == {"dropout": [0.1, 0.2], "units": [4]}
+
+
+def test_a_name_that_is_known_twice_is_listed_once():
+    """The model function may name what training would take too."""
+    told = did_you_mean("widht", ["optimizer", "width", "batch_size", "epochs", "optimizer"])
+    assert told == " Did you mean 'width'? Known: batch_size, epochs, optimizer, width."

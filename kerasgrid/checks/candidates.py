@@ -215,8 +215,9 @@ def check_augment(
                 idle[place] = Fault(place[0], unused[path].message)
             else:
                 used.add(place)
-        if data is not None and (warning := warning_of_flips(given, data.classes)) is not None:
-            warnings.add(warning)
+        if data is not None:
+            are_digits = config.data.train == "digits"
+            warnings.add(warning_of_flips(given, data.classes, data.images, are_digits))
     # What some candidate uses may be idle in others, as fill_mode beside `augment: [off, {blur_sigma: 1}]`.
     found |= {fault: None for place, fault in idle.items() if place not in used}
     for fault in found:
@@ -226,7 +227,7 @@ def check_augment(
             parse_reference(name, base)
         except ModelError as error:
             report.add(where, str(error))
-    return tuple(sorted(warnings))
+    return tuple(sorted(filter(None, warnings)))
 
 
 def warnings_of_scale(

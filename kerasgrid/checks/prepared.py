@@ -41,6 +41,7 @@ from kerasgrid.models.signature import (
 )
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space import Space
+from kerasgrid.training.entry import quiet
 from kerasgrid.training.objective import Objective, find_objective, objective_fault
 from kerasgrid.training.routing import DEFAULTS, merge_augment
 from kerasgrid.versions import backend
@@ -249,7 +250,8 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return signature, {}
     from kerasgrid.models.hyperparameters import declared  # builds a model, to ask for its hyperparameters
 
-    return declared(function)
+    with quiet():
+        return declared(function)
 
 
 def _objective(report: Report, config: Config, data: Dataset | None) -> Objective | None:

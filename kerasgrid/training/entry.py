@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import gc
+import logging
 import multiprocessing
 import os
 import sys
-from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
+from functools import wraps
+from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +20,53 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalTask, PredictTask
 from kerasgrid.versions import backend
 
+_TF_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
+
+
+@contextmanager
+def quiet() -> Iterator[None]:
+    """Keeps what TensorFlow and absl say below errors off a terminal that is the user's own, and no longer.
+
+    TensorFlow's Python warns of tracing that cannot be helped where models differ; its other half tells of
+    the machine, and takes its level from the environment when it is imported.
+    """
+    hidden = [logging.getLogger(name) for name in ("tensorflow", "absl")]
+
+    def passes(record: logging.LogRecord) -> bool:  # each time another: threads enter and leave as they like
+        return record.levelno >= logging.ERROR
+
+    is_ours = _TF_LEVEL not in os.environ
+    if is_ours:
+        os.environ[_TF_LEVEL] = "3"
+    for logger in hidden:
+        logger.addFilter(passes)
+    try:
+        if backend() == "tensorflow" and "tensorflow" not in sys.modules and find_spec("tensorflow"):
+            with _muted(2):  # which its libraries write to before they know of a level
+                import tensorflow  # noqa: F401
+        yield
+    finally:
+        for logger in hidden:
+            logger.removeFilter(passes)
+        if is_ours:
+            os.environ.pop(_TF_LEVEL, None)
+
+
+def _out_of_sight(function: Callable[..., None]) -> Callable[..., None]:
+    """Lets what a worker prints and logs go to its log; in the user's own process, TensorFlow is quiet."""
+
+    @wraps(function)
+    def called(about: Any, *rest: Any) -> None:
+        if multiprocessing.parent_process() is None:
+            with quiet():
+                function(about, *rest)
+            return
+        if isinstance(about, Recipe):
+            _write_to(about.paths.worker_log)
+        function(about, *rest)
+
+    return called
+
 
 def load() -> None:
     """Imports what training needs, silently: seconds that a worker spends while the driver reads the data.
@@ -24,9 +74,7 @@ def load() -> None:
     What is imported is out of the garbage collector's sight from then on: each fit collects at its end, and
     would look through all of it for nothing, a quarter of a second each time.
     """
-    kept = [os.dup(stream.fileno()) for stream in (sys.stdout, sys.stderr)]
-    _send_to(os.devnull)
-    try:
+    with _muted(sys.stdout.fileno(), sys.stderr.fileno()):
         if backend() == "tensorflow":
             with _hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
                 import tensorflow  # noqa: F401
@@ -34,57 +82,76 @@ def load() -> None:
 
         gc.collect()
         gc.freeze()
-    finally:
-        for descriptor, stream in zip(kept, (sys.stdout, sys.stderr), strict=True):
-            os.dup2(descriptor, stream.fileno())
-            os.close(descriptor)
 
 
+@_out_of_sight
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; see kerasgrid.training.job."""
-    _write_to(recipe.paths.worker_log)
     from kerasgrid.training import job
 
     job.train_pack(recipe, pack, context)
 
 
+@_out_of_sight
 def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
     """Trains a model after its search; see kerasgrid.training.final."""
-    _write_to(recipe.paths.worker_log)
     from kerasgrid.training import final
 
     final.train_final(recipe, task, context)
 
 
+@_out_of_sight
 def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     """Asks a model about samples; see kerasgrid.training.predicting."""
-    _write_to(recipe.paths.worker_log)
     from kerasgrid.training import predicting
 
     predicting.predict(recipe, task, context)
 
 
+@_out_of_sight
 def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Times a pack's step by width; see kerasgrid.training.widths."""
-    _write_to(recipe.paths.worker_log)
     from kerasgrid.training import widths
 
     widths.measure(recipe, pack, context)
 
 
+@_out_of_sight
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds one candidate's model; see kerasgrid.training.probe."""
-    _write_to(recipe.paths.worker_log)
     from kerasgrid.training import probe as probing
 
     probing.probe(recipe, params, context)
 
 
+@_out_of_sight
 def inspect_function(reference: ModelReference, context: Context) -> None:
     """Tells what a model function takes; see kerasgrid.training.probe."""
     from kerasgrid.training import probe as probing
 
     probing.inspect_function(reference, context)
+
+
+@contextmanager
+def _muted(*descriptors: int) -> Iterator[None]:
+    """Lets what is written to some of the process's descriptors go nowhere; a closed one stays closed."""
+    for stream in (sys.stdout, sys.stderr):
+        if stream is not None:
+            stream.flush()
+    kept: dict[int, int] = {}
+    for descriptor in descriptors:
+        with suppress(OSError):
+            kept[descriptor] = os.dup(descriptor)
+    nowhere = os.open(os.devnull, os.O_WRONLY)
+    try:
+        for descriptor in kept:
+            os.dup2(nowhere, descriptor)
+        yield
+    finally:
+        os.close(nowhere)
+        for descriptor, own in kept.items():
+            os.dup2(own, descriptor)
+            os.close(own)
 
 
 @contextmanager
@@ -102,7 +169,7 @@ def _hidden(package: str) -> Iterator[None]:
 
 def _write_to(log: Path) -> None:
     """Sends what a worker prints, and what its libraries log, to a file: the terminal is the driver's."""
-    if multiprocessing.parent_process() is None or os.environ.get("KERASGRID_WORKER_LOG") == str(log):
+    if os.environ.get("KERASGRID_WORKER_LOG") == str(log):
         return
     log.parent.mkdir(parents=True, exist_ok=True)
     _send_to(log)

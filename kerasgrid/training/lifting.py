@@ -121,9 +121,9 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     model = compiled.model
     if not backend.SUPPORTED:
         raise UnliftableError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
-    if compiled.sets_weights:
-        raise UnliftableError("the model function gives weights values of its own")
     check_model(model)
+    if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
+        raise UnliftableError("the model function gives weights values of its own")
     loss = loss_of(model)
     metrics = metrics_of(model, sample)
     optimizer, optimizer_slots, rate = _optimizer(model.optimizer)

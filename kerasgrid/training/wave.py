@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
@@ -255,7 +256,8 @@ class Wave:
         rate = stand.learning_rate
         for callback in member.callbacks:
             if isinstance(callback, keras.callbacks.TerminateOnNaN):  # the program has taken no step since
-                callback.on_batch_end(self.program.schedule.n_steps - 1, logs)
+                n_steps = math.ceil(member.state["metrics"]["count"] / self.program.schedule.batch_size)
+                callback.on_batch_end(n_steps - 1, logs)
             callback.on_epoch_end(epoch, logs)
         row = {**logs, "learning_rate": rate}
         row |= {f"test_{name}": value for name, value in measured.test.items()}

@@ -49,6 +49,15 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
     assert not np.array_equal(moved["weights"][0], states["weights"][0])
 
 
+def test_a_loss_that_overflows_is_told_of_at_its_batch(make):
+    told = {"terminate_on_nan": {"raise_error": True}}
+    search = make(callbacks=told, params={"learning_rate": 1e30})
+    jobs = jobs_of([{}])
+    packed, plain = (search.train(pack).records[0, 0, 0] for pack in (search.pack(jobs), Pack(tuple(jobs))))
+    assert "NaN or Inf loss encountered at batch 1." in plain.error["message"]
+    assert "NaN or Inf loss encountered at batch 1." in packed.error["message"]
+
+
 OWN = """
 import keras
 import numpy as np

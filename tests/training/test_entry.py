@@ -1,9 +1,59 @@
 import gc
+import logging
+import os
+import subprocess
 import sys
+from contextlib import ExitStack
 
 import pytest
 
-from kerasgrid.training.entry import _hidden, load
+from kerasgrid.training.entry import _hidden, load, quiet
+
+
+@pytest.fixture
+def on_jax(monkeypatch):
+    """TensorFlow is not imported for what it would say."""
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+
+
+def test_tensorflow_is_quiet_for_as_long_as_it_is_asked_to_be(on_jax, monkeypatch, caplog):
+    monkeypatch.delenv("TF_CPP_MIN_LOG_LEVEL", raising=False)
+    logger = logging.getLogger("tensorflow")
+    first, second = ExitStack(), ExitStack()  # of two threads, say
+    first.enter_context(quiet())
+    second.enter_context(quiet())
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "3"
+    first.close()
+    logger.warning("5 calls triggered retracing")
+    logger.error("out of memory")
+    second.close()
+    logger.warning("the user's own")
+    assert [record.message for record in caplog.records] == ["out of memory", "the user's own"]
+    assert "TF_CPP_MIN_LOG_LEVEL" not in os.environ
+    assert not logger.filters
+
+
+def test_a_level_of_the_users_own_stays(on_jax, monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    with quiet():
+        assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+    assert os.environ["TF_CPP_MIN_LOG_LEVEL"] == "0"
+
+
+@pytest.mark.slow
+def test_tensorflow_is_imported_without_a_word():
+    program = (
+        "import os, sys\n"
+        "from kerasgrid.training.entry import quiet\n"
+        "with quiet():\n"
+        "    import tensorflow\n"
+        "    tensorflow.config.list_physical_devices()\n"
+        "os.write(2, b'heard')\n"
+    )
+    own = {name: value for name, value in os.environ.items() if name != "TF_CPP_MIN_LOG_LEVEL"}
+    own["KERAS_BACKEND"] = "tensorflow"
+    done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=own, check=True)
+    assert (done.stdout, done.stderr) == (b"", b"heard")
 
 
 def test_a_hidden_package_looks_uninstalled_and_comes_back():

@@ -253,6 +253,12 @@ def test_what_no_program_can_train_is_refused_with_the_reason(what):
         lifted(make())
 
 
+def test_a_subclassed_model_is_refused_as_such_though_its_weights_were_made_unseen():
+    compiled = Compiled(subclassed(Subclassed), "sparse", 4, False, sets_weights=True)
+    with pytest.raises(UnliftableError, match=r"Subclassed is a subclass of keras\.Model"):
+        lift(compiled, SAMPLE)
+
+
 def test_a_function_of_keras_as_loss_is_the_loss_of_its_name():
     by_name, by_function = (
         lifted(net(loss=loss))
