@@ -300,9 +300,9 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
     if "test" in found.beside:
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
     if "label" in why:
-        lines.append((f"  label: {quoted(config.label)}", why["label"]))
+        lines.append((f"  label: {_column(config.label, data)}", why["label"]))
     if config.id is not None:
-        lines.append((f"  id: {quoted(config.id)}", why["id"]))
+        lines.append((f"  id: {_column(config.id, data)}", why["id"]))
     if "sample_submission" in found.beside:
         sample = _path(found.beside["sample_submission"], base)
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
@@ -325,6 +325,14 @@ def _scale_line(images: np.ndarray, are_features: bool) -> tuple[str, str]:
 
 
 # Writing YAML
+
+
+def _column(name: str, data: Dataset) -> str:
+    """Returns the name of a column as YAML."""
+    try:
+        return quoted(name)
+    except DataError as error:
+        raise DataError(f"{data.source}, line 1: the column {error}") from error
 
 
 def _path(path: Path | str, base: Path) -> str:

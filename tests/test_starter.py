@@ -432,6 +432,14 @@ def test_columns_that_give_the_label_away_start_no_search(names, columns, told):
     assert ("--id" in str(caught.value)) is (told.count("'") == 2)
 
 
+def test_a_column_whose_name_no_yaml_holds_is_told_with_its_file():
+    Path("train.csv").write_text("a\0b,p0\n" + "0,1\n1,2\n0,5\n" * 9)
+    with pytest.raises(
+        DataError, match=r"^train\.csv, line 1: the column 'a\\x00b' cannot be written into a grid"
+    ):
+        write_starter("train.csv", Path("grid.yaml"))
+
+
 def test_columns_of_their_own_names_are_no_picture_without_a_word():
     table(["length", "width", "weight", "kind"], *NOISE[:3], CLASSES)
     target = write_starter("train.csv", Path("grid.yaml"))

@@ -1,66 +1,111 @@
-"""Damaged files of every format: each is read, or refused by an error of ours."""
+"""Damaged files of every format: each way to read them gives samples or words, in bounded time and memory."""
 
 from __future__ import annotations
 
 import gzip
+import random
+import resource
+import signal
 import warnings
+from contextlib import contextmanager
+from pathlib import Path
 
 import numpy as np
+import psutil
 import pytest
-from mutations import N_MUTATIONS, of_seed
+from mutations import N_MUTATIONS, mutate_bytes, of_seed
 from written import csv_bytes
 
 from kerasgrid import errors
+from kerasgrid.checks import prepare
 from kerasgrid.data.csv import read_csv
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
+from kerasgrid.data.open_stream import open_stream
+from kerasgrid.starter import starter
 
 CELLS = [
-    b"",
-    b"nan",
-    b"-inf",
-    b"1e999",
-    b"x",
-    b"\xff",
-    b'"',
-    b",",
-    b"\n",
-    b"\0",
-    b"99999999999999999999",
-    b"\r",
+    *(b"", b"nan", b"-inf", b"1e999", b"x", b"\xff", b'"', b",", b"\n", b"\0", b"\r", b" ", b"0x1", b"1_0"),
+    *(b"99999999999999999999", b"a.png", b"\xed\xa0\x80", b"\x1b[31m", b"'", b"\t", b";", b"-", b"#", b"1,2"),
 ]
+HEADERS = [
+    *(
+        b"True",
+        b"False",
+        b"-1",
+        b"()",
+        b"4.0",
+        b"'",
+        b"|O",
+        b"<M8",
+        b"|V8",
+        b"<U9",
+        b",",
+        b"[",
+        b"2**9",
+        b"None",
+    ),
+    *(
+        b"(1,)",
+        b"\x93NUMPY",
+        b"PK\x03\x04",
+        b"PK\x01\x02",
+        b"PK\x05\x06",
+        b"9" * 30,
+        b"images",
+        b".npy",
+        b"\0",
+    ),
+]
+MOST_S, MOST_BYTES = 20, 2**30
 
 
-def mutate(content: bytes, random: np.random.Generator, text: bool) -> bytes:
-    """One to three byte flips, truncations, insertions, removals or (in text) cell edits."""
-    out = bytearray(content)
-    for _ in range(random.integers(1, 4)):
-        place = int(random.integers(len(out) + 1))
-        kind = random.integers(5 if text else 4)
-        if kind == 0 and place < len(out):
-            out[place] ^= 1 << int(random.integers(8))
-        elif kind == 1:
-            del out[place:]
-        elif kind == 2:
-            out[place:place] = random.bytes(int(random.integers(1, 9)))
-        elif kind == 3:
-            del out[place : place + int(random.integers(1, 40))]
-        elif kind == 4:
-            cells = bytes(out).split(b",")
-            cells[int(random.integers(len(cells)))] = CELLS[int(random.integers(len(CELLS)))]
-            out = bytearray(b",".join(cells))
-    return bytes(out)
+@contextmanager
+def bounded():
+    """Lets reading fail that takes more than a GiB or 20 seconds."""
+
+    def stop(*_):
+        raise AssertionError(f"reading took more than {MOST_S} s")
+
+    before = resource.getrlimit(resource.RLIMIT_AS)
+    most = psutil.Process().memory_info().vms + MOST_BYTES
+    resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
+    handler = signal.signal(signal.SIGALRM, stop)
+    signal.alarm(MOST_S)
+    try:
+        yield
+    finally:
+        signal.alarm(0)
+        signal.signal(signal.SIGALRM, handler)
+        resource.setrlimit(resource.RLIMIT_AS, before)
 
 
-@pytest.mark.parametrize("kind", ["csv", "idx", "idx.gz", "npz", "packed npz"])
-def test_mutations(kind, tmp_path, images, labels, write_idx):
-    answers = write_idx("labels", labels)
+def mutate(content: bytes, chance: random.Random, kind: str) -> bytes:
+    """Changes bytes anywhere, or cells of a CSV, or what a header may hold."""
+    if kind == "csv" and chance.random() < 0.5:
+        cells = content.split(b",")
+        for _ in range(chance.choice([1, 1, 2, 5])):
+            cells[chance.randrange(len(cells))] = chance.choice(CELLS)
+        return b",".join(cells)
+    return mutate_bytes(content, chance, CELLS if kind == "csv" else HEADERS)
+
+
+@pytest.mark.parametrize("kind", ["csv", "idx", "idx.gz", "npz", "packed npz", "npy"])
+def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
+    monkeypatch.setattr("kerasgrid.data.cache.os.fsync", lambda file: None)
+    answers = write_idx("train-labels", labels)
     path = tmp_path / f"train.{kind.split()[-1]}"
+    if "idx" in kind:
+        path = tmp_path / f"train-images{'.gz' if 'gz' in kind else ''}"
+    train = {"images": path.name, "labels": answers.name} if "idx" in kind else path.name
     if kind == "csv":
         content = csv_bytes(images, labels)
     elif "idx" in kind:
         content = write_idx("plain", images).read_bytes()
         content = gzip.compress(content, mtime=0) if kind == "idx.gz" else content
+    elif kind == "npy":
+        np.save(path, images)
+        content = path.read_bytes()
     else:
         (np.savez_compressed if "packed" in kind else np.savez)(path, images=images, labels=labels)
         content = path.read_bytes()
@@ -70,22 +115,36 @@ def test_mutations(kind, tmp_path, images, labels, write_idx):
             return read_csv(path)
         return read_idx(path, answers) if "idx" in kind else read_npz(path)
 
+    config = {"data": {"train": train}, "model": "fc", "search": {"folds": 2}}
+    ways = {
+        "read": read,
+        "check": lambda: prepare(config).data,
+        "init": lambda: starter(path, base=Path.cwd()),
+        "predict": lambda: list(open_stream(path, (2, 2, 1)).batches(7)),
+        "predict, trained on it": lambda: list(open_stream(path, (2, 2, 1), train=path).batches(7)),
+    }
+    if kind == "npy":
+        ways = {name: way for name, way in ways.items() if "predict" in name}
     path.write_bytes(content)
-    np.testing.assert_array_equal(read().images, images[..., np.newaxis])
+    for way in ways.values():
+        way()
     refusals = []
     with warnings.catch_warnings():
         warnings.simplefilter("error")
         for seed in range(N_MUTATIONS):
-            path.write_bytes(mutate(content, np.random.default_rng(seed), kind == "csv"))
-            with of_seed(seed):
-                try:
-                    samples = read()
-                except errors.KerasgridError as error:
-                    refusals.append((seed, str(error)))
-                else:
-                    assert samples.images.dtype in (np.uint8, np.float32)
-                    assert np.isfinite(samples.images).all()
-                    assert len(samples.images) == len(samples.labels)
-                    assert samples.labels.max() < len(samples.classes)
-    assert len(refusals) > N_MUTATIONS // 3
-    assert [(seed, message) for seed, message in refusals if path.name not in message] == []
+            path.write_bytes(mutate(content, random.Random(seed), kind))
+            for name, way in ways.items():
+                with of_seed(seed), bounded():
+                    try:
+                        found = way()
+                    except errors.KerasgridError as error:
+                        refusals.append((seed, name, str(error)))
+                        continue
+                if name in ("read", "check"):
+                    assert found.images.dtype in (np.uint8, np.float32)
+                    assert np.isfinite(found.images).all()
+                    assert len(found.images) == len(found.labels)
+                    assert found.labels.max() < len(found.classes)
+    assert len(refusals) > N_MUTATIONS * len(ways) // 4
+    named = (path.name, answers.name, "search.folds")  # or of how few a class has
+    assert [one for one in refusals if not any(name in one[-1] for name in named)] == []
