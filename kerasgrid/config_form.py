@@ -19,9 +19,12 @@ from kerasgrid.config import AUTOKERAS_MODEL, Config
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.file_kinds import kind_of
 from kerasgrid.forms import faults_of, shown, without_faults
+from kerasgrid.io import read_input
 from kerasgrid.yaml12 import NOT_TEXT, plain, read_yaml
 
 _NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]+")
+_MOST_BYTES = 1 << 26
+"""Of a grid.yaml."""
 _NAME_BYTES = 200  # file systems hold 255, and ends such as .json are added
 
 
@@ -163,7 +166,7 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
 
 def _read_text(source: Path) -> str:
     try:
-        return source.read_text(encoding="utf-8-sig")
+        return read_input(source, _MOST_BYTES).decode("utf-8-sig").replace("\r\n", "\n").replace("\r", "\n")
     except FileNotFoundError as error:
         raise ConfigError([Fault("", "there is no such file.")], str(source)) from error
     except UnicodeDecodeError as error:
@@ -171,5 +174,3 @@ def _read_text(source: Path) -> str:
         raise ConfigError([Fault("", "is not UTF-8 text.", line)], str(source)) from error
     except OSError as error:
         raise ConfigError([Fault("", f"cannot be read: {error.strerror}.")], str(source)) from error
-    except ValueError as error:  # a NUL in the path
-        raise ConfigError([Fault("", f"is no path: {error}.")], str(source)) from error

@@ -21,7 +21,7 @@ from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
-from kerasgrid.identity import is_begun_otherwise
+from kerasgrid.identity import check_journal, is_begun_otherwise
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
 from kerasgrid.locking import RunLock
@@ -102,6 +102,9 @@ def search(
     draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
     observer = observer or _Warning()
+    paths.check_own()
+    if not fresh:
+        check_journal(paths)
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
         observer.doing(reading(draft, executor.n_workers))

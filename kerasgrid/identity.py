@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
+import os
 from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks import SOURCE, SOURCES, Prepared
-from kerasgrid.errors import ChangedError
+from kerasgrid.errors import ChangedError, RunError
 from kerasgrid.io import RunPaths, canonical_json
-from kerasgrid.journal import header_of, read
+from kerasgrid.journal import Journal, header_of, read
 from kerasgrid.journal_form import check_line
 from kerasgrid.models.signature import is_digest_of
 from kerasgrid.records import has_results
@@ -75,10 +76,28 @@ def check_begun(prepared: Prepared, results: Path) -> None:
         JournalError: The journal is damaged.
     """
     paths = RunPaths(results, prepared.config.name)
+    check_journal(paths)
     if header_of(paths.journal, check_line):
         begun = read(paths.journal, check_line)
         if not is_superseded(prepared, *begun):
             check_identity(prepared, paths.folder, *begun)
+
+
+def check_journal(paths: RunPaths) -> None:
+    """Holds that results of a search are not alone, without the journal that it would go on from.
+
+    Raises:
+        RunError: They are: all would be trained anew, and they would be written over.
+        JournalError: The journal is damaged.
+    """
+    if not os.path.lexists(paths.json) or header_of(paths.journal):
+        return
+    if Journal.read_header(paths.journal) is None:
+        raise RunError(
+            f"{paths.json}: these results are there, and not {paths.journal}, from which their search "
+            "would go on: all would be trained anew. Restore the journal, start anew with --fresh (the old "
+            "results are moved aside), or give the search another name with --name."
+        )
 
 
 def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:

@@ -35,11 +35,13 @@ ZIP_DAMAGE = (
 """What zipfile raises for damaged bytes, each by its own path."""
 HEADER_DAMAGE = (ValueError, TypeError, SyntaxError, tokenize.TokenError)
 """What NumPy raises for the damaged header of an array."""
-ARRAY_DAMAGE = (*ZIP_DAMAGE, *HEADER_DAMAGE, OSError, KeyError, IndexError, OverflowError)
+ARRAY_DAMAGE = (*ZIP_DAMAGE, *HEADER_DAMAGE, OSError, KeyError, IndexError, OverflowError, MemoryError)
 """What NumPy raises for damaged files of arrays."""
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
+MOST_BESIDE = 1 << 26
+"""Bytes that are read of a file which lies beside others."""
 _HALF_WRITTEN = ".tmp"
 """In the names of files that are not in place yet."""
 _LONGEST_STEM = 40
@@ -75,6 +77,8 @@ def open_input(path: str | Path, most_bytes: int | None = None) -> io.BufferedRe
         found = os.stat(path)
     except ValueError as error:  # a zero byte
         raise OSError(errno.EINVAL, f"is no path: {error}", str(path)) from error
+    if stat.S_ISDIR(found.st_mode):
+        raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
         kind = next((kind for holds, kind in _KINDS if holds(found.st_mode)), "no regular file")
         raise OSError(errno.EINVAL, f"is {kind}, and a regular file is needed", str(path))
@@ -94,8 +98,20 @@ def read_input(path: str | Path, most_bytes: int) -> bytes:
         return file.read()
 
 
+def read_json(path: str | Path) -> Any:
+    """Returns the value of a JSON file that lies beside others, such as a card or a lock.
+
+    Raises:
+        OSError: As `open_input` does.
+        ValueError: It holds no JSON.
+    """
+    try:
+        return json.loads(read_input(path, MOST_BESIDE))
+    except RecursionError as error:
+        raise ValueError("it is nested too deeply") from error
+
+
 _KINDS = (
-    (stat.S_ISDIR, "a folder"),
     (stat.S_ISFIFO, "a pipe"),
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
@@ -456,6 +472,22 @@ class RunPaths:
         beside = [part for path in (self.best, self.card(self.best)) for part in half_written(path)]
         folder = self.folder / "fit"
         return [*beside, *folder.glob(f".*{_HALF_WRITTEN}*"), *_half_written_by_keras(folder)]
+
+    def check_own(self) -> None:
+        """Holds that what is written and removed of a run lies in its own folder.
+
+        Raises:
+            StorageError: The folder, or what lies in it, is a link to elsewhere.
+        """
+        found = [self.folder]
+        with storage_errors(self.folder):
+            found += self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else []
+        links = ", ".join(str(path) for path in sorted(found) if path.is_symlink())
+        if links:
+            raise StorageError(
+                f"{links}: a link is not followed, since what is written and removed of a run lies in its "
+                "own folder. Put what it leads to in its place; the folder of all results may be a link."
+            )
 
     def relative(self, path: Path) -> str:
         """Returns a path as seen from the results folder, so that both can be moved together."""

@@ -7,16 +7,20 @@ best trial is most confidently wrong about. Fold models, where they are asked fo
 from __future__ import annotations
 
 import bisect
+import logging
+import zipfile
 from collections.abc import Collection, Sequence
+from pathlib import Path
 
 import numpy as np
 
 from kerasgrid.analysis.mistakes import mistakes_of
-from kerasgrid.io import RunPaths, write_atomic
+from kerasgrid.io import ARRAY_DAMAGE, ZIP_DAMAGE, RunPaths, open_input, write_atomic
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import JobId, RunState
 from kerasgrid.tables.predictions import Predictions
 
+log = logging.getLogger(__name__)
 N_LEADERS = 10
 LARGEST_SIDE = 96
 """Pixels of an image that is kept; of a larger one every second, third, ... row and column."""
@@ -48,6 +52,10 @@ class Leaders:
             for job in state.jobs_of(self._ranked.pop()[1]):
                 self.paths.prediction(*job).unlink(missing_ok=True)
 
+    def part(self, job: JobId, fold: Fold, n_classes: int) -> np.ndarray | None:
+        """Returns the predictions of a job, (row, class); None where they are not there or damaged."""
+        return read_part(self.paths.prediction(*job), (len(fold.test), n_classes))
+
     def write_oof(self, state: RunState, folds: Sequence[Fold], data: Dataset) -> None:
         """Writes oof.npz and mistakes.npz.
 
@@ -55,8 +63,8 @@ class Leaders:
         `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
         and `classes` (class,), their names as text.
         Repeats are averaged. A sample that no fold holds out, as with `holdout`, has NaN in its row
-        and -1 as its fold. Predictions that are missing, because somebody removed their files, leave
-        their trial out.
+        and -1 as its fold. Predictions that are missing, because somebody removed or damaged their files,
+        leave their trial out.
 
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
         gives the largest probabilities; and, where samples are images, `images` (mistake, height, width,
@@ -73,10 +81,11 @@ class Leaders:
         }
         leaders = []
         for _, trial_id in self._ranked:
-            files = [self.paths.prediction(*job) for job in state.jobs_of(trial_id)]
-            if not all(file.exists() for file in files):
+            jobs = state.jobs_of(trial_id)
+            found = (self.part(job, folds[job[1]], len(classes)) for job in jobs)
+            parts = [part for part in found if part is not None]
+            if len(parts) < len(jobs):
                 continue
-            parts = [np.load(file) for file in files]
             whole = np.full((n_samples, parts[0].shape[1]), np.nan, dtype=np.float32)
             for fold in folds:
                 repeats = parts[fold.index * state.repeats : (fold.index + 1) * state.repeats]
@@ -92,6 +101,23 @@ class Leaders:
             write_atomic(
                 self.paths.mistakes, lambda file: np.savez_compressed(file, allow_pickle=False, **mistakes)
             )
+
+
+def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Returns predictions that were kept, (row, class); None where they are not there or damaged."""
+    try:
+        with open_input(file):
+            found = np.load(file, mmap_mode="r", allow_pickle=False)
+    except FileNotFoundError:
+        return None
+    except ARRAY_DAMAGE as error:
+        log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, error)
+        return None
+    if found.shape != shape or found.dtype.kind != "f":
+        told = f"{found.dtype} of shape {found.shape}, and not float32 of {shape}"
+        log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, told)
+        return None
+    return np.array(found)
 
 
 class FoldModels:
@@ -150,6 +176,12 @@ class FoldModels:
             return None
         trial = self._best[1]
         jobs = state.jobs_of(trial)
+        kept = [self.paths.model(*job) for job in jobs if self.paths.model(*job).exists()]
+        if damaged := [file.name for file in kept if not is_whole(file)]:
+            return (
+                f"Fold models of the best trial, {trial}, are damaged: {', '.join(damaged)}. Restore "
+                "them, or start anew with --fresh."
+            )
         n_missing = sum(job in earlier and not self.paths.model(*job).exists() for job in jobs)
         if not n_missing:
             return None
@@ -157,6 +189,15 @@ class FoldModels:
             f"{n_missing} of the {len(jobs)} fold models of the best trial, {trial}, are missing: an earlier "
             "session trained those fits and did not keep them. To have all, start anew with --fresh."
         )
+
+
+def is_whole(model: Path) -> bool:
+    """Tells whether a file of a model is an archive all of whose members have their checksums."""
+    try:
+        with open_input(model) as file, zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except (*ZIP_DAMAGE, OSError, ValueError, KeyError):
+        return False
 
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:

@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.io import half_written_name, storage_errors, write_json
+from kerasgrid.io import half_written_name, read_json, storage_errors, write_json
 
 try:
     import fcntl
@@ -63,8 +63,10 @@ class RunLock:
 
         Raises:
             LockedError: Another process holds it.
-            StorageError: The folder cannot be written.
+            StorageError: The folder cannot be written, or the file is a link to elsewhere.
         """
+        if self._lock_path.is_symlink():
+            raise StorageError(f"{self._lock_path}: is a link, which is not followed. Remove it.")
         with storage_errors(self._lock_path):
             self._lock_path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -272,7 +274,7 @@ def _holder() -> dict[str, Any]:
 def _read_holder(path: Path) -> dict[str, Any] | None:
     """Returns what a lock or heartbeat file says: {} where that cannot be read, None without a file."""
     try:
-        holder = json.loads(path.read_bytes())
+        holder = read_json(path)
     except FileNotFoundError:
         return None
     except (OSError, ValueError):

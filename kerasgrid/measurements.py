@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-import json
 from dataclasses import asdict, dataclass
 from pathlib import Path
 
+from pydantic import TypeAdapter
+
 from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.errors import StorageError
-from kerasgrid.io import cache_folder, digest, write_json
+from kerasgrid.io import cache_folder, digest, read_json, write_json
 from kerasgrid.state import RunState
 
 
@@ -46,8 +47,8 @@ def remember(prepared: Prepared, state: RunState) -> None:
 def recall(prepared: Prepared) -> Measurement | None:
     """Returns what an earlier search with this model on this data has measured; None for nothing."""
     try:
-        return Measurement(**json.loads(_path(prepared).read_text()))
-    except (OSError, ValueError, TypeError):
+        return TypeAdapter(Measurement).validate_python(read_json(_path(prepared)))
+    except (OSError, ValueError):
         return None
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import platform
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import suppress
@@ -15,7 +14,7 @@ from kerasgrid import executors
 from kerasgrid.augment import NOTHING, Augment, Augmentation
 from kerasgrid.checks import Prepared
 from kerasgrid.errors import StorageError
-from kerasgrid.io import cache_folder, digest, write_json
+from kerasgrid.io import cache_folder, digest, read_json, write_json
 from kerasgrid.planning import NOT_LOOKED_AT, Plan, plan
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.switches import SEARCHED
@@ -255,7 +254,8 @@ class Planner:
 
     def _recall(self, graph: str, packs: Sequence[Pack]) -> int | None:
         try:
-            return int(json.loads(self._path(graph, packs).read_text())["width"])
+            width = read_json(self._path(graph, packs))["width"]
+            return width if isinstance(width, int) and width >= 1 else None
         except (OSError, ValueError, KeyError, TypeError):
             return None
 

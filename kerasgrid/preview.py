@@ -15,7 +15,7 @@ from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import RefusedError
 from kerasgrid.executors import Executor
-from kerasgrid.identity import is_superseded
+from kerasgrid.identity import check_journal, is_superseded
 from kerasgrid.io import RunPaths, digest, scratch_folder
 from kerasgrid.journal import read
 from kerasgrid.journal_form import check_line
@@ -204,6 +204,7 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
     with make_executor(draft) as executor:
         doing(reading(draft, executor.n_workers))
         if draft.is_sound:
+            check_journal(RunPaths(results, draft.config.name))
             executor.start()
         prepared = prepare(draft, ask=partial(ask_worker, executor))
         return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)

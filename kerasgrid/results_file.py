@@ -8,10 +8,10 @@ from typing import Any
 
 from kerasgrid.checks import Prepared, augment_of, callbacks_of
 from kerasgrid.data import folds_fingerprint
-from kerasgrid.io import RunPaths, write_json
-from kerasgrid.records import Fold
+from kerasgrid.io import RunPaths, read_json, strict, write_json
+from kerasgrid.records import Fold, FoldRecord
 from kerasgrid.results import Results
-from kerasgrid.state import LONG_HISTORY, RunState
+from kerasgrid.state import LONG_HISTORY, JobId, RunState
 from kerasgrid.training.routing import TEST_FOLD
 
 WRITE_INTERVAL_S = 2.0
@@ -32,6 +32,7 @@ class ResultsFile:
         self._paths, self._prepared = paths, prepared
         self._folds = {"n": len(folds), "fingerprint": folds_fingerprint(folds)}
         self._written_at, self._took_s = 0.0, 0.0
+        self._looked_at: set[JobId] = set()
 
     @property
     def is_due(self) -> bool:
@@ -58,15 +59,27 @@ class ResultsFile:
         """
         began = time.monotonic()
         for record in (state.waiting | state.ended).values():
-            path = self._paths.history(*record.job)
-            if record.epochs > LONG_HISTORY and not path.exists():
-                write_json(path, dict(record.history))
+            if record.epochs > LONG_HISTORY:
+                self._write_history(record)
         about = {**self._about(decides_on_test), "folds": self._folds, "environment": environment}
         data = state.results(status, about, wall_time_s)
         write_json(self._paths.json, data)
         self._written_at = time.monotonic()
         self._took_s = self._written_at - began
         return Results(data, self._paths.json)
+
+    def _write_history(self, record: FoldRecord) -> None:
+        """Writes a long history where it is not there, or, in this session's first look at it, is another."""
+        path = self._paths.history(*record.job)
+        if record.job in self._looked_at and path.exists():
+            return
+        try:
+            is_whole = read_json(path) == strict(dict(record.history))
+        except (OSError, ValueError):
+            is_whole = False
+        if not is_whole:
+            write_json(path, dict(record.history))
+        self._looked_at.add(record.job)
 
     def _about(self, decides_on_test: bool) -> dict[str, Any]:
         prepared = self._prepared

@@ -11,18 +11,19 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks import Prepared
-from kerasgrid.data import dataset_from_arrays, load_folds, save_folds
-from kerasgrid.errors import ReplayError
+from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
+from kerasgrid.errors import ReplayError, ResultsError, RunError
 from kerasgrid.identity import check_identity, is_superseded
 from kerasgrid.io import RunPaths, canonical_json, digest, remove, storage_errors, strict
 from kerasgrid.journal import Journal, damaged
 from kerasgrid.journal_form import check_line
 from kerasgrid.kept_plans import KeptPlans, plan_record
 from kerasgrid.leaders import FoldModels, Leaders
-from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial
+from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial, has_results
 from kerasgrid.results import Results
 from kerasgrid.results_file import ResultsFile
 from kerasgrid.state import JobId, RunState, read_fold
+from kerasgrid.tables.results_form import read_results
 from kerasgrid.training.routing import TEST_FOLD
 from kerasgrid.versions import versions
 
@@ -63,6 +64,7 @@ class Run:
         self._proposed_by: set[str | None] = set()
         self._expected: Iterator[int] = iter(())
         self._ended_files: list[Path] = []
+        self._news: list[str] = []
         name = prepared.config.name
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header, check_line)
@@ -99,12 +101,35 @@ class Run:
             raise
 
     def _load_folds(self) -> list[Fold]:
-        data = self.prepared.data
+        """Returns the folds that the run began with; a file of them that is not theirs is made anew.
+
+        Raises:
+            RunError: They are others than the search makes now, so that they cannot be.
+            DataError: They are of other data.
+        """
+        data, folds = self.prepared.data, list(self.prepared.folds)
+        own, told = folds_fingerprint(folds), self._told_folds()
         if self.paths.folds.exists():
-            return load_folds(self.paths.folds, len(data), data.source)[0]
-        folds = list(self.prepared.folds)
+            try:
+                return load_folds(self.paths.folds, len(data), data.source, told or own)[0]
+            except RunError as error:
+                if has_results(self._journal.records) and told != own:
+                    raise
+                self._news.append(f"{error} They are made anew: the search makes the same ones.")
+        elif told not in (None, own) and has_results(self._journal.records):
+            raise RunError(
+                f"{self.paths.folds}: is not there any more, and the search would make other folds now than "
+                "it has trained on. Restore the file, or start anew with --fresh."
+            )
         save_folds(self.paths.folds, folds, len(data), data.fingerprint)
         return folds
+
+    def _told_folds(self) -> str | None:
+        """Returns the fingerprint of the run's folds, as its results.json tells it; None where none can."""
+        try:
+            return (read_results(self.paths.json).get("folds") or {}).get("fingerprint")
+        except ResultsError:  # it is written anew
+            return None
 
     def _replay(self) -> None:
         """Takes in the records of earlier sessions."""
@@ -183,9 +208,9 @@ class Run:
 
     @property
     def news(self) -> list[str]:
-        """What is worth a line before the session: versions that have changed since the run began."""
+        """What is worth a line before the session: files made anew, and versions that have changed."""
         before = self._journal.header.get("versions", {})
-        return [
+        return self._news + [
             f"This run began with {name} {before[name]} and goes on with {now}: the last bits may differ."
             for name, now in versions().items()
             if before.get(name, now) != now
@@ -282,11 +307,15 @@ class Run:
         Their histories go too, since they are written anew.
         """
         ended = [job for job in self.state.jobs_of(trial) if job in self.state.ended]
-        kinds = [self.paths.prediction] + [self.paths.model] * (self._models.keep != "none")
+        n_classes, keeps = len(self.prepared.data.classes), self._models.keep != "none"
         lost = [
             job
             for job in ended
-            if self.state.ended[job].error is None and not all(kind(*job).exists() for kind in kinds)
+            if self.state.ended[job].error is None
+            and (
+                self._leaders.part(job, self.folds[job[1]], n_classes) is None
+                or (keeps and not self.paths.model(*job).exists())
+            )
         ]
         for job in lost:
             self.paths.history(*job).unlink(missing_ok=True)

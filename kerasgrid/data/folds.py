@@ -168,16 +168,17 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
 
 
-def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str]:
+def load_folds(path: Path, n_samples: int, source: str, told: str | None = None) -> tuple[list[Fold], str]:
     """Returns folds from a file, and the fingerprint of the data that they were made for.
 
     Args:
         path: The file.
         n_samples: How many samples there are now.
         source: What messages call the data.
+        told: The fingerprint of the folds, where something tells it.
 
     Raises:
-        RunError: The file is missing or damaged.
+        RunError: The file is missing or damaged, or its folds are others.
         DataError: It was made for another number of samples.
     """
     where = shown_path(path)
@@ -208,6 +209,8 @@ def load_folds(path: Path, n_samples: int, source: str) -> tuple[list[Fold], str
                 )
         if np.intersect1d(fold.train, fold.test, assume_unique=True).size:
             raise RunError(f"{where}, fold {fold.index}: damaged: it trains on rows it tests on. {_WAYS}")
+    if told is not None and folds_fingerprint(folds) != told:
+        raise RunError(f"{where}: its folds are not those that the search has trained on. {_WAYS}")
     return folds, fingerprint
 
 

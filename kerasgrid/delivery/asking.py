@@ -15,7 +15,7 @@ from kerasgrid import executors
 from kerasgrid.checks import Prepared
 from kerasgrid.checks.data import resolve
 from kerasgrid.config import IdxPair
-from kerasgrid.data import as_array, load_folds
+from kerasgrid.data import as_array
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.stream import Stream, rows_of_array
 from kerasgrid.delivery.course import runs_of
@@ -245,5 +245,5 @@ class Asking:
         path = one.finished.path
         if path not in self._folds:
             data = self.prepared(one).data
-            self._folds[path] = load_folds(one.finished.paths.folds, len(data), data.source)[0]
+            self._folds[path] = one.finished.folds(data)
         return self._folds[path][fold]

@@ -2,15 +2,35 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
+from pydantic import BaseModel, ConfigDict, ValidationError
+
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import RunPaths, file_digest, write_json
+from kerasgrid.forms import in_words
+from kerasgrid.io import RunPaths, file_digest, read_json, write_json
 
 SCHEMA = "kerasgrid.model/1"
+
+
+class _Input(BaseModel):
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    center: list[list[float]] | None = None
+
+
+class _Card(BaseModel):
+    """What is gone by of a card; what else it tells is for people."""
+
+    model_config = ConfigDict(strict=True, extra="allow", allow_inf_nan=False)
+    sha256: str
+    made_by: str
+    identity: str
+    trial: int
+    how: str
+    fit_time: float
+    input: _Input
 
 
 def write_card(model: Path, about: Mapping[str, Any]) -> dict[str, Any]:
@@ -35,9 +55,14 @@ def read_card(model: Path) -> dict[str, Any] | None:
     if not (path.exists() and model.exists()):
         return None
     try:
-        card = json.loads(path.read_text(encoding="utf-8"))
+        card = read_json(path)
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read as a model's card: {error}.") from error
+        raise ResultsError(f"{path}: cannot be read as a model's card: {error}. Move it aside.") from error
     if not isinstance(card, dict) or card.get("schema") != SCHEMA:
         raise ResultsError(f"{path}: is no card of a model (schema {SCHEMA}). Move it aside.")
+    try:
+        _Card.model_validate(card)
+    except ValidationError as error:
+        told = " ".join(map(in_words, error.errors(include_url=False)))
+        raise ResultsError(f"{path}: {told} Move it aside: what it is of can be trained again.") from error
     return card if card["sha256"] == file_digest(model) else None

@@ -19,6 +19,7 @@ from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Ask
 from kerasgrid.config import DataConfig
 from kerasgrid.data.cache import open_samples
+from kerasgrid.data.folds import load_folds
 from kerasgrid.data.stream_csv import is_csv, pixel_names
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -26,7 +27,7 @@ from kerasgrid.io import RunPaths
 from kerasgrid.journal import Journal
 from kerasgrid.journal_form import check_line
 from kerasgrid.models.signature import is_digest_of, is_found_by_name
-from kerasgrid.records import Trial
+from kerasgrid.records import Dataset, Fold, Trial
 from kerasgrid.results import Results
 from kerasgrid.tables.results_form import need_ids
 from kerasgrid.training.objective import Objective, find_objective
@@ -61,6 +62,7 @@ class Finished:
         self.results = source if isinstance(source, Results) else Results.load(source)
         self.path = self.results.file
         self.paths = RunPaths(self.path.parent, self.path.stem)
+        self.paths.check_own()
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
         need_ids(self.results.data, self.path)
         whole = self.results.config
@@ -123,6 +125,15 @@ class Finished:
         """Where the data is now."""
         config = self.results.config.model_dump(exclude_defaults=True)
         return read_draft(config, self._overrides).config.data
+
+    def folds(self, data: Dataset) -> list[Fold]:
+        """Returns the folds that the search has trained on.
+
+        Raises:
+            RunError: They are not there any more, or are others.
+        """
+        told = (self.results.data.get("folds") or {}).get("fingerprint")
+        return load_folds(self.paths.folds, len(data), data.source, told)[0]
 
     def rows(self, trial: int | None = None, top: int = 1) -> list[dict[str, Any]]:
         """Returns complete trials, as results.json has them: one by its id, or the best ones.

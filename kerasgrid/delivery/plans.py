@@ -10,7 +10,6 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.checks import Prepared
-from kerasgrid.data import load_folds
 from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
 from kerasgrid.delivery.finished import Finished, trial_of
 from kerasgrid.errors import ResultsError
@@ -101,7 +100,7 @@ class Planner:
             )
         paths, data = self.finished.paths, self.prepared.data
         starts = self.finished.results.model_files(row["id"])
-        folds = load_folds(paths.folds, len(data), data.source)[0]
+        folds = self.finished.folds(data)
         callbacks = self.recipe.route(row["params"]).callbacks
         for run, start in zip(runs, starts, strict=True):
             rate, why = learning_rate, "as asked for"

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Mapping
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -11,7 +10,7 @@ from typing import Any
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.errors import DataError
-from kerasgrid.io import file_digest, write_json
+from kerasgrid.io import file_digest, read_json, write_json
 from kerasgrid.submit.cells import spelled
 from kerasgrid.submit.columns import Holds
 from kerasgrid.submit.drafting import sample_of
@@ -127,8 +126,8 @@ def _check_target(target: Path) -> None:
 def _read_note(note: Path) -> Mapping[str, Any] | None:
     """Returns a note; None where it is none, or not there."""
     try:
-        told = json.loads(note.read_text(encoding="utf-8"))
-    except (FileNotFoundError, ValueError):
+        told = read_json(note)
+    except (OSError, ValueError):
         return None
     return told if isinstance(told, Mapping) and told.get("schema") == SCHEMA else None
 

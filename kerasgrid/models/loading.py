@@ -30,6 +30,7 @@ from types import ModuleType
 from typing import Any
 
 from kerasgrid.errors import ChangedError, ModelError, did_you_mean
+from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.models.references import ModelReference, source_digest, sources_of
 from kerasgrid.models.source import Home, Source, line_in, locate_module, sources_digest
 
@@ -308,6 +309,6 @@ class _Loader(SourceFileLoader):
 
 def _content(path: str) -> bytes | None:
     try:
-        return Path(path).read_bytes()
+        return read_input(path, MOST_BESIDE)
     except OSError:
         return None

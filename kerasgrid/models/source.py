@@ -20,6 +20,7 @@ from types import CodeType
 from typing import Any
 
 from kerasgrid.errors import ModelError
+from kerasgrid.io import MOST_BESIDE, read_input
 
 _PACKAGES = {"site-packages", "dist-packages"}
 """What folders of installed packages are called."""
@@ -41,7 +42,7 @@ def parse_source(path: Path, shown: str) -> ast.Module:
 
 def _read(path: Path, shown: str) -> bytes:
     try:
-        return path.read_bytes()
+        return read_input(path, MOST_BESIDE)
     except FileNotFoundError as error:
         raise ModelError(f"{shown}: no such file. Looked for {path}.") from error
     except OSError as error:

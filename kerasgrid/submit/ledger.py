@@ -7,15 +7,16 @@ asked about.
 from __future__ import annotations
 
 import contextlib
-import json
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict, dataclass, fields
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime, timedelta
 from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
 from kerasgrid.errors import LockedError, ResultsError
-from kerasgrid.io import RunPaths, write_json
+from kerasgrid.io import RunPaths, read_json, write_json
 from kerasgrid.locking import RunLock
 
 SCHEMA = "kerasgrid.submissions/1"
@@ -156,6 +157,7 @@ def held_alone(paths: RunPaths) -> Iterator[Ledger]:
     Raises:
         LockedError: Another process sends at the moment.
     """
+    paths.check_own()
     lock = RunLock(paths.submissions_lock, paths.submissions_lock.with_suffix(".heartbeat"))
     try:
         lock.__enter__()
@@ -172,10 +174,12 @@ def held_alone(paths: RunPaths) -> Iterator[Ledger]:
 
 def _read(path: Path) -> list[Entry]:
     try:
-        data = json.loads(path.read_text(encoding="utf-8"))
+        data = read_json(path)
         if data["schema"] != SCHEMA:
             raise ValueError(f"its schema is {data['schema']!r}, and {SCHEMA} holds")
-        return [_entry(one) for one in data["submissions"]]
+        entries = _ENTRIES.validate_python(data["submissions"])
+        ages_s = [entry.age_s for entry in entries]  # of times that are none there is none
+        return entries if ages_s else []
     except FileNotFoundError:
         return []
     except (OSError, ValueError, TypeError, KeyError) as error:
@@ -185,7 +189,5 @@ def _read(path: Path) -> list[Entry]:
         ) from error
 
 
-def _entry(data: Mapping[str, Any]) -> Entry:
-    """Returns an entry; what a later version has added to it is left out."""
-    known = {field.name: data[field.name] for field in fields(Entry) if field.name in data}
-    return Entry(**{**known, "before": tuple(data.get("before", ()))})
+_ENTRIES = TypeAdapter(list[Entry])
+"""What a later version has added to an entry is left out."""

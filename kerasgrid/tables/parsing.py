@@ -17,7 +17,7 @@ from typing import Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.forms import kind
-from kerasgrid.io import read_input
+from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.state import SCHEMA
 
 FORMS = (
@@ -40,8 +40,8 @@ _WORDS: dict[str, float | None] = {
 _WORDS |= {f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")}
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 1 << 20
-_MOST_BYTES, _MOST_BESIDE = 1 << 31, 1 << 26
-"""Of a file of results, and of one that lies beside it."""
+_MOST_BYTES = 1 << 31
+"""Of a file of results."""
 _DEEPEST = 100
 """Levels of objects and lists within each other: what people search has a few."""
 
@@ -157,7 +157,10 @@ def read_history(history: Mapping[str, Sequence[Any]] | Path) -> dict[str, list[
     """
     value: Any = history
     if isinstance(history, Path):
-        value = parse_json(read_text(history, _MOST_BESIDE), history)
+        run = history.parents[1]
+        if history.resolve().parents[1] != run.resolve():
+            raise ResultsError(f"{history} is a link to elsewhere, and a run's files lie in its own folder.")
+        value = parse_json(read_text(history, MOST_BESIDE), history)
         if not isinstance(value, dict):
             raise ResultsError(
                 f"{history} is {kind(value)}; an object with a list for each metric was expected."

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import ARRAY_DAMAGE, RunPaths
+from kerasgrid.io import ARRAY_DAMAGE, RunPaths, open_input
 
 log = logging.getLogger(__name__)
 
@@ -60,7 +60,7 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
     if not paths.oof.exists():
         raise ResultsError(f"{paths.oof} is missing: a search of kerasgrid writes it when it ends.")
     try:
-        with np.load(paths.oof) as kept:
+        with open_input(paths.oof) as file, np.load(file, allow_pickle=False) as kept:
             if "labels" not in kept:
                 raise ResultsError(f"{paths.oof} was written by an older version, without the labels.")
             if f"trial_{trial}" not in kept:
@@ -69,9 +69,24 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
             if labels.ndim == 2:
                 raise ResultsError("Samples have several labels each: none is taken for another class.")
             classes = tuple(map(str, kept["classes"]))
+        _check_parts(labels, classes, probabilities)
         return Predictions.of_held_out(classes, labels, probabilities, _images(paths.mistakes, trial))
     except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
+
+
+def _check_parts(labels: np.ndarray, classes: tuple[str, ...], *parts: np.ndarray) -> None:
+    """Raises a ValueError where arrays do not fit together, as those of a file that was damaged may not."""
+    n_classes, is_multi_label = len(classes), labels.ndim == 2
+    values = np.arange(2 if is_multi_label else n_classes)
+    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not np.isin(labels, values).all():
+        raise ValueError("its labels are none of its classes")
+    if is_multi_label and labels.shape[1] != n_classes:
+        raise ValueError(f"its labels are of shape {labels.shape}, and there are {n_classes} classes")
+    for part in parts:
+        if part.dtype.kind != "f" or part.shape != (len(labels), n_classes):
+            told = f"{part.shape}, and {(len(labels), n_classes)} is that of its labels and classes"
+            raise ValueError(f"its predictions are {part.dtype} of shape {told}")
 
 
 @dataclass(frozen=True)
@@ -101,13 +116,19 @@ def read_held_out(results: Path) -> HeldOut | None:
     if not paths.oof.exists():
         return None
     try:
-        with np.load(paths.oof) as kept:
+        with open_input(paths.oof) as file, np.load(file, allow_pickle=False) as kept:
             trials = {
                 int(name.removeprefix("trial_")): kept[name] for name in kept if name.startswith("trial_")
             }
-            return HeldOut(kept["fold"], kept["labels"], tuple(map(str, kept["classes"])), trials)
+            found = HeldOut(kept["fold"], kept["labels"], tuple(map(str, kept["classes"])), trials)
+        _check_parts(found.labels, found.classes, *trials.values())
+        if found.folds.dtype.kind not in "iu" or found.folds.shape != found.labels.shape[:1]:
+            raise ValueError("it does not tell the fold of each sample")
+        return found
     except ARRAY_DAMAGE as error:
-        raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
+        raise ResultsError(
+            f"{paths.oof} cannot be read ({error}). Move it away: out-of-fold scores are told only with it."
+        ) from error
 
 
 def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
@@ -118,10 +139,13 @@ def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
     if not path.exists():
         return {}
     try:
-        with np.load(path) as kept:
+        with open_input(path) as file, np.load(file, allow_pickle=False) as kept:
             if int(kept["trial"]) != trial or "images" not in kept:
                 return {}
-            return dict(zip(kept["index"].tolist(), kept["images"], strict=True))
+            index, images = kept["index"], kept["images"]
+        if index.ndim != 1 or index.dtype.kind not in "iu" or images.ndim != 4:
+            raise ValueError(f"its images are of shape {images.shape}")
+        return dict(zip(index.tolist(), images, strict=True))
     except ARRAY_DAMAGE as error:
         log.warning("%s cannot be read (%s): the images of mistakes are not shown.", path, error)
         return {}

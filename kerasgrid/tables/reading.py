@@ -22,6 +22,7 @@ from pathlib import Path
 from kerasgrid.errors import ResultsError
 from kerasgrid.file_kinds import kind_of
 from kerasgrid.forms import kind
+from kerasgrid.io import open_input
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.parsing import FORMS, by_columns, parse_csv, parse_json, read_text
@@ -95,9 +96,9 @@ def file_and_study(path: Path) -> tuple[Path, str | None]:
 
 def _head(path: Path) -> bytes:
     try:
-        with open(path, "rb") as file:
+        with open_input(path) as file:
             return file.read(len(_SQLITE))
-    except (OSError, ValueError):  # read_text says what is wrong
+    except OSError:  # read_text says what is wrong
         return b""
 
 

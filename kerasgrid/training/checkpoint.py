@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import io
 import json
-import zipfile
 from collections.abc import Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -15,7 +14,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
-from kerasgrid.io import write_atomic
+from kerasgrid.io import ARRAY_DAMAGE, open_input, write_atomic
 
 _KEPT = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
@@ -110,9 +109,9 @@ def read_about(path: Path) -> dict[str, Any]:
 @contextmanager
 def _opened(path: Path) -> Iterator[Mapping[str, np.ndarray]]:
     try:
-        with np.load(path, allow_pickle=False) as file:
+        with open_input(path) as opened, np.load(opened, allow_pickle=False) as file:
             yield file
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+    except ARRAY_DAMAGE as error:
         raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
 
 
@@ -193,9 +192,12 @@ class Checkpoint:
 
     def __init__(self, path: Path, owner: str) -> None:
         self._about, self._arrays = read(path)
-        if self._about.get("owner") != owner:
-            raise StaleCheckpointError(f"{path}: is of another candidate.")
-        self.progress = Progress(**self._about["progress"])
+        try:
+            if self._about["owner"] != owner:
+                raise StaleCheckpointError(f"{path}: is of another candidate.")
+            self.progress = Progress(**self._about["progress"])
+        except (KeyError, TypeError) as error:
+            raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error
 
     def restore(self, model: keras.Model, callbacks: Sequence[keras.callbacks.Callback]) -> None:
         """Sets weights, optimizer, random states, running metrics and callbacks to what was saved.
