@@ -933,6 +933,21 @@ def test_an_id_that_neither_file_has_is_a_fault(folder):
     assert "data.train: train.csv, line 1: no id column 'ID'." in refusal(folder, text)
 
 
+def test_the_id_is_a_column_of_test_where_the_training_data_have_none(folder):
+    names = [f"p{place}" for place in range(64)]
+    text = "model: fc\ndata: {train: digits, scale: 16, test: test.csv, id: id}"
+    for first in (["id"], [], ["Id", "x"]):
+        (folder / "test.csv").write_text(",".join([*first, *names]) + "\n")
+        if first == ["id"]:
+            assert check(folder, text).warnings == ()
+        else:
+            assert "data.id: is 'id', which is no column of test.csv." in refusal(folder, text)
+    found = check(folder, text.replace("id: id", "id: Id")).warnings
+    assert found[0].startswith(
+        "data.test: test.csv, line 1: 65 pixel columns, and an image that was trained on has 64"
+    )
+
+
 @pytest.mark.parametrize(("of_train", "of_test"), [("", "id,"), ("id,", ""), ("id,", "id,")])
 def test_a_test_set_with_labels_has_an_id_where_train_has_none(folder, of_train, of_test):
     for name, first in (("train", of_train), ("test", of_test)):

@@ -11,12 +11,13 @@ import numpy as np
 from kerasgrid.config import Config, IdxPair
 from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, load_with_test, make_folds, test_fold
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
+from kerasgrid.data.csv import names_of
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
-from kerasgrid.errors import DataError
+from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.forms import Report
 from kerasgrid.records import Dataset, Fold
-from kerasgrid.wording import count, listed
+from kerasgrid.wording import count, listed, shown_path
 
 
 def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
@@ -47,7 +48,7 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
         report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
     if train is not None and not has_columns:
         for key in ("label", "id"):
-            if key in config.data.model_fields_set:
+            if key in config.data.model_fields_set and not (key == "id" and is_csv(config.data.test)):
                 report.add(
                     f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out."
                 )
@@ -62,6 +63,14 @@ def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Datas
                 report.add(where, f"is {str(path)!r}, and there is no such file.")
         texts = {part: None if path is None else str(path) for part, path in found.items()}
         resolved[key] = IdxPair.model_validate(texts) if isinstance(value, IdxPair) else texts[""]
+    test = resolved["test"]
+    if not has_columns and config.data.id is not None and is_csv(test) and _exists(Path(test)):
+        with report.catch("data.test"):
+            if config.data.id not in (names := names_of(Path(test))):
+                guess = did_you_mean(config.data.id, names)
+                report.add(
+                    "data.id", f"is {config.data.id!r}, which is no column of {shown_path(test)}.{guess}"
+                )
     is_joined = config.search.holdout == "test"
     if is_joined and config.data.test is None and report.is_settled("data.test"):
         report.add("search.holdout", "is 'test', and data.test names no samples.")
@@ -98,7 +107,7 @@ def warnings_of_data(config: Config, data: Dataset | None, base: Path) -> tuple[
             "numbers in a row."
         )
     test = resolve(base, section.test) if is_csv(section.test) else None
-    if trained is not None and test is not None:
+    if test is not None:
         try:
             check_columns(Path(test), shape, section.label, section.id, trained)
         except DataError as error:

@@ -177,11 +177,11 @@ class Finished:
         draft.report.source = str(self.path)
         data = draft.config.data
         if draft.config.search.holdout != "test":  # else what is to be predicted may not be there to train
-            trained = pixel_names(resolve(self.base, data.train) if is_csv(data.train) else None, data.label)
-            gone = {"test": None, "sample_submission": None}
+            trained = pixel_names(resolve(self.base, data.train), data.label) if is_csv(data.train) else ()
+            gone = {"test", "sample_submission"}
             if trained is not None and data.id not in trained:  # a column of test alone
-                gone["id"] = None
-            data = data.model_copy(update=gone)
+                gone.add("id")
+            data = DataConfig.model_validate(data.model_dump(exclude=gone, exclude_unset=True))
         return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
 
     def prepare(self, draft: Draft, ask: Ask | None = None, *, has_models: bool = False) -> Prepared:

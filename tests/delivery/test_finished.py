@@ -143,3 +143,15 @@ def test_models_are_made_without_the_test_set_whichever_file_has_the_id(
     prepared = finished.prepare(finished.draft(finished.rows()))
     assert prepared.data.images.shape == (40, 4, 4, 1)
     assert finished.data_config.id == "id"
+
+
+def test_models_of_other_files_are_made_without_the_test_set_that_has_the_id(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    train_nothing(monkeypatch)
+    names = ["id", *(f"p{place}" for place in range(64))]
+    (tmp_path / "test.csv").write_text(",".join(names) + "\n")
+    path = searched(tmp_path, data={"train": "digits", "scale": 16, "test": "test.csv", "id": "id"})
+    (tmp_path / "test.csv").unlink()
+    finished = Finished(path)
+    assert len(finished.prepare(finished.draft(finished.rows())).data) == 1797
