@@ -138,6 +138,8 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
             known = meta[name]
             if path.stat().st_size != known["bytes"] or array_digest(arrays[name]) != known["digest"]:
                 return None
+    except DataError:  # no room; a ValueError, as damage is
+        raise
     except (*ARRAY_DAMAGE, AttributeError):
         return None
     return Dataset(
