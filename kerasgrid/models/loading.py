@@ -26,7 +26,7 @@ from importlib.abc import MetaPathFinder
 from importlib.machinery import ModuleSpec, PathFinder, SourceFileLoader
 from importlib.util import spec_from_file_location
 from pathlib import Path
-from types import ModuleType
+from types import FunctionType, ModuleType
 from typing import Any
 
 from kerasgrid.errors import ChangedError, ModelError, did_you_mean
@@ -75,6 +75,7 @@ def load_function(reference: ModelReference, source: str | None = None) -> Calla
 
 
 def _function(reference: ModelReference, package: _Package | None) -> Callable[..., Any]:
+    module = None
     try:
         if package is None:
             module = importlib.import_module(str(reference.module))
@@ -87,7 +88,7 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
     except (ModelError, MemoryError):
         raise
     except AttributeError as error:
-        if getattr(error, "name", None) != reference.function:
+        if module is None or reference.function in vars(module):
             raise _failed(reference, error) from error
         names = [name for name, value in vars(module).items() if callable(value)]
         known = did_you_mean(reference.function, names)
@@ -173,16 +174,18 @@ class _Package:
     def __init__(self, name: str, home: Home) -> None:
         self.name, self.home = name, home
         self.known: dict[str, Source] = {}
-        self.read: dict[str, bytes | None] = {}
+        self.read: dict[str, bytes] = {}
         self.modules: dict[str, ModuleType] = {}
         self.builtins = {**vars(builtins), "__import__": self._import}
         self._importlib = _Importlib(self)
         self._named: dict[str, str] = {}  # the files of modules that have not their file's name
+        self._outer: set[str] = set()  # packages around the folder, by which it was found
 
     def takes(self, sources: Mapping[str, Source]) -> bool:
         """Tells whether files, and what they import, are as they are here."""
         return all(self.known.get(path, source) == source for path, source in sources.items()) and all(
-            _content(path) == content for path, content in self.read.items()
+            os.path.isfile(path) and read_input(path, MOST_BESIDE) == content
+            for path, content in self.read.items()
         )
 
     def content(self, path: str) -> bytes:
@@ -191,8 +194,8 @@ class _Package:
         if real in self.known:
             return self.known[real].content
         if real not in self.read:
-            self.read[real] = _content(real)
-        return self.read[real] or b""
+            self.read[real] = read_input(real, MOST_BESIDE)
+        return self.read[real]
 
     def module_of(self, reference: ModelReference) -> ModuleType:
         """Returns a reference's module, which is run if it has not been."""
@@ -212,8 +215,9 @@ class _Package:
         name, origin = full.removeprefix(self.name).removeprefix("."), self._named.get(full)
         locations = [str(self.home.folder)] if not name else None
         if name and origin is None:
+            is_seen = "." in name or name in self._outer or self.home.find(name)
             found = PathFinder.find_spec(full, path) if "." in name else self.home.find_top(name)
-            if found is None:
+            if found is None or not is_seen:
                 return None
             origin, locations = found.origin, found.submodule_search_locations
         if origin is None:
@@ -236,7 +240,12 @@ class _Package:
         if found and importer is not None and found[-1].origin == importer:
             other = locate_module(top)
             return other is None or other.origin == importer
-        return bool(found) or any(map(self.home.find, (name, *(f"{name}.{item}" for item in items))))
+        if found:
+            return True
+        is_own = any(map(self.home.find, (name, *(f"{name}.{item}" for item in items))))
+        if is_own:
+            self._outer.add(top)
+        return is_own
 
     def register(self) -> None:
         """Lets names that its modules have registered with Keras mean their classes and functions again."""
@@ -246,9 +255,9 @@ class _Package:
 
         for name, module in [*self.modules.items()]:
             for value in [*vars(module).values()]:
-                if getattr(value, "__module__", None) == name and callable(value):
+                if isinstance(value, type | FunctionType) and value.__module__ == name:
                     registered = saving.get_registered_name(value)
-                    if registered != getattr(value, "__name__", registered):
+                    if registered != value.__name__:
                         saving.get_custom_objects()[registered] = value
 
     def _import(
@@ -305,10 +314,3 @@ class _Loader(SourceFileLoader):
         vars(module)["__builtins__"] = self._package.builtins
         self._package.modules[module.__name__] = module
         super().exec_module(module)
-
-
-def _content(path: str) -> bytes | None:
-    try:
-        return read_input(path, MOST_BESIDE)
-    except OSError:
-        return None

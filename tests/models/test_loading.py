@@ -248,6 +248,32 @@ def test_a_file_finds_itself_by_its_package(write, tmp_path, monkeypatch):
         sys.path.remove(str(tmp_path))
 
 
+def test_what_is_not_beside_the_file_is_no_part_of_its_folder(write, tmp_path):
+    write("nets.py", "from . import yaml\ndef build(): ...")
+    with pytest.raises(
+        ModelError, match=r"^nets\.py:1: loading it failed: ImportError: cannot import name 'yaml'"
+    ):
+        load("nets.py:build", tmp_path)
+    write("nets.py", "import blocks\nX = blocks.build\ndef build(): ...")
+    write("blocks.py", "")
+    with pytest.raises(
+        ModelError, match=r"^nets\.py:2: loading it failed: AttributeError: module 'blocks' has no"
+    ):
+        load("nets.py:build", tmp_path)
+
+
+def test_what_a_package_has_outside_the_folder_is_everyone_s(write, tmp_path, monkeypatch):
+    monkeypatch.syspath_prepend(tmp_path)
+    write("kg_around/__init__.py", "")
+    write("kg_around/settings.py", "X = []")
+    write("kg_around/models/blocks.py", "from kg_around.settings import X")
+    text = "from kg_around.models.blocks import X\nfrom kg_around import settings\n"
+    write("kg_around/models/nets.py", f"{text}def build(): return X, settings")
+    found, settings = load("nets.py:build", tmp_path / "kg_around/models")()
+    assert settings is import_module("kg_around.settings")
+    assert found is settings.X
+
+
 def test_a_folder_of_an_installed_package_s_name_is_no_module(write, tmp_path):
     write("nets.py", "import yaml\ndef build(): return hasattr(yaml, 'safe_load')")
     write("yaml/notes.txt", "")
@@ -383,8 +409,8 @@ def test_names_registered_with_keras_mean_the_folder_s_own_classes(write, tmp_pa
             X = {!r}
     """
     for folder in "ab":
-        write(f"{folder}/nets.py", "import blocks\ndef build(): return blocks.Mine()")
-        write(f"{folder}/blocks.py", text.format(folder))
+        write(f"{folder}/nets.py", "import blocks\nshared = blocks.Mine()\ndef build(): return blocks.Mine()")
+        write(f"{folder}/blocks.py", text.format(folder) + "    shared = Mine()")
     for folder in "abab":
         reference = parse_reference("nets.py:build", tmp_path / folder)
         layer = load_function(reference, source_digest(reference))()
