@@ -78,7 +78,7 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
     if y is None:
         raise DataError("y is missing: give the labels of X, (sample,), beside it.")
     images, given = as_array(X, "X"), as_array(y, "y")
-    if given.ndim > max(images.ndim, 1) and len(images) == len(given):
+    if given.ndim > max(images.ndim, 1) and images.shape[:1] == given.shape[:1]:
         raise DataError(
             f"X has shape {images.shape} and y {given.shape}: were they swapped? The samples come first, and "
             "their labels after them."
@@ -90,6 +90,8 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
         )
     if images.ndim < 2 or 0 in images.shape[1:]:
         raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
+    if images.dtype != np.uint8:
+        check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     labels, classes = encode_labels(given, "y", multi_label=multi_label)
     check_samples(images, labels, classes, "X and y")

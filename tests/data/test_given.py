@@ -216,6 +216,8 @@ def test_labels(y, classes, labels):
         ([[1, 2], [3]], [0, 1], "X: sample 1 (counted from 0) has shape (1,), and sample 0 (2,). Bring all"),
         ([[[1, 2], [3]]] * 2, [0, 1], "X: rows of different lengths. Bring all samples to one shape."),
         ([np.zeros((2, 2)), np.zeros((3, 2))], [0, 1], "X: sample 1 (counted from 0) has shape (3, 2)"),
+        (5, np.eye(3), "X: shape (). The sample's axis and at least one more are needed."),
+        (np.zeros((2, 2)), 5, "y: labels of shape ()."),
         ([0, 1, 0, 1], np.zeros((4, 2, 2)), "X has shape (4,) and y (4, 2, 2): were they swapped?"),
         (["a.png", "b.png"], [0, 1], "X holds texts, such as 'a.png', where the samples themselves are"),
         (
