@@ -136,8 +136,10 @@ def test_learning_rates_come_along_whatever_the_length_of_a_run(competition, mon
     path = competition / "results" / "grid.json"
     data = json.loads(path.read_text())
     part = data["trials"][0]["folds"][0]
-    (competition / "results" / "grid" / "long.json").write_text(json.dumps({"learning_rate": [0.3, 0.2]}))
-    part["history"], part["history_file"] = {}, "long.json"
+    long = competition / "results" / "grid" / "histories" / "long.json"
+    long.parent.mkdir(exist_ok=True)
+    long.write_text(json.dumps({"learning_rate": [0.3, 0.2]}))
+    part["history"], part["history_file"] = {}, "histories/long.json"
     path.write_text(json.dumps(data))
     target, _ = write_notebook(path, competition / "out", trial=0)
     assert '"learning_rate\\": [0.3, 0.2]' in target.read_text()
