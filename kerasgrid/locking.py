@@ -65,8 +65,6 @@ class RunLock:
             LockedError: Another process holds it.
             StorageError: The folder cannot be written, or the file is a link to elsewhere.
         """
-        if self._lock_path.is_symlink():
-            raise StorageError(f"{self._lock_path}: is a link, which is not followed. Remove it.")
         with storage_errors(self._lock_path):
             self._lock_path.parent.mkdir(parents=True, exist_ok=True)
             try:
@@ -174,12 +172,13 @@ def _open_locked(path: Path) -> int:
 
     Raises:
         BlockingIOError: Another process has locked it.
+        StorageError: It is a link to elsewhere.
         OSError: The file system has no locks, or another fault.
     """
     while True:
         with contextlib.ExitStack() as undo:
             if path.is_symlink():
-                raise StorageError(f"{path}: is a link, and no other file is written to. Remove it first.")
+                raise StorageError(f"{path}: is a link, which is not followed. Remove it.")
             file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
             undo.callback(os.close, file)
             if fcntl is None:

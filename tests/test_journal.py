@@ -394,11 +394,10 @@ def test_what_cannot_be_read_is_not_told_as_what_cannot_be_written(path, monkeyp
     told = "cannot be read (Permission denied). Allow it, and give the command again."
     assert str(caught.value) == f"{path}: {told}"
     path.unlink()
-    for make, what in ((os.mkdir, "a folder"), (os.mkfifo, "a pipe")):
-        other = path.with_name(what)
+    pipe = "is a pipe, and a regular file is needed"
+    for make, what in ((os.mkdir, "Is a directory"), (os.mkfifo, pipe)):
+        other = path.with_name(make.__name__)
         make(other)
         with pytest.raises(StorageError) as caught:
             open_(other)
-        assert str(caught.value) == (
-            f"{other}: cannot be read (is {what}, and a regular file is needed). {mended}"
-        )
+        assert str(caught.value) == f"{other}: cannot be read ({what}). {mended}"

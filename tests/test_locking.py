@@ -232,7 +232,7 @@ def test_a_lock_that_is_a_link_is_not_written_through(folder):
             mine.unlink()
         (folder / "lock").unlink(missing_ok=True)
         (folder / "lock").symlink_to(mine)
-        with pytest.raises(StorageError, match="lock: is a link, and no other file is written to"):
+        with pytest.raises(StorageError, match="lock: is a link, which is not followed"):
             lock(folder).__enter__()
         assert (mine.read_text() if mine.exists() else None) == text
 
