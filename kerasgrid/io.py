@@ -119,6 +119,15 @@ _KINDS = (
 )
 
 
+def is_whole_archive(path: Path) -> bool:
+    """Tells whether a ZIP file, such as a model of Keras, is one, and all of it has its checksums."""
+    try:
+        with open_input(path) as file, zipfile.ZipFile(file) as archive:
+            return archive.testzip() is None
+    except (*ZIP_DAMAGE, OSError, ValueError, KeyError):
+        return False
+
+
 def file_digest(path: Path) -> str:
     """Returns the SHA-256 of a file's bytes, 64 hex digits."""
     with open_input(path) as file:

@@ -8,14 +8,13 @@ from __future__ import annotations
 
 import bisect
 import logging
-import zipfile
 from collections.abc import Collection, Sequence
 from pathlib import Path
 
 import numpy as np
 
 from kerasgrid.analysis.mistakes import mistakes_of
-from kerasgrid.io import ARRAY_DAMAGE, ZIP_DAMAGE, RunPaths, open_input, write_atomic
+from kerasgrid.io import ARRAY_DAMAGE, RunPaths, is_whole_archive, open_input, write_atomic
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import JobId, RunState
 from kerasgrid.tables.predictions import Predictions
@@ -177,7 +176,7 @@ class FoldModels:
         trial = self._best[1]
         jobs = state.jobs_of(trial)
         kept = [self.paths.model(*job) for job in jobs if self.paths.model(*job).exists()]
-        if damaged := [file.name for file in kept if not is_whole(file)]:
+        if damaged := [file.name for file in kept if not is_whole_archive(file)]:
             return (
                 f"Fold models of the best trial, {trial}, are damaged: {', '.join(damaged)}. Restore "
                 "them, or start anew with --fresh."
@@ -189,15 +188,6 @@ class FoldModels:
             f"{n_missing} of the {len(jobs)} fold models of the best trial, {trial}, are missing: an earlier "
             "session trained those fits and did not keep them. To have all, start anew with --fresh."
         )
-
-
-def is_whole(model: Path) -> bool:
-    """Tells whether a file of a model is an archive all of whose members have their checksums."""
-    try:
-        with open_input(model) as file, zipfile.ZipFile(file) as archive:
-            return archive.testzip() is None
-    except (*ZIP_DAMAGE, OSError, ValueError, KeyError):
-        return False
 
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:

@@ -31,7 +31,7 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import PredictedRecord, PredictTask
 from kerasgrid.workers import ask_worker, make_executor, make_recipe
 
-_ERRORS = {"DataError": DataError, "TrialError": TrialError, "ChangedError": ChangedError}
+_ERRORS = {error.__name__: error for error in (DataError, TrialError, ChangedError, ResultsError)}
 
 
 @dataclass

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.forms import in_words
 from kerasgrid.io import RunPaths, file_digest, read_json, write_json
 
+log = logging.getLogger(__name__)
 SCHEMA = "kerasgrid.model/1"
 
 
@@ -65,4 +67,9 @@ def read_card(model: Path) -> dict[str, Any] | None:
     except ValidationError as error:
         told = " ".join(map(in_words, error.errors(include_url=False)))
         raise ResultsError(f"{path}: {told} Move it aside: what it is of can be trained again.") from error
-    return card if card["sha256"] == file_digest(model) else None
+    if card["sha256"] != file_digest(model):
+        log.warning(
+            "%s: is not the model that its card tells of, damaged or another one: it is not used.", model
+        )
+        return None
+    return card

@@ -20,7 +20,7 @@ from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
 from kerasgrid.training.job import initialize, quiet, samples_of
-from kerasgrid.training.keeping import Front, UnloadableError, net_of, save_model
+from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
 from kerasgrid.training.loop import Loop
 from kerasgrid.training.objective import find_objective
 from kerasgrid.training.recipe import Recipe
@@ -63,7 +63,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             adapt(compiled.model, samples)
         else:
             _check_rate(compiled.model)
-            start = net_of(keras.models.load_model(task.start, compile=False))
+            start = net_of(load_kept(task.start, compiled=False))
             compiled.model.set_weights(start.get_weights())
         _check_saves(compiled.model, task.file, front)
         labels, progress = data.labels[task.rows], Progress()

@@ -19,7 +19,7 @@ import numpy as np
 
 from kerasgrid.augment import NOTHING, Augmentation
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
-from kerasgrid.io import replacing
+from kerasgrid.io import is_whole_archive, replacing
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
@@ -203,14 +203,19 @@ def _uncompiled(model: keras.Model) -> Iterator[None]:
         model.compiled, model.optimizer = kept
 
 
-def load_kept(file: Path) -> keras.Model:
-    """Returns a model that was kept, compiled if it was.
+def load_kept(file: Path, *, compiled: bool = True) -> keras.Model:
+    """Returns a model that was kept, compiled if it was and is to be.
 
     Raises:
-        ResultsError: Keras cannot load it.
+        ResultsError: It is damaged, or Keras cannot load it.
     """
+    if not is_whole_archive(file):
+        raise ResultsError(
+            f"{file}: Keras cannot load it (it is damaged, and no whole archive). Restore it, or remove "
+            "it and train it again."
+        )
     try:
-        return keras.models.load_model(file, safe_mode=True)
+        return keras.models.load_model(file, compile=compiled, safe_mode=True)
     except Exception as error:  # whatever it is that the file holds
         raise ResultsError(f"{file}: Keras cannot load it ({brief(error)}).") from error
 

@@ -18,7 +18,7 @@ from kerasgrid.training.batches import Prepare, Scaling, open_dataset
 from kerasgrid.training.candidate import import_function, mean_and_spread
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
-from kerasgrid.training.keeping import net_of
+from kerasgrid.training.keeping import load_kept, net_of
 from kerasgrid.training.loop import EVALUATION_BATCH
 from kerasgrid.training.preparing import Preparation
 from kerasgrid.training.recipe import Recipe
@@ -34,6 +34,7 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 
     Raises:
         DataError: The samples cannot be read, or are of another shape.
+        ResultsError: The model is damaged.
         TrialError: Probabilities are NaN or infinite.
     """
     try:
@@ -47,7 +48,7 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     plan = recipe.route(task.trial.params)
     data = open_dataset(recipe.data_folder, recipe.source)
     import_function(recipe)
-    model = keras.models.load_model(task.model, compile=False, safe_mode=True)
+    model = load_kept(task.model, compiled=False)
     net, shape = net_of(model), data.images.shape[1:]
     outputs = replace(
         read_outputs(net, plan, recipe.n_classes, shape, multi_label=recipe.multi_label), model=model

@@ -457,3 +457,16 @@ def test_two_workers_say_the_same(augmented, told, some, tmp_path):
     two = ["executor.kind=processes", "executor.workers=2"]
     found = predict(path, some, models="folds", overrides=two)
     np.testing.assert_allclose(found.probabilities, told.probabilities[:N_SOME], atol=1e-5)
+
+
+def test_a_fold_model_that_is_damaged_is_told_by_name(augmented, tmp_path):
+    path = shutil.copytree(augmented.parent, tmp_path / "results") / "grid.json"
+    file = RunPaths(path.parent, "grid").model(json.loads(path.read_text())["best"]["trial"], 1, 0)
+    content = bytearray(file.read_bytes())
+    content[len(content) // 2] ^= 1
+    file.write_bytes(content)
+    with pytest.raises(ResultsError, match=rf"{file.name}: Keras cannot load it \(it is damaged"):
+        predict(path, IMAGES[:3], models="folds")
+    found = fit(path, finetune=True, epochs=1)
+    assert len(found.models) == 1
+    assert file.name in found.failed[0]
