@@ -107,9 +107,10 @@ def search(
         check_journal(paths)
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
-        observer.doing(reading(draft, executor.n_workers))
-        if draft.is_sound and (fresh or not paths.journal.exists()):
-            executor.start()
+        if draft.is_sound:  # else nothing but its faults is to be told
+            observer.doing(reading(draft, executor.n_workers))
+            if fresh or not paths.journal.exists():
+                executor.start()
         prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
