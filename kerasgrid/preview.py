@@ -106,7 +106,7 @@ class Preview:
             "name": prepared.config.name,
             "faults": [{"where": where, "message": message} for where, message in faults],
             "warnings": list(prepared.warnings),
-            "notes": [*prepared.code_elsewhere, *self.notes],
+            "notes": [*prepared.code_of_packages, *self.notes],
             "data": {
                 "source": data.source,
                 "samples": len(data),
@@ -150,7 +150,7 @@ class Preview:
             *(("", line) for line in data.report),
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
-            *(("code", line) for line in prepared.code_elsewhere),
+            *(("code", line) for line in prepared.code_of_packages),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
             ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
             ("fits", f"{in_all}, {self.n_done:,} done before"),

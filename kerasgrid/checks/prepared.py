@@ -132,12 +132,11 @@ class Prepared:
         }
 
     @property
-    def code_elsewhere(self) -> list[str]:
-        """Whose code it runs, beside kerasgrid's own and the files that the config names, in a line each."""
+    def code_of_packages(self) -> list[str]:
+        """Which packages' code it runs, kerasgrid's own apart, in a line each."""
         references = [self.model] if isinstance(self.model, ModelReference) else []
         references += [parse_reference(name, self.base) for name in self.identity[SOURCES]]
-        found = ((reference.elsewhere, reference) for reference in references)
-        return [f"runs code of {whose}: {reference}" for whose, reference in found if whose is not None]
+        return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""

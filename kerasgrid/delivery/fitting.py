@@ -109,7 +109,7 @@ def fit(
         recipe = make_recipe(prepared, paths, checkpoint_interval_s)
         planner = Planner(finished, prepared, recipe)
         plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs, learning_rate)]
-        for line in (*prepared.code_elsewhere, *planner.notes):
+        for line in (*prepared.code_of_packages, *planner.notes):
             observer.note(line)
         return _Session(recipe, plans, executor, observer).run(paths)
 

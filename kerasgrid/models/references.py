@@ -66,9 +66,9 @@ class ModelReference:
         return self.text if self.kind == "built_in" else self.text.rpartition(":")[0]
 
     @property
-    def elsewhere(self) -> str | None:
-        """Whose code it runs, where that is neither kerasgrid's own nor in a file that the config names."""
-        if self.kind == "built_in" or (self.folder is not None and self.folder == self.base.resolve()):
+    def package(self) -> str | None:
+        """The package whose code it runs; None where that is kerasgrid, or a file that the config names."""
+        if self.kind == "built_in":
             return None
         if self.module is None:
             is_package = self.file is not None and is_installed(Path(os.path.realpath(self.file)))

@@ -263,16 +263,20 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
 def _run_by(module: str, home: Home) -> dict[str, str]:
     """Returns the files of a home that importing a module runs, and their dotted names.
 
-    A parent without code, as an empty __init__.py, runs nothing.
+    A parent without code, as an empty __init__.py, runs nothing; one that is installed does not change.
     """
     found: dict[str, str] = {}
     specs = home.find(module)
     for spec in specs:
         file = source_file(spec)
-        if file is not None and home.holds(file):
-            real = os.path.realpath(file)
-            if spec is specs[-1] or not _code(_read(Path(real), real), Path(real), real).is_empty:
-                found[real] = spec.name
+        if file is None or not home.holds(file):
+            continue
+        path = os.path.realpath(file)
+        if spec is not specs[-1]:
+            content = _read(Path(path), path)
+            if is_installed(home.folder) or _code(content, Path(path), path).is_empty:
+                continue
+        found[path] = spec.name
     return found
 
 

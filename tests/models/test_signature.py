@@ -152,25 +152,28 @@ def test_a_module_called_as_python_s_own_is_the_user_s(write, tmp_path):
     write("subprocess.py", "def build(input_shape, width=3): ...")
     reference = parse_reference("subprocess:build", tmp_path)
     assert read_signature(reference).names == ("width",)
-    assert reference.elsewhere is None
+    assert reference.folder == tmp_path
 
 
 def test_whose_code_is_run(write, tmp_path, monkeypatch):
     write("base/nets.py", "def build(): ...")
     write("other/kg_other/nets.py", "def build(): ...")
     monkeypatch.syspath_prepend(tmp_path / "other")
-    own = ("nets:build", "nets.py:build", "../other/kg_other/nets.py:build", "fc")
-    assert [parse_reference(text, tmp_path / "base").elsewhere for text in own] == [None] * 4
-    found = parse_reference("kg_other.nets:build", tmp_path / "base").elsewhere
-    assert found == f"kg_other in {tmp_path / 'other'}"
-    file = yaml.__file__
-    assert parse_reference(f"{file}:safe_load", tmp_path).elsewhere == file
+    told = {
+        "fc": None,
+        "nets.py:build": None,
+        "../other/kg_other/nets.py:build": None,
+        "nets:build": f"nets in {tmp_path / 'base'}",
+        "kg_other.nets:build": f"kg_other in {tmp_path / 'other'}",
+        "yaml:safe_load": "yaml",
+        f"{yaml.__file__}:safe_load": yaml.__file__,
+    }
+    assert {text: parse_reference(text, tmp_path / "base").package for text in told} == told
 
 
 def test_module_on_the_path(tmp_path):
     reference = parse_reference("yaml:safe_load", tmp_path)
     assert reference.kind == "module"
-    assert reference.elsewhere == "yaml"
     assert "stream" in read_signature(reference).names
 
 
@@ -353,12 +356,23 @@ def test_source_digest_covers_imports_beside_the_file(write, tmp_path):
     write("unrelated.py", "x = 1")
     reference = parse_reference("net.py:build", tmp_path)
     digests = [source_digest(reference)]
-    for name in ("unrelated.py", "layers.py", "parts/blocks.py", "parts/more.py", "parts/other.py"):
+    names = ["parts/blocks.py", "parts/more.py", "parts/other.py", "parts/__init__.py"]
+    for name in ("unrelated.py", "layers.py", *names):
         path = tmp_path / name
         path.write_text(path.read_text() + "\ny = 2")
         digests.append(source_digest(reference))
     assert digests[0] == digests[1]
-    assert len(set(digests)) == 5
+    assert len(set(digests)) == 6
+
+
+def test_source_digest_of_a_module_covers_what_it_runs_beside_its_package(write, tmp_path):
+    write("pkg/__init__.py", "import helpers")
+    write("pkg/nets.py", "def build(): ...")
+    write("helpers.py", "X = 1")
+    reference = parse_reference("pkg.nets:build", tmp_path)
+    before = source_digest(reference)
+    write("helpers.py", "X = 2")
+    assert source_digest(reference) != before
 
 
 def test_source_digest_lists_folders_once_and_sees_what_came_a_moment_ago(write, tmp_path, monkeypatch):
