@@ -22,7 +22,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from kerasgrid.augment import faults_of_augment
 from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
-from kerasgrid.data import inner_split, pixel_top, refuse_others, standardize_statistics
+from kerasgrid.data import Span, inner_split, pixel_top, refuse_others, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
@@ -128,7 +128,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
             self._compiled, self._inputs, self.history_, self.dead_ = self._train(X, labels, classes)
         self.classes_ = classes
-        self._input_shape = X.shape[1:]
+        self._input_shape, self._span = X.shape[1:], Span.of(X)
         self._one_hot = y.dtype if y.ndim == 2 and y.shape[1] > 1 else None
         return self
 
@@ -229,6 +229,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 f"X is {X.shape}, but this model was fitted to samples of {self._input_shape}: give it X of "
                 f"shape {('sample', *self._input_shape)}."
             )
+        if (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
+            warnings.warn(f"X: {odd}", UserWarning, stacklevel=2)
         from kerasgrid.training.batches import Batches
         from kerasgrid.training.loop import EVALUATION_BATCH
 

@@ -118,7 +118,12 @@ class TestKerasClassifier:
         assert __file__ in {one.filename for one in told}
         with warnings.catch_warnings():
             warnings.simplefilter("error", UserWarning)
-            KerasClassifier(**short, **{"augment.rescale": 1 / 16}).fit(X, y)
+            fitted = KerasClassifier(**short, **{"augment.rescale": 1 / 16}).fit(X, y)
+            fitted.predict(X[:3])
+        with pytest.warns(
+            UserWarning, match="X: values are 0 to 1, and those trained on are 0 to 16 as stored"
+        ):
+            fitted.predict(X / 16)
 
     @pytest.mark.slow
     def test_it_takes_the_recipe_of_a_grid_yaml(self, digits, plain):

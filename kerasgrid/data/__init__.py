@@ -11,9 +11,10 @@ from kerasgrid.data.folds import (
 )
 from kerasgrid.data.given import as_array, dataset_from_arrays, refuse_others
 from kerasgrid.data.load import load_data, load_with_test
-from kerasgrid.data.statistics import odd_span, pixel_top, standardize_statistics
+from kerasgrid.data.statistics import Span, pixel_top, standardize_statistics
 
 __all__ = [
+    "Span",
     "as_array",
     "dataset_from_arrays",
     "fold_fault",
@@ -23,7 +24,6 @@ __all__ = [
     "load_folds",
     "load_with_test",
     "make_folds",
-    "odd_span",
     "pixel_top",
     "refuse_others",
     "save_folds",

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterator
+from dataclasses import dataclass
 
 import numpy as np
 
@@ -77,24 +78,40 @@ def pixel_top(images: np.ndarray) -> int | None:
     return top if np.median(peaks[varies] if varies.any() else peaks) >= 0.5 * high else None
 
 
-def odd_span(images: np.ndarray, low: float, high: float) -> str | None:
-    """Returns that samples to predict have been scaled and those trained on have not, or the other way round.
+@dataclass(frozen=True)
+class Span:
+    """Between which values the samples are that a model was trained on, as they are stored.
 
-    Args:
-        images: (sample, ...), those trained on, as they are stored.
-        low: The lowest value of the samples to predict.
-        high: Their highest.
+    Attributes:
+        low: The lowest, of those that were looked at.
+        high: The highest.
+        top: As `pixel_top` tells it.
     """
-    known = _some(images)
-    least, most = float(known.min()), float(known.max())
-    they = (
-        f"values are {low:g} to {high:g}, and those trained on are {least:g} to {most:g} as they are stored"
-    )
-    if pixel_top(images) is not None and (low < 0 or 0 < high <= 1):
-        return f"{they}: were these scaled already? Give them as they stand in the file."
-    if least >= 0 and 0 < most <= 1 and low >= 0 and high > _RAW:
-        return f"{they}: those were scaled before the search saw them. Scale these as they were."
-    return None
+
+    low: float
+    high: float
+    top: int | None
+
+    @classmethod
+    def of(cls, images: np.ndarray) -> Span:
+        """Returns that of samples (sample, ...), which may be mapped from a disk."""
+        some = _some(images)
+        return cls(float(some.min()), float(some.max()), pixel_top(images))
+
+    def odd(self, low: float, high: float) -> str | None:
+        """Returns that samples to predict were scaled and those trained on were not, or the other way round.
+
+        Args:
+            low: The lowest value of the samples to predict.
+            high: Their highest.
+        """
+        trained = f"those trained on are {self.low:g} to {self.high:g} as stored"
+        they = f"values are {low:g} to {high:g}, and {trained}"
+        if self.top is not None and (low < 0 or 0 < high <= 1):
+            return f"{they}: were these scaled already? Give them as they stand in the file, as those were."
+        if self.low >= 0 and 0 < self.high <= 1 and low >= 0 and high > _RAW:
+            return f"{they}: those were scaled before they were given. Scale these likewise."
+        return None
 
 
 def _some(images: np.ndarray) -> np.ndarray:

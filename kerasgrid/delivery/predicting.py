@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data import odd_span, refuse_others
+from kerasgrid.data import Span, refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
@@ -155,7 +155,7 @@ def predict(
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
     true_score, told = _true_score(jury, classes, whole, answer.labels, multi_label)
-    if answer.span is not None and (odd := odd_span(images, *answer.span)) is not None:
+    if answer.span is not None and (odd := Span.of(images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
     if true_score is not None and stream.name == first.train_name:

@@ -5,7 +5,7 @@ import pytest
 
 from kerasgrid.data import statistics
 from kerasgrid.data.digits import read_digits
-from kerasgrid.data.statistics import giveaways, odd_span, pixel_top, standardize_statistics
+from kerasgrid.data.statistics import Span, giveaways, pixel_top, standardize_statistics
 
 
 @pytest.mark.parametrize("dtype", [np.uint8, np.float32])
@@ -125,13 +125,13 @@ def test_some_samples_of_many_tell(monkeypatch):
             BYTES,
             0,
             1,
-            "values are 0 to 1, and those trained on are 0 to 255 as they are stored: were these scaled",
+            "values are 0 to 1, and those trained on are 0 to 255 as stored: were these scaled",
         ),
         (
             BYTES,
             -1,
             1,
-            "values are -1 to 1, and those trained on are 0 to 255 as they are stored: were these scale",
+            "values are -1 to 1, and those trained on are 0 to 255 as stored: were these scale",
         ),
         (BYTES / 255, 0, 1, None),
         (BYTES / 255, 0, 1.2, None),
@@ -139,12 +139,12 @@ def test_some_samples_of_many_tell(monkeypatch):
             BYTES / 255,
             0,
             255,
-            "values are 0 to 255, and those trained on are 0 to 1 as they are stored: those were",
+            "values are 0 to 255, and those trained on are 0 to 1 as stored: those were",
         ),
         (TABLE, 0, 1, None),
         (TABLE, -0.5, 0.5, None),
     ],
 )
 def test_samples_of_another_scale_than_those_trained_on_are_told(trained, low, high, told):
-    found = odd_span(trained, low, high)
+    found = Span.of(trained).odd(low, high)
     assert found is None if told is None else found.startswith(told)

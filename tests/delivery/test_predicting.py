@@ -284,11 +284,11 @@ def test_that_a_model_there_is_of_an_earlier_version_is_told(aged):
         (IMAGES[:1], None),
         (
             IMAGES[:3] / 16,
-            "values are 0 to 1, and those trained on are 0 to 16 as they are stored: were these sc",
+            "values are 0 to 1, and those trained on are 0 to 16 as stored: were these sc",
         ),
         (
             IMAGES[:3] / 16 - 0.3,
-            "values are -0.3 to 0.7, and those trained on are 0 to 16 as they are stored: we",
+            "values are -0.3 to 0.7, and those trained on are 0 to 16 as stored: we",
         ),
     ],
 )
