@@ -84,7 +84,7 @@ def found(tmp_path, text, reason=refused, is_in_file=True):
                 (
                     "grid.yaml:5, space.dropout: is 1.0, but must be a number from 0 (none) to below 1. "
                     "Likewise 1.5 and 2.0.",
-                    "dropout=1.0, dropout=1.5 and dropout=2.0",
+                    "dropout=1, dropout=1.5 and dropout=2",
                 )
             ],
         ),
