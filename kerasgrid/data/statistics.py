@@ -153,14 +153,17 @@ def _chunks(flat: np.ndarray) -> Iterator[tuple[int, np.ndarray]]:
 
 
 def _flags(flat: np.ndarray) -> np.ndarray:
-    """Returns the columns that hold 0 and 1 alone."""
+    """Returns the columns that hold 0 and 1 alone, both of them."""
     left = np.arange(flat.shape[1])
+    n_ones = np.zeros(flat.shape[1], np.int64)
     for _, chunk in _chunks(flat):
         part = chunk[:, left]
-        left = left[((part == 0) | (part == 1)).all(axis=0)]
+        is_flag = ((part == 0) | (part == 1)).all(axis=0)
+        left = left[is_flag]
+        n_ones[left] += part[:, is_flag].sum(axis=0, dtype=np.int64)
         if not len(left):
             break
-    return left
+    return left[(n_ones[left] > 0) & (n_ones[left] < len(flat))]
 
 
 def _functions_of(labels: np.ndarray, flat: np.ndarray) -> list[int]:

@@ -53,6 +53,7 @@ def test_values_that_give_labels_away_are_those_that_are_the_same_in_each_class(
     several = np.eye(4, dtype=np.uint8)[labels]
     assert giveaways(np.c_[1 - several[:, 3], images[:, 1, 0, 0]], several) == ([0], [])
     assert giveaways(several[:, 1:], (several[:, 0])) == ([], [0, 1, 2])
+    assert giveaways(np.c_[np.zeros(120), several[:, 1:]], (several[:, 0])) == ([], [1, 2, 3])
 
 
 def test_values_of_a_few_samples_are_taken_for_chance():
