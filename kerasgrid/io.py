@@ -486,11 +486,13 @@ class RunPaths:
         """Holds that what is written and removed of a run lies in its own folder.
 
         Raises:
-            StorageError: The folder, or what lies in it, is a link to elsewhere.
+            StorageError: The folder, or what lies in it, is a link to elsewhere, or neither file nor folder.
         """
         found = [self.folder]
         with storage_errors(self.folder):
             found += self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else []
+        if odd := [path for path in found[1:] if path.exists() and not (path.is_file() or path.is_dir())]:
+            raise StorageError(f"{odd[0]}: is neither a file nor a folder. Remove it.")
         links = ", ".join(str(path) for path in sorted(found) if path.is_symlink())
         if links:
             raise StorageError(

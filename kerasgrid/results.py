@@ -46,8 +46,13 @@ class Results:
         Raises:
             ResultsError: It cannot be read, or is none.
         """
+        return cls.known(read_results(path), Path(path))
+
+    @classmethod
+    def known(cls, data: dict[str, Any], path: Path) -> Results:
+        """Returns results whose form is known to hold: what a search has written, or `read_results` read."""
         found = cls.__new__(cls)
-        found.path, found.data = Path(path), read_results(path)
+        found.path, found.data = path, data
         return found
 
     @cached_property

@@ -66,7 +66,7 @@ class ResultsFile:
         write_json(self._paths.json, data)
         self._written_at = time.monotonic()
         self._took_s = self._written_at - began
-        return Results(data, self._paths.json)
+        return Results.known(data, self._paths.json)
 
     def _write_history(self, record: FoldRecord) -> None:
         """Writes a long history where it is not there, or, in this session's first look at it, is another."""

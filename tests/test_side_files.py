@@ -137,9 +137,7 @@ def test_results_without_their_journal_are_not_trained_over(go_on, paths, left):
     found, _ = go_on()
     before = paths.json.read_bytes()
     paths.journal.unlink() if left is None else paths.journal.write_bytes(left)
-    with pytest.raises(
-        RunError, match=r"fake\.json: these results are there, and not .*journal\.jsonl.*--fresh"
-    ):
+    with pytest.raises(RunError, match=r"fake\.json: these results are there, and not .*jsonl.*start anew"):
         go_on()
     assert paths.json.read_bytes() == before
     again, _ = go_on(fresh=True)
@@ -241,6 +239,16 @@ def test_links_in_a_run_are_not_followed(go_on, paths, tmp_path, link):
         with pytest.raises(StorageError, match="a link is not followed, since what is written and removed"):
             act()
     assert sorted(path.name for path in elsewhere.rglob("*")) == before
+
+
+@pytest.mark.timeout(60)
+@pytest.mark.parametrize("name", ["workers.log", "lock", "journal.jsonl"])
+def test_pipes_in_a_run_are_not_waited_on(go_on, paths, name):
+    go_on()
+    (paths.folder / name).unlink(missing_ok=True)
+    os.mkfifo(paths.folder / name)
+    with pytest.raises(StorageError, match=rf"{name}: is neither a file nor a folder\. Remove it\."):
+        go_on()
 
 
 def test_results_may_lie_behind_a_link_as_a_whole(go_on, tmp_path):
