@@ -155,7 +155,7 @@ _SHORT_FORMS = {
     ("training", str): "{{pack: {}}}",
     ("training", int): "{{pack: {}}}",
     ("augment", bool): "{{rotation_range: 10}}",
-    ("callbacks", str): "{{{}: {{}}}}",
+    ("callbacks", str): "{{early_stopping: {{patience: 3}}}}",
     ("callbacks", list): "{{early_stopping: {{patience: 3}}}}",
     ("exclude", str): "[{!r}]",
 }

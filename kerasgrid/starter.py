@@ -74,9 +74,8 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     try:
         data = load_data(found.config)
     except DataError as error:
-        if any(key in str(error) for key in ("data.label", "data.id")):
-            raise DataError(f"{error} In kerasgrid init these are --label and --id.") from error
-        raise
+        told = str(error).replace("data.label", "--label").replace("data.id", "--id")
+        raise type(error)(told) from error
     return _text(found, data, base.absolute(), _giveaways(found, data))
 
 

@@ -421,7 +421,7 @@ def test_one_fault_gives_one_message(folder, text, message):
         ("nope.csv", "data.train: is '{folder}/nope.csv', and there is no such file."),
         ("ragged.csv", "data.train: ragged.csv, line 3: 4 cells, but the header has 5 columns. Complete the row or drop it."),
         ("{images: a, labels: nets.py}", "data.train.images: is '{folder}/a', and there is no such file."),
-        ("nets.py", "data.train: nets.py: data.train is a kind of file that is not known here. Give a .csv, an .npz, "),
+        ("nets.py", "data.train: nets.py is a file of Python, and data is needed here: a .csv, an .npz, "),
         (".", "data.train: . is a folder. Reading a folder of class folders is not built yet. Give a .csv, "),
         ("rare.csv", "search.folds: class 'b' has 1 sample, search.folds is 3: each fold needs one to test on. "),
         ("train.csv, test: t.csv", "data.test: is '{folder}/t.csv', and there is no such file."),

@@ -303,13 +303,12 @@ def test_a_file_that_is_there_is_never_overwritten():
             "label,p0\n0,1\n1,2\n",
             {"label": "lable"},
             "train.csv, line 1: no label column 'lable'. Did you mean 'label'? Columns: label, p0. Name it with "
-            "data.label. In kerasgrid init these are --label and --id.",
+            "--label.",
         ),
         (
             "label,p0\n0,1\n1,2\n",
             {"id": "p9"},
-            "train.csv, line 1: no id column 'p9'. Columns: label, p0. Correct data.id, or "
-            "leave it out. In kerasgrid init these are --label and --id.",
+            "train.csv, line 1: no id column 'p9'. Columns: label, p0. Correct --id, or leave it out.",
         ),
         ('label,p0\n0,"1\n', {}, "train.csv, line 2 or after: "),
     ],

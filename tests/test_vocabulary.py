@@ -187,7 +187,11 @@ class Watch:
             {"x": Watch()},
             "a Watch; names and their arguments hold, callbacks: {'path/to/file.py:Watch': {...}}.",
         ),
-        ("callbacks", "early_stopping", "'early_stopping'; a mapping such as {early_stopping: {}} holds."),
+        (
+            "callbacks",
+            "early_stopping",
+            "'early_stopping'; a mapping such as {early_stopping: {patience: 3}} holds.",
+        ),
         ("callbacks", ["x"], "['x']; a mapping such as {early_stopping: {patience: 3}} holds."),
         ("executor", "processes", "'processes'; a mapping such as {kind: processes} holds."),
         ("executor", 4, "4; a mapping such as {workers: 4} holds."),

@@ -45,7 +45,9 @@ def submit(
 
     wait_s = seconds_of(wait_limit)
     if wait_s is None:
-        raise typer.BadParameter(f"{wait_limit!r} is no time; such as 30min or 90s holds.")
+        raise typer.BadParameter(
+            f"{wait_limit!r} is no time; such as 30min or 90s holds.", param_hint="--wait-limit"
+        )
     paths, draft = draft_of(results, competition, message, file=file, sample=sample)
     entry = send(
         paths,

@@ -19,6 +19,7 @@ from kerasgrid.data.npz import open_archive, opened_member, read_header, read_me
 from kerasgrid.data.stream import Chunk, Stream, fitting
 from kerasgrid.data.stream_csv import csv_chunks, is_csv, pixel_names
 from kerasgrid.errors import DataError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.wording import shown_path
 
 IMAGE_NAMES = ("images", "x", "X", "x_test", "X_test", "test_images", "data")
@@ -65,6 +66,8 @@ def open_stream(
         return Stream(name, partial(_npy, path, shape, name))
     if path.suffix.lower() in {".gz", ".idx", ""} or "ubyte" in path.name:
         return Stream(shown_path(path), partial(_idx, path, shape, None))
+    if other := kind_of(path, takes=("table", "arrays")):
+        raise DataError(f"{shown_path(path)} {other.told('data')}")
     raise DataError(f"{shown_path(path)}: a kind of file that is not known here. Give {_KINDS}.")
 
 

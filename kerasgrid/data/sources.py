@@ -17,6 +17,7 @@ from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
 from kerasgrid.data.stream_csv import is_csv
 from kerasgrid.errors import DataError, NotBuiltError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
@@ -93,6 +94,8 @@ def find_source(config: Any) -> Source:
         return Source(
             shown_path(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
         )
+    if other := kind_of(path, takes=("table", "arrays")):
+        raise DataError(f"{shown_path(path)} {other.told('data')}")
     raise DataError(
         f"{shown_path(path)}: data.train is a kind of file that is not known here. Give {_KINDS}."
     )
