@@ -115,6 +115,8 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tu
         with archive.open(info) as member:
             most_bytes = min(info.file_size, size * MAX_DEFLATE_RATIO)
             yield member, most_bytes  # type: ignore[misc]  # `open` gives a ZipExtFile
+    except DataError:  # a ValueError, too, that tells of its own
+        raise
     except ARRAY_DAMAGE as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
 
