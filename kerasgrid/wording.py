@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import contextlib
 import json
+import os
 import re
+import shlex
 import unicodedata
 from collections.abc import Callable, Container, Mapping, Sequence
 from pathlib import Path
@@ -85,6 +87,19 @@ def shown_path(path: str | Path) -> str:
     with contextlib.suppress(ValueError, OSError):
         return str(path.relative_to(Path.cwd()))
     return str(path)
+
+
+def shell_word(path: str | Path) -> str:
+    """Returns a path as a shell takes it, visible: by bash's `$'...'` where characters have to be escaped."""
+    text = str(path)
+    if visible_line(text) == text:
+        return shlex.quote(text)
+    letters = (c if visible_line(c) == c and c not in "\\'" else _bytes_of(c) for c in text)
+    return f"$'{''.join(letters)}'"
+
+
+def _bytes_of(letter: str) -> str:
+    return "".join(f"\\x{byte:02x}" for byte in os.fsencode(letter))
 
 
 def masked(text: object, *urls: object) -> str:

@@ -13,7 +13,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 import pytest
-from hypothesis import example, given
+from hypothesis import example, given, settings
 from hypothesis import strategies as st
 from rich import box
 from rich.live import Live
@@ -24,7 +24,7 @@ from running import run
 from kerasgrid.console import Console, Shown, show_all
 from kerasgrid.progress import LiveProgress, PlainProgress
 from kerasgrid.records import EpochRecord, Job, Trial
-from kerasgrid.wording import visible, visible_json, visible_line
+from kerasgrid.wording import shell_word, visible, visible_json, visible_line
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\x7f\u202egnp\u2066\u200f\u061c\u2028\ufeff\U000e0041\ud800\r\t"
 
@@ -173,6 +173,18 @@ def test_no_command_lets_the_terminal_obey_names(tmp_path, monkeypatch, capsys, 
     printed = "".join(capsys.readouterr())
     assert printed
     assert not obeyed(printed)
+
+
+@given(st.text(st.characters(codec="utf-8", exclude_characters="\0"), min_size=1, max_size=8))
+@example("a\x1b[31m'\\\n\u202e b")
+@example("a b")
+@settings(max_examples=20, deadline=None)
+def test_a_path_is_copied_back_into_a_shell_as_it_is(name):
+    word = shell_word(name)
+    assert not obeyed(word)
+    assert "\n" not in word
+    done = subprocess.run(["bash", "-c", f"printf %s {word}"], capture_output=True, check=True)
+    assert done.stdout == name.encode()
 
 
 def test_a_traceback_is_shown_too(tmp_path):

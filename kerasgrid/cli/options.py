@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-import shlex
 from pathlib import Path
 from typing import Annotated, Any
 
 import typer
 from typer.core import TyperGroup
+
+from kerasgrid.wording import shell_word
 
 FAULT, FAILED_TRIALS, INTERRUPTED = 1, 3, 130
 
@@ -69,7 +70,7 @@ Set = Annotated[
 
 def next_commands(path: str | Path, *commands: str) -> str:
     """Returns lines that name what to run next, as a shell takes them; `{}` stands for the file."""
-    file = shlex.quote(str(path))
+    file = shell_word(path)
     return "\n".join(["Next:", *(f"  kerasgrid {command.format(file)}" for command in commands)])
 
 
