@@ -168,8 +168,8 @@ def _fault(value: Any) -> str | None:
         )
     if hasattr(value, "__next__"):
         return (
-            f"is {a}, which gives one after another and may never end. Collect what it gives into arrays, "
-            "such as X, y = (np.stack(part) for part in zip(*data)) for pairs of a sample and its label."
+            f"is {a}, which gives one after another and may never end. Collect what it gives into arrays; of "
+            "batches: X, y = (np.concatenate(part) for part in zip(*itertools.islice(data, N)))."
         )
     if isinstance(value, Set) or value is None:
         return f"is {value if value is None else f'{a}, which has no order'}. {_ARRAY_WORDS}"
