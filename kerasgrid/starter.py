@@ -29,6 +29,8 @@ from kerasgrid.yaml12 import quoted
 
 _COMMENT_COLUMN = 32
 _FC_INPUTS = 3_072
+_ROUNDED = 1e-5
+"""Shares that are written with six digits add up to 1 within this."""
 
 
 def write_starter(
@@ -76,7 +78,7 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     except DataError as error:
         told = str(error).replace("data.label", "--label").replace("data.id", "--id")
         raise type(error)(told) from error
-    return _text(found, data, base.absolute(), _giveaways(found, data))
+    return _text(found, data, base.absolute(), _remark(found, data))
 
 
 @dataclass(frozen=True)
@@ -204,8 +206,8 @@ def _refuse_names_of_images(columns: Columns, label: str | None) -> None:
     )
 
 
-def _giveaways(found: _Found, data: Dataset) -> str | None:
-    """Returns a remark on numbered columns from which the label can be told.
+def _remark(found: _Found, data: Dataset) -> str | None:
+    """Returns a remark on numbered columns from which the label can be told, or on columns of constant sum.
 
     Raises:
         DataError: It can be told from columns that have names of their own, as labels have.
@@ -215,6 +217,9 @@ def _giveaways(found: _Found, data: Dataset) -> str | None:
     alone, together = giveaways(data.images, data.labels)
     names = [found.columns[place] for place in alone or together]
     if not names:
+        sums = data.images.reshape(len(data), -1).sum(axis=1, dtype=np.float64)
+        if len(found.columns) > 1 and 0 < np.abs(sums).max() * _ROUNDED >= np.ptp(sums):
+            return f"the columns add up to {sums[0]:g} in each row, as shares or labels do: are they samples?"
         return None
     told = f"can be told from {listed(names)}{'' if alone else ' together'}, wholly or in part"
     if not are_features(names):

@@ -431,6 +431,16 @@ def test_columns_that_give_the_label_away_start_no_search(names, columns, told):
     assert ("--id" in str(caught.value)) is (told.count("'") == 2)
 
 
+def test_columns_of_constant_sum_are_told():
+    shares = np.random.default_rng(0).dirichlet(np.ones(4), 120).round(6)
+    shares[:, 3] = 1 - shares[:, :3].sum(axis=1)
+    table(["a", "b", "c", "d", "label"], *shares.T.round(6).tolist(), CLASSES)
+    told = "  # the columns add up to 1 in each row, as shares or labels do: are they samples?\n"
+    assert told in starter("train.csv", base=Path.cwd())
+    table(["a", "b", "c", "d", "label"], *NOISE[:4], CLASSES)
+    assert "add up to" not in starter("train.csv", base=Path.cwd())
+
+
 def test_a_column_whose_name_no_yaml_holds_is_told_with_its_file():
     Path("train.csv").write_text("a\0b,p0\n" + "0,1\n1,2\n0,5\n" * 9)
     with pytest.raises(
