@@ -43,7 +43,7 @@ _CALLED: dict[str, str] = {
     "search.keep_models": "save_models keep_model save_model save_best_only",
     "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
     "training.pack": "packs packing",
-    "training.precision": "mixed_precision dtype dtype_policy fp16",
+    "training.precision": "mixed_precision dtype dtype_policy",
     "training.jit": "jit_compile xla",
     "training.class_weight": "class_weights balance balanced",
     "callbacks.early_stopping": "earlystop early_stop stopping",
@@ -89,6 +89,8 @@ _CALLED: dict[str, str] = {
     "matthews_corrcoef": "mcc",
     "f1_macro": "macro_f1",
     "f1_weighted": "weighted_f1",
+    "mixed_float16": "float16 fp16 half amp",
+    "mixed_bfloat16": "bfloat16 bf16",
     "processes": "process multiprocessing loky local joblib pool",
     "inline": "sequential serial thread threads threading synchronous none",
 }
@@ -116,6 +118,11 @@ _SAID = {
     "direction": "Whether more is better is told by search.objective.",
     "minimize": "Whether more is better is told by search.objective.",
     "maximize": "Whether more is better is told by search.objective.",
+    "stratified": "Folds are stratified where samples have one label each.",
+    "budget": "Budgets are search.time, search.trials and search.epochs.",
+    "results": "Where results are written is told by --results DIR.",
+    "output": "Where results are written is told by --results DIR.",
+    "device": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
     "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
 }
 """By a word, as `_plain` has it: what there is instead."""

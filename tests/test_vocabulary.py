@@ -152,7 +152,11 @@ def test_all_places_of_the_vocabulary_are_there(tmp_path):
     own = read_signature(parse_reference("fc", tmp_path)).names
     params = {*own, "learning_rate", "epochs", "batch_size", "optimizer", "loss", "l2"}
     for place in vocabulary._CALLED:
-        is_there = place in PLACES or place in ENGINES or place in ("processes", "inline")
+        is_there = (
+            place in PLACES
+            or place in ENGINES
+            or place in ("processes", "inline", "mixed_float16", "mixed_bfloat16")
+        )
         if place.startswith("params."):
             is_there = place.removeprefix("params.") in params
         assert is_there or find_objective(place), place
