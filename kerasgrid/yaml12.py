@@ -64,6 +64,8 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
         if walk.faults:
             raise ConfigError(walk.faults, source)
         value = yaml.constructor.construct_document(node)
+    except ConfigError:  # a ValueError, too, that tells of its own
+        raise
     except MarkedYAMLError as error:
         mark = error.problem_mark or error.context_mark
         where = None if mark is None else mark.line + 1
