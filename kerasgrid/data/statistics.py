@@ -115,8 +115,8 @@ class Span:
 
 
 def _some(images: np.ndarray) -> np.ndarray:
-    """Returns samples from all over, of about 2 million values."""
-    n_samples = max(1, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
+    """Returns samples from all over, of about 2 million values, and a few of larger ones."""
+    n_samples = max(16, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
     return np.asarray(images[:: -(-len(images) // n_samples)])
 
 
