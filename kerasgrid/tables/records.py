@@ -74,7 +74,7 @@ def _id_column(details: Sequence[str], rows: Sequence[Mapping[str, Any]]) -> str
     """Returns the column that says what trials are called: each has its own; None where there is none."""
     for name in _IDS:
         called = [row.get(name) for row in rows] if name in details else [None]
-        if None not in called and len(set(called)) == len(rows):
+        if all(isinstance(one, str | int | float) for one in called) and len(set(called)) == len(rows):
             return name
     return None
 

@@ -229,6 +229,14 @@ class TestFlatList:
         table = read_table(written(tmp_path, [record]))
         assert (table.params, table.scores, table.details) == (("units",), ("quality",), ("id", "note"))
 
+    def test_trials_are_not_called_by_what_is_neither_text_nor_number(self, tmp_path):
+        records = [{"id": id, "a": 1, "score": 0.5} for id in ({}, [])]
+        assert all("trial" not in row for row in read_table(written(tmp_path, records)).rows)
+
+    def test_a_parameter_may_have_no_name(self, tmp_path):
+        table = read_table(written(tmp_path, results(trial(0, {"": 1}), trial(1, {"": 2}))))
+        assert [row[""] for row in table.rows] == [1, 2]
+
     def test_nan_and_infinity_are_no_scores(self, tmp_path):
         table = read_table(written(tmp_path, '[{"a": 1, "score": NaN}, {"a": 2, "score": Infinity}]'))
         assert [row["score"] for row in table.rows] == [None, None]
