@@ -82,6 +82,10 @@ def _as_argument(flag: re.Match[str]) -> str:
     return "overrides"
 
 
+MOST_FAULTS = 20
+"""Of one file that a message tells; of the others it has the number."""
+
+
 class KerasgridError(Exception):
     """Base of all errors that kerasgrid raises on purpose."""
 
@@ -108,12 +112,17 @@ class Fault:
 
 
 class ConfigError(KerasgridError, ValueError):
-    """Faults of a grid.yaml, all of them together; to scikit-learn, arguments that do not hold."""
+    """Faults of a grid.yaml, all of them together; to scikit-learn, arguments that do not hold.
+
+    Of more than 20 faults the message has the first and a count.
+    """
 
     def __init__(self, faults: Sequence[Fault], source: str = "config") -> None:
         self.faults = tuple(faults)
         self.source = source
-        super().__init__("\n".join(f"{self.where(fault)}: {fault.message}" for fault in self.faults))
+        lines = [f"{self.where(fault)}: {fault.message}" for fault in self.faults[:MOST_FAULTS]]
+        left_out = len(self.faults) - MOST_FAULTS
+        super().__init__("\n".join([*lines, *([f"{source}: {left_out:,} more."] if left_out > 0 else [])]))
 
     def where(self, fault: Fault) -> str:
         """Returns the file, line and key of a fault, or the flag that has given it."""

@@ -23,6 +23,7 @@ _MAX_IN_VAIN = 1_000
 _MAX_REST = 1_000_000
 _MAX_LISTED = 1_000
 _MAX_TOGETHER = 4_096
+_MAX_COVERED = 256
 
 
 class Space(Sequence[Params]):
@@ -188,14 +189,17 @@ class Space(Sequence[Params]):
         Args:
             most: How many at most, spread over all of them, the first and the last among them; None for all.
         """
+        of = (
+            self.whole if len(self.grids) > _MAX_COVERED else self
+        )  # what is excluded made so many grids of it
         found: dict[str, Params] = {}
-        for grid in self.grids:
+        for grid in of.grids:
             part = Space([grid])
             values = {name: part.values(name) for name in part.names}
             for i in range(max((len(v) for v in values.values()), default=1)):
                 params = {name: v[i % len(v)] for name, v in values.items()}
                 found.setdefault(digest(params), params)
-        allowed = {key: params for key, params in found.items() if self.allows(params)}
+        allowed = {key: params for key, params in found.items() if of.allows(params)}
         drawn = self.sample(len(found), seed=0) if len(allowed) < len(found) else []
         covering = list((allowed | {digest(params): params for params in drawn}).values())[: len(found)]
         if most is None or len(covering) <= most:

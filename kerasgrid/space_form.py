@@ -12,7 +12,7 @@ from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from kerasgrid.conditions import expand, read_conditions
 from kerasgrid.dimensions import MAX_STEPS, Choice, Range, is_number, value_text
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.exclusions import MAX_GRIDS, Part, is_drawn, without
+from kerasgrid.exclusions import MAX_GRIDS, Effort, Part, is_drawn, without
 from kerasgrid.expressions import Expression, ExpressionError
 from kerasgrid.forms import faults_of, shown
 from kerasgrid.space import Params, Space
@@ -109,9 +109,10 @@ def _without(
 ) -> Space:
     """Returns a space without what is excluded."""
     parts: list[Part] = list(zip(space.grids, space.places, space.weights, strict=True))
+    effort = Effort()
     for path, condition in conditions.items():
         try:
-            parts = without(parts, condition, fixed)
+            parts = without(parts, condition, fixed, effort)
         except ExpressionError as error:
             faults.append(Fault(path, str(error)))
     if faults:

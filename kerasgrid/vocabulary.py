@@ -10,6 +10,7 @@ import difflib
 import inspect
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from typing import Any
 
 _CALLED: dict[str, str] = {
@@ -130,6 +131,7 @@ _SAID = {
 _LOOKED_UP = "which the model function can look up"
 
 
+@lru_cache(maxsize=10_000)
 def _plain(name: str) -> str:
     return "".join(letter for letter in name.casefold() if letter.isalnum())
 

@@ -9,6 +9,7 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
+from kerasgrid.checks import prepare
 from kerasgrid.config import json_schema
 from kerasgrid.config_form import config_from_dict, read_config
 from kerasgrid.draft import read_draft
@@ -526,3 +527,16 @@ def test_every_setting_is_described_in_the_schema():
 def test_what_is_neither_path_nor_dict_is_refused():
     with pytest.raises(ConfigError, match=r"is a NoneType; a grid\.yaml's path or a dict holds"):
         read_draft(None)
+
+
+@pytest.mark.parametrize("key", ["space", "params", "search", "callbacks"])
+def test_of_thousands_of_faults_the_first_and_a_count_are_told(key):
+    unknown = {f"key{place}": [1] for place in range(1000)}
+    config = {"model": "fc", "data": {"train": "digits"}, "search": {"folds": 2}, key: unknown}
+    with pytest.raises(ConfigError) as caught:
+        prepare(config)
+    lines = str(caught.value).splitlines()
+    assert len(lines) == 21
+    assert lines[0].startswith(f"config, {key}.key0: ")
+    assert lines[-1] == f"config: {len(caught.value.faults) - 20:,} more."
+    assert len(caught.value.faults) >= 1000

@@ -10,6 +10,7 @@ from asking import candidates, run
 from hypothesis import given
 from hypothesis import strategies as st
 
+from kerasgrid import exclusions
 from kerasgrid.dimensions import Range
 from kerasgrid.engines.translation import Translation
 from kerasgrid.expressions import Expression, ExpressionError
@@ -165,6 +166,46 @@ def test_conditions_that_part_a_space_into_too_many_grids_are_refused():
     _, faults = read_space({name: list(range(7)) for name in names}, conditions)
     assert [fault.path for fault in faults] == ["exclude[4]"]
     assert "more than 10,000 grids" in faults[0].message
+
+
+def test_conditions_that_are_tried_of_too_many_combinations_are_refused(monkeypatch):
+    monkeypatch.setattr(exclusions, "MAX_EFFORT", 50_000)
+    space = {name: list(range(40)) for name in "abcd"}
+    _, faults = read_space(space, ["a + b > 90", "b + c > 90", "c + d > 90", "a + d > 90"])
+    assert [fault.path for fault in faults] == ["exclude[2]", "exclude[3]"]
+    assert "takes more combinations of values than can be tried" in faults[0].message
+
+
+def test_a_condition_is_worked_out_once_for_all_the_grids_that_others_have_made(monkeypatch):
+    asked = []
+    work_out = Expression.__call__
+    monkeypatch.setattr(Expression, "__call__", lambda self, given: asked.append(1) or work_out(self, given))
+    space, faults = read_space(
+        {name: list(range(30)) for name in "abcd"}, ["a + b > 30", "b + c > 30", "c > d"]
+    )
+    assert not faults
+    assert len(asked) == 3 * 900
+    assert space.size == sum(
+        a + b <= 30 and b + c <= 30 and c <= d for a, b, c, d in itertools.product(range(30), repeat=4)
+    )
+    assert len(space.grids) > 256
+    assert all(p["a"] + p["b"] <= 30 and p["c"] <= p["d"] for p in space.cover(16))
+
+
+def test_ranges_are_left_out_of_as_lists_are():
+    """Their values are other objects each time that they are asked for."""
+    steps = {"low": 0.1, "high": 2.0, "step": 0.1}
+    conditions = ["a + b > 2", "b * c > 3", "a * c > 2"]
+    space, faults = read_space({"a": steps, "b": steps, "c": [1, 2, 3]}, conditions)
+    assert not faults
+    values = [round(0.1 * place, 1) for place in range(1, 21)]
+    wanted = {
+        (a, b, c)
+        for a, b, c in itertools.product(values, values, (1, 2, 3))
+        if not (a + b > 2 or b * c > 3 or a * c > 2)
+    }
+    assert {(p["a"], p["b"], p["c"]) for p in space} == wanted
+    assert space.size == len(wanted)
 
 
 @pytest.mark.parametrize("exclude", ["rate > 0", "rate < 1 or optimizer == 'SGD'"])

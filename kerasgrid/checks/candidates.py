@@ -34,11 +34,15 @@ def check_params(
             report.add(
                 f"params.{name}", "is searched too, so that this value is never used: remove one of them."
             )
-    grids = list(zip(space.places, space.grids, strict=True)) or [(0, {})]
-    for index, grid in grids:
-        part = Space([grid])
+    # Conditions may have made thousands of grids of one, of which those of the same parameters are looked at
+    # together.
+    parts: dict[tuple[int, frozenset[str]], list[Mapping[str, Any]]] = {}
+    for index, grid in zip(space.places, space.grids, strict=True):
+        parts.setdefault((index, frozenset(grid)), []).append(grid)
+    for (index, _), grids in parts.items() or [((0, frozenset()), [{}])]:
+        part = Space(grids)
         # A parameter whose values are at fault is there all the same.
-        sound = {name for place, other in grids if place == index for name in other}
+        sound = {name for place, names in parts if place == index for name in names}
         at_fault = [name for name in written[index] if name not in sound]
         values: dict[str, Iterable[Any]] = dict.fromkeys(at_fault, ())
         values |= {name: part.values(name) for name in part.names}

@@ -14,7 +14,7 @@ from typing import Any, TextIO
 from kerasgrid.cli import searching, showing, delivering, sending, starting  # noqa: F401  # isort: skip
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
-from kerasgrid.errors import ConfigError, KerasgridError, speaking_of_flags
+from kerasgrid.errors import MOST_FAULTS, ConfigError, KerasgridError, speaking_of_flags
 from kerasgrid.interrupts import interrupted_by_signals
 from kerasgrid.spawning import HANGUP
 
@@ -83,10 +83,17 @@ def _flush() -> None:
 
 def _as_json(error: KerasgridError | OSError) -> dict[str, Any]:
     """Returns an error for programs: each fault with the place where it is, and all of it in words."""
-    faults = [{"where": None, "message": _in_words(error)}]
+    faults: list[dict[str, Any]] = [{"where": None, "message": _in_words(error)}]
+    left_out: dict[str, int] = {}
     if isinstance(error, ConfigError):
-        faults = [{"where": error.where(fault), "message": fault.message} for fault in error.faults]
-    return {"faults": faults, "error": {"type": type(error).__name__, "message": _in_words(error)}}
+        told = error.faults[:MOST_FAULTS]
+        faults = [{"where": error.where(fault), "message": fault.message} for fault in told]
+        left_out = {"more": len(error.faults) - len(told)} if len(error.faults) > len(told) else {}
+    return {
+        "faults": faults,
+        **left_out,
+        "error": {"type": type(error).__name__, "message": _in_words(error)},
+    }
 
 
 def _in_words(error: KerasgridError | OSError) -> str:

@@ -14,7 +14,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
 
-from kerasgrid.errors import ResultsError
+from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.file_kinds import kind_of
 from kerasgrid.forms import Section, faults_of, in_words, kind, shown
 from kerasgrid.io import RunPaths, canonical_json, strict
@@ -22,8 +22,6 @@ from kerasgrid.locking import is_held
 from kerasgrid.state import SCHEMA
 from kerasgrid.tables.parsing import FORMS, OURS, check_depth, parse_json, read_text
 
-MOST_FAULTS = 20
-"""That are told of one file."""
 _MOST_FOLDS = 1000
 _BESIDE = r"histories/[\w.-]+\.json"
 """Where a long history lies within the run's folder."""
