@@ -137,20 +137,21 @@ def compare(
 
         found = run(grid, results=results, overrides=overrides, fresh=fresh, observe=observe)
     pair = [one for one in (found.own, found.autokeras) if one is not None]
-    if as_json:
-        print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
     if found.is_interrupted:
-        if not quiet and not as_json:
-            print("Interrupted. The same command goes on from here.")
-        raise typer.Exit(INTERRUPTED)
-    beside = Beside([one.data for one in pair], found.notes)
-    target = page_path([one.file for one in pair], output, ending=".compare.html")
-    write_text(target, beside.html())
-    if not quiet and not as_json:
+        told = ["Interrupted. The same command goes on from here."]
+    else:
+        beside = Beside([one.data for one in pair], found.notes)
+        target = page_path([one.file for one in pair], output, ending=".compare.html")
+        write_text(target, beside.html())
         models = found.models
         kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
-        following = _following(pair[-1].data, pair[-1].file)
-        print("\n".join([*beside.lines(), *kept, str(target), following]))
+        told = [*beside.lines(), *kept, str(target), _following(pair[-1].data, pair[-1].file)]
+    if as_json:
+        print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
+    elif not quiet:
+        print("\n".join(told))
+    if found.is_interrupted:
+        raise typer.Exit(INTERRUPTED)
     if open_:
         typer.launch(target.absolute().as_uri())
     if any(one.data["summary"]["failed"] for one in pair):
