@@ -45,6 +45,16 @@ def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: 
     return [Fault(path, message) for path, message in messages.items() if path not in lists]
 
 
+_MOST_PARTS = 1000
+
+
+def few(value: Any) -> Any:
+    """Holds that an object or list has few parts, before each of them is a fault of its own."""
+    if isinstance(value, dict | list) and len(value) > _MOST_PARTS:
+        raise ValueError(f"has {len(value):,} parts; at most {_MOST_PARTS:,} are expected there")
+    return value
+
+
 _EXPECTED = {
     "dict_type": "an object",
     "model_type": "an object",

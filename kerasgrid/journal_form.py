@@ -5,13 +5,23 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, TypeAdapter, ValidationError
+from pydantic import (
+    BaseModel,
+    BeforeValidator,
+    ConfigDict,
+    Field,
+    TypeAdapter,
+    ValidationError,
+    model_validator,
+)
 
-from kerasgrid.forms import in_words
+from kerasgrid.forms import few, in_words
 
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 JobId = Annotated[tuple[Count, Count, Count], Field(strict=False)]
 Number = float | None
+Curve = Annotated[list[Number], Field(fail_fast=True)]
+Texts = Annotated[dict[str, str], BeforeValidator(few)]
 
 
 class _Line(BaseModel):
@@ -25,8 +35,8 @@ class _Identity(_Line):
 
 
 class _Header(_Line):
-    identity: _Identity | None = None
-    versions: dict[str, str] = {}
+    identity: _Identity = _Identity()
+    versions: Texts = {}
 
 
 class _Record(_Line):
@@ -52,8 +62,8 @@ class _Fold(_Record):
     job: JobId
     score: Number = None
     val_score: Number = None
-    metrics: dict[str, Number] = {}
-    history: dict[str, list[Number]] = {}
+    metrics: Annotated[dict[str, Number], BeforeValidator(few)] = {}
+    history: Annotated[dict[str, Curve], BeforeValidator(few)] = {}
     fit_time: float = 0.0
     epochs: Count = 0
     alone: bool = False
@@ -62,8 +72,14 @@ class _Fold(_Record):
     n_parameters: Count | None = None
     memory_bytes: Count | None = None
     dead: str | None = None
-    error: dict[str, str] | None = None
+    error: Texts | None = None
     at_end: bool = False
+
+    @model_validator(mode="after")
+    def _has_score(self) -> _Fold:
+        if self.score is None and self.error is None:
+            raise ValueError("has no score, and no error that tells why")
+        return self
 
 
 class _Checkpoint(_Record):
@@ -76,12 +92,12 @@ class _Checkpoint(_Record):
 class _OfTrial(_Record):
     type: Literal["forget", "drop", "readmit"]
     trial: Count
-    jobs: list[JobId] = []
+    jobs: Annotated[list[JobId], Field(fail_fast=True)] = []
 
 
 class _Pack(_Record):
     type: Literal["pack"]
-    jobs: Annotated[list[JobId], Field(min_length=1)]
+    jobs: Annotated[list[JobId], Field(min_length=1, fail_fast=True)]
     graph: str
     width: Annotated[int, Field(ge=1)]
     shares: bool
@@ -90,7 +106,7 @@ class _Pack(_Record):
 
 class _Environment(_Record):
     type: Literal["environment"]
-    environment: dict[str, str]
+    environment: Texts
 
 
 class _End(_Record):
@@ -106,7 +122,7 @@ class _Retry(_Record):
 
 class _Sources(_Record):
     type: Literal["sources"]
-    sources: dict[str, str]
+    sources: Texts
 
 
 _RECORD: TypeAdapter[Any] = TypeAdapter(

@@ -17,7 +17,7 @@ from kerasgrid.journal import Journal, header_of, read
 from kerasgrid.journal_form import check_line
 
 GOLDEN = sorted((Path(__file__).parent / "golden").glob("*/journal.jsonl"))
-FOLD = {"type": "fold", "time": 1.0, "job": [0, 0, 0]}
+FOLD = {"type": "fold", "time": 1.0, "job": [0, 0, 0], "score": 0.5}
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.parent.name)
@@ -41,6 +41,7 @@ def test_what_earlier_versions_wrote_holds(path):
         ({**FOLD, "job": [0, 0]}, "fold.job[2] is null or missing"),
         ({**FOLD, "job": [0, -1, 0]}, "fold.job[1] is -1; at least 0 is expected there"),
         ({**FOLD, "history": {"loss": "x"}}, "fold.history.loss is text; a list is expected there"),
+        ({**FOLD, "score": None}, "fold has no score, and no error that tells why"),
         ({**FOLD, "error": {"type": 3}}, "fold.error.type is a number; text is expected there"),
     ],
 )

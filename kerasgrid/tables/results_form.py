@@ -6,17 +6,18 @@ What is not there, as in a file of an earlier version or of a running search, is
 
 from __future__ import annotations
 
+import itertools
 import logging
 from collections.abc import Iterable, Iterator, Mapping
 from functools import cache
 from pathlib import Path
 from typing import Annotated, Any, Literal, TypeVar
 
-from pydantic import AfterValidator, BaseModel, ConfigDict, Field, ValidationError
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
 from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.file_kinds import kind_of
-from kerasgrid.forms import Section, faults_of, in_words, kind, shown
+from kerasgrid.forms import Section, faults_of, few, in_words, kind, shown
 from kerasgrid.io import RunPaths, canonical_json, strict
 from kerasgrid.locking import is_held
 from kerasgrid.state import SCHEMA
@@ -55,6 +56,8 @@ def _reason(value: Any) -> Any:
 Reason = Annotated[Any, AfterValidator(_reason)]
 Label = Annotated[Any, AfterValidator(_label)]
 Number = float | None
+Curve = Annotated[list[Number], Field(fail_fast=True)]
+Few = BeforeValidator(few)
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
 Object = Annotated[dict[str, Any], AfterValidator(_plain)]
@@ -72,8 +75,8 @@ class _Fit(_Part):
     fit_time: Number = None
     epochs: Count | None = None
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
-    metrics: dict[str, Number] | None = None
-    history: dict[str, list[Number]] | None = None
+    metrics: Annotated[dict[str, Number] | None, Few] = None
+    history: Annotated[dict[str, Curve] | None, Few] = None
     history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None
     dead: str | None = None
     error: Reason = None
@@ -85,7 +88,7 @@ class _Repeat(_Fit):
 
 class _Fold(_Fit):
     fold: Place | None = None
-    repeats: list[_Repeat] | None = None
+    repeats: Annotated[list[_Repeat] | None, Few] = None
 
 
 class _Trial(_Part):
@@ -100,7 +103,7 @@ class _Trial(_Part):
     n_parameters: Count | None = None
     error: Reason = None
     dead: str | None = None
-    folds: list[_Fold] | None = None
+    folds: Annotated[list[_Fold] | None, Few] = None
 
 
 class _Objective(_Part):
@@ -112,8 +115,8 @@ class _Objective(_Part):
 class _Data(_Part):
     samples: Count | None = None
     classes: Count | None = None
-    class_names: list[Label] | None = None
-    report: list[str] = []
+    class_names: Annotated[list[Label], Field(fail_fast=True)] | None = None
+    report: Annotated[list[str], Field(fail_fast=True)] = []
     fingerprint: str | None = None
 
 
@@ -146,8 +149,8 @@ class _Results(_Part):
     base: str | None = None
     data: _Data | None = None
     folds: _Folds | None = None
-    environment: dict[str, str] = {}
-    trials: list[_Trial]
+    environment: Annotated[dict[str, str], Few] = {}
+    trials: list[Any]
     best: _Best | None = None
     summary: _Summary | None = None
 
@@ -204,18 +207,28 @@ def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, An
         raise ResultsError(f"{where}: is {kind(results)}, and no results file of kerasgrid. {forms}")
     check_schema(results, where, forms)
     value = dict(results)
-    try:
-        _Results.model_validate(value)
-    except ValidationError:
+    if any(_form_faults(value)):
         check_depth(value, where, forms)
         value = strict(value)
-        try:
-            _Results.model_validate(value)
-        except ValidationError as error:
-            refuse(where, map(in_words, error.errors(include_url=False)))
+        refuse(where, _form_faults(value))
     value["trials"] = [_filled(trial, place) for place, trial in enumerate(value["trials"])]
     refuse(where, _contradictions(value))
     return value
+
+
+def _form_faults(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yields in words what is not as it should be by itself."""
+    try:
+        trials = _Results.model_validate(results).trials
+    except ValidationError as error:
+        yield from map(in_words, error.errors(include_url=False))
+        trials = results["trials"] if isinstance(results.get("trials"), list) else []
+    for place, trial in enumerate(trials):
+        try:
+            _Trial.model_validate(trial)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                yield in_words({**fault, "loc": ("trials", place, *fault["loc"])})
 
 
 def check_schema(results: Mapping[str, Any], where: Path | str = "results.json", forms: str = FORMS) -> None:
@@ -288,11 +301,11 @@ def section_of(form: type[Form], value: Any, where: Path | str, path: str) -> Fo
 
 
 def refuse(where: Path | str, faults: Iterable[str]) -> None:
-    """Raises faults as one ResultsError, the first of them and how many more there are; none is no error."""
-    told = list(faults)
+    """Raises the first faults as one ResultsError, which tells that there are more; none is no error."""
+    told = list(itertools.islice(faults, MOST_FAULTS + 1))
     if told:
-        more = [f"{where}: {len(told) - MOST_FAULTS:,} more."] if len(told) > MOST_FAULTS else []
         lines = [f"{where}: {fault}" for fault in told[:MOST_FAULTS]]
+        more = [f"{where}: and more."] if len(told) > MOST_FAULTS else []
         raise ResultsError("\n".join([*lines, *more, "Restore the file, or search anew."]))
 
 

@@ -105,14 +105,27 @@ def test_faults_name_the_place_what_was_found_and_what_holds(path, value, told):
 def test_all_faults_are_told_but_not_thousands():
     found = copy.deepcopy(WHOLE)
     for trial in found["trials"]:
-        trial["folds"] = [{"fold": "x", "history": {"loss": ["y"] * 50}}]
+        trial["folds"] = [{"fold": "x", "history": {name: ["y"] * 50 for name in "abcdefgh"}}]
     found["name"] = 3
     with pytest.raises(ResultsError) as caught:
         checked(found, "a.json")
     lines = str(caught.value).splitlines()
     assert lines[0] == "a.json: name is a number; text is expected there."
     assert len(lines) == MOST_FAULTS + 2
-    assert lines[-2].endswith(" more.")
+    assert lines[-2] == "a.json: and more."
+
+
+@pytest.mark.timeout(30)
+def test_a_million_faults_take_neither_time_nor_memory():
+    many = [1] * 1_000_000
+    keys = {str(place): 1 for place in range(1_000_000)}
+    for trials in (many, [{"params": {}, "folds": [{"history": {"loss": ["x"] * 1_000_000}}]}]):
+        with pytest.raises(ResultsError, match=r"trials\[0\]"):
+            checked({"schema": WHOLE["schema"], "trials": trials}, "a.json")
+    with pytest.raises(ResultsError, match="history has 1,000,000 parts; at most 1,000 are expected there"):
+        checked(
+            {"schema": WHOLE["schema"], "trials": [{"params": {}, "folds": [{"history": keys}]}]}, "a.json"
+        )
 
 
 def test_other_files_are_told_what_is_needed(tmp_path):
