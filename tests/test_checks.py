@@ -706,14 +706,18 @@ def test_a_dict_with_a_function_and_arrays(folder):
 
 @pytest.mark.slow
 def test_a_function_in_hand_declares_its_hyperparameters():
+    import keras
+
     def build(hp, depth=1):
         hp.Choice("units", [8, 16])
         hp.Boolean("batch_norm")
+        return keras.Sequential()
 
     def conditional(hp):
         hp.Choice("kind", ["a", "b"])
         with hp.conditional_scope("kind", ["a"]):
             hp.Int("n", 1, 4)
+        return keras.Sequential()
 
     X, y = np.zeros((12, 4)), np.arange(12) % 2
     prepared = prepare({"model": build, "params": {"batch_norm": True}, "space": {"epochs": [1, 2]}}, X, y)

@@ -93,6 +93,8 @@ def test_a_trials_curves_are_means_over_folds_as_far_as_all_go(tmp_path):
     assert not len(found.train_loss)
 
 
-@pytest.mark.parametrize("histories", [(), (Path("missing.json"),), ({"odd": [1]},), ({"loss": [None]},)])
+@pytest.mark.parametrize(
+    "histories", [(), (Path("grid/histories/missing.json"),), ({"odd": [1]},), ({"loss": [None]},)]
+)
 def test_nothing_recorded_is_no_curve(histories):
     assert curves_of(0, histories, "accuracy") is None

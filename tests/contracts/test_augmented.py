@@ -71,5 +71,5 @@ def test_a_sheet_says_how_many_settings_it_leaves_out(tmp_path, monkeypatch):
     augmented.write_augmented(tmp_path / "grid.yaml")
     texts = [text for text, _ in seen[0]]
     assert len(texts) == augmented.MAX_SETTINGS + 1
-    assert texts[0] == "rotation_range=1.0, horizontal_flip=True"
+    assert texts[0] == "rotation_range=1, horizontal_flip=true"
     assert texts[-1] == "4 of 10 settings are not shown: search fewer to see all of them"

@@ -188,7 +188,8 @@ def test_the_prefix_says_which_of_several_spaces():
     found = messages({}, {"units": [1], "zoo": [1]}, prefix="space[2]")
     assert [text.partition(":")[0] for text in found] == ["space[2].zoo"]
     assert messages({}, {}, prefix="space[2]") == [
-        "space[2]: 'units' is missing: the model function needs it, and neither params nor this space gives it."
+        "space[2]: 'units' is missing: the model function needs it, and neither params nor this space gives it. "
+        "It is given input_shape and n_classes, by name."
     ]
 
 
