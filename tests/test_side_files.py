@@ -11,9 +11,10 @@ import socket
 import numpy as np
 import pytest
 from fakes import CONFIG
-from fitted import train_nothing
+from fitted import fake_train_final, train_nothing
 from running import run
 
+from kerasgrid.delivery import fitting
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.driver import search
@@ -161,6 +162,24 @@ def test_a_damaged_long_history_is_written_anew(go_on, paths):
         history.write_bytes(damaged)
         go_on(config)
         assert history.read_bytes() == whole
+
+
+@pytest.mark.parametrize(
+    "damaged", [b"", b"{}", b"[" * 100_000, b'{"schema": "kerasgrid.model/1", "sha256": 3}']
+)
+def test_a_model_whose_card_is_damaged_is_trained_anew(go_on, paths, monkeypatch, caplog, damaged):
+    monkeypatch.setattr(fitting, "train_final", fake_train_final)
+    go_on({**CONFIG, "search": {"folds": 2, "keep_models": "best"}})
+    before = fit(paths.json)
+    card = RunPaths.card(before.models[0])
+    for file in (card, RunPaths.card(paths.best)):
+        file.write_bytes(damaged)
+    with caplog.at_level(logging.WARNING):
+        again = fit(paths.json)
+    assert again.cards[0]["identity"] == before.cards[0]["identity"]
+    assert json.loads(card.read_text())["identity"] == before.cards[0]["identity"]
+    assert f"{card}: " in caplog.text
+    assert "It is made anew." in caplog.text
 
 
 # What is no file, or a link

@@ -59,14 +59,14 @@ def read_card(model: Path) -> dict[str, Any] | None:
     try:
         card = read_json(path)
     except (OSError, ValueError) as error:
-        raise ResultsError(f"{path}: cannot be read as a model's card: {error}. Move it aside.") from error
+        raise ResultsError(f"{path}: cannot be read as a model's card: {error}.") from error
     if not isinstance(card, dict) or card.get("schema") != SCHEMA:
         raise ResultsError(f"{path}: is no card of a model (schema {SCHEMA}). Move it aside.")
     try:
         _Card.model_validate(card)
     except ValidationError as error:
         told = " ".join(map(in_words, error.errors(include_url=False)))
-        raise ResultsError(f"{path}: {told} Move it aside: what it is of can be trained again.") from error
+        raise ResultsError(f"{path}: is no card of a model that can be gone by: {told}") from error
     if card["sha256"] != file_digest(model):
         log.warning(
             "%s: is not the model that its card tells of, damaged or another one: it is not used.", model

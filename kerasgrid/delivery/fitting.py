@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import shutil
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -15,7 +16,7 @@ from kerasgrid.delivery.cards import read_card, write_card
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished, check_counts
 from kerasgrid.delivery.plans import Plan, Planner
-from kerasgrid.errors import NoModelError
+from kerasgrid.errors import NoModelError, ResultsError
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, file_digest, replacing
 from kerasgrid.locking import RunLock
@@ -29,6 +30,7 @@ from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.tasks import FinalRecord, FinalTask
 from kerasgrid.workers import ask_worker, check_goes_on, make_executor, make_recipe, reading
 
+log = logging.getLogger(__name__)
 _NO_TRIALS = RunState(1, 1, "max")
 """What observers are told of trials, of which none is searched here."""
 
@@ -128,7 +130,7 @@ class _Session:
     def run(self, paths: RunPaths) -> Fitted:
         """Trains what is to be trained."""
         for plan in self.plans:
-            card = read_card(plan.task.file)
+            card = _card_of(plan.task.file)
             if card is not None and card["identity"] == plan.task.owner:
                 self._cards[plan.task.job.id] = card
                 self.observer.note(f"{plan.task.job}: {plan.task.file.name} is there already.{_aged(card)}")
@@ -214,9 +216,18 @@ def _aged(card: Mapping[str, Any]) -> str:
     )
 
 
+def _card_of(model: Path) -> Mapping[str, Any] | None:
+    """Returns the card of a model that is there; None where there is none, or a damaged one."""
+    try:
+        return read_card(model)
+    except ResultsError as error:
+        log.warning("%s It is made anew.", error)
+        return None
+
+
 def _keep_best(file: Path, best: Path, card: Mapping[str, Any]) -> None:
     """Copies a model and its card to where people look for it."""
-    if best.exists() and file_digest(best) == card["sha256"] and read_card(best) is not None:
+    if best.exists() and file_digest(best) == card["sha256"] and _card_of(best) is not None:
         return
     with replacing(best, ".keras") as part:
         shutil.copyfile(file, part)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
@@ -24,6 +25,8 @@ from kerasgrid.results import Results
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count
+
+log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -191,7 +194,7 @@ def _check_alike(searches: Sequence[Finished]) -> None:
 
 def _jury(asked: Sequence[AskedTrial]) -> Jury:
     """Returns the trials with their out-of-fold predictions, as far as these are of the same samples."""
-    kept = {one.finished.path: read_held_out(one.finished.path) for one in asked}
+    kept = {one.finished.path: _held_out(one.finished.path) for one in asked}
     first = kept[asked[0].finished.path]
     empty = HeldOut(np.empty(0, np.int16), np.empty(0, np.int64), (), {})
     members = []
@@ -203,6 +206,15 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
     search = asked[0].finished
     form = search.objective, search.classes, search.is_one_hot
     return Jury.of(empty if first is None else first, members, *form)
+
+
+def _held_out(results: Path) -> HeldOut | None:
+    """Returns what was kept of a search's out-of-fold predictions; None where it is not there or damaged."""
+    try:
+        return read_held_out(results)
+    except ResultsError as error:
+        log.warning("%s They are left out, as if they had not been kept.", error)
+        return None
 
 
 def _true_score(

@@ -126,9 +126,7 @@ def read_held_out(results: Path) -> HeldOut | None:
             raise ValueError("it does not tell the fold of each sample")
         return found
     except ARRAY_DAMAGE as error:
-        raise ResultsError(
-            f"{paths.oof} cannot be read ({error}). Move it away: out-of-fold scores are told only with it."
-        ) from error
+        raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
 def _images(path: Path, trial: Any) -> dict[int, np.ndarray]:
