@@ -124,7 +124,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 raise ConfigError(faults, type(self).__name__)
             refuse_others(X, y)
             X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
-            labels, classes = _read_labels(y)
+            labels, classes = read_labels(y)
             gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
             self._compiled, self._inputs, self.history_, self.dead_ = self._train(X, labels, classes)
         self.classes_ = classes
@@ -319,7 +319,7 @@ def _json_params(params: Mapping[str, Any]) -> dict[str, Any]:
     return strict(json.loads(json.dumps(params, default=kind, skipkeys=True)))
 
 
-def _read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
+def read_labels(y: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns class indices, int64 (sample,), and the classes.
 
     Raises:

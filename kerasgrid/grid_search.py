@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
 from sklearn import get_config, model_selection
+from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
 
 from kerasgrid.data import refuse_others
 from kerasgrid.errors import ConfigError, Fault
-from kerasgrid.estimator import KerasClassifier
+from kerasgrid.estimator import KerasClassifier, read_labels
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
+from kerasgrid.training.objective import find_objective, objective_fault
 
 
 class GridSearchCV(model_selection.GridSearchCV):
@@ -118,11 +121,24 @@ class GridSearchCV(model_selection.GridSearchCV):
         """
         if isinstance(self.estimator, KerasClassifier):
             with kept_random_state(), quiet():  # a `build(hp)` is called for its parameters
-                faults = [*_fit_faults(params), *self._grid_faults()]
+                faults = [*_fit_faults(params), *self._grid_faults(), *self._scoring_faults(y)]
             if faults:
                 raise ConfigError(faults, type(self).__name__)
             refuse_others(X, y)
         return super().fit(X, y, **params)
+
+    def _scoring_faults(self, y: Any) -> list[Fault]:
+        """Returns why scorers that are given by name cannot score these labels."""
+        scoring = self.scoring.values() if isinstance(self.scoring, Mapping) else self.scoring
+        names = [scoring] if isinstance(scoring, str) else scoring if isinstance(scoring, Iterable) else []
+        known = [name for name in names if isinstance(name, str) and name in get_scorer_names()]
+        try:
+            labels, classes = read_labels(np.asarray(y))
+        except (ValueError, TypeError):  # `fit` says what is wrong with them
+            return []
+        form = labels, classes.tolist(), np.ndim(y) == 2 and np.shape(y)[1] > 1
+        told = (objective_fault(find_objective(name), *form, in_python=True) for name in known)
+        return [Fault("scoring", fault) for fault in told if fault is not None]
 
     def _grid_faults(self) -> list[Fault]:
         grids = ParameterGrid(self.param_grid).param_grid

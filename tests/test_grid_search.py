@@ -16,7 +16,7 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
-from kerasgrid.estimator import KerasClassifier, _json_params, _read_labels
+from kerasgrid.estimator import KerasClassifier, _json_params, read_labels
 
 NAMES = np.array([f"digit {number}" for number in range(10)])
 
@@ -200,7 +200,7 @@ class TestKerasClassifier:
         ],
     )
     def test_labels_become_indices(self, y, indices, classes):
-        found, found_classes = _read_labels(np.array(y))
+        found, found_classes = read_labels(np.array(y))
         assert found.tolist() == indices
         assert found_classes.tolist() == classes
 
@@ -222,7 +222,7 @@ class TestKerasClassifier:
     )
     def test_what_is_no_labels_is_refused(self, y, message):
         with pytest.raises(DataError) as raised:
-            _read_labels(np.array(y))
+            read_labels(np.array(y))
         assert str(raised.value).startswith(message)
 
     def test_random_keys_come_from_values_and_not_from_their_types(self):
@@ -603,6 +603,26 @@ class TestTraining:
             assert scores([4], n_jobs=2) == pytest.approx(alone[:1], rel=1e-6)
         finally:
             get_reusable_executor().shutdown(wait=True)
+
+
+@pytest.mark.parametrize(
+    ("scoring", "labels", "message"),
+    [
+        (
+            "f1",
+            ["no", "yes"],
+            "'no' and 'yes': say which it is, such as make_scorer(f1_score, pos_label='yes').",
+        ),
+        (["accuracy", "f1"], [10, 20, 500], "which cannot score 3 classes: "),
+        ({"error": "r2"}, ["no", "yes"], "which cannot score 2 classes: "),
+    ],
+)
+def test_what_cannot_score_these_labels_is_told_before_anything_is_trained(scoring, labels, message):
+    y = np.array(labels)[np.arange(30) % len(labels)]
+    with pytest.raises(ConfigError) as told:
+        kg.GridSearchCV(never, {"units": [8]}, scoring=scoring, refit=False).fit(np.zeros((30, 4)), y)
+    assert "GridSearchCV, scoring: is '" in str(told.value)
+    assert message in str(told.value)
 
 
 def linear(input_shape, n_classes):

@@ -257,7 +257,7 @@ def _objective(report: Report, config: Config, data: Dataset | None) -> Objectiv
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:
-            fault = objective_fault(objective, data)
+            fault = objective_fault(objective, data.labels, data.classes, data.one_hot)
             if (
                 config.search.engine == AUTOKERAS
                 and len(data.classes) == 2

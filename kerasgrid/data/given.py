@@ -58,6 +58,7 @@ _KINDS = (
     ),
     (r"scipy\.sparse\..*", "a sparse matrix", "Give it as a dense array: .toarray()."),
 )
+_MANY = {"X": ("samples", "inputs"), "y": ("labels", "outputs")}
 _ARRAY_WORDS = "Arrays, data frames and lists of numbers hold."
 
 
@@ -116,7 +117,9 @@ def refuse_others(X: Any, y: Any = None) -> None:
     for name, value, beside in (("X", X, y), ("y", y, X)):
         if value is None and name == "y":
             continue
-        fault = _fault(value) or _fault_of_several(value, beside, name)
+        is_one = _is_number(value) and not hasattr(value, "__array__")
+        fault = f"is the number {value}. {_ARRAY_WORDS}" if is_one else _fault(value, name)
+        fault = fault or _fault_of_several(value, beside, name)
         if fault is not None:
             raise DataError(f"{name} {fault}")
 
@@ -146,8 +149,13 @@ def as_array(value: Any, name: str) -> np.ndarray:
     return array
 
 
-def _fault(value: Any) -> str | None:
-    """Returns what something is that is no array, and what to give; None for an array and what makes one."""
+def _fault(value: Any, name: str) -> str | None:
+    """Returns what something is that is no array, and what to give; None for an array and what makes one.
+
+    Args:
+        value: What was given.
+        name: X or y.
+    """
     if isinstance(value, np.ndarray) and not value.ndim and value.dtype == object:
         value = value.item()  # as np.load gives a dict that was pickled
     kind = type(value)
@@ -156,15 +164,19 @@ def _fault(value: Any) -> str | None:
     for pattern, what, give in _KINDS:
         if any(re.fullmatch(pattern, name) for name in names):
             return f"is {what} ({kind.__name__}), which is not read yet. {give}"
-    if isinstance(value, str | bytes | os.PathLike):
+    if isinstance(value, type):
+        return f"is the class {value.__name__} itself. {_ARRAY_WORDS}"
+    if isinstance(value, bytes | bytearray):
+        return f"is {len(value):,} bytes. Make an array of them: np.frombuffer(data, dtype).reshape(shape)."
+    if isinstance(value, str | os.PathLike):
         return (
             f"is the text {str(value)[:100]!r}. Give what it names: a file in the config, as data.train and "
             "without X and y; a column as an array of its own."
         )
     if isinstance(value, Mapping):
         return (
-            f"is {a} of {listed(list(value)) or 'nothing'}; several inputs by name are not built yet. Give "
-            "one array of it" + (f", such as X[{next(iter(value))!r}]." if value else ".")
+            f"is {a} of {listed(list(value)) or 'nothing'}; several {_MANY[name][1]} by name are not built "
+            "yet. Give one array of it" + (f", such as {name}[{next(iter(value))!r}]." if value else ".")
         )
     if hasattr(value, "__next__"):
         return (
@@ -175,14 +187,23 @@ def _fault(value: Any) -> str | None:
         return f"is {value if value is None else f'{a}, which has no order'}. {_ARRAY_WORDS}"
     if callable(value) and not hasattr(value, "__array__"):
         return f"is {a}, and has to be called for samples. {_ARRAY_WORDS}"
+    if _is_array(value):
+        return None
     if isinstance(value, Sequence):
         by_type = {type(item): item for item in value}  # one of each is looked at
         inner = [
             item for item in by_type.values() if hasattr(item, "__iter__") or hasattr(item, "__getitem__")
         ]
-        faults = [_fault(item) for item in inner if not isinstance(item, str | bytes)]
+        faults = [_fault(item, name) for item in inner if not isinstance(item, str | bytes)]
         return next((f"is {a} in which one {fault}" for fault in faults if fault is not None), None)
-    return None if _is_array(value) or _is_number(value) else f"is {a}, which is no array. {_ARRAY_WORDS}"
+    if _is_number(value):
+        return None
+    collected = " Collect what it gives: np.stack([item for item in data])." if _gives_items(value) else ""
+    return f"is {a}, which is no array. {_ARRAY_WORDS}{collected}"
+
+
+def _gives_items(value: Any) -> bool:
+    return hasattr(value, "__iter__") or (hasattr(value, "__getitem__") and hasattr(value, "__len__"))
 
 
 def _is_array(value: Any) -> bool:
@@ -221,11 +242,15 @@ def _fault_of_several(value: Any, beside: Any, name: str) -> str | None:
     if None in lengths or len(lengths) > 1:
         return None
     if beside is None:
-        pair = "is a {} of two arrays, and y is missing. Take it apart: X, y = ..., and give both."
-        return pair.format(kind) if len(value) == 2 else None
+        parts = {2: ("two", "X, y"), 3: ("three", "X, y, sample_weight")}
+        if len(value) not in parts or (isinstance(value, list) and len(value) == 3):
+            return None
+        words, names = parts[len(value)]
+        apart = f"Take it apart: {names} = ..., and give X and y."
+        return f"is a {kind} of {words} arrays, and y is missing. {apart}"
     n_beside = len(beside) if hasattr(beside, "__len__") else None
     if n_beside in lengths and n_beside != len(value):
-        what, many = ("samples", "inputs") if name == "X" else ("labels", "outputs")
+        what, many = _MANY[name]
         return (
             f"is a {kind} of {len(value)} arrays of {n_beside:,} {what} each, and several {many} are not "
             "built yet. Give one array."

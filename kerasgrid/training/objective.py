@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal
 
@@ -11,7 +11,6 @@ import numpy as np
 
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
 from kerasgrid.keras_names import CLASS_METRICS, METRICS, find_metric
-from kerasgrid.records import Dataset
 from kerasgrid.yaml12 import quoted
 
 
@@ -85,12 +84,25 @@ def _with_arguments(objective: Objective, arguments: Mapping[str, Any]) -> Objec
     return replace(objective, arguments=dict(arguments))
 
 
-def objective_fault(objective: Objective, data: Dataset) -> str | None:
-    """Returns why an objective cannot score the labels of some samples; None where it can.
+def objective_fault(
+    objective: Objective,
+    labels: np.ndarray,
+    classes: Sequence[Any],
+    one_hot: bool = False,
+    *,
+    in_python: bool = False,
+) -> str | None:
+    """Returns why an objective cannot score some labels, and what could; None where it can.
 
     A scikit-learn scorer is tried on a made-up prediction, so that no epoch is trained in vain.
+
+    Args:
+        objective: What would score.
+        labels: (sample,), class indices; or (sample, label) of 0 and 1.
+        classes: The label of each class.
+        one_hot: Whether the user has them as one-hot rows.
+        in_python: Whether a line to write is one of scikit-learn's `scoring`, not of a config.
     """
-    labels, classes = np.asarray(data.labels), data.classes
     if objective.metric in CLASS_METRICS and labels.ndim == 2:
         return (
             f"is {objective.name!r}, which is of one class a sample, and with data.multi_label it has any "
@@ -111,30 +123,47 @@ def objective_fault(objective: Objective, data: Dataset) -> str | None:
 
     def told(arguments: Mapping[str, Any], name: str = objective.name) -> str | None:
         try:
-            sklearn_score(name, arguments, tried, probabilities, classes, data.one_hot)
+            sklearn_score(name, arguments, tried, probabilities, classes, one_hot)
         except (ValueError, TypeError, AttributeError) as error:
             return " ".join(str(error).split())
+        return None
+
+    def line(more: Sequence[dict[str, Any]]) -> str | None:
+        """Returns the objective with the first of some further arguments by which it can score."""
+        for arguments in more:
+            given = {**objective.arguments, **arguments}
+            if arguments.keys() <= argument_names(objective.name) and told(given) is None:
+                return (_in_python if in_python else _in_yaml)(objective.name, given)
         return None
 
     reason = told(objective.arguments)
     if reason is None:
         return None
-    if n_classes == 2 and labels.ndim == 1 and "pos_label" in argument_names(objective.name):
-        given = {**objective.arguments, "pos_label": classes[1]}
-        if told(given) is None:
-            line = ", ".join(f"{name}: {_written(value)}" for name, value in given.items())
-            return (
-                f"is {objective.name!r}, which is of one of the two classes {classes[0]!r} and "
-                f"{classes[1]!r}: say which it is, such as {{{objective.name}: {{{line}}}}}."
-            )
+    beta, mean = {"beta": 1}, {"average": "macro"}
+    of_one = n_classes == 2 and labels.ndim == 1 and "average" not in objective.arguments and not one_hot
+    positive = [{"pos_label": classes[1]}, {**beta, "pos_label": classes[1]}]
+    if of_one and line([beta]) is None and (written := line(positive)) is not None:
+        return (
+            f"is {objective.name!r}, which is of one of the two classes {classes[0]!r} and {classes[1]!r}: "
+            f"say which it is, such as {written}."
+        )
     what = "several labels a sample" if labels.ndim == 2 else f"{n_classes} classes"
-    if data.one_hot:
+    if one_hot:
         what, reason = f"{what} as one-hot rows", f"{reason} Labels of one a sample hold: y.argmax(axis=1)."
     kin = sorted(name for name in scorer_names() if name.startswith(f"{objective.name}_"))
     fit = [name for name in kin if told({}, name) is None]
-    instead = f" Take {' or '.join(filter(None, [', '.join(fit[:-1]), fit[-1]]))}." if fit else ""
-    return f"is {objective.name!r}, which cannot score {what}: {reason}{instead}"
+    if fit and not objective.arguments:
+        reason += f" Take {' or '.join(filter(None, [', '.join(fit[:-1]), fit[-1]]))}."
+    elif (written := line([{"pos_label": None}, beta, mean, {**beta, **mean}])) is not None:
+        reason = f"{reason.rstrip('.')}. Such as {written} can."
+    return f"is {objective.name!r}, which cannot score {what}: {reason}"
 
 
-def _written(value: Any) -> str:
-    return quoted(value) if isinstance(value, str) else json.dumps(value)
+def _in_yaml(name: str, arguments: Mapping[str, Any]) -> str:
+    told = (f"{key}: {quoted(v) if isinstance(v, str) else json.dumps(v)}" for key, v in arguments.items())
+    return f"{{{name}: {{{', '.join(told)}}}}}"
+
+
+def _in_python(name: str, arguments: Mapping[str, Any]) -> str:
+    told = "".join(f", {key}={value!r}" for key, value in arguments.items())
+    return f"make_scorer({name.removesuffix('_score')}_score{told})"

@@ -80,8 +80,15 @@ KERAS = "keras.src.legacy.preprocessing.image"
             scipy.sparse.csr_matrix(X[:, 0]),
             "is a sparse matrix (csr_matrix), which is not read yet. Give it as",
         ),
-        ({"a": X, "b": X}, "is a dict of 'a', 'b'; several inputs by name are not built yet. Give one array"),
-        (np.array({"a": X}, dtype=object), "is a dict of 'a'; several inputs by name"),
+        ({"a": X, "b": X}, "is a dict of 'a', 'b'; several {many} by name are not built yet. Give one ar"),
+        (np.array({"a": X}, dtype=object), "is a dict of 'a'; several {many} by name"),
+        (
+            {"a": X}.values(),
+            "is a dict_values, which is no array. Arrays, data frames",
+        ),
+        (np.ndarray, "is the class ndarray itself."),
+        (b"abc", "is 3 bytes. Make an array of them: np.frombuffer"),
+        (3, "is the number 3. Arrays, "),
         ({1, 2}, "is a set, which has no order."),
         (never, "is a function, and has to be called for samples."),
         ("train.csv", "is the text 'train.csv'. Give what it names: a file in the config, as data.train"),
@@ -92,14 +99,22 @@ def test_what_is_no_array_is_told_at_once_and_nothing_is_taken_of_it(given, what
     for name, arrays in (("X", (given, Y)), ("y", (X, given))):
         with pytest.raises(DataError) as caught:
             dataset_from_arrays(*arrays)
-        assert str(caught.value).startswith(f"{name} {what}")
+        many = {"X": "inputs", "y": "outputs"}[name]
+        assert str(caught.value).startswith(f"{name} {what.format(many=many)}")
 
 
 @pytest.mark.parametrize(
     ("given", "message"),
     [
         (X, "y is missing: give the labels of X, (sample,), beside it."),
-        ((X, Y), "X is a tuple of two arrays, and y is missing. Take it apart: X, y = ..., and give both."),
+        (
+            (X, Y),
+            "X is a tuple of two arrays, and y is missing. Take it apart: X, y = ..., and give X and y.",
+        ),
+        (
+            (X, Y, Y),
+            "X is a tuple of three arrays, and y is missing. Take it apart: X, y, sample_w",
+        ),
         (((X, Y), (X, Y)), "X is a pair of pairs, as load_data() gives it: (X, y), (X_test, y_test) = ..."),
         (list(zip(X, Y, strict=True)), "X is a list of pairs. Take them apart: X, y = (np.stack(part) for"),
     ],
@@ -216,8 +231,8 @@ def test_labels(y, classes, labels):
         ([[1, 2], [3]], [0, 1], "X: sample 1 (counted from 0) has shape (1,), and sample 0 (2,). Bring all"),
         ([[[1, 2], [3]]] * 2, [0, 1], "X: rows of different lengths. Bring all samples to one shape."),
         ([np.zeros((2, 2)), np.zeros((3, 2))], [0, 1], "X: sample 1 (counted from 0) has shape (3, 2)"),
-        (5, np.eye(3), "X: shape (). The sample's axis and at least one more are needed."),
-        (np.zeros((2, 2)), 5, "y: labels of shape ()."),
+        (5, np.eye(3), "X is the number 5. Arrays, data frames"),
+        (np.zeros((2, 2)), 5, "y is the number 5. Arrays, data frames"),
         ([0, 1, 0, 1], np.zeros((4, 2, 2)), "X has shape (4,) and y (4, 2, 2): were they swapped?"),
         (["a.png", "b.png"], [0, 1], "X holds texts, such as 'a.png', where the samples themselves are"),
         (
@@ -281,3 +296,9 @@ def test_arrays_in_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
     with pytest.raises(StorageError, match="the disk is full"):
         dataset_from_arrays(np.zeros((2, 2)), [0, 1], tmp_path / "data")
     assert list(tmp_path.iterdir()) == []
+
+
+def test_what_has_the_buffer_of_an_array_is_one():
+    found = dataset_from_arrays(memoryview(np.ones((6, 4))), memoryview(Y))
+    assert found.images.shape == (6, 4)
+    assert found.classes == (0, 1, 2)

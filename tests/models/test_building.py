@@ -540,7 +540,7 @@ def test_what_a_long_loop_asks_for_is_found(load):
 @pytest.mark.parametrize(
     ("function", "message"),
     [
-        ("either", "asks hp for 'w', it seemed, only where .* a=False, b=True it does"),
+        ("either", "asks hp for 'w', it seemed, only where .* a=false, b=true it does"),
         ("twice", "twice declares the hyperparameter 'rate' twice with different values"),
         ("huge", "'more' beside some values of 'n' only, and there are 1,000,000: give it a larger step"),
         ("mirrored", "'momentum' has sampling='reverse_log', which is not known here"),

@@ -92,13 +92,13 @@ NOTEBOOKS = "This competition only accepts Submissions from Notebooks"
 @pytest.mark.parametrize(
     ("call", "answer", "message"),
     [
-        ("StartSubmissionUpload", Answer(403, RULES), "competitions/digits/rules and give the same command"),
+        ("StartSubmissionUpload", Answer(403, RULES), "competitions/digits/rules and call the same again"),
         ("StartSubmissionUpload", Answer(403, NOTEBOOKS), "written by: kerasgrid export results/NAME.json"),
         ("GetSubmissionLimits", Answer(404, "Not found"), "digits: Kaggle knows no such competition"),
         (
             "StartSubmissionUpload",
             Answer(429, "Too Many Requests", {"Retry-After": "7"}),
-            "Wait 7 s and give",
+            "Wait 7 s and call",
         ),
         (
             "CreateSubmission",

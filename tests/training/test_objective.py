@@ -4,6 +4,8 @@
 
 from __future__ import annotations
 
+import re
+
 import numpy as np
 import pytest
 from sklearn import metrics
@@ -63,7 +65,8 @@ def data_of(y):
 
 
 def fault_of(given, y):
-    return objective_fault(find_objective(given), data_of(y))
+    data = data_of(y)
+    return objective_fault(find_objective(given), data.labels, data.classes, data.one_hot)
 
 
 LABELS = {
@@ -88,9 +91,9 @@ def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value_of_
     y = y.astype(int) if y.dtype == bool else y
     rows = chance.normal(size=(60, 4)) + places[:, None] / 2
     estimator = GaussianNB().fit(rows, y) if y.ndim == 1 else OneClass().fit(rows, y)
-    n_refused = 0
+    n_refused, form = 0, (data.labels, data.classes, data.one_hot)
     for name in sorted(get_scorer_names()):
-        fault = objective_fault(find_objective(name), data)
+        fault = objective_fault(find_objective(name), *form)
         if fault is not None:
             n_refused += 1
             assert fault.startswith(f"is {name!r}, which ")
@@ -150,6 +153,28 @@ def test_a_scorer_that_is_of_one_of_two_classes_is_told_which(name, labels, line
 
 
 @pytest.mark.parametrize(
+    ("given", "labels", "line"),
+    [
+        ("fbeta_score", ["no", "yes"], {"fbeta_score": {"beta": 1, "pos_label": "yes"}}),
+        ("fbeta_score", [0, 1], {"fbeta_score": {"beta": 1}}),
+        ("fbeta_score", [1, 2, 3], {"fbeta_score": {"beta": 1, "average": "macro"}}),
+        ({"fbeta_score": {"beta": 2}}, [1, 2, 3], {"fbeta_score": {"beta": 2, "average": "macro"}}),
+        (
+            {"precision": {"average": "macro"}},
+            ["no", "yes"],
+            {"precision": {"average": "macro", "pos_label": None}},
+        ),
+    ],
+)
+def test_a_scorer_that_lacks_something_is_told_what(given, labels, line):
+    y = np.array(labels)[np.arange(40) % len(labels)]
+    found = fault_of(given, y)
+    written = re.search(r"[Ss]uch as (\{.*\})", found)[1]
+    assert read_yaml(written, "grid.yaml")[0] == line
+    assert fault_of(line, y) is None
+
+
+@pytest.mark.parametrize(
     ("name", "arguments"),
     [
         ("cohen_kappa_score", {"weights": "quadratic"}),
@@ -161,7 +186,7 @@ def test_scores_of_labels_that_have_no_scorer_are_scored_by(name, arguments):
     y = np.array([10, 20, 500])[np.arange(60) % 3]
     data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1, 1, 1], 60)
     objective = find_objective({name: arguments} if arguments else name)
-    assert objective_fault(objective, data) is None
+    assert objective_fault(objective, data.labels, data.classes) is None
     found = sklearn_score(name, arguments, data.labels, probabilities, data.classes)
     said = np.array([10, 20, 500])[probabilities.argmax(axis=1)]
     assert found == pytest.approx(getattr(metrics, name)(y, said, **arguments), abs=1e-12)
