@@ -243,14 +243,15 @@ class _Driver:
         """Builds a few models before the first epoch, in which every value of the space occurs."""
         if self.run.environment and self.run.state.ended:
             return
+        for line in self.run.prepared.code_of_packages:
+            self.observer.note(f"{line[0].upper()}{line[1:]}.")
         candidates = self.run.prepared.space.cover(MAX_PROBES)
         self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
         records = list(run_probes(self.recipe, self.executor, candidates))
         self.graphs.take(records)
         self._find_refusals()
         if records and all(record.error is not None for record in records) and not self._is_stopping:
-            faults = [refusal.fault for refusal in self._refusals]
-            raise self.run.prepared.report.error(faults, RefusedError)
+            raise self.run.prepared.refused([refusal.fault for refusal in self._refusals])
         self._tell_refusals()
         prepared = self.run.prepared
         for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):

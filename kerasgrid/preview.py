@@ -13,7 +13,6 @@ from kerasgrid.checks import Prepared, callbacks_of, prepare, warnings_of_scale
 from kerasgrid.dimensions import value_text
 from kerasgrid.draft import Draft
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import RefusedError
 from kerasgrid.executors import Executor
 from kerasgrid.identity import check_journal, is_superseded
 from kerasgrid.io import RunPaths, digest, scratch_folder
@@ -237,12 +236,13 @@ def _preview(
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
         built = list(islice(models.values(), MAX_MODELS))
-        doing(f"Building {count(len(built), 'distinct model')}.")
+        for line in (*prepared.code_of_packages, f"building {count(len(built), 'distinct model')}"):
+            doing(f"{line[0].upper()}{line[1:]}.")
         records = run_probes(recipe, executor, [*built, *_others(built, prepared.space.cover(MAX_PROBES))])
         looking = Refusals(prepared, recipe, lambda told, some: run_probes(told, executor, some))
         refusals = looking.find(records)
         if records and all(record.error is not None for record in records):
-            raise prepared.report.error([refusal.fault for refusal in refusals], RefusedError)
+            raise prepared.refused([refusal.fault for refusal in refusals])
         n_workers = executor.n_workers
         graphs = Graphs(prepared, recipe, executor, doing)
         graphs.take(records)

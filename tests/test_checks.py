@@ -489,7 +489,12 @@ def test_no_key_runs_what_is_of_python_s_own_library(folder):
 def test_whose_code_is_run_is_told(folder):
     given = {"keras.callbacks:CSVLogger": {"filename": "x"}, f"{folder}/nets.py:build": {}}
     text = f"data: {{train: digits}}\nmodel: fc\ncallbacks: {given}"
-    assert check(folder, text).code_of_packages == ["runs code of keras: keras.callbacks:CSVLogger"]
+    prepared = check(folder, text)
+    assert prepared.code_of_packages == ["runs code of keras: keras.callbacks:CSVLogger"]
+    assert (
+        str(prepared.refused([]))
+        == f"{prepared.report.source}: runs code of keras: keras.callbacks:CSVLogger."
+    )
 
 
 OWN = "data: {train: digits}\nmodel: nets.py:build\n"

@@ -28,6 +28,7 @@ from kerasgrid.config import Config
 from kerasgrid.draft import Draft, read_draft
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import rungs
+from kerasgrid.errors import ConfigError, Fault, RefusedError
 from kerasgrid.forms import Report
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.models.signature import (
@@ -137,6 +138,11 @@ class Prepared:
         references = [self.model] if isinstance(self.model, ModelReference) else []
         references += [parse_reference(name, self.base) for name in self.identity[SOURCES]]
         return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
+
+    def refused(self, faults: Sequence[Fault]) -> ConfigError:
+        """Returns the error of a search none of whose models can be built, which tells whose code has run."""
+        told = [Fault("", f"{line}.") for line in self.code_of_packages]
+        return self.report.error([*faults, *told], RefusedError)
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
