@@ -7,7 +7,10 @@ itself.
 
 from __future__ import annotations
 
+import contextlib
+import os
 import sys
+import warnings
 from collections.abc import Iterable
 from typing import Any, TextIO
 
@@ -73,3 +76,12 @@ class Console(RichConsole):
         """Begins a live display; rich's stand-ins for the streams would obey what is written to them."""
         super().push_render_hook(hook)
         show_all()
+
+
+def warn(text: str) -> None:
+    """Warns as Python does, of the line outside of this package that has called it."""
+    within = (os.path.dirname(__file__) + os.sep, contextlib.__file__)
+    level, frame = 2, sys._getframe(1)
+    while frame.f_back is not None and frame.f_code.co_filename.startswith(within):
+        level, frame = level + 1, frame.f_back
+    warnings.warn(text, UserWarning, stacklevel=level)

@@ -6,7 +6,6 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 
 from __future__ import annotations
 
-import warnings
 from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack, closing
@@ -18,6 +17,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.budget import Budget
 from kerasgrid.checks import prepare, warnings_of_scale
+from kerasgrid.console import warn
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
@@ -136,7 +136,7 @@ class _Warning(Observer):
     """Tells of what is probably not meant as Python does, and of nothing else."""
 
     def warn(self, text: str) -> None:
-        warnings.warn(text, UserWarning, stacklevel=5)  # where `search` was called
+        warn(text)
 
 
 def _refuse_to_retry(engine: str) -> None:
@@ -358,7 +358,8 @@ class _Driver:
         if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []
         self.run.keep_plan(made)
-        self.observer.doing("Compiling programs; then the first epoch is trained.")
+        if kept or made:
+            self.observer.doing("Compiling programs; then the first epoch is trained.")
         return [*kept, *made]
 
     def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:

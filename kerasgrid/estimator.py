@@ -8,7 +8,6 @@ from __future__ import annotations
 import gc
 import json
 import threading
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from contextlib import nullcontext
 from dataclasses import replace
@@ -22,6 +21,7 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from kerasgrid.augment import faults_of_augment
 from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
+from kerasgrid.console import warn
 from kerasgrid.data import Span, inner_split, pixel_top, refuse_others, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
@@ -230,7 +230,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 f"shape {('sample', *self._input_shape)}."
             )
         if (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
-            warnings.warn(f"X: {odd}", UserWarning, stacklevel=2)
+            warn(f"X: {odd}")
         from kerasgrid.training.batches import Batches
         from kerasgrid.training.loop import EVALUATION_BATCH
 
@@ -270,11 +270,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
     """Tells that pixels reach a net as they are, where its first layers do not scale them."""
     if scales is False and (top := pixel_top(X)) is not None:
-        warnings.warn(
+        warn(
             f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
-            f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top}).",
-            UserWarning,
-            stacklevel=4,  # where `fit` was called
+            f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
         )
 
 

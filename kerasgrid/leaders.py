@@ -10,6 +10,7 @@ import bisect
 import logging
 from collections.abc import Collection, Sequence
 from pathlib import Path
+from zipfile import is_zipfile
 
 import numpy as np
 
@@ -18,6 +19,7 @@ from kerasgrid.io import ARRAY_DAMAGE, RunPaths, is_whole_archive, open_input, w
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import JobId, RunState
 from kerasgrid.tables.predictions import Predictions
+from kerasgrid.wording import listed
 
 log = logging.getLogger(__name__)
 N_LEADERS = 10
@@ -106,7 +108,7 @@ def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
     """Returns predictions that were kept, (row, class); None where they are not there or damaged."""
     try:
         with open_input(file):
-            found = np.load(file, mmap_mode="r", allow_pickle=False)
+            found = np.lib.format.open_memmap(file, mode="r")
     except FileNotFoundError:
         return None
     except ARRAY_DAMAGE as error:
@@ -175,12 +177,17 @@ class FoldModels:
             return None
         trial = self._best[1]
         jobs = state.jobs_of(trial)
-        kept = [self.paths.model(*job) for job in jobs if self.paths.model(*job).exists()]
-        if damaged := [file.name for file in kept if not is_whole_archive(file)]:
-            return (
-                f"Fold models of the best trial, {trial}, are damaged: {', '.join(damaged)}. Restore "
-                "them, or start anew with --fresh."
+        own = {self.paths.model(*job) for job in jobs}  # of others, which may be many, the end alone is read
+        is_whole = {
+            file: (is_whole_archive if file in own else is_zipfile)(file) for file in self.paths.models
+        }
+        if damaged := [file.name for file, whole in is_whole.items() if not whole]:
+            log.warning(
+                "%s: fold models are damaged: %s. Restore them, or start anew with --fresh.",
+                self.paths.folder,
+                listed(damaged, 20),
             )
+            return None
         n_missing = sum(job in earlier and not self.paths.model(*job).exists() for job in jobs)
         if not n_missing:
             return None

@@ -95,7 +95,9 @@ class Refusals:
             failed = [(params, error) for params, error in candidates if error is not None]
             passed = [params for params, error in candidates if error is None]
             new = list(self._blame(fixed, failed, passed))
-            found += [refusal for _, refusal in new if refusal not in found]
+            for _, refusal in new:
+                if refusal not in found:
+                    found.append(refusal)
             left_out = {name for names, _ in new for name in names if not self._is_needed(name)}
             if passed or not left_out:
                 return found

@@ -21,6 +21,7 @@ from rich.table import Table
 from rich.text import Text
 from running import run
 
+from kerasgrid import console
 from kerasgrid.console import Console, Shown, show_all
 from kerasgrid.progress import LiveProgress, PlainProgress
 from kerasgrid.records import EpochRecord, Job, Trial
@@ -199,3 +200,13 @@ def test_a_traceback_is_shown_too(tmp_path):
     )
     assert r"ResultsError: ro\x1b[31mtation\u202e: there is no such file" in done.stderr
     assert not obeyed(done.stderr)
+
+
+def test_a_warning_is_of_the_users_own_line():
+    @contextmanager
+    def around():
+        yield
+
+    with pytest.warns(UserWarning, match="odd") as told:
+        around()(console.warn)("odd")
+    assert told[0].filename == __file__

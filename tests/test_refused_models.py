@@ -200,3 +200,19 @@ def test_as_many_kinds_of_faults_as_there_are_candidates_cost_a_bounded_number_o
         "candidates.",
         "91 candidates",
     )
+
+
+def test_a_fault_of_all_is_told_once_beside_faults_of_some(tmp_path):
+    def reason(params):
+        [units] = params.get("units", [3])
+        if units < 1:
+            return f"net.py:3, build: ValueError: {'nothing' if units == 0 else 'less than nothing'}"
+        return refused(params)
+
+    text = "params: {activation: rleu}\nspace: {units: [[0], [-1], [3]]}"
+    told = [line.partition(" is ")[0] for line, _ in found(tmp_path, text, reason)[0]]
+    assert told == [
+        "grid.yaml:4, params.activation:",
+        "grid.yaml:5, space.units:",
+        "grid.yaml:5, space.units:",
+    ]

@@ -146,11 +146,14 @@ def test_results_without_their_journal_are_not_trained_over(go_on, paths, left):
     assert RunPaths(paths.results, "fake.1").json.read_bytes() == before
 
 
-def test_kept_models_that_are_damaged_are_told_by_name(go_on, paths):
-    config = {**CONFIG, "search": {"folds": 2, "keep_models": "best"}}
-    found, _ = go_on(config)
-    _, told = go_on(config)  # the fake trainer's models are no archives
-    assert told[-1].startswith(f"Fold models of the best trial, {found.best['trial']}, are damaged: trial-")
+@pytest.mark.parametrize("keep", ["best", "all"])
+def test_kept_models_that_are_damaged_are_told_by_name(go_on, paths, caplog, keep):
+    go_on({**CONFIG, "search": {"folds": 2, "keep_models": keep}})
+    caplog.clear()
+    go_on({**CONFIG, "search": {"folds": 2, "keep_models": keep}})  # the fake trainer's are no archives
+    [told] = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
+    assert told.startswith(f"{paths.folder}: fold models are damaged: ")
+    assert all(repr(file.name) in told for file in paths.models)
 
 
 def test_a_damaged_long_history_is_written_anew(go_on, paths):

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -13,6 +12,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid import console
 from kerasgrid.data import Span, refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
@@ -106,7 +106,7 @@ def predict(
     model: Callable[..., Any] | None = None,
     overrides: Sequence[str] = (),
     progress: Callable[[int], None] = lambda n_rows: None,
-    warn: Callable[[str], None] = lambda text: warnings.warn(text, UserWarning, stacklevel=4),
+    warn: Callable[[str], None] = console.warn,
 ) -> Predicted:
     """Asks the models that were kept about a test set, which is read in parts and may be larger than memory.
 
