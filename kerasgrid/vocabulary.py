@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import difflib
 import inspect
+import re
 from collections.abc import Iterable, Iterator
 from collections.abc import Set as AbstractSet
 from functools import lru_cache
@@ -82,8 +83,9 @@ _CALLED: dict[str, str] = {
     "random": "randomized random_search randomized_search randomized_search_cv randomsearchcv",
     "grid": "grid_search grid_search_cv gridsearch exhaustive full brute_force",
     "autokeras": "auto ak nas automl",
-    "accuracy": "acc val_accuracy val_acc test_accuracy",
-    "loss": "val_loss test_loss",
+    "accuracy": "acc",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
     "neg_log_loss": "log_loss logloss",
     "neg_root_mean_squared_error": "rmse",
     "balanced_accuracy": "bacc balanced_acc",
@@ -129,6 +131,8 @@ _SAID = {
 """By a word, as `_plain` has it: what there is instead."""
 
 _LOOKED_UP = "which the model function can look up"
+_MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")
+"""What stands before a metric that is measured on some rows, as `_plain` has it, and the metric."""
 
 
 @lru_cache(maxsize=10_000)
@@ -166,10 +170,25 @@ def called(name: str, known: Iterable[str]) -> str | None:
     """Returns the known name that others call so, or spell otherwise by case and signs; None for none."""
     names = {_plain(one): one for one in known}
     for part in (name, name.rpartition("__")[2]):
-        for plain in (_plain(part), _plain(_HERE.get(_plain(part), "").rpartition(".")[2])):
+        own = _plain(_HERE.get(_plain(part), "").rpartition(".")[2])
+        for plain in (_plain(part), *_measured(_plain(part)), own):
             if plain in names:
                 return names[plain]
     return None
+
+
+def _measured(plain: str) -> list[str]:
+    """Returns what a metric with the rows that it is measured on may be called; that without them is last."""
+    found = _MEASURED_ON.fullmatch(plain)
+    if found is None:
+        return []
+    rows, metric = found.groups()
+    place = metric if metric in ("accuracy", "loss") else _HERE.get(metric, ".")
+    if "." in place:  # a key's
+        return []
+    start = "val" if rows.startswith("val") else ""
+    names = dict.fromkeys(_plain(name) for name in (place, place.removeprefix("neg_")))
+    return [*(start + name for name in names), *names]
 
 
 def nearest(name: str, known: Iterable[str]) -> str | None:

@@ -209,6 +209,11 @@ def refusal(folder, text, *overrides):
             "callbacks.early_stopping.monitor: is 'test_loss': the held-out fold decides nothing. Monitor "
             "'val_loss', which is measured on an inner split of the training folds.",
         ),
+        (
+            "callbacks: {early_stopping: {monitor: test_acc}}",
+            "callbacks.early_stopping.monitor: is 'test_acc': the held-out fold decides nothing. Monitor "
+            "'val_accuracy', which is measured on an inner split of the training folds.",
+        ),
         # lists and ranges
         ("space: {dropout: []}", "space.dropout: is an empty list; give at least one value."),
         (

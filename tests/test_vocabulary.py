@@ -43,6 +43,31 @@ def test_the_nearest_name_is_the_one_with_the_fewest_changes(name, known, meant)
     assert (f" Did you mean {meant!r}?" if meant else "Did you") in did_you_mean(name, known) or meant is None
 
 
+MEASURED = ["accuracy", "loss", "mean_squared_error", "root_mean_squared_error"]
+WATCHED = [*MEASURED, *(f"val_{name}" for name in MEASURED), "learning_rate"]
+
+
+@pytest.mark.parametrize(
+    ("monitor", "meant"),
+    [
+        ("val_acc", "val_accuracy"),
+        ("valAcc", "val_accuracy"),
+        ("validation_accuracy", "val_accuracy"),
+        ("validation_loss", "val_loss"),
+        ("val_mse", "val_mean_squared_error"),
+        ("val_rmse", "val_root_mean_squared_error"),
+        ("acc", "accuracy"),
+        ("train_acc", "accuracy"),
+        ("mse", "mean_squared_error"),
+        ("val_los", "val_loss"),
+    ],
+)
+def test_a_monitor_keeps_the_rows_that_it_is_measured_on_and_an_objective_has_none(monitor, meant):
+    assert did_you_mean(monitor, WATCHED).startswith(f" Did you mean {meant!r}?")
+    own = meant.removeprefix("val_")
+    assert did_you_mean(monitor, MEASURED, ()).startswith(f" Did you mean {own!r}?")
+
+
 @given(st.text(max_size=6), st.integers(0, 5))
 def test_neighbours_that_change_places_are_one_change(word, place):
     place = min(place, max(len(word) - 2, 0))

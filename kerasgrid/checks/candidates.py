@@ -16,6 +16,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.forms import Report, is_switch, shown
 from kerasgrid.io import canonical_json
+from kerasgrid.keras_names import find_metric
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold, ProbeRecord
 from kerasgrid.space import Space
@@ -132,9 +133,10 @@ def faults_of_callbacks(
     """Yields what is wrong with callbacks beside each other and so many epochs, at a key of the section."""
     for name, monitor in monitors(given).items():
         if monitor.startswith("test_"):
+            metric = find_metric(monitor.removeprefix("test_")) or monitor.removeprefix("test_")
             yield (
                 f"{name}.monitor",
-                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{monitor[5:]}', which is "
+                f"is {monitor!r}: the held-out fold decides nothing. Monitor 'val_{metric}', which is "
                 "measured on an inner split of the training folds.",
             )
     schedule = given.get("learning_rate_scheduler")

@@ -16,7 +16,7 @@ from pathlib import Path
 import keras
 import numpy as np
 
-from kerasgrid.errors import TrialError
+from kerasgrid.errors import TrialError, did_you_mean
 from kerasgrid.records import CheckpointRecord, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
@@ -267,8 +267,8 @@ def check_logs(
         monitor = getattr(callback, "monitor", None)
         if monitor is not None and monitor not in logs:
             name = type(callback).__name__
-            known = ", ".join(sorted(logs))
-            raise TrialError(f"{where}: {name} monitors {monitor!r}, which is not measured. Known: {known}.")
+            guess = did_you_mean(monitor, logs)
+            raise TrialError(f"{where}: {name} monitors {monitor!r}, which is not measured.{guess}")
 
 
 def _put_off(weights: object) -> None:
