@@ -17,6 +17,7 @@ from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
 from kerasgrid.models.signature import text_of
 from kerasgrid.versions import backend_fault
+from kerasgrid.vocabulary import is_built
 
 
 @dataclass(frozen=True)
@@ -65,7 +66,7 @@ def read_draft(
         draft = Draft(config, Report(str(source), config, faults, lines, flags_of(overrides)), base, None)
         return _settled(draft, overrides, results)
     raw, function = dict(source), None
-    if callable(raw.get("model")):
+    if callable(raw.get("model")) and not is_built(raw["model"]):
         function = raw["model"]
         raw["model"] = text_of(function)
     config, faults = config_from_dict(raw, overrides)

@@ -31,6 +31,7 @@ from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.training.routing import route
 from kerasgrid.versions import backend_fault
+from kerasgrid.vocabulary import instead_of, is_built
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -282,10 +283,8 @@ def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
         model = load_function(parse_reference(model, Path.cwd()))
     elif any(parent.__name__ == "HyperModel" for parent in type(model).__mro__):
         model = model.build
-    if hasattr(model, "count_params") and not isinstance(model, type):
-        raise ModelError(
-            f"the {type(model).__name__} given is a model: give a function that returns a new one each time."
-        )
+    if is_built(model):
+        raise ModelError(f"what is given as the model function is {instead_of(model, 'model')}")
     signature = signature_of(model)
     if signature.style == "hp":
         from kerasgrid.models.hyperparameters import hp_signature

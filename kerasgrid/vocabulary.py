@@ -113,6 +113,9 @@ _SAID = {
     "modelcheckpoint": "Fold models are kept by search.keep_models: best or all, and cut fits go on.",
     "tensorboard": "Curves are exported by kerasgrid export --to tensorboard.",
     "csvlogger": "All curves stand in results.json.",
+    "history": "All curves stand in results.json.",
+    "backupandrestore": "Cut fits go on by themselves: the same command again continues a search.",
+    "progbarlogger": "A search shows its progress itself.",
     "initmode": "Initial weights are the model function's; seeds are by search.seed and search.repeats.",
     "validationdata": "An inner split is search.val: 0.1; rows to score by alone are data.test with "
     "search.holdout: test.",
@@ -131,6 +134,9 @@ _SAID = {
 """By a word, as `_plain` has it: what there is instead."""
 
 _LOOKED_UP = "which the model function can look up"
+_SETTINGS = ("augment", "training", "search", "autokeras", "executor")
+_BACKENDS = ("keras", "tensorflow", "jax", "torch")
+_PARAMETERS = re.compile(r"(params|space(\[\d+\])?)\.")
 _MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")
 """What stands before a metric that is measured on some rows, as `_plain` has it, and the metric."""
 
@@ -199,6 +205,13 @@ def nearest(name: str, known: Iterable[str]) -> str | None:
     return names[min(near, key=lambda one: (_distance(plain, one), near.index(one)))] if near else None
 
 
+def is_built(value: Any) -> bool:
+    """Tells whether a value is an object of Keras's, as a model, a layer or an optimizer: no function."""
+    return not isinstance(value, type) and any(
+        callable(getattr(value, name, None)) for name in ("get_config", "count_params")
+    )
+
+
 def instead_of(value: Any, key: str) -> str:
     """Returns what an object is that a config cannot hold, and what to give instead.
 
@@ -206,17 +219,31 @@ def instead_of(value: Any, key: str) -> str:
         value: The object.
         key: The key path where it stands.
     """
-    kind, section = type(value).__name__, key.partition(".")[0].partition("[")[0]
+    kind, place = type(value).__name__, _PARAMETERS.sub("", key)
+    section, is_of_keras = place.partition(".")[0].partition("[")[0], _owner(value) in _BACKENDS
     a_kind = f"{'an' if kind[:1].lower() in set('aeiou') else 'a'} {kind}"
     if isinstance(value, type):
         return f"the class {value.__name__}; its name holds: {value.__name__!r}."
+    if section == "callbacks" and (said := said_of(kind)):
+        return f"{a_kind}. {said}"
     if section == "callbacks":
-        name = (place_of(kind, _CALLED) or f"path/to/file.py:{kind}").removeprefix("callbacks.")
+        own = f"{'keras.callbacks' if is_of_keras else 'path/to/file.py'}:{kind}"
+        name = (place_of(kind, _CALLED) or own).removeprefix("callbacks.")
         return f"{a_kind}; names and their arguments hold, callbacks: {{{name!r}: {{...}}}}."
     if section == "data":
         return f"{a_kind}; files are named here, and arrays given beside the config: kg.search(config, X, y)."
     if key == "model":
-        return f"{a_kind}; a function that builds a model holds, since each candidate has a new one."
+        built = (
+            "the function that builds and returns it"
+            if hasattr(value, "count_params")
+            else ("a function that builds and returns a model")
+        )
+        return f"{a_kind}; give {built}: def build(input_shape, n_classes, ...)."
+    if place.partition("[")[0] == "augment":
+        return f"{a_kind}; a mapping such as {{rotation_range: 10}} holds."
+    if callable(getattr(value, "get_n_splits", None)):
+        n_folds = getattr(value, "n_splits", getattr(value, "cvargs", {}).get("n_splits", 3))
+        return f"{a_kind}; a whole number holds, folds: {n_folds}."
     if isinstance(value, range):
         low, high = (value[0], value[-1]) if value else (0, 0)
         form = f"{{low: {low}, high: {high}, step: {value.step}, type: int}}"
@@ -229,6 +256,12 @@ def instead_of(value: Any, key: str) -> str:
         log = ", log: true" if value.dist.name in ("loguniform", "reciprocal") else ""
         ends = "low: {:g}, high: {:g}".format(*map(float, value.support()))
         return f"a distribution; a range holds: {{{ends}{log}}}."
+    if section == "augment" and inspect.isroutine(value):
+        return f"the function {value.__name__}; its place holds, path/to/file.py:{value.__name__}."
+    if section in _SETTINGS and key != "search.objective":
+        return f"{a_kind}; a number, text, list or mapping holds."
+    if is_of_keras and callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}; its name holds: {value.__name__!r}."
     if inspect.isroutine(value):
         whose = "of scikit-learn's scorers or of Keras's metrics" if key == "search.objective" else _LOOKED_UP
         return f"the function {value.__name__}; a name holds, {whose}."
@@ -237,6 +270,11 @@ def instead_of(value: Any, key: str) -> str:
         beside = f", and its arguments beside it as {owner}.NAME" if owner else ""
         return f"{a_kind}; its name holds, {kind!r}{beside}."
     return f"{a_kind}; a number, text, list or mapping holds."
+
+
+def _owner(value: Any) -> str:
+    """Returns the package that an object, or its class, is of."""
+    return str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
 
 
 def _distance(one: str, other: str) -> int:

@@ -714,6 +714,20 @@ def test_a_dict_with_a_function_and_arrays(folder):
         prepare({"model": build}, X, y[:11])
 
 
+def test_a_model_that_can_be_called_is_no_model_function(folder):
+    class Sequential:
+        def __call__(self, inputs):
+            raise AssertionError("a check calls no model")
+
+        def count_params(self):
+            return 0
+
+    with pytest.raises(
+        ConfigError, match="model: is a Sequential; give the function that builds and returns it"
+    ):
+        prepare({"model": Sequential()}, np.zeros((12, 4)), np.arange(12) % 2)
+
+
 @pytest.mark.slow
 def test_a_function_in_hand_declares_its_hyperparameters():
     import keras

@@ -186,7 +186,7 @@ class TestKerasClassifier:
             def count_params(self):
                 return 0
 
-        with pytest.raises(ModelError, match="the Sequential given is a model: give a function"):
+        with pytest.raises(ModelError, match="is a Sequential; give the function that builds and returns it"):
             KerasClassifier(Sequential()).fit(*digits)
 
     @pytest.mark.parametrize(

@@ -9,6 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from scipy.stats import loguniform, uniform
+from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
 
 from kerasgrid import vocabulary
 from kerasgrid.checks.parameters import PLACES, faults_of_params
@@ -199,6 +200,33 @@ class EarlyStopping(Adam):
     pass
 
 
+class Sequential(Adam):
+    """A model can be called, and is no model function."""
+
+    __module__ = "keras.src.models.sequential"
+
+    def __call__(self, inputs):
+        return inputs
+
+    def count_params(self):
+        return 0
+
+
+class TensorBoard:
+    __module__ = "keras.src.callbacks.tensorboard"
+
+
+class SwapEMAWeights:
+    __module__ = "keras.src.callbacks.swap_ema_weights"
+
+
+def relu(x):
+    return x
+
+
+relu.__module__ = "keras.src.activations.activations"
+
+
 class Watch:
     pass
 
@@ -241,8 +269,42 @@ class Watch:
         (
             "model",
             Adam(),
-            "an Adam; a function that builds a model holds, since each candidate has a new one.",
+            "an Adam; give a function that builds and returns a model: "
+            "def build(input_shape, n_classes, ...).",
         ),
+        (
+            "model",
+            Sequential(),
+            "a Sequential; give the function that builds and returns it: "
+            "def build(input_shape, n_classes, ...).",
+        ),
+        ("augment", Sequential(), "a Sequential; a mapping such as {rotation_range: 10} holds."),
+        ("augment", [Sequential()], "a Sequential; a mapping such as {rotation_range: 10} holds."),
+        ("space", {"augment": [Watch()]}, "a Watch; a mapping such as {rotation_range: 10} holds."),
+        (
+            "augment",
+            {"preprocessing_function": max},
+            "the function max; its place holds, path/to/file.py:max.",
+        ),
+        (
+            "callbacks",
+            [TensorBoard()],
+            "a TensorBoard. Curves are exported by kerasgrid export --to tensorboard.",
+        ),
+        (
+            "callbacks",
+            [SwapEMAWeights()],
+            "a SwapEMAWeights; names and their arguments hold, callbacks: "
+            "{'keras.callbacks:SwapEMAWeights': {...}}.",
+        ),
+        ("search", {"folds": StratifiedKFold(4)}, "a StratifiedKFold; a whole number holds, folds: 4."),
+        (
+            "search",
+            {"folds": RepeatedStratifiedKFold(n_splits=5)},
+            "a RepeatedStratifiedKFold; a whole number holds, folds: 5.",
+        ),
+        ("params", {"activation": relu}, "the function relu; its name holds: 'relu'."),
+        ("space", {"activation": [relu]}, "the function relu; its name holds: 'relu'."),
         (
             "space",
             {"epochs": range(1, 4)},
@@ -271,6 +333,8 @@ class Watch:
             {"activation": [lambda x: x]},
             "the function <lambda>; a name holds, which the model function can look up.",
         ),
+        ("search", {"folds": max}, "a builtin_function_or_method; a number, text, list or mapping holds."),
+        ("augment", {"rotation_range": Sequential()}, "a Sequential; a number, text, list or mapping holds."),
         ("params", {"x": date(2020, 1, 1)}, "a date; a number, text, list or mapping holds."),
     ],
 )

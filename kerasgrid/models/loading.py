@@ -33,6 +33,7 @@ from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.models.references import ModelReference, source_digest, sources_of
 from kerasgrid.models.source import Home, Source, line_in, locate_module, sources_digest
+from kerasgrid.vocabulary import instead_of, is_built
 
 _PREFIX = "kerasgrid_model_"
 
@@ -104,11 +105,12 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
                 f"function: def build(hp): return {reference.function}().build(hp)."
             )
         found = found.build
-    is_model = hasattr(found, "count_params") and not isinstance(found, type)
-    if is_model or not callable(found):
+    if is_built(found):
+        raise ModelError(f"{reference.place}: {reference.function!r} is {instead_of(found, 'model')}")
+    if not callable(found):
         raise ModelError(
-            f"{reference.place}: {reference.function!r} is {'a model' if is_model else repr(found)}, but "
-            "must be a function that returns a new model each time it is called."
+            f"{reference.place}: {reference.function!r} is {found!r}, but must be a function that returns a "
+            "new model each time it is called."
         )
     return found
 

@@ -100,7 +100,11 @@ def test_load_hyper_model(write, tmp_path):
         ("build = 3", "net.py: 'build' is 3, but must be a function that returns a new model each time "),
         (
             "class Model:\n    def count_params(self): ...\n    def __call__(self): ...\nbuild = Model()",
-            "net.py: 'build' is a model, but must be a function that returns a new model each time ",
+            "net.py: 'build' is a Model; give the function that builds and returns it: ",
+        ),
+        (
+            "class Mean:\n    def get_config(self): ...\n    def __call__(self): ...\nbuild = Mean()",
+            "net.py: 'build' is a Mean; give a function that builds and returns a model: ",
         ),
         (
             "if False:\n    def build(): ...\ndef bild(): ...",
