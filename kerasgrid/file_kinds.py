@@ -50,6 +50,7 @@ _NEEDED = {
     "grid": "a grid.yaml is needed here",
     "results": "a results file is needed here, results/NAME.json",
     "trials": "results are needed here",
+    "rows": "a .csv is needed here: a submission, or a competition's sample",
     "data": "data is needed here: a .csv, an .npz, or the images of a pair of IDX files",
 }
 
@@ -79,7 +80,7 @@ class FileKind:
     def _way(self, needed: str) -> str | None:
         file, results = shlex.quote(str(self.path)), self._results()
         match self.name:
-            case "grid" if needed != "data" and results is not None:
+            case "grid" if needed not in ("data", "rows") and results is not None:
                 return f"What a search of it has found is in {results}."
             case "grid":
                 return f"It is checked and searched by: kerasgrid check {file}, kerasgrid search {file}"
@@ -90,8 +91,8 @@ class FileKind:
             case "table" | "arrays" if needed == "grid":
                 return f"One for it is written by: kerasgrid init {file}"
             case "table" | "arrays":
-                own = "a submission to kerasgrid submit by -f FILE"
-                return f"Samples are given to kerasgrid predict by --data FILE, {own}."
+                own = "" if needed == "rows" else ", a submission to kerasgrid submit by -f FILE"
+                return f"Samples are given to kerasgrid predict by --data FILE{own}."
             case "model" | "card" | "weights":
                 return "A model of a search is asked by: kerasgrid predict results/NAME.json --data FILE"
             case "code":

@@ -80,8 +80,8 @@ def open_input(path: str | Path, most_bytes: int | None = None) -> io.BufferedRe
     if stat.S_ISDIR(found.st_mode):
         raise IsADirectoryError(errno.EISDIR, os.strerror(errno.EISDIR), str(path))
     if not stat.S_ISREG(found.st_mode):
-        kind = next((kind for holds, kind in _KINDS if holds(found.st_mode)), "no regular file")
-        raise OSError(errno.EINVAL, f"is {kind}, and a regular file is needed", str(path))
+        told = f"is {kind_by_mode(found.st_mode)}, and a regular file is needed"
+        raise OSError(errno.EINVAL, told, str(path))
     if most_bytes is not None and found.st_size > most_bytes:
         told = f"holds {found.st_size:,} bytes, and at most {most_bytes:,} are read"
         raise OSError(errno.EFBIG, told, str(path))
@@ -116,7 +116,13 @@ _KINDS = (
     (stat.S_ISCHR, "a device"),
     (stat.S_ISBLK, "a device"),
     (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISDIR, "a folder"),
 )
+
+
+def kind_by_mode(mode: int) -> str:
+    """Returns what is no regular file, by the mode that the system has of it: `a pipe`, `a folder`, ..."""
+    return next((kind for holds, kind in _KINDS if holds(mode)), "no regular file")
 
 
 def is_whole_archive(path: Path) -> bool:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import zipfile
 from pathlib import Path
 
@@ -142,6 +143,31 @@ def test_each_command_says_what_it_needs_what_this_is_and_what_takes_it(
         assert f"and {needed} " in told.partition(this)[2]
         assert way in told
         assert told.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("file", "this", "way"),
+    [
+        ("grid.yaml", "a grid.yaml", "kerasgrid check grid.yaml"),
+        ("results/a.json", "a results file", "kerasgrid plot results/a.json"),
+        ("train.npz", "a file of arrays", "Samples are given to kerasgrid predict by --data FILE."),
+        ("best.keras", "a model of Keras", "kerasgrid predict results/NAME.json --data FILE"),
+        ("page.html", "a page", ""),
+        ("photo.csv", "a picture", ""),
+        ("folder", "a folder", "a file is needed here"),
+        ("pipe", "a pipe", "a file is needed here"),
+    ],
+)
+@pytest.mark.parametrize("option", ["-f", "--sample"])
+def test_a_submission_or_a_sample_of_another_kind_is_told(here, monkeypatch, capsys, option, file, this, way):
+    os.mkfifo("pipe")
+    files = {"-f": "train.csv", option: file}
+    given = [part for pair in files.items() for part in pair]
+    assert run(monkeypatch, "submit", "results/a.json", "-c", "x", "-m", "y", "--dry-run", *given) == 1
+    told = capsys.readouterr().err
+    assert f"{file} is {this}" in told
+    assert "needed here" in told
+    assert way in told
 
 
 def test_a_grid_that_was_searched_names_its_results(here, monkeypatch, capsys):

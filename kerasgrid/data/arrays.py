@@ -16,6 +16,7 @@ import numpy as np
 
 from kerasgrid import limits
 from kerasgrid.errors import DataError
+from kerasgrid.io import kind_by_mode
 from kerasgrid.wording import shown_path
 
 PIECE_BYTES = 1 << 24
@@ -61,8 +62,7 @@ def opened(path: Path) -> Iterator[io.BufferedReader]:
         mode = os.stat(path).st_mode
         # A pipe or device would be waited on for ever, or never end.
         if not stat.S_ISREG(mode):
-            kind = "a folder" if stat.S_ISDIR(mode) else "no regular file"
-            raise DataError(f"{shown_path(path)} is {kind}; a file is needed here.")
+            raise DataError(f"{shown_path(path)} is {kind_by_mode(mode)}; a file is needed here.")
         with open(path, "rb") as file:
             yield file
     except FileNotFoundError as error:

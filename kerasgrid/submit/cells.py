@@ -10,6 +10,7 @@ from pathlib import Path
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
+from kerasgrid.file_kinds import kind_of
 from kerasgrid.wording import count, shown_path
 
 _CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')
@@ -24,9 +25,11 @@ def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
     """Yields each row that is not blank: the line that it begins on, from 1, and its cells as spelled.
 
     Raises:
-        DataError: The file is missing, an archive, no UTF-8 text, or a quote is left open.
+        DataError: The file is missing, of another kind, no UTF-8 text, or a quote is left open.
     """
     where = shown_path(path)
+    if other := kind_of(path, takes=("table", "archive", "folder")):
+        raise DataError(f"{where} {other.told('rows')}")
     with opened(path) as file:
         refuse_archive(file, where)
         begun, number = 1, 0

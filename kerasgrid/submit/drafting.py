@@ -47,7 +47,7 @@ def draft_of(
     found = Results.load(results)
     paths = RunPaths(results.parent, results.stem)
     file = paths.submission if file is None else file
-    if not file.is_file():
+    if not os.path.lexists(file):
         raise DataError(
             f"{shown_path(file)} is not there. Write it with: kerasgrid predict "
             f"{shlex.quote(shown_path(results))}, or name another with -f FILE."
@@ -55,7 +55,7 @@ def draft_of(
     data = _data_of(found)
     if sample is None:
         sample = sample_of(found, data)
-    if sample is not None and not sample.is_file():
+    if sample is not None and not os.path.lexists(sample):
         raise DataError(
             f"{shown_path(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
             "correct data.sample_submission."

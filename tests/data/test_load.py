@@ -111,7 +111,7 @@ def test_subset_faults(config, write_csv, text, subset, message):
             DataError,
             "data.train.labels is None, where a file is needed. Give a .csv, an .npz",
         ),
-        ("pipe.csv", DataError, "pipe.csv is no regular file; a file is needed here."),
+        ("pipe.csv", DataError, "pipe.csv is a pipe; a file is needed here."),
     ],
 )
 def test_faulty_sources(config, tmp_path, train, error, message):
