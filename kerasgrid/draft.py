@@ -13,8 +13,10 @@ from kerasgrid.baselines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.config import Config
 from kerasgrid.config_form import config_from_dict, flags_of, read_config
 from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.file_kinds import FileKind
 from kerasgrid.forms import Report
 from kerasgrid.io import RunPaths
+from kerasgrid.models.registry import BUILT_IN
 from kerasgrid.models.signature import text_of
 from kerasgrid.versions import backend_fault
 from kerasgrid.vocabulary import is_built
@@ -60,6 +62,8 @@ def read_draft(
     """
     if not isinstance(source, str | os.PathLike | Mapping):
         raise ConfigError([Fault("", f"is a {type(source).__name__}; a grid.yaml's path or a dict holds.")])
+    if str(source) in BUILT_IN and not os.path.lexists(str(source)):
+        raise ConfigError([Fault("", FileKind(Path(str(source)), "function").told("grid"))], str(source))
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent

@@ -26,6 +26,7 @@ _MAGIC = (
     (b"SQLite format 3\0", "database"),
     (b"%PDF", "document"),
 )
+_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _CALLED = {
     "grid": "a grid.yaml",
@@ -45,6 +46,8 @@ _CALLED = {
     "database": "an SQLite database",
     "document": "a document",
     "archive": "a ZIP archive",
+    "function": "a model function",
+    "dataset": "a built-in data set",
 }
 _NEEDED = {
     "grid": "a grid.yaml is needed here",
@@ -97,6 +100,11 @@ class FileKind:
                 return "A model of a search is asked by: kerasgrid predict results/NAME.json --data FILE"
             case "code":
                 return f"A grid.yaml names a function in it: model: {self.path}:FUNCTION"
+            case "function":
+                return f"A grid.yaml names it: model: {self.path}"
+            case "dataset" if needed != "data":
+                way = f"One for it is written by: kerasgrid init {file}"
+                return f"A grid.yaml names it: data: {{train: {self.path}}}. {way}"
         return None
 
     def _results(self) -> str | None:
@@ -114,7 +122,9 @@ class FileKind:
 
 
 def kind_of(path: str | Path, *, takes: tuple[str, ...] = ()) -> FileKind | None:
-    """Returns what a file or folder is; None where that is not known, it is not there, or it may be taken.
+    """Returns what a file or folder is; None where that is not known or may be taken.
+
+    Of what is not there it tells a model function and the built-in data set, which have no file of that name.
 
     Args:
         path: The file or folder.
@@ -128,6 +138,9 @@ def kind_of(path: str | Path, *, takes: tuple[str, ...] = ()) -> FileKind | None
 def _name(path: Path) -> str | None:
     if os.path.isdir(path):
         return "run" if os.path.isfile(path / "journal.jsonl") else "folder"
+    if not os.path.lexists(path):
+        is_function = _FUNCTION.fullmatch(str(path))
+        return "function" if is_function else "dataset" if str(path) == "digits" else None
     if not os.path.isfile(path):
         return None
     try:

@@ -59,7 +59,9 @@ KINDS = {
     "weights": "model.h5",
     "document": "paper.pdf",
     "database": "study.db",
-    None: "empty list.json words gone.csv",
+    "function": "net.py:build nets/net.py:build package.module:build",
+    "dataset": "digits",
+    None: "empty list.json words gone.csv gone.csv:3 sqlite:///gone.db",
 }
 
 
@@ -107,6 +109,10 @@ WRONG = [
     (SEARCH, "a grid.yaml", "best.keras", "a model of Keras", "kerasgrid predict results/NAME.json"),
     (SEARCH, "a grid.yaml", "notes.ipynb", "a notebook", ""),
     (SEARCH, "a grid.yaml", "net.py", "a file of Python", "model: net.py:FUNCTION"),
+    (SEARCH, "a grid.yaml", "net.py:build", "a model function", "names it: model: net.py:build"),
+    (SEARCH, "a grid.yaml", "pkg.nets:build", "a model function", "names it: model: pkg.nets:build"),
+    (SEARCH, "a grid.yaml", "fc", "a model function", "names it: model: fc"),
+    (SEARCH, "a grid.yaml", "digits", "a built-in data set", "data: {train: digits}"),
     (SEARCH, "a grid.yaml", "run", "the folder of a search", "found is in run.json"),
     (SEARCH, "a grid.yaml", "folder", "a folder", ""),
     *(
@@ -123,6 +129,8 @@ WRONG = [
             ("train.npz", "a file of arrays", "kerasgrid predict by --data FILE"),
         )
     ),
+    (FIT, "a results file", "digits", "a built-in data set", "kerasgrid init digits"),
+    (INIT, "data", "net.py:build", "a model function", "model: net.py:build"),
     (FIT, "a results file", "train.csv", "a table", "kerasgrid predict by --data FILE"),
     (INIT, "data", "grid.yaml", "a grid.yaml", "kerasgrid check grid.yaml"),
     (INIT, "data", "results/a.json", "a results file", "kerasgrid plot results/a.json"),
