@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import importlib
+import re
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
@@ -50,6 +52,22 @@ def free_addresses_bytes() -> int | None:
     """Returns how much of files this process may still map; None where nothing limits it."""
     limit = _own_limit("RLIMIT_AS")
     return None if limit is None else max(0, limit - psutil.Process().memory_info().vms)
+
+
+def peak_memory_bytes() -> int:
+    """Returns this process's largest resident memory so far.
+
+    On Linux from /proc: what getrusage tells of a new process is at least what its parent had.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(Path("/proc/self/status")), re.MULTILINE)
+    if found is not None:
+        return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset  # type: ignore[attr-defined]  # Windows alone has it
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
 
 
 def _own_limit(name: str) -> int | None:

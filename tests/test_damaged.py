@@ -9,7 +9,6 @@ import contextlib
 import json
 import os
 import random
-import resource
 import shutil
 import signal
 import sqlite3
@@ -27,8 +26,9 @@ from mutations import N_MUTATIONS, mutate_bytes, mutate_json
 
 import kerasgrid as kg
 from kerasgrid.errors import KerasgridError, ResultsError
+from kerasgrid.limits import peak_memory_bytes
 
-N_TRIED = N_MUTATIONS if N_MUTATIONS >= 1000 else N_MUTATIONS // 4
+N_TRIED = N_MUTATIONS if N_MUTATIONS >= 1000 else N_MUTATIONS // 10
 """Of each command and file: all of them at night."""
 MOST_BYTES = 1 << 30
 LONGEST_S = 20
@@ -391,7 +391,7 @@ def main(folder: Path, *only: str) -> None:
         for name, found in counts.items():
             print(json.dumps([kind, name, found]))
     assert not {"tensorflow", "keras", "jax"} & set(sys.modules), "a backend was imported"
-    most = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * 1024
+    most = peak_memory_bytes()
     assert most < MOST_BYTES, f"{most:,} bytes of memory"
 
 

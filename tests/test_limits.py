@@ -3,7 +3,10 @@
 from __future__ import annotations
 
 import resource
+import subprocess
+import sys
 
+import numpy as np
 import psutil
 import pytest
 
@@ -83,3 +86,10 @@ def test_a_limit_that_is_set_for_real(monkeypatch):
         assert limits.free_memory_bytes() < 2**30  # some may have been given back
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+def test_a_new_process_has_not_the_memory_of_its_parent():
+    held = np.ones(400 << 20, np.uint8)
+    code = "from kerasgrid.limits import peak_memory_bytes; print(peak_memory_bytes())"
+    found = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
+    assert 1 << 20 < found < len(held)

@@ -3,14 +3,13 @@
 from __future__ import annotations
 
 import math
-import sys
 from collections.abc import Mapping
 
 import numpy as np
-import psutil
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
+from kerasgrid.limits import peak_memory_bytes
 from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job
 from kerasgrid.training.compiling import Compiled
@@ -65,7 +64,7 @@ def score(
         score=value,
         metrics=metrics,
         epochs=epochs,
-        memory_bytes=peak_memory(),
+        memory_bytes=peak_memory_bytes(),
         dead=one_class(probabilities, labels),
     )
 
@@ -127,16 +126,6 @@ def _keras_metric(objective: Objective, metrics: Mapping[str, float]) -> float:
     )
 
 
-def peak_memory() -> int:
-    """Returns this process's largest resident memory so far, in bytes."""
-    try:
-        import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset  # type: ignore[attr-defined]  # Windows alone has it
-    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
-    return peak if sys.platform == "darwin" else peak * 1024
-
-
 def failure(
     job: Job,
     error: Exception,
@@ -150,7 +139,7 @@ def failure(
         history=history or {},
         fit_time=fit_time,
         epochs=epochs,
-        memory_bytes=peak_memory(),
+        memory_bytes=peak_memory_bytes(),
         error=_describe(job, error),
     )
 
