@@ -21,9 +21,13 @@ _TOKEN = re.compile(r"(?P<secret>[^:/?#@]+)@")
 """A user alone, who is one for a server of the web."""
 _CUT = re.compile(r"[^:/?#\[\]]*:(?P<secret>(?!\d*(?:[/?#:\s]|$)).+)", re.DOTALL)
 """What stands in the place of a port and is none: a password at which the URL was cut off."""
-_NAME = r"[\w.-]*(?:passw|passp|pwd|token|secret|key|auth|cred|signature)[\w.-]*="
-_IN_URL = re.compile(rf"(?i:(?<=[?&;]){_NAME})(?P<secret>[^&]+)")
-_IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-]){_NAME})(?P<secret>[^&#;\s'\"<>)}}]+)")
+_NAMED = r"(?:passw|passp|pwd|token|secret|key|auth|cred|signature)[\w.-]*"
+_NAME = rf"[\w.-]*{_NAMED}="
+_HOLDER = rf"[\w.-]+=(?=[^&\s'\"<>]*{_NAMED}(?:\+|%20)*%(?:25)*3D|[^&;\s'\"<>]*{_NAMED}=)"
+"""A key whose value has such names within it, as that of pyodbc's odbc_connect."""
+_IN_URL = re.compile(rf"(?i:(?<=[?&;])(?:{_NAME}|{_HOLDER}))(?P<secret>[^&]+)")
+_IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-])(?:{_NAME}|{_HOLDER}))(?P<secret>\{{[^}}]*\}}|[^&#;\s'\"<>)}}]+)")
+_WITHIN = re.compile(rf"(?i:(?<![\w.-]){_NAME})(?P<secret>\{{[^}}]*\}}|[^;]+)")
 _OTHERWISE = re.compile(
     r"|\s.*|.*\s|[\[{'\"&*!|>%@`].*|[+-]?(\d[\d_.]*|\.\d+)(e[+-]?\d+)?|0x[\da-f]+"
     r"|[+-]?\.?(inf(inity)?|nan)|true|false|null|none|~",
@@ -147,6 +151,8 @@ def _secrets(url: str) -> list[str]:
         return []
     found = _user_secret(*whole.groups())
     secrets = [named["secret"] for named in _IN_URL.finditer(url)]
+    for part in url.split("&"):
+        secrets += [inner["secret"].strip("{}") for inner in _WITHIN.finditer(unquote_plus(part))]
     if found is None:
         return secrets
     ends = [f"{found['secret'][at.end() :]}@" for at in re.finditer("@", found["secret"])]

@@ -13,6 +13,7 @@ from kerasgrid.wording import masked, value_word
 from kerasgrid.yaml12 import read_yaml
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4, max_size=20)
+ODBC = "mssql+pyodbc:///?odbc_connect"
 FORMS = [
     "postgresql://user:{}@host/database",
     "mysql+pymysql://user:{}@host:3306/database?charset=utf8",
@@ -74,6 +75,16 @@ def test_no_secret_of_a_url_is_shown_by_itself_or_in_a_message(form, secret):
         ("postgresql://u:p@ss@h/db", "postgresql://u:***@h/db"),
         ("postgresql://u:cut#off", "postgresql://u:***"),
         ("mysql://u:@h/x", "mysql://u:***@h/x"),
+        (f"{ODBC}=DRIVER%3Dx%3BPWD%3Dsecret", f"{ODBC}=***"),
+        (f"{ODBC}=Driver%3D%7Bx+y%7D%3BPassword%3Dse%3Dcret%3B&a=1", f"{ODBC}=***&a=1"),
+        (f"{ODBC}=DRIVER%253Dx%253BPWD%253Dsecret", f"{ODBC}=***"),
+        (f"{ODBC}=DRIVER={{x y}};SERVER=h;PWD=secret;UID=u", f"{ODBC}=DRIVER={{x y}};SERVER=h;PWD=***"),
+        (f"{ODBC}=PWD=secret;Password=secret", f"{ODBC}=***"),
+        (f"{ODBC}=DRIVER%3Dx%3BPWD=secret", f"{ODBC}=***"),
+        (f"{ODBC}=DRIVER%3Dx%3BUID%3Du", f"{ODBC}=DRIVER%3Dx%3BUID%3Du"),
+        (f"no {ODBC}=DRIVER%3Dx%3BPWD%3Dsecret there", f"no {ODBC}=*** there"),
+        (f"no {ODBC}=DRIVER=x;PWD=secret;Password=secret;", f"no {ODBC}=DRIVER=x;PWD=***;Password=***;"),
+        ("DRIVER={x};PWD={a b;c};UID=u", "DRIVER={x};PWD=***;UID=u"),
         ("https://token@host/x", "https://***@host/x"),
         (
             "neither postgresql://u:p@h/d nor http://a:b@c/?pwd=x with password=foo",
@@ -91,6 +102,14 @@ def test_no_secret_of_a_url_is_shown_by_itself_or_in_a_message(form, secret):
 )
 def test_what_is_no_secret_stays(text, shown):
     assert masked(text) == shown
+
+
+@pytest.mark.parametrize(
+    "held", ["DRIVER%3Dx%3BPWD%3Dse+cret%3BUID%3Du", "DRIVER=x;PWD=se cret;UID=u", "PWD={se cret}"]
+)
+def test_a_password_within_a_value_of_a_url_is_masked_in_a_message_about_it(held):
+    told = masked("Login failed for u with se cret (se+cret, se%20cret)", f"{ODBC}={held}")
+    assert "cret" not in told
 
 
 @given(
