@@ -23,7 +23,10 @@ _CUT = re.compile(r"[^:/?#\[\]]*:(?P<secret>(?!\d*(?:[/?#:\s]|$)).+)", re.DOTALL
 """What stands in the place of a port and is none: a password at which the URL was cut off."""
 _NAMED = r"(?:passw|passp|pwd|token|secret|key|auth|cred|signature)[\w.-]*"
 _NAME = rf"[\w.-]*{_NAMED}="
-_HOLDER = rf"[\w.-]+=(?=[^&\s'\"<>]*{_NAMED}(?:\+|%20)*%(?:25)*3D|[^&;\s'\"<>]*{_NAMED}=)"
+_HOLDER = (
+    r"(?<![^?&\s'\"<>])[\w.-]+="
+    rf"(?=[^?&\s'\"<>]*{_NAMED}(?:\+|%20)*%(?:25)*3D|[^?&;\s'\"<>]*{_NAMED}=)"
+)
 """A key whose value has such names within it, as that of pyodbc's odbc_connect."""
 _IN_URL = re.compile(rf"(?i:(?<=[?&;])(?:{_NAME}|{_HOLDER}))(?P<secret>[^&]+)")
 _IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-])(?:{_NAME}|{_HOLDER}))(?P<secret>\{{[^}}]*\}}|[^&#;\s'\"<>)}}]+)")
