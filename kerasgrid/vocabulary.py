@@ -133,6 +133,7 @@ _SAID = {
 }
 """By a word, as `_plain` has it: what there is instead."""
 
+_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics"
 _LOOKED_UP = "which the model function can look up"
 _SETTINGS = ("augment", "training", "search", "autokeras", "executor")
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
@@ -263,8 +264,12 @@ def instead_of(value: Any, key: str) -> str:
     if is_of_keras and callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}; its name holds: {value.__name__!r}."
     if inspect.isroutine(value):
-        whose = "of scikit-learn's scorers or of Keras's metrics" if key == "search.objective" else _LOOKED_UP
+        whose = _SCORED_BY if key == "search.objective" else _LOOKED_UP
         return f"the function {value.__name__}; a name holds, {whose}."
+    if key == "search.objective" and not hasattr(value, "get_config"):  # as make_scorer's
+        return f"{a_kind}; a name holds, {_SCORED_BY}."
+    if place.partition("[")[0].endswith("activation") and callable(value):  # as a layer
+        return f"{a_kind}; the name of an activation holds, such as 'relu'."
     if callable(getattr(value, "get_config", None)):  # as all of Keras's have
         owner = next((name for name in ("optimizer", "loss") if name in key), None)
         beside = f", and its arguments beside it as {owner}.NAME" if owner else ""

@@ -303,6 +303,16 @@ class Watch:
             {"folds": RepeatedStratifiedKFold(n_splits=5)},
             "a RepeatedStratifiedKFold; a whole number holds, folds: 5.",
         ),
+        (
+            "params",
+            {"activation": Sequential()},
+            "a Sequential; the name of an activation holds, such as 'relu'.",
+        ),
+        (
+            "search",
+            {"objective": Watch()},
+            "a Watch; a name holds, of scikit-learn's scorers or of Keras's metrics.",
+        ),
         ("params", {"activation": relu}, "the function relu; its name holds: 'relu'."),
         ("space", {"activation": [relu]}, "the function relu; its name holds: 'relu'."),
         (
