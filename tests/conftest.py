@@ -26,10 +26,14 @@ settings.load_profile("kerasgrid")
 
 
 def pytest_configure(config):
-    """Lets Ctrl-C reach tests, and JAX compile what several of them run once a test session."""
+    """Lets signals reach tests, and JAX compile what several of them run once a test session."""
     if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
         # A shell starts what stands before `&` with SIGINT ignored, which processes of tests would inherit.
         signal.signal(signal.SIGINT, signal.default_int_handler)
+    if signal.getsignal(signal.SIGHUP) is signal.SIG_IGN:
+        signal.signal(
+            signal.SIGHUP, lambda *_: None
+        )  # as under nohup; what is handled is no process's to inherit
     if "JAX_COMPILATION_CACHE_DIR" not in os.environ:  # workers of pytest-xdist find it set
         folder = tempfile.mkdtemp(prefix="kerasgrid-jax-")
         config.add_cleanup(lambda: shutil.rmtree(folder, ignore_errors=True))
