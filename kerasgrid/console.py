@@ -19,6 +19,7 @@ from rich.console import ConsoleOptions, RenderableType, RenderHook
 from rich.segment import Segment
 from rich.text import Text
 
+from kerasgrid.errors import spoken
 from kerasgrid.wording import visible
 
 
@@ -84,4 +85,4 @@ def warn(text: str) -> None:
     level, frame = 2, sys._getframe(1)
     while frame.f_back is not None and frame.f_code.co_filename.startswith(within):
         level, frame = level + 1, frame.f_back
-    warnings.warn(text, UserWarning, stacklevel=level)
+    warnings.warn(spoken(text), UserWarning, stacklevel=level)

@@ -20,7 +20,7 @@ from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.console import warn
 from kerasgrid.draft import read_draft
 from kerasgrid.engines import ENGINES, Proposal
-from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError
+from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError, spoken
 from kerasgrid.identity import check_journal, is_begun_otherwise
 from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import RunPaths, move_aside
@@ -206,7 +206,7 @@ class _Driver:
                 self.observer.note(self.budget.reason)
             results = self.run.finish(self._status(), is_idle=self._is_idle)
         for line in self.run.remarks:
-            self.observer.note(line)
+            self.observer.note(spoken(line))
         remember(self.run.prepared, self.run.state)
         self.observer.end(results)
         return results

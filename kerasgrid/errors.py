@@ -82,6 +82,11 @@ def _as_argument(flag: re.Match[str]) -> str:
     return "overrides"
 
 
+def spoken(text: str) -> str:
+    """Returns what is told, in which flags are Python's arguments where it is Python that asks."""
+    return text if _are_flags_spoken else _FLAG.sub(_as_argument, text)
+
+
 MOST_FAULTS = 20
 """Of one file that a message tells; of the others it has the number."""
 
@@ -90,8 +95,7 @@ class KerasgridError(Exception):
     """Base of all errors that kerasgrid raises on purpose."""
 
     def __str__(self) -> str:
-        told = super().__str__()
-        return told if _are_flags_spoken else _FLAG.sub(_as_argument, told)
+        return spoken(super().__str__())
 
 
 @dataclass(frozen=True)

@@ -15,6 +15,7 @@ from zipfile import is_zipfile
 import numpy as np
 
 from kerasgrid.analysis.mistakes import mistakes_of
+from kerasgrid.errors import spoken
 from kerasgrid.io import ARRAY_DAMAGE, RunPaths, is_whole_archive, open_input, write_atomic
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.state import JobId, RunState
@@ -183,7 +184,7 @@ class FoldModels:
         }
         if damaged := [file.name for file, whole in is_whole.items() if not whole]:
             log.warning(
-                "%s: fold models are damaged: %s. Restore them, or start anew with --fresh.",
+                spoken("%s: fold models are damaged: %s. Restore them, or start anew with --fresh."),
                 self.paths.folder,
                 listed(damaged, 20),
             )

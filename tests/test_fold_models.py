@@ -287,7 +287,7 @@ def test_models_that_earlier_sessions_did_not_keep_are_told(tmp_path, paths):
     found = search(keeping("best"), results=tmp_path, observer=notes)
     assert (
         f"3 of the 3 fold models of the best trial, {best}, are missing: an earlier session trained those "
-        "fits and did not keep them. To have all, start anew with --fresh." in notes.texts
+        "fits and did not keep them. To have all, start anew with fresh=True." in notes.texts
     )
     told = rf"trial {best}: no fold models are there, and search\.keep_models is best\. .*fresh=True\.$"
     with pytest.raises(ResultsError, match=told):

@@ -153,6 +153,7 @@ def test_kept_models_that_are_damaged_are_told_by_name(go_on, paths, caplog, kee
     go_on({**CONFIG, "search": {"folds": 2, "keep_models": keep}})  # the fake trainer's are no archives
     [told] = [record.getMessage() for record in caplog.records if "damaged" in record.getMessage()]
     assert told.startswith(f"{paths.folder}: fold models are damaged: ")
+    assert told.endswith(" Restore them, or start anew with fresh=True.")
     assert all(repr(file.name) in told for file in paths.models)
 
 

@@ -20,7 +20,7 @@ from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
-from kerasgrid.errors import DataError, ResultsError
+from kerasgrid.errors import DataError, ResultsError, spoken
 from kerasgrid.results import Results
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
@@ -251,7 +251,9 @@ def _scores(
     if asking.tta:
         views = asking.held_out_views()
         if views is None:
-            notes.append("The out-of-fold scores are without --tta: it would need the fold models too.")
+            notes.append(
+                spoken("The out-of-fold scores are without --tta: it would need the fold models too.")
+            )
         else:
             jury = jury.with_parts(views)
     ways = {
