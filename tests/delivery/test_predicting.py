@@ -117,7 +117,7 @@ def test_without_fold_models_views_are_not_scored(fitted_copy):
         file.unlink()
     found = predict(fitted_copy, IMAGES[:3], tta=2)
     assert found.trials[0].kind == "fit"
-    assert found.notes[0] == ("The out-of-fold scores are without --tta: it would need the fold models too.")
+    assert found.notes[0] == ("The out-of-fold scores are without tta: it would need the fold models too.")
 
 
 @pytest.fixture(scope="module")
