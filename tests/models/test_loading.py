@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import pickle
 import sys
-import textwrap
 import threading
 from importlib import import_module
 
@@ -12,17 +11,6 @@ import pytest
 
 from kerasgrid.errors import ChangedError, ModelError
 from kerasgrid.models.signature import load_function, parse_reference, signature_of, source_digest
-
-
-@pytest.fixture
-def write(tmp_path):
-    def write(name: str, text: str):
-        path = tmp_path / name
-        path.parent.mkdir(parents=True, exist_ok=True)
-        path.write_text(textwrap.dedent(text), encoding="utf-8")
-        return path
-
-    return write
 
 
 @pytest.fixture(autouse=True)
