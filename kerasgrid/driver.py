@@ -7,7 +7,7 @@ back to the journal. Resuming is the same: what the journal knows is answered fr
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import ExitStack, closing
 from dataclasses import replace
 from functools import partial
@@ -36,7 +36,6 @@ from kerasgrid.records import (
     Job,
     NoteRecord,
     Pack,
-    ProbeRecord,
     RungRecord,
     StopRecord,
     Trial,
@@ -46,7 +45,6 @@ from kerasgrid.results import Results
 from kerasgrid.run import Run
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import train_pack
-from kerasgrid.training.recipe import Recipe
 from kerasgrid.wording import count
 from kerasgrid.workers import (
     MAX_PROBES,
@@ -267,8 +265,10 @@ class _Driver:
         if all(any(known.covers(one.params) for known in self._refusals) for one in new):
             return
         passed = [one for one in self.graphs.records if one.error is None]
-        ask = partial(_ask, self.executor)
-        found = Refusals(self.run.prepared, self.recipe, ask).find([*passed, *new])
+        looking = Refusals(
+            self.run.prepared, self.recipe, lambda told, some: run_probes(told, self.executor, some)
+        )
+        found = looking.find([*passed, *new])
         self._refusals += [refusal for refusal in found if refusal not in self._refusals]
 
     def _tell_refusals(self) -> None:
@@ -443,9 +443,3 @@ class _Driver:
                 if self._failures[kind] == 1:
                     self.observer.note(f"{message}. Recorded as failed; the search goes on.")
         self.observer.ended(record, self.run.state)
-
-
-def _ask(
-    executor: executors.Executor, recipe: Recipe, candidates: Iterable[Mapping[str, Any]]
-) -> Sequence[ProbeRecord]:
-    return run_probes(recipe, executor, candidates)

@@ -23,6 +23,7 @@ from kerasgrid.augment import faults_of_augment
 from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
 from kerasgrid.console import warn
 from kerasgrid.data import Span, inner_split, pixel_top, refuse_others, standardize_statistics
+from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
@@ -130,7 +131,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             self._compiled, self._inputs, self.history_, self.dead_ = self._train(X, labels, classes)
         self.classes_ = classes
         self._input_shape, self._span = X.shape[1:], Span.of(X)
-        self._one_hot = y.dtype if y.ndim == 2 and y.shape[1] > 1 else None
+        self._one_hot = y.dtype if is_one_hot(y, labels) else None
         return self
 
     def _train(

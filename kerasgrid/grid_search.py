@@ -13,6 +13,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
 
 from kerasgrid.data import refuse_others
+from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimator import KerasClassifier, read_labels
 from kerasgrid.seeds import kept_random_state
@@ -136,7 +137,7 @@ class GridSearchCV(model_selection.GridSearchCV):
             labels, classes = read_labels(np.asarray(y))
         except (ValueError, TypeError):  # `fit` says what is wrong with them
             return []
-        form = labels, classes.tolist(), np.ndim(y) == 2 and np.shape(y)[1] > 1
+        form = labels, classes.tolist(), is_one_hot(y, labels)
         told = (objective_fault(find_objective(name), *form, in_python=True) for name in known)
         return [Fault("scoring", fault) for fault in told if fault is not None]
 

@@ -113,13 +113,13 @@ def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
     except FileNotFoundError:
         return None
     except ARRAY_DAMAGE as error:
-        log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, error)
-        return None
-    if found.shape != shape or found.dtype.kind != "f":
-        told = f"{found.dtype} of shape {found.shape}, and not float32 of {shape}"
-        log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, told)
-        return None
-    return np.array(found)
+        why = str(error)
+    else:
+        if found.shape == shape and found.dtype.kind == "f":
+            return np.array(found)
+        why = f"{found.dtype} of shape {found.shape}, and not float32 of {shape}"
+    log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, why)
+    return None
 
 
 class FoldModels:

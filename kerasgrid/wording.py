@@ -54,9 +54,9 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
-def joined(parts: Sequence[str]) -> str:
-    """Returns `a`, `a and b`, `a, b and c`."""
-    return " and ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
+def joined(parts: Sequence[str], last: str = "and") -> str:
+    """Returns `a`, `a and b`, `a, b and c`; `or` likewise."""
+    return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)
 
 
 def listed(names: Sequence[Any], most: int = 5) -> str:

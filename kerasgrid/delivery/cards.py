@@ -1,4 +1,4 @@
-"""The card beside a model: what it is of, how it was trained, and and how images become its input."""
+"""The card beside a model: what it is of, how it was trained, and how images become its input."""
 
 from __future__ import annotations
 

@@ -11,6 +11,7 @@ import numpy as np
 
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
 from kerasgrid.keras_names import CLASS_METRICS, METRICS, find_metric
+from kerasgrid.wording import joined
 from kerasgrid.yaml12 import quoted
 
 
@@ -153,7 +154,7 @@ def objective_fault(
     kin = sorted(name for name in scorer_names() if name.startswith(f"{objective.name}_"))
     fit = [name for name in kin if told({}, name) is None]
     if fit and not objective.arguments:
-        reason += f" Take {' or '.join(filter(None, [', '.join(fit[:-1]), fit[-1]]))}."
+        reason += f" Take {joined(fit, 'or')}."
     elif (written := line([{"pos_label": None}, beta, mean, {**beta, **mean}])) is not None:
         reason = f"{reason.rstrip('.')}. Such as {written} can."
     return f"is {objective.name!r}, which cannot score {what}: {reason}"
