@@ -32,8 +32,8 @@ _IN_URL = re.compile(rf"(?i:(?<=[?&;])(?:{_NAME}|{_HOLDER}))(?P<secret>[^&]+)")
 _IN_MESSAGE = re.compile(rf"(?i:(?<![\w.-])(?:{_NAME}|{_HOLDER}))(?P<secret>\{{[^}}]*\}}|[^&#;\s'\"<>)}}]+)")
 _WITHIN = re.compile(rf"(?i:(?<![\w.-]){_NAME})(?P<secret>\{{[^}}]*\}}|[^;]+)")
 _OTHERWISE = re.compile(
-    r"|\s.*|.*\s|[\[{'\"&*!|>%@`].*|[+-]?(\d[\d_.]*|\.\d+)(e[+-]?\d+)?|0x[\da-f]+"
-    r"|[+-]?\.?(inf(inity)?|nan)|true|false|null|none|~",
+    r"|\s.*|.*\s|[\[{'\"&*!|>%@`#].*|.*\s#.*|(---|\.\.\.)(\s.*)?"
+    r"|[+-]?(\d[\d_.]*|\.\d+)(e[+-]?\d+)?|0x[\da-f]+|[+-]?\.?(inf(inity)?|nan)|true|false|null|none|~",
     re.IGNORECASE | re.DOTALL,
 )
 """Texts that look like a number or a word of YAML's own, or whose ends cannot be seen."""

@@ -147,6 +147,10 @@ def test_a_text_and_what_it_could_be_read_as_are_shown_differently(value, shown)
     assert value_word(value) == shown
 
 
+@example("#")
+@example("1 # one")
+@example("--- 1")
+@example("...")
 @given(st.text(max_size=8) | st.integers().map(str) | st.floats().map(str) | st.sampled_from(["true", "~"]))
 def test_no_text_is_shown_as_a_number_or_a_switch_is(text):
     try:
