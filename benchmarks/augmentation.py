@@ -20,7 +20,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
-from kerasgrid.augment import Augment, Augmentation
+from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.training.preparing import Preparation
 
 GIVEN = {

@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from packs import read_images, search, timed
 
-from kerasgrid.views.comparison import Beside
+from kerasgrid.report.beside import Beside
 
 HOLDOUT, SEED = 0.3, 0
 NETS = Path(__file__).resolve().parents[1] / "experiments" / "convnets.py"

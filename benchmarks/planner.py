@@ -20,10 +20,11 @@ from pathlib import Path
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
-from kerasgrid import driver, packing
+from kerasgrid.driver import search as driver
+from kerasgrid.driver.run import Run
 from kerasgrid.io import digest
+from kerasgrid.planning import packing
 from kerasgrid.records import FoldRecord, Graph, Pack, ProbeRecord
-from kerasgrid.run import Run
 
 N_GRAPHS, N_DROPOUTS = 8, 5
 PARTS = {

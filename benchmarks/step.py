@@ -38,8 +38,8 @@ FOLDS = 3
 
 def be_search(folder: Path) -> None:
     """Is the process of a search: runs search.json and writes when each epoch and fit has ended."""
-    from kerasgrid.driver import search
-    from kerasgrid.observer import Observer
+    from kerasgrid.driver.search import search
+    from kerasgrid.run.observer import Observer
 
     epochs, ends = [], []
 

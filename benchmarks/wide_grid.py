@@ -49,8 +49,8 @@ def main() -> int:
     if sys.argv[1:2] == ["--slice"]:
         be_peer(*sys.argv[2:])
         return 0
-    from kerasgrid.config_form import read_config
-    from kerasgrid.space_form import read_space
+    from kerasgrid.config.reading import read_config
+    from kerasgrid.space.reading import read_space
 
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
     parser.add_argument("--rows", type=int, help="the first N images only")

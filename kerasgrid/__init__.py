@@ -13,15 +13,15 @@ from importlib import import_module
 from typing import Any
 
 _HOMES = {
-    "GridSearchCV": "kerasgrid.grid_search",
-    "KerasClassifier": "kerasgrid.estimator",
+    "GridSearchCV": "kerasgrid.estimators.grid_search",
+    "KerasClassifier": "kerasgrid.estimators.classifier",
     "KerasgridError": "kerasgrid.errors",
-    "Observer": "kerasgrid.observer",
-    "Results": "kerasgrid.results",
-    "compare": "kerasgrid.comparing",
+    "Observer": "kerasgrid.run.observer",
+    "Results": "kerasgrid.driver.results",
+    "compare": "kerasgrid.driver.comparing",
     "fit": "kerasgrid.delivery.fitting",
     "predict": "kerasgrid.delivery.predicting",
-    "search": "kerasgrid.driver",
+    "search": "kerasgrid.driver.search",
 }
 __all__ = sorted(_HOMES)
 
@@ -32,7 +32,7 @@ def __dir__() -> list[str]:
 
 def __getattr__(name: str) -> Any:
     if name == "__version__":
-        return import_module("kerasgrid.versions").versions()["kerasgrid"]
+        return import_module("kerasgrid.machine").versions()["kerasgrid"]
     if name not in _HOMES:
         raise AttributeError(f"module 'kerasgrid' has no attribute {name!r}")
     return getattr(import_module(_HOMES[name]), name)

@@ -33,7 +33,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
-from kerasgrid.vocabulary import called, nearest, place_of, said_of
+from kerasgrid.wording import called, nearest, place_of, said_of
 
 _FLAG = re.compile(
     r"(?P<command>kerasgrid [a-z]+(?: --?[a-z-]+| \S*[/.=]\S*| [A-Z]+\b| \d+)*)"

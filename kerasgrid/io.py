@@ -1,4 +1,4 @@
-"""Files: atomic writes, content hashes, and every file name of a run."""
+"""Files: what kind each is, reading them with bounds, atomic writes, content hashes."""
 
 from __future__ import annotations
 
@@ -13,6 +13,7 @@ import math
 import os
 import re
 import secrets
+import shlex
 import shutil
 import socket
 import stat
@@ -42,13 +43,13 @@ _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
 MOST_BESIDE = 1 << 26
 """Bytes that are read of a file which lies beside others."""
-_HALF_WRITTEN = ".tmp"
+HALF_WRITTEN = ".tmp"
 """In the names of files that are not in place yet."""
 _LONGEST_STEM = 40
 """Characters of a file's name in that of its half-written one, which has to be short enough too."""
 _SESSION = secrets.token_hex(4)
 _NUMBERS = itertools.count()
-_WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d{{1,9}})-([0-9a-f]{{8}})-\d+{re.escape(_HALF_WRITTEN)}")
+_WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d{{1,9}})-([0-9a-f]{{8}})-\d+{re.escape(HALF_WRITTEN)}")
 _SWEPT: set[Path] = set()
 
 
@@ -237,12 +238,12 @@ def half_written_name(path: Path, ending: str = "") -> Path:
         _SWEPT.add(path.parent)
         sweep(path.parent)
     writer = f"{_host()}-{os.getpid()}-{_SESSION}-{next(_NUMBERS)}"
-    return path.with_name(f".{path.name[:_LONGEST_STEM]}.{writer}{_HALF_WRITTEN}{ending}")
+    return path.with_name(f".{path.name[:_LONGEST_STEM]}.{writer}{HALF_WRITTEN}{ending}")
 
 
 def sweep(folder: Path) -> None:
     """Removes what processes of this machine that are dead have left half-written in a folder."""
-    for path in folder.glob(f".*{_HALF_WRITTEN}*"):
+    for path in folder.glob(f".*{HALF_WRITTEN}*"):
         if is_being_written(path) is False:
             remove(path)
 
@@ -264,8 +265,8 @@ def is_being_written(path: Path) -> bool | None:
 
 def half_written(path: Path) -> list[Path]:
     """Returns what any process or version may have left of writing one file: for who has its lock."""
-    name = re.compile(rf"\.{re.escape(path.name[:_LONGEST_STEM])}\.[^.]+{re.escape(_HALF_WRITTEN)}(\.\w+)?")
-    return [part for part in path.parent.glob(f".*{_HALF_WRITTEN}*") if name.fullmatch(part.name)]
+    name = re.compile(rf"\.{re.escape(path.name[:_LONGEST_STEM])}\.[^.]+{re.escape(HALF_WRITTEN)}(\.\w+)?")
+    return [part for part in path.parent.glob(f".*{HALF_WRITTEN}*") if name.fullmatch(part.name)]
 
 
 def remove(path: Path) -> None:
@@ -350,208 +351,162 @@ def cache_folder() -> Path:
     return Path(base) / "kerasgrid"
 
 
+_HEAD_BYTES = 1 << 14
+_GRID = re.compile(r"^(data|model|space|params|search|augment|callbacks|executor)[ \t]*:", re.MULTILINE)
+_JSON = (
+    ("results", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.results/', re.DOTALL)),
+    ("card", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.model/', re.DOTALL)),
+    ("journal", re.compile(r'^\s*\{"format"\s*:\s*"kerasgrid\.journal/')),
+    ("notebook", re.compile(r'^\s*\{.*?"(cells|nbformat)"\s*:', re.DOTALL)),
+)
+_MAGIC = (
+    (b"\x89PNG\r\n", "picture"),
+    (b"\xff\xd8\xff", "picture"),
+    (b"GIF8", "picture"),
+    (b"\x89HDF\r\n", "weights"),
+    (b"\x93NUMPY", "arrays"),
+    (b"\0\0\x08", "arrays"),
+    (b"SQLite format 3\0", "database"),
+    (b"%PDF", "document"),
+)
+_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_CALLED = {
+    "grid": "a grid.yaml",
+    "results": "a results file of kerasgrid",
+    "card": "the card of a model",
+    "journal": "the journal of a search",
+    "run": "the folder of a search",
+    "folder": "a folder",
+    "table": "a table",
+    "arrays": "a file of arrays",
+    "model": "a model of Keras",
+    "weights": "an HDF5 file",
+    "notebook": "a notebook",
+    "code": "a file of Python",
+    "page": "a page",
+    "picture": "a picture",
+    "database": "an SQLite database",
+    "document": "a document",
+    "archive": "a ZIP archive",
+    "function": "a model function",
+    "dataset": "a built-in data set",
+}
+_NEEDED = {
+    "grid": "a grid.yaml is needed here",
+    "results": "a results file is needed here, results/NAME.json",
+    "trials": "results are needed here",
+    "rows": "a .csv is needed here: a submission, or a competition's sample",
+    "data": "data is needed here: a .csv, an .npz, or the images of a pair of IDX files",
+}
+
+
 @dataclass(frozen=True)
-class RunPaths:
-    """Every file name of a run.
+class FileKind:
+    """What a file is.
 
     Attributes:
-        results: The results folder, `results/` by default.
-        name: The search's name.
+        path: The file or folder.
+        name: One of those in `_CALLED`.
     """
 
-    results: Path
+    path: Path
     name: str
 
-    @property
-    def json(self) -> Path:
-        """results/NAME.json."""
-        return self.results / f"{self.name}.json"
+    def told(self, needed: str, forms: str = "") -> str:
+        """Returns what it is, what is needed instead, and what takes it; it follows the file's name.
 
-    @property
-    def folder(self) -> Path:
-        """The run's folder, results/NAME."""
-        return self.results / self.name
-
-    @property
-    def journal(self) -> Path:
-        """The append-only record of the run."""
-        return self.folder / "journal.jsonl"
-
-    @property
-    def lock(self) -> Path:
-        """Held while a search writes."""
-        return self.folder / "lock"
-
-    @property
-    def heartbeat(self) -> Path:
-        """Stands in for the lock where the file system has none."""
-        return self.folder / "heartbeat"
-
-    @property
-    def folds(self) -> Path:
-        """The rows of each fold."""
-        return self.folder / "folds.npz"
-
-    @property
-    def oof(self) -> Path:
-        """Out-of-fold predictions of the leading trials."""
-        return self.folder / "oof.npz"
-
-    @property
-    def mistakes(self) -> Path:
-        """Images that the best trial is most confidently wrong about."""
-        return self.folder / "mistakes.npz"
-
-    @property
-    def submission(self) -> Path:
-        """The predictions as a competition takes them."""
-        return self.folder / "submission.csv"
-
-    @property
-    def submissions(self) -> Path:
-        """What was sent, and what came of it."""
-        return self.folder / "submissions.json"
-
-    @property
-    def submissions_lock(self) -> Path:
-        """Held while something is sent from the results folder: the same file may lie in several runs."""
-        return self.results / ".submissions.lock"
-
-    @property
-    def worker_log(self) -> Path:
-        """What workers print, and their libraries log."""
-        return self.folder / "workers.log"
-
-    @property
-    def data(self) -> Path:
-        """Arrays that were given in Python."""
-        return self.folder / "data"
-
-    @staticmethod
-    def history_name(trial: int, fold: int, repeat: int) -> str:
-        """Returns where a job's long history lies, within the run's folder."""
-        return f"histories/{_stem(trial, fold, repeat)}.json"
-
-    def history(self, trial: int, fold: int, repeat: int) -> Path:
-        """A job's history, where it is too long for results.json."""
-        return self.folder / self.history_name(trial, fold, repeat)
-
-    def checkpoint(self, trial: int, fold: int, repeat: int) -> Path:
-        """Where a job under way stands."""
-        return self.folder / "checkpoints" / f"{_stem(trial, fold, repeat)}.npz"
-
-    @property
-    def checkpoints(self) -> list[Path]:
-        """Where jobs under way stood that have a checkpoint."""
-        return sorted((self.folder / "checkpoints").glob("trial-*.npz"))
-
-    def prediction(self, trial: int, fold: int, repeat: int) -> Path:
-        """A job's predictions of its held-out rows, (row, class) float32."""
-        return self.folder / "predictions" / f"{_stem(trial, fold, repeat)}.npy"
-
-    def model(self, trial: int, fold: int, repeat: int) -> Path:
-        """A job's model, where it is kept."""
-        return self.folder / "models" / f"{_stem(trial, fold, repeat)}.keras"
-
-    def fitted(self, trial: int, seed: int) -> Path:
-        """A candidate's model of all training data."""
-        return self.folder / "fit" / f"trial-{trial}-seed-{seed}.keras"
-
-    def finetuned(self, trial: int, fold: int, repeat: int) -> Path:
-        """A fold model that has been trained on what its fold held out."""
-        return self.folder / "fit" / f"{_stem(trial, fold, repeat)}-finetuned.keras"
-
-    @property
-    def best(self) -> Path:
-        """The model that `fit` has trained last, of the leading candidate that it was given."""
-        return self.folder / "best.keras"
-
-    @staticmethod
-    def card(model: Path) -> Path:
-        """The card beside a model."""
-        return model.with_suffix(".json")
-
-    @property
-    def fit_lock(self) -> Path:
-        """Held while `fit` writes."""
-        return self.folder / "fit" / "lock"
-
-    @property
-    def fit_heartbeat(self) -> Path:
-        """Stands in for that lock where the file system has none."""
-        return self.folder / "fit" / "heartbeat"
-
-    @property
-    def half_fitted(self) -> list[Path]:
-        """What a sudden end has left of files that `fit` was writing: for who holds its lock."""
-        beside = [part for path in (self.best, self.card(self.best)) for part in half_written(path)]
-        folder = self.folder / "fit"
-        return [*beside, *folder.glob(f".*{_HALF_WRITTEN}*"), *_half_written_by_keras(folder)]
-
-    def check_own(self) -> None:
-        """Holds that what is written and removed of a run lies in its own folder.
-
-        Raises:
-            StorageError: The folder, or what lies in it, is a link to elsewhere, or neither file nor folder.
+        Args:
+            needed: One of those in `_NEEDED`.
+            forms: More about what is needed.
         """
-        found = [self.folder]
-        with storage_errors(self.folder):
-            found += self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else []
-        if odd := [path for path in found[1:] if path.exists() and not (path.is_file() or path.is_dir())]:
-            raise StorageError(f"{odd[0]}: is neither a file nor a folder. Remove it.")
-        links = ", ".join(str(path) for path in sorted(found) if path.is_symlink())
-        if links:
-            raise StorageError(
-                f"{links}: a link is not followed, since what is written and removed of a run lies in its "
-                "own folder. Put what it leads to in its place; the folder of all results may be a link."
-            )
+        parts = [f"is {_CALLED[self.name]}, and {_NEEDED[needed]}.", forms, self._way(needed)]
+        return " ".join(filter(None, parts))
 
-    def relative(self, path: Path) -> str:
-        """Returns a path as seen from the results folder, so that both can be moved together."""
-        try:
-            return Path(os.path.relpath(path, self.results)).as_posix()
-        except ValueError:  # another drive
-            return path.absolute().as_posix()
-
-    @property
-    def models(self) -> list[Path]:
-        """The models that are there."""
-        return sorted((self.folder / "models").glob("trial-*.keras"))
-
-    @property
-    def half_written(self) -> list[Path]:
-        """What a sudden end has left of files that a search was writing: for who holds its lock."""
-        own = (self.json, self.journal, self.folds, self.oof, self.mistakes)
-        folders = ("checkpoints", "histories", "models", "predictions")
-        within = [path for name in folders for path in (self.folder / name).glob(f".*{_HALF_WRITTEN}*")]
-        beside = itertools.chain.from_iterable(map(half_written, own))
-        return [*beside, *within, *_half_written_by_keras(self.folder / "models")]
-
-
-def _half_written_by_keras(folder: Path) -> Iterator[Path]:
-    """Yields files of weights that memory had no room for; folders are of models that are being read."""
-    return (path for path in folder.glob("tmp*") if path.is_file())
-
-
-def _stem(trial: int, fold: int, repeat: int) -> str:
-    return f"trial-{trial}-fold-{fold}-repeat-{repeat}"
-
-
-def move_aside(paths: RunPaths) -> RunPaths | None:
-    """Renames a run's folder and JSON to NAME.1, NAME.2, ...; nothing is deleted.
-
-    Returns:
-        Where they are now; None where there was nothing to move.
-    """
-    if not (paths.folder.exists() or paths.json.exists()):
+    def _way(self, needed: str) -> str | None:
+        file, results = shlex.quote(str(self.path)), self._results()
+        match self.name:
+            case "grid" if needed not in ("data", "rows") and results is not None:
+                return f"What a search of it has found is in {results}."
+            case "grid":
+                return f"It is checked and searched by: kerasgrid check {file}, kerasgrid search {file}"
+            case "results":
+                return f"It is taken by: kerasgrid plot {file}, and report, suggest, fit, predict, submit."
+            case "journal" | "run" if results is not None:
+                return f"What it has found is in {results}."
+            case "table" | "arrays" if needed == "grid":
+                return f"One for it is written by: kerasgrid init {file}"
+            case "table" | "arrays":
+                own = "" if needed == "rows" else ", a submission to kerasgrid submit by -f FILE"
+                return f"Samples are given to kerasgrid predict by --data FILE{own}."
+            case "model" | "card" | "weights":
+                return "A model of a search is asked by: kerasgrid predict results/NAME.json --data FILE"
+            case "code":
+                return f"A grid.yaml names a function in it: model: {self.path}:FUNCTION"
+            case "function":
+                return f"A grid.yaml names it: model: {self.path}"
+            case "dataset" if needed != "data":
+                way = f"One for it is written by: kerasgrid init {file}"
+                return f"A grid.yaml names it: data: {{train: {self.path}}}. {way}"
         return None
-    number = 1
-    while True:
-        aside = RunPaths(paths.results, f"{paths.name}.{number}")
-        if not (aside.folder.exists() or aside.json.exists()):
-            break
-        number += 1
-    for before, after in ((paths.folder, aside.folder), (paths.json, aside.json)):
-        if before.exists():
-            before.rename(after)
-    return aside
+
+    def _results(self) -> str | None:
+        """Returns the results file that belongs to it, where that is there."""
+        match self.name:
+            case "grid":
+                own = Path("results") / f"{self.path.stem}.json"
+            case "run":
+                own = Path(f"{os.path.abspath(self.path)}.json")
+            case "journal":
+                own = Path(f"{os.path.dirname(os.path.abspath(self.path))}.json")
+            case _:
+                return None
+        return shlex.quote(os.path.relpath(own)) if own.is_file() else None
+
+
+def kind_of(path: str | Path, *, takes: tuple[str, ...] = ()) -> FileKind | None:
+    """Returns what a file or folder is; None where that is not known or may be taken.
+
+    Of what is not there it tells a model function and the built-in data set, which have no file of that name.
+
+    Args:
+        path: The file or folder.
+        takes: The kinds that are taken.
+    """
+    path = Path(path)
+    name = _name(path)
+    return None if name is None or name in takes else FileKind(path, name)
+
+
+def _name(path: Path) -> str | None:
+    if os.path.isdir(path):
+        return "run" if os.path.isfile(path / "journal.jsonl") else "folder"
+    if not os.path.lexists(path):
+        is_function = _FUNCTION.fullmatch(str(path))
+        return "function" if is_function else "dataset" if str(path) == "digits" else None
+    if not os.path.isfile(path):
+        return None
+    try:
+        with open(path, "rb") as file:
+            head = file.read(_HEAD_BYTES)
+    except (OSError, ValueError):  # who reads it tells why not
+        return None
+    name, suffix = path.name.lower(), path.suffix.lower()
+    for magic, kind in _MAGIC:
+        if head.startswith(magic):
+            return kind
+    if head.startswith(b"PK"):  # the names of its first members stand there as they are
+        is_model = b"metadata.json" in head or b"config.json" in head
+        return "model" if is_model else "arrays" if b".npy" in head or suffix == ".npz" else "archive"
+    text = head.decode("utf-8-sig", "replace")
+    for kind, pattern in _JSON:
+        if pattern.match(text):
+            return kind
+    if re.match(r"\s*<(!doctype|html|\?xml)", text, re.IGNORECASE):
+        return "page"
+    by_name = {".py": "code", ".ipynb": "notebook", ".yaml": "grid", ".yml": "grid"}
+    if suffix in by_name:
+        return by_name[suffix]
+    if name.endswith(_TABLES):
+        return "table"
+    return "grid" if _GRID.search(text) and not text.lstrip().startswith(("{", "[")) else None

@@ -3,12 +3,16 @@
 from __future__ import annotations
 
 import contextlib
+import difflib
+import inspect
 import json
 import os
 import re
 import shlex
 import unicodedata
-from collections.abc import Callable, Container, Mapping, Sequence
+from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Set as AbstractSet
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 from urllib.parse import quote, quote_plus, unquote, unquote_plus
@@ -189,3 +193,287 @@ def visible_line(text: str) -> str:
 def visible_json(text: str) -> str:
     """Returns a JSON text of the same value in which nothing would be obeyed."""
     return visible(text, lambda letter: json.dumps(letter)[1:-1])
+
+
+_CALLED: dict[str, str] = {
+    "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
+    "params.epochs": "n_epochs nb_epoch nb_epochs num_epochs epoch max_epochs max_epoch max_iter",
+    "params.batch_size": "batchsize batch batch_sizes bs mini_batch_size n_batch",
+    "params.optimizer": "opt optim optimiser optimizers solver",
+    "params.loss": "loss_function loss_fn criterion",
+    "params.dropout": "dropout_rate drop_rate drop p_drop",
+    "params.units": "hidden hidden_units n_hidden n_units neurons hidden_layer_sizes nodes layer_sizes",
+    "params.activation": "activations act activation_function nonlinearity",
+    "params.batch_norm": "batch_normalization bn batchnorm use_bn",
+    "params.l2": "l2_reg kernel_regularizer regularization regularizer",
+    "space": "param_grid param_distributions params_grid parameter_grid param_space search_space "
+    "grid hyperparameters hyperparams hparams hp parameters distributions",
+    "params": "fixed kwargs model_params model_kwargs build_args arguments",
+    "model": "build_fn build_model hypermodel estimator net network architecture builder model_fn",
+    "name": "project_name study_name experiment experiment_name run_name",
+    "exclude": "constraints forbidden",
+    "search.folds": "cv n_splits n_folds num_folds nfolds kfold kfolds k_fold k_folds cross_validation",
+    "search.holdout": "test_size train_size validation_fraction test_split",
+    "search.val": "validation_split val_split validation_size validation",
+    "search.repeats": "executions_per_trial n_repeats n_seeds runs",
+    "search.trials": "max_trials n_trials num_trials n_iter n_iterations n_candidates max_evals num_samples",
+    "search.objective": "scoring scorer score metric metrics refit goal",
+    "search.seed": "random_state random_seed seeds rng",
+    "search.engine": "tuner algorithm algo strategy sampler method search_method search_type oracle pruner",
+    "search.time": "timeout time_budget time_limit max_time max_time_s duration",
+    "search.factor": "reduction_factor eta_factor",
+    "search.min_epochs": "min_resources min_resource",
+    "search.keep_models": "save_models keep_model save_model save_best_only",
+    "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
+    "training.pack": "packs packing",
+    "training.precision": "mixed_precision dtype dtype_policy",
+    "training.jit": "jit_compile xla",
+    "training.class_weight": "class_weights balance balanced",
+    "callbacks.early_stopping": "earlystop early_stop stopping",
+    "callbacks.reduce_lr_on_plateau": "reduce_lr plateau reduce_on_plateau lr_plateau",
+    "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "
+    "learning_rate_decay learning_rate_schedule",
+    "callbacks.early_stopping.patience": "n_iter_no_change",
+    "callbacks.terminate_on_nan": "nan_terminate stop_on_nan",
+    "data.train": "path file csv filename train_csv train_path train_file train_data data_path directory "
+    "dataset input images x",
+    "data.test": "test_csv test_path test_file test_data",
+    "data.label": "labels target targets y y_col label_column target_column label_col class_column",
+    "data.id": "id_column id_col index index_col",
+    "data.sample_submission": "sample submission submission_file",
+    "data.image": "image_size image_shape img_size target_size input_shape input_size shape size",
+    "data.scale": "rescale normalize normalise divide",
+    "data.standardize": "standardise standard_scaler featurewise_center featurewise_std_normalization zscore",
+    "data.subset": "n_samples limit max_samples sample_size",
+    "data.multi_label": "multilabel multi",
+    "augment": "augmentation augmentations data_augmentation image_data_generator datagen",
+    "augment.rotation_range": "rotation rotate",
+    "augment.zoom_range": "zoom",
+    "augment.width_shift_range": "width_shift shift horizontal_shift",
+    "augment.height_shift_range": "height_shift vertical_shift",
+    "augment.shear_range": "shear",
+    "augment.horizontal_flip": "flip flip_left_right hflip",
+    "augment.vertical_flip": "flip_up_down vflip",
+    "augment.brightness_range": "brightness",
+    "tpe": "tpesampler hyperopt bohb",
+    "gp": "gpsampler gaussian_process gpyopt",
+    "bayesian": "bayes bayesian_optimization bayesian_optimisation bo skopt",
+    "hyperband": "hyperband_pruner",
+    "halving": "asha sha successive_halving halving_grid_search halving_random_search halving_grid_search_cv "
+    "halving_random_search_cv",
+    "random": "randomized random_search randomized_search randomized_search_cv randomsearchcv",
+    "grid": "grid_search grid_search_cv gridsearch exhaustive full brute_force",
+    "autokeras": "auto ak nas automl",
+    "accuracy": "acc",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "neg_log_loss": "log_loss logloss",
+    "neg_root_mean_squared_error": "rmse",
+    "balanced_accuracy": "bacc balanced_acc",
+    "matthews_corrcoef": "mcc",
+    "f1_macro": "macro_f1",
+    "f1_weighted": "weighted_f1",
+    "mixed_float16": "float16 fp16 half amp",
+    "mixed_bfloat16": "bfloat16 bf16",
+    "processes": "process multiprocessing loky local joblib pool",
+    "inline": "sequential serial thread threads threading synchronous none",
+}
+"""By what it is here, with its section: what others call it."""
+_SAID = {
+    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
+    "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
+    "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
+    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
+    "optuna": "Optuna's samplers are the engines tpe and gp.",
+    "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
+    "overwrite": "A run is begun anew with --fresh.",
+    "samplewisecenter": "Statistics of the training folds are taken by data.standardize: true.",
+    "samplewisestdnormalization": "Statistics of the training folds are taken by data.standardize: true.",
+    "zcawhitening": "Statistics of the training folds are taken by data.standardize: true.",
+    "keepprob": "A rate of what is dropped is dropout: 1 - keep_prob.",
+    "modelcheckpoint": "Fold models are kept by search.keep_models: best or all, and cut fits go on.",
+    "tensorboard": "Curves are exported by kerasgrid export --to tensorboard.",
+    "csvlogger": "All curves stand in results.json.",
+    "history": "All curves stand in results.json.",
+    "backupandrestore": "Cut fits go on by themselves: the same command again continues a search.",
+    "progbarlogger": "A search shows its progress itself.",
+    "initmode": "Initial weights are the model function's; seeds are by search.seed and search.repeats.",
+    "validationdata": "An inner split is search.val: 0.1; rows to score by alone are data.test with "
+    "search.holdout: test.",
+    "stepsperepoch": "An epoch is all training rows once: data.subset takes fewer.",
+    "returntrainscore": "Scores on training batches stand in each fold's history.",
+    "direction": "Whether more is better is told by search.objective.",
+    "minimize": "Whether more is better is told by search.objective.",
+    "maximize": "Whether more is better is told by search.objective.",
+    "stratified": "Folds are stratified where samples have one label each.",
+    "budget": "Budgets are search.time, search.trials and search.epochs.",
+    "results": "Where results are written is told by --results DIR.",
+    "output": "Where results are written is told by --results DIR.",
+    "device": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
+    "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
+}
+"""By a word, as `_plain` has it: what there is instead."""
+
+_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics"
+_LOOKED_UP = "which the model function can look up"
+_SETTINGS = ("augment", "training", "search", "autokeras", "executor")
+_BACKENDS = ("keras", "tensorflow", "jax", "torch")
+_PARAMETERS = re.compile(r"(params|space(\[\d+\])?)\.")
+_MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")
+"""What stands before a metric that is measured on some rows, as `_plain` has it, and the metric."""
+
+
+@lru_cache(maxsize=10_000)
+def _plain(name: str) -> str:
+    return "".join(letter for letter in name.casefold() if letter.isalnum())
+
+
+_HERE = {
+    _plain(word): place
+    for place, words in _CALLED.items()
+    for word in (*words.split(), *([place.removeprefix("params.")] if place.startswith("params.") else []))
+}
+
+
+def said_of(name: str) -> str | None:
+    """Returns what does here what others have a word for, in a sentence; None where no one word does."""
+    return _SAID.get(_plain(name))
+
+
+def place_of(name: str, places: Iterable[str]) -> str | None:
+    """Returns the key path that is meant by a key which is not known where it stands; None for none.
+
+    Args:
+        name: The key. Of one that is routed, as SciKeras's `optimizer__momentum`, the last part counts.
+        places: The key paths that there are.
+    """
+    last = {_plain(place.rpartition(".")[2]): place for place in reversed([*places])}
+    for plain in (_plain(name), _plain(name.rpartition("__")[2])):
+        if found := _HERE.get(plain) or last.get(plain):
+            return found
+    return None
+
+
+def called(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that others call so, or spell otherwise by case and signs; None for none."""
+    names = {_plain(one): one for one in known}
+    for part in (name, name.rpartition("__")[2]):
+        own = _plain(_HERE.get(_plain(part), "").rpartition(".")[2])
+        for plain in (_plain(part), *_measured(_plain(part)), own):
+            if plain in names:
+                return names[plain]
+    return None
+
+
+def _measured(plain: str) -> list[str]:
+    """Returns what a metric with the rows that it is measured on may be called; that without them is last."""
+    found = _MEASURED_ON.fullmatch(plain)
+    if found is None:
+        return []
+    rows, metric = found.groups()
+    place = metric if metric in ("accuracy", "loss") else _HERE.get(metric, ".")
+    if "." in place:  # a key's
+        return []
+    start = "val" if rows.startswith("val") else ""
+    names = dict.fromkeys(_plain(name) for name in (place, place.removeprefix("neg_")))
+    return [*(start + name for name in names), *names]
+
+
+def nearest(name: str, known: Iterable[str]) -> str | None:
+    """Returns the known name that is spelled almost like one that is not known; None where none is near."""
+    names, plain = {_plain(one): one for one in known}, _plain(name)
+    near = difflib.get_close_matches(plain, names, n=8)
+    near += [one for one in names if len(plain) > 2 and one and _distance(plain, one) == 1]
+    return names[min(near, key=lambda one: (_distance(plain, one), near.index(one)))] if near else None
+
+
+def is_built(value: Any) -> bool:
+    """Tells whether a value is an object of Keras's, as a model, a layer or an optimizer: no function."""
+    return not isinstance(value, type) and any(
+        callable(getattr(value, name, None)) for name in ("get_config", "count_params")
+    )
+
+
+def instead_of(value: Any, key: str) -> str:
+    """Returns what an object is that a config cannot hold, and what to give instead.
+
+    Args:
+        value: The object.
+        key: The key path where it stands.
+    """
+    kind, place = type(value).__name__, _PARAMETERS.sub("", key)
+    section, is_of_keras = place.partition(".")[0].partition("[")[0], _owner(value) in _BACKENDS
+    a_kind = f"{'an' if kind[:1].lower() in set('aeiou') else 'a'} {kind}"
+    if isinstance(value, type):
+        return f"the class {value.__name__}; its name holds: {value.__name__!r}."
+    if section == "callbacks" and (said := said_of(kind)):
+        return f"{a_kind}. {said}"
+    if section == "callbacks":
+        own = f"{'keras.callbacks' if is_of_keras else 'path/to/file.py'}:{kind}"
+        name = (place_of(kind, _CALLED) or own).removeprefix("callbacks.")
+        return f"{a_kind}; names and their arguments hold, callbacks: {{{name!r}: {{...}}}}."
+    if section == "data":
+        return f"{a_kind}; files are named here, and arrays given beside the config: kg.search(config, X, y)."
+    if key == "model":
+        built = (
+            "the function that builds and returns it"
+            if hasattr(value, "count_params")
+            else ("a function that builds and returns a model")
+        )
+        return f"{a_kind}; give {built}: def build(input_shape, n_classes, ...)."
+    if place.partition("[")[0] == "augment":
+        return f"{a_kind}; a mapping such as {{rotation_range: 10}} holds."
+    if callable(getattr(value, "get_n_splits", None)):
+        n_folds = getattr(value, "n_splits", getattr(value, "cvargs", {}).get("n_splits", 3))
+        return f"{a_kind}; a whole number holds, folds: {n_folds}."
+    if isinstance(value, range):
+        low, high = (value[0], value[-1]) if value else (0, 0)
+        form = f"{{low: {low}, high: {high}, step: {value.step}, type: int}}"
+        return f"{value!r}; a list holds, list({value!r}), or {form}."
+    if isinstance(value, AbstractSet):
+        return f"{a_kind}, which has no order; a list holds."
+    if isinstance(value, Iterator) or kind in ("dict_keys", "dict_values", "dict_items"):
+        return f"{a_kind}, which is gone through once; a list holds: list(...)."
+    if callable(getattr(value, "rvs", None)) and hasattr(value, "support"):
+        log = ", log: true" if value.dist.name in ("loguniform", "reciprocal") else ""
+        ends = "low: {:g}, high: {:g}".format(*map(float, value.support()))
+        return f"a distribution; a range holds: {{{ends}{log}}}."
+    if section == "augment" and inspect.isroutine(value):
+        return f"the function {value.__name__}; its place holds, path/to/file.py:{value.__name__}."
+    if section in _SETTINGS and key != "search.objective":
+        return f"{a_kind}; a number, text, list or mapping holds."
+    if is_of_keras and callable(value) and hasattr(value, "__name__"):
+        return f"the function {value.__name__}; its name holds: {value.__name__!r}."
+    if inspect.isroutine(value):
+        whose = _SCORED_BY if key == "search.objective" else _LOOKED_UP
+        return f"the function {value.__name__}; a name holds, {whose}."
+    if key == "search.objective" and not hasattr(value, "get_config"):  # as make_scorer's
+        return f"{a_kind}; a name holds, {_SCORED_BY}."
+    if place.partition("[")[0].endswith("activation") and callable(value):  # as a layer
+        return f"{a_kind}; the name of an activation holds, such as 'relu'."
+    if callable(getattr(value, "get_config", None)):  # as all of Keras's have
+        owner = next((name for name in ("optimizer", "loss") if name in key), None)
+        beside = f", and its arguments beside it as {owner}.NAME" if owner else ""
+        return f"{a_kind}; its name holds, {kind!r}{beside}."
+    return f"{a_kind}; a number, text, list or mapping holds."
+
+
+def _owner(value: Any) -> str:
+    """Returns the package that an object, or its class, is of."""
+    return str(getattr(value, "__module__", None) or type(value).__module__).partition(".")[0]
+
+
+def _distance(one: str, other: str) -> int:
+    """Returns how many letters to leave out, put in, change or swap make one word the other.
+
+    The optimal string alignment of Damerau's distance (1964): a swap of neighbours counts once.
+    """
+    rows = [list(range(len(other) + 1))]
+    for i, letter in enumerate(one, start=1):
+        row = [i]
+        for j, wanted in enumerate(other, start=1):
+            row.append(min(rows[-1][j] + 1, row[-1] + 1, rows[-1][j - 1] + (letter != wanted)))
+            if i > 1 and j > 1 and letter == other[j - 2] and one[i - 2] == wanted:
+                row[-1] = min(row[-1], rows[-2][j - 2] + 1)
+        rows.append(row)
+    return rows[-1][-1]

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from importlib import import_module
 
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
-from kerasgrid.space_form import read_space
+from kerasgrid.space.reading import read_space
 
 SPACE = {
     "rate": {"low": 1e-4, "high": 1e-1, "log": True},

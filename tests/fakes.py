@@ -10,7 +10,8 @@ import numpy as np
 
 from kerasgrid.checks import Prepared, prepare
 from kerasgrid.data import save_folds
-from kerasgrid.io import RunPaths
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import (
     CheckpointRecord,
     EpochRecord,
@@ -20,9 +21,8 @@ from kerasgrid.records import (
     RungRecord,
     StopRecord,
 )
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.seeds import key
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.workers import make_recipe
 
 NAN = float("nan")
 CONFIG = {

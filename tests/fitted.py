@@ -8,10 +8,11 @@ import numpy as np
 from fakes import fake_probes, fake_train_pack
 from sklearn.datasets import load_digits
 
-from kerasgrid import driver, packing
-from kerasgrid.driver import search
+from kerasgrid.driver import search as driver
+from kerasgrid.driver.search import search
+from kerasgrid.jobs.tasks import FinalRecord
+from kerasgrid.planning import packing
 from kerasgrid.records import EpochRecord
-from kerasgrid.training.tasks import FinalRecord
 
 CONFIG = {
     "name": "grid",

@@ -22,8 +22,8 @@ from rich.text import Text
 from running import run
 
 from kerasgrid import console
+from kerasgrid.cli.progress import LiveProgress, PlainProgress
 from kerasgrid.console import Console, Shown, show_all
-from kerasgrid.progress import LiveProgress, PlainProgress
 from kerasgrid.records import EpochRecord, Job, Trial
 from kerasgrid.wording import shell_word, visible, visible_json, visible_line
 

@@ -26,7 +26,7 @@ from mutations import N_MUTATIONS, mutate_bytes, mutate_json
 
 import kerasgrid as kg
 from kerasgrid.errors import KerasgridError, ResultsError
-from kerasgrid.limits import peak_memory_bytes
+from kerasgrid.machine import peak_memory_bytes
 
 N_TRIED = N_MUTATIONS if N_MUTATIONS >= 1000 else N_MUTATIONS // 10
 """Of each command and file: all of them at night."""
@@ -89,21 +89,21 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
     import fitted
     import numpy as np
 
-    from kerasgrid.analysis.findings import analyse
     from kerasgrid.delivery import asking, fitting
     from kerasgrid.delivery.fitting import fit
-    from kerasgrid.delivery.notebook import write_notebook
     from kerasgrid.delivery.predicting import predict
+    from kerasgrid.driver.results import Results
     from kerasgrid.exports.mlflow import _entry, _legal_names, _search_entry, identity_of
+    from kerasgrid.exports.notebook import write_notebook
     from kerasgrid.exports.tensorboard import write_tensorboard
-    from kerasgrid.results import Results
+    from kerasgrid.jobs.tasks import PredictedRecord
+    from kerasgrid.report.findings import analyse
+    from kerasgrid.report.suggestion import suggest
+    from kerasgrid.report.writing import Report
     from kerasgrid.submit.drafting import draft_of
-    from kerasgrid.suggestion import suggest
     from kerasgrid.tables.reading import read_table
-    from kerasgrid.training.tasks import PredictedRecord
     from kerasgrid.views.hiplot import write_page
     from kerasgrid.views.leaderboard import leaderboard, summary_lines
-    from kerasgrid.views.report.writing import Report
 
     def answer(recipe, task, context):
         n_rows = sum(len(chunk.images) for chunk in task.stream.batches(256))
@@ -155,10 +155,10 @@ def of_results(folder: Path, counts: dict[str, Counter[str]]) -> None:
 def shown(source: Path, folder: Path) -> None:
     """Does what plot, report, suggest and export do with others' results."""
     from kerasgrid.exports.tensorboard import write_tensorboard
-    from kerasgrid.suggestion import suggest
+    from kerasgrid.report.suggestion import suggest
+    from kerasgrid.report.writing import Report
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.hiplot import write_page
-    from kerasgrid.views.report.writing import Report
 
     table = read_table(source)
     write_page([table], folder / "page.html", epochs=any(table.histories))

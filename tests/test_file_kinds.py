@@ -13,7 +13,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 from running import run
 
-from kerasgrid.file_kinds import kind_of
+from kerasgrid.io import kind_of
 
 GRID = "data: {train: digits}\nmodel: fc\n"
 RESULTS = {"schema": "kerasgrid.results/1", "name": "grid", "trials": []}

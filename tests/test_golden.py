@@ -23,15 +23,16 @@ import numpy as np
 import pytest
 from fakes import Collector, fake_train_pack, prepare_run
 
-from kerasgrid import driver, packing
-from kerasgrid.driver import search
-from kerasgrid.io import RunPaths
-from kerasgrid.planning import plan
+from kerasgrid.driver import search as driver
+from kerasgrid.driver.results import Results
+from kerasgrid.driver.search import search
+from kerasgrid.planning import packing
+from kerasgrid.planning.plan import plan
 from kerasgrid.records import Graph, Job, ProbeRecord, Trial
-from kerasgrid.results import Results
+from kerasgrid.report.writing import Report
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
-from kerasgrid.views.report.writing import Report
 
 GOLDEN = Path(__file__).parent / "golden"
 RUNS = ["run-1", "rungs-1"]
@@ -76,9 +77,9 @@ def probes(recipe, executor, candidates):
 def frozen(monkeypatch):
     """Trains nothing, on a machine without a clock, whose packages are of no version."""
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
-    monkeypatch.setattr("kerasgrid.run.time", SimpleNamespace(time=lambda: NOW, monotonic=lambda: 0.0))
-    monkeypatch.setattr("kerasgrid.run.os", SimpleNamespace(getpid=lambda: 1))
-    for module in ("run", "workers"):
+    monkeypatch.setattr("kerasgrid.driver.run.time", SimpleNamespace(time=lambda: NOW, monotonic=lambda: 0.0))
+    monkeypatch.setattr("kerasgrid.driver.run.os", SimpleNamespace(getpid=lambda: 1))
+    for module in ("driver.run", "planning.workers"):
         monkeypatch.setattr(f"kerasgrid.{module}.versions", lambda: VERSIONS)
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
     monkeypatch.setattr(driver, "run_probes", probes)

@@ -22,12 +22,10 @@ from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import save_samples
 from kerasgrid.errors import StorageError
 from kerasgrid.io import (
-    RunPaths,
     cache_folder,
     canonical_json,
     digest,
     file_digest,
-    move_aside,
     replacing,
     storage_errors,
     strict,
@@ -35,7 +33,8 @@ from kerasgrid.io import (
     write_json,
     write_text,
 )
-from kerasgrid.locking import RunLock
+from kerasgrid.run.lock import RunLock
+from kerasgrid.run.paths import RunPaths, move_aside
 
 json_values = st.recursive(
     st.none() | st.booleans() | st.integers() | st.floats(allow_nan=False, allow_infinity=False) | st.text(),

@@ -10,22 +10,22 @@ import numpy as np
 import psutil
 import pytest
 
-from kerasgrid import limits
+from kerasgrid import machine
 
 MIB = 2**20
 
 
 @pytest.fixture(autouse=True)
-def machine(tmp_path, monkeypatch):
+def this_machine(tmp_path, monkeypatch):
     """A machine of 1,000 MiB, 800 of them free, without groups and limits; this process has 100."""
     memory = type("memory", (), {"available": 800 * MIB, "total": 1000 * MIB})
     used = type("used", (), {"vms": 100 * MIB, "data": 60 * MIB})
-    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: memory)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: memory)
     monkeypatch.setattr(
-        limits.psutil, "Process", lambda: type("process", (), {"memory_info": lambda _: used})()
+        machine.psutil, "Process", lambda: type("process", (), {"memory_info": lambda _: used})()
     )
-    monkeypatch.setattr(limits, "_MEMBERSHIP", tmp_path / "membership")
-    monkeypatch.setattr(limits, "_ROOT", tmp_path)
+    monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "_ROOT", tmp_path)
     return tmp_path
 
 
@@ -48,16 +48,16 @@ def limited(monkeypatch, **limits_bytes):
 
 
 @pytest.mark.parametrize("version", [1, 2])
-def test_a_container_leaves_what_it_has_not_used_and_what_it_would_give_up(machine, version):
-    assert (limits.free_memory_bytes(), limits.whole_memory_bytes()) == (800 * MIB, 1000 * MIB)
-    group(machine, version, 500 * MIB, 450 * MIB, 30 * MIB)
-    assert limits.free_memory_bytes() == limits.free_shared_bytes() == 80 * MIB
-    assert limits.whole_memory_bytes() == 500 * MIB
+def test_a_container_leaves_what_it_has_not_used_and_what_it_would_give_up(this_machine, version):
+    assert (machine.free_memory_bytes(), machine.whole_memory_bytes()) == (800 * MIB, 1000 * MIB)
+    group(this_machine, version, 500 * MIB, 450 * MIB, 30 * MIB)
+    assert machine.free_memory_bytes() == machine.free_shared_bytes() == 80 * MIB
+    assert machine.whole_memory_bytes() == 500 * MIB
 
 
-def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
-    group(machine, 2, 500 * MIB, 600 * MIB, 0)
-    assert limits.free_memory_bytes() == 0
+def test_a_group_that_is_over_its_limit_leaves_nothing(this_machine):
+    group(this_machine, 2, 500 * MIB, 600 * MIB, 0)
+    assert machine.free_memory_bytes() == 0
 
 
 @pytest.mark.parametrize(
@@ -72,9 +72,9 @@ def test_a_group_that_is_over_its_limit_leaves_nothing(machine):
 )
 def test_ulimit_is_this_process_s_own(monkeypatch, given, free, addresses):
     limited(monkeypatch, **given)
-    assert limits.free_memory_bytes() == free * MIB
-    assert limits.free_addresses_bytes() == (None if addresses is None else addresses * MIB)
-    assert limits.free_shared_bytes() == 800 * MIB  # workers have limits of their own
+    assert machine.free_memory_bytes() == free * MIB
+    assert machine.free_addresses_bytes() == (None if addresses is None else addresses * MIB)
+    assert machine.free_shared_bytes() == 800 * MIB  # workers have limits of their own
 
 
 def test_a_limit_that_is_set_for_real(monkeypatch):
@@ -83,13 +83,13 @@ def test_a_limit_that_is_set_for_real(monkeypatch):
     most = psutil.Process().memory_info().vms + 256 * MIB
     resource.setrlimit(resource.RLIMIT_AS, (most, before[1]))
     try:
-        assert limits.free_memory_bytes() < 2**30  # some may have been given back
+        assert machine.free_memory_bytes() < 2**30  # some may have been given back
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
 
 
 def test_a_new_process_has_not_the_memory_of_its_parent():
     held = np.ones(400 << 20, np.uint8)
-    code = "from kerasgrid.limits import peak_memory_bytes; print(peak_memory_bytes())"
+    code = "from kerasgrid.machine import peak_memory_bytes; print(peak_memory_bytes())"
     found = int(subprocess.run([sys.executable, "-c", code], capture_output=True, check=True).stdout)
     assert 1 << 20 < found < len(held)

@@ -17,10 +17,11 @@ from running import run
 from kerasgrid.delivery import fitting
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
-from kerasgrid.driver import search
+from kerasgrid.driver.search import search
 from kerasgrid.errors import ResultsError, RunError, StorageError
-from kerasgrid.io import RunPaths, open_input
-from kerasgrid.observer import Observer
+from kerasgrid.io import open_input
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.histories import are_epochs, mean_history
 from kerasgrid.tables.predictions import read_held_out
 

@@ -8,11 +8,12 @@ import numpy as np
 import pytest
 from fakes import CONFIG
 
-from kerasgrid import GridSearchCV, versions
-from kerasgrid.driver import search
+from kerasgrid import GridSearchCV
+from kerasgrid import machine as versions
+from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError
 from kerasgrid.executors import Inline
-from kerasgrid.versions import backend, backend_fault
+from kerasgrid.machine import backend, backend_fault
 
 NONE = "which is no backend on which Keras trains."
 KNOWN = "Known: jax, tensorflow, torch."

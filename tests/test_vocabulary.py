@@ -11,16 +11,16 @@ from hypothesis import strategies as st
 from scipy.stats import loguniform, uniform
 from sklearn.model_selection import RepeatedStratifiedKFold, StratifiedKFold
 
-from kerasgrid import vocabulary
+from kerasgrid import wording as vocabulary
 from kerasgrid.checks.parameters import PLACES, faults_of_params
-from kerasgrid.config_form import config_from_dict
+from kerasgrid.config.reading import config_from_dict
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, did_you_mean
+from kerasgrid.jobs.objective import find_objective
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS
 from kerasgrid.models.registry import BUILT_IN
 from kerasgrid.models.signature import parse_reference, read_signature
-from kerasgrid.training.objective import find_objective
-from kerasgrid.vocabulary import nearest
+from kerasgrid.wording import nearest
 
 
 @pytest.mark.parametrize(

@@ -8,9 +8,9 @@ import pytest
 from hypothesis import assume, example, given
 from hypothesis import strategies as st
 
+from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ConfigError
 from kerasgrid.wording import masked, value_word
-from kerasgrid.yaml12 import read_yaml
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4, max_size=20)
 ODBC = "mssql+pyodbc:///?odbc_connect"

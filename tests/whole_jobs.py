@@ -13,11 +13,11 @@ from fakes import Collector, Crash, Crashing, prepare_run
 
 from kerasgrid.checks import Prepared
 from kerasgrid.executors import Inline
-from kerasgrid.packing import Graphs
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.planning.packing import Graphs
 from kerasgrid.records import EpochRecord, Graph, Job, NoteRecord, Pack, Trial
 from kerasgrid.training import backend
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.recipe import Recipe
 
 on_tensorflow = pytest.mark.skipif(
     backend.NAME != "tensorflow", reason="the same on JAX, where each program compiles for seconds"

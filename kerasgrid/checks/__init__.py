@@ -1,6 +1,6 @@
 """All that can be wrong with a search, found before its first epoch and told together.
 
-A config's form is checked in `kerasgrid.config_form`; here it meets the data, the model function and the
+A config's form is checked in `kerasgrid.config.reading`; here it meets the data, the model function and the
 space. Nothing here imports Keras.
 """
 

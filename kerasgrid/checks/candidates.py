@@ -6,21 +6,21 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.augment import faults_of_augment, idle_keys, warning_of_flips
-from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.checks.parameters import faults_of_params
-from kerasgrid.config import Config
+from kerasgrid.config.augment import faults_of_augment, idle_keys, warning_of_flips
+from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
+from kerasgrid.config.forms import Report, is_switch, shown
+from kerasgrid.config.sections import Config
 from kerasgrid.data import inner_split, pixel_top
 from kerasgrid.engines import ENGINES
+from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
-from kerasgrid.forms import Report, is_switch, shown
 from kerasgrid.io import canonical_json
+from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
 from kerasgrid.models.signature import Signature, parse_reference
 from kerasgrid.records import Dataset, Fold, ProbeRecord
-from kerasgrid.space import Space
-from kerasgrid.training.routing import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
+from kerasgrid.space.space import Space
 
 
 def check_params(

@@ -8,14 +8,14 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.config import Config, IdxPair
+from kerasgrid.config.forms import Report
+from kerasgrid.config.sections import Config, IdxPair
 from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, load_with_test, make_folds, test_fold
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import names_of
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
 from kerasgrid.errors import DataError, did_you_mean
-from kerasgrid.forms import Report
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path
 

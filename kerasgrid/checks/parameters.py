@@ -7,16 +7,16 @@ from typing import Any, get_args
 
 from pydantic import ValidationError
 
-from kerasgrid.augment import Augment
-from kerasgrid.callbacks import Callbacks, is_own, split_name
-from kerasgrid.config import Config
+from kerasgrid.config.augment import Augment
+from kerasgrid.config.callbacks import Callbacks, is_own, split_name
+from kerasgrid.config.forms import Section, faults_of, is_switch, places_of, shown
+from kerasgrid.config.sections import Config
+from kerasgrid.config.switches import SEARCHED, Training
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.forms import Section, faults_of, is_switch, places_of, shown
+from kerasgrid.jobs.route import DEFAULTS, LOOP, goes_to_model
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint
 from kerasgrid.models.signature import Signature
-from kerasgrid.switches import SEARCHED, Training
-from kerasgrid.training.routing import DEFAULTS, LOOP, goes_to_model
-from kerasgrid.vocabulary import instead_of
+from kerasgrid.wording import instead_of
 
 PLACES = (
     *places_of(Config),

@@ -8,9 +8,6 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.baselines.autokeras import fault_of_shape, n_trained, with_samples
-from kerasgrid.callbacks import is_own, split_name
 from kerasgrid.checks.candidates import (
     augment_of,
     callbacks_of,
@@ -23,14 +20,20 @@ from kerasgrid.checks.candidates import (
     warnings_of_repeats,
 )
 from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
+from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
-from kerasgrid.config import Config
-from kerasgrid.draft import Draft, read_draft
+from kerasgrid.config.callbacks import is_own, split_name
+from kerasgrid.config.forms import Report
+from kerasgrid.config.sections import Config
 from kerasgrid.engines import ENGINES, Task
+from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
-from kerasgrid.forms import Report
+from kerasgrid.jobs.objective import Objective, find_objective, objective_fault
+from kerasgrid.jobs.route import DEFAULTS, merge_augment
 from kerasgrid.keras_names import CLASS_METRICS
+from kerasgrid.machine import backend
 from kerasgrid.models.signature import (
     ModelReference,
     Signature,
@@ -41,11 +44,8 @@ from kerasgrid.models.signature import (
     source_digest,
 )
 from kerasgrid.records import Dataset, Fold
-from kerasgrid.space import Space
+from kerasgrid.space.space import Space
 from kerasgrid.training.entry import quiet
-from kerasgrid.training.objective import Objective, find_objective, objective_fault
-from kerasgrid.training.routing import DEFAULTS, merge_augment
-from kerasgrid.versions import backend
 
 SOURCE = "the model function's source"
 SOURCES = "the source of callbacks and preprocessing_function"

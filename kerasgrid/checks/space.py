@@ -6,14 +6,14 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from kerasgrid.config import Config, SearchConfig
+from kerasgrid.config.forms import Report
+from kerasgrid.config.sections import Config, SearchConfig
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.base import Task
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import did_you_mean
-from kerasgrid.forms import Report
-from kerasgrid.space import Space
-from kerasgrid.space_form import read_space
+from kerasgrid.space.reading import read_space
+from kerasgrid.space.space import Space
 from kerasgrid.wording import joined
 
 MAX_GRID = 1_000_000

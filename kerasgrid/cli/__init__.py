@@ -15,8 +15,7 @@ from kerasgrid.cli import searching, showing, delivering, sending, starting  # n
 from kerasgrid.cli.options import FAULT, INTERRUPTED, app
 from kerasgrid.console import show_all
 from kerasgrid.errors import MOST_FAULTS, ConfigError, KerasgridError, speaking_of_flags
-from kerasgrid.interrupts import interrupted_by_signals
-from kerasgrid.spawning import HANGUP
+from kerasgrid.spawning import HANGUP, interrupted_by_signals
 
 
 def main() -> None:

@@ -42,7 +42,7 @@ app = typer.Typer(
 
 def _print_version(asked: bool) -> None:
     if asked:
-        from kerasgrid.versions import versions
+        from kerasgrid.machine import versions
 
         found = versions()
         print(", ".join(f"{name} {found[name]}" for name in sorted(found, key="kerasgrid".__ne__)))
@@ -81,7 +81,7 @@ def overrides_of(set_: list[str] | None, **flags: tuple[str, Any]) -> list[str]:
         set_: The texts of --set.
         flags: By name, as in Python: the key path, and the value, None where it was not given.
     """
-    from kerasgrid.config_form import Flag
+    from kerasgrid.config.reading import Flag
 
     given = [(f"--{name.replace('_', '-')}", *one) for name, one in flags.items() if one[1] is not None]
     return [*(set_ or []), *(Flag(*one) for one in given)]

@@ -46,9 +46,9 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Run a search, or go on with it if it was cut off."""
+    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
-    from kerasgrid.driver import search as run
-    from kerasgrid.progress import make_progress
+    from kerasgrid.driver.search import search as run
 
     is_number = workers is not None and re.fullmatch("[0-9]{1,9}", workers)
     overrides = overrides_of(
@@ -110,11 +110,11 @@ def compare(
     """Set AutoKeras beside the search: same folds, as much time; a table, a page."""
     from contextlib import ExitStack
 
-    from kerasgrid.comparing import compare as run
+    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
+    from kerasgrid.driver.comparing import compare as run
     from kerasgrid.io import write_text
-    from kerasgrid.progress import make_progress
-    from kerasgrid.views.comparison import Beside
+    from kerasgrid.report.beside import Beside
     from kerasgrid.views.pages import page_path
 
     overrides = overrides_of(
@@ -167,10 +167,10 @@ def check(
     as_json: Annotated[bool, typer.Option("--json", help="Print the plan as one JSON object.")] = False,
 ) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
+    from kerasgrid.checks.draft import read_draft
+    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
-    from kerasgrid.draft import read_draft
-    from kerasgrid.preview import preview
-    from kerasgrid.progress import make_progress
+    from kerasgrid.driver.preview import preview
 
     progress = make_progress("score", Console(stderr=True), quiet=as_json)
     try:

@@ -39,7 +39,7 @@ def submit(
     again: Annotated[bool, typer.Option("--again", help="Send a file that was sent before.")] = False,
 ) -> None:
     """Check predictions and send them to Kaggle, once."""
-    from kerasgrid.budget import seconds_of
+    from kerasgrid.config.sections import seconds_of
     from kerasgrid.submit.drafting import draft_of
     from kerasgrid.submit.sending import submit as send
 
@@ -114,8 +114,8 @@ def download(
 
 def _begin(train: Path | None, folder: Path) -> None:
     """Writes a grid.yaml where there is none; says why where it does not."""
+    from kerasgrid.cli.starter import write_starter
     from kerasgrid.errors import KerasgridError
-    from kerasgrid.starter import write_starter
 
     target = Path("grid.yaml")
     if target.exists():

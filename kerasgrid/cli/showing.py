@@ -28,7 +28,7 @@ def plot(
 ) -> None:
     """Write the HiPlot page of results: ours, KerasTuner's, Optuna's, a flat list, cv_results_, a CSV."""
     if augment:
-        from kerasgrid.augmented import write_augmented
+        from kerasgrid.driver.augmented import write_augmented
 
         if len(files) > 1:
             raise typer.BadParameter("--augment takes one grid.yaml.")
@@ -55,8 +55,8 @@ def report(
 ) -> None:
     """Write what was learnt: the effect of each parameter, curves and mistakes, each with its evidence."""
     from kerasgrid.io import write_text
+    from kerasgrid.report.writing import Report
     from kerasgrid.views.pages import output_path, page_path
-    from kerasgrid.views.report.writing import Report
     from kerasgrid.wording import count
 
     if as_markdown and as_json:
@@ -91,9 +91,9 @@ def suggest(
     output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
 ) -> None:
     """Print the next grid.yaml, from the edges and effects of a search."""
-    from kerasgrid.analysis.findings import analyse
     from kerasgrid.io import check_new, write_text
-    from kerasgrid.suggestion import suggest as next_grid
+    from kerasgrid.report.findings import analyse
+    from kerasgrid.report.suggestion import suggest as next_grid
     from kerasgrid.tables.reading import read_table
 
     if output is not None:
@@ -138,7 +138,7 @@ def export(
         if value is not None and to is not owner:
             raise typer.BadParameter(f"--{name} belongs to --to {owner}; leave it out.")
     if to is ExportTo.notebook:
-        from kerasgrid.delivery.notebook import write_notebook
+        from kerasgrid.exports.notebook import write_notebook
 
         written = write_notebook(Path(file), Path(output) if output else beside(file, ".notebook"), trial)
         print("\n".join(map(str, written)))

@@ -32,7 +32,7 @@ def init(
     id_: Annotated[str | None, typer.Option("--id", help="The id column.", show_default=False)] = None,
 ) -> None:
     """Look at data and write a commented grid.yaml that runs."""
-    from kerasgrid.starter import write_starter
+    from kerasgrid.cli.starter import write_starter
 
     target = write_starter(data, output, label=label, id=id_)
     print(f"{target} is written. {next_commands(target, 'check {}', 'search {}')}")
@@ -41,6 +41,6 @@ def init(
 @app.command()
 def schema() -> None:
     """Print the JSON Schema of grid.yaml, for editors."""
-    from kerasgrid.config import json_schema
+    from kerasgrid.config.sections import json_schema
 
     print(json.dumps(json_schema(), indent=2))

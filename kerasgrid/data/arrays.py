@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid import limits
+from kerasgrid import machine
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_by_mode
 from kerasgrid.wording import shown_path
@@ -92,13 +92,14 @@ def check_memory(n_bytes: int, where: str) -> None:
 
     What is taken without is killed without a word in a container, and fails anywhere under `ulimit`.
     """
-    if n_bytes > limits.free_memory_bytes():
+    if n_bytes > machine.free_memory_bytes():
         raise DataError(_too_large(n_bytes, where))
 
 
 def _too_large(n_bytes: int, where: str) -> str:
+    free = machine.free_memory_bytes()
     return (
-        f"{where}: needs {n_bytes:,} bytes of memory, of which {limits.free_memory_bytes():,} are free. Free "
+        f"{where}: needs {n_bytes:,} bytes of memory, of which {free:,} are free. Free "
         "some, raise the limit of the container or of ulimit, or give fewer samples, if the file is sound."
     )
 

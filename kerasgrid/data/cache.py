@@ -22,7 +22,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid import limits
+from kerasgrid import machine
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
@@ -156,7 +156,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
 
 def _check_addresses(n_bytes: int, source: str) -> None:
     """Raises a DataError where `ulimit` leaves no room to map so much of a file."""
-    free = limits.free_addresses_bytes()
+    free = machine.free_addresses_bytes()
     if free is not None and n_bytes > free:
         raise DataError(
             f"{source}: {n_bytes:,} bytes to map, and ulimit -v leaves {free:,} to this process. Raise it, "

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.config import IdxPair
+from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.chunks import read_rows
 from kerasgrid.data.digits import read_digits
@@ -19,7 +19,7 @@ from kerasgrid.data.npz import open_archive, opened_member, read_header, read_me
 from kerasgrid.data.stream import Chunk, Stream, fitting
 from kerasgrid.data.stream_csv import csv_chunks, is_csv, pixel_names
 from kerasgrid.errors import DataError
-from kerasgrid.file_kinds import kind_of
+from kerasgrid.io import kind_of
 from kerasgrid.wording import shown_path
 
 IMAGE_NAMES = ("images", "x", "X", "x_test", "X_test", "test_images", "data")

@@ -17,7 +17,7 @@ from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
 from kerasgrid.data.stream_csv import is_csv
 from kerasgrid.errors import DataError, NotBuiltError
-from kerasgrid.file_kinds import kind_of
+from kerasgrid.io import kind_of
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"

@@ -14,7 +14,7 @@ import numpy as np
 from kerasgrid import executors
 from kerasgrid.checks import Prepared
 from kerasgrid.checks.data import resolve
-from kerasgrid.config import IdxPair
+from kerasgrid.config.sections import IdxPair
 from kerasgrid.data import as_array
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.stream import Stream, rows_of_array
@@ -23,13 +23,13 @@ from kerasgrid.delivery.ensembles import combine
 from kerasgrid.delivery.finished import trial_of
 from kerasgrid.delivery.models import AskedTrial, asked_trial
 from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
-from kerasgrid.interrupts import stop_on_signals
 from kerasgrid.io import scratch_folder
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
+from kerasgrid.planning.workers import ask_worker, make_executor, make_recipe
 from kerasgrid.records import WHOLE, Fold
+from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import predict as ask_model
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.tasks import PredictedRecord, PredictTask
-from kerasgrid.workers import ask_worker, make_executor, make_recipe
 
 _ERRORS = {error.__name__: error for error in (DataError, TrialError, ChangedError, ResultsError)}
 

@@ -9,9 +9,10 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kerasgrid.config.forms import in_words
 from kerasgrid.errors import ResultsError
-from kerasgrid.forms import in_words
-from kerasgrid.io import RunPaths, file_digest, read_json, write_json
+from kerasgrid.io import file_digest, read_json, write_json
+from kerasgrid.run.paths import RunPaths
 
 log = logging.getLogger(__name__)
 SCHEMA = "kerasgrid.model/1"

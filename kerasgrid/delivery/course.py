@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.callbacks import is_own
+from kerasgrid.config.callbacks import is_own
+from kerasgrid.jobs.route import Route
 from kerasgrid.tables.parsing import read_history
-from kerasgrid.training.routing import Route
 from kerasgrid.wording import count
 
 

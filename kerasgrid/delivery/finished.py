@@ -12,25 +12,24 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.baselines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.baselines.autokeras import with_samples
 from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.data import resolve
+from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Ask
-from kerasgrid.config import DataConfig
+from kerasgrid.config.sections import DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.folds import load_folds
 from kerasgrid.data.stream_csv import is_csv, pixel_names
-from kerasgrid.draft import Draft, read_draft
+from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
-from kerasgrid.io import RunPaths
-from kerasgrid.journal import Journal
-from kerasgrid.journal_form import check_line
+from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Dataset, Fold, Trial
-from kerasgrid.results import Results
-from kerasgrid.tables.results_form import need_ids
-from kerasgrid.training.objective import Objective, find_objective
+from kerasgrid.run.journal import Journal
+from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import ResultsData, need_ids
 from kerasgrid.wording import shown_path
 
 _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
@@ -55,11 +54,11 @@ class Finished:
 
     def __init__(
         self,
-        source: str | Path | Results,
+        source: str | Path | ResultsData,
         function: Callable[..., Any] | None = None,
         overrides: Sequence[str] = (),
     ) -> None:
-        self.results = source if isinstance(source, Results) else Results.load(source)
+        self.results = source if isinstance(source, ResultsData) else ResultsData.load(source)
         self.path = self.results.file
         self.paths = RunPaths(self.path.parent, self.path.stem)
         self.paths.check_own()

@@ -17,18 +17,19 @@ from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished, check_counts
 from kerasgrid.delivery.plans import Plan, Planner
 from kerasgrid.errors import NoModelError, ResultsError
-from kerasgrid.interrupts import stop_on_signals
-from kerasgrid.io import RunPaths, file_digest, replacing
-from kerasgrid.locking import RunLock
-from kerasgrid.observer import Observer
+from kerasgrid.io import file_digest, replacing
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import FinalRecord, FinalTask
+from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_recipe, reading
 from kerasgrid.records import EpochRecord, FoldRecord, StopRecord
-from kerasgrid.results import Results
+from kerasgrid.run.lock import RunLock
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import ResultsData
+from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
-from kerasgrid.state import RunState
+from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_final
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.tasks import FinalRecord, FinalTask
-from kerasgrid.workers import ask_worker, check_goes_on, make_executor, make_recipe, reading
 
 log = logging.getLogger(__name__)
 _NO_TRIALS = RunState(1, 1, "max")
@@ -54,7 +55,7 @@ class Fitted:
 
 @kept_random_state()
 def fit(
-    results: str | Path | Results,
+    results: str | Path | ResultsData,
     *,
     trial: int | None = None,
     top: int = 1,

@@ -17,8 +17,8 @@ from kerasgrid.delivery.ensembles import (
     score_of_weighted,
 )
 from kerasgrid.errors import ResultsError
+from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.tables.predictions import HeldOut
-from kerasgrid.training.objective import Objective, find_objective
 
 
 @dataclass(frozen=True)
@@ -93,7 +93,7 @@ class Jury:
             return _accuracy
 
         def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
-            from kerasgrid.training.scorers import sklearn_score
+            from kerasgrid.jobs.scorers import sklearn_score
 
             scorer, form = (self.objective.name, self.objective.arguments), (self.classes, self.one_hot)
             value = sklearn_score(*scorer, labels, probabilities, *form)

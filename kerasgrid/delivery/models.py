@@ -11,9 +11,9 @@ from typing import Any
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
-from kerasgrid.dimensions import all_known
 from kerasgrid.errors import ResultsError
 from kerasgrid.records import WHOLE
+from kerasgrid.space.dimensions import all_known
 
 KINDS = ("fit", "finetuned", "folds")
 """In the order in which they are looked for."""

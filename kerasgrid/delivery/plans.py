@@ -14,10 +14,10 @@ from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
 from kerasgrid.delivery.finished import Finished, trial_of
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import digest, file_digest
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import FinalTask
+from kerasgrid.machine import backend, versions
 from kerasgrid.records import WHOLE, Fold, Job
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.tasks import FinalTask
-from kerasgrid.versions import backend, versions
 from kerasgrid.wording import count
 
 _FINETUNE_SHARE = 0.1

@@ -21,7 +21,7 @@ from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
-from kerasgrid.results import Results
+from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count
@@ -95,7 +95,7 @@ class Predicted:
 
 @kept_random_state()
 def predict(
-    results: str | Path | Results | Sequence[str | Path | Results],
+    results: str | Path | ResultsData | Sequence[str | Path | ResultsData],
     data: Any = None,
     *,
     trial: int | None = None,
@@ -139,7 +139,7 @@ def predict(
         raise ResultsError(f"tta is {tta}; a number of augmented views, or 0 for none, holds.")
     if data is not None and not isinstance(data, str | Path):
         refuse_others(data)
-    several = [results] if isinstance(results, str | Path | Results) else results
+    several = [results] if isinstance(results, str | Path | ResultsData) else results
     searches = [Finished(one, model, overrides) for one in several]
     _check_alike(searches)
     asked = told_apart(

@@ -6,12 +6,203 @@ random. Models are built by it and trained by workers, as its tuner would train 
 
 from __future__ import annotations
 
+import socket
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
+from kerasgrid.config.callbacks import Callbacks
+from kerasgrid.config.sections import AUTOKERAS_MODEL, AutoKerasConfig, Config, seconds_of
+from kerasgrid.config.switches import Training
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.keras_tuner import AskedOracle, mean
+from kerasgrid.jobs.route import DEFAULTS
+from kerasgrid.keras_names import find_metric
+from kerasgrid.machine import count_gpus
+from kerasgrid.records import Fold, has_results
+from kerasgrid.run.journal import header_of, read
+from kerasgrid.run.journal_form import check_line
 from kerasgrid.wording import count
+
+ENGINE = "autokeras"
+VAL = 0.2
+"""AutoKeras's validation_split."""
+_PATIENCE, _MIN_DELTA = 10, 1e-4
+"""Of the EarlyStopping that AutoKeras adds to each fit of its search."""
+_MAX_TRIALS = 100
+_WEIGHTS = ("storage.googleapis.com", 443)
+"""Where Keras's pretrained weights are, of which some of ImageClassifier's trials begin."""
+_NETWORK_TIMEOUT_S = 2.0
+HOW = (
+    "AutoKeras's own greedy oracle chooses, and its own hypermodel builds and compiles. Its models are "
+    "trained by Keras's own fit, in as many workers as the search has, and go on after a kill.",
+    "As in AutoKeras's search a fifth of the training rows is held out of each fit, which ends once their "
+    "loss has not fallen for 10 epochs and is scored with the weights of its best epoch. AutoKeras is told "
+    "the objective on those rows; the scores here are of the held-out fold.",
+    "A trial that was not complete when the time was up has no score here.",
+)
+"""How AutoKeras is run, to stand below a comparison."""
+_OF_OTHERS = ("model", "params", "space", "exclude", "augment", "callbacks", "training")
+
+
+def as_autokeras(
+    config: Config, name: str | None = None, begun: Mapping[str, Any] | None = None
+) -> tuple[Config, list[str]]:
+    """Returns the config of AutoKeras's own search, and what is to be said about it.
+
+    Each fit is what AutoKeras's search makes of it: a fifth of the training rows is its inner split, on
+    which it is stopped early and its best epoch found, whose weights are scored on the held-out rows.
+    Pixels come to it as they are stored, since it normalises them itself.
+
+    Args:
+        config: A grid.yaml's.
+        name: Of AutoKeras's run; by default `name_of` the config's.
+        begun: The params that the run began with, whose blocks and epochs hold where the config does not
+            say others; None for a new run.
+    """
+    own, search, begun = config.autokeras, config.search, begun or {}
+    blocks, why = _blocks(own, begun.get("blocks"))
+    wanted = own.epochs or max(_epochs(config), default=DEFAULTS["epochs"])
+    epochs = own.epochs or begun.get("epochs", wanted)
+    metric = find_metric(search.objective_name)
+    params = {
+        "blocks": blocks,
+        "epochs": epochs,
+        "batch_size": own.batch_size,
+        **({} if metric in (None, "accuracy") else {"metric": metric}),
+    }
+    stopping = {
+        "monitor": "val_loss",
+        "patience": _PATIENCE,
+        "min_delta": _MIN_DELTA,
+        "restore_best_weights": True,
+    }
+    trials, time, overruled = _budgets(config)
+    changed = {
+        "engine": ENGINE,
+        "trials": trials,
+        "time": time,
+        "val": search.val or VAL,
+        "keep_models": "best" if search.keep_models == "none" else search.keep_models,
+    }
+    made = config.model_copy(
+        update={
+            "name": name or name_of(config.name),
+            "data": config.data.model_copy(update={"scale": None, "standardize": False}),
+            "model": AUTOKERAS_MODEL,
+            "params": params,
+            "space": {},
+            "exclude": [],
+            "augment": None,
+            "callbacks": Callbacks.model_validate({"early_stopping": stopping}),
+            "training": Training(pack="off"),
+            "search": search.model_copy(update=changed),
+        }
+    )
+    notes = [f"AutoKeras searches models of its own, by its {blocks} blocks{why}"]
+    if epochs != wanted:
+        notes.append(
+            f"AutoKeras's trials have {epochs} epochs, as its run began, and the grid trains {wanted} now: "
+            "--fresh starts it anew."
+        )
+    notes += [*overruled, *_unused(config)]
+    return made, notes
+
+
+def begun_with(journal: Path) -> Mapping[str, Any]:
+    """Returns the params that AutoKeras's run began with, by its journal; none until a fit has finished."""
+    begun: Mapping[str, Any] = header_of(journal, check_line).get("identity", {}).get("params", {})
+    return begun if begun and has_results(read(journal, check_line)[1]) else {}
+
+
+def fault_of_shape(shape: Sequence[int]) -> str | None:
+    """Returns why AutoKeras cannot take samples of some shape, in words; None where it can."""
+    if len(shape) == 3:
+        return None
+    return (
+        f"is autokeras, whose models take images of height, width and channels, and a sample here has the "
+        f"shape {tuple(shape)}: reshape the samples, or take another engine."
+    )
+
+
+def n_trained(config: Config, folds: Sequence[Fold]) -> int:
+    """Returns how many samples a search trains on in an epoch."""
+    val, n_train = config.search.val, len(folds[0].train)
+    return round(n_train * (1 - val)) if isinstance(val, float) else n_train
+
+
+def with_samples(config: Config, n_samples: int) -> Config:
+    """Returns a config that tells AutoKeras how many samples an epoch has, for its falling learning rate."""
+    return config.model_copy(update={"params": {**config.params, "n_samples": n_samples}})
+
+
+def name_of(name: str) -> str:
+    """Returns what AutoKeras's run beside a search is called, which has a results.json of its own."""
+    return f"{name}-{ENGINE}"
+
+
+def _blocks(own: AutoKerasConfig, begun: str | None) -> tuple[str, str]:
+    """Returns vanilla or full, and why, to follow the choice."""
+    if own.blocks != "auto":
+        return own.blocks, "."
+    if begun is not None:
+        return begun, ", as its run began."
+    other = "--set autokeras.blocks=full takes all of its ImageClassifier's"
+    if not count_gpus():
+        return "vanilla", f", since there is no GPU here; {other}."
+    if not _has_network():
+        return "vanilla", f", since pretrained weights cannot be reached from here; {other}."
+    other = "--set autokeras.blocks=vanilla takes its ConvBlock alone"
+    return "full", f", since there are a GPU and a network; {other}."
+
+
+def _budgets(config: Config) -> tuple[int, str | None, list[str]]:
+    """Returns how many trials AutoKeras has at most and how long, and what is to be said where both are told.
+
+    Of its own and the search's the smaller one holds, whichever was given on the command line.
+    """
+    own, search, said = config.autokeras, config.search, []
+    trials, time = (own.max_trials or search.trials or _MAX_TRIALS), own.time or search.time
+    if own.max_trials and search.trials and search.trials < own.max_trials:
+        trials = search.trials
+        said.append(f"AutoKeras has {trials} trials by search.trials, fewer than autokeras.max_trials.")
+    if own.time and search.time and (seconds_of(search.time) or 0) < (seconds_of(own.time) or 0):
+        time = search.time
+        said.append(f"AutoKeras has {time} by search.time, less than autokeras.time.")
+    return trials, time, said
+
+
+def _unused(config: Config) -> Iterator[str]:
+    """Yields what AutoKeras makes nothing of, in words."""
+    given = config.model_fields_set - ({"model"} if config.model == AUTOKERAS_MODEL else set())
+    if unused := [name for name in _OF_OTHERS if name in given]:
+        yield f"AutoKeras takes no notice of {', '.join(unused)}: they are of other engines."
+    changed = {"scale": config.data.scale is not None, "standardize": config.data.standardize}
+    if pixels := [f"data.{name}" for name, is_given in changed.items() if is_given]:
+        yield (
+            f"AutoKeras takes no notice of {' and '.join(pixels)}: pixels come to it as they are stored, and "
+            "its models normalise them."
+        )
+
+
+def _has_network() -> bool:
+    try:
+        socket.create_connection(_WEIGHTS, timeout=_NETWORK_TIMEOUT_S).close()
+    except OSError:
+        return False
+    return True
+
+
+def _epochs(config: Config) -> Iterator[int]:
+    """Yields the epochs that candidates of a config ask for."""
+    grids = config.space if isinstance(config.space, list) else [config.space]
+    for given in ({"epochs": [config.params.get("epochs")]}, *grids):
+        values: Any = given.get("epochs", ())
+        if isinstance(values, Mapping):
+            values = values["values"] if "values" in values else [values.get("high")]
+        if isinstance(values, list):
+            yield from (value for value in values if type(value) is int and value > 0)
 
 
 def autokeras(task: Task) -> Engine:

@@ -6,9 +6,9 @@ from collections.abc import Callable, Collection, Generator, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Any
 
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.io import digest
-from kerasgrid.space import Params, Space
+from kerasgrid.space.space import Params, Space
 
 
 @dataclass(frozen=True)

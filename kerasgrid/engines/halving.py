@@ -15,7 +15,7 @@ import numpy as np
 
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.io import digest
-from kerasgrid.space import Params
+from kerasgrid.space.space import Params
 
 ALPHA = 0.05
 """The chance, over all candidates of a race together, to drop one that would have gone on."""

@@ -14,12 +14,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.dimensions import all_known
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest, scratch_folder
-from kerasgrid.space import Params
+from kerasgrid.space.dimensions import all_known
+from kerasgrid.space.space import Params
 
 Declared = tuple[str, Values, tuple[str, list[int]] | None]
 MANY = 10**9

@@ -14,7 +14,7 @@ from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest
-from kerasgrid.space import Params
+from kerasgrid.space.space import Params
 
 MAX_REPEATS = 5
 """Proposals in a row that are known already, after which a candidate is drawn at random."""

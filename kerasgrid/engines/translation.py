@@ -7,8 +7,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from kerasgrid.dimensions import Choice, Range, is_number, value_text
-from kerasgrid.space import Params, Space
+from kerasgrid.space.dimensions import Choice, Range, is_number, value_text
+from kerasgrid.space.space import Params, Space
 
 WHICH = "/"
 """The parameter that says of which grid a candidate is, where there are several."""

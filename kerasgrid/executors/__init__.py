@@ -10,9 +10,9 @@ from kerasgrid.executors.base import (
     Raised,
     Started,
 )
-from kerasgrid.executors.devices import count_gpus, default_workers, worker_environments, worker_share_bytes
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
+from kerasgrid.machine import count_gpus, default_workers, worker_environments, worker_share_bytes
 
 __all__ = [
     "Context",

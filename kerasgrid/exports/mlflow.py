@@ -15,9 +15,9 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from kerasgrid.analysis.design import is_scored
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
+from kerasgrid.report.design import is_scored
 from kerasgrid.tables.histories import mean_history
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of

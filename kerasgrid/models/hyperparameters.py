@@ -9,12 +9,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.conditions import MAX_VALUES
-from kerasgrid.dimensions import MAX_STEPS
 from kerasgrid.errors import ModelError
 from kerasgrid.io import digest
 from kerasgrid.models.building import call, hyperparameters, name_of
 from kerasgrid.models.signature import Parameter, Signature, signature_of
+from kerasgrid.space.conditions import MAX_VALUES
+from kerasgrid.space.dimensions import MAX_STEPS
 from kerasgrid.wording import named
 
 FEW_VALUES = 8

@@ -33,7 +33,7 @@ from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.models.references import ModelReference, source_digest, sources_of
 from kerasgrid.models.source import Home, Source, line_in, locate_module, sources_digest
-from kerasgrid.vocabulary import instead_of, is_built
+from kerasgrid.wording import instead_of, is_built
 
 _PREFIX = "kerasgrid_model_"
 

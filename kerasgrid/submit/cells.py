@@ -10,7 +10,7 @@ from pathlib import Path
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
-from kerasgrid.file_kinds import kind_of
+from kerasgrid.io import kind_of
 from kerasgrid.wording import count, shown_path
 
 _CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')

@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator
 from pathlib import Path
 
 from kerasgrid.errors import ArchiveError, DataError, KerasgridError, LockedError
-from kerasgrid.locking import RunLock
+from kerasgrid.run.lock import RunLock
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.credentials import Credentials, find_credentials
 from kerasgrid.submit.sending import competition_name

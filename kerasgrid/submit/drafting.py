@@ -6,12 +6,11 @@ import os
 import shlex
 from pathlib import Path
 
-from kerasgrid.config import DataConfig, IdxPair
+from kerasgrid.config.sections import DataConfig, IdxPair
 from kerasgrid.errors import DataError
-from kerasgrid.io import RunPaths
-from kerasgrid.results import Results
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import ResultsData, section_of
 from kerasgrid.submit.sending import Draft
-from kerasgrid.tables.results_form import section_of
 from kerasgrid.wording import shown_path
 
 SAMPLE = "sample_submission.csv"
@@ -23,7 +22,7 @@ def paths_of(results: Path) -> RunPaths:
     Raises:
         ResultsError: It is no results file of kerasgrid.
     """
-    Results.load(results)
+    ResultsData.load(results)
     return RunPaths(results.parent, results.stem)
 
 
@@ -44,7 +43,7 @@ def draft_of(
         ResultsError: The results file cannot be read.
         DataError: The submission or the sample is not there.
     """
-    found = Results.load(results)
+    found = ResultsData.load(results)
     paths = RunPaths(results.parent, results.stem)
     file = paths.submission if file is None else file
     if not os.path.lexists(file):
@@ -70,7 +69,7 @@ def draft_of(
     )
 
 
-def sample_of(results: Results, data: DataConfig | None = None) -> Path | None:
+def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | None:
     """Returns the sample of a search's competition: data.sample_submission, else that beside data.test.
 
     The one that the config names may not be there; None where it names none and none is beside.
@@ -91,7 +90,7 @@ def sample_of(results: Results, data: DataConfig | None = None) -> Path | None:
     return beside if beside is not None and beside.is_file() else None
 
 
-def _data_of(results: Results) -> DataConfig:
+def _data_of(results: ResultsData) -> DataConfig:
     """Returns what the config says of the data; nothing where there is no config."""
     given = (results.data.get("config") or {}).get("data") or {}
     return section_of(DataConfig, given, results.path or "these results", "config.data")

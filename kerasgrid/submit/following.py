@@ -8,7 +8,7 @@ from dataclasses import replace
 from typing import Any
 
 from kerasgrid.errors import LockedError, ServiceError
-from kerasgrid.io import RunPaths
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.ledger import (
     ARRIVED,

@@ -16,8 +16,9 @@ from typing import Any
 from pydantic import TypeAdapter
 
 from kerasgrid.errors import LockedError, ResultsError
-from kerasgrid.io import RunPaths, read_json, write_json
-from kerasgrid.locking import RunLock
+from kerasgrid.io import read_json, write_json
+from kerasgrid.run.lock import RunLock
+from kerasgrid.run.paths import RunPaths
 
 SCHEMA = "kerasgrid.submissions/1"
 SENDING, FAILED, PENDING, COMPLETE, ERROR = "sending", "failed", "pending", "complete", "error"

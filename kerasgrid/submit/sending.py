@@ -8,7 +8,8 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
-from kerasgrid.io import RunPaths, file_digest
+from kerasgrid.io import file_digest
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit import refusals
 from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client

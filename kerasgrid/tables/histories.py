@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.dimensions import all_known
+from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.parsing import finite, read_history
 from kerasgrid.tables.table import columns_of
 

@@ -9,10 +9,11 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any, Literal
 
-from kerasgrid.dimensions import all_known
 from kerasgrid.errors import ResultsError
+from kerasgrid.run.results import FORMS, parse_json, read_text
+from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.histories import are_epochs
-from kerasgrid.tables.parsing import FORMS, finite, parse_json, read_text
+from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of, param_columns
 
 log = logging.getLogger(__name__)

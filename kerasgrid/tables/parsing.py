@@ -7,26 +7,16 @@ from __future__ import annotations
 
 import csv
 import io
-import json
 import math
-import os
 import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
-from kerasgrid.forms import kind
-from kerasgrid.io import MOST_BESIDE, read_input
-from kerasgrid.state import SCHEMA
-
-FORMS = (
-    f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "
-    "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "
-    "storage of Optuna's."
-)
-
-OURS = f"What kerasgrid search writes is needed here: results/NAME.json ({SCHEMA})."
+from kerasgrid.io import MOST_BESIDE
+from kerasgrid.run.results import FORMS, parse_json, read_text
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS: dict[str, float | None] = {
@@ -40,76 +30,6 @@ _WORDS: dict[str, float | None] = {
 _WORDS |= {f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")}
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 1 << 20
-_MOST_BYTES = 1 << 31
-"""Of a file of results."""
-_DEEPEST = 100
-"""Levels of objects and lists within each other: what people search has a few."""
-
-
-def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:
-    """Returns the text of a file in UTF-8, with or without a byte order mark.
-
-    Args:
-        path: The file.
-        most_bytes: What it may hold.
-        forms: Says what is needed here, where it is something else.
-
-    Raises:
-        ResultsError: There is no such file, it is no regular file or empty, or it holds no text.
-    """
-    if os.path.isdir(path):
-        raise ResultsError(f"{path} is a folder; a file is needed here.")
-    try:
-        data = read_input(path, most_bytes)
-    except FileNotFoundError as error:
-        there = sorted(file.name for file in path.parent.glob("*.json")) if os.path.isdir(path.parent) else []
-        hint = f" That folder has: {', '.join(there[:20])}." if there else ""
-        raise ResultsError(f"{path}: there is no such file.{hint}") from error
-    except OSError as error:
-        raise ResultsError(f"{path}: cannot be read ({error.strerror or error}).") from error
-    if not data.strip():
-        raise ResultsError(f"{path}: the file is empty. {forms}")
-    try:
-        text = data.decode("utf-8-sig")
-    except UnicodeDecodeError as error:
-        raise ResultsError(f"{path}: no text in UTF-8 (byte {error.start}). {forms}") from error
-    if "\0" in text:
-        raise ResultsError(f"{path}: no text, since it has zero bytes. {forms}")
-    return text
-
-
-def parse_json(text: str, path: Path, forms: str = FORMS) -> Any:
-    """Returns the value of a JSON text; the literals NaN and Infinity are read too.
-
-    Raises:
-        ResultsError: The text is cut off, is no JSON, or is nested beyond all use.
-    """
-    try:
-        value = json.loads(text)
-    except json.JSONDecodeError as error:
-        where = f"{path}:{error.lineno}:{error.colno}"
-        if error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated"):
-            raise ResultsError(
-                f"{where}: the JSON ends too early ({error.msg}): the file is cut off."
-            ) from error
-        raise ResultsError(f"{where}: no JSON ({error.msg}). {forms}") from error
-    except RecursionError as error:
-        raise ResultsError(f"{path}: nested too deeply to be a file of results. {forms}") from error
-    except ValueError as error:  # a whole number of thousands of digits
-        raise ResultsError(f"{path}: no JSON that can be read ({error}).") from error
-    check_depth(value, path, forms)
-    return value
-
-
-def check_depth(value: Any, where: Path | str, forms: str = FORMS) -> None:
-    """Raises a ResultsError where objects and lists are nested beyond all use."""
-    level = [value]
-    for _ in range(_DEEPEST):
-        parts = (part.values() if isinstance(part, dict) else part for part in level)
-        level = [item for part in parts for item in part if isinstance(item, dict | list)]
-        if not level:
-            return
-    raise ResultsError(f"{where}: nested too deeply to be a file of results: {_DEEPEST} levels hold. {forms}")
 
 
 def parse_csv(text: str, path: Path) -> list[dict[str, Any]]:

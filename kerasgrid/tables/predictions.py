@@ -10,7 +10,8 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import ARRAY_DAMAGE, RunPaths, open_input
+from kerasgrid.io import ARRAY_DAMAGE, open_input
+from kerasgrid.run.paths import RunPaths
 
 log = logging.getLogger(__name__)
 

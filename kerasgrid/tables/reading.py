@@ -19,16 +19,15 @@ import json
 import os
 from pathlib import Path
 
+from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
-from kerasgrid.file_kinds import kind_of
-from kerasgrid.forms import kind
-from kerasgrid.io import open_input
+from kerasgrid.io import kind_of, open_input
+from kerasgrid.run.results import FORMS, as_it_stands, parse_json, read_text
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
-from kerasgrid.tables.parsing import FORMS, by_columns, parse_csv, parse_json, read_text
+from kerasgrid.tables.parsing import by_columns, parse_csv
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
-from kerasgrid.tables.results_form import as_it_stands
 from kerasgrid.tables.table import Table
 
 _SQLITE = b"SQLite format 3\0"

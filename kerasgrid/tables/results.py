@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.io import RunPaths
-from kerasgrid.tables.results_form import checked
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import checked
 from kerasgrid.tables.table import Table, columns_of, param_columns
 
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasgrid.augment import NUMBERS, Augmentation
+from kerasgrid.config.augment import NUMBERS, Augmentation
 from kerasgrid.training import backend
 
 N_DRAWS = 13

@@ -14,15 +14,15 @@ import numpy as np
 
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
+from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import WHOLE, Dataset, Fold
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.compiling import Compiled, compile_model
-from kerasgrid.training.objective import Objective
-from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.recording import recorded
-from kerasgrid.training.routing import DEFAULT_VAL, Route
 
 
 def build_and_compile(

@@ -10,12 +10,12 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError
+from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.route import DEFAULTS, Route
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
 from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation
 from kerasgrid.models.metrics import binary_accuracy, make_metrics
 from kerasgrid.training.backend import spare_replica_sums
-from kerasgrid.training.objective import Objective
-from kerasgrid.training.routing import DEFAULTS, Route
 
 
 @dataclass(frozen=True)

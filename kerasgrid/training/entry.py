@@ -14,11 +14,11 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.tasks import FinalTask, PredictTask
+from kerasgrid.machine import backend
 from kerasgrid.models.signature import ModelReference
 from kerasgrid.records import Context, Pack
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.tasks import FinalTask, PredictTask
-from kerasgrid.versions import backend
 
 _TF_LEVEL = "TF_CPP_MIN_LOG_LEVEL"
 

@@ -10,6 +10,10 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError, StorageError
+from kerasgrid.jobs.objective import find_objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
+from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.records import Context
 from kerasgrid.seeds import model_seed
 from kerasgrid.training.adapting import adapt
@@ -22,10 +26,6 @@ from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
 from kerasgrid.training.job import initialize, quiet, samples_of
 from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
 from kerasgrid.training.loop import Loop
-from kerasgrid.training.objective import find_objective
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
-from kerasgrid.training.tasks import FinalRecord, FinalTask
 
 
 @quiet()

@@ -9,20 +9,20 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.callbacks import is_own
+from kerasgrid.config.callbacks import is_own
 from kerasgrid.errors import ModelError
+from kerasgrid.jobs.route import SETTING_RATES, Route
 from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
 from kerasgrid.training.rates import rates
-from kerasgrid.training.routing import SETTING_RATES, Route
 
 
 class LearningRateSchedule(keras.callbacks.Callback):
     """Sets the learning rate before each batch.
 
     Args:
-        given: The arguments of `kerasgrid.callbacks.LearningRateScheduler`.
+        given: The arguments of `kerasgrid.config.callbacks.LearningRateScheduler`.
         per_epoch: Steps an epoch.
         epochs: Of the whole run.
     """

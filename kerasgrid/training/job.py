@@ -12,6 +12,9 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
+from kerasgrid.jobs.objective import Objective, find_objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Dataset, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
@@ -32,10 +35,7 @@ from kerasgrid.training.keeping import keep_model
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
 from kerasgrid.training.loop import Loop, Samples
-from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.preparing import Preparation
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
 from kerasgrid.training.scoring import failure, score, val_score
 
 PRESCALED_BYTES = 256 * 2**20

@@ -17,16 +17,16 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.augment import NOTHING, Augmentation
+from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import is_whole_archive, replacing
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
 from kerasgrid.training.batches import Scaling, open_dataset
 from kerasgrid.training.candidate import build, mean_and_spread, read_folds, seeded
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
 
 STORED = "stored_values"
 """The input of a saved model with layers for what is done to stored values, by which it is known that it has

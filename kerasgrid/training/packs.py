@@ -16,10 +16,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.augment import Augmentation
+from kerasgrid.config.augment import Augmentation
 from kerasgrid.data.cache import sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.io import digest
+from kerasgrid.jobs.objective import find_objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
 from kerasgrid.seeds import draw_key, graph_seed
 from kerasgrid.training import backend
@@ -37,10 +40,7 @@ from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import lift
 from kerasgrid.training.member import Member
-from kerasgrid.training.objective import find_objective
 from kerasgrid.training.program import Program
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
 from kerasgrid.training.schedule import Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave

@@ -12,6 +12,9 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import TrialError
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
+from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.records import WHOLE, Context
 from kerasgrid.seeds import view_key
 from kerasgrid.training.batches import Prepare, Scaling, open_dataset
@@ -21,9 +24,6 @@ from kerasgrid.training.job import quiet
 from kerasgrid.training.keeping import load_kept, net_of
 from kerasgrid.training.loop import EVALUATION_BATCH
 from kerasgrid.training.preparing import Preparation
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
-from kerasgrid.training.tasks import PredictedRecord, PredictTask
 
 _TOLD_ROWS = 4096
 

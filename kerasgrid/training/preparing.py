@@ -10,7 +10,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.augment import Augment, Augmentation
+from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.errors import TrialError
 from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.seeds import first_step

@@ -10,6 +10,9 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
+from kerasgrid.jobs.objective import Objective, find_objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
 from kerasgrid.models.endings import scales_input
 from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.signature import ModelReference, load_function
@@ -20,10 +23,7 @@ from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dat
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.hooks import hooks_of
-from kerasgrid.training.objective import Objective, find_objective
 from kerasgrid.training.preparing import Preparation
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.routing import Route
 from kerasgrid.wording import shown_path
 
 

@@ -14,7 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgrid.augment import NOTHING, Augmentation
+from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
 from kerasgrid.training.lifting import Lifted

@@ -14,7 +14,7 @@ def rates(
     """Returns the learning rate of some steps, (step,) float64.
 
     Args:
-        given: The arguments of `kerasgrid.callbacks.LearningRateScheduler`.
+        given: The arguments of `kerasgrid.config.callbacks.LearningRateScheduler`.
         highest: The candidate's learning rate.
         steps: (step,), counted from the run's first, 0.
         per_epoch: Steps an epoch.

@@ -9,14 +9,14 @@ import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
-from kerasgrid.limits import peak_memory_bytes
+from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.scorers import sklearn_score
+from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import one_class
-from kerasgrid.training.objective import Objective
-from kerasgrid.training.recipe import Recipe
-from kerasgrid.training.scorers import sklearn_score
 from kerasgrid.wording import shown_path
 
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from kerasgrid.augment import Augment, Augmentation
+from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.seeds import first_step
 from kerasgrid.training import augmentation, backend
 

@@ -8,7 +8,7 @@ from typing import Any
 import keras
 from keras import ops
 
-from kerasgrid.augment import Augmentation
+from kerasgrid.config.augment import Augmentation
 from kerasgrid.training import backend
 from kerasgrid.training.augmentation import augment, draw, normalize
 from kerasgrid.training.keyed import Draw, drawing

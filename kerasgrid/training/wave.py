@@ -13,6 +13,8 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
+from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import backend
@@ -22,9 +24,7 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.keeping import keep_model, own_model
 from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
-from kerasgrid.training.objective import Objective
 from kerasgrid.training.program import Program
-from kerasgrid.training.recipe import Recipe
 from kerasgrid.training.scoring import failure, score, val_score
 
 CALL_S = 5.0

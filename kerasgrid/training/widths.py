@@ -7,9 +7,9 @@ from collections.abc import Iterable
 
 import numpy as np
 
+from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import Context, Pack, WidthRecord
 from kerasgrid.training import packs
-from kerasgrid.training.recipe import Recipe
 
 GAIN = 1.05
 """A wider program has to do so much more in the same time to be taken."""

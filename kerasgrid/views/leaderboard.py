@@ -8,9 +8,9 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from kerasgrid.run.results import check_schema
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import error_text
-from kerasgrid.tables.results_form import check_schema
 from kerasgrid.wording import count, value_word, visible_line
 
 if TYPE_CHECKING:

@@ -10,8 +10,8 @@ import numpy as np
 import pytest
 from whole_jobs import jobs_of, maker
 
-from kerasgrid import augmented
-from kerasgrid.augment import NOTHING, Augmentation
+from kerasgrid.config.augment import NOTHING, Augmentation
+from kerasgrid.driver import augmented
 from kerasgrid.records import Pack, Trial
 
 pytestmark = pytest.mark.slow

@@ -11,11 +11,11 @@ import pytest
 from asking import SPACE, InThisProcess, is_legal
 
 from kerasgrid.checks import prepare
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.errors import ConfigError
 from kerasgrid.io import digest
-from kerasgrid.space_form import read_space
+from kerasgrid.space.reading import read_space
 
 MAKERS = {
     "grid": None,

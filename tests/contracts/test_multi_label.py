@@ -12,16 +12,16 @@ from fakes import Collector, prepare_run
 from sklearn.metrics import f1_score
 
 from kerasgrid.checks import prepare
-from kerasgrid.comparing import compare
-from kerasgrid.config import DataConfig
+from kerasgrid.config.sections import DataConfig
 from kerasgrid.data import dataset_from_arrays, load_data
-from kerasgrid.driver import search
+from kerasgrid.driver.comparing import compare
+from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError, DataError
-from kerasgrid.io import RunPaths
 from kerasgrid.records import Job, Pack, Trial
+from kerasgrid.report.writing import Report
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import job, packs
 from kerasgrid.training.health import chance_of_labels, one_class
-from kerasgrid.views.report.writing import Report
 
 pytestmark = pytest.mark.slow
 
@@ -109,9 +109,9 @@ def test_scorers_and_metrics_score_labels(config, arrays, tmp_path, objective):
 
 def test_no_program_trains_them_and_the_reason_is_said(config, tmp_path):
     _, recipe = prepare_run(config, tmp_path)
+    from kerasgrid.jobs.objective import find_objective
     from kerasgrid.training.batches import open_dataset
     from kerasgrid.training.candidate import build_and_compile
-    from kerasgrid.training.objective import find_objective
 
     data = open_dataset(recipe.data_folder, "test")
     compiled = build_and_compile(recipe, recipe.route({}), find_objective("accuracy"), data.images.shape[1:])

@@ -21,7 +21,7 @@ from whole_jobs import STOPPING, VAL, finished, jobs_of, maker, on_tensorflow, r
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import save_samples
-from kerasgrid.planning import split
+from kerasgrid.planning.plan import split
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, StopRecord, Trial
 from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend, packs, wave

@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from written import csv_bytes, data_section, idx_file
 
-from kerasgrid.config import IdxPair
+from kerasgrid.config.sections import IdxPair
 from kerasgrid.data import chunks, dataset_from_arrays, load_data, sources
 from kerasgrid.data.digits import read_digits
 from kerasgrid.data.open_stream import open_stream

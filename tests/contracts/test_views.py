@@ -22,17 +22,17 @@ from rich.console import Console
 from running import run
 
 from kerasgrid import views
-from kerasgrid.analysis.findings import analyse
 from kerasgrid.cli import showing
 from kerasgrid.cli.options import app
 from kerasgrid.errors import KerasgridError
 from kerasgrid.exports.tensorboard import write_tensorboard
-from kerasgrid.suggestion import suggest
+from kerasgrid.report.beside import Beside
+from kerasgrid.report.findings import analyse
+from kerasgrid.report.suggestion import suggest
+from kerasgrid.report.writing import Report
 from kerasgrid.tables.reading import read_table
-from kerasgrid.views.comparison import Beside
 from kerasgrid.views.hiplot import write_page
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
-from kerasgrid.views.report.writing import Report
 
 # What is shown
 
@@ -215,21 +215,17 @@ VIEWS = {
     "plot --epochs": View(
         "hiplot", "html", lambda path: page_of(path, epochs=True), ("plot", "--epochs"), has_scripts=True
     ),
-    "report": View("report", "html", lambda path: report_of(path).html(), ("report",), ".report.html"),
-    "report --md": View(
-        "report", "markdown", lambda path: report_of(path).markdown(), ("report", "--md"), ".md"
-    ),
-    "report --json": View(
-        "report", "json", lambda path: report_of(path).json(), ("report", "--json"), ".json"
-    ),
-    "what report prints": View("report", "terminal", lambda path: "\n".join(report_of(path).sentences())),
+    "report": View(None, "html", lambda path: report_of(path).html(), ("report",), ".report.html"),
+    "report --md": View(None, "markdown", lambda path: report_of(path).markdown(), ("report", "--md"), ".md"),
+    "report --json": View(None, "json", lambda path: report_of(path).json(), ("report", "--json"), ".json"),
+    "what report prints": View(None, "terminal", lambda path: "\n".join(report_of(path).sentences())),
     "leaderboard": View("leaderboard", "terminal", printed_leaderboard),
-    "comparison": View("comparison", "html", lambda path: beside(path).html()),
-    "what compare prints": View("comparison", "terminal", lambda path: "\n".join(beside(path).lines())),
+    "comparison": View(None, "html", lambda path: beside(path).html()),
+    "what compare prints": View(None, "terminal", lambda path: "\n".join(beside(path).lines())),
     "suggest": View(None, "yaml", lambda path: suggest(analyse(read_table(path))), ("suggest",), ".yaml"),
     "export --to tensorboard": View(None, "folder", tensorboard, shows_time=True),
 }
-NO_VIEWS = {"axes", "pages", "points", "sheet"}
+NO_VIEWS = {"axes", "blocks", "drawing", "html", "markdown", "pages", "points", "sheet"}
 """Modules of kerasgrid.views that help the others, or show something else than results."""
 
 

@@ -217,7 +217,7 @@ def test_two_processes_at_once(cache, write_csv):
 
 def test_what_cannot_be_mapped_is_told(train, monkeypatch):
     load_data(train)
-    monkeypatch.setattr("kerasgrid.limits.free_addresses_bytes", lambda: 100)
+    monkeypatch.setattr("kerasgrid.machine.free_addresses_bytes", lambda: 100)
     with pytest.raises(
         DataError, match=r"train\.csv: [\d,]+ bytes to map, and ulimit -v leaves 100 to this process"
     ):

@@ -5,7 +5,7 @@ import gzip
 import numpy as np
 import pytest
 
-from kerasgrid import limits
+from kerasgrid import machine
 from kerasgrid.data import csv as csv_source
 from kerasgrid.data.csv import read_csv
 from kerasgrid.errors import DataError
@@ -217,7 +217,7 @@ def test_rows_that_do_not_fit_into_memory_are_told_before_they_are_read(write_cs
     path = write_csv(HEADER + "0,1,2,3,4\n1,5,6,7,8\n" * 10_000)
     monkeypatch.setattr(csv_source, "PIECE_BYTES", 1000)
     monkeypatch.setattr(csv_source, "CHUNK_CELLS", 1000)
-    monkeypatch.setattr(limits, "free_memory_bytes", lambda: 50_000)
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 50_000)
     with pytest.raises(
         DataError, match=r"^train\.csv, about 20,\d\d\d rows: needs 8\d,\d\d\d bytes of memory, of which "
     ):

@@ -14,7 +14,7 @@ import scipy.sparse
 import kerasgrid as kg
 from kerasgrid.data import dataset_from_arrays
 from kerasgrid.errors import DataError, KerasgridError, StorageError
-from kerasgrid.estimator import KerasClassifier
+from kerasgrid.estimators.classifier import KerasClassifier
 
 X = np.arange(96, dtype=np.uint8).reshape(6, 4, 4)
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -174,7 +174,7 @@ def test_arrays_of_a_file(tmp_path):
 
 
 def test_arrays_of_a_file_that_do_not_fit_into_memory_are_told(tmp_path, monkeypatch):
-    monkeypatch.setattr("kerasgrid.limits.free_memory_bytes", lambda: 95)
+    monkeypatch.setattr("kerasgrid.machine.free_memory_bytes", lambda: 95)
     with h5py.File(tmp_path / "train.h5", "w") as file:
         file["X"] = X
         with pytest.raises(DataError, match="X: needs 96 bytes of memory, of which 95 are free"):

@@ -6,7 +6,7 @@ import struct
 import numpy as np
 import pytest
 
-from kerasgrid import limits
+from kerasgrid import machine
 from kerasgrid.data import arrays
 from kerasgrid.data.idx import read_idx, read_idx_array
 from kerasgrid.errors import DataError
@@ -87,7 +87,7 @@ def test_a_promise_within_the_file_but_beyond_memory(tmp_path, monkeypatch, pack
     content = header(1000, 1000) + bytes(10**6)
     path = tmp_path / "images"
     path.write_bytes(gzip.compress(content) if packed else content)
-    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
     with pytest.raises(DataError, match="needs 1,000,000 bytes of memory, of which 100,000 are free"):
         read_idx_array(path)
 

@@ -7,7 +7,7 @@ import zipfile
 import numpy as np
 import pytest
 
-from kerasgrid import limits
+from kerasgrid import machine
 from kerasgrid.data import arrays
 from kerasgrid.data.npz import PAIRS, read_npz
 from kerasgrid.errors import DataError
@@ -180,7 +180,7 @@ def test_a_bomb_is_held_against_free_memory(tmp_path, monkeypatch):
     header = {"shape": (1000, 1000), "fortran_order": False, "descr": "|u1"}
     path = archive(tmp_path, header, content=bytes(10**6))
     assert path.stat().st_size < 10**4
-    monkeypatch.setattr(limits.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: type("memory", (), {"available": 10**5}))
     with pytest.raises(DataError, match=r"x: needs 1,000,000 bytes of memory, of which 100,000 are free\."):
         read_npz(path)
 
@@ -212,7 +212,7 @@ def test_what_unpacks_to_more_than_data_do_is_told_before_it_is_unpacked(tmp_pat
 )
 def test_what_has_to_be_copied_needs_twice_the_memory(tmp_path, monkeypatch, given, free, needed):
     path = tmp_path / save({"x": given, "y": AB[:100]})
-    monkeypatch.setattr(limits, "free_memory_bytes", iter(free).__next__)
+    monkeypatch.setattr(machine, "free_memory_bytes", iter(free).__next__)
     with pytest.raises(DataError, match=rf"^train\.npz, x: needs {needed} are free\. Free some, raise"):
         read_npz(path)
 

@@ -7,7 +7,7 @@ import json
 import pytest
 
 from kerasgrid.delivery.course import course_of, runs_of
-from kerasgrid.training.routing import Route
+from kerasgrid.jobs.route import Route
 
 STOPPING = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
 PLATEAU = {"reduce_lr_on_plateau": {"monitor": "val_loss"}}

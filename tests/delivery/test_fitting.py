@@ -14,14 +14,15 @@ from fitted import CONFIG, STOPPING, digits, fake_train_final, searched, train_n
 from running import run
 
 import kerasgrid.delivery.fitting as fitting
-from kerasgrid import driver, executors
+from kerasgrid import executors
 from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
+from kerasgrid.driver import search as driver
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
-from kerasgrid.io import RunPaths
-from kerasgrid.locking import RunLock
-from kerasgrid.observer import Observer
+from kerasgrid.run.lock import RunLock
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths
 
 pytestmark = pytest.mark.slow
 

@@ -7,8 +7,8 @@ import pytest
 
 from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.errors import ResultsError
+from kerasgrid.jobs.objective import find_objective
 from kerasgrid.tables.predictions import HeldOut
-from kerasgrid.training.objective import find_objective
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])
 HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, ("a", "b"), {})

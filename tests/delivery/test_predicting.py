@@ -23,8 +23,9 @@ from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.delivery.submission import write_submission
 from kerasgrid.errors import DataError, ResultsError
-from kerasgrid.io import RunPaths, file_digest
-from kerasgrid.observer import Observer
+from kerasgrid.io import file_digest
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.predictions import read_held_out
 
 pytestmark = pytest.mark.slow

@@ -10,7 +10,7 @@ import pytest
 
 from kerasgrid.delivery.submission import SCHEMA, plan_submission
 from kerasgrid.errors import DataError
-from kerasgrid.io import RunPaths
+from kerasgrid.run.paths import RunPaths
 
 VALUES = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
 

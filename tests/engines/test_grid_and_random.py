@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
-from kerasgrid.space_form import read_space
+from kerasgrid.space.reading import read_space
 
 SPACE = {"b": [1, 2, 3], "a": ["x", "y"], "c": [0.1, 0.2]}
 

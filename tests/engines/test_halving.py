@@ -8,10 +8,10 @@ import numpy as np
 import pytest
 from asking import drive, run
 
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.halving import far_behind, rungs
-from kerasgrid.space_form import read_space
+from kerasgrid.space.reading import read_space
 
 SPACE = {"b": [1, 2, 3], "a": ["x", "y"], "c": [0.1, 0.2]}
 

@@ -13,10 +13,10 @@ import numpy as np
 import pytest
 from asking import ask_in_this_process, drive
 
-from kerasgrid.config import SearchConfig
+from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import Task
 from kerasgrid.keras_names import CLASS_METRICS, METRICS
-from kerasgrid.space import Space
+from kerasgrid.space.space import Space
 
 pytestmark = pytest.mark.slow
 

@@ -7,6 +7,8 @@ import pytest
 keras = pytest.importorskip("keras")
 
 from kerasgrid.errors import ModelError  # noqa: E402
+from kerasgrid.jobs.objective import find_objective  # noqa: E402
+from kerasgrid.jobs.route import route  # noqa: E402
 from kerasgrid.models.endings import (  # noqa: E402
     Ending,
     ending_of,
@@ -16,8 +18,6 @@ from kerasgrid.models.endings import (  # noqa: E402
 )
 from kerasgrid.models.signature import Signature  # noqa: E402
 from kerasgrid.training.compiling import compile_model  # noqa: E402
-from kerasgrid.training.objective import find_objective  # noqa: E402
-from kerasgrid.training.routing import route  # noqa: E402
 
 pytestmark = pytest.mark.slow
 layers = keras.layers

@@ -7,7 +7,7 @@ import json
 import pytest
 from service import TOKEN, Server, Service
 
-from kerasgrid.io import RunPaths
+from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit.client import Client
 
 SAMPLE = "ImageId,Label\n1,0\n2,0\n3,0\n"

@@ -8,7 +8,7 @@ from test_unpacking import archive_of
 
 from kerasgrid.cli.sending import download as command
 from kerasgrid.errors import DataError, LockedError, ServiceError
-from kerasgrid.locking import RunLock
+from kerasgrid.run.lock import RunLock
 from kerasgrid.submit import download as module
 from kerasgrid.submit.download import download, find_train
 

@@ -7,8 +7,8 @@ import sys
 
 import pytest
 
-from kerasgrid.analysis.findings import analyse
 from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.report.findings import analyse
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.hiplot import write_page
 from kerasgrid.views.pages import page_path

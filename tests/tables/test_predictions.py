@@ -5,12 +5,12 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.analysis.mistakes import N_WRONG
+from kerasgrid.driver.leaders import LARGEST_SIDE, Leaders
 from kerasgrid.errors import ResultsError
-from kerasgrid.io import RunPaths
-from kerasgrid.leaders import LARGEST_SIDE, Leaders
 from kerasgrid.records import Dataset, Fold, FoldRecord, Trial
-from kerasgrid.state import RunState
+from kerasgrid.report.mistakes import N_WRONG
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.state import RunState
 from kerasgrid.tables.predictions import read_predictions
 
 N = 60

@@ -9,9 +9,9 @@ import pytest
 from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GridSearchCV
 
-from kerasgrid.analysis.findings import analyse
+from kerasgrid.driver.results import Results
 from kerasgrid.errors import KerasgridError, ResultsError
-from kerasgrid.results import Results
+from kerasgrid.report.findings import analyse
 from kerasgrid.tables.reading import read_table
 from kerasgrid.tables.results import results_table
 

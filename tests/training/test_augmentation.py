@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasgrid.augment import Augment, Augmentation
+from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.training import backend
 from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, normalize, parameters
 

@@ -14,14 +14,14 @@ import pytest
 from fakes import Collector, prepare_run
 from sklearn.utils.class_weight import compute_class_weight
 
+from kerasgrid.jobs.objective import find_objective
+from kerasgrid.jobs.route import route
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
 from kerasgrid.training.compiling import class_weights, compile_model
 from kerasgrid.training.health import Health, at_chance, chance_level, find_reason, one_class
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.objective import find_objective
-from kerasgrid.training.routing import route
 
 pytestmark = pytest.mark.slow
 
@@ -153,7 +153,7 @@ def test_balanced_weights_are_scikit_learns():
 def test_sopcnn_as_published_is_dead_in_small_and_its_cure_is_not(tmp_path):
     """Dropout 0.8 before the softmax and Adam 0.01 (Assiri 2020), on few small images; fewer units cure."""
     from kerasgrid.executors import Inline
-    from kerasgrid.packing import Graphs
+    from kerasgrid.planning.packing import Graphs
 
     prepared, recipe = prepare_run(
         {

@@ -13,6 +13,8 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.data import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
+from kerasgrid.jobs.objective import find_objective
+from kerasgrid.jobs.route import route
 from kerasgrid.models import loading
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
 from kerasgrid.seeds import data_order, model_seed
@@ -22,8 +24,6 @@ from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dat
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_job, train_pack
-from kerasgrid.training.objective import find_objective
-from kerasgrid.training.routing import route
 
 pytestmark = pytest.mark.slow
 

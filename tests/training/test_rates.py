@@ -6,7 +6,7 @@ import keras
 import numpy as np
 import pytest
 
-from kerasgrid.callbacks import LearningRateScheduler
+from kerasgrid.config.callbacks import LearningRateScheduler
 from kerasgrid.training.rates import rates
 
 pytestmark = pytest.mark.slow

@@ -1,1 +1,0 @@
-"""What others' searches make of a grid.yaml, for comparison."""

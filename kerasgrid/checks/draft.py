@@ -1,0 +1,100 @@
+"""A config of which only the form was checked: enough to make workers ready, which import Keras meanwhile."""
+
+from __future__ import annotations
+
+import os
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.config.forms import Report
+from kerasgrid.config.reading import config_from_dict, flags_of, read_config
+from kerasgrid.config.sections import Config
+from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_of
+from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.io import FileKind
+from kerasgrid.machine import backend_fault
+from kerasgrid.models.registry import BUILT_IN
+from kerasgrid.models.signature import text_of
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.wording import is_built
+
+
+@dataclass(frozen=True)
+class Draft:
+    """A search before its checks.
+
+    Attributes:
+        config: Faulty keys are left at their defaults.
+        report: Its faults so far.
+        base: What the paths of the config are relative to.
+        function: The model function, where the config holds one.
+        notes: What has been made of it.
+    """
+
+    config: Config
+    report: Report
+    base: Path
+    function: Callable[..., Any] | None
+    notes: tuple[str, ...] = ()
+
+    @property
+    def is_sound(self) -> bool:
+        """Whether its form has no fault."""
+        return not self.report.faults
+
+
+def read_draft(
+    source: str | Path | Mapping[str, Any], overrides: Sequence[str] = (), results: str | Path | None = None
+) -> Draft:
+    """Reads a config.
+
+    Args:
+        source: A grid.yaml, or the same as a dict; there `model` may be a function.
+        overrides: `key.path=value` texts.
+        results: The folder where a run of it may have begun, whose choices AutoKeras goes on with; None to
+            begin anew.
+
+    Raises:
+        ConfigError: It cannot be read at all. Other faults are in the report.
+    """
+    if not isinstance(source, str | os.PathLike | Mapping):
+        raise ConfigError([Fault("", f"is a {type(source).__name__}; a grid.yaml's path or a dict holds.")])
+    if str(source) in BUILT_IN and not os.path.lexists(str(source)):
+        raise ConfigError([Fault("", FileKind(Path(str(source)), "function").told("grid"))], str(source))
+    if not isinstance(source, Mapping):
+        config, faults, lines = read_config(Path(source), overrides)
+        base = Path(source).absolute().parent
+        draft = Draft(config, Report(str(source), config, faults, lines, flags_of(overrides)), base, None)
+        return _settled(draft, overrides, results)
+    raw, function = dict(source), None
+    if callable(raw.get("model")) and not is_built(raw["model"]):
+        function = raw["model"]
+        raw["model"] = text_of(function)
+    config, faults = config_from_dict(raw, overrides)
+    return _settled(
+        Draft(config, Report("config", config, faults, {}, flags_of(overrides)), Path.cwd(), function),
+        overrides,
+        results,
+    )
+
+
+def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None) -> Draft:
+    """Returns a draft as its engine takes it: AutoKeras has models of its own.
+
+    Where the engine is not the file's but the command line's, its run has a name of its own, since the
+    file's may have one too.
+    """
+    if (fault := backend_fault()) is not None:
+        draft.report.faults.append(fault)
+    if draft.config.search.engine != AUTOKERAS:
+        return draft
+    keys = {text.partition("=")[0].strip() for text in overrides}
+    is_beside = not keys.isdisjoint({"search", "search.engine"})
+    name = name_of(draft.config.name) if is_beside else draft.config.name
+    begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
+    config, notes = as_autokeras(draft.config, name, begun)
+    report = Report(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)
+    return Draft(config, report, draft.base, None, tuple(notes))

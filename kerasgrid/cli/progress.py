@@ -1,0 +1,250 @@
+"""A search's progress: a live display on a terminal, plain lines elsewhere."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from rich.console import Group
+from rich.live import Live
+from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.spinner import Spinner
+from rich.text import Text
+
+from kerasgrid.console import Console
+from kerasgrid.records import EpochRecord, FoldRecord, Job
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.results import ResultsData
+from kerasgrid.run.state import RunState
+from kerasgrid.views.leaderboard import format_score, format_seconds
+from kerasgrid.wording import count, named, visible_line
+
+PLAIN_INTERVAL_S = 10.0
+_WARM_S = 30.0
+"""Seconds of training after which there is an estimate though no fit that began warm has ended."""
+_BURST_S = 0.2
+"""Fits of a pack tell of an epoch at once: what comes within so many seconds is one measurement."""
+_MOST_MARKS = 256
+
+
+class _Counts(Observer):
+    """Keeps what both displays show: fits done, jobs that run, the best so far, the time left."""
+
+    def __init__(self, objective: str) -> None:
+        self.objective = objective
+        self.n_trials = self.n_fits = self.n_ended = self.n_trials_ended = self.n_failed = 0
+        self.running: dict[tuple[int, int, int], tuple[Job, EpochRecord | None]] = {}
+        self.until: int | None = None
+        self.best: dict[str, Any] | None = None
+        self.stage: str | None = None
+        self._forget_speed()
+
+    def _forget_speed(self) -> None:
+        self._marks: list[tuple[float, float]] = []  # seconds, and fits done by then
+        self._began_warm: set[tuple[int, int, int]] = set()
+        self._is_known = False
+
+    def doing(self, text: str) -> None:
+        self.stage = text
+
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        trials = state.shown()
+        self.until = until
+        self.n_trials = len(trials)
+        self.n_ended = sum(job in state.ended for trial in trials for job in state.jobs_of(trial))
+        self.n_fits = self.n_ended + len(jobs)
+        self.n_trials_ended = self.n_failed = 0
+        for trial in trials:
+            if state.is_done(trial):
+                self._count(state.row(trial), state.direction)
+            elif trial in state.dropped:
+                self.n_trials_ended += 1
+        self._forget_speed()
+
+    def started(self, job: Job) -> None:
+        self.running[job.id] = (job, None)
+        if self._marks:
+            self._began_warm.add(job.id)
+
+    def epoch(self, record: EpochRecord) -> None:
+        if record.job in self.running:
+            self.running[record.job] = (self.running[record.job][0], record)
+        self.stage = None
+        self._mark()
+
+    def ended(self, record: FoldRecord, state: RunState) -> None:
+        self._end(record)
+        if state.is_done(record.job[0]):
+            self._count(state.row(record.job[0]), state.direction)
+
+    def waits(self, record: FoldRecord) -> None:
+        self._end(record)
+
+    def _end(self, record: FoldRecord) -> None:
+        self.running.pop(record.job, None)
+        self.n_ended += 1
+        self.stage = None
+        self._is_known |= record.job in self._began_warm
+        self._mark()
+
+    def _mark(self) -> None:
+        """Measures how far training is, once all that runs has had an epoch, which compiles a program."""
+        if not self._marks and any(record is None for _, record in self.running.values()):
+            return
+        now = time.monotonic()
+        if self._marks and now - self._marks[-1][0] < _BURST_S:
+            now, _ = self._marks.pop()
+        self._marks.append((now, self._n_done()))
+        if len(self._marks) > _MOST_MARKS:
+            del self._marks[1::2]
+
+    def _n_done(self) -> float:
+        """Returns how many fits are done, parts of those that run included."""
+        records = [record for _, record in self.running.values() if record is not None]
+        return self.n_ended + sum(min(1.0, record.epoch / max(1, record.epochs)) for record in records)
+
+    def _count(self, row: dict[str, Any], direction: str) -> None:
+        self.n_trials_ended += 1
+        self.n_failed += row["state"] == "failed"
+        sign = 1 if direction == "max" else -1
+        score = row["mean_test_score"]
+        if score is not None and (self.best is None or sign * score > sign * self.best["mean_test_score"]):
+            self.best = row
+
+    def seconds_left(self) -> float | None:
+        """Returns an estimate from the later half of what has been trained warm; None before that tells."""
+        now = time.monotonic()
+        if len(self._marks) < 2 or not (self._is_known or now - self._marks[0][0] >= _WARM_S):
+            return None
+        (began, _), (last, done) = self._marks[0], self._marks[-1]
+        since, before = next(mark for mark in reversed(self._marks[:-1]) if mark[0] <= (began + last) / 2)
+        if done <= before:
+            return None
+        return max(0.0, (self.n_fits - done) * (last - since) / (done - before) - (now - last))
+
+    def status(self) -> str:
+        """Returns one line: trials, fits, failures, best, time left."""
+        to = "" if self.until is None else f" to epoch {self.until}"
+        trials = [f"{self.n_trials_ended}/{self.n_trials} trials"] if self.n_trials else []
+        parts = [*trials, f"{self.n_ended}/{self.n_fits} fits{to}"]
+        if self.n_failed:
+            parts.append(f"{self.n_failed} failed")
+        if self.best is not None:
+            score = format_score(self.best["mean_test_score"], self.best["std_test_score"])
+            parts.append(f"best {self.objective} {score} (trial {self.best['id']})")
+        left = self.seconds_left()
+        if left is not None and self.n_ended < self.n_fits:
+            parts.append(f"{format_seconds(left)} left")
+        return ", ".join(parts)
+
+
+class LiveProgress(_Counts):
+    """A bar, the jobs that run, and the best so far, kept up to date at the bottom of a terminal."""
+
+    def __init__(self, objective: str, console: Console) -> None:
+        super().__init__(objective)
+        self._console = console
+        self._bar = Progress(
+            TextColumn("fits"), BarColumn(bar_width=None), MofNCompleteColumn(), console=console, expand=True
+        )
+        self._task = self._bar.add_task("fits", total=None)
+        self._spinner = Spinner("dots")
+        self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render, transient=True)
+
+    def _render(self) -> Group:
+        self._bar.update(self._task, total=self.n_fits or None, completed=self.n_ended)
+        jobs = [_running(job, record) for job, record in list(self.running.values())]
+        lines = [Text(visible_line(line), style="dim", no_wrap=True, overflow="ellipsis") for line in jobs]
+        if self.stage is None:
+            return Group(*lines, Text(self.status()), self._bar)
+        self._spinner.update(text=Text(visible_line(self.stage), style="dim"))
+        if not self.n_fits:
+            return Group(self._spinner)
+        return Group(*lines, self._spinner, Text(self.status()), self._bar)
+
+    def doing(self, text: str) -> None:
+        super().doing(text)
+        self._live.start()
+
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        super().begin(state, jobs, until)
+        self._live.start()
+
+    def note(self, text: str) -> None:
+        self._live.console.print(text, style="yellow")
+
+    def end(self, results: ResultsData) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Takes the display away."""
+        self._live.stop()
+
+
+class PlainProgress(_Counts):
+    """A line now and then, for logs and pipes."""
+
+    def __init__(self, objective: str, console: Console) -> None:
+        super().__init__(objective)
+        self._console = console
+        self._said_at = 0.0
+
+    def doing(self, text: str) -> None:
+        super().doing(text)
+        self._say(text)
+
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        super().begin(state, jobs, until)
+        to = "" if until is None else f" to epoch {until}"
+        if self.n_trials:  # none where the best are fitted after a search
+            self._say(f"{self.n_trials} trials, {self.n_fits} fits{to}, {self.n_ended} of them done before.")
+        else:
+            self._say(f"{count(self.n_fits, 'fit')} to train.")
+
+    def ended(self, record: FoldRecord, state: RunState) -> None:
+        super().ended(record, state)
+        self._say_now_and_then()
+
+    def waits(self, record: FoldRecord) -> None:
+        super().waits(record)
+        self._say_now_and_then()
+
+    def _say_now_and_then(self) -> None:
+        if time.monotonic() - self._said_at >= PLAIN_INTERVAL_S or self.n_ended == self.n_fits:
+            self._said_at = time.monotonic()
+            self._say(self.status())
+
+    def note(self, text: str) -> None:
+        self._say(text)
+
+    def close(self) -> None:
+        """Does nothing: there is no display to take away."""
+
+    def _say(self, text: str) -> None:
+        self._console.print(text, soft_wrap=True)
+
+
+class Quiet(Observer):
+    """Says nothing."""
+
+    def close(self) -> None:
+        """Does nothing: there is no display to take away."""
+
+
+def make_progress(objective: str, console: Console, quiet: bool) -> LiveProgress | PlainProgress | Quiet:
+    """Returns the display that fits the console."""
+    if quiet:
+        return Quiet()
+    return (LiveProgress if console.is_terminal else PlainProgress)(objective, console)
+
+
+def _running(job: Job, record: EpochRecord | None) -> str:
+    shown = named(job.trial.params)
+    if record is None:
+        return f"{job}: {shown}"
+    return f"{job}, epoch {record.epoch}/{record.epochs}{_loss(record.logs)}: {shown}"
+
+
+def _loss(logs: Mapping[str, float]) -> str:
+    return f", loss {logs['loss']:.4f}" if "loss" in logs else ""

@@ -1,0 +1,244 @@
+"""What a grid.yaml may hold: its sections as frozen models, with types, bounds and defaults."""
+
+from __future__ import annotations
+
+import re
+from typing import Annotated, Any, Literal
+
+from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+
+from kerasgrid.config.augment import Augment
+from kerasgrid.config.callbacks import Callbacks
+from kerasgrid.config.forms import Section
+from kerasgrid.config.switches import Training
+
+_UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
+
+
+_PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
+
+
+def seconds_of(text: str) -> float | None:
+    """Returns the seconds of a time such as `2h`, `1h30min` or `45s`; None for another text."""
+    parts = _PART.findall(text)
+    if not parts or _PART.sub("", text).strip():
+        return None
+    return sum(float(number) * _UNITS[unit] for number, unit in parts) or None
+
+
+class IdxPair(Section):
+    """Two files of the IDX format, plain or .gz."""
+
+    images: str
+    """The file of images, such as train-images-idx3-ubyte.gz."""
+    labels: str
+    """The file of labels, such as train-labels-idx1-ubyte.gz."""
+
+
+DataSource = Annotated[
+    Annotated[str, Tag("<path>")] | Annotated[IdxPair, Tag("<pair>")],
+    Discriminator(lambda value: "<pair>" if isinstance(value, dict | IdxPair) else "<path>"),
+]
+
+
+Objective = Annotated[
+    Annotated[str, Field(min_length=1), Tag("<name>")]
+    | Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1), Tag("<scorer>")],
+    Discriminator(lambda value: "<scorer>" if isinstance(value, dict) else "<name>"),
+]
+"""A name; or that of a scorer of scikit-learn's to its arguments."""
+
+
+class DataConfig(Section):
+    """Where the images and labels are, and how they are scaled."""
+
+    train: DataSource | None = None
+    """A .csv or .npz file, {images: ..., labels: ...} for IDX, or `digits` (built in)."""
+    test: DataSource | None = None
+    """The rows to predict, optional."""
+    label: str = "label"
+    """CSV: the label column."""
+    id: str | None = None
+    """CSV: a column of train, of test or of both that is no pixel and goes into the submission."""
+    sample_submission: str | None = None
+    """The competition's sample; default: sample_submission.csv beside test."""
+    image: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
+    """Height, width, channels; inferred where the pixel count is a square."""
+    scale: Annotated[float, Field(gt=0)] | None = None
+    """Pixels are divided by this, 255 for bytes."""
+    standardize: bool = False
+    """Subtract the mean and divide by the std of the training folds, a channel each."""
+    multi_label: bool = False
+    """Samples may have several labels, or none: labels of 0 and 1, (sample, label), of an .npz or arrays."""
+    subset: Annotated[int, Field(ge=2)] | None = None
+    """Train on a stratified subset of so many samples."""
+
+
+def _with_unit(time: Any) -> Any:
+    """Refuses a number by itself."""
+    if isinstance(time, int | float) and not isinstance(time, bool):
+        raise ValueError(f"is {time}, which has no unit; {time:g}s, {time:g}min or {time:g}h holds.")
+    return time
+
+
+def _checked_time(time: str | None) -> str | None:
+    if time is not None and seconds_of(time) is None:
+        raise ValueError(f"is {time!r}, which is no time; such as 2h, 45min, 1h30min or 90s holds.")
+    return time
+
+
+class SearchConfig(Section):
+    """Which candidates are tried, and how each is scored."""
+
+    engine: str = "grid"
+    """grid, random, halving; KerasTuner's oracles: bayesian, hyperband, random_kt, grid_kt; Optuna's:
+    tpe, gp; and autokeras."""
+    proposals: Annotated[int, Field(ge=1, le=1000)] = 4
+    """KerasTuner's oracles and Optuna's samplers: candidates that are asked for at once, before their
+    scores are told."""
+    factor: Annotated[int, Field(ge=2, le=100)] = 3
+    """halving and hyperband: a factor-th of the candidates goes on from rung to rung, for factor times the
+    epochs."""
+    min_epochs: Annotated[int, Field(ge=1)] | None = None
+    """halving: epochs of the lowest rung at least; by default there are three rungs."""
+    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """Stratified folds, shuffled by the seed; default 3."""
+    holdout: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] | None = None
+    """Instead of folds: the share of the samples that is held out; or test: the samples of data.test, which
+    have labels then."""
+    repeats: Annotated[int, Field(ge=1, le=1000)] = 1
+    """Seeds a candidate; scores are averaged within a fold first."""
+    objective: Objective = "accuracy"
+    """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; scikit-learn's
+    also with arguments: {f1: {pos_label: yes}} or {cohen_kappa_score: {weights: quadratic}}."""
+    seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
+    """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
+    trials: Annotated[int, Field(ge=1)] | None = None
+    """How many candidates: needed by random, a budget for grid, a sample for halving."""
+    time: str | None = None
+    """A budget of wall time, such as 2h, 45min or 1h30min, over all sessions; the search ends in order."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """A budget of epochs, over all candidates, folds and sessions."""
+    keep_models: Literal["none", "best", "all"] = "none"
+    """Which fold models are kept, in results/NAME/models: none, those of the best trial, or of all."""
+    val: Annotated[float, Field(gt=0, lt=1)] | Literal["test_fold"] | None = None
+    """The inner split of the training folds on which val_* is measured each epoch; by default 0.1
+    where a callback monitors val_* or the engine is halving or hyperband, and none otherwise. test_fold:
+    the held-out rows themselves, for comparison with work that did so; what is decided by them makes scores
+    too good."""
+
+    _has_unit = field_validator("time", mode="before")(_with_unit)
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, time: str | None) -> str | None:
+        return _checked_time(time)
+
+    @field_validator("holdout")
+    @classmethod
+    def _one_split(cls, holdout: float | str | None, section: ValidationInfo) -> float | str | None:
+        if holdout is not None and section.data.get("folds") is not None:
+            raise ValueError("does not go with folds, which is given too: keep one of them.")
+        return holdout
+
+    @property
+    def objective_name(self) -> str:
+        """The objective without its arguments."""
+        return self.objective if isinstance(self.objective, str) else next(iter(self.objective))
+
+    @property
+    def n_folds(self) -> int | None:
+        """The number of folds; None where there is a holdout."""
+        return None if self.holdout is not None else self.folds or 3
+
+
+class AutoKerasConfig(Section):
+    """What `kerasgrid compare` and the engine autokeras give AutoKeras."""
+
+    blocks: Literal["auto", "vanilla", "full"] = "auto"
+    """vanilla: models of its ConvBlock; full: all of its ImageClassifier's, ResNet and EfficientNet too;
+    auto: full where there are a GPU and a network, and of a run that has begun what it began with."""
+    max_trials: Annotated[int, Field(ge=1)] | None = None
+    """Default: 100; beside search.trials the smaller one holds, but in compare, where those are the
+    search's own."""
+    epochs: Annotated[int, Field(ge=1)] | None = None
+    """Default: the most that the grid trains; of a run that has begun, what it began with."""
+    batch_size: Annotated[int, Field(ge=1)] = 32
+    """Samples a step."""
+    time: str | None = None
+    """A budget of wall time; default: in compare what the search took, else search.time, and of both the
+    smaller one."""
+
+    _has_unit = field_validator("time", mode="before")(_with_unit)
+
+    @field_validator("time")
+    @classmethod
+    def _is_time(cls, time: str | None) -> str | None:
+        return _checked_time(time)
+
+
+class ExecutorConfig(Section):
+    """Where jobs run."""
+
+    kind: Literal["inline", "processes", "ray"] = "processes"
+    """inline: in this process; processes: worker processes."""
+    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    """auto: one per GPU, else one per core."""
+
+    @field_validator("workers")
+    @classmethod
+    def _inline_has_one(cls, workers: int | str, section: ValidationInfo) -> int | str:
+        if section.data.get("kind") == "inline" and workers not in ("auto", 1):
+            raise ValueError(
+                f"is {workers}, and inline has one worker: leave it out, or take kind: processes."
+            )
+        return workers
+
+
+class Config(Section):
+    """A grid.yaml: what to search, on which data, with which model."""
+
+    name: str
+    """The run's name: results/NAME.json."""
+    data: DataConfig = Field(default_factory=DataConfig)
+    model: str
+    """A built-in name, path/to/file.py:function or package.module:function."""
+    params: dict[str, Any] = Field(default_factory=dict)
+    """Fixed parameters of the model function and of training."""
+    space: dict[str, Any] | list[dict[str, Any]] = Field(default_factory=dict)
+    """Searched parameters: a list of values or a range each; or a list of such spaces."""
+    exclude: list[str] = Field(default_factory=list)
+    """Conditions such as "batch_size > 1024 and optimizer == 'SGD'": candidates for which one holds are left
+    out."""
+    augment: Augment | None = None
+    """ImageDataGenerator's terms."""
+    callbacks: Callbacks = Field(default_factory=Callbacks)
+    training: Training = Field(default_factory=Training)
+    search: SearchConfig = Field(default_factory=SearchConfig)
+    autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)
+    executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
+
+
+AUTOKERAS_MODEL = "kerasgrid.models.autokeras:build"
+"""What engine: autokeras takes, whatever a config says."""
+
+
+def json_schema() -> dict[str, Any]:
+    """Returns the JSON Schema of grid.yaml, for editors."""
+    schema = Config.model_json_schema()
+    del schema["required"]  # name is the file's stem by default, and model that of the engine autokeras
+    engine = {"properties": {"engine": {"const": "autokeras"}}, "required": ["engine"]}
+    theirs = {"properties": {"search": engine}, "required": ["search"]}
+    schema["anyOf"] = [{"required": ["model"]}, theirs]
+    switches = ["on", True, "off", False]
+    own = {"anyOf": [{"type": ["object", "null"]}, {"enum": switches}]}
+    callbacks = schema["$defs"]["Callbacks"]
+    callbacks |= {"patternProperties": {":": own}, "additionalProperties": False}
+    for field in callbacks["properties"].values():
+        field["anyOf"].append({"enum": switches})
+    schema["properties"]["augment"]["anyOf"].append({"enum": ["off", False]})
+    return {
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+        **schema,
+        "title": "grid.yaml of kerasgrid",
+    }

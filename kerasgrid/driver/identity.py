@@ -1,0 +1,117 @@
+"""Whether a search that goes on is the one that began: what makes it the same, against its journal."""
+
+from __future__ import annotations
+
+import json
+import os
+from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.checks import SOURCE, SOURCES, Prepared
+from kerasgrid.errors import ChangedError, RunError
+from kerasgrid.io import canonical_json
+from kerasgrid.models.signature import is_digest_of
+from kerasgrid.records import has_results
+from kerasgrid.run.journal import Journal, header_of, read
+from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.paths import RunPaths
+
+
+def check_identity(
+    prepared: Prepared, folder: Path, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> dict[str, str]:
+    """Holds that a search is the one that a journal tells of.
+
+    Args:
+        prepared: The search.
+        folder: Of the run, for the message.
+        header: Of the journal.
+        records: Of the journal.
+
+    Returns:
+        The hashes of source files that it takes and the journal does not know yet, as of a wider space.
+
+    Raises:
+        ChangedError: It is another one.
+    """
+    changes, new = _changes(prepared, header, records)
+    if changes:
+        raise ChangedError(
+            f"{folder}: this search began otherwise: {'; '.join(changes)}. Restore what changed, start anew "
+            "with --fresh (the old run is moved aside), or give the search another name with --name."
+        )
+    return new
+
+
+def is_superseded(
+    prepared: Prepared, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+) -> bool:
+    """Tells whether a journal is of another search that came to nothing, which binds nothing but its name."""
+    return not has_results(records) and bool(_changes(prepared, header, records)[0])
+
+
+def _changes(
+    prepared: Prepared, header: Mapping[str, Any], records: Iterable[Mapping[str, Any]]
+) -> tuple[list[str], dict[str, str]]:
+    """Returns in words what differs from a search that a journal tells of, and what `check_identity` does."""
+    before = dict(header.get("identity", {}))
+    now = json.loads(canonical_json(prepared.identity))
+    told = before.get(SOURCES)
+    known = dict(told) if isinstance(told, dict) else {}
+    for record in records:  # those that a wider space has named since
+        known |= record["sources"] if record["type"] == "sources" else {}
+    new = {name: found for name, found in now[SOURCES].items() if name not in known}
+    before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
+    now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
+    if is_digest_of(str(before.get(SOURCE, "")), prepared.model, prepared.base):
+        before[SOURCE] = now[SOURCE]
+    return [_change(key, before.get(key), now[key]) for key in now if before.get(key) != now[key]], new
+
+
+def check_begun(prepared: Prepared, results: Path) -> None:
+    """Holds that a search is the one that has begun in a folder of results, if one of its name has.
+
+    Raises:
+        ChangedError: It is another one.
+        JournalError: The journal is damaged.
+    """
+    paths = RunPaths(results, prepared.config.name)
+    check_journal(paths)
+    if header_of(paths.journal, check_line):
+        begun = read(paths.journal, check_line)
+        if not is_superseded(prepared, *begun):
+            check_identity(prepared, paths.folder, *begun)
+
+
+def check_journal(paths: RunPaths) -> None:
+    """Holds that results of a search are not alone, without the journal that it would go on from.
+
+    Raises:
+        RunError: They are: all would be trained anew, and they would be written over.
+        JournalError: The journal is damaged.
+    """
+    if not os.path.lexists(paths.json) or header_of(paths.journal):
+        return
+    if Journal.read_header(paths.journal) is None:
+        raise RunError(
+            f"{paths.json}: these results are there, and not {paths.journal}, from which their search "
+            "would go on: all would be trained anew. Restore the journal, start anew with --fresh (the old "
+            "results are moved aside), or give the search another name with --name."
+        )
+
+
+def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:
+    """Tells whether a run's folder is of another search that has trained, and of which no fit has finished.
+
+    Raises:
+        JournalError: The journal is damaged.
+    """
+    has_begun = paths.journal.exists() and any(paths.checkpoints)
+    return has_begun and is_superseded(prepared, *read(paths.journal, check_line))
+
+
+def _change(key: str, before: Any, now: Any) -> str:
+    if key in {"data", SOURCE}:
+        return f"{key} changed"
+    return f"{key} was {canonical_json(before)}, and is {canonical_json(now)}"

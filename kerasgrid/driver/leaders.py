@@ -1,0 +1,208 @@
+"""Out-of-fold predictions of the leading trials; those of the others are removed as they fall behind.
+
+Beside them stands what is needed to read them without the data: labels, classes, and the images that the
+best trial is most confidently wrong about. Fold models, where they are asked for, are kept in the same way.
+"""
+
+from __future__ import annotations
+
+import bisect
+import logging
+from collections.abc import Collection, Sequence
+from pathlib import Path
+from zipfile import is_zipfile
+
+import numpy as np
+
+from kerasgrid.errors import spoken
+from kerasgrid.io import ARRAY_DAMAGE, is_whole_archive, open_input, write_atomic
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.report.mistakes import mistakes_of
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.state import JobId, RunState
+from kerasgrid.tables.predictions import Predictions
+from kerasgrid.wording import listed
+
+log = logging.getLogger(__name__)
+N_LEADERS = 10
+LARGEST_SIDE = 96
+"""Pixels of an image that is kept; of a larger one every second, third, ... row and column."""
+
+
+class Leaders:
+    """Keeps the prediction files of the best complete trials.
+
+    A trial that leads in the end has led since it was complete, so that what is removed on the way
+    is never missed, also when a search is cut off and resumed.
+
+    Args:
+        paths: The run's files.
+        direction: max or min.
+    """
+
+    def __init__(self, paths: RunPaths, direction: str) -> None:
+        self.paths = paths
+        self._sign = -1 if direction == "max" else 1
+        self._ranked: list[tuple[float, int]] = []
+
+    def add(self, state: RunState, trial_id: int) -> None:
+        """Takes a trial all of whose jobs have ended."""
+        score = state.score(trial_id)
+        if score is None:  # failed: folds that have not are kept for a second try
+            return
+        bisect.insort(self._ranked, (self._sign * score, trial_id))
+        if len(self._ranked) > N_LEADERS:
+            for job in state.jobs_of(self._ranked.pop()[1]):
+                self.paths.prediction(*job).unlink(missing_ok=True)
+
+    def part(self, job: JobId, fold: Fold, n_classes: int) -> np.ndarray | None:
+        """Returns the predictions of a job, (row, class); None where they are not there or damaged."""
+        return read_part(self.paths.prediction(*job), (len(fold.test), n_classes))
+
+    def write_oof(self, state: RunState, folds: Sequence[Fold], data: Dataset) -> None:
+        """Writes oof.npz and mistakes.npz.
+
+        oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
+        `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
+        and `classes` (class,), their names as text.
+        Repeats are averaged. A sample that no fold holds out, as with `holdout`, has NaN in its row
+        and -1 as its fold. Predictions that are missing, because somebody removed or damaged their files,
+        leave their trial out.
+
+        mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
+        gives the largest probabilities; and, where samples are images, `images` (mistake, height, width,
+        channel).
+        """
+        n_samples, classes = len(data), tuple(map(str, data.classes))
+        held_out = np.full(n_samples, -1, dtype=np.int16)
+        for fold in folds:
+            held_out[fold.test] = fold.index
+        arrays = {
+            "fold": held_out,
+            "labels": np.asarray(data.labels),
+            "classes": np.array(classes),
+        }
+        leaders = []
+        for _, trial_id in self._ranked:
+            jobs = state.jobs_of(trial_id)
+            found = (self.part(job, folds[job[1]], len(classes)) for job in jobs)
+            parts = [part for part in found if part is not None]
+            if len(parts) < len(jobs):
+                continue
+            whole = np.full((n_samples, parts[0].shape[1]), np.nan, dtype=np.float32)
+            for fold in folds:
+                repeats = parts[fold.index * state.repeats : (fold.index + 1) * state.repeats]
+                whole[fold.test] = np.mean(repeats, axis=0)
+            arrays[f"trial_{trial_id}"] = whole
+            leaders.append(trial_id)
+        if leaders:
+            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+            if data.is_multi_label:  # nothing is taken for another class
+                return
+            best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
+            mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
+            write_atomic(
+                self.paths.mistakes, lambda file: np.savez_compressed(file, allow_pickle=False, **mistakes)
+            )
+
+
+def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
+    """Returns predictions that were kept, (row, class); None where they are not there or damaged."""
+    try:
+        with open_input(file):
+            found = np.lib.format.open_memmap(file, mode="r")
+    except FileNotFoundError:
+        return None
+    except ARRAY_DAMAGE as error:
+        why = str(error)
+    else:
+        if found.shape == shape and found.dtype.kind == "f":
+            return np.array(found)
+        why = f"{found.dtype} of shape {found.shape}, and not float32 of {shape}"
+    log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, why)
+    return None
+
+
+class FoldModels:
+    """Keeps the fold models that a search asks for; failed trials and those given up keep none.
+
+    Args:
+        paths: The run's files.
+        direction: max or min.
+        keep: none, best or all. With `none`, what earlier sessions have kept stays.
+    """
+
+    def __init__(self, paths: RunPaths, direction: str, keep: str) -> None:
+        self.paths, self.keep = paths, keep
+        self._sign = -1 if direction == "max" else 1
+        self._best: tuple[float, int] | None = None
+
+    def add(self, state: RunState, trial_id: int) -> None:
+        """Takes a trial all of whose jobs have ended; `best` keeps the better of it and the best before."""
+        score = state.score(trial_id)
+        if score is None:
+            self._remove(state, trial_id)
+            return
+        ranked = sorted([(self._sign * score, trial_id), *([self._best] if self._best else [])])
+        self._best = ranked[0]
+        if self.keep == "best":
+            for _, other in ranked[1:]:
+                self._remove(state, other)
+
+    def _remove(self, state: RunState, trial_id: int) -> None:
+        for job in state.jobs_of(trial_id):
+            self.paths.model(*job).unlink(missing_ok=True)
+
+    def sweep(self, state: RunState, *, is_over: bool = False) -> None:
+        """Removes models of fits whose ends are not recorded, and of trials that were given up.
+
+        Args:
+            state: What is recorded.
+            is_over: Whether nothing goes on, so that `best` keeps no trial whose other folds are not done.
+        """
+        gone = state.dropped
+        if is_over and self.keep == "best":
+            gone = gone | {trial for trial in state.trials if not state.is_done(trial)}
+        kept = {self.paths.model(*job) for job in state.ended if job[0] not in gone}
+        for file in self.paths.models:
+            if file not in kept:
+                file.unlink(missing_ok=True)
+
+    def remark(self, state: RunState, earlier: Collection[JobId]) -> str | None:
+        """Returns that models of the best trial are missing, though they are asked for; None where none is.
+
+        Args:
+            state: What is recorded.
+            earlier: The jobs that ended in earlier sessions. Of others a note has told why.
+        """
+        if self.keep == "none" or self._best is None:
+            return None
+        trial = self._best[1]
+        jobs = state.jobs_of(trial)
+        own = {self.paths.model(*job) for job in jobs}  # of others, which may be many, the end alone is read
+        is_whole = {
+            file: (is_whole_archive if file in own else is_zipfile)(file) for file in self.paths.models
+        }
+        if damaged := [file.name for file, whole in is_whole.items() if not whole]:
+            log.warning(
+                spoken("%s: fold models are damaged: %s. Restore them, or start anew with --fresh."),
+                self.paths.folder,
+                listed(damaged, 20),
+            )
+            return None
+        n_missing = sum(job in earlier and not self.paths.model(*job).exists() for job in jobs)
+        if not n_missing:
+            return None
+        return (
+            f"{n_missing} of the {len(jobs)} fold models of the best trial, {trial}, are missing: an earlier "
+            "session trained those fits and did not keep them. To have all, start anew with --fresh."
+        )
+
+
+def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:
+    """Returns the samples that are most confidently wrong, and what they look like."""
+    index = np.array([one.index for one in mistakes_of(predictions).wrong], dtype=np.int64)
+    if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
+        return {"index": index}
+    step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)
+    return {"index": index, "images": data.images[index, ::step, ::step]}

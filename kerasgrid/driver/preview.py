@@ -1,0 +1,297 @@
+"""What a search is going to do, before it costs anything: the plan that `kerasgrid check` prints."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from functools import partial
+from itertools import islice
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.checks import Prepared, callbacks_of, prepare, warnings_of_scale
+from kerasgrid.checks.draft import Draft
+from kerasgrid.driver.identity import check_journal, is_superseded
+from kerasgrid.driver.measurements import Measurement, recall
+from kerasgrid.engines import ENGINES
+from kerasgrid.executors import Executor
+from kerasgrid.io import digest, scratch_folder
+from kerasgrid.jobs.route import route
+from kerasgrid.planning.packing import Graphs, Planner
+from kerasgrid.planning.refusals import Refusal, Refusals
+from kerasgrid.planning.workers import (
+    MAX_PROBES,
+    ask_worker,
+    make_executor,
+    make_recipe,
+    reading,
+    run_probes,
+    threads_of,
+)
+from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
+from kerasgrid.run.journal import read
+from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.state import fold_records
+from kerasgrid.space.dimensions import value_text
+from kerasgrid.views.leaderboard import format_seconds
+from kerasgrid.wording import count
+
+MAX_MODELS = 200
+
+
+@dataclass(frozen=True)
+class Preview:
+    """A search's plan and what its models are.
+
+    Attributes:
+        prepared: The search.
+        n_trials: Candidates that the engine proposes, at most.
+        n_done: Fits that an earlier session has done.
+        n_packs: Groups of fits that are trained together.
+        epochs: Epochs to train in all, early stopping not counted.
+        n_workers: Fits at the same time.
+        models: One record for each distinct model, at most 200.
+        refusals: What some of them are refused for.
+        n_models: Distinct models in all.
+        measured: From an earlier search.
+        notes: The engine's and the planner's.
+        may_end_early: Whether the engine may give up candidates, so that `epochs` are the most.
+    """
+
+    prepared: Prepared
+    n_trials: int
+    n_done: int
+    n_packs: int
+    epochs: int
+    n_workers: int
+    models: tuple[ProbeRecord, ...]
+    refusals: tuple[Refusal, ...]
+    n_models: int
+    measured: Measurement | None
+    notes: tuple[str, ...]
+    may_end_early: bool = False
+
+    @property
+    def n_fits(self) -> int:
+        """The fits of all trials."""
+        return self.n_trials * len(self.prepared.folds) * self.prepared.config.search.repeats
+
+    @property
+    def may_stop(self) -> bool:
+        """Whether fits may end before their last epoch."""
+        stops = "early_stopping" in callbacks_of(self.prepared.config)
+        return self.may_end_early or stops or bool(self.prepared.config.training.stop_dead)
+
+    @property
+    def seconds(self) -> float | None:
+        """What training will take, without starts; None where nothing was measured."""
+        if self.measured is None:
+            return None
+        return self.measured.seconds_per_epoch * self.epochs / self.n_workers
+
+    @property
+    def memory_bytes(self) -> float | None:
+        """What all workers will need together; None where nothing was measured."""
+        return None if self.measured is None else self.measured.memory_bytes * self.n_workers
+
+    def as_json(self) -> dict[str, Any]:
+        """Returns the plan as a JSON object; `faults` are of models that are refused, each with its place."""
+        prepared, search = self.prepared, self.prepared.config.search
+        data, fold, report = prepared.data, prepared.folds[0], prepared.report
+        errors = [report.error([refusal.fault]) for refusal in self.refusals]
+        faults = [(one.where(fault), fault.message) for one in errors for fault in one.faults]
+        sizes = [record.n_parameters for record in self.models if record.n_parameters is not None]
+        return {
+            "name": prepared.config.name,
+            "faults": [{"where": where, "message": message} for where, message in faults],
+            "warnings": list(prepared.warnings),
+            "notes": [*prepared.code_of_packages, *self.notes],
+            "data": {
+                "source": data.source,
+                "samples": len(data),
+                "shape": list(data.images.shape[1:]),
+                "classes": len(data.classes),
+                "report": list(data.report),
+            },
+            "folds": {"n": len(prepared.folds), "train": len(fold.train), "test": len(fold.test)},
+            "objective": {"name": str(prepared.objective), "direction": prepared.objective.direction},
+            "engine": search.engine,
+            "model": prepared.config.model,
+            "models": self.n_models,
+            "n_parameters": [min(sizes), max(sizes)] if sizes else None,
+            "trials": self.n_trials,
+            "fits": self.n_fits,
+            "fits_done": self.n_done,
+            "packs": self.n_packs,
+            "workers": self.n_workers,
+            "epochs": self.epochs,
+            "epochs_are_most": self.may_stop,
+            "seconds": self.seconds,
+            "memory_bytes": self.memory_bytes,
+        }
+
+    def lines(self) -> list[str]:
+        """Returns the plan as lines to print."""
+        prepared, search = self.prepared, self.prepared.config.search
+        data, fold = prepared.data, prepared.folds[0]
+        shape = " x ".join(str(size) for size in data.images.shape[1:])
+        splits = f"{search.n_folds} {'shuffled' if data.is_multi_label else 'stratified'} folds"
+        if search.n_folds is None:
+            splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
+        per_trial = count(len(prepared.folds), "fold")
+        if search.repeats > 1:
+            per_trial += f" x {search.repeats} repeats"
+        at_most = " at most" if self.may_stop else ""
+        in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
+        rows = [
+            ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
+            ("", _classes(data)),
+            *(("", line) for line in data.report),
+            ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
+            ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
+            *(("code", line) for line in prepared.code_of_packages),
+            ("trials", f"{self.n_trials:,} by {search.engine}"),
+            ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
+            ("fits", f"{in_all}, {self.n_done:,} done before"),
+            ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
+            *(("", note) for note in self.notes),
+            ("epochs", f"{self.epochs:,} to train{at_most}"),
+            ("time", self._time()),
+            ("memory", self._memory()),
+            *(("warning", line) for line in prepared.warnings),
+            *(("refused", str(prepared.report.error([refusal.fault]))) for refusal in self.refusals),
+        ]
+        return [f"{name:<10} {text}" for name, text in rows]
+
+    def _sizes(self) -> str:
+        sizes = [record.n_parameters for record in self.models if record.n_parameters is not None]
+        if not sizes:
+            return ""
+        small, large = min(sizes), max(sizes)
+        built = "" if len(self.models) == self.n_models else f" ({len(self.models)} of them built)"
+        return (
+            f"{built}, {small:,} parameters"
+            if small == large
+            else f"{built}, {small:,} to {large:,} parameters"
+        )
+
+    def _time(self) -> str:
+        if self.measured is None:
+            return "not measured yet"
+        fits = count(self.measured.n_fits, "fit")
+        took = format_seconds(self.seconds)
+        return f"about {took} of training, from {fits} measured before; starts come on top"
+
+    def _memory(self) -> str:
+        if self.memory_bytes is None:
+            return "not measured yet"
+        return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
+
+
+def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _: None) -> Preview:
+    """Checks a search, builds each distinct model once and returns the plan; trains nothing.
+
+    Args:
+        draft: The search.
+        results: The folder for results, where a run may be that is not at its end.
+        doing: Is told what takes a while, in a sentence.
+
+    Raises:
+        ConfigError: All faults together.
+        RefusedError: No model can be built; likewise.
+    """
+    with make_executor(draft) as executor:
+        doing(reading(draft, executor.n_workers))
+        if draft.is_sound:
+            check_journal(RunPaths(results, draft.config.name))
+            executor.start()
+        prepared = prepare(draft, ask=partial(ask_worker, executor))
+        return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
+
+
+def _preview(
+    prepared: Prepared,
+    paths: RunPaths,
+    executor: Executor,
+    threads: int | None,
+    doing: Callable[[str], None],
+) -> Preview:
+    search = prepared.config.search
+    kind = ENGINES[search.engine]
+    proposal = next(kind.run(prepared.task))
+    trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
+    outline = kind.outline(prepared.task) if kind.outline is not None else None
+    done = _done(prepared, paths)
+    written = callbacks_of(prepared.config)
+    jobs: list[Job] = []
+    models: dict[str, Mapping[str, Any]] = {}
+    for trial in trials:
+        going = route({**prepared.config.params, **trial.params}, prepared.signature, written)
+        arguments = [sorted(going.optimizer_args), sorted(going.loss_args), going.training.precision]
+        models.setdefault(digest([dict(going.model), going.optimizer, going.loss, arguments]), trial.params)
+        for fold in prepared.folds:
+            for repeat in range(search.repeats):
+                if (trial.identity, fold.index, repeat) not in done:
+                    jobs.append(Job(trial, fold.index, repeat))
+    with scratch_folder() as folder:
+        recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
+        built = list(islice(models.values(), MAX_MODELS))
+        for line in (*prepared.code_of_packages, f"building {count(len(built), 'distinct model')}"):
+            doing(f"{line[0].upper()}{line[1:]}.")
+        records = run_probes(recipe, executor, [*built, *_others(built, prepared.space.cover(MAX_PROBES))])
+        looking = Refusals(prepared, recipe, lambda told, some: run_probes(told, executor, some))
+        refusals = looking.find(records)
+        if records and all(record.error is not None for record in records):
+            raise prepared.refused([refusal.fault for refusal in refusals])
+        n_workers = executor.n_workers
+        graphs = Graphs(prepared, recipe, executor, doing)
+        graphs.take(records)
+        found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
+        devices = [record.device for record in records if record.device is not None]
+        device = devices[0] if devices else "unknown"
+        planner = Planner(prepared, recipe, executor, threads, device)
+        planned = planner.plan(jobs, found, may_measure=False)
+    scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
+    return Preview(
+        prepared=replace(prepared, warnings=prepared.warnings + scale),
+        n_trials=len(trials) if outline is None else outline.candidates,
+        n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
+        n_packs=len(planned.packs),
+        epochs=planned.epochs if outline is None else outline.epochs,
+        n_workers=n_workers,
+        models=tuple(records[: len(built)]),
+        refusals=tuple(refusals),
+        n_models=len(models),
+        measured=recall(prepared),
+        notes=planned.notes if outline is None else (*outline.lines, *planned.notes),
+        may_end_early=outline is not None,
+    )
+
+
+def _others(
+    built: Sequence[Mapping[str, Any]], cover: Sequence[Mapping[str, Any]]
+) -> list[Mapping[str, Any]]:
+    """Returns candidates with values that none of those has which are built, such as of a callback."""
+    seen = {(name, value_text(value)) for params in built for name, value in params.items()}
+    return [params for params in cover if any((n, value_text(v)) not in seen for n, v in params.items())]
+
+
+def _classes(data: Dataset) -> str:
+    if not data.is_multi_label:
+        return f"{len(data.classes)} classes"
+    return (
+        f"{len(data.classes)} labels, of which a sample has {data.labels.sum(axis=1).mean():.1f} on average"
+    )
+
+
+def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
+    """Returns the fits that the run's journal holds, by their params' hash, fold and repeat."""
+    if not paths.journal.exists():
+        return set()
+    header, records = read(paths.journal, check_line)
+    if is_superseded(prepared, header, records):
+        return set()
+    trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
+    done = [record.job for record in fold_records(records) if record.job[0] in trials]
+    return {(trials[trial], fold, repeat) for trial, fold, repeat in done}

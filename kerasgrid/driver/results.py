@@ -1,0 +1,114 @@
+"""What a search returns: its results.json, with all that the commands make of it."""
+
+from __future__ import annotations
+
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from kerasgrid.errors import ResultsError
+from kerasgrid.io import check_new, write_text
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import ResultsData
+
+if TYPE_CHECKING:
+    from kerasgrid.delivery.fitting import Fitted
+
+
+class Results(ResultsData):
+    """A finished or running search's results.
+
+    >>> results = Results.load("results/digits.json")          # doctest: +SKIP
+    >>> results.frame().head()                                 # doctest: +SKIP
+    """
+
+    def hiplot(self, *, epochs: bool = False) -> Any:
+        """Returns the hiplot.Experiment; in a notebook it is shown there too.
+
+        Args:
+            epochs: A line an epoch instead of a line a trial, chained to learning curves.
+        """
+        from kerasgrid.tables.results import results_table
+        from kerasgrid.views.hiplot import show
+
+        experiment = show([results_table(self.data, self.path or Path("results"))], epochs=epochs)
+        if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
+            experiment.display()
+        return experiment
+
+    def plot(self, output: str | Path | None = None, *, epochs: bool = False) -> Path:
+        """Writes the HiPlot page, as `kerasgrid plot` does, and returns its path.
+
+        Args:
+            output: The .html file; beside the results by default.
+            epochs: A line an epoch instead of a line a trial.
+
+        Raises:
+            ResultsError: There is no trial to show, or no file beside which the page could lie.
+        """
+        from kerasgrid.tables.results import results_table
+        from kerasgrid.views.hiplot import write_page
+        from kerasgrid.views.pages import page_path
+
+        target = page_path([self.file], None if output is None else Path(output))
+        return write_page([results_table(self.data, self.file)], target, epochs=epochs)
+
+    def report(self, output: str | Path | None = None) -> Path:
+        """Writes what was learnt as a page, as `kerasgrid report` does, and returns its path.
+
+        Args:
+            output: The .html file; NAME.report.html beside the results by default.
+
+        Raises:
+            ResultsError: No trial has begun, or there is no file beside which the page could lie.
+        """
+        from kerasgrid.report.writing import Report
+        from kerasgrid.views.pages import page_path
+
+        target = page_path([self.file], None if output is None else Path(output), ending=".report.html")
+        write_text(target, Report(self.file).html())
+        return target
+
+    def suggest(self, output: str | Path | None = None) -> str:
+        """Returns the text of the next grid.yaml, as `kerasgrid suggest` prints it.
+
+        Args:
+            output: A file to write it to as well, which must not exist.
+
+        Raises:
+            ResultsError: No trial has a score, or no parameter varies.
+        """
+        from kerasgrid.report.findings import analyse
+        from kerasgrid.report.suggestion import suggest
+        from kerasgrid.tables.results import results_table
+
+        if output is not None:
+            check_new(Path(output))
+        text = suggest(analyse(results_table(self.data, self.path or Path("results"))))
+        if output is not None:
+            write_text(Path(output), text)
+        return text
+
+    def fit(self, **options: Any) -> Fitted:
+        """Trains the best candidate on all of the training data, as `kerasgrid fit` and `kg.fit` do.
+
+        Args:
+            options: Those of `kg.fit`: trial, top, seeds, finetune and more.
+        """
+        from kerasgrid.delivery.fitting import fit
+
+        return fit(self, **options)
+
+    @property
+    def best_model(self) -> Any:
+        """The keras.Model of all training data that `fit` has trained last, loaded by Keras.
+
+        Raises:
+            ResultsError: None was trained yet, or Keras cannot load it.
+        """
+        file = RunPaths(self.file.parent, self.file.stem).best
+        if not file.exists():
+            raise ResultsError(f"{file} is not there yet: results.fit() trains it.")
+        from kerasgrid.training.keeping import load_kept
+
+        return load_kept(file)

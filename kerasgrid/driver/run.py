@@ -1,0 +1,435 @@
+"""A run: its folder, journal, folds and state, and the results.json that is made of them."""
+
+from __future__ import annotations
+
+import json
+import os
+import time
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping
+from dataclasses import asdict, replace
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.checks import Prepared
+from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
+from kerasgrid.driver.identity import check_identity, is_superseded
+from kerasgrid.driver.leaders import FoldModels, Leaders
+from kerasgrid.driver.results import Results
+from kerasgrid.driver.results_file import ResultsFile
+from kerasgrid.errors import ReplayError, ResultsError, RunError
+from kerasgrid.io import canonical_json, digest, remove, storage_errors, strict
+from kerasgrid.jobs.route import TEST_FOLD
+from kerasgrid.machine import versions
+from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial, has_results
+from kerasgrid.run.journal import Journal, damaged
+from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.kept_plans import KeptPlans, plan_record
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import read_results
+from kerasgrid.run.state import JobId, RunState, read_fold
+
+
+class Run:
+    """What one search has on disk; only the driver that holds its lock makes one.
+
+    Args:
+        prepared: The search.
+        paths: Its files.
+        check_lock: Raises LockedError where another process has taken the folder over.
+
+    Attributes:
+        prepared: The search, whose data lie where workers can map them.
+        paths: Its files.
+        state: Trials and ended jobs, those of earlier sessions among them.
+        environment: Versions, backend and device; empty before the first probe.
+        elapsed_s: Seconds that earlier sessions took, but those that found nothing to do.
+        last_status: What the last session ended with; None where it was cut off, or for a new run.
+        threads: Threads a worker had in the first session; None for none or a new run.
+
+    Raises:
+        ChangedError: What makes a run the same run changed since it began.
+        JournalError: The journal is damaged.
+        DataError: The folds on disk are of other data.
+    """
+
+    def __init__(self, prepared: Prepared, paths: RunPaths, check_lock: Callable[[], None]) -> None:
+        self.prepared, self.paths, self._check_lock = prepared, paths, check_lock
+        self.environment: dict[str, Any] = {}
+        self.threads: int | None = None
+        self.last_status: str | None = None
+        self._is_idle = False
+        # Once true for a run: its trials stay, whatever a later session searches.
+        self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
+        self._began, self.elapsed_s = time.monotonic(), 0.0
+        self._plans = KeptPlans()
+        self._proposed_by: set[str | None] = set()
+        self._expected: Iterator[int] = iter(())
+        self._ended_files: list[Path] = []
+        self._news: list[str] = []
+        name = prepared.config.name
+        header = {"identity": prepared.identity, "name": name, "versions": versions()}
+        self._journal = Journal.open(paths.journal, header, check_line)
+        try:
+            if is_superseded(prepared, self._journal.header, self._journal.records):
+                self._journal.close()
+                with storage_errors(paths.folds):  # first: after a kill either search makes them again
+                    paths.folds.unlink(missing_ok=True)
+                self._journal = Journal.begin(paths.journal, header)
+            self._new_sources = check_identity(
+                prepared, paths.folder, self._journal.header, self._journal.records
+            )
+            if prepared.data.folder is None:  # arrays given in Python
+                kept = dataset_from_arrays(
+                    prepared.data.images,
+                    prepared.data.labels,
+                    paths.data,
+                    multi_label=prepared.data.is_multi_label,
+                )
+                self.prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
+            self.folds = self._load_folds()
+            self._file = ResultsFile(self.prepared, paths, self.folds)
+            direction = prepared.objective.direction
+            self.state = RunState(len(self.folds), prepared.config.search.repeats, direction)
+            self._leaders = Leaders(paths, direction)
+            self._models = FoldModels(paths, direction, prepared.config.search.keep_models)
+            self._replay()
+            self._ended_before = frozenset(self.state.ended)
+            if self._new_sources:
+                self.append("sources", {"sources": self._new_sources})
+            self._sweep()
+        except BaseException:
+            self._journal.close()
+            raise
+
+    def _load_folds(self) -> list[Fold]:
+        """Returns the folds that the run began with; a file of them that is not theirs is made anew.
+
+        Raises:
+            RunError: They are others than the search makes now, so that they cannot be.
+            DataError: They are of other data.
+        """
+        data, folds = self.prepared.data, list(self.prepared.folds)
+        own, told = folds_fingerprint(folds), self._told_folds()
+        if self.paths.folds.exists():
+            try:
+                return load_folds(self.paths.folds, len(data), data.source, told or own)[0]
+            except RunError as error:
+                if has_results(self._journal.records) and told != own:
+                    raise
+                self._news.append(f"{error} They are made anew: the search makes the same ones.")
+        elif told not in (None, own) and has_results(self._journal.records):
+            raise RunError(
+                f"{self.paths.folds}: is not there any more, and the search would make other folds now than "
+                "it has trained on. Restore the file, or start anew with --fresh."
+            )
+        save_folds(self.paths.folds, folds, len(data), data.fingerprint)
+        return folds
+
+    def _told_folds(self) -> str | None:
+        """Returns the fingerprint of the run's folds, as its results.json tells it; None where none can."""
+        try:
+            return (read_results(self.paths.json).get("folds") or {}).get("fingerprint")
+        except ResultsError:  # it is written anew
+            return None
+
+    def _replay(self) -> None:
+        """Takes in the records of earlier sessions."""
+        began, took_s = None, 0.0
+        for number, record in enumerate(self._journal.records, start=2):
+            kind = record["type"]
+            if (stranger := self._stranger(record)) is not None:
+                raise damaged(self.paths.journal, number, stranger)
+            if began is not None and kind != "session":
+                told = record.get("session_s")
+                # Journals of earlier versions have the wall clock alone, which may jump.
+                took_s = max(took_s, record["time"] - began if told is None else told)
+            if kind == "session":
+                self.elapsed_s += took_s
+                began, took_s, self.last_status = record["time"], 0.0, None
+                self.threads = record["threads"] if self.threads is None else self.threads
+                self._decides_on_test |= record.get("decided_on") == TEST_FOLD
+                self._proposed_by.add(record.get("proposed_by"))
+            elif kind == "trial":
+                self.state.add(Trial(record["id"], record["params"]))
+            elif kind == "fold":
+                self.state.end(read_fold(record), None if began is None else self.elapsed_s + took_s)
+            elif kind == "rung":
+                self.state.wait(read_fold(record), record.get("at_end", False))
+            elif kind == "checkpoint":
+                self.state.save(tuple(record["job"]), record["epoch"], record.get("anew", False))
+            elif kind == "forget":
+                self.state.forget_failed(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
+            elif kind == "drop":
+                self.state.drop(record["trial"])
+            elif kind == "readmit":
+                self.state.readmit(record["trial"])
+                self.state.reopen(map(tuple, record.get("jobs", ())))
+            elif kind == "pack":
+                self._plans.take(record, self.state)
+            elif kind == "environment":
+                self.environment = record["environment"]
+            elif kind == "end":
+                self.last_status = record["status"]
+                self.elapsed_s += 0.0 if record.get("idle", False) else took_s
+                began, took_s = None, 0.0
+        self.elapsed_s += took_s
+        for trial in self.state.trials:  # not before all is read: what failed may have been tried again
+            if self.state.is_done(trial):
+                self._take_end(trial)
+
+    def _stranger(self, record: Mapping[str, Any]) -> str | None:
+        """Returns which trial or fit of a record the journal has not named before; None where it has all."""
+        if record["type"] == "trial":
+            n_trials = len(self.state.trials)
+            return None if record["id"] == n_trials else f"trial {record['id']} comes after {n_trials} trials"
+        jobs = [*record.get("jobs", ()), *([record["job"]] if "job" in record else [])]
+        trials = {trial for trial, _, _ in jobs} | ({record["trial"]} if "trial" in record else set())
+        if strange := sorted(trials - self.state.trials.keys()):
+            return f"there is no trial {strange[0]}"
+        n_folds, repeats = self.state.n_folds, self.state.repeats
+        wrong = next((job for job in jobs if job[1] >= n_folds or job[2] >= repeats), None)
+        return None if wrong is None else f"there is no fold {wrong[1]}, repeat {wrong[2]}"
+
+    def _take_end(self, trial: int) -> None:
+        """Takes a trial all of whose jobs have ended."""
+        self._leaders.add(self.state, trial)
+        self._models.add(self.state, trial)
+
+    def _sweep(self) -> None:
+        """Removes what a sudden end has left: half-written files, checkpoints of jobs that have ended, ..."""
+        for half_written in self.paths.half_written:
+            remove(half_written)
+        given_up = [job for trial in self.state.dropped for job in self.state.jobs_of(trial)]
+        for job in (*self.state.ended, *given_up):
+            self.paths.checkpoint(*job).unlink(missing_ok=True)
+        for job in given_up:
+            self.paths.prediction(*job).unlink(missing_ok=True)
+        self._models.sweep(self.state)
+
+    @property
+    def news(self) -> list[str]:
+        """What is worth a line before the session: files made anew, and versions that have changed."""
+        before = self._journal.header.get("versions", {})
+        return self._news + [
+            f"This run began with {name} {before[name]} and goes on with {now}: the last bits may differ."
+            for name, now in versions().items()
+            if before.get(name, now) != now
+        ]
+
+    @property
+    def remarks(self) -> list[str]:
+        """What is worth a line after the session: fold models that earlier ones did not keep."""
+        found = self._models.remark(self.state, self._ended_before)
+        return [] if found is None else [found]
+
+    def close(self) -> None:
+        """Syncs and closes the journal."""
+        self._journal.close()
+
+    # What is journalled
+
+    def begin(self, workers: Mapping[str, Any]) -> None:
+        """Journals that a session begins, with the workers that it has."""
+        decided = {"decided_on": TEST_FOLD} if self._decides_on_test else {}
+        by = _proposed_by(self.prepared)
+        is_replay = self._proposed_by == {by}  # then the trials come again in their order
+        self._expected = iter([*self.state.trials] if is_replay else [])
+        self.append("session", {"pid": os.getpid(), "proposed_by": by, **workers, **decided})
+
+    def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> float:
+        """Journals a record with its kind and the time, and returns how many seconds the session has taken.
+
+        Raises:
+            LockedError: Another process has taken the folder over.
+            StorageError: The disk is full.
+        """
+        self._check_lock()
+        now, took_s = round(time.time(), 3), round(time.monotonic() - self._began, 3)
+        self._journal.append({"type": kind, **record, "time": now, "session_s": took_s}, durable)
+        return took_s
+
+    def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
+        """Returns the trial of each candidate, in their order; those that are new are journalled.
+
+        Raises:
+            ReplayError: The journal holds another one in its place, though nothing has changed that says
+                which come.
+        """
+        trials: list[Trial] = []
+        for params in proposal:
+            trial, is_new = self._trial(params)
+            if trial.id not in self.state.wanted:
+                expected = next(self._expected, trial.id)
+                if expected != trial.id:
+                    raise ReplayError(
+                        f"the engine {self.prepared.config.search.engine} proposes {canonical_json(params)} "
+                        f"where it proposed {canonical_json(self.state.trials[expected].params)} (trial "
+                        f"{expected}) before, in the same search. A package may have changed: go on with the "
+                        "versions that the search began with, or start anew with --fresh."
+                    )
+            if is_new:
+                self.append("trial", {"id": trial.id, "params": dict(trial.params)})
+            self.state.wanted.add(trial.id)
+            trials.append(trial)
+        return trials
+
+    def _trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
+        """Returns the trial of params, as the journal would give them back, and whether it is new."""
+        return self.state.trial(json.loads(canonical_json(params)))
+
+    def open_jobs(
+        self, trial: Trial, until: int | None = None, folds: Collection[int] | None = None
+    ) -> list[Job]:
+        """Returns the trial's jobs that have neither ended nor waited after an epoch, fold by fold."""
+        jobs = [Job(trial, fold, repeat) for _, fold, repeat in self.state.jobs_of(trial.id)]
+        wanted = [job for job in jobs if folds is None or job.fold in folds]
+        return [job for job in wanted if not self.state.has_come_to(job.id, until)]
+
+    def forget_failed(self) -> int:
+        """Journals that trials which failed are to be tried again, and returns how many.
+
+        Their fits that did not fail are trained again too where what is asked for was not kept of them.
+        """
+        failed = self.state.failed()
+        for trial in failed:
+            for job in self.state.jobs_of(trial):
+                if job in self.state.ended and self.state.ended[job].error is not None:
+                    self.paths.history(*job).unlink(missing_ok=True)
+            lost = self._lost(trial)
+            self.append("forget", {"trial": trial, "jobs": lost}, durable=True)
+            self.state.forget_failed(trial)
+            self.state.reopen(lost)
+        return len(failed)
+
+    def _lost(self, trial: int) -> list[JobId]:
+        """Returns jobs of a trial that went well and whose files were removed when it failed or was given up.
+
+        Their histories go too, since they are written anew.
+        """
+        ended = [job for job in self.state.jobs_of(trial) if job in self.state.ended]
+        n_classes, keeps = len(self.prepared.data.classes), self._models.keep != "none"
+        lost = [
+            job
+            for job in ended
+            if self.state.ended[job].error is None
+            and (
+                self._leaders.part(job, self.folds[job[1]], n_classes) is None
+                or (keeps and not self.paths.model(*job).exists())
+            )
+        ]
+        for job in lost:
+            self.paths.history(*job).unlink(missing_ok=True)
+        return lost
+
+    def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
+        """Journals trials that an engine gives up, and removes what is kept to go on with them."""
+        for params in candidates:
+            trial, _ = self._trial(params)
+            if trial.id not in self.state.dropped and not self.state.is_done(trial.id):
+                self.append("drop", {"trial": trial.id}, durable=True)
+                self.state.drop(trial.id)
+                for job in self.state.jobs_of(trial.id):
+                    self._ended_files += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
+                    self._ended_files.append(self.paths.model(*job))
+        self._settle()
+
+    def readmit(self, trial: int) -> None:
+        """Journals that an engine goes on with a trial that it had given up when there were fewer others.
+
+        Of its fits that had ended then the files are gone, so that they are open again.
+        """
+        if trial in self.state.dropped:
+            self._journal.sync()
+            self._settle()  # what was given up a moment ago loses its files now, not when it has new ones
+            lost = self._lost(trial)
+            self.append("readmit", {"trial": trial, "jobs": lost}, durable=True)
+            self.state.readmit(trial)
+            self.state.reopen(lost)
+
+    def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
+        """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
+        return self._plans.packs(self.state, graphs, until)
+
+    def keep_plan(self, packs: Iterable[Pack]) -> None:
+        """Journals packs, so that a later session trains the same; jobs by themselves need no line."""
+        for pack in packs:
+            if pack.graphs:
+                record = plan_record(pack)
+                self.append("pack", record)
+                self._plans.take(record, self.state)
+
+    def keep_environment(self, environment: Mapping[str, Any]) -> None:
+        """Journals versions, backend and device."""
+        self.environment = dict(environment)
+        self.append("environment", {"environment": self.environment})
+
+    def keep_checkpoint(self, record: CheckpointRecord) -> None:
+        """Journals a checkpoint that has been renamed into place."""
+        self.append("checkpoint", asdict(record), durable=True)
+        self.state.save(record.job, record.epoch, record.anew)
+
+    def end(self, record: FoldRecord) -> None:
+        """Journals a job's end; its checkpoint goes when that is safe on the disk."""
+        line = strict(asdict(record))
+        if record.job in self.state.waiting:
+            self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
+        took_s = self.append("fold", line, durable=True)
+        self.state.end(read_fold(line), self.elapsed_s + took_s)
+        if self.state.is_done(record.job[0]):
+            self._take_end(record.job[0])
+        self._ended_files.append(self.paths.checkpoint(*record.job))
+        self._settle()
+
+    def wait(self, record: FoldRecord, at_end: bool = False) -> None:
+        """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
+        line = strict(asdict(record))
+        self.paths.history(*record.job).unlink(missing_ok=True)  # of a lower rung
+        self.append("rung", {**line, "at_end": at_end}, durable=True)
+        self.state.wait(read_fold(line), at_end)
+
+    def _settle(self) -> None:
+        if self._journal.settle():
+            for file in self._ended_files:
+                file.unlink(missing_ok=True)
+            self._ended_files.clear()
+
+    # What is derived
+
+    def finish(self, status: str, *, is_idle: bool = False) -> Results:
+        """Journals the session's end and writes what is derived from the journal.
+
+        Args:
+            status: As in results.json.
+            is_idle: Whether there was nothing to do, so that the session's seconds are none of the search.
+        """
+        self._is_idle = is_idle
+        self._leaders.write_oof(self.state, self.folds, self.prepared.data)
+        self._models.sweep(self.state, is_over=status in {"complete", "failed"})
+        self.append("end", {"status": status, "idle": is_idle}, durable=True)
+        self._journal.sync()
+        self._settle()
+        return self.write(status)
+
+    def tend(self) -> None:
+        """Does what is due now and then: syncs the journal, and writes results.json."""
+        self._settle()
+        if self._file.is_due:
+            self.write("running")
+
+    def write(self, status: str) -> Results:
+        """Writes results.json and the long histories beside it."""
+        self._check_lock()
+        took_s = 0.0 if self._is_idle else time.monotonic() - self._began
+        return self._file.write(
+            self.state, status, self.elapsed_s + took_s, self.environment, self._decides_on_test
+        )
+
+
+def _proposed_by(prepared: Prepared) -> str:
+    """Returns a digest of what says which candidates come, and in which order."""
+    config = prepared.config
+    search = config.search.model_dump(
+        include={"engine", "trials", "proposals", "factor", "min_epochs", "seed"}
+    )
+    return digest({"search": search, "space": repr(prepared.space.grids), "exclude": config.exclude})

@@ -1,0 +1,445 @@
+"""The driver: the one place where the parts meet.
+
+It runs the engine, asks the planner for packs, gives them to the executor, and writes what comes
+back to the journal. Resuming is the same: what the journal knows is answered from it.
+"""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Mapping, Sequence
+from contextlib import ExitStack, closing
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kerasgrid import executors
+from kerasgrid.checks import prepare, warnings_of_scale
+from kerasgrid.checks.draft import read_draft
+from kerasgrid.console import warn
+from kerasgrid.driver.budget import Budget
+from kerasgrid.driver.identity import check_journal, is_begun_otherwise
+from kerasgrid.driver.measurements import remember
+from kerasgrid.driver.results import Results
+from kerasgrid.driver.run import Run
+from kerasgrid.engines import ENGINES, Proposal
+from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError, spoken
+from kerasgrid.planning.packing import Graphs, Planner
+from kerasgrid.planning.plan import go_on, split
+from kerasgrid.planning.refusals import Refusal, Refusals
+from kerasgrid.planning.workers import (
+    MAX_PROBES,
+    ask_worker,
+    check_goes_on,
+    environment,
+    make_executor,
+    make_recipe,
+    needs_this_process,
+    reading,
+    run_probes,
+    threads_of,
+)
+from kerasgrid.records import (
+    CheckpointRecord,
+    EpochRecord,
+    FoldRecord,
+    Job,
+    NoteRecord,
+    Pack,
+    RungRecord,
+    StopRecord,
+    Trial,
+)
+from kerasgrid.run.lock import RunLock
+from kerasgrid.run.observer import Observer
+from kerasgrid.run.paths import RunPaths, move_aside
+from kerasgrid.seeds import kept_random_state
+from kerasgrid.spawning import stop_on_signals
+from kerasgrid.training.entry import train_pack
+from kerasgrid.wording import count
+
+
+@kept_random_state()
+def search(
+    config: str | Path | Mapping[str, Any],
+    X: Any = None,
+    y: Any = None,
+    *,
+    results: str | Path = "results",
+    overrides: Sequence[str] = (),
+    fresh: bool = False,
+    retry_failed: bool = False,
+    observer: Observer | None = None,
+    checkpoint_interval_s: float = 30.0,
+) -> Results:
+    """Runs a search, or goes on with it if it was cut off.
+
+    Args:
+        config: A grid.yaml, or the same as a dict; there `model` may be a function.
+        X: Images (sample, height, width, channel) or rows (sample, feature), instead of `data.train`.
+        y: Their labels (sample,): numbers, texts or one-hot rows.
+        results: The folder for NAME.json and NAME/.
+        overrides: `key.path=value` texts, as the command line's --set.
+        fresh: Start anew; what was there is moved aside.
+        retry_failed: Try trials that failed in an earlier session again.
+        observer: Is told what happens.
+        checkpoint_interval_s: Seconds between checkpoints of a fit.
+
+    Returns:
+        The results; their status is complete, interrupted, budget or failed. The same are written to
+        `results`/NAME.json.
+
+    Raises:
+        ConfigError: Faults of the config, all together, before anything is trained.
+        RefusedError: No candidate's model can be built; likewise.
+        ChangedError: What makes a run the same run changed since it began.
+        LockedError: Another process is running this search.
+        StorageError: The disk is full; what was journalled is intact.
+    """
+    draft = read_draft(config, overrides, None if fresh else results)
+    paths = RunPaths(Path(results), draft.config.name)
+    observer = observer or _Warning()
+    paths.check_own()
+    if not fresh:
+        check_journal(paths)
+    with ExitStack() as stack:
+        executor = stack.enter_context(make_executor(draft))
+        if draft.is_sound:  # else nothing but its faults is to be told
+            observer.doing(reading(draft, executor.n_workers))
+            if fresh or not paths.journal.exists():
+                executor.start()
+        prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
+        if retry_failed:
+            _refuse_to_retry(prepared.config.search.engine)
+        if (fresh and paths.json.exists()) or paths.journal.exists():
+            with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
+                is_other = not fresh and is_begun_otherwise(prepared, paths)
+                if (fresh or is_other) and (aside := move_aside(paths)) is not None:
+                    why = ", of which no fit had finished and which began otherwise," if is_other else ""
+                    observer.note(f"The old run{why} is now {aside.folder}.")
+        lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
+        run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
+        threads = threads_of(draft)
+        if run.threads not in (None, threads):  # those that the search began with, for the same bits
+            executor.close()
+            threads = run.threads
+            executor = stack.enter_context(make_executor(draft, threads))
+        if retry_failed:
+            observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
+        return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
+
+
+class _Warning(Observer):
+    """Tells of what is probably not meant as Python does, and of nothing else."""
+
+    def warn(self, text: str) -> None:
+        warn(text)
+
+
+def _refuse_to_retry(engine: str) -> None:
+    """Raises a ReplayError where what an engine proposes depends on what has failed."""
+    if ENGINES[engine].chooses_by_score:
+        raise ReplayError(
+            f"--retry-failed: the engine {engine} has chosen by the scores and failures that it was told, "
+            "and they would be others. Start anew with --fresh, or search what failed in a search of its own."
+        )
+
+
+class _Driver:
+    """One session of a search."""
+
+    def __init__(
+        self,
+        run: Run,
+        executor: executors.Executor,
+        threads: int | None,
+        observer: Observer,
+        checkpoint_interval_s: float,
+    ) -> None:
+        self.run, self.executor, self.threads, self.observer = run, executor, threads, observer
+        self.config = run.prepared.config
+        self.recipe = make_recipe(run.prepared, run.paths, checkpoint_interval_s)
+        self.graphs = Graphs(run.prepared, self.recipe, self.executor, observer.doing)
+        self._started: set[tuple[int, int, int]] = set()
+        self._anew: set[tuple[int, int, int]] = set()  # jobs at hand that begin anew after their rungs
+        self._wait_at_end: set[tuple[int, int, int]] = set()  # those that will, when they end before it
+        self._told_topics: set[str | None] = set()
+        self._refusals: list[Refusal] = []
+        self._n_looked_at = self._n_told = 0
+        self._failures: Counter[str] = Counter()
+        self._interrupted = self._told_of_stop = self._is_finished = self._is_idle = False
+        search, trained = self.config.search, run.state.trained()
+        self.budget = Budget(search.time, search.epochs, run.elapsed_s, trained, executor.stop)
+
+    def run_session(self) -> Results:
+        """Runs the engine to its end, or until it is interrupted."""
+        self.run.begin({"workers": self.executor.n_workers, "threads": self.threads})
+        prepared = self.run.prepared
+        for line in (*self.run.news, *prepared.data.report):
+            self.observer.note(line)
+        for line in prepared.warnings:
+            self.observer.warn(line)
+        if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
+            self.observer.note(
+                "Fits run in this process: workers cannot import a function of a script or notebook."
+            )
+        with stop_on_signals(self._stop), self.budget:
+            try:
+                self._probe()
+                self._run_engine()
+            except (StorageError, LockedError):  # nothing more can or may be written
+                raise
+            except RefusedError:  # none can be built: the same command finds the same
+                self.run.finish("failed")
+                raise
+            except (Exception, KeyboardInterrupt):
+                self.run.finish("interrupted")
+                raise
+            self._tell_of_stop()
+            for kind, n in self._failures.items():
+                if n > 1:
+                    self.observer.note(f"{count(n, 'fit')} failed alike: {kind}.")
+            if self.budget.reason is not None and not self._is_finished and not self._interrupted:
+                self.observer.note(self.budget.reason)
+            results = self.run.finish(self._status(), is_idle=self._is_idle)
+        for line in self.run.remarks:
+            self.observer.note(spoken(line))
+        remember(self.run.prepared, self.run.state)
+        self.observer.end(results)
+        return results
+
+    @property
+    def _is_stopping(self) -> bool:
+        return self._interrupted or self.budget.reason is not None
+
+    def _stop(self) -> None:
+        """Is called in a signal handler, where nothing may be printed."""
+        self._interrupted = True
+        self.executor.stop()
+
+    def _tell_of_stop(self) -> None:
+        if self._interrupted and not self._told_of_stop:
+            self._told_of_stop = True
+            self.observer.note("Stopping after the epoch at hand; once more to stop at once.")
+
+    def _status(self) -> str:
+        if self._interrupted:
+            return "interrupted"
+        if not self._is_finished:
+            return "budget"
+        state = self.run.state
+        if all(state.row(trial)["state"] == "failed" for trial in state.shown()):
+            return "failed"
+        budget, kind = self.config.search.trials, ENGINES[self.config.search.engine]
+        size = self.run.prepared.space.size
+        is_cut = kind.lists and not kind.draws and budget is not None and budget < size
+        is_left = is_cut and sum(map(state.is_done, state.trials)) < size
+        return "budget" if is_left else "complete"
+
+    def _probe(self) -> None:
+        """Builds a few models before the first epoch, in which every value of the space occurs."""
+        if self.run.environment and self.run.state.ended:
+            return
+        for line in self.run.prepared.code_of_packages:
+            self.observer.note(f"{line[0].upper()}{line[1:]}.")
+        candidates = self.run.prepared.space.cover(MAX_PROBES)
+        self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
+        records = list(run_probes(self.recipe, self.executor, candidates))
+        self.graphs.take(records)
+        self._find_refusals()
+        if records and all(record.error is not None for record in records) and not self._is_stopping:
+            raise self.run.prepared.refused([refusal.fault for refusal in self._refusals])
+        self._tell_refusals()
+        prepared = self.run.prepared
+        for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):
+            self.observer.warn(line)
+        devices = [record.device for record in records if record.device is not None]
+        if records:
+            self.run.keep_environment(environment(devices[0] if devices else "unknown"))
+
+    def _find_refusals(self) -> None:
+        """Looks at models that were refused since it did so before, for what is known of none of them."""
+        new = [one for one in self.graphs.records[self._n_looked_at :] if one.error is not None]
+        self._n_looked_at = len(self.graphs.records)
+        if all(any(known.covers(one.params) for known in self._refusals) for one in new):
+            return
+        passed = [one for one in self.graphs.records if one.error is None]
+        looking = Refusals(
+            self.run.prepared, self.recipe, lambda told, some: run_probes(told, self.executor, some)
+        )
+        found = looking.find([*passed, *new])
+        self._refusals += [refusal for refusal in found if refusal not in self._refusals]
+
+    def _tell_refusals(self) -> None:
+        for refusal in self._refusals[self._n_told :]:
+            error = self.run.prepared.report.error([refusal.fault])
+            told = str(error).rstrip(".")
+            self.observer.note(f"{told}. {refusal.candidates} will be recorded as failed.")
+        self._n_told = len(self._refusals)
+
+    def _run_engine(self) -> None:
+        """Runs each proposal's jobs and sends the engine the scores, higher is better."""
+        self._is_idle = self._is_stopping
+        if self._has_nothing_to_ask():
+            return
+        n_jobs = 0
+        engine = ENGINES[self.config.search.engine].run(self.run.prepared.task)
+        proposal = next(engine, None)
+        while proposal is not None:
+            trials = self.run.propose(proposal.candidates)
+            if not trials and not proposal.dropped:
+                raise ReplayError(f"the engine {self.config.search.engine} proposed no candidate.")
+            self.run.drop(proposal.dropped)
+            until, folds = proposal.until, proposal.folds
+            once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
+            for trial in once:
+                if self.run.open_jobs(trial, until, folds):
+                    self.run.readmit(trial.id)
+            jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
+            n_jobs += len(jobs)
+            if not self._is_stopping:
+                self._run_jobs(jobs, until)
+            if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
+                return
+            try:
+                proposal = engine.send(self._scores(trials, proposal))
+            except StopIteration:
+                proposal = None
+        self._is_finished = True
+        self._is_idle = n_jobs == 0
+
+    def _has_nothing_to_ask(self) -> bool:
+        """Tells whether the budget was used up before and is, so that no process has to begin to say so."""
+        search, state = self.config.search, self.run.state
+        is_cut = search.trials is None or sum(map(state.is_done, state.trials)) < search.trials
+        is_used_up = self._is_stopping and self.run.last_status == "budget"
+        return is_used_up and is_cut and ENGINES[search.engine].asks
+
+    def _scores(self, trials: Sequence[Trial], proposal: Proposal) -> list[Any]:
+        """Returns what an engine is sent for a proposal: higher is better, whatever the objective."""
+        state = self.run.state
+
+        def signed(score: float | None) -> float | None:
+            return score if score is None or state.direction == "max" else -score
+
+        if proposal.until is None:
+            return [signed(state.score(trial.id)) for trial in trials]
+        folds = range(state.n_folds) if proposal.folds is None else proposal.folds
+        return [
+            [signed(state.val_score(trial.id, fold, proposal.until)) for fold in folds] for trial in trials
+        ]
+
+    def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
+        """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
+        trials = {job.trial.id: job.trial for job in jobs}
+        anew = {
+            id for id, trial in trials.items() if self.recipe.begins_anew(self.recipe.route(trial.params))
+        }
+        ids = {job.id for job in jobs if job.trial.id in anew}
+        self._anew = ids & self.run.state.waiting.keys() if until is None else set()
+        self._wait_at_end = set() if until is None else ids
+        self.observer.begin(self.run.state, jobs, until)
+        died = self._run_packs(self._plan(jobs, until), is_retry=False)
+        if died and not self._is_stopping:
+            self._run_packs(died, is_retry=True)
+
+    def _plan(self, jobs: Sequence[Job], until: int | None) -> list[Pack]:
+        """Returns the packs of an earlier session that are not done, and new ones for the other jobs."""
+        graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
+        self._find_refusals()
+        self._tell_refusals()
+        kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
+        device = self.run.environment.get("device", "unknown")
+        planner = Planner(
+            self.run.prepared, self.recipe, self.executor, self.threads, device, self.observer.doing
+        )
+        made = planner.plan(new, graphs, until=until).packs
+        if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
+            return []
+        self.run.keep_plan(made)
+        if kept or made:
+            self.observer.doing("Compiling programs; then the first epoch is trained.")
+        return [*kept, *made]
+
+    def _run_packs(self, packs: Sequence[Pack], is_retry: bool) -> list[Pack]:
+        """Runs packs and returns those whose worker died and that are to be tried again."""
+        died = []
+        for event in self.executor.run(partial(train_pack, self.recipe), packs):
+            if isinstance(event, executors.Started):
+                self._start(event.task.jobs[0].id)
+            elif isinstance(event, executors.Emitted):
+                self._handle(event.payload)
+            elif isinstance(event, executors.Raised):
+                check_goes_on(event)
+                self._fail(event.task, event.error_type, event.message)
+            elif isinstance(event, executors.Died):
+                reason = f"the worker {event.reason}."
+                left = self._left(event.task)
+                if is_retry:
+                    self._fail(left, "OutOfMemory" if event.by_memory else "WorkerDied", reason)
+                elif left.jobs:
+                    died += split(left)
+                    for job in left.jobs:
+                        self.observer.note(f"{job}: {reason} It will be tried once more.")
+                        self.run.append("retry", {"job": list(job.id), "reason": reason})
+            self.run.tend()
+            self._tell_of_stop()
+        return died
+
+    def _left(self, pack: Pack) -> Pack:
+        """Returns a pack without the jobs that have ended, or come to where they wait."""
+        done = self.run.state.has_come_to
+        return pack.of(job for job in pack.jobs if not done(job.id, pack.until))
+
+    def _handle(self, payload: Any) -> None:
+        if isinstance(payload, EpochRecord):
+            self._start(payload.job)  # all of a pack but the first
+            run = self.run.state.runs.get(payload.job, payload.job)
+            self.budget.train((run, payload.job in self._anew), payload.epoch)
+            self.observer.epoch(payload)
+        elif isinstance(payload, CheckpointRecord):
+            self.run.keep_checkpoint(replace(payload, anew=payload.job in self._anew))
+        elif isinstance(payload, FoldRecord):
+            if payload.job in self._wait_at_end and payload.error is None:
+                self.run.wait(payload, at_end=True)
+                self.observer.waits(payload)
+            else:
+                self._end(replace(payload, anew=payload.job in self._anew))
+        elif isinstance(payload, RungRecord):
+            self.run.wait(payload.reached)
+            self.observer.waits(payload.reached)
+        elif isinstance(payload, NoteRecord):
+            if payload.topic is None or payload.topic not in self._told_topics:
+                self.observer.note(payload.text)
+            self._told_topics.add(payload.topic)
+        elif isinstance(payload, StopRecord):
+            trial, fold, _ = payload.job
+            self.observer.note(f"trial {trial}, fold {fold}: saved after epoch {payload.epoch}.")
+
+    def _start(self, job: tuple[int, int, int]) -> None:
+        if job not in self._started:
+            self._started.add(job)
+            self.run.state.begin(job[0])
+            self.observer.started(self._job(job))
+
+    def _job(self, job: tuple[int, int, int]) -> Job:
+        trial, fold, repeat = job
+        return Job(self.run.state.trials[trial], fold, repeat)
+
+    def _fail(self, pack: Pack, error_type: str, message: str) -> None:
+        for job in self._left(pack).jobs:
+            self._end(FoldRecord(job.id, error={"type": error_type, "message": f"{job}: {message}"}))
+
+    def _end(self, record: FoldRecord) -> None:
+        self.run.end(record)
+        if record.error is not None:
+            message = record.error["message"].rstrip(".")
+            job = self._job(record.job)
+            told = [known for known in self._refusals if known.values and known.covers(job.trial.params)]
+            if not told:
+                kind = message.removeprefix(f"{job}: ")
+                self._failures[kind] += 1
+                if self._failures[kind] == 1:
+                    self.observer.note(f"{message}. Recorded as failed; the search goes on.")
+        self.observer.ended(record, self.run.state)

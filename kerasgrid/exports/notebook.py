@@ -1,0 +1,277 @@
+"""A notebook that trains a trial and predicts without a network, as some competitions want them.
+
+It holds what is needed of results.json and of the user's own files; kerasgrid comes in a wheel beside it.
+"""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Callable, Iterator, Mapping
+from pathlib import Path, PurePosixPath
+from typing import Any
+
+from kerasgrid.config.callbacks import is_own, split_name
+from kerasgrid.delivery.course import runs_of
+from kerasgrid.delivery.finished import Finished
+from kerasgrid.errors import ResultsError
+from kerasgrid.exports.wheel import write_wheel
+from kerasgrid.io import write_json
+from kerasgrid.models.references import parse_reference, sources_of
+from kerasgrid.submit.drafting import sample_of
+from kerasgrid.views.markdown import plain
+from kerasgrid.wording import count
+
+_FUNCTION = "preprocessing_function"
+_INSTALL = """\
+import glob, subprocess, sys
+
+# The wheels that lie beside this notebook, or in data that is attached to it. Nothing is fetched.
+INPUT = "/kaggle/input"
+wheels = sorted(glob.glob(f"{INPUT}/**/*.whl", recursive=True) + glob.glob("*.whl"))
+command = [sys.executable, "-m", "pip", "install", "--quiet", "--no-index", "--no-deps", *wheels]
+subprocess.run(command, check=True)
+"""
+_FIND = """\
+import json, os
+
+def find(name):
+    places = [*sorted(glob.glob(f"{{INPUT}}/**/{{name}}", recursive=True)), name, f"data/{{name}}"]
+    found = [place for place in places if os.path.exists(place)]
+    if not found:
+        raise SystemExit(f"{{name}} is not there: attach the competition's data to this notebook.")
+    return found[0]
+
+{overrides}
+TEST = {test}
+SAMPLE = {sample}
+print(overrides, TEST, SAMPLE)
+"""
+_FIT = """\
+import kerasgrid as kg
+
+SEEDS = 1          # models that differ in their initial weights, averaged
+fitted = kg.fit({results}, seeds=SEEDS, overrides=overrides)
+for card in fitted.cards:
+    print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
+assert not fitted.failed, fitted.failed
+"""
+_PREDICT = """\
+from pathlib import Path
+from kerasgrid.delivery.submission import write_submission
+
+TTA = 0            # augmented views of each sample
+predicted = kg.predict({results}, TEST, tta=TTA, overrides=overrides)
+sample = None if SAMPLE is None else Path(SAMPLE)
+target, form = write_submission(predicted, Path("submission.csv"), sample=sample, is_own_data=True)
+print(target, form.summary)
+"""
+
+
+def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tuple[Path, Path]:
+    """Writes the notebook and, beside it, the wheel that it installs.
+
+    Args:
+        results: A results.json.
+        folder: Where to.
+        trial: The candidate; the best one by default.
+
+    Raises:
+        ResultsError: There is no such trial; or the search was given arrays, which no file holds.
+        StorageError: A file cannot be written.
+    """
+    finished = Finished(results)
+    row = finished.rows(trial)[0]
+    if finished.config["data"].get("train") is None:
+        raise ResultsError(
+            f"{finished.path}: the search was given arrays, which a notebook elsewhere does not have: search "
+            "their file, such as an .npz."
+        )
+    name = finished.paths.name
+    files, config, params = _own_files(finished, row)
+    kept = _kept(finished, {**row, "params": params}, config)
+    cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
+    own = f"results/{name}.json"
+    for path, text in files.items():
+        cells.append(_code(_write_file(path, text)))
+    cells.append(_code(_write_file(own, json.dumps(kept, allow_nan=False))))
+    data, is_joined = config["data"], config["search"].get("holdout") == "test"
+    found = {"overrides": _overrides(data, is_joined), "test": _test(data), "sample": _sample(finished)}
+    cells.insert(2, _code(_FIND.format(**found)))
+    cells.append(_code(_FIT.format(results=repr(own))))
+    cells.append(_code(_PREDICT.format(results=repr(own))))
+    target = folder / "notebook.ipynb"
+    write_json(target, _notebook(cells))
+    return target, write_wheel(folder)
+
+
+def _own_files(
+    finished: Finished, row: Mapping[str, Any]
+) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
+    """Returns the user's own files by where they go, and config and params with references to them there.
+
+    With a file go those beside it that it imports.
+
+    Raises:
+        ResultsError: Two of them would go to one place.
+    """
+    config = json.loads(json.dumps(finished.config))
+    files: dict[str, str] = {}
+
+    def taken(reference: str) -> str:
+        found = parse_reference(reference, finished.base)
+        if found.kind != "file" or found.file is None:
+            return reference
+        place = PurePosixPath(found.place)
+        if place.is_absolute() or ".." in place.parts:
+            place = PurePosixPath(found.file.name)
+        for key, source in sources_of(found).items():
+            text, where = source.content.decode("utf-8"), str(place.parent / key)
+            if files.setdefault(where, text) != text:
+                raise ResultsError(
+                    f"{source.path}: another file of the search is called {where} in the notebook too."
+                )
+        return f"{place}:{found.function}"
+
+    config["model"] = taken(config["model"])
+    config["callbacks"] = {
+        taken(key) if is_own(key) else key: value for key, value in (config["callbacks"] or {}).items()
+    }
+    config["augment"] = _with_own(config["augment"], taken)
+    config["params"] = _params_with_own(config["params"], taken)
+    return files, config, _params_with_own(row["params"], taken)
+
+
+def _with_own(augment: Any, taken: Callable[[str], str]) -> Any:
+    """Returns a section `augment` with its reference to a function of the user's as it is in the notebook."""
+    if not isinstance(augment, Mapping) or not augment.get(_FUNCTION):
+        return augment
+    return {**augment, _FUNCTION: taken(augment[_FUNCTION])}
+
+
+def _params_with_own(params: Mapping[str, Any], taken: Callable[[str], str]) -> dict[str, Any]:
+    """Returns params with their references to callbacks and functions of the user's likewise."""
+    found = {}
+    for name, value in params.items():
+        own, argument = split_name(name) if name.startswith("callbacks.") else ("", "")
+        if is_own(own):
+            found[f"callbacks.{taken(own)}" + (f".{argument}" if argument else "")] = value
+        elif name == f"augment.{_FUNCTION}" and value is not None:
+            found[name] = taken(value)
+        else:
+            found[name] = _with_own(value, taken) if name == "augment" else value
+    return found
+
+
+def _kept(finished: Finished, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns what `fit` reads of results.json: the trial, its folds' best epochs and learning rates."""
+
+    runs = {(run.fold, run.repeat): run for run in runs_of(row, finished.paths.folder)}
+
+    def short(part: Mapping[str, Any], fold: int) -> dict[str, Any]:
+        kept = {key: value for key, value in part.items() if key not in {"repeats", "history_file"}}
+        kept["history"] = {}
+        if "repeats" in part:
+            kept["repeats"] = [short(repeat, fold) for repeat in part["repeats"]]
+        else:
+            kept["history"] = {"learning_rate": list(runs[fold, part.get("repeat", 0)].rates)}
+        return kept
+
+    data = finished.results.data
+    own = {**row, "rank_test_score": 1, "folds": [short(part, part["fold"]) for part in row["folds"]]}
+    best = {"trial": row["id"], "params": row["params"], "mean_test_score": row["mean_test_score"]}
+    return {**data, "config": config, "base": "..", "trials": [own], "best": best}
+
+
+def _overrides(data: Mapping[str, Any], is_joined: bool) -> str:
+    """Returns the line that tells where the training data is, and the test set where that is held out."""
+    parts = []
+    for key in ("train", *(["test"] if is_joined else [])):
+        if isinstance(data[key], Mapping):
+            parts += [_override(f"data.{key}.{part}", path) for part, path in data[key].items()]
+        elif data[key] != "digits":
+            parts.append(_override(f"data.{key}", data[key]))
+    return f"overrides = [{', '.join(parts)}]"
+
+
+def _override(key: str, path: str) -> str:
+    return f'"{key}=" + json.dumps(find({_name(path)!r}))'
+
+
+def _test(data: Mapping[str, Any]) -> str:
+    test = data.get("test")
+    if isinstance(test, Mapping):
+        test = test["images"]
+    if test in (None, "digits"):
+        return "'digits'" if data["train"] == "digits" else "find('test.csv')"
+    return f"find({_name(test)!r})"
+
+
+def _sample(finished: Finished) -> str:
+    sample = sample_of(finished.results)
+    return "None" if sample is None else f"find({sample.name!r})"
+
+
+def _name(path: str) -> str:
+    return path.replace("\\", "/").rpartition("/")[2]
+
+
+def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    data, environment = finished.results.data, finished.results.data.get("environment") or {}
+    std = row["std_test_score"]
+    spread = "" if std is None else f" ± {std:.4f}"
+    params = {**finished.config["params"], **row["params"]}
+    versions = ", ".join(f"{name} {text}" for name, text in environment.items() if text[:1].isdigit())
+    model = plain(finished.config["model"])
+    lines = [
+        f"# {plain(finished.paths.name)}, trial {row['id']}",
+        "",
+        f"{plain(data['objective']['name'])} {row['mean_test_score']:.4f}{spread} over "
+        f"{count(len(row['folds']), 'fold')}, by {model}.",
+        "",
+        *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
+        "",
+        "This notebook trains it on all of the training data, with the epochs and learning rates that its "
+        "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
+        "dataset with the wheel of kerasgrid that was written beside this file. Packages of kerasgrid's that "
+        "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
+        "them.",
+        "",
+        f"The search ran with {plain(versions) or 'versions that are not known'}.",
+    ]
+    if ":" in finished.config["model"] and not files:
+        lines += ["", f"{model} is a module: it has to be installed there too."]
+    return "\n".join(lines)
+
+
+def _write_file(path: str, text: str) -> str:
+    return (
+        "from pathlib import Path\n\n"
+        f"path = Path({path!r})\n"
+        "path.parent.mkdir(parents=True, exist_ok=True)\n"
+        f"path.write_text({text!r}, encoding='utf-8')\n"
+    )
+
+
+def _notebook(cells: list[dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "nbformat": 4,
+        "nbformat_minor": 5,
+        "metadata": {
+            "kernelspec": {"display_name": "Python 3", "language": "python", "name": "python3"},
+            "language_info": {"name": "python"},
+        },
+        "cells": [{"id": f"cell-{place}", **cell} for place, cell in enumerate(cells)],
+    }
+
+
+def _markdown(text: str) -> dict[str, Any]:
+    return {"cell_type": "markdown", "metadata": {}, "source": list(_lines(text))}
+
+
+def _code(text: str) -> dict[str, Any]:
+    source = list(_lines(text))
+    return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+
+
+def _lines(text: str) -> Iterator[str]:
+    yield from text.rstrip("\n").splitlines(keepends=True)

@@ -1,0 +1,107 @@
+"""What all jobs of a search have in common; pickled once to each worker. Free of Keras."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field, replace
+from typing import Any
+
+from kerasgrid.jobs.route import Route, route
+from kerasgrid.models.signature import ModelReference, Signature
+from kerasgrid.run.paths import RunPaths
+
+
+@dataclass(frozen=True)
+class Recipe:
+    """How a job is trained and scored.
+
+    Attributes:
+        model: Where the model function is, or the function itself.
+        model_source: The hash of its source when the search began.
+        signature: The model function's.
+        params: Fixed parameters; a trial's own come on top.
+        callbacks: Arguments by callback name.
+        base: The folder that references of the config are relative to.
+        sources: The hash of each source file that they name, beside the model's, when the search began.
+        augment: What the `augment` section names; None without one.
+        training: The `training` section.
+        data_folder: Holds images.npy and labels.npy.
+        paths: The run's files; folds are read from it.
+        source: What messages call the data.
+        classes: The label of each class.
+        scale: Pixels are divided by it; None for no scaling.
+        standardize: Whether to subtract the mean and divide by the std of the training folds.
+        val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
+            for 0.1 where a callback monitors `val_*`.
+        objective: accuracy, loss, a scikit-learn scorer or a Keras metric; or one with its arguments.
+        seed: 0 is a seed.
+        multi_label: Whether samples may have several labels.
+        one_hot: Whether the user has the labels as one-hot rows.
+        decides_by_val: Whether the engine decides by the objective on the inner split.
+        frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
+            then trained anew, as a grid would train them, on its rows too.
+        is_anew: Whether this is that training.
+        packs: Whether jobs may be trained in compiled programs; else by Keras's own fit.
+        keeps_models: Whether the models of fits that have ended are saved.
+        checkpoint_interval_s: Seconds between checkpoints of a job.
+    """
+
+    model: ModelReference | Callable[..., Any]
+    model_source: str
+    signature: Signature
+    params: Mapping[str, Any]
+    callbacks: Mapping[str, Mapping[str, Any]]
+    base: str
+    augment: Mapping[str, Any] | None
+    training: Mapping[str, Any]
+    data_folder: str
+    paths: RunPaths
+    source: str
+    classes: tuple[Any, ...]
+    scale: float | None
+    standardize: bool
+    val: float | str | None
+    objective: str | Mapping[str, Mapping[str, Any]]
+    seed: int
+    multi_label: bool = False
+    one_hot: bool = False
+    decides_by_val: bool = False
+    frees_val: bool = False
+    is_anew: bool = False
+    packs: bool = False
+    keeps_models: bool = False
+    checkpoint_interval_s: float = 30.0
+    sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def n_classes(self) -> int:
+        """The number of classes."""
+        return len(self.classes)
+
+    def leg(self, until: int | None) -> Recipe:
+        """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""
+        if until is not None or not self.frees_val:
+            return self
+        return replace(self, val=None, decides_by_val=False, is_anew=True)
+
+    def begins_anew(self, plan: Route) -> bool:
+        """Tells whether a candidate is trained from its first epoch once the last rung has left it.
+
+        It is not where it looks at the inner split itself, so that the rows are the same in any case.
+        """
+        return self.frees_val and not plan.monitors_val
+
+    def keeps_model(self, plan: Route, until: int | None) -> bool:
+        """Tells whether a candidate's model is saved where its fit ends before an epoch to wait at, or None.
+
+        It is not where the fit begins anew after that.
+        """
+        return self.keeps_models and (until is None or not self.begins_anew(plan))
+
+    def owner(self, key: str, plan: Route) -> str:
+        """Returns whose checkpoints are gone on from: those of rungs are none of a training anew."""
+        return f"{key}, all rows" if self.is_anew and self.begins_anew(plan) else key
+
+    def route(self, params: Mapping[str, Any]) -> Route:
+        """Sends a candidate's params, and the fixed ones, to their places."""
+        return route({**self.params, **params}, self.signature, self.callbacks, self.augment, self.training)

@@ -1,0 +1,295 @@
+"""What this process may use, by the machine, its container (control groups, version 2 and 1) and `ulimit`."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+from collections.abc import Iterator
+from functools import cache
+from importlib.metadata import PackageNotFoundError, version
+from importlib.util import find_spec
+from pathlib import Path
+
+import psutil
+
+from kerasgrid.errors import Fault, did_you_mean
+
+_MEMBERSHIP = Path("/proc/self/cgroup")
+_ROOT = Path("/sys/fs/cgroup")
+
+
+def cpu_quota() -> float | None:
+    """Returns how many cores' time this process may use; None where nothing limits it."""
+    quotas = []
+    for group in _groups("cpu"):
+        limit = _words(group / "cpu.max")  # v2: "200000 100000" or "max 100000"
+        limit = limit or _words(group / "cpu.cfs_quota_us") + _words(group / "cpu.cfs_period_us")
+        if len(limit) == 2 and limit[0] not in {"max", "-1"}:
+            quotas.append(int(limit[0]) / int(limit[1]))
+    return min(quotas, default=None)
+
+
+def free_memory_bytes() -> int:
+    """Returns how much more memory this process may take: what is free, or less where it has a limit."""
+    used = psutil.Process().memory_info()
+    own = [
+        limit - taken
+        for name, taken in (("RLIMIT_AS", used.vms), ("RLIMIT_DATA", getattr(used, "data", used.vms)))
+        if (limit := _own_limit(name)) is not None
+    ]
+    return max(0, min([free_shared_bytes(), *own]))
+
+
+def free_shared_bytes() -> int:
+    """Returns how much memory is free for this process and others together, here or in its container."""
+    available, left = psutil.virtual_memory().available, _left_in_groups()
+    return available if left is None else min(available, left)
+
+
+def whole_memory_bytes() -> int:
+    """Returns how much memory there is, free or not, here or in its container."""
+    total, limit = psutil.virtual_memory().total, _limit_of_groups()
+    return total if limit is None else min(total, limit)
+
+
+def free_addresses_bytes() -> int | None:
+    """Returns how much of files this process may still map; None where nothing limits it."""
+    limit = _own_limit("RLIMIT_AS")
+    return None if limit is None else max(0, limit - psutil.Process().memory_info().vms)
+
+
+def peak_memory_bytes() -> int:
+    """Returns this process's largest resident memory so far.
+
+    On Linux from /proc: what getrusage tells of a new process is at least what its parent had.
+    """
+    found = re.search(r"^VmHWM:\s+(\d+) kB", _text(Path("/proc/self/status")), re.MULTILINE)
+    if found is not None:
+        return int(found[1]) * 1024
+    try:
+        import resource
+    except ImportError:  # Windows
+        return psutil.Process().memory_info().peak_wset  # type: ignore[attr-defined]  # Windows alone has it
+    peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
+    return peak if sys.platform == "darwin" else peak * 1024
+
+
+def _own_limit(name: str) -> int | None:
+    """Returns what `ulimit` has set; None where it has set nothing, or has not this limit."""
+    try:
+        resource = importlib.import_module("resource")
+        limit = resource.getrlimit(getattr(resource, name))[0]
+    except (ModuleNotFoundError, AttributeError):  # of Windows, or of another Unix
+        return None
+    return None if limit == resource.RLIM_INFINITY else limit
+
+
+def _left_in_groups() -> int | None:
+    """Returns how much more memory this process's groups may use; None where nothing limits them.
+
+    Cached files that the kernel would give up count as free.
+    """
+    left = []
+    for group in _groups("memory"):
+        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
+        used = _words(group / "memory.current") or _words(group / "memory.usage_in_bytes")
+        if limit and used and limit != ["max"]:
+            # Names and values in turn; v1 has its own group's inactive_file beside the total.
+            words = _words(group / "memory.stat")
+            stat = dict(zip(words[::2], words[1::2], strict=False))
+            cached = stat.get("total_inactive_file", stat.get("inactive_file", "0"))
+            left.append(int(limit[0]) - int(used[0]) + int(cached))
+    return min(left, default=None)
+
+
+def _limit_of_groups() -> int | None:
+    """Returns how much memory this process's groups may use; None where nothing limits them."""
+    limits = []
+    for group in _groups("memory"):
+        limit = _words(group / "memory.max") or _words(group / "memory.limit_in_bytes")
+        if limit and limit != ["max"]:
+            limits.append(int(limit[0]))
+    return min(limits, default=None)
+
+
+def _groups(controller: str) -> Iterator[Path]:
+    """Yields the folders of this process's groups and of all groups around them."""
+    for line in _text(_MEMBERSHIP).splitlines():
+        _, controllers, path = line.split(":", 2)
+        if not controllers:
+            root = _ROOT  # v2
+        elif controller in controllers.split(","):
+            root = _ROOT / controller
+        else:
+            continue
+        group = root / path.strip("/")
+        yield group
+        while group != root:
+            group = group.parent
+            yield group
+
+
+def _words(path: Path) -> list[str]:
+    return _text(path).split()
+
+
+def _text(path: Path) -> str:
+    """Returns a kernel file's text; nothing where this system or group does not have it."""
+    try:
+        return path.read_text()
+    except OSError:
+        return ""
+
+
+_WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
+_LEAST_SHARE_BYTES = 2 * 2**30
+_MOST_WORKERS = 16
+_NVIDIA_SMI_TIMEOUT_S = 10
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+
+
+def count_gpus() -> int:
+    """Returns how many NVIDIA GPUs this process may use; `CUDA_VISIBLE_DEVICES` is respected."""
+    return len(_visible_gpus())
+
+
+def default_workers() -> int:
+    """Returns a sensible number of workers: one a GPU, else one a core, from 1 to 16.
+
+    Cores are those that this process may run on, fewer where its container has a CPU quota. Each
+    worker needs 1.5 GiB of the memory that is available now.
+    """
+    wanted = count_gpus() or _usable_cores()
+    return max(1, min(wanted, free_shared_bytes() // _WORKER_BYTES, _MOST_WORKERS))
+
+
+def worker_share_bytes(n_workers: int) -> int:
+    """Returns the share of this machine's memory, or its container's, that one of several workers has.
+
+    2 GiB at least: with less, a worker that has only imported its libraries could be over it.
+    """
+    return max(_LEAST_SHARE_BYTES, whole_memory_bytes() // n_workers)
+
+
+def worker_environments(n_workers: int) -> list[dict[str, str]]:
+    """Returns for each worker the environment variables that give it its share of the machine.
+
+    GPUs go round; where several workers share one, none may take all of its memory. Without GPUs
+    none is looked for, and TensorFlow keeps the memory of one step for the next by its best-fit
+    allocator, where C's gives it back to the kernel and fetches it anew at each step (up to half of a
+    small convolutional net's time). What the user has set stays as it is.
+    """
+    gpus = _visible_gpus()
+    threads = str(max(1, _usable_cores() // n_workers))
+    common = {
+        "OMP_NUM_THREADS": threads,
+        "TF_NUM_INTRAOP_THREADS": threads,
+        "TF_NUM_INTEROP_THREADS": threads,
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+    }
+    if not gpus:
+        # Its own bound is 64 GiB, and free regions that are too small count too: here the memory decides.
+        most_bytes = 2 * whole_memory_bytes()
+        common |= {
+            "TF_CPU_ALLOCATOR_USE_BFC": "true",
+            "TF_CPU_BFC_MEM_LIMIT_IN_MB": str(most_bytes // 2**20),
+        }
+    elif len(gpus) < n_workers:
+        common |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+    common = {name: value for name, value in common.items() if name not in os.environ}
+    visible = gpus or ["-1"]
+    return [common | {"CUDA_VISIBLE_DEVICES": visible[i % len(visible)]} for i in range(n_workers)]
+
+
+def _visible_gpus() -> list[str]:
+    """Returns the GPUs as CUDA_VISIBLE_DEVICES names them."""
+    chosen = os.environ.get("CUDA_VISIBLE_DEVICES")
+    if chosen is not None and chosen.strip() in {"", "-1"}:
+        return []
+    indices = [str(i) for i in range(_installed_gpus())]
+    if chosen is None or not indices:
+        return indices
+    visible = []
+    for name in (part.strip() for part in chosen.split(",")):
+        # As CUDA does: what follows an index that does not exist is not seen. UUIDs are believed.
+        if name not in indices and not name.startswith(("GPU-", "MIG-")):
+            break
+        visible.append(name)
+    return visible
+
+
+def _installed_gpus() -> int:
+    if _DRIVER.is_dir():
+        return len(list(_DRIVER.iterdir()))
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return 0
+    try:
+        answer = subprocess.run(
+            [program, "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True
+        )
+    except (OSError, subprocess.SubprocessError):
+        return 0  # a driver that does not answer has no GPU to offer
+    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+
+
+def _usable_cores() -> int:
+    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+    quota = cpu_quota()
+    return cores if quota is None else max(1, min(cores, int(quota)))
+
+
+_TRAINING = ("jax", "tensorflow", "torch")
+"""Keras's backends that can train, each in a package of its name."""
+
+
+def backend() -> str:
+    """Returns Keras's backend as it will choose it: $KERAS_BACKEND, else keras.json, else tensorflow."""
+    return os.environ.get("KERAS_BACKEND") or _configured()
+
+
+def backend_fault() -> Fault | None:
+    """Returns what is wrong with the backend, and where it is chosen; None for nothing."""
+    name = backend()
+    place = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else f"{_config_path()}, backend"
+    if name not in _TRAINING:
+        return Fault(
+            place, f"is {name!r}, which is no backend on which Keras trains.{did_you_mean(name, _TRAINING)}"
+        )
+    if find_spec(name) is None:
+        there = " or ".join(f"export KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
+        other = f", or take one that is: {there}" if there else ""
+        return Fault(place, f"is {name!r}, and the package {name} is not installed. Install it{other}.")
+    return None
+
+
+def versions() -> dict[str, str]:
+    """Returns the versions of kerasgrid, Keras and its backend, by package."""
+    packages = {"kerasgrid", "keras", *({backend()} & {*_TRAINING})}
+    return {name: _version(name) for name in sorted(packages)}
+
+
+@cache
+def _version(name: str) -> str:
+    """Returns a package's version, which stays what it is while the process runs."""
+    try:
+        return version(name)
+    except PackageNotFoundError:  # it came under another name, as tensorflow-cpu
+        return "unknown"
+
+
+def _config_path() -> Path:
+    home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
+    return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
+
+
+def _configured() -> str:
+    try:
+        return str(json.loads(_config_path().read_text()).get("backend", "tensorflow"))
+    except (OSError, ValueError, AttributeError):
+        return "tensorflow"

@@ -1,0 +1,265 @@
+"""From jobs to packs: candidates' graphs are asked of workers, and the planner is told what holds here."""
+
+from __future__ import annotations
+
+import platform
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from contextlib import suppress
+from dataclasses import replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kerasgrid import executors
+from kerasgrid.checks import Prepared
+from kerasgrid.config.augment import NOTHING, Augment, Augmentation
+from kerasgrid.config.switches import SEARCHED
+from kerasgrid.errors import StorageError
+from kerasgrid.io import cache_folder, digest, read_json, write_json
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model
+from kerasgrid.machine import backend, versions
+from kerasgrid.planning.plan import NOT_LOOKED_AT, Plan, plan
+from kerasgrid.planning.workers import run_probes
+from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
+from kerasgrid.training.entry import measure_width
+from kerasgrid.wording import count
+
+LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
+"""Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
+_OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
+_OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
+
+
+class Graphs:
+    """The graphs of candidates, each distinct one asked of a worker once.
+
+    Attributes:
+        records: Of all models that were built, or refused.
+
+    Args:
+        prepared: The search.
+        recipe: What workers are told.
+        executor: The workers.
+        doing: Is told what takes a while, in a sentence.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: Recipe,
+        executor: executors.Executor,
+        doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._recipe, self._executor, self._doing = recipe, executor, doing
+        self._prepared, self._signature = prepared, prepared.signature
+        self.records: list[ProbeRecord] = []
+        self._known: dict[str, Graph] = {}
+        self._refused: dict[str, str] = {}
+        self._augmentations: dict[str, Augmentation] = {}
+
+    def take(self, records: Iterable[ProbeRecord]) -> None:
+        """Takes what earlier probes have shown."""
+        for record in records:
+            self.records.append(record)
+            if record.graph is not None:
+                self._known[self._identity(record.params)] = record.graph
+            else:  # maybe for what another candidate of this model does not have
+                message = (record.error or {}).get("message", "its model was not looked at")
+                self._refused[digest(dict(record.params))] = message
+
+    def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
+        """Returns the graph of each trial, by its id; empty where packs are off.
+
+        Args:
+            trials: Each with its params.
+            most: Models to build at most; a trial whose model is none of them has no graph here.
+        """
+        trials = list(trials)
+        if not self._recipe.packs:
+            return {}
+        identities = {trial.id: self._identity(trial.params) for trial in trials}
+        left = len(trials) if most is None else most
+        while unknown := self._unknown(trials, identities)[:left]:
+            left -= len(unknown)
+            self._doing(f"Building {count(len(unknown), 'model')}, to see which fits can share a program.")
+            self.take(run_probes(self._recipe, self._executor, unknown))
+        return {trial.id: self._trained(identities[trial.id], trial) for trial in trials}
+
+    def _unknown(self, trials: Iterable[Trial], identities: Mapping[int, str]) -> list[Mapping[str, Any]]:
+        """Returns a candidate of each model that is not known, of those that were not refused."""
+        found: dict[str, Mapping[str, Any]] = {}
+        for trial in trials:
+            identity = identities[trial.id]
+            if identity not in self._known and trial.identity not in self._refused:
+                found.setdefault(identity, trial.params)
+        return list(found.values())
+
+    def _identity(self, params: Mapping[str, Any]) -> str:
+        """Returns what a model depends on; of the others, whether they are given."""
+        return digest({name: value if self._is_built_in(name) else "given" for name, value in params.items()})
+
+    def _is_built_in(self, name: str) -> bool:
+        is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))
+        return not is_of_loop or goes_to_model(name, self._signature)
+
+    def _trained(self, identity: str, trial: Trial) -> Graph:
+        """Returns a model's graph with what of a candidate's training is part of it."""
+        graph = self._known.get(identity)
+        if graph is None:
+            refused = self._refused.get(trial.identity)
+            return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
+        if graph.key is None:
+            return graph
+        plan = self._recipe.route(trial.params)
+        if plan.own_callbacks:
+            return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
+        if graph.learning_rate is None and any(name in plan.callbacks for name in SETTING_RATES):
+            return Graph(None, "a callback sets the learning rate that the model's own schedule gives")
+        if plan.augment is not None and plan.augment.preprocessing_function is not None:
+            return Graph(None, "preprocessing_function is of one image at a time")
+        if plan.training.jit is False and backend() == "jax":
+            return Graph(None, "jit is off, and on JAX every program is compiled by XLA")
+        how = self._augmentation(plan.augment)
+        if plan.training.jit is True and "affine" in how.operations and backend() == "tensorflow":
+            return Graph(None, "XLA cannot compile the geometry of augmentation on TensorFlow")
+        about = [graph.key, plan.batch_size, "terminate_on_nan" in plan.callbacks, plan.monitors_val]
+        about += [how.structure, plan.training.jit, plan.training.class_weight is not None]
+        about += [plan.augment is not None and plan.augment.has_statistics]
+        return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
+
+    def _augmentation(self, given: Augment | None) -> Augmentation:
+        """Returns what a setting comes to with these data, at which it may have to look."""
+        if given is None:
+            return NOTHING
+        key = given.model_dump_json(exclude_unset=True)
+        if key not in self._augmentations:
+            data = self._prepared.data.images, self._prepared.config.data.scale
+            self._augmentations[key] = Augmentation.of(given, *data)
+        return self._augmentations[key]
+
+
+class Planner:
+    """Makes the plan of a search on this machine.
+
+    Args:
+        prepared: The search.
+        recipe: What workers are told.
+        executor: The workers.
+        threads: Threads a worker.
+        device: What is trained on, such as `cpu` or `gpu:0`.
+        doing: Is told what takes a while, in a sentence.
+    """
+
+    def __init__(
+        self,
+        prepared: Prepared,
+        recipe: Recipe,
+        executor: executors.Executor,
+        threads: int | None,
+        device: str,
+        doing: Callable[[str], None] = lambda _: None,
+    ) -> None:
+        self._prepared, self._recipe, self._executor, self._doing = prepared, recipe, executor, doing
+        host = platform.node()  # a cache may be in a home that several machines share
+        self._machine = [host, device, threads, executor.n_workers, versions(), backend()]
+        self._routes: dict[int, Route] = {}
+        self._is_cpu = not device.startswith("gpu")
+
+    def plan(
+        self,
+        jobs: Sequence[Job],
+        graphs: Mapping[int, Graph],
+        *,
+        until: int | None = None,
+        may_measure: bool = True,
+    ) -> Plan:
+        """Returns the plan for some jobs; where widths are not known, workers time them if that may pay.
+
+        Args:
+            jobs: In the order in which they were proposed.
+            graphs: Of their trials, by id.
+            until: The epoch after which jobs wait; None to train them to their ends.
+            may_measure: Whether workers may time the step; else widths that are not known are 1.
+        """
+        planned = partial(
+            plan,
+            jobs,
+            graphs,
+            epochs=self._epochs,
+            n_workers=self._executor.n_workers,
+            until=until,
+            not_shared=(lambda job: self._route(job).looks_at_total) if graphs else None,
+        )
+        drawn = planned()
+        widths = self._widths(drawn.packs, may_measure)
+        if widths:
+            drawn = planned(widths=widths)
+        if may_measure or not self._to_measure(drawn.packs, widths):
+            return drawn
+        return replace(drawn, notes=(*drawn.notes, "How many fits go side by side is timed in the search."))
+
+    def _epochs(self, job: Job) -> int:
+        return self._route(job).epochs
+
+    def _route(self, job: Job) -> Route:
+        if job.trial.id not in self._routes:
+            self._routes[job.trial.id] = self._recipe.route(job.trial.params)
+        return self._routes[job.trial.id]
+
+    def _widths(self, packs: Sequence[Pack], may_measure: bool) -> dict[str, int]:
+        groups = self._groups(packs)
+        wanted = self._prepared.config.training.pack
+        if isinstance(wanted, int):
+            return dict.fromkeys(groups, wanted)
+        known, unknown = {}, []
+        for graph, members in groups.items():
+            width = self._recall(graph, members)
+            if width is not None:
+                known[graph] = width
+            elif may_measure and self._may_pay(members):
+                merged = [(job, pack.graph(job)) for pack in members for job in pack.jobs]
+                jobs, numbers = zip(*merged, strict=True)
+                unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
+        if unknown:
+            self._doing("Timing how many fits train best side by side.")
+        for event in self._executor.run(partial(measure_width, self._recipe), unknown):
+            if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
+                known[event.payload.graph] = event.payload.width
+                self._remember(event.payload, groups[event.payload.graph])
+        return known
+
+    def _to_measure(self, packs: Sequence[Pack], widths: Mapping[str, int]) -> bool:
+        """Tells whether a search would time some graph's widths."""
+        groups = self._groups(packs)
+        return any(self._may_pay(members) for graph, members in groups.items() if graph not in widths)
+
+    def _groups(self, packs: Sequence[Pack]) -> dict[str, list[Pack]]:
+        groups: dict[str, list[Pack]] = {}
+        for pack in packs:
+            if pack.graphs:
+                groups.setdefault(pack.key, []).append(pack)
+        return groups
+
+    def _may_pay(self, packs: Sequence[Pack]) -> bool:
+        """Tells whether what a trial costs, some seconds of compiling, is little beside the training."""
+        runs = [run for pack in packs for run in pack.runs]
+        rows = len(self._prepared.folds[0].train)
+        steps = sum(self._epochs(run[-1]) * rows / self._route(run[-1]).batch_size for run in runs)
+        return len(runs) > 1 and steps >= (LEAST_STEPS_CPU if self._is_cpu else LEAST_STEPS_GPU)
+
+    def _path(self, graph: str, packs: Sequence[Pack]) -> Path:
+        n_runs = sum(len(pack.runs) for pack in packs)
+        return cache_folder() / "widths" / f"{digest([graph, n_runs, *self._machine])}.json"
+
+    def _recall(self, graph: str, packs: Sequence[Pack]) -> int | None:
+        try:
+            width = read_json(self._path(graph, packs))["width"]
+            return width if isinstance(width, int) and width >= 1 else None
+        except (OSError, ValueError, KeyError, TypeError):
+            return None
+
+    def _remember(self, record: WidthRecord, packs: Sequence[Pack]) -> None:
+        with suppress(StorageError):  # a cache that cannot be written is done without
+            seconds = {str(width): value for width, value in record.seconds.items()}
+            write_json(self._path(record.graph, packs), {"width": record.width, "seconds": seconds})

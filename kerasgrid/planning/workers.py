@@ -1,0 +1,224 @@
+"""How a search reaches its workers: what they are told, and how many there are."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from functools import partial
+from typing import Any
+
+from kerasgrid import executors
+from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of, decides_by_val, val_of
+from kerasgrid.checks.draft import Draft
+from kerasgrid.engines import ENGINES
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
+from kerasgrid.io import digest
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.machine import backend, versions
+from kerasgrid.models.signature import (
+    ModelReference,
+    Signature,
+    parse_reference,
+    read_signature,
+    signature_of,
+)
+from kerasgrid.records import ProbeRecord
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.space.reading import read_space
+from kerasgrid.training.entry import inspect_function, load, probe
+
+MAX_PROBES = 16
+"""Candidates that are built before the first epoch so that every value occurs, at most."""
+_THREAD_SETTINGS = ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS")
+_ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
+
+
+def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
+    """Returns what workers need to know of a search."""
+    config = prepared.config
+    return Recipe(
+        model=prepared.model,
+        model_source=prepared.identity[SOURCE],
+        signature=prepared.signature,
+        params=config.params,
+        callbacks=callbacks_of(config),
+        base=str(prepared.base),
+        augment=augment_of(config),
+        training=config.training.model_dump(exclude={"pack"}),
+        data_folder=str(prepared.data.place),
+        paths=RunPaths(paths.results.absolute(), paths.name),
+        source=prepared.data.source,
+        classes=tuple(prepared.data.classes),
+        scale=config.data.scale,
+        standardize=config.data.standardize,
+        val=val_of(config),
+        decides_by_val=decides_by_val(config),
+        frees_val=ENGINES[config.search.engine].frees_val and config.search.val is None,
+        objective=config.search.objective,
+        seed=config.search.seed,
+        multi_label=prepared.data.is_multi_label,
+        one_hot=prepared.data.one_hot,
+        packs=config.training.pack != "off",
+        keeps_models=config.search.keep_models != "none",
+        checkpoint_interval_s=checkpoint_interval_s,
+        sources=prepared.identity[SOURCES],
+    )
+
+
+def make_executor(draft: Draft, threads: int | None = None, most: int | None = None) -> executors.Executor:
+    """Returns the executor that a search asks for; a function that workers cannot import runs inline.
+
+    Args:
+        draft: The search.
+        threads: Threads a worker; a search goes on with those that it began with, for the same bits.
+        most: Workers at most; None for as many as a search of this draft has fits.
+    """
+    if _runs_inline(draft):
+        return executors.Inline()
+    environments = _environments(draft, most)
+    if threads is not None:
+        environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
+    n_workers = len(environments)
+    # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
+    most_bytes = None if executors.count_gpus() else executors.worker_share_bytes(n_workers)
+    return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
+
+
+def reading(draft: Draft, n_workers: int) -> str:
+    """Returns in a sentence what is done first: the data are read, while workers import their backend."""
+    train = draft.config.data.train
+    what = "the data" if train is None else train if isinstance(train, str) else train.images
+    name = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend(), backend())
+    if _runs_inline(draft):
+        return f"Reading {what}; then {name} is imported, which takes some seconds."
+    imports = "1 worker imports" if n_workers == 1 else f"{n_workers} workers import"
+    return f"Reading {what}, while {imports} {name}."
+
+
+def threads_of(draft: Draft) -> int | None:
+    """Returns the threads that each worker of a new search has; None where kerasgrid does not set them."""
+    if _runs_inline(draft):
+        return None
+    value = _environments(draft)[0].get(_THREAD_SETTINGS[0])
+    return None if value is None else int(value)
+
+
+def run_probes(
+    recipe: Recipe, executor: executors.Executor, candidates: Iterable[Mapping[str, Any]]
+) -> list[ProbeRecord]:
+    """Builds candidates' models in workers and returns a record each, in their order.
+
+    The first one is built by itself: a function that does not return a model is not called for the others.
+    """
+    candidates = list(candidates)
+    found: dict[str, ProbeRecord] = {}
+    is_known = isinstance(recipe.model, ModelReference) and recipe.model.kind == "built_in"
+    n_first = len(candidates) if is_known else 1
+    for some in (candidates[:n_first], candidates[n_first:]):
+        found |= _probed(recipe, executor, some) if some else {}
+        error = next((one.error for one in found.values()), None)
+        if error is not None and error["type"] == NoModelError.__name__:
+            return [ProbeRecord(dict(params), None, error, None) for params in candidates]
+    return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
+
+
+def _probed(
+    recipe: Recipe, executor: executors.Executor, candidates: Sequence[Mapping[str, Any]]
+) -> dict[str, ProbeRecord]:
+    found: dict[str, ProbeRecord] = {}
+    for event in executor.run(partial(probe, recipe), candidates):
+        error = None
+        if isinstance(event, executors.Emitted):
+            found[digest(event.payload.params)] = event.payload
+        elif isinstance(event, executors.Raised):
+            error = {"type": event.error_type, "message": f"{event.error_type}: {event.message}"}
+        elif isinstance(event, executors.Died):
+            error = {"type": "WorkerDied", "message": f"the worker that built it {event.reason}."}
+        if error is not None:
+            found[digest(dict(event.task))] = ProbeRecord(dict(event.task), None, error, None)
+    return found
+
+
+def ask_worker(executor: executors.Executor, reference: ModelReference) -> tuple[Signature, dict[str, Any]]:
+    """Has a worker tell a model function's signature and the space that it declares.
+
+    Raises:
+        ModelError: The function cannot be loaded.
+    """
+    told = None
+    for event in executor.run(inspect_function, [reference]):
+        if isinstance(event, executors.Emitted):
+            told = event.payload
+        elif isinstance(event, executors.Raised):
+            raise ModelError(event.message)
+        elif isinstance(event, executors.Died):
+            raise ModelError(f"the worker that loaded it {event.reason}.")
+    if told is None:
+        raise ModelError("no worker could load it.")
+    return told
+
+
+def check_goes_on(event: executors.Raised) -> None:
+    """Raises what is no fault of a worker's task: the session ends, and goes on when it is mended.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+        ChangedError: The model function's source changed since the search began.
+    """
+    if event.error_type in _ENDS:
+        raise _ENDS[event.error_type](event.message)
+
+
+def environment(device: str) -> dict[str, str]:
+    """Returns versions, backend and device, as results.json has them."""
+    return {**versions(), "backend": backend(), "device": device}
+
+
+def needs_this_process(function: Callable[..., Any] | None) -> bool:
+    """Tells whether workers cannot import a model function, which is of a script or a notebook."""
+    if function is None:
+        return False
+    name = getattr(function, "__qualname__", "<")
+    return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
+
+
+def _runs_inline(draft: Draft) -> bool:
+    return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
+
+
+def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
+    """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
+    wanted = draft.config.executor.workers
+    if isinstance(wanted, str):
+        n = executors.default_workers()
+        n = min(n, most or most_fits(draft) or n)
+    else:
+        n = wanted if most is None else min(wanted, most)
+    return executors.worker_environments(n)
+
+
+def most_fits(draft: Draft) -> int | None:
+    """Returns how many fits a search has at most, from its form alone; None where that cannot be told.
+
+    Fits that differ in epochs alone are counted each: not all of them are one run.
+    """
+    config = draft.config
+    space, faults = read_space(config.space)
+    if faults or not draft.is_sound or _declares_space(draft):
+        return None
+    has_own = config.search.engine in ENGINES and ENGINES[config.search.engine].has_own_space
+    most = space.size if space.is_finite and not has_own else config.search.trials
+    if most is None:
+        return None
+    most = min(most, config.search.trials or most)
+    return max(1, most * (config.search.n_folds or 1) * config.search.repeats)
+
+
+def _declares_space(draft: Draft) -> bool:
+    """Tells whether the model function may add to the space, as KerasTuner's build(hp) does."""
+    try:
+        if draft.function is not None:
+            return signature_of(draft.function).style != "build"
+        signature = read_signature(parse_reference(draft.config.model, draft.base))
+    except ModelError:  # is told by the checks
+        return True
+    return signature is None or signature.style != "build"

@@ -1,0 +1,255 @@
+"""The effect of a parameter over matched pairs: candidates that are equal in all else.
+
+The mean difference of pairs is a sum of scores with known weights, so that its standard error needs
+one number: the standard deviation of a candidate's mean score about its expectation, the noise. It is
+what main effects and interactions of two parameters leave unexplained, as in a factorial experiment
+without repeats (Box, Hunter and Hunter, Statistics for Experimenters, 2nd edition 2005, chapter 5);
+where candidates are too few for that, what main effects leave. Then an interaction counts as noise,
+and intervals are wider than they need be, not narrower.
+
+Intervals hold for all pairs of a parameter's values at once (Tukey 1949; the same as Student's where
+there are two values), so that naming the best value after looking claims no more than was seen.
+
+Where even main effects leave too few candidates over, the interval is that of the pairs' mean difference over
+folds, by the corrected test of Nadeau and Bengio (see `comparison`), after Bonferroni's correction for the
+pairs of values.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Collection, Mapping, Sequence
+from dataclasses import dataclass
+from functools import cache
+from itertools import combinations
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.report.comparison import fold_interval
+from kerasgrid.report.design import Design
+
+CONFIDENCE = 0.95
+MOST_LEVELS = 12
+"""A parameter with more values has no levels to compare, such as a range in a random search."""
+_FEWEST_DEGREES = 5
+_MOST_COLUMNS = 600
+_MOST_DEGREES = 1000
+
+
+@dataclass(frozen=True)
+class Noise:
+    """The spread of a candidate's mean score about its expectation.
+
+    Attributes:
+        sigma: Standard deviation, in the score's unit.
+        degrees: Degrees of freedom of its estimate.
+        pairs: Whether interactions of two parameters were taken out; else only main effects.
+    """
+
+    sigma: float
+    degrees: int
+    pairs: bool
+
+
+@dataclass(frozen=True)
+class Effect:
+    """One value of a parameter against another, over matched pairs.
+
+    Attributes:
+        name: The parameter.
+        better: The value that is ahead on average; `worse` the other one.
+        n_pairs: Pairs of candidates that are equal in all else.
+        wins: Pairs in which `better` has the better score; `ties` those of equal score.
+        mean: By how much it is better on average, not below zero.
+        low: Lower end of the interval of that mean; None where candidates are too few for one.
+        high: Upper end.
+        p_sign: That of the sign test: how likely as many wins, of either value, were if each pair were a
+            coin's throw; times the number of pairs of values (Bonferroni), at most 1.
+    """
+
+    name: str
+    better: Any
+    worse: Any
+    n_pairs: int
+    wins: int
+    ties: int
+    mean: float
+    low: float | None
+    high: float | None
+    p_sign: float
+
+    @property
+    def is_clear(self) -> bool:
+        """Whether the interval excludes zero."""
+        return self.low is not None and self.low > 0
+
+    @property
+    def is_often(self) -> bool:
+        """Whether `better` wins more often than by chance, however little by."""
+        return self.p_sign <= 1 - CONFIDENCE and 2 * self.wins > self.n_pairs - self.ties
+
+
+def noise_of(design: Design) -> Noise | None:
+    """Returns the noise; None where candidates are too few to tell."""
+    if len(design) <= _FEWEST_DEGREES:
+        return None
+    for with_pairs in (True, False):
+        blocks = _blocks(design, with_pairs)
+        if blocks is None:
+            continue
+        x = np.concatenate([np.ones((len(design), 1)), *blocks], axis=1)
+        y = design.scores - design.scores.mean()
+        values, vectors = np.linalg.eigh(x.T @ x)
+        kept = values > values.max() * 1e-10
+        degrees = len(y) - int(kept.sum())
+        if degrees < _FEWEST_DEGREES:
+            continue
+        basis = x @ (vectors[:, kept] / np.sqrt(values[kept]))
+        rest = y - basis @ (basis.T @ y)
+        return Noise(math.sqrt(float(rest @ rest) / degrees), degrees, with_pairs)
+    return None
+
+
+def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
+    """Returns the best value of a parameter against each other one that it meets in pairs, the closest first.
+
+    Args:
+        design: The scored candidates.
+        place: Index of the factor.
+        noise: What noise_of gave.
+
+    Returns:
+        Empty where no two candidates differ in this parameter alone. Where values fall into groups that do
+        not meet, as in a union of spaces, it is the best of each group.
+    """
+    factor = design.factors[place]
+    if len(factor) > MOST_LEVELS:
+        return []
+    alike = groups_of(design, place)
+    pairs = {(a, b): matched_pairs(alike, a, b) for a, b in combinations(range(len(factor)), 2)}
+    gains = {key: gain_of(design, found) for key, found in pairs.items() if len(found)}
+    if not gains:
+        return []
+    means = {key: float(found.mean()) for key, found in gains.items()}
+    effects = []
+    for group in _groups_that_meet(len(factor), means):
+        best = _best(group, means)
+        for other in group:
+            key = (min(best, other), max(best, other))
+            if other == best or key not in gains:
+                continue
+            found = pairs[key] if best == key[0] else pairs[key][:, ::-1]
+            effects.append(_effect(design, place, (best, other), found, noise))
+    return sorted(effects, key=lambda effect: effect.mean)
+
+
+def groups_of(design: Design, place: int) -> np.ndarray:
+    """Returns (group, level) indices of candidates: those of a group are equal in all but one factor.
+
+    Where a group has no candidate of a level, -1 stands.
+    """
+    rest = np.delete(design.codes, place, axis=1)
+    groups = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
+    alike = np.full((groups.max(initial=-1) + 1, len(design.factors[place])), -1)
+    alike[groups, design.codes[:, place]] = np.arange(len(design))
+    return alike
+
+
+def matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
+    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
+    partners = alike[:, [first, second]]
+    return partners[(partners >= 0).all(axis=1)]
+
+
+def gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
+    """Returns by how much the first of each pair is better."""
+    return design.sign * (design.scores[pairs[:, 0]] - design.scores[pairs[:, 1]])
+
+
+def interval(mean: float, n_pairs: int, noise: Noise, levels: int = 2) -> tuple[float, float]:
+    """Returns the interval of a mean difference over pairs that share no candidate."""
+    half = critical(levels, noise.degrees) * noise.sigma * math.sqrt(2 / n_pairs)
+    return mean - half, mean + half
+
+
+@cache
+def critical(levels: int, degrees: int) -> float:
+    """Returns the standard errors of an interval that holds for all pairs of `levels` values at once."""
+    from scipy import stats
+
+    if levels == 2:
+        return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
+    degrees = min(degrees, _MOST_DEGREES)  # the studentized range is slow, and does not change from there on
+    return float(stats.studentized_range.ppf(CONFIDENCE, levels, degrees)) / math.sqrt(2)
+
+
+def _effect(
+    design: Design, place: int, levels: tuple[int, int], pairs: np.ndarray, noise: Noise | None
+) -> Effect:
+    factor, gain = design.factors[place], gain_of(design, pairs)
+    if gain.mean() < 0:  # values that are not all compared with each other may form a circle
+        levels, pairs, gain = levels[::-1], pairs[:, ::-1], -gain
+    mean, low, high = float(gain.mean()), None, None
+    if noise is not None:
+        low, high = interval(mean, len(gain), noise, len(factor))
+    elif design.fold_scores is not None:
+        by_fold = design.fold_scores[pairs[:, 0]] - design.fold_scores[pairs[:, 1]]
+        low, high = fold_interval(design.sign * by_fold.mean(axis=0), math.comb(len(factor), 2))
+    wins, ties = int((gain > 0).sum()), int((gain == 0).sum())
+    return Effect(
+        name=factor.name,
+        better=factor.values[levels[0]],
+        worse=factor.values[levels[1]],
+        n_pairs=len(gain),
+        wins=wins,
+        ties=ties,
+        mean=mean,
+        low=low,
+        high=high,
+        p_sign=_sign_test(wins, len(gain) - ties, math.comb(len(factor), 2)),
+    )
+
+
+@cache
+def _sign_test(wins: int, n_pairs: int, n_tests: int) -> float:
+    from scipy import stats
+
+    return min(1.0, n_tests * float(stats.binomtest(wins, n_pairs).pvalue)) if n_pairs else 1.0
+
+
+def _groups_that_meet(n_levels: int, gains: Collection[tuple[int, int]]) -> list[list[int]]:
+    """Returns the levels in groups, each of those that pairs join, over others too."""
+    from scipy.sparse.csgraph import connected_components
+
+    joined = np.zeros((n_levels, n_levels), dtype=bool)
+    joined[tuple(zip(*gains, strict=True))] = True
+    n_groups, group_of = connected_components(joined, directed=False)
+    return [np.flatnonzero(group_of == group).tolist() for group in range(n_groups)]
+
+
+def _best(group: Sequence[int], gains: Mapping[tuple[int, int], float]) -> int:
+    """Returns the level of a group with the largest mean gain over the levels that it meets."""
+    of_level: dict[int, list[float]] = {level: [] for level in group}
+    for (first, second), gain in gains.items():
+        if first in of_level:  # then its partner is of the group, too
+            of_level[first].append(gain)
+            of_level[second].append(-gain)
+    return max(group, key=lambda level: float(np.mean(of_level[level])) if of_level[level] else -math.inf)
+
+
+def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:
+    """Returns the columns of a linear model of main effects, and of pairs; None where they are too many."""
+    mains = [np.eye(len(factor))[:, 1:][design.codes[:, i]] for i, factor in enumerate(design.factors)]
+    n_columns = sum(block.shape[1] for block in mains)
+    if with_pairs:
+        n_columns += sum(a.shape[1] * b.shape[1] for a, b in combinations(mains, 2))
+    if n_columns > min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) and (
+        with_pairs or n_columns > _MOST_COLUMNS
+    ):
+        return None
+    if not with_pairs:
+        return mains
+    return mains + [
+        (a[:, :, None] * b[:, None, :]).reshape(len(design), -1) for a, b in combinations(mains, 2)
+    ]

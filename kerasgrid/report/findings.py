@@ -1,0 +1,225 @@
+"""All that a table of trials tells, with its evidence."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, replace
+from typing import Any
+
+from kerasgrid.report.comparison import Contender, front, p_value, pick
+from kerasgrid.report.curves import (
+    FEWEST_EPOCHS,
+    Curves,
+    curves_of,
+    is_overfit,
+    is_underfit,
+    rise,
+    rise_of_best,
+)
+from kerasgrid.report.design import Design, design_of, is_scored
+from kerasgrid.report.edges import Edge, edges_of
+from kerasgrid.report.effects import Effect, Noise, effects_of, noise_of
+from kerasgrid.report.folds import HardFold, fold_matrix, hard_fold, unstable
+from kerasgrid.report.importance import Importance, importance_of
+from kerasgrid.report.interactions import Interaction, interactions_of
+from kerasgrid.report.reasons import by_reason
+from kerasgrid.space.dimensions import all_known
+from kerasgrid.tables.parsing import finite
+from kerasgrid.tables.table import Table
+
+MOST_CURVES = 300
+"""Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
+_LEADERS = 3
+
+
+@dataclass(frozen=True)
+class Findings:
+    """What a search has taught.
+
+    Attributes:
+        table: The trials.
+        design: Those with a score, by their levels.
+        contenders: Complete trials, the best first; equal scores in the table's order.
+        n_folds: Folds of the best; 0 where the file does not say.
+        front: Of score and fit time, the quickest first.
+        pick: The one to take if time counts.
+        noise: Of a candidate's mean score.
+        effects: By parameter that varies; empty where no two candidates differ in it alone.
+        interactions: The clear ones.
+        importance: Shares of the variance; None where it cannot be told.
+        edges: Best values at the edge of what was tried, unless an interaction overturns that they are best;
+            not the most epochs where the three best are overfit.
+        curves: By the trial's place in the table, of all or of a sample.
+        curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
+            do not have that of held-out rows.
+        rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
+            half as many epochs again would gain more than the noise.
+        leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly, or
+            where all of them are overfit.
+        overfit: Places of trials that fit their training rows too closely.
+        underfit: Places of trials that do not fit even those.
+        unstable: Places of trials whose folds differ far more than others' do.
+        hard_fold: A fold that is harder than the others.
+        unscored: Places of complete trials that have no score, or none that is a number.
+        failed: Places of failed trials by reason.
+        dead: Places of trials whose nets learnt nothing, by reason.
+    """
+
+    table: Table
+    design: Design
+    contenders: tuple[Contender, ...]
+    n_folds: int
+    front: tuple[Contender, ...]
+    pick: Contender | None
+    noise: Noise | None
+    effects: Mapping[str, tuple[Effect, ...]]
+    interactions: tuple[Interaction, ...]
+    importance: Importance | None
+    edges: tuple[Edge, ...]
+    curves: Mapping[int, Curves]
+    curve_metric: str
+    rising: Mapping[int, float]
+    leaders_rise: float | None
+    overfit: tuple[int, ...]
+    underfit: tuple[int, ...]
+    unstable: tuple[int, ...]
+    hard_fold: HardFold | None
+    unscored: tuple[int, ...]
+    failed: Mapping[str, tuple[int, ...]]
+    dead: Mapping[str, tuple[int, ...]]
+
+    @property
+    def best(self) -> Contender | None:
+        """The best complete trial."""
+        return self.contenders[0] if self.contenders else None
+
+    @property
+    def sign(self) -> int:
+        """1 where a larger score is better, -1 where a smaller one is."""
+        return self.design.sign
+
+    def trial(self, row: int) -> Any:
+        """Returns what a trial is called: its id, or its place where it has none."""
+        return self.table.rows[row].get("trial", row)
+
+
+def analyse(table: Table) -> Findings:
+    """Returns what a table of trials tells; all of it is empty where no trial has a score."""
+    design = design_of(table)
+    sign, noise = design.sign, noise_of(design)
+    contenders, n_folds = _contenders(table, sign)
+    by_name = {
+        factor.name: tuple(effects_of(design, place, noise)) for place, factor in enumerate(design.factors)
+    }
+    effects = [effect for found in by_name.values() for effect in found]
+    interactions = interactions_of(design, effects, noise)
+    overturned = {found.effect.name for found in interactions if found.overturns}
+    on_front = front(contenders, sign)
+    (curves, metric), by_fold = _curves(table, contenders), fold_matrix(table, contenders)
+    scored = {one.row: one for one in contenders}
+    best = contenders[0] if contenders else None
+    spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
+    is_objective = metric == table.metric
+    better, least = (sign, spread) if is_objective else (-1, 0.0)  # the noise of a loss is not known
+    n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
+    leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
+    overfit = tuple(row for row, found in curves.items() if is_overfit(found))
+    is_long = bool(leaders) and all(found.row in overfit for found in leaders)  # more epochs would do harm
+    return Findings(
+        table=table,
+        design=design,
+        contenders=contenders,
+        n_folds=n_folds,
+        front=tuple(on_front),
+        pick=pick(on_front, best, n_folds, sign) if best else None,
+        noise=noise,
+        effects=by_name,
+        interactions=tuple(interactions),
+        importance=importance_of(design),
+        edges=tuple(
+            edge
+            for edge in edges_of(design, effects)
+            if edge.name not in overturned and not (is_long and edge.name == "epochs" and edge.is_largest)
+        ),
+        curves=curves,
+        curve_metric=metric,
+        rising={
+            row: gain
+            for row, found in curves.items()
+            if row in scored and (gain := rise(found.test, better, least, n_curves)) is not None
+        },
+        leaders_rise=None if is_long else rise_of_best(leaders, better, least),
+        overfit=overfit,
+        underfit=tuple(
+            row
+            for row, found in curves.items()
+            if best and is_objective and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
+        ),
+        unstable=unstable(*by_fold) if by_fold else (),
+        hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
+        unscored=tuple(
+            row
+            for row, given in enumerate(table.rows)
+            if given.get("state", "complete") == "complete" and row not in scored
+        ),
+        failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
+        dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
+    )
+
+
+def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
+    """Returns the complete trials, each compared with the best over the same folds, and their number."""
+    objective = table.scores[0]
+    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
+    single = {row for row, scores in enumerate(table.fold_scores) if len(scores) == 1}  # has no spread
+    found = [
+        Contender(
+            row,
+            given[objective],
+            None if std is None or row in single else finite(given.get(std)),
+            table.seconds(given),
+        )
+        for row, given in enumerate(table.rows)
+        if is_scored(given, objective)
+    ]
+    found.sort(key=lambda one: -sign * one.mean)
+    if not found or not table.fold_scores:
+        return tuple(found), 0
+    best = table.fold_scores[found[0].row]
+    if not all_known(best) or len(best) < 2:
+        return tuple(found), len(best)
+
+    def compared(one: Contender) -> Contender:
+        own = table.fold_scores[one.row]
+        if len(own) != len(best) or not all_known(own):
+            return one
+        return replace(one, p_value=p_value(best, own))
+
+    return (found[0], *map(compared, found[1:])), len(best)
+
+
+def _curves(table: Table, contenders: tuple[Contender, ...]) -> tuple[dict[int, Curves], str]:
+    """Returns the trials' curves, and the metric they are of: the loss where no other is of held-out rows."""
+    rows = [row for row, histories in enumerate(table.histories) if histories]
+    if len(rows) > MOST_CURVES:
+        ends = [one.row for one in (*contenders[:20], *contenders[-20:]) if table.histories[one.row]]
+        sample = rows[:: -(-len(rows) // (MOST_CURVES - len(ends)))]
+        rows = sorted({*ends, *sample})
+    read = ((row, curves_of(row, table.histories[row], table.metric)) for row in rows)
+    found = {row: curves for row, curves in read if curves is not None}
+    if any(len(own.test) for own in found.values()) or not any(len(own.test_loss) for own in found.values()):
+        return found, table.metric
+    return {row: replace(own, train=own.train_loss, test=own.test_loss) for row, own in found.items()}, "loss"
+
+
+def _by_reason(
+    table: Table, column: str, holds: Callable[[Mapping[str, Any]], bool]
+) -> dict[str, tuple[int, ...]]:
+    """Returns the places of the trials for which something holds by its reason, the most frequent first."""
+    return by_reason(
+        {
+            row: str(given.get(column) or "no reason recorded")
+            for row, given in enumerate(table.rows)
+            if holds(given)
+        }
+    )

@@ -1,0 +1,219 @@
+"""Findings in plain sentences, each with its evidence; what cannot be told is said, too."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.report.edges import FEWEST_BEST, Edge
+from kerasgrid.report.effects import MOST_LEVELS, Effect, groups_of
+from kerasgrid.report.findings import Findings
+from kerasgrid.report.interactions import Conditional, Interaction
+from kerasgrid.wording import count, value_word
+
+_MOST_DIGITS = 12
+_MANY_FOLDS = 20
+"""So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
+_LONGEST_VALUE = 60
+
+
+def effect_sentences(findings: Findings) -> dict[str, str]:
+    """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
+    shares = findings.importance.mains if findings.importance else {}
+    names = sorted(findings.effects, key=lambda name: -shares.get(name, 0.0))
+    found = ((name, findings.effects[name]) for name in names)
+    return {
+        name: _parameter(name, effects) if effects else _unmatched(findings, name) for name, effects in found
+    }
+
+
+def interaction_sentence(found: Interaction) -> str:
+    """Returns what the effect is at each value of the other parameter."""
+    parts = [_conditional(found, one) for one in found.conditionals]
+    start = "Overturned: " if found.overturns else ""
+    return start + "; ".join(parts) + "."
+
+
+def edge_sentence(edge: Edge) -> str:
+    """Returns what to try beyond the edge."""
+    end = "largest" if edge.is_largest else "smallest"
+    first = f"The best {edge.name} is the {end} tried ({value_text(edge.value)})"
+    if edge.is_range:
+        side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
+        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else value_text(edge.value)
+        first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
+    if edge.next is None:
+        return f"{first}, and there is nothing to try beyond."
+    more = "larger" if edge.is_largest else "smaller"
+    return f"{first}: try {more}, such as {value_text(edge.next)}."
+
+
+def best_sentences(findings: Findings) -> list[str]:
+    """Returns what is best, what cannot be told from it, and what to take if time counts."""
+    best = findings.best
+    if best is None:
+        return ["No trial has a score."]
+    n_trials, name = len(findings.contenders), findings.trial(best.row)
+    if n_trials == 1:
+        return [f"Trial {name} is the only one with a score."]
+    scored = "" if n_trials == len(findings.table.rows) else " with a score"
+    found = [f"Trial {name} is the best of {count(n_trials, 'trial')}{scored}.", *_level_sentences(findings)]
+    taken = findings.pick
+    if taken is not None and taken.row != best.row and taken.fit_time is not None and best.fit_time:
+        saved = round(100 * (1 - taken.fit_time / best.fit_time))
+        found.append(
+            f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "
+            f"in {saved}% less time."
+        )
+    return found
+
+
+def value_text(value: Any) -> str:
+    """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
+    text = value_word(value)
+    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+
+
+def short(number: float) -> float:
+    """Returns a number to two digits."""
+    return float(f"{number:.2g}")
+
+
+def _level_sentences(findings: Findings) -> Iterator[str]:
+    """Yields how many cannot be told from the best, or why that is not known."""
+    compared = [one for one in findings.contenders if one.p_value is not None]
+    n_level, n_others = sum(one.is_level for one in compared), len(findings.contenders) - 1
+    if not compared:
+        yield (
+            "Scores of at least two folds are needed to tell candidates apart; there are none here."
+            if findings.n_folds < 2
+            else "No other has scores of the same folds, so that none can be compared with it."
+        )
+        return
+    if n_level:
+        yield (
+            f"{n_level:,} of the other {len(compared):,} cannot be told from it over {findings.n_folds} "
+            "folds (corrected resampled t-test, p > 0.05)."
+        )
+    else:
+        others = "All others are" if len(compared) == n_others else f"All {len(compared):,} compared are"
+        yield f"{others} clearly behind it over {findings.n_folds} folds (p <= 0.05)."
+    if findings.n_folds >= _MANY_FOLDS and not findings.table.about:
+        yield (
+            f"Where these {findings.n_folds} splits are repeats of fewer folds, differences look clearer "
+            "than they are."
+        )
+    if n_left := n_others - len(compared):
+        yield f"{n_left:,} more cannot be compared: they have no scores of the same folds."
+
+
+def _parameter(name: str, effects: Sequence[Effect]) -> str:
+    clear = [effect for effect in effects if effect.is_clear]
+    often = [effect for effect in effects if not effect.is_clear and effect.is_often]
+    rest = [effect for effect in effects if not effect.is_clear and not effect.is_often]
+    unclear = [effect for effect in rest if effect.low is not None]
+    untested = [effect for effect in rest if effect.low is None]
+    parts = []
+    for group in _by_better(clear):
+        parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
+    for group in _by_better(often):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} is ahead of "
+            + ", and ".join(map(_against, group))
+            + ": more often than by chance (sign test), but by how much cannot be told"
+        )
+    for group in _by_better(unclear):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} cannot be told from "
+            + ", or ".join(map(_against, group))
+        )
+    for group in _by_better(untested):
+        parts.append(
+            f"{name} = {value_text(group[0].better)} is ahead of "
+            + ", and ".join(map(_against, group))
+            + ": not tested"
+        )
+    return "; ".join(parts) + "."
+
+
+def _unmatched(findings: Findings, name: str) -> str:
+    """Returns what is known of a parameter whose values are not compared over matched pairs."""
+    design, shares = findings.design, findings.importance.mains if findings.importance else {}
+    place = design.place(name)
+    factor = design.factors[place]
+    if (groups_of(design, place) >= 0).sum(axis=1).max() > 1:
+        first = f"{name}: has too many values to be compared one by one ({len(factor.given):,})"
+    else:
+        first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
+    n_best = len(design) // 10
+    if name not in shares or n_best < FEWEST_BEST:
+        return f"{first}."
+    best = design.codes[design.best(n_best), place]
+    have = best[best < len(factor.given)]
+    if factor.is_numeric and len(factor) > MOST_LEVELS and 2 * len(have) > n_best:
+        low, high = (value_text(factor.values[int(code)]) for code in np.quantile(have, (0.1, 0.9)))
+        where = f"most of the best {n_best:,} have {low} to {high}"
+    else:
+        counts = np.bincount(best)
+        most = int(counts.argmax())
+        where = f"{counts[most]:,} of the best {n_best:,} have {value_text(factor.values[most])}"
+    return f"{first}; it accounts for {100 * shares[name]:.0f}% of the variance, and {where}."
+
+
+def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
+    groups: dict[str, list[Effect]] = {}
+    for effect in effects:
+        groups.setdefault(repr(effect.better), []).append(effect)
+    return list(groups.values())
+
+
+def _against(effect: Effect) -> str:
+    """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
+    ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
+    is_aside = effect.low is not None and not effect.is_clear and not effect.is_often
+    ahead = "ahead " if is_aside else ""
+    text = f"{value_text(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
+    text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
+    return text + _amount(effect.mean, effect.low, effect.high) + (")" if is_aside else "")
+
+
+def _amount(mean: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{value_text(short(mean))} on average; too few candidates for an interval"
+    if not math.isfinite(high - low):
+        return f"{value_text(short(mean))} on average; scores are too large for an interval"
+    digits = _digits((high - low) / 2)
+    while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
+        digits += 1  # what is so near zero has to show on which side it is
+    return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
+
+
+def _conditional(found: Interaction, one: Conditional) -> str:
+    effect = found.effect
+    where = f"where {found.given} = {value_text(one.value)}"
+    better, worse = effect.better, effect.worse
+    mean, low, high = one.mean, one.low, one.high
+    if mean < 0:
+        better, worse, mean, low, high = worse, better, -mean, -high, -low
+    verb = "beats" if low > 0 else "cannot be told from"
+    digits = _digits((high - low) / 2)
+    return (
+        f"{effect.name} = {value_text(better)} {verb} {value_text(worse)} {where} "
+        f"(by {_fixed(mean, digits)}, {_fixed(low, digits)} to {_fixed(high, digits)})"
+    )
+
+
+def _digits(half: float) -> int:
+    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
+    if half <= 0 or not math.isfinite(half):
+        return 6
+    place = math.floor(math.log10(half))
+    return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)
+
+
+def _fixed(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

@@ -1,0 +1,309 @@
+"""The next grid, from what the last one has taught: a grid.yaml, each change with its reason beside it."""
+
+from __future__ import annotations
+
+import io
+import math
+from collections.abc import Mapping, Sequence
+from typing import Any, get_args
+
+from pydantic import BaseModel
+
+from kerasgrid.config.sections import Config
+from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
+from kerasgrid.engines.autokeras import VAL
+from kerasgrid.errors import ResultsError
+from kerasgrid.io import canonical_json, strict
+from kerasgrid.report.advice import Advice, advise, halfway, still_rise
+from kerasgrid.report.design import Factor, level_key
+from kerasgrid.report.findings import Findings
+from kerasgrid.run.results import refuse, section_of
+from kerasgrid.space.dimensions import is_number, value_text
+from kerasgrid.space.reading import read_space
+from kerasgrid.wording import visible, visible_line
+
+_COLUMN = 48
+_MOST_LISTED = 100_000
+_DIGITS = 3
+"""Of the bounds of a range without a step."""
+
+
+def suggest(findings: Findings) -> str:
+    """Returns the text of the next grid.yaml.
+
+    Of a search of this package it is whole, and its paths are relative to the folder of the grid.yaml that
+    was searched; of other files it has the space, and names what is to be filled in.
+
+    Raises:
+        ResultsError: No trial has a score, or no parameter varies.
+    """
+    source = findings.table.source
+    if findings.best is None:
+        raise ResultsError(f"{source}: no trial has a score, so there is nothing to go by.")
+    if not findings.design.factors:
+        raise ResultsError(f"{source}: no parameter varies, so there is nothing to compare.")
+    advice = advise(findings)
+    config = findings.table.about.get("config")
+    if config is None:
+        return _bare(findings, advice)
+    given = section_of(Config, {"name": "", "model": "", **config}, source, "config")
+    refuse(source, (f"config.{fault.path}: {fault.message}" for fault in read_space(given.space, [])[1]))
+    if (config.get("search") or {}).get("engine") == AUTOKERAS:
+        return _of_autokeras(findings, config)
+    return _whole(findings, config, advice)
+
+
+def _of_autokeras(findings: Findings, config: Mapping[str, Any]) -> str:
+    """Returns the grid.yaml of another search by AutoKeras, whose models are its own to choose.
+
+    What the last one was made of, as its params and its early stopping, is made again of the `autokeras`
+    section, so that it is told there alone.
+    """
+    told = _told(Config, strict(dict(config)))
+    began, search = dict(config.get("params") or {}), dict(told.get("search") or {})
+    own = dict(told.get("autokeras") or {})
+    own |= {name: began[name] for name in ("blocks", "epochs") if name in began}
+    trials, time = search.pop("trials", None), search.pop("time", None)
+    own |= {"max_trials": trials} if trials is not None else {}
+    own |= {"time": time} if time is not None else {}
+    comments: dict[tuple[str, ...], str] = {}
+    if still_rise(findings) and isinstance(own.get("epochs"), int):
+        comments["autokeras", "epochs"] = f"the curves of the best still rise: {own['epochs']} tried"
+        own["epochs"] = math.ceil(1.5 * own["epochs"])
+    elif isinstance(trials, int):
+        comments["autokeras", "max_trials"] = f"its oracle changes the best so far: {trials} tried"
+        own["max_trials"] = 2 * trials
+    for name, default in (("val", VAL), ("keep_models", "best")):
+        if search.get(name) == default:  # AutoKeras's own
+            del search[name]
+    whole: dict[str, Any] = {name: told[name] for name in ("data", "executor") if name in told}
+    whole |= {"name": f"{config.get('name')}-next", "search": search, "autokeras": own}
+    ordered = {name: whole[name] for name in Config.model_fields if name in whole}
+    head = [*_head(findings), "AutoKeras chooses its models itself: what can be told it is here."]
+    return _yaml(ordered, head, comments)
+
+
+def _head(findings: Findings) -> list[str]:
+    return [
+        f"What {findings.table.source} suggests to try next: kerasgrid suggest wrote it.",
+        "Paths in it are relative to the folder of the grid.yaml that was searched: put it there.",
+    ]
+
+
+def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, Advice]) -> str:
+    """Returns the last config with another name and space, without what stands at its default."""
+    told = _told(Config, strict(dict(config)))
+    parts = config.get("space") or {}
+    parts = parts if isinstance(parts, list) else [parts]
+    may_fix = (
+        len(parts) == 1 and not config.get("exclude") and not any(map(_has_condition, parts[0].values()))
+    )
+    fixed, spaces = dict(config.get("params") or {}), []
+    comments: dict[tuple[str, ...], str] = {}
+    for part in parts:
+        space = {}
+        for name, spec in part.items():
+            found = advice.get(name)
+            if found is None:
+                space[name] = spec
+            elif may_fix and found.bounds is None and len(found.values) == 1 and isinstance(spec, list):
+                fixed[name] = found.values[0]
+                comments["params", name] = found.why
+            else:
+                space[name] = _spec(spec, found if len(parts) == 1 else _within(spec, found))
+                comments["space", name] = found.why
+        spaces.append(space)
+    epochs = fixed.get("epochs")
+    if "epochs" not in advice and isinstance(epochs, int) and still_rise(findings):
+        fixed["epochs"] = math.ceil(1.5 * epochs)
+        comments["params", "epochs"] = f"the curves of the best still rise: {epochs} tried"
+    if not any(spaces):
+        comments["params",] = (
+            "nothing is left to tell apart: search other parameters, or more folds and repeats"
+        )
+    exclude = config.get("exclude") or []
+    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
+        for name, values in _finer(findings, spaces).items():
+            spaces[0][name], comments["space", name] = values, "all of these were trained: between them"
+    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
+        repeats = (config.get("search") or {}).get("repeats") or 1
+        told["search"] = {**(told.get("search") or {}), "repeats": 2 * repeats}
+        comments["search", "repeats"] = "all of these were trained: other seeds tell them apart"
+    told |= {"params": fixed, "space": spaces[0] if len(spaces) == 1 else spaces}
+    told["name"] = f"{config.get('name')}-next"
+    ordered = {name: told[name] for name in Config.model_fields if told.get(name) not in (None, {}, [])}
+    return _yaml(ordered, _head(findings), comments)
+
+
+def _are_trained(
+    findings: Findings,
+    spaces: Sequence[Mapping[str, Any]],
+    exclude: Sequence[str],
+    fixed: Mapping[str, Any],
+    before: Mapping[str, Any],
+) -> bool:
+    """Tells whether a grid has no candidate but those that have a score; not of what is too much to list."""
+    space = read_space(strict([*spaces]), exclude, strict(dict(fixed)))[0]  # a CSV may say inf
+    if not space.is_finite or space.size > _MOST_LISTED:
+        return False
+
+    def key(*parts: Mapping[str, Any]) -> str:
+        whole = {name: value for part in parts for name, value in part.items()}
+        return canonical_json({name: value_text(strict(value)) for name, value in whole.items()})
+
+    rows = [findings.table.rows[one.row] for one in findings.contenders]
+    names = findings.table.params
+    trained = {key(before, {name: row[name] for name in names if name in row}) for row in rows}
+    return all(key(fixed, params) in trained for params in space)
+
+
+def _finer(findings: Findings, spaces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+    """Returns the best trial's values of numeric parameters with those halfway to their neighbours."""
+    found: dict[str, list[Any]] = {}
+    best = findings.table.rows[findings.contenders[0].row]
+    for factor in findings.design.factors if len(spaces) == 1 else ():
+        is_listed = isinstance(spaces[0].get(factor.name), list)
+        if is_listed and factor.is_numeric and best.get(factor.name) in factor.values:
+            between = halfway(factor, best[factor.name])
+            found |= {factor.name: sorted([*between, best[factor.name]])} if between else {}
+    return found
+
+
+def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
+    head = [
+        f"What {findings.table.source} suggests to try next. The file does not say which data and model:",
+        "add `data`, `model` and what was fixed.",
+    ]
+    fixed: dict[str, Any] = {}
+    space: dict[str, Any] = {}
+    comments: dict[tuple[str, ...], str] = {}
+    for name, found in advice.items():
+        is_fixed = found.bounds is None and len(found.values) == 1
+        factor = next(factor for factor in findings.design.factors if factor.name == name)
+        spec = [] if found.bounds is None else _range(factor)
+        (fixed if is_fixed else space)[name] = found.values[0] if is_fixed else _spec(spec, found)
+        comments["params" if is_fixed else "space", name] = found.why
+    if _are_trained(findings, [space], [], fixed, {}):
+        finer = _finer(findings, [space])
+        space |= finer
+        comments |= {("space", name): "all of these were trained: between them" for name in finer}
+        if not finer:
+            head.append("All of these candidates were trained: more folds or seeds tell them apart.")
+    told = {"params": fixed, "space": space}
+    return _yaml({name: value for name, value in told.items() if value}, head, comments)
+
+
+def _range(factor: Factor) -> dict[str, Any]:
+    """Returns the range that values were drawn from, as far as a file that is not ours tells it."""
+    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.given) else {}
+    log = {"log": True} if factor.is_log else {}
+    return {"low": factor.given[0], "high": factor.given[-1], **whole, **log}
+
+
+def _spec(spec: Any, found: Advice) -> Any:
+    """Returns a parameter's entry in a space with other values; its conditions, type and scale stay."""
+    if found.bounds is not None:
+        low, high = found.bounds
+        if isinstance(spec, dict) and "values" not in spec:
+            kept = {name: value for name, value in spec.items() if name not in ("low", "high")}
+            return {"low": _on_step(spec, low, math.floor), "high": _on_step(spec, high, math.ceil), **kept}
+        tried = spec["values"] if isinstance(spec, dict) else spec
+        values = [value for value in tried if low <= value <= high]
+        values = values or tried  # those of another part of a union are the better
+    else:
+        values = list(found.values)
+    if isinstance(spec, dict) and "values" in spec:
+        return {"values": values, **{name: value for name, value in spec.items() if name == "when"}}
+    if isinstance(spec, dict) and "when" in spec:
+        return {"values": values, "when": spec["when"]}
+    return values
+
+
+def _within(spec: Any, found: Advice) -> Advice:
+    """Returns the advice on a parameter for one part of a union: of its own values those that are left.
+
+    They stay as they are where none is left, since what was compared then is of other parts.
+    """
+    own = spec.get("values") if isinstance(spec, dict) else spec
+    if own is not None:
+        kept = set(map(level_key, found.values))
+        left = tuple(value for value in own if level_key(value) in kept)
+        return found if found.bounds is not None else Advice(left or tuple(own), found.why)
+    numbers = found.bounds or tuple(filter(is_number, found.values)) or (spec["low"], spec["high"])
+    low, high = max(min(numbers), spec["low"]), min(max(numbers), spec["high"])
+    return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
+
+
+def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:
+    """Returns a bound that lies a whole number of steps from the range's own; without steps, few digits."""
+    step, low = spec.get("step"), spec.get("low")
+    if isinstance(value, float) and value and step is None:
+        unit = 10.0 ** (math.floor(math.log10(abs(value))) - _DIGITS + 1)
+        return float(f"{rounded(round(value / unit, 6)) * unit:.{_DIGITS}g}")
+    if step is None or low is None or spec.get("log"):
+        return value
+    found = low + rounded(round((value - low) / step, 9)) * step
+    return found if isinstance(found, int) else float(f"{found:.12g}")
+
+
+def _has_condition(spec: Any) -> bool:
+    return isinstance(spec, dict) and "when" in spec
+
+
+def _told(section: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns the values that are not their field's default, of sections within it too."""
+    found = {}
+    for name, value in values.items():
+        field = section.model_fields.get(name)
+        if field is None:  # a callback of the user's own
+            found[name] = value
+            continue
+        default = field.get_default(call_default_factory=True)
+        inner = _section_of(field.annotation)
+        if inner is None or not isinstance(value, dict):
+            if value != default:
+                found[name] = value
+        elif (told := _told(inner, value)) or default is None:
+            found[name] = told
+    return found
+
+
+def _section_of(annotation: Any) -> type[BaseModel] | None:
+    """Returns the section that a field holds, which may be optional; None for plain values."""
+    if isinstance(annotation, type):
+        return annotation if issubclass(annotation, BaseModel) else None
+    return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
+
+
+def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple[str, ...], str]) -> str:
+    from ruamel.yaml import YAML
+    from ruamel.yaml.comments import CommentedMap, CommentedSeq
+    from ruamel.yaml.scalarstring import DoubleQuotedScalarString
+
+    def scalar(item: Any) -> Any:
+        is_plain = not isinstance(item, str) or visible(item) == item
+        return item if is_plain else DoubleQuotedScalarString(item)  # where escapes are read
+
+    def node(item: Any, path: tuple[str, ...]) -> Any:
+        if isinstance(item, Mapping):
+            items = CommentedMap({scalar(key): node(inner, (*path, key)) for key, inner in item.items()})
+            if len(path) > 1:
+                items.fa.set_flow_style()
+            for key in item:
+                if (*path, key) in comments:
+                    items.yaml_add_eol_comment(visible_line(comments[(*path, key)]), key, column=_COLUMN)
+            return items
+        if isinstance(item, list | tuple):
+            is_union = path == ("space",)
+            found = CommentedSeq(node(inner, path if is_union else (*path, "")) for inner in item)
+            if not is_union:
+                found.fa.set_flow_style()
+            return found
+        return scalar(item)
+
+    yaml = YAML()
+    yaml.width, yaml.version = 4096, None
+    written = io.StringIO()
+    whole = node(value, ())
+    yaml.dump(whole, written)
+    return "".join(f"# {visible_line(line)}\n" for line in head) + visible(written.getvalue())

@@ -1,0 +1,620 @@
+"""results.json: read and checked here, once, for all that is done with it.
+
+What is not there, as in a file of an earlier version or of a running search, is filled in where it may be.
+`need` tells what a command cannot do without.
+"""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import os
+from collections.abc import Iterable, Iterator, Mapping
+from functools import cache, cached_property
+from pathlib import Path
+from typing import Annotated, Any, Literal, Self, TypeVar
+
+from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
+
+from kerasgrid.config.forms import Section, faults_of, few, in_words, kind, shown
+from kerasgrid.config.sections import Config
+from kerasgrid.errors import MOST_FAULTS, ResultsError
+from kerasgrid.io import canonical_json, kind_of, read_input, strict
+from kerasgrid.run.lock import is_held
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.state import SCHEMA
+
+FORMS = (
+    f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "
+    "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "
+    "storage of Optuna's."
+)
+
+
+OURS = f"What kerasgrid search writes is needed here: results/NAME.json ({SCHEMA})."
+
+
+_MOST_BYTES = 1 << 31
+"""Of a file of results."""
+
+
+_DEEPEST = 100
+"""Levels of objects and lists within each other: what people search has a few."""
+_SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
+_FRAME = {"id", "state", "error", *_SCORES}
+_MOST_FOLDS = 1000
+_BESIDE = r"histories/[\w.-]+\.json"
+"""Where a long history lies within the run's folder."""
+
+log = logging.getLogger(__name__)
+Form = TypeVar("Form", bound=Section)
+
+
+def _plain(value: Any) -> Any:
+    """Holds that a value is what JSON has, of which a digest can be made."""
+    try:
+        canonical_json(value)
+    except (ValueError, TypeError, RecursionError) as error:
+        raise ValueError("holds what JSON has not") from error
+    return value
+
+
+def _label(value: Any) -> Any:
+    if isinstance(value, bool) or not isinstance(value, int | str):
+        raise ValueError(f"is {kind(value)}; text or a whole number is expected there")
+    return value
+
+
+def _reason(value: Any) -> Any:
+    texts = [value.get("type"), value.get("message")] if isinstance(value, dict) else [value]
+    if not all(text is None or isinstance(text, str) for text in texts):
+        raise ValueError(f"is {kind(value)}; text, or an object of texts type and message is expected there")
+    return _plain(value)
+
+
+Reason = Annotated[Any, AfterValidator(_reason)]
+Label = Annotated[Any, AfterValidator(_label)]
+Number = float | None
+Curve = Annotated[list[Number], Field(fail_fast=True)]
+Few = BeforeValidator(few)
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
+Object = Annotated[dict[str, Any], AfterValidator(_plain)]
+
+
+class _Part(BaseModel):
+    """An object of the file: types are not converted, and what a later version adds is no fault."""
+
+    model_config = ConfigDict(strict=True, frozen=True, extra="allow", allow_inf_nan=False)
+
+
+class _Fit(_Part):
+    test_score: Number = None
+    val_score: Number = None
+    fit_time: Number = None
+    epochs: Count | None = None
+    best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
+    metrics: Annotated[dict[str, Number] | None, Few] = None
+    history: Annotated[dict[str, Curve] | None, Few] = None
+    history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None
+    dead: str | None = None
+    error: Reason = None
+
+
+class _Repeat(_Fit):
+    repeat: Place | None = None
+
+
+class _Fold(_Fit):
+    fold: Place | None = None
+    repeats: Annotated[list[_Repeat] | None, Few] = None
+
+
+class _Trial(_Part):
+    id: Label | None = None
+    params: Object
+    state: Literal["complete", "failed", "pruned", "running", "waiting"] = "complete"
+    mean_test_score: Number = None
+    std_test_score: Number = None
+    rank_test_score: Count | None = None
+    mean_fit_time: Number = None
+    end_time_s: Number = None
+    n_parameters: Count | None = None
+    error: Reason = None
+    dead: str | None = None
+    folds: Annotated[list[_Fold] | None, Few] = None
+
+
+class _Objective(_Part):
+    name: str | None = None
+    direction: Literal["max", "min"] = "max"
+    decided_on: str | None = None
+
+
+class _Data(_Part):
+    samples: Count | None = None
+    classes: Count | None = None
+    class_names: Annotated[list[Label], Field(fail_fast=True)] | None = None
+    report: Annotated[list[str], Field(fail_fast=True)] = []
+    fingerprint: str | None = None
+
+
+class _Folds(_Part):
+    n: Annotated[int, Field(ge=1, le=_MOST_FOLDS)] | None = None
+    fingerprint: str | None = None
+
+
+class _Best(_Part):
+    trial: Label
+    params: Object
+    mean_test_score: Number = None
+
+
+class _Summary(_Part):
+    trials: Count | None = None
+    failed: Count | None = None
+    pruned: Count | None = None
+    dead: Count | None = None
+    fits: Count | None = None
+    epochs_trained: Count | None = None
+    wall_time_s: Number = None
+
+
+class _Results(_Part):
+    name: str | None = None
+    status: Literal["running", "complete", "interrupted", "budget", "failed"] = "complete"
+    objective: _Objective = _Objective()
+    config: Object | None = None
+    base: str | None = None
+    data: _Data | None = None
+    folds: _Folds | None = None
+    environment: Annotated[dict[str, str], Few] = {}
+    trials: list[Any]
+    best: _Best | None = None
+    summary: _Summary | None = None
+
+
+_OF_TRIAL = ("mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "n_parameters", "error")
+_OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
+
+
+def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:
+    """Returns the text of a file in UTF-8, with or without a byte order mark.
+
+    Args:
+        path: The file.
+        most_bytes: What it may hold.
+        forms: Says what is needed here, where it is something else.
+
+    Raises:
+        ResultsError: There is no such file, it is no regular file or empty, or it holds no text.
+    """
+    if os.path.isdir(path):
+        raise ResultsError(f"{path} is a folder; a file is needed here.")
+    try:
+        data = read_input(path, most_bytes)
+    except FileNotFoundError as error:
+        there = sorted(file.name for file in path.parent.glob("*.json")) if os.path.isdir(path.parent) else []
+        hint = f" That folder has: {', '.join(there[:20])}." if there else ""
+        raise ResultsError(f"{path}: there is no such file.{hint}") from error
+    except OSError as error:
+        raise ResultsError(f"{path}: cannot be read ({error.strerror or error}).") from error
+    if not data.strip():
+        raise ResultsError(f"{path}: the file is empty. {forms}")
+    try:
+        text = data.decode("utf-8-sig")
+    except UnicodeDecodeError as error:
+        raise ResultsError(f"{path}: no text in UTF-8 (byte {error.start}). {forms}") from error
+    if "\0" in text:
+        raise ResultsError(f"{path}: no text, since it has zero bytes. {forms}")
+    return text
+
+
+def parse_json(text: str, path: Path, forms: str = FORMS) -> Any:
+    """Returns the value of a JSON text; the literals NaN and Infinity are read too.
+
+    Raises:
+        ResultsError: The text is cut off, is no JSON, or is nested beyond all use.
+    """
+    try:
+        value = json.loads(text)
+    except json.JSONDecodeError as error:
+        where = f"{path}:{error.lineno}:{error.colno}"
+        if error.pos >= len(text.rstrip()) - 1 or error.msg.startswith("Unterminated"):
+            raise ResultsError(
+                f"{where}: the JSON ends too early ({error.msg}): the file is cut off."
+            ) from error
+        raise ResultsError(f"{where}: no JSON ({error.msg}). {forms}") from error
+    except RecursionError as error:
+        raise ResultsError(f"{path}: nested too deeply to be a file of results. {forms}") from error
+    except ValueError as error:  # a whole number of thousands of digits
+        raise ResultsError(f"{path}: no JSON that can be read ({error}).") from error
+    check_depth(value, path, forms)
+    return value
+
+
+def check_depth(value: Any, where: Path | str, forms: str = FORMS) -> None:
+    """Raises a ResultsError where objects and lists are nested beyond all use."""
+    level = [value]
+    for _ in range(_DEEPEST):
+        parts = (part.values() if isinstance(part, dict) else part for part in level)
+        level = [item for part in parts for item in part if isinstance(item, dict | list)]
+        if not level:
+            return
+    raise ResultsError(f"{where}: nested too deeply to be a file of results: {_DEEPEST} levels hold. {forms}")
+
+
+def read_results(path: str | Path) -> dict[str, Any]:
+    """Returns the content of a results.json, as `checked` does.
+
+    Raises:
+        ResultsError: It cannot be read, is of another form or schema, or has faults.
+    """
+    path = Path(path)
+    if kind := kind_of(path, takes=("results",)):
+        raise ResultsError(f"{path} {kind.told('results')}")
+    return as_it_stands(checked(parse_json(read_text(path, forms=OURS), path, OURS), path, OURS), path)
+
+
+def as_it_stands(results: dict[str, Any], path: Path) -> dict[str, Any]:
+    """Returns the content of a results.json, which says `running` though its search has been cut off.
+
+    The lock of its run tells, which ends with the process. Where the run's folder is not beside the file,
+    it stays as it says.
+    """
+    paths = RunPaths(path.parent, path.stem)
+    if results.get("status") != "running" or not paths.folder.is_dir():
+        return results
+    if is_held(paths.lock, paths.heartbeat):
+        return results
+    _tell_cut_off(path, path.stat().st_mtime_ns)
+    return {**results, "status": "interrupted"}
+
+
+@cache
+def _tell_cut_off(path: Path, changed_at_ns: int) -> None:
+    """Tells it once of each state of a file, which commands read several times."""
+    log.warning("%s: its search was cut off, and nothing is running it; the same command goes on.", path)
+
+
+def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, Any]:
+    """Returns the content of a results.json whose form holds; numbers that are not finite are None.
+
+    Args:
+        results: A JSON value.
+        where: What messages call it.
+        forms: Says what is needed here, where it is something else.
+
+    Raises:
+        ResultsError: It is no results.json of this version, or has faults, all of which are told.
+    """
+    if not isinstance(results, Mapping):
+        raise ResultsError(f"{where}: is {kind(results)}, and no results file of kerasgrid. {forms}")
+    check_schema(results, where, forms)
+    value = dict(results)
+    if any(_form_faults(value)):
+        check_depth(value, where, forms)
+        value = strict(value)
+        refuse(where, _form_faults(value))
+    value["trials"] = [_filled(trial, place) for place, trial in enumerate(value["trials"])]
+    refuse(where, _contradictions(value))
+    return value
+
+
+def _form_faults(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yields in words what is not as it should be by itself."""
+    try:
+        trials = _Results.model_validate(results).trials
+    except ValidationError as error:
+        yield from map(in_words, error.errors(include_url=False))
+        trials = results["trials"] if isinstance(results.get("trials"), list) else []
+    for place, trial in enumerate(trials):
+        try:
+            _Trial.model_validate(trial)
+        except ValidationError as error:
+            for fault in error.errors(include_url=False):
+                yield in_words({**fault, "loc": ("trials", place, *fault["loc"])})
+
+
+def check_schema(results: Mapping[str, Any], where: Path | str = "results.json", forms: str = FORMS) -> None:
+    """Refuses what is no results.json of this version, with a ResultsError."""
+    schema = results.get("schema")
+    if schema == SCHEMA:
+        return
+    if isinstance(schema, str) and schema.startswith("kerasgrid.results/"):
+        raise ResultsError(
+            f"{where}: schema {shown(schema)} was written by another version of kerasgrid; this one reads "
+            f"{SCHEMA!r}. Install the version that wrote it."
+        )
+    told = schema if schema is None else shown(schema)
+    raise ResultsError(f"{where}: schema is {told}, which is no results file of kerasgrid. {forms}")
+
+
+def need(results: Mapping[str, Any], where: Path | str, *paths: str) -> None:
+    """Holds that values are there, each named by its path, such as `data.fingerprint`.
+
+    Raises:
+        ResultsError: Some are not; all of them are told.
+    """
+    missing = []
+    for path in paths:
+        value: Any = results
+        for key in path.split("."):
+            value = value.get(key) if isinstance(value, Mapping) else None
+        missing += [path] if value is None else []
+    if missing:
+        raise ResultsError(
+            f"{where}: is not whole: it has no {', no '.join(missing)}. A search of this version writes it, "
+            "and plot and report do without. Restore the file, or search anew."
+        )
+
+
+def need_ids(results: Mapping[str, Any], where: Path | str) -> None:
+    """Holds that trials are called by numbers, as their files are; to views they may be called anything.
+
+    Raises:
+        ResultsError: Some are not.
+    """
+    refuse(
+        where,
+        (
+            f"trials[{place}].id is {shown(trial['id'])}; a whole number, at least 0, names its files."
+            for place, trial in enumerate(results["trials"])
+            if not isinstance(trial["id"], int) or trial["id"] < 0
+        ),
+    )
+
+
+def section_of(form: type[Form], value: Any, where: Path | str, path: str) -> Form:
+    """Returns the config of a results.json, or a section of it, with what stands at its default.
+
+    Args:
+        form: Of the section.
+        value: What the file has of it.
+        where: What messages call the file.
+        path: Of the section, such as `config`.
+
+    Raises:
+        ResultsError: It is none of this version.
+    """
+    try:
+        return form.model_validate(value)
+    except ValidationError as error:
+        faults = (f"{fault.path}: {fault.message}" for fault in faults_of(error, value, form, path))
+        refuse(where, faults)
+        raise
+
+
+def refuse(where: Path | str, faults: Iterable[str]) -> None:
+    """Raises the first faults as one ResultsError, which tells that there are more; none is no error."""
+    told = list(itertools.islice(faults, MOST_FAULTS + 1))
+    if told:
+        lines = [f"{where}: {fault}" for fault in told[:MOST_FAULTS]]
+        more = [f"{where}: and more."] if len(told) > MOST_FAULTS else []
+        raise ResultsError("\n".join([*lines, *more, "Restore the file, or search anew."]))
+
+
+def _filled(trial: Mapping[str, Any], place: int) -> dict[str, Any]:
+    """Returns a trial with all that the schema has of one; None, and nothing, for what the file has not."""
+    folds = [_filled_fit(fold, "fold", number) for number, fold in enumerate(trial.get("folds") or ())]
+    for fold in folds:
+        if fold.get("repeats"):
+            fold["repeats"] = [_filled_fit(part, "repeat", n) for n, part in enumerate(fold["repeats"])]
+    id = place if trial.get("id") is None else trial["id"]
+    return {**dict.fromkeys(_OF_TRIAL), "state": "complete", **trial, "id": id, "folds": folds}
+
+
+def _filled_fit(part: Mapping[str, Any], name: str, place: int) -> dict[str, Any]:
+    history = {} if part.get("repeats") else {"history": part.get("history") or {}}
+    index = place if part.get(name) is None else part[name]
+    return {**dict.fromkeys(_OF_FIT), **part, name: index, "metrics": part.get("metrics") or {}, **history}
+
+
+def _contradictions(results: Mapping[str, Any]) -> Iterator[str]:
+    """Yields in words what cannot hold together."""
+    first: dict[int, int] = {}
+    n_folds = (results.get("folds") or {}).get("n") or _MOST_FOLDS
+    for place, trial in enumerate(results["trials"]):
+        before = first.setdefault(trial["id"], place)
+        if before != place:
+            yield f"trials[{place}].id is {trial['id']}, which is that of trials[{before}] too."
+        if not _once([fold["fold"] for fold in trial["folds"]], n_folds):
+            yield f"trials[{place}].folds are not each of 0 to {n_folds - 1} once at most."
+        for number, fold in enumerate(trial["folds"]):
+            repeats = [part["repeat"] for part in fold.get("repeats") or ()]
+            if not _once(repeats, len(repeats)):
+                yield f"trials[{place}].folds[{number}].repeats are not each of 0 to {len(repeats) - 1} once."
+    best, data = results.get("best"), results.get("data") or {}
+    is_complete = {trial["id"] for trial in results["trials"] if trial["state"] == "complete"}
+    if best is not None and best["trial"] not in is_complete:
+        yield f"best.trial is {best['trial']}; the id of a complete trial is expected there."
+    names, n_classes = data.get("class_names"), data.get("classes")
+    if names is not None and n_classes is not None and len(names) != n_classes:
+        yield f"data.class_names has {len(names)} names, and data.classes is {n_classes}."
+
+
+def _once(places: list[int], most: int) -> bool:
+    return len(set(places)) == len(places) and max(places, default=-1) < most
+
+
+class ResultsData:
+    """A results.json that was read and checked, whole or of a search that still runs.
+
+    Args:
+        data: The object of results.json.
+        path: Its file, where it has one.
+
+    Raises:
+        ResultsError: It is none.
+    """
+
+    def __init__(self, data: Mapping[str, Any], path: Path | None = None) -> None:
+        self.path = path
+        self.data = checked(data, self._where)
+
+    @classmethod
+    def load(cls, path: str | Path) -> Self:
+        """Reads a results.json.
+
+        Raises:
+            ResultsError: It cannot be read, or is none.
+        """
+        return cls.known(read_results(path), Path(path))
+
+    @classmethod
+    def known(cls, data: dict[str, Any], path: Path) -> Self:
+        """Returns results whose form is known to hold: what a search has written, or `read_results` read."""
+        found = cls.__new__(cls)
+        found.path, found.data = path, data
+        return found
+
+    @cached_property
+    def config(self) -> Config:
+        """The config of the search, with what stands at its default.
+
+        Raises:
+            ResultsError: The file has none, or one that is none of this version.
+        """
+        self.need("config")
+        return section_of(Config, self.data["config"], self._where, "config")
+
+    def need(self, *paths: str) -> None:
+        """Holds that values are there, each named by its path, such as `data.fingerprint`.
+
+        Raises:
+            ResultsError: Some are not; all of them are told.
+        """
+        need(self.data, self._where, *paths)
+
+    @property
+    def status(self) -> str:
+        """running, complete, interrupted, budget or failed."""
+        self.need("status")
+        return self.data["status"]
+
+    @property
+    def trials(self) -> list[dict[str, Any]]:
+        """One object a trial, as in results.json, in the order of their ids."""
+        return self.data["trials"]
+
+    @property
+    def best(self) -> dict[str, Any] | None:
+        """The best trial's `trial`, `params` and `mean_test_score`; None where none is complete."""
+        return self.data.get("best")
+
+    @property
+    def best_params(self) -> dict[str, Any]:
+        """The best trial's params.
+
+        Raises:
+            ResultsError: No trial is complete.
+        """
+        if self.best is None:
+            raise ResultsError("no trial is complete, so that there is no best one.")
+        return self.best["params"]
+
+    def row(self, trial: int) -> dict[str, Any]:
+        """Returns a trial's object.
+
+        Raises:
+            ResultsError: There is no such trial.
+        """
+        found = next((row for row in self.trials if row["id"] == trial), None)
+        if found is None:
+            known = ", ".join(str(row["id"]) for row in self.trials[:40])
+            raise ResultsError(f"{self._where}: there is no trial {trial}. Known: {known}.")
+        return found
+
+    @property
+    def _where(self) -> str:
+        return "these results" if self.path is None else str(self.path)
+
+    @property
+    def file(self) -> Path:
+        """Where they are written.
+
+        Raises:
+            ResultsError: Nowhere.
+        """
+        if self.path is None:
+            raise ResultsError("these results have no file, beside which models could be kept.")
+        return self.path
+
+    def model_files(self, trial: int | None = None) -> list[Path]:
+        """Returns the files of a trial's fold models, in the order of folds and repeats.
+
+        `keras.models.load_model` loads each; they take values as they are stored, and are not compiled.
+
+        Args:
+            trial: Its id; None for the best one.
+
+        Raises:
+            ResultsError: There is no such trial, it is not complete, or its models were not all kept.
+        """
+        if trial is None:
+            if self.best is None:
+                raise ResultsError("no trial is complete, so that there is no best one.")
+            trial = self.best["trial"]
+        where, row = self._where, self.row(trial)
+        if row["state"] != "complete":
+            raise ResultsError(
+                f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."
+            )
+        need_ids(self.data, where)
+        files = [] if self.path is None else self._model_files(row)
+        n_kept = sum(file.exists() for file in files)
+        if not files or n_kept < len(files):
+            raise ResultsError(f"{where}: {self._not_kept(trial, n_kept, len(files))}")
+        return files
+
+    def _model_files(self, row: Mapping[str, Any]) -> list[Path]:
+        paths = RunPaths(self.file.parent, self.file.stem)
+        return [
+            paths.model(row["id"], fold["fold"], part.get("repeat", 0))
+            for fold in row["folds"]
+            for part in fold.get("repeats") or [fold]
+        ]
+
+    def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
+        """Returns that fold models are missing, and how to keep them."""
+        keep, best = self.config.search.keep_models, self.best
+        if keep == "best" and best is not None and trial != best["trial"] and not n_kept:
+            return (
+                f"search.keep_models is best, which keeps the fold models of trial {best['trial']}, and "
+                f"those of trial {trial} are not there. To have them, search with keep_models: all."
+            )
+        found = f"{n_kept} of its {n_files} fold models are there" if n_kept else "no fold models are there"
+        return (
+            f"trial {trial}: {found}, and search.keep_models is {keep}. It has to be best or all when "
+            "fits are trained: set search: {keep_models: best}, and start anew with --fresh."
+        )
+
+    def frame(self) -> Any:
+        """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
+
+        A param that is named like one of these columns becomes `param_NAME`.
+        """
+        import pandas as pd
+
+        rows = [
+            {
+                "id": row["id"],
+                **{
+                    f"param_{name}" if name in _FRAME else name: value
+                    for name, value in row["params"].items()
+                },
+                "state": row["state"],
+                **{name: row[name] for name in _SCORES},
+                **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
+                "error": row["error"].get("message") if isinstance(row["error"], dict) else row["error"],
+            }
+            for row in self.trials
+        ]
+        return pd.DataFrame(rows).set_index("id") if rows else pd.DataFrame()
+
+    def __repr__(self) -> str:
+        score = None if self.best is None else self.best.get("mean_test_score")
+        best = "" if score is None else f", best {score:.4f}"
+        name, status = self.data.get("name"), self.data.get("status", "no status")
+        return f"<Results {name!r}: {status}, {len(self.trials)} trials{best}>"

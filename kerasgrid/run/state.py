@@ -1,0 +1,350 @@
+"""The state of a search: what its journal says, and the object of results.json that is made of it."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field, fields
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.records import FoldRecord, Trial
+from kerasgrid.run.paths import RunPaths
+from kerasgrid.space.dimensions import all_known
+
+SCHEMA = "kerasgrid.results/1"
+LONG_HISTORY = 200
+"""Histories of more epochs lie beside results.json, in RunPaths.histories."""
+
+JobId = tuple[int, int, int]
+
+
+@dataclass
+class RunState:
+    """What a journal says: the trials that were proposed and the jobs that have ended.
+
+    Attributes:
+        n_folds: Folds a trial.
+        repeats: Repeats a fold.
+        direction: max or min.
+        trials: By id, in the order of their first proposal.
+        ended: The end of each job.
+        wanted: The ids that the engine has proposed in this session.
+        waiting: What each job has reached that has waited at a rung, and may have gone on since.
+        dropped: The ids of trials that an engine has given up.
+        begun: The ids of trials of which something has been trained.
+        saved: Epochs of each job in its last checkpoint, and of one of a training anew, after rungs.
+        runs: Of jobs that are read off one run, one that stands for all of them.
+        ended_at: Seconds into the search, over its sessions, when each job ended.
+    """
+
+    n_folds: int
+    repeats: int
+    direction: str
+    trials: dict[int, Trial] = field(default_factory=dict)
+    ended: dict[JobId, FoldRecord] = field(default_factory=dict)
+    wanted: set[int] = field(default_factory=set)
+    waiting: dict[JobId, FoldRecord] = field(default_factory=dict)
+    dropped: set[int] = field(default_factory=set)
+    begun: set[int] = field(default_factory=set)
+    runs: dict[JobId, JobId] = field(default_factory=dict)
+    saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
+    ended_at: dict[JobId, float] = field(default_factory=dict)
+    _rungs: dict[JobId, dict[float, float | None]] = field(default_factory=dict)
+    _by_identity: dict[str, int] = field(default_factory=dict)
+    _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
+
+    def trial(self, params: Mapping[str, Any]) -> tuple[Trial, bool]:
+        """Returns the trial of these params, and whether it is new; a new one gets the next id."""
+        trial = Trial(len(self.trials), params)
+        known = self._by_identity.get(trial.identity)
+        if known is not None:
+            return self.trials[known], False
+        self.add(trial)
+        return trial, True
+
+    def add(self, trial: Trial) -> None:
+        """Takes a trial that the journal holds."""
+        self.trials[trial.id] = trial
+        self._by_identity[trial.identity] = trial.id
+
+    def begin(self, trial_id: int) -> None:
+        """Takes that a trial's training has begun."""
+        if trial_id not in self.begun:
+            self.begun.add(trial_id)
+            self._rows.pop(trial_id, None)
+
+    def end(self, record: FoldRecord, at_s: float | None = None) -> None:
+        """Takes a job's end, and at which second of the search it came, where that is known."""
+        self.begin(record.job[0])
+        self.ended[record.job] = record
+        if at_s is not None:
+            self.ended_at[record.job] = at_s
+        self._rows.pop(record.job[0], None)
+
+    def failed(self) -> list[int]:
+        """Returns the ids of trials with a fit that failed."""
+        return sorted({job[0] for job, record in self.ended.items() if record.error is not None})
+
+    def forget_failed(self, trial_id: int) -> None:
+        """Forgets the ends of a trial's fits that failed, as if they had never been tried."""
+        for job in self.jobs_of(trial_id):
+            if job in self.ended and self.ended[job].error is not None:
+                del self.ended[job]
+        if not self._records(trial_id):
+            self.begun.discard(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def reopen(self, jobs: Iterable[JobId]) -> None:
+        """Forgets the ends of jobs whose files are gone, so that they are trained again."""
+        for job in jobs:
+            self.ended.pop(job, None)
+            self._rows.pop(job[0], None)
+
+    def save(self, job: JobId, epoch: int, anew: bool) -> None:
+        """Takes a checkpoint."""
+        self.begin(job[0])
+        self.saved[job, anew] = epoch
+
+    def wait(self, record: FoldRecord, at_end: bool = False) -> None:
+        """Takes a job that waits at a rung, or at its end, which counts for all rungs from there on."""
+        self.begin(record.job[0])
+        self.waiting[record.job] = record
+        self._rungs.setdefault(record.job, {})[math.inf if at_end else record.epochs] = record.val_score
+        self._rows.pop(record.job[0], None)
+
+    def drop(self, trial_id: int) -> None:
+        """Takes a trial that an engine has given up."""
+        self.dropped.add(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def readmit(self, trial_id: int) -> None:
+        """Takes a trial that an engine goes on with though it had been given up."""
+        self.dropped.discard(trial_id)
+        self._rows.pop(trial_id, None)
+
+    def has_come_to(self, job: JobId, until: int | None) -> bool:
+        """Tells whether a job has ended, or has waited after an epoch."""
+        return job in self.ended or (until is not None and self._rung(job, until) is not None)
+
+    def val_score(self, trial_id: int, fold: int, until: int) -> float | None:
+        """Returns a fold's score on the inner split after an epoch, repeats averaged; None for a failure.
+
+        Of a job that ended before it is the score at its end.
+        """
+        found = []
+        for repeat in range(self.repeats):
+            job = (trial_id, fold, repeat)
+            ended = self.ended.get(job)
+            rung = self._rung(job, until)
+            if rung is not None:
+                found.append(self._rungs[job][rung])
+            else:
+                found.append(None if ended is None else ended.val_score)
+        return _mean(found)
+
+    def _rung(self, job: JobId, until: int) -> float | None:
+        """Returns the lowest rung, from an epoch on, at which a job has waited; None for none.
+
+        It is that epoch, but for a job that had come further before it was proposed again.
+        """
+        return min((epochs for epochs in self._rungs.get(job, ()) if epochs >= until), default=None)
+
+    def trained(self) -> dict[tuple[JobId, bool], int]:
+        """Returns the epochs of each run that has been recorded.
+
+        It is by the job that stands for the run, and whether that was trained anew after rungs.
+        """
+        found: dict[tuple[JobId, bool], int] = {}
+        for (job, anew), epochs in self.saved.items():
+            if job not in self.ended:  # its own record tells of a fit that was its own after all
+                run = self.runs.get(job, job), anew
+                found[run] = max(found.get(run, 0), epochs)
+        for record in (*self.waiting.values(), *self.ended.values()):
+            run = record.job if record.alone else self.runs.get(record.job, record.job), record.anew
+            found[run] = max(found.get(run, 0), record.epochs)
+        return found
+
+    def jobs_of(self, trial_id: int) -> list[JobId]:
+        """Returns a trial's job ids, fold by fold."""
+        return [(trial_id, fold, repeat) for fold in range(self.n_folds) for repeat in range(self.repeats)]
+
+    def is_done(self, trial_id: int) -> bool:
+        """Tells whether all of a trial's jobs have ended."""
+        return all(job in self.ended for job in self.jobs_of(trial_id))
+
+    def shown(self) -> list[int]:
+        """Returns the ids in results.json: all that are done, and those that are to be done.
+
+        Left out is what an earlier session began and a narrower space proposes no more.
+        """
+        return [id for id in self.trials if not self.wanted or id in self.wanted or self.is_done(id)]
+
+    def score(self, trial_id: int) -> float | None:
+        """Returns a complete trial's mean score; None for one that failed or is not done."""
+        return self.row(trial_id)["mean_test_score"] if self.row(trial_id)["state"] == "complete" else None
+
+    def ranking(self) -> list[int]:
+        """Returns the ids of complete trials, the best first; equal scores by id."""
+        sign = -1 if self.direction == "max" else 1
+        scored = [(sign * score, trial) for trial in self.trials if (score := self.score(trial)) is not None]
+        return [trial for _, trial in sorted(scored)]
+
+    def row(self, trial_id: int) -> dict[str, Any]:
+        """Returns a trial's object in results.json, without its rank."""
+        if trial_id not in self._rows:
+            self._rows[trial_id] = self._make_row(self.trials[trial_id])
+        return self._rows[trial_id]
+
+    def _make_row(self, trial: Trial) -> dict[str, Any]:
+        found = self._records(trial.id)
+        records = list(found.values())
+        failed = next((record for record in records if record.error is not None), None)
+        done, given_up = self.is_done(trial.id), trial.id in self.dropped
+        going = "running" if trial.id in self.begun else "waiting"
+        state = "complete" if done else "pruned" if given_up else going
+        if failed is not None and (done or given_up):
+            state = "failed"
+        made = [self._fold(trial.id, fold, found) for fold in range(self.n_folds)]
+        folds = [fold for fold in made if fold is not None]
+        scores = [fold["test_score"] for fold in folds]
+        waits = state == "running" and len(folds) == self.n_folds  # at a rung, as a budget may leave it
+        scored = bool(folds) and (waits or state in {"complete", "pruned"})
+        return {
+            "id": trial.id,
+            "params": dict(trial.params),
+            "state": state,
+            "mean_test_score": float(np.mean(scores)) if scored else None,
+            "std_test_score": float(np.std(scores)) if scored else None,
+            "rank_test_score": None,
+            "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if scored else None,
+            "end_time_s": self._end_time_s(trial.id) if done else None,
+            "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
+            "error": None if failed is None else dict(failed.error or {}),
+            "dead": _dead(records),
+            "folds": folds,
+        }
+
+    def _end_time_s(self, trial_id: int) -> float | None:
+        """Returns when the last of a trial's jobs ended, in seconds of the search; None if not known."""
+        times = [self.ended_at.get(job) for job in self.jobs_of(trial_id)]
+        return round(max(times), 3) if all_known(times) else None
+
+    def _records(self, trial_id: int) -> dict[JobId, FoldRecord]:
+        """Returns the ends of a trial's jobs, and what those that wait at a rung have reached."""
+        found = {job: self.ended.get(job) or self.waiting.get(job) for job in self.jobs_of(trial_id)}
+        return {job: record for job, record in found.items() if record is not None}
+
+    def _fold(self, trial_id: int, fold: int, found: Mapping[JobId, FoldRecord]) -> dict[str, Any] | None:
+        """Returns a fold's object, its repeats averaged; None where one has no record."""
+        records = [found.get((trial_id, fold, repeat)) for repeat in range(self.repeats)]
+        if not all_known(records):
+            return None
+        parts = [self._repeat(record) for record in records]
+        if len(parts) == 1:
+            return {"fold": fold, **parts[0]}
+        scores = [part["test_score"] for part in parts]
+        is_scored = None not in scores
+        names = [name for name in parts[0]["metrics"] if all(name in part["metrics"] for part in parts)]
+        return {
+            "fold": fold,
+            "test_score": float(np.mean(scores)) if is_scored else None,
+            "fit_time": float(np.mean([part["fit_time"] for part in parts])),
+            "epochs": max(part["epochs"] for part in parts),
+            "best_epoch": parts[0]["best_epoch"],
+            "metrics": {name: _mean([part["metrics"][name] for part in parts]) for name in names},
+            "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
+        }
+
+    def _repeat(self, record: FoldRecord) -> dict[str, Any]:
+        row: dict[str, Any] = {
+            "test_score": record.score,
+            **({} if record.val_score is None else {"val_score": record.val_score}),
+            "fit_time": record.fit_time,
+            "epochs": record.epochs,
+            "best_epoch": record.best_epoch,
+            "metrics": dict(record.metrics),
+            "history": dict(record.history),
+        }
+        if record.epochs > LONG_HISTORY:
+            row["history"] = {}
+            row["history_file"] = RunPaths.history_name(*record.job)
+        if record.dead is not None:
+            row["dead"] = record.dead
+        if record.error is not None:
+            row["error"] = dict(record.error)
+        return row
+
+    def results(self, status: str, about: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:
+        """Returns the whole of results.json.
+
+        Args:
+            status: running, complete, interrupted, budget or failed.
+            about: name, objective, config, base, data, folds and environment.
+            wall_time_s: Seconds that the search has run, over all its sessions.
+        """
+        ranking = self.ranking()
+        ranks: dict[int, int] = {}
+        for place, trial in enumerate(ranking):
+            before = ranking[place - 1]
+            tied = place > 0 and self.score(before) == self.score(trial)
+            ranks[trial] = ranks[before] if tied else place + 1
+        rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
+        best = self.row(ranking[0]) if ranking else None
+        return {
+            "schema": SCHEMA,
+            "name": about["name"],
+            "status": status,
+            "objective": about["objective"],
+            "config": about["config"],
+            "base": about["base"],
+            "data": about["data"],
+            "folds": about["folds"],
+            "environment": about["environment"],
+            "trials": rows,
+            "best": best
+            and {
+                "trial": best["id"],
+                "params": best["params"],
+                "mean_test_score": best["mean_test_score"],
+            },
+            "summary": {
+                "trials": len(rows),
+                "failed": sum(row["state"] == "failed" for row in rows),
+                "pruned": sum(row["state"] == "pruned" for row in rows),
+                "dead": sum(row["dead"] is not None for row in rows),
+                "fits": len(self.ended.keys() | self.waiting.keys()),
+                "epochs_trained": sum(self.trained().values()),
+                "wall_time_s": round(wall_time_s, 3),
+            },
+        }
+
+
+def _dead(records: Sequence[FoldRecord]) -> str | None:
+    """Returns why a trial's nets learnt nothing, and how many of its fits, where not all; None for none."""
+    reasons = [record.dead for record in records if record.dead is not None]
+    if not reasons or len(reasons) == len(records):
+        return next(iter(reasons), None)
+    return f"{reasons[0]} ({len(reasons)} of {len(records)} fits)"
+
+
+def _mean(values: Sequence[float | None]) -> float | None:
+    """Returns the mean; None where a value is missing, which was NaN."""
+    return float(np.mean(values)) if all_known(values) else None
+
+
+def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
+    """Returns the ends of jobs among a journal's records."""
+    for record in records:
+        if record.get("type") == "fold":
+            yield read_fold(record)
+
+
+_OF_FOLD = {field.name for field in fields(FoldRecord)}
+
+
+def read_fold(record: Mapping[str, Any]) -> FoldRecord:
+    """Makes a FoldRecord of a journal's line, which may hold what other versions have in theirs."""
+    values = {name: value for name, value in record.items() if name in _OF_FOLD}
+    return FoldRecord(**{**values, "job": tuple(values["job"])})

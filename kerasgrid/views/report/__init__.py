@@ -1,1 +1,0 @@
-"""What a search has taught, as one page: findings in sentences and pictures, each with its evidence."""

@@ -1,0 +1,156 @@
+"""The planner: every job in exactly one pack, and what it says."""
+
+from __future__ import annotations
+
+import pickle
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from kerasgrid.planning.plan import go_on, plan, split
+from kerasgrid.records import Graph, Job, Pack, Trial
+
+
+def epochs(job: Job) -> int:
+    return job.trial.params["epochs"]
+
+
+def make_jobs(n_rates: int = 2, lengths: tuple[int, ...] = (2, 4), folds: int = 3) -> list[Job]:
+    params = [{"epochs": n, "rate": rate} for n in lengths for rate in range(n_rates)]
+    return [Job(Trial(i, given), fold) for i, given in enumerate(params) for fold in range(folds)]
+
+
+def graphs_of(jobs: list[Job], key: str | None = "g", reason: str | None = None) -> dict[int, Graph]:
+    return {job.trial.id: Graph(key, reason, (float(job.trial.params["rate"]),)) for job in jobs}
+
+
+@given(
+    n_rates=st.integers(1, 5),
+    folds=st.integers(1, 4),
+    n_workers=st.integers(1, 4),
+    keys=st.lists(st.sampled_from(["a", "b", None]), min_size=10, max_size=10),
+    width=st.integers(1, 5),
+    shares=st.booleans(),
+)
+def test_every_job_is_in_exactly_one_pack(n_rates, folds, n_workers, keys, width, shares):
+    jobs = make_jobs(n_rates, folds=folds)
+    graphs = {job.trial.id: Graph(keys[job.trial.id]) for job in jobs}
+    made = plan(
+        jobs,
+        graphs,
+        epochs=epochs,
+        n_workers=n_workers,
+        widths={"a": width},
+        not_shared=None if shares else lambda job: "a schedule looks at the total",
+    )
+    assert sorted(job.id for pack in made.packs for job in pack.jobs) == sorted(job.id for job in jobs)
+    for pack in made.packs:
+        assert len({pack.graph(job).key for job in pack.jobs} if pack.graphs else {None}) == 1
+        assert 1 <= pack.width <= len(pack.runs)
+        for run in pack.runs:
+            assert [epochs(job) for job in run] == sorted(epochs(job) for job in run)
+            assert len({(job.trial.params["rate"], job.fold, job.repeat) for job in run}) == 1
+    assert made == plan(
+        list(jobs),
+        dict(graphs),
+        epochs=epochs,
+        n_workers=n_workers,
+        widths={"a": width},
+        not_shared=None if shares else lambda job: "a schedule looks at the total",
+    )
+
+
+GIVEN = "the model function is given epochs"
+
+
+def test_without_graphs_each_job_is_a_pack_in_the_order_given():
+    jobs = make_jobs()
+    made = plan(jobs)
+    assert [pack.jobs for pack in made.packs] == [(job,) for job in jobs]
+    assert made.notes == ("12 fits by Keras's own fit.",)
+
+
+def test_jobs_that_differ_in_epochs_alone_are_one_run():
+    jobs = make_jobs(n_rates=1)
+    made = plan(jobs, graphs_of(jobs), epochs=epochs)
+    assert [[job.id for job in run] for pack in made.packs for run in pack.runs] == [
+        [(0, fold, 0), (1, fold, 0)] for fold in range(3)
+    ]
+    assert made.epochs == 12
+    assert made.notes == (
+        "6 fits in 1 compiled program, one at a time in each worker.",
+        "Fits that differ in epochs alone are one run, read at several epochs: 6 epochs saved.",
+    )
+
+
+def test_where_something_looks_at_the_total_nothing_is_shared_and_it_is_said():
+    jobs = make_jobs(n_rates=1)
+    made = plan(
+        jobs, graphs_of(jobs), epochs=epochs, not_shared=lambda job: "the model function is given epochs"
+    )
+    assert all(len(run) == 1 for pack in made.packs for run in pack.runs)
+    assert made.epochs == 18
+    assert made.notes[-1] == (f"Fits that differ in epochs alone are not shared: {GIVEN}.")
+
+
+def test_only_those_are_not_shared_that_look_at_the_total():
+    jobs = make_jobs(n_rates=2)
+    made = plan(
+        jobs,
+        graphs_of(jobs),
+        epochs=epochs,
+        not_shared=lambda job: "rate 1" if job.trial.params["rate"] else None,
+    )
+    lengths = {(run[0].trial.params["rate"], len(run)) for pack in made.packs for run in pack.runs}
+    assert lengths == {(0, 2), (1, 1)}
+    assert all(pack.shares == (pack.jobs[0].trial.params["rate"] == 0) for pack in made.packs)
+    assert made.notes == (
+        "12 fits in 1 compiled program, one at a time in each worker.",
+        "Fits that differ in epochs alone are one run, read at several epochs: 6 epochs saved.",
+        "Fits that differ in epochs alone are not shared: rate 1.",
+    )
+
+
+def test_what_falls_back_is_said_with_its_reason():
+    jobs = make_jobs(n_rates=1, lengths=(2,))
+    made = plan(jobs, graphs_of(jobs, None, "the layer mine (Mine) may keep state or mix samples"))
+    assert all(not pack.graphs for pack in made.packs)
+    told = "the layer mine (Mine) may keep state or mix samples (epochs=2, rate=0)"
+    assert made.notes == (f"3 fits by Keras's own fit: {told}.",)
+
+
+def test_a_worker_gets_several_packs_so_that_none_waits_long():
+    jobs = make_jobs(n_rates=40, lengths=(2,))
+    made = plan(jobs, graphs_of(jobs), epochs=epochs, n_workers=2)
+    assert len(made.packs) == 8
+    assert {len(pack.jobs) for pack in made.packs} == {15}
+
+
+def test_packs_hold_whole_waves():
+    jobs = make_jobs(n_rates=40, lengths=(2,))
+    made = plan(jobs, graphs_of(jobs), epochs=epochs, n_workers=2, widths={"g": 4})
+    assert [len(pack.runs) for pack in made.packs] == [16] * 7 + [8]
+    assert made.notes == ("120 fits in 1 compiled program, up to 4 side by side.",)
+
+
+def test_a_later_session_goes_on_with_the_packs_of_an_earlier_one():
+    jobs = make_jobs()
+    packs = plan(jobs[:6], graphs_of(jobs), epochs=epochs, not_shared=lambda job: "-").packs
+    kept, new = go_on(packs, [*jobs[2:6], *jobs[6:]])
+    assert [job.id for pack in kept for job in pack.jobs] == [job.id for job in jobs[2:6]]
+    assert all(pack.graph(job) == graphs_of(jobs)[job.trial.id] for pack in kept for job in pack.jobs)
+    assert new == jobs[6:]
+
+
+@pytest.mark.parametrize("has_graphs", [True, False])
+def test_a_pack_whose_worker_died_is_split_into_its_runs(has_graphs):
+    jobs = make_jobs(n_rates=2)
+    graphs = tuple(graphs_of(jobs)[job.trial.id] for job in jobs) if has_graphs else ()
+    pack = Pack(tuple(jobs), graphs, width=3, shares=True)
+    parts = split(pack)
+    assert [part.runs for part in parts] == [[run] for run in pack.runs]
+    assert {part.width for part in parts} == {1}
+    if has_graphs:
+        assert all(part.graph(job) == pack.graph(job) for part in parts for job in part.jobs)
+    assert pickle.loads(pickle.dumps(parts)) == parts

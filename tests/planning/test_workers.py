@@ -1,0 +1,88 @@
+import os
+from types import SimpleNamespace
+
+import pytest
+
+from kerasgrid import executors
+from kerasgrid.checks.draft import read_draft
+from kerasgrid.executors import Emitted
+from kerasgrid.models.signature import parse_reference
+from kerasgrid.planning.workers import make_executor, most_fits, run_probes, threads_of
+from kerasgrid.records import ProbeRecord
+
+
+def draft(**changes):
+    return read_draft({"data": {"train": "digits"}, "model": "fc", **changes})
+
+
+class Probing:
+    """An executor whose workers build no models, or find that the function returns none."""
+
+    def __init__(self, returned):
+        self.returned, self.asked = returned, []
+
+    def run(self, function, tasks):
+        for params in tasks:
+            self.asked.append(params)
+            kind = self.returned.get(params["units"])
+            error = kind and {"type": kind, "message": "build returned str"}
+            yield Emitted(params, ProbeRecord(params, None, error, None))
+
+
+@pytest.mark.parametrize(
+    ("returned", "n_asked", "n_refused"),
+    [
+        ({1: "NoModelError", 2: "NoModelError"}, 1, 3),
+        ({1: "NoModelError"}, 1, 3),
+        ({2: "NoModelError"}, 3, 1),
+        ({1: "ModelError"}, 3, 1),
+        ({}, 3, 0),
+    ],
+)
+def test_what_returns_no_model_is_not_called_again(tmp_path, returned, n_asked, n_refused):
+    (tmp_path / "nets.py").write_text("def build(units): ...")
+    executor = Probing(returned)
+    recipe = SimpleNamespace(model=parse_reference("nets.py:build", tmp_path))
+    records = run_probes(recipe, executor, [{"units": n} for n in (1, 2, 3)])
+    assert [record.params["units"] for record in records] == [1, 2, 3]
+    assert len(executor.asked) == n_asked
+    assert sum(record.error is not None for record in records) == n_refused
+
+
+def hp(hp):
+    raise NotImplementedError
+
+
+@pytest.mark.parametrize(
+    ("changes", "expected"),
+    [
+        ({}, 3),
+        ({"search": {"holdout": 0.2}}, 1),
+        ({"space": {"dropout": [0.1, 0.2]}, "search": {"folds": 5, "repeats": 2}}, 20),
+        ({"space": [{"dropout": [0.1, 0.2]}, {"batch_size": [8]}], "search": {"holdout": 0.2}}, 3),
+        ({"space": {"dropout": {"low": 0.1, "high": 0.2}}, "search": {"engine": "random", "trials": 4}}, 12),
+        ({"space": {"dropout": [0.1, 0.2]}, "search": {"trials": 1}}, 3),
+        ({"space": {"dropout": {"low": 0.1, "high": 0.2}}}, None),
+        ({"space": {"dropout": []}}, None),
+        ({"serch": {}}, None),
+        ({"model": hp}, None),
+        ({"model": "no_such_model"}, None),
+    ],
+)
+def test_most_fits(changes, expected):
+    assert most_fits(draft(**changes)) == expected
+
+
+def test_there_are_no_more_workers_than_fits_and_they_share_the_cores(monkeypatch):
+    for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
+    monkeypatch.setattr(executors, "default_workers", lambda: 8)
+    one = draft(search={"holdout": 0.2})
+    with make_executor(one) as executor:
+        assert (executor.n_workers, threads_of(one)) == (1, 8)
+    with make_executor(draft()) as executor:
+        assert (executor.n_workers, threads_of(draft())) == (3, 2)
+    chosen = draft(executor={"workers": 4})
+    with make_executor(chosen) as executor:
+        assert (executor.n_workers, threads_of(chosen)) == (4, 2)

@@ -1,0 +1,238 @@
+import os
+import stat
+
+import pytest
+
+from kerasgrid import machine
+from kerasgrid.executors import (
+    count_gpus,
+    default_workers,
+    worker_environments,
+    worker_share_bytes,
+)
+
+GIB = 2**30
+
+
+@pytest.fixture(autouse=True)
+def of_eight_cores(monkeypatch, tmp_path):
+    """A machine of 8 cores and much memory, no GPU, no container and nothing set."""
+    for name in ("CUDA_VISIBLE_DEVICES", "OMP_NUM_THREADS", "TF_CPP_MIN_LOG_LEVEL"):
+        monkeypatch.delenv(name, raising=False)
+    monkeypatch.delenv("TF_NUM_INTRAOP_THREADS", raising=False)
+    monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
+    monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
+    monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
+    monkeypatch.setenv("PATH", str(tmp_path / "bin"))
+    monkeypatch.setattr(machine, "_DRIVER", tmp_path / "gpus")
+    monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
+    monkeypatch.setattr(machine, "_ROOT", tmp_path / "cgroup")
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: Memory(100 * GIB))
+    return tmp_path
+
+
+class Memory:
+    def __init__(self, available):
+        self.available = available
+        self.total = 128 * GIB
+
+
+def install_gpus(folder, n):
+    for i in range(n):
+        (folder / "gpus" / f"0000:0{i}:00.0").mkdir(parents=True)
+
+
+def install_nvidia_smi(folder, script):
+    path = folder / "bin" / "nvidia-smi"
+    path.parent.mkdir()
+    path.write_text(f"#!/bin/sh\n{script}\n")
+    path.chmod(path.stat().st_mode | stat.S_IXUSR)
+
+
+def write(folder, files):
+    for name, text in files.items():
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        path.write_text(text)
+
+
+@pytest.mark.parametrize(
+    ("installed", "visible", "expected"),
+    [
+        (0, None, 0),
+        (0, "0", 0),
+        (2, None, 2),
+        (4, "", 0),
+        (4, "-1", 0),
+        (4, "0", 1),
+        (4, "3, 1", 2),
+        (4, "0,-1,1", 1),
+        (4, "0,7,1", 1),
+        (4, "GPU-8932f937,MIG-4a1", 2),
+    ],
+)
+def test_count_gpus(of_eight_cores, monkeypatch, installed, visible, expected):
+    install_gpus(of_eight_cores, installed)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    assert count_gpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        (
+            "echo 'GPU 0: NVIDIA H100 (UUID: GPU-1)'; echo '  MIG 1g.10gb Device 0: (UUID: MIG-1)';"
+            "echo 'GPU 1: NVIDIA H100 (UUID: GPU-2)'",
+            2,
+        ),
+        ("echo 'No devices were found'", 0),
+        ("echo 'GPU 0: half'; exit 9", 0),
+        ("exec /bin/sleep 20", 0),
+    ],
+)
+def test_nvidia_smi_counts_gpus_where_the_driver_tells_nothing(of_eight_cores, monkeypatch, script, expected):
+    monkeypatch.setattr(machine, "_NVIDIA_SMI_TIMEOUT_S", 0.3)
+    install_nvidia_smi(of_eight_cores, script)
+    assert count_gpus() == expected
+
+
+@pytest.mark.parametrize(
+    ("gpus", "cores", "memory_gib", "expected"),
+    [
+        (0, 8, 100, 8),
+        (0, 8, 7, 4),
+        (0, 8, 0.5, 1),
+        (0, 64, 900, 16),
+        (3, 8, 100, 3),
+        (2, 1, 100, 2),
+        (4, 8, 3.1, 2),
+    ],
+)
+def test_default_workers(of_eight_cores, monkeypatch, gpus, cores, memory_gib, expected):
+    install_gpus(of_eight_cores, gpus)
+    monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(cores)), raising=False)
+    monkeypatch.setattr(machine.psutil, "virtual_memory", lambda: Memory(int(memory_gib * GIB)))
+    assert default_workers() == expected
+
+
+@pytest.mark.parametrize(
+    ("files", "expected"),
+    [
+        ({"membership": "0::/\n", "cgroup/cpu.max": "max 100000\n"}, 8),
+        ({"membership": "0::/\n", "cgroup/cpu.max": "250000 100000\n"}, 2),
+        ({"membership": "0::/\n", "cgroup/cpu.max": "50000 100000\n"}, 1),
+        ({"membership": "0::/a/b\n", "cgroup/a/cpu.max": "300000 100000\n"}, 3),
+        ({"membership": "0::/a/b\n", "cgroup/a/cpu.max": "3 1\n", "cgroup/a/b/cpu.max": "max 1\n"}, 3),
+        (
+            {
+                "membership": "3:cpu,cpuacct:/\n0::/\n",
+                "cgroup/cpu/cpu.cfs_quota_us": "400000\n",
+                "cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            4,
+        ),
+        (
+            {
+                "membership": "3:cpu:/\n",
+                "cgroup/cpu/cpu.cfs_quota_us": "-1\n",
+                "cgroup/cpu/cpu.cfs_period_us": "100000\n",
+            },
+            8,
+        ),
+        (
+            {
+                "membership": "0::/a\n",
+                "cgroup/a/memory.max": f"{7 * GIB}\n",
+                "cgroup/a/memory.current": f"{6 * GIB}\n",
+                "cgroup/a/memory.stat": f"anon 5\ninactive_file {2 * GIB}\nslab 7\n",
+                "cgroup/memory.max": "max\n",
+                "cgroup/memory.current": f"{9 * GIB}\n",
+            },
+            2,
+        ),
+        (
+            {
+                "membership": "4:memory:/a\n",
+                "cgroup/memory/memory.limit_in_bytes": "9223372036854771712\n",
+                "cgroup/memory/memory.usage_in_bytes": f"{90 * GIB}\n",
+                "cgroup/memory/a/memory.limit_in_bytes": f"{10 * GIB}\n",
+                "cgroup/memory/a/memory.usage_in_bytes": f"{8 * GIB}\n",
+                "cgroup/memory/a/memory.stat": f"inactive_file 1\ntotal_inactive_file {GIB}\n",
+            },
+            2,
+        ),
+    ],
+)
+def test_default_workers_keeps_to_what_the_container_leaves(of_eight_cores, files, expected):
+    write(of_eight_cores, files)
+    assert default_workers() == expected
+
+
+def test_worker_environments_without_gpus_share_the_cores():
+    expected = {
+        "OMP_NUM_THREADS": "2",
+        "TF_NUM_INTRAOP_THREADS": "2",
+        "TF_NUM_INTEROP_THREADS": "2",
+        "TF_CPP_MIN_LOG_LEVEL": "2",
+        "TF_CPU_ALLOCATOR_USE_BFC": "true",
+        "TF_CPU_BFC_MEM_LIMIT_IN_MB": "262144",
+        "CUDA_VISIBLE_DEVICES": "-1",
+    }
+    assert worker_environments(3) == [expected] * 3
+    assert worker_environments(20)[19]["OMP_NUM_THREADS"] == "1"
+
+
+@pytest.mark.parametrize(
+    ("files", "n_workers", "expected"),
+    [
+        ({}, 4, 32 * GIB),
+        ({}, 100, 2 * GIB),
+        ({"membership": "0::/a/b", "cgroup/a/memory.max": str(12 * GIB)}, 3, 4 * GIB),
+        ({"membership": "0::/a", "cgroup/a/memory.max": "max"}, 1, 128 * GIB),
+        ({"membership": "4:memory:/a", "cgroup/memory/a/memory.limit_in_bytes": str(8 * GIB)}, 2, 4 * GIB),
+    ],
+)
+def test_a_worker_has_its_share_of_the_memory(of_eight_cores, files, n_workers, expected):
+    write(of_eight_cores, files)
+    assert worker_share_bytes(n_workers) == expected
+
+
+def test_worker_environments_leave_what_the_user_has_set(monkeypatch):
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "0")
+    monkeypatch.setenv("OMP_NUM_THREADS", "5")
+    environment = worker_environments(1)[0]
+    assert "TF_CPP_MIN_LOG_LEVEL" not in environment
+    assert "OMP_NUM_THREADS" not in environment
+    assert environment["TF_NUM_INTRAOP_THREADS"] == "8"
+
+
+@pytest.mark.parametrize(
+    ("visible", "n_workers", "expected", "shared"),
+    [
+        (None, 2, ["0", "1"], False),
+        (None, 3, ["0", "1", "0"], True),
+        ("1", 2, ["1", "1"], True),
+        ("1,0", 2, ["1", "0"], False),
+        ("GPU-a,GPU-b", 1, ["GPU-a"], False),
+        ("", 2, ["-1", "-1"], False),
+    ],
+)
+def test_worker_environments_deal_out_gpus(of_eight_cores, monkeypatch, visible, n_workers, expected, shared):
+    install_gpus(of_eight_cores, 2)
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environments = worker_environments(n_workers)
+    assert [environment["CUDA_VISIBLE_DEVICES"] for environment in environments] == expected
+    assert ["TF_FORCE_GPU_ALLOW_GROWTH" in environment for environment in environments] == [
+        shared
+    ] * n_workers
+    assert ["TF_CPU_ALLOCATOR_USE_BFC" in environment for environment in environments] == [
+        visible == ""
+    ] * n_workers
+
+
+def test_this_machine_gives_at_least_one_worker(monkeypatch):
+    monkeypatch.undo()
+    assert 1 <= default_workers() <= 16
