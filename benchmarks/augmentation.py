@@ -21,7 +21,7 @@ import numpy as np
 from keras.src.legacy.preprocessing.image import ImageDataGenerator
 
 from kerasgrid.config.augment import Augment, Augmentation
-from kerasgrid.training.preparing import Preparation
+from kerasgrid.training.batches import Preparation
 
 GIVEN = {
     "rotation_range": 10,

@@ -1,4 +1,4 @@
-"""Files: what kind each is, reading them with bounds, atomic writes, content hashes."""
+"""Files: what kind each is, reading them within bounds, atomic writes, content hashes."""
 
 from __future__ import annotations
 
@@ -51,6 +51,61 @@ _SESSION = secrets.token_hex(4)
 _NUMBERS = itertools.count()
 _WRITER = re.compile(rf"([0-9a-f]{{8}})-(\d{{1,9}})-([0-9a-f]{{8}})-\d+{re.escape(HALF_WRITTEN)}")
 _SWEPT: set[Path] = set()
+_KINDS = (
+    (stat.S_ISFIFO, "a pipe"),
+    (stat.S_ISCHR, "a device"),
+    (stat.S_ISBLK, "a device"),
+    (stat.S_ISSOCK, "a socket"),
+    (stat.S_ISDIR, "a folder"),
+)
+_HEAD_BYTES = 1 << 14
+_GRID = re.compile(r"^(data|model|space|params|search|augment|callbacks|executor)[ \t]*:", re.MULTILINE)
+_JSON = (
+    ("results", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.results/', re.DOTALL)),
+    ("card", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.model/', re.DOTALL)),
+    ("journal", re.compile(r'^\s*\{"format"\s*:\s*"kerasgrid\.journal/')),
+    ("notebook", re.compile(r'^\s*\{.*?"(cells|nbformat)"\s*:', re.DOTALL)),
+)
+_MAGIC = (
+    (b"\x89PNG\r\n", "picture"),
+    (b"\xff\xd8\xff", "picture"),
+    (b"GIF8", "picture"),
+    (b"\x89HDF\r\n", "weights"),
+    (b"\x93NUMPY", "arrays"),
+    (b"\0\0\x08", "arrays"),
+    (b"SQLite format 3\0", "database"),
+    (b"%PDF", "document"),
+)
+_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_CALLED = {
+    "grid": "a grid.yaml",
+    "results": "a results file of kerasgrid",
+    "card": "the card of a model",
+    "journal": "the journal of a search",
+    "run": "the folder of a search",
+    "folder": "a folder",
+    "table": "a table",
+    "arrays": "a file of arrays",
+    "model": "a model of Keras",
+    "weights": "an HDF5 file",
+    "notebook": "a notebook",
+    "code": "a file of Python",
+    "page": "a page",
+    "picture": "a picture",
+    "database": "an SQLite database",
+    "document": "a document",
+    "archive": "a ZIP archive",
+    "function": "a model function",
+    "dataset": "a built-in data set",
+}
+_NEEDED = {
+    "grid": "a grid.yaml is needed here",
+    "results": "a results file is needed here, results/NAME.json",
+    "trials": "results are needed here",
+    "rows": "a .csv is needed here: a submission, or a competition's sample",
+    "data": "data is needed here: a .csv, an .npz, or the images of a pair of IDX files",
+}
 
 
 def canonical_json(value: Any) -> str:
@@ -110,15 +165,6 @@ def read_json(path: str | Path) -> Any:
         return json.loads(read_input(path, MOST_BESIDE))
     except RecursionError as error:
         raise ValueError("it is nested too deeply") from error
-
-
-_KINDS = (
-    (stat.S_ISFIFO, "a pipe"),
-    (stat.S_ISCHR, "a device"),
-    (stat.S_ISBLK, "a device"),
-    (stat.S_ISSOCK, "a socket"),
-    (stat.S_ISDIR, "a folder"),
-)
 
 
 def kind_by_mode(mode: int) -> str:
@@ -349,56 +395,6 @@ def cache_folder() -> Path:
         return Path(chosen)
     base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
     return Path(base) / "kerasgrid"
-
-
-_HEAD_BYTES = 1 << 14
-_GRID = re.compile(r"^(data|model|space|params|search|augment|callbacks|executor)[ \t]*:", re.MULTILINE)
-_JSON = (
-    ("results", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.results/', re.DOTALL)),
-    ("card", re.compile(r'^\s*\{.*?"schema"\s*:\s*"kerasgrid\.model/', re.DOTALL)),
-    ("journal", re.compile(r'^\s*\{"format"\s*:\s*"kerasgrid\.journal/')),
-    ("notebook", re.compile(r'^\s*\{.*?"(cells|nbformat)"\s*:', re.DOTALL)),
-)
-_MAGIC = (
-    (b"\x89PNG\r\n", "picture"),
-    (b"\xff\xd8\xff", "picture"),
-    (b"GIF8", "picture"),
-    (b"\x89HDF\r\n", "weights"),
-    (b"\x93NUMPY", "arrays"),
-    (b"\0\0\x08", "arrays"),
-    (b"SQLite format 3\0", "database"),
-    (b"%PDF", "document"),
-)
-_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
-_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
-_CALLED = {
-    "grid": "a grid.yaml",
-    "results": "a results file of kerasgrid",
-    "card": "the card of a model",
-    "journal": "the journal of a search",
-    "run": "the folder of a search",
-    "folder": "a folder",
-    "table": "a table",
-    "arrays": "a file of arrays",
-    "model": "a model of Keras",
-    "weights": "an HDF5 file",
-    "notebook": "a notebook",
-    "code": "a file of Python",
-    "page": "a page",
-    "picture": "a picture",
-    "database": "an SQLite database",
-    "document": "a document",
-    "archive": "a ZIP archive",
-    "function": "a model function",
-    "dataset": "a built-in data set",
-}
-_NEEDED = {
-    "grid": "a grid.yaml is needed here",
-    "results": "a results file is needed here, results/NAME.json",
-    "trials": "results are needed here",
-    "rows": "a .csv is needed here: a submission, or a competition's sample",
-    "data": "data is needed here: a .csv, an .npz, or the images of a pair of IDX files",
-}
 
 
 @dataclass(frozen=True)

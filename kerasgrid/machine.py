@@ -1,4 +1,6 @@
-"""What this process may use, by the machine, its container (control groups, version 2 and 1) and `ulimit`."""
+"""What this process runs on and may use: cores, memory and GPUs, by the machine, its container and `ulimit`;
+versions and the backend, without importing it.
+"""
 
 from __future__ import annotations
 
@@ -21,6 +23,13 @@ from kerasgrid.errors import Fault, did_you_mean
 
 _MEMBERSHIP = Path("/proc/self/cgroup")
 _ROOT = Path("/sys/fs/cgroup")
+_WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
+_LEAST_SHARE_BYTES = 2 * 2**30
+_MOST_WORKERS = 16
+_NVIDIA_SMI_TIMEOUT_S = 10
+_DRIVER = Path("/proc/driver/nvidia/gpus")
+_TRAINING = ("jax", "tensorflow", "torch")
+"""Keras's backends that can train, each in a package of its name."""
 
 
 def cpu_quota() -> float | None:
@@ -146,13 +155,6 @@ def _text(path: Path) -> str:
         return ""
 
 
-_WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
-_LEAST_SHARE_BYTES = 2 * 2**30
-_MOST_WORKERS = 16
-_NVIDIA_SMI_TIMEOUT_S = 10
-_DRIVER = Path("/proc/driver/nvidia/gpus")
-
-
 def count_gpus() -> int:
     """Returns how many NVIDIA GPUs this process may use; `CUDA_VISIBLE_DEVICES` is respected."""
     return len(_visible_gpus())
@@ -242,10 +244,6 @@ def _usable_cores() -> int:
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, int(quota)))
-
-
-_TRAINING = ("jax", "tensorflow", "torch")
-"""Keras's backends that can train, each in a package of its name."""
 
 
 def backend() -> str:

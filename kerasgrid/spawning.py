@@ -1,4 +1,6 @@
-"""How processes are spawned, whatever script, notebook or terminal this one was started from."""
+"""How processes are spawned, whatever script, notebook or terminal this one was started from, and how Ctrl-C,
+SIGTERM and a terminal that closes end them in order.
+"""
 
 from __future__ import annotations
 

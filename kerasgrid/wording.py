@@ -1,4 +1,4 @@
-"""Numbers and names in plain words."""
+"""Words: numbers, names and paths in plain words, and which known name is meant by one that is not."""
 
 from __future__ import annotations
 
@@ -46,6 +46,131 @@ _SHORT = 4
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
 """Categories of what a terminal obeys: control codes, marks that turn the direction of text or join letters,
 halves of characters, ends of lines and paragraphs."""
+_CALLED: dict[str, str] = {
+    "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
+    "params.epochs": "n_epochs nb_epoch nb_epochs num_epochs epoch max_epochs max_epoch max_iter",
+    "params.batch_size": "batchsize batch batch_sizes bs mini_batch_size n_batch",
+    "params.optimizer": "opt optim optimiser optimizers solver",
+    "params.loss": "loss_function loss_fn criterion",
+    "params.dropout": "dropout_rate drop_rate drop p_drop",
+    "params.units": "hidden hidden_units n_hidden n_units neurons hidden_layer_sizes nodes layer_sizes",
+    "params.activation": "activations act activation_function nonlinearity",
+    "params.batch_norm": "batch_normalization bn batchnorm use_bn",
+    "params.l2": "l2_reg kernel_regularizer regularization regularizer",
+    "space": "param_grid param_distributions params_grid parameter_grid param_space search_space "
+    "grid hyperparameters hyperparams hparams hp parameters distributions",
+    "params": "fixed kwargs model_params model_kwargs build_args arguments",
+    "model": "build_fn build_model hypermodel estimator net network architecture builder model_fn",
+    "name": "project_name study_name experiment experiment_name run_name",
+    "exclude": "constraints forbidden",
+    "search.folds": "cv n_splits n_folds num_folds nfolds kfold kfolds k_fold k_folds cross_validation",
+    "search.holdout": "test_size train_size validation_fraction test_split",
+    "search.val": "validation_split val_split validation_size validation",
+    "search.repeats": "executions_per_trial n_repeats n_seeds runs",
+    "search.trials": "max_trials n_trials num_trials n_iter n_iterations n_candidates max_evals num_samples",
+    "search.objective": "scoring scorer score metric metrics refit goal",
+    "search.seed": "random_state random_seed seeds rng",
+    "search.engine": "tuner algorithm algo strategy sampler method search_method search_type oracle pruner",
+    "search.time": "timeout time_budget time_limit max_time max_time_s duration",
+    "search.factor": "reduction_factor eta_factor",
+    "search.min_epochs": "min_resources min_resource",
+    "search.keep_models": "save_models keep_model save_model save_best_only",
+    "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
+    "training.pack": "packs packing",
+    "training.precision": "mixed_precision dtype dtype_policy",
+    "training.jit": "jit_compile xla",
+    "training.class_weight": "class_weights balance balanced",
+    "callbacks.early_stopping": "earlystop early_stop stopping",
+    "callbacks.reduce_lr_on_plateau": "reduce_lr plateau reduce_on_plateau lr_plateau",
+    "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "
+    "learning_rate_decay learning_rate_schedule",
+    "callbacks.early_stopping.patience": "n_iter_no_change",
+    "callbacks.terminate_on_nan": "nan_terminate stop_on_nan",
+    "data.train": "path file csv filename train_csv train_path train_file train_data data_path directory "
+    "dataset input images x",
+    "data.test": "test_csv test_path test_file test_data",
+    "data.label": "labels target targets y y_col label_column target_column label_col class_column",
+    "data.id": "id_column id_col index index_col",
+    "data.sample_submission": "sample submission submission_file",
+    "data.image": "image_size image_shape img_size target_size input_shape input_size shape size",
+    "data.scale": "rescale normalize normalise divide",
+    "data.standardize": "standardise standard_scaler featurewise_center featurewise_std_normalization zscore",
+    "data.subset": "n_samples limit max_samples sample_size",
+    "data.multi_label": "multilabel multi",
+    "augment": "augmentation augmentations data_augmentation image_data_generator datagen",
+    "augment.rotation_range": "rotation rotate",
+    "augment.zoom_range": "zoom",
+    "augment.width_shift_range": "width_shift shift horizontal_shift",
+    "augment.height_shift_range": "height_shift vertical_shift",
+    "augment.shear_range": "shear",
+    "augment.horizontal_flip": "flip flip_left_right hflip",
+    "augment.vertical_flip": "flip_up_down vflip",
+    "augment.brightness_range": "brightness",
+    "tpe": "tpesampler hyperopt bohb",
+    "gp": "gpsampler gaussian_process gpyopt",
+    "bayesian": "bayes bayesian_optimization bayesian_optimisation bo skopt",
+    "hyperband": "hyperband_pruner",
+    "halving": "asha sha successive_halving halving_grid_search halving_random_search halving_grid_search_cv "
+    "halving_random_search_cv",
+    "random": "randomized random_search randomized_search randomized_search_cv randomsearchcv",
+    "grid": "grid_search grid_search_cv gridsearch exhaustive full brute_force",
+    "autokeras": "auto ak nas automl",
+    "accuracy": "acc",
+    "mean_squared_error": "mse",
+    "mean_absolute_error": "mae",
+    "neg_log_loss": "log_loss logloss",
+    "neg_root_mean_squared_error": "rmse",
+    "balanced_accuracy": "bacc balanced_acc",
+    "matthews_corrcoef": "mcc",
+    "f1_macro": "macro_f1",
+    "f1_weighted": "weighted_f1",
+    "mixed_float16": "float16 fp16 half amp",
+    "mixed_bfloat16": "bfloat16 bf16",
+    "processes": "process multiprocessing loky local joblib pool",
+    "inline": "sequential serial thread threads threading synchronous none",
+}
+"""By what it is here, with its section: what others call it."""
+_SAID = {
+    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
+    "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
+    "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
+    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
+    "optuna": "Optuna's samplers are the engines tpe and gp.",
+    "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
+    "overwrite": "A run is begun anew with --fresh.",
+    "samplewisecenter": "Statistics of the training folds are taken by data.standardize: true.",
+    "samplewisestdnormalization": "Statistics of the training folds are taken by data.standardize: true.",
+    "zcawhitening": "Statistics of the training folds are taken by data.standardize: true.",
+    "keepprob": "A rate of what is dropped is dropout: 1 - keep_prob.",
+    "modelcheckpoint": "Fold models are kept by search.keep_models: best or all, and cut fits go on.",
+    "tensorboard": "Curves are exported by kerasgrid export --to tensorboard.",
+    "csvlogger": "All curves stand in results.json.",
+    "history": "All curves stand in results.json.",
+    "backupandrestore": "Cut fits go on by themselves: the same command again continues a search.",
+    "progbarlogger": "A search shows its progress itself.",
+    "initmode": "Initial weights are the model function's; seeds are by search.seed and search.repeats.",
+    "validationdata": "An inner split is search.val: 0.1; rows to score by alone are data.test with "
+    "search.holdout: test.",
+    "stepsperepoch": "An epoch is all training rows once: data.subset takes fewer.",
+    "returntrainscore": "Scores on training batches stand in each fold's history.",
+    "direction": "Whether more is better is told by search.objective.",
+    "minimize": "Whether more is better is told by search.objective.",
+    "maximize": "Whether more is better is told by search.objective.",
+    "stratified": "Folds are stratified where samples have one label each.",
+    "budget": "Budgets are search.time, search.trials and search.epochs.",
+    "results": "Where results are written is told by --results DIR.",
+    "output": "Where results are written is told by --results DIR.",
+    "device": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
+    "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
+}
+"""By a word, as `_plain` has it: what there is instead."""
+_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics"
+_LOOKED_UP = "which the model function can look up"
+_SETTINGS = ("augment", "training", "search", "autokeras", "executor")
+_BACKENDS = ("keras", "tensorflow", "jax", "torch")
+_PARAMETERS = re.compile(r"(params|space(\[\d+\])?)\.")
+_MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")
+"""What stands before a metric that is measured on some rows, as `_plain` has it, and the metric."""
 
 
 def _escape(letter: str) -> str:
@@ -193,134 +318,6 @@ def visible_line(text: str) -> str:
 def visible_json(text: str) -> str:
     """Returns a JSON text of the same value in which nothing would be obeyed."""
     return visible(text, lambda letter: json.dumps(letter)[1:-1])
-
-
-_CALLED: dict[str, str] = {
-    "params.learning_rate": "lr eta base_lr max_lr initial_learning_rate learning_rates",
-    "params.epochs": "n_epochs nb_epoch nb_epochs num_epochs epoch max_epochs max_epoch max_iter",
-    "params.batch_size": "batchsize batch batch_sizes bs mini_batch_size n_batch",
-    "params.optimizer": "opt optim optimiser optimizers solver",
-    "params.loss": "loss_function loss_fn criterion",
-    "params.dropout": "dropout_rate drop_rate drop p_drop",
-    "params.units": "hidden hidden_units n_hidden n_units neurons hidden_layer_sizes nodes layer_sizes",
-    "params.activation": "activations act activation_function nonlinearity",
-    "params.batch_norm": "batch_normalization bn batchnorm use_bn",
-    "params.l2": "l2_reg kernel_regularizer regularization regularizer",
-    "space": "param_grid param_distributions params_grid parameter_grid param_space search_space "
-    "grid hyperparameters hyperparams hparams hp parameters distributions",
-    "params": "fixed kwargs model_params model_kwargs build_args arguments",
-    "model": "build_fn build_model hypermodel estimator net network architecture builder model_fn",
-    "name": "project_name study_name experiment experiment_name run_name",
-    "exclude": "constraints forbidden",
-    "search.folds": "cv n_splits n_folds num_folds nfolds kfold kfolds k_fold k_folds cross_validation",
-    "search.holdout": "test_size train_size validation_fraction test_split",
-    "search.val": "validation_split val_split validation_size validation",
-    "search.repeats": "executions_per_trial n_repeats n_seeds runs",
-    "search.trials": "max_trials n_trials num_trials n_iter n_iterations n_candidates max_evals num_samples",
-    "search.objective": "scoring scorer score metric metrics refit goal",
-    "search.seed": "random_state random_seed seeds rng",
-    "search.engine": "tuner algorithm algo strategy sampler method search_method search_type oracle pruner",
-    "search.time": "timeout time_budget time_limit max_time max_time_s duration",
-    "search.factor": "reduction_factor eta_factor",
-    "search.min_epochs": "min_resources min_resource",
-    "search.keep_models": "save_models keep_model save_model save_best_only",
-    "executor.workers": "n_jobs jobs n_workers num_workers max_workers max_parallel processes",
-    "training.pack": "packs packing",
-    "training.precision": "mixed_precision dtype dtype_policy",
-    "training.jit": "jit_compile xla",
-    "training.class_weight": "class_weights balance balanced",
-    "callbacks.early_stopping": "earlystop early_stop stopping",
-    "callbacks.reduce_lr_on_plateau": "reduce_lr plateau reduce_on_plateau lr_plateau",
-    "callbacks.learning_rate_scheduler": "decay lr_decay lr_schedule lr_scheduler scheduler schedule "
-    "learning_rate_decay learning_rate_schedule",
-    "callbacks.early_stopping.patience": "n_iter_no_change",
-    "callbacks.terminate_on_nan": "nan_terminate stop_on_nan",
-    "data.train": "path file csv filename train_csv train_path train_file train_data data_path directory "
-    "dataset input images x",
-    "data.test": "test_csv test_path test_file test_data",
-    "data.label": "labels target targets y y_col label_column target_column label_col class_column",
-    "data.id": "id_column id_col index index_col",
-    "data.sample_submission": "sample submission submission_file",
-    "data.image": "image_size image_shape img_size target_size input_shape input_size shape size",
-    "data.scale": "rescale normalize normalise divide",
-    "data.standardize": "standardise standard_scaler featurewise_center featurewise_std_normalization zscore",
-    "data.subset": "n_samples limit max_samples sample_size",
-    "data.multi_label": "multilabel multi",
-    "augment": "augmentation augmentations data_augmentation image_data_generator datagen",
-    "augment.rotation_range": "rotation rotate",
-    "augment.zoom_range": "zoom",
-    "augment.width_shift_range": "width_shift shift horizontal_shift",
-    "augment.height_shift_range": "height_shift vertical_shift",
-    "augment.shear_range": "shear",
-    "augment.horizontal_flip": "flip flip_left_right hflip",
-    "augment.vertical_flip": "flip_up_down vflip",
-    "augment.brightness_range": "brightness",
-    "tpe": "tpesampler hyperopt bohb",
-    "gp": "gpsampler gaussian_process gpyopt",
-    "bayesian": "bayes bayesian_optimization bayesian_optimisation bo skopt",
-    "hyperband": "hyperband_pruner",
-    "halving": "asha sha successive_halving halving_grid_search halving_random_search halving_grid_search_cv "
-    "halving_random_search_cv",
-    "random": "randomized random_search randomized_search randomized_search_cv randomsearchcv",
-    "grid": "grid_search grid_search_cv gridsearch exhaustive full brute_force",
-    "autokeras": "auto ak nas automl",
-    "accuracy": "acc",
-    "mean_squared_error": "mse",
-    "mean_absolute_error": "mae",
-    "neg_log_loss": "log_loss logloss",
-    "neg_root_mean_squared_error": "rmse",
-    "balanced_accuracy": "bacc balanced_acc",
-    "matthews_corrcoef": "mcc",
-    "f1_macro": "macro_f1",
-    "f1_weighted": "weighted_f1",
-    "mixed_float16": "float16 fp16 half amp",
-    "mixed_bfloat16": "bfloat16 bf16",
-    "processes": "process multiprocessing loky local joblib pool",
-    "inline": "sequential serial thread threads threading synchronous none",
-}
-"""By what it is here, with its section: what others call it."""
-_SAID = {
-    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
-    "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
-    "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
-    "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
-    "optuna": "Optuna's samplers are the engines tpe and gp.",
-    "kerastuner": "KerasTuner's oracles are the engines bayesian, hyperband, random_kt and grid_kt.",
-    "overwrite": "A run is begun anew with --fresh.",
-    "samplewisecenter": "Statistics of the training folds are taken by data.standardize: true.",
-    "samplewisestdnormalization": "Statistics of the training folds are taken by data.standardize: true.",
-    "zcawhitening": "Statistics of the training folds are taken by data.standardize: true.",
-    "keepprob": "A rate of what is dropped is dropout: 1 - keep_prob.",
-    "modelcheckpoint": "Fold models are kept by search.keep_models: best or all, and cut fits go on.",
-    "tensorboard": "Curves are exported by kerasgrid export --to tensorboard.",
-    "csvlogger": "All curves stand in results.json.",
-    "history": "All curves stand in results.json.",
-    "backupandrestore": "Cut fits go on by themselves: the same command again continues a search.",
-    "progbarlogger": "A search shows its progress itself.",
-    "initmode": "Initial weights are the model function's; seeds are by search.seed and search.repeats.",
-    "validationdata": "An inner split is search.val: 0.1; rows to score by alone are data.test with "
-    "search.holdout: test.",
-    "stepsperepoch": "An epoch is all training rows once: data.subset takes fewer.",
-    "returntrainscore": "Scores on training batches stand in each fold's history.",
-    "direction": "Whether more is better is told by search.objective.",
-    "minimize": "Whether more is better is told by search.objective.",
-    "maximize": "Whether more is better is told by search.objective.",
-    "stratified": "Folds are stratified where samples have one label each.",
-    "budget": "Budgets are search.time, search.trials and search.epochs.",
-    "results": "Where results are written is told by --results DIR.",
-    "output": "Where results are written is told by --results DIR.",
-    "device": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
-    "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
-}
-"""By a word, as `_plain` has it: what there is instead."""
-
-_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics"
-_LOOKED_UP = "which the model function can look up"
-_SETTINGS = ("augment", "training", "search", "autokeras", "executor")
-_BACKENDS = ("keras", "tensorflow", "jax", "torch")
-_PARAMETERS = re.compile(r"(params|space(\[\d+\])?)\.")
-_MEASURED_ON = re.compile("(validation|val|test|training|train)(.+)")
-"""What stands before a metric that is measured on some rows, as `_plain` has it, and the metric."""
 
 
 @lru_cache(maxsize=10_000)

@@ -100,7 +100,7 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
     from kerasgrid.report.findings import analyse
     from kerasgrid.report.suggestion import suggest
     from kerasgrid.report.writing import Report
-    from kerasgrid.submit.drafting import draft_of
+    from kerasgrid.submit.sending import draft_of
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.hiplot import write_page
     from kerasgrid.views.leaderboard import leaderboard, summary_lines

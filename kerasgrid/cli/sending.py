@@ -40,7 +40,7 @@ def submit(
 ) -> None:
     """Check predictions and send them to Kaggle, once."""
     from kerasgrid.config.sections import seconds_of
-    from kerasgrid.submit.drafting import draft_of
+    from kerasgrid.submit.sending import draft_of
     from kerasgrid.submit.sending import submit as send
 
     wait_s = seconds_of(wait_limit)
@@ -73,9 +73,9 @@ def submissions(
     from rich.table import Table
 
     from kerasgrid.console import Console
-    from kerasgrid.submit.drafting import paths_of
-    from kerasgrid.submit.following import refresh as ask
     from kerasgrid.submit.ledger import Ledger
+    from kerasgrid.submit.ledger import refresh as ask
+    from kerasgrid.submit.sending import paths_of
 
     paths = paths_of(results)
     entries = ask(paths, timeout) if refresh else Ledger(paths.submissions).entries

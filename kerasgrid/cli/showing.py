@@ -28,7 +28,7 @@ def plot(
 ) -> None:
     """Write the HiPlot page of results: ours, KerasTuner's, Optuna's, a flat list, cv_results_, a CSV."""
     if augment:
-        from kerasgrid.driver.augmented import write_augmented
+        from kerasgrid.driver.preview import write_augmented
 
         if len(files) > 1:
             raise typer.BadParameter("--augment takes one grid.yaml.")

@@ -14,7 +14,7 @@ from kerasgrid.cli.options import app, next_commands
 @app.command()
 def models() -> None:
     """List the built-in models with their parameters, defaults and sizes."""
-    from kerasgrid.models.registry import BUILT_IN
+    from kerasgrid.models.references import BUILT_IN
     from kerasgrid.models.signature import parse_reference, read_signature
 
     for name, entry in BUILT_IN.items():

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
@@ -10,12 +11,47 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import Callbacks
 from kerasgrid.config.forms import Section
-from kerasgrid.config.switches import Training
 
+Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
-
-
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
+Objective = Annotated[
+    Annotated[str, Field(min_length=1), Tag("<name>")]
+    | Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1), Tag("<scorer>")],
+    Discriminator(lambda value: "<scorer>" if isinstance(value, dict) else "<name>"),
+]
+"""A name; or that of a scorer of scikit-learn's to its arguments."""
+AUTOKERAS_MODEL = "kerasgrid.models.autokeras:build"
+"""What engine: autokeras takes, whatever a config says."""
+
+
+class Training(Section):
+    """How jobs are trained."""
+
+    pack: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto"
+    """How many jobs train together in one program."""
+    precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
+    """Keras's dtype policy."""
+    jit: bool | Literal["auto"] = "auto"
+    """Whether XLA compiles the training; auto leaves it to Keras, and on TensorFlow's CPU it does not."""
+    class_weight: Literal["balanced"] | dict[str, Weight] | None = None
+    """Keras's: what a sample of each class counts in the loss of training. balanced: samples / (classes x
+    samples of the class), of the rows that are trained on (King and Zeng 2001), as scikit-learn has it."""
+    stop_dead: bool | Annotated[int, Field(ge=1)] = False
+    """End fits early whose loss stays at chance level for so many epochs (true: 5),
+    or whose weights explode."""
+
+    @classmethod
+    def of(cls, params: Mapping[str, Any], section: Mapping[str, Any]) -> Training:
+        """Returns what a candidate's `training.NAME` params make of the section; checked before."""
+        own = {
+            name.partition(".")[2]: value for name, value in params.items() if name.startswith("training.")
+        }
+        return cls.model_validate({**section, **own})
+
+
+SEARCHED = tuple(name for name in Training.model_fields if name != "pack")
+"""What may differ between candidates."""
 
 
 def seconds_of(text: str) -> float | None:
@@ -39,14 +75,6 @@ DataSource = Annotated[
     Annotated[str, Tag("<path>")] | Annotated[IdxPair, Tag("<pair>")],
     Discriminator(lambda value: "<pair>" if isinstance(value, dict | IdxPair) else "<path>"),
 ]
-
-
-Objective = Annotated[
-    Annotated[str, Field(min_length=1), Tag("<name>")]
-    | Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1), Tag("<scorer>")],
-    Discriminator(lambda value: "<scorer>" if isinstance(value, dict) else "<name>"),
-]
-"""A name; or that of a scorer of scikit-learn's to its arguments."""
 
 
 class DataConfig(Section):
@@ -217,10 +245,6 @@ class Config(Section):
     search: SearchConfig = Field(default_factory=SearchConfig)
     autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
-
-
-AUTOKERAS_MODEL = "kerasgrid.models.autokeras:build"
-"""What engine: autokeras takes, whatever a config says."""
 
 
 def json_schema() -> dict[str, Any]:

@@ -11,13 +11,12 @@ import numpy as np
 
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.chunks import read_rows
-from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import opened_idx, read_idx_array
 from kerasgrid.data.labels import check_texts
 from kerasgrid.data.npz import open_archive, opened_member, read_header, read_member
-from kerasgrid.data.stream import Chunk, Stream, fitting
+from kerasgrid.data.sources import read_digits
 from kerasgrid.data.stream_csv import csv_chunks, is_csv, pixel_names
+from kerasgrid.data.streams import Chunk, Stream, fitting, read_rows
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
 from kerasgrid.wording import shown_path

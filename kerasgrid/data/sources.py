@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.data.arrays import Samples, opened
+import numpy as np
+
+from kerasgrid.data.arrays import Samples, opened, shape_images
 from kerasgrid.data.csv import names_of, read_csv
-from kerasgrid.data.digits import read_digits
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
 from kerasgrid.data.stream_csv import is_csv
@@ -21,6 +22,22 @@ from kerasgrid.io import kind_of
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
+
+
+def read_digits(image: Sequence[int] | None = None) -> Samples:
+    """Returns 1,797 images of digits, (1797, 8, 8, 1), uint8 in 0..16, with the classes 0 to 9.
+
+    Args:
+        image: (height, width, channels) of 64 pixels in all; (8, 8, 1) by default.
+
+    Raises:
+        DataError: `image` has another number of pixels.
+    """
+    from sklearn.datasets import load_digits
+
+    bunch = load_digits()
+    images = shape_images(bunch.data.astype(np.uint8), image, "digits")
+    return Samples(images, bunch.target.astype(np.int64), tuple(range(10)))
 
 
 @dataclass(frozen=True)

@@ -10,7 +10,7 @@ from typing import Any, TypeGuard
 from kerasgrid.data.arrays import product
 from kerasgrid.data.csv import Header, names_of, open_text, read_chunks, read_names
 from kerasgrid.data.labels import as_classes
-from kerasgrid.data.stream import Chunk, fitting
+from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError
 from kerasgrid.wording import listed, shown_path
 

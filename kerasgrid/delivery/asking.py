@@ -17,7 +17,7 @@ from kerasgrid.checks.data import resolve
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data import as_array
 from kerasgrid.data.open_stream import open_stream
-from kerasgrid.data.stream import Stream, rows_of_array
+from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.ensembles import combine
 from kerasgrid.delivery.finished import trial_of

@@ -26,8 +26,7 @@ from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Dataset, Fold, Trial
-from kerasgrid.run.journal import Journal
-from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import ResultsData, need_ids
 from kerasgrid.wording import shown_path

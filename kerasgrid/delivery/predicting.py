@@ -16,9 +16,8 @@ from kerasgrid import console
 from kerasgrid.data import Span, refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.delivery.asking import Asking
-from kerasgrid.delivery.ensembles import WAYS, combine, combine_ranks
+from kerasgrid.delivery.ensembles import WAYS, Jury, Member, combine, combine_ranks
 from kerasgrid.delivery.finished import Finished
-from kerasgrid.delivery.held_out import Jury, Member
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
 from kerasgrid.run.results import ResultsData

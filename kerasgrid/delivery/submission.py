@@ -11,10 +11,9 @@ from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.errors import DataError
 from kerasgrid.io import file_digest, read_json, write_json
-from kerasgrid.submit.cells import spelled
-from kerasgrid.submit.columns import Holds
-from kerasgrid.submit.drafting import sample_of
+from kerasgrid.submit.columns import Holds, spelled
 from kerasgrid.submit.form import Form, conventional, read_form, with_probabilities
+from kerasgrid.submit.sending import sample_of
 
 CONVENTION = "id/label"
 SCHEMA = "kerasgrid.predictions/1"

@@ -1,13 +1,20 @@
-"""Budgets of time and epochs: a search that has used one up ends in order, and goes on with a larger one."""
+"""What a search may cost, in time and epochs, and what fits have cost on this machine."""
 
 from __future__ import annotations
 
 import threading
 from collections.abc import Callable
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
+from pathlib import Path
 from typing import Any
 
+from pydantic import TypeAdapter
+
+from kerasgrid.checks import SOURCE, Prepared
 from kerasgrid.config.sections import seconds_of
+from kerasgrid.errors import StorageError
+from kerasgrid.io import cache_folder, digest, read_json, write_json
+from kerasgrid.run.state import RunState
 
 
 @dataclass
@@ -69,3 +76,50 @@ class Budget:
         if self.reason is None:
             self.reason = reason
             self.stop()
+
+
+@dataclass(frozen=True)
+class Measurement:
+    """Means over the fits of one search.
+
+    Attributes:
+        n_fits: How many were measured.
+        seconds_per_epoch: Seconds of training an epoch, with all workers busy.
+        memory_bytes: The largest resident memory of a worker.
+    """
+
+    n_fits: int
+    seconds_per_epoch: float
+    memory_bytes: int
+
+
+def remember(prepared: Prepared, state: RunState) -> None:
+    """Keeps what a search has measured; a cache that cannot be written is done without."""
+    records = [record for record in state.ended.values() if record.error is None and record.epochs]
+    if not records:
+        return
+    measured = Measurement(
+        n_fits=len(records),
+        seconds_per_epoch=sum(r.fit_time for r in records) / sum(r.epochs for r in records),
+        memory_bytes=max(r.memory_bytes or 0 for r in records),
+    )
+    try:
+        write_json(_path(prepared), asdict(measured))
+    except StorageError:
+        return
+
+
+def recall(prepared: Prepared) -> Measurement | None:
+    """Returns what an earlier search with this model on this data has measured; None for nothing."""
+    try:
+        return TypeAdapter(Measurement).validate_python(read_json(_path(prepared)))
+    except (OSError, ValueError):
+        return None
+
+
+def _path(prepared: Prepared) -> Path:
+    identity = prepared.identity
+    source = identity[SOURCE]
+    return (
+        cache_folder() / "measurements" / f"{digest([prepared.config.model, source, identity['data']])}.json"
+    )

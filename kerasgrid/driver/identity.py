@@ -13,8 +13,7 @@ from kerasgrid.errors import ChangedError, RunError
 from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import is_digest_of
 from kerasgrid.records import has_results
-from kerasgrid.run.journal import Journal, header_of, read
-from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.journal import Journal, check_line, header_of, read
 from kerasgrid.run.paths import RunPaths
 
 

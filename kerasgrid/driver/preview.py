@@ -1,4 +1,6 @@
-"""What a search is going to do, before it costs anything: the plan that `kerasgrid check` prints."""
+"""What a search is going to do, before it costs anything: the plan that `kerasgrid check` prints, and what
+augmentation does to the first samples.
+"""
 
 from __future__ import annotations
 
@@ -9,14 +11,18 @@ from itertools import islice
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import Prepared, callbacks_of, prepare, warnings_of_scale
-from kerasgrid.checks.draft import Draft
+import numpy as np
+
+from kerasgrid.checks import Prepared, augment_of, callbacks_of, prepare, warnings_of_scale
+from kerasgrid.checks.candidates import only
+from kerasgrid.checks.draft import Draft, read_draft
+from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
-from kerasgrid.driver.measurements import Measurement, recall
 from kerasgrid.engines import ENGINES
+from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
-from kerasgrid.jobs.route import route
+from kerasgrid.jobs.route import merge_augment, route
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal, Refusals
 from kerasgrid.planning.workers import (
@@ -29,15 +35,17 @@ from kerasgrid.planning.workers import (
     threads_of,
 )
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
-from kerasgrid.run.journal import read
-from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.journal import check_line, read
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.state import fold_records
 from kerasgrid.space.dimensions import value_text
+from kerasgrid.training.entry import quiet
+from kerasgrid.views.drawing import write_sheet
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.wording import count
+from kerasgrid.wording import count, named
 
 MAX_MODELS = 200
+MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 
 @dataclass(frozen=True)
@@ -295,3 +303,47 @@ def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
     done = [record.job for record in fold_records(records) if record.job[0] in trials]
     return {(trials[trial], fold, repeat) for trial, fold, repeat in done}
+
+
+def write_augmented(source: Path, output: Path | None = None) -> Path:
+    """Writes a PNG of samples as they are and as epochs would see them, for each setting that is searched.
+
+    It shows the first 6 settings, and its last line says how many it leaves out.
+
+    Args:
+        source: A grid.yaml.
+        output: The file; default: NAME-augment.png beside the grid.yaml.
+
+    Returns:
+        The file.
+
+    Raises:
+        ConfigError: The file's faults, or it has no augmentation.
+    """
+    draft = read_draft(source)
+    with make_executor(draft) as executor:
+        prepared = prepare(draft, ask=partial(ask_worker, executor))
+    config, section = prepared.config, augment_of(prepared.config)
+    settings: dict[str, Any] = {}
+    for params in only(prepared.space, "augment").together("augment"):
+        given = merge_augment({**config.params, **params}, section)
+        if given is not None:
+            settings.setdefault(named(given.model_dump(exclude_unset=True)) or "nothing", given)
+    if not settings:
+        raise ConfigError([Fault("augment", "is missing: there is no augmentation to look at.")], str(source))
+    labels, images = prepared.data.labels, prepared.data.images
+    # One of each class, as far as there is room.
+    rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
+    with quiet():
+        from kerasgrid.training.augmentation import augmented_rows  # imports Keras
+
+        blocks = [
+            (text, augmented_rows(images[rows], given, N_DRAWS))
+            for text, given in list(settings.items())[:MAX_SETTINGS]
+        ]
+    n_left_out = len(settings) - len(blocks)
+    if n_left_out:
+        text = f"{n_left_out} of {len(settings)} settings are not shown: search fewer to see all of them"
+        blocks.append((text, np.full((1, 1, 3), 255, dtype=np.uint8)))
+    zoom = max(1, round(48 / images.shape[1]))
+    return write_sheet(blocks, output or source.with_name(f"{config.name}-augment.png"), zoom)

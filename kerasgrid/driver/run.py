@@ -13,20 +13,17 @@ from typing import Any
 from kerasgrid.checks import Prepared
 from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
 from kerasgrid.driver.identity import check_identity, is_superseded
-from kerasgrid.driver.leaders import FoldModels, Leaders
+from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results
-from kerasgrid.driver.results_file import ResultsFile
 from kerasgrid.errors import ReplayError, ResultsError, RunError
 from kerasgrid.io import canonical_json, digest, remove, storage_errors, strict
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.machine import versions
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial, has_results
-from kerasgrid.run.journal import Journal, damaged
-from kerasgrid.run.journal_form import check_line
-from kerasgrid.run.kept_plans import KeptPlans, plan_record
+from kerasgrid.run.journal import Journal, check_line, damaged
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import read_results
-from kerasgrid.run.state import JobId, RunState, read_fold
+from kerasgrid.run.state import JobId, KeptPlans, RunState, plan_record, read_fold
 
 
 class Run:

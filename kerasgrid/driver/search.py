@@ -18,9 +18,8 @@ from kerasgrid import executors
 from kerasgrid.checks import prepare, warnings_of_scale
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.console import warn
-from kerasgrid.driver.budget import Budget
+from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise
-from kerasgrid.driver.measurements import remember
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES, Proposal

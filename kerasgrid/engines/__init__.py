@@ -10,7 +10,7 @@ from typing import Any
 
 from kerasgrid.engines.autokeras import autokeras, outline_of_autokeras
 from kerasgrid.engines.base import Engine, Kind, Outline, Proposal, Scores, Task
-from kerasgrid.engines.grid import grid
+from kerasgrid.engines.grid import grid, random
 from kerasgrid.engines.halving import halving, outline_of_halving
 from kerasgrid.engines.keras_tuner import (
     hyperband,
@@ -20,7 +20,6 @@ from kerasgrid.engines.keras_tuner import (
     outline_without_scores,
 )
 from kerasgrid.engines.optuna import sampler
-from kerasgrid.engines.random import random
 
 __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 

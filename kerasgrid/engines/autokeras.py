@@ -1,4 +1,4 @@
-"""AutoKeras's own search, by ask and tell: its oracle proposes what its hypermodel is to build.
+"""AutoKeras's own search by ask and tell: what it makes of a grid.yaml, its oracle and its hypermodel.
 
 Its greedy oracle begins with models that its authors chose, then changes a part of the best so far at
 random. Models are built by it and trained by workers, as its tuner would train them.
@@ -12,8 +12,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.callbacks import Callbacks
-from kerasgrid.config.sections import AUTOKERAS_MODEL, AutoKerasConfig, Config, seconds_of
-from kerasgrid.config.switches import Training
+from kerasgrid.config.sections import AUTOKERAS_MODEL, AutoKerasConfig, Config, Training, seconds_of
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.keras_tuner import AskedOracle, mean
@@ -21,8 +20,7 @@ from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus
 from kerasgrid.records import Fold, has_results
-from kerasgrid.run.journal import header_of, read
-from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.journal import check_line, header_of, read
 from kerasgrid.wording import count
 
 ENGINE = "autokeras"

@@ -144,15 +144,13 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.jobs.route import DEFAULT_VAL
         from kerasgrid.models.building import build_model
         from kerasgrid.models.endings import scales_input
-        from kerasgrid.training.batches import Batches, Scaling, encode_labels
-        from kerasgrid.training.candidate import precision, seeded
+        from kerasgrid.training.batches import Batches, Preparation, Scaling, encode_labels
+        from kerasgrid.training.candidate import precision, recorded, seeded
         from kerasgrid.training.compiling import class_weights, compile_model
         from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.hooks import hooks_of
         from kerasgrid.training.keeping import Front, compile_as
         from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
-        from kerasgrid.training.preparing import Preparation
-        from kerasgrid.training.recording import recorded
 
         params, seed = self._python_params(), int(self.seed)
         classes, n_classes = names.tolist(), len(names)

@@ -1,26 +1,30 @@
-"""A notebook that trains a trial and predicts without a network, as some competitions want them.
-
-It holds what is needed of results.json and of the user's own files; kerasgrid comes in a wheel beside it.
-"""
+"""A notebook that trains a trial and predicts without a network, and a wheel of kerasgrid beside it."""
 
 from __future__ import annotations
 
+import base64
+import hashlib
 import json
+import zipfile
 from collections.abc import Callable, Iterator, Mapping
+from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
-from typing import Any
+from typing import Any, BinaryIO
 
+import kerasgrid
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import Finished
-from kerasgrid.errors import ResultsError
-from kerasgrid.exports.wheel import write_wheel
-from kerasgrid.io import write_json
+from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of
-from kerasgrid.submit.drafting import sample_of
-from kerasgrid.views.markdown import plain
+from kerasgrid.submit.sending import sample_of
+from kerasgrid.views.pages import plain
 from kerasgrid.wording import count
 
+_WHEEL = "Wheel-Version: 1.0\nGenerator: kerasgrid\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
+_EPOCH = (1980, 1, 1, 0, 0, 0)
+"""The time of all files in it, so that the same kerasgrid gives the same wheel."""
 _FUNCTION = "preprocessing_function"
 _INSTALL = """\
 import glob, subprocess, sys
@@ -65,6 +69,54 @@ sample = None if SAMPLE is None else Path(SAMPLE)
 target, form = write_submission(predicted, Path("submission.csv"), sample=sample, is_own_data=True)
 print(target, form.summary)
 """
+
+
+def write_wheel(folder: Path) -> Path:
+    """Writes kerasgrid, as it is installed here, into a wheel and returns its path.
+
+    It follows the binary distribution format, so that pip installs it; what it needs is not in it.
+
+    Raises:
+        MissingPackageError: It is not installed, but only lies on the path.
+        StorageError: The file cannot be written.
+    """
+    try:
+        found = distribution("kerasgrid")
+        metadata = found.read_text("METADATA") or found.read_text("PKG-INFO")
+    except PackageNotFoundError:
+        metadata = None
+    if metadata is None:
+        raise MissingPackageError("kerasgrid is not installed, but only on the path: pip install it first.")
+    about = f"kerasgrid-{found.version}.dist-info"
+    files = dict(_package())
+    files[f"{about}/METADATA"] = metadata.encode()
+    files[f"{about}/WHEEL"] = _WHEEL.encode()
+    files[f"{about}/entry_points.txt"] = b"[console_scripts]\nkerasgrid = kerasgrid.cli:main\n"
+    record = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in files.items()]
+    files[f"{about}/RECORD"] = "\n".join([*record, f"{about}/RECORD,,", ""]).encode()
+    target = folder / f"kerasgrid-{found.version}-py3-none-any.whl"
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                info = zipfile.ZipInfo(name, _EPOCH)
+                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(info, data)
+
+    write_atomic(target, write)
+    return target
+
+
+def _package() -> Iterator[tuple[str, bytes]]:
+    """Yields name and content of each file of the package."""
+    root = Path(kerasgrid.__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.suffix in {".py", ".json"} and "__pycache__" not in path.parts:
+            yield f"kerasgrid/{path.relative_to(root).as_posix()}", path.read_bytes()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tuple[Path, Path]:

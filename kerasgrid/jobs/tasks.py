@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.stream import Stream
+from kerasgrid.data.streams import Stream
 from kerasgrid.records import Fold, Job, Trial
 
 

@@ -20,7 +20,7 @@ from autokeras.graph import Graph
 from autokeras.tuners.greedy import GreedyOracle
 from autokeras.tuners.task_specific import IMAGE_CLASSIFIER
 
-from kerasgrid.models.metrics import make_metrics
+from kerasgrid.models.endings import make_metrics
 
 VANILLA, FULL = "vanilla", "full"
 _BLOCK_TYPE = "image_block_1/block_type"

@@ -11,11 +11,14 @@ from kerasgrid.models.blocks import (
     Activation,
     Dropout,
     Normalization,
+    check_blocks,
+    check_initializer,
+    check_whole,
+    check_widths,
     classifier,
     convolution_blocks,
     image_input,
 )
-from kerasgrid.models.checks import check_blocks, check_initializer, check_whole, check_widths
 
 
 def bn_cnn(

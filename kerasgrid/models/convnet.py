@@ -11,11 +11,14 @@ from kerasgrid.models.blocks import (
     Activation,
     Dropout,
     Normalization,
+    check_initializer,
+    check_whole,
+    check_widths,
     classifier,
     convolution_blocks,
     image_input,
+    switched,
 )
-from kerasgrid.models.checks import check_initializer, check_whole, check_widths, switched
 
 
 def convnet(

@@ -7,8 +7,16 @@ from typing import Any
 
 import keras
 
-from kerasgrid.models.blocks import Activation, Dropout, Normalization, classifier
-from kerasgrid.models.checks import check_initializer, check_shape, check_widths, switched
+from kerasgrid.models.blocks import (
+    Activation,
+    Dropout,
+    Normalization,
+    check_initializer,
+    check_shape,
+    check_widths,
+    classifier,
+    switched,
+)
 
 
 def fc(

@@ -13,7 +13,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.checks import Prepared
 from kerasgrid.config.augment import NOTHING, Augment, Augmentation
-from kerasgrid.config.switches import SEARCHED
+from kerasgrid.config.sections import SEARCHED
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
 from kerasgrid.jobs.recipe import Recipe

@@ -1,12 +1,23 @@
-"""All that a table of trials tells, with its evidence."""
+"""All that a table of trials tells, with its evidence, and as plain values of strict JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass, replace
+import re
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
-from kerasgrid.report.comparison import Contender, front, p_value, pick
+from kerasgrid.io import strict
+from kerasgrid.report.comparison import (
+    Contender,
+    HardFold,
+    fold_matrix,
+    front,
+    hard_fold,
+    p_value,
+    pick,
+    unstable,
+)
 from kerasgrid.report.curves import (
     FEWEST_EPOCHS,
     Curves,
@@ -18,18 +29,43 @@ from kerasgrid.report.curves import (
 )
 from kerasgrid.report.design import Design, design_of, is_scored
 from kerasgrid.report.edges import Edge, edges_of
-from kerasgrid.report.effects import Effect, Noise, effects_of, noise_of
-from kerasgrid.report.folds import HardFold, fold_matrix, hard_fold, unstable
+from kerasgrid.report.effects import Effect, Interaction, Noise, effects_of, interactions_of, noise_of
 from kerasgrid.report.importance import Importance, importance_of
-from kerasgrid.report.interactions import Interaction, interactions_of
-from kerasgrid.report.reasons import by_reason
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table
 
+_PLACE = re.compile(r"\b(trial|fold|repeat|epoch) \d+(, |: |\b)")
+_NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
+_LONGEST = 200
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
 _LEADERS = 3
+
+
+def by_reason(texts: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
+    """Returns the places of trials by their reason, the most frequent first.
+
+    Texts that differ only in numbers are one reason, with `…` where those stood; trial, fold and epoch
+    are left out of it. It is a single line of bounded length, without a full stop.
+
+    Args:
+        texts: What is recorded, by the trial's place in the table.
+    """
+    groups: dict[str, dict[int, str]] = {}
+    for row, text in texts.items():
+        plain = _PLACE.sub("", " ".join(text.split())).rstrip(". ")
+        groups.setdefault(_NUMBER.sub("…", plain), {})[row] = plain
+    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
+    found: dict[str, tuple[int, ...]] = {}
+    for pattern, group in ordered:
+        reason = _cut(pattern if len(set(group.values())) > 1 else next(iter(group.values())))
+        found[reason] = (*found.get(reason, ()), *group)
+    return found
+
+
+def _cut(text: str) -> str:
+    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -223,3 +259,65 @@ def _by_reason(
             if holds(given)
         }
     )
+
+
+def as_json(findings: Findings) -> dict[str, Any]:
+    """Returns the findings as plain values of strict JSON; trials are named by their ids."""
+
+    def rows(places: Iterable[int]) -> list[Any]:
+        return [findings.trial(row) for row in places]
+
+    def contender(one: Contender | None) -> dict[str, Any] | None:
+        if one is None:
+            return None
+        given = findings.table.rows[one.row]
+        params = {name: given[name] for name in findings.table.params if name in given}
+        found = asdict(one)
+        del found["row"]
+        size = {"n_parameters": given["n_parameters"]} if "n_parameters" in given else {}
+        told = {"trial": findings.trial(one.row), "params": params, **found, **size}
+        return {**told, "level_with_best": one.is_level}
+
+    importance = findings.importance
+    return strict(
+        {
+            "source": findings.table.source,
+            "objective": findings.table.scores[0],
+            "direction": findings.table.direction,
+            "leaderboard": [contender(one) for one in findings.contenders],
+            "front": rows(one.row for one in findings.front),
+            "pick": contender(findings.pick),
+            "noise": findings.noise and asdict(findings.noise),
+            "effects": {
+                name: [{**asdict(effect), "clear": effect.is_clear} for effect in found]
+                for name, found in findings.effects.items()
+            },
+            "interactions": [asdict(found) for found in findings.interactions],
+            "importance": importance
+            and {
+                "exact": importance.is_exact,
+                "mains": importance.mains,
+                "pairs": [{"params": list(pair), "share": share} for pair, share in importance.pairs.items()],
+            },
+            "edges": [asdict(edge) for edge in findings.edges],
+            "curve_metric": findings.curve_metric,
+            "curves": {
+                str(findings.trial(row)): _plain_curves(found) for row, found in findings.curves.items()
+            },
+            "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
+            "leaders_rise": findings.leaders_rise,
+            "overfit": rows(findings.overfit),
+            "underfit": rows(findings.underfit),
+            "unstable": rows(findings.unstable),
+            "hard_fold": findings.hard_fold and asdict(findings.hard_fold),
+            "unscored": rows(findings.unscored),
+            "failed": {reason: rows(places) for reason, places in findings.failed.items()},
+            "dead": {reason: rows(places) for reason, places in findings.dead.items()},
+        }
+    )
+
+
+def _plain_curves(found: Curves) -> dict[str, list[float]]:
+    values = {"train": found.train, "test": found.test}
+    values |= {"train_loss": found.train_loss, "test_loss": found.test_loss}
+    return {name: own.tolist() for name, own in values.items() if len(own)}

@@ -9,35 +9,34 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.report.cells import (
-    confusion_cells,
-    curves_cells,
-    front_cells,
-    importance_cells,
-    leaderboard_cells,
-)
 from kerasgrid.report.figures import (
     MOST_CLASSES,
     MOST_ROWS,
+    confusion_cells,
+    curves_cells,
     draw_confusion,
     draw_curves,
     draw_front,
     draw_importance,
     draw_intervals,
     effect_rows,
+    front_cells,
     has_held_out,
+    importance_cells,
     interaction_rows,
+    leaderboard_cells,
 )
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.mistakes import Mistakes
-from kerasgrid.report.remarks import curve_sentences, trouble_sentences
 from kerasgrid.report.sentences import (
     best_sentences,
+    curve_sentences,
     edge_sentence,
     effect_sentences,
     interaction_sentence,
+    trouble_sentences,
 )
-from kerasgrid.views.blocks import Block, Bullets, Paragraph, Photos, Picture, Section
+from kerasgrid.views.pages import Block, Bullets, Paragraph, Photos, Picture, Section
 from kerasgrid.wording import count
 
 _TOP = 15

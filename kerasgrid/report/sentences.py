@@ -8,16 +8,17 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.report.curves import FEWEST_EPOCHS
 from kerasgrid.report.edges import FEWEST_BEST, Edge
-from kerasgrid.report.effects import MOST_LEVELS, Effect, groups_of
+from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction, groups_of
 from kerasgrid.report.findings import Findings
-from kerasgrid.report.interactions import Conditional, Interaction
 from kerasgrid.wording import count, value_word
 
 _MOST_DIGITS = 12
 _MANY_FOLDS = 20
 """So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
 _LONGEST_VALUE = 60
+_MOST_NAMED = 5
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
@@ -40,15 +41,15 @@ def interaction_sentence(found: Interaction) -> str:
 def edge_sentence(edge: Edge) -> str:
     """Returns what to try beyond the edge."""
     end = "largest" if edge.is_largest else "smallest"
-    first = f"The best {edge.name} is the {end} tried ({value_text(edge.value)})"
+    first = f"The best {edge.name} is the {end} tried ({worded(edge.value)})"
     if edge.is_range:
         side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
-        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else value_text(edge.value)
+        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else worded(edge.value)
         first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
     if edge.next is None:
         return f"{first}, and there is nothing to try beyond."
     more = "larger" if edge.is_largest else "smaller"
-    return f"{first}: try {more}, such as {value_text(edge.next)}."
+    return f"{first}: try {more}, such as {worded(edge.next)}."
 
 
 def best_sentences(findings: Findings) -> list[str]:
@@ -71,7 +72,7 @@ def best_sentences(findings: Findings) -> list[str]:
     return found
 
 
-def value_text(value: Any) -> str:
+def worded(value: Any) -> str:
     """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
     text = value_word(value)
     return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
@@ -118,21 +119,20 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
     untested = [effect for effect in rest if effect.low is None]
     parts = []
     for group in _by_better(clear):
-        parts.append(f"{name} = {value_text(group[0].better)} beats " + ", and ".join(map(_against, group)))
+        parts.append(f"{name} = {worded(group[0].better)} beats " + ", and ".join(map(_against, group)))
     for group in _by_better(often):
         parts.append(
-            f"{name} = {value_text(group[0].better)} is ahead of "
+            f"{name} = {worded(group[0].better)} is ahead of "
             + ", and ".join(map(_against, group))
             + ": more often than by chance (sign test), but by how much cannot be told"
         )
     for group in _by_better(unclear):
         parts.append(
-            f"{name} = {value_text(group[0].better)} cannot be told from "
-            + ", or ".join(map(_against, group))
+            f"{name} = {worded(group[0].better)} cannot be told from " + ", or ".join(map(_against, group))
         )
     for group in _by_better(untested):
         parts.append(
-            f"{name} = {value_text(group[0].better)} is ahead of "
+            f"{name} = {worded(group[0].better)} is ahead of "
             + ", and ".join(map(_against, group))
             + ": not tested"
         )
@@ -154,12 +154,12 @@ def _unmatched(findings: Findings, name: str) -> str:
     best = design.codes[design.best(n_best), place]
     have = best[best < len(factor.given)]
     if factor.is_numeric and len(factor) > MOST_LEVELS and 2 * len(have) > n_best:
-        low, high = (value_text(factor.values[int(code)]) for code in np.quantile(have, (0.1, 0.9)))
+        low, high = (worded(factor.values[int(code)]) for code in np.quantile(have, (0.1, 0.9)))
         where = f"most of the best {n_best:,} have {low} to {high}"
     else:
         counts = np.bincount(best)
         most = int(counts.argmax())
-        where = f"{counts[most]:,} of the best {n_best:,} have {value_text(factor.values[most])}"
+        where = f"{counts[most]:,} of the best {n_best:,} have {worded(factor.values[most])}"
     return f"{first}; it accounts for {100 * shares[name]:.0f}% of the variance, and {where}."
 
 
@@ -175,16 +175,16 @@ def _against(effect: Effect) -> str:
     ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
     is_aside = effect.low is not None and not effect.is_clear and not effect.is_often
     ahead = "ahead " if is_aside else ""
-    text = f"{value_text(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
+    text = f"{worded(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
     text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
     return text + _amount(effect.mean, effect.low, effect.high) + (")" if is_aside else "")
 
 
 def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"{value_text(short(mean))} on average; too few candidates for an interval"
+        return f"{worded(short(mean))} on average; too few candidates for an interval"
     if not math.isfinite(high - low):
-        return f"{value_text(short(mean))} on average; scores are too large for an interval"
+        return f"{worded(short(mean))} on average; scores are too large for an interval"
     digits = _digits((high - low) / 2)
     while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
         digits += 1  # what is so near zero has to show on which side it is
@@ -193,7 +193,7 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
 
 def _conditional(found: Interaction, one: Conditional) -> str:
     effect = found.effect
-    where = f"where {found.given} = {value_text(one.value)}"
+    where = f"where {found.given} = {worded(one.value)}"
     better, worse = effect.better, effect.worse
     mean, low, high = one.mean, one.low, one.high
     if mean < 0:
@@ -201,7 +201,7 @@ def _conditional(found: Interaction, one: Conditional) -> str:
     verb = "beats" if low > 0 else "cannot be told from"
     digits = _digits((high - low) / 2)
     return (
-        f"{effect.name} = {value_text(better)} {verb} {value_text(worse)} {where} "
+        f"{effect.name} = {worded(better)} {verb} {worded(worse)} {where} "
         f"(by {_fixed(mean, digits)}, {_fixed(low, digits)} to {_fixed(high, digits)})"
     )
 
@@ -217,3 +217,105 @@ def _digits(half: float) -> int:
 def _fixed(number: float, digits: int) -> str:
     text = f"{number:.{digits}f}"
     return text.removeprefix("-") if float(text) == 0 else text
+
+
+def curve_sentences(findings: Findings) -> list[str]:
+    """Returns what the learning curves and folds tell."""
+    found = list(_rise_sentences(findings))
+    if findings.overfit:
+        found.append(
+            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
+            f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
+        )
+    if findings.underfit:
+        found.append(
+            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
+            f"own training rows, too (dropout, if any, was on). {_named(findings, findings.underfit)}"
+        )
+    if (hard := findings.hard_fold) is not None:
+        found.append(
+            f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
+            f"{worded(short(hard.gap))} on average. That is the data's, not the candidates'."
+        )
+    if findings.unstable:
+        found.append(
+            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
+            f"{_named(findings, findings.unstable)}"
+        )
+    return found
+
+
+def _rise_sentences(findings: Findings) -> Iterator[str]:
+    """Yields whether more epochs would help, or why that cannot be told."""
+    metric, curves = findings.curve_metric, findings.curves
+    lengths = [len(own.test) for own in curves.values() if len(own.test)]
+    if not curves:
+        return
+    if not lengths:
+        yield f"No held-out {metric} is recorded by epoch: whether more epochs would help cannot be told."
+        return
+    if metric != findings.table.metric:
+        yield f"No held-out {findings.table.metric} is recorded by epoch: the curves are of the loss."
+    if max(lengths) < FEWEST_EPOCHS:
+        yield f"Fewer than {FEWEST_EPOCHS} epochs a trial: whether more would help cannot be told."
+        return
+    if findings.leaders_rise is not None:
+        gain = worded(short(findings.leaders_rise))
+        yield (
+            f"More epochs would help the best: their mean held-out {metric} still improves by {gain} an "
+            "epoch."
+        )
+    if findings.rising:
+        rows = [one.row for one in findings.contenders if one.row in findings.rising]
+        first = rows[0]
+        gain = worded(short(findings.rising[first]))
+        yield (
+            f"More epochs would help trial {findings.trial(first)}: its held-out {metric} still improves by "
+            f"{gain} an epoch at epoch {len(curves[first].test)}.{_and_others(findings, rows)}"
+        )
+    elif findings.leaders_rise is None:
+        some = "" if min(lengths) >= FEWEST_EPOCHS else f" of {FEWEST_EPOCHS} epochs or more"
+        yield f"No held-out curve{some} clearly improves any more at its last epoch."
+
+
+def trouble_sentences(findings: Findings) -> list[str]:
+    """Returns what failed, what has no score and what learnt nothing, with reasons."""
+    found = [
+        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.failed.items()
+    ]
+    if rows := findings.unscored:
+        verb = "has" if len(rows) == 1 else "have"
+        found.append(
+            f"{count(len(rows), 'trial')} {verb} no score, or none that is a number. {_named(findings, rows)}"
+        )
+    return found + [
+        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.dead.items()
+    ]
+
+
+def _and_others(findings: Findings, rows: Sequence[int]) -> str:
+    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
+
+
+def _of(rows: Sequence[int], all_rows: Any) -> str:
+    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
+
+
+def _named(findings: Findings, rows: Sequence[int]) -> str:
+    named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
+    more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
+    return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
+
+
+def conclusions(findings: Findings) -> list[str]:
+    """Returns all sentences, the most important first."""
+    return [
+        *best_sentences(findings),
+        *trouble_sentences(findings),
+        *effect_sentences(findings).values(),
+        *map(interaction_sentence, findings.interactions),
+        *map(edge_sentence, findings.edges),
+        *curve_sentences(findings),
+    ]

@@ -49,6 +49,13 @@ _BESIDE = r"histories/[\w.-]+\.json"
 
 log = logging.getLogger(__name__)
 Form = TypeVar("Form", bound=Section)
+Number = float | None
+Curve = Annotated[list[Number], Field(fail_fast=True)]
+Few = BeforeValidator(few)
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
+_OF_TRIAL = ("mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "n_parameters", "error")
+_OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
 
 
 def _plain(value: Any) -> Any:
@@ -75,11 +82,6 @@ def _reason(value: Any) -> Any:
 
 Reason = Annotated[Any, AfterValidator(_reason)]
 Label = Annotated[Any, AfterValidator(_label)]
-Number = float | None
-Curve = Annotated[list[Number], Field(fail_fast=True)]
-Few = BeforeValidator(few)
-Count = Annotated[int, Field(ge=0, lt=1 << 53)]
-Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
 Object = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
@@ -173,10 +175,6 @@ class _Results(_Part):
     trials: list[Any]
     best: _Best | None = None
     summary: _Summary | None = None
-
-
-_OF_TRIAL = ("mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "n_parameters", "error")
-_OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
 
 
 def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:

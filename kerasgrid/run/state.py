@@ -1,4 +1,4 @@
-"""The state of a search: what its journal says, and the object of results.json that is made of it."""
+"""The state of a search: what its journal says, the packs it has planned, the object of results.json."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.records import FoldRecord, Trial
+from kerasgrid.records import FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import all_known
 
@@ -18,6 +18,7 @@ LONG_HISTORY = 200
 """Histories of more epochs lie beside results.json, in RunPaths.histories."""
 
 JobId = tuple[int, int, int]
+_OF_FOLD = {field.name for field in fields(FoldRecord)}
 
 
 @dataclass
@@ -341,10 +342,60 @@ def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
             yield read_fold(record)
 
 
-_OF_FOLD = {field.name for field in fields(FoldRecord)}
-
-
 def read_fold(record: Mapping[str, Any]) -> FoldRecord:
     """Makes a FoldRecord of a journal's line, which may hold what other versions have in theirs."""
     values = {name: value for name, value in record.items() if name in _OF_FOLD}
     return FoldRecord(**{**values, "job": tuple(values["job"])})
+
+
+def plan_record(pack: Pack) -> dict[str, Any]:
+    """Returns what is journalled of a pack."""
+    until = {} if pack.until is None else {"until": pack.until}
+    return {
+        "jobs": [list(job.id) for job in pack.jobs],
+        "graph": pack.graphs[0].key,
+        "width": pack.width,
+        "shares": pack.shares,
+        **until,
+    }
+
+
+class KeptPlans:
+    """The packs of a run, in the order in which they were planned."""
+
+    def __init__(self) -> None:
+        self._records: list[Mapping[str, Any]] = []
+
+    def take(self, record: Mapping[str, Any], state: RunState) -> None:
+        """Takes a pack, and tells the state which of its jobs are read off which run."""
+        self._records.append(record)
+        if record["shares"]:
+            for run in Pack(_jobs(record, state), shares=True).runs:
+                owner = state.runs.get(run[0].id, run[0].id)  # of a run of which a part has ended
+                for job in run:
+                    state.runs.setdefault(job.id, owner)
+
+    def packs(self, state: RunState, graphs: Mapping[int, Graph], until: int | None) -> list[Pack]:
+        """Returns the packs that were to wait after an epoch and whose graphs are still these.
+
+        Args:
+            state: The run's.
+            graphs: By trial, of those that are asked for.
+            until: The epoch; None for packs that wait nowhere.
+        """
+        found = []
+        for record in self._records:
+            if record.get("until") != until:
+                continue
+            jobs = _jobs(record, state)
+            known = [graphs.get(job.trial.id) for job in jobs]
+            # A trial that is not asked for is done; its place in the pack is taken out by who asks.
+            if any(graph is not None and graph.key != record["graph"] for graph in known):
+                continue
+            filled = tuple(graph or Graph(record["graph"]) for graph in known)
+            found.append(Pack(jobs, filled, record["width"], record["shares"], until=until))
+        return found
+
+
+def _jobs(record: Mapping[str, Any], state: RunState) -> tuple[Job, ...]:
+    return tuple(Job(state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])

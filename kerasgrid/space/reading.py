@@ -13,8 +13,7 @@ from kerasgrid.config.forms import faults_of, shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.space.conditions import expand, read_conditions
 from kerasgrid.space.dimensions import MAX_STEPS, Choice, Range, is_number, value_text
-from kerasgrid.space.exclusions import MAX_GRIDS, Effort, Part, is_drawn, without
-from kerasgrid.space.expressions import Expression, ExpressionError
+from kerasgrid.space.exclusions import MAX_GRIDS, Effort, Expression, ExpressionError, Part, is_drawn, without
 from kerasgrid.space.space import Params, Space
 
 

@@ -9,8 +9,17 @@ from itertools import pairwise
 from pathlib import Path
 
 from kerasgrid.errors import DataError
-from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, text_of
-from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns
+from kerasgrid.submit.columns import (
+    Holds,
+    Label,
+    find_id_place,
+    first_few,
+    listed,
+    match_columns,
+    read_rows,
+    repeated,
+    text_of,
+)
 from kerasgrid.submit.form import SLACK, Form, read_form
 from kerasgrid.wording import count, shown_path
 

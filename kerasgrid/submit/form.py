@@ -12,8 +12,19 @@ import numpy as np
 
 from kerasgrid.errors import DataError
 from kerasgrid.io import write_atomic
-from kerasgrid.submit.cells import first_few, listed, read_rows, repeated, spelled, text_of
-from kerasgrid.submit.columns import Holds, Label, find_id_place, match_columns, what_is_held
+from kerasgrid.submit.columns import (
+    Holds,
+    Label,
+    find_id_place,
+    first_few,
+    listed,
+    match_columns,
+    read_rows,
+    repeated,
+    spelled,
+    text_of,
+    what_is_held,
+)
 from kerasgrid.wording import count, shown_path
 
 _CHUNK_ROWS = 65_536

@@ -11,9 +11,8 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerasgrid.errors import MissingPackageError, ResultsError
-from kerasgrid.tables.histories import are_epochs
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, columns_of, param_columns
+from kerasgrid.tables.table import Table, are_epochs, columns_of, param_columns
 from kerasgrid.wording import masked
 
 if TYPE_CHECKING:

@@ -1,8 +1,4 @@
-"""Augmentation as one transform of a batch on the device, in ImageDataGenerator's terms.
-
-Which operations there are is part of a graph; how strong they are is numbers that a program receives, so that
-`rotation_range: [0, 10, 20]` is one graph, and 0 leaves images as they are.
-"""
+"""Augmentation as one transform of a batch on the device, in ImageDataGenerator's terms."""
 
 from __future__ import annotations
 
@@ -13,8 +9,9 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasgrid.config.augment import NUMBERS, Augmentation
-from kerasgrid.training import backend
+from kerasgrid.config.augment import NUMBERS, Augment, Augmentation
+from kerasgrid.seeds import first_step
+from kerasgrid.training import augmentation, backend
 
 N_DRAWS = 13
 """Uniform numbers an image: angle, 2 for each shift, shear, 2 zooms, 2 flips, channels, brightness, blur."""
@@ -22,6 +19,8 @@ _ROUNDING = 1e-4
 """Of the highest value of pixels: so little beyond it is none."""
 PLACE = 0
 """Of the draws among a job's; layers have the places from 1."""
+GAP = 2
+"""Pixels between images."""
 
 
 def draw(count: int, key: Any, step: Any) -> Any:
@@ -181,3 +180,33 @@ def _blur(images: Any, sigma: Any, size: int, axis: int) -> Any:
         ops.take(padded, np.arange(k, k + length), axis=axis) * _per_image(kernel[:, k]) for k in range(size)
     ]
     return sum(parts[1:], parts[0])
+
+
+def augmented_rows(images: np.ndarray, given: Augment, n_draws: int, seed: int = 0) -> np.ndarray:
+    """Returns rows of images: each as it is stored, and then as epochs would see it.
+
+    Args:
+        images: (sample, height, width, channel), as they are stored; all of them are shown.
+        given: The augmentation; its normalisation is left out, since it has no picture.
+        n_draws: Augmented images a row.
+        seed: Another one draws others.
+
+    Returns:
+        (height, width, 3) uint8, on white; the darkest pixel stored is black and the brightest white.
+    """
+    how = Augmentation.of(given, images)
+    key = np.array([seed, 0], dtype=np.int32)
+    numbers = np.asarray(how.numbers, dtype=np.float32)
+    stored = np.asarray(images, dtype=np.float32)
+    columns = [stored]
+    for epoch in range(n_draws if how.operations else 0):
+        uniform = augmentation.draw(len(images), key, first_step(epoch))
+        drawn = augmentation.augment(how, backend.to_device(stored), numbers, uniform)
+        columns.append(backend.to_host(drawn))
+    low, high = stored.min(), stored.max()
+    cells = np.stack(columns, axis=1)  # row, column, height, width, channel
+    cells = np.clip((cells - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
+    cells = np.repeat(cells, 3, axis=-1) if cells.shape[-1] == 1 else cells[..., :3]
+    cells = np.pad(cells, [(0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)], constant_values=255)
+    rows = [np.concatenate(list(row), axis=1) for row in cells]
+    return np.concatenate(rows, axis=0)

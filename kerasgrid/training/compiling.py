@@ -13,8 +13,14 @@ from kerasgrid.errors import ModelError
 from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.route import DEFAULTS, Route
 from kerasgrid.keras_names import LOSSES, METRICS, find_loss
-from kerasgrid.models.endings import Ending, ending_of, ends_in_logits, output_activation
-from kerasgrid.models.metrics import binary_accuracy, make_metrics
+from kerasgrid.models.endings import (
+    Ending,
+    binary_accuracy,
+    ending_of,
+    ends_in_logits,
+    make_metrics,
+    output_activation,
+)
 from kerasgrid.training.backend import spare_replica_sums
 
 

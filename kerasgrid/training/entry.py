@@ -110,8 +110,8 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 
 @_out_of_sight
 def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:
-    """Times a pack's step by width; see kerasgrid.training.widths."""
-    from kerasgrid.training import widths
+    """Times a pack's step by width; see kerasgrid.training.packs."""
+    from kerasgrid.training import packs as widths
 
     widths.measure(recipe, pack, context)
 

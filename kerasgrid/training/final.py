@@ -16,7 +16,6 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.records import Context
 from kerasgrid.seeds import model_seed
-from kerasgrid.training.adapting import adapt
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.candidate import build_and_compile, mean_and_spread, seeded
 from kerasgrid.training.checkpoint import Progress
@@ -25,7 +24,7 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
 from kerasgrid.training.job import initialize, quiet, samples_of
 from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
-from kerasgrid.training.loop import Loop
+from kerasgrid.training.loop import Loop, adapt
 
 
 @quiet()

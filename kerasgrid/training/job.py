@@ -18,8 +18,7 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Dataset, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
-from kerasgrid.training.adapting import adapt
-from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Preparation, Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
     mean_and_spread,
@@ -34,8 +33,7 @@ from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.keeping import keep_model
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
-from kerasgrid.training.loop import Loop, Samples
-from kerasgrid.training.preparing import Preparation
+from kerasgrid.training.loop import Loop, Samples, adapt
 from kerasgrid.training.scoring import failure, score, val_score
 
 PRESCALED_BYTES = 256 * 2**20

@@ -1,13 +1,8 @@
-"""Which part of a candidate is its graph, and which are numbers that the graph receives.
-
-A candidate's compiled model is cloned with layers whose numbers (rates, slopes, L1 and L2 factors)
-can be inputs of a program and whose randomness comes from keys. Its optimizer's and loss's numbers
-are inputs too. What is left, with the numbers blotted out, is the graph: candidates whose graphs
-have equal keys share one compiled program.
-"""
+"""Which part of a candidate is its graph, and which are numbers that the graph receives."""
 
 from __future__ import annotations
 
+import operator
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
@@ -15,11 +10,12 @@ from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasgrid.errors import brief
 from kerasgrid.io import digest
 from kerasgrid.training import backend
-from kerasgrid.training.candidate import seeded
+from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
 from kerasgrid.training.liftable import (
@@ -31,13 +27,66 @@ from kerasgrid.training.liftable import (
     loss_of,
     metrics_of,
 )
-from kerasgrid.training.recording import recorded
-from kerasgrid.training.traced import Traced
 
 _BLOT = 0.5
-
 _NAMING = frozenset(["name", "keras_history", "input_layers", "output_layers"])
 """Where a model's config names its layers; elsewhere `relu` is an activation, whatever a layer is called."""
+
+
+class Traced:
+    """Stands in for a float attribute of a layer, optimizer, regularizer or loss while it is traced.
+
+    Arithmetic gives tensors; questions that decide the graph, such as `momentum > 0`, are answered
+    by the nominal value, which is equal for all jobs of the graph in what they ask.
+
+    Args:
+        tensor: A scalar of the backend.
+        nominal: What comparisons see.
+    """
+
+    __slots__ = ("nominal", "tensor")
+
+    def __init__(self, tensor: Any, nominal: float) -> None:
+        self.tensor, self.nominal = tensor, nominal
+
+    def __tf_tensor__(self, dtype: Any = None, name: str | None = None) -> Any:
+        return self.tensor if dtype is None else ops.cast(self.tensor, dtype.name)
+
+    def __jax_array__(self) -> Any:
+        return self.tensor
+
+    def __bool__(self) -> bool:
+        return bool(self.nominal)
+
+    def __neg__(self) -> Any:
+        return -self.tensor
+
+    def __hash__(self) -> int:
+        return id(self)
+
+
+def _arithmetic(operation: Any, reflected: bool) -> Any:
+    def apply(self: Traced, other: Any) -> Any:
+        other = other.tensor if isinstance(other, Traced) else other
+        return operation(other, self.tensor) if reflected else operation(self.tensor, other)
+
+    return apply
+
+
+for _name in ("add", "sub", "mul", "truediv", "pow"):
+    setattr(Traced, f"__{_name}__", _arithmetic(getattr(operator, _name), reflected=False))
+    setattr(Traced, f"__r{_name}__", _arithmetic(getattr(operator, _name), reflected=True))
+
+
+def _comparison(operation: Any) -> Any:
+    def compare(self: Traced, other: Any) -> bool:
+        return operation(self.nominal, other.nominal if isinstance(other, Traced) else other)
+
+    return compare
+
+
+for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
+    setattr(Traced, f"__{_name}__", _comparison(getattr(operator, _name)))
 
 
 @dataclass

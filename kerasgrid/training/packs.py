@@ -1,13 +1,10 @@
-"""Training the jobs of a pack as one compiled program.
-
-Jobs that share a graph are trained wave by wave, `width` runs side by side; the program is compiled
-once in a worker's life. Between epochs Keras's own callbacks decide for each run by itself.
-"""
+"""Training the jobs of a pack as one compiled program, as many side by side as a measured trial advises."""
 
 from __future__ import annotations
 
 import gc
-from collections.abc import Sequence
+import time
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -23,9 +20,9 @@ from kerasgrid.io import digest
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
-from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack
+from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack, WidthRecord
 from kerasgrid.seeds import draw_key, graph_seed
-from kerasgrid.training import backend
+from kerasgrid.training import backend, packs
 from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import (
     build_and_compile,
@@ -40,8 +37,7 @@ from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import lift
 from kerasgrid.training.member import Member
-from kerasgrid.training.program import Program
-from kerasgrid.training.schedule import Schedule
+from kerasgrid.training.program import Program, Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
 
@@ -52,6 +48,10 @@ _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
 DEVICE_BYTES = 2**30
 """Images that are larger as float32 are not held on the device, and take Keras's own fit."""
+GAIN = 1.05
+"""A wider program has to do so much more in the same time to be taken."""
+TRIAL_S = 0.5
+"""Seconds of steps that each width is timed for, compiling not counted."""
 
 
 class FallBackError(Exception):
@@ -314,3 +314,46 @@ def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns one image and its target, from which metrics learn their shapes."""
     return data.images[:1], encode_labels(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
+
+
+def measure(recipe: Recipe, pack: Pack, context: Context) -> None:
+    """Times widths 1, 2, 4, ... on a pack's first runs, while a wider one pays; emits a WidthRecord.
+
+    The width is at most the number of runs. One that does not fit into memory ends the trial.
+    """
+    seconds: dict[int, float] = {}
+    for width in _widths(len(pack.runs)):
+        try:
+            seconds[width] = _seconds(recipe, pack, width, context)
+        except Exception as error:
+            if not seconds or not packs.is_out_of_memory(error):
+                raise
+            break
+        if len(seconds) > 1 and seconds[width] * GAIN > min(s for w, s in seconds.items() if w != width):
+            break
+    best = min(seconds, key=lambda width: (seconds[width], width))
+    if seconds[best] * GAIN > seconds[1]:
+        best = 1
+    context.emit(WidthRecord(pack.key, best, seconds))
+
+
+def _widths(most: int) -> Iterable[int]:
+    width = 1
+    while width <= most:
+        yield width
+        width *= 2
+
+
+def _seconds(recipe: Recipe, pack: Pack, width: int, context: Context) -> float:
+    """Returns the seconds that a step takes, divided over the runs; the least of several times."""
+    runs = pack.runs[:width]
+    wave = packs.make_wave(recipe, pack, runs, context)
+    step = wave.stepper()
+    step(8)  # all that is compiled for them
+    began = time.perf_counter()
+    times: list[float] = []
+    while not times or time.perf_counter() - began < TRIAL_S:
+        started = time.perf_counter()
+        n = step(8)
+        times.append((time.perf_counter() - started) / n)
+    return float(np.min(times)) / width

@@ -17,13 +17,12 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.records import WHOLE, Context
 from kerasgrid.seeds import view_key
-from kerasgrid.training.batches import Prepare, Scaling, open_dataset
+from kerasgrid.training.batches import Preparation, Prepare, Scaling, open_dataset
 from kerasgrid.training.candidate import import_function, mean_and_spread
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
 from kerasgrid.training.keeping import load_kept, net_of
 from kerasgrid.training.loop import EVALUATION_BATCH
-from kerasgrid.training.preparing import Preparation
 
 _TOLD_ROWS = 4096
 

@@ -19,11 +19,10 @@ from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.models.source import users_line
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Batches, Preparation, Scaling, encode_labels, open_dataset
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.hooks import hooks_of
-from kerasgrid.training.preparing import Preparation
 from kerasgrid.wording import shown_path
 
 

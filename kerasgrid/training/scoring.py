@@ -9,9 +9,8 @@ import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
-from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.objective import Objective, sklearn_score
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.scorers import sklearn_score
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job

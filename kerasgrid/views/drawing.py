@@ -1,4 +1,5 @@
-"""Matplotlib's SVG, made to stand in a page: its colours are the page's own, light or dark.
+"""Pictures: Matplotlib's SVG, made to stand in a page with its colours, light or dark; and a PNG of augmented
+samples.
 
 Colours are drawn as stand-ins, each of which becomes a variable of the page's style sheet
 (`var(--ink)`); texts stay texts, so that they can be found and read aloud.
@@ -9,10 +10,15 @@ from __future__ import annotations
 import io
 import re
 import warnings
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
+from pathlib import Path
 from typing import TYPE_CHECKING
 
+import numpy as np
+from PIL import Image, ImageDraw
+
 from kerasgrid.errors import MissingPackageError
+from kerasgrid.io import write_atomic
 from kerasgrid.wording import visible_line
 
 if TYPE_CHECKING:
@@ -49,6 +55,8 @@ _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _GROUP = re.compile(r'<g id="[^"]*"')
 _ID = re.compile(r'(\bid="|url\(#|xlink:href="#)')
+LINE_HEIGHT = 14
+"""Pixels of a line of text."""
 
 
 def label(text: str, longest: int = 64) -> str:
@@ -100,3 +108,37 @@ def _inline(svg: str, about: str) -> str:
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1).strip()
+
+
+def write_sheet(blocks: Sequence[tuple[str, np.ndarray]], path: Path, zoom: int = 1) -> Path:
+    """Writes pictures below each other, each under a line of text.
+
+    Args:
+        blocks: A text and a picture, (height, width, 3) uint8, each; at least one.
+        path: Of the .png.
+        zoom: Pixels of the file for one of a picture.
+
+    Returns:
+        The path.
+
+    Raises:
+        StorageError: The disk is full or cannot be written.
+    """
+    texts = [text for text, _ in blocks]
+    pictures = [
+        Image.fromarray(picture).resize(
+            (picture.shape[1] * zoom, picture.shape[0] * zoom), Image.Resampling.NEAREST
+        )
+        for _, picture in blocks
+    ]
+    width = max([picture.width for picture in pictures] + [7 * len(text) for text in texts]) + 8
+    sheet = Image.new("RGB", (width, sum(picture.height + LINE_HEIGHT + 8 for picture in pictures)), "white")
+    draw, top = ImageDraw.Draw(sheet), 0
+    for text, picture in zip(texts, pictures, strict=True):
+        draw.text((4, top + 2), text, fill="black")
+        sheet.paste(picture, (4, top + LINE_HEIGHT + 2))
+        top += picture.height + LINE_HEIGHT + 8
+    buffer = io.BytesIO()
+    sheet.save(buffer, "PNG")
+    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+    return path

@@ -1,17 +1,40 @@
-"""Where a view of results goes: never over one of the files that it is made of."""
+"""Pages: where they go, never over what they are made of; what they hold; and as HTML or Markdown."""
 
 from __future__ import annotations
 
+import base64
+import html
 import os
+import re
 import shlex
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.reading import file_and_study, is_url
-from kerasgrid.wording import masked
+from kerasgrid.wording import masked, visible, visible_line
 
 _ENDINGS = {".html", ".htm"}
+_STYLE = """
+:root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --muted: #6a737d; --line: #d5d9de;
+  --accent: #0b69c7; --warm: #c2500a; --on-warm: #1b1f24; }
+@media (prefers-color-scheme: dark) { :root { --paper: #14171a; --ink: #e4e7ea; --muted: #9aa3ad;
+  --line: #3a4149; --accent: #6cb2ff; --warm: #ff9d5c; --on-warm: #14171a; } }
+body { background: var(--paper); color: var(--ink); font: 16px/1.5 system-ui, sans-serif; max-width: 60rem;
+  margin: 2rem auto; padding: 0 1rem; overflow-wrap: anywhere; }
+h1 { font-size: 1.6rem; margin-bottom: 0; } h2 { font-size: 1.2rem; margin-top: 2.2rem; }
+p.note, figcaption, .lead { color: var(--muted); } p.note, figcaption { font-size: 0.9rem; }
+li { margin: 0.3rem 0; } figure { margin: 1rem 0; } svg { max-width: 100%; height: auto; }
+.wide { overflow-x: auto; }
+table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
+th, td { padding: 0.25rem 0.7rem 0.25rem 0; text-align: left; white-space: nowrap;
+  border-bottom: 1px solid var(--line); overflow-wrap: normal; }
+th { vertical-align: bottom; } .right { text-align: right; }
+.photos { display: flex; flex-wrap: wrap; gap: 0.9rem; } .photos figure { width: 8.5rem; margin: 0; }
+.photos img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; background: #000; }
+"""
+_SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
 
 def page_path(files: Sequence[str | Path], output: Path | None = None, ending: str = ".html") -> Path:
@@ -78,3 +101,149 @@ def output_path(files: Sequence[str | Path], output: Path) -> Path:
             f"with -o FILE{target.suffix}."
         )
     return target
+
+
+@dataclass(frozen=True)
+class Paragraph:
+    """Plain sentences; `is_note` where they are about what is missing or how it was worked out."""
+
+    text: str
+    is_note: bool = False
+
+
+@dataclass(frozen=True)
+class Bullets:
+    """Plain sentences, one a point."""
+
+    items: tuple[str, ...]
+
+
+@dataclass(frozen=True)
+class Cells:
+    """A table of texts; the columns in `right` stand at their right edge, and `caption` above."""
+
+    header: tuple[str, ...]
+    rows: tuple[tuple[str, ...], ...]
+    right: frozenset[int] = frozenset()
+    caption: str = ""
+
+
+@dataclass(frozen=True)
+class Picture:
+    """A drawing: `draw` gives its SVG, where it is shown; in a text `cells` stand for it."""
+
+    draw: Callable[[], str]
+    caption: str
+    cells: Cells | None = None
+
+
+@dataclass(frozen=True)
+class Photos:
+    """Small images side by side: the bytes of a PNG, and a text below each; `caption` stands above them."""
+
+    items: tuple[tuple[bytes, str], ...]
+    caption: str
+
+
+Block = Paragraph | Bullets | Cells | Picture | Photos
+
+
+@dataclass(frozen=True)
+class Section:
+    """A heading and what stands below it."""
+
+    title: str
+    blocks: tuple[Block, ...]
+
+
+def html_page(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Returns the page; all text in it is escaped."""
+    body = "\n".join(
+        f"<section><h2>{_html_text(section.title)}</h2>\n"
+        + "\n".join(map(_html_block, section.blocks))
+        + "\n</section>"
+        for section in sections
+    )
+    return (
+        '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
+        '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
+        f"<title>{_html_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{_html_text(title)}</h1>\n<p class="lead">{_html_text(lead)}</p>\n{body}\n</body>\n</html>\n'
+    )
+
+
+def _html_block(block: Block) -> str:
+    match block:
+        case Paragraph(text, is_note):
+            return f"<p{_class('note', is_note)}>{_html_text(text)}</p>"
+        case Bullets(items):
+            return "<ul>" + "".join(f"<li>{_html_text(item)}</li>" for item in items) + "</ul>"
+        case Cells():
+            return _html_table(block)
+        case Picture(draw, caption, _):
+            return f"<figure>{draw()}<figcaption>{_html_text(caption)}</figcaption></figure>"
+        case Photos(items, caption):
+            photos = "".join(_photo(*item) for item in items)
+            return f'<p>{_html_text(caption)}:</p>\n<div class="photos">{photos}</div>'
+
+
+def _html_table(cells: Cells) -> str:
+    def line(texts: Sequence[str], tag: str) -> str:
+        marks = [_class("right", place in cells.right) for place in range(len(texts))]
+        parts = (f"<{tag}{mark}>{_html_text(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True))
+        return f"<tr>{''.join(parts)}</tr>"
+
+    head, rows = line(cells.header, "th"), "\n".join(line(row, "td") for row in cells.rows)
+    return f'<div class="wide"><table>\n<thead>{head}</thead>\n<tbody>{rows}</tbody>\n</table></div>'
+
+
+def _photo(data: bytes, text: str) -> str:
+    source, safe = base64.b64encode(data).decode(), _html_text(text)
+    image = f'<img alt="{safe}" src="data:image/png;base64,{source}">'
+    return f"<figure>{image}<figcaption>{safe}</figcaption></figure>"
+
+
+def _html_text(words: str) -> str:
+    return html.escape(visible(words))
+
+
+def _class(name: str, holds: bool) -> str:
+    return f' class="{name}"' if holds else ""
+
+
+def markdown_text(title: str, lead: str, sections: Sequence[Section]) -> str:
+    """Returns the text; what Markdown would read as its own marks is escaped."""
+    parts = [f"# {plain(title)}", plain(lead)]
+    for section in sections:
+        parts.append(f"## {plain(section.title)}")
+        parts += filter(None, map(_markdown_block, section.blocks))
+    return "\n\n".join(parts) + "\n"
+
+
+def plain(words: str) -> str:
+    """Returns a text on one line, in which Markdown's own marks are escaped."""
+    return _SPECIAL.sub(r"\\\1", visible_line(words))
+
+
+def _markdown_block(block: Block) -> str:
+    match block:
+        case Paragraph(words):
+            return plain(words)
+        case Bullets(items):
+            return "\n".join(f"- {plain(item)}" for item in items)
+        case Cells():
+            return _markdown_table(block)
+        case Photos(items, caption):
+            return "\n".join([f"{plain(caption)}:\n", *(f"- {plain(words)}" for _, words in items)])
+        case Picture(_, caption, cells):
+            return (
+                f"{plain(cells.caption or caption)}\n\n{_markdown_table(cells)}"
+                if cells and cells.rows
+                else ""
+            )
+
+
+def _markdown_table(cells: Cells) -> str:
+    marks = ["--:" if place in cells.right else ":--" for place in range(len(cells.header))]
+    lines = [map(plain, cells.header), marks, *(map(plain, row) for row in cells.rows)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

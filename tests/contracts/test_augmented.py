@@ -11,7 +11,7 @@ import pytest
 from whole_jobs import jobs_of, maker
 
 from kerasgrid.config.augment import NOTHING, Augmentation
-from kerasgrid.driver import augmented
+from kerasgrid.driver import preview as augmented
 from kerasgrid.records import Pack, Trial
 
 pytestmark = pytest.mark.slow

@@ -27,8 +27,7 @@ from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend, packs, wave
 from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.program import Program
-from kerasgrid.training.schedule import Schedule
+from kerasgrid.training.program import Program, Schedule
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 

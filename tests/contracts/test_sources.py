@@ -17,9 +17,10 @@ import pytest
 from written import csv_bytes, data_section, idx_file
 
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data import chunks, dataset_from_arrays, load_data, sources
-from kerasgrid.data.digits import read_digits
+from kerasgrid.data import dataset_from_arrays, load_data, sources
+from kerasgrid.data import streams as chunks
 from kerasgrid.data.open_stream import open_stream
+from kerasgrid.data.sources import read_digits
 from kerasgrid.errors import DataError, KerasgridError
 
 N = 1000

@@ -25,8 +25,7 @@ from kerasgrid.training.keyed import (
     drawing,
 )
 from kerasgrid.training.lifting import lift
-from kerasgrid.training.program import Program
-from kerasgrid.training.schedule import Schedule
+from kerasgrid.training.program import Program, Schedule
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 on_tensorflow = pytest.mark.skipif(

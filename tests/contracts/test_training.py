@@ -20,7 +20,7 @@ from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on
 
 from kerasgrid.records import Pack
 from kerasgrid.training import wave
-from kerasgrid.training.rates import rates
+from kerasgrid.training.hooks import rates
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.data import statistics
-from kerasgrid.data.digits import read_digits
+from kerasgrid.data.sources import read_digits
 from kerasgrid.data.statistics import Span, giveaways, pixel_top, standardize_statistics
 
 

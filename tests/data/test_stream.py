@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.data import chunks
+from kerasgrid.data import streams as chunks
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.errors import DataError
 

@@ -15,9 +15,9 @@ from running import run
 
 import kerasgrid.delivery.fitting as fitting
 from kerasgrid import executors
-from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.finished import Finished
 from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.models import read_card
 from kerasgrid.driver import search as driver
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
 from kerasgrid.run.lock import RunLock

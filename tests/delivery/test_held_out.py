@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.delivery.held_out import Jury, Member
+from kerasgrid.delivery.ensembles import Jury, Member
 from kerasgrid.errors import ResultsError
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.tables.predictions import HeldOut

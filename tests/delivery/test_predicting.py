@@ -17,9 +17,9 @@ from fitted import CONFIG, digits, fake_train_final, searched, train_nothing
 from running import run
 
 from kerasgrid.delivery import fitting, predicting
-from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.ensembles import combine_ranks
 from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.models import read_card
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.delivery.submission import write_submission
 from kerasgrid.errors import DataError, ResultsError

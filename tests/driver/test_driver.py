@@ -871,7 +871,7 @@ def test_what_waits_at_a_rung_when_a_budget_ends_shows_what_it_has_reached(tmp_p
 
 
 def test_long_histories_of_what_was_pruned_lie_beside_the_results(tmp_path, monkeypatch):
-    for module in ("run.state", "driver.results_file"):
+    for module in ("run.state", "driver.outputs"):
         monkeypatch.setattr(f"kerasgrid.{module}.LONG_HISTORY", 20)
     changes = {**HALVING, "params": {"epochs": 100}, "space": {"dropout": [0.1, 0.2, 0.3, 0.4]}}
     found = search(config(**changes), results=tmp_path)

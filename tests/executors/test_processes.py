@@ -35,7 +35,8 @@ from worker_tasks import (
 
 import kerasgrid.errors
 from kerasgrid.errors import RunError
-from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started, handle
+from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started
+from kerasgrid.executors import processes as handle
 
 pytestmark = pytest.mark.slow
 

@@ -18,8 +18,7 @@ from running import run
 
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ResultsError
-from kerasgrid.exports.notebook import write_notebook
-from kerasgrid.exports.wheel import write_wheel
+from kerasgrid.exports.notebook import write_notebook, write_wheel
 
 pytestmark = pytest.mark.slow
 NET = """

@@ -16,8 +16,7 @@ from sklearn.naive_bayes import GaussianNB
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.data import dataset_from_arrays
 from kerasgrid.errors import ConfigError
-from kerasgrid.jobs.objective import find_objective, objective_fault
-from kerasgrid.jobs.scorers import sklearn_score
+from kerasgrid.jobs.objective import find_objective, objective_fault, sklearn_score
 
 
 @pytest.mark.parametrize(

@@ -14,7 +14,7 @@ keras = pytest.importorskip("keras")
 from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
 from kerasgrid.models.convnet import convnet  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
-from kerasgrid.models.registry import BUILT_IN  # noqa: E402
+from kerasgrid.models.references import BUILT_IN  # noqa: E402
 from kerasgrid.models.sopcnn import sopcnn  # noqa: E402
 from kerasgrid.models.vgg import vgg, vgg_sopcnn  # noqa: E402
 

@@ -9,7 +9,7 @@ from sklearn.metrics import f1_score, fbeta_score
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import CLASS_METRICS
-from kerasgrid.models.metrics import make_metrics
+from kerasgrid.models.endings import make_metrics
 
 pytestmark = pytest.mark.slow
 

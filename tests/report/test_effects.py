@@ -11,10 +11,9 @@ import pytest
 from kerasgrid.report.comparison import p_value
 from kerasgrid.report.design import design_of
 from kerasgrid.report.edges import edges_of
-from kerasgrid.report.effects import effects_of, noise_of
+from kerasgrid.report.effects import effects_of, interactions_of, noise_of
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.importance import importance_of
-from kerasgrid.report.interactions import interactions_of
 from kerasgrid.report.sentences import effect_sentences
 from kerasgrid.tables.records import records_table
 

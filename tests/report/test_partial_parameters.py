@@ -7,10 +7,10 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgrid.report.advice import advise
 from kerasgrid.report.design import NOT_SET, design_of
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.sentences import effect_sentences
+from kerasgrid.report.suggestion import advise
 from kerasgrid.tables.records import records_table
 
 

@@ -8,10 +8,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgrid.report.findings import analyse
-from kerasgrid.report.reasons import by_reason
-from kerasgrid.report.remarks import curve_sentences, trouble_sentences
-from kerasgrid.report.sentences import best_sentences
+from kerasgrid.report.findings import analyse, by_reason
+from kerasgrid.report.sentences import best_sentences, curve_sentences, trouble_sentences
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 

@@ -13,9 +13,8 @@ import numpy as np
 import pytest
 
 from kerasgrid.report.design import design_of
-from kerasgrid.report.effects import effects_of, noise_of
+from kerasgrid.report.effects import effects_of, interactions_of, noise_of
 from kerasgrid.report.findings import analyse
-from kerasgrid.report.interactions import interactions_of
 from kerasgrid.report.sentences import effect_sentences, interaction_sentence
 from kerasgrid.tables.records import records_table
 

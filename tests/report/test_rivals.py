@@ -6,8 +6,7 @@ import pytest
 from searches import OURS, THEIRS, results, trial
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.beside import Beside
-from kerasgrid.report.rivals import reservations, rivals_of, verdict
+from kerasgrid.report.beside import Beside, reservations, rivals_of, verdict
 
 
 def test_the_best_is_first_and_failures_are_none():

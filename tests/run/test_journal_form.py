@@ -12,8 +12,7 @@ from fitted import train_nothing
 
 from kerasgrid.driver.search import search
 from kerasgrid.errors import JournalError
-from kerasgrid.run.journal import Journal, header_of, read
-from kerasgrid.run.journal_form import check_line
+from kerasgrid.run.journal import Journal, check_line, header_of, read
 from kerasgrid.run.paths import RunPaths
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*/journal.jsonl"))

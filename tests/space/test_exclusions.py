@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 from kerasgrid.engines.translation import Translation
 from kerasgrid.space import exclusions
 from kerasgrid.space.dimensions import Range
-from kerasgrid.space.expressions import Expression, ExpressionError
+from kerasgrid.space.exclusions import Expression, ExpressionError
 from kerasgrid.space.reading import read_space
 
 PARAMS = {"a": 2, "b": "x", "optimizer.momentum": 0.9, "flag": True, "none": None, "units 0": [8, 16]}

@@ -10,7 +10,7 @@ import pytest
 import running
 from service import Answer
 
-from kerasgrid.submit import following
+from kerasgrid.submit import ledger as following
 
 
 @pytest.fixture

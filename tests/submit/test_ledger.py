@@ -7,8 +7,8 @@ import json
 import pytest
 
 from kerasgrid.errors import DataError, ResultsError
-from kerasgrid.submit.drafting import draft_of
 from kerasgrid.submit.ledger import Entry, Ledger, find_arrived
+from kerasgrid.submit.sending import draft_of
 
 ENTRY = Entry("2026-11-26T01:00:00+00:00", "digits", "first", "submission.csv", "ab" * 32, before=(3,))
 

@@ -8,12 +8,10 @@ import pytest
 from service import CUT, HANG, TOKEN, Answer, Lost
 
 from kerasgrid.errors import KerasgridError, ServiceError
-from kerasgrid.submit import following
+from kerasgrid.submit import ledger as following
 from kerasgrid.submit.client import Client
-from kerasgrid.submit.drafting import draft_of
-from kerasgrid.submit.following import refresh
-from kerasgrid.submit.ledger import Ledger
-from kerasgrid.submit.sending import submit
+from kerasgrid.submit.ledger import Ledger, refresh
+from kerasgrid.submit.sending import draft_of, submit
 
 pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_process")]
 

@@ -9,8 +9,8 @@ import zipfile
 import pytest
 
 from kerasgrid.errors import DataError
-from kerasgrid.submit import unpacking
-from kerasgrid.submit.unpacking import unpack
+from kerasgrid.submit import download as unpacking
+from kerasgrid.submit.download import unpack
 
 GB = 1024**3
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.driver.leaders import LARGEST_SIDE, Leaders
+from kerasgrid.driver.outputs import LARGEST_SIDE, Leaders
 from kerasgrid.errors import ResultsError
 from kerasgrid.records import Dataset, Fold, FoldRecord, Trial
 from kerasgrid.report.mistakes import N_WRONG

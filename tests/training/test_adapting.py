@@ -9,9 +9,8 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.training import job
-from kerasgrid.training.adapting import adapt
 from kerasgrid.training.batches import Scaling
-from kerasgrid.training.loop import Samples
+from kerasgrid.training.loop import Samples, adapt
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 

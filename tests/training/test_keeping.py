@@ -21,19 +21,18 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.data import load_folds
-from kerasgrid.delivery.cards import read_card
 from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search
 from kerasgrid.errors import StorageError
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, keeping, packs
-from kerasgrid.training.batches import Scaling, open_dataset
+from kerasgrid.training.batches import Preparation, Scaling, open_dataset
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.keeping import Front
-from kerasgrid.training.preparing import Preparation
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5

@@ -11,10 +11,10 @@ import numpy as np
 import pytest
 from keras import layers
 
+from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.liftable import UnliftableError
 from kerasgrid.training.lifting import initial_weights, lift
-from kerasgrid.training.recording import recorded
 
 pytestmark = pytest.mark.slow
 

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.config.callbacks import LearningRateScheduler
-from kerasgrid.training.rates import rates
+from kerasgrid.training.hooks import rates
 
 pytestmark = pytest.mark.slow
 

@@ -2,7 +2,7 @@ import json
 
 import pytest
 
-from kerasgrid.views.axes import param_axis, safe_names, safe_text, score_axis
+from kerasgrid.views.hiplot import param_axis, safe_names, safe_text, score_axis
 
 
 def drawn(values, **options):

@@ -12,7 +12,7 @@ import pytest
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.tables.results import results_table
-from kerasgrid.views import axes
+from kerasgrid.views import hiplot as axes
 from kerasgrid.views.hiplot import show, write_page
 
 MARK = "document.body.dataset.ran=1"

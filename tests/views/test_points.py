@@ -4,8 +4,8 @@ import pytest
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.table import Table
-from kerasgrid.views import points
-from kerasgrid.views.points import epoch_sheet, trial_sheet
+from kerasgrid.views import hiplot as points
+from kerasgrid.views.hiplot import epoch_sheet, trial_sheet
 
 
 def table(*rows, histories=(), **changes):

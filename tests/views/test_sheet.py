@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from kerasgrid.driver.augmented import write_augmented
+from kerasgrid.driver.preview import write_augmented
 from kerasgrid.errors import ConfigError
 
 YAML = """\
