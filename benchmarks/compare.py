@@ -51,7 +51,7 @@ def raw(data: Path, epochs: int) -> None:
     import keras
     from autokeras.utils import data_utils
 
-    from kerasgrid.data import make_folds
+    from kerasgrid.data.folds import make_folds
 
     with np.load(data) as arrays:
         images, labels = arrays["images"], arrays["labels"].astype("int64")

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasgrid.checks import Prepared, prepare
-from kerasgrid.data import save_folds
+from kerasgrid.checks.prepared import Prepared, prepare
+from kerasgrid.data.folds import save_folds
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import (

@@ -338,7 +338,7 @@ def of_side_files(folder: Path, counts: dict[str, Counter[str]]) -> None:
 def of_sample(folder: Path, counts: dict[str, Counter[str]]) -> None:
     """Mutates a competition's sample, and what is to be sent."""
     from kerasgrid.submit.checking import check
-    from kerasgrid.submit.form import read_form
+    from kerasgrid.submit.layout import read_form
 
     sample, file = folder / "sample_submission.csv", folder / "submission.csv"
     text = b"id,label\n" + b"".join(b"%d,%d\n" % (row, row % 3) for row in range(9))

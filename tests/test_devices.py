@@ -4,12 +4,7 @@ import stat
 import pytest
 
 from kerasgrid import machine
-from kerasgrid.executors import (
-    count_gpus,
-    default_workers,
-    worker_environments,
-    worker_share_bytes,
-)
+from kerasgrid.machine import count_gpus, default_workers, worker_environments, worker_share_bytes
 
 GIB = 2**30
 

@@ -35,13 +35,14 @@ STEPS = """if True:
     tell()
     kerasgrid.GridSearchCV
     tell()
-    from kerasgrid.data import load_data, make_folds
+    from kerasgrid.data.load import load_data
+    from kerasgrid.data.folds import make_folds
     for train in ("digits", "train.csv"):
         given = dict(label=None, id=None, image=None, subset=None, multi_label=False)
         data = load_data(SimpleNamespace(train=train, **given))
         make_folds(data.labels, n_folds=2, seed=0)
     tell()
-    from kerasgrid.checks import prepare
+    from kerasgrid.checks.prepared import prepare
     prepare("grid.yaml")
     tell()
     import importlib, pkgutil

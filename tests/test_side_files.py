@@ -15,7 +15,7 @@ from fitted import fake_train_final, train_nothing
 from running import run
 
 from kerasgrid.delivery import fitting
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ResultsError, RunError, StorageError
@@ -128,7 +128,7 @@ def test_folds_that_cannot_be_made_anew_are_refused(go_on, paths, has_results):
 def test_folds_are_held_against_the_results_after_a_search_too(go_on, paths):
     go_on()
     swap(paths.folds)
-    finished = Finished(paths.json)
+    finished = FinishedRun(paths.json)
     data = finished.prepare(finished.draft(finished.rows())).data
     with pytest.raises(RunError, match="are not those that the search has trained on"):
         finished.folds(data)

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing, prepare_run
 
-from kerasgrid.checks import Prepared
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.executors import Inline
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.planning.packing import Graphs

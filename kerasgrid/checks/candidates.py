@@ -9,9 +9,10 @@ from typing import Any
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment, idle_keys, warning_of_flips
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
-from kerasgrid.config.forms import Report, is_switch, shown
+from kerasgrid.config.forms import Faults, is_switch, shown
 from kerasgrid.config.sections import Config
-from kerasgrid.data import inner_split, pixel_top
+from kerasgrid.data.folds import inner_split
+from kerasgrid.data.statistics import pixel_top
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
@@ -24,7 +25,7 @@ from kerasgrid.space.space import Space
 
 
 def check_params(
-    report: Report, config: Config, space: Space, signature: Signature | None, are_all: bool
+    report: Faults, config: Config, space: Space, signature: Signature | None, are_all: bool
 ) -> None:
     """Checks every parameter's name and values; `are_all` tells whether all of them could be read."""
     several = isinstance(config.space, list) and bool(config.space)
@@ -54,7 +55,7 @@ def check_params(
 
 
 def check_callbacks(
-    report: Report, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
+    report: Faults, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
 ) -> bool:
     """Checks the callbacks of candidates together, and that the inner split they need can be made.
 
@@ -161,7 +162,7 @@ def faults_of_callbacks(
                 yield name, str(error)
 
 
-def check_class_weights(report: Report, config: Config, space: Space, data: Dataset | None) -> None:
+def check_class_weights(report: Faults, config: Config, space: Space, data: Dataset | None) -> None:
     """Checks that class weights name classes of the data."""
     if data is None or any("class_weight" in fault.path for fault in report.faults):
         return
@@ -188,7 +189,7 @@ def fault_of_class_weight(value: Any, classes: Sequence[Any]) -> str | None:
 
 
 def check_augment(
-    report: Report, config: Config, space: Space, data: Dataset | None, base: Path
+    report: Faults, config: Config, space: Space, data: Dataset | None, base: Path
 ) -> tuple[str, ...]:
     """Checks every augmentation that candidates have beside the data; returns warnings."""
     if any("augment" in fault.path for fault in report.faults):
@@ -261,7 +262,7 @@ def warnings_of_scale(
     )
 
 
-def warnings_of_repeats(report: Report, config: Config, space: Space) -> tuple[str, ...]:
+def warnings_of_repeats(report: Faults, config: Config, space: Space) -> tuple[str, ...]:
     """Tells of candidates that differ only in what another of their parameters switches off."""
     if any(name in fault.path for name in ("augment", "callbacks", "space") for fault in report.faults):
         return ()

@@ -8,11 +8,13 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.config.forms import Report
+from kerasgrid.config.forms import Faults
 from kerasgrid.config.sections import Config, IdxPair
-from kerasgrid.data import dataset_from_arrays, fold_fault, load_data, load_with_test, make_folds, test_fold
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import names_of
+from kerasgrid.data.folds import fold_fault, make_folds, test_fold
+from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
 from kerasgrid.errors import DataError, did_you_mean
@@ -20,7 +22,7 @@ from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path
 
 
-def data_of(report: Report, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
+def data_of(report: Faults, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
     if X is not None:
         if config.data.train is not None:
@@ -127,7 +129,7 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def folds_of(report: Report, config: Config, data: Dataset | None) -> list[Fold]:
+def folds_of(report: Faults, config: Config, data: Dataset | None) -> list[Fold]:
     """Returns the folds; none where they cannot be made."""
     search, written = config.search, config.search.model_fields_set
     ways = {"folds", "holdout"}

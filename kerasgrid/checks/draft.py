@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.config.forms import Report
+from kerasgrid.config.forms import Faults
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
 from kerasgrid.config.sections import Config
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
@@ -35,7 +35,7 @@ class Draft:
     """
 
     config: Config
-    report: Report
+    report: Faults
     base: Path
     function: Callable[..., Any] | None
     notes: tuple[str, ...] = ()
@@ -67,7 +67,7 @@ def read_draft(
     if not isinstance(source, Mapping):
         config, faults, lines = read_config(Path(source), overrides)
         base = Path(source).absolute().parent
-        draft = Draft(config, Report(str(source), config, faults, lines, flags_of(overrides)), base, None)
+        draft = Draft(config, Faults(str(source), config, faults, lines, flags_of(overrides)), base, None)
         return _settled(draft, overrides, results)
     raw, function = dict(source), None
     if callable(raw.get("model")) and not is_built(raw["model"]):
@@ -75,7 +75,7 @@ def read_draft(
         raw["model"] = text_of(function)
     config, faults = config_from_dict(raw, overrides)
     return _settled(
-        Draft(config, Report("config", config, faults, {}, flags_of(overrides)), Path.cwd(), function),
+        Draft(config, Faults("config", config, faults, {}, flags_of(overrides)), Path.cwd(), function),
         overrides,
         results,
     )
@@ -96,5 +96,5 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     name = name_of(draft.config.name) if is_beside else draft.config.name
     begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
     config, notes = as_autokeras(draft.config, name, begun)
-    report = Report(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)
+    report = Faults(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)
     return Draft(config, report, draft.base, None, tuple(notes))

@@ -23,7 +23,7 @@ from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config.callbacks import is_own, split_name
-from kerasgrid.config.forms import Report
+from kerasgrid.config.forms import Faults
 from kerasgrid.config.sections import Config
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
@@ -50,7 +50,7 @@ from kerasgrid.training.entry import quiet
 SOURCE = "the model function's source"
 SOURCES = "the source of callbacks and preprocessing_function"
 Model = ModelReference | Callable[..., Any]
-Ask = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
+AskSignature = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
@@ -79,7 +79,7 @@ class Prepared:
     signature: Signature
     objective: Objective
     base: Path
-    report: Report
+    report: Faults
     warnings: tuple[str, ...] = ()
     looks_at_val: bool = False
 
@@ -174,7 +174,7 @@ def prepare(
     y: Any = None,
     *,
     overrides: Sequence[str] = (),
-    ask: Ask | None = None,
+    ask: AskSignature | None = None,
 ) -> Prepared:
     """Checks a search, loads its data and makes its folds.
 
@@ -219,7 +219,7 @@ def prepare(
     return replace(prepared, warnings=draft.notes + warnings + warnings_of_rungs(prepared.task))
 
 
-def _check_not_built(report: Report, config: Config) -> None:
+def _check_not_built(report: Faults, config: Config) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
     asked = {
         "executor.kind": (config.executor.kind == "ray", "the executor ray"),
@@ -230,7 +230,7 @@ def _check_not_built(report: Report, config: Config) -> None:
 
 
 def _model(
-    report: Report, config: Config, base: Path, function: Callable[..., Any] | None, ask: Ask | None
+    report: Faults, config: Config, base: Path, function: Callable[..., Any] | None, ask: AskSignature | None
 ) -> tuple[Model | None, Signature | None, dict[str, Any]]:
     """Returns the model function or where it is, its signature, and the space that it declares."""
     if not report.is_settled("model"):
@@ -259,7 +259,7 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return declared(function)
 
 
-def _objective(report: Report, config: Config, data: Dataset | None) -> Objective | None:
+def _objective(report: Faults, config: Config, data: Dataset | None) -> Objective | None:
     with report.catch("search.objective"):
         objective = find_objective(config.search.objective)
         if data is not None:

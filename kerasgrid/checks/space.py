@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from kerasgrid.config.forms import Report
+from kerasgrid.config.forms import Faults
 from kerasgrid.config.sections import Config, SearchConfig
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.base import Task
@@ -19,7 +19,7 @@ from kerasgrid.wording import joined
 MAX_GRID = 1_000_000
 
 
-def space_of(report: Report, config: Config, declared: Mapping[str, Any]) -> Space:
+def space_of(report: Faults, config: Config, declared: Mapping[str, Any]) -> Space:
     """Returns the candidates; `declared` is the space that the model function declares."""
     search = config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
@@ -162,7 +162,7 @@ def _settled(
     return found
 
 
-def _check_count(report: Report, config: Config, space: Space) -> None:
+def _check_count(report: Faults, config: Config, space: Space) -> None:
     search = config.search
     n = min(space.size, search.trials or space.size) if space.is_finite else search.trials or 0
     if n > MAX_GRID and report.is_settled("space", "search.trials"):

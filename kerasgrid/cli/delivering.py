@@ -115,7 +115,7 @@ def predict(
     from rich.progress import Progress, SpinnerColumn, TextColumn
 
     from kerasgrid.console import Console
-    from kerasgrid.delivery.finished import Finished
+    from kerasgrid.delivery.finished import FinishedRun
     from kerasgrid.delivery.predicting import predict as run
     from kerasgrid.delivery.submission import plan_submission
     from kerasgrid.wording import shown_path, visible_json
@@ -125,7 +125,7 @@ def predict(
     if sample is not None and like is not None:
         raise typer.BadParameter("--sample and --like both say how a submission looks; choose one.")
     planned = plan_submission(
-        Finished(files[0], overrides=set_ or []),
+        FinishedRun(files[0], overrides=set_ or []),
         output,
         sample=sample,
         like=like,

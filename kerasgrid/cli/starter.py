@@ -17,9 +17,10 @@ import numpy as np
 
 from kerasgrid.config.sections import DataConfig, IdxPair
 from kerasgrid.config.yaml12 import quoted
-from kerasgrid.data import fold_fault, load_data
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
+from kerasgrid.data.folds import fold_fault
+from kerasgrid.data.load import load_data
 from kerasgrid.data.statistics import TOPS, giveaways
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import check_new, kind_of, write_text

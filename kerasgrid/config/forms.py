@@ -237,7 +237,7 @@ def _arms(annotation: Any) -> list[Any]:
     return [arm for part in inner for arm in _arms(part)]
 
 
-class Report:
+class Faults:
     """Gathers a config's faults, so that one check does not hide another.
 
     Args:

@@ -12,10 +12,10 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import executors
-from kerasgrid.checks import Prepared
 from kerasgrid.checks.data import resolve
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data import as_array
+from kerasgrid.data.given import as_array
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.course import runs_of

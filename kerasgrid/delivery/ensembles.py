@@ -120,7 +120,7 @@ def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
 
 
 @dataclass(frozen=True)
-class Member:
+class EnsembleMember:
     """A trial of an ensemble, and what it said of samples that it had not seen.
 
     Attributes:
@@ -161,7 +161,7 @@ class Jury:
     def of(
         cls,
         held_out: HeldOut,
-        members: Sequence[Member],
+        members: Sequence[EnsembleMember],
         objective: Objective,
         classes: Sequence[Any],
         one_hot: bool = False,

@@ -12,10 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks import SOURCE, SOURCES, Prepared, prepare
 from kerasgrid.checks.data import resolve
 from kerasgrid.checks.draft import Draft, read_draft
-from kerasgrid.checks.prepared import Ask
+from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Prepared, prepare
 from kerasgrid.config.sections import DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.folds import load_folds
@@ -38,7 +37,7 @@ _OF_DATA = ("samples", "class_names", "fingerprint")
 _OF_ENGINES = ("factor", "min_epochs", "proposals", "time", "epochs")
 
 
-class Finished:
+class FinishedRun:
     """A search that has ended, or been cut off.
 
     Args:
@@ -182,7 +181,7 @@ class Finished:
             data = DataConfig.model_validate(data.model_dump(exclude=gone, exclude_unset=True))
         return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
 
-    def prepare(self, draft: Draft, ask: Ask | None = None, *, has_models: bool = False) -> Prepared:
+    def prepare(self, draft: Draft, ask: AskSignature | None = None, *, has_models: bool = False) -> Prepared:
         """Checks a draft and loads the search's data.
 
         Args:
@@ -199,7 +198,7 @@ class Finished:
             raise ConfigError([Fault("data.subset", f"{holds}: leave it out.")], "--set")
         return self._prepare(draft, ask, has_models)
 
-    def _prepare(self, draft: Draft, ask: Ask | None, has_models: bool = False) -> Prepared:
+    def _prepare(self, draft: Draft, ask: AskSignature | None, has_models: bool = False) -> Prepared:
         prepared = prepare(draft, *self._arrays(), ask=ask)
         if prepared.data.fingerprint != self.data["fingerprint"]:
             raise ChangedError(
@@ -212,7 +211,7 @@ class Finished:
             return replace(prepared, data=replace(prepared.data, folder=str(self.paths.data)))
         return prepared
 
-    def prepare_whole(self, draft: Draft, ask: Ask | None = None) -> Prepared:
+    def prepare_whole(self, draft: Draft, ask: AskSignature | None = None) -> Prepared:
         """Checks a draft as `prepare` does; of a search of a subset it gets all of the training data.
 
         An override of data.subset gets so many samples of it instead.

@@ -14,9 +14,9 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import executors
-from kerasgrid.checks import Prepared
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
-from kerasgrid.delivery.finished import Finished, check_counts, trial_of
+from kerasgrid.delivery.finished import FinishedRun, check_counts, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError
 from kerasgrid.io import digest, file_digest, replacing
@@ -44,7 +44,7 @@ _NO_TRIALS = RunState(1, 1, "max")
 
 
 @dataclass(frozen=True)
-class Plan:
+class FitPlan:
     """A model that is asked for: the worker's task, and what its card tells beside what the worker does."""
 
     task: FinalTask
@@ -64,10 +64,10 @@ def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
     return run.rates[-1], "with which its training ended"
 
 
-class Planner:
+class FitPlanner:
     """Says which models are to be trained, and how."""
 
-    def __init__(self, finished: Finished, prepared: Prepared, recipe: Recipe) -> None:
+    def __init__(self, finished: FinishedRun, prepared: Prepared, recipe: Recipe) -> None:
         self.finished, self.prepared, self.recipe = finished, prepared, recipe
         self.notes: list[str] = []
         data = prepared.data
@@ -85,7 +85,7 @@ class Planner:
         finetune: bool,
         epochs: int | None,
         learning_rate: float | None,
-    ) -> Iterator[Plan]:
+    ) -> Iterator[FitPlan]:
         """Yields the models of a trial; the last arguments are as `fit` has them."""
         runs = runs_of(row, self.finished.paths.folder)
         if (function := self._function(row)) is not None:
@@ -110,7 +110,7 @@ class Planner:
 
     def _finetunings(
         self, row: Mapping[str, Any], runs: Sequence[FoldRun], epochs: int, learning_rate: float | None
-    ) -> Iterator[Plan]:
+    ) -> Iterator[FitPlan]:
         if self.prepared.config.search.holdout == "test":
             raise ResultsError(
                 f"{self.finished.path}: what was held out is the test set (search.holdout: test), on which "
@@ -148,7 +148,7 @@ class Planner:
         file: Path,
         about: Mapping[str, Any],
         start: Path | None = None,
-    ) -> Plan:
+    ) -> FitPlan:
         made_by = digest(
             {
                 "search": {key: value for key, value in self.prepared.identity.items() if key != "rungs"},
@@ -200,7 +200,7 @@ class Planner:
             },
             "versions": {**versions(), "backend": backend()},
         }
-        return Plan(task, card)
+        return FitPlan(task, card)
 
 
 @dataclass(frozen=True)
@@ -263,7 +263,7 @@ def fit(
         StorageError: The disk is full.
     """
     check_counts(seeds=seeds, epochs=epochs)
-    finished, observer = Finished(results, model, overrides), observer or Observer()
+    finished, observer = FinishedRun(results, model, overrides), observer or Observer()
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
     draft = finished.draft(rows)
@@ -277,7 +277,7 @@ def fit(
         for left in paths.half_fitted:
             left.unlink(missing_ok=True)
         recipe = make_recipe(prepared, paths, checkpoint_interval_s)
-        planner = Planner(finished, prepared, recipe)
+        planner = FitPlanner(finished, prepared, recipe)
         plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs, learning_rate)]
         for line in (*prepared.code_of_packages, *planner.notes):
             observer.note(line)
@@ -288,7 +288,7 @@ class _Session:
     """Trains the models that are asked for and not there yet; one whose worker died is tried once more."""
 
     def __init__(
-        self, recipe: Recipe, plans: Sequence[Plan], executor: executors.Executor, observer: Observer
+        self, recipe: Recipe, plans: Sequence[FitPlan], executor: executors.Executor, observer: Observer
     ) -> None:
         self.recipe, self.plans, self.executor, self.observer = recipe, plans, executor, observer
         self._by_job = {plan.task.job.id: plan for plan in plans}

@@ -13,7 +13,7 @@ from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kerasgrid.config.forms import in_words
 from kerasgrid.delivery.course import runs_of
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import file_digest, read_json, write_json
 from kerasgrid.records import WHOLE
@@ -98,7 +98,7 @@ class AskedTrial:
     """
 
     name: str
-    finished: Finished
+    finished: FinishedRun
     row: Mapping[str, Any]
     kind: str
     models: tuple[tuple[Path, int], ...]
@@ -114,7 +114,7 @@ class AskedTrial:
         return f"{n} fold models{of}"
 
 
-def asked_trial(finished: Finished, row: Mapping[str, Any], kind: str = "auto") -> AskedTrial:
+def asked_trial(finished: FinishedRun, row: Mapping[str, Any], kind: str = "auto") -> AskedTrial:
     """Returns a trial with its models.
 
     Args:
@@ -152,7 +152,7 @@ def told_apart(asked: Sequence[AskedTrial]) -> list[AskedTrial]:
 
 
 def _models(
-    finished: Finished, row: Mapping[str, Any], kind: str
+    finished: FinishedRun, row: Mapping[str, Any], kind: str
 ) -> tuple[tuple[tuple[Path, int], ...], tuple[Mapping[str, Any], ...]]:
     """Returns a trial's models of a kind and their cards; none where they are not all there.
 

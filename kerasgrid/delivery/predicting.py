@@ -13,11 +13,12 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import console
-from kerasgrid.data import Span, refuse_others
+from kerasgrid.data.given import refuse_others
 from kerasgrid.data.labels import encode_labels
+from kerasgrid.data.statistics import Span
 from kerasgrid.delivery.asking import Asking
-from kerasgrid.delivery.ensembles import WAYS, Jury, Member, combine, combine_ranks
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.ensembles import WAYS, EnsembleMember, Jury, combine, combine_ranks
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
 from kerasgrid.run.results import ResultsData
@@ -139,7 +140,7 @@ def predict(
     if data is not None and not isinstance(data, str | Path):
         refuse_others(data)
     several = [results] if isinstance(results, str | Path | ResultsData) else results
-    searches = [Finished(one, model, overrides) for one in several]
+    searches = [FinishedRun(one, model, overrides) for one in several]
     _check_alike(searches)
     asked = told_apart(
         [asked_trial(search, row, models) for search in searches for row in search.rows(trial, top)]
@@ -179,7 +180,7 @@ def predict(
     )
 
 
-def _check_alike(searches: Sequence[Finished]) -> None:
+def _check_alike(searches: Sequence[FinishedRun]) -> None:
     """Raises a ResultsError where searches are not of the same classes, or one is given twice."""
     first, paths = searches[0], [search.path.absolute() for search in searches]
     for place, other in enumerate(searches[1:], start=1):
@@ -201,7 +202,7 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
         found = kept[one.finished.path]
         is_same = one.finished.data["fingerprint"] == asked[0].finished.data["fingerprint"]
         known = found.trials.get(one.row["id"]) if found is not None and is_same else None
-        members.append(Member(one.name, known))
+        members.append(EnsembleMember(one.name, known))
     search = asked[0].finished
     form = search.objective, search.classes, search.is_one_hot
     return Jury.of(empty if first is None else first, members, *form)

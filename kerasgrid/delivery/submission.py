@@ -7,12 +7,12 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.errors import DataError
 from kerasgrid.io import file_digest, read_json, write_json
 from kerasgrid.submit.columns import Holds, spelled
-from kerasgrid.submit.form import Form, conventional, read_form, with_probabilities
+from kerasgrid.submit.layout import Layout, conventional, read_form, with_probabilities
 from kerasgrid.submit.sending import sample_of
 
 CONVENTION = "id/label"
@@ -24,7 +24,7 @@ class Submission:
     """A file of predictions that is to be written: where, and how it looks."""
 
     target: Path
-    form: Form
+    form: Layout
 
     @property
     def note(self) -> Path:
@@ -44,7 +44,7 @@ class Submission:
 
 
 def plan_submission(
-    finished: Finished,
+    finished: FinishedRun,
     target: Path | None = None,
     *,
     sample: Path | None = None,
@@ -83,7 +83,7 @@ def plan_submission(
     return Submission(target, form)
 
 
-def write_submission(predicted: Predicted, target: Path | None = None, **how: Any) -> tuple[Path, Form]:
+def write_submission(predicted: Predicted, target: Path | None = None, **how: Any) -> tuple[Path, Layout]:
     """Writes predictions, and beside them what they were made of; returns the file and its form.
 
     Args:
@@ -131,13 +131,13 @@ def _read_note(note: Path) -> Mapping[str, Any] | None:
     return told if isinstance(told, Mapping) and told.get("schema") == SCHEMA else None
 
 
-def _conventional(name: str, finished: Finished) -> Form:
+def _conventional(name: str, finished: FinishedRun) -> Layout:
     """Returns the form of a convention; of several labels a sample a column for each."""
     form = conventional(name, finished.classes)
     return _a_column_a_class(form, finished, Holds.flags) if finished.is_multi_label else form
 
 
-def _a_column_a_class(form: Form, finished: Finished, holds: Holds) -> Form:
+def _a_column_a_class(form: Layout, finished: FinishedRun, holds: Holds) -> Layout:
     """Returns a form with the same ids and a column for each class."""
     id_name = "id" if form.id_place is None else form.header[form.id_place]
     header = (id_name, *map(spelled, finished.classes))

@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kerasgrid.checks import SOURCE, Prepared
+from kerasgrid.checks.prepared import SOURCE, Prepared
 from kerasgrid.config.sections import seconds_of
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json

@@ -8,8 +8,8 @@ from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import prepare
 from kerasgrid.checks.draft import read_draft
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import Config
 from kerasgrid.driver.identity import check_begun
 from kerasgrid.driver.results import Results

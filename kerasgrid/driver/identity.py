@@ -8,7 +8,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import SOURCE, SOURCES, Prepared
+from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared
 from kerasgrid.errors import ChangedError, RunError
 from kerasgrid.io import canonical_json
 from kerasgrid.models.signature import is_digest_of

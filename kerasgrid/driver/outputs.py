@@ -17,8 +17,9 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from kerasgrid.checks import Prepared, augment_of, callbacks_of
-from kerasgrid.data import folds_fingerprint
+from kerasgrid.checks.candidates import augment_of, callbacks_of
+from kerasgrid.checks.prepared import Prepared
+from kerasgrid.data.folds import folds_fingerprint
 from kerasgrid.driver.results import Results
 from kerasgrid.errors import spoken
 from kerasgrid.io import (

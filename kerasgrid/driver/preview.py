@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks import Prepared, augment_of, callbacks_of, prepare, warnings_of_scale
-from kerasgrid.checks.candidates import only
+from kerasgrid.checks.candidates import augment_of, callbacks_of, only, warnings_of_scale
 from kerasgrid.checks.draft import Draft, read_draft
+from kerasgrid.checks.prepared import Prepared, prepare
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
 from kerasgrid.engines import ENGINES

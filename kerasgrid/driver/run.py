@@ -10,8 +10,9 @@ from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.checks import Prepared
-from kerasgrid.data import dataset_from_arrays, folds_fingerprint, load_folds, save_folds
+from kerasgrid.checks.prepared import Prepared
+from kerasgrid.data.folds import folds_fingerprint, load_folds, save_folds
+from kerasgrid.data.given import dataset_from_arrays
 from kerasgrid.driver.identity import check_identity, is_superseded
 from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results

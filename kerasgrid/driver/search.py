@@ -15,8 +15,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import prepare, warnings_of_scale
+from kerasgrid.checks.candidates import warnings_of_scale
 from kerasgrid.checks.draft import read_draft
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.console import warn
 from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise

@@ -22,7 +22,7 @@ ALPHA = 0.05
 RACING_FOLDS = 2
 """Folds that a race begins with: from one fold, nothing is known of how folds differ."""
 
-Run = list[Params]
+_SharedRun = list[Params]
 """Candidates that differ in `epochs` alone, the longest last: one run, read at several epochs."""
 
 
@@ -33,7 +33,7 @@ def halving(task: Task) -> Engine:
     """
     left = _runs(task)
     *early, _ = rungs(task.longest, task.search.factor, task.search.min_epochs)
-    dropped: list[Run] = []
+    dropped: list[_SharedRun] = []
     for until in early:
         if len(left) == 1:  # there is nothing to decide
             break
@@ -128,8 +128,8 @@ def outline_of_halving(task: Task) -> Outline:
     return Outline((runs, share), sum(map(len, left)), n_epochs * each)
 
 
-def _runs(task: Task) -> list[Run]:
-    runs: dict[str, Run] = {}
+def _runs(task: Task) -> list[_SharedRun]:
+    runs: dict[str, _SharedRun] = {}
     for params in task.candidates():
         key = digest({name: value for name, value in params.items() if name != "epochs"})
         runs.setdefault(key, []).append(params)
@@ -149,5 +149,5 @@ def _far_behind(scores: dict[int, list[float]], n_kept: int) -> list[int]:
     return [places[row] for row in far_behind(np.asarray([scores[place] for place in places]), n_kept)]
 
 
-def _flat(runs: Sequence[Run]) -> list[Params]:
+def _flat(runs: Sequence[_SharedRun]) -> list[Params]:
     return [params for run in runs for params in run]

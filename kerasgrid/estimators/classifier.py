@@ -19,11 +19,14 @@ from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
-from kerasgrid.checks import fault_of_class_weight, faults_of_callbacks, faults_of_params
+from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
+from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
-from kerasgrid.data import Span, inner_split, pixel_top, refuse_others, standardize_statistics
+from kerasgrid.data.folds import inner_split
+from kerasgrid.data.given import refuse_others
 from kerasgrid.data.labels import is_one_hot
+from kerasgrid.data.statistics import Span, pixel_top, standardize_statistics
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
 from kerasgrid.jobs.route import route
@@ -144,7 +147,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.jobs.route import DEFAULT_VAL
         from kerasgrid.models.building import build_model
         from kerasgrid.models.endings import scales_input
-        from kerasgrid.training.batches import Batches, Preparation, Scaling, encode_labels
+        from kerasgrid.training.batches import Batches, Preparation, Scaling, targets_of
         from kerasgrid.training.candidate import precision, recorded, seeded
         from kerasgrid.training.compiling import class_weights, compile_model
         from kerasgrid.training.health import find_reason, restored_epoch
@@ -171,7 +174,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
             is_pretrained = False in made.untouched(model.weights)  # with an input of its own
             compiled = compile_model(model, plan, find_objective("accuracy"), n_classes, X.shape[1:])
-            targets = encode_labels(labels, compiled.labels, n_classes, compiled.n_outputs)
+            targets = targets_of(labels, compiled.labels, n_classes, compiled.n_outputs)
             rows, val = np.arange(len(X)), None
             if plan.monitors_val:
                 rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)

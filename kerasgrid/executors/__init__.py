@@ -12,7 +12,6 @@ from kerasgrid.executors.base import (
 )
 from kerasgrid.executors.inline import Inline
 from kerasgrid.executors.processes import Processes
-from kerasgrid.machine import count_gpus, default_workers, worker_environments, worker_share_bytes
 
 __all__ = [
     "Context",
@@ -25,8 +24,4 @@ __all__ = [
     "Processes",
     "Raised",
     "Started",
-    "count_gpus",
-    "default_workers",
-    "worker_environments",
-    "worker_share_bytes",
 ]

@@ -14,7 +14,7 @@ from typing import Any, BinaryIO
 import kerasgrid
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.delivery.course import runs_of
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of
@@ -131,7 +131,7 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
         ResultsError: There is no such trial; or the search was given arrays, which no file holds.
         StorageError: A file cannot be written.
     """
-    finished = Finished(results)
+    finished = FinishedRun(results)
     row = finished.rows(trial)[0]
     if finished.config["data"].get("train") is None:
         raise ResultsError(
@@ -157,7 +157,7 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
 
 
 def _own_files(
-    finished: Finished, row: Mapping[str, Any]
+    finished: FinishedRun, row: Mapping[str, Any]
 ) -> tuple[dict[str, str], dict[str, Any], dict[str, Any]]:
     """Returns the user's own files by where they go, and config and params with references to them there.
 
@@ -214,7 +214,7 @@ def _params_with_own(params: Mapping[str, Any], taken: Callable[[str], str]) -> 
     return found
 
 
-def _kept(finished: Finished, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
+def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, Any]) -> dict[str, Any]:
     """Returns what `fit` reads of results.json: the trial, its folds' best epochs and learning rates."""
 
     runs = {(run.fold, run.repeat): run for run in runs_of(row, finished.paths.folder)}
@@ -258,7 +258,7 @@ def _test(data: Mapping[str, Any]) -> str:
     return f"find({_name(test)!r})"
 
 
-def _sample(finished: Finished) -> str:
+def _sample(finished: FinishedRun) -> str:
     sample = sample_of(finished.results)
     return "None" if sample is None else f"find({sample.name!r})"
 
@@ -267,7 +267,7 @@ def _name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def _about(finished: Finished, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
+def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
     data, environment = finished.results.data, finished.results.data.get("environment") or {}
     std = row["std_test_score"]
     spread = "" if std is None else f" ± {std:.4f}"

@@ -93,7 +93,7 @@ def is_whole(value: Any) -> bool:
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
 
 
-def is_number(value: Any) -> bool:
+def is_finite_number(value: Any) -> bool:
     """Whether a value is a finite number; booleans are none."""
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
@@ -138,7 +138,7 @@ class Activation:
 
     def __post_init__(self) -> None:
         check_choice(self.argument, self.name, ("prelu", *ACTIVATIONS))
-        if not is_number(self.negative_slope) or self.negative_slope < 0:
+        if not is_finite_number(self.negative_slope) or self.negative_slope < 0:
             raise ModelError(f"negative_slope is {self.negative_slope!r}, but must be a number from 0.")
 
     def __call__(self, x: keras.KerasTensor) -> keras.KerasTensor:
@@ -179,9 +179,9 @@ class Normalization:
 
     def __post_init__(self) -> None:
         check_choice(self.argument, self.kind, NORMALIZATIONS)
-        if not is_number(self.momentum) or not 0 <= self.momentum < 1:
+        if not is_finite_number(self.momentum) or not 0 <= self.momentum < 1:
             raise ModelError(f"momentum is {self.momentum!r}, but must be a number from 0 to below 1.")
-        if not is_number(self.epsilon) or self.epsilon <= 0:
+        if not is_finite_number(self.epsilon) or self.epsilon <= 0:
             raise ModelError(f"epsilon is {self.epsilon!r}, but must be a number above 0.")
         check_initializer("gamma_initializer", self.gamma_initializer)
 
@@ -221,7 +221,7 @@ class Dropout:
     argument: str = "dropout"
 
     def __post_init__(self) -> None:
-        if not is_number(self.rate) or not 0 <= self.rate < 1:
+        if not is_finite_number(self.rate) or not 0 <= self.rate < 1:
             raise ModelError(
                 f"{self.argument} is {self.rate!r}, but must be a number from 0 (none) to below 1."
             )

@@ -231,7 +231,7 @@ def _has_kernel(operation: Any) -> bool:
 
 
 @dataclass(frozen=True)
-class _Step:
+class _Operation:
     """One operation on the way from a model's output back.
 
     Attributes:
@@ -252,7 +252,7 @@ class _Step:
         return len(self.inputs) == 1 and self.inputs[0].shape[-1:] == self.output.shape[-1:]
 
 
-def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Step]:
+def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Operation]:
     """Yields the operations from a tensor back, while each has one input; in nested models and out again."""
     while tensor is not None and hasattr(tensor, "_keras_history"):
         operation, node_index, tensor_index = tensor._keras_history
@@ -264,7 +264,7 @@ def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Step]:
             outside = (inputs[0] if is_one else None, *outside)
             tensor = operation.outputs[tensor_index]
         else:
-            yield _Step(operation, inputs, tensor, outside)
+            yield _Operation(operation, inputs, tensor, outside)
             tensor = inputs[0] if len(inputs) == 1 else None
 
 

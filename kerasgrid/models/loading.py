@@ -32,7 +32,7 @@ from typing import Any
 from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.models.references import ModelReference, source_digest, sources_of
-from kerasgrid.models.source import Home, Source, line_in, locate_module, sources_digest
+from kerasgrid.models.source import Home, PythonFile, line_in, locate_module, sources_digest
 from kerasgrid.wording import instead_of, is_built
 
 _PREFIX = "kerasgrid_model_"
@@ -141,7 +141,7 @@ def plain_names(text: str) -> str:
     return re.sub(rf"{_PREFIX}\w+\.", "", text)
 
 
-def _package_of(home: Home, sources: Iterable[Source]) -> _Package:
+def _package_of(home: Home, sources: Iterable[PythonFile]) -> _Package:
     """Returns the modules of a folder whose files are these; the same ones while nothing has changed."""
     known = {str(source.path): source for source in sources}
     with _lock:
@@ -175,7 +175,7 @@ class _Package:
 
     def __init__(self, name: str, home: Home) -> None:
         self.name, self.home = name, home
-        self.known: dict[str, Source] = {}
+        self.known: dict[str, PythonFile] = {}
         self.read: dict[str, bytes] = {}
         self.modules: dict[str, ModuleType] = {}
         self.builtins = {**vars(builtins), "__import__": self._import}
@@ -183,7 +183,7 @@ class _Package:
         self._named: dict[str, str] = {}  # the files of modules that have not their file's name
         self._outer: set[str] = set()  # packages around the folder, by which it was found
 
-    def takes(self, sources: Mapping[str, Source]) -> bool:
+    def takes(self, sources: Mapping[str, PythonFile]) -> bool:
         """Tells whether files, and what they import, are as they are here."""
         return all(self.known.get(path, source) == source for path, source in sources.items()) and all(
             os.path.isfile(path) and read_input(path, MOST_BESIDE) == content

@@ -17,7 +17,7 @@ from kerasgrid.errors import ModelError, did_you_mean
 from kerasgrid.io import file_digest
 from kerasgrid.models.source import (
     Home,
-    Source,
+    PythonFile,
     definition_digest,
     definitions,
     function_digest,
@@ -252,7 +252,7 @@ def _functions(tree: ast.Module) -> list[str]:
     return [name for name, nodes in definitions(tree).items() if isinstance(nodes[-1], kinds)]
 
 
-def sources_of(reference: ModelReference) -> dict[str, Source]:
+def sources_of(reference: ModelReference) -> dict[str, PythonFile]:
     """Returns the files that a model consists of, by their paths from its own file's folder.
 
     Raises:

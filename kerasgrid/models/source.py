@@ -210,7 +210,7 @@ class Home:
 
 
 @dataclass(frozen=True)
-class Source:
+class PythonFile:
     """A file of a model's source.
 
     Attributes:
@@ -226,7 +226,7 @@ class Source:
     text: str | None
 
 
-def read_sources(path: Path, shown: str, home: Home, module: str | None = None) -> dict[str, Source]:
+def read_sources(path: Path, shown: str, home: Home, module: str | None = None) -> dict[str, PythonFile]:
     """Returns a file and those of its home that it imports, by their paths from the file's folder.
 
     Args:
@@ -243,7 +243,7 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
     start = Path(os.path.realpath(path))
     pending = [(start, shown, module or start.stem)]
     pending += [(Path(file), file, name) for file, name in _run_by(module or "", home).items()]
-    found: dict[str, Source] = {}
+    found: dict[str, PythonFile] = {}
     while pending:
         file, called, name = pending.pop()
         key = Path(os.path.relpath(file, start.parent)).as_posix()
@@ -256,7 +256,7 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
         for imported in _absolute(code.imports, name, is_package):
             runs |= _run_by(imported, home)
         pending += [(Path(file), file, name) for file, name in runs.items()]
-        found[key] = Source(file, content, tuple(sorted(runs)), code.text)
+        found[key] = PythonFile(file, content, tuple(sorted(runs)), code.text)
     return found
 
 
@@ -280,7 +280,7 @@ def _run_by(module: str, home: Home) -> dict[str, str]:
     return found
 
 
-def sources_digest(sources: Mapping[str, Source]) -> str:
+def sources_digest(sources: Mapping[str, PythonFile]) -> str:
     """Returns a hash of what files do, 64 hex digits: comments, formatting and docstrings do not count.
 
     Raises:

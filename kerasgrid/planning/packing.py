@@ -11,7 +11,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks import Prepared
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.augment import NOTHING, Augment, Augmentation
 from kerasgrid.config.sections import SEARCHED
 from kerasgrid.errors import StorageError

@@ -11,7 +11,8 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerasgrid.checks import Prepared, augment_of
+from kerasgrid.checks.candidates import augment_of
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.forms import shown
 from kerasgrid.errors import Fault, NoModelError
 from kerasgrid.io import digest
@@ -24,7 +25,7 @@ from kerasgrid.wording import count, joined, named
 
 Params = Mapping[str, Any]
 Error = Mapping[str, str]
-Ask = Callable[[Recipe, Iterable[Params]], Iterable[ProbeRecord]]
+AskWorker = Callable[[Recipe, Iterable[Params]], Iterable[ProbeRecord]]
 _NOT_BUILT = {"type": "Stopped", "message": "its model was not built"}
 MAX_TRIED = 8
 """Kinds of refusals whose key is looked for; models are built for each."""
@@ -67,7 +68,7 @@ class Refusals:
         ask: Builds candidates' models, and yields a record each.
     """
 
-    def __init__(self, prepared: Prepared, recipe: Recipe, ask: Ask) -> None:
+    def __init__(self, prepared: Prepared, recipe: Recipe, ask: AskWorker) -> None:
         self._prepared, self._ask = prepared, ask
         config = prepared.config
         training = config.training.model_dump(exclude_unset=True, exclude={"pack"})

@@ -6,9 +6,10 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import partial
 from typing import Any
 
-from kerasgrid import executors
-from kerasgrid.checks import SOURCE, SOURCES, Prepared, augment_of, callbacks_of, decides_by_val, val_of
+from kerasgrid import executors, machine
+from kerasgrid.checks.candidates import augment_of, callbacks_of, decides_by_val, val_of
 from kerasgrid.checks.draft import Draft
+from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import digest
@@ -79,7 +80,7 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
         environments = [env | dict.fromkeys(_THREAD_SETTINGS, str(threads)) for env in environments]
     n_workers = len(environments)
     # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
-    most_bytes = None if executors.count_gpus() else executors.worker_share_bytes(n_workers)
+    most_bytes = None if machine.count_gpus() else machine.worker_share_bytes(n_workers)
     return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
 
 
@@ -189,11 +190,11 @@ def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]
     """Returns the environment of each worker: fewer workers than there are cores have more of them each."""
     wanted = draft.config.executor.workers
     if isinstance(wanted, str):
-        n = executors.default_workers()
+        n = machine.default_workers()
         n = min(n, most or most_fits(draft) or n)
     else:
         n = wanted if most is None else min(wanted, most)
-    return executors.worker_environments(n)
+    return machine.worker_environments(n)
 
 
 def most_fits(draft: Draft) -> int | None:

@@ -13,7 +13,7 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.report.comparison import LEVEL, p_value
 from kerasgrid.views.drawing import ACCENT, WARM, draw_svg, label
 from kerasgrid.views.leaderboard import format_score, format_seconds, varying
-from kerasgrid.views.pages import Bullets, Cells, Paragraph, Picture, Section, html_page
+from kerasgrid.views.pages import Bullets, Cells, Chapter, Paragraph, Picture, html_page
 from kerasgrid.wording import named, visible_line
 
 _MOST_TRIALS = 10
@@ -224,15 +224,15 @@ class Beside:
             MissingPackageError: Matplotlib is not installed.
         """
         names = " and ".join(one.name for one in self.rivals)
-        sections = [Section("Which is ahead", (Bullets(tuple(self.sentences())), self.table()))]
+        sections = [Chapter("Which is ahead", (Bullets(tuple(self.sentences())), self.table()))]
         if any(one.trials for one in self.rivals):
             draw = partial(draw_svg, self._paint, 3.4, "best score against time")
             caption = f"Best {self.metric} so far against the seconds of each search."
-            sections.append(Section("How soon", (Picture(draw, caption),)))
-        sections += [Section(f"The trials of {one.name}", (_trials(one),)) for one in self.rivals]
+            sections.append(Chapter("How soon", (Picture(draw, caption),)))
+        sections += [Chapter(f"The trials of {one.name}", (_trials(one),)) for one in self.rivals]
         if self.notes:
             notes = tuple(Paragraph(note, is_note=True) for note in self.notes)
-            sections.append(Section("How they were run", notes))
+            sections.append(Chapter("How they were run", notes))
         return html_page(f"{names} side by side", "The same data, folds and objective.", sections)
 
     def _paint(self, axes: Axes) -> None:

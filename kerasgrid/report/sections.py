@@ -36,7 +36,7 @@ from kerasgrid.report.sentences import (
     interaction_sentence,
     trouble_sentences,
 )
-from kerasgrid.views.pages import Block, Bullets, Paragraph, Photos, Picture, Section
+from kerasgrid.views.pages import Block, Bullets, Chapter, Paragraph, Photos, Picture
 from kerasgrid.wording import count
 
 _TOP = 15
@@ -65,7 +65,7 @@ _METHOD = (
 )
 
 
-def sections_of(findings: Findings, mistakes: Mistakes | str) -> list[Section]:
+def sections_of(findings: Findings, mistakes: Mistakes | str) -> list[Chapter]:
     """Returns the report's sections in their order; one with nothing to show says why.
 
     Args:
@@ -75,16 +75,16 @@ def sections_of(findings: Findings, mistakes: Mistakes | str) -> list[Section]:
     if findings.best is None:
         trouble = Bullets(tuple(trouble_sentences(findings)))
         blocks: tuple[Block, ...] = (Paragraph("No trial has a score yet, so there is nothing to tell."),)
-        return [Section("The best", blocks + ((trouble,) if trouble.items else ()))]
+        return [Chapter("The best", blocks + ((trouble,) if trouble.items else ()))]
     return [
-        Section("The best", tuple(_best(findings))),
-        Section("What each parameter does", tuple(_effects(findings))),
-        Section("Where one parameter depends on another", tuple(_interactions(findings))),
-        Section("What to try next", tuple(_next(findings))),
-        Section("Learning curves", tuple(_curves(findings))),
-        Section("Mistakes of the best", tuple(_mistakes(mistakes, findings))),
-        Section("What failed", tuple(_trouble(findings))),
-        Section("How this was worked out", tuple(Paragraph(text, is_note=True) for text in _METHOD)),
+        Chapter("The best", tuple(_best(findings))),
+        Chapter("What each parameter does", tuple(_effects(findings))),
+        Chapter("Where one parameter depends on another", tuple(_interactions(findings))),
+        Chapter("What to try next", tuple(_next(findings))),
+        Chapter("Learning curves", tuple(_curves(findings))),
+        Chapter("Mistakes of the best", tuple(_mistakes(mistakes, findings))),
+        Chapter("What failed", tuple(_trouble(findings))),
+        Chapter("How this was worked out", tuple(Paragraph(text, is_note=True) for text in _METHOD)),
     ]
 
 

@@ -48,7 +48,7 @@ _BESIDE = r"histories/[\w.-]+\.json"
 """Where a long history lies within the run's folder."""
 
 log = logging.getLogger(__name__)
-Form = TypeVar("Form", bound=Section)
+Kind = TypeVar("Kind", bound=Section)
 Number = float | None
 Curve = Annotated[list[Number], Field(fail_fast=True)]
 Few = BeforeValidator(few)
@@ -364,7 +364,7 @@ def need_ids(results: Mapping[str, Any], where: Path | str) -> None:
     )
 
 
-def section_of(form: type[Form], value: Any, where: Path | str, path: str) -> Form:
+def section_of(form: type[Kind], value: Any, where: Path | str, path: str) -> Kind:
     """Returns the config of a results.json, or a section of it, with what stands at its default.
 
     Args:

@@ -14,13 +14,13 @@ from kerasgrid.submit.columns import (
     Label,
     find_id_place,
     first_few,
-    listed,
     match_columns,
     read_rows,
     repeated,
+    some_of,
     text_of,
 )
-from kerasgrid.submit.form import SLACK, Form, read_form
+from kerasgrid.submit.layout import SLACK, Layout, read_form
 from kerasgrid.wording import count, shown_path
 
 Rule = Callable[[str], str | None]
@@ -33,7 +33,7 @@ _MISSING = {"", "nan", "null", "none", "na", "n/a"}
 
 
 @dataclass(frozen=True)
-class _Table:
+class _Cells:
     """A file's cells as texts: `columns` by place, and the line that each row begins on."""
 
     names: list[str]
@@ -73,8 +73,8 @@ def faults_of(
     wanted, theirs = (None, "") if sample is None else (_read(sample), shown_path(sample))
     if wanted is not None and found.names != wanted.names:
         return [
-            f"{where}, line 1: the columns are {listed(found.names)}, and {theirs} has "
-            f"{listed(wanted.names)}, in this order.",
+            f"{where}, line 1: the columns are {some_of(found.names)}, and {theirs} has "
+            f"{some_of(wanted.names)}, in this order.",
             *faults,
         ]
     form = _form(sample, classes, multi_label)
@@ -100,11 +100,11 @@ def check(
         raise DataError("\n".join(faults))
 
 
-def _read(path: Path) -> _Table:
+def _read(path: Path) -> _Cells:
     rows = read_rows(path)
     _, header = next(rows, (0, []))
     names = [text_of(cell) for cell in header]
-    table = _Table(names, [], [[] for _ in names], [])
+    table = _Cells(names, [], [[] for _ in names], [])
     for line, row in rows:
         if len(row) != len(names):
             cells = count(len(row), "cell")
@@ -116,7 +116,7 @@ def _read(path: Path) -> _Table:
     return table
 
 
-def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: bool) -> Form | None:
+def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: bool) -> Layout | None:
     """Returns the sample's form; None where it is one that predictions cannot be written in."""
     if sample is None or not classes:
         return None
@@ -126,7 +126,7 @@ def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: boo
         return None  # made by hand for such a sample: columns, rows, ids and kinds are still compared
 
 
-def _id_place(table: _Table, classes: Sequence[Label] | None, where: str) -> int | None:
+def _id_place(table: _Cells, classes: Sequence[Label] | None, where: str) -> int | None:
     if len(table.names) == 2:
         return find_id_place(table.names, table.columns, {}, where, ())
     if len(table.names) == len(match_columns(table.names, classes or ("",))):
@@ -134,7 +134,7 @@ def _id_place(table: _Table, classes: Sequence[Label] | None, where: str) -> int
     return 0 if len(table.names) > 1 else None
 
 
-def _id_faults(found: _Table, wanted: _Table | None, place: int, where: str, sample: str) -> list[str]:
+def _id_faults(found: _Cells, wanted: _Cells | None, place: int, where: str, sample: str) -> list[str]:
     ids = found.columns[place]
     empty = [line for line, id in zip(found.lines, ids, strict=True) if not id]
     told = (f"{where}, line {line}: the id is missing." for line in empty)
@@ -165,7 +165,7 @@ def _id_faults(found: _Table, wanted: _Table | None, place: int, where: str, sam
     return first_few(told, len(moved), "ids out of order")
 
 
-def _cell_faults(found: _Table, place: int, where: str, rule: Rule) -> list[str]:
+def _cell_faults(found: _Cells, place: int, where: str, rule: Rule) -> list[str]:
     known: dict[str, str | None] = {}
     wrong: list[tuple[int, str]] = []
     for line, text in zip(found.lines, found.columns[place], strict=True):
@@ -177,7 +177,7 @@ def _cell_faults(found: _Table, place: int, where: str, rule: Rule) -> list[str]
     return first_few(told, len(wrong), f"cells of column {found.names[place]!r}")
 
 
-def _rule(form: Form | None, sample: Sequence[str] | None, classes: Sequence[Label] | None) -> Rule:
+def _rule(form: Layout | None, sample: Sequence[str] | None, classes: Sequence[Label] | None) -> Rule:
     """Returns what a cell of a label column has to be."""
     shown_cells = {text for text in sample or () if text}
     if form is not None and form.holds in (Holds.probabilities, Holds.positive):
@@ -234,4 +234,4 @@ def _is_class(classes: Sequence[Label], are_whole: bool) -> Rule:
 def _classes_in_words(classes: Sequence[Label]) -> str:
     numbers = [label for label in classes if isinstance(label, int)]
     is_run = len(numbers) == len(classes) > 3 and all(high - low == 1 for low, high in pairwise(numbers))
-    return f"{numbers[0]} to {numbers[-1]}" if is_run else listed(list(classes))
+    return f"{numbers[0]} to {numbers[-1]}" if is_run else some_of(list(classes))

@@ -119,7 +119,7 @@ def repeated(texts: Sequence[str], rows: Iterable[int], where: str) -> list[str]
     return first_few(told, len(again), "ids that repeat")
 
 
-def listed(values: Sequence[object]) -> str:
+def some_of(values: Sequence[object]) -> str:
     """Returns values in a line, the first few of many."""
     first = (repr(str(value)) if isinstance(value, str) else str(value) for value in values[:MOST_TOLD])
     return ", ".join(first) + (f" and {len(values) - MOST_TOLD:,} more" if len(values) > MOST_TOLD else "")
@@ -175,8 +175,8 @@ def find_id_place(
         return rest[0] if rest else None
     if matched or len(names) > 2:
         raise DataError(
-            f"{where}, line 1: the columns {listed(names)} are no form that is known here: an id, and "
-            f"either one label column or one a class, named after it ({listed(list(classes))}). {YOURSELF}"
+            f"{where}, line 1: the columns {some_of(names)} are no form that is known here: an id, and "
+            f"either one label column or one a class, named after it ({some_of(list(classes))}). {YOURSELF}"
         )
     if len(names) == 1:
         return None
@@ -215,7 +215,7 @@ def what_is_held(
     if multi_label:
         raise DataError(
             f"{here}: one column, and with data.multi_label a sample has any number of labels. A column a "
-            f"class is known here, named after it ({listed(list(classes))}). {YOURSELF}"
+            f"class is known here, named after it ({some_of(list(classes))}). {YOURSELF}"
         )
     if values <= {str(label) for label in classes}:
         return Holds.labels, tuple(classes)
@@ -227,7 +227,7 @@ def what_is_held(
     if not are_numbers and not are_ints and not are_whole:
         return Holds.labels, tuple(classes)
     raise DataError(
-        f"{here} holds {listed(sorted(values))}, and the classes are {listed(list(classes))}: a submission "
+        f"{here} holds {some_of(sorted(values))}, and the classes are {some_of(list(classes))}: a submission "
         "of labels would be of another kind than the sample. Correct the sample, or train on the labels that "
         "the competition asks for."
     )

@@ -58,7 +58,7 @@ def paths_of(results: Path) -> RunPaths:
 
 def draft_of(
     results: Path, competition: str, message: str, *, file: Path | None = None, sample: Path | None = None
-) -> tuple[RunPaths, Draft]:
+) -> tuple[RunPaths, Submission]:
     """Returns a run's file names, and what is to be sent of it.
 
     Args:
@@ -89,7 +89,7 @@ def draft_of(
             f"{shown_path(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
             "correct data.sample_submission."
         )
-    return paths, Draft(
+    return paths, Submission(
         competition=competition,
         message=message,
         file=file,
@@ -127,7 +127,7 @@ def _data_of(results: ResultsData) -> DataConfig:
 
 
 @dataclass(frozen=True)
-class Draft:
+class Submission:
     """What is to be sent.
 
     Attributes:
@@ -149,7 +149,7 @@ class Draft:
 
 def submit(
     paths: RunPaths,
-    draft: Draft,
+    draft: Submission,
     tell: Callable[[str], object],
     *,
     timeout_s: float = 120,
@@ -230,7 +230,7 @@ def competition_name(text: str) -> str:
     return found[1]
 
 
-def _check_new(ledger: Ledger, client: Client, draft: Draft, competition: str) -> None:
+def _check_new(ledger: Ledger, client: Client, draft: Submission, competition: str) -> None:
     """Raises where the file was sent before, after asking about what is not known to have arrived.
 
     Also by another run of the results folder, whose lock is held.
@@ -295,7 +295,7 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
 def _send(
     ledger: Ledger,
     client: Client,
-    draft: Draft,
+    draft: Submission,
     competition: str,
     timeout_s: float,
     tell: Callable[[str], object],

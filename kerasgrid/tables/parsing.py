@@ -17,6 +17,7 @@ from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import MOST_BESIDE
 from kerasgrid.run.results import FORMS, parse_json, read_text
+from kerasgrid.space.dimensions import is_number
 
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
 _WORDS: dict[str, float | None] = {
@@ -110,11 +111,6 @@ def by_columns(columns: Mapping[str, Any], path: Path) -> list[dict[str, Any]]:
     if lengths <= {0}:
         raise ResultsError(f"{path}: no columns with values. {FORMS}")
     return [dict(zip(lists, values, strict=True)) for values in zip(*lists.values(), strict=True)]
-
-
-def is_number(value: Any) -> bool:
-    """Says whether a JSON value is a number; true and false are none."""
-    return isinstance(value, int | float) and not isinstance(value, bool)
 
 
 def finite(value: Any) -> float | None:

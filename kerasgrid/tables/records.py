@@ -16,7 +16,8 @@ from typing import Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.run.results import FORMS
-from kerasgrid.tables.parsing import finite, is_number
+from kerasgrid.space.dimensions import is_number
+from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, columns_of, direction, importance, is_detail, is_score, state_of
 
 _FEWEST_ROWS = 4

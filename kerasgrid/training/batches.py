@@ -103,7 +103,7 @@ class Batches(keras.utils.PyDataset):
         return self.scaling.center(images), self.targets[rows]
 
 
-def encode_labels(labels: np.ndarray, form: str, n_classes: int, n_outputs: int) -> np.ndarray:
+def targets_of(labels: np.ndarray, form: str, n_classes: int, n_outputs: int) -> np.ndarray:
     """Returns labels in the form that a loss wants.
 
     Args:

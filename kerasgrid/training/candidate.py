@@ -1,4 +1,4 @@
-"""A candidate in a worker: its compiled model, callbacks and rows, and where each weight's first value is from."""
+"""A candidate in a worker: its compiled model, callbacks and rows, and what gave each weight its value."""
 
 from __future__ import annotations
 

@@ -18,7 +18,7 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Dataset, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Preparation, Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Preparation, Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import (
     build_and_compile,
     mean_and_spread,
@@ -28,12 +28,12 @@ from kerasgrid.training.candidate import (
 )
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.fusible import UnfusibleError
+from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.keeping import keep_model
-from kerasgrid.training.liftable import UnliftableError
-from kerasgrid.training.lifting import initial_weights, lift
-from kerasgrid.training.loop import Loop, Samples, adapt
+from kerasgrid.training.loop import Loop, LoopData, adapt
 from kerasgrid.training.scoring import failure, score, val_score
 
 PRESCALED_BYTES = 256 * 2**20
@@ -142,7 +142,7 @@ def initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> 
     try:
         sample = packs.sample_of(compiled, data, recipe.n_classes)
         weights = initial_weights(lift(compiled, sample), seed)
-    except UnliftableError:
+    except UnfusibleError:
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):
         variable.assign(value)
@@ -156,7 +156,7 @@ def samples_of(
     data: Dataset,
     rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
     center: tuple[np.ndarray, np.ndarray] | None,
-) -> Samples:
+) -> LoopData:
     """Returns what a job trains and measures on.
 
     Args:
@@ -177,8 +177,8 @@ def samples_of(
             images, scaling = scaling(images), Scaling()
         else:
             images, scaling = scaling.divide(images), Scaling(None, mean, std)
-    targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return Samples(images, targets, *rows, scaling, preparation)
+    targets = targets_of(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
+    return LoopData(images, targets, *rows, scaling, preparation)
 
 
 def _score(

@@ -23,7 +23,7 @@ EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
-class Samples:
+class LoopData:
     """What a loop trains and measures on.
 
     Attributes:
@@ -84,7 +84,7 @@ class Loop:
     owner: str
     model: keras.Model
     callbacks: Sequence[keras.callbacks.Callback]
-    samples: Samples
+    samples: LoopData
     batch_size: int
     epochs: int
     class_weight: Mapping[int, float] | None
@@ -345,7 +345,7 @@ class _Bridge(keras.callbacks.Callback):
             self.loop.save_if_due(step)
 
 
-def adapt(model: keras.Model, samples: Samples) -> None:
+def adapt(model: keras.Model, samples: LoopData) -> None:
     """Adapts each `keras.layers.Normalization` that has neither values of its own nor been adapted.
 
     The training rows are read in batches, not augmented, and go through the layers before it as in
@@ -358,7 +358,7 @@ def adapt(model: keras.Model, samples: Samples) -> None:
     _adapt(model, samples, ())
 
 
-def _adapt(model: keras.Model, samples: Samples, outer: Sequence[keras.Model]) -> None:
+def _adapt(model: keras.Model, samples: LoopData, outer: Sequence[keras.Model]) -> None:
     """Adapts the layers of a model; `outer` gives, one after the other, what comes to its inputs."""
     for layer in model.layers if getattr(model, "inputs", None) else ():
         if _is_fresh(layer):
@@ -389,7 +389,7 @@ def _before(model: keras.Model, layer: keras.Layer) -> keras.Model:
     raise ModelError(f"{model.name}: {layer.name} has no place in it from which it could be adapted.")
 
 
-def _batches(samples: Samples, before: Sequence[keras.Model]) -> Iterator[np.ndarray]:
+def _batches(samples: LoopData, before: Sequence[keras.Model]) -> Iterator[np.ndarray]:
     """Yields what the training rows are after models, one after the other."""
     with samples.batches(samples.train) as batches:
         for index in range(len(batches)):

@@ -23,7 +23,7 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack, WidthRecord
 from kerasgrid.seeds import draw_key, graph_seed
 from kerasgrid.training import backend, packs
-from kerasgrid.training.batches import Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import (
     build_and_compile,
     mean_and_spread,
@@ -33,9 +33,9 @@ from kerasgrid.training.candidate import (
     trained_rows,
 )
 from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.fusible import UnfusibleError
+from kerasgrid.training.graph import lift
 from kerasgrid.training.hooks import hooks_of
-from kerasgrid.training.liftable import UnliftableError
-from kerasgrid.training.lifting import lift
 from kerasgrid.training.member import Member
 from kerasgrid.training.program import Program, Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
@@ -74,11 +74,11 @@ def describe(recipe: Recipe, compiled: Compiled, data: Dataset) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
         if recipe.multi_label:
-            raise UnliftableError("samples have several labels each")
+            raise UnfusibleError("samples have several labels each")
         if data.images.size * 4 > DEVICE_BYTES:
-            raise UnliftableError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
+            raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
         lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
-    except UnliftableError as error:
+    except UnfusibleError as error:
         return Graph(None, str(error))
     numbers = tuple(float(number) for number in lifted.numbers)
     return Graph(digest([lifted.key, compiled.labels]), None, numbers, lifted.learning_rate)
@@ -300,7 +300,7 @@ def _images_on_device(folder: str, source: str, _digest: str, scale: float | Non
 def _targets_on_device(
     folder: str, source: str, _digest: str, n_classes: int, labels: str, n_outputs: int
 ) -> Any:
-    return backend.to_device(encode_labels(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
+    return backend.to_device(targets_of(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
 
 
 def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
@@ -313,7 +313,7 @@ def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
 
 def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
     """Returns one image and its target, from which metrics learn their shapes."""
-    return data.images[:1], encode_labels(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
+    return data.images[:1], targets_of(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
 
 
 def measure(recipe: Recipe, pack: Pack, context: Context) -> None:

@@ -19,7 +19,7 @@ from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.models.source import users_line
 from kerasgrid.records import Context, Dataset, ProbeRecord
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Batches, Preparation, Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Batches, Preparation, Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.hooks import hooks_of
@@ -65,7 +65,7 @@ def _check_metrics(
 ) -> None:
     """Measures one sample, and refuses a monitor or an objective that the model does not measure."""
     row = np.zeros(1, dtype=np.int64)
-    targets = encode_labels(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
+    targets = targets_of(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
     with Batches(data.images, targets, row, 1, Scaling(recipe.scale)) as batches:
         measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
     if objective.kind == "keras" and objective.metric not in measured and objective.name not in measured:

@@ -16,7 +16,7 @@ from keras import ops
 from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
-from kerasgrid.training.lifting import Lifted
+from kerasgrid.training.graph import Lifted
 from kerasgrid.training.states import States
 from kerasgrid.training.step import Step
 

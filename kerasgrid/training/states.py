@@ -14,7 +14,7 @@ import numpy as np
 from keras import ops
 
 from kerasgrid.training import backend
-from kerasgrid.training.lifting import Lifted, initial_weights
+from kerasgrid.training.graph import Lifted, initial_weights
 
 
 class States:

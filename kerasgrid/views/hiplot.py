@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING, Any, Literal
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import digest, write_text
-from kerasgrid.tables.parsing import finite, is_number
+from kerasgrid.space.dimensions import is_number
+from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.table import Table, mean_history
 from kerasgrid.wording import distinct, visible_line
 

@@ -149,14 +149,14 @@ Block = Paragraph | Bullets | Cells | Picture | Photos
 
 
 @dataclass(frozen=True)
-class Section:
+class Chapter:
     """A heading and what stands below it."""
 
     title: str
     blocks: tuple[Block, ...]
 
 
-def html_page(title: str, lead: str, sections: Sequence[Section]) -> str:
+def html_page(title: str, lead: str, sections: Sequence[Chapter]) -> str:
     """Returns the page; all text in it is escaped."""
     body = "\n".join(
         f"<section><h2>{_html_text(section.title)}</h2>\n"
@@ -211,7 +211,7 @@ def _class(name: str, holds: bool) -> str:
     return f' class="{name}"' if holds else ""
 
 
-def markdown_text(title: str, lead: str, sections: Sequence[Section]) -> str:
+def markdown_text(title: str, lead: str, sections: Sequence[Chapter]) -> str:
     """Returns the text; what Markdown would read as its own marks is escaped."""
     parts = [f"# {plain(title)}", plain(lead)]
     for section in sections:

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasgrid.checks import prepare, warnings_of_scale
+from kerasgrid.checks.candidates import warnings_of_scale
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_flips
 from kerasgrid.errors import ConfigError
 from kerasgrid.records import ProbeRecord

@@ -15,7 +15,7 @@ from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import run
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.cli.starter import starter, write_starter
 from kerasgrid.config.yaml12 import quoted, read_yaml
 from kerasgrid.errors import DataError, KerasgridError, NotBuiltError

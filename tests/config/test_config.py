@@ -9,8 +9,8 @@ from pathlib import Path
 import pytest
 from pydantic import ValidationError
 
-from kerasgrid.checks import prepare
 from kerasgrid.checks.draft import read_draft
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.forms import shown
 from kerasgrid.config.reading import config_from_dict, read_config
 from kerasgrid.config.sections import json_schema

@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from mutations import N_MUTATIONS, mutate_bytes, mutate_tree
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.reading import config_from_dict
 from kerasgrid.errors import KerasgridError
 

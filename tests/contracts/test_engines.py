@@ -10,7 +10,7 @@ from importlib.util import find_spec
 import pytest
 from asking import SPACE, InThisProcess, is_legal
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.errors import ConfigError

@@ -11,9 +11,10 @@ from asking import ask_in_this_process
 from fakes import Collector, prepare_run
 from sklearn.metrics import f1_score
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig
-from kerasgrid.data import dataset_from_arrays, load_data
+from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.load import load_data
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError, DataError

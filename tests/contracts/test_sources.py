@@ -17,8 +17,10 @@ import pytest
 from written import csv_bytes, data_section, idx_file
 
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data import dataset_from_arrays, load_data, sources
+from kerasgrid.data import sources
 from kerasgrid.data import streams as chunks
+from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.load import load_data
 from kerasgrid.data.open_stream import open_stream
 from kerasgrid.data.sources import read_digits
 from kerasgrid.errors import DataError, KerasgridError

@@ -16,6 +16,7 @@ from keras import layers
 
 from kerasgrid.training import backend
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.graph import lift
 from kerasgrid.training.keyed import (
     Draw,
     KeyedDropout,
@@ -24,7 +25,6 @@ from kerasgrid.training.keyed import (
     KeyedSpatialDropout2D,
     drawing,
 )
-from kerasgrid.training.lifting import lift
 from kerasgrid.training.program import Program, Schedule
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.data import load as loading
-from kerasgrid.data import load_data
+from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import Source
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import half_written_name
@@ -175,7 +175,7 @@ def test_a_full_disk_leaves_nothing_behind(train, monkeypatch, cache):
 LOADER = """
 import sys
 from types import SimpleNamespace
-from kerasgrid.data import load_data
+from kerasgrid.data.load import load_data
 print("ready", flush=True)
 sys.stdin.readline()
 given = dict(label=None, id=None, image=None, multi_label=False)

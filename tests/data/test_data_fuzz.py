@@ -17,7 +17,7 @@ from mutations import N_MUTATIONS, mutate_bytes, of_seed
 from written import csv_bytes
 
 from kerasgrid import errors
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.cli.starter import starter
 from kerasgrid.data.csv import read_csv
 from kerasgrid.data.idx import read_idx

@@ -6,8 +6,8 @@ import numpy as np
 import pytest
 
 from kerasgrid.config.sections import DataConfig
-from kerasgrid.data import load_data, load_with_test
-from kerasgrid.data import test_fold as fold_of_test
+from kerasgrid.data.folds import test_fold as fold_of_test
+from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.errors import DataError, NotBuiltError
 
 

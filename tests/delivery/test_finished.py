@@ -13,7 +13,7 @@ from pathlib import Path
 import pytest
 from fitted import searched, train_nothing
 
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import ChangedError, ConfigError
 
 NETS = """
@@ -64,7 +64,7 @@ def nets(request, tmp_path, monkeypatch):
 
 
 def take_up(path, model=None, overrides=()):
-    finished = Finished(path, model, overrides)
+    finished = FinishedRun(path, model, overrides)
     return finished.prepare_whole(finished.draft(finished.rows()))
 
 
@@ -79,7 +79,7 @@ def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_
     section = {"params": {"epochs": 1}, "space": {"learning_rate": [0.1]}, "search": {"folds": 2}}
     path = searched(tmp_path, model=function, **section)
     take_up(path, function)
-    assert Finished(path).config["model"] == text
+    assert FinishedRun(path).config["model"] == text
     if text in ("kg_nets:fc", "kg_nets:decorated"):
         if text == "kg_nets:fc":  # else a worker is to say what it takes
             take_up(path)
@@ -139,7 +139,7 @@ def test_models_are_made_without_the_test_set_whichever_file_has_the_id(
     write_rows(tmp_path / "test.csv", *of_test)
     path = searched(tmp_path, data={"train": "train.csv", "test": "test.csv", "id": "id"})
     (tmp_path / "test.csv").unlink()
-    finished = Finished(path)
+    finished = FinishedRun(path)
     prepared = finished.prepare(finished.draft(finished.rows()))
     assert prepared.data.images.shape == (40, 4, 4, 1)
     assert finished.data_config.id == "id"
@@ -153,5 +153,5 @@ def test_models_of_other_files_are_made_without_the_test_set_that_has_the_id(tmp
     (tmp_path / "test.csv").write_text(",".join(names) + "\n")
     path = searched(tmp_path, data={"train": "digits", "scale": 16, "test": "test.csv", "id": "id"})
     (tmp_path / "test.csv").unlink()
-    finished = Finished(path)
+    finished = FinishedRun(path)
     assert len(finished.prepare(finished.draft(finished.rows())).data) == 1797

@@ -15,7 +15,7 @@ from running import run
 
 import kerasgrid.delivery.fitting as fitting
 from kerasgrid import executors
-from kerasgrid.delivery.finished import Finished
+from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver import search as driver
@@ -362,7 +362,7 @@ def test_models_of_autokeras_are_told_how_many_samples_there_are_now(plain):
     data = json.loads(plain.read_text())
     data["config"]["search"]["engine"] = "autokeras"
     plain.write_text(json.dumps(data))
-    search = Finished(plain)
+    search = FinishedRun(plain)
     prepared = search.prepare_whole(search.draft(search.rows()))
     assert prepared.config.params["n_samples"] == len(prepared.data) == 1797
 

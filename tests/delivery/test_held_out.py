@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.delivery.ensembles import Jury, Member
+from kerasgrid.delivery.ensembles import EnsembleMember, Jury
 from kerasgrid.errors import ResultsError
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.tables.predictions import HeldOut
@@ -27,8 +27,8 @@ def scores(jury, **how):
     return {name: jury.shown(way()) for name, way in jury.ways(**how).items()}
 
 
-GOOD = Member("good", said(0.1, 0.8, 0.6, 0.4, 0.9, np.nan))
-BAD = Member("bad", said(0.8, 0.8, 0.3, 0.2, 0.2, 0.5))
+GOOD = EnsembleMember("good", said(0.1, 0.8, 0.6, 0.4, 0.9, np.nan))
+BAD = EnsembleMember("bad", said(0.8, 0.8, 0.3, 0.2, 0.2, 0.5))
 
 
 def test_only_samples_that_were_held_out_of_all_count():
@@ -76,7 +76,7 @@ def test_of_a_metric_of_keras_accuracy_is_told():
 
 
 def test_what_was_not_kept_is_not_scored():
-    jury = jury_of(HELD_OUT, [GOOD, Member("grid, trial 9", None)], "accuracy")
+    jury = jury_of(HELD_OUT, [GOOD, EnsembleMember("grid, trial 9", None)], "accuracy")
     assert not jury.is_complete
     with pytest.raises(
         ResultsError, match=r"no weights: out-of-fold predictions of grid, trial 9 were not kept"
@@ -87,5 +87,5 @@ def test_what_was_not_kept_is_not_scored():
 def test_several_labels_have_no_ranks():
     labels = np.array([[0, 1], [1, 1], [1, 0]])
     held_out = HeldOut(np.array([0, 0, 1]), labels, ("0", "1"), {})
-    members = [Member(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
+    members = [EnsembleMember(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
     assert scores(jury_of(held_out, members, "accuracy")) == {"mean": 1.0, "weighted": 1.0}

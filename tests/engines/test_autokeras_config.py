@@ -7,8 +7,8 @@ from importlib import import_module
 import numpy as np
 import pytest
 
-from kerasgrid.checks import prepare
 from kerasgrid.checks.draft import read_draft
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.reading import check_form
 from kerasgrid.config.sections import Config
 from kerasgrid.engines.autokeras import as_autokeras, n_trained

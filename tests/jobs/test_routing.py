@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from kerasgrid.checks import faults_of_params
+from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.jobs.route import DEFAULTS, goes_to_model, merge_augment, route
 from kerasgrid.models.signature import Parameter, Signature
 

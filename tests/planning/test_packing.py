@@ -8,7 +8,7 @@ from dataclasses import replace
 import pytest
 from fakes import CONFIG, Crash, fake_train_pack
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.driver import search as driver
 from kerasgrid.driver.search import search
 from kerasgrid.executors import Emitted, Executor

@@ -6,7 +6,7 @@ from textwrap import dedent
 
 import pytest
 
-from kerasgrid.checks import prepare
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.planning.refusals import MAX_TRIED, Refusals
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import ProbeRecord

@@ -77,7 +77,7 @@ def test_there_are_no_more_workers_than_fits_and_they_share_the_cores(monkeypatc
     for name in ("OMP_NUM_THREADS", "TF_NUM_INTRAOP_THREADS", "TF_NUM_INTEROP_THREADS"):
         monkeypatch.delenv(name, raising=False)
     monkeypatch.setattr(os, "sched_getaffinity", lambda _: set(range(8)), raising=False)
-    monkeypatch.setattr(executors, "default_workers", lambda: 8)
+    monkeypatch.setattr(machine, "default_workers", lambda: 8)
     one = draft(search={"holdout": 0.2})
     with make_executor(one) as executor:
         assert (executor.n_workers, threads_of(one)) == (1, 8)

@@ -8,7 +8,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgrid.checks import augment_of, callbacks_of
+from kerasgrid.checks.candidates import augment_of, callbacks_of
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.config.reading import config_from_dict
 from kerasgrid.config.sections import Config

@@ -9,7 +9,7 @@ from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
 from kerasgrid.submit.checking import check, faults_of
-from kerasgrid.submit.form import read_form
+from kerasgrid.submit.layout import read_form
 
 DIGITS = tuple(range(10))
 SAMPLE = "ImageId,Label\n1,0\n2,0\n3,0\n"

@@ -10,7 +10,7 @@ from fakes import Collector, prepare_run
 from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.training import job
 from kerasgrid.training.batches import Scaling
-from kerasgrid.training.loop import Samples, adapt
+from kerasgrid.training.loop import LoopData, adapt
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -20,8 +20,8 @@ TRAIN = np.arange(0, 30)
 IMAGES[30:] = 1000  # rows that are not trained on
 
 
-def samples(scale: float | None = None) -> Samples:
-    return Samples(IMAGES, np.zeros((40, 1), "float32"), TRAIN, None, np.arange(30, 40), Scaling(scale))
+def samples(scale: float | None = None) -> LoopData:
+    return LoopData(IMAGES, np.zeros((40, 1), "float32"), TRAIN, None, np.arange(30, 40), Scaling(scale))
 
 
 def build(*layers) -> keras.Model:

@@ -11,7 +11,7 @@ import numpy as np
 import pytest
 from fakes import Collector, prepare_run
 
-from kerasgrid.data import inner_split, load_folds
+from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.jobs.route import route
@@ -20,7 +20,7 @@ from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Tr
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import candidate, checkpoint, probe
 from kerasgrid.training import job as job_module
-from kerasgrid.training.batches import Batches, Scaling, encode_labels, open_dataset
+from kerasgrid.training.batches import Batches, Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import build_and_compile
 from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_job, train_pack
@@ -132,7 +132,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     job_module.initialize(recipe, compiled, data, model_seed(recipe.seed, job))
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
     rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
-    targets = encode_labels(data.labels, compiled.labels, 10, compiled.n_outputs)
+    targets = targets_of(data.labels, compiled.labels, 10, compiled.n_outputs)
 
     class Ordered(Batches):
         def set_epoch(self, epoch):

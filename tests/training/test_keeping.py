@@ -20,7 +20,7 @@ import pytest
 from fakes import Collector, prepare_run
 
 from kerasgrid.config.augment import Augment, Augmentation
-from kerasgrid.data import load_folds
+from kerasgrid.data.folds import load_folds
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search

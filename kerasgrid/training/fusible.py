@@ -51,7 +51,7 @@ ELEMENTWISE = frozenset(OPTIMIZER_NUMBERS) - {"Lamb"}
 """Optimizers whose step treats each weight by itself, so that all weights can be one vector."""
 
 
-class UnliftableError(KerasgridError):
+class UnfusibleError(KerasgridError):
     """A candidate that no program can train; it takes Keras's own fit. The message says why."""
 
 
@@ -59,18 +59,16 @@ def check_model(model: keras.Model) -> None:
     """Refuses a model whose graph is not known, or that keeps state or mixes samples.
 
     Raises:
-        UnliftableError: It does.
+        UnfusibleError: It does.
     """
     if type(model).__name__ not in {"Functional", "Sequential"} or not type(model).__module__.startswith(
         "keras."
     ):
-        raise UnliftableError(
-            f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known"
-        )
+        raise UnfusibleError(f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known")
     if not model.built or len(model.outputs) != 1 or len(model.inputs) != 1:
-        raise UnliftableError("the model has not one input and one output of known shape")
+        raise UnfusibleError("the model has not one input and one output of known shape")
     if getattr(model, "run_eagerly", False):
-        raise UnliftableError("the model is compiled with run_eagerly")
+        raise UnfusibleError("the model is compiled with run_eagerly")
     for layer in model._flatten_layers(include_self=False):
         _check_layer(layer)
     for part in (model, *model._flatten_layers(include_self=False)):
@@ -78,51 +76,51 @@ def check_model(model: keras.Model) -> None:
             is_layer, kind = isinstance(operation, keras.layers.Layer), type(operation)
             is_known = kind.__module__.startswith("keras.") and kind.__name__ in _ELEMENT_BY_ELEMENT
             if not is_layer and not is_known:
-                raise UnliftableError(f"the operation {operation.name} between layers may mix samples")
+                raise UnfusibleError(f"the operation {operation.name} between layers may mix samples")
 
 
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
     if not kind.__module__.startswith("keras.") or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
-        raise UnliftableError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
+        raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if layer.activity_regularizer is not None:
-        raise UnliftableError(f"the layer {layer.name} has an activity regularizer")
+        raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
     is_plain = kind is not keras.layers.BatchNormalization or not (
         layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1)
     )
     if not is_plain:
-        raise UnliftableError(
+        raise UnfusibleError(
             f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
         )
     if getattr(layer, "seed", None) is not None:
-        raise UnliftableError(f"the layer {layer.name} has a seed of its own")
+        raise UnfusibleError(f"the layer {layer.name} has a seed of its own")
     if keras.backend.standardize_dtype(layer.compute_dtype or "float32") == "float16":  # its loss is scaled
-        raise UnliftableError(f"the layer {layer.name} computes in {layer.compute_dtype}")
+        raise UnfusibleError(f"the layer {layer.name} computes in {layer.compute_dtype}")
 
 
 def loss_of(model: keras.Model) -> keras.losses.Loss:
     """Returns a loss like that of a compiled model.
 
     Raises:
-        UnliftableError: It is none of keras.losses that is averaged over the batch.
+        UnfusibleError: It is none of keras.losses that is averaged over the batch.
     """
     loss = model.loss
     if model._compile_loss is None or model._compile_loss._user_loss_weights is not None:
-        raise UnliftableError("the model is compiled with loss weights or without a loss")
+        raise UnfusibleError("the model is compiled with loss weights or without a loss")
     if getattr(loss, "__module__", "").startswith("keras."):  # a function of Keras's, by its name
         loss = getattr(loss, "__name__", loss)
     if isinstance(loss, str):
         name = find_loss(loss)
         loss = None if name is None else getattr(keras.losses, LOSSES[name].class_name)()
     if not isinstance(loss, keras.losses.Loss) or not type(loss).__module__.startswith("keras."):
-        raise UnliftableError("the loss is a function of the user's own")
+        raise UnfusibleError("the loss is a function of the user's own")
     if loss.reduction != "sum_over_batch_size":
-        raise UnliftableError(f"the loss is reduced by {loss.reduction}")
+        raise UnfusibleError(f"the loss is reduced by {loss.reduction}")
     config = loss.get_config()
     if config.get("ignore_class") is not None:
-        raise UnliftableError(f"the loss {type(loss).__name__} ignores a class, and is a mean of the others")
+        raise UnfusibleError(f"the loss {type(loss).__name__} ignores a class, and is a mean of the others")
     if config.get("axis", -1) is None or type(loss) is keras.losses.Circle:
-        raise UnliftableError(f"the loss {type(loss).__name__} is of a whole batch, padding included")
+        raise UnfusibleError(f"the loss {type(loss).__name__} is of a whole batch, padding included")
     return type(loss).from_config(config)
 
 
@@ -130,13 +128,13 @@ def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metric
     """Returns the metrics that a model is compiled with, built for a sample and its target.
 
     Raises:
-        UnliftableError: One is none of keras.metrics, or is weighted.
+        UnfusibleError: One is none of keras.metrics, or is weighted.
     """
     compiled = model._compile_metrics
     if compiled is None:
         return []
     if compiled._user_weighted_metrics:
-        raise UnliftableError("the model is compiled with weighted metrics")
+        raise UnfusibleError("the model is compiled with weighted metrics")
     target = keras.ops.convert_to_tensor(sample[1])
     outputs = keras.ops.zeros((1, *model.output_shape[1:]))
     if not compiled.built:
@@ -145,7 +143,7 @@ def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metric
     for metric in found:
         kinds = [type(metric), *([metric._fn] if hasattr(metric, "_fn") else [])]
         if not all(getattr(kind, "__module__", "").startswith("keras.") for kind in kinds):
-            raise UnliftableError(f"the metric {metric.name} is the user's own")
+            raise UnfusibleError(f"the metric {metric.name} is the user's own")
         metric.update_state(target, outputs)  # some make their variables now
         metric.reset_state()
     return found
@@ -155,14 +153,14 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
     """Refuses an optimizer that a program cannot apply.
 
     Raises:
-        UnliftableError: It is.
+        UnfusibleError: It is.
     """
     name = type(optimizer).__name__
     if name not in OPTIMIZER_NUMBERS or not type(optimizer).__module__.startswith("keras."):
-        raise UnliftableError(f"the optimizer is {name}")
+        raise UnfusibleError(f"the optimizer is {name}")
     if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
-        raise UnliftableError(f"{name} uses moving averages, gradient accumulation or loss scaling")
+        raise UnfusibleError(f"{name} uses moving averages, gradient accumulation or loss scaling")
     if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
         optimizer, "_exclude_from_weight_decay_pattern", None
     ):
-        raise UnliftableError(f"{name} excludes weights from weight decay")
+        raise UnfusibleError(f"{name} excludes weights from weight decay")

@@ -13,8 +13,8 @@ from keras import layers
 
 from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.liftable import UnliftableError
-from kerasgrid.training.lifting import initial_weights, lift
+from kerasgrid.training.fusible import UnfusibleError
+from kerasgrid.training.graph import initial_weights, lift
 
 pytestmark = pytest.mark.slow
 
@@ -249,13 +249,13 @@ REFUSED = {
 @pytest.mark.parametrize("what", REFUSED)
 def test_what_no_program_can_train_is_refused_with_the_reason(what):
     make, reason = REFUSED[what]
-    with pytest.raises(UnliftableError, match=reason):
+    with pytest.raises(UnfusibleError, match=reason):
         lifted(make())
 
 
 def test_a_subclassed_model_is_refused_as_such_though_its_weights_were_made_unseen():
     compiled = Compiled(subclassed(Subclassed), "sparse", 4, False, sets_weights=True)
-    with pytest.raises(UnliftableError, match=r"Subclassed is a subclass of keras\.Model"):
+    with pytest.raises(UnfusibleError, match=r"Subclassed is a subclass of keras\.Model"):
         lift(compiled, SAMPLE)
 
 
@@ -299,7 +299,7 @@ def test_weights_that_a_model_function_sets_are_noticed():
     assert all(made.untouched(model.weights))
     model.layers[1].bias.assign(np.full(4, 1e-6, "float32"))
     assert made.untouched(model.weights).count(False) == 1
-    with pytest.raises(UnliftableError, match="gives weights values of its own"):
+    with pytest.raises(UnfusibleError, match="gives weights values of its own"):
         lift(Compiled(model, "sparse", 4, False, sets_weights=True), SAMPLE)
 
 

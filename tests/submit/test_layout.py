@@ -11,7 +11,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
-from kerasgrid.submit.form import conventional, read_form, with_probabilities
+from kerasgrid.submit.layout import conventional, read_form, with_probabilities
 
 DIGITS = tuple(range(10))
 

@@ -17,10 +17,10 @@ from kerasgrid.submit.columns import (
     Label,
     find_id_place,
     first_few,
-    listed,
     match_columns,
     read_rows,
     repeated,
+    some_of,
     spelled,
     text_of,
     what_is_held,
@@ -36,7 +36,7 @@ SLACK = 1e-4
 
 
 @dataclass(frozen=True)
-class Form:
+class Layout:
     """How a submission looks.
 
     Attributes:
@@ -75,7 +75,7 @@ class Form:
         names = [self.columns[place] for place in self.label_places]
         what = {
             Holds.labels: "the label of the most probable class",
-            Holds.positive: f"the probability of {listed(self.classes)}",
+            Holds.positive: f"the probability of {some_of(self.classes)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
         }[self.holds]
@@ -156,8 +156,8 @@ class Form:
         is_some = self.holds in (Holds.positive, Holds.flags)
         if not (known >= set(self.classes) if is_some else known == set(self.classes or classes)):
             yield (
-                f"{self.source}: made for the classes {listed(self.classes)}, and the predictions are of "
-                f"{listed(list(classes))}. Read the form for these."
+                f"{self.source}: made for the classes {some_of(self.classes)}, and the predictions are of "
+                f"{some_of(list(classes))}. Read the form for these."
             )
 
     def _order(self, ids: Sequence[object] | None, n_rows: int) -> tuple[np.ndarray | None, list[str]]:
@@ -203,7 +203,7 @@ class Form:
         return np.array([place[text] for text in known], np.int64), []
 
 
-def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = False) -> Form:
+def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = False) -> Layout:
     """Returns how a submission looks, read off the competition's sample.
 
     Columns that are named as the classes are (`3`, or with one beginning or end in common, `class_3`) hold a
@@ -229,7 +229,7 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{where}, line 1: several columns are named {listed(twice)}. Rename them.")
+        raise DataError(f"{where}, line 1: several columns are named {some_of(twice)}. Rename them.")
     cells: list[list[str]] = [[] for _ in header]
     lines: list[int] = []
     ragged: list[str] = []
@@ -260,10 +260,10 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         faults += repeated(known, lines, f"{where}, line")
         if faults:
             raise DataError("\n".join(faults))
-    return Form(where, tuple(header), id_place, ids, tuple(lines), holds, own)
+    return Layout(where, tuple(header), id_place, ids, tuple(lines), holds, own)
 
 
-def conventional(name: str, classes: Sequence[Label] = ()) -> Form:
+def conventional(name: str, classes: Sequence[Label] = ()) -> Layout:
     """Returns how a submission looks by a convention, where there is no sample.
 
     Args:
@@ -279,12 +279,12 @@ def conventional(name: str, classes: Sequence[Label] = ()) -> Form:
         raise DataError(
             f"{name!r} is no form of a submission; {' or '.join(_CONVENTIONS)} holds, or a sample."
         )
-    return Form(
+    return Layout(
         found, tuple(found.split("/")), 0, None, (), Holds.labels, tuple(classes), _CONVENTIONS[found]
     )
 
 
-def with_probabilities(form: Form, classes: Sequence[Label]) -> Form:
+def with_probabilities(form: Layout, classes: Sequence[Label]) -> Layout:
     """Returns a form of columns that are named after classes with probabilities in place of 1 and 0.
 
     Args:

@@ -17,16 +17,16 @@ from kerasgrid.io import digest
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
-from kerasgrid.training.liftable import (
+from kerasgrid.training.fusible import (
     ELEMENTWISE,
     OPTIMIZER_NUMBERS,
-    UnliftableError,
+    UnfusibleError,
     check_model,
     check_optimizer,
     loss_of,
     metrics_of,
 )
+from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
 
 _BLOT = 0.5
 _NAMING = frozenset(["name", "keras_history", "input_layers", "output_layers"])
@@ -90,7 +90,7 @@ for _name in ("eq", "ne", "lt", "le", "gt", "ge"):
 
 
 @dataclass
-class Slot:
+class Place:
     """A number of the graph: where Keras keeps it, and its value for this candidate."""
 
     owner: Any
@@ -131,7 +131,7 @@ class Lifted:
     optimizer: keras.optimizers.Optimizer
     loss: keras.losses.Loss
     metrics: list[keras.metrics.Metric]
-    slots: list[Slot]
+    slots: list[Place]
     initializers: list[Any]
     is_flat: bool
     has_own_parts: bool
@@ -156,23 +156,23 @@ def lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
         sample: One image and its target, each with an axis of samples.
 
     Raises:
-        UnliftableError: Something in it cannot be an input of a program.
+        UnfusibleError: Something in it cannot be an input of a program.
     """
     try:
         return _lift(compiled, sample)
-    except UnliftableError:
+    except UnfusibleError:
         raise
     except Exception as error:  # whatever a config of the user's own cannot do
-        raise UnliftableError(f"it cannot be made again from its config ({brief(error)})") from error
+        raise UnfusibleError(f"it cannot be made again from its config ({brief(error)})") from error
 
 
 def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     model = compiled.model
     if not backend.SUPPORTED:
-        raise UnliftableError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
+        raise UnfusibleError(f"Keras runs on {backend.NAME}, and packs on tensorflow and jax")
     check_model(model)
     if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
-        raise UnliftableError("the model function gives weights values of its own")
+        raise UnfusibleError("the model function gives weights values of its own")
     loss = loss_of(model)
     metrics = metrics_of(model, sample)
     optimizer, optimizer_slots, rate = _optimizer(model.optimizer)
@@ -206,7 +206,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     try:
         key = digest(about)
     except (TypeError, ValueError) as error:
-        raise UnliftableError(f"its config is not plain data: {error}") from error
+        raise UnfusibleError(f"its config is not plain data: {error}") from error
     own = _has_own_parts(clone, initializers)
     return Lifted(key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat, own)
 
@@ -219,12 +219,12 @@ def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:
 
 def _optimizer(
     optimizer: keras.optimizers.Optimizer,
-) -> tuple[keras.optimizers.Optimizer, list[Slot], float | None]:
+) -> tuple[keras.optimizers.Optimizer, list[Place], float | None]:
     check_optimizer(optimizer)
     config = optimizer.get_config()
     made = backend.make_stateless(type(optimizer).from_config(config))
     slots = [
-        Slot(made, attribute, float(config[attribute]))
+        Place(made, attribute, float(config[attribute]))
         for attribute in OPTIMIZER_NUMBERS[type(optimizer).__name__]
         if isinstance(config.get(attribute), int | float) and config[attribute] != 0
     ]
@@ -248,7 +248,7 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
         with recorded() as made:
             clone = keras.models.clone_model(model, clone_function=keyed, recursive=True)
     except (TypeError, ValueError) as error:
-        raise UnliftableError(f"the model cannot be made again from its config: {error}") from error
+        raise UnfusibleError(f"the model cannot be made again from its config: {error}") from error
     places = iter(range(1 << 20))
     for layer in clone._flatten_layers(include_self=False):
         if isinstance(layer, Keyed):
@@ -258,7 +258,7 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
         _check_activation(mine, theirs)
     missing = [variable.path for variable in clone.variables if id(variable) not in made.initializers]
     if missing:
-        raise UnliftableError(f"the variable {missing[0]} was not made by add_weight")
+        raise UnfusibleError(f"the variable {missing[0]} was not made by add_weight")
     return clone, [keras.initializers.get(made.initializers[id(variable)]) for variable in clone.variables]
 
 
@@ -270,13 +270,13 @@ def _check_activation(mine: keras.layers.Layer, theirs: keras.layers.Layer) -> N
         and type(found) is type(wanted)
         and type(wanted).__module__.startswith("keras.")
     ):
-        raise UnliftableError(f"the layer {theirs.name} has an activation of the user's own")
+        raise UnfusibleError(f"the layer {theirs.name} has an activation of the user's own")
 
 
-def _layer_slots(clone: keras.Model) -> list[Slot]:
+def _layer_slots(clone: keras.Model) -> list[Place]:
     slots = []
     for layer in clone._flatten_layers(include_self=False):
-        slots += [Slot(layer, name, float(getattr(layer, name))) for name in NUMBERS.get(type(layer), ())]
+        slots += [Place(layer, name, float(getattr(layer, name))) for name in NUMBERS.get(type(layer), ())]
         for name in sorted(vars(layer)):
             regularizer = vars(layer)[name]
             if name.endswith("_regularizer") and type(regularizer) in {
@@ -285,20 +285,20 @@ def _layer_slots(clone: keras.Model) -> list[Slot]:
                 keras.regularizers.L1L2,
             }:
                 slots += [
-                    Slot(regularizer, factor, float(getattr(regularizer, factor)))
+                    Place(regularizer, factor, float(getattr(regularizer, factor)))
                     for factor in ("l1", "l2")
                     if getattr(regularizer, factor, 0)
                 ]
     return slots
 
 
-def _loss_slots(loss: keras.losses.Loss) -> list[Slot]:
+def _loss_slots(loss: keras.losses.Loss) -> list[Place]:
     arguments = getattr(loss, "_fn_kwargs", {})
     smoothing = arguments.get("label_smoothing", 0)
     if hasattr(loss, "label_smoothing") and smoothing:
         return [
-            Slot(arguments, "label_smoothing", float(smoothing)),
-            Slot(loss, "label_smoothing", float(smoothing)),
+            Place(arguments, "label_smoothing", float(smoothing)),
+            Place(loss, "label_smoothing", float(smoothing)),
         ]
     return []
 
