@@ -1,1 +1,5 @@
-"""Data: sources of samples, the cache that workers map, and folds."""
+"""Samples: a file a format, the columns of tables, labels, folds, statistics, and the cache that workers map.
+
+Other rooms use: `arrays`, `cache`, `columns`, `csv`, `folds`, `given`, `labels`, `load`, `open_stream`,
+`statistics`, `stream_csv`, `streams`.
+"""

@@ -1,1 +1,4 @@
-"""From the best trial to a file of predictions: models of all training data, ensembles, submissions."""
+"""After a search: models of all training data, predictions of one or several, and the file made of them.
+
+Other rooms use: `course`, `finished`, `fitting`, `predicting`, `submission`.
+"""

@@ -2,6 +2,8 @@
 
 An engine is a generator: it yields proposals, is sent their scores in the same order, and ends. It is
 deterministic given its task and the scores, so that a search resumes by running it again.
+
+Other rooms use: `autokeras`, `base`, `halving`.
 """
 
 from __future__ import annotations

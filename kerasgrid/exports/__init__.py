@@ -1,1 +1,4 @@
-"""Trials in the form that other tools show."""
+"""Trials in the form that other tools show, and as a notebook that needs no network.
+
+Other rooms use: `mlflow`, `notebook`, `tensorboard`.
+"""

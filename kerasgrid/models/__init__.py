@@ -1,4 +1,4 @@
-"""Built-in model functions, and how model functions are found, read, loaded and called.
+"""Built-in model functions, a file a family, and how model functions are found, read, loaded and called.
 
-`registry` and `signature` import no Keras; the builders (`fc`, `sopcnn`, ...) and `building` do.
+Other rooms use: `autokeras`, `building`, `endings`, `hyperparameters`, `references`, `signature`, `source`.
 """

@@ -1,1 +1,4 @@
-"""Submissions: the file that a competition takes, sending it, and what came of it."""
+"""Kaggle: how a submission looks, checking, sending and following it, and a competition's files.
+
+Other rooms use: `columns`, `download`, `layout`, `ledger`, `sending`.
+"""

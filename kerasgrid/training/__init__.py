@@ -1,0 +1,5 @@
+"""Training: packs of jobs as one program, plain fits, final fits; what they keep, and what they are worth.
+
+Other rooms use: `augmentation`, `batches`, `candidate`, `compiling`, `entry`, `health`, `hooks`, `keeping`,
+`loop`.
+"""

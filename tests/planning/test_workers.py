@@ -3,7 +3,7 @@ from types import SimpleNamespace
 
 import pytest
 
-from kerasgrid import executors
+from kerasgrid import machine
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.executors import Emitted
 from kerasgrid.models.signature import parse_reference
