@@ -99,7 +99,16 @@ def predict(
     ensemble: Annotated[str, typer.Option(help="Of several trials: mean, rank or weighted.")] = "mean",
     tta: Annotated[int, typer.Option(min=0, help="Augmented views of each sample, averaged.")] = 0,
     proba: Annotated[bool, typer.Option("--proba", help="Write a probability a class.")] = False,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o",
+            "--output",
+            metavar="FILE",
+            help="Instead of results/NAME/submission.csv.",
+            show_default=False,
+        ),
+    ] = None,
     sample: Annotated[
         Path | None, typer.Option(help="The competition's sample submission.", show_default=False)
     ] = None,

@@ -66,6 +66,12 @@ Set = Annotated[
     list[str] | None,
     typer.Option("--set", metavar="KEY.PATH=VALUE", help="Sets any key of the YAML.", show_default=False),
 ]
+PageFile = Annotated[
+    Path | None,
+    typer.Option(
+        "-o", "--output", metavar="FILE", help="The page; beside the results by default.", show_default=False
+    ),
+]
 
 
 def next_commands(path: str | Path, *commands: str) -> str:

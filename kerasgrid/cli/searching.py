@@ -15,6 +15,7 @@ from kerasgrid.cli.options import (
     INTERRUPTED,
     Grid,
     Name,
+    PageFile,
     ResultsDir,
     Set,
     app,
@@ -37,7 +38,10 @@ def search(
     ] = None,
     executor: Annotated[str | None, typer.Option(help="inline or processes.", show_default=False)] = None,
     workers: Annotated[str | None, typer.Option(help="A number, or auto.", show_default=False)] = None,
-    time_budget: Annotated[str | None, typer.Option(metavar="2h", show_default=False)] = None,
+    time_budget: Annotated[
+        str | None,
+        typer.Option(metavar="2h", help="Wall time of all sessions, at most.", show_default=False),
+    ] = None,
     trials: Annotated[
         int | None, typer.Option(help="How many candidates at most.", show_default=False)
     ] = None,
@@ -97,7 +101,7 @@ def compare(
         str | None,
         typer.Option(metavar="2h", help="AutoKeras's; as long as the search by default.", show_default=False),
     ] = None,
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    output: PageFile = None,
     fresh: Annotated[
         bool,
         typer.Option("--fresh", help="Start AutoKeras's half anew; its old run is moved aside."),

@@ -97,7 +97,9 @@ def submissions(
 @app.command()
 def download(
     competition: Annotated[str, COMPETITION],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FOLDER")] = Path("data"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where they are put.")
+    ] = Path("data"),
     max_gb: Annotated[float, typer.Option("--max-gb", min=0.001, max=1e6, help="The most to unpack.")] = 50,
     timeout: Annotated[float, TIMEOUT] = 120,
 ) -> None:

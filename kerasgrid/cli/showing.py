@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from kerasgrid.cli.options import app
+from kerasgrid.cli.options import PageFile, app
 from kerasgrid.wording import count, masked
 
 MOST_SENTENCES = 12
@@ -19,7 +19,7 @@ MOST_SENTENCES = 12
 @app.command()
 def plot(
     files: Annotated[list[str], typer.Argument(metavar="RESULTS...", show_default=False)],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    output: PageFile = None,
     epochs: Annotated[bool, typer.Option("--epochs", help="A line per epoch, chained to curves.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
     augment: Annotated[
@@ -48,7 +48,7 @@ def plot(
 @app.command()
 def report(
     file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    output: PageFile = None,
     as_markdown: Annotated[bool, typer.Option("--md", help="Print Markdown instead of a page.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print all numbers as JSON instead.")] = False,
     open_: Annotated[bool, typer.Option("--open", help="Open the page in the browser.")] = False,
@@ -88,7 +88,12 @@ def report(
 @app.command()
 def suggest(
     file: Annotated[str, typer.Argument(metavar="RESULTS", show_default=False)],
-    output: Annotated[Path | None, typer.Option("-o", "--output", metavar="FILE", show_default=False)] = None,
+    output: Annotated[
+        Path | None,
+        typer.Option(
+            "-o", "--output", metavar="FILE", help="Write it to a new file instead.", show_default=False
+        ),
+    ] = None,
 ) -> None:
     """Print the next grid.yaml, from the edges and effects of a search."""
     from kerasgrid.io import check_new, write_text

@@ -27,7 +27,9 @@ def models() -> None:
 @app.command()
 def init(
     data: Annotated[str, typer.Argument(metavar="train.csv", show_default=False)],
-    output: Annotated[Path, typer.Option("-o", "--output", metavar="FILE")] = Path("grid.yaml"),
+    output: Annotated[
+        Path, typer.Option("-o", "--output", metavar="FILE", help="What is written, a new file.")
+    ] = Path("grid.yaml"),
     label: Annotated[str | None, typer.Option(help="The label column.", show_default=False)] = None,
     id_: Annotated[str | None, typer.Option("--id", help="The id column.", show_default=False)] = None,
 ) -> None:

@@ -12,27 +12,43 @@ from kerasgrid.errors import Fault, did_you_mean
 
 
 class EarlyStopping(Section):
-    """keras.callbacks.EarlyStopping."""
+    """keras.callbacks.EarlyStopping: a fit ends once what is monitored has not improved for some epochs."""
 
     monitor: str = "val_loss"
+    """loss, val_loss, accuracy, val_accuracy and so on; val_* are of the inner split, never of the held-out
+    fold."""
     min_delta: float = 0
+    """A change by no more than this is no improvement."""
     patience: Annotated[int, Field(ge=0)] = 0
+    """Epochs without improvement after which the fit ends."""
     mode: Literal["auto", "min", "max"] = "auto"
+    """Whether less or more is better; auto: by the name of what is monitored."""
     baseline: float | None = None
+    """Only what is better than this is an improvement."""
     restore_best_weights: bool = False
+    """Go back to the weights of the best epoch."""
     start_from_epoch: Annotated[int, Field(ge=0)] = 0
+    """Epochs at the beginning that are not looked at."""
 
 
 class ReduceLROnPlateau(Section):
-    """keras.callbacks.ReduceLROnPlateau."""
+    """keras.callbacks.ReduceLROnPlateau: the rate falls once what is monitored has not improved for some
+    epochs."""
 
     monitor: str = "val_loss"
+    """As that of early_stopping."""
     factor: Annotated[float, Field(gt=0, lt=1)] = 0.1
+    """The rate is multiplied by this."""
     patience: Annotated[int, Field(ge=0)] = 10
+    """Epochs without improvement after which the rate falls."""
     mode: Literal["auto", "min", "max"] = "auto"
+    """Whether less or more is better; auto: by the name of what is monitored."""
     min_delta: Annotated[float, Field(ge=0)] = 0.0001
+    """A change by no more than this is no improvement."""
     cooldown: Annotated[int, Field(ge=0)] = 0
+    """Epochs after a fall that are not counted."""
     min_lr: Annotated[float, Field(ge=0)] = 0.0
+    """The rate falls no further."""
 
 
 class LearningRateScheduler(Section):
@@ -85,9 +101,13 @@ class Callbacks(Section):
     model_config = ConfigDict(extra="allow")
 
     early_stopping: EarlyStopping | None = None
+    """Ends a fit that does not improve any more."""
     reduce_lr_on_plateau: ReduceLROnPlateau | None = None
+    """Lowers the learning rate of a fit that does not improve any more."""
     learning_rate_scheduler: LearningRateScheduler | None = None
+    """Sets the learning rate of every step."""
     terminate_on_nan: TerminateOnNaN | None = None
+    """Ends a fit whose loss is no number."""
 
     def faults(self) -> Iterator[Fault]:
         """Yields what is wrong with keys that are no callback of Keras, at the key."""

@@ -209,7 +209,7 @@ class ExecutorConfig(Section):
     """Where jobs run."""
 
     kind: Literal["inline", "processes", "ray"] = "processes"
-    """inline: in this process; processes: worker processes."""
+    """inline: in this process; processes: worker processes; ray is refused, since it is to come."""
     workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
     """auto: one per GPU, else one per core."""
 
@@ -229,6 +229,7 @@ class Config(Section):
     name: str
     """The run's name: results/NAME.json."""
     data: DataConfig = Field(default_factory=DataConfig)
+    """Where the images and labels are."""
     model: str
     """A built-in name, path/to/file.py:function or package.module:function."""
     params: dict[str, Any] = Field(default_factory=dict)
@@ -241,10 +242,15 @@ class Config(Section):
     augment: Augment | None = None
     """ImageDataGenerator's terms."""
     callbacks: Callbacks = Field(default_factory=Callbacks)
+    """Keras's callbacks, and your own."""
     training: Training = Field(default_factory=Training)
+    """How jobs are trained."""
     search: SearchConfig = Field(default_factory=SearchConfig)
+    """Which candidates are tried, and how each is scored."""
     autokeras: AutoKerasConfig = Field(default_factory=AutoKerasConfig)
+    """What AutoKeras is given."""
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
+    """Where jobs run."""
 
 
 def json_schema() -> dict[str, Any]:
