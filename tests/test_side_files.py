@@ -129,7 +129,7 @@ def test_folds_are_held_against_the_results_after_a_search_too(go_on, paths):
     go_on()
     swap(paths.folds)
     finished = FinishedRun(paths.json)
-    data = finished.prepare(finished.draft(finished.rows())).data
+    data = finished.prepare(finished.rows()).data
     with pytest.raises(RunError, match="are not those that the search has trained on"):
         finished.folds(data)
 

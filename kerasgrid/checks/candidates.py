@@ -24,7 +24,39 @@ from kerasgrid.records import Dataset, Fold, ProbeRecord
 from kerasgrid.space.space import Space
 
 
-def check_params(
+def check_candidates(
+    report: Faults,
+    config: Config,
+    space: Space,
+    signature: Signature | None,
+    data: Dataset | None,
+    folds: Sequence[Fold],
+    base: Path,
+    *,
+    are_all: bool,
+) -> tuple[bool, tuple[str, ...]]:
+    """Checks the params of candidates and what they make of the sections, beside the data.
+
+    Args:
+        report: Takes the faults.
+        config: With the sections and fixed params.
+        space: The candidates.
+        signature: The model function's; None where it is not known.
+        data: None where they are at fault.
+        folds: That an inner split is made of; none where none is.
+        base: The folder that references of the config are relative to.
+        are_all: Whether all parameters could be read.
+
+    Returns:
+        Whether a callback, or the engine, may look at `val_*`; and warnings.
+    """
+    _check_params(report, config, space, signature, are_all)
+    looks_at_val = _check_callbacks(report, config, space, data, folds, base)
+    _check_class_weights(report, config, space, data)
+    return looks_at_val, _check_augment(report, config, space, data, base)
+
+
+def _check_params(
     report: Faults, config: Config, space: Space, signature: Signature | None, are_all: bool
 ) -> None:
     """Checks every parameter's name and values; `are_all` tells whether all of them could be read."""
@@ -54,7 +86,7 @@ def check_params(
     report.faults.extend(found.values())
 
 
-def check_callbacks(
+def _check_callbacks(
     report: Faults, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
 ) -> bool:
     """Checks the callbacks of candidates together, and that the inner split they need can be made.
@@ -162,7 +194,7 @@ def faults_of_callbacks(
                 yield name, str(error)
 
 
-def check_class_weights(report: Faults, config: Config, space: Space, data: Dataset | None) -> None:
+def _check_class_weights(report: Faults, config: Config, space: Space, data: Dataset | None) -> None:
     """Checks that class weights name classes of the data."""
     if data is None or any("class_weight" in fault.path for fault in report.faults):
         return
@@ -188,7 +220,7 @@ def fault_of_class_weight(value: Any, classes: Sequence[Any]) -> str | None:
     return f"names {unknown[0]!r}, which is no class of these data. Known: {', '.join(sorted(known))}."
 
 
-def check_augment(
+def _check_augment(
     report: Faults, config: Config, space: Space, data: Dataset | None, base: Path
 ) -> tuple[str, ...]:
     """Checks every augmentation that candidates have beside the data; returns warnings."""

@@ -64,21 +64,45 @@ def read_draft(
         raise ConfigError([Fault("", f"is a {type(source).__name__}; a grid.yaml's path or a dict holds.")])
     if str(source) in BUILT_IN and not os.path.lexists(str(source)):
         raise ConfigError([Fault("", FileKind(Path(str(source)), "function").told("grid"))], str(source))
-    if not isinstance(source, Mapping):
+    if isinstance(source, Mapping):
+        draft = draft_of(source, overrides)
+    else:
         config, faults, lines = read_config(Path(source), overrides)
-        base = Path(source).absolute().parent
-        draft = Draft(config, Faults(str(source), config, faults, lines, flags_of(overrides)), base, None)
-        return _settled(draft, overrides, results)
-    raw, function = dict(source), None
-    if callable(raw.get("model")) and not is_built(raw["model"]):
-        function = raw["model"]
-        raw["model"] = text_of(function)
-    config, faults = config_from_dict(raw, overrides)
-    return _settled(
-        Draft(config, Faults("config", config, faults, {}, flags_of(overrides)), Path.cwd(), function),
-        overrides,
-        results,
-    )
+        report = _report(str(source), config, faults, lines, overrides)
+        draft = Draft(config, report, Path(source).absolute().parent, None)
+    return _settled(draft, overrides, results)
+
+
+def draft_of(
+    raw: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "config", base: Path | None = None
+) -> Draft:
+    """Returns the draft of a config as it stands, of which its engine makes nothing else.
+
+    Args:
+        raw: The config; there `model` may be a function.
+        overrides: `key.path=value` texts.
+        source: What messages call it.
+        base: What its paths are relative to; None for the working directory.
+
+    Raises:
+        ConfigError: It cannot be read at all. Other faults are in the report.
+    """
+    given, function = dict(raw), None
+    if callable(given.get("model")) and not is_built(given["model"]):
+        function = given["model"]
+        given["model"] = text_of(function)
+    config, faults = config_from_dict(given, overrides)
+    return Draft(config, _report(source, config, faults, {}, overrides), base or Path.cwd(), function)
+
+
+def _report(
+    source: str, config: Config, faults: Sequence[Fault], lines: Mapping[str, int], overrides: Sequence[str]
+) -> Faults:
+    """Returns the faults of a config's form, and that of the backend that all would be trained on."""
+    report = Faults(source, config, faults, lines, flags_of(overrides))
+    if (fault := backend_fault()) is not None:
+        report.faults.append(fault)
+    return report
 
 
 def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None) -> Draft:
@@ -87,8 +111,6 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     Where the engine is not the file's but the command line's, its run has a name of its own, since the
     file's may have one too.
     """
-    if (fault := backend_fault()) is not None:
-        draft.report.faults.append(fault)
     if draft.config.search.engine != AUTOKERAS:
         return draft
     keys = {text.partition("=")[0].strip() for text in overrides}

@@ -1,4 +1,4 @@
-"""A search that has passed its checks."""
+"""A search, or trials of one that is over, that have passed their checks."""
 
 from __future__ import annotations
 
@@ -11,10 +11,7 @@ from typing import Any
 from kerasgrid.checks.candidates import (
     augment_of,
     callbacks_of,
-    check_augment,
-    check_callbacks,
-    check_class_weights,
-    check_params,
+    check_candidates,
     only,
     val_of,
     warnings_of_repeats,
@@ -44,6 +41,7 @@ from kerasgrid.models.signature import (
     source_digest,
 )
 from kerasgrid.records import Dataset, Fold
+from kerasgrid.space.reading import read_space
 from kerasgrid.space.space import Space
 from kerasgrid.training.entry import quiet
 
@@ -54,39 +52,103 @@ AskSignature = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
 
 @dataclass(frozen=True)
-class Prepared:
-    """A search that has passed its checks.
+class Trainable:
+    """What is to be trained and passed its checks: candidates of a search, or trials of one that is over.
 
     Attributes:
         config: With the defaults filled in.
         data: Loaded.
-        folds: As a new run would make them.
         space: The candidates.
         model: Where the model function is, or the function.
         signature: Its signature.
-        objective: What candidates are scored by.
         base: The folder that paths and references of the config are relative to.
         report: Places faults that show when models are built.
-        warnings: What is allowed, and probably not meant.
-        looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
     """
 
     config: Config
     data: Dataset
-    folds: tuple[Fold, ...]
     space: Space
     model: Model
     signature: Signature
-    objective: Objective
     base: Path
     report: Faults
-    warnings: tuple[str, ...] = ()
-    looks_at_val: bool = False
 
     @property
     def function(self) -> Callable[..., Any] | None:
         """The model function, where it was given in Python."""
         return None if isinstance(self.model, ModelReference) else self.model
+
+    @cached_property
+    def source(self) -> str:
+        """The hash of the model function's source."""
+        return model_digest(self.model, self.base)
+
+    @cached_property
+    def sources(self) -> dict[str, str]:
+        """The hash of each source file that a candidate may take, beside the model's."""
+        names = set(filter(is_own, callbacks_of(self.config)))
+        for params in (self.config.params, *self.space.grids):
+            split = [split_name(name)[0] for name in params if name.startswith("callbacks.")]
+            names |= set(filter(is_own, split))
+        for params in only(self.space, "augment").together("augment"):
+            given = merge_augment({**self.config.params, **params}, augment_of(self.config))
+            if given is not None and given.preprocessing_function is not None:
+                names.add(given.preprocessing_function)
+        return {name: source_digest(parse_reference(name, self.base)) for name in sorted(names)}
+
+    @cached_property
+    def identity(self) -> dict[str, Any]:
+        """What makes a fit the same fit, by the key that a message names."""
+        config, search = self.config, self.config.search
+        folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
+        return {
+            "data": self.data.fingerprint,
+            "data.scale": config.data.scale,
+            "data.standardize": config.data.standardize,
+            **({"data.multi_label": True} if config.data.multi_label else {}),
+            "backend": backend(),
+            "model": config.model,
+            SOURCE: self.source,
+            "params": config.params,
+            "training": config.training.model_dump(exclude={"pack"}),
+            "augment": augment_of(config),
+            "callbacks": callbacks_of(config),
+            SOURCES: self.sources,
+            "search.folds": folds,
+            "search.val": search.val,
+            "search.repeats": search.repeats,
+            "search.seed": search.seed,
+            "search.objective": search.objective,
+        }
+
+    @property
+    def code_of_packages(self) -> list[str]:
+        """Which packages' code it runs, kerasgrid's own apart, in a line each."""
+        references = [self.model] if isinstance(self.model, ModelReference) else []
+        references += [parse_reference(name, self.base) for name in self.sources]
+        return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
+
+    def refused(self, faults: Sequence[Fault]) -> ConfigError:
+        """Returns the error of a search none of whose models can be built, which tells whose code has run."""
+        told = [Fault("", f"{line}.") for line in self.code_of_packages]
+        return self.report.error([*faults, *told], RefusedError)
+
+
+@dataclass(frozen=True)
+class Prepared(Trainable):
+    """A search that has passed its checks.
+
+    Attributes:
+        folds: As a new run would make them.
+        objective: What candidates are scored by.
+        warnings: What is allowed, and probably not meant.
+        looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
+    """
+
+    folds: tuple[Fold, ...]
+    objective: Objective
+    warnings: tuple[str, ...] = ()
+    looks_at_val: bool = False
 
     @property
     def task(self) -> Task:
@@ -109,40 +171,7 @@ class Prepared:
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
-        config, search = self.config, self.config.search
-        folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
-        return {
-            "data": self.data.fingerprint,
-            "data.scale": config.data.scale,
-            "data.standardize": config.data.standardize,
-            **({"data.multi_label": True} if config.data.multi_label else {}),
-            "backend": backend(),
-            "model": config.model,
-            SOURCE: model_digest(self.model, self.base),
-            "params": config.params,
-            "training": config.training.model_dump(exclude={"pack"}),
-            "augment": augment_of(config),
-            "callbacks": callbacks_of(config),
-            SOURCES: self._sources(),
-            "search.folds": folds,
-            "search.val": val_of(config),
-            "search.repeats": search.repeats,
-            "search.seed": search.seed,
-            "search.objective": search.objective,
-            "rungs": self._rungs(),
-        }
-
-    @property
-    def code_of_packages(self) -> list[str]:
-        """Which packages' code it runs, kerasgrid's own apart, in a line each."""
-        references = [self.model] if isinstance(self.model, ModelReference) else []
-        references += [parse_reference(name, self.base) for name in self.identity[SOURCES]]
-        return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
-
-    def refused(self, faults: Sequence[Fault]) -> ConfigError:
-        """Returns the error of a search none of whose models can be built, which tells whose code has run."""
-        told = [Fault("", f"{line}.") for line in self.code_of_packages]
-        return self.report.error([*faults, *told], RefusedError)
+        return {**super().identity, "search.val": val_of(self.config), "rungs": self._rungs()}
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
@@ -154,18 +183,6 @@ class Prepared:
         least = search.min_epochs if "min_epochs" in kind.settings else None
         found = rungs(self.task.longest, search.factor, least)
         return {"engine": search.engine, "factor": search.factor, "rungs": found}
-
-    def _sources(self) -> dict[str, str]:
-        """Returns the hash of each source file that a candidate may take, beside the model's."""
-        names = set(filter(is_own, callbacks_of(self.config)))
-        for params in (self.config.params, *self.space.grids):
-            split = [split_name(name)[0] for name in params if name.startswith("callbacks.")]
-            names |= set(filter(is_own, split))
-        for params in only(self.space, "augment").together("augment"):
-            given = merge_augment({**self.config.params, **params}, augment_of(self.config))
-            if given is not None and given.preprocessing_function is not None:
-                names.add(given.preprocessing_function)
-        return {name: source_digest(parse_reference(name, self.base)) for name in sorted(names)}
 
 
 def prepare(
@@ -203,10 +220,10 @@ def prepare(
     model, signature, declared = _model(report, config, base, function, ask)
     space = space_of(report, config, declared)
     objective = _objective(report, config, data)
-    check_params(report, config, space, signature, are_all)
-    looks_at_val = check_callbacks(report, config, space, data, folds, base)
-    check_class_weights(report, config, space, data)
-    warnings = warnings_of_data(config, data, base) + check_augment(report, config, space, data, base)
+    looks_at_val, warnings = check_candidates(
+        report, config, space, signature, data, folds, base, are_all=are_all
+    )
+    warnings = warnings_of_data(config, data, base) + warnings
     warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
     report.finish()
     assert data is not None  # else there were a fault of it, as of the others
@@ -214,9 +231,46 @@ def prepare(
     assert signature is not None
     assert objective is not None
     prepared = Prepared(
-        config, data, tuple(folds), space, model, signature, objective, base, report, warnings, looks_at_val
+        config, data, space, model, signature, base, report, tuple(folds), objective, warnings, looks_at_val
     )
     return replace(prepared, warnings=draft.notes + warnings + warnings_of_rungs(prepared.task))
+
+
+def prepare_trials(
+    draft: Draft,
+    trials: Sequence[Mapping[str, Any]],
+    X: Any = None,
+    y: Any = None,
+    *,
+    ask: AskSignature | None = None,
+) -> Trainable:
+    """Checks trials of a search that is over, and loads its data.
+
+    Args:
+        draft: The search's config.
+        trials: The params of each, in the place of the search's space.
+        X: As in `prepare`.
+        y: As in `prepare`.
+        ask: As in `prepare`.
+
+    Raises:
+        ConfigError: All faults together.
+    """
+    grids = [{name: [value] for name, value in params.items()} for params in trials]
+    config, report, base = draft.config.model_copy(update={"space": grids}), draft.report, draft.base
+    are_all = report.is_settled("params")
+    _check_not_built(report, config)
+    data = data_of(report, config, base, X, y)
+    model, signature, _ = _model(report, config, base, draft.function, ask)
+    space, faults = read_space(grids, fixed=config.params)
+    report.faults.extend(faults)
+    _objective(report, config, data)
+    check_candidates(report, config, space, signature, data, (), base, are_all=are_all)
+    report.finish()
+    assert data is not None  # as in `prepare`
+    assert model is not None
+    assert signature is not None
+    return Trainable(config, data, space, model, signature, base, report)
 
 
 def _check_not_built(report: Faults, config: Config) -> None:

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.data import resolve
-from kerasgrid.checks.prepared import Prepared
+from kerasgrid.checks.prepared import Trainable
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.given import as_array
 from kerasgrid.data.open_stream import open_stream
@@ -26,7 +26,7 @@ from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsErr
 from kerasgrid.io import scratch_folder
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
-from kerasgrid.planning.workers import ask_worker, make_executor, make_recipe
+from kerasgrid.planning.workers import ask_worker, make_executor, make_fit_recipe
 from kerasgrid.records import WHOLE, Fold
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import predict as ask_model
@@ -77,14 +77,13 @@ class Asking:
     asked: Sequence[AskedTrial]
     tta: int
     progress: Callable[[int], None]
-    _prepared: dict[Path, Prepared] = field(default_factory=dict)
+    _prepared: dict[Path, Trainable] = field(default_factory=dict)
     _folds: dict[Path, Sequence[Fold]] = field(default_factory=dict)
     _is_stopped: bool = False
 
     def __enter__(self) -> Asking:
-        first = self.asked[0]
         n_models = sum(len(one.models) for one in self.asked)
-        self._executor = make_executor(first.finished.draft([first.row]), most=n_models)
+        self._executor = make_executor(self.asked[0].finished.draft, most=n_models)
         try:
             for one in self.asked:
                 self._check_views(one)
@@ -96,18 +95,18 @@ class Asking:
     def __exit__(self, *exception: object) -> None:
         self._executor.close()
 
-    def prepared(self, one: AskedTrial) -> Prepared:
+    def prepared(self, one: AskedTrial) -> Trainable:
         """Returns the search of a trial, with its data."""
         path = one.finished.path
         if path not in self._prepared:
             rows = [other.row for other in self.asked if other.finished is one.finished]
             ask = partial(ask_worker, self._executor)
-            self._prepared[path] = one.finished.prepare(one.finished.draft(rows), ask, has_models=True)
+            self._prepared[path] = one.finished.prepare(rows, ask, has_models=True)
         return self._prepared[path]
 
     def recipe(self, one: AskedTrial) -> Recipe:
         """Returns what workers need to know of a trial's search."""
-        return make_recipe(self.prepared(one), one.finished.paths)
+        return make_fit_recipe(self.prepared(one), one.finished.paths)
 
     def _check_views(self, one: AskedTrial) -> None:
         given = self.recipe(one).route(one.row["params"]).augment

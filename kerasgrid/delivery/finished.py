@@ -12,10 +12,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.data import resolve
-from kerasgrid.checks.draft import Draft, read_draft
-from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Prepared, prepare
-from kerasgrid.config.sections import DataConfig
+from kerasgrid.checks.data import data_of, resolve
+from kerasgrid.checks.draft import Draft, draft_of
+from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, prepare_trials
+from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.folds import load_folds
 from kerasgrid.data.stream_csv import is_csv, pixel_names
@@ -34,7 +34,6 @@ _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset
 """Where things are, and how many samples the models of all training data see: what --set may change."""
 
 _OF_DATA = ("samples", "class_names", "fingerprint")
-_OF_ENGINES = ("factor", "min_epochs", "proposals", "time", "epochs")
 
 
 class FinishedRun:
@@ -118,10 +117,34 @@ class FinishedRun:
         return None if found is None else "digits" if found == "digits" else shown_path(found)
 
     @cached_property
+    def _written(self) -> Draft:
+        """The config of the search, with what --set says of where things are now."""
+        # As the user would have written it: that a key is there means something where it is idle.
+        config = {**self.results.config.model_dump(exclude_defaults=True), "name": self.paths.name}
+        if self._function is not None:
+            config["model"] = self._function
+        return draft_of(config, self._overrides, str(self.path), self.base)
+
+    @property
     def data_config(self) -> DataConfig:
         """Where the data is now."""
-        config = self.results.config.model_dump(exclude_defaults=True)
-        return read_draft(config, self._overrides).config.data
+        return self._written.config.data
+
+    @property
+    def draft(self) -> Draft:
+        """The config of the search, whose model function is known.
+
+        Raises:
+            ConfigError: It was given in Python, and no import finds it.
+        """
+        if self._written.function is None and not is_found_by_name(self._written.config.model):
+            holds = (
+                f"is {self._written.config.model!r}, a function that was given in Python and that no import "
+                "finds: give it again, as in kerasgrid.fit(results, model=build) and predict(results, "
+                "model=build), or name its file with --set model=path/to/file.py:build."
+            )
+            raise ConfigError([Fault("model", holds)], str(self.path))
+        return self._written
 
     def folds(self, data: Dataset) -> list[Fold]:
         """Returns the folds that the search has trained on.
@@ -153,41 +176,15 @@ class FinishedRun:
             raise ResultsError(f"{self.path}: trial {trial} is {state}; a complete one holds.")
         return [row]
 
-    def draft(self, rows: Sequence[Mapping[str, Any]]) -> Draft:
-        """Returns a draft of which these trials are the candidates, in the place of the search's space."""
-        space = [{name: [value] for name, value in row["params"].items()} for row in rows]
-        # As the user would have written it: that a key is there means something where it is idle.
-        config = self.results.config.model_dump(exclude_defaults=True)
-        search = {key: value for key, value in config.get("search", {}).items() if key not in _OF_ENGINES}
-        search |= {"engine": "random", "trials": len(rows)}
-        config |= {"name": self.paths.name, "space": space, "exclude": [], "search": search}
-        if self._function is not None:
-            config["model"] = self._function
-        draft = read_draft(config, self._overrides)
-        if draft.function is None and not is_found_by_name(draft.config.model):
-            holds = (
-                f"is {draft.config.model!r}, a function that was given in Python and that no import finds: "
-                "give it again, as in kerasgrid.fit(results, model=build) and predict(results, model=build), "
-                "or name its file with --set model=path/to/file.py:build."
-            )
-            raise ConfigError([Fault("model", holds)], str(self.path))
-        draft.report.source = str(self.path)
-        data = draft.config.data
-        if draft.config.search.holdout != "test":  # else what is to be predicted may not be there to train
-            trained = pixel_names(resolve(self.base, data.train), data.label) if is_csv(data.train) else ()
-            gone = {"test", "sample_submission"}
-            if trained is not None and data.id not in trained:  # a column of test alone
-                gone.add("id")
-            data = DataConfig.model_validate(data.model_dump(exclude=gone, exclude_unset=True))
-        return replace(draft, base=self.base, config=draft.config.model_copy(update={"data": data}))
-
-    def prepare(self, draft: Draft, ask: AskSignature | None = None, *, has_models: bool = False) -> Prepared:
-        """Checks a draft and loads the search's data.
+    def prepare(
+        self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None = None, *, has_models: bool = False
+    ) -> Trainable:
+        """Checks trials and loads the search's data.
 
         Args:
-            draft: Of this search.
+            rows: The trials, as results.json has them.
             ask: As in `kerasgrid.checks.prepare`.
-            has_models: Whether its models are there, so that their source may have changed since.
+            has_models: Whether their models are there, so that their source may have changed since.
 
         Raises:
             ConfigError: What the config names is not there, or no longer fits; or a subset is asked for.
@@ -196,40 +193,57 @@ class FinishedRun:
         if self._subset:
             holds = "says how much of the data `fit` trains a new model on, and here there is none"
             raise ConfigError([Fault("data.subset", f"{holds}: leave it out.")], "--set")
-        return self._prepare(draft, ask, has_models)
+        return self._prepare(rows, ask, has_models)
 
-    def _prepare(self, draft: Draft, ask: AskSignature | None, has_models: bool = False) -> Prepared:
-        prepared = prepare(draft, *self._arrays(), ask=ask)
-        if prepared.data.fingerprint != self.data["fingerprint"]:
+    def _prepare(
+        self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None, has_models: bool = False
+    ) -> Trainable:
+        draft = self.draft
+        if draft.config.search.holdout != "test":
+            draft = replace(draft, config=self._without_test(draft.config))
+        found = prepare_trials(draft, [row["params"] for row in rows], *self._arrays(), ask=ask)
+        if found.data.fingerprint != self.data["fingerprint"]:
             raise ChangedError(
-                f"{prepared.data.source}: is other data than {self.path} was made of, whose scores say "
+                f"{found.data.source}: is other data than {self.path} was made of, whose scores say "
                 "nothing of it. Restore that, name its place with --set data.train=FILE, or search anew."
             )
         if not has_models:
-            self._check_sources(prepared)
-        if prepared.data.folder is None:  # arrays, which the search has kept
-            return replace(prepared, data=replace(prepared.data, folder=str(self.paths.data)))
-        return prepared
+            self._check_sources(found)
+        if found.data.folder is None:  # arrays, which the search has kept
+            return replace(found, data=replace(found.data, folder=str(self.paths.data)))
+        return found
 
-    def prepare_whole(self, draft: Draft, ask: AskSignature | None = None) -> Prepared:
-        """Checks a draft as `prepare` does; of a search of a subset it gets all of the training data.
+    def _without_test(self, config: Config) -> Config:
+        """Returns a config without what is to be predicted, which may not be there to train."""
+        data = config.data
+        trained = pixel_names(resolve(self.base, data.train), data.label) if is_csv(data.train) else ()
+        gone = {"test", "sample_submission"}
+        if trained is not None and data.id not in trained:  # a column of test alone
+            gone.add("id")
+        left = DataConfig.model_validate(data.model_dump(exclude=gone, exclude_unset=True))
+        return config.model_copy(update={"data": left})
+
+    def prepare_whole(self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None = None) -> Trainable:
+        """Checks trials as `prepare` does; of a search of a subset it gets all of the training data.
 
         An override of data.subset gets so many samples of it instead.
         """
-        prepared, subset = self._prepare(draft, ask), None
+        found, subset = self._prepare(rows, ask), None
         if self._subset:
-            config = self.results.config.model_dump(exclude_defaults=True)
-            asked = read_draft(config, self._subset)
+            asked = draft_of(self.results.config.model_dump(exclude_defaults=True), self._subset)
             asked.report.finish()
             subset = asked.config.data.subset
-        if subset != draft.config.data.subset:
-            data = draft.config.data.model_copy(update={"subset": subset})
-            wanted = replace(draft, config=draft.config.model_copy(update={"data": data}))
-            prepared = prepare(wanted, *self._arrays(), ask=ask)
-        if self.config["search"]["engine"] == AUTOKERAS:
-            n_samples = len(prepared.data) - prepared.data.n_held_out
-            prepared = replace(prepared, config=with_samples(prepared.config, n_samples))
-        return prepared
+        if subset != found.config.data.subset:
+            data_config = found.config.data.model_copy(update={"subset": subset})
+            config = found.config.model_copy(update={"data": data_config})
+            data = data_of(found.report, config, self.base, *self._arrays())
+            found.report.finish()
+            assert data is not None  # else there were a fault of it
+            found = replace(found, config=config, data=data)
+        if found.config.search.engine == AUTOKERAS:
+            n_samples = len(found.data) - found.data.n_held_out
+            found = replace(found, config=with_samples(found.config, n_samples))
+        return found
 
     def _arrays(self) -> tuple[Any, Any]:
         """Returns X and y, where the search was given arrays."""
@@ -247,15 +261,15 @@ class FinishedRun:
             return kept.images, np.eye(len(kept.classes), dtype=np.uint8)[kept.labels]
         return kept.images, np.asarray(kept.classes)[kept.labels]
 
-    def _check_sources(self, prepared: Prepared) -> None:
+    def _check_sources(self, found: Trainable) -> None:
         header = Journal.read_header(self.paths.journal, check_line)
         if header is None:  # the results alone were taken along
             return
-        before, now = header.get("identity", {}), prepared.identity
+        before = header.get("identity", {})
         told = before.get(SOURCES)
         known = told if isinstance(told, dict) else {}
-        changed = [name for name, source in now[SOURCES].items() if known.get(name, source) != source]
-        if not is_digest_of(str(before.get(SOURCE, now[SOURCE])), prepared.model, prepared.base):
+        changed = [name for name, source in found.sources.items() if known.get(name, source) != source]
+        if not is_digest_of(str(before.get(SOURCE, found.source)), found.model, found.base):
             changed.append(self.config["model"])
         if changed:
             raise ChangedError(

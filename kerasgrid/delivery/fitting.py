@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import executors
-from kerasgrid.checks.prepared import Prepared
+from kerasgrid.checks.prepared import Trainable
 from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
 from kerasgrid.delivery.finished import FinishedRun, check_counts, trial_of
 from kerasgrid.delivery.models import read_card, write_card
@@ -23,7 +23,7 @@ from kerasgrid.io import digest, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.machine import backend, versions
-from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_recipe, reading
+from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
 from kerasgrid.records import WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRecord
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
@@ -67,7 +67,7 @@ def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
 class FitPlanner:
     """Says which models are to be trained, and how."""
 
-    def __init__(self, finished: FinishedRun, prepared: Prepared, recipe: Recipe) -> None:
+    def __init__(self, finished: FinishedRun, prepared: Trainable, recipe: Recipe) -> None:
         self.finished, self.prepared, self.recipe = finished, prepared, recipe
         self.notes: list[str] = []
         data = prepared.data
@@ -151,7 +151,7 @@ class FitPlanner:
     ) -> FitPlan:
         made_by = digest(
             {
-                "search": {key: value for key, value in self.prepared.identity.items() if key != "rungs"},
+                "search": self.prepared.identity,
                 "params": row["params"],
                 "course": [course.epochs, total, list(course.dropped), list(course.rates)],
                 "rows": None if start else len(rows),
@@ -266,17 +266,16 @@ def fit(
     finished, observer = FinishedRun(results, model, overrides), observer or Observer()
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
-    draft = finished.draft(rows)
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(draft, most=n_models))
-        observer.doing(reading(draft, executor.n_workers))
+        executor = stack.enter_context(make_executor(finished.draft, most=n_models))
+        observer.doing(reading(finished.draft, executor.n_workers))
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
-            draft, partial(ask_worker, executor)
+            rows, partial(ask_worker, executor)
         )
         stack.enter_context(RunLock(paths.fit_lock, paths.fit_heartbeat))
         for left in paths.half_fitted:
             left.unlink(missing_ok=True)
-        recipe = make_recipe(prepared, paths, checkpoint_interval_s)
+        recipe = make_fit_recipe(prepared, paths, checkpoint_interval_s)
         planner = FitPlanner(finished, prepared, recipe)
         plans = [plan for row in rows for plan in planner.plans(row, seeds, finetune, epochs, learning_rate)]
         for line in (*prepared.code_of_packages, *planner.notes):

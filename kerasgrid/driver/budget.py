@@ -10,7 +10,7 @@ from typing import Any
 
 from pydantic import TypeAdapter
 
-from kerasgrid.checks.prepared import SOURCE, Prepared
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.sections import seconds_of
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
@@ -118,8 +118,5 @@ def recall(prepared: Prepared) -> Measurement | None:
 
 
 def _path(prepared: Prepared) -> Path:
-    identity = prepared.identity
-    source = identity[SOURCE]
-    return (
-        cache_folder() / "measurements" / f"{digest([prepared.config.model, source, identity['data']])}.json"
-    )
+    key = digest([prepared.config.model, prepared.source, prepared.data.fingerprint])
+    return cache_folder() / "measurements" / f"{key}.json"

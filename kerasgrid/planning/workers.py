@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from typing import Any
 
 from kerasgrid import executors, machine
-from kerasgrid.checks.candidates import augment_of, callbacks_of, decides_by_val, val_of
+from kerasgrid.checks.candidates import augment_of, callbacks_of, val_of
 from kerasgrid.checks.draft import Draft
-from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared
+from kerasgrid.checks.prepared import Prepared, Trainable
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import digest
@@ -35,33 +36,42 @@ _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 
 def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
     """Returns what workers need to know of a search."""
-    config = prepared.config
+    kind, search = ENGINES[prepared.config.search.engine], prepared.config.search
+    return replace(
+        make_fit_recipe(prepared, paths, checkpoint_interval_s),
+        val=val_of(prepared.config),
+        decides_by_val=kind.decides_by_val,
+        frees_val=kind.frees_val and search.val is None,
+    )
+
+
+def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
+    """Returns what workers need to know of fits that wait nowhere."""
+    config, data = trainable.config, trainable.data
     return Recipe(
-        model=prepared.model,
-        model_source=prepared.identity[SOURCE],
-        signature=prepared.signature,
+        model=trainable.model,
+        model_source=trainable.source,
+        signature=trainable.signature,
         params=config.params,
         callbacks=callbacks_of(config),
-        base=str(prepared.base),
+        base=str(trainable.base),
         augment=augment_of(config),
         training=config.training.model_dump(exclude={"pack"}),
-        data_folder=str(prepared.data.place),
+        data_folder=str(data.place),
         paths=RunPaths(paths.results.absolute(), paths.name),
-        source=prepared.data.source,
-        classes=tuple(prepared.data.classes),
+        source=data.source,
+        classes=tuple(data.classes),
         scale=config.data.scale,
         standardize=config.data.standardize,
-        val=val_of(config),
-        decides_by_val=decides_by_val(config),
-        frees_val=ENGINES[config.search.engine].frees_val and config.search.val is None,
+        val=config.search.val,
         objective=config.search.objective,
         seed=config.search.seed,
-        multi_label=prepared.data.is_multi_label,
-        one_hot=prepared.data.one_hot,
+        multi_label=data.is_multi_label,
+        one_hot=data.one_hot,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
         checkpoint_interval_s=checkpoint_interval_s,
-        sources=prepared.identity[SOURCES],
+        sources=trainable.sources,
     )
 
 

@@ -65,7 +65,7 @@ def nets(request, tmp_path, monkeypatch):
 
 def take_up(path, model=None, overrides=()):
     finished = FinishedRun(path, model, overrides)
-    return finished.prepare_whole(finished.draft(finished.rows()))
+    return finished.prepare_whole(finished.rows())
 
 
 @pytest.mark.parametrize(
@@ -140,7 +140,7 @@ def test_models_are_made_without_the_test_set_whichever_file_has_the_id(
     path = searched(tmp_path, data={"train": "train.csv", "test": "test.csv", "id": "id"})
     (tmp_path / "test.csv").unlink()
     finished = FinishedRun(path)
-    prepared = finished.prepare(finished.draft(finished.rows()))
+    prepared = finished.prepare(finished.rows())
     assert prepared.data.images.shape == (40, 4, 4, 1)
     assert finished.data_config.id == "id"
 
@@ -154,4 +154,4 @@ def test_models_of_other_files_are_made_without_the_test_set_that_has_the_id(tmp
     path = searched(tmp_path, data={"train": "digits", "scale": 16, "test": "test.csv", "id": "id"})
     (tmp_path / "test.csv").unlink()
     finished = FinishedRun(path)
-    assert len(finished.prepare(finished.draft(finished.rows())).data) == 1797
+    assert len(finished.prepare(finished.rows()).data) == 1797

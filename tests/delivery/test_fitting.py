@@ -363,7 +363,7 @@ def test_models_of_autokeras_are_told_how_many_samples_there_are_now(plain):
     data["config"]["search"]["engine"] = "autokeras"
     plain.write_text(json.dumps(data))
     search = FinishedRun(plain)
-    prepared = search.prepare_whole(search.draft(search.rows()))
+    prepared = search.prepare_whole(search.rows())
     assert prepared.config.params["n_samples"] == len(prepared.data) == 1797
 
 
