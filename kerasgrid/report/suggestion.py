@@ -159,7 +159,7 @@ def halfway(factor: Factor, best: Any) -> list[Any]:
     """Returns what lies halfway to the neighbours of a value: by ratio where they are about double."""
     place, found = factor.values.index(best), []
     for other in factor.values[max(place - 1, 0) : place + 2]:
-        if other == best:
+        if other in (best, NOT_SET):
             continue
         small, large = sorted((float(other), float(best)))
         by_ratio = small > 0 and large / small >= FAR_APART

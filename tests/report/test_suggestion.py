@@ -296,6 +296,15 @@ def test_candidates_that_were_all_trained_are_not_proposed_again():
     assert "# all of these were trained: other seeds tell them apart" in text
 
 
+def test_there_is_nothing_halfway_to_a_candidate_that_does_not_have_the_number():
+    rows = [
+        {"params": params, "accuracy": score}
+        for params, score in (({"momentum": 0.5}, 0.8), ({"momentum": 0.9}, 0.9), ({}, 0.7))
+    ]
+    text = suggest(analyse(records_table(rows, Path("theirs.json"))))
+    assert read_yaml(text, "next.yaml")[0] == {"space": {"momentum": [0.7, 0.9]}}
+
+
 @pytest.mark.parametrize("is_overfit", [False, True])
 @pytest.mark.parametrize("is_searched", [False, True])
 def test_no_more_epochs_are_proposed_where_the_best_are_overfit(is_overfit, is_searched):
