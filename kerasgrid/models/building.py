@@ -9,6 +9,7 @@ from typing import Any
 import keras
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ModelError, NoModelError, did_you_mean
+from kerasgrid.models.keras_private import own_build
 from kerasgrid.models.loading import plain_names
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
@@ -133,9 +134,7 @@ def call(function: Callable[..., Any], *args: Any, **kwargs: Any) -> keras.Model
 
 
 def _file(function: Callable[..., Any]) -> str | None:
-    function = inspect.unwrap(getattr(function, "func", function))
-    # A HyperModel wraps its own build and keeps it as _build.
-    function = getattr(getattr(function, "__self__", None), "_build", function)
+    function = own_build(inspect.unwrap(getattr(function, "func", function)))
     code = getattr(function, "__code__", None)
     return None if code is None else code.co_filename
 
@@ -144,11 +143,9 @@ def name_of(function: Callable[..., Any]) -> str:
     """Returns what messages call a model function."""
     if hasattr(function, "func"):
         return name_of(function.func)
-    name = getattr(function, "__name__", type(function).__name__)
+    name = getattr(own_build(function), "__name__", type(function).__name__)
     owner = getattr(function, "__self__", None)
-    if owner is None:
-        return name
-    return f"{type(owner).__name__}.{name.replace('_build_wrapper', 'build')}"
+    return name if owner is None else f"{type(owner).__name__}.{name}"
 
 
 def _check_model(

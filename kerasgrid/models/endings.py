@@ -14,6 +14,7 @@ import numpy as np
 
 from kerasgrid.errors import ModelError
 from kerasgrid.keras_names import CLASS_METRICS, METRICS
+from kerasgrid.models.keras_private import call_of, layers_within
 
 _ACTIVATION_LAYERS = {
     "ELU": "elu",
@@ -254,9 +255,8 @@ class _Operation:
 
 def _steps(tensor: Any, outside: tuple[Any, ...] = ()) -> Iterator[_Operation]:
     """Yields the operations from a tensor back, while each has one input; in nested models and out again."""
-    while tensor is not None and hasattr(tensor, "_keras_history"):
-        operation, node_index, tensor_index = tensor._keras_history
-        inputs = operation._inbound_nodes[node_index].input_tensors
+    while tensor is not None and (call := call_of(tensor)) is not None:
+        operation, inputs, tensor_index = call
         if isinstance(operation, keras.layers.InputLayer):
             tensor, outside = (outside[0], outside[1:]) if outside else (None, ())
         elif isinstance(operation, keras.Model) and getattr(operation, "outputs", None):
@@ -295,7 +295,7 @@ def _scales(operations: Sequence[Any]) -> bool | None:
         found, inner = None, getattr(operation, "layer", operation)
         is_own = isinstance(inner, keras.layers.Layer) and not type(inner).__module__.startswith("keras.")
         if isinstance(inner, keras.Model) or is_own:
-            found = _scales(getattr(inner, "operations", inner._layers))
+            found = _scales(getattr(inner, "operations", layers_within(inner, nested=False)))
         elif type(inner).__name__ in _SCALING or type(inner).__name__.endswith("Normalization"):
             found = True
         if found is None and _has_kernel(inner) and not isinstance(inner, keras.layers.Embedding):

@@ -8,12 +8,13 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Sequence
-from types import MethodType
 from typing import Any
 
 import keras
 import numpy as np
 from keras import ops
+
+from kerasgrid.models.keras_private import carried_logits, carry_logits
 
 NAME = keras.backend.backend()
 SUPPORTED = NAME in {"tensorflow", "jax"}
@@ -25,42 +26,6 @@ if NAME == "tensorflow":
 elif NAME == "jax":
     import jax
     import jax.numpy as jnp
-
-
-def spare_replica_sums(optimizer: Any) -> None:
-    """Lets an optimizer that trains on one replica not sum its gradients over replicas.
-
-    On TensorFlow that sum is a tf.custom_gradient, whose graph stays in TensorFlow's registry of
-    gradients for ever: some 10 MB a fit. https://github.com/tensorflow/tensorflow/issues/97697
-    Other backends' optimizers have no strategy, and are left as they are.
-    """
-    strategy = getattr(optimizer, "_distribution_strategy", None)
-    if strategy is not None and strategy.num_replicas_in_sync == 1:
-        optimizer._all_reduce_sum_gradients = list
-    if hasattr(optimizer, "inner_optimizer"):  # of mixed_float16's LossScaleOptimizer
-        spare_replica_sums(optimizer.inner_optimizer)
-
-
-def make_stateless(optimizer: Any) -> Any:
-    """Lets an optimizer that is not built yet be applied within a StatelessScope.
-
-    On TensorFlow it would write to its tf.Variables by way of tf.distribute.
-    """
-    if NAME == "tensorflow":
-        from keras.src.optimizers.base_optimizer import BaseOptimizer
-
-        for name in (
-            "assign",
-            "assign_add",
-            "assign_sub",
-            "_var_key",
-            "_apply_weight_decay",
-            "_backend_update_step",
-            "_clip_by_norm",
-            "add_variable_from_reference",
-        ):
-            setattr(optimizer, name, MethodType(getattr(BaseOptimizer, name), optimizer))
-    return optimizer
 
 
 def compile(function: Callable, jit: bool = False) -> Callable:
@@ -106,19 +71,18 @@ def logits_behind(outputs: Any) -> Any | None:
 
     On TensorFlow Keras takes a crossentropy, as loss or metric, from them instead of from the outputs, which
     it clips at 1e-7: a tensor carries them until anything is done to it.
-    https://github.com/keras-team/keras/blob/v3.12.0/keras/src/backend/tensorflow/nn.py, `_get_logits`.
     """
     if NAME != "tensorflow":
         return None
-    operation = outputs.op
+    carried, operation = carried_logits(outputs), outputs.op
     known = operation.inputs[0] if operation.type in {"Softmax", "Sigmoid"} else None
-    return getattr(outputs, "_keras_logits", known)
+    return known if carried is None else carried
 
 
 def with_logits(outputs: Any, logits: Any) -> Any:
     """Returns outputs that carry their logits, as they came out of a model."""
     outputs = tf.identity(outputs)
-    outputs._keras_logits = logits
+    carry_logits(outputs, logits)
     return outputs
 
 

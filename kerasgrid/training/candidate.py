@@ -20,6 +20,7 @@ from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
+from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import WHOLE, Dataset, Fold
 from kerasgrid.training.batches import open_dataset
@@ -63,7 +64,7 @@ def recorded(with_values: bool = False) -> Iterator[Made]:
         variable = add_weight(self, shape, initializer, *args, **kwargs)
         made.initializers[id(variable)] = "zeros" if initializer is None else initializer
         made.variables.append(variable)
-        if with_values and getattr(variable, "_value", None) is not None:  # else it has none yet
+        if with_values and has_value(variable):
             made.values[id(variable)] = _digest(variable)
         return variable
 

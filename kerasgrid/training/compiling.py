@@ -21,7 +21,7 @@ from kerasgrid.models.endings import (
     make_metrics,
     output_activation,
 )
-from kerasgrid.training.backend import spare_replica_sums
+from kerasgrid.models.keras_private import change_metrics, loss_arguments, spare_replica_sums
 
 
 @dataclass(frozen=True)
@@ -187,9 +187,6 @@ def _count_labels_one_by_one(model: keras.Model, from_logits: bool | None) -> No
     Keras takes the name for the share of samples whose largest output is their label, as of classes, and
     does so at the first batch: `get_metric` in keras/src/trainers/compile_utils.py.
     """
-    compiled = getattr(model, "_compile_metrics", None)
-    if compiled is None or compiled.built:
-        return
 
     def counted(given: Any) -> Any:
         if isinstance(given, Mapping):
@@ -198,7 +195,7 @@ def _count_labels_one_by_one(model: keras.Model, from_logits: bool | None) -> No
             return [counted(part) for part in given]
         return binary_accuracy(from_logits) if given in ("accuracy", "acc") else given
 
-    compiled._user_metrics = counted(compiled._user_metrics)
+    change_metrics(model, counted)
 
 
 def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None) -> None:
@@ -225,7 +222,7 @@ def _mismatch(
     name: str, loss: Any, ending: Ending, last: str | None, n_outputs: int, from_logits: bool | None
 ) -> str | None:
     """Returns why a loss of probabilities does not fit a model's outputs, and what to change."""
-    takes_logits = bool(getattr(loss, "_fn_kwargs", {}).get("from_logits", False))
+    takes_logits = bool(loss_arguments(loss).get("from_logits", False))
     fitting = "sigmoid" if n_outputs == 1 else "softmax"
     if last in _NO_PROBABILITIES:
         ends = "model ends in" if ending.layer is None else f"output layer {ending.layer} is followed by"

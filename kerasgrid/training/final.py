@@ -14,6 +14,7 @@ from kerasgrid.jobs.objective import find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
+from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context
 from kerasgrid.seeds import model_seed
 from kerasgrid.training.batches import open_dataset
@@ -21,7 +22,7 @@ from kerasgrid.training.candidate import build_and_compile, mean_and_spread, see
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled, class_weights
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.hooks import LearningRateReplay, hooks_of, own_schedule
+from kerasgrid.training.hooks import LearningRateReplay, hooks_of
 from kerasgrid.training.job import initialize, quiet, samples_of
 from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
 from kerasgrid.training.loop import Loop, adapt
@@ -117,7 +118,7 @@ def _callbacks(
 
 def _check_rate(model: keras.Model) -> None:
     """Refuses an optimizer whose schedule would begin anew, with its highest rate."""
-    schedule = own_schedule(model.optimizer)
+    schedule = schedule_of(model.optimizer)
     if schedule is not None:
         raise ModelError(
             f"{model.name}: its optimizer takes the learning rate from its {type(schedule).__name__}, which "

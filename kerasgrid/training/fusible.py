@@ -8,6 +8,13 @@ import keras
 
 from kerasgrid.errors import KerasgridError
 from kerasgrid.keras_names import LOSSES, find_loss
+from kerasgrid.models.keras_private import (
+    built_metrics,
+    compile_arguments,
+    excludes_from_decay,
+    layers_within,
+    metric_function,
+)
 from kerasgrid.training.keyed import KEYED
 
 _PER_SAMPLE = frozenset(
@@ -69,9 +76,10 @@ def check_model(model: keras.Model) -> None:
         raise UnfusibleError("the model has not one input and one output of known shape")
     if getattr(model, "run_eagerly", False):
         raise UnfusibleError("the model is compiled with run_eagerly")
-    for layer in model._flatten_layers(include_self=False):
+    layers = layers_within(model)
+    for layer in layers:
         _check_layer(layer)
-    for part in (model, *model._flatten_layers(include_self=False)):
+    for part in (model, *layers):
         for operation in getattr(part, "operations", ()):
             is_layer, kind = isinstance(operation, keras.layers.Layer), type(operation)
             is_known = kind.__module__.startswith("keras.") and kind.__name__ in _ELEMENT_BY_ELEMENT
@@ -105,7 +113,7 @@ def loss_of(model: keras.Model) -> keras.losses.Loss:
         UnfusibleError: It is none of keras.losses that is averaged over the batch.
     """
     loss = model.loss
-    if model._compile_loss is None or model._compile_loss._user_loss_weights is not None:
+    if loss is None or compile_arguments(model).get("loss_weights") is not None:
         raise UnfusibleError("the model is compiled with loss weights or without a loss")
     if getattr(loss, "__module__", "").startswith("keras."):  # a function of Keras's, by its name
         loss = getattr(loss, "__name__", loss)
@@ -130,19 +138,14 @@ def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metric
     Raises:
         UnfusibleError: One is none of keras.metrics, or is weighted.
     """
-    compiled = model._compile_metrics
-    if compiled is None:
-        return []
-    if compiled._user_weighted_metrics:
+    if compile_arguments(model).get("weighted_metrics"):
         raise UnfusibleError("the model is compiled with weighted metrics")
     target = keras.ops.convert_to_tensor(sample[1])
     outputs = keras.ops.zeros((1, *model.output_shape[1:]))
-    if not compiled.built:
-        compiled.build(target, outputs)
-    found = list(compiled.metrics)
+    found = built_metrics(model, target, outputs)
     for metric in found:
-        kinds = [type(metric), *([metric._fn] if hasattr(metric, "_fn") else [])]
-        if not all(getattr(kind, "__module__", "").startswith("keras.") for kind in kinds):
+        kinds = (type(metric), metric_function(metric))
+        if not all(kind is None or getattr(kind, "__module__", "").startswith("keras.") for kind in kinds):
             raise UnfusibleError(f"the metric {metric.name} is the user's own")
         metric.update_state(target, outputs)  # some make their variables now
         metric.reset_state()
@@ -160,7 +163,5 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
         raise UnfusibleError(f"the optimizer is {name}")
     if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
         raise UnfusibleError(f"{name} uses moving averages, gradient accumulation or loss scaling")
-    if getattr(optimizer, "_exclude_from_weight_decay", None) or getattr(
-        optimizer, "_exclude_from_weight_decay_pattern", None
-    ):
+    if excludes_from_decay(optimizer):
         raise UnfusibleError(f"{name} excludes weights from weight decay")

@@ -14,6 +14,7 @@ from keras import ops
 
 from kerasgrid.errors import brief
 from kerasgrid.io import digest
+from kerasgrid.models.keras_private import layers_within, loss_arguments, make_stateless
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
@@ -213,7 +214,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
 
 def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:
     parts = [part for variable in clone.variables for part in (variable.regularizer, variable.constraint)]
-    parts += [getattr(layer, "activation", None) for layer in clone._flatten_layers()]
+    parts += [getattr(layer, "activation", None) for layer in layers_within(clone)]
     return not all(part is None or part.__module__.startswith("keras.") for part in (*initializers, *parts))
 
 
@@ -222,7 +223,7 @@ def _optimizer(
 ) -> tuple[keras.optimizers.Optimizer, list[Place], float | None]:
     check_optimizer(optimizer)
     config = optimizer.get_config()
-    made = backend.make_stateless(type(optimizer).from_config(config))
+    made = make_stateless(type(optimizer).from_config(config))
     slots = [
         Place(made, attribute, float(config[attribute]))
         for attribute in OPTIMIZER_NUMBERS[type(optimizer).__name__]
@@ -250,10 +251,11 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
     except (TypeError, ValueError) as error:
         raise UnfusibleError(f"the model cannot be made again from its config: {error}") from error
     places = iter(range(1 << 20))
-    for layer in clone._flatten_layers(include_self=False):
+    for layer in layers_within(clone):
         if isinstance(layer, Keyed):
             layer.place = next(places)
-    for mine, theirs in zip(clone._flatten_layers(), model._flatten_layers(), strict=True):
+    parts = ((part, *layers_within(part)) for part in (clone, model))
+    for mine, theirs in zip(*parts, strict=True):
         mine.trainable = theirs.trainable
         _check_activation(mine, theirs)
     missing = [variable.path for variable in clone.variables if id(variable) not in made.initializers]
@@ -275,7 +277,7 @@ def _check_activation(mine: keras.layers.Layer, theirs: keras.layers.Layer) -> N
 
 def _layer_slots(clone: keras.Model) -> list[Place]:
     slots = []
-    for layer in clone._flatten_layers(include_self=False):
+    for layer in layers_within(clone):
         slots += [Place(layer, name, float(getattr(layer, name))) for name in NUMBERS.get(type(layer), ())]
         for name in sorted(vars(layer)):
             regularizer = vars(layer)[name]
@@ -293,7 +295,7 @@ def _layer_slots(clone: keras.Model) -> list[Place]:
 
 
 def _loss_slots(loss: keras.losses.Loss) -> list[Place]:
-    arguments = getattr(loss, "_fn_kwargs", {})
+    arguments = loss_arguments(loss)
     smoothing = arguments.get("label_smoothing", 0)
     if hasattr(loss, "label_smoothing") and smoothing:
         return [
@@ -310,7 +312,7 @@ def _without(config: dict, *names: str) -> dict:
 def _unnamed(model: keras.Model) -> Any:
     """Returns a model's config with its layers' names, which count up in a process, by their places."""
     names = {model.name: "model"}
-    for place, layer in enumerate(model._flatten_layers(include_self=False)):
+    for place, layer in enumerate(layers_within(model)):
         names.setdefault(layer.name, f"layer {place}")
         for number, operation in enumerate(getattr(layer, "operations", ())):
             names.setdefault(operation.name, f"operation {place}.{number}")

@@ -12,6 +12,7 @@ import numpy as np
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.errors import ModelError
 from kerasgrid.jobs.route import SETTING_RATES, Route
+from kerasgrid.models.keras_private import layers_within, schedule_of
 from kerasgrid.models.signature import load_function, parse_reference
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
@@ -120,7 +121,7 @@ class LearningRateReplay(keras.callbacks.Callback):
 
     def on_epoch_begin(self, epoch: int, logs: Any = None) -> None:
         """Sets the rate of an epoch, from 0."""
-        if own_schedule(self.model.optimizer) is not None:
+        if schedule_of(self.model.optimizer) is not None:
             return
         self.model.optimizer.learning_rate = self.rates[min(epoch, len(self.rates) - 1)]
 
@@ -165,22 +166,14 @@ def hooks_of(
 
 def _has_penalties(model: keras.Model) -> bool:
     """Tells whether the training loss holds more than the loss of the outputs."""
-    layers = model._flatten_layers(include_self=False)
-    return bool(model.losses) or any(getattr(layer, "activity_regularizer", None) for layer in layers)
-
-
-def own_schedule(
-    optimizer: keras.optimizers.Optimizer,
-) -> keras.optimizers.schedules.LearningRateSchedule | None:
-    """Returns the schedule that an optimizer takes its learning rate from; None where that can be set."""
-    optimizer = getattr(optimizer, "inner_optimizer", optimizer)  # of mixed_float16's LossScaleOptimizer
-    rate = getattr(optimizer, "_learning_rate", None)
-    return rate if isinstance(rate, keras.optimizers.schedules.LearningRateSchedule) else None
+    return bool(model.losses) or any(
+        getattr(layer, "activity_regularizer", None) for layer in layers_within(model)
+    )
 
 
 def _check_learning_rate(plan: Route, compiled: Compiled) -> None:
     """Refuses callbacks that set a learning rate which Keras does not let them set."""
-    rate = own_schedule(compiled.model.optimizer)
+    rate = schedule_of(compiled.model.optimizer)
     name = next((name for name in SETTING_RATES if name in plan.callbacks), None)
     if name is not None and rate is not None:
         raise ModelError(

@@ -22,6 +22,7 @@ from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, Storage
 from kerasgrid.io import is_whole_archive, replacing
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
+from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
@@ -162,7 +163,7 @@ def save_model(net: keras.Model, path: Path, front: Front) -> None:
 
 def compile_as(model: keras.Model, net: keras.Model) -> None:
     """Compiles a model as the net at its end was, by the same optimizer; the net is not compiled any more."""
-    settings = {**net._compile_config.config, "optimizer": net.optimizer}
+    settings = {**compile_arguments(net), "optimizer": net.optimizer}
     net.compiled, net.optimizer = False, None
     model.compile(**settings)
 

@@ -7,7 +7,7 @@ the step and the layer's place in the model: never on the job's place in its pac
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
@@ -15,6 +15,7 @@ from typing import Any
 import keras
 from keras import ops
 
+from kerasgrid.models.keras_private import OwnMoments, noise_shape
 from kerasgrid.training import backend
 
 
@@ -98,10 +99,8 @@ class KeyedDropout(_Bernoulli, keras.layers.Dropout):
 
 
 class _Spatial(_Bernoulli):
-    _get_noise_shape: Callable[[Any], Any]
-
     def _noise(self, inputs: Any, given: Any) -> tuple:
-        return tuple(self._get_noise_shape(inputs))
+        return noise_shape(self, inputs)
 
 
 class KeyedSpatialDropout1D(_Spatial, keras.layers.SpatialDropout1D):
@@ -147,14 +146,15 @@ class KeyedLeakyReLU(keras.layers.LeakyReLU):
         return ops.where(inputs > 0, inputs, inputs * ops.cast(self.negative_slope, inputs.dtype))
 
 
-class MaskedBatchNormalization(keras.layers.BatchNormalization):
+class MaskedBatchNormalization(OwnMoments):
     """BatchNormalization whose statistics do not see padding (channels last)."""
 
-    def _moments(self, inputs, mask):
+    def moments(self, inputs):
+        """Returns mean and variance of the samples that count, (channel,) each; None where all of them do."""
         weights = None if _draw is None else _draw.weights
         if weights is None:
-            return super()._moments(inputs, mask)
-        axes = self._reduction_axes
+            return None
+        axes = tuple(range(len(inputs.shape) - 1))
         weights = ops.reshape(ops.cast(weights, inputs.dtype), (-1,) + (1,) * (len(inputs.shape) - 1))
         per_sample = math.prod(inputs.shape[axis] for axis in axes if axis != 0)
         count = ops.maximum(ops.sum(weights), 1) * per_sample

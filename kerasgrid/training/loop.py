@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError, TrialError, did_you_mean
+from kerasgrid.models.keras_private import inputs_of_calls, layers_within
 from kerasgrid.records import CheckpointRecord, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
@@ -363,7 +364,7 @@ def _adapt(model: keras.Model, samples: LoopData, outer: Sequence[keras.Model]) 
     for layer in model.layers if getattr(model, "inputs", None) else ():
         if _is_fresh(layer):
             layer.adapt(_batches(samples, [*outer, _before(model, layer)]))
-        elif getattr(layer, "inputs", None) and any(map(_is_fresh, layer._flatten_layers())):
+        elif getattr(layer, "inputs", None) and any(map(_is_fresh, layers_within(layer))):
             _adapt(layer, samples, [*outer, _before(model, layer)])
 
 
@@ -380,10 +381,9 @@ def _before(model: keras.Model, layer: keras.Layer) -> keras.Model:
     A model within may stand in other models too, as one that was loaded may.
     """
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
-    for node in layer._inbound_nodes:
-        found = node.input_tensors[0] if len(node.input_tensors) == 1 else list(node.input_tensors)
+    for found in inputs_of_calls(layer):
         try:
-            return keras.Model(inputs, found)
+            return keras.Model(inputs, found[0] if len(found) == 1 else found)
         except ValueError:  # of another model's graph
             continue
     raise ModelError(f"{model.name}: {layer.name} has no place in it from which it could be adapted.")

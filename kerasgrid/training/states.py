@@ -13,6 +13,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.training import backend
 from kerasgrid.training.graph import Lifted, initial_weights
 
@@ -61,7 +62,7 @@ class States:
         optimizer = []
         for variable in self.lifted.optimizer.variables:
             value = np.asarray(keras.ops.convert_to_numpy(variable))
-            if learning_rate is not None and variable is self.lifted.optimizer._learning_rate:
+            if learning_rate is not None and variable is self.lifted.optimizer.learning_rate:
                 value = np.asarray(learning_rate, dtype=value.dtype)
             optimizer.append(value)
         state = {"optimizer": optimizer, "metrics": self.fresh_metrics()}
@@ -94,9 +95,9 @@ class States:
 
     def learning_rate(self, state: Any) -> float:
         """Returns the learning rate of one job's state: that of its last step, or the one set since."""
-        optimizer = self.lifted.optimizer
-        if self.lifted.learning_rate is None:  # a schedule of the user's own, over the steps that are done
-            return float(ops.convert_to_numpy(optimizer._learning_rate(state["optimizer"][0])))
+        schedule = schedule_of(self.lifted.optimizer)
+        if schedule is not None:  # of the user's own, over the steps that are done
+            return float(ops.convert_to_numpy(schedule(state["optimizer"][0])))
         return float(state["optimizer"][self.place_of_rate()])
 
     def set_learning_rate(self, state: Any, value: Any) -> None:
@@ -107,7 +108,7 @@ class States:
     def place_of_rate(self) -> int:
         """Returns the learning rate's place in a state's `optimizer`."""
         variables = self.lifted.optimizer.variables
-        return next(i for i, v in enumerate(variables) if v is self.lifted.optimizer._learning_rate)
+        return next(i for i, v in enumerate(variables) if v is self.lifted.optimizer.learning_rate)
 
     def unflat(self, weights: Any) -> list[Any]:
         """Returns a state's weights as the model's trainable variables have them, traced."""
