@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from kerasgrid.run.results import ResultsData
+
 
 def trial(number, scores, end_s, state="complete"):
     return {
@@ -18,7 +20,8 @@ def trial(number, scores, end_s, state="complete"):
 
 
 def results(name, trials, wall_s=100.0, **changes):
-    return {
+    content = {
+        "schema": "kerasgrid.results/1",
         "name": name,
         "status": "complete",
         "objective": {"name": "accuracy", "direction": "max"},
@@ -26,7 +29,12 @@ def results(name, trials, wall_s=100.0, **changes):
         "folds": {"n": 3, "fingerprint": "sha256:2"},
         "trials": trials,
         "summary": {"wall_time_s": wall_s, "fits": 6, "epochs_trained": 30},
-    } | changes
+    }
+    return ResultsData(content | changes)
+
+
+def changed(search, **changes):
+    return ResultsData(search.data | changes)
 
 
 OURS = results(

@@ -112,7 +112,7 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
 
     def views():
         found = Results.load(path)
-        repr(found), found.best, found.frame(), leaderboard(found.data), summary_lines(found.data)
+        repr(found), found.best, found.frame(), leaderboard(found), summary_lines(found)
         return found.status, found.model_files()
 
     def mlflow():

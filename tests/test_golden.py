@@ -134,8 +134,8 @@ def test_golden_results_say_what_they_said(name, monkeypatch):
         "frame": results.frame().to_csv(float_format="%.6g").splitlines(),
         "table": {key: value for key, value in asdict(table).items() if key not in ("about", "log_params")},
         "log_params": sorted(table.log_params),
-        "leaderboard": str(leaderboard(results.data)).splitlines(),
-        "summary": summary_lines(results.data),
+        "leaderboard": str(leaderboard(results)).splitlines(),
+        "summary": summary_lines(results),
         "report": json.loads(Report(path).json()),
     }
     hold(**{f"{name}/said.json": as_text(rounded(said))})

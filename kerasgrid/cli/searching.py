@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import re
 from pathlib import Path
-from typing import Annotated, Any
+from typing import TYPE_CHECKING, Annotated, Any
 
 import typer
 
@@ -22,6 +22,9 @@ from kerasgrid.cli.options import (
     next_commands,
     overrides_of,
 )
+
+if TYPE_CHECKING:
+    from kerasgrid.driver.results import Results
 
 
 @app.command()
@@ -77,11 +80,11 @@ def search(
     finally:
         progress.close()
     if as_json:
-        print(json.dumps({"results": str(found.path), **_outcome(found.data)}, allow_nan=False))
+        print(json.dumps({"results": str(found.path), **found.outcome}, allow_nan=False))
     elif not quiet:
-        _print_results(found.data, found.file)
+        _print_results(found)
     code = INTERRUPTED if found.status == "interrupted" else FAILED_TRIALS
-    if found.status == "interrupted" or found.data["summary"]["failed"]:
+    if found.status == "interrupted" or found.about.summary.failed:
         raise typer.Exit(code)
 
 
@@ -144,21 +147,21 @@ def compare(
     if found.is_interrupted:
         told = ["Interrupted. The same command goes on from here."]
     else:
-        beside = Beside([one.data for one in pair], found.notes)
+        beside = Beside(pair, found.notes)
         target = page_path([one.file for one in pair], output, ending=".compare.html")
         write_text(target, beside.html())
         models = found.models
         kept = [f"AutoKeras's best model: {', '.join(map(str, models))}"] if models else []
-        told = [*beside.lines(), *kept, str(target), _following(pair[-1].data, pair[-1].file)]
+        told = [*beside.lines(), *kept, str(target), _following(pair[-1])]
     if as_json:
-        print(json.dumps([{"results": str(one.path), **_outcome(one.data)} for one in pair], allow_nan=False))
+        print(json.dumps([{"results": str(one.path), **one.outcome} for one in pair], allow_nan=False))
     elif not quiet:
         print("\n".join(told))
     if found.is_interrupted:
         raise typer.Exit(INTERRUPTED)
     if open_:
         typer.launch(target.absolute().as_uri())
-    if any(one.data["summary"]["failed"] for one in pair):
+    if any(one.about.summary.failed for one in pair):
         raise typer.Exit(FAILED_TRIALS)
 
 
@@ -187,28 +190,23 @@ def check(
         raise typer.Exit(FAULT)
 
 
-def _outcome(data: dict[str, Any]) -> dict[str, Any]:
-    return {key: data[key] for key in ("name", "status", "objective", "best", "summary")}
-
-
-def _print_results(data: dict[str, Any], path: Path) -> None:
+def _print_results(results: Results) -> None:
     from kerasgrid.console import Console
     from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
     console = Console()
-    shown = leaderboard(data)
+    shown = leaderboard(results)
     console.print(shown)
-    for line in filter(None, [shown.caption, *summary_lines(data)]):
+    for line in filter(None, [shown.caption, *summary_lines(results)]):
         console.print(line, soft_wrap=True)
-    if data["status"] == "interrupted":
+    if results.status == "interrupted":
         following = "Interrupted. The same command goes on from here."
-    elif data["status"] == "budget":
-        following = f"The budget is used up; a larger one goes on. {_following(data, path)}"
+    elif results.status == "budget":
+        following = f"The budget is used up; a larger one goes on. {_following(results)}"
     else:
-        following = _following(data, path)
+        following = _following(results)
     console.print(following, soft_wrap=True)
 
 
-def _following(data: dict[str, Any], path: Path) -> str:
-    commands = ["plot {}", "report {}", "fit {}"] if data["best"] else ["plot {}", "report {}"]
-    return next_commands(path, *commands)
+def _following(results: Results) -> str:
+    return next_commands(results.file, "plot {}", "report {}", *(["fit {}"] if results.best else []))

@@ -27,7 +27,7 @@ from kerasgrid.models.signature import is_digest_of, is_found_by_name
 from kerasgrid.records import Dataset, Fold, Trial
 from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import ResultsData, need_ids
+from kerasgrid.run.results import ResultsData
 from kerasgrid.wording import shown_path
 
 _MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
@@ -60,7 +60,7 @@ class FinishedRun:
         self.paths = RunPaths(self.path.parent, self.path.stem)
         self.paths.check_own()
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
-        need_ids(self.results.data, self.path)
+        self.results.need_ids()
         whole = self.results.config
         sections = {"data": whole.data.model_dump(), "search": whole.search.model_dump()}
         self.config: dict[str, Any] = {**whole.model_dump(), **self.results.data["config"], **sections}
@@ -79,18 +79,17 @@ class FinishedRun:
     @property
     def base(self) -> Path:
         """The folder that the config's paths are relative to."""
-        told = self.results.data.get("base")  # files of earlier versions do not tell it
-        return Path.cwd() if told is None else Path(os.path.abspath(self.path.parent / told))
+        return Path(os.path.abspath(self.results.base))
 
     @property
-    def data(self) -> Mapping[str, Any]:
-        """What results.json says of the data."""
-        return self.results.data["data"]
+    def fingerprint(self) -> str | None:
+        """Of the data."""
+        return self.results.about.data.fingerprint
 
     @property
     def classes(self) -> tuple[Any, ...]:
         """The classes, in the order of the models' outputs."""
-        return tuple(self.data["class_names"])
+        return tuple(self.results.about.data.class_names or ())
 
     @property
     def is_multi_label(self) -> bool:
@@ -100,14 +99,14 @@ class FinishedRun:
     @property
     def objective(self) -> Objective:
         """What the search was scored by."""
-        told = self.results.data["objective"]
-        arguments = told.get("arguments")
-        return find_objective({told["name"]: arguments} if arguments else told["name"])
+        told = self.results.about.objective
+        name = str(told.name)
+        return find_objective({name: told.arguments} if told.arguments else name)
 
     @property
     def is_one_hot(self) -> bool:
         """Whether the user has the labels as one-hot rows."""
-        return bool(self.data.get("one_hot"))
+        return self.results.about.data.one_hot
 
     @property
     def train_name(self) -> str | None:
@@ -152,7 +151,7 @@ class FinishedRun:
         Raises:
             RunError: They are not there any more, or are others.
         """
-        told = (self.results.data.get("folds") or {}).get("fingerprint")
+        told = self.results.about.folds.fingerprint
         return load_folds(self.paths.folds, len(data), data.source, told)[0]
 
     def rows(self, trial: int | None = None, top: int = 1) -> list[dict[str, Any]]:
@@ -202,7 +201,7 @@ class FinishedRun:
         if draft.config.search.holdout != "test":
             draft = replace(draft, config=self._without_test(draft.config))
         found = prepare_trials(draft, [row["params"] for row in rows], *self._arrays(), ask=ask)
-        if found.data.fingerprint != self.data["fingerprint"]:
+        if found.data.fingerprint != self.fingerprint:
             raise ChangedError(
                 f"{found.data.source}: is other data than {self.path} was made of, whose scores say "
                 "nothing of it. Restore that, name its place with --set data.train=FILE, or search anew."

@@ -72,9 +72,10 @@ class FitPlanner:
         self.notes: list[str] = []
         data = prepared.data
         self._n_rows = len(data) - data.n_held_out
-        if prepared.data.fingerprint != finished.data["fingerprint"]:
+        if prepared.data.fingerprint != finished.fingerprint:
+            n_seen = finished.results.about.data.samples
             self.notes.append(
-                f"The search saw {finished.data['samples']:,} samples of {data.source}; models are trained "
+                f"The search saw {n_seen:,} samples of {data.source}; models are trained "
                 f"on all {self._n_rows:,}."
             )
 
@@ -193,7 +194,7 @@ class FitPlanner:
                 "is_scaled_inside": self._function(row) is None,
             },
             "scores": {
-                "objective": self.finished.results.data["objective"]["name"],
+                "objective": self.finished.results.about.objective.name,
                 "mean_test_score": row["mean_test_score"],
                 "std_test_score": row["std_test_score"],
                 "folds": [part["test_score"] for part in row["folds"]],

@@ -131,7 +131,8 @@ def asked_trial(finished: FinishedRun, row: Mapping[str, Any], kind: str = "auto
             name = f"{finished.paths.name}, trial {row['id']}"
             return AskedTrial(name, finished, row, wanted, models, cards)
     file, trial = shlex.quote(str(finished.path)), row["id"]
-    of = "" if finished.results.data["best"]["trial"] == trial else f" --trial {trial}"
+    best = finished.results.best
+    of = "" if best is not None and best["trial"] == trial else f" --trial {trial}"
     train = f"kerasgrid fit {file}{of}"
     what, cure = {
         "auto": ("no model", f"Train one: {train}."),

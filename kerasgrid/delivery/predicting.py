@@ -200,7 +200,7 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
     members = []
     for one in asked:
         found = kept[one.finished.path]
-        is_same = one.finished.data["fingerprint"] == asked[0].finished.data["fingerprint"]
+        is_same = one.finished.fingerprint == asked[0].finished.fingerprint
         known = found.trials.get(one.row["id"]) if found is not None and is_same else None
         members.append(EnsembleMember(one.name, known))
     search = asked[0].finished

@@ -101,7 +101,7 @@ def compare(
     if own.status == "interrupted":
         return Comparison(own, None)
     if draft.config.autokeras.time is None:
-        theirs.append(f"autokeras.time={math.ceil(own.data['summary']['wall_time_s'])}s")
+        theirs.append(f"autokeras.time={math.ceil(own.about.summary.wall_time_s or 0)}s")
     found = search(
         config,
         X,

@@ -23,7 +23,6 @@ from kerasgrid.machine import versions
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial, has_results
 from kerasgrid.run.journal import Journal, check_line, damaged
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import read_results
 from kerasgrid.run.state import JobId, KeptPlans, RunState, plan_record, read_fold
 
 
@@ -126,7 +125,7 @@ class Run:
     def _told_folds(self) -> str | None:
         """Returns the fingerprint of the run's folds, as its results.json tells it; None where none can."""
         try:
-            return (read_results(self.paths.json).get("folds") or {}).get("fingerprint")
+            return Results.load(self.paths.json).about.folds.fingerprint
         except ResultsError:  # it is written anew
             return None
 

@@ -268,16 +268,16 @@ def _name(path: str) -> str:
 
 
 def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    data, environment = finished.results.data, finished.results.data.get("environment") or {}
+    about = finished.results.about
     std = row["std_test_score"]
     spread = "" if std is None else f" ± {std:.4f}"
     params = {**finished.config["params"], **row["params"]}
-    versions = ", ".join(f"{name} {text}" for name, text in environment.items() if text[:1].isdigit())
+    versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
     model = plain(finished.config["model"])
     lines = [
         f"# {plain(finished.paths.name)}, trial {row['id']}",
         "",
-        f"{plain(data['objective']['name'])} {row['mean_test_score']:.4f}{spread} over "
+        f"{plain(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
         f"{count(len(row['folds']), 'fold')}, by {model}.",
         "",
         *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.comparison import LEVEL, p_value
+from kerasgrid.run.results import About, ResultsData
 from kerasgrid.views.drawing import ACCENT, WARM, draw_svg, label
 from kerasgrid.views.leaderboard import format_score, format_seconds, varying
 from kerasgrid.views.pages import Bullets, Cells, Chapter, Paragraph, Picture, html_page
@@ -28,15 +29,13 @@ class Rival:
         name: Of its run.
         sign: 1 where a larger score is better, -1 where a smaller one is.
         trials: Complete trials, as in results.json, the best first.
-        summary: As in results.json.
-        status: As in results.json.
+        about: What else its results.json tells.
     """
 
     name: str
     sign: int
     trials: tuple[Mapping[str, Any], ...]
-    summary: Mapping[str, Any]
-    status: str
+    about: About
 
     @property
     def best(self) -> Mapping[str, Any] | None:
@@ -46,7 +45,7 @@ class Rival:
     @property
     def wall_time_s(self) -> float:
         """Seconds that the search took, over all its sessions."""
-        return float(self.summary["wall_time_s"])
+        return self.about.summary.wall_time_s or 0.0
 
     def at(self, seconds: float) -> Mapping[str, Any] | None:
         """Returns the best trial of those that had ended by then; None for none."""
@@ -62,57 +61,51 @@ class Rival:
         return found
 
 
-def rivals_of(results: Sequence[Mapping[str, Any]]) -> list[Rival]:
+def rivals_of(results: Sequence[ResultsData]) -> list[Rival]:
     """Returns searches that can be set side by side.
-
-    Args:
-        results: The contents of results.json files.
 
     Raises:
         ResultsError: They are of other data, folds or objectives.
     """
-    first = results[0]
-    for other in results[1:]:
-        for key in ("data", "folds", "objective"):
-            mine, theirs = (_mark(one[key]) for one in (first, other))
+    first = results[0].about
+    for other in (one.about for one in results[1:]):
+        for key, mine, theirs in (
+            ("data", first.data.fingerprint, other.data.fingerprint),
+            ("folds", first.folds.fingerprint, other.folds.fingerprint),
+            ("objective", _measure(first), _measure(other)),
+        ):
             if mine != theirs:
-                raise ResultsError(f"{first['name']} and {other['name']} are of different {key}.")
-    sign = -1 if first["objective"]["direction"] == "min" else 1
+                raise ResultsError(f"{first.name} and {other.name} are of different {key}.")
+    sign = -1 if first.objective.direction == "min" else 1
     return [
         Rival(
-            one["name"],
+            str(one.about.name),
             sign,
             tuple(
                 sorted(
-                    (t for t in one["trials"] if t["state"] == "complete"),
+                    (t for t in one.trials if t["state"] == "complete"),
                     key=lambda trial: (-sign * trial["mean_test_score"], trial["id"]),
                 )
             ),
-            one["summary"],
-            one["status"],
+            one.about,
         )
         for one in results
     ]
 
 
-def _mark(about: Mapping[str, Any]) -> Any:
-    """Returns what has to be equal of data, folds or an objective, whatever else is told of them."""
-    return about["fingerprint"] if "fingerprint" in about else (about.get("name"), about.get("direction"))
+def _measure(about: About) -> tuple[str | None, str]:
+    return about.objective.name, about.objective.direction
 
 
-def reservations(results: Sequence[Mapping[str, Any]]) -> list[str]:
-    """Returns in sentences what speaks against setting searches side by side as they are.
-
-    Args:
-        results: The contents of results.json files.
-    """
+def reservations(results: Sequence[ResultsData]) -> list[str]:
+    """Returns in sentences what speaks against setting searches side by side as they are."""
     told = [
-        f"{one['name']} decided on the held-out rows themselves (search.val: "
-        f"{one['objective']['decided_on']}), so that its scores are too good."
-        for one in results
-        if "decided_on" in one["objective"]
+        f"{about.name} decided on the held-out rows themselves (search.val: "
+        f"{about.objective.decided_on}), so that its scores are too good."
+        for about in (one.about for one in results)
+        if about.objective.decided_on is not None
     ]
-    if results[0]["objective"]["name"] == "loss":
+    if results[0].about.objective.name == "loss":
         told.append(
             "loss is what each model is trained by, penalties such as L2's included, so that it is one "
             "measure only where these are the same; search.objective: neg_log_loss is of predictions alone."
@@ -125,7 +118,7 @@ def verdict(first: Rival, second: Rival, metric: str) -> list[str]:
     if first.best is None or second.best is None:
         without = [one for one in (first, second) if one.best is None]
         names = " and ".join(one.name for one in without)
-        more = ": a larger budget goes on" if all(one.status == "budget" for one in without) else ""
+        more = ": a larger budget goes on" if all(one.about.status == "budget" for one in without) else ""
         return [f"{names}: no trial is complete, so that nothing can be compared{more}."]
     lines = [_difference(first, second, first.best, second.best, metric)]
     both_s = min(first.wall_time_s, second.wall_time_s)
@@ -161,18 +154,18 @@ class Beside:
     """Searches side by side.
 
     Args:
-        results: The contents of results.json files, of the same data, folds and objective.
+        results: Of the same data, folds and objective.
         notes: What is to be said of how they were run.
 
     Raises:
         ResultsError: They are of other data, folds or objectives.
     """
 
-    def __init__(self, results: Sequence[Mapping[str, Any]], notes: Sequence[str] = ()) -> None:
+    def __init__(self, results: Sequence[ResultsData], notes: Sequence[str] = ()) -> None:
         self.rivals = rivals_of(results)
         self._reservations = reservations(results)
         self.notes = tuple(notes)
-        self.metric = str(results[0]["objective"]["name"])
+        self.metric = str(results[0].about.objective.name)
 
     def sentences(self) -> list[str]:
         """Returns which one is ahead, in words, and what speaks against comparing them."""
@@ -181,7 +174,7 @@ class Beside:
     def table(self) -> Cells:
         """Returns a row for each thing to compare, and a column for each search."""
         both_s = min(one.wall_time_s for one in self.rivals)
-        rows = {
+        rows: dict[str, list[str]] = {
             self.metric: [_score(one.best) for one in self.rivals],
             f"{self.metric} of the first {format_seconds(both_s)}": [
                 _score(one.at(both_s)) for one in self.rivals
@@ -192,10 +185,10 @@ class Beside:
             "its fit time a fold": [_of(one.best, "mean_fit_time", format_seconds) for one in self.rivals],
             "found after": [_of(one.best, "end_time_s", format_seconds) for one in self.rivals],
             "complete trials": [f"{len(one.trials):,}" for one in self.rivals],
-            "fits": [f"{one.summary['fits']:,}" for one in self.rivals],
-            "epochs trained": [f"{one.summary['epochs_trained']:,}" for one in self.rivals],
+            "fits": [f"{one.about.summary.fits:,}" for one in self.rivals],
+            "epochs trained": [f"{one.about.summary.epochs_trained:,}" for one in self.rivals],
             "wall time": [format_seconds(one.wall_time_s) for one in self.rivals],
-            "status": [one.status for one in self.rivals],
+            "status": [one.about.status for one in self.rivals],
         }
         return Cells(
             ("", *(one.name for one in self.rivals)),

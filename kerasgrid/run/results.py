@@ -80,6 +80,8 @@ def _reason(value: Any) -> Any:
     return _plain(value)
 
 
+_OrNull = BeforeValidator(lambda value: {} if value is None else value)
+"""Of an object whose values may all be missing."""
 Reason = Annotated[Any, AfterValidator(_reason)]
 Label = Annotated[Any, AfterValidator(_label)]
 Object = Annotated[dict[str, Any], AfterValidator(_plain)]
@@ -130,6 +132,7 @@ class _Trial(_Part):
 
 class _Objective(_Part):
     name: str | None = None
+    arguments: Object | None = None
     direction: Literal["max", "min"] = "max"
     decided_on: str | None = None
 
@@ -138,6 +141,7 @@ class _Data(_Part):
     samples: Count | None = None
     classes: Count | None = None
     class_names: Annotated[list[Label], Field(fail_fast=True)] | None = None
+    one_hot: bool = False
     report: Annotated[list[str], Field(fail_fast=True)] = []
     fingerprint: str | None = None
 
@@ -163,18 +167,23 @@ class _Summary(_Part):
     wall_time_s: Number = None
 
 
-class _Results(_Part):
+class About(_Part):
+    """What a results.json tells beside its trials and its best; None for what it does not tell."""
+
     name: str | None = None
     status: Literal["running", "complete", "interrupted", "budget", "failed"] = "complete"
     objective: _Objective = _Objective()
     config: Object | None = None
     base: str | None = None
-    data: _Data | None = None
-    folds: _Folds | None = None
+    data: Annotated[_Data, _OrNull] = _Data()
+    folds: Annotated[_Folds, _OrNull] = _Folds()
     environment: Annotated[dict[str, str], Few] = {}
+    summary: Annotated[_Summary, _OrNull] = _Summary()
+
+
+class _Results(About):
     trials: list[Any]
     best: _Best | None = None
-    summary: _Summary | None = None
 
 
 def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> str:
@@ -329,41 +338,6 @@ def check_schema(results: Mapping[str, Any], where: Path | str = "results.json",
     raise ResultsError(f"{where}: schema is {told}, which is no results file of kerasgrid. {forms}")
 
 
-def need(results: Mapping[str, Any], where: Path | str, *paths: str) -> None:
-    """Holds that values are there, each named by its path, such as `data.fingerprint`.
-
-    Raises:
-        ResultsError: Some are not; all of them are told.
-    """
-    missing = []
-    for path in paths:
-        value: Any = results
-        for key in path.split("."):
-            value = value.get(key) if isinstance(value, Mapping) else None
-        missing += [path] if value is None else []
-    if missing:
-        raise ResultsError(
-            f"{where}: is not whole: it has no {', no '.join(missing)}. A search of this version writes it, "
-            "and plot and report do without. Restore the file, or search anew."
-        )
-
-
-def need_ids(results: Mapping[str, Any], where: Path | str) -> None:
-    """Holds that trials are called by numbers, as their files are; to views they may be called anything.
-
-    Raises:
-        ResultsError: Some are not.
-    """
-    refuse(
-        where,
-        (
-            f"trials[{place}].id is {shown(trial['id'])}; a whole number, at least 0, names its files."
-            for place, trial in enumerate(results["trials"])
-            if not isinstance(trial["id"], int) or trial["id"] < 0
-        ),
-    )
-
-
 def section_of(form: type[Kind], value: Any, where: Path | str, path: str) -> Kind:
     """Returns the config of a results.json, or a section of it, with what stands at its default.
 
@@ -468,6 +442,11 @@ class ResultsData:
         return found
 
     @cached_property
+    def about(self) -> About:
+        """What it tells beside its trials."""
+        return About.model_validate({key: value for key, value in self.data.items() if key != "trials"})
+
+    @cached_property
     def config(self) -> Config:
         """The config of the search, with what stands at its default.
 
@@ -477,13 +456,50 @@ class ResultsData:
         self.need("config")
         return section_of(Config, self.data["config"], self._where, "config")
 
+    @property
+    def base(self) -> Path:
+        """The folder that the config's paths are relative to; the working directory where it is not told."""
+        if self.about.base is None or self.path is None:  # files of earlier versions do not tell it
+            return Path()
+        return Path(os.path.normpath(self.path.parent / self.about.base))
+
+    @property
+    def outcome(self) -> dict[str, Any]:
+        """What is told of a search in short: name, status, objective, best and summary."""
+        return {key: self.data[key] for key in ("name", "status", "objective", "best", "summary")}
+
     def need(self, *paths: str) -> None:
         """Holds that values are there, each named by its path, such as `data.fingerprint`.
 
         Raises:
             ResultsError: Some are not; all of them are told.
         """
-        need(self.data, self._where, *paths)
+        missing = []
+        for path in paths:
+            value: Any = self.data
+            for key in path.split("."):
+                value = value.get(key) if isinstance(value, Mapping) else None
+            missing += [path] if value is None else []
+        if missing:
+            raise ResultsError(
+                f"{self._where}: is not whole: it has no {', no '.join(missing)}. A search of this version "
+                "writes it, and plot and report do without. Restore the file, or search anew."
+            )
+
+    def need_ids(self) -> None:
+        """Holds that trials are called by numbers, as their files are; to views they may be called anything.
+
+        Raises:
+            ResultsError: Some are not.
+        """
+        refuse(
+            self._where,
+            (
+                f"trials[{place}].id is {shown(trial['id'])}; a whole number, at least 0, names its files."
+                for place, trial in enumerate(self.trials)
+                if not isinstance(trial["id"], int) or trial["id"] < 0
+            ),
+        )
 
     @property
     def status(self) -> str:
@@ -559,7 +575,7 @@ class ResultsData:
             raise ResultsError(
                 f"{where}: trial {trial} is {row['state']}, and complete ones keep their models."
             )
-        need_ids(self.data, where)
+        self.need_ids()
         files = [] if self.path is None else self._model_files(row)
         n_kept = sum(file.exists() for file in files)
         if not files or n_kept < len(files):

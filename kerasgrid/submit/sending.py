@@ -94,7 +94,7 @@ def draft_of(
         message=message,
         file=file,
         sample=sample,
-        classes=(found.data.get("data") or {}).get("class_names"),
+        classes=found.about.data.class_names,
         multi_label=data.multi_label,
     )
 
@@ -109,20 +109,16 @@ def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | No
         data: The config's section, where it is not to be as in the results.
     """
     data = data or _data_of(results)
-    base = results.data.get("base")  # files of earlier versions do not tell it
-    folder = Path()
-    if base is not None and results.path is not None:
-        folder = Path(os.path.normpath(results.path.parent / base))
     if data.sample_submission:
-        return folder / os.path.expanduser(data.sample_submission)
+        return results.base / os.path.expanduser(data.sample_submission)
     test = data.test.images if isinstance(data.test, IdxPair) else data.test
-    beside = (folder / os.path.expanduser(test)).parent / SAMPLE if test else None
+    beside = (results.base / os.path.expanduser(test)).parent / SAMPLE if test else None
     return beside if beside is not None and beside.is_file() else None
 
 
 def _data_of(results: ResultsData) -> DataConfig:
     """Returns what the config says of the data; nothing where there is no config."""
-    given = (results.data.get("config") or {}).get("data") or {}
+    given = (results.about.config or {}).get("data") or {}
     return section_of(DataConfig, given, results.path or "these results", "config.data")
 
 

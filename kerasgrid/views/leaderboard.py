@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
-from kerasgrid.run.results import check_schema
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import error_text
 from kerasgrid.wording import count, value_word, visible_line
@@ -72,22 +72,18 @@ class Leaderboard:
         return _aligned([fixed + params for fixed, params in lines], right=len(self.headers))
 
 
-def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
+def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
     """Returns the best trials as something that rich prints.
 
     Where a column for each parameter is wider than the terminal, the parameters stand as
     `name=value` below their trial.
 
     Args:
-        results: The content of results/NAME.json.
+        results: A search's.
         top: How many trials at most, the best first, then those that were given up, and those that
             have no score.
-
-    Raises:
-        ResultsError: `results` has another schema.
     """
-    check_schema(results)
-    trials = results.get("trials") or []
+    trials = results.trials
     ordered = sorted(trials, key=_place(results))
     params = varying(trials)
     shown = ordered[: max(top, 0)]
@@ -96,12 +92,12 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
     for place, trial in enumerate(shown, start=1):
         fixed = (
             _rank(trial, place),
-            _text(trial.get("id")),
+            _text(trial["id"]),
             _trial_score(trial),
-            format_seconds(trial.get("mean_fit_time")),
+            format_seconds(trial["mean_fit_time"]),
             *([_text(_state(trial))] if with_state else []),
         )
-        given = trial.get("params") or {}
+        given = trial["params"]
         rows.append(
             (fixed, tuple(_text(value_word(given[name])) if name in given else "" for name in params))
         )
@@ -113,34 +109,27 @@ def leaderboard(results: Mapping[str, Any], top: int = 10) -> Leaderboard:
     )
 
 
-def summary_lines(results: Mapping[str, Any]) -> list[str]:
+def summary_lines(results: ResultsData) -> list[str]:
     """Returns what a search found and what it took, in a few lines of plain text.
 
     The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
     failures, grouped by the type of their error, each with an example; the nets that look dead; and
     whether scores are too good.
-
-    Args:
-        results: The content of results/NAME.json.
-
-    Raises:
-        ResultsError: `results` has another schema.
     """
-    check_schema(results)
-    trials = results.get("trials") or []
+    trials, objective = results.trials, results.about.objective
     best = min(trials, key=_place(results), default=None)
-    if best is None or finite(best.get("mean_test_score")) is None:
+    if best is None or best["mean_test_score"] is None:
         lines = ["No trial has a score yet."]
     else:
-        name = (results.get("objective") or {}).get("name") or "score"
-        first = "Best" if best.get("state") not in _CUT else "None is trained to its end; ahead so far"
-        lines = [f"{first}: trial {_text(best.get('id'))}, {_text(name)} {_trial_score(best)}"]
+        first = "Best" if best["state"] not in _CUT else "None is trained to its end; ahead so far"
+        name = _text(objective.name or "score")
+        lines = [f"{first}: trial {_text(best['id'])}, {name} {_trial_score(best)}"]
         params = ", ".join(
-            f"{_name(key)}={_text(value_word(value))}" for key, value in (best.get("params") or {}).items()
+            f"{_name(key)}={_text(value_word(value))}" for key, value in best["params"].items()
         )
         lines += [f"  {params}"] if params else []
-    lines += [_counts(trials, results.get("summary") or {}), *_failures(trials), *_dead(trials)]
-    if (results.get("objective") or {}).get("decided_on"):
+    lines += [_counts(results), *_failures(trials), *_dead(trials)]
+    if objective.decided_on:
         lines.append(
             "Scores are too good: callbacks decided on the test fold itself (search.val: test_fold)."
         )
@@ -171,51 +160,51 @@ def format_seconds(seconds: float | None) -> str:
     return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
-def _place(results: Mapping[str, Any]) -> Any:
+def _place(results: ResultsData) -> Any:
     """Returns the key that sorts trials: by score, then by id.
 
     After all others come those that wait for more epochs, those that were given up, and those without a
     score.
     """
-    sign = 1 if (results.get("objective") or {}).get("direction") == "min" else -1
+    sign = 1 if results.about.objective.direction == "min" else -1
 
     def key(trial: Mapping[str, Any]) -> tuple[bool, int, float, float]:
-        score = finite(trial.get("mean_test_score"))
-        stage = _CUT.get(trial.get("state"), 0)
-        return score is None, stage, sign * (score or 0.0), finite(trial.get("id")) or 0
+        score = trial["mean_test_score"]
+        return score is None, _CUT.get(trial["state"], 0), sign * (score or 0.0), finite(trial["id"]) or 0
 
     return key
 
 
 def _rank(trial: Mapping[str, Any], place: int) -> str:
     """Returns the rank, which trials of equal score share, or the place where no rank is recorded."""
-    if finite(trial.get("mean_test_score")) is None or trial.get("state") in _CUT:
+    if trial["mean_test_score"] is None or trial["state"] in _CUT:
         return "-"
-    rank = finite(trial.get("rank_test_score"))
-    return str(place if rank is None else int(rank))
+    rank = trial["rank_test_score"]
+    return str(place if rank is None else rank)
 
 
 def varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the parameters that are not the same in all trials, in their order."""
-    given = [trial.get("params") or {} for trial in trials]
+    given = [trial["params"] for trial in trials]
     names = dict.fromkeys(name for params in given for name in params)
     return [name for name in names if len({repr(params.get(name, ...)) for params in given}) > 1]
 
 
 def _trial_score(trial: Mapping[str, Any]) -> str:
     """Returns mean and spread; a single fold has no spread."""
-    single = len(trial.get("folds") or ()) == 1
-    return format_score(trial.get("mean_test_score"), None if single else trial.get("std_test_score"))
+    single = len(trial["folds"]) == 1
+    return format_score(trial["mean_test_score"], None if single else trial["std_test_score"])
 
 
-def _counts(trials: Sequence[Mapping[str, Any]], summary: Mapping[str, Any]) -> str:
-    states = [trial.get("state") for trial in trials]
+def _counts(results: ResultsData) -> str:
+    states, summary = [trial["state"] for trial in results.trials], results.about.summary
     apart = [f"{states.count(state)} {state}" for state in ("failed", *_CUT) if state in states]
-    parts = [count(len(trials), "trial") + (f" ({', '.join(apart)})" if apart else "")]
-    for key, noun in (("fits", "fit"), ("epochs_trained", "epoch")):
-        if (number := finite(summary.get(key))) is not None:
-            parts.append(count(int(number), noun) + (" trained" if noun == "epoch" else ""))
-    took = finite(summary.get("wall_time_s"))
+    parts = [count(len(states), "trial") + (f" ({', '.join(apart)})" if apart else "")]
+    parts += [count(summary.fits, "fit")] if summary.fits is not None else []
+    parts += (
+        [f"{count(summary.epochs_trained, 'epoch')} trained"] if summary.epochs_trained is not None else []
+    )
+    took = summary.wall_time_s
     return ", ".join(parts) + (f" in {format_seconds(took)}" if took is not None else "") + "."
 
 
@@ -223,16 +212,16 @@ def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns a line for each type of error, the most frequent first."""
     groups: dict[str, list[Mapping[str, Any]]] = {}
     for trial in trials:
-        if trial.get("state") == "failed":
-            error = trial.get("error")
+        if trial["state"] == "failed":
+            error = trial["error"]
             kind = error.get("type") if isinstance(error, dict) else error
             groups.setdefault(_text(kind or "no reason recorded"), []).append(trial)
     lines = []
     for kind, failed in sorted(groups.items(), key=lambda item: -len(item[1])):
         example = failed[0]
         lines.append(
-            f"{count(len(failed), 'trial')} failed with {kind}, such as trial {_text(example.get('id'))}: "
-            f"{_text(_message(example.get('error')), _LONGEST_ERROR)}"
+            f"{count(len(failed), 'trial')} failed with {kind}, such as trial {_text(example['id'])}: "
+            f"{_text(_message(example['error']), _LONGEST_ERROR)}"
         )
     return lines
 
@@ -245,13 +234,13 @@ def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     reason = _text(dead[0]["dead"], _LONGEST_ERROR)
     return [
         f"{count(len(dead), 'trial')} {'looks' if len(dead) == 1 else 'look'} dead, such as trial "
-        f"{_text(dead[0].get('id'))}: {reason}."
+        f"{_text(dead[0]['id'])}: {reason}."
     ]
 
 
 def _state(trial: Mapping[str, Any]) -> Any:
     """Returns a trial's state, and that it is dead where it is."""
-    return f"{trial.get('state')}, dead" if trial.get("dead") else trial.get("state")
+    return f"{trial['state']}, dead" if trial.get("dead") else trial["state"]
 
 
 def _message(error: Any) -> str:

@@ -30,6 +30,7 @@ from kerasgrid.report.beside import Beside
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.report.writing import Report
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.hiplot import write_page
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
@@ -185,7 +186,7 @@ def page_of(path, **options):
 
 
 def printed_leaderboard(path):
-    content = json.loads(path.read_text())
+    content = ResultsData.load(path)
     board = leaderboard(content, 5)
     texts = [str(board), *summary_lines(content)]
     for width in (40, 200):
@@ -196,10 +197,9 @@ def printed_leaderboard(path):
 
 
 def beside(path):
-    content = json.loads(path.read_text())
-    return Beside(
-        [content, grid(("act", "a", "b"), name="other", objective=content["objective"])], ["How it was run."]
-    )
+    first = ResultsData.load(path)
+    other = grid(("act", "a", "b"), name="other", objective=first.data["objective"])
+    return Beside([first, ResultsData(other)], ["How it was run."])
 
 
 def tensorboard(path):

@@ -299,7 +299,7 @@ def test_a_stop_saves_and_the_same_call_goes_on(tmp_path, finished, hangup, numb
     assert 0 < first.data["summary"]["fits"] < 18
     states = [row["state"] for row in first.trials]
     assert states == ["complete", "running", "waiting", "waiting", "waiting", "waiting"]
-    assert "6 trials (1 running, 4 waiting), 3 fits, 10 epochs trained" in summary_lines(first.data)[-1]
+    assert "6 trials (1 running, 4 waiting), 3 fits, 10 epochs trained" in summary_lines(first)[-1]
     written = json.loads((tmp_path / "fake.json").read_text())  # as a later session finds it in the journal
     with pytest.raises(Crash):
         search(config(), results=tmp_path, observer=StopAfter(1, crash))
@@ -865,8 +865,8 @@ def test_what_waits_at_a_rung_when_a_budget_ends_shows_what_it_has_reached(tmp_p
     assert all(row["rank_test_score"] is None for row in found.trials)
     assert found.best is None
     best = max(rows["running"], key=lambda row: row["mean_test_score"])
-    assert f"None is trained to its end; ahead so far: trial {best['id']}," in summary_lines(found.data)[0]
-    shown = [row[0][1] for row in leaderboard(found.data, top=100).rows]
+    assert f"None is trained to its end; ahead so far: trial {best['id']}," in summary_lines(found)[0]
+    shown = [row[0][1] for row in leaderboard(found, top=100).rows]
     assert set(shown[: len(rows["running"])]) == {str(row["id"]) for row in rows["running"]}
 
 

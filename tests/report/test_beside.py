@@ -5,7 +5,7 @@ from __future__ import annotations
 import re
 
 import pytest
-from searches import OURS, THEIRS, results, trial
+from searches import OURS, THEIRS, changed, results, trial
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.beside import Beside
@@ -47,10 +47,10 @@ def test_the_page_has_a_picture_and_says_how_they_were_run():
 
 def test_a_name_is_shown_in_the_picture_as_it_is():
     """Not as a formula, and not left out where it begins with _."""
-    picture = Beside([OURS | {"name": "_a $^$"}, THEIRS]).html().partition("<svg")[2]
+    picture = Beside([changed(OURS, name="_a $^$"), THEIRS]).html().partition("<svg")[2]
     assert "> _a $^$<" in picture
 
 
 def test_searches_of_other_folds_are_refused():
     with pytest.raises(ResultsError, match="different folds"):
-        Beside([OURS, THEIRS | {"folds": {"fingerprint": "sha256:other"}}])
+        Beside([OURS, changed(THEIRS, folds={"fingerprint": "sha256:other"})])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from searches import OURS, THEIRS, results, trial
+from searches import OURS, THEIRS, changed, results, trial
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.beside import Beside, reservations, rivals_of, verdict
@@ -18,7 +18,7 @@ def test_the_best_is_first_and_failures_are_none():
 
 
 def test_a_smaller_loss_is_better():
-    turned = [one | {"objective": {"name": "loss", "direction": "min"}} for one in (OURS, THEIRS)]
+    turned = [changed(one, objective={"name": "loss", "direction": "min"}) for one in (OURS, THEIRS)]
     mine, theirs = rivals_of(turned)
     assert mine.best["id"] == 0
     assert "mine is ahead of mine-autokeras by 0.0233" in verdict(mine, theirs, "loss")[0]
@@ -53,16 +53,16 @@ def test_level_searches_and_those_without_a_score():
 
 def test_a_search_that_decided_on_its_test_fold_is_named_and_compared_all_the_same():
     objective = {"name": "accuracy", "direction": "max", "decided_on": "test_fold"}
-    assert len(rivals_of([OURS, THEIRS | {"objective": objective}])) == 2
+    assert len(rivals_of([OURS, changed(THEIRS, objective=objective)])) == 2
     assert reservations([OURS, THEIRS]) == []
-    assert reservations([OURS, THEIRS | {"objective": objective}]) == [
+    assert reservations([OURS, changed(THEIRS, objective=objective)]) == [
         "mine-autokeras decided on the held-out rows themselves (search.val: test_fold), so that its scores "
         "are too good."
     ]
 
 
 def test_losses_are_said_to_be_what_models_are_trained_by():
-    turned = [one | {"objective": {"name": "loss", "direction": "min"}} for one in (OURS, THEIRS)]
+    turned = [changed(one, objective={"name": "loss", "direction": "min"}) for one in (OURS, THEIRS)]
     (told,) = reservations(turned)
     assert told.endswith("search.objective: neg_log_loss is of predictions alone.")
     assert Beside(turned).lines()[-1] == told
@@ -78,4 +78,4 @@ def test_losses_are_said_to_be_what_models_are_trained_by():
 )
 def test_what_is_of_other_data_is_refused(changes, what):
     with pytest.raises(ResultsError, match=f"mine and mine-autokeras are of different {what}"):
-        rivals_of([OURS, THEIRS | changes])
+        rivals_of([OURS, changed(THEIRS, **changes)])
