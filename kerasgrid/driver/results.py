@@ -18,8 +18,9 @@ if TYPE_CHECKING:
 class Results(ResultsData):
     """A finished or running search's results.
 
-    >>> results = Results.load("results/digits.json")          # doctest: +SKIP
-    >>> results.frame().head()                                 # doctest: +SKIP
+    Examples:
+        >>> results = Results.load("results/digits.json")  # doctest: +SKIP
+        >>> results.frame().head()  # doctest: +SKIP
     """
 
     def hiplot(self, *, epochs: bool = False) -> Any:

@@ -24,8 +24,9 @@ from kerasgrid.training.entry import quiet
 class GridSearchCV(model_selection.GridSearchCV):
     """scikit-learn's GridSearchCV, whose first argument may be a model function.
 
+    Examples:
         >>> grid = GridSearchCV("fc", {"dropout": [0.2, 0.4], "epochs": [15]}, cv=3)  # doctest: +SKIP
-        >>> grid.fit(X, y).best_params_                                               # doctest: +SKIP
+        >>> grid.fit(X, y).best_params_  # doctest: +SKIP
 
     All else is scikit-learn's: candidates and their order, splits, `cv_results_`, `best_*_`, errors. An
     estimator of scikit-learn takes its own path unchanged. A model function becomes a `KerasClassifier`,
