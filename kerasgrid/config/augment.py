@@ -47,7 +47,7 @@ class Augment(Section):
     height_shift_range: Shift = 0.0
     """As width_shift_range. Which axis each shifts is as in Keras's own ImageDataGenerator."""
     shear_range: Number = 0.0
-    """Degrees."""
+    """Degrees: the angle is drawn from -shear_range to shear_range."""
     zoom_range: Number | Pair = 0.0
     """z for 1 - z to 1 + z, or [lowest, highest]; each axis draws its own."""
     horizontal_flip: bool = False
@@ -64,7 +64,7 @@ class Augment(Section):
     blur_kernel_size: Odd | Annotated[list[Odd], Field(min_length=2, max_length=2)] = 5
     """Odd: of both axes, or [width, height]."""
     fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "nearest"
-    """What is beyond the border."""
+    """What is beyond the border: cval, the nearest pixel, the image mirrored, or the image again."""
     cval: Annotated[float, Field(allow_inf_nan=False)] = 0.0
     """What `constant` fills with, in units of the data's pixels."""
     rescale: Annotated[float, Field(gt=0, allow_inf_nan=False)] | None = None

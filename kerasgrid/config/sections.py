@@ -29,7 +29,8 @@ class Training(Section):
     """How jobs are trained."""
 
     pack: Annotated[int, Field(ge=1)] | Literal["auto", "off"] = "auto"
-    """How many jobs train together in one program."""
+    """How many jobs train together in one program; auto: as many as share one and pay; off: each by itself,
+    by Keras's own fit."""
     precision: Literal["float32", "mixed_float16", "mixed_bfloat16"] = "float32"
     """Keras's dtype policy."""
     jit: bool | Literal["auto"] = "auto"
@@ -99,7 +100,7 @@ class DataConfig(Section):
     multi_label: bool = False
     """Samples may have several labels, or none: labels of 0 and 1, (sample, label), of an .npz or arrays."""
     subset: Annotated[int, Field(ge=2)] | None = None
-    """Train on a stratified subset of so many samples."""
+    """Search on a stratified subset of so many samples; `kerasgrid fit` trains on all of them."""
 
 
 def _with_unit(time: Any) -> Any:
@@ -142,7 +143,8 @@ class SearchConfig(Section):
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
     trials: Annotated[int, Field(ge=1)] | None = None
-    """How many candidates: needed by random, a budget for grid, a sample for halving."""
+    """How many candidates: needed by random, bayesian, tpe, gp and random_kt, and by halving where a range
+    has no step; a budget for grid, a sample for halving; hyperband chooses itself."""
     time: str | None = None
     """A budget of wall time, such as 2h, 45min or 1h30min, over all sessions; the search ends in order."""
     epochs: Annotated[int, Field(ge=1)] | None = None
@@ -227,7 +229,7 @@ class Config(Section):
     """A grid.yaml: what to search, on which data, with which model."""
 
     name: str
-    """The run's name: results/NAME.json."""
+    """The run's name: results/NAME.json; by default the file's own."""
     data: DataConfig = Field(default_factory=DataConfig)
     """Where the images and labels are."""
     model: str
