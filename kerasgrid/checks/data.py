@@ -11,12 +11,11 @@ import numpy as np
 from kerasgrid.config.forms import Faults
 from kerasgrid.config.sections import Config, IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
-from kerasgrid.data.csv import names_of
+from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
 from kerasgrid.data.folds import fold_fault, make_folds, test_fold
 from kerasgrid.data.given import dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
-from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path

@@ -7,7 +7,7 @@ import io
 import math
 import os
 import stat
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -19,7 +19,7 @@ from kerasgrid.errors import DataError
 from kerasgrid.io import kind_by_mode
 from kerasgrid.wording import shown_path
 
-PIECE_BYTES = 1 << 24
+PIECE_BYTES, CHUNK_BYTES = 1 << 24, 1 << 25
 # Deflate cannot pack more than 1032 bytes into one: https://zlib.net/zlib_tech.html
 MAX_DEFLATE_RATIO = 1032
 MOST_RATIO, SMALL_BYTES = 250, 64 * 1024**2
@@ -120,31 +120,77 @@ def check_ratio(n_unpacked: int, n_packed: int, where: str, instead: str) -> Non
         )
 
 
-def read_array(file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, where: str) -> np.ndarray:
-    """Returns an array of the promised shape, read in bounded pieces from the file's position.
+@dataclass(frozen=True)
+class StoredArray:
+    """An array in a file, of which the header has been read and no values yet.
 
-    Raises:
-        DataError: The shape has no values, or the file ends before, or goes on after, what it
-            promises.
+    Attributes:
+        file: Open where the values begin, which can be read once.
+        shape: What the header promises.
+        dtype: As it is stored; what is read is in this machine's byte order.
+        where: How a message begins.
+        is_fortran: Whether the values lie in Fortran's order.
     """
-    if not product(shape) * dtype.itemsize:
-        raise DataError(f"{where}: no values: its header says shape {tuple(shape)}.")
-    array = allocate(shape, dtype, where, 1 if dtype.itemsize == 1 else 2)  # wider ones become pixels
-    view = array.reshape(-1).view(np.uint8).data
-    n_read = 0
-    while n_read < len(view):
-        n_got = file.readinto(view[n_read : n_read + PIECE_BYTES])
-        if not n_got:
+
+    file: io.BufferedIOBase
+    shape: tuple[int, ...]
+    dtype: np.dtype
+    where: str
+    is_fortran: bool = False
+
+    @property
+    def n_bytes(self) -> int:
+        """What its values take."""
+        return product(self.shape) * self.dtype.itemsize
+
+    def whole(self) -> np.ndarray:
+        """Returns all of it.
+
+        Raises:
+            DataError: It has no values, or more than fit into memory; or the file ends before, or goes on
+                after, what its header promises.
+        """
+        if not self.n_bytes:
+            raise DataError(f"{self.where}: no values: its header says shape {self.shape}.")
+        shape = self.shape[::-1] if self.is_fortran else self.shape
+        (array,) = self._parts([shape], 1 if self.dtype.itemsize == 1 else 2)  # wider ones become pixels
+        if self.is_fortran:
+            check_memory(array.nbytes, self.where)  # it is put in order
+        return array.T if self.is_fortran else array
+
+    def rows(self) -> Iterator[np.ndarray]:
+        """Yields it a few rows at a time, (row, ...), `CHUNK_BYTES` of them or one row.
+
+        Raises:
+            DataError: As `whole`, but for no values; or it lies in Fortran's order.
+        """
+        if self.is_fortran and len(self.shape) > 1:
+            raise DataError(f"{self.where}: lies in Fortran's order. Save numpy.ascontiguousarray of it.")
+        n_rows, row_shape = self.shape[0], self.shape[1:]
+        at_once = max(1, CHUNK_BYTES // max(product(row_shape) * self.dtype.itemsize, 1))
+        return self._parts((min(at_once, n_rows - first), *row_shape) for first in range(0, n_rows, at_once))
+
+    def _parts(self, shapes: Iterable[Sequence[int]], n_copies: int = 1) -> Iterator[np.ndarray]:
+        """Yields all values, in arrays of these shapes, which are read in bounded pieces."""
+        n_read = 0
+        for shape in shapes:
+            array = allocate(shape, self.dtype, self.where, n_copies)
+            left = array.reshape(-1).view(np.uint8).data
+            left = left[: product(shape) * self.dtype.itemsize]  # NumPy gives texts of none a character
+            while len(left):
+                n_got = self.file.readinto(left[:PIECE_BYTES])
+                if not n_got:
+                    raise DataError(
+                        f"{self.where}: truncated: its header promises {self.n_bytes:,} bytes of values, and "
+                        f"{n_read:,} are there. Fetch the file again."
+                    )
+                n_read, left = n_read + n_got, left[n_got:]
+            yield array.astype(self.dtype.newbyteorder("="), copy=False)
+        if self.file.read(1):
             raise DataError(
-                f"{where}: truncated: its header promises {len(view):,} bytes of values, and "
-                f"{n_read:,} are there. Fetch the file again."
+                f"{self.where}: more bytes follow the {self.n_bytes:,} that its header promises. Fetch the "
+                "file again."
             )
-        n_read += n_got
-    if file.read(1):
-        raise DataError(
-            f"{where}: more bytes follow the {len(view):,} that its header promises. Fetch the file again."
-        )
-    return array
 
 
 def as_pixels(values: Any, where: str) -> np.ndarray:

@@ -17,7 +17,7 @@ from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeGuard
 
 import numpy as np
 
@@ -32,9 +32,10 @@ from kerasgrid.data.arrays import (
     shape_images,
 )
 from kerasgrid.data.columns import IMAGE_SUFFIXES
-from kerasgrid.data.labels import as_classes
+from kerasgrid.data.labels import are_whole, as_classes
+from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError, did_you_mean
-from kerasgrid.wording import shown_path
+from kerasgrid.wording import listed, shown_path
 
 CHUNK_CELLS = 4_000_000
 _MISSING = {"", "nan", "NaN"}
@@ -46,11 +47,17 @@ _PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zX
 
 @dataclass(frozen=True)
 class Header:
-    """The first line: where the label is, if there is one, and which columns are pixels."""
+    """The first line: where the label and the id are, if they are there, and which columns are pixels."""
 
     names: tuple[str, ...]
     label: int | None
     pixels: tuple[int, ...]
+    id: int | None = None
+
+
+def is_csv(source: Any) -> TypeGuard[str | Path]:
+    """Tells whether a config's source is a CSV file, by its name."""
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".csv"
 
 
 def read_csv(
@@ -72,17 +79,46 @@ def read_csv(
     """
     where = shown_path(path)
     with open_text(path) as text:
-        header = _read_header(text, label, id, where)
+        header = _columns_to_learn(read_names(text, where), label, id, where)
         _check_count(header, image, where)
-        images, codes, names = _read_rows(text, header, path)
-    if not len(images):
-        raise DataError(f"{where}: only a header and no rows.")
+        images, codes, names = _whole(read_chunks(text, header, path), header, path)
     values = as_classes(names)
     classes = tuple(sorted(set(values)))
     place = {name: index for index, name in enumerate(classes)}
     labels = np.array([place[value] for value in values], np.int64)[codes]
     check_samples(images, labels, classes, f"{where}, column {label!r}")
     return Samples(shape_images(images, image, where), labels, classes)
+
+
+def csv_chunks(
+    path: Path, shape: Sequence[int], label: str, id: str | None, trained: tuple[str, ...] | None
+) -> Iterator[Chunk]:
+    """Yields the samples of a CSV file.
+
+    Args:
+        path: The file.
+        shape: Of a training sample.
+        label: The label column, where it has one.
+        id: The id column, where it has one; else the one that is no pixel, if there is one.
+        trained: The pixels' columns in the training file; None where they are not known.
+
+    Raises:
+        DataError: The columns are not those of the training data, or a cell is no pixel.
+    """
+    where = shown_path(path)
+    with open_text(path) as text:
+        header = _columns_to_predict(read_names(text, where), shape, label, id, trained, where)
+        are_numbers = _have_numbers(path, header)
+        for chunk in read_chunks(text, header, path):
+            labels = as_classes(chunk.labels or ()) if are_numbers else chunk.labels
+            yield Chunk(fitting(chunk.images, shape, where), chunk.ids, labels)
+
+
+def check_columns(
+    path: Path, shape: Sequence[int], label: str, id: str | None, trained: tuple[str, ...] | None
+) -> None:
+    """Raises a DataError where a CSV file's first line shows that `csv_chunks` will refuse it."""
+    _columns_to_predict(names_of(path), shape, label, id, trained, shown_path(path))
 
 
 def refuse_archive(file: BinaryIO, where: str) -> None:
@@ -147,8 +183,19 @@ def names_of(path: Path) -> list[str]:
         return read_names(text, shown_path(path))
 
 
-def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str) -> Header:
-    names = read_names(text, where)
+def pixel_names(train: Any, label: str, id: str | None = None) -> tuple[str, ...] | None:
+    """Returns the columns that are pixels in the training file; None where it is no CSV or not there."""
+    if not is_csv(train) or not Path(train).exists():
+        return None
+    return tuple(name for name in names_of(Path(train)) if name not in (label, id))
+
+
+def _columns_to_learn(names: list[str], label: str, id: str | None, where: str) -> Header:
+    """Returns which columns of a training file are what.
+
+    Raises:
+        DataError: The label, the id or the pixels are not there.
+    """
     if label not in names:
         if all(_NUMBER.fullmatch(name) for name in names):
             raise DataError(
@@ -162,9 +209,7 @@ def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str)
             f"{where}, line 1: no label column {label!r}.{_did_you_mean(label, names)} Name it with "
             "data.label."
         )
-    name, n_named = Counter(names).most_common(1)[0]
-    if n_named > 1:
-        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}. Rename or drop the others.")
+    _refuse_twins(names, where, " Rename or drop the others.")
     if id is not None and id not in names:
         raise DataError(
             f"{where}, line 1: no id column {id!r}.{_did_you_mean(id, names)} Correct data.id, or "
@@ -177,6 +222,61 @@ def _read_header(text: io.TextIOWrapper, label: str, id: str | None, where: str)
             "a CSV file that names image files is not read yet: put them into an .npz of images and labels."
         )
     return Header(tuple(names), names.index(label), pixels)
+
+
+def _columns_to_predict(
+    names: list[str],
+    shape: Sequence[int],
+    label: str,
+    id: str | None,
+    trained: tuple[str, ...] | None,
+    where: str,
+) -> Header:
+    """Returns which columns of a file of samples to predict are what.
+
+    Raises:
+        DataError: The pixels are not those of the training data.
+    """
+    _refuse_twins(names, where)
+    n_pixels, known = product(shape), set(trained or ())
+    rest = [name for name in names if name != label]
+    strange = [name for name in rest if name not in known] if trained is not None else []
+    if id not in rest:
+        id = None
+        if len(rest) == n_pixels + 1:
+            id = strange[0] if len(strange) == 1 else rest[0]
+    rest, strange = ([name for name in several if name != id] for several in (rest, strange))
+    are_pixels = set(rest)
+    lacking = [name for name in trained or () if name not in are_pixels]
+    told = f"It has {listed(strange)}, which the training data have not. " if strange else ""
+    told += f"It lacks {listed(lacking)}, which they have. " if lacking else ""
+    if len(rest) != n_pixels:
+        raise DataError(
+            f"{where}, line 1: {len(rest):,} pixel columns, and an image that was trained on has "
+            f"{n_pixels:,}. {told}Beside the pixels there may be the label column {label!r} and one id "
+            "column, which data.id names."
+        )
+    if told:
+        raise DataError(
+            f"{where}, line 1: other columns than in the training data. {told}Name and order them alike; one "
+            "that is the id is named by data.id."
+        )
+    wanted = list(trained or rest)
+    if wanted != rest:
+        place = next(i for i, pair in enumerate(zip(wanted, rest, strict=True)) if pair[0] != pair[1])
+        raise DataError(
+            f"{where}, line 1: the pixel columns come in another order than in the training data: "
+            f"{rest[place]!r} where {wanted[place]!r} was. Put them in its order."
+        )
+    pixels = tuple(place for place, name in enumerate(names) if name in are_pixels)
+    label_place = names.index(label) if label in names else None
+    return Header(tuple(names), label_place, pixels, None if id is None else names.index(id))
+
+
+def _refuse_twins(names: Sequence[str], where: str, remedy: str = "") -> None:
+    name, n_named = Counter(names).most_common(1)[0]
+    if n_named > 1:
+        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}.{remedy}")
 
 
 def _did_you_mean(name: str, names: Sequence[str]) -> str:
@@ -198,23 +298,17 @@ def _check_count(header: Header, image: Sequence[int] | None, where: str) -> Non
     shape_images(np.empty((0, n_pixels), np.uint8), image, where)
 
 
-def _read_rows(
-    text: io.TextIOWrapper, header: Header, path: Path
-) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _whole(chunks: Iterator[Chunk], header: Header, path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns pixels (sample, pixel), label codes (sample,) and the label that each code stands for."""
-    import pandas as pd  # takes a second, which a search from the cache need not spend
-
     codes: dict[str, int] = {}
     images = np.empty((0, len(header.pixels)), np.uint8)
     labels: list[np.ndarray] = []
     n_done, n_expected = 0, _estimated_rows(path)
-    for pixels, chunk in read_chunks(text, header, path):
-        n = n_done + len(chunk)
-        found, names = pd.factorize(chunk[header.label])
-        names = [name.strip() for name in names]
-        if not _MISSING.isdisjoint(names):
+    for chunk in chunks:
+        n, own = n_done + len(chunk.images), chunk.labels or []
+        if not _MISSING.isdisjoint(own):
             raise _fault(path, header, n_done, "labels that are missing")
-        dtype = np.result_type(images, pixels)
+        dtype = np.result_type(images, chunk.images)
         if n > len(images) or dtype != images.dtype:
             n_rows = max(n, n_expected)
             larger = allocate(
@@ -222,11 +316,9 @@ def _read_rows(
             )
             larger[:n_done] = images[:n_done]
             images, n_expected = larger, n_rows + n_rows // 8
-        images[n_done:n] = pixels
-        labels.append(np.array([codes.setdefault(name, len(codes)) for name in names], np.int64)[found])
+        images[n_done:n] = chunk.images
+        labels.append(np.array([codes.setdefault(label, len(codes)) for label in own], np.int64))
         n_done = n
-    if not n_done:
-        return images, np.empty(0, np.int64), []
     return images[:n_done], np.concatenate(labels), list(codes)
 
 
@@ -240,7 +332,7 @@ def _estimated_rows(path: Path) -> int:
     return size * head.count(b"\n") // len(head) * 51 // 50  # a few too many cost nothing
 
 
-def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[tuple[np.ndarray, Any]]:
+def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[Chunk]:
     """Yields the rows after the header, some 4 million cells at a time.
 
     Args:
@@ -249,47 +341,77 @@ def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[
         path: The file, to say where a fault is.
 
     Yields:
-        Pixels (sample, pixel), uint8 or float32; and all cells, a DataFrame whose columns are numbered, in
-        which those that are no pixels are text.
+        Pixels (sample, pixel), uint8 or float32; and ids and labels as they are spelled.
 
     Raises:
-        DataError: A row has other cells than the header names, or a pixel is no finite number.
+        DataError: A row has other cells than the header names, or a pixel is no finite number; or there are
+            no rows.
     """
-    import pandas as pd
+    import pandas as pd  # takes a second, which a search from the cache need not spend
 
-    n_columns, n_done, are_pixels = len(header.names), 0, set(header.pixels)
+    n_done = 0
     try:
-        chunks = pd.read_csv(
-            text,
-            header=None,
-            names=range(n_columns),
-            dtype={index: object for index in range(n_columns) if index not in are_pixels},
-            na_filter=False,
-            skipinitialspace=True,
-            low_memory=False,
-            chunksize=max(1, CHUNK_CELLS // n_columns),
-        )
-        for chunk in chunks:
+        for frame in _frames(text, header):
             # An index of another kind is a surplus first column.
-            if not isinstance(chunk.index, pd.RangeIndex):
+            if not isinstance(frame.index, pd.RangeIndex):
                 raise _fault(path, header, n_done, "more cells than names")
-            if chunk.empty:
+            if frame.empty:
                 break
-            pixels = chunk.iloc[:, list(header.pixels)]
+            pixels = frame.iloc[:, list(header.pixels)]
             if any(kind.kind not in "iuf" for kind in pixels.dtypes.unique()):
                 raise _fault(path, header, n_done, "pixels that are neither floats nor integers of 64 bits")
             try:
                 found = as_pixels(pixels.to_numpy(), "")
             except DataError:
                 raise _fault(path, header, n_done, "pixels that are not finite in float32") from None
-            yield found, chunk
-            n_done += len(chunk)
+            ids, labels = (
+                None if place is None else [cell.strip() for cell in frame[place]]
+                for place in (header.id, header.label)
+            )
+            yield Chunk(found, ids, labels)
+            n_done += len(frame)
     except DataError:
         raise
     except (pd.errors.ParserError, ValueError, OverflowError) as error:
         if isinstance(error, UnicodeDecodeError):
             raise
         raise _fault(path, header, n_done, str(error)) from error
+    if not n_done:
+        raise DataError(f"{shown_path(path)}: only a header and no rows.")
+
+
+def _frames(text: io.TextIOWrapper, header: Header, **options: Any) -> Iterator[Any]:
+    """Yields the cells after the header as DataFrames whose columns are numbered; all but pixels are text."""
+    import pandas as pd
+
+    n_columns, are_pixels = len(header.names), set(header.pixels)
+    yield from pd.read_csv(
+        text,
+        header=None,
+        names=range(n_columns),
+        dtype={place: object for place in range(n_columns) if place not in are_pixels},
+        na_filter=False,
+        skipinitialspace=True,
+        low_memory=False,
+        chunksize=max(1, CHUNK_CELLS // n_columns),
+        **options,
+    )
+
+
+def _have_numbers(path: Path, header: Header) -> bool:
+    """Tells whether the labels of a file are whole numbers, all of them: else they are texts.
+
+    Of a file that is damaged, for as much as can be read of it; the reading of all of it says what is wrong.
+    """
+    if header.label is None:
+        return False
+    try:
+        with open_text(path) as text:
+            read_names(text, shown_path(path))
+            frames = _frames(text, header, usecols=[header.label])
+            return all(are_whole([cell.strip() for cell in frame[header.label]]) for frame in frames)
+    except (ValueError, OverflowError):
+        return False
 
 
 def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError:

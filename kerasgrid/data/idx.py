@@ -20,15 +20,15 @@ import numpy as np
 from kerasgrid.data.arrays import (
     MAX_DEFLATE_RATIO,
     Samples,
+    StoredArray,
     as_pixels,
     check_ratio,
     check_samples,
     opened,
-    product,
-    read_array,
     shape_images,
 )
 from kerasgrid.data.labels import encode_labels
+from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
@@ -59,21 +59,37 @@ def read_idx(images: Path, labels: Path, image: Sequence[int] | None = None) -> 
     return Samples(pixels, indices, classes)
 
 
+def idx_chunks(images: Path, labels: Path | None, shape: Sequence[int]) -> Iterator[Chunk]:
+    """Yields the samples of a file of images, and of labels where there is one.
+
+    Args:
+        images: A file of 2 axes or more, the sample first.
+        labels: A file of labels.
+        shape: Of a training sample.
+
+    Raises:
+        DataError: As `read_idx`; or the images are of another shape.
+    """
+    given = None if labels is None else read_idx_array(labels).tolist()
+    with opened_idx(images) as stored:
+        yield from chunks_of(stored, shape, labels=given)
+
+
 def read_idx_array(path: Path) -> np.ndarray:
-    """Returns the array in an IDX file, in this machine's byte order.
+    """Returns the array in an IDX file.
 
     No more memory is taken than the file can fill, whatever its header promises.
 
     Raises:
         DataError: The file is missing, damaged, truncated, or no IDX file.
     """
-    with opened_idx(path) as (file, shape, dtype):
-        return read_array(file, shape, dtype, shown_path(path)).astype(dtype.newbyteorder("="), copy=False)
+    with opened_idx(path) as stored:
+        return stored.whole()
 
 
 @contextlib.contextmanager
-def opened_idx(path: Path) -> Iterator[tuple[io.BufferedIOBase, tuple[int, ...], np.dtype]]:
-    """Gives an IDX file where its values begin, their shape, and their dtype as stored.
+def opened_idx(path: Path) -> Iterator[StoredArray]:
+    """Opens the array in an IDX file.
 
     Raises:
         DataError: The file is missing, damaged or no IDX file.
@@ -84,19 +100,19 @@ def opened_idx(path: Path) -> Iterator[tuple[io.BufferedIOBase, tuple[int, ...],
         packed = file.read(2) == _GZIP
         file.seek(0)
         if not packed:
-            yield (file, *_read_header(file, n_bytes, where))
+            yield _read_header(file, n_bytes, where)
             return
         try:
             with gzip.open(file) as stream:
-                shape, dtype = _read_header(stream, n_bytes * MAX_DEFLATE_RATIO, where)
-                check_ratio(product(shape) * dtype.itemsize, n_bytes, where, "unpack it with gunzip")
-                yield stream, shape, dtype
+                stored = _read_header(stream, n_bytes * MAX_DEFLATE_RATIO, where)
+                check_ratio(stored.n_bytes, n_bytes, where, "unpack it with gunzip")
+                yield stored
         except (gzip.BadGzipFile, EOFError, zlib.error) as error:
             raise DataError(f"{where}: a damaged gzip file ({error}). Fetch the file again.") from error
 
 
-def _read_header(file: io.BufferedIOBase, most_bytes: int, where: str) -> tuple[tuple[int, ...], np.dtype]:
-    """Returns shape and dtype; `most_bytes` is what the file can hold at most."""
+def _read_header(file: io.BufferedIOBase, most_bytes: int, where: str) -> StoredArray:
+    """Returns the array that a file holds; `most_bytes` is how many it can hold at most."""
     magic = file.read(4)
     if len(magic) < 4 or magic[:2] != b"\0\0" or magic[2] not in _DTYPES or not magic[3]:
         found = magic.hex(" ") or "nothing"
@@ -108,11 +124,10 @@ def _read_header(file: io.BufferedIOBase, most_bytes: int, where: str) -> tuple[
     if len(sizes) < 4 * magic[3]:
         raise DataError(f"{where}: truncated within its header. Fetch the file again.")
     shape = struct.unpack(f">{magic[3]}I", sizes)
-    dtype = np.dtype(_DTYPES[magic[2]])
-    n_promised = product(shape) * dtype.itemsize
-    if n_promised > most_bytes:
+    stored = StoredArray(file, shape, np.dtype(_DTYPES[magic[2]]), where)
+    if stored.n_bytes > most_bytes:
         raise DataError(
-            f"{where}: its header promises {' x '.join(map(str, shape))} values, {n_promised:,} bytes, which "
-            "the file is too small to hold: truncated or damaged. Fetch the file again."
+            f"{where}: its header promises {' x '.join(map(str, shape))} values, {stored.n_bytes:,} bytes, "
+            "which the file is too small to hold: truncated or damaged. Fetch the file again."
         )
-    return shape, dtype
+    return stored

@@ -14,12 +14,17 @@ _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
+def are_whole(names: Sequence[str]) -> bool:
+    """Tells whether all labels of a text file are whole numbers; `007` is none but a name."""
+    return all(_WHOLE.fullmatch(name) for name in names)
+
+
 def as_classes(names: Sequence[str]) -> list[Any]:
     """Returns the labels of a text file as int where all are whole numbers, else as they are.
 
-    `3` and `3.0` are the same class; `007` is no number but a name.
+    `3` and `3.0` are the same class.
     """
-    if all(_WHOLE.fullmatch(name) for name in names):
+    if are_whole(names):
         return [int(name.split(".")[0]) for name in names]
     return list(names)
 

@@ -11,9 +11,9 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_memory
 from kerasgrid.data.cache import cached
+from kerasgrid.data.csv import check_columns, is_csv, pixel_names
 from kerasgrid.data.labels import check_labels
 from kerasgrid.data.sources import find_source
-from kerasgrid.data.stream_csv import check_columns, is_csv, pixel_names
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 

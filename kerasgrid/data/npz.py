@@ -1,4 +1,4 @@
-"""NPZ files of NumPy: images and labels under one of the usual pairs of names, never pickles."""
+"""NumPy's files: images and labels of an .npz by the usual names, images of a .npy; never pickles."""
 
 from __future__ import annotations
 
@@ -15,16 +15,15 @@ import numpy as np
 from kerasgrid.data.arrays import (
     MAX_DEFLATE_RATIO,
     Samples,
+    StoredArray,
     as_pixels,
-    check_memory,
     check_ratio,
     check_samples,
     opened,
-    product,
-    read_array,
     shape_images,
 )
-from kerasgrid.data.labels import encode_labels, is_one_hot
+from kerasgrid.data.labels import check_texts, encode_labels, is_one_hot
+from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.io import ARRAY_DAMAGE, HEADER_DAMAGE
 from kerasgrid.wording import shown_path
@@ -39,6 +38,11 @@ PAIRS = (
     ("train_images", "train_labels"),
     ("data", "target"),
 )
+"""What images and labels to learn from are called."""
+IMAGE_NAMES = ("images", "x", "X", "x_test", "X_test", "test_images", "data")
+LABEL_NAMES = ("labels", "y", "y_test", "test_labels", "target")
+ID_NAMES = ("ids", "id")
+"""What samples to predict are called, and what they may have with them."""
 
 
 def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: bool = False) -> Samples:
@@ -71,6 +75,71 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
     return Samples(pixels, indices, classes, is_one_hot(labels, indices))
 
 
+def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
+    """Yields the samples of an .npz file, with its ids and labels where it has them.
+
+    Args:
+        path: The file.
+        shape: Of a training sample.
+
+    Raises:
+        DataError: It is missing or damaged, or its images are of another shape.
+    """
+    where = shown_path(path)
+    with opened(path) as file:
+        archive = open_archive(file, where)
+        keys = [member.removesuffix(".npy") for member in archive.namelist()]
+        key = next((name for name in IMAGE_NAMES if name in keys), None)
+        if key is None:
+            raise DataError(
+                f"{where}: no images: it holds {', '.join(keys[:20]) or 'nothing'}. Name them images."
+            )
+        ids, labels = (
+            next((read_member(archive, name, where) for name in names if name in keys), None)
+            for names in (ID_NAMES, LABEL_NAMES)
+        )
+        told = (None if ids is None else _ids(ids, where), None if labels is None else labels.tolist())
+        with opened_member(archive, key, where) as stored:
+            yield from chunks_of(stored, shape, *told)
+
+
+def npy_chunks(path: Path, shape: Sequence[int], name: str) -> Iterator[Chunk]:
+    """Yields the samples of a .npy file.
+
+    Args:
+        path: The file.
+        shape: Of a training sample.
+        name: What messages call it.
+
+    Raises:
+        DataError: It is missing or damaged, or its images are of another shape.
+    """
+    with opened(path) as file:
+        yield from chunks_of(_read_header(file, path.stat().st_size, name), shape)
+
+
+def _ids(values: np.ndarray, where: str) -> list[str]:
+    """Returns ids as a submission spells them.
+
+    Raises:
+        DataError: They are no list of whole numbers or texts.
+    """
+    if values.ndim == 2 and values.shape[1] == 1:
+        values = values[:, 0]
+    if values.dtype.kind == "S":
+        values = np.char.decode(values, "utf-8", "replace")
+    if values.dtype.kind == "f" and np.all(np.isfinite(values)) and np.all(values == np.floor(values)):
+        values = values.astype(np.int64)
+    if values.ndim != 1 or values.dtype.kind not in "iuU":
+        raise DataError(
+            f"{where}: ids are {values.dtype} of shape {list(values.shape)}; whole numbers or texts, one a "
+            "sample, hold."
+        )
+    ids = [str(value) for value in values.tolist()]
+    check_texts(ids, f"{where}: the id")
+    return ids
+
+
 def open_archive(file: BinaryIO, where: str) -> zipfile.ZipFile:
     """Returns an open .npz file's archive.
 
@@ -89,22 +158,18 @@ def read_member(archive: zipfile.ZipFile, key: str, where: str) -> np.ndarray:
     Raises:
         DataError: It is missing, damaged, promises more than the archive can hold, or needs pickle.
     """
-    where = f"{where}, {key}"
-    with opened_member(archive, key, where) as (member, most_bytes):
-        shape, fortran, dtype = read_header(member, most_bytes, where)
-        array = read_array(member, shape[::-1] if fortran else shape, dtype, where)
-        if fortran:
-            check_memory(array.nbytes, where)  # it is put in order
-        return (array.T if fortran else array).astype(dtype.newbyteorder("="), copy=False)
+    with opened_member(archive, key, where) as stored:
+        return stored.whole()
 
 
 @contextlib.contextmanager
-def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tuple[zipfile.ZipExtFile, int]]:
-    """Gives one array's file and the bytes that it can hold at most.
+def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[StoredArray]:
+    """Opens one array of an .npz file.
 
     Raises:
-        DataError: It is missing, or damaged, which may only be found while it is read.
+        DataError: As `read_member`; damage may only be found while it is read.
     """
+    where = f"{where}, {key}"
     try:
         info = archive.getinfo(f"{key}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
@@ -114,17 +179,15 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[tu
         check_ratio(info.file_size, size, where, instead)
         with archive.open(info) as member:
             most_bytes = min(info.file_size, size * MAX_DEFLATE_RATIO)
-            yield member, most_bytes  # type: ignore[misc]  # `open` gives a ZipExtFile
+            yield _read_header(member, most_bytes, where)  # type: ignore[arg-type]  # `open` gives a ZipExtFile
     except DataError:  # a ValueError, too, that tells of its own
         raise
     except ARRAY_DAMAGE as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the file again.") from error
 
 
-def read_header(
-    member: io.BufferedIOBase, most_bytes: int, where: str
-) -> tuple[tuple[int, ...], bool, np.dtype]:
-    """Returns an array's shape, whether it lies in Fortran's order, and its dtype.
+def _read_header(file: io.BufferedIOBase, most_bytes: int, where: str) -> StoredArray:
+    """Returns the array in what is written as a .npy file.
 
     Raises:
         DataError: It promises more than `most_bytes`, or needs pickle.
@@ -134,10 +197,10 @@ def read_header(
         (2, 0): np.lib.format.read_array_header_2_0,
     }
     try:
-        version = np.lib.format.read_magic(member)
+        version = np.lib.format.read_magic(file)
         if version not in readers:
             raise DataError(f"{where}: .npy format {version[0]}.{version[1]}, which holds no plain array.")
-        shape, fortran, dtype = readers[version](member)
+        shape, fortran, dtype = readers[version](file)
     except HEADER_DAMAGE as error:
         raise DataError(f"{where}: no .npy file, or a damaged one ({error}). Fetch it again.") from error
     if dtype.hasobject:
@@ -147,11 +210,11 @@ def read_header(
         )
     if dtype.kind not in "biufcSUmM":
         raise DataError(f"{where}: an array of dtype {dtype}, where numbers or strings are needed.")
-    n_promised = product(shape) * dtype.itemsize
+    stored = StoredArray(file, shape, dtype, where, fortran)
     is_shape = len(shape) <= MAX_AXES and all(type(size) is int and size >= 0 for size in shape)
-    if not is_shape or n_promised > most_bytes:
+    if not is_shape or stored.n_bytes > most_bytes:
         raise DataError(
-            f"{where}: its header promises shape {shape}, {n_promised:,} bytes, which the file is too small "
-            "to hold: damaged. Fetch the file again."
+            f"{where}: its header promises shape {shape}, {stored.n_bytes:,} bytes, which the file is too "
+            "small to hold: damaged. Fetch the file again."
         )
-    return shape, fortran, dtype
+    return stored

@@ -1,27 +1,30 @@
-"""Which source a config names, and the files and options that its samples depend on."""
+"""Which source is named: of samples to learn from, with all that they depend on, or of samples to predict."""
 
 from __future__ import annotations
 
 import hashlib
 import os
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import partial
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.arrays import Samples, opened, shape_images
-from kerasgrid.data.csv import names_of, read_csv
-from kerasgrid.data.idx import read_idx
-from kerasgrid.data.npz import read_npz
-from kerasgrid.data.stream_csv import is_csv
+from kerasgrid.data.csv import csv_chunks, is_csv, names_of, pixel_names, read_csv
+from kerasgrid.data.idx import idx_chunks, read_idx
+from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npz
+from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import kind_of
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
+_STREAM_KINDS = "a .csv, .npz or .npy file, a file of IDX images, or digits"
 
 
 def read_digits(image: Sequence[int] | None = None) -> Samples:
@@ -38,6 +41,13 @@ def read_digits(image: Sequence[int] | None = None) -> Samples:
     bunch = load_digits()
     images = shape_images(bunch.data.astype(np.uint8), image, "digits")
     return Samples(images, bunch.target.astype(np.int64), tuple(range(10)))
+
+
+def digits_chunks(shape: Sequence[int]) -> Iterator[Chunk]:
+    """Yields what `read_digits` gives, as samples of a shape."""
+    samples = read_digits()
+    pixels = samples.images.reshape(len(samples.images), -1)
+    yield Chunk(fitting(pixels, shape, "digits"), None, samples.labels.tolist())
 
 
 @dataclass(frozen=True)
@@ -111,11 +121,55 @@ def find_source(config: Any) -> Source:
         return Source(
             shown_path(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
         )
+    raise _unknown(path, "data.train is a kind", _KINDS)
+
+
+def open_stream(
+    source: Any,
+    shape: Sequence[int],
+    *,
+    label: str = "label",
+    id: str | None = None,
+    train: Any = None,
+    name: str | None = None,
+) -> Stream:
+    """Returns the samples of a file.
+
+    Args:
+        source: A path, `digits`, or a pair of IDX files.
+        shape: Of a training sample: (height, width, channel), or other axes.
+        label: The label column of a CSV file, which it may have.
+        id: The id column of it, of the training data or of both; by default the one that is no pixel.
+        train: The training data's source, whose pixel columns a CSV file has to have, in their order.
+        name: What messages call a .npy file; by default its path.
+
+    Raises:
+        DataError: It names no kind of samples. What is wrong with them is told while they are read.
+    """
+    if isinstance(source, IdxPair):
+        images, labels = Path(source.images), Path(source.labels)
+        return Stream(shown_path(images), partial(idx_chunks, images, labels, shape))
+    if str(source) == "digits":
+        return Stream("digits", partial(digits_chunks, shape))
+    path = Path(source)
+    if is_csv(path):
+        trained = pixel_names(train, label, id)
+        return Stream(shown_path(path), partial(csv_chunks, path, shape, label, id, trained))
+    if path.suffix.lower() == ".npz":
+        return Stream(shown_path(path), partial(npz_chunks, path, shape))
+    if path.suffix.lower() == ".npy":
+        name = name or shown_path(path)
+        return Stream(name, partial(npy_chunks, path, shape, name))
+    if path.suffix.lower() in {".gz", ".idx", ""} or "ubyte" in path.name:
+        return Stream(shown_path(path), partial(idx_chunks, path, None, shape))
+    raise _unknown(path, "a kind", _STREAM_KINDS)
+
+
+def _unknown(path: Path, what: str, kinds: str) -> DataError:
+    """Returns what is said of a file that is no source."""
     if other := kind_of(path, takes=("table", "arrays")):
-        raise DataError(f"{shown_path(path)} {other.told('data')}")
-    raise DataError(
-        f"{shown_path(path)}: data.train is a kind of file that is not known here. Give {_KINDS}."
-    )
+        return DataError(f"{shown_path(path)} {other.told('data')}")
+    return DataError(f"{shown_path(path)}: {what} of file that is not known here. Give {kinds}.")
 
 
 def _part(train: Any, name: str) -> str | Path:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import io
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -10,54 +9,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import as_pixels, product, shape_images
+from kerasgrid.data.arrays import CHUNK_BYTES, StoredArray, as_pixels, shape_images
 from kerasgrid.errors import DataError
-
-CHUNK_BYTES = 1 << 25
-
-
-def read_rows(
-    file: io.BufferedIOBase, shape: Sequence[int], dtype: np.dtype, where: str
-) -> Iterator[np.ndarray]:
-    """Yields the rows of an array of the promised shape, in C order, from the file's position.
-
-    Args:
-        file: Open for reading.
-        shape: (row, ...).
-        dtype: As it is stored.
-        where: How a message begins.
-
-    Raises:
-        DataError: The file ends before, or goes on after, what it promises.
-    """
-    n_rows, row_bytes = shape[0], product(shape[1:]) * dtype.itemsize
-    at_once = max(1, CHUNK_BYTES // max(row_bytes, 1))
-    for first in range(0, n_rows, at_once):
-        n = min(at_once, n_rows - first)
-        data = _read_all(file, n * row_bytes)
-        if len(data) < n * row_bytes:
-            n_read = first * row_bytes + len(data)
-            raise DataError(
-                f"{where}: truncated: its header promises {n_rows * row_bytes:,} bytes of values, and "
-                f"{n_read:,} are there. Fetch the file again."
-            )
-        yield np.frombuffer(data, dtype).reshape(n, *shape[1:]).astype(dtype.newbyteorder("="), copy=False)
-    if file.read(1):
-        raise DataError(
-            f"{where}: more bytes follow the {n_rows * row_bytes:,} that its header promises. Fetch the file "
-            "again."
-        )
-
-
-def _read_all(file: io.BufferedIOBase, n_bytes: int) -> bytearray:
-    """Returns so many bytes, or what is left; a stream gives less than is asked for."""
-    data = bytearray()
-    while len(data) < n_bytes:
-        part = file.read(n_bytes - len(data))
-        if not part:
-            break
-        data += part
-    return data
 
 
 @dataclass(frozen=True)
@@ -74,6 +27,11 @@ class Chunk:
     images: np.ndarray
     ids: list[str] | None = None
     labels: list[Any] | None = None
+
+    def part(self, first: int, last: int) -> Chunk:
+        """Returns the samples from the one place to before the other."""
+        own = (values if values is None else values[first:last] for values in (self.ids, self.labels))
+        return Chunk(self.images[first:last], *own)
 
 
 @dataclass(frozen=True)
@@ -99,8 +57,8 @@ class Stream:
                 continue
             whole = _joined(left)
             for first in range(0, n_left - size + 1, size):
-                yield _part(whole, first, first + size)
-            rest = _part(whole, n_left - n_left % size, n_left)
+                yield whole.part(first, first + size)
+            rest = whole.part(n_left - n_left % size, n_left)
             left, n_left = ([rest] if len(rest.images) else []), len(rest.images)
         if n_left:
             yield _joined(left)
@@ -114,6 +72,37 @@ def rows_of_array(file: Path, rows: np.ndarray) -> Iterator[Chunk]:
         yield Chunk(images[rows[first : first + at_once]])
 
 
+def chunks_of(
+    stored: StoredArray,
+    shape: Sequence[int],
+    ids: list[str] | None = None,
+    labels: list[Any] | None = None,
+) -> Iterator[Chunk]:
+    """Yields the samples in an array of a file.
+
+    Args:
+        stored: Its images, (sample, ...).
+        shape: Of a training sample.
+        ids: Of all samples; None where they have none.
+        labels: Likewise.
+
+    Raises:
+        DataError: The images are damaged or of another shape, or ids or labels are more or fewer.
+    """
+    where, n_samples = stored.where, stored.shape[0] if stored.shape else 0
+    if not n_samples:
+        raise DataError(f"{where}: no samples.")
+    parts = stored.rows()
+    for what, values in (("ids", ids), ("labels", labels)):
+        if values is not None and len(values) != n_samples:
+            raise DataError(f"{where}: {n_samples:,} images, but {len(values):,} {what}. Each image has one.")
+    first = 0
+    for part in parts:
+        last = first + len(part)
+        yield Chunk(fitting(part, shape, where), ids and ids[first:last], labels and labels[first:last])
+        first = last
+
+
 def _joined(chunks: Sequence[Chunk]) -> Chunk:
     if len(chunks) == 1:
         return chunks[0]
@@ -122,14 +111,6 @@ def _joined(chunks: Sequence[Chunk]) -> Chunk:
         np.concatenate([chunk.images for chunk in chunks]),
         None if first.ids is None else [id for chunk in chunks for id in chunk.ids or ()],
         None if first.labels is None else [label for chunk in chunks for label in chunk.labels or ()],
-    )
-
-
-def _part(chunk: Chunk, first: int, last: int) -> Chunk:
-    return Chunk(
-        chunk.images[first:last],
-        None if chunk.ids is None else chunk.ids[first:last],
-        None if chunk.labels is None else chunk.labels[first:last],
     )
 
 

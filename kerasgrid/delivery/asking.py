@@ -16,7 +16,7 @@ from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Trainable
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.given import as_array
-from kerasgrid.data.open_stream import open_stream
+from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.ensembles import combine

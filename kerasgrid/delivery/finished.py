@@ -17,8 +17,8 @@ from kerasgrid.checks.draft import Draft, draft_of
 from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, prepare_trials
 from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
+from kerasgrid.data.csv import is_csv, pixel_names
 from kerasgrid.data.folds import load_folds
-from kerasgrid.data.stream_csv import is_csv, pixel_names
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError

@@ -17,12 +17,10 @@ import pytest
 from written import csv_bytes, data_section, idx_file
 
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data import sources
-from kerasgrid.data import streams as chunks
+from kerasgrid.data import arrays, sources
 from kerasgrid.data.given import dataset_from_arrays
 from kerasgrid.data.load import load_data
-from kerasgrid.data.open_stream import open_stream
-from kerasgrid.data.sources import read_digits
+from kerasgrid.data.sources import open_stream, read_digits
 from kerasgrid.errors import DataError, KerasgridError
 
 N = 1000
@@ -81,7 +79,7 @@ class Maker:
 
     Attributes:
         reader: The function of kerasgrid.data.sources that reads it; None for none.
-        streamer: The function of kerasgrid.data.open_stream that reads it in parts; None for none.
+        streamer: The function of kerasgrid.data.sources that reads it in parts; None for none.
         write: Writes images and labels to a folder, and returns what names them; None where it is built in.
         has_texts: Whether labels may be texts.
         needs_labels: Whether it has no form without labels, for which `write` is given None.
@@ -101,13 +99,13 @@ class Maker:
 
 MAKERS = {
     "csv": Maker("read_csv", "csv_chunks", write_csv, has_texts=True),
-    "npz": Maker("read_npz", "_npz", write_npz, has_texts=True),
-    "packed npz": Maker("read_npz", "_npz", write_packed_npz, has_texts=True),
-    "npy": Maker(None, "_npy", write_npy),
-    "idx": Maker("read_idx", "_idx", write_idx),
-    "idx, images packed": Maker("read_idx", "_idx", write_packed_idx),
-    "idx, packed": Maker("read_idx", "_idx", write_packed_pair, needs_labels=True),
-    "digits": Maker("read_digits", "_digits", needs_labels=True),
+    "npz": Maker("read_npz", "npz_chunks", write_npz, has_texts=True),
+    "packed npz": Maker("read_npz", "npz_chunks", write_packed_npz, has_texts=True),
+    "npy": Maker(None, "npy_chunks", write_npy),
+    "idx": Maker("read_idx", "idx_chunks", write_idx),
+    "idx, images packed": Maker("read_idx", "idx_chunks", write_packed_idx),
+    "idx, packed": Maker("read_idx", "idx_chunks", write_packed_pair, needs_labels=True),
+    "digits": Maker("read_digits", "digits_chunks", needs_labels=True),
     "arrays": Maker(None, None, lambda folder, images, labels: (images, labels), has_texts=True),
 }
 READ = [name for name, maker in MAKERS.items() if maker.reader]
@@ -402,7 +400,7 @@ def test_a_stream_gives_the_rows_of_the_whole_in_their_order_for_any_batch(name,
         wanted, labels = wanted[:FEW], labels[:FEW]
     has_labels &= name != "npy"
     for rows_at_once in (1, 2, 100):
-        monkeypatch.setattr(chunks, "CHUNK_BYTES", rows_at_once * 4)
+        monkeypatch.setattr(arrays, "CHUNK_BYTES", rows_at_once * 4)
         monkeypatch.setattr("kerasgrid.data.csv.CHUNK_CELLS", rows_at_once * 4)
         for size in (1, 3, 20, 512) if name != "digits" else (100, 512):
             images, ids, found, sizes = whole(stream, size)
@@ -413,14 +411,36 @@ def test_a_stream_gives_the_rows_of_the_whole_in_their_order_for_any_batch(name,
             assert found == (labels.tolist() if has_labels else None)
 
 
-@pytest.mark.parametrize("name", both(READ, STREAMED))
-def test_a_stream_has_the_samples_of_the_data_that_the_same_file_gives(name):
-    stream = stream_of(name)
-    data = MAKERS[name].load(made(name, IMAGES[:FEW], LABELS[:FEW]))
-    images, _, labels, _ = whole(stream)
-    np.testing.assert_array_equal(images, data.images)
-    assert labels == [data.classes[place] for place in data.labels]
-    np.testing.assert_array_equal(whole(stream)[0], images)  # read a second time
+KINDS_OF_LABELS = {
+    "numbers": LABELS[:FEW],
+    "texts": np.array(["b", "a b", "ಕ", "c"])[LABELS[:FEW]],
+    "whole numbers, then a text": np.array(["1.0"] * (FEW - 1) + ["b"]),
+    "whole floats": np.array([1.0, 2.0, 0.0, 12.0])[LABELS[:FEW]],
+}
+
+
+@pytest.mark.parametrize("pixels", ["bytes", "fractions", "a fraction in the last row"])
+@pytest.mark.parametrize(
+    ("name", "labels"),
+    [
+        (name, labels)
+        for name in both(READ, STREAMED, WRITTEN)
+        for labels, own in KINDS_OF_LABELS.items()
+        if own.dtype.kind != "U" or name in TEXTED
+    ],
+)
+def test_a_stream_has_the_samples_of_the_data_that_the_same_file_gives(name, pixels, labels, monkeypatch):
+    images, own = IMAGES[:FEW].astype(np.float32), KINDS_OF_LABELS[labels]
+    images[{"bytes": FEW, "fractions": 0}.get(pixels, FEW - 1) :] /= 8
+    data = MAKERS[name].load(made(name, images, own))
+    stream = stream_of(name, own, images)
+    for rows_at_once in (1, 7, 100):
+        monkeypatch.setattr(arrays, "CHUNK_BYTES", rows_at_once * 16)
+        monkeypatch.setattr("kerasgrid.data.csv.CHUNK_CELLS", rows_at_once * 5)
+        found, _, told, _ = whole(stream)
+        np.testing.assert_array_equal(found, data.images)
+        assert told == [data.classes[place] for place in data.labels]
+        np.testing.assert_array_equal(whole(stream)[0], found)  # read a second time
 
 
 @pytest.mark.parametrize("name", both(STREAMED, TEXTED))

@@ -234,7 +234,7 @@ def test_columns_are_not_looked_for_one_by_one(write_csv):
     with csv_source.open_text(path) as text:
         csv_source.read_names(text, "train.csv")
         header = csv_source.Header(tuple(names), 0, Places(range(1, 51)))
-        assert [len(pixels) for pixels, _ in csv_source.read_chunks(text, header, path)] == [1]
+        assert [len(chunk.images) for chunk in csv_source.read_chunks(text, header, path)] == [1]
 
 
 def test_fault_in_a_later_chunk(write_csv, monkeypatch):

@@ -22,7 +22,7 @@ from kerasgrid.cli.starter import starter
 from kerasgrid.data.csv import read_csv
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
-from kerasgrid.data.open_stream import open_stream
+from kerasgrid.data.sources import open_stream
 
 CELLS = [
     *(b"", b"nan", b"-inf", b"1e999", b"x", b"\xff", b'"', b",", b"\n", b"\0", b"\r", b" ", b"0x1", b"1_0"),

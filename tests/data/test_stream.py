@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 import pytest
 
-from kerasgrid.data import streams as chunks
-from kerasgrid.data.open_stream import open_stream
+from kerasgrid.data import arrays
+from kerasgrid.data.sources import open_stream
 from kerasgrid.errors import DataError
 
 IMAGES = np.arange(7 * 4, dtype=np.uint8).reshape(7, 2, 2, 1)
@@ -121,7 +121,7 @@ def test_memory_holds_a_chunk_and_not_the_file(tmp_path, monkeypatch):
     """Of 4 MB that are read 4 KB at a time."""
     import tracemalloc
 
-    monkeypatch.setattr(chunks, "CHUNK_BYTES", 4096)
+    monkeypatch.setattr(arrays, "CHUNK_BYTES", 4096)
     np.save("x.npy", np.zeros((1 << 20, 2, 2), np.uint8))
     tracemalloc.start()
     n = sum(len(part.images) for part in open_stream("x.npy", SHAPE).batches(512))
