@@ -22,8 +22,9 @@ from kerasgrid.errors import ResultsError, RunError, StorageError
 from kerasgrid.io import open_input
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
+from kerasgrid.tables.parsing import read_history
 from kerasgrid.tables.predictions import read_held_out
-from kerasgrid.tables.table import are_epochs, mean_history
+from kerasgrid.tables.table import are_epochs
 
 
 class Notes(Observer):
@@ -287,9 +288,9 @@ def test_a_history_that_is_a_link_to_elsewhere_is_not_read(tmp_path):
     (tmp_path / "secret.json").write_text('{"loss": [1.0]}')
     (folder / "trial-0.json").symlink_to(tmp_path / "secret.json")
     with pytest.raises(ResultsError, match=r"trial-0\.json is a link to elsewhere, and a run's files lie in"):
-        mean_history([folder / "trial-0.json"])
+        read_history(folder / "trial-0.json")
     (folder / "trial-1.json").write_text('{"loss": [1.0, "x", null], "note": "no list"}')
-    assert mean_history([folder / "trial-1.json"]) == {"loss": [1.0, None, None]}
+    assert read_history(folder / "trial-1.json") == {"loss": [1.0, None, None]}
 
 
 def test_steps_far_apart_take_no_memory():

@@ -17,9 +17,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
-from kerasgrid.report.design import is_scored
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, columns_of, mean_history
+from kerasgrid.tables.table import Table, columns_of
 from kerasgrid.wording import distinct, masked, visible
 
 if TYPE_CHECKING:
@@ -179,7 +178,7 @@ def identity_of(table: Table, origin: str) -> str:
 def _write(client: MlflowClient, table: Table, experiment: str, identity: str) -> int:
     found = client.get_experiment_by_name(experiment)
     place = client.create_experiment(experiment) if found is None else found.experiment_id
-    curves = [mean_history(folds) for folds in table.histories or [()] * len(table.rows)]
+    curves = [table.mean_history(place) for place in range(len(table.rows))]
     names = _legal_names([*table.params, *table.scores, *(f"epoch/{name}" for name in columns_of(curves))])
     entries = [_entry(table, row, curve, names) for row, curve in enumerate(curves)]
     whole = _search_entry(table, entries)
@@ -191,7 +190,7 @@ def _write(client: MlflowClient, table: Table, experiment: str, identity: str) -
     own = same.info.run_id if same is not None else _log(client, place, whole, {_SEARCH: identity})
     written = 0
     for row, entry in enumerate(entries):
-        there = trials.pop(id := str(table.rows[row].get("trial", row)), [])
+        there = trials.pop(id := str(table.trial(row)), [])
         kept = next((run for run in there if run.data.tags.get(_DIGEST) == entry.digest), None)
         if kept is None:
             _log(client, place, entry, {_TRIAL: id, _PARENT: own})
@@ -269,7 +268,7 @@ def _entry(
     tags = {"state": _cut(state, _LONGEST_TAG), "source": _cut(table.source, _LONGEST_TAG)}
     tags |= {name: _cut(row[name], _LONGEST_TAG) for name in ("error", "dead") if row.get(name)}
     return _Entry(
-        name=f"trial {row.get('trial', place)}",
+        name=f"trial {table.trial(place)}",
         params={names[name]: _cut(row[name], _LONGEST_PARAM) for name in table.params if name in row},
         metrics=tuple(metrics),
         tags=tags,
@@ -280,12 +279,6 @@ def _entry(
 
 def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     """Returns the run of the search itself: its best trial's parameters and scores."""
-    sign = -1 if table.direction == "min" else 1
-    scored = [
-        (sign * row[table.scores[0]], -place)
-        for place, row in enumerate(table.rows)
-        if is_scored(row, table.scores[0])
-    ]
     status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
     tags = {
         "source": _cut(table.source, _LONGEST_TAG),
@@ -294,9 +287,9 @@ def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     }
     summary = table.about.get("summary")
     seconds = (finite(summary.get("wall_time_s")) if isinstance(summary, dict) else None) or 0.0
-    if not scored:
+    if not table.scored:
         return _Entry(table.source, {}, (), tags, status, seconds)
-    best = entries[-max(scored)[1]]
+    best = entries[max(table.scored, key=lambda place: table.sign * table.rows[place][table.scores[0]])]
     scores = tuple(metric for metric in best.metrics if metric[2] == 0)
     return _Entry(table.source, best.params, scores, {**tags, "best": best.name}, status, seconds)
 

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, half_written_name, storage_errors, strict
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, mean_history
+from kerasgrid.tables.table import Table
 from kerasgrid.wording import visible
 
 if TYPE_CHECKING:
@@ -92,13 +92,12 @@ def _write(table: Table, folder: Path) -> None:
     columns = {name: _column([row.get(name) for row in table.rows]) for name in table.params}
     (folder / _MARK).write_text("kerasgrid export writes this folder, and may replace it.\n")
     _write_events(folder, now, [_experiment(table, columns, now)])
-    ids = [str(row.get("trial", place)) for place, row in enumerate(table.rows)]
+    ids = [str(table.trial(place)) for place in range(len(table.rows))]
     distinct = len(set(ids)) == len(ids) and all(id.isdecimal() for id in ids)
     ids = ids if distinct else list(map(str, range(len(ids))))
     width = max(map(len, ids))
-    histories = table.histories or [()] * len(table.rows)
-    for id, row, folds in zip(ids, table.rows, histories, strict=True):
-        run = folder / f"trial-{id.zfill(width)}"
+    for place, row in enumerate(table.rows):
+        run = folder / f"trial-{ids[place].zfill(width)}"
         run.mkdir()
         params = {name: convert(row[name]) for name, convert in columns.items() if row.get(name) is not None}
         scores = {name: value for name in table.scores if (value := finite(row.get(name))) is not None}
@@ -108,7 +107,7 @@ def _write(table: Table, folder: Path) -> None:
             [
                 _session_start(run.name, params, now),
                 _scalars(scores),
-                *_curves(mean_history(folds)),
+                *_curves(table.mean_history(place)),
                 _session_end(str(row.get("state", "complete")), now),
             ],
         )

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from typing import Any
@@ -90,16 +90,10 @@ class Design:
         return [factor.name for factor in self.factors].index(name)
 
 
-def is_scored(row: Mapping[str, Any], objective: str) -> bool:
-    """Says whether a trial was trained to its end and has a score."""
-    return row.get("state", "complete") == "complete" and finite(row.get(objective)) is not None
-
-
 def design_of(table: Table) -> Design:
     """Returns the design of a table's complete trials; it may be empty."""
     objective = table.scores[0]
-    places = [place for place, row in enumerate(table.rows) if is_scored(row, objective)]
-    rows = [table.rows[place] for place in places]
+    rows = [table.rows[place] for place in table.scored]
     factors, columns = [], []
     for name in table.params:
         factor, codes = _factor(name, [row.get(name, NOT_SET) for row in rows], name in table.log_params)
@@ -107,15 +101,14 @@ def design_of(table: Table) -> Design:
             factors.append(factor)
             columns.append(codes)
     scores = np.array([row[objective] for row in rows], dtype=float)
-    sign = -1 if table.direction == "min" else 1
     if not factors:
-        return Design((), np.zeros((min(len(rows), 1), 0), int), scores[:1], sign)
+        return Design((), np.zeros((min(len(rows), 1), 0), int), scores[:1], table.sign)
     codes, place, counts = np.unique(
         np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True
     )
-    by_fold = _fold_scores(table, places)
+    by_fold = _fold_scores(table, table.scored)
     fold_scores = None if by_fold is None else _means(by_fold, place.ravel(), counts)
-    return Design(tuple(factors), codes, _means(scores, place.ravel(), counts), sign, fold_scores)
+    return Design(tuple(factors), codes, _means(scores, place.ravel(), counts), table.sign, fold_scores)
 
 
 def _fold_scores(table: Table, places: Sequence[int]) -> np.ndarray | None:

@@ -27,7 +27,7 @@ from kerasgrid.report.curves import (
     rise,
     rise_of_best,
 )
-from kerasgrid.report.design import Design, design_of, is_scored
+from kerasgrid.report.design import Design, design_of
 from kerasgrid.report.edges import Edge, edges_of
 from kerasgrid.report.effects import Effect, Interaction, Noise, effects_of, interactions_of, noise_of
 from kerasgrid.report.importance import Importance, importance_of
@@ -136,7 +136,7 @@ class Findings:
 
     def trial(self, row: int) -> Any:
         """Returns what a trial is called: its id, or its place where it has none."""
-        return self.table.rows[row].get("trial", row)
+        return self.table.trial(row)
 
 
 def analyse(table: Table) -> Findings:
@@ -211,12 +211,11 @@ def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
     found = [
         Contender(
             row,
-            given[objective],
-            None if std is None or row in single else finite(given.get(std)),
-            table.seconds(given),
+            table.rows[row][objective],
+            None if std is None or row in single else finite(table.rows[row].get(std)),
+            table.seconds(table.rows[row]),
         )
-        for row, given in enumerate(table.rows)
-        if is_scored(given, objective)
+        for row in table.scored
     ]
     found.sort(key=lambda one: -sign * one.mean)
     if not found or not table.fold_scores:

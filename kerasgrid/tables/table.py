@@ -8,6 +8,7 @@ import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
@@ -129,6 +130,39 @@ class Table:
     about: Mapping[str, Any] = field(default_factory=dict)
 
     @property
+    def sign(self) -> int:
+        """1 where a larger score is better, -1 where a smaller one is."""
+        return -1 if self.direction == "min" else 1
+
+    @cached_property
+    def scored(self) -> list[int]:
+        """Places of the trials that were trained to their ends and have a score."""
+        return [
+            place
+            for place, row in enumerate(self.rows)
+            if row.get("state", "complete") == "complete" and finite(row.get(self.scores[0])) is not None
+        ]
+
+    def trial(self, place: int) -> Any:
+        """Returns what a trial is called: its id, or its place where it has none."""
+        return self.rows[place].get("trial", place)
+
+    def mean_history(self, place: int) -> dict[str, list[float | None]]:
+        """Returns each metric's mean over a trial's folds, as far as all folds that have it go; then None.
+
+        Raises:
+            ResultsError: A file is not there, or holds no history.
+        """
+        folds = [read_history(history) for history in self.histories[place]] if self.histories else []
+        means: dict[str, list[float | None]] = {}
+        for name in columns_of(folds):
+            epochs = zip(*(fold[name] for fold in folds if fold.get(name)), strict=False)
+            means[name] = [sum(values) / len(values) if all_known(values) else None for values in epochs]
+        means = {name: values for name, values in means.items() if values}
+        length = max(map(len, means.values()), default=0)
+        return {name: [*values, *[None] * (length - len(values))] for name, values in means.items()}
+
+    @property
     def time(self) -> str | None:
         """The column of the seconds that a trial took, a fold or in all; None where there is none."""
         return next((name for name in self.scores if is_time(name)), None)
@@ -148,30 +182,7 @@ def columns_of(records: Iterable[Mapping[str, Any]]) -> list[str]:
     return list(dict.fromkeys(name for record in records for name in record))
 
 
-def mean_history(histories: Sequence[Mapping[str, Sequence[Any]] | Path]) -> dict[str, list[float | None]]:
-    """Returns the mean over folds of each metric, as far as all folds that have it go; then None.
-
-    Args:
-        histories: Of folds and repeats, or the files that hold them.
-
-    Raises:
-        ResultsError: A file is not there, or holds no history.
-    """
-    folds, means = [read_history(history) for history in histories], {}
-    for name in columns_of(folds):
-        series = [fold[name] for fold in folds if isinstance(fold.get(name), list) and fold[name]]
-        if series:
-            means[name] = [_mean(values) for values in zip(*series, strict=False)]
-    length = max(map(len, means.values()), default=0)
-    return {name: [*values, *[None] * (length - len(values))] for name, values in means.items()}
-
-
 def are_epochs(steps: Sequence[int]) -> bool:
     """Says whether steps, in order, are epochs one after the other from the first, counted from 0 or 1."""
     pairs = itertools.pairwise(steps)
     return len(steps) > 1 and steps[0] in (0, 1) and all(after == before + 1 for before, after in pairs)
-
-
-def _mean(values: Sequence[Any]) -> float | None:
-    numbers = [finite(value) for value in values]
-    return sum(numbers) / len(numbers) if all_known(numbers) else None

@@ -16,7 +16,7 @@ from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import digest, write_text
 from kerasgrid.space.dimensions import is_number
 from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, mean_history
+from kerasgrid.tables.table import Table
 from kerasgrid.wording import distinct, visible_line
 
 log = logging.getLogger(__name__)
@@ -116,8 +116,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
         ResultsError: None of the tables has histories, or a file of one is missing or broken.
     """
     trials = trial_sheet(tables)
-    histories = [folds for table in tables for folds in table.histories or [()] * len(table.rows)]
-    means = [mean_history(folds) for folds in histories]
+    means = [table.mean_history(place) for table in tables for place in range(len(table.rows))]
     if not any(means):
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: there is no history of epochs. Plot the trials, without --epochs.")
