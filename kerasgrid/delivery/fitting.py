@@ -21,6 +21,7 @@ from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError
 from kerasgrid.io import digest, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
@@ -64,6 +65,11 @@ def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
     return run.rates[-1], "with which its training ended"
 
 
+def _function(route: Route) -> str | None:
+    """Returns the function of the user's that a trial's images go through."""
+    return None if route.augment is None else route.augment.preprocessing_function
+
+
 class FitPlanner:
     """Says which models are to be trained, and how."""
 
@@ -88,16 +94,15 @@ class FitPlanner:
         learning_rate: float | None,
     ) -> Iterator[FitPlan]:
         """Yields the models of a trial; the last arguments are as `fit` has them."""
-        runs = runs_of(row, self.finished.paths.folder)
-        if (function := self._function(row)) is not None:
+        runs, route = runs_of(row, self.finished.paths.folder), self.recipe.route(row["params"])
+        if (function := _function(route)) is not None:
             self.notes.append(
                 f"trial {row['id']}: augment.preprocessing_function ({function}) is no layer, so that models "
                 "take images that were scaled, went through it and were normalised. predict does so."
             )
         if finetune:
-            yield from self._finetunings(row, runs, epochs or FINETUNE_EPOCHS, learning_rate)
+            yield from self._finetunings(row, route, runs, epochs or FINETUNE_EPOCHS, learning_rate)
             return
-        route = self.recipe.route(row["params"])
         course, total = course_of(route, runs), route.epochs
         if epochs is not None:
             how, total = f"{count(epochs, 'epoch')}, as asked for", epochs
@@ -107,10 +112,15 @@ class FitPlanner:
             job = Job(trial_of(row), WHOLE, seed)
             file = self.finished.paths.fitted(row["id"], seed)
             fold = Fold(WHOLE, rows, rows[:0])
-            yield self._plan(row, job, fold, rows, course, total, file, {"kind": "fit", "seed": seed})
+            yield self._plan(row, route, job, fold, rows, course, total, file, {"kind": "fit", "seed": seed})
 
     def _finetunings(
-        self, row: Mapping[str, Any], runs: Sequence[FoldRun], epochs: int, learning_rate: float | None
+        self,
+        row: Mapping[str, Any],
+        route: Route,
+        runs: Sequence[FoldRun],
+        epochs: int,
+        learning_rate: float | None,
     ) -> Iterator[FitPlan]:
         if self.prepared.config.search.holdout == "test":
             raise ResultsError(
@@ -120,27 +130,22 @@ class FitPlanner:
         paths, data = self.finished.paths, self.prepared.data
         starts = self.finished.results.model_files(row["id"])
         folds = self.finished.folds(data)
-        callbacks = self.recipe.route(row["params"]).callbacks
         for run, start in zip(runs, starts, strict=True):
             rate, why = learning_rate, "as asked for"
             if rate is None:
-                rate, why = finetune_rate(run, "learning_rate_scheduler" in callbacks)
+                rate, why = finetune_rate(run, "learning_rate_scheduler" in route.callbacks)
             job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
             how = f"{count(epochs, 'epoch')} on the {len(fold.test):,} rows that fold {run.fold} held out"
             how += "" if rate is None else f", at the learning rate {rate:g}, {why}"
-            course = Course(epochs, how, tuple(callbacks), () if rate is None else (rate,))
+            course = Course(epochs, how, tuple(route.callbacks), () if rate is None else (rate,))
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
-            yield self._plan(row, job, fold, fold.test, course, epochs, file, about, start)
-
-    def _function(self, row: Mapping[str, Any]) -> str | None:
-        """Returns the function of the user's that a trial's images go through."""
-        augment = self.recipe.route(row["params"]).augment
-        return None if augment is None else augment.preprocessing_function
+            yield self._plan(row, route, job, fold, fold.test, course, epochs, file, about, start)
 
     def _plan(
         self,
         row: Mapping[str, Any],
+        route: Route,
         job: Job,
         fold: Fold,
         rows: np.ndarray,
@@ -191,7 +196,7 @@ class FitPlanner:
                 "shape": list(data.images.shape[1:]),
                 "scale": config["data"]["scale"],
                 "augment": config["augment"],
-                "is_scaled_inside": self._function(row) is None,
+                "is_scaled_inside": _function(route) is None,
             },
             "scores": {
                 "objective": self.finished.results.about.objective.name,

@@ -22,7 +22,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
-from kerasgrid.jobs.route import merge_augment, route
+from kerasgrid.jobs.route import merge_augment
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal, Refusals
 from kerasgrid.planning.workers import (
@@ -231,19 +231,22 @@ def _preview(
     trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
     outline = kind.outline(prepared.task) if kind.outline is not None else None
     done = _done(prepared, paths)
-    written = callbacks_of(prepared.config)
-    jobs: list[Job] = []
-    models: dict[str, Mapping[str, Any]] = {}
-    for trial in trials:
-        going = route({**prepared.config.params, **trial.params}, prepared.signature, written)
-        arguments = [sorted(going.optimizer_args), sorted(going.loss_args), going.training.precision]
-        models.setdefault(digest([dict(going.model), going.optimizer, going.loss, arguments]), trial.params)
-        for fold in prepared.folds:
-            for repeat in range(search.repeats):
-                if (trial.identity, fold.index, repeat) not in done:
-                    jobs.append(Job(trial, fold.index, repeat))
+    jobs = [
+        Job(trial, fold.index, repeat)
+        for trial in trials
+        for fold in prepared.folds
+        for repeat in range(search.repeats)
+        if (trial.identity, fold.index, repeat) not in done
+    ]
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
+        graphs = Graphs(prepared, recipe, executor, doing)
+        models: dict[str, Mapping[str, Any]] = {}
+        for trial in trials:
+            going = graphs.route(trial)
+            arguments = [sorted(going.optimizer_args), sorted(going.loss_args), going.training.precision]
+            parts = [dict(going.model), going.optimizer, going.loss, arguments]
+            models.setdefault(digest(parts), trial.params)
         built = list(islice(models.values(), MAX_MODELS))
         for line in (*prepared.code_of_packages, f"building {count(len(built), 'distinct model')}"):
             doing(f"{line[0].upper()}{line[1:]}.")
@@ -253,12 +256,11 @@ def _preview(
         if records and all(record.error is not None for record in records):
             raise prepared.refused([refusal.fault for refusal in refusals])
         n_workers = executor.n_workers
-        graphs = Graphs(prepared, recipe, executor, doing)
         graphs.take(records)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         devices = [record.device for record in records if record.device is not None]
         device = devices[0] if devices else "unknown"
-        planner = Planner(prepared, recipe, executor, threads, device)
+        planner = Planner(graphs, threads, device)
         planned = planner.plan(jobs, found, may_measure=False)
     scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     return Preview(

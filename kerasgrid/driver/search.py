@@ -333,9 +333,7 @@ class _Driver:
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
         """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""
         trials = {job.trial.id: job.trial for job in jobs}
-        anew = {
-            id for id, trial in trials.items() if self.recipe.begins_anew(self.recipe.route(trial.params))
-        }
+        anew = {id for id, trial in trials.items() if self.recipe.begins_anew(self.graphs.route(trial))}
         ids = {job.id for job in jobs if job.trial.id in anew}
         self._anew = ids & self.run.state.waiting.keys() if until is None else set()
         self._wait_at_end = set() if until is None else ids
@@ -351,9 +349,7 @@ class _Driver:
         self._tell_refusals()
         kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
-        planner = Planner(
-            self.run.prepared, self.recipe, self.executor, self.threads, device, self.observer.doing
-        )
+        planner = Planner(self.graphs, self.threads, device)
         made = planner.plan(new, graphs, until=until).packs
         if self._is_stopping:  # perhaps while graphs or widths were asked for: that is no plan to keep
             return []

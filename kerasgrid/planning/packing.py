@@ -32,7 +32,7 @@ _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
 
 
 class Graphs:
-    """The graphs of candidates, each distinct one asked of a worker once.
+    """The graphs of candidates, each distinct one asked of a worker once, and their routes.
 
     Attributes:
         records: Of all models that were built, or refused.
@@ -51,8 +51,8 @@ class Graphs:
         executor: executors.Executor,
         doing: Callable[[str], None] = lambda _: None,
     ) -> None:
-        self._recipe, self._executor, self._doing = recipe, executor, doing
-        self._prepared, self._signature = prepared, prepared.signature
+        self.prepared, self.recipe, self.executor, self.doing = prepared, recipe, executor, doing
+        self._routes: dict[str, Route] = {}
         self.records: list[ProbeRecord] = []
         self._known: dict[str, Graph] = {}
         self._refused: dict[str, str] = {}
@@ -68,6 +68,12 @@ class Graphs:
                 message = (record.error or {}).get("message", "its model was not looked at")
                 self._refused[digest(dict(record.params))] = message
 
+    def route(self, trial: Trial) -> Route:
+        """Returns where a trial's params go."""
+        if trial.identity not in self._routes:
+            self._routes[trial.identity] = self.recipe.route(trial.params)
+        return self._routes[trial.identity]
+
     def of(self, trials: Iterable[Trial], most: int | None = None) -> dict[int, Graph]:
         """Returns the graph of each trial, by its id; empty where packs are off.
 
@@ -76,14 +82,14 @@ class Graphs:
             most: Models to build at most; a trial whose model is none of them has no graph here.
         """
         trials = list(trials)
-        if not self._recipe.packs:
+        if not self.recipe.packs:
             return {}
         identities = {trial.id: self._identity(trial.params) for trial in trials}
         left = len(trials) if most is None else most
         while unknown := self._unknown(trials, identities)[:left]:
             left -= len(unknown)
-            self._doing(f"Building {count(len(unknown), 'model')}, to see which fits can share a program.")
-            self.take(run_probes(self._recipe, self._executor, unknown))
+            self.doing(f"Building {count(len(unknown), 'model')}, to see which fits can share a program.")
+            self.take(run_probes(self.recipe, self.executor, unknown))
         return {trial.id: self._trained(identities[trial.id], trial) for trial in trials}
 
     def _unknown(self, trials: Iterable[Trial], identities: Mapping[int, str]) -> list[Mapping[str, Any]]:
@@ -101,7 +107,7 @@ class Graphs:
 
     def _is_built_in(self, name: str) -> bool:
         is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))
-        return not is_of_loop or goes_to_model(name, self._signature)
+        return not is_of_loop or goes_to_model(name, self.prepared.signature)
 
     def _trained(self, identity: str, trial: Trial) -> Graph:
         """Returns a model's graph with what of a candidate's training is part of it."""
@@ -111,7 +117,7 @@ class Graphs:
             return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
         if graph.key is None:
             return graph
-        plan = self._recipe.route(trial.params)
+        plan = self.route(trial)
         if plan.own_callbacks:
             return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
         if graph.learning_rate is None and any(name in plan.callbacks for name in SETTING_RATES):
@@ -126,7 +132,8 @@ class Graphs:
         about = [graph.key, plan.batch_size, "terminate_on_nan" in plan.callbacks, plan.monitors_val]
         about += [how.structure, plan.training.jit, plan.training.class_weight is not None]
         about += [plan.augment is not None and plan.augment.has_statistics]
-        return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers))
+        rate = plan.optimizer_args.get("learning_rate", graph.learning_rate)
+        return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers), learning_rate=rate)
 
     def _augmentation(self, given: Augment | None) -> Augmentation:
         """Returns what a setting comes to with these data, at which it may have to look."""
@@ -134,7 +141,7 @@ class Graphs:
             return NOTHING
         key = given.model_dump_json(exclude_unset=True)
         if key not in self._augmentations:
-            data = self._prepared.data.images, self._prepared.config.data.scale
+            data = self.prepared.data.images, self.prepared.config.data.scale
             self._augmentations[key] = Augmentation.of(given, *data)
         return self._augmentations[key]
 
@@ -143,27 +150,15 @@ class Planner:
     """Makes the plan of a search on this machine.
 
     Args:
-        prepared: The search.
-        recipe: What workers are told.
-        executor: The workers.
+        graphs: Of the search's candidates.
         threads: Threads a worker.
         device: What is trained on, such as `cpu` or `gpu:0`.
-        doing: Is told what takes a while, in a sentence.
     """
 
-    def __init__(
-        self,
-        prepared: Prepared,
-        recipe: Recipe,
-        executor: executors.Executor,
-        threads: int | None,
-        device: str,
-        doing: Callable[[str], None] = lambda _: None,
-    ) -> None:
-        self._prepared, self._recipe, self._executor, self._doing = prepared, recipe, executor, doing
+    def __init__(self, graphs: Graphs, threads: int | None, device: str) -> None:
+        self._graphs, self._executor = graphs, graphs.executor
         host = platform.node()  # a cache may be in a home that several machines share
-        self._machine = [host, device, threads, executor.n_workers, versions(), backend()]
-        self._routes: dict[int, Route] = {}
+        self._machine = [host, device, threads, self._executor.n_workers, versions(), backend()]
         self._is_cpu = not device.startswith("gpu")
 
     def plan(
@@ -189,7 +184,7 @@ class Planner:
             epochs=self._epochs,
             n_workers=self._executor.n_workers,
             until=until,
-            not_shared=(lambda job: self._route(job).looks_at_total) if graphs else None,
+            not_shared=(lambda job: self._graphs.route(job.trial).looks_at_total) if graphs else None,
         )
         drawn = planned()
         widths = self._widths(drawn.packs, may_measure)
@@ -200,16 +195,11 @@ class Planner:
         return replace(drawn, notes=(*drawn.notes, "How many fits go side by side is timed in the search."))
 
     def _epochs(self, job: Job) -> int:
-        return self._route(job).epochs
-
-    def _route(self, job: Job) -> Route:
-        if job.trial.id not in self._routes:
-            self._routes[job.trial.id] = self._recipe.route(job.trial.params)
-        return self._routes[job.trial.id]
+        return self._graphs.route(job.trial).epochs
 
     def _widths(self, packs: Sequence[Pack], may_measure: bool) -> dict[str, int]:
         groups = self._groups(packs)
-        wanted = self._prepared.config.training.pack
+        wanted = self._graphs.prepared.config.training.pack
         if isinstance(wanted, int):
             return dict.fromkeys(groups, wanted)
         known, unknown = {}, []
@@ -222,8 +212,8 @@ class Planner:
                 jobs, numbers = zip(*merged, strict=True)
                 unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
         if unknown:
-            self._doing("Timing how many fits train best side by side.")
-        for event in self._executor.run(partial(measure_width, self._recipe), unknown):
+            self._graphs.doing("Timing how many fits train best side by side.")
+        for event in self._executor.run(partial(measure_width, self._graphs.recipe), unknown):
             if isinstance(event, executors.Emitted):  # a trial that fails leaves the width at 1
                 known[event.payload.graph] = event.payload.width
                 self._remember(event.payload, groups[event.payload.graph])
@@ -244,8 +234,9 @@ class Planner:
     def _may_pay(self, packs: Sequence[Pack]) -> bool:
         """Tells whether what a trial costs, some seconds of compiling, is little beside the training."""
         runs = [run for pack in packs for run in pack.runs]
-        rows = len(self._prepared.folds[0].train)
-        steps = sum(self._epochs(run[-1]) * rows / self._route(run[-1]).batch_size for run in runs)
+        rows = len(self._graphs.prepared.folds[0].train)
+        routes = [self._graphs.route(run[-1].trial) for run in runs]
+        steps = sum(route.epochs * rows / route.batch_size for route in routes)
         return len(runs) > 1 and steps >= (LEAST_STEPS_CPU if self._is_cpu else LEAST_STEPS_GPU)
 
     def _path(self, graph: str, packs: Sequence[Pack]) -> Path:

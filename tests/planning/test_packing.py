@@ -167,7 +167,7 @@ def make_planner(tmp_path, executor, device):
         )
     )
     recipe = make_recipe(prepared, RunPaths(tmp_path, "fake"))
-    return packing.Planner(prepared, recipe, executor, 1, device)
+    return packing.Planner(packing.Graphs(prepared, recipe, executor), 1, device)
 
 
 def jobs_and_graphs():
