@@ -5,19 +5,16 @@ The driver imports none of it, waits for none of its locks, and is not changed b
 
 from __future__ import annotations
 
-import contextlib
-import os
-from multiprocessing import get_context
-from multiprocessing.connection import Connection
-from typing import Any, Protocol
+from typing import Any, Protocol, Self
 
 from kerasgrid.errors import KerasgridError, MissingPackageError
-from kerasgrid.spawning import launching, leave_signals_to_the_driver, silence
+from kerasgrid.spawning import Child, Ended, Parent
 
 Values = dict[str, Any]
 _WITHOUT_GPU = {"CUDA_VISIBLE_DEVICES": "-1", "JAX_PLATFORMS": "cpu"}
 """It trains nothing, and would take a GPU's memory from the workers: TensorFlow takes all that is free."""
-_PATIENCE_S = 3.0
+_GRACE_S = 3.0
+"""What it has to remove what it keeps on the disk."""
 
 
 class Asked(Protocol):
@@ -46,13 +43,14 @@ class AskedProcess:
 
     def __init__(self, make: type[Asked], *arguments: Any) -> None:
         self._library = make.library
-        self._connection, theirs = get_context("spawn").Pipe()
-        self._process = get_context("spawn").Process(
-            target=_serve, args=(theirs, make, arguments), daemon=True
+        self._process = Child(
+            _serve, make, arguments, environment=_WITHOUT_GPU, is_silent=True, grace_s=_GRACE_S
         )
-        with theirs, launching(_WITHOUT_GPU):
-            self._process.start()
-        self._call("begin")
+        try:
+            self._call("begin")
+        except BaseException:
+            self._process.close()
+            raise
 
     def ask(self, n: int) -> list[tuple[str, Values]]:
         """Returns up to `n` proposals, an id and values each; fewer where others have to be told before.
@@ -73,20 +71,17 @@ class AskedProcess:
         """Lets a proposal be of other values, where that is known."""
         self._call("redirect", id_, values)
 
-    def __enter__(self) -> AskedProcess:
+    def __enter__(self) -> Self:
         return self
 
     def __exit__(self, *exception: object) -> None:
-        self._connection.close()  # which it takes for the end, and clears up
-        self._process.join(_PATIENCE_S)
-        self._process.kill()
-        self._process.join()
+        self._process.close()
 
     def _call(self, *message: Any) -> Any:
+        self._process.send(message)
         try:
-            self._connection.send(message)
-            kind, answer = self._connection.recv()
-        except (EOFError, OSError) as error:
+            kind, answer = self._process.receive()
+        except Ended as error:
             raise KerasgridError(f"{self._library}: its process has ended.") from error
         if kind == "missing":
             raise MissingPackageError(f"{self._library} cannot be imported: {answer}.")
@@ -95,24 +90,19 @@ class AskedProcess:
         return answer
 
 
-def _serve(connection: Connection, make: type[Asked], arguments: tuple[Any, ...]) -> None:
-    """Is the process: answers until the other side hangs up."""
-    leave_signals_to_the_driver()
-    silence()
+def _serve(driver: Parent, make: type[Asked], arguments: tuple[Any, ...]) -> None:
+    """Is the process."""
     asked = None
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            name, *message = connection.recv()
-            try:
-                if name == "begin":
-                    asked, answer = make(*arguments), None
-                else:
-                    answer = getattr(asked, name)(*message)
-            except ImportError as error:
-                connection.send(("missing", str(error)))
-            except Exception as error:
-                connection.send(("error", f"{type(error).__name__}: {error}"))
+    for name, *message in driver:
+        try:
+            if name == "begin":
+                asked, answer = make(*arguments), None
             else:
-                connection.send(("answer", answer))
+                answer = getattr(asked, name)(*message)
+        except ImportError as error:
+            driver.send(("missing", str(error)))
+        except Exception as error:
+            driver.send(("error", f"{type(error).__name__}: {error}"))
+        else:
+            driver.send(("answer", answer))
     del asked  # with what it keeps on the disk
-    os._exit(0)  # waits for none of the library's threads

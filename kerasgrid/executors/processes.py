@@ -2,21 +2,15 @@
 
 from __future__ import annotations
 
-import atexit
 import contextlib
-import multiprocessing
-import os
 import pickle
-import signal
+import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
 
-import psutil
-
 from kerasgrid.errors import RunError
-from kerasgrid.executors import worker
 from kerasgrid.executors.base import (
     Died,
     Emitted,
@@ -28,116 +22,12 @@ from kerasgrid.executors.base import (
     Started,
     describe,
 )
-from kerasgrid.spawning import launching
+from kerasgrid.spawning import Child, Ended, Parent
 
-_PATIENCE_S = 3.0
-_SPAWN = multiprocessing.get_context("spawn")
+# To a worker: (function, task), both pickled, the function None where it is that of before; or _STOP.
+# From it: (kind, *values); the kind of an event is its class, and the values are those beside the task.
+_STOP, _READY, _UNLOADABLE = "stop", "ready", "unloadable"
 _POLL_S = 0.2
-
-
-class Handle:
-    """Starts a worker process and talks with it.
-
-    Attributes:
-        connection: Ready for `multiprocessing.connection.wait` when a message has come.
-        ready: Whether it has said that it takes tasks.
-        sentinel: Ready when the process has ended.
-        function: The pickled function that it has been sent.
-        n_tasks: The number of tasks that it has been sent.
-    """
-
-    def __init__(
-        self, number: int, environment: Mapping[str, str], setup: Callable[[], None] | None = None
-    ) -> None:
-        self.ready = False
-        self.function: bytes | None = None
-        self.n_tasks = 0
-        self.connection, theirs = _SPAWN.Pipe()
-        self._process = _SPAWN.Process(
-            target=worker.work, args=(theirs, os.getpid(), setup), name=f"kerasgrid-worker-{number}"
-        )
-        with theirs, launching(environment):
-            try:
-                self._process.start()
-            except OSError as error:
-                self.hang_up()
-                raise RunError(
-                    f"Worker process {number} cannot be started: {error}. Ask for fewer workers, or use the "
-                    "executor inline."
-                ) from error
-        self.sentinel = self._process.sentinel
-
-    def send_task(self, function: bytes, task: bytes) -> None:
-        """Sends a pickled task, and its pickled function where that is another than before."""
-        if function != self.function:
-            self._send(worker.FUNCTION, function)
-            self.function = function
-        self._send(worker.TASK, task)
-        self.n_tasks += 1
-
-    def resident_bytes(self) -> int:
-        """Returns how much memory the process has; 0 where it has ended."""
-        try:
-            return psutil.Process(self._process.pid).memory_info().rss
-        except psutil.NoSuchProcess:
-            return 0
-
-    def send_stop(self) -> None:
-        """Lets the context's `should_stop` be true."""
-        self._send(worker.STOP, b"")
-
-    def _send(self, kind: str, data: bytes) -> None:
-        # To a worker that has just died; whoever waits for its messages learns of it.
-        with contextlib.suppress(BrokenPipeError, ConnectionResetError):
-            self.connection.send((kind, data))
-
-    def receive(self) -> tuple | None:
-        """Returns the next message, or None where the worker died before or while it sent one."""
-        try:
-            data = self.connection.recv_bytes()
-        except (EOFError, OSError):
-            return None
-        try:
-            return pickle.loads(data)
-        except Exception as error:
-            raise RunError(
-                f"The driver cannot load what a worker process has sent: {type(error).__name__}: {error}. "
-                "Emit only objects of modules that both can import."
-            ) from error
-
-    def ending(self) -> tuple[str, bool]:
-        """Returns how the worker ended, in words to follow "it", and whether for want of memory."""
-        self._process.join(1.0)
-        code = self._process.exitcode
-        if code is None:
-            return "lost its connection to the driver", False
-        if code >= 0:
-            return f"exited with code {code}", False
-        if code == -signal.SIGKILL:
-            return "was killed by SIGKILL, probably by the kernel for want of memory", True
-        try:
-            name = signal.Signals(-code).name
-        except ValueError:  # a real-time signal
-            name = f"signal {-code}"
-        return f"was killed by {name}", False
-
-    def hang_up(self) -> None:
-        """Lets the worker end at once, whatever it does."""
-        self.connection.close()
-
-    def kill(self) -> None:
-        """Kills the worker."""
-        self._process.kill()
-
-    def bury(self) -> None:
-        """Hangs up, waits for the process to end and frees it; kills it after 3 seconds."""
-        self.hang_up()
-        self._process.join(_PATIENCE_S)
-        if self._process.exitcode is None:
-            self._process.kill()
-            self._process.join(_PATIENCE_S)
-        if self._process.exitcode is not None:
-            self._process.close()
 
 
 class Processes(Executor):
@@ -178,8 +68,6 @@ class Processes(Executor):
         self._seats = [_Seat(i, extra, setup, most_bytes) for i, extra in enumerate(environments)]
         self._stopping = False
         self._running = False
-        # Where nobody closes it, multiprocessing would wait for the workers at exit, for ever.
-        atexit.register(self.close)
 
     def start(self) -> None:
         """Starts all processes and waits for none of them."""
@@ -221,11 +109,7 @@ class Processes(Executor):
                 yield from self._listen()
         finally:
             self._running = False
-            busy = [seat for seat in self._seats if seat.taken]
-            for seat in busy:
-                seat.hang_up()
-            for seat in busy:
-                seat.vacate(kill=True)
+            _end([seat for seat in self._seats if seat.taken])
 
     def _listen(self) -> Iterator[Event]:
         taken = [seat for seat in self._seats if seat.taken]
@@ -234,7 +118,7 @@ class Processes(Executor):
         for seat in taken:
             # Whoever takes the events may have closed the executor meanwhile.
             if not seat.vacant and not ready.isdisjoint(seat.channels()):
-                yield from seat.listen(ready)
+                yield from seat.listen()
 
     def stop(self) -> None:
         """Asks the running tasks to stop soon and starts no more."""
@@ -244,11 +128,7 @@ class Processes(Executor):
     def close(self) -> None:
         """Ends all workers at once, and what they run; kills those that have not ended after 3 s."""
         self.stop()
-        atexit.unregister(self.close)
-        for seat in self._seats:
-            seat.hang_up()
-        for seat in self._seats:
-            seat.vacate(kill=seat.is_unused)
+        _end(self._seats)
 
 
 class _Seat:
@@ -256,7 +136,10 @@ class _Seat:
 
     Attributes:
         taken: Whether it has a task.
+        vacant: Whether no process is there.
     """
+
+    _process: Child
 
     def __init__(
         self,
@@ -269,41 +152,34 @@ class _Seat:
         self._environment = dict(environment)
         self._setup = setup
         self._most_bytes = most_bytes
-        self._handle: Handle | None = None
         self._failed_starts = 0
-        self._task: Any = None
+        self.vacant = True
         self._release()
 
-    def _release(self) -> Any:
-        """Forgets the task and returns it."""
-        task, self._task = self._task, None
+    def _release(self) -> None:
         self.taken = self._started = self._asked_to_stop = False
+        self._task: Any = None
         self._function = self._pickled = b""
-        return task
-
-    @property
-    def _process(self) -> Handle:
-        assert self._handle is not None
-        return self._handle
-
-    @property
-    def vacant(self) -> bool:
-        """Whether no process is there."""
-        return self._handle is None
-
-    @property
-    def is_unused(self) -> bool:
-        """Whether the process has had no task."""
-        return self._handle is not None and self._handle.n_tasks == 0
 
     def open(self) -> None:
         """Starts the process, where none is there."""
-        if self._handle is None:
-            self._handle = Handle(self._number, self._environment, self._setup)
+        if not self.vacant:
+            return
+        name = f"kerasgrid-worker-{self._number}"
+        try:
+            self._process = Child(_work, self._setup, environment=self._environment, name=name)
+        except OSError as error:
+            raise RunError(
+                f"Worker process {self._number} cannot be started: {error}. Ask for fewer workers, or use "
+                "the executor inline."
+            ) from error
+        self.vacant = self._ready = False
+        self._unused = True
+        self._known = b""
 
     def channels(self) -> tuple:
         """Returns what to wait for."""
-        return self._process.connection, self._process.sentinel
+        return self._process.channels
 
     def take(self, function: bytes, task: Any) -> Iterator[Event]:
         """Gives the worker a task, or yields why that cannot be."""
@@ -317,39 +193,51 @@ class _Seat:
         self.taken = True
         self._task, self._function, self._pickled = task, function, pickled
         self.open()
-        if self._process.ready:
-            self._process.send_task(function, pickled)
+        if self._ready:
+            self._send_task()
 
-    def listen(self, ready: set) -> Iterator[Event]:
+    def _send_task(self) -> None:
+        self._process.send((None if self._function == self._known else self._function, self._pickled))
+        self._known = self._function
+        self._unused = False
+
+    def listen(self) -> Iterator[Event]:
         """Yields the event that the worker's next message or its death is."""
-        message = self._process.receive() if self._process.connection in ready else None
-        match message:
-            case None:
-                yield from self._died()
-            case (worker.READY,):
-                self._process.ready = True
-                self._process.send_task(self._function, self._pickled)
-            case (worker.STARTED,):
-                self._started = True
-                self._failed_starts = 0
-                yield Started(self._task, self._number)
-            case (worker.EMITTED, payload):
-                yield Emitted(self._task, payload)
-            case (worker.FINISHED,):
-                yield Finished(self._end())
-            case (worker.RAISED, kind, text, trace):
-                yield Raised(self._end(), kind, text, trace)
-            case (worker.UNLOADABLE, kind, text, trace):
-                raise RunError(
-                    f"A worker process cannot load the function that it is to run: {kind}: {text}. What a "
-                    "script or notebook defines itself is unknown there: move it to a module, or use the "
-                    f"executor inline.\n{trace}"
-                )
+        try:
+            message = self._process.receive()
+        except Ended:
+            yield from self._died()
+            return
+        except Exception as error:
+            raise RunError(
+                f"The driver cannot load what a worker process has sent: {type(error).__name__}: {error}. "
+                "Emit only objects of modules that both can import."
+            ) from error
+        kind, *values = message
+        if kind == _READY:
+            self._ready = True
+            self._send_task()
+        elif kind == _UNLOADABLE:
+            name, text, trace = values
+            raise RunError(
+                f"A worker process cannot load the function that it is to run: {name}: {text}. What a "
+                "script or notebook defines itself is unknown there: move it to a module, or use the "
+                f"executor inline.\n{trace}"
+            )
+        elif kind is Started:
+            self._started = True
+            self._failed_starts = 0
+            yield Started(self._task, self._number)
+        else:
+            event = kind(self._task, *values)
+            if kind is not Emitted:
+                self._end_task()
+            yield event
 
-    def _end(self) -> Any:
+    def _end_task(self) -> None:
+        self._release()
         if self._most_bytes is not None and self._process.resident_bytes() > self._most_bytes:
             self.vacate()
-        return self._release()
 
     def _died(self) -> Iterator[Event]:
         reason, by_memory = self._process.ending()
@@ -374,19 +262,84 @@ class _Seat:
         if self.taken and not self._started:
             self.vacate(kill=True)
         elif self.taken and not self._asked_to_stop:
-            self._process.send_stop()
+            self._process.send(_STOP)
             self._asked_to_stop = True
 
     def hang_up(self) -> None:
         """Lets the process end at once."""
-        if self._handle is not None:
-            self._handle.hang_up()
+        if not self.vacant:
+            self._process.hang_up()
 
     def vacate(self, kill: bool = False) -> None:
-        """Ends the process and drops the task."""
-        handle, self._handle = self._handle, None
+        """Ends the process, and drops the task; kills it where asked, or where it has had no task."""
         self._release()
-        if handle is not None:
-            if kill:
-                handle.kill()
-            handle.bury()
+        if not self.vacant:
+            self.vacant = True
+            self._process.close(kill or self._unused)
+
+
+def _end(seats: Sequence[_Seat]) -> None:
+    """Ends processes side by side; kills those that are busy."""
+    for seat in seats:
+        seat.hang_up()
+    for seat in seats:
+        seat.vacate(kill=seat.taken)
+
+
+def _work(driver: Parent, setup: Callable[[], None] | None) -> None:
+    """Is a worker: runs what the driver sends. It imports nothing heavy before it has its function.
+
+    Args:
+        driver: Who sends tasks.
+        setup: Called before the first task, to import what tasks need; an error is left to the tasks, which
+            meet it again.
+    """
+    driver.send((_READY,))
+    if setup is not None:
+        with contextlib.suppress(Exception):
+            setup()
+    function: Function
+    context = _WorkerContext(driver)
+    for message in driver:
+        if message == _STOP:  # the task that it was said of has ended
+            continue
+        pickled, task = message
+        if pickled is not None:
+            try:
+                function = pickle.loads(pickled)
+            except Exception as error:
+                driver.send((_UNLOADABLE, *describe(error)))
+                continue
+        driver.send((Started,))
+        ending = _call(function, task, context)
+        # A worker ends by os._exit, which leaves buffers unwritten.
+        for stream in (sys.stdout, sys.stderr):
+            if stream is not None:
+                stream.flush()
+        driver.send(ending)
+
+
+def _call(function: Function, task: bytes, context: _WorkerContext) -> tuple:
+    try:
+        function(pickle.loads(task), context)
+    except Exception as error:
+        return Raised, *describe(error)
+    return (Finished,)
+
+
+class _WorkerContext:
+    """The function's context, which sends to the driver."""
+
+    def __init__(self, driver: Parent) -> None:
+        self.driver = driver
+
+    def emit(self, payload: Any) -> None:
+        try:
+            self.driver.send((Emitted, payload))
+        except Exception as error:
+            raise TypeError(
+                f"emit: {type(payload).__qualname__} cannot be sent to the driver: {error}"
+            ) from error
+
+    def should_stop(self) -> bool:
+        return self.driver.has_more  # while a task runs, all that the driver sends is to stop

@@ -5,12 +5,11 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Callable, Sequence
-from multiprocessing import get_context
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import MissingPackageError, ServiceError
-from kerasgrid.spawning import launching
+from kerasgrid.spawning import Child, Ended
 from kerasgrid.submit.credentials import find_credentials
 from kerasgrid.submit.refusals import MISSING, refusal
 from kerasgrid.submit.serving import serve
@@ -42,8 +41,7 @@ class Client:
         self._competition = competition
         self._timeout_s = timeout_s
         self._places = find_credentials().places if places is None else tuple(places)
-        self._process: Any = None
-        self._connection: Any = None
+        self._process: Child | None = None
 
     def about(self) -> dict[str, Any]:
         """Returns the competition's `title`, and whether it is for `notebooks_only` or `is_closed`."""
@@ -106,20 +104,15 @@ class Client:
         timeout_s: float | None = None,
         check: Callable[[], int] | None = None,
     ) -> Any:
+        timeout_s = timeout_s or self._timeout_s
         if self._process is None:
             self._begin(doing, timeout_s)
         return self._exchange((name, self._competition, *arguments), doing, timeout_s, check)
 
-    def _begin(self, doing: str, timeout_s: float | None) -> None:
-        context = get_context("spawn")
-        self._connection, theirs = context.Pipe()
-        self._process = context.Process(target=serve, args=(theirs,), daemon=True)
-        with theirs, launching(_QUIET):
-            self._process.start()
+    def _begin(self, doing: str, timeout_s: float) -> None:
+        self._process = Child(serve, environment=_QUIET, is_silent=True)
         try:
-            self._exchange(
-                ("begin",), doing, min(timeout_s or self._timeout_s, self._timeout_s) + _START_S, None
-            )
+            self._exchange(("begin",), doing, min(timeout_s, self._timeout_s) + _START_S, None)
         except BaseException:
             self._end()
             raise
@@ -128,20 +121,20 @@ class Client:
         self,
         message: tuple[Any, ...],
         doing: str,
-        timeout_s: float | None,
+        timeout_s: float,
         check: Callable[[], int] | None,
     ) -> Any:
-        timeout_s = timeout_s or self._timeout_s
+        assert self._process is not None
         try:
-            self._connection.send(message)
-            reply = self._wait(timeout_s, check)
-        except (EOFError, OSError):
+            self._process.send(message)
+            reply = _receive(self._process, timeout_s, check)
+        except TimeoutError:
+            reply = {"kind": "slow"}
+        except Ended:
             reply = {"kind": "other"}
         except BaseException:  # Ctrl-C: what is under way must not go on behind our back
             self._end()
             raise
-        if reply is None:
-            reply = {"kind": "slow"}
         if reply["kind"] == "answer":
             return reply["answer"]
         if reply["kind"] in ("slow", "other"):
@@ -151,24 +144,24 @@ class Client:
         text = refusal(reply, self._competition, doing, timeout_s, self._places)
         raise ServiceError(text, reply["kind"], reply.get("status"))
 
-    def _wait(self, timeout_s: float, check: Callable[[], int] | None) -> dict[str, Any] | None:
-        """Returns the reply; None where none came in time."""
-        if check is None:
-            return self._connection.recv() if self._connection.poll(timeout_s) else None
-        reached, since = check(), time.monotonic()
-        while not self._connection.poll(_LOOK_S):
-            now = time.monotonic()
-            n_bytes = check()
-            if n_bytes != reached:
-                reached, since = n_bytes, now
-            elif now - since > timeout_s:
-                return None
-        return self._connection.recv()
-
     def _end(self) -> None:
         """Kills the process: it may be waiting for an answer that never comes."""
         process, self._process = self._process, None
         if process is not None:
-            self._connection.close()
-            process.kill()
-            process.join()
+            process.close(kill=True)
+
+
+def _receive(process: Child, timeout_s: float, check: Callable[[], int] | None) -> dict[str, Any]:
+    """Returns the reply; where there is something to check, the time counts from its last change."""
+    if check is None:
+        return process.receive(timeout_s)
+    reached, since = check(), time.monotonic()
+    while True:
+        try:
+            return process.receive(_LOOK_S)
+        except TimeoutError:
+            n_bytes = check()
+            if n_bytes != reached:
+                reached, since = n_bytes, time.monotonic()
+            elif time.monotonic() - since > timeout_s:
+                raise

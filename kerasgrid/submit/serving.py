@@ -12,11 +12,9 @@ import contextlib
 import os
 import threading
 from datetime import datetime
-from multiprocessing import parent_process
-from multiprocessing.connection import Connection
 from typing import Any
 
-from kerasgrid.spawning import leave_signals_to_the_driver, silence
+from kerasgrid.spawning import Parent
 from kerasgrid.wording import masked
 
 LISTED = 100
@@ -129,29 +127,23 @@ class _Served:
         self._api.competition_download_files(competition, path=folder, force=False, quiet=True)
 
 
-def serve(connection: Connection) -> None:
-    """Is the process: answers until the other side hangs up."""
-    leave_signals_to_the_driver()
-    silence()
-    threading.Thread(target=_end_with_parent, daemon=True).start()
+def serve(asking: Parent) -> None:
+    """Is the process."""
     served: _Served | None = None
-    with contextlib.suppress(EOFError, OSError):
-        while True:
-            name, *arguments = connection.recv()
-            try:
-                if name == "begin":
-                    served = _Served()
-                    answer = None
-                else:
-                    answer = getattr(served, name)(*arguments)
-            except BaseException as error:
-                reply = _of(error)
+    for name, *arguments in asking:
+        try:
+            if name == "begin":
+                served, answer = _Served(), None
             else:
-                reply = {"kind": "answer", "answer": answer}
-            reply = _without(reply, _secrets(served))
-            if "text" in reply:  # cut after its secrets are out, of which else a part could be left
-                reply["text"] = masked(reply["text"], *_proxies())[:_MOST_TEXT]
-            connection.send(reply)
+                answer = getattr(served, name)(*arguments)
+        except BaseException as error:
+            reply = _of(error)
+        else:
+            reply = {"kind": "answer", "answer": answer}
+        reply = _without(reply, _secrets(served))
+        if "text" in reply:  # cut after its secrets are out, of which else a part could be left
+            reply["text"] = masked(reply["text"], *_proxies())[:_MOST_TEXT]
+        asking.send(reply)
 
 
 def _of(error: BaseException) -> dict[str, Any]:
@@ -217,11 +209,3 @@ def _without(value: Any, secrets: list[str]) -> Any:
     if isinstance(value, dict):
         return {key: _without(item, secrets) for key, item in value.items()}
     return [_without(item, secrets) for item in value] if isinstance(value, list) else value
-
-
-def _end_with_parent() -> None:
-    """Ends this process with the one that began it: the client alone would wait for an answer for ever."""
-    parent = parent_process()
-    if parent is not None:
-        parent.join()
-        os._exit(1)

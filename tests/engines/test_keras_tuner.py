@@ -181,12 +181,12 @@ def test_a_process_that_is_asked_ends_with_a_crash_of_who_asks():
         with AskedProcess(Named) as asked:
             assert asked.ask(1) == [("a", {"x": 1})]
             processes.append(asked._process)
-            assert processes[0].is_alive()
+            assert processes[0]._process.is_alive()
             raise Crash
 
     with pytest.raises(Crash):
         crashing()
-    assert not processes[0].is_alive()
+    assert not processes[0]._process.is_alive()
 
 
 def test_a_script_without_a_main_guard_asks_an_oracle(tmp_path):

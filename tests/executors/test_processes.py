@@ -34,9 +34,9 @@ from worker_tasks import (
 )
 
 import kerasgrid.errors
+from kerasgrid import spawning
 from kerasgrid.errors import RunError
 from kerasgrid.executors import Died, Emitted, Finished, Processes, Raised, Started
-from kerasgrid.executors import processes as handle
 
 pytestmark = pytest.mark.slow
 
@@ -127,18 +127,18 @@ def test_an_error_of_the_setup_is_left_to_the_tasks():
 def test_workers_that_start_early_are_those_that_work():
     with Processes(2) as executor:
         executor.start()
-        pids = {seat._handle._process.pid for seat in executor._seats}
+        pids = {seat._process._process.pid for seat in executor._seats}
         executor.start()  # they are there already
         time.sleep(0.5)  # both have said that they are ready, and nobody has listened
         told = payloads(executor.run(send_pid, range(7)))
         assert len(told) == 7
-        assert set(told) <= pids == {seat._handle._process.pid for seat in executor._seats}
+        assert set(told) <= pids == {seat._process._process.pid for seat in executor._seats}
 
 
 def test_closing_kills_workers_that_had_no_task():
     with Processes(2, setup=forget_to_end) as executor:
         executor.start()
-        pids = [seat._handle._process.pid for seat in executor._seats]
+        pids = [seat._process._process.pid for seat in executor._seats]
         began = time.monotonic()
     assert time.monotonic() - began < 2
     assert all(gone(pid) for pid in pids)
@@ -258,7 +258,7 @@ def test_a_system_that_has_no_room_for_processes(monkeypatch):
         raise BlockingIOError(11, "Resource temporarily unavailable")
 
     with Processes(1) as executor:
-        monkeypatch.setattr(handle._SPAWN.Process, "start", refuse)
+        monkeypatch.setattr(spawning._SPAWN.Process, "start", refuse)
         with pytest.raises(RunError, match=r"Worker process 0 cannot be started: .*Ask for fewer workers"):
             list(executor.run(send_pid, [1]))
         monkeypatch.undo()
@@ -283,7 +283,7 @@ def test_stop_drops_tasks_that_have_not_begun():
 
 @pytest.mark.parametrize("frozen", [False, True])
 def test_close_ends_workers_that_compute_or_hang(frozen, monkeypatch):
-    monkeypatch.setattr(handle, "_PATIENCE_S", 0.3)
+    monkeypatch.setattr(spawning, "_PATIENCE_S", 0.3)
     executor = Processes(2)
     pids = []
     for event in executor.run(forever, range(2)):

@@ -44,12 +44,12 @@ def exit_at_once_with(task, context):
 
 def die_in_a_message(task, context):
     context.emit("whole")
-    os.write(context.connection.fileno(), struct.pack("!i", 1000) + b"torn")
+    os.write(context.driver.connection.fileno(), struct.pack("!i", 1000) + b"torn")
     os.kill(os.getpid(), signal.SIGKILL)
 
 
 def close_connection(task, context):
-    socket.socket(fileno=os.dup(context.connection.fileno())).shutdown(socket.SHUT_WR)
+    socket.socket(fileno=os.dup(context.driver.connection.fileno())).shutdown(socket.SHUT_WR)
     time.sleep(20)
 
 

@@ -73,8 +73,7 @@ def shared_process(kept, service, monkeypatch):
         if not kept:
             begin(client, *arguments)
         else:
-            one = kept.pop()
-            client._process, client._connection = one._process, one._connection
+            client._process = kept.pop()._process
 
     def leave(client, *_):
         if client._process is not None:
