@@ -14,6 +14,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasgrid.data.arrays import opened
+from kerasgrid.data.csv import IMAGE_SUFFIXES, numbered_rows
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
@@ -24,11 +25,10 @@ LABEL_NAMES = (
 _ID_NAME = re.compile(
     r"((image|img|file|row|sample|item)?[ _-]?(id|index|idx|name|no|number)|unnamed: 0|)", re.I
 )
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
+WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
 FEW_COLUMNS = 16
 """Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 _FILE_NAME = re.compile(r"[\w(). +/-]{1,200}")
 _MOST_FOLDERS = 100
 _HEAD_ROWS, _HEAD_CELLS = 2_000, 2_000_000
@@ -65,7 +65,7 @@ class Columns:
     @property
     def have_names(self) -> bool:
         """Whether the first line is a header, and not numbers or a single cell."""
-        return len(self.names) > 1 and not all(_NUMBER.fullmatch(name) for name in self.names)
+        return len(self.names) > 1 and not all(NUMBER.fullmatch(name) for name in self.names)
 
     @property
     def by_name(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -121,7 +121,7 @@ class Columns:
                 continue
             if all(cell.lower().endswith(IMAGE_SUFFIXES) for cell in cells):
                 return name, cells[0]
-            are_numbers = all(map(_NUMBER.fullmatch, cells))
+            are_numbers = all(map(NUMBER.fullmatch, cells))
             if len(set(cells)) < (len(cells) if are_numbers else 2):
                 continue
             if not all(map(_FILE_NAME.fullmatch, cells[:3])):
@@ -159,10 +159,9 @@ def read_columns(path: Path) -> Columns:
     with opened(path) as file:
         text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            for row in csv.reader(text, skipinitialspace=True):
-                if len(row) > 1 or "".join(row).strip():
-                    rows.append([cell.strip() for cell in row])
-                    n_rows = max(50, min(_HEAD_ROWS, _HEAD_CELLS // len(rows[0])))
+            for _, row in numbered_rows(csv.reader(text, skipinitialspace=True)):
+                rows.append([cell.strip() for cell in row])
+                n_rows = max(50, min(_HEAD_ROWS, _HEAD_CELLS // len(rows[0])))
                 if len(rows) > n_rows:
                     break
         except csv.Error:
@@ -175,6 +174,6 @@ def read_columns(path: Path) -> Columns:
 def _are_classes(cells: Sequence[str]) -> bool:
     """Tells whether cells look like classes: words or whole numbers, few, and each more than once."""
     counts = Counter(cells)
-    are_whole = all(_WHOLE.fullmatch(cell) for cell in counts)
-    are_words = not any(_NUMBER.fullmatch(cell) for cell in counts)
+    are_whole = all(WHOLE.fullmatch(cell) for cell in counts)
+    are_words = not any(NUMBER.fullmatch(cell) for cell in counts)
     return (are_whole or are_words) and "" not in counts and 2 <= len(counts) <= len(cells) / 2

@@ -31,13 +31,13 @@ from kerasgrid.data.arrays import (
     product,
     shape_images,
 )
-from kerasgrid.data.columns import IMAGE_SUFFIXES
 from kerasgrid.data.labels import are_whole, as_classes
 from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.wording import listed, shown_path
 
 CHUNK_CELLS = 4_000_000
+IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 _MISSING = {"", "nan", "NaN"}
 _NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _NOT_FINITE = {"nan", "inf", "infinity"}
@@ -165,7 +165,7 @@ def read_names(text: io.TextIOWrapper, where: str) -> list[str]:
     """
     try:
         reader = csv.reader(text, skipinitialspace=True, strict=True)
-        names = next((row for _, row in _numbered(reader)), None)
+        names = next((row for _, row in numbered_rows(reader)), None)
     except csv.Error as error:
         raise DataError(f'{where}, line 1: no CSV header ({error}). Is a quote (") left open?') from error
     if names is None:
@@ -427,7 +427,7 @@ def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError
     line = 1
     with open_text(path) as text:
         reader = csv.reader(text, skipinitialspace=True, strict=True)
-        rows = _numbered(reader)
+        rows = numbered_rows(reader)
         try:
             for line, row in itertools.islice(rows, n_done + 1, None):
                 complaint = _complaint(row, header)
@@ -438,7 +438,7 @@ def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError
     return DataError(f"{where}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}.")
 
 
-def _numbered(reader: Any) -> Iterator[tuple[int, list[str]]]:
+def numbered_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
     """Yields each row that is not blank with the line it begins on, from 1."""
     line = 1
     for row in reader:

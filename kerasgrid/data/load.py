@@ -34,7 +34,13 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
 
     labels, n_whole = np.asarray(whole.labels), len(whole.labels)
     if labels.ndim == 2:
-        return _take_any(whole, n_samples, seed, where)
+        if n_samples >= n_whole:
+            raise DataError(
+                f"{where}: data.subset is {n_samples}, of {n_whole} samples. Correct it, or leave it out to "
+                "use all."
+            )
+        rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
+        return _taken(whole, rows, f"at random, seed {seed}", "label")
     counts = np.bincount(labels, minlength=len(whole.classes))
     n_present = int((counts > 0).sum())
     if not n_present <= n_samples <= n_whole - n_present:
@@ -50,34 +56,24 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
         )
     splitter = StratifiedShuffleSplit(1, train_size=n_samples, random_state=seed)
     rows = np.sort(next(splitter.split(np.zeros(n_whole), labels))[0])
-    taken = Samples(whole.images[rows], labels[rows], whole.classes, whole.one_hot)
-    shares = np.bincount(taken.labels, minlength=len(counts)) / n_samples
-    differences = np.abs(shares - counts / n_whole)
-    worst = int(np.argmax(differences))
-    return taken, (
-        f"subset: {n_samples} of {n_whole} samples, stratified, seed {seed}; label frequencies differ from "
-        f"the whole's by at most {100 * differences[worst]:.2f} percentage points "
-        f"(class {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {counts[worst] / n_whole:.2%})"
-    )
+    return _taken(whole, rows, f"stratified, seed {seed}", "class")
 
 
-def _take_any(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
-    """Returns a subset drawn at random of samples with several labels each, and a line that reports on it."""
-    n_whole = len(whole.labels)
-    if n_samples >= n_whole:
-        raise DataError(
-            f"{where}: data.subset is {n_samples}, of {n_whole} samples. Correct it, or leave it out to use "
-            "all."
-        )
-    rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
-    taken = Samples(whole.images[rows], whole.labels[rows], whole.classes)
-    shares, wanted = taken.labels.mean(axis=0), np.mean(whole.labels, axis=0)
+def _taken(whole: Samples | Dataset, rows: np.ndarray, how: str, what: str) -> tuple[Samples, str]:
+    """Returns some of the samples, and a line on how far the labels' frequencies are from the whole's."""
+    taken = Samples(whole.images[rows], whole.labels[rows], whole.classes, whole.one_hot)
+    shares, wanted = (_frequencies(labels, len(whole.classes)) for labels in (taken.labels, whole.labels))
     worst = int(np.argmax(np.abs(shares - wanted)))
     return taken, (
-        f"subset: {n_samples} of {n_whole} samples, at random, seed {seed}; label frequencies differ from "
-        f"the whole's by at most {100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
-        f"(label {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
+        f"subset: {len(rows)} of {len(whole.labels)} samples, {how}; label frequencies differ from the "
+        f"whole's by at most {100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
+        f"({what} {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
     )
+
+
+def _frequencies(labels: np.ndarray, n_classes: int) -> np.ndarray:
+    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=n_classes)
+    return counts / len(labels)
 
 
 def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset:

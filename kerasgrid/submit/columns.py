@@ -11,7 +11,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.columns import LABEL_NAMES
+from kerasgrid.data.columns import LABEL_NAMES, NUMBER, WHOLE
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
@@ -26,8 +26,6 @@ MOST_TOLD = 5
 Label = int | str
 YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives, or with --proba as well."
 _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
-_WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 
 
 def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
@@ -202,8 +200,8 @@ def what_is_held(
         DataError: What stands there fits no submission for these classes.
     """
     values = set().union(*held) - {""}
-    are_whole = all(_WHOLE.fullmatch(text) for text in values)
-    are_numbers = all(_NUMBER.fullmatch(text) for text in values)
+    are_whole = all(WHOLE.fullmatch(text) for text in values)
+    are_numbers = all(NUMBER.fullmatch(text) for text in values)
     if matched:
         own = tuple(label for _, label in sorted(matched.items()))
         are_flags = bool(values) and values <= {"0", "1"}
