@@ -81,6 +81,7 @@ class Executor(abc.ABC):
     """
 
     n_workers: int
+    _stopping = _running = False
 
     @abc.abstractmethod
     def start(self) -> None:
@@ -103,13 +104,14 @@ class Executor(abc.ABC):
             RunError: The workers cannot start or cannot load the function.
         """
 
-    @abc.abstractmethod
     def stop(self) -> None:
         """Asks the running tasks to stop soon and starts no more; `run` ends once they have ended.
 
         For good: a later `run` ends at once. It may be called in a signal handler, in another
         thread, and more than once.
         """
+        # A signal handler may interrupt `run` in the middle of a message, so nothing is sent here.
+        self._stopping = True
 
     @abc.abstractmethod
     def close(self) -> None:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import queue
 import threading
-from collections.abc import Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator
 from typing import Any
 
 from kerasgrid.errors import RunError
@@ -34,11 +34,7 @@ class Inline(Executor):
     """
 
     n_workers = 1
-
-    def __init__(self) -> None:
-        self._stopping = False
-        self._running = False
-        self._call: _Call | None = None
+    _call: _Call | None = None
 
     def start(self) -> None:
         """Does nothing: this process is ready."""
@@ -58,7 +54,7 @@ class Inline(Executor):
                     task = next(tasks)
                 except StopIteration:
                     return
-                self._call = _Call(self, function, task)
+                self._call = _Call(function, task, lambda: self._stopping)
                 yield Started(task, 0)
                 yield from self._call.events()
         finally:
@@ -66,19 +62,11 @@ class Inline(Executor):
             if self._call is not None:
                 self._call.abandon()
 
-    def stop(self) -> None:
-        """Asks the running task to stop soon and starts no more."""
-        self._stopping = True
-
     def close(self) -> None:
         """Gives up the task that still runs, if any."""
         self.stop()
         if self._call is not None:
             self._call.abandon()
-
-    def should_stop(self) -> bool:
-        """Returns whether `stop` has been called."""
-        return self._stopping
 
 
 class _Abandoned(BaseException):
@@ -88,10 +76,10 @@ class _Abandoned(BaseException):
 class _Call:
     """One call of the function, which takes turns with the driver; also the function's context."""
 
-    def __init__(self, executor: Inline, function: Function, task: Any) -> None:
-        self._executor = executor
+    def __init__(self, function: Function, task: Any, is_stopping: Callable[[], bool]) -> None:
         self._function = function
         self._task = task
+        self._is_stopping = is_stopping
         self._events: queue.SimpleQueue[Event | BaseException] = queue.SimpleQueue()
         self._turn = threading.Semaphore(0)
         self._abandoned = False
@@ -129,7 +117,7 @@ class _Call:
             raise _Abandoned
 
     def should_stop(self) -> bool:
-        return self._abandoned or self._executor.should_stop()
+        return self._abandoned or self._is_stopping()
 
     def _run(self) -> None:
         try:

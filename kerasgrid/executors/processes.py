@@ -26,7 +26,7 @@ from kerasgrid.spawning import Child, Ended, Parent
 
 # To a worker: (function, task), both pickled, the function None where it is that of before; or _STOP.
 # From it: (kind, *values); the kind of an event is its class, and the values are those beside the task.
-_STOP, _READY, _UNLOADABLE = "stop", "ready", "unloadable"
+_STOP, _UNLOADABLE = "stop", "unloadable"
 _POLL_S = 0.2
 
 
@@ -66,8 +66,6 @@ class Processes(Executor):
         self.n_workers = n_workers
         environments = environment or [{}] * n_workers
         self._seats = [_Seat(i, extra, setup, most_bytes) for i, extra in enumerate(environments)]
-        self._stopping = False
-        self._running = False
 
     def start(self) -> None:
         """Starts all processes and waits for none of them."""
@@ -120,11 +118,6 @@ class Processes(Executor):
             if not seat.vacant and not ready.isdisjoint(seat.channels()):
                 yield from seat.listen()
 
-    def stop(self) -> None:
-        """Asks the running tasks to stop soon and starts no more."""
-        # A signal handler may interrupt `run` in the middle of a message, so nothing is sent here.
-        self._stopping = True
-
     def close(self) -> None:
         """Ends all workers at once, and what they run; kills those that have not ended after 3 s."""
         self.stop()
@@ -159,7 +152,7 @@ class _Seat:
     def _release(self) -> None:
         self.taken = self._started = self._asked_to_stop = False
         self._task: Any = None
-        self._function = self._pickled = b""
+        self._function = b""
 
     def open(self) -> None:
         """Starts the process, where none is there."""
@@ -173,7 +166,7 @@ class _Seat:
                 f"Worker process {self._number} cannot be started: {error}. Ask for fewer workers, or use "
                 "the executor inline."
             ) from error
-        self.vacant = self._ready = False
+        self.vacant = False
         self._unused = True
         self._known = b""
 
@@ -191,14 +184,10 @@ class _Seat:
             yield Raised(task, kind, f"The task cannot be sent to a worker process: {message}", trace)
             return
         self.taken = True
-        self._task, self._function, self._pickled = task, function, pickled
+        self._task, self._function = task, function
         self.open()
-        if self._ready:
-            self._send_task()
-
-    def _send_task(self) -> None:
-        self._process.send((None if self._function == self._known else self._function, self._pickled))
-        self._known = self._function
+        self._process.send((None if function == self._known else function, pickled))
+        self._known = function
         self._unused = False
 
     def listen(self) -> Iterator[Event]:
@@ -214,10 +203,7 @@ class _Seat:
                 "Emit only objects of modules that both can import."
             ) from error
         kind, *values = message
-        if kind == _READY:
-            self._ready = True
-            self._send_task()
-        elif kind == _UNLOADABLE:
+        if kind == _UNLOADABLE:
             name, text, trace = values
             raise RunError(
                 f"A worker process cannot load the function that it is to run: {name}: {text}. What a "
@@ -294,7 +280,6 @@ def _work(driver: Parent, setup: Callable[[], None] | None) -> None:
         setup: Called before the first task, to import what tasks need; an error is left to the tasks, which
             meet it again.
     """
-    driver.send((_READY,))
     if setup is not None:
         with contextlib.suppress(Exception):
             setup()
