@@ -18,7 +18,6 @@ from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.given import as_array
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
-from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.ensembles import combine
 from kerasgrid.delivery.finished import trial_of
 from kerasgrid.delivery.models import AskedTrial, asked_trial
@@ -28,6 +27,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.planning.workers import ask_worker, make_executor, make_fit_recipe
 from kerasgrid.records import WHOLE, Fold
+from kerasgrid.run.results import runs_of
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import predict as ask_model
 

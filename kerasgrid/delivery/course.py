@@ -5,12 +5,11 @@ from __future__ import annotations
 import statistics
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import cached_property
-from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.jobs.route import Route
+from kerasgrid.run.results import FoldRun
 from kerasgrid.tables.parsing import read_history
 from kerasgrid.wording import count
 
@@ -32,44 +31,10 @@ class Course:
     rates: tuple[float, ...] = ()
 
 
-@dataclass(frozen=True)
-class FoldRun:
-    """What one fold and repeat of a trial came to.
-
-    Attributes:
-        fold: The fold's index.
-        repeat: The repeat.
-        best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
-            did. Where its weights were restored, they made the score.
-        history: Lists over the epochs, or the file that holds them.
-    """
-
-    fold: int
-    repeat: int
-    best_epoch: int | None
-    history: Mapping[str, Sequence[float]] | Path
-
-    @cached_property
-    def rates(self) -> tuple[float, ...]:
-        """The learning rate of each epoch, as far as it is known."""
-        found = read_history(self.history).get("learning_rate", ())
-        return tuple(float(rate) for rate in found if rate is not None)
-
-
-def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
-    """Returns a trial's folds and repeats.
-
-    Args:
-        row: As results.json has it.
-        folder: The run's, where long histories lie.
-    """
-    runs = []
-    for fold in row["folds"]:
-        for part in fold.get("repeats", [fold]):
-            file = part.get("history_file")
-            history = part["history"] if file is None else folder / file
-            runs.append(FoldRun(fold["fold"], part.get("repeat", 0), part["best_epoch"], history))
-    return runs
+def rates_of(run: FoldRun) -> tuple[float, ...]:
+    """Returns the learning rate of each epoch of a run, as far as it is known."""
+    found = read_history(run.history).get("learning_rate", ())
+    return tuple(float(rate) for rate in found if rate is not None)
 
 
 def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
@@ -94,7 +59,8 @@ def course_of(route: Route, runs: Sequence[FoldRun]) -> Course:
     unknown = ""
     if is_set and "learning_rate_scheduler" not in route.callbacks:
         looking = sorted({*looking, *({"reduce_lr_on_plateau"} & route.callbacks.keys())})
-        rates = run.rates[:epochs] if len(run.rates) >= epochs else ()
+        rates = rates_of(run)[:epochs]
+        rates = rates if len(rates) == epochs else ()
         unknown = "" if rates else "; the learning rates of its folds are not known, and its own is kept"
     shown = ", ".join(map(str, best[:10])) + (", ..." if len(best) > 10 else "")
     how = f"{count(epochs, 'epoch')}, the median over folds of the best epoch ({shown})"

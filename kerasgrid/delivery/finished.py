@@ -57,7 +57,7 @@ class FinishedRun:
     ) -> None:
         self.results = source if isinstance(source, ResultsData) else ResultsData.load(source)
         self.path = self.results.file
-        self.paths = RunPaths(self.path.parent, self.path.stem)
+        self.paths = RunPaths.of(self.path)
         self.paths.check_own()
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
         self.results.need_ids()

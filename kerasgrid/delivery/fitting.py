@@ -15,7 +15,7 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
-from kerasgrid.delivery.course import Course, FoldRun, course_of, runs_of
+from kerasgrid.delivery.course import Course, course_of, rates_of
 from kerasgrid.delivery.finished import FinishedRun, check_counts, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError
@@ -29,7 +29,7 @@ from kerasgrid.records import WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRec
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import ResultsData
+from kerasgrid.run.results import FoldRun, ResultsData, runs_of
 from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
@@ -58,11 +58,12 @@ def finetune_rate(run: FoldRun, is_scheduled: bool) -> tuple[float | None, str]:
     That is the one that its training ended with. A schedule ends with one that teaches nothing any more, so
     that then it is a tenth of the highest.
     """
-    if not run.rates:
+    rates = rates_of(run)
+    if not rates:
         return None, ""
     if is_scheduled:
-        return _FINETUNE_SHARE * max(run.rates), "a tenth of its highest"
-    return run.rates[-1], "with which its training ended"
+        return _FINETUNE_SHARE * max(rates), "a tenth of its highest"
+    return rates[-1], "with which its training ended"
 
 
 def _function(route: Route) -> str | None:

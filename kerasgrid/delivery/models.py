@@ -12,12 +12,12 @@ from typing import Any
 from pydantic import BaseModel, ConfigDict, ValidationError
 
 from kerasgrid.config.forms import in_words
-from kerasgrid.delivery.course import runs_of
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import file_digest, read_json, write_json
 from kerasgrid.records import WHOLE
 from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import runs_of
 from kerasgrid.space.dimensions import all_known
 
 log = logging.getLogger(__name__)

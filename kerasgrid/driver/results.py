@@ -32,7 +32,7 @@ class Results(ResultsData):
         from kerasgrid.tables.results import results_table
         from kerasgrid.views.hiplot import show
 
-        experiment = show([results_table(self.data, self.path or Path("results"))], epochs=epochs)
+        experiment = show([results_table(self)], epochs=epochs)
         if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
             experiment.display()
         return experiment
@@ -52,7 +52,7 @@ class Results(ResultsData):
         from kerasgrid.views.pages import page_path
 
         target = page_path([self.file], None if output is None else Path(output))
-        return write_page([results_table(self.data, self.file)], target, epochs=epochs)
+        return write_page([results_table(self)], target, epochs=epochs)
 
     def report(self, output: str | Path | None = None) -> Path:
         """Writes what was learnt as a page, as `kerasgrid report` does, and returns its path.
@@ -85,7 +85,7 @@ class Results(ResultsData):
 
         if output is not None:
             check_new(Path(output))
-        text = suggest(analyse(results_table(self.data, self.path or Path("results"))))
+        text = suggest(analyse(results_table(self)))
         if output is not None:
             write_text(Path(output), text)
         return text
@@ -107,7 +107,7 @@ class Results(ResultsData):
         Raises:
             ResultsError: None was trained yet, or Keras cannot load it.
         """
-        file = RunPaths(self.file.parent, self.file.stem).best
+        file = RunPaths.of(self.file).best
         if not file.exists():
             raise ResultsError(f"{file} is not there yet: results.fit() trains it.")
         from kerasgrid.training.keeping import load_kept

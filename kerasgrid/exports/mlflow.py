@@ -169,10 +169,12 @@ def _database_error() -> type[Exception]:
 def identity_of(table: Table, origin: str) -> str:
     """Returns what tells a search from others that are called the same, 64 hex digits."""
     about = table.about
-    told = about.get("config")
-    config = told if isinstance(told, dict) else {}
-    known = [about.get("data"), about.get("folds"), config.get("model"), config.get("params")]
-    return digest(strict([table.source, *(known if about else [origin])]))
+    known: list[Any] = [origin]
+    if about is not None:
+        config = about.config or {}
+        parts = (part.model_dump(exclude_unset=True) or None for part in (about.data, about.folds))
+        known = [*parts, config.get("model"), config.get("params")]
+    return digest(strict([table.source, *known]))
 
 
 def _write(client: MlflowClient, table: Table, experiment: str, identity: str) -> int:
@@ -279,14 +281,14 @@ def _entry(
 
 def _search_entry(table: Table, entries: Sequence[_Entry]) -> _Entry:
     """Returns the run of the search itself: its best trial's parameters and scores."""
-    status = "RUNNING" if table.about.get("status") == "running" else "FINISHED"
+    is_running = table.about is not None and table.about.status == "running"
+    status = "RUNNING" if is_running else "FINISHED"
     tags = {
         "source": _cut(table.source, _LONGEST_TAG),
         "trials": str(len(entries)),
         "direction": table.direction,
     }
-    summary = table.about.get("summary")
-    seconds = (finite(summary.get("wall_time_s")) if isinstance(summary, dict) else None) or 0.0
+    seconds = (table.about.summary.wall_time_s if table.about is not None else None) or 0.0
     if not table.scored:
         return _Entry(table.source, {}, (), tags, status, seconds)
     best = entries[max(table.scored, key=lambda place: table.sign * table.rows[place][table.scores[0]])]

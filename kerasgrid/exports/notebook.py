@@ -13,11 +13,12 @@ from typing import Any, BinaryIO
 
 import kerasgrid
 from kerasgrid.config.callbacks import is_own, split_name
-from kerasgrid.delivery.course import runs_of
+from kerasgrid.delivery.course import rates_of
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of
+from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
 from kerasgrid.views.pages import plain
 from kerasgrid.wording import count
@@ -225,7 +226,7 @@ def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, An
         if "repeats" in part:
             kept["repeats"] = [short(repeat, fold) for repeat in part["repeats"]]
         else:
-            kept["history"] = {"learning_rate": list(runs[fold, part.get("repeat", 0)].rates)}
+            kept["history"] = {"learning_rate": list(rates_of(runs[fold, part.get("repeat", 0)]))}
         return kept
 
     data = finished.results.data

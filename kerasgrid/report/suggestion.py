@@ -189,7 +189,8 @@ def suggest(findings: Findings) -> str:
     if not findings.design.factors:
         raise ResultsError(f"{source}: no parameter varies, so there is nothing to compare.")
     advice = advise(findings)
-    config = findings.table.about.get("config")
+    about = findings.table.about
+    config = None if about is None else about.config
     if config is None:
         return _bare(findings, advice)
     given = section_of(Config, {"name": "", "model": "", **config}, source, "config")

@@ -87,11 +87,10 @@ class Report:
         if not table.about:  # its columns were told by their names
             more = ", ..." if len(table.params) > _MOST_PARAMS else ""
             parts.append(f"taken as parameters: {', '.join(table.params[:_MOST_PARAMS]) or 'none'}{more}")
-        summary = table.about.get("summary")
-        if isinstance(summary, dict) and summary.get("wall_time_s") is not None:
-            parts.append(f"searched for {format_seconds(summary['wall_time_s'])}")
-        if table.about.get("status") not in (None, "complete"):
-            parts.append(f"status: {table.about['status']}")
+        elif table.about.summary.wall_time_s is not None:
+            parts.append(f"searched for {format_seconds(table.about.summary.wall_time_s)}")
+        if table.about and table.about.status != "complete":
+            parts.append(f"status: {table.about.status}")
         return "; ".join(parts) + "."
 
 

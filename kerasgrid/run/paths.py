@@ -7,6 +7,7 @@ import os
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Self
 
 from kerasgrid.errors import StorageError
 from kerasgrid.io import HALF_WRITTEN, half_written, storage_errors
@@ -23,6 +24,11 @@ class RunPaths:
 
     results: Path
     name: str
+
+    @classmethod
+    def of(cls, file: Path) -> Self:
+        """Returns those of the run whose results.json a file is."""
+        return cls(file.parent, file.stem)
 
     @property
     def json(self) -> Path:

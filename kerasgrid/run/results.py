@@ -10,7 +10,8 @@ import itertools
 import json
 import logging
 import os
-from collections.abc import Iterable, Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from functools import cache, cached_property
 from pathlib import Path
 from typing import Annotated, Any, Literal, Self, TypeVar
@@ -270,7 +271,7 @@ def as_it_stands(results: dict[str, Any], path: Path) -> dict[str, Any]:
     The lock of its run tells, which ends with the process. Where the run's folder is not beside the file,
     it stays as it says.
     """
-    paths = RunPaths(path.parent, path.stem)
+    paths = RunPaths.of(path)
     if results.get("status") != "running" or not paths.folder.is_dir():
         return results
     if is_held(paths.lock, paths.heartbeat):
@@ -408,6 +409,40 @@ def _contradictions(results: Mapping[str, Any]) -> Iterator[str]:
 
 def _once(places: list[int], most: int) -> bool:
     return len(set(places)) == len(places) and max(places, default=-1) < most
+
+
+@dataclass(frozen=True)
+class FoldRun:
+    """What one fold and repeat of a trial came to.
+
+    Attributes:
+        fold: The fold's index.
+        repeat: The repeat.
+        best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
+            did. Where its weights were restored, they made the score.
+        history: Lists over the epochs, or the file that holds them.
+    """
+
+    fold: int
+    repeat: int
+    best_epoch: int | None
+    history: Mapping[str, Sequence[float]] | Path
+
+
+def runs_of(row: Mapping[str, Any], folder: Path) -> list[FoldRun]:
+    """Returns a trial's folds and repeats.
+
+    Args:
+        row: As results.json has it.
+        folder: The run's, where long histories lie.
+    """
+    runs = []
+    for fold in row["folds"]:
+        for part in fold.get("repeats") or [fold]:
+            file = part.get("history_file")
+            history = part["history"] if file is None else folder / file
+            runs.append(FoldRun(fold["fold"], part.get("repeat", 0), part["best_epoch"], history))
+    return runs
 
 
 class ResultsData:
@@ -583,12 +618,8 @@ class ResultsData:
         return files
 
     def _model_files(self, row: Mapping[str, Any]) -> list[Path]:
-        paths = RunPaths(self.file.parent, self.file.stem)
-        return [
-            paths.model(row["id"], fold["fold"], part.get("repeat", 0))
-            for fold in row["folds"]
-            for part in fold.get("repeats") or [fold]
-        ]
+        paths = RunPaths.of(self.file)
+        return [paths.model(row["id"], run.fold, run.repeat) for run in runs_of(row, paths.folder)]
 
     def _not_kept(self, trial: int, n_kept: int, n_files: int) -> str:
         """Returns that fold models are missing, and how to keep them."""

@@ -53,7 +53,7 @@ def paths_of(results: Path) -> RunPaths:
         ResultsError: It is no results file of kerasgrid.
     """
     ResultsData.load(results)
-    return RunPaths(results.parent, results.stem)
+    return RunPaths.of(results)
 
 
 def draft_of(
@@ -74,7 +74,7 @@ def draft_of(
         DataError: The submission or the sample is not there.
     """
     found = ResultsData.load(results)
-    paths = RunPaths(results.parent, results.stem)
+    paths = RunPaths.of(results)
     file = paths.submission if file is None else file
     if not os.path.lexists(file):
         raise DataError(

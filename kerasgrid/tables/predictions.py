@@ -57,7 +57,7 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
     Raises:
         ResultsError: They are not there, or damaged. The message is one that a report can show.
     """
-    paths = RunPaths(results.parent, results.stem)
+    paths = RunPaths.of(results)
     if not paths.oof.exists():
         raise ResultsError(f"{paths.oof} is missing: a search of kerasgrid writes it when it ends.")
     try:
@@ -113,7 +113,7 @@ def read_held_out(results: Path) -> HeldOut | None:
     Raises:
         ResultsError: It is damaged.
     """
-    paths = RunPaths(results.parent, results.stem)
+    paths = RunPaths.of(results)
     if not paths.oof.exists():
         return None
     try:

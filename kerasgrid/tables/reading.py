@@ -22,7 +22,7 @@ from pathlib import Path
 from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import kind_of, open_input
-from kerasgrid.run.results import FORMS, as_it_stands, parse_json, read_text
+from kerasgrid.run.results import FORMS, ResultsData, as_it_stands, parse_json, read_text
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.parsing import by_columns, parse_csv
@@ -73,7 +73,7 @@ def read_table(source: str | Path) -> Table:
     value = parse_json(text, path)
     if isinstance(value, dict):
         if "schema" in value:
-            return results_table(as_it_stands(value, path), path)
+            return results_table(ResultsData(as_it_stands(value, path), path))
         return records_table(by_columns(value, path), path)
     if not value:
         raise ResultsError(f"{path}: an empty list, so there are no trials to show.")

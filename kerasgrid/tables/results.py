@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import checked
+from kerasgrid.run.results import ResultsData, runs_of
 from kerasgrid.tables.table import Table, columns_of, param_columns
 
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")
@@ -15,18 +15,10 @@ _DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "dead", "decide
 _OWN = {*_MEASURED, *_DETAILS}
 
 
-def results_table(results: Mapping[str, Any], where: Path = Path("results.json")) -> Table:
-    """Returns the table of a results.json that has been read.
-
-    Args:
-        results: The content of results/NAME.json.
-        where: Its path, which messages name and long histories lie beside.
-
-    Raises:
-        ResultsError: It has another schema, or is not built as the schema says.
-    """
-    results = checked(results, where)
-    trials, objective = results["trials"], results.get("objective") or {}
+def results_table(results: ResultsData) -> Table:
+    """Returns the table of a results.json that has been read."""
+    trials, objective = results.trials, results.about.objective
+    paths = RunPaths.of(results.path or Path("results.json"))
     names = param_columns(
         columns_of(trial["params"] for trial in trials),
         lambda name: name in _OWN or name.startswith("mean_test_"),
@@ -37,28 +29,28 @@ def results_table(results: Mapping[str, Any], where: Path = Path("results.json")
             **{names[name]: value for name, value in trial["params"].items()},
             "state": trial["state"],
             **{name: trial[name] for name in _MEASURED},
-            **_mean_metrics(trial["folds"], objective.get("name")),
+            **_mean_metrics(trial["folds"], objective.name),
             **{name: trial[name] for name in ("rank_test_score", "n_parameters")},
             "dead": trial.get("dead"),
-            "decided_on": objective.get("decided_on"),
+            "decided_on": objective.decided_on,
             "error": error_text(trial["error"]),
         }
         for trial in trials
     ]
     metrics = [name for name in columns_of(rows) if name.startswith("mean_test_") and name not in _OWN]
     return Table(
-        source=str(results.get("name") or where.stem)
-        + (", decided on the test fold" if objective.get("decided_on") else ""),
+        source=(results.about.name or paths.name)
+        + (", decided on the test fold" if objective.decided_on else ""),
         params=tuple(names.values()),
         scores=(*_MEASURED[:2], *metrics, *_MEASURED[2:]),
         details=_DETAILS,
         rows=tuple(rows),
-        direction="min" if objective.get("direction") == "min" else "max",
-        log_params=frozenset(names[name] for name in _log_ranges(results.get("config")) if name in names),
-        metric=str(objective.get("name") or ""),
-        histories=tuple(tuple(_histories(trial["folds"], where)) for trial in trials),
+        direction=objective.direction,
+        log_params=frozenset(names[name] for name in _log_ranges(results.about.config) if name in names),
+        metric=objective.name or "",
+        histories=tuple(_histories(trial, paths) for trial in trials),
         fold_scores=tuple(tuple(fold["test_score"] for fold in trial["folds"]) for trial in trials),
-        about={name: value for name, value in results.items() if name != "trials"},
+        about=results.about,
     )
 
 
@@ -79,15 +71,9 @@ def _mean_metrics(folds: Sequence[Mapping[str, Any]], objective: str | None) -> 
     return {name: sum(found) / len(found) for name, found in values.items()}
 
 
-def _histories(folds: Sequence[Mapping[str, Any]], where: Path) -> Iterator[Mapping[str, Any] | Path]:
-    """Yields the histories of folds, or of their repeats; a long one is a file in the run folder."""
-    folder = RunPaths(where.parent, where.stem).folder
-    for fold in folds:
-        for part in fold.get("repeats") or [fold]:
-            if part.get("history_file"):
-                yield folder / part["history_file"]
-            elif part["history"]:
-                yield part["history"]
+def _histories(trial: Mapping[str, Any], paths: RunPaths) -> tuple[Mapping[str, Any] | Path, ...]:
+    """Returns the histories of a trial's folds, or of their repeats, as far as they have one."""
+    return tuple(run.history for run in runs_of(trial, paths.folder) if run.history)
 
 
 def _log_ranges(config: Any) -> set[str]:

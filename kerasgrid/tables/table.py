@@ -7,12 +7,13 @@ from __future__ import annotations
 import itertools
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.keras_names import METRICS, find_metric
+from kerasgrid.run.results import About
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.parsing import finite, read_history
 
@@ -113,7 +114,7 @@ class Table:
             epoch}, or the file that holds one; empty where there are none.
         fold_scores: For each row its objective by fold, None where a fold has none; empty where the
             file does not say.
-        about: What else the file says of the search, such as `config`, `summary` and `status`; empty
+        about: What else the file says of the search, such as `config`, `summary` and `status`; None
             for files that are not ours.
     """
 
@@ -127,7 +128,7 @@ class Table:
     metric: str = ""
     histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
     fold_scores: tuple[tuple[float | None, ...], ...] = ()
-    about: Mapping[str, Any] = field(default_factory=dict)
+    about: About | None = None
 
     @property
     def sign(self) -> int:

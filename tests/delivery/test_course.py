@@ -6,8 +6,9 @@ import json
 
 import pytest
 
-from kerasgrid.delivery.course import course_of, runs_of
+from kerasgrid.delivery.course import course_of, rates_of
 from kerasgrid.jobs.route import Route
+from kerasgrid.run.results import runs_of
 
 STOPPING = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
 PLATEAU = {"reduce_lr_on_plateau": {"monitor": "val_loss"}}
@@ -89,7 +90,7 @@ def test_repeats_count_each():
 def test_long_histories_lie_beside_the_results(tmp_path):
     (tmp_path / "long.json").write_text(json.dumps({"learning_rate": [0.3, 0.2]}))
     found = runs({"fold": 0, "best_epoch": 2, "history": {}, "history_file": "long.json"}, folder=tmp_path)
-    assert found[0].rates == (0.3, 0.2)
+    assert rates_of(found[0]) == (0.3, 0.2)
 
 
 @pytest.mark.parametrize("callbacks", [{"early_stopping": {"monitor": "val_accuracy"}}, PLATEAU])

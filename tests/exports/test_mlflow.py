@@ -9,6 +9,7 @@ import pytest
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.exports.mlflow import identity_of, make_database, write_mlflow
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
@@ -52,7 +53,7 @@ def first_store(empty_store, tmp_path_factory):
     """The database once the search has been written to it, and how many trials were."""
     path = tmp_path_factory.mktemp("store") / "first.db"
     path.write_bytes(empty_store.read_bytes())
-    return path, write_mlflow(results_table(made()), f"sqlite:///{path}")
+    return path, write_mlflow(results_table(ResultsData(made())), f"sqlite:///{path}")
 
 
 @pytest.fixture
@@ -118,13 +119,13 @@ def test_a_search_is_a_run_and_so_is_each_of_its_trials(first_store, written):
 
 def test_what_is_there_is_not_written_twice_and_what_has_changed_is(written):
     _, before = runs(written)
-    assert write_mlflow(results_table(made()), written) == 0
+    assert write_mlflow(results_table(ResultsData(made())), written) == 0
     _, same = runs(written)
     assert {run.info.run_id for run in same.values()} == {run.info.run_id for run in before.values()}
     more = made()
     more["trials"][4] = trial(4, {"rate": 5}, 0.95)
     more["trials"].append(trial(5, {"rate": 6}, 0.25))
-    assert write_mlflow(results_table(more), written) == 2
+    assert write_mlflow(results_table(ResultsData(more)), written) == 2
     _, after = runs(written)
     assert after["trial 0"].info.run_id == before["trial 0"].info.run_id
     assert after["trial 4"].info.status == "FINISHED"
@@ -145,9 +146,9 @@ def test_an_export_that_was_cut_off_is_completed(store, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "log_batch", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        write_mlflow(results_table(made()), store)
+        write_mlflow(results_table(ResultsData(made())), store)
     monkeypatch.undo()
-    assert write_mlflow(results_table(made()), store) == 3
+    assert write_mlflow(results_table(ResultsData(made())), store) == 3
     _, found = runs(store)
     assert len(found) == 6
 
@@ -188,9 +189,9 @@ def test_what_a_cut_has_left_twice_is_left_once(written, monkeypatch):
 
     monkeypatch.setattr(MlflowClient, "delete_run", cut_off)
     with pytest.raises(KeyboardInterrupt):
-        write_mlflow(results_table(more), written)
+        write_mlflow(results_table(ResultsData(more)), written)
     monkeypatch.undo()
-    assert write_mlflow(results_table(more), written) == 0
+    assert write_mlflow(results_table(ResultsData(more)), written) == 0
     _, found = runs(written)
     assert sorted(found) == ["mine", "trial 0", "trial 1", "trial 2", "trial 3", "trial 4"]
     assert found["mine"].data.tags["best"] == "trial 4"
@@ -199,8 +200,13 @@ def test_what_a_cut_has_left_twice_is_left_once(written, monkeypatch):
 
 
 def test_searches_share_an_experiment(store):
-    write_mlflow(results_table(made()), store, "all")
-    assert write_mlflow(results_table(made(name="other", trials=made()["trials"][:1])), store, "all") == 1
+    write_mlflow(results_table(ResultsData(made())), store, "all")
+    assert (
+        write_mlflow(
+            results_table(ResultsData(made(name="other", trials=made()["trials"][:1]))), store, "all"
+        )
+        == 1
+    )
     from mlflow.tracking import MlflowClient
 
     client = MlflowClient(store)
@@ -212,7 +218,7 @@ def test_long_histories_and_many_parameters_go_in_parts(store):
     history = {"loss": [1 / epoch for epoch in range(1, 1201)]}
     params = {f"p{place}": place for place in range(150)}
     long = trial(0, params, 0.5, folds=[{"fold": 0, "test_score": 0.5, "history": history}])
-    write_mlflow(results_table(made(trials=[long])), store)
+    write_mlflow(results_table(ResultsData(made(trials=[long]))), store)
     client, found = runs(store)
     run = found["trial 0"]
     assert len(run.data.params) == 150
@@ -221,22 +227,22 @@ def test_long_histories_and_many_parameters_go_in_parts(store):
 
 def test_faults_are_told(store, monkeypatch):
     with pytest.raises(ResultsError, match="mine: no trial has begun yet, so there is nothing to export"):
-        write_mlflow(results_table(made(trials=[])), store)
+        write_mlflow(results_table(ResultsData(made(trials=[]))), store)
     with pytest.raises(KerasgridError, match="nonsense://x: MLflow refuses the export"):
-        write_mlflow(results_table(made()), "nonsense://x")
+        write_mlflow(results_table(ResultsData(made())), "nonsense://x")
     monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
     with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[mlflow\]'"):
-        write_mlflow(results_table(made()), store)
+        write_mlflow(results_table(ResultsData(made())), store)
 
 
 def test_a_search_of_the_same_name_on_other_data_is_left_alone(store):
     from mlflow.tracking import MlflowClient
 
-    first = results_table(made(data={"fingerprint": "sha256:1"}))
+    first = results_table(ResultsData(made(data={"fingerprint": "sha256:1"})))
     other = made(data={"fingerprint": "sha256:2"})
     write_mlflow(first, store)
     before = {run.info.run_id for run in runs(store)[1].values()}
-    write_mlflow(results_table({**other, "trials": other["trials"][:1]}), store)
+    write_mlflow(results_table(ResultsData({**other, "trials": other["trials"][:1]})), store)
     client = MlflowClient(store)
     place = client.get_experiment_by_name("mine").experiment_id
     assert before < {run.info.run_id for run in client.search_runs([place])}
@@ -245,7 +251,7 @@ def test_a_search_of_the_same_name_on_other_data_is_left_alone(store):
 
 def test_a_search_begun_anew_with_fewer_trials_leaves_none_of_the_old(written):
     fewer = made()
-    write_mlflow(results_table({**fewer, "trials": fewer["trials"][:2]}), written)
+    write_mlflow(results_table(ResultsData({**fewer, "trials": fewer["trials"][:2]})), written)
     assert sorted(runs(written)[1]) == ["mine", "trial 0", "trial 1"]
 
 
@@ -257,7 +263,7 @@ def test_files_of_one_name_are_told_apart_by_where_they_are():
 def test_a_server_that_cannot_be_reached_is_told_soon_and_without_its_password(monkeypatch):
     monkeypatch.setenv("MLFLOW_HTTP_REQUEST_MAX_RETRIES", "0")
     with pytest.raises(KerasgridError, match="no MLflow server can be reached there") as told:
-        write_mlflow(results_table(made()), "http://bob:s3cret@127.0.0.1:9")
+        write_mlflow(results_table(ResultsData(made())), "http://bob:s3cret@127.0.0.1:9")
     assert "s3cret" not in str(told.value)
 
 
@@ -274,6 +280,6 @@ def test_a_server_that_cannot_be_reached_is_told_soon_and_without_its_password(m
 )
 def test_an_address_of_no_store_is_told_in_words_and_without_its_password(uri):
     with pytest.raises(KerasgridError) as told:
-        write_mlflow(results_table(made()), uri)
+        write_mlflow(results_table(ResultsData(made())), uri)
     assert str(told.value).startswith(uri.replace("s3/cret", "***"))
     assert "cret" not in str(told.value)

@@ -15,6 +15,7 @@ import pytest
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.exports.tensorboard import write_tensorboard
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
@@ -48,7 +49,9 @@ TRIALS = [
 def table():
     objective = {"name": "accuracy", "direction": "max"}
     return results_table(
-        {"schema": "kerasgrid.results/1", "name": "mine", "objective": objective, "trials": TRIALS}
+        ResultsData(
+            {"schema": "kerasgrid.results/1", "name": "mine", "objective": objective, "trials": TRIALS}
+        )
     )
 
 
@@ -178,7 +181,7 @@ def test_trials_are_named_so_that_they_sort(tmp_path):
 
 
 def test_faults_are_told(table, tmp_path, monkeypatch):
-    empty = results_table({"schema": "kerasgrid.results/1", "name": "mine", "trials": []})
+    empty = results_table(ResultsData({"schema": "kerasgrid.results/1", "name": "mine", "trials": []}))
     with pytest.raises(ResultsError, match="mine: no trial has begun yet, so there is nothing to export"):
         write_tensorboard(empty, tmp_path / "x")
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)

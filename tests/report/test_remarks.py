@@ -10,6 +10,7 @@ import pytest
 
 from kerasgrid.report.findings import analyse, by_reason
 from kerasgrid.report.sentences import best_sentences, curve_sentences, trouble_sentences
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
@@ -32,12 +33,14 @@ def scored(*scores):
 def findings(trials, metric="accuracy"):
     return analyse(
         results_table(
-            {
-                "schema": "kerasgrid.results/1",
-                "name": "mine",
-                "objective": {"name": metric, "direction": "max"},
-                "trials": trials,
-            }
+            ResultsData(
+                {
+                    "schema": "kerasgrid.results/1",
+                    "name": "mine",
+                    "objective": {"name": metric, "direction": "max"},
+                    "trials": trials,
+                }
+            )
         )
     )
 

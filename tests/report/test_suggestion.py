@@ -16,6 +16,7 @@ from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.suggestion import suggest
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.records import records_table
 from kerasgrid.tables.results import results_table
 
@@ -88,13 +89,15 @@ def findings(
     whole = {**read.model_dump(), "augment": augment_of(read), "callbacks": callbacks_of(read)}
     return analyse(
         results_table(
-            {
-                "schema": "kerasgrid.results/1",
-                "name": "mine",
-                "objective": {"name": "accuracy"},
-                "config": whole,
-                "trials": trials,
-            }
+            ResultsData(
+                {
+                    "schema": "kerasgrid.results/1",
+                    "name": "mine",
+                    "objective": {"name": "accuracy"},
+                    "config": whole,
+                    "trials": trials,
+                }
+            )
         )
     )
 
@@ -368,7 +371,7 @@ def test_nothing_to_go_by_is_said(rows, message):
 
 
 def test_every_key_of_a_config_is_told_or_at_its_default():
-    whole = findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}}).table.about["config"]
+    whole = findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}}).table.about.config
     value = read(suggest(findings(SPACE, score, {"search": {"holdout": 0.2, "repeats": 2}})))
     assert value["search"] == {"holdout": 0.2, "repeats": 2}
     assert set(whole) == set(Config.model_fields)

@@ -12,6 +12,7 @@ from sklearn.model_selection import GridSearchCV
 from kerasgrid.driver.results import Results
 from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.report.findings import analyse
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import read_table
 from kerasgrid.tables.results import results_table
 
@@ -105,7 +106,7 @@ class TestOurs:
     def test_scores_decided_on_the_test_fold_and_dead_nets_are_marked(self):
         given = results(trial(0), trial(1, dead="weights exploded"))
         given["objective"]["decided_on"] = "test_fold"
-        table = results_table(given)
+        table = results_table(ResultsData(given))
         assert table.source == "fc, decided on the test fold"
         assert [row["decided_on"] for row in table.rows] == ["test_fold"] * 2
         assert [row["dead"] for row in table.rows] == [None, "weights exploded"]
@@ -113,26 +114,26 @@ class TestOurs:
     def test_failed_and_running_trials_keep_their_rows(self):
         failed = trial(1, state="failed", mean_test_score=None, error={"type": "OSError", "message": "gone"})
         running = {"id": 2, "params": {"dropout": 0.4}, "state": "running"}
-        rows = results_table(results(trial(0), failed, running)).rows
+        rows = results_table(ResultsData(results(trial(0), failed, running))).rows
         assert [row["state"] for row in rows] == ["complete", "failed", "running"]
         assert [row["mean_test_score"] for row in rows] == [0.9, None, None]
         assert [row["error"] for row in rows] == [None, "OSError: gone", None]
 
     def test_conditional_parameters_are_absent_where_they_do_not_apply(self):
-        table = results_table(results(trial(0, {"a": 1}), trial(1, {"a": 2, "b": None})))
+        table = results_table(ResultsData(results(trial(0, {"a": 1}), trial(1, {"a": 2, "b": None}))))
         assert table.params == ("a", "b")
         assert "b" not in table.rows[0]
         assert table.rows[1]["b"] is None
 
     def test_other_metrics_are_means_over_folds(self):
         folds = [{"metrics": {"accuracy": 0.9, "loss": 0.1}}, {"metrics": {"accuracy": 0.9, "loss": 0.3}}]
-        table = results_table(results(trial(folds=folds)))
+        table = results_table(ResultsData(results(trial(folds=folds))))
         assert table.scores == ("mean_test_score", "std_test_score", "mean_test_loss", "mean_fit_time")
         assert table.rows[0]["mean_test_loss"] == pytest.approx(0.2)
 
     def test_histories_of_the_folds(self):
         folds = [{"history": {"loss": [2.0, 1.0]}}, {"history": {}}, {"history": {"loss": [3.0]}}]
-        assert results_table(results(trial(folds=folds))).histories == (
+        assert results_table(ResultsData(results(trial(folds=folds)))).histories == (
             ({"loss": [2.0, 1.0]}, {"loss": [3.0]}),
         )
 
@@ -149,16 +150,18 @@ class TestOurs:
         ],
     )
     def test_log_ranges_come_from_the_space(self, space):
-        table = results_table(results(trial(0, {"rate": 0.001, "dropout": 0.2}), config={"space": space}))
+        table = results_table(
+            ResultsData(results(trial(0, {"rate": 0.001, "dropout": 0.2}), config={"space": space}))
+        )
         assert table.log_params == {"rate"}
 
     def test_direction(self):
         loss = {"name": "loss", "direction": "min"}
-        assert results_table(results(trial(), objective=loss)).direction == "min"
-        assert results_table(results(trial())).direction == "max"
+        assert results_table(ResultsData(results(trial(), objective=loss))).direction == "min"
+        assert results_table(ResultsData(results(trial()))).direction == "max"
 
     def test_parameters_called_like_our_columns(self):
-        table = results_table(results(trial(0, {"state": "on", "mean_test_score": 1})))
+        table = results_table(ResultsData(results(trial(0, {"state": "on", "mean_test_score": 1}))))
         assert table.params == ("state (param)", "mean_test_score (param)")
         assert table.rows[0]["state"] == "complete"
         assert table.rows[0]["state (param)"] == "on"

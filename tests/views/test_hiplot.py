@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import MissingPackageError, ResultsError
+from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.results import results_table
 from kerasgrid.views import hiplot as axes
 from kerasgrid.views.hiplot import show, write_page
@@ -49,13 +50,15 @@ def trial(id, params, score=0.9, **changes):
 
 def table(trials, name="fc", space=None, direction="max"):
     return results_table(
-        {
-            "schema": "kerasgrid.results/1",
-            "name": name,
-            "objective": {"name": "accuracy", "direction": direction},
-            "config": {"space": space or {}},
-            "trials": trials,
-        }
+        ResultsData(
+            {
+                "schema": "kerasgrid.results/1",
+                "name": name,
+                "objective": {"name": "accuracy", "direction": direction},
+                "config": {"space": space or {}},
+                "trials": trials,
+            }
+        )
     )
 
 
