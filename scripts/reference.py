@@ -153,7 +153,7 @@ class Key(NamedTuple):
     section: Mapping[str, Any] | None
 
 
-def keys(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) -> Iterator[Key]:
+def keys_of(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) -> Iterator[Key]:
     """Yields the keys of a section, each followed by those in it; data.test has those of data.train."""
     for name, field in schema["properties"].items():
         path = ".".join([*parents, name])
@@ -161,7 +161,7 @@ def keys(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) -> It
         section = _SCHEMA["$defs"][found[0]] if found else None
         yield Key(path, field, section)
         if section is not None and path != "data.test":
-            yield from keys(section, [*parents, name])
+            yield from keys_of(section, [*parents, name])
 
 
 def _arms(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -228,7 +228,7 @@ def _written(value: Any) -> str:
 def grid_yaml() -> str:
     """Returns all keys: what each does and takes, its default, an example."""
     lines: list[str] = []
-    for key in keys():
+    for key in keys_of():
         level, default = key.path.count("."), key.schema.get("default")
         holds_section = key.section is not None and key.path not in ("data.train", "data.test")
         lines += [f"{'#' * (level + 3)} `{key.path}`", ""]

@@ -67,7 +67,7 @@ def test_a_page_without_its_marks_is_not_written_over():
 
 
 def test_every_key_has_a_description_and_an_example():
-    keys = list(reference.keys())
+    keys = list(reference.keys_of())
     assert [key.path for key in keys if "description" not in {**key.schema, **(key.section or {})}] == []
     assert [key.path for key in keys] == [*reference.EXAMPLES]
 
@@ -212,3 +212,19 @@ def test_exit_codes_are_those_of_the_commands():
     codes = {row[0] for row in rows(page("exit-codes.md"), "# Exit codes\n")}
     assert codes == {"0", str(options.FAULT), "2", str(options.FAILED_TRIALS), str(options.INTERRUPTED)}
     assert codes == {*re.findall(r"\b(\d+) ", options._EXIT_CODES)}
+
+
+@pytest.mark.parametrize("name", ["faq.md", "grid-yaml.md", "results.md", "environment.md"])
+def test_what_is_quoted_of_a_grid_yaml_holds(name):
+    sections = "|".join(key.path for key in reference.keys_of() if "." not in key.path)
+    quoted = {text for text in code(page(name)) if re.match(rf"({sections}): ", text)}
+    for text in quoted:
+        config, faults = check_form({"name": "search", "model": "fc", **read_yaml(text, name)[0]})
+        assert faults == [], text
+        assert read_space(config.space)[1] == [], text
+
+
+@pytest.mark.parametrize("file", sorted(PAGES.glob("*.md")), ids=lambda file: file.name)
+def test_python_on_the_pages_can_be_read(file):
+    for text in blocks(file.read_text(encoding="utf-8"), "python"):
+        ast.parse(text)
