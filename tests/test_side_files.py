@@ -22,9 +22,8 @@ from kerasgrid.errors import ResultsError, RunError, StorageError
 from kerasgrid.io import open_input
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.tables.parsing import read_history
 from kerasgrid.tables.predictions import read_held_out
-from kerasgrid.tables.table import are_epochs
+from kerasgrid.tables.table import are_epochs, read_history
 
 
 class Notes(Observer):

@@ -10,7 +10,7 @@ from typing import Any
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.jobs.route import Route
 from kerasgrid.run.results import FoldRun
-from kerasgrid.tables.parsing import read_history
+from kerasgrid.tables.table import read_history
 from kerasgrid.wording import count
 
 

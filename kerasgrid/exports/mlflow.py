@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, columns_of
+from kerasgrid.tables.table import Table, columns_of, finite
 from kerasgrid.wording import distinct, masked, visible
 
 if TYPE_CHECKING:

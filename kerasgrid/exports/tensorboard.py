@@ -17,8 +17,7 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, half_written_name, storage_errors, strict
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.table import Table, finite
 from kerasgrid.wording import visible
 
 if TYPE_CHECKING:

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.tables.parsing import finite, read_history
+from kerasgrid.tables.table import finite, read_history
 
 FEWEST_EPOCHS = 6
 _LEVEL = 0.05

@@ -12,8 +12,7 @@ import numpy as np
 
 from kerasgrid.io import strict
 from kerasgrid.space.dimensions import value_text
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.table import Table, finite
 
 NOT_SET = "(not set)"
 """The level of a candidate that does not have the parameter."""

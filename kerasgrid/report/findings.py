@@ -32,8 +32,7 @@ from kerasgrid.report.edges import Edge, edges_of
 from kerasgrid.report.effects import Effect, Interaction, Noise, effects_of, interactions_of, noise_of
 from kerasgrid.report.importance import Importance, importance_of
 from kerasgrid.space.dimensions import all_known
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.table import Table, finite
 
 _PLACE = re.compile(r"\b(trial|fold|repeat|epoch) \d+(, |: |\b)")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)

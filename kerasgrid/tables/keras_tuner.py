@@ -12,8 +12,7 @@ from typing import Any, Literal
 from kerasgrid.errors import ResultsError
 from kerasgrid.run.results import FORMS, parse_json, read_text
 from kerasgrid.space.dimensions import all_known
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, are_epochs, columns_of, param_columns
+from kerasgrid.tables.table import Table, are_epochs, columns_of, finite, param_columns
 
 log = logging.getLogger(__name__)
 

@@ -11,8 +11,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any, Literal
 
 from kerasgrid.errors import MissingPackageError, ResultsError
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table, are_epochs, columns_of, param_columns
+from kerasgrid.tables.table import Table, are_epochs, columns_of, finite, param_columns, state_of
 from kerasgrid.wording import masked
 
 if TYPE_CHECKING:
@@ -22,7 +21,6 @@ if TYPE_CHECKING:
 
 log = logging.getLogger(__name__)
 
-_STATES = {"COMPLETE": "complete", "PRUNED": "pruned", "FAIL": "failed", "WAITING": "waiting"}
 _DETAILS = ("trial", "state")
 _VALUE = "value"
 _UNNAMED = "no-name-"
@@ -157,7 +155,7 @@ def _row(trial: FrozenTrial, names: Sequence[str]) -> dict[str, Any]:
     values = trial.values or [None] * len(names)
     return {
         "trial": trial.number,
-        "state": _STATES.get(trial.state.name, "running"),
+        "state": state_of(trial.state.name) or "running",
         **{name: finite(value) for name, value in zip_longest(names, values[: len(names)])},
         _TIME: trial.duration.total_seconds() if trial.duration is not None else None,
     }

@@ -25,8 +25,7 @@ from kerasgrid.io import kind_of, open_input
 from kerasgrid.run.results import FORMS, ResultsData, as_it_stands, parse_json, read_text
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
-from kerasgrid.tables.parsing import by_columns, parse_csv
-from kerasgrid.tables.records import records_table
+from kerasgrid.tables.records import by_columns, parse_csv, records_table
 from kerasgrid.tables.results import results_table
 from kerasgrid.tables.table import Table
 

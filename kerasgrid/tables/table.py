@@ -5,6 +5,7 @@ tells.
 from __future__ import annotations
 
 import itertools
+import math
 import re
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
@@ -12,10 +13,12 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
+from kerasgrid.config.forms import kind
+from kerasgrid.errors import ResultsError
+from kerasgrid.io import MOST_BESIDE
 from kerasgrid.keras_names import METRICS, find_metric
-from kerasgrid.run.results import About
-from kerasgrid.space.dimensions import all_known
-from kerasgrid.tables.parsing import finite, read_history
+from kerasgrid.run.results import About, parse_json, read_text
+from kerasgrid.space.dimensions import all_known, is_number
 
 _LARGER_IS_BETTER = {"f1", "r2", "score"}  # beside Keras's own metrics
 _TIMES = {"time", "duration", "seconds", "runtime"}
@@ -187,3 +190,34 @@ def are_epochs(steps: Sequence[int]) -> bool:
     """Says whether steps, in order, are epochs one after the other from the first, counted from 0 or 1."""
     pairs = itertools.pairwise(steps)
     return len(steps) > 1 and steps[0] in (0, 1) and all(after == before + 1 for before, after in pairs)
+
+
+def read_history(history: Mapping[str, Sequence[Any]] | Path) -> dict[str, list[float | None]]:
+    """Returns a history, read from its file if it has one of its own; None stands for what is no number.
+
+    What is no list over the epochs is left out.
+
+    Raises:
+        ResultsError: The file is not there, or holds no history.
+    """
+    value: Any = history
+    if isinstance(history, Path):
+        run = history.parents[1]
+        if history.resolve().parents[1] != run.resolve():
+            raise ResultsError(f"{history} is a link to elsewhere, and a run's files lie in its own folder.")
+        value = parse_json(read_text(history, MOST_BESIDE), history)
+        if not isinstance(value, dict):
+            raise ResultsError(
+                f"{history} is {kind(value)}; an object with a list for each metric was expected."
+            )
+    return {name: list(map(finite, values)) for name, values in value.items() if isinstance(values, list)}
+
+
+def finite(value: Any) -> float | None:
+    """Returns a number that a float can hold, and None for all else."""
+    if not is_number(value):
+        return None
+    try:
+        return value if math.isfinite(value) else None
+    except OverflowError:  # a whole number beyond any float
+        return None

@@ -15,8 +15,7 @@ from typing import TYPE_CHECKING, Any, Literal
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import digest, write_text
 from kerasgrid.space.dimensions import is_number
-from kerasgrid.tables.parsing import finite
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.table import Table, finite
 from kerasgrid.wording import distinct, visible_line
 
 log = logging.getLogger(__name__)

@@ -9,8 +9,8 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.parsing import finite
 from kerasgrid.tables.results import error_text
+from kerasgrid.tables.table import finite
 from kerasgrid.wording import count, value_word, visible_line
 
 if TYPE_CHECKING:
