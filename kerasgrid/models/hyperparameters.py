@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import replace
-from itertools import pairwise
+from itertools import pairwise, takewhile
 from typing import Any
 
 import numpy as np
@@ -20,9 +20,9 @@ from kerasgrid.wording import named
 FEW_VALUES = 8
 """Of an hp.Int with more values than this, five are tried, and where they differ those between."""
 MAX_BUILDS = 500
-"""Models that are built to see what is asked for beside which value."""
+"""Models that are built at most to see what is asked for beside which value."""
 N_DRAWN = 16
-"""Models that are built with values drawn at random, to find what two values together ask for."""
+"""Models that are built at least with values drawn at random, to find what two values together ask for."""
 
 
 def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
@@ -30,9 +30,11 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
 
     Builds a model with the default values, and one more for each conditional scope not entered so far, as
     KerasTuner does. Then values of each hyperparameter are tried by themselves, beside the values with which
-    it was first asked for, and some are tried together: what is asked for beside some of them only, under a
-    plain `if` or in a loop, holds under that condition. Of a long range a few values are tried, and those
-    between two that ask for other things.
+    it was first asked for: what is asked for beside some of them only, under a plain `if` or in a loop, holds
+    under that condition. Of a long range a few values are tried, and those between two that ask for other
+    things. Last, values are drawn together, some of them for each hyperparameter beside those with which it
+    is asked for. Only where these tell that more values have a say in it, all are tried beside those of the
+    build that first asked for it: so builds are as many as values, and not as their pairs.
 
     Returns:
         By name: `kind` (choice, int, float, boolean, fixed) and `default`; `values` of a choice; `low`,
@@ -44,22 +46,22 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
             asks for one under conditions that are more than values of each of some others.
     """
     builds = _Builds(function)
-    builds.build({})
+    builds.ask({}, must=True)
     builds.explore()
     numbers = np.random.RandomState(0)
     for _ in range(N_DRAWN):
-        listed = {name: _values(entry) for name, entry in builds.space.items()}
-        drawn = {name: v[numbers.randint(len(v))] for name, v in listed.items() if 1 < len(v) <= MAX_VALUES}
-        builds.ask(drawn)
-        builds.explore()
-    found = {name: builds.condition(name) for name in builds.space}
-    for name, entry in builds.space.items():
-        if len(entry["when"]) < 2:
-            scope = entry["when"][0] if entry["when"] else {}
-            condition = {**found[name], **scope}
-            builds.check(name, condition)
-            entry["when"] = [condition] if condition else []
-    return builds.space
+        builds.draw(numbers)
+    when: dict[str, list[dict[str, list[Any]]]] = {}
+    while names := [name for name in builds.space if name not in when]:
+        for name in names:
+            builds.draw(numbers, name)
+            builds.draw(numbers, name, others=True)
+        when |= {name: builds.alternatives(name) for name in names}
+    return {name: entry | {"when": when[name]} for name, entry in builds.space.items()}
+
+
+_Tried = list[tuple[Any, frozenset[str]]]
+"""Values of a hyperparameter, in their order, and what is asked for beside each."""
 
 
 class _Builds:
@@ -78,57 +80,66 @@ class _Builds:
         self._first: dict[str, dict[str, Any]] = {}  # the values of the build that first asked for a name
         self._asked: dict[str, frozenset[str] | None] = {}
         self._built: list[tuple[dict[str, Any], frozenset[str]]] = []
-        self._explored: set[str] = set()
+        self._explored: dict[str, _Tried] = {}
 
-    def build(self, preset: Mapping[str, Any]) -> None:
-        """Builds with some values, the others by default, and enters each scope that is left out."""
-        hp = hyperparameters()
-        hp.values.update(preset)
-        call(self._function, hp)
-        for wanted in self._take(preset, hp):
-            if digest(wanted) not in self._asked:
-                self.build(wanted)
+    def ask(self, preset: Mapping[str, Any], *, must: bool = False) -> frozenset[str] | None:
+        """Builds with some values, the others by default, and enters each scope that is left out.
 
-    def _take(self, preset: Mapping[str, Any], hp: Any) -> list[dict[str, Any]]:
-        """Takes in what a build has asked for; returns the values that enter the scopes it has left out."""
-        asked = frozenset(item.name for item in hp.space if hp.is_active(item))
-        for item in hp.space:
-            _add(self.space, item, self._function)
-            if item.name in asked:
-                self._first.setdefault(item.name, dict(hp.values))
-        self._asked[digest(preset)] = asked
-        self._built.append((dict(hp.values), asked))
-        return [
-            {**preset, **{condition.name: condition.values[0] for condition in scope}}
-            for scope in hp.inactive_scopes
-        ]
+        Args:
+            preset: The values.
+            must: Whether it is an error where they do not build; else it is a failed candidate.
 
-    def ask(self, preset: Mapping[str, Any]) -> frozenset[str] | None:
-        """Returns what is asked for beside some values; None where they do not build, or enough are built."""
+        Returns:
+            What is asked for; None where the values do not build, or enough are built.
+        """
         key = digest(preset)
-        if key not in self._asked:
-            if len(self._asked) >= MAX_BUILDS:
-                return None
+        if key not in self._asked and len(self._asked) < MAX_BUILDS:
             self._asked[key] = None
             hp = hyperparameters()
             hp.values.update(preset)
             try:
                 call(self._function, hp)
-            except ModelError:  # a value that does not build is a failed candidate, and tells nothing
+            except ModelError:
+                if must:
+                    raise
                 return None
-            for wanted in self._take(preset, hp):
-                self.ask(wanted)
-        return self._asked[key]
+            self._asked[key] = asked = frozenset(item.name for item in hp.space if hp.is_active(item))
+            self._built.append((dict(hp.values), asked))
+            for item in hp.space:
+                _add(self.space, item, self._function)
+                if item.name in asked:
+                    self._first.setdefault(item.name, dict(hp.values))
+            for scope in hp.inactive_scopes:
+                self.ask({**preset, **{parent.name: parent.values[0] for parent in scope}}, must=must)
+        return self._asked.get(key)
 
     def explore(self) -> None:
         """Tries values of what has not been tried yet."""
         while names := [name for name in self._first if name not in self._explored]:
             for name in names:
-                self._explored.add(name)
-                self._tried(name, self._first[name])
+                self._explored[name] = self._try(name, self._first[name])
 
-    def _tried(self, name: str, beside: Mapping[str, Any]) -> list[tuple[Any, frozenset[str]]]:
-        """Returns what the values of a hyperparameter ask for that have been tried, in their order.
+    def draw(self, numbers: np.random.RandomState, name: str = "", *, others: bool = False) -> None:
+        """Builds with values drawn together.
+
+        Args:
+            numbers: To draw from.
+            name: A hyperparameter that is to be asked for; none for any values.
+            others: Whether to draw others than the values with which it was first asked for, where it is not
+                known to need them.
+        """
+        held, first = self.condition(name), self._first.get(name, {}) if others else {}
+        drawn: dict[str, Any] = {}
+        for other, entry in self.space.items():
+            values = held.get(other) or _values(entry)
+            if len(values) <= MAX_VALUES:
+                listed = [value for value in values if other in held or value != first.get(other)]
+                drawn |= {other: listed[numbers.randint(len(listed))]} if listed else {}
+        self.ask(drawn)
+        self.explore()
+
+    def _try(self, name: str, beside: Mapping[str, Any]) -> _Tried:
+        """Returns what the values of a hyperparameter ask for that have been tried.
 
         Those of a long range that are between two which ask for the same are taken to do so, too.
         """
@@ -146,18 +157,52 @@ class _Builds:
                 open_ += [(first, middle), (middle, last)]
         return [(values[place], asked) for place, asked in sorted(found.items()) if asked is not None]
 
-    def condition(self, name: str) -> dict[str, list[Any]]:
-        """Returns the values of others beside which alone a hyperparameter is asked for."""
-        found, beside = {}, self._first.get(name, {})  # none, where its scope builds with no value tried
-        for parent in beside:
-            if parent in self.space and parent != name:
-                tried = self._tried(parent, beside)
-                values = [value for value, asked in tried if name in asked]
-                if 0 < len(values) < len(tried):
-                    found[parent] = self._filled(name, parent, tried)
+    def alternatives(self, name: str) -> list[dict[str, list[Any]]]:
+        """Returns the conditions of which one must hold, as `hp_space` has them.
+
+        Raises:
+            ModelError: They are more than values of each of some others.
+        """
+        when = self.space[name]["when"]
+        if len(when) > 1:
+            return when
+        scope = when[0] if when else {}
+        condition = {**self.condition(name), **scope}
+        if self._contradiction(name, condition) is not None:
+            first = self._first.get(name, {})  # none, where its scope builds with no value tried
+            tried = {parent: self._try(parent, first) for parent in first if parent in self._explored}
+            condition = {**self.condition(name, tried), **scope}
+        if (found := self._contradiction(name, condition)) is not None:
+            values, asked = found
+            others = sorted(other for other in values if other != name and other in self.space)
+            beside = named({other: values[other] for other in others})
+            what = f"only where {_shown(condition)}" if condition else "always"
+            raise ModelError(
+                f"{name_of(self._function)} asks hp for {name!r}, it seemed, {what}; beside {beside} it "
+                f"{'does' if name in asked else 'does not'}. A condition is values of one other, or of "
+                "several together: ask for it always, or in hp.conditional_scope, or give the model "
+                "function plain parameters and space a list of spaces."
+            )
+        return [condition] if condition else []
+
+    def condition(self, name: str, tried: Mapping[str, _Tried] | None = None) -> dict[str, list[Any]]:
+        """Returns the values of others beside which alone a hyperparameter is asked for, as far as is known.
+
+        Args:
+            name: The hyperparameter's.
+            tried: What values of others ask for; None for those with which each of them was explored.
+        """
+        found: dict[str, list[Any]] = {}
+        first, known = self._first.get(name, {}), self._explored if tried is None else tried
+        for parent in takewhile(lambda other: other != name, self.space):  # what is asked for before
+            here = known.get(parent, [])
+            holds = [value for value, asked in here if name in asked]
+            # Beside other values than those with which it was first asked for, it may be missing for others.
+            if parent in first and first[parent] in holds and len(holds) < len(here):
+                found |= self.condition(parent) | {parent: self._filled(name, parent, here)}
         return found
 
-    def _filled(self, name: str, parent: str, tried: list[tuple[Any, frozenset[str]]]) -> list[Any]:
+    def _filled(self, name: str, parent: str, tried: _Tried) -> list[Any]:
         """Returns the values of a parent beside which a name is asked for, tried or not."""
         values = _values(self.space[parent])
         if not isinstance(values, range):
@@ -174,21 +219,16 @@ class _Builds:
             found += [value] if holds else []
         return found
 
-    def check(self, name: str, condition: Mapping[str, Sequence[Any]]) -> None:
-        """Raises a ModelError where a name was asked for otherwise than a condition says."""
+    def _contradiction(
+        self, name: str, condition: Mapping[str, Sequence[Any]]
+    ) -> tuple[dict[str, Any], frozenset[str]] | None:
+        """Returns the values and asked names of a build that a condition does not tell; None for none."""
         for values, asked in self._built:
             # A value that was preset, and not asked for, lets nothing be there.
             holds = all(parent in asked and values[parent] in held for parent, held in condition.items())
             if holds != (name in asked) and all(parent in self.space for parent in condition):
-                others = sorted(other for other in values if other != name and other in self.space)
-                beside = named({other: values[other] for other in others})
-                what = f"only where {_shown(condition)}" if condition else "always"
-                raise ModelError(
-                    f"{name_of(self._function)} asks hp for {name!r}, it seemed, {what}; beside {beside} it "
-                    f"{'does' if name in asked else 'does not'}. A condition is values of one other, or of "
-                    "several together: ask for it always, or in hp.conditional_scope, or give the model "
-                    "function plain parameters and space a list of spaces."
-                )
+                return values, asked
+        return None
 
 
 def _shown(condition: Mapping[str, Sequence[Any]]) -> str:
@@ -239,9 +279,12 @@ def hp_signature(function: Callable[..., Any]) -> Signature:
     Raises:
         ModelError: As `hp_space`.
     """
-    signature = signature_of(function)
-    declared = [Parameter(name, repr(entry["default"])) for name, entry in hp_space(function).items()]
-    own = [item for item in signature.parameters if item.name not in {found.name for found in declared}]
+    return _with_parameters(signature_of(function), hp_space(function))
+
+
+def _with_parameters(signature: Signature, space: Mapping[str, Mapping[str, Any]]) -> Signature:
+    declared = [Parameter(name, repr(entry["default"])) for name, entry in space.items()]
+    own = [item for item in signature.parameters if item.name not in space]
     return replace(signature, parameters=(*own, *declared), takes_any=False)
 
 
@@ -259,9 +302,10 @@ def declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
     signature = signature_of(function)
     if signature.style == "build":
         return signature, {}
-    dimensions = {name: _dimension(name, entry) for name, entry in hp_space(function).items()}
+    space = hp_space(function)
+    dimensions = {name: _dimension(name, entry) for name, entry in space.items()}
     searched = {name: dimension for name, dimension in dimensions.items() if dimension is not None}
-    return hp_signature(function), searched
+    return _with_parameters(signature, space), searched
 
 
 def _dimension(name: str, entry: Mapping[str, Any]) -> Any:

@@ -470,6 +470,61 @@ def test_what_two_values_together_ask_for_is_found(load):
     assert hp_space(load(NESTED, "pair"))["both"]["when"] == [{"a": [True], "b": [True]}]
 
 
+NET = """
+    import keras
+
+    built = []
+
+    def build(hp):
+        built.append(hp)
+        if hp.Boolean("augment"):
+            hp.Choice("flip", ["h", "v"])
+        for i in range(hp.Int("blocks", 1, 5)):
+            hp.Int(f"filters_{i}", 32, 256, step=32)
+            for j in range(hp.Int(f"convs_{i}", 1, 3)):
+                hp.Choice(f"kernel_{i}_{j}", [3, 5])
+            if hp.Boolean(f"bn_{i}", default=True):
+                hp.Float(f"momentum_{i}", 0.8, 0.99)
+            if hp.Boolean(f"drop_{i}"):
+                hp.Float(f"rate_{i}", 0.1, 0.5)
+        if hp.Choice("optimizer", ["sgd", "adam", "rmsprop"]) == "sgd":
+            nesterov = hp.Boolean("nesterov")
+            if hp.Boolean("momentum", default=True) and nesterov:
+                hp.Float("mu", 0.0, 0.9)
+        return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+"""
+
+
+def test_loops_within_loops_take_about_a_build_a_value(load):
+    function = load(NET)
+    space = hp_space(function)
+    assert len(function.__globals__["built"]) < 300
+    assert space["flip"]["when"] == [{"augment": [True]}]
+    for i in range(5):
+        reached = {"blocks": list(range(i + 1, 6))} if i else {}
+        assert space[f"filters_{i}"]["when"] == ([reached] if i else [])
+        assert space[f"kernel_{i}_1"]["when"] == [{**reached, f"convs_{i}": [2, 3]}]
+        assert space[f"momentum_{i}"]["when"] == [{**reached, f"bn_{i}": [True]}]
+        assert space[f"rate_{i}"]["when"] == [{**reached, f"drop_{i}": [True]}]
+    assert space["mu"]["when"] == [{"optimizer": ["sgd"], "nesterov": [True], "momentum": [True]}]
+
+
+def test_what_is_asked_for_in_the_last_builds_alone_is_found(load):
+    source = """
+        import keras
+
+        def build(hp):
+            first = hp.Choice("a", ["x", "y", "z"]) == "z" and hp.Boolean("b") and not hp.Boolean("c")
+            if first and hp.Boolean("d") and hp.Boolean("e", default=True):
+                if hp.Int("n", 1, 20) > 12:
+                    hp.Choice("deep", [1, 2])
+            return keras.Sequential([keras.Input((4,)), keras.layers.Dense(3)])
+    """
+    when = hp_space(load(source))["deep"]["when"]
+    held = {"a": ["z"], "b": [True], "c": [False], "d": [True], "e": [True], "n": list(range(13, 21))}
+    assert when == [held]
+
+
 def test_a_hyperparameter_that_the_search_does_not_know_is_no_default(load):
     function = load(NESTED, "pair")
     build(function, {"a": True, "b": True})
