@@ -4,21 +4,21 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
 from itertools import pairwise
 from pathlib import Path
 
+from kerasgrid.data.columns import NUMBER
 from kerasgrid.errors import DataError
 from kerasgrid.submit.columns import (
+    Cells,
     Holds,
     Label,
     find_id_place,
     first_few,
     match_columns,
-    read_rows,
+    read_cells,
     repeated,
     some_of,
-    text_of,
 )
 from kerasgrid.submit.layout import SLACK, Layout, read_form
 from kerasgrid.wording import count, shown_path
@@ -28,18 +28,7 @@ Rule = Callable[[str], str | None]
 
 _WHOLE = re.compile(r"[+-]?\d+")
 _ROUND = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # labels are of 64 bits
-_NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 _MISSING = {"", "nan", "null", "none", "na", "n/a"}
-
-
-@dataclass(frozen=True)
-class _Cells:
-    """A file's cells as texts: `columns` by place, and the line that each row begins on."""
-
-    names: list[str]
-    lines: list[int]
-    columns: list[list[str]]
-    ragged: list[str]
 
 
 def faults_of(
@@ -64,13 +53,13 @@ def faults_of(
         DataError: One of the files cannot be read, or the sample is none.
     """
     where = shown_path(file)
-    found = _read(file)
+    found = read_cells(file)
     if not found.names:
         return [f"{where}: empty, and a header line and rows are needed."]
     faults = list(first_few(found.ragged, len(found.ragged), "rows of another length"))
     if not found.lines and not faults:
         return [f"{where}: only a header and no rows."]
-    wanted, theirs = (None, "") if sample is None else (_read(sample), shown_path(sample))
+    wanted, theirs = (None, "") if sample is None else (read_cells(sample), shown_path(sample))
     if wanted is not None and found.names != wanted.names:
         return [
             f"{where}, line 1: the columns are {some_of(found.names)}, and {theirs} has "
@@ -86,7 +75,7 @@ def faults_of(
         faults += _id_faults(found, wanted, id_place, where, theirs)
     for place, name in enumerate(found.names):
         if place != id_place:
-            rule = _rule(form, None if wanted is None else wanted.columns[place], classes)
+            rule = _rule(form, None if wanted is None else wanted.texts[place], classes)
             faults += _cell_faults(found, place, f"{where}, line {{}}, column {name!r}", rule)
     return faults
 
@@ -100,22 +89,6 @@ def check(
         raise DataError("\n".join(faults))
 
 
-def _read(path: Path) -> _Cells:
-    rows = read_rows(path)
-    _, header = next(rows, (0, []))
-    names = [text_of(cell) for cell in header]
-    table = _Cells(names, [], [[] for _ in names], [])
-    for line, row in rows:
-        if len(row) != len(names):
-            cells = count(len(row), "cell")
-            table.ragged.append(f"{shown_path(path)}, line {line}: {cells}, but the header has {len(names)}.")
-            continue
-        table.lines.append(line)
-        for column, cell in zip(table.columns, row, strict=True):
-            column.append(text_of(cell))
-    return table
-
-
 def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: bool) -> Layout | None:
     """Returns the sample's form; None where it is one that predictions cannot be written in."""
     if sample is None or not classes:
@@ -126,16 +99,16 @@ def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: boo
         return None  # made by hand for such a sample: columns, rows, ids and kinds are still compared
 
 
-def _id_place(table: _Cells, classes: Sequence[Label] | None, where: str) -> int | None:
+def _id_place(table: Cells, classes: Sequence[Label] | None, where: str) -> int | None:
     if len(table.names) == 2:
-        return find_id_place(table.names, table.columns, {}, where, ())
+        return find_id_place(table.names, table.texts, {}, where, ())
     if len(table.names) == len(match_columns(table.names, classes or ("",))):
         return None
     return 0 if len(table.names) > 1 else None
 
 
-def _id_faults(found: _Cells, wanted: _Cells | None, place: int, where: str, sample: str) -> list[str]:
-    ids = found.columns[place]
+def _id_faults(found: Cells, wanted: Cells | None, place: int, where: str, sample: str) -> list[str]:
+    ids = found.texts[place]
     empty = [line for line, id in zip(found.lines, ids, strict=True) if not id]
     told = (f"{where}, line {line}: the id is missing." for line in empty)
     faults = [
@@ -144,31 +117,31 @@ def _id_faults(found: _Cells, wanted: _Cells | None, place: int, where: str, sam
     ]
     if wanted is None:
         return faults
-    own, known = set(ids), set(wanted.columns[place])
+    own, known = set(ids), set(wanted.texts[place])
     strange = [row for row, id in enumerate(ids) if id and id not in known]
     told = (f"{where}, line {found.lines[row]}: id {ids[row]!r} is not in {sample}." for row in strange)
     faults += first_few(told, len(strange), f"ids that {sample} does not have")
-    lacking = [row for row, id in enumerate(wanted.columns[place]) if id not in own]
+    lacking = [row for row, id in enumerate(wanted.texts[place]) if id not in own]
     told = (
-        f"{where}: id {wanted.columns[place][row]!r} is missing ({sample}, line {wanted.lines[row]})."
+        f"{where}: id {wanted.texts[place][row]!r} is missing ({sample}, line {wanted.lines[row]})."
         for row in lacking
     )
     faults += first_few(told, len(lacking), f"ids of {sample} that are missing")
     if faults or len(ids) != len(wanted.lines):
         return faults
-    moved = [row for row, (id, due) in enumerate(zip(ids, wanted.columns[place], strict=True)) if id != due]
+    moved = [row for row, (id, due) in enumerate(zip(ids, wanted.texts[place], strict=True)) if id != due]
     told = (
         f"{where}, line {found.lines[row]}: id {ids[row]!r}, and here {sample} has "
-        f"{wanted.columns[place][row]!r}: put the rows into its order."
+        f"{wanted.texts[place][row]!r}: put the rows into its order."
         for row in moved
     )
     return first_few(told, len(moved), "ids out of order")
 
 
-def _cell_faults(found: _Cells, place: int, where: str, rule: Rule) -> list[str]:
+def _cell_faults(found: Cells, place: int, where: str, rule: Rule) -> list[str]:
     known: dict[str, str | None] = {}
     wrong: list[tuple[int, str]] = []
-    for line, text in zip(found.lines, found.columns[place], strict=True):
+    for line, text in zip(found.lines, found.texts[place], strict=True):
         if text not in known:
             known[text] = rule(text)
         if (complaint := known[text]) is not None:
@@ -188,8 +161,8 @@ def _rule(form: Layout | None, sample: Sequence[str] | None, classes: Sequence[L
         return _is_class(form.classes, all(_WHOLE.fullmatch(text) for text in shown_cells))
     if shown_cells and all(_WHOLE.fullmatch(text) for text in shown_cells):
         return _is_of(_WHOLE, "a whole number, as the sample's,")
-    if shown_cells and all(_NUMBER.fullmatch(text) for text in shown_cells):
-        return _is_of(_NUMBER, "a number, as the sample's,")
+    if shown_cells and all(NUMBER.fullmatch(text) for text in shown_cells):
+        return _is_of(NUMBER, "a number, as the sample's,")
     return _is_there
 
 
@@ -208,7 +181,7 @@ def _is_of(pattern: re.Pattern[str], what: str) -> Rule:
 
 def _is_probability(text: str) -> str | None:
     missing = _is_there(text)
-    if missing or (_NUMBER.fullmatch(text) and -SLACK <= float(text) <= 1 + SLACK):
+    if missing or (NUMBER.fullmatch(text) and -SLACK <= float(text) <= 1 + SLACK):
         return missing
     return f"{text!r}, and a probability from 0 to 1 is needed."
 

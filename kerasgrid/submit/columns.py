@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import re
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
 from enum import StrEnum
+from functools import cached_property
 from pathlib import Path
 
 import numpy as np
@@ -28,12 +30,55 @@ YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives
 _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
 
 
-def read_rows(path: Path) -> Iterator[tuple[int, list[str]]]:
-    """Yields each row that is not blank: the line that it begins on, from 1, and its cells as spelled.
+@dataclass(frozen=True)
+class Cells:
+    """A CSV file by its columns.
+
+    Attributes:
+        header: The cells of its first line, as they are spelled; none where it is empty.
+        lines: The line that each row begins on.
+        columns: (column, row), each cell as it is spelled.
+        ragged: What is said of each row of another length than the header, which is left out.
+    """
+
+    header: list[str]
+    lines: list[int]
+    columns: list[list[str]]
+    ragged: list[str]
+
+    @property
+    def names(self) -> list[str]:
+        """What the header's cells say."""
+        return list(map(text_of, self.header))
+
+    @cached_property
+    def texts(self) -> list[list[str]]:
+        """What the cells of each column say."""
+        return [list(map(text_of, column)) for column in self.columns]
+
+
+def read_cells(path: Path) -> Cells:
+    """Returns all cells of a file.
 
     Raises:
         DataError: The file is missing, of another kind, no UTF-8 text, or a quote is left open.
     """
+    rows = _rows(path)
+    _, header = next(rows, (0, []))
+    cells = Cells(header, [], [[] for _ in header], [])
+    for line, row in rows:
+        if len(row) != len(header):
+            n_cells = f"{count(len(row), 'cell')}, but the header has {len(header)}"
+            cells.ragged.append(f"{shown_path(path)}, line {line}: {n_cells}.")
+            continue
+        cells.lines.append(line)
+        for column, cell in zip(cells.columns, row, strict=True):
+            column.append(cell)
+    return cells
+
+
+def _rows(path: Path) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row that is not blank: the line that it begins on, from 1, and its cells as spelled."""
     where = shown_path(path)
     if other := kind_of(path, takes=("table", "archive", "folder")):
         raise DataError(f"{where} {other.told('rows')}")

@@ -18,7 +18,7 @@ from kerasgrid.submit.columns import (
     find_id_place,
     first_few,
     match_columns,
-    read_rows,
+    read_cells,
     repeated,
     some_of,
     spelled,
@@ -220,9 +220,8 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         DataError: It cannot be read, or fits no submission for these classes; all faults together.
     """
     where = shown_path(sample)
-    rows = read_rows(sample)
-    _, header = next(rows, (0, []))
-    names = [text_of(cell) for cell in header]
+    cells = read_cells(sample)
+    header, names, lines = cells.header, cells.names, cells.lines
     if not header:
         raise DataError(f"{where}: empty, and a header line is needed.")
     if len(header) == 1 and (other := next((mark for mark in ";\t|" if mark in header[0]), None)):
@@ -230,31 +229,21 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
         raise DataError(f"{where}, line 1: several columns are named {some_of(twice)}. Rename them.")
-    cells: list[list[str]] = [[] for _ in header]
-    lines: list[int] = []
-    ragged: list[str] = []
-    for line, row in rows:
-        if len(row) != len(header):
-            ragged.append(
-                f"{where}, line {line}: {count(len(row), 'cell')}, but the header has {len(header)}."
-            )
-            continue
-        lines.append(line)
-        for column, cell in zip(cells, row, strict=True):
-            column.append(cell)
-    if ragged:
-        raise DataError("\n".join(first_few(ragged, len(ragged), "rows of another length")))
+    if cells.ragged:
+        raise DataError("\n".join(first_few(cells.ragged, len(cells.ragged), "rows of another length")))
     if not lines:
         raise DataError(f"{where}: only a header and no rows.")
     matched = match_columns(names, classes)
-    id_place = find_id_place(names, cells, matched, where, classes)
-    texts = [set(itertools.islice(dict.fromkeys(map(text_of, column)), _MOST_VALUES)) for column in cells]
-    held = [texts[place] for place in range(len(names)) if place != id_place]
+    id_place = find_id_place(names, cells.columns, matched, where, classes)
+    held = [
+        set(itertools.islice(dict.fromkeys(column), _MOST_VALUES))
+        for place, column in enumerate(cells.texts)
+        if place != id_place
+    ]
     holds, own = what_is_held(held, matched, classes, multi_label, where, names, id_place)
     ids = None
     if id_place is not None:
-        ids = tuple(cells[id_place])
-        known = list(map(text_of, ids))
+        ids, known = tuple(cells.columns[id_place]), cells.texts[id_place]
         empty = [line for line, text in zip(lines, known, strict=True) if not text]
         faults = first_few((f"{where}, line {line}: the id is missing." for line in empty), len(empty), "ids")
         faults += repeated(known, lines, f"{where}, line")
