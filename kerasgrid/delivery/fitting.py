@@ -216,7 +216,7 @@ class Fitted:
 
     Attributes:
         models: The .keras files, a candidate's side by side, the best candidate's first.
-        cards: Theirs.
+        cards: What the card beside each says.
         failed: What could not be trained, in a sentence each.
         is_interrupted: Whether the same command would go on.
     """
@@ -248,7 +248,7 @@ def fit(
     Models that are there already, of the same candidate, recipe and data, are left as they are.
 
     Args:
-        results: A results.json.
+        results: A results.json, or the Results of a search.
         trial: The candidate; the best one by default.
         top: Instead, so many of the best.
         seeds: Models of each, which differ in initial weights, data order and what is drawn.

@@ -111,7 +111,7 @@ def predict(
     """Asks the models that were kept about a test set, which is read in parts and may be larger than memory.
 
     Args:
-        results: A results.json, or several, whose trials are asked together.
+        results: A results.json or the Results of a search; or several, whose trials are asked together.
         data: A file, or an array (sample, ...) as the training data was; by default the config's data.test.
         trial: Of each, the trial that is asked; the best one by default.
         top: Instead, so many of the best.

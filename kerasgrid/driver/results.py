@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
 
 class Results(ResultsData):
-    """A finished or running search's results.
+    """A finished or running search's results, as `search` returns them and `Results.load` reads them.
 
     Examples:
         >>> results = Results.load("results/digits.json")  # doctest: +SKIP
