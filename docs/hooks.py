@@ -1,4 +1,4 @@
-"""Pages of the site that lie outside docs/, and links that leave docs/.
+"""Pages of the site that lie outside docs/, links that leave docs/, and folders in the navigation.
 
 A link is written as GitHub follows it, relative to its file. Where it leads to one of `COPIED`, the site has
 that page; where it leads to anything else outside docs/, the site shows the path and links nothing.
@@ -8,6 +8,8 @@ from __future__ import annotations
 
 import posixpath
 import re
+from pathlib import Path
+from typing import Any
 
 from mkdocs.config.defaults import MkDocsConfig
 from mkdocs.structure.files import File, Files
@@ -19,6 +21,12 @@ COPIED = {
     "CONTRIBUTING.md": "contributing.md",
 }
 LINK = re.compile(r"(?<!!)\[(?P<text>[^]\[]*)\]\((?P<target>[^)#\s:]+)(?P<anchor>#[^)\s]*)?\)")
+
+
+def on_config(config: MkDocsConfig) -> MkDocsConfig:
+    """Puts the pages of a folder in the place of the folder, where the navigation ends one in a slash."""
+    config.nav = _listed(config.nav, Path(config.docs_dir))
+    return config
 
 
 def on_files(files: Files, config: MkDocsConfig) -> Files:
@@ -47,3 +55,13 @@ def on_page_markdown(markdown: str, page: Page, config: MkDocsConfig, files: Fil
         return f"[{link['text']}]({there}{link['anchor'] or ''})"
 
     return LINK.sub(mended, markdown)
+
+
+def _listed(entry: Any, docs: Path) -> Any:
+    if isinstance(entry, list):
+        return [_listed(one, docs) for one in entry]
+    if isinstance(entry, dict):
+        return {title: _listed(one, docs) for title, one in entry.items()}
+    if entry.endswith("/"):
+        return [page.relative_to(docs).as_posix() for page in sorted((docs / entry).glob("*.md"))]
+    return entry
