@@ -114,7 +114,7 @@ def main() -> int:
     parser.add_argument("--folds", type=int, default=0, help="fits a trial; 0 for one, on a holdout")
     parser.add_argument("--touch", action="store_true", help="look up each job's graph in its pack")
     given = parser.parse_args()
-    driver.run_probes = packing.run_probes = probes
+    packing.run_probes = probes
     driver.train_pack = train_nothing_touching if given.touch else train_nothing
     for part, (owner, name) in PARTS.items():
         watch(part, owner, name)

@@ -183,6 +183,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def sentence(text: str) -> str:
+    """Returns a clause as a sentence."""
+    return f"{text[0].upper()}{text[1:]}."
+
+
 def joined(parts: Sequence[str], last: str = "and") -> str:
     """Returns `a`, `a and b`, `a, b and c`; `or` likewise."""
     return f" {last} ".join([", ".join(parts[:-1]), parts[-1]] if parts[1:] else parts)

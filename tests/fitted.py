@@ -45,7 +45,6 @@ def searched(folder, **changes):
 def train_nothing(monkeypatch):
     """Lets searches take the fake trainer."""
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(driver, "run_probes", fake_probes)
     monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 

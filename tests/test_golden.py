@@ -82,7 +82,6 @@ def frozen(monkeypatch):
     for module in ("driver.run", "planning.workers"):
         monkeypatch.setattr(f"kerasgrid.{module}.versions", lambda: VERSIONS)
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(driver, "run_probes", probes)
     monkeypatch.setattr(packing, "run_probes", probes)
 
 

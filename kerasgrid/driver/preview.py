@@ -6,7 +6,6 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from functools import partial
 from itertools import islice
 from pathlib import Path
 from typing import Any
@@ -15,7 +14,7 @@ import numpy as np
 
 from kerasgrid.checks.candidates import augment_of, callbacks_of, only, warnings_of_scale
 from kerasgrid.checks.draft import Draft, read_draft
-from kerasgrid.checks.prepared import Prepared, prepare
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
 from kerasgrid.engines import ENGINES
@@ -24,14 +23,13 @@ from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
 from kerasgrid.jobs.route import merge_augment
 from kerasgrid.planning.packing import Graphs, Planner
-from kerasgrid.planning.refusals import Refusal, Refusals
+from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
     MAX_PROBES,
-    ask_worker,
+    device_of,
     make_executor,
     make_recipe,
-    reading,
-    run_probes,
+    prepare_beside,
     threads_of,
 )
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
@@ -42,7 +40,7 @@ from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
 from kerasgrid.views.drawing import write_sheet
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.wording import count, named
+from kerasgrid.wording import count, named, sentence
 
 MAX_MODELS = 200
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
@@ -209,12 +207,10 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
         ConfigError: All faults together.
         RefusedError: No model can be built; likewise.
     """
+    if draft.is_sound:
+        check_journal(RunPaths(results, draft.config.name))
     with make_executor(draft) as executor:
-        doing(reading(draft, executor.n_workers))
-        if draft.is_sound:
-            check_journal(RunPaths(results, draft.config.name))
-            executor.start()
-        prepared = prepare(draft, ask=partial(ask_worker, executor))
+        prepared = prepare_beside(executor, draft, doing=doing)
         return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
 
 
@@ -249,19 +245,13 @@ def _preview(
             models.setdefault(digest(parts), trial.params)
         built = list(islice(models.values(), MAX_MODELS))
         for line in (*prepared.code_of_packages, f"building {count(len(built), 'distinct model')}"):
-            doing(f"{line[0].upper()}{line[1:]}.")
-        records = run_probes(recipe, executor, [*built, *_others(built, prepared.space.cover(MAX_PROBES))])
-        looking = Refusals(prepared, recipe, lambda told, some: run_probes(told, executor, some))
-        refusals = looking.find(records)
+            doing(sentence(line))
+        records = graphs.probe([*built, *_others(built, prepared.space.cover(MAX_PROBES))])
+        refusals = graphs.refusals(records)
         if records and all(record.error is not None for record in records):
             raise prepared.refused([refusal.fault for refusal in refusals])
-        n_workers = executor.n_workers
-        graphs.take(records)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
-        devices = [record.device for record in records if record.device is not None]
-        device = devices[0] if devices else "unknown"
-        planner = Planner(graphs, threads, device)
-        planned = planner.plan(jobs, found, may_measure=False)
+        planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
     scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     return Preview(
         prepared=replace(prepared, warnings=prepared.warnings + scale),
@@ -269,7 +259,7 @@ def _preview(
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),
         epochs=planned.epochs if outline is None else outline.epochs,
-        n_workers=n_workers,
+        n_workers=executor.n_workers,
         models=tuple(records[: len(built)]),
         refusals=tuple(refusals),
         n_models=len(models),
@@ -324,7 +314,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     """
     draft = read_draft(source)
     with make_executor(draft) as executor:
-        prepared = prepare(draft, ask=partial(ask_worker, executor))
+        prepared = prepare_beside(executor, draft, starts=False)
     config, section = prepared.config, augment_of(prepared.config)
     settings: dict[str, Any] = {}
     for params in only(prepared.space, "augment").together("augment"):

@@ -17,7 +17,7 @@ from typing import Any
 from kerasgrid import executors
 from kerasgrid.checks.candidates import warnings_of_scale
 from kerasgrid.checks.draft import read_draft
-from kerasgrid.checks.prepared import prepare
+from kerasgrid.checks.prepared import Prepared
 from kerasgrid.console import warn
 from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise
@@ -27,17 +27,16 @@ from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError, spoken
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
-from kerasgrid.planning.refusals import Refusal, Refusals
+from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
     MAX_PROBES,
-    ask_worker,
     check_goes_on,
+    device_of,
     environment,
     make_executor,
     make_recipe,
     needs_this_process,
-    reading,
-    run_probes,
+    prepare_beside,
     threads_of,
 )
 from kerasgrid.records import (
@@ -57,7 +56,7 @@ from kerasgrid.run.paths import RunPaths, move_aside
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_pack
-from kerasgrid.wording import count
+from kerasgrid.wording import count, sentence
 
 
 @kept_random_state()
@@ -105,19 +104,11 @@ def search(
         check_journal(paths)
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
-        if draft.is_sound:  # else nothing but its faults is to be told
-            observer.doing(reading(draft, executor.n_workers))
-            if fresh or not paths.journal.exists():
-                executor.start()
-        prepared = prepare(draft, X, y, ask=partial(ask_worker, executor))
+        begins = fresh or not paths.journal.exists()
+        prepared = prepare_beside(executor, draft, X, y, doing=observer.doing, starts=begins)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
-        if (fresh and paths.json.exists()) or paths.journal.exists():
-            with RunLock(paths.lock, paths.heartbeat):  # refused where a search is running
-                is_other = not fresh and is_begun_otherwise(prepared, paths)
-                if (fresh or is_other) and (aside := move_aside(paths)) is not None:
-                    why = ", of which no fit had finished and which began otherwise," if is_other else ""
-                    observer.note(f"The old run{why} is now {aside.folder}.")
+        _make_room(prepared, paths, fresh, observer)
         lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)
@@ -135,6 +126,20 @@ class _Warning(Observer):
 
     def warn(self, text: str) -> None:
         warn(text)
+
+
+def _make_room(prepared: Prepared, paths: RunPaths, fresh: bool, observer: Observer) -> None:
+    """Moves an old run aside that is not gone on with.
+
+    Raises:
+        LockedError: It is running.
+    """
+    if (fresh and paths.json.exists()) or paths.journal.exists():
+        with RunLock(paths.lock, paths.heartbeat):
+            is_other = not fresh and is_begun_otherwise(prepared, paths)
+            if (fresh or is_other) and (aside := move_aside(paths)) is not None:
+                why = ", of which no fit had finished and which began otherwise," if is_other else ""
+                observer.note(f"The old run{why} is now {aside.folder}.")
 
 
 def _refuse_to_retry(engine: str) -> None:
@@ -242,11 +247,10 @@ class _Driver:
         if self.run.environment and self.run.state.ended:
             return
         for line in self.run.prepared.code_of_packages:
-            self.observer.note(f"{line[0].upper()}{line[1:]}.")
+            self.observer.note(sentence(line))
         candidates = self.run.prepared.space.cover(MAX_PROBES)
         self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
-        records = list(run_probes(self.recipe, self.executor, candidates))
-        self.graphs.take(records)
+        records = self.graphs.probe(candidates)
         self._find_refusals()
         if records and all(record.error is not None for record in records) and not self._is_stopping:
             raise self.run.prepared.refused([refusal.fault for refusal in self._refusals])
@@ -254,9 +258,8 @@ class _Driver:
         prepared = self.run.prepared
         for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):
             self.observer.warn(line)
-        devices = [record.device for record in records if record.device is not None]
         if records:
-            self.run.keep_environment(environment(devices[0] if devices else "unknown"))
+            self.run.keep_environment(environment(device_of(records)))
 
     def _find_refusals(self) -> None:
         """Looks at models that were refused since it did so before, for what is known of none of them."""
@@ -265,10 +268,7 @@ class _Driver:
         if all(any(known.covers(one.params) for known in self._refusals) for one in new):
             return
         passed = [one for one in self.graphs.records if one.error is None]
-        looking = Refusals(
-            self.run.prepared, self.recipe, lambda told, some: run_probes(told, self.executor, some)
-        )
-        found = looking.find([*passed, *new])
+        found = self.graphs.refusals([*passed, *new])
         self._refusals += [refusal for refusal in found if refusal not in self._refusals]
 
     def _tell_refusals(self) -> None:

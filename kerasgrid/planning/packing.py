@@ -20,6 +20,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.plan import NOT_LOOKED_AT, Plan, plan
+from kerasgrid.planning.refusals import Refusal, Refusals
 from kerasgrid.planning.workers import run_probes
 from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.training.entry import measure_width
@@ -58,8 +59,14 @@ class Graphs:
         self._refused: dict[str, str] = {}
         self._augmentations: dict[str, Augmentation] = {}
 
+    def probe(self, candidates: Iterable[Mapping[str, Any]]) -> list[ProbeRecord]:
+        """Has candidates' models built, and returns a record each, in their order."""
+        records = list(run_probes(self.recipe, self.executor, candidates))
+        self.take(records)
+        return records
+
     def take(self, records: Iterable[ProbeRecord]) -> None:
-        """Takes what earlier probes have shown."""
+        """Takes what models that were built have shown."""
         for record in records:
             self.records.append(record)
             if record.graph is not None:
@@ -67,6 +74,12 @@ class Graphs:
             else:  # maybe for what another candidate of this model does not have
                 message = (record.error or {}).get("message", "its model was not looked at")
                 self._refused[digest(dict(record.params))] = message
+
+    def refusals(self, records: Sequence[ProbeRecord]) -> list[Refusal]:
+        """Returns what some of the models that were built are refused for."""
+        return Refusals(
+            self.prepared, self.recipe, lambda recipe, some: run_probes(recipe, self.executor, some)
+        ).find(records)
 
     def route(self, trial: Trial) -> Route:
         """Returns where a trial's params go."""
@@ -89,7 +102,7 @@ class Graphs:
         while unknown := self._unknown(trials, identities)[:left]:
             left -= len(unknown)
             self.doing(f"Building {count(len(unknown), 'model')}, to see which fits can share a program.")
-            self.take(run_probes(self.recipe, self.executor, unknown))
+            self.probe(unknown)
         return {trial.id: self._trained(identities[trial.id], trial) for trial in trials}
 
     def _unknown(self, trials: Iterable[Trial], identities: Mapping[int, str]) -> list[Mapping[str, Any]]:

@@ -10,7 +10,7 @@ from typing import Any
 from kerasgrid import executors, machine
 from kerasgrid.checks.candidates import augment_of, callbacks_of, val_of
 from kerasgrid.checks.draft import Draft
-from kerasgrid.checks.prepared import Prepared, Trainable
+from kerasgrid.checks.prepared import Prepared, Trainable, prepare
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import digest
@@ -92,6 +92,35 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
     # Without a GPU TensorFlow gives no memory back; with one, CUDA alone may take more than a share.
     most_bytes = None if machine.count_gpus() else machine.worker_share_bytes(n_workers)
     return executors.Processes(n_workers, environment=environments, setup=load, most_bytes=most_bytes)
+
+
+def prepare_beside(
+    executor: executors.Executor,
+    draft: Draft,
+    X: Any = None,
+    y: Any = None,
+    *,
+    doing: Callable[[str], None] = lambda _: None,
+    starts: bool = True,
+) -> Prepared:
+    """Checks a search, while its workers import their backend; of a form with faults only these are told.
+
+    Args:
+        executor: The workers, which tell what the parent process cannot read of the model function.
+        draft: The search.
+        X: As in `kerasgrid.checks.prepared.prepare`.
+        y: Likewise.
+        doing: Is told what takes a while, in a sentence.
+        starts: Whether the workers will be needed, so that they may start.
+
+    Raises:
+        ConfigError: All faults together.
+    """
+    if draft.is_sound:
+        doing(reading(draft, executor.n_workers))
+        if starts:
+            executor.start()
+    return prepare(draft, X, y, ask=partial(ask_worker, executor))
 
 
 def reading(draft: Draft, n_workers: int) -> str:
@@ -177,6 +206,11 @@ def check_goes_on(event: executors.Raised) -> None:
     """
     if event.error_type in _ENDS:
         raise _ENDS[event.error_type](event.message)
+
+
+def device_of(records: Iterable[ProbeRecord]) -> str:
+    """Returns what models were built on, such as `cpu` or `gpu:0`."""
+    return next((record.device for record in records if record.device is not None), "unknown")
 
 
 def environment(device: str) -> dict[str, str]:

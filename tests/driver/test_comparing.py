@@ -42,7 +42,6 @@ executor: {workers: 1}
 @pytest.fixture
 def fake_trainer(monkeypatch):
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(driver, "run_probes", fake_probes)
     monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 

@@ -41,7 +41,6 @@ TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
 @pytest.fixture(autouse=True)
 def fake_trainer(monkeypatch):
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(driver, "run_probes", fake_probes)
     monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 
@@ -240,7 +239,7 @@ def test_a_value_that_is_refused_is_told_once_before_training_and_the_others_are
             is_fine = record.params.get("dropout") != 0.9
             yield record if is_fine else ProbeRecord(record.params, None, error, "cpu")
 
-    monkeypatch.setattr(driver, "run_probes", refuse)
+    monkeypatch.setattr(packing, "run_probes", refuse)
     observer = Notes()
     space = {"dropout": [0.2, 0.9], "learning_rate": [0.01, 0.1]}
     found = search(config(space=space), results=tmp_path, observer=observer)
@@ -270,7 +269,7 @@ def test_a_function_that_raises_fails_its_job_only(tmp_path, monkeypatch):
 def test_no_candidate_that_builds_is_an_error_before_training(tmp_path, monkeypatch):
     refuse = {"type": "ModelError", "message": "dropout is 2; a rate from 0 to 1 holds"}
     monkeypatch.setattr(
-        driver,
+        packing,
         "run_probes",
         lambda recipe, executor, found: [ProbeRecord(params, None, refuse, "cpu") for params in found],
     )
@@ -330,7 +329,7 @@ def test_a_search_that_was_cut_off_is_not_said_to_be_running(tmp_path, caplog):
     assert json.loads(written)["status"] == "running"
 
     def read():
-        return Results.load(paths.json).status, read_table(paths.json).about["status"]
+        return Results.load(paths.json).status, read_table(paths.json).about.status
 
     with RunLock(paths.lock, paths.heartbeat):  # as a search has it
         assert read() == ("running", "running")
@@ -428,7 +427,7 @@ def refuse_all(recipe, executor, candidates):
 
 def none_built(folder, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "run_probes", refuse_all)
+        patch.setattr(packing, "run_probes", refuse_all)
         with pytest.raises(ModelError):
             search(config(), results=folder)
 
@@ -642,7 +641,6 @@ def probes_of_one_graph(recipe, executor, candidates):
 
 
 def test_the_jobs_of_a_worker_that_died_are_tried_once_more_one_by_one(tmp_path, monkeypatch):
-    monkeypatch.setattr(driver, "run_probes", probes_of_one_graph)
     monkeypatch.setattr(packing, "run_probes", probes_of_one_graph)
     whole = search(config(), results=tmp_path / "whole")
     executor, notes = Dying(1), Notes()
@@ -1153,7 +1151,7 @@ def test_what_is_probably_not_meant_is_told_as_python_tells_it_where_nobody_list
             for record in fake_probes(recipe, executor, candidates)
         ]
 
-    monkeypatch.setattr(driver, "run_probes", bare)
+    monkeypatch.setattr(packing, "run_probes", bare)
     flips = config(augment={"horizontal_flip": True}, space={})
     with pytest.warns(UserWarning, match="pixels of 0 to 16") as caught:
         search(flips, results=tmp_path)

@@ -30,7 +30,6 @@ HALVING = {
 @pytest.fixture(autouse=True)
 def fake_trainer(monkeypatch):
     monkeypatch.setattr(driver, "train_pack", fake_train_pack)
-    monkeypatch.setattr(driver, "run_probes", fake_probes)
     monkeypatch.setattr(packing, "run_probes", fake_probes)
 
 

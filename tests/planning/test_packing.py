@@ -42,7 +42,6 @@ def fakes(monkeypatch, tmp_path):
         fake_train_pack(recipe, pack, context)
 
     monkeypatch.setattr(driver, "train_pack", train)
-    monkeypatch.setattr(driver, "run_probes", graph_probes)
     monkeypatch.setattr(packing, "run_probes", graph_probes)
     monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
 
