@@ -202,6 +202,9 @@ def test_every_public_name_is_told():
     named = re.findall(r"^::: (\S+)", text, flags=re.MULTILINE)
     homes = {f"{home}.{name}" for name, home in kerasgrid._HOMES.items() if name != "KerasgridError"}
     assert homes <= {*named}
+    for module, _, name in (place.rpartition(".") for place in named if place != "kerasgrid.errors"):
+        source = (ROOT / f"{module.replace('.', '/')}.py").read_text(encoding="utf-8")
+        assert re.search(rf"^(class|def) {name}\b", source, flags=re.MULTILINE), name
 
 
 def test_exit_codes_are_those_of_the_commands():
