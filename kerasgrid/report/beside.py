@@ -6,15 +6,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from functools import partial
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.comparison import LEVEL, p_value
 from kerasgrid.run.results import About, ResultsData
-from kerasgrid.views.drawing import ACCENT, WARM, draw_svg, label
+from kerasgrid.views.drawing import ACCENT, WARM, label
 from kerasgrid.views.leaderboard import format_score, format_seconds, varying
-from kerasgrid.views.pages import Bullets, Cells, Chapter, Paragraph, Picture, html_page
+from kerasgrid.views.pages import Bullets, Cells, Chapter, Note, Picture, html_page
 from kerasgrid.wording import named, visible_line
 
 _MOST_TRIALS = 10
@@ -193,7 +192,7 @@ class Beside:
         return Cells(
             ("", *(one.name for one in self.rivals)),
             tuple((name, *cells) for name, cells in rows.items()),
-            frozenset(range(1, len(self.rivals) + 1)),
+            range(1, len(self.rivals) + 1),
         )
 
     def lines(self) -> list[str]:
@@ -217,16 +216,15 @@ class Beside:
             MissingPackageError: Matplotlib is not installed.
         """
         names = " and ".join(one.name for one in self.rivals)
-        sections = [Chapter("Which is ahead", (Bullets(tuple(self.sentences())), self.table()))]
+        chapters = [Chapter("Which is ahead", [Bullets(self.sentences()), self.table()])]
         if any(one.trials for one in self.rivals):
-            draw = partial(draw_svg, self._paint, 3.4, "best score against time")
             caption = f"Best {self.metric} so far against the seconds of each search."
-            sections.append(Chapter("How soon", (Picture(draw, caption),)))
-        sections += [Chapter(f"The trials of {one.name}", (_trials(one),)) for one in self.rivals]
+            picture = Picture(self._paint, "best score against time", 3.4, caption)
+            chapters.append(Chapter("How soon", [picture]))
+        chapters += [Chapter(f"The trials of {one.name}", [_trials(one)]) for one in self.rivals]
         if self.notes:
-            notes = tuple(Paragraph(note, is_note=True) for note in self.notes)
-            sections.append(Chapter("How they were run", notes))
-        return html_page(f"{names} side by side", "The same data, folds and objective.", sections)
+            chapters.append(Chapter("How they were run", list(map(Note, self.notes))))
+        return html_page(f"{names} side by side", "The same data, folds and objective.", chapters)
 
     def _paint(self, axes: Axes) -> None:
         for one, color in zip(self.rivals, (ACCENT, WARM), strict=False):
@@ -242,9 +240,9 @@ class Beside:
         axes.legend(loc="lower right" if self.rivals[0].sign > 0 else "upper right")
 
 
-def _trials(rival: Rival) -> Cells | Paragraph:
+def _trials(rival: Rival) -> Cells | Note:
     if not rival.trials:
-        return Paragraph("No trial is complete.", is_note=True)
+        return Note("No trial is complete.")
     shown = rival.trials[:_MOST_TRIALS]
     differing = varying(shown) if len(shown) > 1 else list(shown[0]["params"])
     rows = tuple(
@@ -259,7 +257,7 @@ def _trials(rival: Rival) -> Cells | Paragraph:
         for trial in shown
     )
     header = ("trial", "score", "parameters", "epochs", "fit time", "what differs")
-    return Cells(header, rows, frozenset(range(5)))
+    return Cells(header, rows, right=range(5))
 
 
 def _score(trial: Mapping[str, Any] | None) -> str:

@@ -1,33 +1,35 @@
-"""The report's pictures, each of one finding, and its tables, which say the same without pictures."""
+"""The report's pictures, each of one finding, with the tables that say the same in a text."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasgrid.report.comparison import Contender
-from kerasgrid.report.curves import Curves
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.importance import Importance
 from kerasgrid.report.sentences import worded
-from kerasgrid.views.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, draw_svg, label
+from kerasgrid.views.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, label
 from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.views.pages import Cells
+from kerasgrid.views.pages import Cells, Picture
 
-SMALLEST_SHARE = 0.005
-_MOST_ROWS = 24
-_MOST_EPOCHS = 10
-_MOST_CLASSES = 20
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
+
 MOST_ROWS = 24
+"""Of a table, or of a picture of intervals."""
+MOST_CLASSES = 40
+_MOST_COLUMNS = 20
+"""Classes of a confusion matrix in a text, where a line has to end, or with numbers in a picture."""
 _MOST_BARS = 16
+_SMALLEST_SHARE = 0.005
+_MOST_EPOCHS = 10
+_MOST_STEPS = 200
 _MOST_DOTS = 1500
 """More dots than this are one image within the drawing, so that the page stays small."""
-_MOST_STEPS = 200
-MOST_CLASSES = 40
-_MOST_NUMBERED = 20
 _LONGEST_CLASS = 16
 _LONGEST_SIDE = 40
 """Of what stands at the side of a picture, which is less wide than high."""
@@ -38,82 +40,25 @@ _DEEP = 0.58
 def leaderboard_cells(findings: Findings, shown: Sequence[Contender]) -> Cells:
     """Returns rank, score, p-value, time and size of trials, and their parameters that vary."""
     table = findings.table
-    names = [factor.name for factor in findings.design.factors]
-    with_p = any(one.p_value is not None for one in shown)
-    with_size = any(table.rows[one.row].get("n_parameters") is not None for one in shown)
-    header = ["rank", "trial", table.scores[0]] + ["p, against the best"] * with_p + ["fit time"]
-    header += ["weights"] * with_size
-    means = [one.mean for one in findings.contenders]  # equal scores share a rank
-    ranks = {one.row: means.index(one.mean) + 1 for one in shown}
-    rows = []
-    for one in shown:
-        row = table.rows[one.row]
-        cells = [str(ranks[one.row]), str(findings.trial(one.row)), format_score(one.mean, one.std)]
-        cells += [_p_text(one)] * with_p + [format_seconds(one.fit_time)]
-        cells += [f"{row['n_parameters']:,}" if row.get("n_parameters") is not None else "-"] * with_size
-        rows.append((*cells, *(worded(row[name]) if name in row else "" for name in names)))
-    return Cells((*header, *names), tuple(rows), frozenset(range(len(header))))
-
-
-def front_cells(findings: Findings) -> Cells:
-    """Returns the Pareto front of score and fit time, the best of it first."""
-    shown = findings.front[: -_MOST_ROWS - 1 : -1]
-    rows = [
-        (str(findings.trial(one.row)), format_score(one.mean, one.std), format_seconds(one.fit_time))
-        for one in shown
+    rows = [table.rows[one.row] for one in shown]
+    means = [one.mean for one in findings.contenders]
+    columns = [
+        ("rank", [str(means.index(one.mean) + 1) for one in shown]),  # equal scores share it
+        ("trial", [str(findings.trial(one.row)) for one in shown]),
+        (table.scores[0], [format_score(one.mean, one.std) for one in shown]),
     ]
-    return Cells(
-        ("trial", findings.table.scores[0], "fit time"),
-        tuple(rows),
-        frozenset(range(3)),
-        "No candidate is both better and quicker than one of these:",
-    )
-
-
-def importance_cells(importance: Importance) -> Cells:
-    """Returns the shares of the variance: parameters, and pairs of them, the largest first."""
-    rows = [
-        (" x ".join(names), f"{100 * share:.1f}%")
-        for names, share in importance.ranked()[:_MOST_ROWS]
-        if share >= SMALLEST_SHARE
-    ]
-    return Cells(("parameter", "share of the variance"), tuple(rows), frozenset({1}))
-
-
-def curves_cells(findings: Findings) -> Cells:
-    """Returns the held-out curves of the best and the worst, and the best's on training batches."""
-    scored = [findings.curves[one.row] for one in findings.contenders if one.row in findings.curves]
-    scored = [found for found in scored if len(found.test)]
-    if not scored:
-        return Cells((), ())
-    columns = [(f"best: trial {findings.trial(scored[0].row)}", scored[0].test)]
-    if len(scored[0].train):
-        columns.append(("the same, on training batches", scored[0].train))
-    if len(scored) > 1:
-        columns.append((f"worst: trial {findings.trial(scored[-1].row)}", scored[-1].test))
-    length = max(len(values) for _, values in columns)
-    places = np.unique(np.linspace(0, length - 1, min(length, _MOST_EPOCHS)).round().astype(int))
-    rows = [
-        (
-            str(place + 1),
-            *(format_score(values[place]) if place < len(values) else "" for _, values in columns),
-        )
-        for place in places
-    ]
-    return Cells(
-        ("epoch", *(name for name, _ in columns)),
-        tuple(rows),
-        frozenset(range(len(columns) + 1)),
-        f"Held-out {findings.curve_metric}, a mean over folds:",
-    )
-
-
-def confusion_cells(confusion: np.ndarray, classes: Sequence[str]) -> Cells | None:
-    """Returns how often each class (row) is taken for each (column); None where a line would be too long."""
-    if len(classes) > _MOST_CLASSES:
-        return None
-    rows = [(name, *map(str, counts)) for name, counts in zip(classes, confusion, strict=True)]
-    return Cells(("true, taken for", *classes), tuple(rows), frozenset(range(1, len(classes) + 1)))
+    if any(one.p_value is not None for one in shown):
+        columns.append(("p, against the best", list(map(_p_text, shown))))
+    columns.append(("fit time", [format_seconds(one.fit_time) for one in shown]))
+    sizes = [row.get("n_parameters") for row in rows]
+    if any(size is not None for size in sizes):
+        columns.append(("weights", ["-" if size is None else f"{size:,}" for size in sizes]))
+    n_numbers = len(columns)
+    for factor in findings.design.factors:
+        name = factor.name
+        columns.append((name, [worded(row[name]) if name in row else "" for row in rows]))
+    names, cells = zip(*columns, strict=True)
+    return Cells(names, list(zip(*cells, strict=True)), right=range(n_numbers))
 
 
 def _p_text(one: Contender) -> str:
@@ -123,8 +68,52 @@ def _p_text(one: Contender) -> str:
     return f"{text} (level)" if one.is_level else text
 
 
-if TYPE_CHECKING:
-    from matplotlib.axes import Axes
+def front_picture(findings: Findings) -> Picture:
+    """Returns score against fit time, the Pareto front of both, the best and the one to pick."""
+    timed = [one for one in findings.contenders if one.fit_time is not None]
+    are_many = len(timed) > _MOST_DOTS
+    named = {findings.best: "best"}
+    named.setdefault(findings.pick, "if time counts")
+    labelled = [(one, what) for one, what in named.items() if one and one.fit_time is not None]
+
+    def paint(axes: Axes) -> None:
+        axes.scatter(
+            [one.fit_time for one in timed],
+            [one.mean for one in timed],
+            s=14,
+            color="#808890" if are_many else MUTED,
+            alpha=0.5,
+            linewidths=0,
+            rasterized=are_many,
+        )
+        axes.step(
+            [one.fit_time for one in findings.front],
+            [one.mean for one in findings.front],
+            "o-",
+            where="post",
+            color=ACCENT,
+            markersize=4,
+            linewidth=1.2,
+        )
+        for (one, what), above in zip(labelled, (7, -15), strict=False):
+            text = label(f"{what}: {findings.trial(one.row)}")
+            axes.plot([one.fit_time], [one.mean], "o", color=WARM, markersize=7)
+            axes.annotate(text, (one.fit_time, one.mean), (6, above), textcoords="offset points")
+        axes.margins(y=0.15)
+        axes.set_xlabel("fit time (seconds a fold)")
+        axes.set_ylabel(label(findings.table.scores[0], _LONGEST_SIDE))
+
+    cells = Cells(
+        ("trial", findings.table.scores[0], "fit time"),
+        [
+            (str(findings.trial(one.row)), format_score(one.mean, one.std), format_seconds(one.fit_time))
+            for one in findings.front[: -MOST_ROWS - 1 : -1]
+        ],
+        right=range(3),
+        caption="No candidate is both better and quicker than one of these:",
+    )
+    caption = "A dot a trial. No candidate is both better and quicker than one on the line."
+    return Picture(paint, "Score against fit time", 3.4, caption, cells)
 
 
 @dataclass(frozen=True)
@@ -144,16 +133,9 @@ class Interval:
 
 def effect_rows(findings: Findings) -> list[Interval]:
     """Returns an interval for each pair of values, the most important parameter first."""
-    shares = findings.importance.mains if findings.importance else {}
-    names = sorted(findings.effects, key=lambda name: -shares.get(name, 0.0))
     return [
-        Interval(
-            f"{name}: {worded(one.better)} over {worded(one.worse)}",
-            one.mean,
-            one.low,
-            one.high,
-        )
-        for name in names
+        Interval(f"{name}: {worded(one.better)} over {worded(one.worse)}", one.mean, one.low, one.high)
+        for name in findings.ranked_parameters
         for one in findings.effects[name]
     ]
 
@@ -173,8 +155,8 @@ def interaction_rows(findings: Findings) -> list[Interval]:
     ]
 
 
-def draw_intervals(rows: Sequence[Interval], unit: str, about: str) -> str:
-    """Draws means with their 95% intervals, one below the other, about a line at zero."""
+def intervals_picture(rows: Sequence[Interval], unit: str, about: str, caption: str) -> Picture:
+    """Returns means with their 95% intervals, one below the other, about a line at zero."""
     rows = rows[:MOST_ROWS]
 
     def paint(axes: Axes) -> None:
@@ -184,133 +166,105 @@ def draw_intervals(rows: Sequence[Interval], unit: str, about: str) -> str:
                 axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
             axes.plot([row.mean], [place], "o", color=color, markersize=5)
         axes.axvline(0, color=INK, linewidth=0.8)
-        axes.set_yticks(range(len(rows)), [label(row.label) for row in rows])
-        axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.grid(axis="y", visible=False)
+        _name_rows(axes, [row.label for row in rows])
         axes.set_xlabel(f"gain in {label(unit)}, with its 95% interval", loc="right")
 
-    return draw_svg(paint, 0.9 + 0.26 * len(rows), about)
+    return Picture(paint, about, _height(rows), caption)
 
 
-def draw_importance(importance: Importance) -> str:
-    """Draws the shares of the variance: parameters, and pairs of them."""
-    bars = [
+def importance_picture(importance: Importance) -> Picture:
+    """Returns the shares of the variance: parameters, and pairs of them, the largest first."""
+    ranked = [
         (" x ".join(names), share, ACCENT if len(names) == 1 else WARM)
-        for names, share in importance.ranked()[:_MOST_BARS]
-        if share >= SMALLEST_SHARE
+        for names, share in importance.ranked()[:MOST_ROWS]
+        if share >= _SMALLEST_SHARE
     ]
+    bars = ranked[:_MOST_BARS]
 
     def paint(axes: Axes) -> None:
-        places = range(len(bars))
-        axes.barh(
-            places, [100 * share for _, share, _ in bars], color=[color for *_, color in bars], height=0.6
-        )
-        for place, (_, share, _) in enumerate(bars):
-            axes.text(100 * share, place, f" {100 * share:.1f}%", va="center")
-        axes.set_yticks(places, [label(name) for name, *_ in bars])
-        axes.set_ylim(len(bars) - 0.5, -0.5)
+        shares, colors = [100 * share for _, share, _ in bars], [color for *_, color in bars]
+        axes.barh(range(len(bars)), shares, color=colors, height=0.6)
+        for place, share in enumerate(shares):
+            axes.text(share, place, f" {share:.1f}%", va="center")
+        _name_rows(axes, [name for name, *_ in bars])
         axes.set_xlim(0, 112 * max((share for _, share, _ in bars), default=1))
-        axes.grid(axis="y", visible=False)
         axes.set_xlabel("share of the variance of scores (%)", loc="right")
 
-    return draw_svg(paint, 0.9 + 0.26 * len(bars), "Importance of parameters")
+    how = (
+        "exact, since every combination of values has a score"
+        if importance.is_exact
+        else "estimated by regression trees, since not every combination has a score"
+    )
+    caption = f"Importance: {how}. Pairs are what they add; noise has a share in all."
+    rows = [(name, f"{100 * share:.1f}%") for name, share, _ in ranked]
+    cells = Cells(("parameter", "share of the variance"), rows, right={1})
+    return Picture(paint, "Importance of parameters", _height(bars), caption, cells)
 
 
-def draw_front(findings: Findings) -> str:
-    """Draws score against fit time, the Pareto front of both, the best and the one to pick."""
-    timed = [one for one in findings.contenders if one.fit_time is not None]
-
-    def paint(axes: Axes) -> None:
-        axes.scatter(
-            [one.fit_time for one in timed],
-            [one.mean for one in timed],
-            s=14,
-            color=MUTED if len(timed) <= _MOST_DOTS else "#808890",
-            alpha=0.5,
-            linewidths=0,
-            rasterized=len(timed) > _MOST_DOTS,
-        )
-        axes.step(
-            [one.fit_time for one in findings.front],
-            [one.mean for one in findings.front],
-            "o-",
-            where="post",
-            color=ACCENT,
-            markersize=4,
-            linewidth=1.2,
-        )
-        for (one, name), above in zip(_labelled(findings), (True, False), strict=False):
-            axes.plot([one.fit_time], [one.mean], "o", color=WARM, markersize=7)
-            axes.annotate(
-                name, (one.fit_time, one.mean), (6, 7 if above else -15), textcoords="offset points"
-            )
-        axes.margins(y=0.15)
-        axes.set_xlabel("fit time (seconds a fold)")
-        axes.set_ylabel(label(findings.table.scores[0], _LONGEST_SIDE))
-
-    return draw_svg(paint, 3.4, "Score against fit time")
-
-
-def draw_curves(findings: Findings, metric: str) -> str:
-    """Draws all held-out curves as a faint bundle, those of the best and the worst in front."""
-    from matplotlib.collections import LineCollection
-
-    curves = {row: found.test for row, found in findings.curves.items() if len(found.test)}
-    scored = [one.row for one in findings.contenders if one.row in curves]
+def curves_picture(findings: Findings) -> Picture | None:
+    """Returns all held-out curves as a faint bundle, the best and the worst in front; None for no curves."""
+    curves = {row: found for row, found in findings.curves.items() if len(found.test)}
+    if not curves:
+        return None
+    metric, scored = findings.curve_metric, [one.row for one in findings.contenders if one.row in curves]
+    best: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    worst: list[tuple[str, np.ndarray, dict[str, Any]]] = []
+    solid, dashed = {"color": ACCENT, "linewidth": 2}, {"color": ACCENT, "linewidth": 1.2, "linestyle": "--"}
+    if scored:
+        best.append((f"best: trial {findings.trial(scored[0])}", curves[scored[0]].test, solid))
+        if len(train := curves[scored[0]].train):
+            best.append(("the same, on training batches", train, dashed))
+    if len(scored) > 1:
+        name = f"worst: trial {findings.trial(scored[-1])}"
+        worst.append((name, curves[scored[-1]].test, {**solid, "color": WARM}))
 
     def paint(axes: Axes) -> None:
-        lines = [np.stack(_thin(curve), axis=1) for curve in curves.values()]
+        from matplotlib.collections import LineCollection
+
+        lines = [np.stack(_thin(found.test), axis=1) for found in curves.values()]
         dots = {"marker": "o", "markersize": 5} if max(map(len, lines)) == 1 else {}  # no line has one point
         if dots:
             axes.plot(*np.concatenate(lines).T, "o", color=MUTED, markersize=4, alpha=0.5)
         axes.add_collection(LineCollection(lines, colors=MUTED, linewidths=0.7, alpha=0.25))
-        if len(scored) > 1:
-            axes.plot(
-                *_thin(curves[scored[-1]]),
-                color=WARM,
-                linewidth=2,
-                label=_name(findings, scored[-1], "worst"),
-                **dots,
-            )
+        for name, values, style in worst + best:
+            axes.plot(*_thin(values), label=label(name), **style, **dots)
         if scored:
-            best = findings.curves[scored[0]]
-            name = _name(findings, scored[0], "best")
-            axes.plot(*_thin(best.test), color=ACCENT, linewidth=2, label=name, **dots)
-            if len(best.train):
-                axes.plot(
-                    *_thin(best.train),
-                    "--",
-                    color=ACCENT,
-                    linewidth=1.2,
-                    label="the same, on training batches",
-                    **dots,
-                )
             axes.legend(loc="best")
         axes.autoscale_view()
         axes.set_xlabel("epoch")
         axes.set_ylabel(label(f"held-out {metric}", _LONGEST_SIDE))
 
-    return draw_svg(paint, 3.6, "Learning curves")
+    n_all = sum(map(bool, findings.table.histories))
+    some = f" ({len(findings.curves)} of {n_all})" if len(findings.curves) < n_all else ""
+    caption = f"Means over folds: all trials{some} as a faint bundle, the best and the worst in front."
+    shown = best + worst
+    rows = [
+        (str(epoch + 1), *(format_score(own[epoch]) if epoch < len(own) else "" for _, own, _ in shown))
+        for epoch in _spread(max((len(own) for _, own, _ in shown), default=0), _MOST_EPOCHS)
+    ]
+    header = ("epoch", *(name for name, *_ in shown))
+    cells = Cells(header, rows, range(len(header)), f"Held-out {metric}, a mean over folds:")
+    return Picture(paint, "Learning curves", 3.6, caption, cells)
 
 
-def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
-    """Draws how often each class (row) is taken for each (column); the diagonal is left faint."""
-    from matplotlib.collections import PolyCollection
-    from matplotlib.colors import to_rgb
-
+def confusion_picture(confusion: np.ndarray, classes: Sequence[str]) -> Picture:
+    """Returns how often each class (row) is taken for each (column); the diagonal is left faint."""
     names = [label(name, _LONGEST_CLASS) for name in classes]
     shares = confusion / np.maximum(confusion.sum(axis=1, keepdims=True), 1)
     wrong = np.where(np.eye(len(classes), dtype=bool), 0, shares)
     scale = wrong.max(initial=0) or 1
 
     def paint(axes: Axes) -> None:
+        from matplotlib.collections import PolyCollection
+        from matplotlib.colors import to_rgb
+
         squares, colors = [], []
         for true, said in zip(*np.nonzero(confusion), strict=True):
             left, top = said - 0.5, true - 0.5
             squares.append([(left, top), (left + 1, top), (left + 1, top + 1), (left, top + 1)])
             color, depth = (LINE, 0.6) if true == said else (WARM, 0.1 + 0.7 * wrong[true, said] / scale)
             colors.append((*to_rgb(color), float(depth)))
-            if len(classes) <= _MOST_NUMBERED:
+            if len(classes) <= _MOST_COLUMNS:
                 on = ON_WARM if true != said and depth > _DEEP else INK
                 number = f"{confusion[true, said]}"
                 axes.text(said, true, number, ha="center", va="center", fontsize=8, color=on)
@@ -324,30 +278,31 @@ def draw_confusion(confusion: np.ndarray, classes: Sequence[str]) -> str:
         axes.set_xlabel("predicted")
         axes.set_ylabel("true")
 
-    size = min(2.8 + 0.32 * len(classes), 8)
-    return draw_svg(paint, size, "Confusion matrix", width=size + 0.2)
+    cells = None
+    if len(classes) <= _MOST_COLUMNS:
+        rows = [(name, *map(str, counts)) for name, counts in zip(classes, confusion, strict=True)]
+        cells = Cells(("true, taken for", *classes), rows, right=range(1, len(classes) + 1))
+    size, caption = min(2.8 + 0.32 * len(classes), 8), "Held-out samples by true and predicted class."
+    return Picture(paint, "Confusion matrix", size, caption, cells, width=size + 0.2)
 
 
-def _labelled(findings: Findings) -> list[tuple[Contender, str]]:
-    """Returns the best and the one to pick, with what stands beside them."""
-    found = [(findings.best, "best")] if findings.best else []
-    if findings.pick is not None and findings.pick != findings.best:
-        found.append((findings.pick, "if time counts"))
-    return [
-        (one, label(f"{name}: {findings.trial(one.row)}")) for one, name in found if one.fit_time is not None
-    ]
+def _name_rows(axes: Axes, names: Sequence[str]) -> None:
+    """Names what stands one below the other, the first at the top."""
+    axes.set_yticks(range(len(names)), list(map(label, names)))
+    axes.set_ylim(len(names) - 0.5, -0.5)
+    axes.grid(axis="y", visible=False)
 
 
-def _name(findings: Findings, row: int, place: str) -> str:
-    return label(f"{place}: trial {findings.trial(row)}")
+def _height(rows: Sequence[object]) -> float:
+    return 0.9 + 0.26 * len(rows)
 
 
 def _thin(curve: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
     """Returns epochs and values of a curve, at most so many that a page can hold hundreds."""
-    places = np.unique(np.linspace(0, len(curve) - 1, min(len(curve), _MOST_STEPS)).round().astype(int))
+    places = _spread(len(curve), _MOST_STEPS)
     return places + 1, curve[places]
 
 
-def has_held_out(curves: Mapping[int, Curves]) -> bool:
-    """Says whether any trial has a held-out curve."""
-    return any(len(found.test) for found in curves.values())
+def _spread(n: int, most: int) -> np.ndarray:
+    """Returns at most so many places of `n`, evenly spread, both ends among them."""
+    return np.unique(np.linspace(0, n - 1, min(n, most)).round().astype(int))

@@ -133,6 +133,12 @@ class Findings:
         """1 where a larger score is better, -1 where a smaller one is."""
         return self.design.sign
 
+    @property
+    def ranked_parameters(self) -> list[str]:
+        """The parameters that vary, by their shares of the variance, the largest first."""
+        shares = self.importance.mains if self.importance else {}
+        return sorted(self.effects, key=lambda name: -shares.get(name, 0.0))
+
     def trial(self, row: int) -> Any:
         """Returns what a trial is called: its id, or its place where it has none."""
         return self.table.trial(row)

@@ -23,11 +23,9 @@ _MOST_NAMED = 5
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
     """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
-    shares = findings.importance.mains if findings.importance else {}
-    names = sorted(findings.effects, key=lambda name: -shares.get(name, 0.0))
-    found = ((name, findings.effects[name]) for name in names)
     return {
-        name: _parameter(name, effects) if effects else _unmatched(findings, name) for name, effects in found
+        name: _parameter(name, effects) if (effects := findings.effects[name]) else _unmatched(findings, name)
+        for name in findings.ranked_parameters
     }
 
 

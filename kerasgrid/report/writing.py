@@ -8,9 +8,9 @@ from typing import Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
+from kerasgrid.report.chapters import chapters_of
 from kerasgrid.report.findings import Findings, analyse, as_json
 from kerasgrid.report.mistakes import Mistakes, mistakes_of
-from kerasgrid.report.sections import sections_of
 from kerasgrid.report.sentences import conclusions
 from kerasgrid.tables.predictions import read_predictions
 from kerasgrid.tables.reading import read_table
@@ -50,11 +50,11 @@ class Report:
         Raises:
             MissingPackageError: Matplotlib is not installed.
         """
-        return html_page(self._title(), self._lead(), sections_of(self.findings, self.mistakes))
+        return html_page(self._title(), self._lead(), chapters_of(self.findings, self.mistakes))
 
     def markdown(self) -> str:
         """Returns the sentences and tables as Markdown."""
-        return markdown_text(self._title(), self._lead(), sections_of(self.findings, self.mistakes))
+        return markdown_text(self._title(), self._lead(), chapters_of(self.findings, self.mistakes))
 
     def json(self) -> str:
         """Returns all numbers, and the sentences, as strict JSON."""

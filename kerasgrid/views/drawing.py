@@ -55,8 +55,12 @@ _HEAD = re.compile(r"^.*?(?=<svg)", re.DOTALL)
 _METADATA = re.compile(r"<metadata>.*?</metadata>", re.DOTALL)
 _GROUP = re.compile(r'<g id="[^"]*"')
 _ID = re.compile(r'(\bid="|url\(#|xlink:href="#)')
-LINE_HEIGHT = 14
+WIDTH = 7.4
+"""Of a picture in a page, in inches of 96 pixels."""
+_LINE_HEIGHT = 14
 """Pixels of a line of text."""
+_DARK = 128
+"""Images whose brightest pixel is below are of a scale of their own, such as the digits' 0 to 16."""
 
 
 def label(text: str, longest: int = 64) -> str:
@@ -65,12 +69,12 @@ def label(text: str, longest: int = 64) -> str:
     return line if len(line) <= longest else f"{line[: longest - 1]}…"
 
 
-def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: float = 7.4) -> str:
+def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: float = WIDTH) -> str:
     """Returns the SVG of one pair of axes.
 
     Args:
         paint: Draws on the axes that it is given.
-        height: In inches, of which a page shows 96 pixels each.
+        height: In inches.
         about: What a screen reader says; it makes the picture's names different from others', too.
         width: In inches.
 
@@ -110,6 +114,20 @@ def _inline(svg: str, about: str) -> str:
     return svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1).strip()
 
 
+def png(image: np.ndarray) -> bytes:
+    """Returns the PNG of an image, (height, width, channel); floats and dark ones are stretched to white."""
+    pixels = image
+    if pixels.dtype != np.uint8 or pixels.max(initial=0) < _DARK:
+        pixels = pixels.astype(np.float64)
+        known = pixels[np.isfinite(pixels)]
+        low, high = known.min(initial=np.inf), known.max(initial=-np.inf)
+        scale = 255 / (high - low) if high > low else 0.0
+        pixels = np.where(np.isfinite(pixels), (pixels - low) * scale, 0.0).astype(np.uint8)
+    buffer = io.BytesIO()
+    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    return buffer.getvalue()
+
+
 def write_sheet(blocks: Sequence[tuple[str, np.ndarray]], path: Path, zoom: int = 1) -> Path:
     """Writes pictures below each other, each under a line of text.
 
@@ -132,13 +150,11 @@ def write_sheet(blocks: Sequence[tuple[str, np.ndarray]], path: Path, zoom: int 
         for _, picture in blocks
     ]
     width = max([picture.width for picture in pictures] + [7 * len(text) for text in texts]) + 8
-    sheet = Image.new("RGB", (width, sum(picture.height + LINE_HEIGHT + 8 for picture in pictures)), "white")
+    sheet = Image.new("RGB", (width, sum(picture.height + _LINE_HEIGHT + 8 for picture in pictures)), "white")
     draw, top = ImageDraw.Draw(sheet), 0
     for text, picture in zip(texts, pictures, strict=True):
         draw.text((4, top + 2), text, fill="black")
-        sheet.paste(picture, (4, top + LINE_HEIGHT + 2))
-        top += picture.height + LINE_HEIGHT + 8
-    buffer = io.BytesIO()
-    sheet.save(buffer, "PNG")
-    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+        sheet.paste(picture, (4, top + _LINE_HEIGHT + 2))
+        top += picture.height + _LINE_HEIGHT + 8
+    write_atomic(path, lambda file: sheet.save(file, "PNG"))
     return path

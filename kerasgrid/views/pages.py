@@ -7,13 +7,18 @@ import html
 import os
 import re
 import shlex
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.reading import file_and_study, is_url
+from kerasgrid.views.drawing import WIDTH, draw_svg
 from kerasgrid.wording import masked, visible, visible_line
+
+if TYPE_CHECKING:
+    from matplotlib.axes import Axes
 
 _ENDINGS = {".html", ".htm"}
 _STYLE = """
@@ -75,12 +80,8 @@ def beside(source: str | Path, ending: str) -> Path:
         )
     path = Path(source)
     if os.path.isdir(path):
-        name = path.resolve().name or "results"
-        return (
-            path / os.pardir / f"{name}{ending}"
-            if path.name in ("", "..")
-            else path.with_name(f"{name}{ending}")
-        )
+        folder = path / os.pardir if path.name in ("", "..") else path.parent
+        return folder / f"{path.resolve().name or 'results'}{ending}"
     file, study = file_and_study(path)
     if study:  # of several in one storage
         return file.with_name(f"{file.stem}-{study.replace('/', '-')}{ending}")
@@ -105,47 +106,73 @@ def output_path(files: Sequence[str | Path], output: Path) -> Path:
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Plain sentences; `is_note` where they are about what is missing or how it was worked out."""
+    """Plain sentences."""
 
     text: str
-    is_note: bool = False
+
+
+@dataclass(frozen=True)
+class Note:
+    """Plain sentences about what is missing, or how it was worked out."""
+
+    text: str
 
 
 @dataclass(frozen=True)
 class Bullets:
     """Plain sentences, one a point."""
 
-    items: tuple[str, ...]
+    items: Sequence[str]
 
 
 @dataclass(frozen=True)
 class Cells:
     """A table of texts; the columns in `right` stand at their right edge, and `caption` above."""
 
-    header: tuple[str, ...]
-    rows: tuple[tuple[str, ...], ...]
-    right: frozenset[int] = frozenset()
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    right: Container[int] = ()
     caption: str = ""
 
 
 @dataclass(frozen=True)
 class Picture:
-    """A drawing: `draw` gives its SVG, where it is shown; in a text `cells` stand for it."""
+    """A drawing, which a page shows with its caption below it.
 
-    draw: Callable[[], str]
+    Attributes:
+        paint: Draws it on Matplotlib's axes.
+        about: What a screen reader says of it.
+        height: In inches.
+        caption: Plain sentences.
+        cells: What stands for it in a text.
+        width: In inches.
+    """
+
+    paint: Callable[[Axes], None]
+    about: str
+    height: float
     caption: str
     cells: Cells | None = None
+    width: float = WIDTH
+
+    def svg(self) -> str:
+        """Returns the drawing.
+
+        Raises:
+            MissingPackageError: Matplotlib is not installed.
+        """
+        return draw_svg(self.paint, self.height, self.about, self.width)
 
 
 @dataclass(frozen=True)
 class Photos:
     """Small images side by side: the bytes of a PNG, and a text below each; `caption` stands above them."""
 
-    items: tuple[tuple[bytes, str], ...]
+    items: Sequence[tuple[bytes, str]]
     caption: str
 
 
-Block = Paragraph | Bullets | Cells | Picture | Photos
+Block = Paragraph | Note | Bullets | Cells | Picture | Photos
 
 
 @dataclass(frozen=True)
@@ -153,16 +180,20 @@ class Chapter:
     """A heading and what stands below it."""
 
     title: str
-    blocks: tuple[Block, ...]
+    blocks: Sequence[Block]
 
 
-def html_page(title: str, lead: str, sections: Sequence[Chapter]) -> str:
-    """Returns the page; all text in it is escaped."""
+def html_page(title: str, lead: str, chapters: Sequence[Chapter]) -> str:
+    """Returns the page, one file that loads nothing; all text in it is escaped.
+
+    Raises:
+        MissingPackageError: It has pictures, and Matplotlib is not installed.
+    """
     body = "\n".join(
-        f"<section><h2>{_html_text(section.title)}</h2>\n"
-        + "\n".join(map(_html_block, section.blocks))
+        f"<section><h2>{_html_text(chapter.title)}</h2>\n"
+        + "\n".join(map(_html_block, chapter.blocks))
         + "\n</section>"
-        for section in sections
+        for chapter in chapters
     )
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
@@ -174,14 +205,16 @@ def html_page(title: str, lead: str, sections: Sequence[Chapter]) -> str:
 
 def _html_block(block: Block) -> str:
     match block:
-        case Paragraph(text, is_note):
-            return f"<p{_class('note', is_note)}>{_html_text(text)}</p>"
+        case Paragraph(text):
+            return f"<p>{_html_text(text)}</p>"
+        case Note(text):
+            return f'<p class="note">{_html_text(text)}</p>'
         case Bullets(items):
             return "<ul>" + "".join(f"<li>{_html_text(item)}</li>" for item in items) + "</ul>"
         case Cells():
             return _html_table(block)
-        case Picture(draw, caption, _):
-            return f"<figure>{draw()}<figcaption>{_html_text(caption)}</figcaption></figure>"
+        case Picture():
+            return f"<figure>{block.svg()}<figcaption>{_html_text(block.caption)}</figcaption></figure>"
         case Photos(items, caption):
             photos = "".join(_photo(*item) for item in items)
             return f'<p>{_html_text(caption)}:</p>\n<div class="photos">{photos}</div>'
@@ -189,7 +222,7 @@ def _html_block(block: Block) -> str:
 
 def _html_table(cells: Cells) -> str:
     def line(texts: Sequence[str], tag: str) -> str:
-        marks = [_class("right", place in cells.right) for place in range(len(texts))]
+        marks = [' class="right"' if place in cells.right else "" for place in range(len(texts))]
         parts = (f"<{tag}{mark}>{_html_text(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True))
         return f"<tr>{''.join(parts)}</tr>"
 
@@ -207,16 +240,12 @@ def _html_text(words: str) -> str:
     return html.escape(visible(words))
 
 
-def _class(name: str, holds: bool) -> str:
-    return f' class="{name}"' if holds else ""
-
-
-def markdown_text(title: str, lead: str, sections: Sequence[Chapter]) -> str:
+def markdown_text(title: str, lead: str, chapters: Sequence[Chapter]) -> str:
     """Returns the text; what Markdown would read as its own marks is escaped."""
     parts = [f"# {plain(title)}", plain(lead)]
-    for section in sections:
-        parts.append(f"## {plain(section.title)}")
-        parts += filter(None, map(_markdown_block, section.blocks))
+    for chapter in chapters:
+        parts.append(f"## {plain(chapter.title)}")
+        parts += filter(None, map(_markdown_block, chapter.blocks))
     return "\n\n".join(parts) + "\n"
 
 
@@ -227,7 +256,7 @@ def plain(words: str) -> str:
 
 def _markdown_block(block: Block) -> str:
     match block:
-        case Paragraph(words):
+        case Paragraph(words) | Note(words):
             return plain(words)
         case Bullets(items):
             return "\n".join(f"- {plain(item)}" for item in items)
@@ -235,12 +264,10 @@ def _markdown_block(block: Block) -> str:
             return _markdown_table(block)
         case Photos(items, caption):
             return "\n".join([f"{plain(caption)}:\n", *(f"- {plain(words)}" for _, words in items)])
-        case Picture(_, caption, cells):
-            return (
-                f"{plain(cells.caption or caption)}\n\n{_markdown_table(cells)}"
-                if cells and cells.rows
-                else ""
-            )
+        case Picture(caption=caption, cells=cells):
+            if not cells or not cells.rows:
+                return ""
+            return f"{plain(cells.caption or caption)}\n\n{_markdown_table(cells)}"
 
 
 def _markdown_table(cells: Cells) -> str:

@@ -14,10 +14,10 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.figures import Interval, draw_confusion, draw_curves, draw_intervals
-from kerasgrid.report.sections import png
+from kerasgrid.report.figures import Interval, confusion_picture, curves_picture, intervals_picture
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.report.writing import Report
+from kerasgrid.views.drawing import png
 from kerasgrid.wording import visible_line
 
 NASTY = "<script>alert(1)</script> $x^2$ & | `a` *b* _c_"
@@ -287,8 +287,8 @@ def test_names_are_shown_in_pictures_as_they_are(write, predictions, name):
         warnings.simplefilter("error")
         pictures = [
             *re.findall(r"<svg.*?</svg>", Report(write(named)).html(), re.DOTALL),
-            draw_intervals([Interval(name, 0.1, None, None)], name, "Effects"),
-            draw_confusion(np.array([[5, 4], [0, 6]]), [name, "a"]),
+            intervals_picture([Interval(name, 0.1, None, None)], name, "Effects", "").svg(),
+            confusion_picture(np.array([[5, 4], [0, 6]]), [name, "a"]).svg(),
         ]
     assert sum(shown in html.unescape(picture) for picture in pictures) >= 3
     assert all(picture.encode() for picture in pictures)
@@ -297,7 +297,7 @@ def test_names_are_shown_in_pictures_as_they_are(write, predictions, name):
 def test_numbers_of_frequent_confusions_can_be_read_on_dark_pages_and_names_are_of_any_script():
     with warnings.catch_warnings():
         warnings.simplefilter("error")
-        svg = draw_confusion(np.array([[5, 4, 1], [0, 6, 0], [0, 0, 7]]), ["猫", "🦉", "a"])
+        svg = confusion_picture(np.array([[5, 4, 1], [0, 6, 0], [0, 0, 7]]), ["猫", "🦉", "a"]).svg()
     assert "猫" in svg
     numbers = {number: color for color, number in re.findall(r"fill: (var\([a-z-]+\))[^>]*>(\d)</text>", svg)}
     assert numbers == {
@@ -364,7 +364,7 @@ def test_curves_of_one_epoch_are_drawn_as_dots(write):
         for fold in own["folds"]:
             fold["history"] = {name: values[:1] for name, values in fold["history"].items()}
     findings = Report(write(results(trials))).findings
-    drawn = draw_curves(findings, "accuracy")
+    drawn = curves_picture(findings).svg()
     assert "fill: var(--accent)" in drawn  # matplotlib's markers
     assert "fill: var(--warm)" in drawn
 
