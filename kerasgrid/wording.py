@@ -213,6 +213,11 @@ def named(params: Mapping[str, Any]) -> str:
     return ", ".join(f"{name}={value_word(value)}" for name, value in params.items())
 
 
+def shortened(text: str, longest: int) -> str:
+    """Returns a text of so many characters at most; the last of one that is cut is `…`."""
+    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+
+
 def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
     """Returns a name that is not taken: itself, else the first of `name (2)`, `name (3)`, ... that is not."""
     found, number = name, 1

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
 from kerasgrid.tables.table import Table, columns_of, finite
-from kerasgrid.wording import distinct, masked, visible
+from kerasgrid.wording import distinct, masked, shortened, visible
 
 if TYPE_CHECKING:
     from mlflow.tracking import MlflowClient
@@ -308,8 +308,8 @@ def _legal_names(names: Iterable[str]) -> dict[str, str]:
 
 
 def _cut(value: Any, longest: int) -> str:
-    text = visible(value if isinstance(value, str) else canonical_json(strict(value)))
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    text = value if isinstance(value, str) else canonical_json(strict(value))
+    return shortened(visible(text), longest)
 
 
 def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:

@@ -8,15 +8,19 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from kerasgrid.tables.table import Table
+from kerasgrid.report.design import fold_scores_of
+from kerasgrid.space.dimensions import all_known
+from kerasgrid.tables.table import Table, finite
 
 LEVEL = 0.05
-"""Candidates with a larger p-value cannot be told apart."""
+"""Of significance: candidates with a larger p-value cannot be told apart."""
 QUICKER = 0.95
 """The share of another's time below which a candidate is quicker by enough to be taken for it."""
-_UNSTABLE = 3.0
 _FEWEST_TRIALS = 8
+_UNSTABLE = 3.0
+"""The spread over folds, of the usual one, from which on a trial's folds differ too much."""
 _HARD = 0.8
+"""The share of trials that score worst on a fold which is harder than the others."""
 
 
 @dataclass(frozen=True)
@@ -44,19 +48,42 @@ class Contender:
         return self.p_value is not None and self.p_value > LEVEL
 
 
-def p_value(first: Sequence[float], second: Sequence[float], test_by_train: float | None = None) -> float:
-    """Returns the two-sided p-value of two candidates' scores over the same folds.
+def contenders_of(table: Table) -> tuple[tuple[Contender, ...], int]:
+    """Returns the scored trials, the best first, each compared with it over the same folds; and their number.
 
-    Args:
-        first: A score a fold, at least two.
-        second: The other one's, in the same order.
-        test_by_train: Held-out samples over training samples of a fold; 1/(n-1) by default, as in
-            n-fold cross-validation.
+    Trials of equal score stay in the table's order.
+    """
+    objective = table.scores[0]
+    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else ""
+    ordered = sorted(table.scored, key=lambda row: -table.sign * table.rows[row][objective])
+    by_fold = [table.fold_scores[row] if table.fold_scores else () for row in ordered]
+    best = by_fold[0] if by_fold else ()
+    found = []
+    for row, folds in zip(ordered, by_fold, strict=True):
+        given = table.rows[row]
+        is_other = row != ordered[0] and len(folds) == len(best) > 1
+        found.append(
+            Contender(
+                row,
+                given[objective],
+                finite(given.get(std)) if len(folds) != 1 else None,  # a single fold has no spread
+                table.seconds(given),
+                p_value(best, folds) if is_other and all_known(best) and all_known(folds) else None,
+            )
+        )
+    return tuple(found), len(best)
+
+
+def p_value(first: Sequence[float], second: Sequence[float]) -> float:
+    """Returns the two-sided p-value of two candidates' scores over the same folds, at least two.
+
+    It is that of the corrected resampled t-test (Nadeau and Bengio, Inference for the Generalization Error,
+    2003); held-out rows are taken as 1/(n-1) of the training rows, as in n-fold cross-validation.
     """
     from scipy import stats
 
     gain = np.asarray(first, float) - np.asarray(second, float)
-    mean, error = float(gain.mean()), _error(gain, test_by_train)
+    mean, error = float(gain.mean()), _corrected_error(gain)
     if error <= 1e-12 * max(1.0, abs(mean)):
         return 1.0 if abs(mean) <= 1e-12 else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, len(gain) - 1))
@@ -71,9 +98,15 @@ def fold_interval(gain: np.ndarray, n_intervals: int = 1) -> tuple[float, float]
     """
     from scipy import stats
 
-    mean, error = float(gain.mean()), _error(gain)
+    mean, error = float(gain.mean()), _corrected_error(gain)
     half = float(stats.t.isf(LEVEL / 2 / n_intervals, len(gain) - 1)) * error
     return mean - half, mean + half
+
+
+def _corrected_error(gain: np.ndarray) -> float:
+    """Returns the corrected standard error of a mean over folds."""
+    n_folds = len(gain)
+    return math.sqrt((1 / n_folds + 1 / (n_folds - 1)) * float(gain.var(ddof=1)))
 
 
 def front(contenders: Sequence[Contender], sign: int) -> list[Contender]:
@@ -104,12 +137,6 @@ def pick(on_front: Sequence[Contender], best: Contender, n_folds: int, sign: int
     return quickest if is_quicker else best
 
 
-def _error(gain: np.ndarray, test_by_train: float | None = None) -> float:
-    """Returns the corrected standard error of a mean over folds."""
-    ratio = 1 / (len(gain) - 1) if test_by_train is None else test_by_train
-    return math.sqrt((1 / len(gain) + ratio) * float(gain.var(ddof=1)))
-
-
 @dataclass(frozen=True)
 class HardFold:
     """A fold on which nearly all candidates score worse than on the others."""
@@ -120,16 +147,14 @@ class HardFold:
     gap: float
 
 
-def fold_matrix(table: Table, contenders: tuple[Contender, ...]) -> tuple[list[int], np.ndarray] | None:
+def fold_matrix(table: Table, contenders: Sequence[Contender]) -> tuple[list[int], np.ndarray] | None:
     """Returns the places of trials with all folds, and (trial, fold) scores; None for too few."""
     rows = [one.row for one in contenders if table.fold_scores and None not in table.fold_scores[one.row]]
-    lengths = {len(table.fold_scores[row]) for row in rows}
-    if len(rows) < _FEWEST_TRIALS or len(lengths) != 1 or lengths <= {0, 1}:
-        return None
-    return rows, np.array([table.fold_scores[row] for row in rows])
+    scores = fold_scores_of(table, rows)
+    return None if scores is None or len(rows) < _FEWEST_TRIALS else (rows, scores)
 
 
-def unstable(rows: list[int], scores: np.ndarray) -> tuple[int, ...]:
+def unstable(rows: Sequence[int], scores: np.ndarray) -> tuple[int, ...]:
     """Returns trials whose folds spread over three times the median, what folds have in common taken out."""
     spread = (scores - np.median(scores - scores.mean(axis=1, keepdims=True), axis=0)).std(axis=1)
     limit = _UNSTABLE * np.median(spread)
@@ -143,6 +168,5 @@ def hard_fold(scores: np.ndarray) -> HardFold | None:
     fold = int(counts.argmax())
     others = np.delete(scores, fold, axis=1).mean(axis=1)
     gap = float((others - scores[:, fold]).mean())
-    return (
-        HardFold(fold, int(counts[fold]), len(scores), gap) if counts[fold] >= _HARD * len(scores) else None
-    )
+    is_hard = counts[fold] >= _HARD * len(scores)
+    return HardFold(fold, int(counts[fold]), len(scores), gap) if is_hard else None

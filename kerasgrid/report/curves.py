@@ -11,11 +11,11 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.tables.table import finite, read_history
+from kerasgrid.report.comparison import LEVEL
+from kerasgrid.space.dimensions import all_known
+from kerasgrid.tables.table import read_history
 
 FEWEST_EPOCHS = 6
-_LEVEL = 0.05
-"""How often a curve, or any of those looked at, may be said to rise by chance."""
 _OVERFIT = 0.05
 """The share by which the held-out loss has to have risen from its lowest."""
 
@@ -38,6 +38,13 @@ class Curves:
     train_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
     test_loss: np.ndarray = field(default_factory=lambda: np.empty(0))
 
+    @property
+    def recorded(self) -> dict[str, np.ndarray]:
+        """Those that are not empty, by name."""
+        named = {"train": self.train, "test": self.test}
+        named |= {"train_loss": self.train_loss, "test_loss": self.test_loss}
+        return {name: curve for name, curve in named.items() if len(curve)}
+
 
 def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: str) -> Curves | None:
     """Returns a trial's curves; None where nothing was recorded without gaps, or a file of them is missing.
@@ -51,8 +58,6 @@ def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: s
         read = [read_history(history) for history in histories]
     except ResultsError:
         return None
-    if not read:
-        return None
     found = Curves(
         row,
         train=_mean(read, metric),
@@ -60,7 +65,7 @@ def curves_of(row: int, histories: Sequence[Mapping[str, Any] | Path], metric: s
         train_loss=_mean(read, "loss"),
         test_loss=_mean(read, "test_loss"),
     )
-    return found if any(map(len, (found.train, found.test, found.train_loss, found.test_loss))) else None
+    return found if found.recorded else None
 
 
 def rise(
@@ -89,7 +94,7 @@ def rise(
     rest = tail - tail.mean() - slope * x
     error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
     matters = slope * len(curve) / 2 > max(least, 1e-9)
-    bound = float(stats.t.isf(_LEVEL / n_curves, len(tail) - 2))
+    bound = float(stats.t.isf(LEVEL / n_curves, len(tail) - 2))
     return slope if matters and slope > bound * error else None
 
 
@@ -135,16 +140,13 @@ def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> boo
     )
 
 
-def _mean(histories: Sequence[Mapping[str, Any]], name: str) -> np.ndarray:
+def _mean(histories: Sequence[Mapping[str, Sequence[Any]]], name: str) -> np.ndarray:
     """Returns a metric's mean over histories, (epoch,); empty where one lacks it or has a gap in it."""
-    found = [values for history in histories if isinstance(values := history.get(name), Sequence) and values]
-    if len(found) < len(histories):
+    length = min((len(history.get(name, ())) for history in histories), default=0)
+    series = [history[name][:length] for history in histories] if length else []
+    if not series or not all(map(all_known, series)):
         return np.empty(0)
-    length = min(map(len, found))
-    columns = [[finite(value) for value in values[:length]] for values in found]
-    if any(value is None for values in columns for value in values):
-        return np.empty(0)
-    return np.mean(np.array(columns, dtype=float), axis=0)
+    return np.mean(np.array(series, dtype=float), axis=0)
 
 
 def _smooth(values: np.ndarray) -> np.ndarray:

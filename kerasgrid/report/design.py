@@ -43,6 +43,10 @@ class Factor:
         """Its values without NOT_SET."""
         return tuple(value for value in self.values if value != NOT_SET)
 
+    def level(self, value: Any) -> int:
+        """Returns the index of one of its values; true is not 1."""
+        return list(map(level_key, self.values)).index(level_key(value))
+
     def tidy(self, number: float, step: float) -> float:
         """Returns a number as its values are: whole where they are, else to two digits.
 
@@ -88,6 +92,10 @@ class Design:
         """Returns the index of a factor."""
         return [factor.name for factor in self.factors].index(name)
 
+    def has_pairs(self, place: int) -> bool:
+        """Says whether any two candidates differ in one factor alone."""
+        return len(np.unique(np.delete(self.codes, place, axis=1), axis=0)) < len(self)
+
 
 def design_of(table: Table) -> Design:
     """Returns the design of a table's complete trials; it may be empty."""
@@ -105,13 +113,13 @@ def design_of(table: Table) -> Design:
     codes, place, counts = np.unique(
         np.stack(columns, axis=1), axis=0, return_inverse=True, return_counts=True
     )
-    by_fold = _fold_scores(table, table.scored)
+    by_fold = fold_scores_of(table, table.scored)
     fold_scores = None if by_fold is None else _means(by_fold, place.ravel(), counts)
     return Design(tuple(factors), codes, _means(scores, place.ravel(), counts), table.sign, fold_scores)
 
 
-def _fold_scores(table: Table, places: Sequence[int]) -> np.ndarray | None:
-    """Returns (row, fold) scores; None where rows have not the same two folds or more."""
+def fold_scores_of(table: Table, places: Sequence[int]) -> np.ndarray | None:
+    """Returns (trial, fold) scores of some trials; None where they have not the same two folds or more."""
     found = [table.fold_scores[place] for place in places] if table.fold_scores else []
     if len({len(own) for own in found}) != 1 or len(found[0]) < 2 or any(None in own for own in found):
         return None

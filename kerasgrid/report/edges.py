@@ -9,8 +9,9 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.report.comparison import LEVEL
 from kerasgrid.report.design import Design, Factor
-from kerasgrid.report.effects import CONFIDENCE, MOST_LEVELS, Effect
+from kerasgrid.report.effects import MOST_LEVELS, Effect
 
 FAR_APART = 1.9
 """Numbers whose ratio is at least this are apart by their ratio, others by their difference."""
@@ -142,7 +143,7 @@ def _side_of_most(design: Design, place: int) -> bool | None:
     for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
         n_there, share = int((codes[:n_best] == end).sum()), float((codes == end).mean())
         by_chance = stats.binomtest(n_there, n_best, share, alternative="greater").pvalue
-        if 2 * n_there > n_best and by_chance <= (1 - CONFIDENCE) / 2:  # of either end
+        if 2 * n_there > n_best and by_chance <= LEVEL / 2:  # of either end
             return is_up
     return None
 

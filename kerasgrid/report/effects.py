@@ -13,10 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.report.comparison import fold_interval
-from kerasgrid.report.design import Design, level_key
+from kerasgrid.report.comparison import LEVEL, fold_interval
+from kerasgrid.report.design import Design
 
-CONFIDENCE = 0.95
 MOST_LEVELS = 12
 """A parameter with more values has no levels to compare, such as a range in a random search."""
 _FEWEST_DEGREES = 5
@@ -37,6 +36,28 @@ class Noise:
     sigma: float
     degrees: int
     pairs: bool
+
+    def interval(self, mean: float, n_pairs: int, n_levels: int = 2) -> tuple[float, float]:
+        """Returns the interval of a mean difference over pairs that share no candidate.
+
+        Args:
+            mean: The mean difference.
+            n_pairs: That it is of.
+            n_levels: Values of the parameter, for all pairs of which intervals shall hold at once.
+        """
+        half = _standard_errors(n_levels, self.degrees) * self.sigma * math.sqrt(2 / n_pairs)
+        return mean - half, mean + half
+
+
+@cache
+def _standard_errors(n_levels: int, degrees: int) -> float:
+    """Returns the half width of an interval that holds for all pairs of `n_levels` values at once (Tukey)."""
+    from scipy import stats
+
+    if n_levels == 2:
+        return float(stats.t.ppf(1 - LEVEL / 2, degrees))
+    degrees = min(degrees, _MOST_DEGREES)  # the studentized range is slow, and does not change from there on
+    return float(stats.studentized_range.ppf(1 - LEVEL, n_levels, degrees)) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -74,7 +95,7 @@ class Effect:
     @property
     def is_often(self) -> bool:
         """Whether `better` wins more often than by chance, however little by."""
-        return self.p_sign <= 1 - CONFIDENCE and 2 * self.wins > self.n_pairs - self.ties
+        return self.p_sign <= LEVEL and 2 * self.wins > self.n_pairs - self.ties
 
 
 def noise_of(design: Design) -> Noise | None:
@@ -113,25 +134,24 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     factor = design.factors[place]
     if len(factor) > MOST_LEVELS:
         return []
-    alike = groups_of(design, place)
-    pairs = {(a, b): matched_pairs(alike, a, b) for a, b in combinations(range(len(factor)), 2)}
-    gains = {key: gain_of(design, found) for key, found in pairs.items() if len(found)}
-    if not gains:
+    alike = _groups_of(design, place)
+    pairs = {levels: _matched_pairs(alike, *levels) for levels in combinations(range(len(factor)), 2)}
+    pairs = {levels: found for levels, found in pairs.items() if len(found)}
+    if not pairs:
         return []
-    means = {key: float(found.mean()) for key, found in gains.items()}
+    means = {levels: float(_gain_of(design, found).mean()) for levels, found in pairs.items()}
     effects = []
     for group in _groups_that_meet(len(factor), means):
         best = _best(group, means)
-        for other in group:
-            key = (min(best, other), max(best, other))
-            if other == best or key not in gains:
-                continue
-            found = pairs[key] if best == key[0] else pairs[key][:, ::-1]
-            effects.append(_effect(design, place, (best, other), found, noise))
+        for (first, second), found in pairs.items():
+            if best == first:
+                effects.append(_effect(design, place, (best, second), found, noise))
+            elif best == second:
+                effects.append(_effect(design, place, (best, first), found[:, ::-1], noise))
     return sorted(effects, key=lambda effect: effect.mean)
 
 
-def groups_of(design: Design, place: int) -> np.ndarray:
+def _groups_of(design: Design, place: int) -> np.ndarray:
     """Returns (group, level) indices of candidates: those of a group are equal in all but one factor.
 
     Where a group has no candidate of a level, -1 stands.
@@ -143,43 +163,26 @@ def groups_of(design: Design, place: int) -> np.ndarray:
     return alike
 
 
-def matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
+def _matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
     """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
     partners = alike[:, [first, second]]
     return partners[(partners >= 0).all(axis=1)]
 
 
-def gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
+def _gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
     """Returns by how much the first of each pair is better."""
     return design.sign * (design.scores[pairs[:, 0]] - design.scores[pairs[:, 1]])
-
-
-def interval(mean: float, n_pairs: int, noise: Noise, levels: int = 2) -> tuple[float, float]:
-    """Returns the interval of a mean difference over pairs that share no candidate."""
-    half = critical(levels, noise.degrees) * noise.sigma * math.sqrt(2 / n_pairs)
-    return mean - half, mean + half
-
-
-@cache
-def critical(levels: int, degrees: int) -> float:
-    """Returns the standard errors of an interval that holds for all pairs of `levels` values at once."""
-    from scipy import stats
-
-    if levels == 2:
-        return float(stats.t.ppf((1 + CONFIDENCE) / 2, degrees))
-    degrees = min(degrees, _MOST_DEGREES)  # the studentized range is slow, and does not change from there on
-    return float(stats.studentized_range.ppf(CONFIDENCE, levels, degrees)) / math.sqrt(2)
 
 
 def _effect(
     design: Design, place: int, levels: tuple[int, int], pairs: np.ndarray, noise: Noise | None
 ) -> Effect:
-    factor, gain = design.factors[place], gain_of(design, pairs)
+    factor, gain = design.factors[place], _gain_of(design, pairs)
     if gain.mean() < 0:  # values that are not all compared with each other may form a circle
         levels, pairs, gain = levels[::-1], pairs[:, ::-1], -gain
     mean, low, high = float(gain.mean()), None, None
     if noise is not None:
-        low, high = interval(mean, len(gain), noise, len(factor))
+        low, high = noise.interval(mean, len(gain), len(factor))
     elif design.fold_scores is not None:
         by_fold = design.fold_scores[pairs[:, 0]] - design.fold_scores[pairs[:, 1]]
         low, high = fold_interval(design.sign * by_fold.mean(axis=0), math.comb(len(factor), 2))
@@ -231,9 +234,8 @@ def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:
     n_columns = sum(block.shape[1] for block in mains)
     if with_pairs:
         n_columns += sum(a.shape[1] * b.shape[1] for a, b in combinations(mains, 2))
-    if n_columns > min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) and (
-        with_pairs or n_columns > _MOST_COLUMNS
-    ):
+    most = min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) if with_pairs else _MOST_COLUMNS
+    if n_columns > most:
         return None
     if not with_pairs:
         return mains
@@ -275,8 +277,15 @@ class Interaction:
         means = [found.mean for found in self.conditionals]
         return max(means) - min(means)
 
+    def exceeds(self, bound: float) -> bool:
+        """Says whether any two gains differ by more than a bound, that of gains of one pair each."""
+        return any(
+            abs(a.mean - b.mean) > bound * math.sqrt(2 / a.n_pairs + 2 / b.n_pairs)
+            for a, b in combinations(self.conditionals, 2)
+        )
 
-def interactions_of(design: Design, effects: list[Effect], noise: Noise | None) -> list[Interaction]:
+
+def interactions_of(design: Design, effects: Sequence[Effect], noise: Noise | None) -> list[Interaction]:
     """Returns the clear interactions, those that overturn an effect first, then by size.
 
     The largest difference between conditional effects has to exceed its bound at 5% divided by the
@@ -288,58 +297,39 @@ def interactions_of(design: Design, effects: list[Effect], noise: Noise | None) 
         effects: Of all parameters.
         noise: What noise_of gave; without it nothing can be told.
     """
+    from scipy import stats
+
     if noise is None or not noise.pairs or noise.sigma == 0:
         return []
-    found, n_looked_at = [], 0
+    names = {effect.name for effect in effects}
+    alike = {name: _groups_of(design, design.place(name)) for name in names}
+    found: list[Interaction] = []
+    n_looked_at = 0
     for effect in effects:
         place = design.place(effect.name)
-        values = design.factors[place].values
-        levels = [list(map(level_key, values)).index(level_key(v)) for v in (effect.better, effect.worse)]
-        pairs = matched_pairs(groups_of(design, place), *levels)
-        gain = gain_of(design, pairs)
+        own = design.factors[place]
+        pairs = _matched_pairs(alike[effect.name], own.level(effect.better), own.level(effect.worse))
+        gain = _gain_of(design, pairs)
         for other, factor in enumerate(design.factors):
             if other == place or len(factor) > MOST_LEVELS:
                 continue
             levels = design.codes[pairs[:, 0], other]
-            groups = [(level, gain[levels == level]) for level in range(len(factor))]
-            groups = [(level, own) for level, own in groups if len(own)]
-            if len(groups) < 2:
-                continue
-            n_looked_at += len(groups) * (len(groups) - 1) // 2
-            found.append((effect, factor.name, _conditionals(factor.values, groups, noise)))
-    bound = _bound(noise, n_looked_at) if found else 0.0
-    clear = [
-        Interaction(effect, given, conditionals, _overturns(effect, conditionals))
-        for effect, given, conditionals in found
-        if _is_clear(conditionals, bound)
-    ]
+            conditionals = tuple(
+                _conditional(value, there, noise)
+                for level, value in enumerate(factor.values)
+                if len(there := gain[levels == level])
+            )
+            if len(conditionals) > 1:
+                n_looked_at += math.comb(len(conditionals), 2)
+                overturns = effect.is_clear and any(one.high < 0 for one in conditionals)
+                found.append(Interaction(effect, factor.name, conditionals, overturns))
+    if not found:
+        return []
+    bound = float(stats.t.isf(LEVEL / 2 / n_looked_at, noise.degrees)) * noise.sigma
+    clear = [one for one in found if one.exceeds(bound)]
     return sorted(clear, key=lambda one: (not one.overturns, -one.spread))
 
 
-def _conditionals(
-    values: tuple[Any, ...], groups: list[tuple[int, np.ndarray]], noise: Noise
-) -> tuple[Conditional, ...]:
-    found = []
-    for level, gain in groups:
-        mean = float(gain.mean())
-        found.append(Conditional(values[level], len(gain), mean, *interval(mean, len(gain), noise)))
-    return tuple(found)
-
-
-def _bound(noise: Noise, n_looked_at: int) -> float:
-    """Returns what a difference between two gains, each of one pair, has to exceed by sqrt(2/n + 2/m)."""
-    from scipy import stats
-
-    return float(stats.t.isf(0.025 / n_looked_at, noise.degrees)) * noise.sigma
-
-
-def _is_clear(conditionals: tuple[Conditional, ...], bound: float) -> bool:
-    return any(
-        abs(a.mean - b.mean) > bound * math.sqrt(2 / a.n_pairs + 2 / b.n_pairs)
-        for a in conditionals
-        for b in conditionals
-    )
-
-
-def _overturns(effect: Effect, conditionals: tuple[Conditional, ...]) -> bool:
-    return effect.is_clear and any(found.high < 0 for found in conditionals)
+def _conditional(value: Any, gain: np.ndarray, noise: Noise) -> Conditional:
+    mean = float(gain.mean())
+    return Conditional(value, len(gain), mean, *noise.interval(mean, len(gain)))

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, replace
 from typing import Any
 
@@ -11,10 +11,10 @@ from kerasgrid.io import strict
 from kerasgrid.report.comparison import (
     Contender,
     HardFold,
+    contenders_of,
     fold_matrix,
     front,
     hard_fold,
-    p_value,
     pick,
     unstable,
 )
@@ -31,8 +31,8 @@ from kerasgrid.report.design import Design, design_of
 from kerasgrid.report.edges import Edge, edges_of
 from kerasgrid.report.effects import Effect, Interaction, Noise, effects_of, interactions_of, noise_of
 from kerasgrid.report.importance import Importance, importance_of
-from kerasgrid.space.dimensions import all_known
-from kerasgrid.tables.table import Table, finite
+from kerasgrid.tables.table import Table
+from kerasgrid.wording import shortened
 
 _PLACE = re.compile(r"\b(trial|fold|repeat|epoch) \d+(, |: |\b)")
 _NUMBER = re.compile(r"(?<![\w.])[-+]?\d+(\.\d+)?(e[-+]?\d+)?", re.IGNORECASE)
@@ -40,31 +40,6 @@ _LONGEST = 200
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
 _LEADERS = 3
-
-
-def by_reason(texts: Mapping[int, str]) -> dict[str, tuple[int, ...]]:
-    """Returns the places of trials by their reason, the most frequent first.
-
-    Texts that differ only in numbers are one reason, with `…` where those stood; trial, fold and epoch
-    are left out of it. It is a single line of bounded length, without a full stop.
-
-    Args:
-        texts: What is recorded, by the trial's place in the table.
-    """
-    groups: dict[str, dict[int, str]] = {}
-    for row, text in texts.items():
-        plain = _PLACE.sub("", " ".join(text.split())).rstrip(". ")
-        groups.setdefault(_NUMBER.sub("…", plain), {})[row] = plain
-    ordered = sorted(groups.items(), key=lambda item: -len(item[1]))
-    found: dict[str, tuple[int, ...]] = {}
-    for pattern, group in ordered:
-        reason = _cut(pattern if len(set(group.values())) > 1 else next(iter(group.values())))
-        found[reason] = (*found.get(reason, ()), *group)
-    return found
-
-
-def _cut(text: str) -> str:
-    return text if len(text) <= _LONGEST else f"{text[: _LONGEST - 1]}…"
 
 
 @dataclass(frozen=True)
@@ -148,7 +123,7 @@ def analyse(table: Table) -> Findings:
     """Returns what a table of trials tells; all of it is empty where no trial has a score."""
     design = design_of(table)
     sign, noise = design.sign, noise_of(design)
-    contenders, n_folds = _contenders(table, sign)
+    contenders, n_folds = contenders_of(table)
     by_name = {
         factor.name: tuple(effects_of(design, place, noise)) for place, factor in enumerate(design.factors)
     }
@@ -157,7 +132,7 @@ def analyse(table: Table) -> Findings:
     overturned = {found.effect.name for found in interactions if found.overturns}
     on_front = front(contenders, sign)
     (curves, metric), by_fold = _curves(table, contenders), fold_matrix(table, contenders)
-    scored = {one.row: one for one in contenders}
+    rows, scored = list(enumerate(table.rows)), set(table.scored)
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
     is_objective = metric == table.metric
@@ -199,43 +174,11 @@ def analyse(table: Table) -> Findings:
         unstable=unstable(*by_fold) if by_fold else (),
         hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,
         unscored=tuple(
-            row
-            for row, given in enumerate(table.rows)
-            if given.get("state", "complete") == "complete" and row not in scored
+            row for row, given in rows if given.get("state", "complete") == "complete" and row not in scored
         ),
-        failed=_by_reason(table, "error", lambda row: row.get("state") == "failed"),
-        dead=_by_reason(table, "dead", lambda row: bool(row.get("dead"))),
+        failed=by_reason({row: given.get("error") for row, given in rows if given.get("state") == "failed"}),
+        dead=by_reason({row: given["dead"] for row, given in rows if given.get("dead")}),
     )
-
-
-def _contenders(table: Table, sign: int) -> tuple[tuple[Contender, ...], int]:
-    """Returns the complete trials, each compared with the best over the same folds, and their number."""
-    objective = table.scores[0]
-    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
-    single = {row for row, scores in enumerate(table.fold_scores) if len(scores) == 1}  # has no spread
-    found = [
-        Contender(
-            row,
-            table.rows[row][objective],
-            None if std is None or row in single else finite(table.rows[row].get(std)),
-            table.seconds(table.rows[row]),
-        )
-        for row in table.scored
-    ]
-    found.sort(key=lambda one: -sign * one.mean)
-    if not found or not table.fold_scores:
-        return tuple(found), 0
-    best = table.fold_scores[found[0].row]
-    if not all_known(best) or len(best) < 2:
-        return tuple(found), len(best)
-
-    def compared(one: Contender) -> Contender:
-        own = table.fold_scores[one.row]
-        if len(own) != len(best) or not all_known(own):
-            return one
-        return replace(one, p_value=p_value(best, own))
-
-    return (found[0], *map(compared, found[1:])), len(best)
 
 
 def _curves(table: Table, contenders: tuple[Contender, ...]) -> tuple[dict[int, Curves], str]:
@@ -252,17 +195,26 @@ def _curves(table: Table, contenders: tuple[Contender, ...]) -> tuple[dict[int, 
     return {row: replace(own, train=own.train_loss, test=own.test_loss) for row, own in found.items()}, "loss"
 
 
-def _by_reason(
-    table: Table, column: str, holds: Callable[[Mapping[str, Any]], bool]
-) -> dict[str, tuple[int, ...]]:
-    """Returns the places of the trials for which something holds by its reason, the most frequent first."""
-    return by_reason(
-        {
-            row: str(given.get(column) or "no reason recorded")
-            for row, given in enumerate(table.rows)
-            if holds(given)
-        }
-    )
+def by_reason(given: Mapping[int, Any]) -> dict[str, tuple[int, ...]]:
+    """Returns the places of trials by their reason, the most frequent first.
+
+    Texts that differ only in numbers are one reason, with `…` where those stood; trial, fold and epoch
+    are left out of it. It is a single line of bounded length, without a full stop.
+
+    Args:
+        given: What is recorded, by the trial's place in the table.
+    """
+    groups: dict[str, dict[int, str]] = {}
+    for row, recorded in given.items():
+        text = str(recorded or "no reason recorded")
+        plain = _PLACE.sub("", " ".join(text.split())).rstrip(". ")
+        groups.setdefault(_NUMBER.sub("…", plain), {})[row] = plain
+    found: dict[str, tuple[int, ...]] = {}
+    for pattern, group in sorted(groups.items(), key=lambda item: -len(item[1])):
+        reason = pattern if len(set(group.values())) > 1 else next(iter(group.values()))
+        reason = shortened(reason, _LONGEST)
+        found[reason] = (*found.get(reason, ()), *group)
+    return found
 
 
 def as_json(findings: Findings) -> dict[str, Any]:
@@ -306,7 +258,8 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "edges": [asdict(edge) for edge in findings.edges],
             "curve_metric": findings.curve_metric,
             "curves": {
-                str(findings.trial(row)): _plain_curves(found) for row, found in findings.curves.items()
+                str(findings.trial(row)): {name: curve.tolist() for name, curve in found.recorded.items()}
+                for row, found in findings.curves.items()
             },
             "rising": {str(findings.trial(row)): gain for row, gain in findings.rising.items()},
             "leaders_rise": findings.leaders_rise,
@@ -319,9 +272,3 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "dead": {reason: rows(places) for reason, places in findings.dead.items()},
         }
     )
-
-
-def _plain_curves(found: Curves) -> dict[str, list[float]]:
-    values = {"train": found.train, "test": found.test}
-    values |= {"train_loss": found.train_loss, "test_loss": found.test_loss}
-    return {name: own.tolist() for name, own in values.items() if len(own)}

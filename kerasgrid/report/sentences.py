@@ -10,9 +10,9 @@ import numpy as np
 
 from kerasgrid.report.curves import FEWEST_EPOCHS
 from kerasgrid.report.edges import FEWEST_BEST, Edge
-from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction, groups_of
+from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction
 from kerasgrid.report.findings import Findings
-from kerasgrid.wording import count, value_word
+from kerasgrid.wording import count, shortened, value_word
 
 _MOST_DIGITS = 12
 _MANY_FOLDS = 20
@@ -72,13 +72,11 @@ def best_sentences(findings: Findings) -> list[str]:
 
 def worded(value: Any) -> str:
     """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
-    text = value_word(value)
-    return text if len(text) <= _LONGEST_VALUE else f"{text[: _LONGEST_VALUE - 1]}…"
+    return shortened(value_word(value), _LONGEST_VALUE)
 
 
-def short(number: float) -> float:
-    """Returns a number to two digits."""
-    return float(f"{number:.2g}")
+def _two_digits(number: float) -> str:
+    return value_word(float(f"{number:.2g}"))
 
 
 def _level_sentences(findings: Findings) -> Iterator[str]:
@@ -115,26 +113,18 @@ def _parameter(name: str, effects: Sequence[Effect]) -> str:
     rest = [effect for effect in effects if not effect.is_clear and not effect.is_often]
     unclear = [effect for effect in rest if effect.low is not None]
     untested = [effect for effect in rest if effect.low is None]
-    parts = []
-    for group in _by_better(clear):
-        parts.append(f"{name} = {worded(group[0].better)} beats " + ", and ".join(map(_against, group)))
-    for group in _by_better(often):
-        parts.append(
-            f"{name} = {worded(group[0].better)} is ahead of "
-            + ", and ".join(map(_against, group))
-            + ": more often than by chance (sign test), but by how much cannot be told"
+    often_only = ": more often than by chance (sign test), but by how much cannot be told"
+    said = [
+        f"{name} = {worded(group[0].better)} {verb} " + f", {last} ".join(map(_against, group)) + end
+        for same, verb, last, end in (
+            (clear, "beats", "and", ""),
+            (often, "is ahead of", "and", often_only),
+            (unclear, "cannot be told from", "or", ""),
+            (untested, "is ahead of", "and", ": not tested"),
         )
-    for group in _by_better(unclear):
-        parts.append(
-            f"{name} = {worded(group[0].better)} cannot be told from " + ", or ".join(map(_against, group))
-        )
-    for group in _by_better(untested):
-        parts.append(
-            f"{name} = {worded(group[0].better)} is ahead of "
-            + ", and ".join(map(_against, group))
-            + ": not tested"
-        )
-    return "; ".join(parts) + "."
+        for group in _by_better(same)
+    ]
+    return "; ".join(said) + "."
 
 
 def _unmatched(findings: Findings, name: str) -> str:
@@ -142,7 +132,7 @@ def _unmatched(findings: Findings, name: str) -> str:
     design, shares = findings.design, findings.importance.mains if findings.importance else {}
     place = design.place(name)
     factor = design.factors[place]
-    if (groups_of(design, place) >= 0).sum(axis=1).max() > 1:
+    if design.has_pairs(place):
         first = f"{name}: has too many values to be compared one by one ({len(factor.given):,})"
     else:
         first = f"{name}: cannot be told over matched pairs, as no two candidates differ in it alone"
@@ -180,9 +170,9 @@ def _against(effect: Effect) -> str:
 
 def _amount(mean: float, low: float | None, high: float | None) -> str:
     if low is None or high is None:
-        return f"{worded(short(mean))} on average; too few candidates for an interval"
+        return f"{_two_digits(mean)} on average; too few candidates for an interval"
     if not math.isfinite(high - low):
-        return f"{worded(short(mean))} on average; scores are too large for an interval"
+        return f"{_two_digits(mean)} on average; scores are too large for an interval"
     digits = _digits((high - low) / 2)
     while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
         digits += 1  # what is so near zero has to show on which side it is
@@ -233,7 +223,7 @@ def curve_sentences(findings: Findings) -> list[str]:
     if (hard := findings.hard_fold) is not None:
         found.append(
             f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
-            f"{worded(short(hard.gap))} on average. That is the data's, not the candidates'."
+            f"{_two_digits(hard.gap)} on average. That is the data's, not the candidates'."
         )
     if findings.unstable:
         found.append(
@@ -258,7 +248,7 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         yield f"Fewer than {FEWEST_EPOCHS} epochs a trial: whether more would help cannot be told."
         return
     if findings.leaders_rise is not None:
-        gain = worded(short(findings.leaders_rise))
+        gain = _two_digits(findings.leaders_rise)
         yield (
             f"More epochs would help the best: their mean held-out {metric} still improves by {gain} an "
             "epoch."
@@ -266,7 +256,7 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
     if findings.rising:
         rows = [one.row for one in findings.contenders if one.row in findings.rising]
         first = rows[0]
-        gain = worded(short(findings.rising[first]))
+        gain = _two_digits(findings.rising[first])
         yield (
             f"More epochs would help trial {findings.trial(first)}: its held-out {metric} still improves by "
             f"{gain} an epoch at epoch {len(curves[first].test)}.{_and_others(findings, rows)}"

@@ -19,7 +19,7 @@ from PIL import Image, ImageDraw
 
 from kerasgrid.errors import MissingPackageError
 from kerasgrid.io import write_atomic
-from kerasgrid.wording import visible_line
+from kerasgrid.wording import shortened, visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -65,8 +65,7 @@ _DARK = 128
 
 def label(text: str, longest: int = 64) -> str:
     """Returns a text as it stands in a picture: visible, on one line and of bounded length."""
-    line = visible_line(text)
-    return line if len(line) <= longest else f"{line[: longest - 1]}…"
+    return shortened(visible_line(text), longest)
 
 
 def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: float = WIDTH) -> str:
