@@ -76,8 +76,10 @@ def search(
 
     Args:
         config: A grid.yaml, or the same as a dict; there `model` may be a function.
-        X: Images (sample, height, width, channel) or rows (sample, feature), instead of `data.train`.
-        y: Their labels (sample,): numbers, texts or one-hot rows.
+        X: Images (sample, height, width) or (sample, height, width, channel), rows (sample, feature), or any
+            other axes that the model takes, instead of `data.train`.
+        y: Their labels (sample,): whole numbers, truth values or texts; or rows (sample, class): one-hot, or
+            of several labels each where `data.multi_label` says so.
         results: The folder for NAME.json and NAME/.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.
