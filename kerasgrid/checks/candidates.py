@@ -6,10 +6,11 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.parameters import faults_of_params
-from kerasgrid.config.augment import faults_of_augment, idle_keys, warning_of_flips
+from kerasgrid.config.augment import Augment, faults_of_augment, idle_keys, warning_of_flips
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
-from kerasgrid.config.forms import Faults, is_switch, shown
+from kerasgrid.config.forms import is_switch, shown
 from kerasgrid.config.sections import Config
 from kerasgrid.data.folds import inner_split
 from kerasgrid.data.statistics import pixel_top
@@ -25,41 +26,36 @@ from kerasgrid.space.space import Space
 
 
 def check_candidates(
-    report: Faults,
-    config: Config,
+    draft: Draft,
     space: Space,
     signature: Signature | None,
     data: Dataset | None,
-    folds: Sequence[Fold],
-    base: Path,
+    folds: Sequence[Fold] = (),
     *,
     are_all: bool,
 ) -> tuple[bool, tuple[str, ...]]:
     """Checks the params of candidates and what they make of the sections, beside the data.
 
     Args:
-        report: Takes the faults.
-        config: With the sections and fixed params.
+        draft: With the sections and fixed params; its report takes the faults.
         space: The candidates.
         signature: The model function's; None where it is not known.
         data: None where they are at fault.
         folds: That an inner split is made of; none where none is.
-        base: The folder that references of the config are relative to.
         are_all: Whether all parameters could be read.
 
     Returns:
         Whether a callback, or the engine, may look at `val_*`; and warnings.
     """
-    _check_params(report, config, space, signature, are_all)
-    looks_at_val = _check_callbacks(report, config, space, data, folds, base)
-    _check_class_weights(report, config, space, data)
-    return looks_at_val, _check_augment(report, config, space, data, base)
+    _check_params(draft, space, signature, are_all)
+    looks_at_val = _check_callbacks(draft, space, data, folds)
+    _check_class_weights(draft, space, data)
+    return looks_at_val, _check_augment(draft, space, data)
 
 
-def _check_params(
-    report: Faults, config: Config, space: Space, signature: Signature | None, are_all: bool
-) -> None:
+def _check_params(draft: Draft, space: Space, signature: Signature | None, are_all: bool) -> None:
     """Checks every parameter's name and values; `are_all` tells whether all of them could be read."""
+    report, config = draft.report, draft.config
     several = isinstance(config.space, list) and bool(config.space)
     written = (config.space if isinstance(config.space, list) else [config.space]) or [{}]
     found: dict[str, Fault] = {}
@@ -86,17 +82,16 @@ def _check_params(
     report.faults.extend(found.values())
 
 
-def _check_callbacks(
-    report: Faults, config: Config, space: Space, data: Dataset | None, folds: Sequence[Fold], base: Path
-) -> bool:
+def _check_callbacks(draft: Draft, space: Space, data: Dataset | None, folds: Sequence[Fold]) -> bool:
     """Checks the callbacks of candidates together, and that the inner split they need can be made.
 
     Returns:
         Whether one of them, or the engine, may look at `val_*`.
     """
+    report, config = draft.report, draft.config
     if any("callbacks" in fault.path for fault in report.faults):
         return False
-    section = callbacks_of(config)
+    section = config.given_callbacks
     found: dict[tuple[str, str], None] = {}
     watched: list[str] = []
     schedules = set()
@@ -104,7 +99,7 @@ def _check_callbacks(
     for params in own.together():
         given = merge_callbacks({**config.params, **params}, section)
         epochs = {**DEFAULTS, **config.params, **params}["epochs"]
-        found |= dict.fromkeys(faults_of_callbacks(given, base, epochs))
+        found |= dict.fromkeys(faults_of_callbacks(given, draft.base, epochs))
         watched += monitors(given).values()
         schedules.add(given.get("learning_rate_scheduler", {}).get("schedule"))
         looks = any(map(is_own, given))
@@ -160,6 +155,13 @@ def only(space: Space, *sections: str) -> Space:
     return Space(own or [{}])
 
 
+def augmentations(config: Config, space: Space) -> Iterator[tuple[Mapping[str, Any], Augment | None]]:
+    """Yields the searched params of each augmentation that candidates have, and what it is; None for none."""
+    section = config.given_augment
+    for params in only(space, "augment").together("augment"):
+        yield params, merge_augment({**config.params, **params}, section)
+
+
 def faults_of_callbacks(
     given: Mapping[str, Mapping[str, Any]], base: Path, epochs: Any
 ) -> Iterator[tuple[str, str]]:
@@ -194,8 +196,9 @@ def faults_of_callbacks(
                 yield name, str(error)
 
 
-def _check_class_weights(report: Faults, config: Config, space: Space, data: Dataset | None) -> None:
+def _check_class_weights(draft: Draft, space: Space, data: Dataset | None) -> None:
     """Checks that class weights name classes of the data."""
+    report, config = draft.report, draft.config
     if data is None or any("class_weight" in fault.path for fault in report.faults):
         return
     name = "training.class_weight"
@@ -220,21 +223,18 @@ def fault_of_class_weight(value: Any, classes: Sequence[Any]) -> str | None:
     return f"names {unknown[0]!r}, which is no class of these data. Known: {', '.join(sorted(known))}."
 
 
-def _check_augment(
-    report: Faults, config: Config, space: Space, data: Dataset | None, base: Path
-) -> tuple[str, ...]:
+def _check_augment(draft: Draft, space: Space, data: Dataset | None) -> tuple[str, ...]:
     """Checks every augmentation that candidates have beside the data; returns warnings."""
+    report, config, warnings = draft.report, draft.config, set()
     if any("augment" in fault.path for fault in report.faults):
         return ()
-    section, warnings = augment_of(config), set()
     images = None if data is None else data.images
     found: dict[Fault, None] = {}
     idle: dict[tuple[str, str], Fault] = {}
     used: set[tuple[str, str]] = set()
     functions: dict[tuple[str, str], None] = {}
-    for params in only(space, "augment").together("augment"):
+    for params, given in augmentations(config, space):
         own = {**config.params, **params}
-        given = merge_augment(own, section)
         if is_switch(own.get("augment")) and (given is None or not given.model_fields_set):
             what = f"is {shown(own['augment'])}, and there is nothing to switch on"
             hint = "give an `augment` section or `augment.NAME` beside it, or leave it out."
@@ -263,7 +263,7 @@ def _check_augment(
         report.add(fault.path, fault.message)
     for where, name in functions:
         try:
-            parse_reference(name, base)
+            parse_reference(name, draft.base)
         except ModelError as error:
             report.add(where, str(error))
     return tuple(sorted(filter(None, warnings)))
@@ -273,13 +273,9 @@ def warnings_of_scale(
     config: Config, space: Space, data: Dataset, records: Sequence[ProbeRecord]
 ) -> tuple[str, ...]:
     """Tells that pixels reach nets as they are stored, as records of models that were built show."""
-    section = augment_of(config)
-    settings = [
-        merge_augment({**config.params, **params}, section)
-        for params in only(space, "augment").together("augment")
-    ]
     is_scaled = config.data.scale is not None or config.data.standardize or config.search.engine == AUTOKERAS
-    if is_scaled or all(given is not None and given.may_scale for given in settings):
+    settings = augmentations(config, space)
+    if is_scaled or all(given is not None and given.may_scale for _, given in settings):
         return ()
     bare = [record.params for record in records if record.scales_input is False]
     top = pixel_top(data.images) if bare else None
@@ -294,13 +290,14 @@ def warnings_of_scale(
     )
 
 
-def warnings_of_repeats(report: Faults, config: Config, space: Space) -> tuple[str, ...]:
+def warnings_of_repeats(draft: Draft, space: Space) -> tuple[str, ...]:
     """Tells of candidates that differ only in what another of their parameters switches off."""
-    if any(name in fault.path for name in ("augment", "callbacks", "space") for fault in report.faults):
+    config, faults = draft.config, draft.report.faults
+    if any(name in fault.path for name in ("augment", "callbacks", "space") for fault in faults):
         return ()
     merges: dict[str, tuple[Callable[..., Any], Any]] = {
-        "augment": (merge_augment, augment_of(config)),
-        "callbacks": (merge_callbacks, callbacks_of(config)),
+        "augment": (merge_augment, config.given_augment),
+        "callbacks": (merge_callbacks, config.given_callbacks),
     }
     warned: dict[str, bool] = {}
     for name, (merge, section) in merges.items():
@@ -341,13 +338,3 @@ def _place(path: str, params: Mapping[str, Any], config: Config) -> tuple[str, s
     if config.augment is not None:
         return path, ""
     return f"{'space' if any(name.startswith('augment.') for name in params) else 'params'}.{path}", ""
-
-
-def augment_of(config: Config) -> dict[str, Any] | None:
-    """Returns what the `augment` section names; None without one."""
-    return None if config.augment is None else config.augment.model_dump(exclude_unset=True)
-
-
-def callbacks_of(config: Config) -> dict[str, dict[str, Any]]:
-    """Returns the arguments of the callbacks that the config has, by name."""
-    return {name: args for name, args in config.callbacks.model_dump().items() if args is not None}

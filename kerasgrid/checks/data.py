@@ -8,8 +8,8 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.config.forms import Faults
-from kerasgrid.config.sections import Config, IdxPair
+from kerasgrid.checks.draft import Draft
+from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
 from kerasgrid.data.folds import fold_fault, make_folds, test_fold
@@ -21,8 +21,9 @@ from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path
 
 
-def data_of(report: Faults, config: Config, base: Path, X: Any, y: Any) -> Dataset | None:
+def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
+    report, config, base = draft.report, draft.config, draft.base
     if X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")
@@ -83,12 +84,12 @@ def data_of(report: Faults, config: Config, base: Path, X: Any, y: Any) -> Datas
     return None
 
 
-def warnings_of_data(config: Config, data: Dataset | None, base: Path) -> tuple[str, ...]:
+def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
     """Returns what the data show that is probably not meant: values that give labels away, a test set of
     other columns, a picture of a handful of columns."""
     if data is None:
         return ()
-    section, found = config.data, []
+    section, base, found = draft.config.data, draft.base, []
     shape, train = data.images.shape[1:], resolve(base, section.train) if is_csv(section.train) else None
     trained = pixel_names(train, section.label, section.id)
     alone, together = giveaways(data.images, data.labels)
@@ -128,9 +129,9 @@ def _exists(path: Path) -> bool:
         return False
 
 
-def folds_of(report: Faults, config: Config, data: Dataset | None) -> list[Fold]:
+def folds_of(draft: Draft, data: Dataset | None) -> list[Fold]:
     """Returns the folds; none where they cannot be made."""
-    search, written = config.search, config.search.model_fields_set
+    report, search, written = draft.report, draft.config.search, draft.config.search.model_fields_set
     ways = {"folds", "holdout"}
     if data is None:
         return []

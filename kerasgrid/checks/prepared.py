@@ -9,10 +9,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks.candidates import (
-    augment_of,
-    callbacks_of,
+    augmentations,
     check_candidates,
-    only,
     val_of,
     warnings_of_repeats,
 )
@@ -28,7 +26,7 @@ from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
 from kerasgrid.jobs.objective import Objective, find_objective, objective_fault
-from kerasgrid.jobs.route import DEFAULTS, merge_augment
+from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.machine import backend
 from kerasgrid.models.signature import (
@@ -86,12 +84,11 @@ class Trainable:
     @cached_property
     def sources(self) -> dict[str, str]:
         """The hash of each source file that a candidate may take, beside the model's."""
-        names = set(filter(is_own, callbacks_of(self.config)))
+        names = set(filter(is_own, self.config.given_callbacks))
         for params in (self.config.params, *self.space.grids):
             split = [split_name(name)[0] for name in params if name.startswith("callbacks.")]
             names |= set(filter(is_own, split))
-        for params in only(self.space, "augment").together("augment"):
-            given = merge_augment({**self.config.params, **params}, augment_of(self.config))
+        for _, given in augmentations(self.config, self.space):
             if given is not None and given.preprocessing_function is not None:
                 names.add(given.preprocessing_function)
         return {name: source_digest(parse_reference(name, self.base)) for name in sorted(names)}
@@ -111,8 +108,8 @@ class Trainable:
             SOURCE: self.source,
             "params": config.params,
             "training": config.training.model_dump(exclude={"pack"}),
-            "augment": augment_of(config),
-            "callbacks": callbacks_of(config),
+            "augment": config.given_augment,
+            "callbacks": config.given_callbacks,
             SOURCES: self.sources,
             "search.folds": folds,
             "search.val": search.val,
@@ -207,33 +204,29 @@ def prepare(
         ConfigError: All faults together.
     """
     draft = source if isinstance(source, Draft) else read_draft(source, overrides)
-    config, report, base, function = draft.config, draft.report, draft.base, draft.function
-    are_all = report.is_settled("params", "space")  # not, where one of them could not be read
-    _check_not_built(report, config)
-    data = data_of(report, config, base, X, y)
-    folds = folds_of(report, config, data)
-    if config.search.engine == AUTOKERAS:
+    report, are_all = draft.report, draft.report.is_settled("params", "space")
+    _check_not_built(draft)
+    data = data_of(draft, X, y)
+    folds = folds_of(draft, data)
+    if draft.config.search.engine == AUTOKERAS:
         if data is not None and (fault := fault_of_shape(data.images.shape[1:])) is not None:
             report.add("search.engine", fault)
         if folds:
-            config = with_samples(config, n_trained(config, folds))
-    model, signature, declared = _model(report, config, base, function, ask)
-    space = space_of(report, config, declared)
-    objective = _objective(report, config, data)
-    looks_at_val, warnings = check_candidates(
-        report, config, space, signature, data, folds, base, are_all=are_all
-    )
-    warnings = warnings_of_data(config, data, base) + warnings
-    warnings += warnings_of_repeats(report, config, space) + warnings_of_space(config, space)
+            draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))
+    model, signature, declared = _model(draft, ask)
+    space = space_of(draft, declared)
+    objective = _objective(draft, data)
+    looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
+    warnings = draft.notes + warnings_of_data(draft, data) + warnings
+    warnings += warnings_of_repeats(draft, space) + warnings_of_space(draft.config, space)
     report.finish()
     assert data is not None  # else there were a fault of it, as of the others
     assert model is not None
     assert signature is not None
     assert objective is not None
-    prepared = Prepared(
-        config, data, space, model, signature, base, report, tuple(folds), objective, warnings, looks_at_val
-    )
-    return replace(prepared, warnings=draft.notes + warnings + warnings_of_rungs(prepared.task))
+    parts = draft.config, data, space, model, signature, draft.base, report, tuple(folds), objective
+    prepared = Prepared(*parts, warnings, looks_at_val)
+    return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
 
 
 def prepare_trials(
@@ -257,42 +250,38 @@ def prepare_trials(
         ConfigError: All faults together.
     """
     grids = [{name: [value] for name, value in params.items()} for params in trials]
-    config, report, base = draft.config.model_copy(update={"space": grids}), draft.report, draft.base
-    are_all = report.is_settled("params")
-    _check_not_built(report, config)
-    data = data_of(report, config, base, X, y)
-    model, signature, _ = _model(report, config, base, draft.function, ask)
-    space, faults = read_space(grids, fixed=config.params)
+    draft = replace(draft, config=draft.config.model_copy(update={"space": grids}))
+    report, are_all = draft.report, draft.report.is_settled("params")
+    _check_not_built(draft)
+    data = data_of(draft, X, y)
+    model, signature, _ = _model(draft, ask)
+    space, faults = read_space(grids, fixed=draft.config.params)
     report.faults.extend(faults)
-    _objective(report, config, data)
-    check_candidates(report, config, space, signature, data, (), base, are_all=are_all)
+    _objective(draft, data)
+    check_candidates(draft, space, signature, data, are_all=are_all)
     report.finish()
     assert data is not None  # as in `prepare`
     assert model is not None
     assert signature is not None
-    return Trainable(config, data, space, model, signature, base, report)
+    return Trainable(draft.config, data, space, model, signature, draft.base, report)
 
 
-def _check_not_built(report: Faults, config: Config) -> None:
+def _check_not_built(draft: Draft) -> None:
     """Refuses what the contract has and this version does not, so that nothing is silently ignored."""
-    asked = {
-        "executor.kind": (config.executor.kind == "ray", "the executor ray"),
-    }
-    for path, (is_asked, what) in asked.items():
-        if is_asked:
-            report.add(path, f"asks for {what}, which this version does not have yet: leave it out.")
+    if draft.config.executor.kind == "ray":
+        what = "asks for the executor ray, which this version does not have yet: leave it out."
+        draft.report.add("executor.kind", what)
 
 
-def _model(
-    report: Faults, config: Config, base: Path, function: Callable[..., Any] | None, ask: AskSignature | None
-) -> tuple[Model | None, Signature | None, dict[str, Any]]:
+def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signature | None, dict[str, Any]]:
     """Returns the model function or where it is, its signature, and the space that it declares."""
+    report = draft.report
     if not report.is_settled("model"):
         return None, None, {}
     with report.catch("model"):
-        if function is not None:
-            return (function, *_declared(function))
-        reference = parse_reference(config.model, base)
+        if draft.function is not None:
+            return (draft.function, *_declared(draft.function))
+        reference = parse_reference(draft.config.model, draft.base)
         signature = read_signature(reference)
         if signature is not None and signature.style == "build":
             return reference, signature, {}
@@ -313,13 +302,13 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return declared(function)
 
 
-def _objective(report: Faults, config: Config, data: Dataset | None) -> Objective | None:
-    with report.catch("search.objective"):
-        objective = find_objective(config.search.objective)
+def _objective(draft: Draft, data: Dataset | None) -> Objective | None:
+    with draft.report.catch("search.objective"):
+        objective = find_objective(draft.config.search.objective)
         if data is not None:
             fault = objective_fault(objective, data.labels, data.classes, data.one_hot)
             if (
-                config.search.engine == AUTOKERAS
+                draft.config.search.engine == AUTOKERAS
                 and len(data.classes) == 2
                 and objective.metric in CLASS_METRICS
             ):
@@ -328,6 +317,6 @@ def _objective(report: Faults, config: Config, data: Dataset | None) -> Objectiv
                     "of two classes have a single one: take accuracy, or roc_auc."
                 )
             if fault is not None:
-                report.add("search.objective", fault)
+                draft.report.add("search.objective", fault)
         return objective
     return None

@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from importlib.util import find_spec
 from typing import Any
 
-from kerasgrid.config.forms import Faults
+from kerasgrid.checks.draft import Draft
 from kerasgrid.config.sections import Config, SearchConfig
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.base import Task
@@ -19,9 +19,9 @@ from kerasgrid.wording import joined
 MAX_GRID = 1_000_000
 
 
-def space_of(report: Faults, config: Config, declared: Mapping[str, Any]) -> Space:
+def space_of(draft: Draft, declared: Mapping[str, Any]) -> Space:
     """Returns the candidates; `declared` is the space that the model function declares."""
-    search = config.search
+    report, config, search = draft.report, draft.config, draft.config.search
     grids = config.space if isinstance(config.space, list) else [config.space]
     own = [_settled(declared, config.params, grid) | grid for grid in grids]
     if search.engine in ENGINES and ENGINES[search.engine].has_brackets:
@@ -50,7 +50,7 @@ def space_of(report: Faults, config: Config, declared: Mapping[str, Any]) -> Spa
             f"is missing: the engine {search.engine} needs to know how many candidates to draw.",
         )
     elif not kind.has_brackets:
-        _check_count(report, config, space)
+        _check_count(draft, space)
     if space.is_drawn and not kind.rejects:
         report.add(
             "exclude",
@@ -162,8 +162,8 @@ def _settled(
     return found
 
 
-def _check_count(report: Faults, config: Config, space: Space) -> None:
-    search = config.search
+def _check_count(draft: Draft, space: Space) -> None:
+    report, search = draft.report, draft.config.search
     n = min(space.size, search.trials or space.size) if space.is_finite else search.trials or 0
     if n > MAX_GRID and report.is_settled("space", "search.trials"):
         report.add(

@@ -254,6 +254,16 @@ class Config(Section):
     executor: ExecutorConfig = Field(default_factory=ExecutorConfig)
     """Where jobs run."""
 
+    @property
+    def given_augment(self) -> dict[str, Any] | None:
+        """What the `augment` section names; None without one."""
+        return None if self.augment is None else self.augment.model_dump(exclude_unset=True)
+
+    @property
+    def given_callbacks(self) -> dict[str, dict[str, Any]]:
+        """The arguments of the callbacks that there are, by name."""
+        return {name: args for name, args in self.callbacks.model_dump().items() if args is not None}
+
 
 def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""

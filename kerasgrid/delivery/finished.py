@@ -235,7 +235,7 @@ class FinishedRun:
         if subset != found.config.data.subset:
             data_config = found.config.data.model_copy(update={"subset": subset})
             config = found.config.model_copy(update={"data": data_config})
-            data = data_of(found.report, config, self.base, *self._arrays())
+            data = data_of(replace(self.draft, config=config), *self._arrays())
             found.report.finish()
             assert data is not None  # else there were a fault of it
             found = replace(found, config=config, data=data)

@@ -17,7 +17,6 @@ from zipfile import is_zipfile
 
 import numpy as np
 
-from kerasgrid.checks.candidates import augment_of, callbacks_of
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.data.folds import folds_fingerprint
 from kerasgrid.driver.results import Results
@@ -122,8 +121,8 @@ class ResultsFile:
             },
             "config": {
                 **prepared.config.model_dump(),
-                "augment": augment_of(prepared.config),
-                "callbacks": callbacks_of(prepared.config),
+                "augment": prepared.config.given_augment,
+                "callbacks": prepared.config.given_callbacks,
             },
             "base": self._paths.relative(prepared.base),
             "data": {

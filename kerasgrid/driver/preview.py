@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.candidates import augment_of, callbacks_of, only, warnings_of_scale
+from kerasgrid.checks.candidates import augmentations, warnings_of_scale
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.driver.budget import Measurement, recall
@@ -21,7 +21,6 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
-from kerasgrid.jobs.route import merge_augment
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
@@ -86,7 +85,7 @@ class Preview:
     @property
     def may_stop(self) -> bool:
         """Whether fits may end before their last epoch."""
-        stops = "early_stopping" in callbacks_of(self.prepared.config)
+        stops = "early_stopping" in self.prepared.config.given_callbacks
         return self.may_end_early or stops or bool(self.prepared.config.training.stop_dead)
 
     @property
@@ -315,10 +314,8 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     draft = read_draft(source)
     with make_executor(draft) as executor:
         prepared = prepare_beside(executor, draft, starts=False)
-    config, section = prepared.config, augment_of(prepared.config)
     settings: dict[str, Any] = {}
-    for params in only(prepared.space, "augment").together("augment"):
-        given = merge_augment({**config.params, **params}, section)
+    for _, given in augmentations(prepared.config, prepared.space):
         if given is not None:
             settings.setdefault(named(given.model_dump(exclude_unset=True)) or "nothing", given)
     if not settings:
@@ -338,4 +335,4 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
         text = f"{n_left_out} of {len(settings)} settings are not shown: search fewer to see all of them"
         blocks.append((text, np.full((1, 1, 3), 255, dtype=np.uint8)))
     zoom = max(1, round(48 / images.shape[1]))
-    return write_sheet(blocks, output or source.with_name(f"{config.name}-augment.png"), zoom)
+    return write_sheet(blocks, output or source.with_name(f"{prepared.config.name}-augment.png"), zoom)

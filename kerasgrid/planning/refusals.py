@@ -11,7 +11,6 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
 
-from kerasgrid.checks.candidates import augment_of
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.forms import shown
 from kerasgrid.errors import Fault, NoModelError
@@ -72,7 +71,7 @@ class Refusals:
         self._prepared, self._ask = prepared, ask
         config = prepared.config
         training = config.training.model_dump(exclude_unset=True, exclude={"pack"})
-        sections = {"callbacks": _callbacks(config.callbacks), "augment": augment_of(config) or {}}
+        sections = {"callbacks": _callbacks(config.callbacks), "augment": config.given_augment or {}}
         sections |= {"training": training}
         fixed = {name: (f"params.{name}", value) for name, value in config.params.items()}
         for section, given in sections.items():

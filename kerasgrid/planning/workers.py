@@ -8,7 +8,7 @@ from functools import partial
 from typing import Any
 
 from kerasgrid import executors, machine
-from kerasgrid.checks.candidates import augment_of, callbacks_of, val_of
+from kerasgrid.checks.candidates import val_of
 from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared, Trainable, prepare
 from kerasgrid.engines import ENGINES
@@ -53,9 +53,9 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         model_source=trainable.source,
         signature=trainable.signature,
         params=config.params,
-        callbacks=callbacks_of(config),
+        callbacks=config.given_callbacks,
         base=str(trainable.base),
-        augment=augment_of(config),
+        augment=config.given_augment,
         training=config.training.model_dump(exclude={"pack"}),
         data_folder=str(data.place),
         paths=RunPaths(paths.results.absolute(), paths.name),

@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from kerasgrid.checks.candidates import augment_of, callbacks_of
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.config.reading import config_from_dict
 from kerasgrid.config.sections import Config
@@ -86,7 +85,7 @@ def findings(
         for id, params in enumerate(candidates)
     ]
     read = config_from_dict({**CONFIG, "space": space, **(config or {})})[0]
-    whole = {**read.model_dump(), "augment": augment_of(read), "callbacks": callbacks_of(read)}
+    whole = {**read.model_dump(), "augment": read.given_augment, "callbacks": read.given_callbacks}
     return analyse(
         results_table(
             ResultsData(
