@@ -1,9 +1,7 @@
 """Lets one search choose among built-in nets: `model: convnets.py:build`, `net: [vgg, sopcnn]` in `space`."""
 
-from kerasgrid.models.bn_cnn import bn_cnn
 from kerasgrid.models.convnet import convnet
-from kerasgrid.models.sopcnn import sopcnn
-from kerasgrid.models.vgg import vgg, vgg_sopcnn
+from kerasgrid.models.vgg import bn_cnn, sopcnn, vgg, vgg_sopcnn
 
 NETS = {"bn_cnn": bn_cnn, "convnet": convnet, "sopcnn": sopcnn, "vgg": vgg, "vgg_sopcnn": vgg_sopcnn}
 

@@ -19,13 +19,20 @@ NORMALIZATIONS = ("batch_norm", "layer_norm", "group_norm", "none")
 DROPOUT_KINDS = ("plain", "spatial")
 
 
-def check_shape(model: str, input_shape: Sequence[int]) -> tuple[int, ...]:
-    """Returns an input shape as a tuple; raises ModelError where it is no list of positive numbers."""
-    if is_list(input_shape) and input_shape and all(is_whole(size) for size in input_shape):
-        return tuple(int(size) for size in input_shape)
-    raise ModelError(
-        f"{model}: input_shape is {input_shape!r}, but must be positive whole numbers such as (28, 28, 1)."
-    )
+def check_shape(model: str, input_shape: Sequence[int], n_classes: int) -> tuple[int, ...]:
+    """Returns an input shape as a tuple.
+
+    Raises:
+        ModelError: It is no list of positive numbers, or `n_classes` is below 2.
+    """
+    if not is_list(input_shape) or not input_shape or not all(is_whole(size) for size in input_shape):
+        raise ModelError(
+            f"{model}: input_shape is {input_shape!r}, but must be positive whole numbers such as "
+            "(28, 28, 1)."
+        )
+    if not is_whole(n_classes) or n_classes < 2:
+        raise ModelError(f"{model}: n_classes is {n_classes!r}, but must be a whole number from 2.")
+    return tuple(int(size) for size in input_shape)
 
 
 def check_widths(argument: str, widths: Sequence[int], *, empty: bool = False) -> tuple[int, ...]:
@@ -237,20 +244,21 @@ class Dropout:
 
 
 def image_input(
-    model: str, input_shape: Sequence[int], *, smallest: int = 1, why: str = ""
+    model: str, input_shape: Sequence[int], n_classes: int, *, smallest: int, why: str
 ) -> keras.KerasTensor:
     """Returns the input of a convolutional model, float, (sample, height, width, channel).
 
     Args:
         model: The model's name, for messages.
         input_shape: (height, width, channels).
+        n_classes: From 2.
         smallest: The fewest pixels that height and width may have.
         why: What needs that many.
 
     Raises:
-        ModelError: The shape is no image's, or too small.
+        ModelError: The shape is no image's, or too small; or `n_classes` is below 2.
     """
-    shape = check_shape(model, input_shape)
+    shape = check_shape(model, input_shape, n_classes)
     if len(shape) != 3:
         raise ModelError(
             f"{model}: input_shape is {shape}, but its convolutions need images: (height, width, channels). "
@@ -309,12 +317,7 @@ def classifier(
     """Returns the uncompiled model that ends in a softmax over the classes, or in a sigmoid for each label.
 
     They are computed in the precision of the weights, so in float32 under mixed precision.
-
-    Raises:
-        ModelError: `n_classes` is below 2.
     """
-    if not is_whole(n_classes) or n_classes < 2:
-        raise ModelError(f"{name}: n_classes is {n_classes!r}, but must be a whole number from 2.")
     outputs = keras.layers.Dense(
         int(n_classes),
         activation="sigmoid" if multi_label else "softmax",
@@ -322,48 +325,3 @@ def classifier(
         dtype=keras.config.dtype_policy().variable_dtype,
     )(x)
     return keras.Model(inputs, outputs, name=name)
-
-
-def convolutions_then_dense(
-    name: str,
-    input_shape: Sequence[int],
-    n_classes: int,
-    *,
-    multi_label: bool,
-    filters: Sequence[Sequence[int]],
-    kernel_size: int,
-    dense_units: Sequence[int],
-    activation: Activation,
-    normalization: Normalization,
-    dense_normalization: Normalization,
-    block_dropout: Dropout,
-    dropout: Dropout,
-    kernel_initializer: Any,
-) -> keras.Model:
-    """Returns the net that sopcnn, vgg and vgg_sopcnn are: blocks of convolutions, then Dense layers.
-
-    Dense layers are activated first and then normalised; convolutions the other way round.
-
-    Raises:
-        ModelError: An argument is out of its range, or the images are too small.
-    """
-    blocks = check_blocks("filters", filters)
-    widths = check_widths("dense_units", dense_units, empty=True)
-    check_whole("kernel_size", kernel_size)
-    check_initializer("kernel_initializer", kernel_initializer)
-
-    inputs = image_input(name, input_shape, smallest=2 ** len(blocks), why=f"its {len(blocks)} max-poolings")
-    x = convolution_blocks(
-        inputs,
-        blocks,
-        kernel_size=kernel_size,
-        activation=activation,
-        normalization=normalization,
-        dropout=block_dropout,
-        kernel_initializer=kernel_initializer,
-    )
-    x = keras.layers.Flatten()(x)
-    for width in widths:
-        x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
-        x = dense_normalization(activation(x))
-    return classifier(name, inputs, dropout(x), n_classes, multi_label, kernel_initializer)

@@ -98,6 +98,7 @@ def convnet(
     inputs = image_input(
         "convnet",
         input_shape,
+        n_classes,
         smallest=last_kernel_size * 2 ** len(pooled),
         why=f"its {len(pooled)} max-poolings and the valid convolution after them",
     )

@@ -63,7 +63,7 @@ def fc(
     Raises:
         ModelError: An argument is out of its range or unknown.
     """
-    shape = check_shape("fc", input_shape)
+    shape = check_shape("fc", input_shape, n_classes)
     widths = check_widths("units", units)
     first = Activation(first_activation, negative_slope, "first_activation")
     rest = Activation(activation, negative_slope)

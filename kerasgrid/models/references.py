@@ -55,7 +55,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         95_946,
     ),
     "sopcnn": BuiltIn(
-        "kerasgrid.models.sopcnn:sopcnn",
+        "kerasgrid.models.vgg:sopcnn",
         "SOPCNN (Assiri 2020): 2 x Conv 64, 2 x Conv 128, 2 x Dense 2048, dropout 0.8 before the softmax",
         17_324_490,
     ),
@@ -75,7 +75,7 @@ BUILT_IN: dict[str, BuiltIn] = {
         871_658,
     ),
     "bn_cnn": BuiltIn(
-        "kerasgrid.models.bn_cnn:bn_cnn",
+        "kerasgrid.models.vgg:bn_cnn",
         "small CNN with BatchNorm in every layer: Conv 16, 32, 64, Dense 128, 64",
         434_954,
     ),

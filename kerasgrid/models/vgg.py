@@ -1,4 +1,4 @@
-"""VGG style nets with LeakyReLU: one with dropout after each block, one crossed with SOPCNN."""
+"""VGG style nets: blocks of convolutions, each of which ends in a max-pooling, and Dense layers."""
 
 from __future__ import annotations
 
@@ -7,7 +7,18 @@ from typing import Any
 
 import keras
 
-from kerasgrid.models.blocks import Activation, Dropout, Normalization, convolutions_then_dense
+from kerasgrid.models.blocks import (
+    Activation,
+    Dropout,
+    Normalization,
+    check_blocks,
+    check_initializer,
+    check_whole,
+    check_widths,
+    classifier,
+    convolution_blocks,
+    image_input,
+)
 
 
 def vgg(
@@ -63,21 +74,7 @@ def vgg(
     Raises:
         ModelError: An argument is out of its range or unknown, or the images are too small.
     """
-    return convolutions_then_dense(
-        "vgg",
-        input_shape,
-        n_classes,
-        multi_label=multi_label,
-        filters=filters,
-        kernel_size=kernel_size,
-        dense_units=dense_units,
-        activation=Activation(activation, negative_slope),
-        normalization=Normalization(normalization, momentum, epsilon, gamma_initializer),
-        dense_normalization=Normalization(dense_normalization, argument="dense_normalization"),
-        block_dropout=Dropout(block_dropout, dropout_kind, "block_dropout"),
-        dropout=Dropout(dropout),
-        kernel_initializer=kernel_initializer,
-    )
+    return _convolutions_then_dense("vgg", **locals())
 
 
 def vgg_sopcnn(
@@ -106,43 +103,120 @@ def vgg_sopcnn(
     BatchNorm, Dropout 0.25, softmax. 3,054,986 parameters for (28, 28, 1) and 10 classes, 5,248 of them
     not trainable. The images need 16 x 16 pixels.
 
-    Args:
-        input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
-        n_classes: From 2.
-        multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
-        filters: As in `vgg`.
-        kernel_size: As in `vgg`.
-        dense_units: As in `vgg`.
-        activation: As in `vgg`.
-        negative_slope: As in `vgg`.
-        normalization: As in `vgg`.
-        momentum: As in `vgg`.
-        epsilon: As in `vgg`.
-        gamma_initializer: As in `vgg`.
-        dense_normalization: As in `vgg`.
-        block_dropout: As in `vgg`.
-        dropout_kind: As in `vgg`.
-        dropout: As in `vgg`.
-        kernel_initializer: As in `vgg`.
-
-    Returns:
-        The uncompiled model, float, (sample, n_classes).
-
-    Raises:
-        ModelError: An argument is out of its range or unknown, or the images are too small.
+    Arguments, result and errors are those of `vgg`; it has other defaults.
     """
-    return convolutions_then_dense(
-        "vgg_sopcnn",
-        input_shape,
-        n_classes,
-        multi_label=multi_label,
-        filters=filters,
+    return _convolutions_then_dense("vgg_sopcnn", **locals())
+
+
+def sopcnn(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    multi_label: bool = False,
+    filters: Sequence[Sequence[int]] = ((64, 64), (128, 128)),
+    kernel_size: int = 3,
+    dense_units: Sequence[int] = (2048, 2048),
+    activation: str = "leaky_relu",
+    negative_slope: float = 0.1,
+    normalization: str = "batch_norm",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    gamma_initializer: Any = "uniform",
+    dense_normalization: str = "none",
+    block_dropout: float = 0.0,
+    dropout_kind: str = "plain",
+    dropout: float = 0.8,
+    kernel_initializer: Any = "glorot_uniform",
+) -> keras.Model:
+    """SOPCNN (Assiri 2020, arXiv 2001.08856): a VGG style net with one dropout of 0.8 at its end.
+
+    [Conv 64, BatchNorm, LeakyReLU 0.1] x 2, max-pool; the same with 128; Dense 2048, LeakyReLU, twice;
+    Dropout 0.8; softmax. 17,324,490 parameters for (28, 28, 1) and 10 classes, 768 of them not
+    trainable. As published, with Adam at 0.01, it may not train: `dense_units=(1024, 1024)` with
+    dropout 0.4 or 0.6 does.
+
+    Arguments, result and errors are those of `vgg`; it has other defaults.
+    """
+    return _convolutions_then_dense("sopcnn", **locals())
+
+
+def bn_cnn(
+    input_shape: Sequence[int],
+    n_classes: int,
+    *,
+    multi_label: bool = False,
+    filters: Sequence[Sequence[int]] = ((16, 32), (64,)),
+    kernel_size: int = 3,
+    dense_units: Sequence[int] = (128, 64),
+    activation: str = "relu",
+    negative_slope: float = 0.1,
+    normalization: str = "batch_norm",
+    momentum: float = 0.9,
+    epsilon: float = 1e-5,
+    gamma_initializer: Any = "ones",
+    block_dropout: float = 0.0,
+    dropout_kind: str = "plain",
+    dropout: float = 0.0,
+    kernel_initializer: Any = "glorot_uniform",
+) -> keras.Model:
+    """Conv 16, Conv 32, max-pool, Conv 64, max-pool (3x3); Dense 128, Dense 64; softmax.
+
+    BatchNorm (Ioffe & Szegedy 2015, arXiv 1502.03167) and then ReLU follow every convolution and every
+    Dense layer. 434,954 parameters for (28, 28, 1) and 10 classes, 608 of them not trainable.
+
+    Arguments, result and errors are those of `vgg`; it has other defaults, and one normalisation for all.
+    """
+    return _convolutions_then_dense("bn_cnn", **locals(), is_alike=True)
+
+
+def _convolutions_then_dense(
+    name: str,
+    *,
+    input_shape: Sequence[int],
+    n_classes: int,
+    multi_label: bool,
+    filters: Sequence[Sequence[int]],
+    kernel_size: int,
+    dense_units: Sequence[int],
+    activation: str,
+    negative_slope: float,
+    normalization: str,
+    momentum: float,
+    epsilon: float,
+    gamma_initializer: Any,
+    dense_normalization: str = "none",
+    block_dropout: float,
+    dropout_kind: str,
+    dropout: float,
+    kernel_initializer: Any,
+    is_alike: bool = False,
+) -> keras.Model:
+    """Returns the net of a name; its arguments, `locals()` of its function, are as in `vgg`.
+
+    `is_alike`: Dense layers are normalised as the convolutions are, before their activation; else after it.
+    """
+    blocks = check_blocks("filters", filters)
+    widths = check_widths("dense_units", dense_units, empty=True)
+    check_whole("kernel_size", kernel_size)
+    check_initializer("kernel_initializer", kernel_initializer)
+    act = Activation(activation, negative_slope)
+    norm = Normalization(normalization, momentum, epsilon, gamma_initializer)
+    dense_norm = Normalization(dense_normalization, argument="dense_normalization")
+    block_drop, drop = Dropout(block_dropout, dropout_kind, "block_dropout"), Dropout(dropout)
+
+    why = f"its {len(blocks)} max-poolings"
+    inputs = image_input(name, input_shape, n_classes, smallest=2 ** len(blocks), why=why)
+    x = convolution_blocks(
+        inputs,
+        blocks,
         kernel_size=kernel_size,
-        dense_units=dense_units,
-        activation=Activation(activation, negative_slope),
-        normalization=Normalization(normalization, momentum, epsilon, gamma_initializer),
-        dense_normalization=Normalization(dense_normalization, argument="dense_normalization"),
-        block_dropout=Dropout(block_dropout, dropout_kind, "block_dropout"),
-        dropout=Dropout(dropout),
+        activation=act,
+        normalization=norm,
+        dropout=block_drop,
         kernel_initializer=kernel_initializer,
     )
+    x = keras.layers.Flatten()(x)
+    for width in widths:
+        x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
+        x = act(norm(x)) if is_alike else dense_norm(act(x))
+    return classifier(name, inputs, drop(x), n_classes, multi_label, kernel_initializer)

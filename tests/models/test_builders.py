@@ -11,12 +11,10 @@ from kerasgrid.errors import ModelError
 
 keras = pytest.importorskip("keras")
 
-from kerasgrid.models.bn_cnn import bn_cnn  # noqa: E402
 from kerasgrid.models.convnet import convnet  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.references import BUILT_IN  # noqa: E402
-from kerasgrid.models.sopcnn import sopcnn  # noqa: E402
-from kerasgrid.models.vgg import vgg, vgg_sopcnn  # noqa: E402
+from kerasgrid.models.vgg import bn_cnn, sopcnn, vgg, vgg_sopcnn  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
@@ -333,6 +331,13 @@ def test_shapes_and_classes_are_checked(name, shape, n_classes, message):
     with pytest.raises(ModelError) as caught:
         MODELS[name](shape, n_classes, **small)
     assert str(caught.value).startswith(f"{name}: {message}")
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_classes_are_checked_before_a_layer_is_made(name, monkeypatch):
+    monkeypatch.setattr(keras.layers.Layer, "__init__", lambda self, **_: pytest.fail("a layer is made"))
+    with pytest.raises(ModelError, match="n_classes is 0, but must be a whole number from 2"):
+        MODELS[name](DIGIT, 0)
 
 
 def test_dense_layers_may_be_left_out():
