@@ -60,12 +60,7 @@ def read_idx(images: Path, labels: Path, image: Sequence[int] | None = None) -> 
 
 
 def idx_chunks(images: Path, labels: Path | None, shape: Sequence[int]) -> Iterator[Chunk]:
-    """Yields the samples of a file of images, and of labels where there is one.
-
-    Args:
-        images: A file of 2 axes or more, the sample first.
-        labels: A file of labels.
-        shape: Of a training sample.
+    """Yields the samples of a file of images, and of labels if there is one, in a training sample's shape.
 
     Raises:
         DataError: As `read_idx`; or the images are of another shape.

@@ -104,8 +104,8 @@ def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None
     Raises:
         DataError: A label is the same for all samples.
     """
-    constant = (labels == labels[0]).all(axis=0) if labels.ndim == 2 else np.zeros(1, dtype=bool)
-    if constant.any():
+    constant = (labels == labels[0]).all(axis=0)
+    if labels.ndim == 2 and constant.any():
         place = int(np.argmax(constant))
         raise DataError(
             f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "

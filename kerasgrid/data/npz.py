@@ -76,11 +76,7 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
 
 
 def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
-    """Yields the samples of an .npz file, with its ids and labels where it has them.
-
-    Args:
-        path: The file.
-        shape: Of a training sample.
+    """Yields the samples of an .npz file in a training sample's shape, with ids and labels where it has them.
 
     Raises:
         DataError: It is missing or damaged, or its images are of another shape.
@@ -104,12 +100,7 @@ def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
 
 
 def npy_chunks(path: Path, shape: Sequence[int], name: str) -> Iterator[Chunk]:
-    """Yields the samples of a .npy file.
-
-    Args:
-        path: The file.
-        shape: Of a training sample.
-        name: What messages call it.
+    """Yields the samples of a .npy file in a training sample's shape; `name` is what messages call it.
 
     Raises:
         DataError: It is missing or damaged, or its images are of another shape.

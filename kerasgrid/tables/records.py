@@ -35,14 +35,7 @@ _FEWEST_ROWS = 4
 _MOST_UNNAMED = 50
 _IDS = ("trial", "trial_id", "number", "id")
 _NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)(e[+-]?\d+)?", re.IGNORECASE)
-_WORDS: dict[str, float | None] = {
-    "": None,
-    "none": None,
-    "null": None,
-    "nan": None,
-    "true": True,
-    "false": False,
-}
+_WORDS: dict[str, float | None] = {**dict.fromkeys(("", "none", "null", "nan")), "true": True, "false": False}
 _WORDS |= {f"{sign}{word}": float(f"{sign}inf") for sign in ("", "+", "-") for word in ("inf", "infinity")}
 _DELIMITERS = ",;\t"
 _LONGEST_CELL = 1 << 20

@@ -133,6 +133,7 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
         warnings.simplefilter("error")
         for seed in range(N_MUTATIONS):
             path.write_bytes(mutate(content, random.Random(seed), kind))
+            given = {}
             for name, way in ways.items():
                 with of_seed(seed), bounded():
                     try:
@@ -140,11 +141,18 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
                     except errors.KerasgridError as error:
                         refusals.append((seed, name, str(error)))
                         continue
+                given[name] = found
                 if name in ("read", "check"):
                     assert found.images.dtype in (np.uint8, np.float32)
                     assert np.isfinite(found.images).all()
                     assert len(found.images) == len(found.labels)
                     assert found.labels.max() < len(found.classes)
+            if {"read", "predict"} <= given.keys():
+                whole, chunks = given["read"], given["predict"]
+                np.testing.assert_array_equal(np.concatenate([part.images for part in chunks]), whole.images)
+                told = [label for part in chunks for label in part.labels or ()]
+                # A stream has one-hot rows as they are.
+                assert np.shape(told)[1:] or told in ([], [whole.classes[place] for place in whole.labels])
     assert len(refusals) > N_MUTATIONS * len(ways) // 4
     named = (path.name, answers.name, "search.folds")  # or of how few a class has
     assert [one for one in refusals if not any(name in one[-1] for name in named)] == []
