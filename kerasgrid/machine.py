@@ -12,6 +12,7 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib.metadata import PackageNotFoundError, version
 from importlib.util import find_spec
@@ -249,6 +250,19 @@ def _usable_cores() -> int:
 def backend() -> str:
     """Returns Keras's backend as it will choose it: $KERAS_BACKEND, else keras.json, else tensorflow."""
     return os.environ.get("KERAS_BACKEND") or _configured()
+
+
+@contextmanager
+def hidden(package: str) -> Iterator[None]:
+    """Lets a package that is not imported yet look as if it were not installed."""
+    if package in sys.modules:
+        yield
+        return
+    sys.modules[package] = None  # type: ignore[assignment]  # as importlib documents it
+    try:
+        yield
+    finally:
+        del sys.modules[package]
 
 
 def backend_fault() -> Fault | None:

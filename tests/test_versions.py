@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import sys
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from kerasgrid import machine as versions
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError
 from kerasgrid.executors import Inline
-from kerasgrid.machine import backend, backend_fault
+from kerasgrid.machine import backend, backend_fault, hidden
 
 NONE = "which is no backend on which Keras trains."
 KNOWN = "Known: jax, tensorflow, torch."
@@ -70,3 +71,17 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         ConfigError, match=r"^GridSearchCV, .*, backend: is |^GridSearchCV, KERAS_BACKEND: is "
     ):
         GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
+
+
+def test_a_hidden_package_looks_uninstalled_and_comes_back():
+    sys.modules.pop("this", None)
+    with hidden("this"), pytest.raises(ImportError):
+        import this  # noqa: F401
+    assert "this" not in sys.modules
+
+
+def test_what_is_imported_already_is_nothidden():
+    with hidden("os"):
+        import os
+
+        assert os.path.sep

@@ -15,7 +15,7 @@ from kerasgrid.config.callbacks import Callbacks
 from kerasgrid.config.sections import AUTOKERAS_MODEL, AutoKerasConfig, Config, Training, seconds_of
 from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
-from kerasgrid.engines.keras_tuner import AskedOracle, mean
+from kerasgrid.engines.keras_tuner import AskedOracle, mean, without_jax
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus
@@ -241,7 +241,8 @@ class AutoKeras(AskedOracle):
     library = "AutoKeras"
 
     def __init__(self, about: Values, input_shape: tuple[int, ...], n_classes: int, seed: int) -> None:
-        from kerasgrid.models.autokeras import AutoKerasSpace, SeededOracle
+        with without_jax():
+            from kerasgrid.models.autokeras import AutoKerasSpace, SeededOracle
 
         self.space = AutoKerasSpace(**about, input_shape=input_shape, n_classes=n_classes)
         # KerasTuner takes 0 for no seed.

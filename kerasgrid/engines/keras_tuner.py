@@ -18,6 +18,7 @@ from kerasgrid.engines.asked import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest, scratch_folder
+from kerasgrid.machine import backend, hidden
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.space.space import Params
 
@@ -189,6 +190,11 @@ def _seed(task: Task) -> int:
     return task.search.seed + 1  # KerasTuner takes 0 for none
 
 
+def without_jax() -> contextlib.AbstractContextManager[None]:
+    """Hides JAX, where TensorFlow is the backend, from libraries that would take a second to import it."""
+    return hidden("jax") if backend() == "tensorflow" else contextlib.nullcontext()
+
+
 class AskedOracle:
     """An oracle by ask and tell, without a Tuner.
 
@@ -251,8 +257,9 @@ class Oracle(AskedOracle):
     """
 
     def __init__(self, kind: str, arguments: Values, declared: Sequence[Declared]) -> None:
-        import keras_tuner
-        from keras_tuner import oracles
+        with without_jax():
+            import keras_tuner
+            from keras_tuner import oracles
 
         hp = keras_tuner.HyperParameters()
         for method, own, condition in declared:

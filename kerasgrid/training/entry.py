@@ -16,7 +16,7 @@ from typing import Any
 
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask, PredictTask
-from kerasgrid.machine import backend
+from kerasgrid.machine import backend, hidden
 from kerasgrid.models.signature import ModelReference
 from kerasgrid.records import Context, Pack
 
@@ -76,7 +76,7 @@ def load() -> None:
     """
     with _muted(sys.stdout.fileno(), sys.stderr.fileno()):
         if backend() == "tensorflow":
-            with _hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
+            with hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
                 import tensorflow  # noqa: F401
         from kerasgrid.training import job  # noqa: F401
 
@@ -152,19 +152,6 @@ def _muted(*descriptors: int) -> Iterator[None]:
         for descriptor, own in kept.items():
             os.dup2(own, descriptor)
             os.close(own)
-
-
-@contextmanager
-def _hidden(package: str) -> Iterator[None]:
-    """Lets a package that is not imported yet look as if it were not installed."""
-    if package in sys.modules:
-        yield
-        return
-    sys.modules[package] = None  # type: ignore[assignment]  # as importlib documents it
-    try:
-        yield
-    finally:
-        del sys.modules[package]
 
 
 def _write_to(log: Path) -> None:

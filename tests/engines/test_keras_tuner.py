@@ -13,7 +13,7 @@ from fakes import Crash
 from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.asked import AskedProcess
-from kerasgrid.engines.keras_tuner import Oracle, declare
+from kerasgrid.engines.keras_tuner import Oracle, declare, without_jax
 from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError
 from kerasgrid.io import digest
@@ -229,3 +229,12 @@ def test_a_value_translated_back_is_within_its_range():
     params = translated.params({slot.name: 1.2345688})
     assert params["x"] == 1.2345689
     assert translated.values(params)
+
+
+@pytest.mark.parametrize("backend", ["tensorflow", "jax"])
+def test_jax_is_hidden_where_tensorflow_is_imported_alone(monkeypatch, backend):
+    monkeypatch.delitem(sys.modules, "jax", raising=False)
+    monkeypatch.setenv("KERAS_BACKEND", backend)
+    with without_jax():
+        assert ("jax" in sys.modules) is (backend == "tensorflow")
+    assert "jax" not in sys.modules

@@ -7,7 +7,7 @@ from contextlib import ExitStack
 
 import pytest
 
-from kerasgrid.training.entry import _hidden, load, quiet
+from kerasgrid.training.entry import load, quiet
 
 
 @pytest.fixture
@@ -54,20 +54,6 @@ def test_tensorflow_is_imported_without_a_word():
     own["KERAS_BACKEND"] = "tensorflow"
     done = subprocess.run([sys.executable, "-c", program], capture_output=True, env=own, check=True)
     assert (done.stdout, done.stderr) == (b"", b"heard")
-
-
-def test_a_hidden_package_looks_uninstalled_and_comes_back():
-    sys.modules.pop("this", None)
-    with _hidden("this"), pytest.raises(ImportError):
-        import this  # noqa: F401
-    assert "this" not in sys.modules
-
-
-def test_what_is_imported_already_is_not_hidden():
-    with _hidden("os"):
-        import os
-
-        assert os.path.sep
 
 
 @pytest.mark.slow
