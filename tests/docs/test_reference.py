@@ -15,6 +15,7 @@ import kerasgrid
 from kerasgrid.config.reading import check_form, config_from_dict
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.driver.preview import Preview
+from kerasgrid.models.references import BUILT_IN
 from kerasgrid.run import results
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import Choice
@@ -229,3 +230,13 @@ def test_what_is_quoted_of_a_grid_yaml_holds(name):
 def test_python_on_the_pages_can_be_read(file):
     for text in blocks(file.read_text(encoding="utf-8"), "python"):
         ast.parse(text)
+
+
+def test_every_built_in_model_is_told():
+    text = page("models.md")
+    told = [
+        [row[0].partition("`")[2].partition("`")[0], *row[1:]] for row in rows(text, "# Built-in models\n")
+    ]
+    assert told == [[name, one.summary, f"{one.n_parameters:,}"] for name, one in BUILT_IN.items()]
+    named = re.findall(r"^::: (\S+)\n    options: \{heading: (\w+),", text, flags=re.MULTILINE)
+    assert named == [(one.target.replace(":", "."), name) for name, one in BUILT_IN.items()]
