@@ -264,6 +264,11 @@ class Config(Section):
         """The arguments of the callbacks that there are, by name."""
         return {name: args for name, args in self.callbacks.model_dump().items() if args is not None}
 
+    @property
+    def whole(self) -> dict[str, Any]:
+        """All of it with the defaults, as results.json has it."""
+        return {**self.model_dump(), "augment": self.given_augment, "callbacks": self.given_callbacks}
+
 
 def json_schema() -> dict[str, Any]:
     """Returns the JSON Schema of grid.yaml, for editors."""

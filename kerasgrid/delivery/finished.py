@@ -61,9 +61,7 @@ class FinishedRun:
         self.paths.check_own()
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
         self.results.need_ids()
-        whole = self.results.config
-        sections = {"data": whole.data.model_dump(), "search": whole.search.model_dump()}
-        self.config: dict[str, Any] = {**whole.model_dump(), **self.results.data["config"], **sections}
+        self.config = self.results.config
         self._function = function
         self._overrides: list[str] = []
         self._subset: list[str] = []  # of the models of all training data; what was searched stays the same
@@ -94,7 +92,7 @@ class FinishedRun:
     @property
     def is_multi_label(self) -> bool:
         """Whether samples may have several labels."""
-        return self.results.config.data.multi_label
+        return self.config.data.multi_label
 
     @property
     def objective(self) -> Objective:
@@ -119,7 +117,7 @@ class FinishedRun:
     def _written(self) -> Draft:
         """The config of the search, with what --set says of where things are now."""
         # As the user would have written it: that a key is there means something where it is idle.
-        config = {**self.results.config.model_dump(exclude_defaults=True), "name": self.paths.name}
+        config = {**self.config.model_dump(exclude_defaults=True), "name": self.paths.name}
         if self._function is not None:
             config["model"] = self._function
         return draft_of(config, self._overrides, str(self.path), self.base)
@@ -229,7 +227,7 @@ class FinishedRun:
         """
         found, subset = self._prepare(rows, ask), None
         if self._subset:
-            asked = draft_of(self.results.config.model_dump(exclude_defaults=True), self._subset)
+            asked = draft_of(self.config.model_dump(exclude_defaults=True), self._subset)
             asked.report.finish()
             subset = asked.config.data.subset
         if subset != found.config.data.subset:
@@ -246,7 +244,7 @@ class FinishedRun:
 
     def _arrays(self) -> tuple[Any, Any]:
         """Returns X and y, where the search was given arrays."""
-        if self.config["data"].get("train") is not None:
+        if self.config.data.train is not None:
             return None, None
         kept = open_samples(self.paths.data, "X and y")
         if kept is None:
@@ -269,7 +267,7 @@ class FinishedRun:
         known = told if isinstance(told, dict) else {}
         changed = [name for name, source in found.sources.items() if known.get(name, source) != source]
         if not is_digest_of(str(before.get(SOURCE, found.source)), found.model, found.base):
-            changed.append(self.config["model"])
+            changed.append(self.config.model)
         if changed:
             raise ChangedError(
                 f"{', '.join(changed)}: the source changed since the search: another model would be trained "

@@ -184,8 +184,8 @@ class FitPlanner:
             **about,
             "search": self.finished.paths.name,
             "trial": row["id"],
-            "model": config["model"],
-            "params": {**config["params"], **row["params"]},
+            "model": config.model,
+            "params": {**config.params, **row["params"]},
             "how": course.how,
             "learning_rates": list(course.rates) or None,
             "made_by": made_by,
@@ -195,8 +195,8 @@ class FitPlanner:
             "multi_label": data.is_multi_label,
             "input": {
                 "shape": list(data.images.shape[1:]),
-                "scale": config["data"]["scale"],
-                "augment": config["augment"],
+                "scale": config.data.scale,
+                "augment": config.given_augment,
                 "is_scaled_inside": _function(route) is None,
             },
             "scores": {

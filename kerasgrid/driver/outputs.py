@@ -34,6 +34,7 @@ from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.records import Dataset, Fold, FoldRecord
 from kerasgrid.report.mistakes import mistakes_of
 from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.results import SCHEMA
 from kerasgrid.run.state import LONG_HISTORY, JobId, RunState
 from kerasgrid.tables.predictions import Predictions
 from kerasgrid.wording import listed
@@ -89,8 +90,8 @@ class ResultsFile:
         for record in (state.waiting | state.ended).values():
             if record.epochs > LONG_HISTORY:
                 self._write_history(record)
-        about = {**self._about(decides_on_test), "folds": self._folds, "environment": environment}
-        data = state.results(status, about, wall_time_s)
+        about = self._about(status, environment, decides_on_test)
+        data = {**about, **state.results(wall_time_s)}
         write_json(self._paths.json, data)
         self._written_at = time.monotonic()
         self._took_s = self._written_at - began
@@ -109,21 +110,19 @@ class ResultsFile:
             write_json(path, dict(record.history))
         self._looked_at.add(record.job)
 
-    def _about(self, decides_on_test: bool) -> dict[str, Any]:
+    def _about(self, status: str, environment: Mapping[str, Any], decides_on_test: bool) -> dict[str, Any]:
         prepared = self._prepared
         return {
+            "schema": SCHEMA,
             "name": prepared.config.name,
+            "status": status,
             "objective": {
                 "name": prepared.objective.name,
                 **({"arguments": dict(arguments)} if (arguments := prepared.objective.arguments) else {}),
                 "direction": prepared.objective.direction,
                 **({"decided_on": TEST_FOLD} if decides_on_test else {}),
             },
-            "config": {
-                **prepared.config.model_dump(),
-                "augment": prepared.config.given_augment,
-                "callbacks": prepared.config.given_callbacks,
-            },
+            "config": prepared.config.whole,
             "base": self._paths.relative(prepared.base),
             "data": {
                 "samples": len(prepared.data),
@@ -133,6 +132,8 @@ class ResultsFile:
                 "report": list(prepared.data.report),
                 "fingerprint": prepared.data.fingerprint,
             },
+            "folds": self._folds,
+            "environment": environment,
         }
 
 

@@ -23,7 +23,7 @@ from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
-from kerasgrid.engines import ENGINES, Proposal
+from kerasgrid.engines import ENGINES
 from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError, spoken
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
@@ -48,7 +48,6 @@ from kerasgrid.records import (
     Pack,
     RungRecord,
     StopRecord,
-    Trial,
 )
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
@@ -305,7 +304,7 @@ class _Driver:
             if any(self.run.open_jobs(trial, until, folds) for trial in trials):  # stopped
                 return
             try:
-                proposal = engine.send(self._scores(trials, proposal))
+                proposal = engine.send(self.run.state.told(trials, until, folds))
             except StopIteration:
                 proposal = None
         self._is_finished = True
@@ -317,20 +316,6 @@ class _Driver:
         is_cut = search.trials is None or sum(map(state.is_done, state.trials)) < search.trials
         is_used_up = self._is_stopping and self.run.last_status == "budget"
         return is_used_up and is_cut and ENGINES[search.engine].asks
-
-    def _scores(self, trials: Sequence[Trial], proposal: Proposal) -> list[Any]:
-        """Returns what an engine is sent for a proposal: higher is better, whatever the objective."""
-        state = self.run.state
-
-        def signed(score: float | None) -> float | None:
-            return score if score is None or state.direction == "max" else -score
-
-        if proposal.until is None:
-            return [signed(state.score(trial.id)) for trial in trials]
-        folds = range(state.n_folds) if proposal.folds is None else proposal.folds
-        return [
-            [signed(state.val_score(trial.id, fold, proposal.until)) for fold in folds] for trial in trials
-        ]
 
     def _run_jobs(self, jobs: Sequence[Job], until: int | None) -> None:
         """Runs jobs to their ends, or to where they wait; one whose worker died is tried once more."""

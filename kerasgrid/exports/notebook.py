@@ -134,7 +134,7 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
     """
     finished = FinishedRun(results)
     row = finished.rows(trial)[0]
-    if finished.config["data"].get("train") is None:
+    if finished.config.data.train is None:
         raise ResultsError(
             f"{finished.path}: the search was given arrays, which a notebook elsewhere does not have: search "
             "their file, such as an .npz."
@@ -167,7 +167,7 @@ def _own_files(
     Raises:
         ResultsError: Two of them would go to one place.
     """
-    config = json.loads(json.dumps(finished.config))
+    config = json.loads(json.dumps(finished.config.whole))
     files: dict[str, str] = {}
 
     def taken(reference: str) -> str:
@@ -272,9 +272,9 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
     about = finished.results.about
     std = row["std_test_score"]
     spread = "" if std is None else f" ± {std:.4f}"
-    params = {**finished.config["params"], **row["params"]}
+    params = {**finished.config.params, **row["params"]}
     versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
-    model = plain(finished.config["model"])
+    model = plain(finished.config.model)
     lines = [
         f"# {plain(finished.paths.name)}, trial {row['id']}",
         "",
@@ -291,7 +291,7 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
         "",
         f"The search ran with {plain(versions) or 'versions that are not known'}.",
     ]
-    if ":" in finished.config["model"] and not files:
+    if ":" in finished.config.model and not files:
         lines += ["", f"{model} is a module: it has to be installed there too."]
     return "\n".join(lines)
 

@@ -24,8 +24,8 @@ from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.io import canonical_json, kind_of, read_input, strict
 from kerasgrid.run.lock import is_held
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.state import SCHEMA
 
+SCHEMA = "kerasgrid.results/1"
 FORMS = (
     f"Known are: a results file of kerasgrid ({SCHEMA}), a list of objects (one a trial), "
     "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "

@@ -1,4 +1,4 @@
-"""The state of a search: what its journal says, the packs it has planned, the object of results.json."""
+"""The state of a search: what its journal says of trials and fits, and the packs that it has planned."""
 
 from __future__ import annotations
 
@@ -13,7 +13,6 @@ from kerasgrid.records import FoldRecord, Graph, Job, Pack, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import all_known
 
-SCHEMA = "kerasgrid.results/1"
 LONG_HISTORY = 200
 """Histories of more epochs lie beside results.json, in RunPaths.histories."""
 
@@ -186,6 +185,25 @@ class RunState:
         """Returns a complete trial's mean score; None for one that failed or is not done."""
         return self.row(trial_id)["mean_test_score"] if self.row(trial_id)["state"] == "complete" else None
 
+    def told(
+        self, trials: Iterable[Trial], until: int | None = None, folds: Iterable[int] | None = None
+    ) -> list[Any]:
+        """Returns what an engine is told of trials: higher is better, whatever the objective.
+
+        Args:
+            trials: Of a proposal.
+            until: The epoch after which they wait, for scores on the inner split; None for their final ones.
+            folds: Those that are asked for until then; None for all.
+        """
+
+        def signed(score: float | None) -> float | None:
+            return score if score is None or self.direction == "max" else -score
+
+        if until is None:
+            return [signed(self.score(trial.id)) for trial in trials]
+        asked = range(self.n_folds) if folds is None else tuple(folds)
+        return [[signed(self.val_score(trial.id, fold, until)) for fold in asked] for trial in trials]
+
     def ranking(self) -> list[int]:
         """Returns the ids of complete trials, the best first; equal scores by id."""
         sign = -1 if self.direction == "max" else 1
@@ -277,12 +295,10 @@ class RunState:
             row["error"] = dict(record.error)
         return row
 
-    def results(self, status: str, about: Mapping[str, Any], wall_time_s: float) -> dict[str, Any]:
-        """Returns the whole of results.json.
+    def results(self, wall_time_s: float) -> dict[str, Any]:
+        """Returns what results.json has of the trials: each of them, the best one and a summary.
 
         Args:
-            status: running, complete, interrupted, budget or failed.
-            about: name, objective, config, base, data, folds and environment.
             wall_time_s: Seconds that the search has run, over all its sessions.
         """
         ranking = self.ranking()
@@ -294,15 +310,6 @@ class RunState:
         rows = [{**self.row(trial), "rank_test_score": ranks.get(trial)} for trial in self.shown()]
         best = self.row(ranking[0]) if ranking else None
         return {
-            "schema": SCHEMA,
-            "name": about["name"],
-            "status": status,
-            "objective": about["objective"],
-            "config": about["config"],
-            "base": about["base"],
-            "data": about["data"],
-            "folds": about["folds"],
-            "environment": about["environment"],
             "trials": rows,
             "best": best
             and {

@@ -79,7 +79,7 @@ def test_a_function_given_in_python_is_found_again_or_asked_for(text, nets, tmp_
     section = {"params": {"epochs": 1}, "space": {"learning_rate": [0.1]}, "search": {"folds": 2}}
     path = searched(tmp_path, model=function, **section)
     take_up(path, function)
-    assert FinishedRun(path).config["model"] == text
+    assert FinishedRun(path).config.model == text
     if text in ("kg_nets:fc", "kg_nets:decorated"):
         if text == "kg_nets:fc":  # else a worker is to say what it takes
             take_up(path)

@@ -85,7 +85,7 @@ def findings(
         for id, params in enumerate(candidates)
     ]
     read = config_from_dict({**CONFIG, "space": space, **(config or {})})[0]
-    whole = {**read.model_dump(), "augment": read.given_augment, "callbacks": read.given_callbacks}
+    whole = read.whole
     return analyse(
         results_table(
             ResultsData(
