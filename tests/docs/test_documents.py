@@ -1,0 +1,317 @@
+"""README and docs/: every command, YAML and Python block holds, and the pages that teach are followed."""
+
+from __future__ import annotations
+
+import ast
+import contextlib
+import functools
+import importlib.util
+import inspect
+import io
+import json
+import re
+import shlex
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+import pytest
+import typer
+from markdown_it import MarkdownIt
+from running import run
+from written import csv_bytes, idx_file
+
+import kerasgrid as kg
+from kerasgrid.checks.prepared import prepare
+from kerasgrid.cli.options import app
+from kerasgrid.config.reading import config_from_dict, read_config
+from kerasgrid.config.yaml12 import read_yaml
+from kerasgrid.data.sources import read_digits
+from kerasgrid.engines import ENGINES
+from kerasgrid.models.signature import Signature
+
+ROOT = Path(__file__).parents[2]
+PAGES = [
+    *(ROOT / name for name in ("README.md", "CONTRIBUTING.md", "CHANGELOG.md", "benchmarks/README.md")),
+    *sorted((ROOT / "docs").rglob("*.md")),
+]
+LANGUAGES = {"bash", "console", "json", "python", "text", "yaml"}
+"""`console` has commands behind `$ ` and what they print; `text` is what is printed."""
+OTHERS = {"chmod", "cd", "mlflow", "nvidia-smi", "pip", "python", "source", "tensorboard"}
+OTHERS |= {"case", "echo", "esac", "exit"}
+"""Programs that commands may be of, and words of the shell, beside kerasgrid's and the scripts."""
+NAMED = re.compile(r"# (\S+\.(?:py|yaml))\n")
+"""The first line of a block that is a file."""
+PAGE_WORDS = 600
+"""Of README.md."""
+
+
+@dataclass(frozen=True)
+class Block:
+    """A block of a page.
+
+    Attributes:
+        page: The page's path.
+        line: Where it begins.
+        language: What it says it is; empty where it says nothing.
+        text: What is in it.
+    """
+
+    page: str
+    line: int
+    language: str
+    text: str
+
+    @property
+    def file(self) -> str | None:
+        """The file that it is; None for another."""
+        named = NAMED.match(self.text)
+        return named and named[1]
+
+
+def blocks_of(page: Path) -> list[Block]:
+    found = MarkdownIt().parse(page.read_text(encoding="utf-8"))
+    name = page.relative_to(ROOT).as_posix()
+    return [
+        Block(name, token.map[0] + 1, token.info.strip(), token.content)
+        for token in found
+        if token.type in ("fence", "code_block") and token.map is not None
+    ]
+
+
+BLOCKS = [block for page in PAGES for block in blocks_of(page)]
+
+
+def each(*languages: str):
+    """Parametrizes a test by the blocks of some languages."""
+    found = [block for block in BLOCKS if block.language in languages]
+    return pytest.mark.parametrize("block", found, ids=lambda block: f"{block.page}:{block.line}")
+
+
+def commands_of(block: Block) -> list[list[str]]:
+    """Returns the words of each command of a block, up to where its output goes."""
+    lines = block.text.replace("\\\n", " ").splitlines()
+    if block.language == "console":
+        lines = [line.removeprefix("$ ") for line in lines if line.startswith("$ ")]
+    found = []
+    for line in lines:
+        lexer = shlex.shlex(line, posix=True, punctuation_chars=True)
+        lexer.whitespace_split, lexer.commenters = True, "#"
+        words: list[str] = []
+        for word in [*lexer, ";"]:
+            if set(word) <= set(";|&>()"):
+                is_pattern = words and re.fullmatch(r"\d+|\*", words[0])  # of a case
+                found += [words] if words and not is_pattern else []
+                words = [word] if ">" in word else []
+            elif words or "=" not in word:  # else a variable of the environment
+                words.append(word)
+    return [words for words in found if ">" not in words[0]]
+
+
+# What is in the blocks
+
+
+def test_every_block_says_its_language():
+    assert [block for block in BLOCKS if block.language not in LANGUAGES] == []
+    assert {"bash", "python", "text", "yaml"} <= {block.language for block in BLOCKS}
+
+
+def test_readme_is_a_screen():
+    assert len((ROOT / "README.md").read_text(encoding="utf-8").split()) <= PAGE_WORDS
+
+
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_links_lead_to_files(page):
+    tokens = MarkdownIt().enable("table").parse(page.read_text(encoding="utf-8"))
+    inner = [child for token in tokens for child in token.children or []]
+    targets = [child.attrs.get("href") or child.attrs.get("src") for child in inner]
+    paths = [target.partition("#")[0] for target in targets if target and "://" not in target]
+    assert [path for path in paths if path and not (page.parent / path).exists()] == []
+
+
+@each("json")
+def test_json_can_be_read(block):
+    json.loads(block.text)
+
+
+# Commands
+
+
+@functools.cache
+def command_line():
+    """Returns the command line, whose commands give what they were asked instead of doing it."""
+    found = typer.main.get_command(app)
+    for command in found.commands.values():
+        command.callback = lambda **arguments: arguments
+    return found
+
+
+@each("bash", "console")
+def test_commands_are_taken(block):
+    for words in commands_of(block):
+        program, *arguments = words
+        if program == "kerasgrid":
+            check_taken(arguments)
+        elif program.startswith("scripts/"):
+            assert (ROOT / program).stat().st_mode & 0o100, words
+        else:
+            assert Path(program).name in OTHERS, words
+
+
+def check_taken(arguments: list[str]) -> None:
+    asked = command_line().main(arguments, prog_name="kerasgrid", standalone_mode=False)
+    if not isinstance(asked, dict):  # --version, --help
+        return
+    overrides = list(asked.get("set_") or [])
+    keys = {"engine": "search.engine", "executor": "executor.kind", "workers": "executor.workers"}
+    keys |= {"time_budget": "search.time", "trials": "search.trials", "blocks": "autokeras.blocks"}
+    overrides += [f"{key}={asked[name]}" for name, key in keys.items() if asked.get(name) is not None]
+    config, faults = config_from_dict({"model": "fc"}, overrides)
+    assert faults == []
+    assert config.search.engine in ENGINES
+
+
+def test_what_is_no_command_is_not_taken():
+    for line in ("kerasgrid serach grid.yaml", "kerasgrid search", "kerasgrid search a.yaml --worker 2"):
+        with pytest.raises(Exception, match=r"No such|Missing"):
+            check_taken(shlex.split(line)[1:])
+    with pytest.raises(AssertionError):
+        check_taken(["search", "grid.yaml", "--set", "search.flods=3"])
+
+
+# YAML
+
+
+@pytest.fixture(scope="module")
+def world(tmp_path_factory):
+    """A folder with the data that pages name, and the files of their Python blocks."""
+    folder = tmp_path_factory.mktemp("world")
+    write_data(folder / "data")
+    images, labels = digits(200)
+    np.savez(folder / "data.npz", images=images, labels=labels)
+    for name in ("train", "t10k"):
+        idx_file(folder / f"data/{name}-images-idx3-ubyte.gz", images[..., 0])
+        idx_file(folder / f"data/{name}-labels-idx1-ubyte.gz", labels)
+    (folder / "experiments").symlink_to(ROOT / "experiments")
+    for block in BLOCKS:
+        if block.language == "python" and block.file:
+            (folder / block.file).write_text(block.text)
+    return folder
+
+
+def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
+    found = read_digits()
+    return found.images[:n] * np.uint8(15), found.labels[:n].astype(np.uint8)
+
+
+def write_data(folder: Path) -> None:
+    """Writes the files of a competition of digits, 200 to train on."""
+    folder.mkdir()
+    images, labels = digits(300)
+    (folder / "train.csv").write_bytes(csv_bytes(images[:200], labels[:200]))
+    (folder / "test.csv").write_bytes(csv_bytes(images[200:]))
+    rows = "".join(f"{number},0\n" for number in range(1, 101))
+    (folder / "sample_submission.csv").write_text(f"ImageId,Label\n{rows}")
+
+
+def take_any(reference):
+    """Tells of a function whose parameters a worker would be asked for that it takes any."""
+    return Signature((), takes_any=True), {}
+
+
+@each("yaml")
+def test_yaml_is_of_a_grid(block, world, monkeypatch):
+    monkeypatch.chdir(world)
+    found, _ = read_yaml(block.text, block.page)
+    whole = {"data": {"train": "digits", "scale": 16}, "model": "fc", "params": {"epochs": 30}}
+    if "x" in found.get("space", {}):  # of somebody's study, who adds what it is of
+        whole |= {"model": "experiments/convnets.py:build", "search": {"engine": "random", "trials": 4}}
+    elif "data" not in found:
+        whole["space"] = {"learning_rate": [0.001, 0.01]}
+    prepare({**whole, **found}, ask=take_any)
+
+
+def test_yaml_that_is_no_grid_is_told(world, monkeypatch):
+    monkeypatch.chdir(world)
+    with pytest.raises(kg.KerasgridError, match="flods"):
+        prepare({"data": {"train": "digits"}, "model": "fc", "search": {"flods": 3}})
+
+
+# Python
+
+
+@each("python")
+def test_python_names_what_is_there(block):
+    tree = ast.parse(block.text)
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            modules = [name.name for name in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            modules = [node.module or ""]
+        else:
+            modules = []
+        assert all(importlib.util.find_spec(module.partition(".")[0]) for module in modules), modules
+        if isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name):
+            if node.value.id == "kg":
+                assert node.attr in [*kg.__all__, "__version__"]
+            elif node.value.id == "results":
+                assert node.attr in [*dir(kg.Results), *inspect.signature(kg.Results).parameters]
+        if isinstance(node, ast.Call) and (named := kg_name(node.func)) in ("search", "fit", "predict"):
+            taken = inspect.signature(getattr(kg, named)).parameters
+            assert {keyword.arg for keyword in node.keywords} <= {*taken}
+
+
+def kg_name(node: ast.expr) -> str | None:
+    """Returns what of kerasgrid's is called, by its name; None for others."""
+    is_ours = isinstance(node, ast.Attribute) and isinstance(node.value, ast.Name) and node.value.id == "kg"
+    return node.attr if is_ours else None
+
+
+# Pages that are followed from their tops, with an epoch a fit and in this process
+
+FOLLOWED = ["README.md"]
+FOLLOWED += [f"docs/guides/{name}.md" for name in ("first-search", "other-results", "python")]
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
+    write_data(tmp_path / "data")
+    np.savez(tmp_path / "new.npz", images=digits(20)[0])
+    monkeypatch.chdir(tmp_path)
+    names: dict[str, object] = {"__name__": "page"}
+    written: set[str] = set()
+    for block in blocks_of(ROOT / page):
+        if block.file and block.file not in written:
+            written.add(block.file)
+            Path(block.file).write_text(block.text)
+        elif block.language == "python":
+            exec(compile(small(block.text), f"{page}:{block.line}", "exec"), names)
+        elif block.language == "bash":
+            for words in commands_of(block):
+                for grid in Path().glob("*.yaml"):
+                    shorten(grid)
+                if words[0] == "kerasgrid":
+                    assert followed(monkeypatch, words[1:]) == 0, words
+    assert [*Path().rglob("*.html")]
+
+
+def followed(monkeypatch, words: list[str]) -> int | str | None:
+    """Returns the exit code of a command of a page; a redirection is of nothing that follows."""
+    with contextlib.redirect_stdout(io.StringIO()):
+        return run(monkeypatch, *words)
+
+
+def small(text: str) -> str:
+    """Returns Python whose fits train for an epoch, in this process."""
+    text = text.replace('"epochs": 6}', '"epochs": 1}')
+    return text.replace('"search": {', '"executor": {"kind": "inline"}, "search": {')
+
+
+def shorten(grid: Path) -> None:
+    """Has the fits of a grid.yaml train for an epoch, in this process."""
+    text = grid.read_text()
+    if "\nmodel:" in text and "executor:" not in text:  # else it is one that is to be filled in
+        text = re.sub(r"\bepochs: \d+", "epochs: 1", text) + "\nexecutor: {kind: inline}\n"
+        grid.write_text(text)
+        assert read_config(grid)[1] == []
