@@ -130,7 +130,7 @@ class Client:
             reply = _receive(self._process, timeout_s, check)
         except TimeoutError:
             reply = {"kind": "slow"}
-        except Ended:
+        except (Ended, OSError):
             reply = {"kind": "other"}
         except BaseException:  # Ctrl-C: what is under way must not go on behind our back
             self._end()
