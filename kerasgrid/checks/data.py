@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import os
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.draft import Draft
+from kerasgrid.checks.draft import FILES, Draft
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
@@ -23,7 +22,7 @@ from kerasgrid.wording import count, listed, shown_path
 
 def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
-    report, config, base = draft.report, draft.config, draft.base
+    report, config = draft.report, draft.config
     if X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")
@@ -54,25 +53,19 @@ def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
                 report.add(
                     f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out."
                 )
-    resolved = {}
-    for key in ("train", "test", "sample_submission"):
-        value = getattr(config.data, key)
-        parts = value.model_dump() if isinstance(value, IdxPair) else {"": value}
-        found = {part: resolve(base, text) for part, text in parts.items()}
-        for part, path in found.items():
-            if isinstance(path, Path) and not _exists(path):
+    for key in FILES:
+        source = getattr(draft.data, key)
+        parts = source.model_dump() if isinstance(source, IdxPair) else {"": source}
+        for part, path in parts.items():
+            if path not in (None, "digits") and not _exists(path):
                 where = f"data.{key}.{part}" if part else f"data.{key}"
-                report.add(where, f"is {str(path)!r}, and there is no such file.")
-        texts = {part: None if path is None else str(path) for part, path in found.items()}
-        resolved[key] = IdxPair.model_validate(texts) if isinstance(value, IdxPair) else texts[""]
-    test = resolved["test"]
-    if not has_columns and config.data.id is not None and is_csv(test) and _exists(Path(test)):
+                report.add(where, f"is {path!r}, and there is no such file.")
+    test, id = draft.data.test, config.data.id
+    if not has_columns and id is not None and is_csv(test) and _exists(test):
         with report.catch("data.test"):
-            if config.data.id not in (names := names_of(Path(test))):
-                guess = did_you_mean(config.data.id, names)
-                report.add(
-                    "data.id", f"is {config.data.id!r}, which is no column of {shown_path(test)}.{guess}"
-                )
+            if id not in (names := names_of(Path(test))):
+                guess = did_you_mean(id, names)
+                report.add("data.id", f"is {id!r}, which is no column of {shown_path(test)}.{guess}")
     is_joined = config.search.holdout == "test"
     if is_joined and config.data.test is None and report.is_settled("data.test"):
         report.add("search.holdout", "is 'test', and data.test names no samples.")
@@ -80,7 +73,7 @@ def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
     if train is not None and is_settled and report.is_settled("data.train", *["data.test"] * is_joined):
         with report.catch("data.train"):
             read = load_with_test if is_joined else load_data
-            return read(config.data.model_copy(update=resolved), seed=config.search.seed)
+            return read(draft.data, seed=config.search.seed)
     return None
 
 
@@ -89,9 +82,8 @@ def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
     other columns, a picture of a handful of columns."""
     if data is None:
         return ()
-    section, base, found = draft.config.data, draft.base, []
-    shape, train = data.images.shape[1:], resolve(base, section.train) if is_csv(section.train) else None
-    trained = pixel_names(train, section.label, section.id)
+    section, shape, found = draft.data, data.images.shape[1:], []
+    trained = pixel_names(section.train, section.label, section.id)
     alone, together = giveaways(data.images, data.labels)
     for places, how in ((alone, ""), (together, " together")):
         if places:
@@ -108,23 +100,17 @@ def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
             f"{' x '.join(map(str, shape))}. Where they are none, write data.image: [1, 1, {len(trained)}], "
             "numbers in a row."
         )
-    test = resolve(base, section.test) if is_csv(section.test) else None
-    if test is not None:
+    if is_csv(section.test):
         try:
-            check_columns(Path(test), shape, section.label, section.id, trained)
+            check_columns(Path(section.test), shape, section.label, section.id, trained)
         except DataError as error:
             found.append(f"data.test: {error} predict refuses it as it is.")
     return tuple(found)
 
 
-def resolve(base: Path, text: str | Path | None) -> Path | str | None:
-    """Returns a path of a config as it is from here; `digits` and None stay."""
-    return text if text is None or text == "digits" else base / os.path.expanduser(text)
-
-
-def _exists(path: Path) -> bool:
+def _exists(path: str | Path) -> bool:
     try:
-        return path.exists()
+        return Path(path).exists()
     except (OSError, ValueError):  # a name that no file can have
         return False
 

@@ -5,12 +5,13 @@ from __future__ import annotations
 import os
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.forms import Faults
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
-from kerasgrid.config.sections import Config
+from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.errors import ConfigError, Fault
@@ -20,6 +21,9 @@ from kerasgrid.models.references import BUILT_IN
 from kerasgrid.models.signature import text_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.wording import is_built
+
+FILES = ("train", "test", "sample_submission")
+"""Keys of the section `data` that name files."""
 
 
 @dataclass(frozen=True)
@@ -44,6 +48,18 @@ class Draft:
     def is_sound(self) -> bool:
         """Whether its form has no fault."""
         return not self.report.faults
+
+    @cached_property
+    def data(self) -> DataConfig:
+        """The section `data`, with its files as they are from here."""
+        places = {key: self._located(getattr(self.config.data, key)) for key in FILES}
+        return self.config.data.model_copy(update=places)
+
+    def _located(self, source: str | IdxPair | None) -> str | IdxPair | None:
+        if isinstance(source, IdxPair):
+            parts = {part: self._located(text) for part, text in source.model_dump().items()}
+            return IdxPair.model_validate(parts)
+        return source if source in (None, "digits") else str(self.base / os.path.expanduser(source))
 
 
 def read_draft(

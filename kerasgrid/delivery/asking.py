@@ -12,9 +12,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import executors
-from kerasgrid.checks.data import resolve
 from kerasgrid.checks.prepared import Trainable
-from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.given import as_array
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
@@ -118,8 +116,7 @@ class Asking:
 
     def stream(self, data: Any, stack: ExitStack) -> Stream:
         """Returns the test set: a file or an array that was given, or the config's."""
-        one = self.asked[0]
-        base, config = one.finished.base, one.finished.data_config
+        one, config = self.asked[0], self.asked[0].finished.data
         shape = self.prepared(one).data.images.shape[1:]
         for other in self.asked:
             own = self.prepared(other).data.images.shape[1:]
@@ -138,13 +135,8 @@ class Asking:
                     f"{one.finished.path}: its config names no data.test. Give the samples to predict with "
                     "--data FILE."
                 )
-            parts = config.test
-            if isinstance(parts, IdxPair):
-                data = IdxPair(**{k: str(resolve(base, v)) for k, v in parts.model_dump().items()})
-            else:
-                data = resolve(base, parts)
-        train = config.train if isinstance(config.train, str) else None
-        return open_stream(data, shape, label=config.label, id=config.id, train=resolve(base, train))
+            data = config.test
+        return open_stream(data, shape, label=config.label, id=config.id, train=config.train)
 
     def ask(self, stream: Stream) -> tuple[list[np.ndarray], _Answer]:
         """Returns each trial's probabilities (sample, class), and an answer with ids, labels and span.

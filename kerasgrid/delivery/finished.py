@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.data import data_of, resolve
+from kerasgrid.checks.data import data_of
 from kerasgrid.checks.draft import Draft, draft_of
 from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, prepare_trials
 from kerasgrid.config.sections import Config, DataConfig
@@ -109,9 +109,8 @@ class FinishedRun:
     @property
     def train_name(self) -> str | None:
         """What messages call the training data's file; None for other forms."""
-        train = self.data_config.train
-        found = resolve(self.base, train) if isinstance(train, str) else None
-        return None if found is None else "digits" if found == "digits" else shown_path(found)
+        train = self.data.train
+        return train if train == "digits" else shown_path(train) if isinstance(train, str) else None
 
     @cached_property
     def _written(self) -> Draft:
@@ -124,8 +123,13 @@ class FinishedRun:
 
     @property
     def data_config(self) -> DataConfig:
-        """Where the data is now."""
+        """Where the data is now, relative to `base`."""
         return self._written.config.data
+
+    @property
+    def data(self) -> DataConfig:
+        """Where the data is now, from here."""
+        return self._written.data
 
     @property
     def draft(self) -> Draft:
@@ -213,7 +217,7 @@ class FinishedRun:
     def _without_test(self, config: Config) -> Config:
         """Returns a config without what is to be predicted, which may not be there to train."""
         data = config.data
-        trained = pixel_names(resolve(self.base, data.train), data.label) if is_csv(data.train) else ()
+        trained = pixel_names(self.data.train, data.label) if is_csv(data.train) else ()
         gone = {"test", "sample_submission"}
         if trained is not None and data.id not in trained:  # a column of test alone
             gone.add("id")
