@@ -19,35 +19,29 @@ _MANY_FOLDS = 20
 """So many splits of a file that is not ours are likely repeats, as RepeatedKFold makes them."""
 _LONGEST_VALUE = 60
 _MOST_NAMED = 5
+_VERDICTS = {
+    "clear": ("beats", ", and ", ""),
+    "often": (
+        "is ahead of",
+        ", and ",
+        ": more often than by chance (sign test), but by how much cannot be told",
+    ),
+    "unclear": ("cannot be told from", ", or ", ""),
+    "untested": ("is ahead of", ", and ", ": not tested"),
+}
+"""What is said of effects: the verb, what stands between several, and the end."""
 
 
-def effect_sentences(findings: Findings) -> dict[str, str]:
-    """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
-    return {
-        name: _parameter(name, effects) if (effects := findings.effects[name]) else _unmatched(findings, name)
-        for name in findings.ranked_parameters
-    }
-
-
-def interaction_sentence(found: Interaction) -> str:
-    """Returns what the effect is at each value of the other parameter."""
-    parts = [_conditional(found, one) for one in found.conditionals]
-    start = "Overturned: " if found.overturns else ""
-    return start + "; ".join(parts) + "."
-
-
-def edge_sentence(edge: Edge) -> str:
-    """Returns what to try beyond the edge."""
-    end = "largest" if edge.is_largest else "smallest"
-    first = f"The best {edge.name} is the {end} tried ({worded(edge.value)})"
-    if edge.is_range:
-        side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
-        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else worded(edge.value)
-        first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
-    if edge.next is None:
-        return f"{first}, and there is nothing to try beyond."
-    more = "larger" if edge.is_largest else "smaller"
-    return f"{first}: try {more}, such as {worded(edge.next)}."
+def conclusions(findings: Findings) -> list[str]:
+    """Returns all sentences, the most important first."""
+    return [
+        *best_sentences(findings),
+        *trouble_sentences(findings),
+        *effect_sentences(findings).values(),
+        *map(interaction_sentence, findings.interactions),
+        *map(edge_sentence, findings.edges),
+        *curve_sentences(findings),
+    ]
 
 
 def best_sentences(findings: Findings) -> list[str]:
@@ -68,15 +62,6 @@ def best_sentences(findings: Findings) -> list[str]:
             f"in {saved}% less time."
         )
     return found
-
-
-def worded(value: Any) -> str:
-    """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
-    return shortened(value_word(value), _LONGEST_VALUE)
-
-
-def _two_digits(number: float) -> str:
-    return value_word(float(f"{number:.2g}"))
 
 
 def _level_sentences(findings: Findings) -> Iterator[str]:
@@ -107,24 +92,68 @@ def _level_sentences(findings: Findings) -> Iterator[str]:
         yield f"{n_left:,} more cannot be compared: they have no scores of the same folds."
 
 
-def _parameter(name: str, effects: Sequence[Effect]) -> str:
-    clear = [effect for effect in effects if effect.is_clear]
-    often = [effect for effect in effects if not effect.is_clear and effect.is_often]
-    rest = [effect for effect in effects if not effect.is_clear and not effect.is_often]
-    unclear = [effect for effect in rest if effect.low is not None]
-    untested = [effect for effect in rest if effect.low is None]
-    often_only = ": more often than by chance (sign test), but by how much cannot be told"
-    said = [
-        f"{name} = {worded(group[0].better)} {verb} " + f", {last} ".join(map(_against, group)) + end
-        for same, verb, last, end in (
-            (clear, "beats", "and", ""),
-            (often, "is ahead of", "and", often_only),
-            (unclear, "cannot be told from", "or", ""),
-            (untested, "is ahead of", "and", ": not tested"),
+def trouble_sentences(findings: Findings) -> list[str]:
+    """Returns what failed, what has no score and what learnt nothing, with reasons."""
+    found = [
+        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.failed.items()
+    ]
+    if rows := findings.unscored:
+        verb = "has" if len(rows) == 1 else "have"
+        found.append(
+            f"{count(len(rows), 'trial')} {verb} no score, or none that is a number. {_named(findings, rows)}"
         )
-        for group in _by_better(same)
+    return found + [
+        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
+        for reason, rows in findings.dead.items()
+    ]
+
+
+def effect_sentences(findings: Findings) -> dict[str, str]:
+    """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
+    return {
+        name: _parameter(name, effects) if (effects := findings.effects[name]) else _unmatched(findings, name)
+        for name in findings.ranked_parameters
+    }
+
+
+def _parameter(name: str, effects: Sequence[Effect]) -> str:
+    groups: dict[str, dict[str, list[Effect]]] = {verdict: {} for verdict in _VERDICTS}
+    for effect in effects:
+        groups[_verdict(effect)].setdefault(repr(effect.better), []).append(effect)
+    said = [
+        f"{name} = {worded(group[0].better)} {verb} {between.join(map(_against, group))}{end}"
+        for verdict, (verb, between, end) in _VERDICTS.items()
+        for group in groups[verdict].values()
     ]
     return "; ".join(said) + "."
+
+
+def _verdict(effect: Effect) -> str:
+    if effect.is_clear or effect.is_often:
+        return "clear" if effect.is_clear else "often"
+    return "untested" if effect.low is None else "unclear"
+
+
+def _against(effect: Effect) -> str:
+    """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
+    ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
+    is_aside = _verdict(effect) == "unclear"
+    ahead = "ahead " if is_aside else ""
+    text = f"{worded(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
+    text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
+    return text + _amount(effect.mean, effect.low, effect.high) + (")" if is_aside else "")
+
+
+def _amount(mean: float, low: float | None, high: float | None) -> str:
+    if low is None or high is None:
+        return f"{_two_digits(mean)} on average; too few candidates for an interval"
+    if not math.isfinite(high - low):
+        return f"{_two_digits(mean)} on average; scores are too large for an interval"
+    digits = _digits((high - low) / 2)
+    while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
+        digits += 1  # what is so near zero has to show on which side it is
+    return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
 
 
 def _unmatched(findings: Findings, name: str) -> str:
@@ -151,32 +180,11 @@ def _unmatched(findings: Findings, name: str) -> str:
     return f"{first}; it accounts for {100 * shares[name]:.0f}% of the variance, and {where}."
 
 
-def _by_better(effects: Sequence[Effect]) -> list[list[Effect]]:
-    groups: dict[str, list[Effect]] = {}
-    for effect in effects:
-        groups.setdefault(repr(effect.better), []).append(effect)
-    return list(groups.values())
-
-
-def _against(effect: Effect) -> str:
-    """Returns `false in 31 of 32 matched pairs, by 0.021 on average (0.015 to 0.027)`."""
-    ties = f" ({count(effect.ties, 'tie')})" if effect.ties else ""
-    is_aside = effect.low is not None and not effect.is_clear and not effect.is_often
-    ahead = "ahead " if is_aside else ""
-    text = f"{worded(effect.worse)} {'(' if is_aside else ''}{ahead}in {effect.wins} of "
-    text += f"{count(effect.n_pairs, 'matched pair')}{ties}, by "
-    return text + _amount(effect.mean, effect.low, effect.high) + (")" if is_aside else "")
-
-
-def _amount(mean: float, low: float | None, high: float | None) -> str:
-    if low is None or high is None:
-        return f"{_two_digits(mean)} on average; too few candidates for an interval"
-    if not math.isfinite(high - low):
-        return f"{_two_digits(mean)} on average; scores are too large for an interval"
-    digits = _digits((high - low) / 2)
-    while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
-        digits += 1  # what is so near zero has to show on which side it is
-    return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
+def interaction_sentence(found: Interaction) -> str:
+    """Returns what the effect is at each value of the other parameter."""
+    parts = [_conditional(found, one) for one in found.conditionals]
+    start = "Overturned: " if found.overturns else ""
+    return start + "; ".join(parts) + "."
 
 
 def _conditional(found: Interaction, one: Conditional) -> str:
@@ -194,30 +202,31 @@ def _conditional(found: Interaction, one: Conditional) -> str:
     )
 
 
-def _digits(half: float) -> int:
-    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
-    if half <= 0 or not math.isfinite(half):
-        return 6
-    place = math.floor(math.log10(half))
-    return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)
-
-
-def _fixed(number: float, digits: int) -> str:
-    text = f"{number:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+def edge_sentence(edge: Edge) -> str:
+    """Returns what to try beyond the edge."""
+    end = "largest" if edge.is_largest else "smallest"
+    first = f"The best {edge.name} is the {end} tried ({worded(edge.value)})"
+    if edge.is_range:
+        side, to = ("upper", "to") if edge.is_largest else ("lower", "from")
+        at = f"{edge.value:.3g}" if isinstance(edge.value, float) else worded(edge.value)
+        first = f"The best tenth lie at the {side} end of the {edge.name} tried ({to} {at})"
+    if edge.next is None:
+        return f"{first}, and there is nothing to try beyond."
+    more = "larger" if edge.is_largest else "smaller"
+    return f"{first}: try {more}, such as {worded(edge.next)}."
 
 
 def curve_sentences(findings: Findings) -> list[str]:
     """Returns what the learning curves and folds tell."""
-    found = list(_rise_sentences(findings))
+    found, n_curves = list(_rise_sentences(findings)), count(len(findings.curves), "trial")
     if findings.overfit:
         found.append(
-            f"Overfitting in {_of(findings.overfit, findings.curves)}: the held-out loss has risen from its "
+            f"Overfitting in {len(findings.overfit)} of {n_curves}: the held-out loss has risen from its "
             f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
         )
     if findings.underfit:
         found.append(
-            f"Underfitting in {_of(findings.underfit, findings.curves)}: they are behind the best on their "
+            f"Underfitting in {len(findings.underfit)} of {n_curves}: they are behind the best on their "
             f"own training rows, too (dropout, if any, was on). {_named(findings, findings.underfit)}"
         )
     if (hard := findings.hard_fold) is not None:
@@ -254,41 +263,16 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
             "epoch."
         )
     if findings.rising:
-        rows = [one.row for one in findings.contenders if one.row in findings.rising]
-        first = rows[0]
+        first, *others = (one.row for one in findings.contenders if one.row in findings.rising)
         gain = _two_digits(findings.rising[first])
+        told = f" {count(len(others), 'other')} of {len(curves)} too." if others else ""
         yield (
             f"More epochs would help trial {findings.trial(first)}: its held-out {metric} still improves by "
-            f"{gain} an epoch at epoch {len(curves[first].test)}.{_and_others(findings, rows)}"
+            f"{gain} an epoch at epoch {len(curves[first].test)}.{told}"
         )
     elif findings.leaders_rise is None:
         some = "" if min(lengths) >= FEWEST_EPOCHS else f" of {FEWEST_EPOCHS} epochs or more"
         yield f"No held-out curve{some} clearly improves any more at its last epoch."
-
-
-def trouble_sentences(findings: Findings) -> list[str]:
-    """Returns what failed, what has no score and what learnt nothing, with reasons."""
-    found = [
-        f"{count(len(rows), 'trial')} failed: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.failed.items()
-    ]
-    if rows := findings.unscored:
-        verb = "has" if len(rows) == 1 else "have"
-        found.append(
-            f"{count(len(rows), 'trial')} {verb} no score, or none that is a number. {_named(findings, rows)}"
-        )
-    return found + [
-        f"{count(len(rows), 'trial')} learnt nothing: {reason}. {_named(findings, rows)}"
-        for reason, rows in findings.dead.items()
-    ]
-
-
-def _and_others(findings: Findings, rows: Sequence[int]) -> str:
-    return f" {count(len(rows) - 1, 'other')} of {len(findings.curves)} too." if len(rows) > 1 else ""
-
-
-def _of(rows: Sequence[int], all_rows: Any) -> str:
-    return f"{len(rows)} of {count(len(all_rows), 'trial')}"
 
 
 def _named(findings: Findings, rows: Sequence[int]) -> str:
@@ -297,13 +281,23 @@ def _named(findings: Findings, rows: Sequence[int]) -> str:
     return f"({'Trial' if len(rows) == 1 else 'Trials'} {named}{more}.)"
 
 
-def conclusions(findings: Findings) -> list[str]:
-    """Returns all sentences, the most important first."""
-    return [
-        *best_sentences(findings),
-        *trouble_sentences(findings),
-        *effect_sentences(findings).values(),
-        *map(interaction_sentence, findings.interactions),
-        *map(edge_sentence, findings.edges),
-        *curve_sentences(findings),
-    ]
+def worded(value: Any) -> str:
+    """Returns a value as YAML would have it: `true`, `relu`, `0.001`; a long one is cut."""
+    return shortened(value_word(value), _LONGEST_VALUE)
+
+
+def _two_digits(number: float) -> str:
+    return value_word(float(f"{number:.2g}"))
+
+
+def _digits(half: float) -> int:
+    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
+    if half <= 0 or not math.isfinite(half):
+        return 6
+    place = math.floor(math.log10(half))
+    return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)
+
+
+def _fixed(number: float, digits: int) -> str:
+    text = f"{number:.{digits}f}"
+    return text.removeprefix("-") if float(text) == 0 else text

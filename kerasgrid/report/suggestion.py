@@ -17,9 +17,7 @@ import io
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any, get_args
-
-from pydantic import BaseModel
+from typing import Any
 
 from kerasgrid.config.sections import Config
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
@@ -33,7 +31,7 @@ from kerasgrid.report.effects import MOST_LEVELS, Effect
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.sentences import worded
 from kerasgrid.run.results import refuse, section_of
-from kerasgrid.space.dimensions import is_number, value_text
+from kerasgrid.space.dimensions import is_number
 from kerasgrid.space.reading import read_space
 from kerasgrid.wording import visible, visible_line
 
@@ -42,6 +40,10 @@ _COLUMN = 48
 _MOST_LISTED = 100_000
 _DIGITS = 3
 """Of the bounds of a range without a step."""
+
+
+Reasons = dict[tuple[str, ...], str]
+"""Comments of a grid.yaml, by key path."""
 
 
 @dataclass(frozen=True)
@@ -183,70 +185,127 @@ def suggest(findings: Findings) -> str:
     Raises:
         ResultsError: No trial has a score, or no parameter varies.
     """
-    source = findings.table.source
+    source, about = findings.table.source, findings.table.about
     if findings.best is None:
         raise ResultsError(f"{source}: no trial has a score, so there is nothing to go by.")
     if not findings.design.factors:
         raise ResultsError(f"{source}: no parameter varies, so there is nothing to compare.")
-    advice = advise(findings)
-    about = findings.table.about
-    config = None if about is None else about.config
-    if config is None:
-        return _bare(findings, advice)
-    given = section_of(Config, {"name": "", "model": "", **config}, source, "config")
+    if about is None or about.config is None:
+        return _of_others(findings)
+    given = section_of(Config, {"name": "", "model": "", **about.config}, source, "config")
     refuse(source, (f"config.{fault.path}: {fault.message}" for fault in read_space(given.space, [])[1]))
-    if (config.get("search") or {}).get("engine") == AUTOKERAS:
-        return _of_autokeras(findings, config)
-    return _whole(findings, config, advice)
+    told = strict(given.model_dump(exclude_defaults=True, include=set(about.config)))
+    told["name"] = f"{about.config.get('name')}-next"
+    head = [
+        f"What {source} suggests to try next: kerasgrid suggest wrote it.",
+        "Paths in it are relative to the folder of the grid.yaml that was searched: put it there.",
+    ]
+    if given.search.engine == AUTOKERAS:
+        reasons = _change_autokeras(findings, given, told)
+        head.append("AutoKeras chooses its models itself: what can be told it is here.")
+    else:
+        reasons = _change_grid(findings, given, told)
+    return _yaml({name: told[name] for name in Config.model_fields if name in told}, head, reasons)
 
 
-def _of_autokeras(findings: Findings, config: Mapping[str, Any]) -> str:
-    """Returns the grid.yaml of another search by AutoKeras, whose models are its own to choose.
+def _change_autokeras(findings: Findings, given: Config, told: dict[str, Any]) -> Reasons:
+    """Makes of a search by AutoKeras the next one, whose models are its own to choose.
 
     What the last one was made of, as its params and its early stopping, is made again of the `autokeras`
     section, so that it is told there alone.
+
+    Args:
+        findings: What the search has taught.
+        given: Its config.
+        told: What of that is not at its default, which is changed.
     """
-    told = _told(Config, strict(dict(config)))
-    began, search = dict(config.get("params") or {}), dict(told.get("search") or {})
-    own = dict(told.get("autokeras") or {})
-    own |= {name: began[name] for name in ("blocks", "epochs") if name in began}
-    trials, time = search.pop("trials", None), search.pop("time", None)
+    search, own = told.get("search", {}), told.get("autokeras", {})
+    own |= {name: given.params[name] for name in ("blocks", "epochs") if name in given.params}
+    trials = search.pop("trials", None)
     own |= {"max_trials": trials} if trials is not None else {}
-    own |= {"time": time} if time is not None else {}
-    comments: dict[tuple[str, ...], str] = {}
+    own |= {"time": search.pop("time")} if "time" in search else {}
+    reasons: Reasons = {}
     if still_rise(findings) and isinstance(own.get("epochs"), int):
-        comments["autokeras", "epochs"] = f"the curves of the best still rise: {own['epochs']} tried"
+        reasons["autokeras", "epochs"] = f"the curves of the best still rise: {own['epochs']} tried"
         own["epochs"] = math.ceil(1.5 * own["epochs"])
     elif isinstance(trials, int):
-        comments["autokeras", "max_trials"] = f"its oracle changes the best so far: {trials} tried"
+        reasons["autokeras", "max_trials"] = f"its oracle changes the best so far: {trials} tried"
         own["max_trials"] = 2 * trials
     for name, default in (("val", VAL), ("keep_models", "best")):
         if search.get(name) == default:  # AutoKeras's own
             del search[name]
-    whole: dict[str, Any] = {name: told[name] for name in ("data", "executor") if name in told}
-    whole |= {"name": f"{config.get('name')}-next", "search": search, "autokeras": own}
-    ordered = {name: whole[name] for name in Config.model_fields if name in whole}
-    head = [*_head(findings), "AutoKeras chooses its models itself: what can be told it is here."]
-    return _yaml(ordered, head, comments)
+    for name in set(told) - {"name", "data", "executor"}:
+        del told[name]
+    told |= {"search": search, "autokeras": own}
+    return reasons
 
 
-def _head(findings: Findings) -> list[str]:
-    return [
-        f"What {findings.table.source} suggests to try next: kerasgrid suggest wrote it.",
-        "Paths in it are relative to the folder of the grid.yaml that was searched: put it there.",
+def _change_grid(findings: Findings, given: Config, told: dict[str, Any]) -> Reasons:
+    """Makes of a search of a space the next one; arguments as those of _change_autokeras."""
+    spaces = given.space if isinstance(given.space, list) else [given.space]
+    found = _next_parameters(findings, spaces, given.params, given.exclude)
+    if not any(found.spaces):
+        found.reasons["params",] = (
+            "nothing is left to tell apart: search other parameters, or more folds and repeats"
+        )
+    if found.are_trained:
+        told["search"] = {**told.get("search", {}), "repeats": 2 * given.search.repeats}
+        found.reasons["search", "repeats"] = "all of these were trained: other seeds tell them apart"
+    told |= {"params": found.params, "space": found.spaces[0] if len(spaces) == 1 else found.spaces}
+    for name in [name for name, value in told.items() if value in (None, {}, [])]:
+        del told[name]
+    return found.reasons
+
+
+def _of_others(findings: Findings) -> str:
+    """Returns what is known of the next grid.yaml by a file that is not of this package."""
+    head = [
+        f"What {findings.table.source} suggests to try next. The file does not say which data and model:",
+        "add `data`, `model` and what was fixed.",
     ]
+    space = {
+        factor.name: [] if advice.bounds is None else _range(factor)
+        for factor, advice in zip(findings.design.factors, advise(findings).values(), strict=True)
+    }
+    found = _next_parameters(findings, [space], {}, [])
+    if found.are_trained:
+        head.append("All of these candidates were trained: more folds or seeds tell them apart.")
+    told = {"params": found.params, "space": found.spaces[0]}
+    return _yaml({name: value for name, value in told.items() if value}, head, found.reasons)
 
 
-def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, Advice]) -> str:
-    """Returns the last config with another name and space, without what stands at its default."""
-    told = _told(Config, strict(dict(config)))
-    parts = config.get("space") or {}
-    parts = parts if isinstance(parts, list) else [parts]
-    may_fix = (
-        len(parts) == 1 and not config.get("exclude") and not any(map(_has_condition, parts[0].values()))
-    )
-    fixed, spaces = dict(config.get("params") or {}), []
-    comments: dict[tuple[str, ...], str] = {}
+@dataclass(frozen=True)
+class _Next:
+    """The parameters of the next grid.yaml.
+
+    Attributes:
+        params: Those that are fixed.
+        spaces: The parts of its space.
+        reasons: Why they are as they are.
+        are_trained: Whether all of its candidates have a score already.
+    """
+
+    params: dict[str, Any]
+    spaces: list[dict[str, Any]]
+    reasons: Reasons
+    are_trained: bool
+
+
+def _next_parameters(
+    findings: Findings, parts: Sequence[Mapping[str, Any]], before: Mapping[str, Any], exclude: Sequence[str]
+) -> _Next:
+    """Returns what to search next.
+
+    Args:
+        findings: What a search has taught.
+        parts: Of its space.
+        before: Its fixed parameters.
+        exclude: Its conditions of candidates that are left out.
+    """
+    advice, is_union = advise(findings), len(parts) > 1
+    may_fix = not is_union and not exclude and not any(map(_has_condition, parts[0].values()))
+    fixed, spaces = dict(before), []
+    reasons: Reasons = {}
     for part in parts:
         space = {}
         for name, spec in part.items():
@@ -255,31 +314,22 @@ def _whole(findings: Findings, config: Mapping[str, Any], advice: Mapping[str, A
                 space[name] = spec
             elif may_fix and found.bounds is None and len(found.values) == 1 and isinstance(spec, list):
                 fixed[name] = found.values[0]
-                comments["params", name] = found.why
+                reasons["params", name] = found.why
             else:
-                space[name] = _spec(spec, found if len(parts) == 1 else _within(spec, found))
-                comments["space", name] = found.why
+                space[name] = _spec(spec, _within(spec, found) if is_union else found)
+                reasons["space", name] = found.why
         spaces.append(space)
     epochs = fixed.get("epochs")
     if "epochs" not in advice and isinstance(epochs, int) and still_rise(findings):
         fixed["epochs"] = math.ceil(1.5 * epochs)
-        comments["params", "epochs"] = f"the curves of the best still rise: {epochs} tried"
-    if not any(spaces):
-        comments["params",] = (
-            "nothing is left to tell apart: search other parameters, or more folds and repeats"
-        )
-    exclude = config.get("exclude") or []
-    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
-        for name, values in _finer(findings, spaces).items():
-            spaces[0][name], comments["space", name] = values, "all of these were trained: between them"
-    if _are_trained(findings, spaces, exclude, fixed, config.get("params") or {}):
-        repeats = (config.get("search") or {}).get("repeats") or 1
-        told["search"] = {**(told.get("search") or {}), "repeats": 2 * repeats}
-        comments["search", "repeats"] = "all of these were trained: other seeds tell them apart"
-    told |= {"params": fixed, "space": spaces[0] if len(spaces) == 1 else spaces}
-    told["name"] = f"{config.get('name')}-next"
-    ordered = {name: told[name] for name in Config.model_fields if told.get(name) not in (None, {}, [])}
-    return _yaml(ordered, _head(findings), comments)
+        reasons["params", "epochs"] = f"the curves of the best still rise: {epochs} tried"
+    are_trained = _are_trained(findings, spaces, exclude, fixed, before)
+    finer = _finer(findings, spaces[0]) if are_trained and not is_union else {}
+    if finer:
+        spaces[0] |= finer
+        reasons |= {("space", name): "all of these were trained: between them" for name in finer}
+        are_trained = _are_trained(findings, spaces, exclude, fixed, before)
+    return _Next(fixed, spaces, reasons, are_trained)
 
 
 def _are_trained(
@@ -294,9 +344,8 @@ def _are_trained(
     if not space.is_finite or space.size > _MOST_LISTED:
         return False
 
-    def key(*parts: Mapping[str, Any]) -> str:
-        whole = {name: value for part in parts for name, value in part.items()}
-        return canonical_json({name: value_text(strict(value)) for name, value in whole.items()})
+    def key(fixed: Mapping[str, Any], own: Mapping[str, Any]) -> str:
+        return canonical_json({name: level_key(value) for name, value in {**fixed, **own}.items()})
 
     rows = [findings.table.rows[one.row] for one in findings.contenders]
     names = findings.table.params
@@ -304,40 +353,20 @@ def _are_trained(
     return all(key(fixed, params) in trained for params in space)
 
 
-def _finer(findings: Findings, spaces: Sequence[Mapping[str, Any]]) -> dict[str, list[Any]]:
+def _finer(findings: Findings, space: Mapping[str, Any]) -> dict[str, list[Any]]:
     """Returns the best trial's values of numeric parameters with those halfway to their neighbours."""
     found: dict[str, list[Any]] = {}
     best = findings.table.rows[findings.contenders[0].row]
-    for factor in findings.design.factors if len(spaces) == 1 else ():
-        is_listed = isinstance(spaces[0].get(factor.name), list)
-        if is_listed and factor.is_numeric and best.get(factor.name) in factor.values:
-            between = halfway(factor, best[factor.name])
-            found |= {factor.name: sorted([*between, best[factor.name]])} if between else {}
+    for factor in findings.design.factors:
+        own = best.get(factor.name)
+        if isinstance(space.get(factor.name), list) and factor.is_numeric and own in factor.values:
+            between = halfway(factor, own)
+            found |= {factor.name: sorted([*between, own])} if between else {}
     return found
 
 
-def _bare(findings: Findings, advice: Mapping[str, Advice]) -> str:
-    head = [
-        f"What {findings.table.source} suggests to try next. The file does not say which data and model:",
-        "add `data`, `model` and what was fixed.",
-    ]
-    fixed: dict[str, Any] = {}
-    space: dict[str, Any] = {}
-    comments: dict[tuple[str, ...], str] = {}
-    for name, found in advice.items():
-        is_fixed = found.bounds is None and len(found.values) == 1
-        factor = next(factor for factor in findings.design.factors if factor.name == name)
-        spec = [] if found.bounds is None else _range(factor)
-        (fixed if is_fixed else space)[name] = found.values[0] if is_fixed else _spec(spec, found)
-        comments["params" if is_fixed else "space", name] = found.why
-    if _are_trained(findings, [space], [], fixed, {}):
-        finer = _finer(findings, [space])
-        space |= finer
-        comments |= {("space", name): "all of these were trained: between them" for name in finer}
-        if not finer:
-            head.append("All of these candidates were trained: more folds or seeds tell them apart.")
-    told = {"params": fixed, "space": space}
-    return _yaml({name: value for name, value in told.items() if value}, head, comments)
+def _has_condition(spec: Any) -> bool:
+    return isinstance(spec, dict) and "when" in spec
 
 
 def _range(factor: Factor) -> dict[str, Any]:
@@ -393,36 +422,8 @@ def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:
     return found if isinstance(found, int) else float(f"{found:.12g}")
 
 
-def _has_condition(spec: Any) -> bool:
-    return isinstance(spec, dict) and "when" in spec
-
-
-def _told(section: type[BaseModel], values: Mapping[str, Any]) -> dict[str, Any]:
-    """Returns the values that are not their field's default, of sections within it too."""
-    found = {}
-    for name, value in values.items():
-        field = section.model_fields.get(name)
-        if field is None:  # a callback of the user's own
-            found[name] = value
-            continue
-        default = field.get_default(call_default_factory=True)
-        inner = _section_of(field.annotation)
-        if inner is None or not isinstance(value, dict):
-            if value != default:
-                found[name] = value
-        elif (told := _told(inner, value)) or default is None:
-            found[name] = told
-    return found
-
-
-def _section_of(annotation: Any) -> type[BaseModel] | None:
-    """Returns the section that a field holds, which may be optional; None for plain values."""
-    if isinstance(annotation, type):
-        return annotation if issubclass(annotation, BaseModel) else None
-    return next((found for part in get_args(annotation) if (found := _section_of(part))), None)
-
-
-def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple[str, ...], str]) -> str:
+def _yaml(value: Mapping[str, Any], head: Sequence[str], reasons: Reasons) -> str:
+    """Returns a grid.yaml, with lines of comment at its head and reasons at the ends of lines."""
     from ruamel.yaml import YAML
     from ruamel.yaml.comments import CommentedMap, CommentedSeq
     from ruamel.yaml.scalarstring import DoubleQuotedScalarString
@@ -437,8 +438,8 @@ def _yaml(value: Mapping[str, Any], head: Sequence[str], comments: Mapping[tuple
             if len(path) > 1:
                 items.fa.set_flow_style()
             for key in item:
-                if (*path, key) in comments:
-                    items.yaml_add_eol_comment(visible_line(comments[(*path, key)]), key, column=_COLUMN)
+                if (*path, key) in reasons:
+                    items.yaml_add_eol_comment(visible_line(reasons[(*path, key)]), key, column=_COLUMN)
             return items
         if isinstance(item, list | tuple):
             is_union = path == ("space",)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Mapping, Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
@@ -11,7 +11,7 @@ from rich.cells import cell_len
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.results import error_text
 from kerasgrid.tables.table import finite
-from kerasgrid.wording import count, value_word, visible_line
+from kerasgrid.wording import count, shortened, value_word, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -48,7 +48,7 @@ class Leaderboard:
         lines = wide = self._wide()
         fits = cell_len("  ".join(wide[0])) <= options.max_width
         if not fits:
-            lines = _aligned([self.headers, *(fixed for fixed, _ in self.rows)], right=len(self.headers))
+            lines = aligned([self.headers, *(fixed for fixed, _ in self.rows)], range(len(self.headers)))
         for index, cells in enumerate(lines):
             styles = ["bold" if index == 0 else "green" if name == "score" else "" for name in self.headers]
             styles += ["bold" if index == 0 else ""] * (len(cells) - len(styles))
@@ -61,15 +61,25 @@ class Leaderboard:
     @property
     def caption(self) -> str | None:
         """Says of how many trials these are the best, where there are more."""
-        n_shown = len(self.rows)
-        return (
-            f"The first {n_shown:,} of {count(self.n_trials, 'trial')}." if n_shown < self.n_trials else None
-        )
+        if len(self.rows) == self.n_trials:
+            return None
+        return f"The first {len(self.rows):,} of {count(self.n_trials, 'trial')}."
 
     def _wide(self) -> list[list[str]]:
         """Returns the cells of all lines, the header's first, padded to columns."""
         lines = [(self.headers, self.params), *self.rows]
-        return _aligned([fixed + params for fixed, params in lines], right=len(self.headers))
+        return aligned([fixed + params for fixed, params in lines], range(len(self.headers)))
+
+
+def aligned(lines: Sequence[Sequence[str]], right: Container[int]) -> list[list[str]]:
+    """Returns cells padded to columns of a terminal; those in `right` stand at their right edge."""
+    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
+
+    def padded(place: int, cell: str) -> str:
+        gap = " " * (widths[place] - cell_len(cell))
+        return gap + cell if place in right else cell + gap
+
+    return [[padded(place, cell) for place, cell in enumerate(line)] for line in lines]
 
 
 def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
@@ -90,74 +100,17 @@ def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
     with_state = any(_state(trial) != "complete" for trial in shown)
     rows = []
     for place, trial in enumerate(shown, start=1):
-        fixed = (
-            _rank(trial, place),
-            _text(trial["id"]),
-            _trial_score(trial),
-            format_seconds(trial["mean_fit_time"]),
-            *([_text(_state(trial))] if with_state else []),
-        )
-        given = trial["params"]
-        rows.append(
-            (fixed, tuple(_text(value_word(given[name])) if name in given else "" for name in params))
-        )
+        given, time = trial["params"], format_seconds(trial["mean_fit_time"])
+        fixed = [_rank(trial, place), _text(trial["id"]), trial_score(trial), time]
+        fixed += [_text(_state(trial))] if with_state else []
+        told = tuple(_text(value_word(given[name])) if name in given else "" for name in params)
+        rows.append((tuple(fixed), told))
     return Leaderboard(
         headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
         params=tuple(map(_name, params)),
         rows=tuple(rows),
         n_trials=len(trials),
     )
-
-
-def summary_lines(results: ResultsData) -> list[str]:
-    """Returns what a search found and what it took, in a few lines of plain text.
-
-    The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
-    failures, grouped by the type of their error, each with an example; the nets that look dead; and
-    whether scores are too good.
-    """
-    trials, objective = results.trials, results.about.objective
-    best = min(trials, key=_place(results), default=None)
-    if best is None or best["mean_test_score"] is None:
-        lines = ["No trial has a score yet."]
-    else:
-        first = "Best" if best["state"] not in _CUT else "None is trained to its end; ahead so far"
-        name = _text(objective.name or "score")
-        lines = [f"{first}: trial {_text(best['id'])}, {name} {_trial_score(best)}"]
-        params = ", ".join(
-            f"{_name(key)}={_text(value_word(value))}" for key, value in best["params"].items()
-        )
-        lines += [f"  {params}"] if params else []
-    lines += [_counts(results), *_failures(trials), *_dead(trials)]
-    if objective.decided_on:
-        lines.append(
-            "Scores are too good: callbacks decided on the test fold itself (search.val: test_fold)."
-        )
-    return lines
-
-
-def format_score(mean: float | None, std: float | None = None) -> str:
-    """Returns `0.9812 ± 0.0020`; no spread where `std` is None, and `-` where there is no mean."""
-    mean, std = finite(mean), finite(std)
-    if mean is None:
-        return "-"
-    if std is None:
-        return _decimals(mean)
-    spread = 0.0 if std < 1e-9 * max(1.0, abs(mean)) else std  # equal scores, but for rounding
-    return f"{_decimals(mean)} ± {_decimals(spread)}"
-
-
-def format_seconds(seconds: float | None) -> str:
-    """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
-    seconds = finite(seconds)
-    if seconds is None:
-        return "-"
-    if seconds < 0.995:
-        return f"{seconds:.2f} s"
-    if seconds < 599.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _place(results: ResultsData) -> Any:
@@ -183,6 +136,11 @@ def _rank(trial: Mapping[str, Any], place: int) -> str:
     return str(place if rank is None else rank)
 
 
+def _state(trial: Mapping[str, Any]) -> Any:
+    """Returns a trial's state, and that it is dead where it is."""
+    return f"{trial['state']}, dead" if trial.get("dead") else trial["state"]
+
+
 def varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns the parameters that are not the same in all trials, in their order."""
     given = [trial["params"] for trial in trials]
@@ -190,22 +148,41 @@ def varying(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     return [name for name in names if len({repr(params.get(name, ...)) for params in given}) > 1]
 
 
-def _trial_score(trial: Mapping[str, Any]) -> str:
-    """Returns mean and spread; a single fold has no spread."""
-    single = len(trial["folds"]) == 1
-    return format_score(trial["mean_test_score"], None if single else trial["std_test_score"])
+def summary_lines(results: ResultsData) -> list[str]:
+    """Returns what a search found and what it took, in a few lines of plain text.
+
+    The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
+    failures, grouped by the type of their error, each with an example; the nets that look dead; and
+    whether scores are too good.
+    """
+    trials, objective = results.trials, results.about.objective
+    best = min(trials, key=_place(results), default=None)
+    if best is None or best["mean_test_score"] is None:
+        lines = ["No trial has a score yet."]
+    else:
+        first = "Best" if best["state"] not in _CUT else "None is trained to its end; ahead so far"
+        name = _text(objective.name or "score")
+        params = [f"{_name(key)}={_text(value_word(value))}" for key, value in best["params"].items()]
+        lines = [f"{first}: trial {_text(best['id'])}, {name} {trial_score(best)}"]
+        lines += [f"  {', '.join(params)}"] if params else []
+    lines += [_counts(results), *_failures(trials), *_dead(trials)]
+    if objective.decided_on:
+        lines.append(
+            "Scores are too good: callbacks decided on the test fold itself (search.val: test_fold)."
+        )
+    return lines
 
 
 def _counts(results: ResultsData) -> str:
     states, summary = [trial["state"] for trial in results.trials], results.about.summary
     apart = [f"{states.count(state)} {state}" for state in ("failed", *_CUT) if state in states]
     parts = [count(len(states), "trial") + (f" ({', '.join(apart)})" if apart else "")]
-    parts += [count(summary.fits, "fit")] if summary.fits is not None else []
-    parts += (
-        [f"{count(summary.epochs_trained, 'epoch')} trained"] if summary.epochs_trained is not None else []
-    )
-    took = summary.wall_time_s
-    return ", ".join(parts) + (f" in {format_seconds(took)}" if took is not None else "") + "."
+    if summary.fits is not None:
+        parts.append(count(summary.fits, "fit"))
+    if summary.epochs_trained is not None:
+        parts.append(f"{count(summary.epochs_trained, 'epoch')} trained")
+    took = "" if summary.wall_time_s is None else f" in {format_seconds(summary.wall_time_s)}"
+    return f"{', '.join(parts)}{took}."
 
 
 def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
@@ -226,6 +203,12 @@ def _failures(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     return lines
 
 
+def _message(error: Any) -> str:
+    if isinstance(error, dict):
+        return str(error.get("message") or "no message")
+    return error_text(error) or "no message"
+
+
 def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     """Returns a line about the nets that look dead, where there are any."""
     dead = [trial for trial in trials if trial.get("dead")]
@@ -238,15 +221,21 @@ def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
-def _state(trial: Mapping[str, Any]) -> Any:
-    """Returns a trial's state, and that it is dead where it is."""
-    return f"{trial['state']}, dead" if trial.get("dead") else trial["state"]
+def trial_score(trial: Mapping[str, Any]) -> str:
+    """Returns a trial's mean score and its spread over folds, which a single one has not."""
+    single = len(trial["folds"]) == 1
+    return format_score(trial["mean_test_score"], None if single else trial["std_test_score"])
 
 
-def _message(error: Any) -> str:
-    if isinstance(error, dict):
-        return str(error.get("message") or "no message")
-    return error_text(error) or "no message"
+def format_score(mean: float | None, std: float | None = None) -> str:
+    """Returns `0.9812 ± 0.0020`; no spread where `std` is None, and `-` where there is no mean."""
+    mean, std = finite(mean), finite(std)
+    if mean is None:
+        return "-"
+    if std is None:
+        return _decimals(mean)
+    spread = 0.0 if std < 1e-9 * max(1.0, abs(mean)) else std  # equal scores, but for rounding
+    return f"{_decimals(mean)} ± {_decimals(spread)}"
 
 
 def _decimals(number: float) -> str:
@@ -254,34 +243,25 @@ def _decimals(number: float) -> str:
     return f"{number:.4f}" if number == 0 or 1e-4 <= abs(number) < 1e5 else f"{number:.4g}"
 
 
+def format_seconds(seconds: float | None) -> str:
+    """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
+    seconds = finite(seconds)
+    if seconds is None:
+        return "-"
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 599.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:
     """Returns a value on one line, visible and of bounded length."""
-    text = _line(value)
-    return text if len(text) <= longest else f"{text[: longest - 1]}…"
+    return shortened(visible_line(value if isinstance(value, str) else value_word(value)), longest)
 
 
-def _name(name: Any) -> str:
+def _name(name: str) -> str:
     """Returns a parameter's name on one line; of a long one its end, which tells it from its neighbours."""
-    text = _line(name)
+    text = visible_line(name)
     return text if len(text) <= _LONGEST_VALUE else f"…{text[1 - _LONGEST_VALUE :]}"
-
-
-def _line(value: Any) -> str:
-    if isinstance(value, bool) or value is None:
-        return {True: "true", False: "false", None: "null"}[value]
-    return visible_line(f"{value:.6g}" if isinstance(value, float) else str(value))
-
-
-def _aligned(lines: Sequence[Sequence[str]], right: int) -> list[list[str]]:
-    """Returns the cells padded to columns; the first `right` columns stand at their right edge."""
-    widths = [max(map(cell_len, column)) for column in zip(*lines, strict=True)]
-    gaps = [
-        [" " * (width - cell_len(cell)) for cell, width in zip(line, widths, strict=True)] for line in lines
-    ]
-    return [
-        [
-            gap + cell if index < right else cell + gap
-            for index, (cell, gap) in enumerate(zip(line, row, strict=True))
-        ]
-        for line, row in zip(lines, gaps, strict=True)
-    ]
