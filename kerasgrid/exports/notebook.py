@@ -6,7 +6,7 @@ import base64
 import hashlib
 import json
 import zipfile
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
@@ -51,11 +51,18 @@ TEST = {test}
 SAMPLE = {sample}
 print(overrides, TEST, SAMPLE)
 """
+_WRITE = """\
+from pathlib import Path
+
+path = Path({path!r})
+path.parent.mkdir(parents=True, exist_ok=True)
+path.write_text({text!r}, encoding='utf-8')
+"""
 _FIT = """\
 import kerasgrid as kg
 
 SEEDS = 1          # models that differ in their initial weights, averaged
-fitted = kg.fit({results}, seeds=SEEDS, overrides=overrides)
+fitted = kg.fit({results!r}, seeds=SEEDS, overrides=overrides)
 for card in fitted.cards:
     print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
 assert not fitted.failed, fitted.failed
@@ -65,59 +72,11 @@ from pathlib import Path
 from kerasgrid.delivery.submission import write_submission
 
 TTA = 0            # augmented views of each sample
-predicted = kg.predict({results}, TEST, tta=TTA, overrides=overrides)
+predicted = kg.predict({results!r}, TEST, tta=TTA, overrides=overrides)
 sample = None if SAMPLE is None else Path(SAMPLE)
 target, form = write_submission(predicted, Path("submission.csv"), sample=sample, is_own_data=True)
 print(target, form.summary)
 """
-
-
-def write_wheel(folder: Path) -> Path:
-    """Writes kerasgrid, as it is installed here, into a wheel and returns its path.
-
-    It follows the binary distribution format, so that pip installs it; what it needs is not in it.
-
-    Raises:
-        MissingPackageError: It is not installed, but only lies on the path.
-        StorageError: The file cannot be written.
-    """
-    try:
-        found = distribution("kerasgrid")
-        metadata = found.read_text("METADATA") or found.read_text("PKG-INFO")
-    except PackageNotFoundError:
-        metadata = None
-    if metadata is None:
-        raise MissingPackageError("kerasgrid is not installed, but only on the path: pip install it first.")
-    about = f"kerasgrid-{found.version}.dist-info"
-    files = dict(_package())
-    files[f"{about}/METADATA"] = metadata.encode()
-    files[f"{about}/WHEEL"] = _WHEEL.encode()
-    files[f"{about}/entry_points.txt"] = b"[console_scripts]\nkerasgrid = kerasgrid.cli:main\n"
-    record = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in files.items()]
-    files[f"{about}/RECORD"] = "\n".join([*record, f"{about}/RECORD,,", ""]).encode()
-    target = folder / f"kerasgrid-{found.version}-py3-none-any.whl"
-
-    def write(file: BinaryIO) -> None:
-        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
-            for name, data in files.items():
-                info = zipfile.ZipInfo(name, _EPOCH)
-                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
-                archive.writestr(info, data)
-
-    write_atomic(target, write)
-    return target
-
-
-def _package() -> Iterator[tuple[str, bytes]]:
-    """Yields name and content of each file of the package."""
-    root = Path(kerasgrid.__file__).parent
-    for path in sorted(root.rglob("*")):
-        if path.suffix in {".py", ".json"} and "__pycache__" not in path.parts:
-            yield f"kerasgrid/{path.relative_to(root).as_posix()}", path.read_bytes()
-
-
-def _digest(data: bytes) -> str:
-    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
 
 
 def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tuple[Path, Path]:
@@ -141,19 +100,20 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
         )
     name = finished.paths.name
     files, config, params = _own_files(finished, row)
-    kept = _kept(finished, {**row, "params": params}, config)
-    cells = [_markdown(_about(finished, row, files)), _code(_INSTALL)]
-    own = f"results/{name}.json"
-    for path, text in files.items():
-        cells.append(_code(_write_file(path, text)))
-    cells.append(_code(_write_file(own, json.dumps(kept, allow_nan=False))))
+    about, kept = _about(finished, row, files), _kept(finished, {**row, "params": params}, config)
     data, is_joined = config["data"], config["search"].get("holdout") == "test"
     found = {"overrides": _overrides(data, is_joined), "test": _test(data), "sample": _sample(finished)}
-    cells.insert(2, _code(_FIND.format(**found)))
-    cells.append(_code(_FIT.format(results=repr(own))))
-    cells.append(_code(_PREDICT.format(results=repr(own))))
+    own = f"results/{name}.json"
+    files[own] = json.dumps(kept, allow_nan=False)
+    code = [
+        _INSTALL,
+        _FIND.format(**found),
+        *(_WRITE.format(path=path, text=text) for path, text in files.items()),
+        _FIT.format(results=own),
+        _PREDICT.format(results=own),
+    ]
     target = folder / "notebook.ipynb"
-    write_json(target, _notebook(cells))
+    write_json(target, _notebook(about, code))
     return target, write_wheel(folder)
 
 
@@ -235,6 +195,34 @@ def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, An
     return {**data, "config": config, "base": "..", "trials": [own], "best": best}
 
 
+def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
+    about = finished.results.about
+    std = row["std_test_score"]
+    spread = "" if std is None else f" ± {std:.4f}"
+    params = {**finished.config.params, **row["params"]}
+    versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
+    model = plain(finished.config.model)
+    lines = [
+        f"# {plain(finished.paths.name)}, trial {row['id']}",
+        "",
+        f"{plain(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
+        f"{count(len(row['folds']), 'fold')}, by {model}.",
+        "",
+        *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
+        "",
+        "This notebook trains it on all of the training data, with the epochs and learning rates that its "
+        "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
+        "dataset with the wheel of kerasgrid that was written beside this file. Packages of kerasgrid's that "
+        "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
+        "them.",
+        "",
+        f"The search ran with {plain(versions) or 'versions that are not known'}.",
+    ]
+    if ":" in finished.config.model and not files:
+        lines += ["", f"{model} is a module: it has to be installed there too."]
+    return "\n".join(lines)
+
+
 def _overrides(data: Mapping[str, Any], is_joined: bool) -> str:
     """Returns the line that tells where the training data is, and the test set where that is held out."""
     parts = []
@@ -268,44 +256,10 @@ def _name(path: str) -> str:
     return path.replace("\\", "/").rpartition("/")[2]
 
 
-def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
-    about = finished.results.about
-    std = row["std_test_score"]
-    spread = "" if std is None else f" ± {std:.4f}"
-    params = {**finished.config.params, **row["params"]}
-    versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
-    model = plain(finished.config.model)
-    lines = [
-        f"# {plain(finished.paths.name)}, trial {row['id']}",
-        "",
-        f"{plain(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
-        f"{count(len(row['folds']), 'fold')}, by {model}.",
-        "",
-        *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
-        "",
-        "This notebook trains it on all of the training data, with the epochs and learning rates that its "
-        "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
-        "dataset with the wheel of kerasgrid that was written beside this file. Packages of kerasgrid's that "
-        "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
-        "them.",
-        "",
-        f"The search ran with {plain(versions) or 'versions that are not known'}.",
-    ]
-    if ":" in finished.config.model and not files:
-        lines += ["", f"{model} is a module: it has to be installed there too."]
-    return "\n".join(lines)
-
-
-def _write_file(path: str, text: str) -> str:
-    return (
-        "from pathlib import Path\n\n"
-        f"path = Path({path!r})\n"
-        "path.parent.mkdir(parents=True, exist_ok=True)\n"
-        f"path.write_text({text!r}, encoding='utf-8')\n"
-    )
-
-
-def _notebook(cells: list[dict[str, Any]]) -> dict[str, Any]:
+def _notebook(about: str, code: Sequence[str]) -> dict[str, Any]:
+    """Returns the notebook: a cell in Markdown, and one for each piece of code."""
+    cells = [_cell("markdown", about)]
+    cells += [_cell("code", text, execution_count=None, outputs=[]) for text in code]
     return {
         "nbformat": 4,
         "nbformat_minor": 5,
@@ -317,14 +271,54 @@ def _notebook(cells: list[dict[str, Any]]) -> dict[str, Any]:
     }
 
 
-def _markdown(text: str) -> dict[str, Any]:
-    return {"cell_type": "markdown", "metadata": {}, "source": list(_lines(text))}
+def _cell(kind: str, text: str, **more: Any) -> dict[str, Any]:
+    source = text.rstrip("\n").splitlines(keepends=True)
+    return {"cell_type": kind, "metadata": {}, **more, "source": source}
 
 
-def _code(text: str) -> dict[str, Any]:
-    source = list(_lines(text))
-    return {"cell_type": "code", "metadata": {}, "execution_count": None, "outputs": [], "source": source}
+def write_wheel(folder: Path) -> Path:
+    """Writes kerasgrid, as it is installed here, into a wheel and returns its path.
+
+    It follows the binary distribution format, so that pip installs it; what it needs is not in it.
+
+    Raises:
+        MissingPackageError: It is not installed, but only lies on the path.
+        StorageError: The file cannot be written.
+    """
+    try:
+        found = distribution("kerasgrid")
+        metadata = found.read_text("METADATA") or found.read_text("PKG-INFO")
+    except PackageNotFoundError:
+        metadata = None
+    if metadata is None:
+        raise MissingPackageError("kerasgrid is not installed, but only on the path: pip install it first.")
+    about = f"kerasgrid-{found.version}.dist-info"
+    files = dict(_package())
+    files[f"{about}/METADATA"] = metadata.encode()
+    files[f"{about}/WHEEL"] = _WHEEL.encode()
+    files[f"{about}/entry_points.txt"] = b"[console_scripts]\nkerasgrid = kerasgrid.cli:main\n"
+    record = [f"{name},sha256={_digest(data)},{len(data)}" for name, data in files.items()]
+    files[f"{about}/RECORD"] = "\n".join([*record, f"{about}/RECORD,,", ""]).encode()
+    target = folder / f"kerasgrid-{found.version}-py3-none-any.whl"
+
+    def write(file: BinaryIO) -> None:
+        with zipfile.ZipFile(file, "w", zipfile.ZIP_DEFLATED) as archive:
+            for name, data in files.items():
+                info = zipfile.ZipInfo(name, _EPOCH)
+                info.compress_type, info.external_attr = zipfile.ZIP_DEFLATED, 0o644 << 16
+                archive.writestr(info, data)
+
+    write_atomic(target, write)
+    return target
 
 
-def _lines(text: str) -> Iterator[str]:
-    yield from text.rstrip("\n").splitlines(keepends=True)
+def _package() -> Iterator[tuple[str, bytes]]:
+    """Yields name and content of each file of the package."""
+    root = Path(kerasgrid.__file__).parent
+    for path in sorted(root.rglob("*")):
+        if path.suffix in {".py", ".json"} and "__pycache__" not in path.parts:
+            yield f"kerasgrid/{path.relative_to(root).as_posix()}", path.read_bytes()
+
+
+def _digest(data: bytes) -> str:
+    return base64.urlsafe_b64encode(hashlib.sha256(data).digest()).rstrip(b"=").decode()
