@@ -24,10 +24,6 @@ if TYPE_CHECKING:
     from tensorboard.compat.proto.summary_pb2 import Summary
 
 _MARK = ".kerasgrid-export"
-_PLUGIN = "hparams"
-_EXPERIMENT, _START, _END = (
-    f"_hparams_/{name}" for name in ("experiment", "session_start_info", "session_end_info")
-)
 _MOST_LEVELS = 50
 """A parameter with more values is shown without a list of them to choose from."""
 
@@ -92,24 +88,21 @@ def _write(table: Table, folder: Path) -> None:
     (folder / _MARK).write_text("kerasgrid export writes this folder, and may replace it.\n")
     _write_events(folder, now, [_experiment(table, columns, now)])
     ids = [str(table.trial(place)) for place in range(len(table.rows))]
-    distinct = len(set(ids)) == len(ids) and all(id.isdecimal() for id in ids)
-    ids = ids if distinct else list(map(str, range(len(ids))))
+    if len(set(ids)) < len(ids) or not all(id.isdecimal() for id in ids):
+        ids = list(map(str, range(len(ids))))
     width = max(map(len, ids))
     for place, row in enumerate(table.rows):
         run = folder / f"trial-{ids[place].zfill(width)}"
         run.mkdir()
         params = {name: convert(row[name]) for name, convert in columns.items() if row.get(name) is not None}
         scores = {name: value for name in table.scores if (value := finite(row.get(name))) is not None}
-        _write_events(
-            run,
-            now,
-            [
-                _session_start(run.name, params, now),
-                _scalars(scores),
-                *_curves(table.mean_history(place)),
-                _session_end(str(row.get("state", "complete")), now),
-            ],
-        )
+        summaries = [
+            _session_start(run.name, params, now),
+            _scalars(scores),
+            *_curves(table.mean_history(place)),
+            _session_end(str(row.get("state", "complete")), now),
+        ]
+        _write_events(run, now, summaries)
 
 
 def _column(values: Sequence[Any]) -> Any:
@@ -128,7 +121,7 @@ def _text(value: Any) -> str:
 
 def _experiment(table: Table, columns: Mapping[str, Any], now: float) -> Summary:
     """Returns what the dashboard's columns are, the objective the first of the metrics."""
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+    from tensorboard.plugins.hparams import api_pb2, metadata
 
     kinds = {bool: api_pb2.DATA_TYPE_BOOL, float: api_pb2.DATA_TYPE_FLOAT64}
     hparams = []
@@ -144,62 +137,45 @@ def _experiment(table: Table, columns: Mapping[str, Any], now: float) -> Summary
     experiment = api_pb2.Experiment(
         description=visible(table.source), time_created_secs=now, hparam_infos=hparams, metric_infos=metrics
     )
-    return _summary(_EXPERIMENT, plugin_data_pb2.HParamsPluginData(experiment=experiment))
+    return _summary(metadata.EXPERIMENT_TAG, experiment=experiment)
 
 
 def _session_start(group: str, params: Mapping[str, Any], now: float) -> Summary:
-    from tensorboard.plugins.hparams import plugin_data_pb2
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
     info = plugin_data_pb2.SessionStartInfo(group_name=group, start_time_secs=now)
     for name, value in params.items():
-        if isinstance(value, bool):
-            info.hparams[visible(name)].bool_value = value
-        elif isinstance(value, float):
-            info.hparams[visible(name)].number_value = value
-        else:
-            info.hparams[visible(name)].string_value = value
-    return _summary(_START, plugin_data_pb2.HParamsPluginData(session_start_info=info))
+        kind = {bool: "bool_value", float: "number_value"}.get(type(value), "string_value")
+        setattr(info.hparams[visible(name)], kind, value)
+    return _summary(metadata.SESSION_START_INFO_TAG, session_start_info=info)
 
 
 def _session_end(state: str, now: float) -> Summary:
-    from tensorboard.plugins.hparams import api_pb2, plugin_data_pb2
+    from tensorboard.plugins.hparams import api_pb2, metadata, plugin_data_pb2
 
     statuses = {
         "failed": api_pb2.STATUS_FAILURE,
         "running": api_pb2.STATUS_RUNNING,
         "waiting": api_pb2.STATUS_UNKNOWN,
     }
-    info = plugin_data_pb2.SessionEndInfo(
-        status=statuses.get(state, api_pb2.STATUS_SUCCESS), end_time_secs=now
-    )
-    return _summary(_END, plugin_data_pb2.HParamsPluginData(session_end_info=info))
+    status = statuses.get(state, api_pb2.STATUS_SUCCESS)
+    info = plugin_data_pb2.SessionEndInfo(status=status, end_time_secs=now)
+    return _summary(metadata.SESSION_END_INFO_TAG, session_end_info=info)
 
 
-def _summary(tag: str, content: Any) -> Summary:
+def _summary(tag: str, **content: Any) -> Summary:
     """Returns a summary that only carries what the HParams plugin reads; its tensor is empty."""
-    from tensorboard.compat.proto import summary_pb2, tensor_pb2, tensor_shape_pb2, types_pb2
+    from tensorboard.compat.proto.summary_pb2 import Summary
+    from tensorboard.plugins.hparams import metadata, plugin_data_pb2
 
-    shape = tensor_shape_pb2.TensorShapeProto(dim=[tensor_shape_pb2.TensorShapeProto.Dim(size=0)])
-    data = summary_pb2.SummaryMetadata.PluginData(plugin_name=_PLUGIN, content=content.SerializeToString())
-    return summary_pb2.Summary(
-        value=[
-            summary_pb2.Summary.Value(
-                tag=tag,
-                metadata=summary_pb2.SummaryMetadata(plugin_data=data),
-                tensor=tensor_pb2.TensorProto(dtype=types_pb2.DT_FLOAT, tensor_shape=shape),
-            )
-        ]
-    )
+    carried = metadata.create_summary_metadata(plugin_data_pb2.HParamsPluginData(**content))
+    return Summary(value=[Summary.Value(tag=tag, metadata=carried, tensor=metadata.NULL_TENSOR)])
 
 
 def _scalars(values: Mapping[str, float]) -> Summary:
-    from tensorboard.compat.proto import summary_pb2
+    from tensorboard.compat.proto.summary_pb2 import Summary
 
-    return summary_pb2.Summary(
-        value=[
-            summary_pb2.Summary.Value(tag=visible(name), simple_value=value) for name, value in values.items()
-        ]
-    )
+    return Summary(value=[Summary.Value(tag=visible(name), simple_value=own) for name, own in values.items()])
 
 
 def _curves(means: Mapping[str, Sequence[float | None]]) -> Iterator[tuple[int, Summary]]:
@@ -224,7 +200,5 @@ def _record(data: bytes) -> bytes:
     """Returns data as a record: its length and itself, each with its checksum behind it."""
     from tensorboard.compat.tensorflow_stub.pywrap_tensorflow import masked_crc32c
 
-    length = struct.pack("<Q", len(data))
-    return b"".join(
-        (length, struct.pack("<I", masked_crc32c(length)), data, struct.pack("<I", masked_crc32c(data)))
-    )
+    parts = (struct.pack("<Q", len(data)), data)
+    return b"".join(part + struct.pack("<I", masked_crc32c(part)) for part in parts)
