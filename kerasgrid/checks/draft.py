@@ -81,7 +81,7 @@ def read_draft(
     if str(source) in BUILT_IN and not os.path.lexists(str(source)):
         raise ConfigError([Fault("", FileKind(Path(str(source)), "function").told("grid"))], str(source))
     if isinstance(source, Mapping):
-        draft = draft_of(source, overrides)
+        draft = written_draft(source, overrides)
     else:
         config, faults, lines = read_config(Path(source), overrides)
         report = _report(str(source), config, faults, lines, overrides)
@@ -89,7 +89,7 @@ def read_draft(
     return _settled(draft, overrides, results)
 
 
-def draft_of(
+def written_draft(
     raw: Mapping[str, Any], overrides: Sequence[str] = (), source: str = "config", base: Path | None = None
 ) -> Draft:
     """Returns the draft of a config as it stands, of which its engine makes nothing else.

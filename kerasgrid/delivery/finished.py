@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.checks.data import data_of
-from kerasgrid.checks.draft import Draft, draft_of
+from kerasgrid.checks.draft import Draft, written_draft
 from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, prepare_trials
 from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
@@ -119,7 +119,7 @@ class FinishedRun:
         config = {**self.config.model_dump(exclude_defaults=True), "name": self.paths.name}
         if self._function is not None:
             config["model"] = self._function
-        return draft_of(config, self._overrides, str(self.path), self.base)
+        return written_draft(config, self._overrides, str(self.path), self.base)
 
     @property
     def data_config(self) -> DataConfig:
@@ -231,7 +231,7 @@ class FinishedRun:
         """
         found, subset = self._prepare(rows, ask), None
         if self._subset:
-            asked = draft_of(self.config.model_dump(exclude_defaults=True), self._subset)
+            asked = written_draft(self.config.model_dump(exclude_defaults=True), self._subset)
             asked.report.finish()
             subset = asked.config.data.subset
         if subset != found.config.data.subset:

@@ -31,15 +31,9 @@ FORMS = (
     "scikit-learn's cv_results_ as JSON, a CSV with a header line, a project folder of KerasTuner, and a "
     "storage of Optuna's."
 )
-
-
 OURS = f"What kerasgrid search writes is needed here: results/NAME.json ({SCHEMA})."
-
-
 _MOST_BYTES = 1 << 31
 """Of a file of results."""
-
-
 _DEEPEST = 100
 """Levels of objects and lists within each other: what people search has a few."""
 _SCORES = ("rank_test_score", "mean_test_score", "std_test_score", "mean_fit_time", "n_parameters")
@@ -55,7 +49,7 @@ Curve = Annotated[list[Number], Field(fail_fast=True)]
 Few = BeforeValidator(few)
 Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
-_OF_TRIAL = ("mean_test_score", "std_test_score", "rank_test_score", "mean_fit_time", "n_parameters", "error")
+_OF_TRIAL = (*_SCORES, "error")
 _OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
 
 
@@ -559,9 +553,13 @@ class ResultsData:
         Raises:
             ResultsError: No trial is complete.
         """
+        return self._known_best["params"]
+
+    @property
+    def _known_best(self) -> dict[str, Any]:
         if self.best is None:
             raise ResultsError("no trial is complete, so that there is no best one.")
-        return self.best["params"]
+        return self.best
 
     def row(self, trial: int) -> dict[str, Any]:
         """Returns a trial's object.
@@ -601,10 +599,7 @@ class ResultsData:
         Raises:
             ResultsError: There is no such trial, it is not complete, or its models were not all kept.
         """
-        if trial is None:
-            if self.best is None:
-                raise ResultsError("no trial is complete, so that there is no best one.")
-            trial = self.best["trial"]
+        trial = self._known_best["trial"] if trial is None else trial
         where, row = self._where, self.row(trial)
         if row["state"] != "complete":
             raise ResultsError(
