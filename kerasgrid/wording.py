@@ -401,6 +401,11 @@ def is_built(value: Any) -> bool:
     )
 
 
+def is_hyper_model(value: Any) -> bool:
+    """Tells whether a value is a HyperModel of KerasTuner's, whose `build` is a model function."""
+    return any(parent.__name__ == "HyperModel" for parent in type(value).__mro__)
+
+
 def instead_of(value: Any, key: str) -> str:
     """Returns what an object is that a config cannot hold, and what to give instead.
 

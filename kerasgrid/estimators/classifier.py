@@ -35,7 +35,7 @@ from kerasgrid.models.signature import Signature, load_function, parse_reference
 from kerasgrid.records import Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
-from kerasgrid.wording import instead_of, is_built
+from kerasgrid.wording import instead_of, is_built, is_hyper_model
 
 _TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
 
@@ -283,7 +283,7 @@ def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
     """Returns a model function and its signature; that of a `build(hp)` holds the declared parameters."""
     if isinstance(model, str):
         model = load_function(parse_reference(model, Path.cwd()))
-    elif any(parent.__name__ == "HyperModel" for parent in type(model).__mro__):
+    elif is_hyper_model(model):
         model = model.build
     if is_built(model):
         raise ModelError(f"what is given as the model function is {instead_of(model, 'model')}")

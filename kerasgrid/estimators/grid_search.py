@@ -19,6 +19,7 @@ from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 from kerasgrid.jobs.objective import find_objective, objective_fault
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
+from kerasgrid.wording import is_hyper_model
 
 
 class GridSearchCV(model_selection.GridSearchCV):
@@ -151,9 +152,8 @@ class GridSearchCV(model_selection.GridSearchCV):
 
 
 def _is_model_function(given: Any) -> bool:
-    is_hyper_model = any(parent.__name__ == "HyperModel" for parent in type(given).__mro__)
     is_estimator = hasattr(given, "get_params") and not isinstance(given, type)
-    return not is_estimator and (isinstance(given, str) or callable(given) or is_hyper_model)
+    return not is_estimator and (isinstance(given, str) or callable(given) or is_hyper_model(given))
 
 
 def _fit_faults(params: Mapping[str, Any]) -> list[Fault]:

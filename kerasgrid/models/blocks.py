@@ -62,22 +62,20 @@ def check_blocks(argument: str, blocks: Sequence[Sequence[int]]) -> tuple[tuple[
     return tuple(check_widths(f"{argument}[{place}]", block) for place, block in enumerate(blocks))
 
 
-def check_whole(argument: str, value: int) -> int:
-    """Returns a whole number from 1; raises ModelError naming the argument."""
+def check_whole(argument: str, value: int) -> None:
+    """Raises a ModelError that names the argument, unless the value is a whole number from 1."""
     if not is_whole(value):
         raise ModelError(f"{argument} is {value!r}, but must be a whole number from 1.")
-    return int(value)
 
 
-def check_choice(argument: str, value: str, choices: Sequence[str]) -> str:
-    """Returns one of the choices; raises ModelError naming the argument and the known ones."""
+def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
+    """Raises a ModelError that names the argument and the choices, unless the value is one of them."""
     if value not in choices:
         raise ModelError(f"{argument} is {value!r}, which is unknown.{did_you_mean(value, choices)}")
-    return value
 
 
-def check_initializer(argument: str, value: Any) -> Any:
-    """Returns what keras.initializers.get takes; raises ModelError naming the argument."""
+def check_initializer(argument: str, value: Any) -> None:
+    """Raises a ModelError that names the argument, unless keras.initializers.get takes the value."""
     try:
         known = keras.initializers.get(value)
     except (ValueError, TypeError) as error:
@@ -87,7 +85,6 @@ def check_initializer(argument: str, value: Any) -> Any:
         ) from error
     if known is None:
         raise ModelError(f"{argument} is none, but must name an initializer, such as glorot_uniform.")
-    return value
 
 
 def is_list(value: Any) -> bool:

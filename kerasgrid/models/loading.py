@@ -33,7 +33,7 @@ from kerasgrid.errors import ChangedError, ModelError, did_you_mean
 from kerasgrid.io import MOST_BESIDE, read_input
 from kerasgrid.models.references import ModelReference, source_digest, sources_of
 from kerasgrid.models.source import Home, PythonFile, line_in, locate_module, sources_digest
-from kerasgrid.wording import instead_of, is_built
+from kerasgrid.wording import instead_of, is_built, is_hyper_model
 
 _PREFIX = "kerasgrid_model_"
 
@@ -96,7 +96,7 @@ def _function(reference: ModelReference, package: _Package | None) -> Callable[.
         raise ModelError(f"{reference.place}: there is no {reference.function!r} in it.{known}") from error
     except (Exception, SystemExit) as error:
         raise _failed(reference, error) from error
-    if any(parent.__name__ == "HyperModel" for parent in type(found).__mro__):
+    if is_hyper_model(found):
         fit = getattr(found, "fit", None)
         if fit is not None and fit.__module__.partition(".")[0] != "keras_tuner":
             raise ModelError(

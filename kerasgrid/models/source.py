@@ -286,12 +286,11 @@ def sources_digest(sources: Mapping[str, PythonFile]) -> str:
     Raises:
         ModelError: One of them is nested too deep to be read.
     """
-    hashed = hashlib.sha256()
-    for key, source in sorted(sources.items()):
-        if source.text is None:
+    texts = {key: source.text for key, source in sorted(sources.items())}
+    for key, text in texts.items():
+        if text is None:
             raise ModelError(f"{key}: an expression in it is nested too deep to be read.")
-        hashed.update(f"{key}\0{source.text}\0".encode("utf-8", "surrogatepass"))
-    return hashed.hexdigest()
+    return _sha256("".join(f"{key}\0{text}\0" for key, text in texts.items()))
 
 
 _Import = tuple[int, str, tuple[str, ...]]
@@ -323,9 +322,9 @@ def _code(content: bytes, path: Path, shown: str) -> _Code:
             imports.append((node.level, node.module or "", tuple(alias.name for alias in node.names)))
     is_empty = all(isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant) for node in tree.body)
     try:
-        text = code_text(tree)
+        text: str | None = code_text(tree)
     except RecursionError:
-        return _Code(tuple(imports), is_empty, None)
+        text = None
     return _Code(tuple(imports), is_empty, text)
 
 
@@ -358,8 +357,7 @@ def definition_digest(tree: ast.Module, name: str) -> str | None:
     """Returns a function's `function_digest` from its module's source; None where only running can tell."""
     match definitions(tree).get(name):
         case [ast.FunctionDef() as function]:
-            text = code_text(ast.Module([function], []))
-            return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+            return _sha256(code_text(ast.Module([function], [])))
         case _:
             return None
 
@@ -371,8 +369,8 @@ def function_digest(function: Callable[..., Any]) -> str:
     and the arguments of a partial; neither what it calls nor what it closes over.
     """
     if isinstance(function, functools.partial):
-        text = f"{function_digest(function.func)} {function.args!r} {sorted(function.keywords.items())!r}"
-        return hashlib.sha256(text.encode()).hexdigest()
+        given = f"{function.args!r} {sorted(function.keywords.items())!r}"
+        return _sha256(f"{function_digest(function.func)} {given}")
     function = inspect.unwrap(function)
     if not (inspect.isroutine(function) or inspect.isclass(function)):
         function = type(function)
@@ -382,6 +380,10 @@ def function_digest(function: Callable[..., Any]) -> str:
         # No file holds it, or its lines are no statement of their own, as a lambda's in a call.
         code = getattr(function, "__code__", None)
         text = repr(function) if code is None else _code_text(code)
+    return _sha256(text)
+
+
+def _sha256(text: str) -> str:
     return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
 
 
