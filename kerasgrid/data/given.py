@@ -13,9 +13,9 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, as_pixels, check_memory, check_samples
+from kerasgrid.data.arrays import as_pixels, check_memory
 from kerasgrid.data.cache import array_digest, fingerprint, save_samples
-from kerasgrid.data.labels import check_labels, encode_labels, is_one_hot
+from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.errors import DataError, brief
 from kerasgrid.io import storage_errors
 from kerasgrid.records import Dataset
@@ -94,17 +94,15 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
     if images.dtype != np.uint8:
         check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
-    labels, classes = encode_labels(given, "y", multi_label=multi_label)
-    check_samples(images, labels, classes, "X and y")
-    check_labels(labels, classes, "X and y")
-    samples = Samples(images, labels, classes, is_one_hot(given, labels))
+    samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
+    check_labels(samples.labels, samples.classes, "X and y")
     if folder is not None:
         with storage_errors(folder):
             folder.parent.mkdir(parents=True, exist_ok=True)
             return save_samples(folder, samples, "X and y")
     digests = array_digest(samples.images), array_digest(samples.labels)
-    mark = fingerprint(*digests, classes, samples.one_hot)
-    return Dataset(samples.images, samples.labels, classes, mark, "X and y", one_hot=samples.one_hot)
+    mark = fingerprint(*digests, samples.classes, samples.one_hot)
+    return Dataset(samples.images, samples.labels, samples.classes, mark, "X and y", one_hot=samples.one_hot)
 
 
 def refuse_others(X: Any, y: Any = None) -> None:

@@ -23,11 +23,10 @@ from kerasgrid.data.arrays import (
     StoredArray,
     as_pixels,
     check_ratio,
-    check_samples,
     opened,
     shape_images,
 )
-from kerasgrid.data.labels import encode_labels
+from kerasgrid.data.labels import samples_of
 from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
@@ -54,9 +53,8 @@ def read_idx(images: Path, labels: Path, image: Sequence[int] | None = None) -> 
             f"{shown_path(labels)}: labels of shape {values.shape}; one axis is needed. Were images and "
             "labels swapped?"
         )
-    indices, classes = encode_labels(values, shown_path(labels))
-    check_samples(pixels, indices, classes, f"{shown_path(images)} and {shown_path(labels)}")
-    return Samples(pixels, indices, classes)
+    where = f"{shown_path(images)} and {shown_path(labels)}"
+    return samples_of(pixels, values, where, shown_path(labels))
 
 
 def idx_chunks(images: Path, labels: Path | None, shape: Sequence[int]) -> Iterator[Chunk]:

@@ -8,6 +8,7 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.errors import DataError
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
@@ -84,6 +85,19 @@ def encode_labels(
     classes, labels = np.unique(values, return_inverse=True)
     check_texts(classes.tolist(), f"{where}: the label")
     return labels.astype(np.int64), tuple(classes.tolist())
+
+
+def samples_of(
+    images: np.ndarray, labels: Any, where: str, where_labels: str, *, multi_label: bool = False
+) -> Samples:
+    """Returns pixels, and labels as `encode_labels` takes them, as samples.
+
+    Raises:
+        DataError: The labels are none, or the two do not belong together.
+    """
+    indices, classes = encode_labels(labels, where_labels, multi_label=multi_label)
+    check_samples(images, indices, classes, where)
+    return Samples(images, indices, classes, is_one_hot(labels, indices))
 
 
 def check_texts(values: Sequence[Any], what: str) -> None:

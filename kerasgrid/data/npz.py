@@ -18,11 +18,10 @@ from kerasgrid.data.arrays import (
     StoredArray,
     as_pixels,
     check_ratio,
-    check_samples,
     opened,
     shape_images,
 )
-from kerasgrid.data.labels import check_texts, encode_labels, is_one_hot
+from kerasgrid.data.labels import check_texts, samples_of
 from kerasgrid.data.streams import Chunk, chunks_of
 from kerasgrid.errors import DataError
 from kerasgrid.io import ARRAY_DAMAGE, HEADER_DAMAGE
@@ -70,9 +69,7 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
             )
         images, labels = (read_member(archive, key, where) for key in pair)
     pixels = shape_images(as_pixels(images, f"{where}, {pair[0]}"), image, f"{where}, {pair[0]}")
-    indices, classes = encode_labels(labels, f"{where}, {pair[1]}", multi_label=multi_label)
-    check_samples(pixels, indices, classes, where)
-    return Samples(pixels, indices, classes, is_one_hot(labels, indices))
+    return samples_of(pixels, labels, where, f"{where}, {pair[1]}", multi_label=multi_label)
 
 
 def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
