@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -23,16 +23,15 @@ from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbac
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
-from kerasgrid.data.folds import inner_split
 from kerasgrid.data.given import refuse_others
 from kerasgrid.data.labels import is_one_hot
-from kerasgrid.data.statistics import Span, pixel_top, standardize_statistics
+from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
-from kerasgrid.jobs.route import route
+from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend_fault
 from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
-from kerasgrid.records import Fold, Job, Trial
+from kerasgrid.records import Dataset, Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built, is_hyper_model
@@ -143,23 +142,18 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         """Returns the trained `Compiled`, how inputs are scaled and prepared, its history, why it is dead."""
         import keras
 
-        from kerasgrid.jobs.objective import find_objective
-        from kerasgrid.jobs.route import DEFAULT_VAL
-        from kerasgrid.models.building import build_model
         from kerasgrid.models.endings import scales_input
-        from kerasgrid.training.batches import Batches, Preparation, Scaling, targets_of
-        from kerasgrid.training.candidate import precision, recorded, seeded
-        from kerasgrid.training.compiling import class_weights, compile_model
+        from kerasgrid.training.batches import Batches, Scaling
+        from kerasgrid.training.candidate import Candidate, seeded
         from kerasgrid.training.health import find_reason, restored_epoch
-        from kerasgrid.training.hooks import hooks_of
         from kerasgrid.training.keeping import Front, compile_as
-        from kerasgrid.training.loop import EVALUATION_BATCH, check_logs
+        from kerasgrid.training.loop import check_logs
 
-        params, seed = self._python_params(), int(self.seed)
-        classes, n_classes = names.tolist(), len(names)
-        function, signature = _function_of(self.model)
-        plan = route(params, signature, {})
+        params, seed, classes = self._python_params(), int(self.seed), names.tolist()
         job = Job(Trial(0, _json_params(params)), fold=0)
+        samples = Dataset(X, labels, tuple(classes), "", "X")
+        candidate = Candidate.of(_recipe_of(self.model, seed, classes), params, samples)
+        plan = candidate.route
         told = faults_of_callbacks(plan.callbacks, Path(), plan.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
         if plan.augment is not None:
@@ -168,27 +162,16 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         faults += [Fault("training.class_weight", unknown)] if unknown else []
         if faults:
             raise ConfigError(faults, type(self).__name__)
-        prepare = Preparation.of(plan.augment, X, None, draw_key(seed, job), Path.cwd())
         with seeded(model_seed(seed, job)):
-            with precision(plan), recorded(with_values=True) as made:
-                model = build_model(function, signature, plan.model, X.shape[1:], n_classes)
-            is_pretrained = False in made.untouched(model.weights)  # with an input of its own
-            compiled = compile_model(model, plan, find_objective("accuracy"), n_classes, X.shape[1:])
-            targets = targets_of(labels, compiled.labels, n_classes, compiled.n_outputs)
-            rows, val = np.arange(len(X)), None
-            if plan.monitors_val:
-                rows, val = inner_split(labels, Fold(0, rows, test=rows[:0]), DEFAULT_VAL, seed)
-            if not is_pretrained and not (plan.augment is not None and plan.augment.may_scale):
+            compiled = candidate.compile()
+            model, none = compiled.model, np.arange(0)
+            rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
+            if not compiled.is_pretrained and not (plan.augment is not None and plan.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
-            center = None
-            if plan.augment is not None and plan.augment.has_statistics:
-                center = plan.augment.center_and_spread(*standardize_statistics(X, rows))
-            scaling = Scaling(None, *(center or (None, None)))
-            batches = Batches(X, targets, rows, plan.batch_size, scaling)
-            held_out = None if prepare is None else prepare.of_held_out
-            validation = None
-            if val is not None:
-                validation = Batches(X, targets, val, EVALUATION_BATCH, scaling, prepare=held_out)
+            center = candidate.center(Fold(0, rows, none))
+            data = candidate.samples(compiled, draw_key(seed, job), (rows, val, none), center)
+            batches = Batches(data.images, data.targets, rows, plan.batch_size, data.scaling)
+            validation, prepare = None if val is None else data.batches(val), data.preparation
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
@@ -197,7 +180,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 check_logs("fit", epoch, logs, None, callbacks)
 
-            callbacks = hooks_of(plan, compiled, labels[rows], classes, Path.cwd())
+            callbacks = candidate.callbacks(compiled, rows)
             hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
             with batches, validation or nullcontext():
                 history = model.fit(
@@ -207,15 +190,15 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     verbose=0,
                     validation_data=validation,
                     callbacks=[hooks, *callbacks],
-                    class_weight=class_weights(plan.training.class_weight, labels[rows], classes),
+                    class_weight=candidate.class_weight(rows),
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
         whole = Front.of(plan, X.shape[1:], None, center).before(model)
         if whole is not model:
             compile_as(whole, model)
-            compiled, scaling, prepare = replace(compiled, model=whole), Scaling(), None
-        return compiled, (scaling, prepare), curves, dead
+            return replace(compiled, model=whole), (Scaling(), None), curves, dead
+        return compiled, (candidate.scaling(center), prepare), curves, dead
 
     def predict_proba(self, X: Any) -> np.ndarray:
         """Returns the probability of each class: (sample, class), float32, in the order of `classes_`.
@@ -234,8 +217,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             )
         if (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
             warn(f"X: {odd}")
-        from kerasgrid.training.batches import Batches
-        from kerasgrid.training.loop import EVALUATION_BATCH
+        from kerasgrid.training.batches import EVALUATION_BATCH, Batches
 
         rows, (scaling, prepare) = np.arange(len(X)), self._inputs
         held_out = None if prepare is None else prepare.of_held_out
@@ -277,6 +259,20 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
             f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
             f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
         )
+
+
+def _recipe_of(model: Any, seed: int, classes: Sequence[Any]) -> Recipe:
+    """Returns what fits of a model function have in common, which are no search's."""
+    function, signature = _function_of(model)
+    return Recipe(
+        model=function,
+        signature=signature,
+        base=str(Path.cwd()),
+        classes=tuple(classes),
+        objective="accuracy",
+        seed=seed,
+        has_defaults=True,
+    )
 
 
 def _function_of(model: Any) -> tuple[Callable[..., Any], Signature]:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field, replace
+from pathlib import Path
 from typing import Any
 
 from kerasgrid.jobs.route import Route, route
@@ -37,6 +38,7 @@ class Recipe:
         seed: 0 is a seed.
         multi_label: Whether samples may have several labels.
         one_hot: Whether the user has the labels as one-hot rows.
+        has_defaults: Whether a `build(hp)` takes its own defaults for what params do not name.
         decides_by_val: Whether the engine decides by the objective on the inner split.
         frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
             then trained anew, as a grid would train them, on its rows too.
@@ -47,24 +49,25 @@ class Recipe:
     """
 
     model: ModelReference | Callable[..., Any]
-    model_source: str
     signature: Signature
-    params: Mapping[str, Any]
-    callbacks: Mapping[str, Mapping[str, Any]]
     base: str
-    augment: Mapping[str, Any] | None
-    training: Mapping[str, Any]
-    data_folder: str
-    paths: RunPaths
-    source: str
     classes: tuple[Any, ...]
-    scale: float | None
-    standardize: bool
-    val: float | str | None
     objective: str | Mapping[str, Mapping[str, Any]]
     seed: int
+    model_source: str = ""
+    params: Mapping[str, Any] = field(default_factory=dict)
+    callbacks: Mapping[str, Mapping[str, Any]] = field(default_factory=dict)
+    augment: Mapping[str, Any] | None = None
+    training: Mapping[str, Any] = field(default_factory=dict)
+    data_folder: str = ""
+    paths: RunPaths = field(default_factory=lambda: RunPaths(Path(), ""))
+    source: str = ""
+    scale: float | None = None
+    standardize: bool = False
+    val: float | str | None = None
     multi_label: bool = False
     one_hot: bool = False
+    has_defaults: bool = False
     decides_by_val: bool = False
     frees_val: bool = False
     is_anew: bool = False

@@ -21,6 +21,7 @@ from kerasgrid.seeds import first_step
 from kerasgrid.training import augmentation, backend
 
 Prepare = Callable[[np.ndarray, int], np.ndarray]
+EVALUATION_BATCH = 512
 
 
 @dataclass(frozen=True)
@@ -199,6 +200,42 @@ class Preparation:
                 raise TrialError(f"augment.preprocessing_function gives images of {found}; {held} holds.")
             images = np.stack(made)
         return np.asarray(_normalize(self.how)(images))
+
+
+@dataclass(frozen=True)
+class LoopData:
+    """What a loop trains and measures on.
+
+    Attributes:
+        images: (sample, ...), as stored.
+        targets: (sample, ...), in the form that the loss wants.
+        train: Rows to train on.
+        val: Rows of the inner split; None for none.
+        test: Held-out rows; none where all are trained on.
+        scaling: How pixels become input.
+        preparation: What is done to them between their division and their centring; None for nothing.
+    """
+
+    images: np.ndarray
+    targets: np.ndarray
+    train: np.ndarray
+    val: np.ndarray | None
+    test: np.ndarray
+    scaling: Scaling
+    preparation: Preparation | None = None
+
+    def batches(
+        self,
+        rows: np.ndarray,
+        batch_size: int = EVALUATION_BATCH,
+        first: int = 0,
+        epoch: int | None = None,
+    ) -> Batches:
+        """Returns batches of some rows in their order; augmented where they are of an epoch of training."""
+        prepare = None
+        if self.preparation is not None:
+            prepare = self.preparation.of_held_out if epoch is None else self.preparation.of_epoch(epoch)
+        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare)
 
 
 @lru_cache(maxsize=8)

@@ -1,10 +1,12 @@
-"""A candidate in a worker: its compiled model, callbacks and rows, and what gave each weight its value."""
+"""A candidate where it is trained: its compiled model, callbacks, rows and images; and what gave each weight
+its value.
+"""
 
 from __future__ import annotations
 
 import hashlib
 import random
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from functools import lru_cache
@@ -16,15 +18,19 @@ import numpy as np
 
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
-from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.records import WHOLE, Dataset, Fold
-from kerasgrid.training.batches import open_dataset
-from kerasgrid.training.compiling import Compiled, compile_model
+from kerasgrid.training.batches import LoopData, Preparation, Scaling, open_dataset, targets_of
+from kerasgrid.training.compiling import Compiled, class_weights, compile_model
+from kerasgrid.training.hooks import hooks_of
+
+PRESCALED_BYTES = 256 * 2**20
+"""Images that are smaller as float32 are scaled once a job."""
 
 
 @dataclass
@@ -80,40 +86,185 @@ def _digest(variable: Any) -> bytes:
     return hashlib.blake2b(array.view(np.uint8).data, digest_size=16).digest()
 
 
-def build_and_compile(
-    recipe: Recipe, plan: Route, objective: Objective, input_shape: tuple[int, ...]
-) -> Compiled:
-    """Returns a candidate's compiled model.
+@dataclass(frozen=True)
+class Candidate:
+    """A candidate and its data: what a pack, Keras's own fit and an estimator train it with.
 
-    Raises:
-        ModelError: The model function or Keras refuses the params.
+    Attributes:
+        recipe: The search's, or an estimator's.
+        route: Its parameters, each where it goes.
+        data: All samples.
     """
-    with recorded(with_values=True) as made:
-        model = build(recipe, plan, input_shape)
-    untouched = made.untouched(model.weights)
-    compiled = compile_model(
-        model, plan, objective, recipe.n_classes, input_shape, multi_label=recipe.multi_label
-    )
-    return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
+    recipe: Recipe
+    route: Route
+    data: Dataset
 
-def build(recipe: Recipe, plan: Route, input_shape: tuple[int, ...]) -> keras.Model:
-    """Returns a candidate's model, as its function gives it.
+    @classmethod
+    def of(cls, recipe: Recipe, params: Mapping[str, Any], data: Dataset | None = None) -> Candidate:
+        """Returns the candidate of a trial's params; `data` is the recipe's, where it is open already."""
+        if data is None:
+            data = open_dataset(recipe.data_folder, recipe.source)
+        return cls(recipe, recipe.route(params), data)
 
-    Raises:
-        ModelError: The model function or Keras refuses the params.
-    """
-    function = import_function(recipe)
-    with precision(plan):
-        return build_model(
-            function,
-            recipe.signature,
-            plan.model,
-            input_shape,
-            recipe.n_classes,
-            is_whole=True,
-            multi_label=recipe.multi_label,
+    @property
+    def input_shape(self) -> tuple[int, ...]:
+        """Axes of one sample."""
+        return self.data.images.shape[1:]
+
+    @property
+    def objective(self) -> Objective:
+        """What scores."""
+        return find_objective(self.recipe.objective)
+
+    # Its model
+
+    def compile(self) -> Compiled:
+        """Returns its compiled model.
+
+        Raises:
+            ModelError: The model function or Keras refuses the params.
+        """
+        with recorded(with_values=True) as made:
+            model = self.build()
+        untouched = made.untouched(model.weights)
+        n_classes, multi_label = self.recipe.n_classes, self.recipe.multi_label
+        compiled = compile_model(
+            model, self.route, self.objective, n_classes, self.input_shape, multi_label=multi_label
         )
+        return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
+
+    def build(self) -> keras.Model:
+        """Returns its model, as its function gives it.
+
+        Raises:
+            ModelError: The model function or Keras refuses the params.
+        """
+        function = import_function(self.recipe)
+        with _precision(self.route):
+            return build_model(
+                function,
+                self.recipe.signature,
+                self.route.model,
+                self.input_shape,
+                self.recipe.n_classes,
+                is_whole=not self.recipe.has_defaults,
+                multi_label=self.recipe.multi_label,
+            )
+
+    def targets(self, compiled: Compiled, labels: np.ndarray) -> np.ndarray:
+        """Returns labels in the form that its loss wants."""
+        return targets_of(labels, compiled.labels, self.recipe.n_classes, compiled.n_outputs)
+
+    def sample(self, compiled: Compiled) -> tuple[np.ndarray, np.ndarray]:
+        """Returns one image and its target, from which metrics learn their shapes."""
+        return self.data.images[:1], self.targets(compiled, self.data.labels[:1])
+
+    def callbacks(self, compiled: Compiled, rows: np.ndarray) -> list[keras.callbacks.Callback]:
+        """Returns all that looks at a run on some rows between its epochs, as `hooks_of`."""
+        recipe = self.recipe
+        return hooks_of(
+            self.route, compiled, self.data.labels[rows], recipe.classes, recipe.base, recipe.sources
+        )
+
+    def class_weight(self, rows: np.ndarray) -> dict[int, float] | None:
+        """Returns what a sample of each class counts in training on some rows."""
+        return class_weights(self.route.training.class_weight, self.data.labels[rows], self.recipe.classes)
+
+    # Its rows
+
+    @property
+    def folds(self) -> tuple[Fold, ...]:
+        """The search's folds, read once in this process."""
+        path = self.recipe.paths.folds
+        return _folds(str(path), path.stat().st_mtime, len(self.data), self.recipe.source)
+
+    def rows(self, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
+        """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
+        share = self._inner_share
+        if share is None:
+            return fold.train, None
+        if isinstance(share, str):  # the held-out rows themselves
+            return fold.train, fold.test
+        return inner_split(self.data.labels, fold, share, self.recipe.seed)
+
+    def n_rows(self, fold: Fold) -> int:
+        """Returns how many rows there are to train on, without splitting them."""
+        share = self._inner_share
+        left_out = inner_rows(fold, share) if isinstance(share, float) else 0
+        return len(fold.train) - left_out
+
+    @property
+    def _inner_share(self) -> float | str | None:
+        return self.recipe.val or (DEFAULT_VAL if self.route.monitors_val else None)
+
+    # Its images
+
+    def center(self, fold: Fold) -> tuple[np.ndarray, np.ndarray] | None:
+        """Returns what is subtracted of a fold's images and what they are divided by, (channel,) each.
+
+        That is `standardize`, or ImageDataGenerator's featurewise normalisation of the rescaled images; None
+        for neither.
+        """
+        if self.recipe.standardize:
+            return self._statistics(fold)
+        given = self.route.augment
+        if given is None or not given.has_statistics:
+            return None
+        return given.center_and_spread(*self._statistics(fold))
+
+    def _statistics(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
+        """Returns mean and standard deviation of a fold's training rows, of files once in this process."""
+        recipe = self.recipe
+        if self.data.folder is None:
+            return standardize_statistics(self.data.images, fold.train, recipe.scale)
+        if fold.index == WHOLE:
+            changed_at = Path(recipe.data_folder, "images.npy").stat().st_mtime
+            return _statistics_of_all(
+                recipe.data_folder, changed_at, len(fold.train), recipe.source, recipe.scale
+            )
+        path = recipe.paths.folds
+        return _statistics(
+            str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
+        )
+
+    def scaling(self, center: tuple[np.ndarray, np.ndarray] | None) -> Scaling:
+        """Returns how stored pixels become input; `center` as `center` gives it."""
+        return Scaling(self.recipe.scale, *(center or (None, None)))
+
+    def preparation(self, key: np.ndarray) -> Preparation | None:
+        """Returns what is done to images between their division and their centring; None for nothing.
+
+        Args:
+            key: (2,) int32, of what is drawn.
+        """
+        recipe = self.recipe
+        return Preparation.of(
+            self.route.augment, self.data.images, recipe.scale, key, Path(recipe.base), recipe.sources
+        )
+
+    def samples(
+        self,
+        compiled: Compiled,
+        key: np.ndarray,
+        rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
+        center: tuple[np.ndarray, np.ndarray] | None,
+    ) -> LoopData:
+        """Returns what Keras's own fit trains and measures on.
+
+        Args:
+            compiled: The form of labels that its loss wants.
+            key: (2,) int32, of what is drawn.
+            rows: To train on, of the inner split, and held out.
+            center: As `center` gives it.
+        """
+        images, scaling, preparation = self.data.images, self.scaling(center), self.preparation(key)
+        if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
+            if preparation is None:
+                images, scaling = scaling(images), Scaling()
+            else:
+                images, scaling = scaling.divide(images), replace(scaling, divisor=None)
+        return LoopData(images, self.targets(compiled, self.data.labels), *rows, scaling, preparation)
 
 
 def import_function(recipe: Recipe) -> Callable:
@@ -128,7 +279,7 @@ def import_function(recipe: Recipe) -> Callable:
 
 
 @contextmanager
-def precision(plan: Route) -> Iterator[None]:
+def _precision(plan: Route) -> Iterator[None]:
     """Lets layers that are made within have a candidate's dtype policy."""
     before = keras.config.dtype_policy()
     if plan.training.precision != "float32":  # else floatx's, as the user has it
@@ -139,36 +290,9 @@ def precision(plan: Route) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-def rows_of(recipe: Recipe, plan: Route, data: Dataset, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
-    """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
-    share = _inner_share(recipe, plan)
-    if share is None:
-        return fold.train, None
-    if isinstance(share, str):  # the held-out rows themselves
-        return fold.train, fold.test
-    return inner_split(data.labels, fold, share, recipe.seed)
-
-
-def trained_rows(recipe: Recipe, plan: Route, fold: Fold) -> int:
-    """Returns how many rows there are to train on, without splitting them."""
-    share = _inner_share(recipe, plan)
-    left_out = inner_rows(fold, share) if isinstance(share, float) else 0
-    return len(fold.train) - left_out
-
-
-def _inner_share(recipe: Recipe, plan: Route) -> float | str | None:
-    return recipe.val or (DEFAULT_VAL if plan.monitors_val else None)
-
-
 @lru_cache(maxsize=4)
 def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[Fold, ...]:
     return tuple(load_folds(Path(path), n_samples, source)[0])
-
-
-def read_folds(recipe: Recipe, n_samples: int) -> tuple[Fold, ...]:
-    """Returns the search's folds, read once in this process."""
-    path = recipe.paths.folds
-    return _folds(str(path), path.stat().st_mtime, n_samples, recipe.source)
 
 
 @lru_cache(maxsize=64)
@@ -179,37 +303,11 @@ def _statistics(
     return standardize_statistics(images, _folds(folds, changed_at, len(images), source)[fold].train, scale)
 
 
-def statistics_of(recipe: Recipe, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-    """Returns mean and standard deviation of a fold's training rows, computed once in this process."""
-    if fold.index == WHOLE:
-        changed_at = Path(recipe.data_folder, "images.npy").stat().st_mtime
-        return _statistics_of_all(
-            recipe.data_folder, changed_at, len(fold.train), recipe.source, recipe.scale
-        )
-    path = recipe.paths.folds
-    return _statistics(
-        str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
-    )
-
-
 @lru_cache(maxsize=2)
 def _statistics_of_all(
     folder: str, changed_at: float, n_rows: int, source: str, scale: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
     return standardize_statistics(open_dataset(folder, source).images, np.arange(n_rows), scale)
-
-
-def mean_and_spread(recipe: Recipe, plan: Route, fold: Fold) -> tuple[np.ndarray, np.ndarray] | None:
-    """Returns what is subtracted of a fold's images and what they are divided by, (channel,) each.
-
-    That is `standardize`, or ImageDataGenerator's featurewise normalisation of the rescaled images.
-    """
-    if recipe.standardize:
-        return statistics_of(recipe, fold)
-    given = plan.augment
-    if given is None or not given.has_statistics:
-        return None
-    return given.center_and_spread(*statistics_of(recipe, fold))
 
 
 @contextmanager

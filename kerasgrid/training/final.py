@@ -7,23 +7,19 @@ from dataclasses import replace
 from pathlib import Path
 
 import keras
-import numpy as np
 
 from kerasgrid.errors import ModelError, StorageError
-from kerasgrid.jobs.objective import find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context
-from kerasgrid.seeds import model_seed
-from kerasgrid.training.batches import open_dataset
-from kerasgrid.training.candidate import build_and_compile, mean_and_spread, seeded
+from kerasgrid.seeds import draw_key, model_seed
+from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
-from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.hooks import LearningRateReplay, hooks_of
-from kerasgrid.training.job import initialize, quiet, samples_of
+from kerasgrid.training.hooks import LearningRateReplay
+from kerasgrid.training.job import initialize, quiet
 from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
 from kerasgrid.training.loop import Loop, adapt
 
@@ -46,41 +42,32 @@ def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
 
 def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     job, seed = task.job, model_seed(recipe.seed, task.job)
-    data = open_dataset(recipe.data_folder, recipe.source)
-    whole = recipe.route(job.trial.params)
-    kept = {name: args for name, args in whole.callbacks.items() if name not in task.dropped}
-    model = {**whole.model, **({"epochs": task.total} if "epochs" in whole.model else {})}
-    plan = replace(whole, callbacks=kept, epochs=task.total, model=model)
+    candidate = _as_asked(Candidate.of(recipe, job.trial.params), task)
     with seeded(seed):
-        objective = find_objective(recipe.objective)
-        compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        center = mean_and_spread(recipe, plan, task.fold)
-        front = Front.of(plan, data.images.shape[1:], recipe.scale, center)
-        rows = (task.rows, None, task.rows[:0])
-        samples = samples_of(recipe, job, plan, compiled, data, rows, center)
+        compiled = candidate.compile()
+        center = candidate.center(task.fold)
+        front = Front.of(candidate.route, candidate.input_shape, recipe.scale, center)
+        key, rows = draw_key(recipe.seed, job), (task.rows, None, task.rows[:0])
+        samples = candidate.samples(compiled, key, rows, center)
         if task.start is None:
-            initialize(recipe, compiled, data, seed)
+            initialize(candidate, compiled, seed)
             adapt(compiled.model, samples)
         else:
             _check_rate(compiled.model)
             start = net_of(load_kept(task.start, compiled=False))
             compiled.model.set_weights(start.get_weights())
         _check_saves(compiled.model, task.file, front)
-        labels, progress = data.labels[task.rows], Progress()
+        progress = Progress()
         loop = Loop(
             job=job,
-            seed=recipe.seed,
             owner=task.owner,
+            candidate=candidate,
             model=compiled.model,
-            callbacks=_callbacks(task, plan, compiled, labels, recipe),
-            class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),
+            callbacks=_callbacks(task, candidate, compiled),
             samples=samples,
-            batch_size=plan.batch_size,
             epochs=task.epochs,
-            emit=context.emit,
-            should_stop=context.should_stop,
+            context=context,
             checkpoint_path=task.checkpoint,
-            checkpoint_interval_s=recipe.checkpoint_interval_s,
             progress=progress,
         )
         try:
@@ -107,13 +94,19 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     )
 
 
-def _callbacks(
-    task: FinalTask, plan: Route, compiled: Compiled, labels: np.ndarray, recipe: Recipe
-) -> list[keras.callbacks.Callback]:
+def _as_asked(candidate: Candidate, task: FinalTask) -> Candidate:
+    """Returns a candidate that is trained for a task's epochs, without the callbacks that it drops."""
+    route = candidate.route
+    kept = {name: args for name, args in route.callbacks.items() if name not in task.dropped}
+    model = {**route.model, **({"epochs": task.total} if "epochs" in route.model else {})}
+    return replace(candidate, route=replace(route, callbacks=kept, epochs=task.total, model=model))
+
+
+def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> list[keras.callbacks.Callback]:
     replay = [LearningRateReplay(task.rates)] if task.rates else []
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
-    return [*replay, *hooks_of(plan, compiled, labels, recipe.classes, recipe.base, recipe.sources)]
+    return [*replay, *candidate.callbacks(compiled, task.rows)]
 
 
 def _check_rate(model: keras.Model) -> None:

@@ -6,38 +6,24 @@ import gc
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import replace
-from pathlib import Path
 
 import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
-from kerasgrid.records import Context, Dataset, FoldRecord, Job, NoteRecord, Pack, RungRecord
+from kerasgrid.records import Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Preparation, Scaling, open_dataset, targets_of
-from kerasgrid.training.candidate import (
-    build_and_compile,
-    mean_and_spread,
-    read_folds,
-    rows_of,
-    seeded,
-)
+from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
-from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.keeping import keep_model
-from kerasgrid.training.loop import Loop, LoopData, adapt
+from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.scoring import failure, score, val_score
-
-PRESCALED_BYTES = 256 * 2**20
-"""Images that are smaller as float32 are scaled once a job."""
 
 
 @contextmanager
@@ -99,99 +85,57 @@ def train_job(
         progress: Tells where the job stands, also after an error.
         until: The epoch after which it waits; None for none.
     """
-    objective = find_objective(recipe.objective)
-    data = open_dataset(recipe.data_folder, recipe.source)
-    fold = read_folds(recipe, len(data))[job.fold]
-    plan = recipe.route(job.trial.params)
-    with seeded(model_seed(recipe.seed, job)):
-        compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        initialize(recipe, compiled, data, model_seed(recipe.seed, job))
-        train, val = rows_of(recipe, plan, data, fold)
-        center = mean_and_spread(recipe, plan, fold)  # of all its training rows, the inner split's too
-        samples = samples_of(recipe, job, plan, compiled, data, (train, val, fold.test), center)
+    candidate = Candidate.of(recipe, job.trial.params)
+    fold, seed = candidate.folds[job.fold], model_seed(recipe.seed, job)
+    with seeded(seed):
+        compiled = candidate.compile()
+        initialize(candidate, compiled, seed)
+        center = candidate.center(fold)  # of all its training rows, the inner split's too
+        key, rows = draw_key(recipe.seed, job), (*candidate.rows(fold), fold.test)
+        samples = candidate.samples(compiled, key, rows, center)
         adapt(compiled.model, samples)
-        labels = data.labels[samples.train]
         loop = Loop(
             job=job,
-            seed=recipe.seed,
-            owner=recipe.owner(job.trial.identity, plan),
+            owner=recipe.owner(job.trial.identity, candidate.route),
+            candidate=candidate,
             model=compiled.model,
-            callbacks=hooks_of(plan, compiled, labels, recipe.classes, recipe.base, recipe.sources),
-            class_weight=class_weights(plan.training.class_weight, labels, recipe.classes),
+            callbacks=candidate.callbacks(compiled, samples.train),
             samples=samples,
-            batch_size=plan.batch_size,
-            epochs=plan.epochs,
-            emit=context.emit,
-            should_stop=context.should_stop,
+            epochs=candidate.route.epochs,
+            context=context,
             checkpoint_path=recipe.paths.checkpoint(*job.id),
-            checkpoint_interval_s=recipe.checkpoint_interval_s,
             until=until,
             progress=progress,
         )
         if loop.run():
-            record = _score(recipe, job, objective, compiled, loop, data)
-            if recipe.keeps_model(plan, until):
-                keep_model(recipe, job, lambda: compiled.model, context)
+            record = _score(loop, compiled)
+            if recipe.keeps_model(candidate.route, until):
+                keep_model(candidate, job, lambda: compiled.model, context)
             context.emit(record)
         elif loop.waits:
-            context.emit(RungRecord(_score(recipe, job, objective, compiled, loop, data)))
+            context.emit(RungRecord(_score(loop, compiled)))
 
 
-def initialize(recipe: Recipe, compiled: Compiled, data: Dataset, seed: int) -> None:
+def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
     """Gives a model the first weights that a pack would give it, if a program could train it."""
     try:
-        sample = packs.sample_of(compiled, data, recipe.n_classes)
-        weights = initial_weights(lift(compiled, sample), seed)
+        weights = initial_weights(lift(compiled, candidate.sample(compiled)), seed)
     except UnfusibleError:
         return
     for variable, value in zip(compiled.model.weights, weights, strict=True):
         variable.assign(value)
 
 
-def samples_of(
-    recipe: Recipe,
-    job: Job,
-    plan: Route,
-    compiled: Compiled,
-    data: Dataset,
-    rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
-    center: tuple[np.ndarray, np.ndarray] | None,
-) -> LoopData:
-    """Returns what a job trains and measures on.
-
-    Args:
-        recipe: The search's.
-        job: Whose random keys augment.
-        plan: Its candidate's.
-        compiled: The form of labels that its loss wants.
-        data: All samples.
-        rows: To train on, of the inner split, and held out.
-        center: (channel,) each, what is subtracted and what is divided by; None for neither.
-    """
-    mean, std = center or (None, None)
-    images, scaling = data.images, Scaling(recipe.scale, mean, std)
-    key = draw_key(recipe.seed, job)
-    preparation = Preparation.of(plan.augment, images, recipe.scale, key, Path(recipe.base), recipe.sources)
-    if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
-        if preparation is None:
-            images, scaling = scaling(images), Scaling()
-        else:
-            images, scaling = scaling.divide(images), Scaling(None, mean, std)
-    targets = targets_of(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    return LoopData(images, targets, *rows, scaling, preparation)
-
-
-def _score(
-    recipe: Recipe, job: Job, objective: Objective, compiled: Compiled, loop: Loop, data: Dataset
-) -> FoldRecord:
-    samples = loop.samples
+def _score(loop: Loop, compiled: Compiled) -> FoldRecord:
+    candidate, samples = loop.candidate, loop.samples
+    recipe, objective, labels = candidate.recipe, candidate.objective, candidate.data.labels
     outputs, metrics = _outputs(compiled, loop, samples.test)
-    labels = data.labels[samples.test]
-    record = score(recipe, job, objective, compiled, outputs, metrics, labels, loop.progress.epoch)
+    test = labels[samples.test]
+    record = score(recipe, loop.job, objective, compiled, outputs, metrics, test, loop.progress.epoch)
     val = None
     if recipe.decides_by_val and samples.val is not None:
         found = _outputs(compiled, loop, samples.val)
-        val = val_score(recipe, objective, compiled, *found, data.labels[samples.val])
+        val = val_score(recipe, objective, compiled, *found, labels[samples.val])
     return replace(
         record,
         val_score=val,

@@ -20,14 +20,13 @@ import numpy as np
 from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import is_whole_archive, replacing
-from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
-from kerasgrid.training.batches import Scaling, open_dataset
-from kerasgrid.training.candidate import build, mean_and_spread, read_folds, seeded
+from kerasgrid.training.batches import Scaling
+from kerasgrid.training.candidate import Candidate, seeded
 
 STORED = "stored_values"
 """The input of a saved model with layers for what is done to stored values, by which it is known that it has
@@ -112,11 +111,11 @@ class UnloadableError(KerasgridError):
     """A file of a model that Keras does not load in its safe mode; the message says why."""
 
 
-def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], context: Context) -> None:
+def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], context: Context) -> None:
     """Saves the model of a job that has ended, as if it had not been compiled, whole or not at all.
 
     Args:
-        recipe: The search's.
+        candidate: The job's.
         job: The job.
         make: Gives its model.
         context: Is told why, where the model cannot be saved: that is no failure.
@@ -126,9 +125,8 @@ def keep_model(recipe: Recipe, job: Job, make: Callable[[], keras.Model], contex
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        plan, data = recipe.route(job.trial.params), open_dataset(recipe.data_folder, recipe.source)
-        center = mean_and_spread(recipe, plan, read_folds(recipe, len(data))[job.fold])
-        front = Front.of(plan, data.images.shape[1:], recipe.scale, center)
+        recipe, center = candidate.recipe, candidate.center(candidate.folds[job.fold])
+        front = Front.of(candidate.route, candidate.input_shape, recipe.scale, center)
         save_model(make(), recipe.paths.model(*job.id), front)
     except (StorageError, ChangedError):
         raise
@@ -174,21 +172,17 @@ def net_of(model: keras.Model) -> keras.Model:
     return model.layers[-1] if has_layers else model
 
 
-def own_model(
-    recipe: Recipe, job: Job, input_shape: tuple[int, ...], weights: Sequence[np.ndarray]
-) -> keras.Model:
+def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Model:
     """Returns the model of a job that a program has trained, as the model function gives it.
 
     The program's own has keyed layers, and the numbers of the first candidate of its graph.
 
     Args:
-        recipe: The search's.
-        job: The job.
-        input_shape: Axes of one sample.
+        candidate: The job's.
         weights: The values of the model's weights.
     """
-    with seeded(graph_seed(recipe.seed), with_backend=False):
-        model = build(recipe, recipe.route(job.trial.params), input_shape)
+    with seeded(graph_seed(candidate.recipe.seed), with_backend=False):
+        model = candidate.build()
     model.set_weights(weights)
     return model
 

@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -15,48 +15,11 @@ import numpy as np
 
 from kerasgrid.errors import ModelError, TrialError, did_you_mean
 from kerasgrid.models.keras_private import inputs_of_calls, layers_within
-from kerasgrid.records import CheckpointRecord, EpochRecord, Job, StopRecord
+from kerasgrid.records import CheckpointRecord, Context, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
-from kerasgrid.training.batches import Batches, Preparation, Scaling
-
-EVALUATION_BATCH = 512
-
-
-@dataclass(frozen=True)
-class LoopData:
-    """What a loop trains and measures on.
-
-    Attributes:
-        images: (sample, ...), as stored.
-        targets: (sample, ...), in the form that the loss wants.
-        train: Rows to train on.
-        val: Rows of the inner split; None for none.
-        test: Held-out rows; none where all are trained on.
-        scaling: How pixels become input.
-        preparation: What is done to them between their division and their centring; None for nothing.
-    """
-
-    images: np.ndarray
-    targets: np.ndarray
-    train: np.ndarray
-    val: np.ndarray | None
-    test: np.ndarray
-    scaling: Scaling
-    preparation: Preparation | None = None
-
-    def batches(
-        self,
-        rows: np.ndarray,
-        batch_size: int = EVALUATION_BATCH,
-        first: int = 0,
-        epoch: int | None = None,
-    ) -> Batches:
-        """Returns batches of some rows in their order; augmented where they are of an epoch of training."""
-        prepare = None
-        if self.preparation is not None:
-            prepare = self.preparation.of_held_out if epoch is None else self.preparation.of_epoch(epoch)
-        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare)
+from kerasgrid.training.batches import LoopData
+from kerasgrid.training.candidate import Candidate
 
 
 @dataclass
@@ -65,34 +28,26 @@ class Loop:
 
     Attributes:
         job: Whose random keys are used.
-        seed: The search's.
         owner: The hash of the candidate's params, kept in checkpoints.
+        candidate: Its candidate.
         model: Compiled.
         callbacks: Keras's.
         samples: The data.
-        batch_size: Samples a step.
         epochs: How many to train at most.
-        until: The epoch, from 1, after which the job waits; None for none.
-        class_weight: What a sample of each class counts, by class index; None where all count the same.
-        emit: Takes records of epochs, checkpoints and a stop.
-        should_stop: Tells whether to stop after the epoch at hand.
+        context: Is told of epochs, checkpoints and a stop.
         checkpoint_path: Where to keep the checkpoint.
-        checkpoint_interval_s: Seconds between checkpoints.
+        until: The epoch, from 1, after which the job waits; None for none.
     """
 
     job: Job
-    seed: int
     owner: str
+    candidate: Candidate
     model: keras.Model
     callbacks: Sequence[keras.callbacks.Callback]
     samples: LoopData
-    batch_size: int
     epochs: int
-    class_weight: Mapping[int, float] | None
-    emit: Callable[[object], None]
-    should_stop: Callable[[], bool]
+    context: Context
     checkpoint_path: Path
-    checkpoint_interval_s: float
     until: int | None = None
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     best_epoch: int | None = None
@@ -116,9 +71,8 @@ class Loop:
         optimizer = self.model.optimizer
         finalize = optimizer.finalize_variable_values
         optimizer.finalize_variable_values = _put_off  # each epoch is a fit, and this is for the last one
-        steps = -(-len(self.samples.train) // self.batch_size)
         hooks = keras.callbacks.CallbackList(
-            list(self.callbacks), model=self.model, epochs=self.epochs, steps=steps, verbose=0
+            list(self.callbacks), model=self.model, epochs=self.epochs, steps=self.n_steps, verbose=0
         )
         hooks.on_train_begin()
         done, logs = False, {}
@@ -135,9 +89,9 @@ class Loop:
             if not done and self.waits:
                 self._save()
                 return False
-            if not done and self.should_stop():
+            if not done and self.context.should_stop():
                 self._save()
-                self.emit(StopRecord(self.job.id, self.progress.epoch))
+                self.context.emit(StopRecord(self.job.id, self.progress.epoch))
                 return False
             if not done:
                 self.save_if_due()
@@ -145,6 +99,11 @@ class Loop:
         hooks.on_train_end(logs)
         self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
         return True
+
+    @property
+    def n_steps(self) -> int:
+        """Steps of an epoch."""
+        return -(-len(self.samples.train) // self.candidate.route.batch_size)
 
     @property
     def waits(self) -> bool:
@@ -155,11 +114,11 @@ class Loop:
         self, epoch: int, hooks: keras.callbacks.CallbackList, saved: checkpoint.Checkpoint | None
     ) -> dict[str, float]:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
-        order = data_order(self.seed, self.job, epoch, len(self.samples.train))
+        order = data_order(self.candidate.recipe.seed, self.job, epoch, len(self.samples.train))
         bridge = _Bridge(self, hooks, epoch, saved)
         self._watch.begin()
-        rows = self.samples.train[order]
-        with self.samples.batches(rows, self.batch_size, self.progress.step, epoch) as batches:
+        rows, size = self.samples.train[order], self.candidate.route.batch_size
+        with self.samples.batches(rows, size, self.progress.step, epoch) as batches:
             history = self.model.fit(
                 batches,
                 initial_epoch=epoch,
@@ -167,7 +126,7 @@ class Loop:
                 shuffle=False,
                 verbose=0,
                 callbacks=[bridge],
-                class_weight=self.class_weight,
+                class_weight=self.candidate.class_weight(self.samples.train),
             )
         self.progress.fit_time = self._watch.end()
         return {name: float(values[-1]) for name, values in history.history.items()}
@@ -193,7 +152,7 @@ class Loop:
         for name, value in row.items():
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
-        self.emit(EpochRecord(self.job.id, epoch + 1, self.epochs, row))
+        self.context.emit(EpochRecord(self.job.id, epoch + 1, self.epochs, row))
 
     def _learning_rate(self) -> float | None:
         rate = getattr(self.model.optimizer, "learning_rate", None)
@@ -216,7 +175,7 @@ class Loop:
     @property
     def is_due(self) -> bool:
         """Whether the last checkpoint is old enough for another one."""
-        return time.monotonic() - self._saved_at >= self.checkpoint_interval_s
+        return time.monotonic() - self._saved_at >= self.candidate.recipe.checkpoint_interval_s
 
     def save_if_due(self, step: int = 0) -> None:
         """Writes a checkpoint after so many batches of the epoch at hand, if the last one is old enough."""
@@ -231,7 +190,7 @@ class Loop:
     def _save(self) -> None:
         checkpoint.save(self.checkpoint_path, self.owner, self.model, self.callbacks, self.progress)
         self._saved_at = time.monotonic()
-        self.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
+        self.context.emit(CheckpointRecord(self.job.id, self.progress.epoch, self.checkpoint_path.name))
 
 
 def best_epoch(
@@ -326,7 +285,6 @@ class _Bridge(keras.callbacks.Callback):
         super().__init__()
         self.loop, self.hooks, self.epoch, self.saved = loop, hooks, epoch, saved
         self.first = loop.progress.step
-        self.n_batches = -(-len(loop.samples.train) // loop.batch_size)
 
     def on_epoch_begin(self, epoch, logs=None) -> None:
         if self.saved is not None:
@@ -342,7 +300,7 @@ class _Bridge(keras.callbacks.Callback):
         self.loop._watch.step()
         step = batch + self.first + 1
         # Asking a callback for its model brings JAX's state back from the device: only where it is needed.
-        if step < self.n_batches and self.loop.is_due and not self.model.stop_training:
+        if step < self.loop.n_steps and self.loop.is_due and not self.model.stop_training:
             self.loop.save_if_due(step)
 
 

@@ -13,6 +13,7 @@ import numpy as np
 
 from kerasgrid.records import Job
 from kerasgrid.training import checkpoint
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.hooks import LearningRateSchedule
 from kerasgrid.training.program import Program
 
@@ -61,7 +62,7 @@ class Member:
 
     Attributes:
         jobs: Read off this run, by rising epochs; those that have ended are taken out.
-        epochs: At which each job is read.
+        candidates: The jobs'.
         numbers: (number,) that the graph receives.
         learning_rate: The first one; None where the optimizer has a schedule of its own.
         callbacks: Keras's.
@@ -77,7 +78,7 @@ class Member:
     """
 
     jobs: tuple[Job, ...]
-    epochs: tuple[int, ...]
+    candidates: tuple[Candidate, ...]
     numbers: np.ndarray
     learning_rate: float | None
     callbacks: list[keras.callbacks.Callback]
@@ -91,6 +92,11 @@ class Member:
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
     stand: Stand = field(init=False, repr=False)
+
+    @property
+    def epochs(self) -> tuple[int, ...]:
+        """At which each job is read."""
+        return tuple(candidate.route.epochs for candidate in self.candidates)
 
     @property
     def fixed(self) -> dict[str, np.ndarray]:

@@ -17,25 +17,15 @@ from kerasgrid.config.augment import Augmentation
 from kerasgrid.data.cache import sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.io import digest
-from kerasgrid.jobs.objective import find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
-from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack, WidthRecord
+from kerasgrid.records import Context, Dataset, Graph, Job, Pack, WidthRecord
 from kerasgrid.seeds import draw_key, graph_seed
 from kerasgrid.training import backend, packs
 from kerasgrid.training.batches import Scaling, open_dataset, targets_of
-from kerasgrid.training.candidate import (
-    build_and_compile,
-    mean_and_spread,
-    read_folds,
-    rows_of,
-    seeded,
-    trained_rows,
-)
-from kerasgrid.training.compiling import Compiled, class_weights
+from kerasgrid.training.candidate import Candidate, seeded
+from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import lift
-from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.member import Member
 from kerasgrid.training.program import Program, Schedule
 from kerasgrid.training.scoring import failure, is_out_of_memory
@@ -43,7 +33,7 @@ from kerasgrid.training.wave import Wave
 
 PROGRAMS = 4
 """Compiled programs that a worker keeps."""
-_programs: dict[tuple, tuple[Program, Compiled, Dataset]] = {}
+_programs: dict[tuple, tuple[Program, Compiled]] = {}
 _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
 DEVICE_BYTES = 2**30
@@ -70,14 +60,14 @@ class FallBackError(Exception):
         )
 
 
-def describe(recipe: Recipe, compiled: Compiled, data: Dataset) -> Graph:
+def describe(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        if recipe.multi_label:
+        if candidate.recipe.multi_label:
             raise UnfusibleError("samples have several labels each")
-        if data.images.size * 4 > DEVICE_BYTES:
+        if candidate.data.images.size * 4 > DEVICE_BYTES:
             raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
-        lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
+        lifted = lift(compiled, candidate.sample(compiled))
     except UnfusibleError as error:
         return Graph(None, str(error))
     numbers = tuple(float(number) for number in lifted.numbers)
@@ -197,29 +187,28 @@ def _forget() -> None:
 
 def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: Context) -> Wave:
     """Returns some runs of a pack, ready to be trained side by side."""
-    first = runs[0][0]
-    program, compiled, data = _program(recipe, first, pack.key)
+    data = _dataset(recipe.data_folder, recipe.source, sample_digests(Path(recipe.data_folder)))
+    candidates = [[Candidate.of(recipe, job.trial.params, data) for job in run] for run in runs]
+    first = candidates[0][0]
+    program, compiled = _program(first, pack.key)
     members = []
-    for run in runs:
-        last, graph = run[-1], pack.graph(run[-1])
-        plans = [recipe.route(job.trial.params) for job in run]
-        fold = read_folds(recipe, len(data))[last.fold]
-        train_rows, val_rows = rows_of(recipe, plans[-1], data, fold)
-        weights = class_weights(plans[-1].training.class_weight, data.labels[train_rows], recipe.classes)
+    for run, own in zip(runs, candidates, strict=True):
+        candidate, graph, fold = own[-1], pack.graph(run[-1]), first.folds[run[-1].fold]
+        rows, val = candidate.rows(fold)
         members.append(
             Member(
                 jobs=run,
-                epochs=tuple(plan.epochs for plan in plans),
+                candidates=tuple(own),
                 numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
-                learning_rate=plans[-1].optimizer_args.get("learning_rate", graph.learning_rate),
-                callbacks=hooks_of(
-                    plans[-1], compiled, data.labels[train_rows], recipe.classes, recipe.base, recipe.sources
+                learning_rate=graph.learning_rate,
+                callbacks=candidate.callbacks(compiled, rows),
+                scaling=_scaling(candidate.center(fold)),
+                key=draw_key(recipe.seed, run[-1]),
+                class_weight=np.asarray(
+                    list((candidate.class_weight(rows) or {}).values()), dtype=keras.config.floatx()
                 ),
-                scaling=_scaling(recipe, plans[-1], fold),
-                key=draw_key(recipe.seed, last),
-                class_weight=np.asarray(list((weights or {}).values()), dtype=keras.config.floatx()),
-                train=train_rows,
-                val=val_rows,
+                train=rows,
+                val=val,
                 test=fold.test,
             )
         )
@@ -227,26 +216,24 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         recipe=recipe,
         program=program,
         compiled=compiled,
-        objective=find_objective(recipe.objective),
+        objective=first.objective,
         labels=data.labels,
         members=members,
         context=context,
-        owner=recipe.owner(pack.key, recipe.route(first.trial.params)),
+        owner=recipe.owner(pack.key, first.route),
         until=pack.until,
     )
 
 
-def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, Dataset]:
+def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
     """Returns the program of a graph on some data, compiled once in this process.
 
     Searches on the same data whose epochs have the same steps share it, whichever folder they run in; but not
     where parts of it are the user's own, which may have been defined anew since.
     """
-    contents = sample_digests(Path(recipe.data_folder))
-    data = _dataset(recipe.data_folder, recipe.source, contents)
-    plan = recipe.route(job.trial.params)
-    sizes = [trained_rows(recipe, plan, fold) for fold in read_folds(recipe, len(data))]
-    schedule = Schedule.of(sizes, plan.batch_size)
+    recipe, contents = candidate.recipe, sample_digests(Path(candidate.recipe.data_folder))
+    sizes = [candidate.n_rows(fold) for fold in candidate.folds]
+    schedule = Schedule.of(sizes, candidate.route.batch_size)
     shared = (graph, schedule, contents, recipe.classes, recipe.scale)
     folds = recipe.paths.folds
     own = (*shared, str(folds), folds.stat().st_mtime_ns)
@@ -256,19 +243,20 @@ def _program(recipe: Recipe, job: Job, graph: str) -> tuple[Program, Compiled, D
     while len(_programs) >= PROGRAMS:
         del _programs[next(iter(_programs))]
         gc.collect()  # a program and its traces refer to each other
-    program, compiled = _make_program(recipe, plan, data, schedule, contents)
+    program, compiled = _make_program(candidate, schedule, contents)
     where = own if program.lifted.has_own_parts else shared
-    _programs[where] = program, compiled, data
+    _programs[where] = program, compiled
     return _programs[where]
 
 
 def _make_program(
-    recipe: Recipe, plan: Route, data: Dataset, schedule: Schedule, contents: tuple[str, str]
+    candidate: Candidate, schedule: Schedule, contents: tuple[str, str]
 ) -> tuple[Program, Compiled]:
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
+    recipe, route = candidate.recipe, candidate.route
     with seeded(graph_seed(recipe.seed)):
-        compiled = build_and_compile(recipe, plan, find_objective(recipe.objective), data.images.shape[1:])
-        lifted = lift(compiled, sample_of(compiled, data, recipe.n_classes))
+        compiled = candidate.compile()
+        lifted = lift(compiled, candidate.sample(compiled))
     stored = (recipe.data_folder, recipe.source)
     images = _images_on_device(*stored, contents[0], recipe.scale)
     targets = _targets_on_device(*stored, contents[1], recipe.n_classes, compiled.labels, compiled.n_outputs)
@@ -277,9 +265,9 @@ def _make_program(
         schedule,
         images,
         targets,
-        Augmentation.of(plan.augment, data.images, recipe.scale),
-        jit=plan.training.jit is True,
-        halts="terminate_on_nan" in plan.callbacks,
+        Augmentation.of(route.augment, candidate.data.images, recipe.scale),
+        jit=route.training.jit is True,
+        halts="terminate_on_nan" in route.callbacks,
     )
     return made, compiled
 
@@ -303,17 +291,11 @@ def _targets_on_device(
     return backend.to_device(targets_of(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
 
 
-def _scaling(recipe: Recipe, plan: Route, fold: Fold) -> np.ndarray:
+def _scaling(center: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
     """Returns (2, channel): what is subtracted of the prepared images and what they are divided by."""
-    found = mean_and_spread(recipe, plan, fold)
-    if found is None:
+    if center is None:
         return np.zeros((2, 0), dtype=keras.config.floatx())
-    return np.stack(found).astype(keras.config.floatx())
-
-
-def sample_of(compiled: Compiled, data: Dataset, n_classes: int) -> tuple[np.ndarray, np.ndarray]:
-    """Returns one image and its target, from which metrics learn their shapes."""
-    return data.images[:1], targets_of(data.labels[:1], compiled.labels, n_classes, compiled.n_outputs)
+    return np.stack(center).astype(keras.config.floatx())
 
 
 def measure(recipe: Recipe, pack: Pack, context: Context) -> None:

@@ -5,7 +5,6 @@ from __future__ import annotations
 import gc
 from collections.abc import Callable, Sequence
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import keras
@@ -13,16 +12,14 @@ import numpy as np
 
 from kerasgrid.errors import TrialError
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.records import WHOLE, Context
 from kerasgrid.seeds import view_key
-from kerasgrid.training.batches import Preparation, Prepare, Scaling, open_dataset
-from kerasgrid.training.candidate import import_function, mean_and_spread
+from kerasgrid.training.batches import EVALUATION_BATCH, Preparation, Prepare, Scaling
+from kerasgrid.training.candidate import Candidate, import_function
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
 from kerasgrid.training.keeping import load_kept, net_of
-from kerasgrid.training.loop import EVALUATION_BATCH
 
 _TOLD_ROWS = 4096
 
@@ -44,15 +41,13 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 
 
 def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
-    plan = recipe.route(task.trial.params)
-    data = open_dataset(recipe.data_folder, recipe.source)
     import_function(recipe)
     model = load_kept(task.model, compiled=False)
-    net, shape = net_of(model), data.images.shape[1:]
-    outputs = replace(
-        read_outputs(net, plan, recipe.n_classes, shape, multi_label=recipe.multi_label), model=model
-    )
-    scaling, preparation = _outside(recipe, plan, task, data.images, has_layers=net is not model)
+    net = net_of(model)
+    candidate = Candidate.of(recipe, task.trial.params)
+    form = (candidate.route, recipe.n_classes, candidate.input_shape)
+    outputs = replace(read_outputs(net, *form, multi_label=recipe.multi_label), model=model)
+    scaling, preparation = _outside(candidate, task, has_layers=net is not model)
     views = _views(preparation, task.tta)
     parts: list[np.ndarray] = []
     ids: list[str] = []
@@ -85,23 +80,22 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
         context.emit(record())
 
 
-def _outside(
-    recipe: Recipe, plan: Route, task: PredictTask, images: np.ndarray, has_layers: bool
-) -> tuple[Scaling, Preparation | None]:
+def _outside(candidate: Candidate, task: PredictTask, has_layers: bool) -> tuple[Scaling, Preparation | None]:
     """Returns what is done to samples before a model is asked.
 
     Where it has layers that scale them, only views are drawn, of stored values: their strengths are in units
     of these. Files of earlier versions have none.
     """
-    scale = None if has_layers else recipe.scale
-    key, base = view_key(recipe.seed), Path(recipe.base)
-    preparation = Preparation.of(plan.augment, images, scale, key, base, recipe.sources)
+    key = view_key(candidate.recipe.seed)
     if has_layers:
+        candidate = replace(candidate, recipe=replace(candidate.recipe, scale=None))
+        preparation = candidate.preparation(key)
         return Scaling(), preparation and replace(preparation, how=preparation.how.drawn)
-    center = task.center and tuple(np.asarray(part) for part in task.center)
     if task.fold.index != WHOLE:
-        center = mean_and_spread(recipe, plan, task.fold)
-    return Scaling(scale, *(center or (None, None))), preparation
+        center = candidate.center(task.fold)
+    else:
+        center = task.center and (np.asarray(task.center[0]), np.asarray(task.center[1]))
+    return candidate.scaling(center), candidate.preparation(key)
 
 
 def _views(preparation: Preparation | None, tta: int) -> list[Prepare | None]:

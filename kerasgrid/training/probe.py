@@ -3,26 +3,22 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
-from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import Route
 from kerasgrid.models.endings import scales_input
 from kerasgrid.models.hyperparameters import declared
 from kerasgrid.models.signature import ModelReference, load_function
 from kerasgrid.models.source import users_line
-from kerasgrid.records import Context, Dataset, ProbeRecord
+from kerasgrid.records import Context, ProbeRecord
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Batches, Preparation, Scaling, open_dataset, targets_of
-from kerasgrid.training.candidate import build_and_compile
+from kerasgrid.training.batches import Batches, open_dataset
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.hooks import hooks_of
 from kerasgrid.wording import shown_path
 
 
@@ -40,19 +36,18 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     data = open_dataset(recipe.data_folder, recipe.source)
     n_parameters, error, graph, scales = None, None, None, None
     try:
-        plan = recipe.route(params)
-        objective = find_objective(recipe.objective)
-        compiled = build_and_compile(recipe, plan, objective, data.images.shape[1:])
-        callbacks = hooks_of(plan, compiled, data.labels, recipe.classes, recipe.base, recipe.sources)
-        _check_preprocessing(recipe, plan, data)
-        if plan.callbacks or objective.kind == "keras":
-            _check_metrics(recipe, plan, objective, compiled, data)
-            _check_own_monitors(recipe, plan, callbacks)
+        candidate = Candidate.of(recipe, params, data)
+        compiled = candidate.compile()
+        callbacks = candidate.callbacks(compiled, np.arange(len(data)))
+        _check_preprocessing(candidate)
+        if candidate.route.callbacks or candidate.objective.kind == "keras":
+            _check_metrics(candidate, compiled)
+            _check_own_monitors(candidate, callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
-            graph = packs.describe(recipe, compiled, data)
+            graph = packs.describe(candidate, compiled)
         if not compiled.is_pretrained:  # else it has an input of its own
-            scales = scales_input(compiled.model, data.images.shape[1:])
+            scales = scales_input(compiled.model, candidate.input_shape)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
@@ -60,13 +55,11 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales))
 
 
-def _check_metrics(
-    recipe: Recipe, plan: Route, objective: Objective, compiled: Compiled, data: Dataset
-) -> None:
+def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:
     """Measures one sample, and refuses a monitor or an objective that the model does not measure."""
-    row = np.zeros(1, dtype=np.int64)
-    targets = targets_of(data.labels, compiled.labels, recipe.n_classes, compiled.n_outputs)
-    with Batches(data.images, targets, row, 1, Scaling(recipe.scale)) as batches:
+    objective, row = candidate.objective, np.zeros(1, dtype=np.int64)
+    images, targets = candidate.data.images, candidate.targets(compiled, candidate.data.labels)
+    with Batches(images, targets, row, 1, candidate.scaling(None)) as batches:
         measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
     if objective.kind == "keras" and objective.metric not in measured and objective.name not in measured:
         known = ", ".join(sorted(measured))
@@ -75,7 +68,7 @@ def _check_metrics(
             f"it measures {known}. Compile it with that metric, or do not compile it."
         )
     watched = sorted({*measured, *(f"val_{name}" for name in measured), "learning_rate"})
-    for name, args in plan.callbacks.items():
+    for name, args in candidate.route.callbacks.items():
         if "monitor" in args and args["monitor"] not in watched:
             raise ModelError(
                 f"callbacks.{name}.monitor is {args['monitor']!r}, which is not measured."
@@ -83,34 +76,28 @@ def _check_metrics(
             )
 
 
-def _check_preprocessing(recipe: Recipe, plan: Route, data: Dataset) -> None:
+def _check_preprocessing(candidate: Candidate) -> None:
     """Refuses a preprocessing_function that cannot be loaded, or that the first image is not for."""
-    if plan.augment is None or plan.augment.preprocessing_function is None:
+    given = candidate.route.augment
+    if given is None or given.preprocessing_function is None:
         return
-    unused = np.zeros(2, dtype=np.int32)  # the key, of what is drawn
-    prepare = Preparation.of(
-        plan.augment, data.images, recipe.scale, unused, Path(recipe.base), recipe.sources
-    )
+    prepare = candidate.preparation(np.zeros(2, dtype=np.int32))  # nothing is drawn
     assert prepare is not None  # there is a function
-    first = np.zeros(1, dtype=np.int64)
+    images, first, scaling = candidate.data.images, np.zeros(1, dtype=np.int64), candidate.scaling(None)
     try:
-        with Batches(
-            data.images, first, first, 1, Scaling(recipe.scale), prepare=prepare.of_held_out
-        ) as batches:
+        with Batches(images, first, first, 1, scaling, prepare=prepare.of_held_out) as batches:
             batches[0]
     except KerasgridError:
         raise
     except Exception as error:  # whatever the user's own code raises
         where = users_line(error)
         place = "" if where is None else f"{shown_path(where[0])}:{where[1]}, "
-        raise ModelError(
-            f"{place}{plan.augment.preprocessing_function}: {type(error).__name__}: {error}"
-        ) from error
+        raise ModelError(f"{place}{given.preprocessing_function}: {type(error).__name__}: {error}") from error
 
 
-def _check_own_monitors(recipe: Recipe, plan: Route, callbacks: Sequence[keras.callbacks.Callback]) -> None:
+def _check_own_monitors(candidate: Candidate, callbacks: Sequence[keras.callbacks.Callback]) -> None:
     """Refuses a callback of the user's own that looks at `val_*` by default where nothing measures it."""
-    if recipe.val is not None or plan.monitors_val:
+    if candidate.recipe.val is not None or candidate.route.monitors_val:
         return
     for callback in callbacks:
         monitor = str(getattr(callback, "monitor", ""))

@@ -19,10 +19,12 @@ from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import backend
 from kerasgrid.training.backend import to_host
+from kerasgrid.training.batches import EVALUATION_BATCH
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.keeping import keep_model, own_model
-from kerasgrid.training.loop import EVALUATION_BATCH, best_epoch, check_logs
+from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, Stand, restore, save
 from kerasgrid.training.program import Program
 from kerasgrid.training.scoring import failure, score, val_score
@@ -278,18 +280,17 @@ class Wave:
             self._record(member, job, measured, epochs, ends)
             for job, epochs in zip(member.jobs[:reads], member.epochs, strict=False)
         ]
-        for job, record in zip(member.jobs[:reads], records, strict=True):
+        for job, candidate, record in zip(member.jobs, member.candidates, records, strict=False):
             if record.error is None:
-                self._keep(member, job)
-        member.jobs, member.epochs = member.jobs[reads:], member.epochs[reads:]
+                self._keep(member, job, candidate)
+        member.jobs, member.candidates = member.jobs[reads:], member.candidates[reads:]
         return records
 
-    def _keep(self, member: Member, job: Job) -> None:
+    def _keep(self, member: Member, job: Job, candidate: Candidate) -> None:
         """Saves the model of a job that has ended, if models are kept."""
-        if self.recipe.keeps_model(self.recipe.route(job.trial.params), self.until):
-            shape = tuple(self.program.images.shape[1:])
+        if self.recipe.keeps_model(candidate.route, self.until):
             weights = self.program.variables(member.state)
-            keep_model(self.recipe, job, lambda: own_model(self.recipe, job, shape, weights), self.context)
+            keep_model(candidate, job, lambda: own_model(candidate, weights), self.context)
 
     def _record(
         self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool = False

@@ -110,14 +110,12 @@ def test_scorers_and_metrics_score_labels(config, arrays, tmp_path, objective):
 
 def test_no_program_trains_them_and_the_reason_is_said(config, tmp_path):
     _, recipe = prepare_run(config, tmp_path)
-    from kerasgrid.jobs.objective import find_objective
-    from kerasgrid.training.batches import open_dataset
-    from kerasgrid.training.candidate import build_and_compile
+    from kerasgrid.training.candidate import Candidate
 
-    data = open_dataset(recipe.data_folder, "test")
-    compiled = build_and_compile(recipe, recipe.route({}), find_objective("accuracy"), data.images.shape[1:])
+    candidate = Candidate.of(recipe, {})
+    compiled = candidate.compile()
     assert compiled.model.layers[-1].activation is keras.activations.sigmoid
-    assert packs.describe(recipe, compiled, data).reason == "samples have several labels each"
+    assert packs.describe(candidate, compiled).reason == "samples have several labels each"
 
 
 def softmax(input_shape, n_classes):

@@ -26,6 +26,7 @@ from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, St
 from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend, packs, wave
 from kerasgrid.training.batches import open_dataset
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.program import Program, Schedule
 
@@ -280,7 +281,7 @@ def test_a_training_anew_goes_on_from_its_own_checkpoint_and_no_rungs(make, in_p
 
 
 def program_of(search, graph="graph"):
-    return packs._program(search.recipe, WIDE[0], graph)[0]
+    return packs._program(Candidate.of(search.recipe, WIDE[0].trial.params), graph)[0]
 
 
 def test_other_data_in_the_same_place_are_other_data(make):
@@ -396,7 +397,7 @@ def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epoch
                 time.sleep(2)
 
     compiled.clear()
-    monkeypatch.setattr("kerasgrid.training.job.hooks_of", lambda *given: [Slow()])
+    monkeypatch.setattr("kerasgrid.training.candidate.hooks_of", lambda *given: [Slow()])
     [own] = search.train(Pack((WIDE[0],))).records.values()
     assert compiled == [0]
     assert 0 < own.fit_time < 0.9

@@ -9,8 +9,8 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.training import job
-from kerasgrid.training.batches import Scaling
-from kerasgrid.training.loop import LoopData, adapt
+from kerasgrid.training.batches import LoopData, Scaling
+from kerasgrid.training.loop import adapt
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 

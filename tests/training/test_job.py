@@ -13,15 +13,13 @@ from fakes import Collector, prepare_run
 
 from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
-from kerasgrid.jobs.objective import find_objective
-from kerasgrid.jobs.route import route
 from kerasgrid.models import loading
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
-from kerasgrid.seeds import data_order, model_seed
-from kerasgrid.training import candidate, checkpoint, probe
+from kerasgrid.seeds import data_order, draw_key, model_seed
+from kerasgrid.training import checkpoint, probe
 from kerasgrid.training import job as job_module
-from kerasgrid.training.batches import Batches, Scaling, open_dataset, targets_of
-from kerasgrid.training.candidate import build_and_compile
+from kerasgrid.training.batches import Batches, Scaling, targets_of
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.hooks import make_callbacks
 from kerasgrid.training.job import train_job, train_pack
 
@@ -125,11 +123,11 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     recipe = make(params={"epochs": 15, "learning_rate": 0.05, **average}, callbacks=CALLBACKS)
     job = Job(Trial(0, {}), 0)
     found = record(recipe)
-    data = open_dataset(recipe.data_folder, recipe.source)
-    plan = route(recipe.params, recipe.signature, recipe.callbacks)
+    candidate = Candidate.of(recipe, {})
+    data = candidate.data
     keras.utils.set_random_seed(model_seed(recipe.seed, job))
-    compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
-    job_module.initialize(recipe, compiled, data, model_seed(recipe.seed, job))
+    compiled = candidate.compile()
+    job_module.initialize(candidate, compiled, model_seed(recipe.seed, job))
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
     rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
     targets = targets_of(data.labels, compiled.labels, 10, compiled.n_outputs)
@@ -139,7 +137,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
             self.rows = rows[data_order(recipe.seed, job, epoch, len(rows))]
 
     batches = Ordered(data.images, targets, rows, 32, Scaling(16))
-    callbacks = make_callbacks(plan, len(rows), recipe.base)
+    callbacks = make_callbacks(candidate.route, len(rows), recipe.base)
     ordering = keras.callbacks.LambdaCallback(on_epoch_begin=lambda epoch, logs: batches.set_epoch(epoch))
     history = compiled.model.fit(
         batches,
@@ -210,13 +208,10 @@ def test_a_monitor_that_is_not_measured_fails_the_job(make):
 
 def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
-    data = open_dataset(recipe.data_folder, recipe.source)
-    fold = candidate.read_folds(recipe, len(data))[1]
-    plan = route(recipe.params, recipe.signature, {})
-    compiled = build_and_compile(recipe, plan, find_objective("accuracy"), data.images.shape[1:])
-    job = Job(Trial(0, {}), 1)
-    rows, center = (fold.train, None, fold.test), candidate.mean_and_spread(recipe, plan, fold)
-    samples = job_module.samples_of(recipe, job, plan, compiled, data, rows, center)
+    candidate, job = Candidate.of(recipe, {}), Job(Trial(0, {}), 1)
+    fold, compiled = candidate.folds[1], candidate.compile()
+    rows, key = (fold.train, None, fold.test), draw_key(recipe.seed, job)
+    samples = candidate.samples(compiled, key, rows, candidate.center(fold))
     train_rows = samples.scaling(samples.images[fold.train])
     assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)

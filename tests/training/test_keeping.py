@@ -25,12 +25,11 @@ from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search
 from kerasgrid.errors import StorageError
-from kerasgrid.jobs.objective import find_objective
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, keeping, packs
 from kerasgrid.training.batches import Preparation, Scaling, open_dataset
-from kerasgrid.training.candidate import build_and_compile
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.keeping import Front
 
@@ -113,10 +112,8 @@ def make(tmp_path):
 
 
 def graph_of(recipe, job):
-    dataset = open_dataset(recipe.data_folder, recipe.source)
-    shape, objective = dataset.images.shape[1:], find_objective(recipe.objective)
-    compiled = build_and_compile(recipe, recipe.route(job.trial.params), objective, shape)
-    return packs.describe(recipe, compiled, dataset)
+    candidate = Candidate.of(recipe, job.trial.params)
+    return packs.describe(candidate, candidate.compile())
 
 
 def pack_of(recipe, jobs, *, packed=True, shares=False, until=None) -> Pack:
@@ -392,7 +389,7 @@ def test_a_program_whose_model_cannot_be_built_again_ends_its_fit(make, monkeypa
     def refused(*_):
         raise MemoryError("no room for another model")
 
-    monkeypatch.setattr(keeping, "build", refused)
+    monkeypatch.setattr("kerasgrid.training.wave.own_model", refused)
     context = trained(recipe, pack)
     assert "no room for another model" in context.of(NoteRecord)[0].text
     assert context.records[job.id].error is None
