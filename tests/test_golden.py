@@ -327,11 +327,7 @@ def test_a_checkpoint_of_a_wave_is_restored_and_written_again(on_tensorflow, tmp
     def fresh():
         wave = make_wave(small.recipe, pack, pack.runs, Collector())
         for run in wave.members:
-            run.state = wave.program.initial_state(0, run.learning_rate)
-            run.stand = member.Stand(run, wave.program, wave.compiled.model.metrics)
-            for callback in run.callbacks:
-                callback.set_model(run.stand)
-                callback.on_train_begin()
+            run.begin(0, wave.program, wave.compiled.model.metrics)
         return wave.members
 
     def wanted(place, run):

@@ -11,16 +11,15 @@ import keras
 from kerasgrid.errors import ModelError, StorageError
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
-from kerasgrid.models.keras_private import schedule_of
 from kerasgrid.records import Context
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.hooks import LearningRateReplay
 from kerasgrid.training.job import initialize, quiet
 from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
+from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.loop import Loop, adapt
 
 
@@ -53,7 +52,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             initialize(candidate, compiled, seed)
             adapt(compiled.model, samples)
         else:
-            _check_rate(compiled.model)
+            check_stays(compiled.model)
             start = net_of(load_kept(task.start, compiled=False))
             compiled.model.set_weights(start.get_weights())
         _check_saves(compiled.model, task.file, front)
@@ -107,17 +106,6 @@ def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> lis
     if task.start is not None:  # its recipe is done; what goes on is training alone
         return replay
     return [*replay, *candidate.callbacks(compiled, task.rows)]
-
-
-def _check_rate(model: keras.Model) -> None:
-    """Refuses an optimizer whose schedule would begin anew, with its highest rate."""
-    schedule = schedule_of(model.optimizer)
-    if schedule is not None:
-        raise ModelError(
-            f"{model.name}: its optimizer takes the learning rate from its {type(schedule).__name__}, which "
-            "would begin anew, and a model is fine-tuned at a rate that stays. Set the rate by "
-            "callbacks.learning_rate_scheduler instead, and search anew."
-        )
 
 
 def _check_saves(model: keras.Model, file: Path, front: Front) -> None:

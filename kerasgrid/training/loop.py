@@ -20,6 +20,7 @@ from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
 from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.learning_rate import rate_of
 
 
 @dataclass
@@ -81,7 +82,7 @@ class Loop:
             logs = self._train_epoch(epoch, hooks, saved)
             saved = None
             logs |= self._measure_val(hooks)
-            rate = self._learning_rate()
+            rate = rate_of(self.model.optimizer)
             hooks.on_epoch_end(epoch, logs)
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
             check_logs(str(self.job), epoch, logs, rate, self.callbacks)
@@ -153,10 +154,6 @@ class Loop:
             self.progress.history.setdefault(name, []).append(value)
         self.progress.epoch, self.progress.step = epoch + 1, 0
         self.context.emit(EpochRecord(self.job.id, epoch + 1, self.epochs, row))
-
-    def _learning_rate(self) -> float | None:
-        rate = getattr(self.model.optimizer, "learning_rate", None)
-        return None if rate is None else float(keras.ops.convert_to_numpy(rate))
 
     def _read_checkpoint(self) -> checkpoint.Checkpoint | None:
         if not self.checkpoint_path.exists():

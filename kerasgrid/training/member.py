@@ -11,10 +11,10 @@ from typing import Any
 import keras
 import numpy as np
 
-from kerasgrid.records import Job
+from kerasgrid.records import Graph, Job
 from kerasgrid.training import checkpoint
 from kerasgrid.training.candidate import Candidate
-from kerasgrid.training.hooks import LearningRateSchedule
+from kerasgrid.training.learning_rate import SeenOptimizer
 from kerasgrid.training.program import Program
 
 
@@ -23,24 +23,15 @@ class Stand:
 
     Attributes:
         stop_training: A callback sets it.
-        optimizer: Itself; it has a learning_rate.
+        optimizer: It has a learning_rate.
         metrics: Of a compiled model, by which callbacks tell which way is better.
     """
 
     def __init__(self, member: Member, program: Program, metrics: Sequence[Any]) -> None:
         self.member, self.program = member, program
         self.stop_training = False
-        self.optimizer = self
+        self.optimizer = SeenOptimizer(member, program.rate)
         self.metrics = list(metrics)
-
-    @property
-    def learning_rate(self) -> float:
-        """Of the last step, or the one that was set since."""
-        return self.program.learning_rate(self.member.state)
-
-    @learning_rate.setter
-    def learning_rate(self, value: Any) -> None:
-        self.program.set_learning_rate(self.member.state, value)
 
     @property
     def trainable_variables(self) -> list[np.ndarray]:
@@ -63,8 +54,7 @@ class Member:
     Attributes:
         jobs: Read off this run, by rising epochs; those that have ended are taken out.
         candidates: The jobs'.
-        numbers: (number,) that the graph receives.
-        learning_rate: The first one; None where the optimizer has a schedule of its own.
+        graph: With the numbers that it receives, and the first learning rate.
         callbacks: Keras's.
         scaling: (2, channel), or (2, 0) for none.
         key: (2,) int32 of what is drawn.
@@ -79,8 +69,7 @@ class Member:
 
     jobs: tuple[Job, ...]
     candidates: tuple[Candidate, ...]
-    numbers: np.ndarray
-    learning_rate: float | None
+    graph: Graph
     callbacks: list[keras.callbacks.Callback]
     scaling: np.ndarray
     key: np.ndarray
@@ -98,21 +87,20 @@ class Member:
         """At which each job is read."""
         return tuple(candidate.route.epochs for candidate in self.candidates)
 
+    def begin(self, seed: int, program: Program, metrics: Sequence[Any]) -> None:
+        """Sets the run to where it stands before its first step."""
+        self.state = program.initial_state(seed, self.graph.learning_rate)
+        self.stand = Stand(self, program, metrics)
+        for callback in self.callbacks:
+            callback.set_model(self.stand)
+            callback.on_train_begin()
+
     @property
     def fixed(self) -> dict[str, np.ndarray]:
         """What a program is told of it for all its life."""
-        names = ("numbers", "scaling", "key", "class_weight")
-        return {name: getattr(self, name) for name in names}
-
-    def rates(self, epoch: int, n_steps: int) -> np.ndarray:
-        """Returns the learning rate of each step of an epoch, (n_steps,), padding's too."""
-        dtype = keras.config.floatx()
-        for callback in self.callbacks:
-            if isinstance(callback, LearningRateSchedule):
-                own = callback.rates(epoch)[:n_steps]
-                return np.pad(own, (0, n_steps - len(own)), mode="edge").astype(dtype)
-        rate = 0.0 if self.learning_rate is None else self.stand.learning_rate
-        return np.full(n_steps, rate, dtype=dtype)
+        numbers = np.asarray(self.graph.numbers, dtype=keras.config.floatx())
+        own = {name: getattr(self, name) for name in ("scaling", "key", "class_weight")}
+        return {"numbers": numbers, **own}
 
     @property
     def name(self) -> str:

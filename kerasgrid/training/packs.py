@@ -193,14 +193,13 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
     program, compiled = _program(first, pack.key)
     members = []
     for run, own in zip(runs, candidates, strict=True):
-        candidate, graph, fold = own[-1], pack.graph(run[-1]), first.folds[run[-1].fold]
+        candidate, fold = own[-1], first.folds[run[-1].fold]
         rows, val = candidate.rows(fold)
         members.append(
             Member(
                 jobs=run,
                 candidates=tuple(own),
-                numbers=np.asarray(graph.numbers, dtype=keras.config.floatx()),
-                learning_rate=graph.learning_rate,
+                graph=pack.graph(run[-1]),
                 callbacks=candidate.callbacks(compiled, rows),
                 scaling=_scaling(candidate.center(fold)),
                 key=draw_key(recipe.seed, run[-1]),

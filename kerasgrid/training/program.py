@@ -17,8 +17,7 @@ from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
 from kerasgrid.training.graph import Lifted
-from kerasgrid.training.states import States
-from kerasgrid.training.step import Step
+from kerasgrid.training.step import States, Step
 
 
 @dataclass(frozen=True)

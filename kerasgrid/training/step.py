@@ -1,18 +1,120 @@
-"""One step of one job, as it is traced into a program: augment, forward, loss, slopes, optimizer, metrics."""
+"""The state of a job, a nest of arrays; and one step of it, as it is traced into a program.
+
+A state holds weights, other variables of the model, the optimizer's, and the running metrics. Where the
+optimizer treats each weight by itself, all weights are one vector. A step augments images, finds the loss and
+its slopes, lets the optimizer apply them, and counts the metrics.
+"""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasgrid.config.augment import Augmentation
 from kerasgrid.training import backend
 from kerasgrid.training.augmentation import augment, draw, normalize
+from kerasgrid.training.graph import Lifted, initial_weights
 from kerasgrid.training.keyed import Draw, drawing
-from kerasgrid.training.states import States
+from kerasgrid.training.learning_rate import RateInState
+
+
+class States:
+    """What a graph's states are made of.
+
+    Args:
+        lifted: The graph; its optimizer is built here.
+
+    Attributes:
+        lifted: The graph.
+        weights: What the optimizer applies its slopes to.
+        rate: Where states have the learning rate.
+        metric_variables: Of all running metrics.
+        fresh: Their values before they have seen anything.
+    """
+
+    def __init__(self, lifted: Lifted) -> None:
+        if lifted.optimizer.built:
+            raise RuntimeError("this graph has a program: lift the candidate anew for another one.")
+        self.lifted = lifted
+        model = lifted.model
+        self._shapes = [tuple(variable.shape) for variable in model.trainable_variables]
+        sizes = [int(np.prod(shape)) for shape in self._shapes]
+        self._cuts = [int(cut) for cut in np.cumsum(sizes)[:-1]]
+        self.weights = model.trainable_variables
+        if lifted.is_flat:
+            dtype = self.weights[0].dtype
+            self.weights = [keras.Variable(np.zeros(sum(sizes)), dtype=dtype, name="weights")]
+        lifted.optimizer.build(self.weights)
+        self.rate = RateInState(lifted.optimizer)
+        self.metric_variables = [v for metric in lifted.metrics for v in metric.variables]
+        for metric in lifted.metrics:
+            metric.reset_state()
+        self.fresh = [np.array(ops.convert_to_numpy(v)) for v in self.metric_variables]
+        self._trainable = [
+            i for i, v in enumerate(model.variables) if any(v is w for w in model.trainable_variables)
+        ]
+        self._others = [i for i in range(len(model.variables)) if i not in set(self._trainable)]
+
+    def initial_state(self, seed: int, learning_rate: float | None) -> Any:
+        """Returns the state of a job before its first step, NumPy arrays."""
+        return self.state_of(backend.to_host(initial_weights(self.lifted, seed)), learning_rate)
+
+    def state_of(self, variables: Sequence[np.ndarray], learning_rate: float | None) -> Any:
+        """Returns the state of a job with these values of the model's variables."""
+        optimizer = [np.asarray(ops.convert_to_numpy(v)) for v in self.lifted.optimizer.variables]
+        state = {"optimizer": optimizer, "metrics": self.fresh_metrics()}
+        self.set_variables(state, variables)
+        if learning_rate is not None:
+            self.rate.write(state, learning_rate)
+        return state
+
+    def fresh_metrics(self) -> dict[str, Any]:
+        """Returns running metrics that have seen nothing."""
+        zero = np.zeros((), dtype=keras.config.floatx())
+        return {"loss": zero, "count": zero, "values": list(self.fresh)}
+
+    def variables(self, state: Any) -> list[np.ndarray]:
+        """Returns the values of the model's variables, in their order, of one job's state on the host."""
+        values: list[Any] = [None] * len(self.lifted.model.variables)
+        weights = state["weights"]
+        if self.lifted.is_flat:
+            parts = np.split(np.asarray(weights[0]), self._cuts)
+            weights = [part.reshape(shape) for part, shape in zip(parts, self._shapes, strict=True)]
+        for place, value in zip([*self._trainable, *self._others], [*weights, *state["others"]], strict=True):
+            values[place] = np.asarray(value)
+        return values
+
+    def set_variables(self, state: Any, variables: Sequence[np.ndarray]) -> None:
+        """Sets the values of the model's variables in one job's state on the host."""
+        weights = [variables[place] for place in self._trainable]
+        if self.lifted.is_flat:
+            weights = [np.concatenate([np.ravel(weight) for weight in weights])]
+        state["weights"] = weights
+        state["others"] = [variables[place] for place in self._others]
+
+    def unflat(self, weights: Any) -> list[Any]:
+        """Returns a state's weights as the model's trainable variables have them, traced."""
+        if not self.lifted.is_flat:
+            return weights
+        parts = ops.split(weights[0], self._cuts)
+        return [ops.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
+
+    def results(self, values: Any) -> dict[str, Any]:
+        """Returns the metrics of their variables' values."""
+        mapping = list(zip(self.metric_variables, values, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            return {metric.name: ops.convert_to_tensor(metric.result()) for metric in self.lifted.metrics}
+
+    def logs(self, metrics: Any) -> dict[str, float]:
+        """Returns an epoch's means of one job's running metrics, on the host."""
+        logs = {"loss": float(metrics["loss"] / metrics["count"])}
+        results = self.results([ops.convert_to_tensor(value) for value in metrics["values"]])
+        return logs | {name: float(value) for name, value in backend.to_host(results).items()}
 
 
 @dataclass
@@ -48,7 +150,7 @@ class Step:
             strengths = numbers[len(self.states.lifted.slots) :]
             x = augment(self.how, x, strengths, draw(rows.shape[0], key, step))
         x = self._scaled(x, fixed["scaling"])
-        state = self._with_rate(state, rate)
+        state = self.states.rate.put(state, rate)
 
         def objective(trained):
             outputs, others, losses = self.forward({**state, "weights": trained}, x, True)
@@ -74,15 +176,6 @@ class Step:
             return stepped
         goes_on = ops.isfinite(metrics["loss"])
         return keras.tree.map_structure(lambda new, old: ops.where(goes_on, new, old), stepped, state)
-
-    def _with_rate(self, state, rate):
-        """Returns the state with a learning rate, where the optimizer has no schedule of its own."""
-        if self.states.lifted.learning_rate is None:
-            return state
-        place = self.states.place_of_rate()
-        optimizer = [*state["optimizer"]]
-        optimizer[place] = ops.cast(rate, optimizer[place].dtype)
-        return {**state, "optimizer": optimizer}
 
     def inputs(self, images, rows, scaling):
         """Returns the model's inputs of some rows, (row, ...), not augmented."""

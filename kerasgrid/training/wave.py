@@ -25,7 +25,7 @@ from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.keeping import keep_model, own_model
 from kerasgrid.training.loop import best_epoch, check_logs
-from kerasgrid.training.member import Member, Stand, restore, save
+from kerasgrid.training.member import Member, restore, save
 from kerasgrid.training.program import Program
 from kerasgrid.training.scoring import failure, score, val_score
 
@@ -122,11 +122,7 @@ class Wave:
     def _begin(self) -> None:
         for member in self.members:
             seed = model_seed(self.recipe.seed, member.jobs[-1])
-            member.state = self.program.initial_state(seed, member.learning_rate)
-            member.stand = Stand(member, self.program, self.compiled.model.metrics)
-            for callback in member.callbacks:
-                callback.set_model(member.stand)
-                callback.on_train_begin()
+            member.begin(seed, self.program, self.compiled.model.metrics)
 
     # An epoch
 
@@ -182,11 +178,11 @@ class Wave:
 
     def _inputs(self) -> tuple[Any, Any]:
         """Returns states, and the epoch's rows and learning rates, stacked."""
-        inputs, schedule = [], self.program.schedule
+        inputs, schedule, rate = [], self.program.schedule, self.program.rate
         for member in self.members:
             order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
             full, ragged = schedule.pad(member.train[order])
-            rates = member.rates(self.epoch, schedule.n_steps)
+            rates = rate.of_epoch(member.state, member.callbacks, self.epoch, schedule.n_steps)
             inputs.append({"full": full, "ragged": ragged, "rates": rates})
         return self._stacked([member.state for member in self.members]), self._stacked(inputs)
 
@@ -255,7 +251,7 @@ class Wave:
         stand, epoch = member.stand, self.epoch - 1
         logs = self.program.logs(member.state["metrics"])
         logs |= {f"val_{name}": value for name, value in measured.val.items()}
-        rate = stand.learning_rate
+        rate = stand.optimizer.learning_rate
         for callback in member.callbacks:
             if isinstance(callback, keras.callbacks.TerminateOnNaN):  # the program has taken no step since
                 n_steps = math.ceil(member.state["metrics"]["count"] / self.program.schedule.batch_size)

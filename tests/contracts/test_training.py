@@ -20,7 +20,7 @@ from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on
 
 from kerasgrid.records import Pack
 from kerasgrid.training import wave
-from kerasgrid.training.hooks import rates
+from kerasgrid.training.learning_rate import scheduled
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -302,5 +302,5 @@ def test_the_recorded_rate_is_that_of_the_epochs_last_step(trained):
         given = search.recipe.route(job.trial.params).callbacks["learning_rate_scheduler"]
         per_epoch = -(-len(search.prepared.folds[job.fold].train) // 16)
         steps = np.arange(3 * per_epoch)
-        wanted = rates(given, 0.0625, steps, per_epoch, 3)[per_epoch - 1 :: per_epoch]
+        wanted = scheduled(given, 0.0625, steps, per_epoch, 3)[per_epoch - 1 :: per_epoch]
         np.testing.assert_allclose(records[job.id].history["learning_rate"], wanted, rtol=1e-6)

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.config.callbacks import LearningRateScheduler
-from kerasgrid.training.hooks import rates
+from kerasgrid.training.learning_rate import scheduled
 
 pytestmark = pytest.mark.slow
 
@@ -18,7 +18,7 @@ schedules = keras.optimizers.schedules
 
 def found(**given):
     arguments = LearningRateScheduler.model_validate(given).model_dump()
-    return rates(arguments, 0.25, STEPS, PER_EPOCH, EPOCHS)
+    return scheduled(arguments, 0.25, STEPS, PER_EPOCH, EPOCHS)
 
 
 @pytest.mark.parametrize(
@@ -69,11 +69,11 @@ def test_one_cycle_rises_and_falls_along_half_cosines():
 @pytest.mark.parametrize("schedule", ["step", "exponential", "cosine", "one_cycle"])
 def test_a_part_of_the_steps_has_the_rates_of_the_whole(schedule):
     arguments = LearningRateScheduler(schedule=schedule).model_dump()
-    part = rates(arguments, 0.25, STEPS[30:40], PER_EPOCH, EPOCHS)
+    part = scheduled(arguments, 0.25, STEPS[30:40], PER_EPOCH, EPOCHS)
     np.testing.assert_array_equal(part, found(schedule=schedule)[30:40])
 
 
 @pytest.mark.parametrize("schedule", ["cosine", "one_cycle"])
 def test_one_step_in_all_has_a_rate(schedule):
     arguments = LearningRateScheduler(schedule=schedule).model_dump()
-    assert np.isfinite(rates(arguments, 0.25, np.arange(1), 1, 1)).all()
+    assert np.isfinite(scheduled(arguments, 0.25, np.arange(1), 1, 1)).all()
