@@ -66,6 +66,50 @@ def edges_of(design: Design, effects: list[Effect]) -> list[Edge]:
     return found
 
 
+def _side_of_levels(factor: Factor, own: list[Effect]) -> bool | None:
+    """Returns whether the best value is the largest (True) or smallest (False); None for neither."""
+    values = factor.given
+    for is_up, best, neighbour in ((True, values[-1], values[-2]), (False, values[0], values[1])):
+        if any(
+            effect.better == best and effect.worse == neighbour and effect.is_clear for effect in own
+        ) and all(effect.better == best for effect in own):
+            return is_up
+    return None
+
+
+def _side_of_range(design: Design, place: int) -> bool | None:
+    from scipy import stats
+
+    codes, n_best = _best_first(design, place)
+    if n_best < FEWEST_BEST:
+        return None
+    ranks = (stats.rankdata(codes) - 0.5) / len(codes)
+    middle = float(np.median(ranks[:n_best]))
+    return True if middle > 1 - _OUTER else False if middle < _OUTER else None
+
+
+def _side_of_most(design: Design, place: int) -> bool | None:
+    """Returns at which end most of the best candidates lie, clearly more than all do (binomial test)."""
+    from scipy import stats
+
+    codes, n_best = _best_first(design, place)
+    if n_best < FEWEST_BEST:
+        return None
+    for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
+        n_there, share = int((codes[:n_best] == end).sum()), float((codes == end).mean())
+        by_chance = stats.binomtest(n_there, n_best, share, alternative="greater").pvalue
+        if 2 * n_there > n_best and by_chance <= LEVEL / 2:  # of either end
+            return is_up
+    return None
+
+
+def _best_first(design: Design, place: int) -> tuple[np.ndarray, int]:
+    """Returns the levels of the candidates that have a parameter, best first; and a tenth of their number."""
+    codes = design.codes[design.best(len(design)), place]
+    codes = codes[codes < len(design.factors[place].given)]
+    return codes, len(codes) // 10
+
+
 def beyond(factor: Factor, is_up: bool) -> Any:
     """Returns the next value beyond an end of what was tried; None where there is none.
 
@@ -109,47 +153,3 @@ def _legal(factor: Factor, last: float, found: float, is_up: bool) -> Any:
     found = factor.tidy(found, found - last)
     is_beyond = found > last if is_up else found < last
     return found if is_beyond and (not isinstance(found, int) or found > 0) else None
-
-
-def _side_of_levels(factor: Factor, own: list[Effect]) -> bool | None:
-    """Returns whether the best value is the largest (True) or smallest (False); None for neither."""
-    values = factor.given
-    for is_up, best, neighbour in ((True, values[-1], values[-2]), (False, values[0], values[1])):
-        if any(
-            effect.better == best and effect.worse == neighbour and effect.is_clear for effect in own
-        ) and all(effect.better == best for effect in own):
-            return is_up
-    return None
-
-
-def _side_of_range(design: Design, place: int) -> bool | None:
-    from scipy import stats
-
-    codes, n_best = _best_first(design, place)
-    if n_best < FEWEST_BEST:
-        return None
-    ranks = (stats.rankdata(codes) - 0.5) / len(codes)
-    middle = float(np.median(ranks[:n_best]))
-    return True if middle > 1 - _OUTER else False if middle < _OUTER else None
-
-
-def _side_of_most(design: Design, place: int) -> bool | None:
-    """Returns at which end most of the best candidates lie, clearly more than all do (binomial test)."""
-    from scipy import stats
-
-    codes, n_best = _best_first(design, place)
-    if n_best < FEWEST_BEST:
-        return None
-    for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
-        n_there, share = int((codes[:n_best] == end).sum()), float((codes == end).mean())
-        by_chance = stats.binomtest(n_there, n_best, share, alternative="greater").pvalue
-        if 2 * n_there > n_best and by_chance <= LEVEL / 2:  # of either end
-            return is_up
-    return None
-
-
-def _best_first(design: Design, place: int) -> tuple[np.ndarray, int]:
-    """Returns the levels of the candidates that have a parameter, best first; and a tenth of their number."""
-    codes = design.codes[design.best(len(design)), place]
-    codes = codes[codes < len(design.factors[place].given)]
-    return codes, len(codes) // 10

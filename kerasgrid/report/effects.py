@@ -49,6 +49,43 @@ class Noise:
         return mean - half, mean + half
 
 
+def noise_of(design: Design) -> Noise | None:
+    """Returns the noise; None where candidates are too few to tell."""
+    if len(design) <= _FEWEST_DEGREES:
+        return None
+    for with_pairs in (True, False):
+        blocks = _blocks(design, with_pairs)
+        if blocks is None:
+            continue
+        x = np.concatenate([np.ones((len(design), 1)), *blocks], axis=1)
+        y = design.scores - design.scores.mean()
+        values, vectors = np.linalg.eigh(x.T @ x)
+        kept = values > values.max() * 1e-10
+        degrees = len(y) - int(kept.sum())
+        if degrees < _FEWEST_DEGREES:
+            continue
+        basis = x @ (vectors[:, kept] / np.sqrt(values[kept]))
+        rest = y - basis @ (basis.T @ y)
+        return Noise(math.sqrt(float(rest @ rest) / degrees), degrees, with_pairs)
+    return None
+
+
+def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:
+    """Returns the columns of a linear model of main effects, and of pairs; None where they are too many."""
+    mains = [np.eye(len(factor))[:, 1:][design.codes[:, i]] for i, factor in enumerate(design.factors)]
+    n_columns = sum(block.shape[1] for block in mains)
+    if with_pairs:
+        n_columns += sum(a.shape[1] * b.shape[1] for a, b in combinations(mains, 2))
+    most = min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) if with_pairs else _MOST_COLUMNS
+    if n_columns > most:
+        return None
+    if not with_pairs:
+        return mains
+    return mains + [
+        (a[:, :, None] * b[:, None, :]).reshape(len(design), -1) for a, b in combinations(mains, 2)
+    ]
+
+
 @cache
 def _standard_errors(n_levels: int, degrees: int) -> float:
     """Returns the half width of an interval that holds for all pairs of `n_levels` values at once (Tukey)."""
@@ -98,27 +135,6 @@ class Effect:
         return self.p_sign <= LEVEL and 2 * self.wins > self.n_pairs - self.ties
 
 
-def noise_of(design: Design) -> Noise | None:
-    """Returns the noise; None where candidates are too few to tell."""
-    if len(design) <= _FEWEST_DEGREES:
-        return None
-    for with_pairs in (True, False):
-        blocks = _blocks(design, with_pairs)
-        if blocks is None:
-            continue
-        x = np.concatenate([np.ones((len(design), 1)), *blocks], axis=1)
-        y = design.scores - design.scores.mean()
-        values, vectors = np.linalg.eigh(x.T @ x)
-        kept = values > values.max() * 1e-10
-        degrees = len(y) - int(kept.sum())
-        if degrees < _FEWEST_DEGREES:
-            continue
-        basis = x @ (vectors[:, kept] / np.sqrt(values[kept]))
-        rest = y - basis @ (basis.T @ y)
-        return Noise(math.sqrt(float(rest @ rest) / degrees), degrees, with_pairs)
-    return None
-
-
 def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     """Returns the best value of a parameter against each other one that it meets in pairs, the closest first.
 
@@ -151,27 +167,24 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     return sorted(effects, key=lambda effect: effect.mean)
 
 
-def _groups_of(design: Design, place: int) -> np.ndarray:
-    """Returns (group, level) indices of candidates: those of a group are equal in all but one factor.
+def _groups_that_meet(n_levels: int, gains: Collection[tuple[int, int]]) -> list[list[int]]:
+    """Returns the levels in groups, each of those that pairs join, over others too."""
+    from scipy.sparse.csgraph import connected_components
 
-    Where a group has no candidate of a level, -1 stands.
-    """
-    rest = np.delete(design.codes, place, axis=1)
-    groups = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
-    alike = np.full((groups.max(initial=-1) + 1, len(design.factors[place])), -1)
-    alike[groups, design.codes[:, place]] = np.arange(len(design))
-    return alike
+    joined = np.zeros((n_levels, n_levels), dtype=bool)
+    joined[tuple(zip(*gains, strict=True))] = True
+    n_groups, group_of = connected_components(joined, directed=False)
+    return [np.flatnonzero(group_of == group).tolist() for group in range(n_groups)]
 
 
-def _matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
-    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
-    partners = alike[:, [first, second]]
-    return partners[(partners >= 0).all(axis=1)]
-
-
-def _gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
-    """Returns by how much the first of each pair is better."""
-    return design.sign * (design.scores[pairs[:, 0]] - design.scores[pairs[:, 1]])
+def _best(group: Sequence[int], gains: Mapping[tuple[int, int], float]) -> int:
+    """Returns the level of a group with the largest mean gain over the levels that it meets."""
+    of_level: dict[int, list[float]] = {level: [] for level in group}
+    for (first, second), gain in gains.items():
+        if first in of_level:  # then its partner is of the group, too
+            of_level[first].append(gain)
+            of_level[second].append(-gain)
+    return max(group, key=lambda level: float(np.mean(of_level[level])) if of_level[level] else -math.inf)
 
 
 def _effect(
@@ -208,40 +221,27 @@ def _sign_test(wins: int, n_pairs: int, n_tests: int) -> float:
     return min(1.0, n_tests * float(stats.binomtest(wins, n_pairs).pvalue)) if n_pairs else 1.0
 
 
-def _groups_that_meet(n_levels: int, gains: Collection[tuple[int, int]]) -> list[list[int]]:
-    """Returns the levels in groups, each of those that pairs join, over others too."""
-    from scipy.sparse.csgraph import connected_components
+def _groups_of(design: Design, place: int) -> np.ndarray:
+    """Returns (group, level) indices of candidates: those of a group are equal in all but one factor.
 
-    joined = np.zeros((n_levels, n_levels), dtype=bool)
-    joined[tuple(zip(*gains, strict=True))] = True
-    n_groups, group_of = connected_components(joined, directed=False)
-    return [np.flatnonzero(group_of == group).tolist() for group in range(n_groups)]
-
-
-def _best(group: Sequence[int], gains: Mapping[tuple[int, int], float]) -> int:
-    """Returns the level of a group with the largest mean gain over the levels that it meets."""
-    of_level: dict[int, list[float]] = {level: [] for level in group}
-    for (first, second), gain in gains.items():
-        if first in of_level:  # then its partner is of the group, too
-            of_level[first].append(gain)
-            of_level[second].append(-gain)
-    return max(group, key=lambda level: float(np.mean(of_level[level])) if of_level[level] else -math.inf)
+    Where a group has no candidate of a level, -1 stands.
+    """
+    rest = np.delete(design.codes, place, axis=1)
+    groups = np.unique(rest, axis=0, return_inverse=True)[1].ravel()
+    alike = np.full((groups.max(initial=-1) + 1, len(design.factors[place])), -1)
+    alike[groups, design.codes[:, place]] = np.arange(len(design))
+    return alike
 
 
-def _blocks(design: Design, with_pairs: bool) -> list[np.ndarray] | None:
-    """Returns the columns of a linear model of main effects, and of pairs; None where they are too many."""
-    mains = [np.eye(len(factor))[:, 1:][design.codes[:, i]] for i, factor in enumerate(design.factors)]
-    n_columns = sum(block.shape[1] for block in mains)
-    if with_pairs:
-        n_columns += sum(a.shape[1] * b.shape[1] for a, b in combinations(mains, 2))
-    most = min(_MOST_COLUMNS, len(design) - _FEWEST_DEGREES - 1) if with_pairs else _MOST_COLUMNS
-    if n_columns > most:
-        return None
-    if not with_pairs:
-        return mains
-    return mains + [
-        (a[:, :, None] * b[:, None, :]).reshape(len(design), -1) for a, b in combinations(mains, 2)
-    ]
+def _matched_pairs(alike: np.ndarray, first: int, second: int) -> np.ndarray:
+    """Returns (pair, 2) indices of candidates that have these two levels and are equal in all else."""
+    partners = alike[:, [first, second]]
+    return partners[(partners >= 0).all(axis=1)]
+
+
+def _gain_of(design: Design, pairs: np.ndarray) -> np.ndarray:
+    """Returns by how much the first of each pair is better."""
+    return design.sign * (design.scores[pairs[:, 0]] - design.scores[pairs[:, 1]])
 
 
 @dataclass(frozen=True)

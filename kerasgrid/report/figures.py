@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
@@ -19,6 +18,8 @@ from kerasgrid.views.pages import Cells, Picture
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+Interval = tuple[str, float, float | None, float | None]
+"""Of what, the mean, and both ends; None where there are none."""
 MOST_ROWS = 24
 """Of a table, or of a picture of intervals."""
 MOST_CLASSES = 40
@@ -116,25 +117,10 @@ def front_picture(findings: Findings) -> Picture:
     return Picture(paint, "Score against fit time", 3.4, caption, cells)
 
 
-@dataclass(frozen=True)
-class Interval:
-    """A row of a plot of intervals; `low` and `high` are None where there is none."""
-
-    label: str
-    mean: float
-    low: float | None
-    high: float | None
-
-    @property
-    def is_clear(self) -> bool:
-        """Whether it excludes zero."""
-        return self.low is not None and self.high is not None and (self.low > 0 or self.high < 0)
-
-
 def effect_rows(findings: Findings) -> list[Interval]:
     """Returns an interval for each pair of values, the most important parameter first."""
     return [
-        Interval(f"{name}: {worded(one.better)} over {worded(one.worse)}", one.mean, one.low, one.high)
+        (f"{name}: {worded(one.better)} over {worded(one.worse)}", one.mean, one.low, one.high)
         for name in findings.ranked_parameters
         for one in findings.effects[name]
     ]
@@ -143,7 +129,7 @@ def effect_rows(findings: Findings) -> list[Interval]:
 def interaction_rows(findings: Findings) -> list[Interval]:
     """Returns an interval for each conditional effect of the clear interactions."""
     return [
-        Interval(
+        (
             f"{found.effect.name}: {worded(found.effect.better)} over {worded(found.effect.worse)}, "
             f"where {found.given} = {worded(one.value)}",
             one.mean,
@@ -160,13 +146,14 @@ def intervals_picture(rows: Sequence[Interval], unit: str, about: str, caption: 
     rows = rows[:MOST_ROWS]
 
     def paint(axes: Axes) -> None:
-        for place, row in enumerate(rows):
-            color = ACCENT if row.is_clear else MUTED
-            if row.low is not None:
-                axes.plot([row.low, row.high], [place, place], color=color, linewidth=2)
-            axes.plot([row.mean], [place], "o", color=color, markersize=5)
+        for place, (_, mean, low, high) in enumerate(rows):
+            is_clear = low is not None and high is not None and (low > 0 or high < 0)
+            color = ACCENT if is_clear else MUTED
+            if low is not None:
+                axes.plot([low, high], [place, place], color=color, linewidth=2)
+            axes.plot([mean], [place], "o", color=color, markersize=5)
         axes.axvline(0, color=INK, linewidth=0.8)
-        _name_rows(axes, [row.label for row in rows])
+        _name_rows(axes, [name for name, *_ in rows])
         axes.set_xlabel(f"gain in {label(unit)}, with its 95% interval", loc="right")
 
     return Picture(paint, about, _height(rows), caption)

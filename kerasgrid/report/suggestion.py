@@ -46,136 +46,6 @@ Reasons = dict[tuple[str, ...], str]
 """Comments of a grid.yaml, by key path."""
 
 
-@dataclass(frozen=True)
-class Advice:
-    """What to try of a parameter next, and why; a single value fixes it."""
-
-    values: tuple[Any, ...]
-    why: str
-    bounds: tuple[Any, Any] | None = None
-
-
-def advise(findings: Findings) -> dict[str, Advice]:
-    """Returns the advice on each parameter that varies; there has to be a trial with a score."""
-    return {factor.name: _advice(findings, place) for place, factor in enumerate(findings.design.factors)}
-
-
-def _advice(findings: Findings, place: int) -> Advice:
-    factor = findings.design.factors[place]
-    edge = next((edge for edge in findings.edges if edge.name == factor.name), None)
-    if len(factor) > MOST_LEVELS:
-        return _of_range(findings, place, edge)
-    advice = _of_levels(findings, factor, edge)
-    is_downward = edge is not None and not edge.is_largest
-    if factor.name == "epochs" and factor.is_numeric and still_rise(findings) and not is_downward:
-        beyond = None if edge is None else edge.next
-        longer = math.ceil(1.5 * max(factor.given)) if beyond is None else beyond
-        return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
-    return advice
-
-
-def still_rise(findings: Findings) -> bool:
-    """Says whether the best would gain by more epochs."""
-    return findings.leaders_rise is not None
-
-
-def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
-    effects, tried = findings.effects[factor.name], _listed(factor.values)
-    given = findings.table.rows[findings.contenders[0].row].get(factor.name, NOT_SET)
-    best = given if not effects else effects[0].better
-    interacts = any(factor.name in (one.effect.name, one.given) for one in findings.interactions)
-    worse = [effect.worse for effect in effects if effect.is_clear]
-    if not effects and edge is not None:
-        kept = tuple(sorted({*factor.given, *([] if edge.next is None else [edge.next])}))
-        return Advice(kept, f"the best lie at the edge: {tried} tried")
-    if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
-        left = tuple(value for value in factor.given if interacts or value not in worse)
-        if left and len(left) < len(factor.given):
-            return Advice(left, f"clearly worse: {_listed([v for v in factor.given if v in worse])}")
-        return Advice(factor.given, f"cannot be told: {tried} tried")
-    if interacts and edge is not None and edge.next is not None:
-        kept = tuple(sorted((*factor.values, edge.next)))
-        return Advice(kept, "the best was at the edge; kept, as its effect depends on another parameter")
-    if interacts:
-        return Advice(factor.values, "kept: its effect depends on another parameter")
-    if edge is not None:
-        kept = tuple(sorted([best] + ([] if edge.next is None else [edge.next])))
-        why = "nothing beyond" if edge.next is None else "the best was at the edge"
-        return Advice(kept, f"{why}: {tried} tried")
-    if effects[0].low is None:
-        return Advice(factor.values, "too few candidates to tell")
-    if not worse:
-        if any(effect.is_often for effect in effects):
-            return Advice((best,), f"more often the better, however little: {tried} tried")
-        quick, note = _quicker(findings, factor, given)
-        is_free = findings.noise is not None and _most_lost(effects, quick) <= findings.noise.sigma
-        return Advice((quick if is_free else given,), f"cannot be told: {tried} tried{note}")
-    left = tuple(value for value in factor.values if value not in worse)
-    if len(left) == 1 and factor.is_numeric:
-        return Advice(tuple(sorted([*halfway(factor, best), best])), f"between the values tried: {tried}")
-    return Advice(left, f"clearly worse: {_listed(worse)}")
-
-
-def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
-    """Returns the part of a range in which the best fifth of the candidates lie."""
-    design, factor = findings.design, findings.design.factors[place]
-    best = design.best(max(int(len(design) * _BEST_SHARE), FEWEST_BEST))
-    values = [value for code in design.codes[best, place] if (value := factor.values[code]) != NOT_SET]
-    which = f"the best {len(values)} candidates" + ("" if len(values) == len(best) else " that have it")
-    if not values:
-        values, which = list(factor.given), "candidates, of which none of the best has it,"
-    if not factor.is_numeric or len(design) < 2 * FEWEST_BEST:
-        return Advice(tuple(dict.fromkeys(values)), f"those of {which}")
-    low, high = min(values), max(values)
-    why = f"where {which} lie: {worded(factor.given[0])} to {worded(factor.given[-1])} tried"
-    if edge is not None and edge.next is not None:
-        low, high = min(low, edge.next), max(high, edge.next)
-        why = f"the best lie at the edge; {why}"
-    return Advice((), why, (low, high))
-
-
-def _most_lost(effects: Sequence[Effect], value: Any) -> float:
-    """Returns what a value may be behind the best one at most, by the interval of that effect."""
-    return max((effect.high or 0.0 for effect in effects if effect.worse == value), default=0.0)
-
-
-def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
-    """Returns the value that trains quickest, and a note of it; the best trial's where hardly slower."""
-    times: dict[str, list[float]] = {}
-    for row in findings.table.rows:
-        seconds = findings.table.seconds(row)
-        if seconds is not None and factor.name in row:
-            times.setdefault(level_key(row[factor.name]), []).append(seconds)
-    means = {name: sum(found) / len(found) for name, found in times.items()}
-    if set(means) != set(map(level_key, factor.values)):
-        return given, ""
-    quickest = min(factor.values, key=lambda value: means[level_key(value)])
-    quick, usual = means[level_key(quickest)], means[level_key(given)]
-    if not quick < QUICKER * usual:
-        return given, ""
-    share = quick / usual
-    return quickest, f"; {worded(quickest)} trains {round(100 * (1 - share))}% quicker"
-
-
-def halfway(factor: Factor, best: Any) -> list[Any]:
-    """Returns what lies halfway to the neighbours of a value: by ratio where they are about double."""
-    place, found = factor.values.index(best), []
-    for other in factor.values[max(place - 1, 0) : place + 2]:
-        if other in (best, NOT_SET):
-            continue
-        small, large = sorted((float(other), float(best)))
-        by_ratio = small > 0 and large / small >= FAR_APART
-        middle = math.sqrt(small * large) if by_ratio else (small + large) / 2
-        middle = factor.tidy(middle, middle - float(best))
-        if middle not in factor.values:
-            found.append(middle)
-    return found
-
-
-def _listed(values: Sequence[Any]) -> str:
-    return ", ".join(map(worded, values))
-
-
 def suggest(findings: Findings) -> str:
     """Returns the text of the next grid.yaml.
 
@@ -274,6 +144,13 @@ def _of_others(findings: Findings) -> str:
     return _yaml({name: value for name, value in told.items() if value}, head, found.reasons)
 
 
+def _range(factor: Factor) -> dict[str, Any]:
+    """Returns the range that values were drawn from, as far as a file that is not ours tells it."""
+    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.given) else {}
+    log = {"log": True} if factor.is_log else {}
+    return {"low": factor.given[0], "high": factor.given[-1], **whole, **log}
+
+
 @dataclass(frozen=True)
 class _Next:
     """The parameters of the next grid.yaml.
@@ -332,6 +209,54 @@ def _next_parameters(
     return _Next(fixed, spaces, reasons, are_trained)
 
 
+def _has_condition(spec: Any) -> bool:
+    return isinstance(spec, dict) and "when" in spec
+
+
+def _spec(spec: Any, found: Advice) -> Any:
+    """Returns a parameter's entry in a space with other values; its conditions, type and scale stay."""
+    if found.bounds is not None:
+        low, high = found.bounds
+        if isinstance(spec, dict) and "values" not in spec:
+            kept = {name: value for name, value in spec.items() if name not in ("low", "high")}
+            return {"low": _on_step(spec, low, math.floor), "high": _on_step(spec, high, math.ceil), **kept}
+        tried = spec["values"] if isinstance(spec, dict) else spec
+        values = [value for value in tried if low <= value <= high]
+        values = values or tried  # those of another part of a union are the better
+    else:
+        values = list(found.values)
+    if _has_condition(spec):
+        return {"values": values, "when": spec["when"]}
+    return {"values": values} if isinstance(spec, dict) and "values" in spec else values
+
+
+def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:
+    """Returns a bound that lies a whole number of steps from the range's own; without steps, few digits."""
+    step, low = spec.get("step"), spec.get("low")
+    if isinstance(value, float) and value and step is None:
+        unit = 10.0 ** (math.floor(math.log10(abs(value))) - _DIGITS + 1)
+        return float(f"{rounded(round(value / unit, 6)) * unit:.{_DIGITS}g}")
+    if step is None or low is None or spec.get("log"):
+        return value
+    found = low + rounded(round((value - low) / step, 9)) * step
+    return found if isinstance(found, int) else float(f"{found:.12g}")
+
+
+def _within(spec: Any, found: Advice) -> Advice:
+    """Returns the advice on a parameter for one part of a union: of its own values those that are left.
+
+    They stay as they are where none is left, since what was compared then is of other parts.
+    """
+    own = spec.get("values") if isinstance(spec, dict) else spec
+    if own is not None:
+        kept = set(map(level_key, found.values))
+        left = tuple(value for value in own if level_key(value) in kept)
+        return found if found.bounds is not None else Advice(left or tuple(own), found.why)
+    numbers = found.bounds or tuple(filter(is_number, found.values)) or (spec["low"], spec["high"])
+    low, high = max(min(numbers), spec["low"]), min(max(numbers), spec["high"])
+    return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
+
+
 def _are_trained(
     findings: Findings,
     spaces: Sequence[Mapping[str, Any]],
@@ -365,61 +290,134 @@ def _finer(findings: Findings, space: Mapping[str, Any]) -> dict[str, list[Any]]
     return found
 
 
-def _has_condition(spec: Any) -> bool:
-    return isinstance(spec, dict) and "when" in spec
+def halfway(factor: Factor, best: Any) -> list[Any]:
+    """Returns what lies halfway to the neighbours of a value: by ratio where they are about double."""
+    place, found = factor.values.index(best), []
+    for other in factor.values[max(place - 1, 0) : place + 2]:
+        if other in (best, NOT_SET):
+            continue
+        small, large = sorted((float(other), float(best)))
+        by_ratio = small > 0 and large / small >= FAR_APART
+        middle = math.sqrt(small * large) if by_ratio else (small + large) / 2
+        middle = factor.tidy(middle, middle - float(best))
+        if middle not in factor.values:
+            found.append(middle)
+    return found
 
 
-def _range(factor: Factor) -> dict[str, Any]:
-    """Returns the range that values were drawn from, as far as a file that is not ours tells it."""
-    whole = {"type": "int"} if all(isinstance(value, int) for value in factor.given) else {}
-    log = {"log": True} if factor.is_log else {}
-    return {"low": factor.given[0], "high": factor.given[-1], **whole, **log}
+@dataclass(frozen=True)
+class Advice:
+    """What to try of a parameter next, and why; a single value fixes it."""
+
+    values: tuple[Any, ...]
+    why: str
+    bounds: tuple[Any, Any] | None = None
 
 
-def _spec(spec: Any, found: Advice) -> Any:
-    """Returns a parameter's entry in a space with other values; its conditions, type and scale stay."""
-    if found.bounds is not None:
-        low, high = found.bounds
-        if isinstance(spec, dict) and "values" not in spec:
-            kept = {name: value for name, value in spec.items() if name not in ("low", "high")}
-            return {"low": _on_step(spec, low, math.floor), "high": _on_step(spec, high, math.ceil), **kept}
-        tried = spec["values"] if isinstance(spec, dict) else spec
-        values = [value for value in tried if low <= value <= high]
-        values = values or tried  # those of another part of a union are the better
-    else:
-        values = list(found.values)
-    if isinstance(spec, dict) and "values" in spec:
-        return {"values": values, **{name: value for name, value in spec.items() if name == "when"}}
-    if isinstance(spec, dict) and "when" in spec:
-        return {"values": values, "when": spec["when"]}
-    return values
+def advise(findings: Findings) -> dict[str, Advice]:
+    """Returns the advice on each parameter that varies; there has to be a trial with a score."""
+    return {factor.name: _advice(findings, place) for place, factor in enumerate(findings.design.factors)}
 
 
-def _within(spec: Any, found: Advice) -> Advice:
-    """Returns the advice on a parameter for one part of a union: of its own values those that are left.
+def _advice(findings: Findings, place: int) -> Advice:
+    factor = findings.design.factors[place]
+    edge = next((edge for edge in findings.edges if edge.name == factor.name), None)
+    if len(factor) > MOST_LEVELS:
+        return _of_range(findings, place, edge)
+    advice = _of_levels(findings, factor, edge)
+    is_downward = edge is not None and not edge.is_largest
+    if factor.name == "epochs" and factor.is_numeric and still_rise(findings) and not is_downward:
+        beyond = None if edge is None else edge.next
+        longer = math.ceil(1.5 * max(factor.given)) if beyond is None else beyond
+        return Advice((longer,), f"the curves of the best still rise: {_listed(factor.values)} tried")
+    return advice
 
-    They stay as they are where none is left, since what was compared then is of other parts.
-    """
-    own = spec.get("values") if isinstance(spec, dict) else spec
-    if own is not None:
-        kept = set(map(level_key, found.values))
-        left = tuple(value for value in own if level_key(value) in kept)
-        return found if found.bounds is not None else Advice(left or tuple(own), found.why)
-    numbers = found.bounds or tuple(filter(is_number, found.values)) or (spec["low"], spec["high"])
-    low, high = max(min(numbers), spec["low"]), min(max(numbers), spec["high"])
-    return Advice((), found.why, (low, high) if low < high else (spec["low"], spec["high"]))
+
+def still_rise(findings: Findings) -> bool:
+    """Says whether the best would gain by more epochs."""
+    return findings.leaders_rise is not None
 
 
-def _on_step(spec: Mapping[str, Any], value: Any, rounded: Any) -> Any:
-    """Returns a bound that lies a whole number of steps from the range's own; without steps, few digits."""
-    step, low = spec.get("step"), spec.get("low")
-    if isinstance(value, float) and value and step is None:
-        unit = 10.0 ** (math.floor(math.log10(abs(value))) - _DIGITS + 1)
-        return float(f"{rounded(round(value / unit, 6)) * unit:.{_DIGITS}g}")
-    if step is None or low is None or spec.get("log"):
-        return value
-    found = low + rounded(round((value - low) / step, 9)) * step
-    return found if isinstance(found, int) else float(f"{found:.12g}")
+def _of_levels(findings: Findings, factor: Factor, edge: Edge | None) -> Advice:
+    effects, tried = findings.effects[factor.name], _listed(factor.values)
+    given = findings.table.rows[findings.contenders[0].row].get(factor.name, NOT_SET)
+    best = given if not effects else effects[0].better
+    interacts = any(factor.name in (one.effect.name, one.given) for one in findings.interactions)
+    worse = [effect.worse for effect in effects if effect.is_clear]
+    if not effects and edge is not None:
+        kept = tuple(sorted({*factor.given, *([] if edge.next is None else [edge.next])}))
+        return Advice(kept, f"the best lie at the edge: {tried} tried")
+    if NOT_SET in factor.values or not effects or any(effect.better != best for effect in effects):
+        left = tuple(value for value in factor.given if interacts or value not in worse)
+        if left and len(left) < len(factor.given):
+            return Advice(left, f"clearly worse: {_listed([v for v in factor.given if v in worse])}")
+        return Advice(factor.given, f"cannot be told: {tried} tried")
+    if interacts and edge is not None and edge.next is not None:
+        kept = tuple(sorted((*factor.values, edge.next)))
+        return Advice(kept, "the best was at the edge; kept, as its effect depends on another parameter")
+    if interacts:
+        return Advice(factor.values, "kept: its effect depends on another parameter")
+    if edge is not None:
+        kept = tuple(sorted([best] + ([] if edge.next is None else [edge.next])))
+        why = "nothing beyond" if edge.next is None else "the best was at the edge"
+        return Advice(kept, f"{why}: {tried} tried")
+    if effects[0].low is None:
+        return Advice(factor.values, "too few candidates to tell")
+    if not worse:
+        if any(effect.is_often for effect in effects):
+            return Advice((best,), f"more often the better, however little: {tried} tried")
+        quick, note = _quicker(findings, factor, given)
+        is_free = findings.noise is not None and _most_lost(effects, quick) <= findings.noise.sigma
+        return Advice((quick if is_free else given,), f"cannot be told: {tried} tried{note}")
+    left = tuple(value for value in factor.values if value not in worse)
+    if len(left) == 1 and factor.is_numeric:
+        return Advice(tuple(sorted([*halfway(factor, best), best])), f"between the values tried: {tried}")
+    return Advice(left, f"clearly worse: {_listed(worse)}")
+
+
+def _most_lost(effects: Sequence[Effect], value: Any) -> float:
+    """Returns what a value may be behind the best one at most, by the interval of that effect."""
+    return max((effect.high or 0.0 for effect in effects if effect.worse == value), default=0.0)
+
+
+def _quicker(findings: Findings, factor: Factor, given: Any) -> tuple[Any, str]:
+    """Returns the value that trains quickest, and a note of it; the best trial's where hardly slower."""
+    times: dict[str, list[float]] = {}
+    for row in findings.table.rows:
+        seconds = findings.table.seconds(row)
+        if seconds is not None and factor.name in row:
+            times.setdefault(level_key(row[factor.name]), []).append(seconds)
+    means = {name: sum(found) / len(found) for name, found in times.items()}
+    if set(means) != set(map(level_key, factor.values)):
+        return given, ""
+    quickest = min(factor.values, key=lambda value: means[level_key(value)])
+    quick, usual = means[level_key(quickest)], means[level_key(given)]
+    if not quick < QUICKER * usual:
+        return given, ""
+    share = quick / usual
+    return quickest, f"; {worded(quickest)} trains {round(100 * (1 - share))}% quicker"
+
+
+def _of_range(findings: Findings, place: int, edge: Edge | None) -> Advice:
+    """Returns the part of a range in which the best fifth of the candidates lie."""
+    design, factor = findings.design, findings.design.factors[place]
+    best = design.best(max(int(len(design) * _BEST_SHARE), FEWEST_BEST))
+    values = [value for code in design.codes[best, place] if (value := factor.values[code]) != NOT_SET]
+    which = f"the best {len(values)} candidates" + ("" if len(values) == len(best) else " that have it")
+    if not values:
+        values, which = list(factor.given), "candidates, of which none of the best has it,"
+    if not factor.is_numeric or len(design) < 2 * FEWEST_BEST:
+        return Advice(tuple(dict.fromkeys(values)), f"those of {which}")
+    low, high = min(values), max(values)
+    why = f"where {which} lie: {worded(factor.given[0])} to {worded(factor.given[-1])} tried"
+    if edge is not None and edge.next is not None:
+        low, high = min(low, edge.next), max(high, edge.next)
+        why = f"the best lie at the edge; {why}"
+    return Advice((), why, (low, high))
+
+
+def _listed(values: Sequence[Any]) -> str:
+    return ", ".join(map(worded, values))
 
 
 def _yaml(value: Mapping[str, Any], head: Sequence[str], reasons: Reasons) -> str:

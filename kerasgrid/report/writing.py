@@ -3,22 +3,64 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
-from kerasgrid.report.chapters import chapters_of
+from kerasgrid.report.figures import (
+    MOST_CLASSES,
+    MOST_ROWS,
+    confusion_picture,
+    curves_picture,
+    effect_rows,
+    front_picture,
+    importance_picture,
+    interaction_rows,
+    intervals_picture,
+    leaderboard_cells,
+)
 from kerasgrid.report.findings import Findings, analyse, as_json
 from kerasgrid.report.mistakes import Mistakes, mistakes_of
-from kerasgrid.report.sentences import conclusions
+from kerasgrid.report.sentences import (
+    best_sentences,
+    conclusions,
+    curve_sentences,
+    edge_sentence,
+    effect_sentences,
+    interaction_sentence,
+    trouble_sentences,
+)
 from kerasgrid.tables.predictions import read_predictions
 from kerasgrid.tables.reading import read_table
+from kerasgrid.views.drawing import png
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.views.pages import html_page, markdown_text
+from kerasgrid.views.pages import Block, Bullets, Chapter, Note, Paragraph, Photos, html_page, markdown_text
 from kerasgrid.wording import count, masked, visible_json, visible_line
 
 _MOST_PARAMS = 20
+_MOST_TRIALS = 15
+_MOST_POINTS = 12
+_METHOD = (
+    "Candidates are compared with the best over the same folds by the corrected resampled t-test of Nadeau "
+    "and Bengio (2003), which allows for the training rows that folds share; a p-value above 0.05 means that "
+    "the two cannot be told apart. Of n folds, held-out rows are taken as 1/(n-1) of the training rows, as "
+    "in cross-validation without repeats. It is not corrected for the number of candidates, and the best was "
+    "chosen by the same scores.",
+    "The effect of a value is its mean difference over matched pairs, which are candidates equal in all "
+    "else. Its 95% interval comes from the spread that main effects and interactions of two parameters leave "
+    "unexplained; of main effects alone where candidates are too few, so that interactions make it wider; "
+    "from differences over folds, by the same corrected test, where they are too few even for that. Where a "
+    "parameter has more than two values it holds for all pairs of them at once (Tukey); that of a parameter "
+    "without any effect still excludes zero in one search of twenty. An interaction is named where the "
+    "difference between conditional effects is clear after Bonferroni's correction for all that were looked "
+    "at; the interval at each value holds for that value by itself.",
+    "A curve still improves where the slope of its last third is clear of its scatter, after the same "
+    "correction for all curves; that of the best is the mean of three, without the epoch that chose them.",
+    "Importance is functional ANOVA (Hutter, Hoos and Leyton-Brown 2014): the share of the variance of "
+    "scores, over all combinations of values, that a parameter or a pair of them accounts for.",
+)
 
 
 class Report:
@@ -42,7 +84,7 @@ class Report:
                 f"{masked(source)}: no trial has begun yet, so there is nothing to report. Try again later."
             )
         self.findings = analyse(table)
-        self.mistakes = _mistakes(Path(source), self.findings)
+        self.mistakes = _mistakes_of_best(Path(source), self.findings)
 
     def html(self) -> str:
         """Returns the page, one file that loads nothing.
@@ -50,11 +92,11 @@ class Report:
         Raises:
             MissingPackageError: Matplotlib is not installed.
         """
-        return html_page(self._title(), self._lead(), chapters_of(self.findings, self.mistakes))
+        return html_page(self._title(), self._lead(), self._chapters())
 
     def markdown(self) -> str:
         """Returns the sentences and tables as Markdown."""
-        return markdown_text(self._title(), self._lead(), chapters_of(self.findings, self.mistakes))
+        return markdown_text(self._title(), self._lead(), self._chapters())
 
     def json(self) -> str:
         """Returns all numbers, and the sentences, as strict JSON."""
@@ -93,8 +135,24 @@ class Report:
             parts.append(f"status: {table.about.status}")
         return "; ".join(parts) + "."
 
+    def _chapters(self) -> list[Chapter]:
+        """Returns the chapters in their order; one with nothing to show says why."""
+        findings = self.findings
+        chapters = {"The best": _best(findings)}
+        if findings.best is not None:
+            chapters |= {
+                "What each parameter does": _effects(findings),
+                "Where one parameter depends on another": _interactions(findings),
+                "What to try next": _next(findings),
+                "Learning curves": _curves(findings),
+                "Mistakes of the best": _mistakes(self.mistakes, findings),
+                "What failed": _trouble(findings),
+                "How this was worked out": map(Note, _METHOD),
+            }
+        return [Chapter(title, list(blocks)) for title, blocks in chapters.items()]
 
-def _mistakes(source: Path, findings: Findings) -> Mistakes | str:
+
+def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | str:
     if findings.best is None:
         return "No trial has a score."
     if not findings.table.about:
@@ -103,3 +161,122 @@ def _mistakes(source: Path, findings: Findings) -> Mistakes | str:
         return mistakes_of(read_predictions(source, findings.trial(findings.best.row)))
     except ResultsError as error:
         return str(error)
+
+
+def _best(findings: Findings) -> Iterator[Block]:
+    if findings.best is None:
+        yield Paragraph("No trial has a score yet, so there is nothing to tell.")
+        if trouble := trouble_sentences(findings):
+            yield Bullets(trouble)
+        return
+    yield Paragraph(" ".join(best_sentences(findings)))
+    shown = list(findings.contenders[:_MOST_TRIALS])
+    if findings.pick is not None and findings.pick not in shown:
+        shown.append(findings.pick)
+    yield leaderboard_cells(findings, shown)
+    left = len(findings.contenders) - len(shown)
+    if left > 0:
+        yield Note(f"{left:,} more: the HiPlot page and --json have all.")
+    if len(findings.front) > 1:
+        yield front_picture(findings)
+    elif all(one.fit_time is None for one in findings.contenders):
+        yield Note("The file has no fit times, so score cannot be weighed against time.")
+
+
+def _effects(findings: Findings) -> Iterator[Block]:
+    if not findings.effects:
+        yield Paragraph("All candidates with a score have the same parameters.")
+        return
+    yield Bullets(list(effect_sentences(findings).values()))
+    rows = effect_rows(findings)
+    if len(rows) > MOST_ROWS:
+        yield Note(f"The picture has the first {MOST_ROWS} of {count(len(rows), 'pair')}.")
+    if rows:
+        caption = (
+            "By how much a value is better than another over matched pairs; grey where it cannot be told."
+        )
+        yield intervals_picture(rows, findings.table.scores[0], "Effects of parameters", caption)
+    if findings.importance is None:
+        yield Note("Too few candidates, or equal scores: importance cannot be told.")
+    else:
+        yield importance_picture(findings.importance)
+
+
+def _interactions(findings: Findings) -> Iterator[Block]:
+    if findings.noise is None or not findings.noise.pairs:
+        yield Paragraph(
+            "Cannot be told: candidates are too few, or values too many, to see two parameters together."
+        )
+        return
+    if not findings.interactions:
+        yield Paragraph("No interaction of two parameters is clear.")
+        return
+    yield Bullets(list(map(interaction_sentence, findings.interactions[:_MOST_POINTS])))
+    if len(findings.interactions) > _MOST_POINTS:
+        yield Note(f"These are the largest {_MOST_POINTS} of {len(findings.interactions)}.")
+    caption = "The same effect at each value of the other parameter; below zero it is the other way round."
+    yield intervals_picture(interaction_rows(findings), findings.table.scores[0], "Interactions", caption)
+
+
+def _next(findings: Findings) -> Iterator[Block]:
+    if findings.edges:
+        yield Bullets(list(map(edge_sentence, findings.edges)))
+    else:
+        yield Paragraph("No parameter's best value is clearly at the edge of what was tried.")
+
+
+def _curves(findings: Findings) -> Iterator[Block]:
+    if not findings.curves:
+        yield Note(
+            "The files of the histories are missing, or every metric in them has gaps."
+            if any(findings.table.histories)
+            else "The file has no histories of epochs."
+        )
+    if sentences := curve_sentences(findings):
+        yield Bullets(sentences)
+    if picture := curves_picture(findings):
+        yield picture
+
+
+def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
+    if isinstance(mistakes, str):
+        yield Note(mistakes)
+        return
+    best, share = findings.trial(findings.contenders[0].row), mistakes.n_wrong / max(mistakes.n_samples, 1)
+    yield Paragraph(
+        f"Trial {best} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
+        f"held-out samples ({100 * share:.2f}%) into a wrong class."
+    )
+    if confused := mistakes.confused():
+        yield Bullets(
+            [
+                f"{true} is taken for {said}: {count(n, 'time')}, {100 * part:.1f}% of all {true}."
+                for true, said, n, part in confused
+            ]
+        )
+    if len(mistakes.classes) <= MOST_CLASSES:
+        yield confusion_picture(mistakes.confusion, mistakes.classes)
+    else:
+        yield Note(f"{len(mistakes.classes)} classes are too many for a picture; --json has the matrix.")
+    photos = [
+        (
+            png(one.image),
+            f"{one.true}, taken for {one.said} ({100 * one.probability:.1f}%), sample {one.index}",
+        )
+        for one in mistakes.wrong
+        if one.image is not None
+    ]
+    if photos:
+        yield Photos(photos, "The most confidently wrong")
+    elif mistakes.wrong:
+        yield Note("The images of its mistakes are not beside the results.")
+
+
+def _trouble(findings: Findings) -> Iterator[Block]:
+    sentences = trouble_sentences(findings)
+    if not sentences:
+        yield Paragraph("Nothing: no trial failed, all have a score, and none looks dead.")
+        return
+    yield Bullets(sentences[:_MOST_POINTS])
+    if len(sentences) > _MOST_POINTS:
+        yield Note(f"These are {_MOST_POINTS} of {count(len(sentences), 'reason')}; --json has all.")

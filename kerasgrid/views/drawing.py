@@ -63,11 +63,6 @@ _DARK = 128
 """Images whose brightest pixel is below are of a scale of their own, such as the digits' 0 to 16."""
 
 
-def label(text: str, longest: int = 64) -> str:
-    """Returns a text as it stands in a picture: visible, on one line and of bounded length."""
-    return shortened(visible_line(text), longest)
-
-
 def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: float = WIDTH) -> str:
     """Returns the SVG of one pair of axes.
 
@@ -111,6 +106,11 @@ def _inline(svg: str, about: str) -> str:
     for color, variable in _VARIABLES.items():
         svg = svg.replace(color, f"var(--{variable})")
     return svg.replace("<svg ", f'<svg role="img" aria-label="{about}" ', 1).strip()
+
+
+def label(text: str, longest: int = 64) -> str:
+    """Returns a text as it stands in a picture: visible, on one line and of bounded length."""
+    return shortened(visible_line(text), longest)
 
 
 def png(image: np.ndarray) -> bytes:

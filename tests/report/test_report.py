@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.figures import Interval, confusion_picture, curves_picture, intervals_picture
+from kerasgrid.report.figures import confusion_picture, curves_picture, intervals_picture
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.report.writing import Report
 from kerasgrid.views.drawing import png
@@ -287,7 +287,7 @@ def test_names_are_shown_in_pictures_as_they_are(write, predictions, name):
         warnings.simplefilter("error")
         pictures = [
             *re.findall(r"<svg.*?</svg>", Report(write(named)).html(), re.DOTALL),
-            intervals_picture([Interval(name, 0.1, None, None)], name, "Effects", "").svg(),
+            intervals_picture([(name, 0.1, None, None)], name, "Effects", "").svg(),
             confusion_picture(np.array([[5, 4], [0, 6]]), [name, "a"]).svg(),
         ]
     assert sum(shown in html.unescape(picture) for picture in pictures) >= 3
