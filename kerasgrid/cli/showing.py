@@ -136,7 +136,7 @@ def export(
 ) -> None:
     """Write the trials for TensorBoard's HParams or MLflow; or one as a notebook that trains it offline."""
     from kerasgrid.tables.reading import read_table
-    from kerasgrid.views.pages import beside
+    from kerasgrid.views.pages import path_beside
 
     owned = (("experiment", experiment, ExportTo.mlflow), ("trial", trial, ExportTo.notebook))
     for name, value, owner in owned:
@@ -145,7 +145,9 @@ def export(
     if to is ExportTo.notebook:
         from kerasgrid.exports.notebook import write_notebook
 
-        written = write_notebook(Path(file), Path(output) if output else beside(file, ".notebook"), trial)
+        written = write_notebook(
+            Path(file), Path(output) if output else path_beside(file, ".notebook"), trial
+        )
         print("\n".join(map(str, written)))
         print("Attach the wheel and the competition's data to the notebook; it needs no network.")
         return
@@ -153,12 +155,12 @@ def export(
     if to is ExportTo.tensorboard:
         from kerasgrid.exports.tensorboard import write_tensorboard
 
-        folder = write_tensorboard(table, Path(output) if output else beside(file, ".tensorboard"))
+        folder = write_tensorboard(table, Path(output) if output else path_beside(file, ".tensorboard"))
         print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
         return
     from kerasgrid.exports.mlflow import write_mlflow
 
-    uri = output or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{beside(file, '.mlflow.db')}"
+    uri = output or os.environ.get("MLFLOW_TRACKING_URI") or f"sqlite:///{path_beside(file, '.mlflow.db')}"
     n_written = write_mlflow(table, uri, experiment, origin=os.path.abspath(file))
     print(f"{masked(uri)}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
     if uri.startswith("sqlite:"):

@@ -20,7 +20,7 @@ from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of
 from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
-from kerasgrid.views.pages import plain
+from kerasgrid.views.pages import escape_markdown
 from kerasgrid.wording import count
 
 _WHEEL = "Wheel-Version: 1.0\nGenerator: kerasgrid\nRoot-Is-Purelib: true\nTag: py3-none-any\n"
@@ -201,14 +201,14 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
     spread = "" if std is None else f" ± {std:.4f}"
     params = {**finished.config.params, **row["params"]}
     versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
-    model = plain(finished.config.model)
+    model = escape_markdown(finished.config.model)
     lines = [
-        f"# {plain(finished.paths.name)}, trial {row['id']}",
+        f"# {escape_markdown(finished.paths.name)}, trial {row['id']}",
         "",
-        f"{plain(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
+        f"{escape_markdown(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
         f"{count(len(row['folds']), 'fold')}, by {model}.",
         "",
-        *(f"- {plain(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
+        *(f"- {escape_markdown(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),
         "",
         "This notebook trains it on all of the training data, with the epochs and learning rates that its "
         "folds took, and writes `submission.csv`. It needs no network: attach the competition's data, and a "
@@ -216,7 +216,7 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
         "are not installed there go into the same dataset, as `pip download --no-deps ruamel.yaml` fetches "
         "them.",
         "",
-        f"The search ran with {plain(versions) or 'versions that are not known'}.",
+        f"The search ran with {escape_markdown(versions) or 'versions that are not known'}.",
     ]
     if ":" in finished.config.model and not files:
         lines += ["", f"{model} is a module: it has to be installed there too."]

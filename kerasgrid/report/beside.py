@@ -9,7 +9,7 @@ from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.comparison import LEVEL, p_value
+from kerasgrid.report.comparison import ALPHA, p_value
 from kerasgrid.run.results import About, ResultsData
 from kerasgrid.views.drawing import ACCENT, WARM, label
 from kerasgrid.views.leaderboard import aligned, format_seconds, trial_score, varying
@@ -261,5 +261,5 @@ def _difference(
     if len(folds[0]) < 2 or len(folds[0]) != len(folds[1]):
         return f"{told}; a single split does not say how much of that is chance."
     p = p_value(folds[0], folds[1])
-    sure = "more than chance explains" if p <= LEVEL else "which may be chance"
+    sure = "more than chance explains" if p <= ALPHA else "which may be chance"
     return f"{told}, {sure} (p = {p:.2g} over {len(folds[0])} folds, Nadeau and Bengio's corrected t-test)."

@@ -12,8 +12,8 @@ from kerasgrid.report.design import fold_scores_of
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.table import Table, finite
 
-LEVEL = 0.05
-"""Of significance: candidates with a larger p-value cannot be told apart."""
+ALPHA = 0.05
+"""The level of significance: candidates with a larger p-value cannot be told apart."""
 QUICKER = 0.95
 """The share of another's time below which a candidate is quicker by enough to be taken for it."""
 _FEWEST_TRIALS = 8
@@ -45,7 +45,7 @@ class Contender:
     @property
     def is_level(self) -> bool:
         """Whether it cannot be told from the best."""
-        return self.p_value is not None and self.p_value > LEVEL
+        return self.p_value is not None and self.p_value > ALPHA
 
 
 def contenders_of(table: Table) -> tuple[tuple[Contender, ...], int]:
@@ -99,7 +99,7 @@ def fold_interval(gain: np.ndarray, n_intervals: int = 1) -> tuple[float, float]
     from scipy import stats
 
     mean, error = float(gain.mean()), _corrected_error(gain)
-    half = float(stats.t.isf(LEVEL / 2 / n_intervals, len(gain) - 1)) * error
+    half = float(stats.t.isf(ALPHA / 2 / n_intervals, len(gain) - 1)) * error
     return mean - half, mean + half
 
 

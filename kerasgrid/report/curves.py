@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.comparison import LEVEL
+from kerasgrid.report.comparison import ALPHA
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.table import read_history
 
@@ -94,7 +94,7 @@ def rise(
     rest = tail - tail.mean() - slope * x
     error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
     matters = slope * len(curve) / 2 > max(least, 1e-9)
-    bound = float(stats.t.isf(LEVEL / n_curves, len(tail) - 2))
+    bound = float(stats.t.isf(ALPHA / n_curves, len(tail) - 2))
     return slope if matters and slope > bound * error else None
 
 

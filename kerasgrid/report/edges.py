@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.report.comparison import LEVEL
+from kerasgrid.report.comparison import ALPHA
 from kerasgrid.report.design import Design, Factor
 from kerasgrid.report.effects import MOST_LEVELS, Effect
 
@@ -98,7 +98,7 @@ def _side_of_most(design: Design, place: int) -> bool | None:
     for is_up, end in ((True, len(design.factors[place].given) - 1), (False, 0)):
         n_there, share = int((codes[:n_best] == end).sum()), float((codes == end).mean())
         by_chance = stats.binomtest(n_there, n_best, share, alternative="greater").pvalue
-        if 2 * n_there > n_best and by_chance <= LEVEL / 2:  # of either end
+        if 2 * n_there > n_best and by_chance <= ALPHA / 2:  # of either end
             return is_up
     return None
 
@@ -116,28 +116,21 @@ def beyond(factor: Factor, is_up: bool) -> Any:
     It goes on as far as the last two values lie apart: by their ratio where they are about double or
     more (by its root, where more than four times), else by their difference. A number above zero stays
     so, whole numbers stay whole, and what is below one by its name (a dropout, a momentum) gets at most
-    halfway to it.
+    halfway to it. A range is widened by a quarter, on its own scale.
     """
     values = [float(value) for value in factor.given]
-    if len(values) > MOST_LEVELS:
-        return _beyond_range(factor, values, is_up)
     last, before = (values[-1], values[-2]) if is_up else (values[0], values[1])
-    ratio = max(last, before) / min(last, before) if min(last, before) > 0 else 0
-    if ratio >= FAR_APART:
-        step = math.sqrt(ratio) if ratio > _VERY_FAR_APART else ratio
-        found = last * step if is_up else last / step
+    if len(values) > MOST_LEVELS:
+        low, high = values[0], values[-1]
+        by_ratio, step = factor.is_log, (high / low) ** 0.25 if factor.is_log else (high - low) / 4
     else:
-        found = last + (last - before)
-    return _legal(factor, last, found, is_up)
-
-
-def _beyond_range(factor: Factor, values: list[float], is_up: bool) -> Any:
-    low, high = values[0], values[-1]
-    if factor.is_log:
-        found = high * (high / low) ** 0.25 if is_up else low / (high / low) ** 0.25
-    else:
-        found = high + (high - low) / 4 if is_up else low - (high - low) / 4
-    return _legal(factor, high if is_up else low, found, is_up)
+        ratio = max(last, before) / min(last, before) if min(last, before) > 0 else 0
+        by_ratio, step = ratio >= FAR_APART, abs(last - before)
+        if by_ratio:
+            step = math.sqrt(ratio) if ratio > _VERY_FAR_APART else ratio
+    if by_ratio:
+        return _legal(factor, last, last * step if is_up else last / step, is_up)
+    return _legal(factor, last, last + step if is_up else last - step, is_up)
 
 
 def _legal(factor: Factor, last: float, found: float, is_up: bool) -> Any:

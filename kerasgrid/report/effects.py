@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.report.comparison import LEVEL, fold_interval
+from kerasgrid.report.comparison import ALPHA, fold_interval
 from kerasgrid.report.design import Design
 
 MOST_LEVELS = 12
@@ -92,9 +92,9 @@ def _standard_errors(n_levels: int, degrees: int) -> float:
     from scipy import stats
 
     if n_levels == 2:
-        return float(stats.t.ppf(1 - LEVEL / 2, degrees))
+        return float(stats.t.ppf(1 - ALPHA / 2, degrees))
     degrees = min(degrees, _MOST_DEGREES)  # the studentized range is slow, and does not change from there on
-    return float(stats.studentized_range.ppf(1 - LEVEL, n_levels, degrees)) / math.sqrt(2)
+    return float(stats.studentized_range.ppf(1 - ALPHA, n_levels, degrees)) / math.sqrt(2)
 
 
 @dataclass(frozen=True)
@@ -132,7 +132,7 @@ class Effect:
     @property
     def is_often(self) -> bool:
         """Whether `better` wins more often than by chance, however little by."""
-        return self.p_sign <= LEVEL and 2 * self.wins > self.n_pairs - self.ties
+        return self.p_sign <= ALPHA and 2 * self.wins > self.n_pairs - self.ties
 
 
 def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
@@ -325,7 +325,7 @@ def interactions_of(design: Design, effects: Sequence[Effect], noise: Noise | No
                 found.append(Interaction(effect, factor.name, conditionals, overturns))
     if not found:
         return []
-    bound = float(stats.t.isf(LEVEL / 2 / n_looked_at, noise.degrees)) * noise.sigma
+    bound = float(stats.t.isf(ALPHA / 2 / n_looked_at, noise.degrees)) * noise.sigma
     clear = [one for one in found if one.exceeds(bound)]
     return sorted(clear, key=lambda one: (not one.overturns, -one.spread))
 

@@ -54,7 +54,7 @@ def page_path(files: Sequence[str | Path], output: Path | None = None, ending: s
         ResultsError: `output` is a folder or no name of an HTML file, or the page would take the
             place of one of `files`.
     """
-    target = Path(output) if output is not None else beside(files[0], ending)
+    target = Path(output) if output is not None else path_beside(files[0], ending)
     if target.suffix.lower() not in _ENDINGS:
         if os.path.isdir(target):
             found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
@@ -64,7 +64,7 @@ def page_path(files: Sequence[str | Path], output: Path | None = None, ending: s
     return output_path(files, target)
 
 
-def beside(source: str | Path, ending: str) -> Path:
+def path_beside(source: str | Path, ending: str) -> Path:
     """Returns the place of what is written beside a file or folder of results.
 
     Args:
@@ -190,40 +190,43 @@ def html_page(title: str, lead: str, chapters: Sequence[Chapter]) -> str:
         MissingPackageError: It has pictures, and Matplotlib is not installed.
     """
     body = "\n".join(
-        f"<section><h2>{_html_text(chapter.title)}</h2>\n"
+        f"<section><h2>{_escape_html(chapter.title)}</h2>\n"
         + "\n".join(map(_html_block, chapter.blocks))
         + "\n</section>"
         for chapter in chapters
     )
+    name = _escape_html(title)
     return (
         '<!doctype html>\n<html lang="en">\n<head>\n<meta charset="utf-8">\n'
         '<meta name="viewport" content="width=device-width, initial-scale=1">\n'
-        f"<title>{_html_text(title)}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
-        f'<h1>{_html_text(title)}</h1>\n<p class="lead">{_html_text(lead)}</p>\n{body}\n</body>\n</html>\n'
+        f"<title>{name}</title>\n<style>{_STYLE}</style>\n</head>\n<body>\n"
+        f'<h1>{name}</h1>\n<p class="lead">{_escape_html(lead)}</p>\n{body}\n</body>\n</html>\n'
     )
 
 
 def _html_block(block: Block) -> str:
     match block:
         case Paragraph(text):
-            return f"<p>{_html_text(text)}</p>"
+            return f"<p>{_escape_html(text)}</p>"
         case Note(text):
-            return f'<p class="note">{_html_text(text)}</p>'
+            return f'<p class="note">{_escape_html(text)}</p>'
         case Bullets(items):
-            return "<ul>" + "".join(f"<li>{_html_text(item)}</li>" for item in items) + "</ul>"
+            return "<ul>" + "".join(f"<li>{_escape_html(item)}</li>" for item in items) + "</ul>"
         case Cells():
             return _html_table(block)
         case Picture():
-            return f"<figure>{block.svg()}<figcaption>{_html_text(block.caption)}</figcaption></figure>"
+            return f"<figure>{block.svg()}<figcaption>{_escape_html(block.caption)}</figcaption></figure>"
         case Photos(items, caption):
             photos = "".join(_photo(*item) for item in items)
-            return f'<p>{_html_text(caption)}:</p>\n<div class="photos">{photos}</div>'
+            return f'<p>{_escape_html(caption)}:</p>\n<div class="photos">{photos}</div>'
 
 
 def _html_table(cells: Cells) -> str:
     def line(texts: Sequence[str], tag: str) -> str:
         marks = [' class="right"' if place in cells.right else "" for place in range(len(texts))]
-        parts = (f"<{tag}{mark}>{_html_text(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True))
+        parts = (
+            f"<{tag}{mark}>{_escape_html(text)}</{tag}>" for text, mark in zip(texts, marks, strict=True)
+        )
         return f"<tr>{''.join(parts)}</tr>"
 
     head, rows = line(cells.header, "th"), "\n".join(line(row, "td") for row in cells.rows)
@@ -231,25 +234,25 @@ def _html_table(cells: Cells) -> str:
 
 
 def _photo(data: bytes, text: str) -> str:
-    source, safe = base64.b64encode(data).decode(), _html_text(text)
+    source, safe = base64.b64encode(data).decode(), _escape_html(text)
     image = f'<img alt="{safe}" src="data:image/png;base64,{source}">'
     return f"<figure>{image}<figcaption>{safe}</figcaption></figure>"
 
 
-def _html_text(words: str) -> str:
+def _escape_html(words: str) -> str:
     return html.escape(visible(words))
 
 
 def markdown_text(title: str, lead: str, chapters: Sequence[Chapter]) -> str:
     """Returns the text; what Markdown would read as its own marks is escaped."""
-    parts = [f"# {plain(title)}", plain(lead)]
+    parts = [f"# {escape_markdown(title)}", escape_markdown(lead)]
     for chapter in chapters:
-        parts.append(f"## {plain(chapter.title)}")
+        parts.append(f"## {escape_markdown(chapter.title)}")
         parts += filter(None, map(_markdown_block, chapter.blocks))
     return "\n\n".join(parts) + "\n"
 
 
-def plain(words: str) -> str:
+def escape_markdown(words: str) -> str:
     """Returns a text on one line, in which Markdown's own marks are escaped."""
     return _SPECIAL.sub(r"\\\1", visible_line(words))
 
@@ -257,20 +260,22 @@ def plain(words: str) -> str:
 def _markdown_block(block: Block) -> str:
     match block:
         case Paragraph(words) | Note(words):
-            return plain(words)
+            return escape_markdown(words)
         case Bullets(items):
-            return "\n".join(f"- {plain(item)}" for item in items)
+            return "\n".join(f"- {escape_markdown(item)}" for item in items)
         case Cells():
             return _markdown_table(block)
         case Photos(items, caption):
-            return "\n".join([f"{plain(caption)}:\n", *(f"- {plain(words)}" for _, words in items)])
+            return "\n".join(
+                [f"{escape_markdown(caption)}:\n", *(f"- {escape_markdown(words)}" for _, words in items)]
+            )
         case Picture(caption=caption, cells=cells):
             if not cells or not cells.rows:
                 return ""
-            return f"{plain(cells.caption or caption)}\n\n{_markdown_table(cells)}"
+            return f"{escape_markdown(cells.caption or caption)}\n\n{_markdown_table(cells)}"
 
 
 def _markdown_table(cells: Cells) -> str:
     marks = ["--:" if place in cells.right else ":--" for place in range(len(cells.header))]
-    lines = [map(plain, cells.header), marks, *(map(plain, row) for row in cells.rows)]
+    lines = [map(escape_markdown, cells.header), marks, *(map(escape_markdown, row) for row in cells.rows)]
     return "\n".join(f"| {' | '.join(line)} |" for line in lines)
