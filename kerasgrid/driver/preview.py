@@ -34,7 +34,6 @@ from kerasgrid.planning.workers import (
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
 from kerasgrid.run.journal import check_line, read
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.state import fold_records
 from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
 from kerasgrid.views.drawing import write_sheet
@@ -292,7 +291,7 @@ def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
     if is_superseded(prepared, header, records):
         return set()
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
-    done = [record.job for record in fold_records(records) if record.job[0] in trials]
+    done = [r["job"] for r in records if r["type"] == "fold" and r["job"][0] in trials]
     return {(trials[trial], fold, repeat) for trial, fold, repeat in done}
 
 

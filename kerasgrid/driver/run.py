@@ -20,10 +20,10 @@ from kerasgrid.errors import ReplayError, ResultsError, RunError
 from kerasgrid.io import canonical_json, digest, remove, storage_errors, strict
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.machine import versions
-from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Graph, Job, Pack, Trial, has_results
+from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Pack, Trial, has_results
 from kerasgrid.run.journal import Journal, check_line, damaged
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.state import JobId, KeptPlans, RunState, plan_record, read_fold
+from kerasgrid.run.state import JobId, RunState, plan_record
 
 
 class Run:
@@ -58,7 +58,6 @@ class Run:
         # Once true for a run: its trials stay, whatever a later session searches.
         self._decides_on_test = prepared.config.search.val == TEST_FOLD and prepared.looks_at_val
         self._began, self.elapsed_s = time.monotonic(), 0.0
-        self._plans = KeptPlans()
         self._proposed_by: set[str | None] = set()
         self._expected: Iterator[int] = iter(())
         self._ended_files: list[Path] = []
@@ -146,30 +145,14 @@ class Run:
                 self.threads = record["threads"] if self.threads is None else self.threads
                 self._decides_on_test |= record.get("decided_on") == TEST_FOLD
                 self._proposed_by.add(record.get("proposed_by"))
-            elif kind == "trial":
-                self.state.add(Trial(record["id"], record["params"]))
-            elif kind == "fold":
-                self.state.end(read_fold(record), None if began is None else self.elapsed_s + took_s)
-            elif kind == "rung":
-                self.state.wait(read_fold(record), record.get("at_end", False))
-            elif kind == "checkpoint":
-                self.state.save(tuple(record["job"]), record["epoch"], record.get("anew", False))
-            elif kind == "forget":
-                self.state.forget_failed(record["trial"])
-                self.state.reopen(map(tuple, record.get("jobs", ())))
-            elif kind == "drop":
-                self.state.drop(record["trial"])
-            elif kind == "readmit":
-                self.state.readmit(record["trial"])
-                self.state.reopen(map(tuple, record.get("jobs", ())))
-            elif kind == "pack":
-                self._plans.take(record, self.state)
             elif kind == "environment":
                 self.environment = record["environment"]
             elif kind == "end":
                 self.last_status = record["status"]
                 self.elapsed_s += 0.0 if record.get("idle", False) else took_s
                 began, took_s = None, 0.0
+            else:
+                self.state.take(record, None if began is None else self.elapsed_s + took_s)
         self.elapsed_s += took_s
         for trial in self.state.trials:  # not before all is read: what failed may have been tried again
             if self.state.is_done(trial):
@@ -246,6 +229,11 @@ class Run:
         self._journal.append({"type": kind, **record, "time": now, "session_s": took_s}, durable)
         return took_s
 
+    def _record(self, kind: str, record: Mapping[str, Any], durable: bool = True) -> None:
+        """Journals a record, of which the state takes what a later session will read of it."""
+        took_s = self.append(kind, record, durable)
+        self.state.take({"type": kind, **record}, self.elapsed_s + took_s)
+
     def propose(self, proposal: Iterable[Mapping[str, Any]]) -> list[Trial]:
         """Returns the trial of each candidate, in their order; those that are new are journalled.
 
@@ -294,9 +282,7 @@ class Run:
                 if job in self.state.ended and self.state.ended[job].error is not None:
                     self.paths.history(*job).unlink(missing_ok=True)
             lost = self._lost(trial)
-            self.append("forget", {"trial": trial, "jobs": lost}, durable=True)
-            self.state.forget_failed(trial)
-            self.state.reopen(lost)
+            self._record("forget", {"trial": trial, "jobs": lost})
         return len(failed)
 
     def _lost(self, trial: int) -> list[JobId]:
@@ -324,8 +310,7 @@ class Run:
         for params in candidates:
             trial, _ = self._trial(params)
             if trial.id not in self.state.dropped and not self.state.is_done(trial.id):
-                self.append("drop", {"trial": trial.id}, durable=True)
-                self.state.drop(trial.id)
+                self._record("drop", {"trial": trial.id})
                 for job in self.state.jobs_of(trial.id):
                     self._ended_files += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
                     self._ended_files.append(self.paths.model(*job))
@@ -340,21 +325,13 @@ class Run:
             self._journal.sync()
             self._settle()  # what was given up a moment ago loses its files now, not when it has new ones
             lost = self._lost(trial)
-            self.append("readmit", {"trial": trial, "jobs": lost}, durable=True)
-            self.state.readmit(trial)
-            self.state.reopen(lost)
-
-    def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
-        """Returns the packs that earlier sessions planned to wait then, whose graphs are still these."""
-        return self._plans.packs(self.state, graphs, until)
+            self._record("readmit", {"trial": trial, "jobs": lost})
 
     def keep_plan(self, packs: Iterable[Pack]) -> None:
         """Journals packs, so that a later session trains the same; jobs by themselves need no line."""
         for pack in packs:
             if pack.graphs:
-                record = plan_record(pack)
-                self.append("pack", record)
-                self._plans.take(record, self.state)
+                self._record("pack", plan_record(pack), durable=False)
 
     def keep_environment(self, environment: Mapping[str, Any]) -> None:
         """Journals versions, backend and device."""
@@ -363,16 +340,13 @@ class Run:
 
     def keep_checkpoint(self, record: CheckpointRecord) -> None:
         """Journals a checkpoint that has been renamed into place."""
-        self.append("checkpoint", asdict(record), durable=True)
-        self.state.save(record.job, record.epoch, record.anew)
+        self._record("checkpoint", asdict(record))
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
-        line = strict(asdict(record))
         if record.job in self.state.waiting:
             self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
-        took_s = self.append("fold", line, durable=True)
-        self.state.end(read_fold(line), self.elapsed_s + took_s)
+        self._record("fold", strict(asdict(record)))
         if self.state.is_done(record.job[0]):
             self._take_end(record.job[0])
         self._ended_files.append(self.paths.checkpoint(*record.job))
@@ -380,10 +354,8 @@ class Run:
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
         """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
-        line = strict(asdict(record))
         self.paths.history(*record.job).unlink(missing_ok=True)  # of a lower rung
-        self.append("rung", {**line, "at_end": at_end}, durable=True)
-        self.state.wait(read_fold(line), at_end)
+        self._record("rung", {**strict(asdict(record)), "at_end": at_end})
 
     def _settle(self) -> None:
         if self._journal.settle():

@@ -334,7 +334,7 @@ class _Driver:
         graphs = self.graphs.of({job.trial.id: job.trial for job in jobs}.values())
         self._find_refusals()
         self._tell_refusals()
-        kept, new = go_on(self.run.packs(graphs, until) if self.recipe.packs else [], jobs)
+        kept, new = go_on(self.run.state.packs(graphs, until) if self.recipe.packs else [], jobs)
         device = self.run.environment.get("device", "unknown")
         planner = Planner(self.graphs, self.threads, device)
         made = planner.plan(new, graphs, until=until).packs

@@ -51,6 +51,7 @@ class RunState:
     runs: dict[JobId, JobId] = field(default_factory=dict)
     saved: dict[tuple[JobId, bool], int] = field(default_factory=dict)
     ended_at: dict[JobId, float] = field(default_factory=dict)
+    _plans: list[Mapping[str, Any]] = field(default_factory=list)
     _rungs: dict[JobId, dict[float, float | None]] = field(default_factory=dict)
     _by_identity: dict[str, int] = field(default_factory=dict)
     _rows: dict[int, dict[str, Any]] = field(default_factory=dict)
@@ -68,6 +69,38 @@ class RunState:
         """Takes a trial that the journal holds."""
         self.trials[trial.id] = trial
         self._by_identity[trial.identity] = trial.id
+
+    def take(self, record: Mapping[str, Any], at_s: float | None = None) -> None:
+        """Takes what a line of the journal says of trials, fits and packs.
+
+        Args:
+            record: The line.
+            at_s: The second of the search at which it came, where that is known.
+        """
+        kind, job = record["type"], tuple(record.get("job", ()))
+        trial: Any = record.get("trial")
+        if kind == "trial":
+            self.add(Trial(record["id"], record["params"]))
+        elif kind == "pack":
+            self._plan(record)
+        elif kind == "checkpoint":
+            self.begin(job[0])
+            self.saved[job, record.get("anew", False)] = record["epoch"]
+        elif kind == "rung":
+            self._wait(read_fold(record), record.get("at_end", False))
+        elif kind == "fold":
+            self.end(read_fold(record), at_s)
+        elif kind == "drop":
+            self.dropped.add(trial)
+            self._rows.pop(trial, None)
+        elif kind in ("readmit", "forget"):
+            if kind == "readmit":
+                self.dropped.discard(trial)
+            else:
+                self._forget_failed(trial)
+            for lost in record.get("jobs", ()):  # whose files are gone, so that they are trained again
+                self.ended.pop(tuple(lost), None)
+            self._rows.pop(trial, None)
 
     def begin(self, trial_id: int) -> None:
         """Takes that a trial's training has begun."""
@@ -87,7 +120,7 @@ class RunState:
         """Returns the ids of trials with a fit that failed."""
         return sorted({job[0] for job, record in self.ended.items() if record.error is not None})
 
-    def forget_failed(self, trial_id: int) -> None:
+    def _forget_failed(self, trial_id: int) -> None:
         """Forgets the ends of a trial's fits that failed, as if they had never been tried."""
         for job in self.jobs_of(trial_id):
             if job in self.ended and self.ended[job].error is not None:
@@ -96,33 +129,44 @@ class RunState:
             self.begun.discard(trial_id)
         self._rows.pop(trial_id, None)
 
-    def reopen(self, jobs: Iterable[JobId]) -> None:
-        """Forgets the ends of jobs whose files are gone, so that they are trained again."""
-        for job in jobs:
-            self.ended.pop(job, None)
-            self._rows.pop(job[0], None)
-
-    def save(self, job: JobId, epoch: int, anew: bool) -> None:
-        """Takes a checkpoint."""
-        self.begin(job[0])
-        self.saved[job, anew] = epoch
-
-    def wait(self, record: FoldRecord, at_end: bool = False) -> None:
+    def _wait(self, record: FoldRecord, at_end: bool) -> None:
         """Takes a job that waits at a rung, or at its end, which counts for all rungs from there on."""
         self.begin(record.job[0])
         self.waiting[record.job] = record
         self._rungs.setdefault(record.job, {})[math.inf if at_end else record.epochs] = record.val_score
         self._rows.pop(record.job[0], None)
 
-    def drop(self, trial_id: int) -> None:
-        """Takes a trial that an engine has given up."""
-        self.dropped.add(trial_id)
-        self._rows.pop(trial_id, None)
+    def _plan(self, record: Mapping[str, Any]) -> None:
+        """Takes a pack, and which of its jobs are read off which run."""
+        self._plans.append(record)
+        if record["shares"]:
+            for run in Pack(self._jobs(record), shares=True).runs:
+                owner = self.runs.get(run[0].id, run[0].id)  # of a run of which a part has ended
+                for job in run:
+                    self.runs.setdefault(job.id, owner)
 
-    def readmit(self, trial_id: int) -> None:
-        """Takes a trial that an engine goes on with though it had been given up."""
-        self.dropped.discard(trial_id)
-        self._rows.pop(trial_id, None)
+    def packs(self, graphs: Mapping[int, Graph], until: int | None = None) -> list[Pack]:
+        """Returns the packs that were planned to wait after an epoch and whose graphs are still these.
+
+        Args:
+            graphs: By trial, of those that are asked for.
+            until: The epoch; None for packs that wait nowhere.
+        """
+        found = []
+        for record in self._plans:
+            if record.get("until") != until:
+                continue
+            jobs = self._jobs(record)
+            known = [graphs.get(job.trial.id) for job in jobs]
+            # A trial that is not asked for is done; its place in the pack is taken out by who asks.
+            if any(graph is not None and graph.key != record["graph"] for graph in known):
+                continue
+            filled = tuple(graph or Graph(record["graph"]) for graph in known)
+            found.append(Pack(jobs, filled, record["width"], record["shares"], until=until))
+        return found
+
+    def _jobs(self, record: Mapping[str, Any]) -> tuple[Job, ...]:
+        return tuple(Job(self.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
 
     def has_come_to(self, job: JobId, until: int | None) -> bool:
         """Tells whether a job has ended, or has waited after an epoch."""
@@ -342,13 +386,6 @@ def _mean(values: Sequence[float | None]) -> float | None:
     return float(np.mean(values)) if all_known(values) else None
 
 
-def fold_records(records: Iterable[Mapping[str, Any]]) -> Iterable[FoldRecord]:
-    """Returns the ends of jobs among a journal's records."""
-    for record in records:
-        if record.get("type") == "fold":
-            yield read_fold(record)
-
-
 def read_fold(record: Mapping[str, Any]) -> FoldRecord:
     """Makes a FoldRecord of a journal's line, which may hold what other versions have in theirs."""
     values = {name: value for name, value in record.items() if name in _OF_FOLD}
@@ -365,44 +402,3 @@ def plan_record(pack: Pack) -> dict[str, Any]:
         "shares": pack.shares,
         **until,
     }
-
-
-class KeptPlans:
-    """The packs of a run, in the order in which they were planned."""
-
-    def __init__(self) -> None:
-        self._records: list[Mapping[str, Any]] = []
-
-    def take(self, record: Mapping[str, Any], state: RunState) -> None:
-        """Takes a pack, and tells the state which of its jobs are read off which run."""
-        self._records.append(record)
-        if record["shares"]:
-            for run in Pack(_jobs(record, state), shares=True).runs:
-                owner = state.runs.get(run[0].id, run[0].id)  # of a run of which a part has ended
-                for job in run:
-                    state.runs.setdefault(job.id, owner)
-
-    def packs(self, state: RunState, graphs: Mapping[int, Graph], until: int | None) -> list[Pack]:
-        """Returns the packs that were to wait after an epoch and whose graphs are still these.
-
-        Args:
-            state: The run's.
-            graphs: By trial, of those that are asked for.
-            until: The epoch; None for packs that wait nowhere.
-        """
-        found = []
-        for record in self._records:
-            if record.get("until") != until:
-                continue
-            jobs = _jobs(record, state)
-            known = [graphs.get(job.trial.id) for job in jobs]
-            # A trial that is not asked for is done; its place in the pack is taken out by who asks.
-            if any(graph is not None and graph.key != record["graph"] for graph in known):
-                continue
-            filled = tuple(graph or Graph(record["graph"]) for graph in known)
-            found.append(Pack(jobs, filled, record["width"], record["shares"], until=until))
-        return found
-
-
-def _jobs(record: Mapping[str, Any], state: RunState) -> tuple[Job, ...]:
-    return tuple(Job(state.trials[trial], fold, repeat) for trial, fold, repeat in record["jobs"])
