@@ -227,6 +227,11 @@ ACTIVATIONS = (
 """The activations that `keras.activations.get` knows."""
 
 
+def is_of_keras(part: Any) -> bool:
+    """Whether a class, a function or an object is one that comes with Keras."""
+    return (getattr(part, "__module__", None) or "").startswith("keras.")
+
+
 def find_optimizer(name: str) -> str | None:
     """Returns the optimizer's class name, whatever the case of `name`; None for what is no optimizer."""
     return {known.lower(): known for known in OPTIMIZERS}.get(name.lower())

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError
-from kerasgrid.keras_names import CLASS_METRICS, METRICS
+from kerasgrid.keras_names import CLASS_METRICS, METRICS, is_of_keras
 from kerasgrid.models.keras_private import call_of, layers_within
 
 _ACTIVATION_LAYERS = {
@@ -293,7 +293,7 @@ def scales_input(model: keras.Model, input_shape: tuple[int, ...]) -> bool | Non
 def _scales(operations: Sequence[Any]) -> bool | None:
     for operation in operations:
         found, inner = None, getattr(operation, "layer", operation)
-        is_own = isinstance(inner, keras.layers.Layer) and not type(inner).__module__.startswith("keras.")
+        is_own = isinstance(inner, keras.layers.Layer) and not is_of_keras(type(inner))
         if isinstance(inner, keras.Model) or is_own:
             found = _scales(getattr(inner, "operations", layers_within(inner, nested=False)))
         elif type(inner).__name__ in _SCALING or type(inner).__name__.endswith("Normalization"):

@@ -7,7 +7,7 @@ from typing import Any
 import keras
 
 from kerasgrid.errors import KerasgridError
-from kerasgrid.keras_names import LOSSES, find_loss
+from kerasgrid.keras_names import LOSSES, find_loss, is_of_keras
 from kerasgrid.models.keras_private import (
     built_metrics,
     compile_arguments,
@@ -68,9 +68,7 @@ def check_model(model: keras.Model) -> None:
     Raises:
         UnfusibleError: It does.
     """
-    if type(model).__name__ not in {"Functional", "Sequential"} or not type(model).__module__.startswith(
-        "keras."
-    ):
+    if type(model).__name__ not in {"Functional", "Sequential"} or not is_of_keras(type(model)):
         raise UnfusibleError(f"{type(model).__name__} is a subclass of keras.Model, whose graph is not known")
     if not model.built or len(model.outputs) != 1 or len(model.inputs) != 1:
         raise UnfusibleError("the model has not one input and one output of known shape")
@@ -82,14 +80,14 @@ def check_model(model: keras.Model) -> None:
     for part in (model, *layers):
         for operation in getattr(part, "operations", ()):
             is_layer, kind = isinstance(operation, keras.layers.Layer), type(operation)
-            is_known = kind.__module__.startswith("keras.") and kind.__name__ in _ELEMENT_BY_ELEMENT
+            is_known = is_of_keras(kind) and kind.__name__ in _ELEMENT_BY_ELEMENT
             if not is_layer and not is_known:
                 raise UnfusibleError(f"the operation {operation.name} between layers may mix samples")
 
 
 def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
-    if not kind.__module__.startswith("keras.") or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
+    if not is_of_keras(kind) or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
     if layer.activity_regularizer is not None:
         raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
@@ -115,12 +113,12 @@ def loss_of(model: keras.Model) -> keras.losses.Loss:
     loss = model.loss
     if loss is None or compile_arguments(model).get("loss_weights") is not None:
         raise UnfusibleError("the model is compiled with loss weights or without a loss")
-    if getattr(loss, "__module__", "").startswith("keras."):  # a function of Keras's, by its name
+    if is_of_keras(loss):  # a function of Keras's, by its name
         loss = getattr(loss, "__name__", loss)
     if isinstance(loss, str):
         name = find_loss(loss)
         loss = None if name is None else getattr(keras.losses, LOSSES[name].class_name)()
-    if not isinstance(loss, keras.losses.Loss) or not type(loss).__module__.startswith("keras."):
+    if not isinstance(loss, keras.losses.Loss) or not is_of_keras(type(loss)):
         raise UnfusibleError("the loss is a function of the user's own")
     if loss.reduction != "sum_over_batch_size":
         raise UnfusibleError(f"the loss is reduced by {loss.reduction}")
@@ -145,7 +143,7 @@ def metrics_of(model: keras.Model, sample: tuple[Any, Any]) -> list[keras.metric
     found = built_metrics(model, target, outputs)
     for metric in found:
         kinds = (type(metric), metric_function(metric))
-        if not all(kind is None or getattr(kind, "__module__", "").startswith("keras.") for kind in kinds):
+        if not all(kind is None or is_of_keras(kind) for kind in kinds):
             raise UnfusibleError(f"the metric {metric.name} is the user's own")
         metric.update_state(target, outputs)  # some make their variables now
         metric.reset_state()
@@ -159,7 +157,7 @@ def check_optimizer(optimizer: keras.optimizers.Optimizer) -> None:
         UnfusibleError: It is.
     """
     name = type(optimizer).__name__
-    if name not in OPTIMIZER_NUMBERS or not type(optimizer).__module__.startswith("keras."):
+    if name not in OPTIMIZER_NUMBERS or not is_of_keras(type(optimizer)):
         raise UnfusibleError(f"the optimizer is {name}")
     if optimizer.use_ema or optimizer.gradient_accumulation_steps or optimizer.loss_scale_factor:
         raise UnfusibleError(f"{name} uses moving averages, gradient accumulation or loss scaling")

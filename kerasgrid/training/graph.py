@@ -14,6 +14,7 @@ from keras import ops
 
 from kerasgrid.errors import brief
 from kerasgrid.io import digest
+from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.keras_private import layers_within, loss_arguments, make_stateless
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
@@ -215,7 +216,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
 def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:
     parts = [part for variable in clone.variables for part in (variable.regularizer, variable.constraint)]
     parts += [getattr(layer, "activation", None) for layer in layers_within(clone)]
-    return not all(part is None or part.__module__.startswith("keras.") for part in (*initializers, *parts))
+    return not all(part is None or is_of_keras(part) for part in (*initializers, *parts))
 
 
 def _optimizer(
@@ -268,9 +269,7 @@ def _check_activation(mine: keras.layers.Layer, theirs: keras.layers.Layer) -> N
     """Refuses a function of the user's own that goes by the name of one of Keras's in a config."""
     found, wanted = getattr(mine, "activation", None), getattr(theirs, "activation", None)
     if found is not wanted and not (
-        isinstance(wanted, keras.layers.Layer)
-        and type(found) is type(wanted)
-        and type(wanted).__module__.startswith("keras.")
+        isinstance(wanted, keras.layers.Layer) and type(found) is type(wanted) and is_of_keras(type(wanted))
     ):
         raise UnfusibleError(f"the layer {theirs.name} has an activation of the user's own")
 
@@ -355,6 +354,6 @@ def _first_value(initializer: Any, seed: int, variable: Any) -> Any:
     if "seed" in config and config["seed"] is None:
         initializer = type(initializer).from_config({**config, "seed": seed})
     # Seeding TensorFlow makes it forget its kernels: half a second for each program at its next call.
-    own = type(initializer).__module__.startswith("keras.")
+    own = is_of_keras(type(initializer))
     with nullcontext() if own else seeded(seed):
         return initializer(variable.shape, dtype=variable.dtype)
