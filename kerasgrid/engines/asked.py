@@ -18,16 +18,10 @@ _GRACE_S = 3.0
 
 
 class Asked(Protocol):
-    """What answers in the process."""
+    """What answers in the process, by methods of the names that AskedProcess has."""
 
     library: str
     """To tell whose error it is."""
-
-    def ask(self, n: int) -> list[tuple[str, Values]]:
-        """Returns up to `n` proposals, an id and values each."""
-
-    def tell(self, id_: str, score: float | None) -> None:
-        """Takes the score of a proposal, higher is better; None for a failure."""
 
 
 class AskedProcess:

@@ -6,6 +6,7 @@ import contextlib
 import pickle
 import sys
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from multiprocessing.connection import wait
 from multiprocessing.reduction import ForkingPickler
 from typing import Any
@@ -65,7 +66,7 @@ class Processes(Executor):
             raise ValueError(f"environment is for {len(environment)} workers, but n_workers is {n_workers}.")
         self.n_workers = n_workers
         environments = environment or [{}] * n_workers
-        self._seats = [_Seat(i, extra, setup, most_bytes) for i, extra in enumerate(environments)]
+        self._seats = [_Seat(i, dict(extra), setup, most_bytes) for i, extra in enumerate(environments)]
 
     def start(self) -> None:
         """Starts all processes and waits for none of them."""
@@ -112,10 +113,10 @@ class Processes(Executor):
     def _listen(self) -> Iterator[Event]:
         taken = [seat for seat in self._seats if seat.taken]
         # Not for long, since a signal handler that calls stop does not end the wait.
-        ready = set(wait([channel for seat in taken for channel in seat.channels()], timeout=_POLL_S))
+        ready = set(wait([channel for seat in taken for channel in seat.process.channels], timeout=_POLL_S))
         for seat in taken:
             # Whoever takes the events may have closed the executor meanwhile.
-            if not seat.vacant and not ready.isdisjoint(seat.channels()):
+            if not seat.vacant and not ready.isdisjoint(seat.process.channels):
                 yield from seat.listen()
 
     def close(self) -> None:
@@ -124,29 +125,24 @@ class Processes(Executor):
         _end(self._seats)
 
 
+@dataclass
 class _Seat:
     """A worker's place, whose process may be replaced; and the task at hand.
 
     Attributes:
-        taken: Whether it has a task.
         vacant: Whether no process is there.
+        taken: Whether it has a task.
     """
 
-    _process: Child
+    number: int
+    environment: Mapping[str, str]
+    setup: Callable[[], None] | None
+    most_bytes: int | None
+    vacant: bool = True
+    process: Child = field(init=False)
+    n_failed_starts: int = 0
 
-    def __init__(
-        self,
-        number: int,
-        environment: Mapping[str, str],
-        setup: Callable[[], None] | None,
-        most_bytes: int | None,
-    ) -> None:
-        self._number = number
-        self._environment = dict(environment)
-        self._setup = setup
-        self._most_bytes = most_bytes
-        self._failed_starts = 0
-        self.vacant = True
+    def __post_init__(self) -> None:
         self._release()
 
     def _release(self) -> None:
@@ -158,21 +154,17 @@ class _Seat:
         """Starts the process, where none is there."""
         if not self.vacant:
             return
-        name = f"kerasgrid-worker-{self._number}"
+        name = f"kerasgrid-worker-{self.number}"
         try:
-            self._process = Child(_work, self._setup, environment=self._environment, name=name)
+            self.process = Child(_work, self.setup, environment=self.environment, name=name)
         except OSError as error:
             raise RunError(
-                f"Worker process {self._number} cannot be started: {error}. Ask for fewer workers, or use "
+                f"Worker process {self.number} cannot be started: {error}. Ask for fewer workers, or use "
                 "the executor inline."
             ) from error
         self.vacant = False
         self._unused = True
         self._known = b""
-
-    def channels(self) -> tuple:
-        """Returns what to wait for."""
-        return self._process.channels
 
     def take(self, function: bytes, task: Any) -> Iterator[Event]:
         """Gives the worker a task, or yields why that cannot be."""
@@ -180,20 +172,20 @@ class _Seat:
             pickled = bytes(ForkingPickler.dumps(task))
         except Exception as error:
             kind, message, trace = describe(error)
-            yield Started(task, self._number)
+            yield Started(task, self.number)
             yield Raised(task, kind, f"The task cannot be sent to a worker process: {message}", trace)
             return
         self.taken = True
         self._task, self._function = task, function
         self.open()
-        self._process.send((None if function == self._known else function, pickled))
+        self.process.send((None if function == self._known else function, pickled))
         self._known = function
         self._unused = False
 
     def listen(self) -> Iterator[Event]:
         """Yields the event that the worker's next message or its death is."""
         try:
-            message = self._process.receive()
+            message = self.process.receive()
         except Ended:
             yield from self._died()
             return
@@ -212,32 +204,29 @@ class _Seat:
             )
         elif kind is Started:
             self._started = True
-            self._failed_starts = 0
-            yield Started(self._task, self._number)
+            self.n_failed_starts = 0
+            yield Started(self._task, self.number)
         else:
             event = kind(self._task, *values)
             if kind is not Emitted:
-                self._end_task()
+                self._release()
+                if self.most_bytes is not None and self.process.resident_bytes() > self.most_bytes:
+                    self.vacate()
             yield event
 
-    def _end_task(self) -> None:
-        self._release()
-        if self._most_bytes is not None and self._process.resident_bytes() > self._most_bytes:
-            self.vacate()
-
     def _died(self) -> Iterator[Event]:
-        reason, by_memory = self._process.ending()
+        reason, by_memory = self.process.ending()
         started, task, function = self._started, self._task, self._function
         self.vacate(kill=True)
         if started:
             yield Died(task, reason, by_memory)
             return
-        self._failed_starts += 1
-        if self._failed_starts == 2:
-            self._failed_starts = 0
-            names = ", ".join(sorted(self._environment)) or "none"
+        self.n_failed_starts += 1
+        if self.n_failed_starts == 2:
+            self.n_failed_starts = 0
+            names = ", ".join(sorted(self.environment)) or "none"
             raise RunError(
-                f"Worker process {self._number} {reason}, twice in a row and before it began a task. What it "
+                f"Worker process {self.number} {reason}, twice in a row and before it began a task. What it "
                 "wrote before is in the error output above. Check free memory and the environment "
                 f"variables that were set for it: {names}."
             )
@@ -248,26 +237,22 @@ class _Seat:
         if self.taken and not self._started:
             self.vacate(kill=True)
         elif self.taken and not self._asked_to_stop:
-            self._process.send(_STOP)
+            self.process.send(_STOP)
             self._asked_to_stop = True
-
-    def hang_up(self) -> None:
-        """Lets the process end at once."""
-        if not self.vacant:
-            self._process.hang_up()
 
     def vacate(self, kill: bool = False) -> None:
         """Ends the process, and drops the task; kills it where asked, or where it has had no task."""
         self._release()
         if not self.vacant:
             self.vacant = True
-            self._process.close(kill or self._unused)
+            self.process.close(kill or self._unused)
 
 
 def _end(seats: Sequence[_Seat]) -> None:
     """Ends processes side by side; kills those that are busy."""
     for seat in seats:
-        seat.hang_up()
+        if not seat.vacant:
+            seat.process.hang_up()
     for seat in seats:
         seat.vacate(kill=seat.taken)
 

@@ -127,18 +127,18 @@ def test_an_error_of_the_setup_is_left_to_the_tasks():
 def test_workers_that_start_early_are_those_that_work():
     with Processes(2) as executor:
         executor.start()
-        pids = {seat._process._process.pid for seat in executor._seats}
+        pids = {seat.process._process.pid for seat in executor._seats}
         executor.start()  # they are there already
         time.sleep(0.5)  # both have said that they are ready, and nobody has listened
         told = payloads(executor.run(send_pid, range(7)))
         assert len(told) == 7
-        assert set(told) <= pids == {seat._process._process.pid for seat in executor._seats}
+        assert set(told) <= pids == {seat.process._process.pid for seat in executor._seats}
 
 
 def test_closing_kills_workers_that_had_no_task():
     with Processes(2, setup=forget_to_end) as executor:
         executor.start()
-        pids = [seat._process._process.pid for seat in executor._seats]
+        pids = [seat.process._process.pid for seat in executor._seats]
         began = time.monotonic()
     assert time.monotonic() - began < 2
     assert all(gone(pid) for pid in pids)
