@@ -25,6 +25,7 @@ from kerasgrid.driver.run import Run
 from kerasgrid.io import digest
 from kerasgrid.planning import packing
 from kerasgrid.records import FoldRecord, Graph, Pack, ProbeRecord
+from kerasgrid.run.state import RunState
 
 N_GRAPHS, N_DROPOUTS = 8, 5
 PARTS = {
@@ -32,7 +33,7 @@ PARTS = {
     "graphs": (packing.Graphs, "of"),
     "plan": (packing.Planner, "plan"),
     "keep plan": (Run, "keep_plan"),
-    "old packs": (Run, "packs"),
+    "old packs": (RunState, "packs"),
     "go on": (driver, "go_on"),
     "end": (Run, "end"),
     "write": (Run, "write"),
