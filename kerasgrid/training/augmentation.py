@@ -11,7 +11,7 @@ from keras import ops
 
 from kerasgrid.config.augment import NUMBERS, Augment, Augmentation
 from kerasgrid.seeds import first_step
-from kerasgrid.training import augmentation, backend
+from kerasgrid.training import backend
 
 N_DRAWS = 13
 """Uniform numbers an image: angle, 2 for each shift, shear, 2 zooms, 2 flips, channels, brightness, blur."""
@@ -200,8 +200,8 @@ def augmented_rows(images: np.ndarray, given: Augment, n_draws: int, seed: int =
     stored = np.asarray(images, dtype=np.float32)
     columns = [stored]
     for epoch in range(n_draws if how.operations else 0):
-        uniform = augmentation.draw(len(images), key, first_step(epoch))
-        drawn = augmentation.augment(how, backend.to_device(stored), numbers, uniform)
+        uniform = draw(len(images), key, first_step(epoch))
+        drawn = augment(how, backend.to_device(stored), numbers, uniform)
         columns.append(backend.to_host(drawn))
     low, high = stored.min(), stored.max()
     cells = np.stack(columns, axis=1)  # row, column, height, width, channel

@@ -111,9 +111,9 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 @_out_of_sight
 def measure_width(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Times a pack's step by width; see kerasgrid.training.packs."""
-    from kerasgrid.training import packs as widths
+    from kerasgrid.training import packs
 
-    widths.measure(recipe, pack, context)
+    packs.measure(recipe, pack, context)
 
 
 @_out_of_sight

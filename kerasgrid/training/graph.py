@@ -16,6 +16,7 @@ from kerasgrid.errors import brief
 from kerasgrid.io import digest
 from kerasgrid.keras_names import is_of_keras
 from kerasgrid.models.keras_private import layers_within, loss_arguments, make_stateless
+from kerasgrid.records import Graph
 from kerasgrid.training import backend
 from kerasgrid.training.candidate import recorded, seeded
 from kerasgrid.training.compiling import Compiled
@@ -137,6 +138,11 @@ class Lifted:
     initializers: list[Any]
     is_flat: bool
     has_own_parts: bool
+
+    def told(self, labels: str) -> Graph:
+        """Returns what the parent plans by, where its loss wants labels of this form."""
+        numbers = tuple(float(number) for number in self.numbers)
+        return Graph(digest([self.key, labels]), None, numbers, self.learning_rate)
 
     @contextmanager
     def bound(self, numbers: Any) -> Iterator[None]:

@@ -16,11 +16,10 @@ import numpy as np
 from kerasgrid.config.augment import Augmentation
 from kerasgrid.data.cache import sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
-from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import Context, Dataset, Graph, Job, Pack, WidthRecord
 from kerasgrid.seeds import draw_key, graph_seed
-from kerasgrid.training import backend, packs
+from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
@@ -67,11 +66,9 @@ def describe(candidate: Candidate, compiled: Compiled) -> Graph:
             raise UnfusibleError("samples have several labels each")
         if candidate.data.images.size * 4 > DEVICE_BYTES:
             raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
-        lifted = lift(compiled, candidate.sample(compiled))
+        return lift(compiled, candidate.sample(compiled)).told(compiled.labels)
     except UnfusibleError as error:
         return Graph(None, str(error))
-    numbers = tuple(float(number) for number in lifted.numbers)
-    return Graph(digest([lifted.key, compiled.labels]), None, numbers, lifted.learning_rate)
 
 
 def train(recipe: Recipe, pack: Pack, context: Context) -> None:
@@ -307,7 +304,7 @@ def measure(recipe: Recipe, pack: Pack, context: Context) -> None:
         try:
             seconds[width] = _seconds(recipe, pack, width, context)
         except Exception as error:
-            if not seconds or not packs.is_out_of_memory(error):
+            if not seconds or not is_out_of_memory(error):
                 raise
             break
         if len(seconds) > 1 and seconds[width] * GAIN > min(s for w, s in seconds.items() if w != width):
@@ -328,7 +325,7 @@ def _widths(most: int) -> Iterable[int]:
 def _seconds(recipe: Recipe, pack: Pack, width: int, context: Context) -> float:
     """Returns the seconds that a step takes, divided over the runs; the least of several times."""
     runs = pack.runs[:width]
-    wave = packs.make_wave(recipe, pack, runs, context)
+    wave = make_wave(recipe, pack, runs, context)
     step = wave.stepper()
     step(8)  # all that is compiled for them
     began = time.perf_counter()
