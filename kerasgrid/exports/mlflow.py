@@ -37,36 +37,13 @@ _LEGAL = re.compile(r"[^\w\-. /]")
 # https://mlflow.org/docs/latest/api_reference/rest-api.html: names, values, and items of one request
 _LONGEST_NAME, _LONGEST_PARAM, _LONGEST_TAG = 250, 6000, 5000
 _MOST_METRICS, _MOST_PARAMS = 900, 90
-_SEARCH, _TRIAL, _DIGEST, _PARENT = (
-    "kerasgrid.search",
-    "kerasgrid.trial",
-    "kerasgrid.digest",
-    "mlflow.parentRunId",
-)
+_SEARCH, _TRIAL, _DIGEST = "kerasgrid.search", "kerasgrid.trial", "kerasgrid.digest"
+_PARENT = "mlflow.parentRunId"
 _RETRIES = "2"
 """Of a request to a server, where the environment does not say; MLflow's own seven take four minutes."""
 _UNREACHABLE = re.compile(
     r"Max retries exceeded|Connection(Error| refused)|Failed to establish", re.IGNORECASE
 )
-
-
-@dataclass(frozen=True)
-class _Entry:
-    """What one trial's run holds: `metrics` are (name, value, step), `seconds` what it took."""
-
-    name: str
-    params: Mapping[str, str]
-    metrics: tuple[tuple[str, float, int], ...]
-    tags: Mapping[str, str]
-    status: str
-    seconds: float = 0.0
-
-    @property
-    def digest(self) -> str:
-        """The same for the same content."""
-        return digest(
-            [self.name, dict(self.params), [list(m) for m in self.metrics], dict(self.tags), self.status]
-        )
 
 
 def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origin: str = "") -> int:
@@ -108,7 +85,8 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
         make_database(uri)
-        return _write(MlflowClient(uri), table, experiment or table.source, identity_of(table, origin))
+        found = _Experiment(MlflowClient(uri), experiment or table.source)
+        return found.write(table, identity_of(table, origin))
     except ImportError as error:
         raise MissingPackageError(
             f"{masked(uri)}: its database needs the package {error.name}. Install that driver."
@@ -176,91 +154,118 @@ def identity_of(table: Table, origin: str) -> str:
     return digest(strict([table.source, *known]))
 
 
-def _write(client: MlflowClient, table: Table, experiment: str, identity: str) -> int:
-    found = client.get_experiment_by_name(experiment)
-    place = client.create_experiment(experiment) if found is None else found.experiment_id
-    curves = [table.mean_history(place) for place in range(len(table.rows))]
-    names = _legal_names([*table.params, *table.scores, *(f"epoch/{name}" for name in columns_of(curves))])
-    entries = [_entry(table, row, curve, names) for row, curve in enumerate(curves)]
-    whole = _search_entry(table, entries)
-    searches = [
-        run for run in _runs(client, place, f"tags.`{_SEARCH}` != ''") if run.data.tags[_SEARCH] == identity
-    ]
-    trials = _trials(client, place, searches)
-    same = next((run for run in searches if run.data.tags.get(_DIGEST) == whole.digest), None)
-    own = same.info.run_id if same is not None else _log(client, place, whole, {_SEARCH: identity})
-    written = 0
-    for row, entry in enumerate(entries):
-        there = trials.pop(id := str(table.trial(row)), [])
-        kept = next((run for run in there if run.data.tags.get(_DIGEST) == entry.digest), None)
-        if kept is None:
-            _log(client, place, entry, {_TRIAL: id, _PARENT: own})
-            written += 1
-        elif kept.data.tags[_PARENT] != own:
-            client.set_tag(kept.info.run_id, _PARENT, own)
-        _delete(client, there, kept)
-    for gone in trials.values():
-        _delete(client, gone, None)
-    _delete(client, searches, same)
-    return written
+class _Experiment:
+    """The runs of one experiment, which is made where missing."""
+
+    def __init__(self, client: MlflowClient, name: str) -> None:
+        self.client = client
+        found = client.get_experiment_by_name(name)
+        self.id = client.create_experiment(name) if found is None else found.experiment_id
+
+    def write(self, table: Table, identity: str) -> int:
+        """Writes a search and its trials, as far as they are not there; returns how many trials were not."""
+        curves = [table.mean_history(place) for place in range(len(table.rows))]
+        epochs = (f"epoch/{name}" for name in columns_of(curves))
+        names = _legal_names([*table.params, *table.scores, *epochs])
+        entries = [_entry(table, row, curve, names) for row, curve in enumerate(curves)]
+        whole = _search_entry(table, entries)
+        named = self._runs(f"tags.`{_SEARCH}` != ''")
+        searches = [run for run in named if run.data.tags[_SEARCH] == identity]
+        trials = self._trials(searches)
+        same = _same(searches, whole)
+        own = same.info.run_id if same is not None else self._log(whole, {_SEARCH: identity})
+        written = 0
+        for row, entry in enumerate(entries):
+            there = trials.pop(id := str(table.trial(row)), [])
+            kept = _same(there, entry)
+            if kept is None:
+                self._log(entry, {_TRIAL: id, _PARENT: own})
+                written += 1
+            elif kept.data.tags[_PARENT] != own:
+                self.client.set_tag(kept.info.run_id, _PARENT, own)
+            self._delete(there, kept)
+        for gone in trials.values():
+            self._delete(gone, None)
+        self._delete(searches, same)
+        return written
+
+    def _trials(self, searches: Sequence[Any]) -> dict[str, list[Any]]:
+        """Returns the runs that earlier exports wrote, by the trial's id; perhaps several of one."""
+        found: dict[str, list[Any]] = {}
+        for search in searches:
+            for run in self._runs(f"tags.`{_PARENT}` = '{search.info.run_id}'"):
+                if _TRIAL in run.data.tags:
+                    found.setdefault(run.data.tags[_TRIAL], []).append(run)
+        return found
+
+    def _runs(self, query: str) -> Iterator[Any]:
+        token = None
+        while True:
+            page = self.client.search_runs([self.id], query, max_results=1000, page_token=token)
+            yield from page
+            token = page.token
+            if not token:
+                return
+
+    def _log(self, entry: _Entry, tags: Mapping[str, str]) -> str:
+        """Writes a run and returns its id; the digest comes last: what is cut off is written again."""
+        from mlflow.entities import Metric, Param
+
+        client, now = self.client, int(time.time() * 1000)
+        began = now - int(entry.seconds * 1000)  # when it really was is not known
+        whole = {**entry.tags, **tags}
+        run = client.create_run(self.id, start_time=began, run_name=entry.name, tags=whole).info.run_id
+        for part in _parts(list(entry.params.items()), _MOST_PARAMS):
+            client.log_batch(run, params=[Param(name, value) for name, value in part])
+        for part in _parts(entry.metrics, _MOST_METRICS):
+            client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value, step in part])
+        client.set_tag(run, _DIGEST, entry.digest)
+        if entry.status == "RUNNING":
+            client.update_run(run, status=entry.status)
+        else:
+            client.set_terminated(run, status=entry.status, end_time=now)
+        return run
+
+    def _delete(self, runs: Sequence[Any], kept: Any) -> None:
+        """Deletes what has been written anew; only then, so that a cut loses nothing."""
+        for run in runs:
+            if run is not kept:
+                self.client.delete_run(run.info.run_id)
 
 
-def _trials(client: MlflowClient, place: str, searches: Sequence[Any]) -> dict[str, list[Any]]:
-    """Returns the runs that earlier exports of a search wrote, by the trial's id; perhaps several of one."""
-    found: dict[str, list[Any]] = {}
-    for search in searches:
-        for run in _runs(client, place, f"tags.`{_PARENT}` = '{search.info.run_id}'"):
-            if _TRIAL in run.data.tags:
-                found.setdefault(run.data.tags[_TRIAL], []).append(run)
-    return found
+def _same(runs: Sequence[Any], entry: _Entry) -> Any:
+    """Returns the run that holds the same as an entry; None where none does."""
+    return next((run for run in runs if run.data.tags.get(_DIGEST) == entry.digest), None)
 
 
-def _delete(client: MlflowClient, runs: Sequence[Any], kept: Any) -> None:
-    """Deletes what has been written anew; only then, so that a cut loses nothing."""
-    for run in runs:
-        if run is not kept:
-            client.delete_run(run.info.run_id)
+def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
+    return (items[start : start + size] for start in range(0, len(items), size))
 
 
-def _runs(client: MlflowClient, place: str, query: str) -> Iterator[Any]:
-    token = None
-    while True:
-        page = client.search_runs([place], query, max_results=1000, page_token=token)
-        yield from page
-        token = page.token
-        if not token:
-            return
+@dataclass(frozen=True)
+class _Entry:
+    """What one trial's run holds: `metrics` are (name, value, step), `seconds` what it took."""
 
+    name: str
+    params: Mapping[str, str]
+    metrics: tuple[tuple[str, float, int], ...]
+    tags: Mapping[str, str]
+    status: str
+    seconds: float = 0.0
 
-def _log(client: MlflowClient, place: str, entry: _Entry, tags: Mapping[str, str]) -> str:
-    """Writes a run and returns its id; the digest comes last, so that what was cut off is written again."""
-    from mlflow.entities import Metric, Param, RunStatus
-
-    now = int(time.time() * 1000)
-    began = now - int(entry.seconds * 1000)  # when it really was is not known
-    whole = {**entry.tags, **tags}
-    run = client.create_run(place, start_time=began, run_name=entry.name, tags=whole).info.run_id
-    for part in _parts(list(entry.params.items()), _MOST_PARAMS):
-        client.log_batch(run, params=[Param(name, value) for name, value in part])
-    for part in _parts(entry.metrics, _MOST_METRICS):
-        client.log_batch(run, metrics=[Metric(name, value, now, step) for name, value, step in part])
-    client.set_tag(run, _DIGEST, entry.digest)
-    if entry.status == RunStatus.to_string(RunStatus.RUNNING):
-        client.update_run(run, status=entry.status)
-    else:
-        client.set_terminated(run, status=entry.status, end_time=now)
-    return run
+    @property
+    def digest(self) -> str:
+        """The same for the same content."""
+        metrics = list(map(list, self.metrics))
+        return digest([self.name, dict(self.params), metrics, dict(self.tags), self.status])
 
 
 def _entry(
     table: Table, place: int, curve: Mapping[str, Sequence[float | None]], names: Mapping[str, str]
 ) -> _Entry:
     row = table.rows[place]
-    metrics = [
-        (names[name], float(value), 0)
-        for name in table.scores
-        if (value := finite(row.get(name))) is not None
-    ]
+    scores = {name: finite(row.get(name)) for name in table.scores}
+    metrics = [(names[name], float(score), 0) for name, score in scores.items() if score is not None]
     for name, values in curve.items():
         steps = enumerate(values, start=1)
         metrics += [(names[f"epoch/{name}"], value, step) for step, value in steps if value is not None]
@@ -310,7 +315,3 @@ def _legal_names(names: Iterable[str]) -> dict[str, str]:
 def _cut(value: Any, longest: int) -> str:
     text = value if isinstance(value, str) else canonical_json(strict(value))
     return shortened(visible(text), longest)
-
-
-def _parts(items: Sequence[Any], size: int) -> Iterator[Sequence[Any]]:
-    return (items[start : start + size] for start in range(0, len(items), size))
