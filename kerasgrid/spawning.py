@@ -71,8 +71,9 @@ class Child:
             OSError: The system has no room for it.
         """
         self._connection, theirs = _SPAWN.Pipe()
+        self._parent = os.getpid()
         self._process = _SPAWN.Process(
-            target=_run, args=(theirs, os.getpid(), is_silent, grace_s, function, arguments), name=name
+            target=_run, args=(theirs, self._parent, is_silent, grace_s, function, arguments), name=name
         )
         with theirs, _launching(environment):
             try:
@@ -134,7 +135,8 @@ class Child:
 
     def kill(self) -> None:
         """Kills it, and the processes that it has begun."""
-        if self._process.exitcode is not None:
+        is_ours = self._parent == os.getpid()  # and not a fork's, which exits
+        if not is_ours or self._process.exitcode is not None:
             return
         begun: list[psutil.Process] = []
         with suppress(psutil.Error):

@@ -257,3 +257,16 @@ def test_one_that_nobody_closes_does_not_keep_a_script_from_ending(tmp_path):
     )
     assert (code, err) == (0, "")
     assert gone(int(pid))
+
+
+def test_a_fork_that_exits_leaves_it_alone(tmp_path):
+    script = """
+        child = Child(functions.go_on, environment={})
+        child.receive()
+        fork = os.fork()
+        if fork == 0:
+            raise SystemExit
+        os.waitpid(fork, 0)
+        print(child.ending()[0])
+        """
+    assert run_script(tmp_path, script)[:2] == (0, "lost its connection to the driver\n")  # it lives
