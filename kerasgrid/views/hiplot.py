@@ -80,8 +80,8 @@ def show(tables: Sequence[Table], *, epochs: bool = False) -> hiplot.Experiment:
         raise MissingPackageError(
             "The page needs the package hiplot. Install it with: pip install hiplot"
         ) from error
-    sheet = epoch_sheet(tables) if epochs else trial_sheet(tables)
-    axes = {name: axis for name in sheet.columns if (axis := _axis(sheet, name))}
+    plot = epoch_plot(tables) if epochs else trial_plot(tables)
+    axes = {name: axis for name in plot.columns if (axis := _axis(plot, name))}
     names = safe_names(axes)
     points = [
         hiplot.Datapoint(
@@ -89,41 +89,39 @@ def show(tables: Sequence[Table], *, epochs: bool = False) -> hiplot.Experiment:
             from_uid=point.parent,
             values={names[name]: axes[name].convert(point.row[name]) for name in axes if name in point.row},
         )
-        for point in sheet.points
+        for point in plot.points
     ]
     experiment = hiplot.Experiment(points, colormap=_COLORMAP)
     for name, axis in axes.items():
         experiment.parameters_definition[names[name]].type = hiplot.ValueType(axis.type)
-    _arrange(experiment, sheet, axes, names)
+    _arrange(experiment, plot, axes, names)
     return experiment
 
 
-def _axis(sheet: Sheet, name: str) -> Axis | None:
+def _axis(plot: Plot, name: str) -> Axis | None:
     """Returns how a column is drawn; None where no line has a value in it."""
-    values = [point.row[name] for point in sheet.points if name in point.row]
-    if name in sheet.scores:
-        needed = name in (sheet.scores[0], *(sheet.curve or ()))
-        return score_axis(values) if needed or any(value is not None for value in values) else None
-    return param_axis(values, log=name in sheet.log_params) if any(v is not None for v in values) else None
+    values = [point.row[name] for point in plot.points if name in point.row]
+    is_needed = name in (plot.scores[0], *(plot.curve or ()))
+    if not is_needed and all(value is None for value in values):
+        return None
+    return score_axis(values) if name in plot.scores else param_axis(values, name in plot.log_params)
 
 
-def _arrange(
-    experiment: hiplot.Experiment, sheet: Sheet, axes: dict[str, Axis], names: dict[str, str]
-) -> None:
+def _arrange(experiment: hiplot.Experiment, plot: Plot, axes: dict[str, Axis], names: dict[str, str]) -> None:
     """Says which columns stand where, which are hidden, and what colours the lines."""
     from hiplot import Displays
 
-    objective = sheet.scores[0]
-    drawn = [name for name in (*sheet.params, *reversed(sheet.scores)) if name in axes and axes[name].varies]
-    table = ("trial", *sheet.params, *sheet.scores, *sheet.details)
-    experiment.colorby = names[sheet.color]
+    objective = plot.scores[0]
+    drawn = [name for name in (*plot.params, *reversed(plot.scores)) if name in axes and axes[name].varies]
+    table = ("trial", *plot.params, *plot.scores, *plot.details)
+    experiment.colorby = names[plot.color]
     experiment.display_data(Displays.PARALLEL_PLOT).update(
         order=[names[name] for name in reversed(drawn)],
         hide=["uid", "from_uid", *(names[name] for name in axes if name not in drawn)],
-        invert=[names[objective]] if sheet.direction == "min" else [],
+        invert=[names[objective]] if plot.direction == "min" else [],
         categoricalMaximumValues=_MOST_CATEGORIES,
     )
-    order = [[names[objective], "desc" if sheet.direction == "max" else "asc"]]
+    order = [[names[objective], "desc" if plot.direction == "max" else "asc"]]
     if "state" in drawn:
         order.insert(0, [names["state"], "asc"])
     experiment.display_data(Displays.TABLE).update(
@@ -133,8 +131,8 @@ def _arrange(
     )
     experiment.parameters_definition[names[objective]].label_css = "font-weight-bold"
     displays = [Displays.PARALLEL_PLOT] if drawn else []  # HiPlot breaks down without any axis
-    if sheet.curve:
-        x, y = sheet.curve
+    if plot.curve:
+        x, y = plot.curve
         experiment.display_data(Displays.XY).update(axis_x=names[x], axis_y=names[y], height=_CURVES_HEIGHT)
         displays.insert(0, Displays.XY)
     else:
@@ -152,7 +150,7 @@ class Point:
 
 
 @dataclass(frozen=True)
-class Sheet:
+class Plot:
     """The lines of a page, and what their columns are.
 
     Attributes:
@@ -181,7 +179,7 @@ class Sheet:
         return _union([self.params, self.details, self.scores])
 
 
-def trial_sheet(tables: Sequence[Table]) -> Sheet:
+def trial_plot(tables: Sequence[Table]) -> Plot:
     """Returns a line a trial, the tables one after the other.
 
     Raises:
@@ -199,7 +197,7 @@ def trial_sheet(tables: Sequence[Table]) -> Sheet:
     )
     states = {point.row.get("state", "complete") for point in points}
     params = _union(table.params for table in tables)
-    return Sheet(
+    return Plot(
         points=points,
         params=(*params, *(["source"] * several), *(["state"] * (states != {"complete"}))),
         scores=_union(table.scores for table in tables),
@@ -234,7 +232,7 @@ def _named_rows(table: Table, several: bool) -> Iterable[tuple[str, dict[str, An
         yield f"trial {id}", row | ({"source": table.source} if several else {})
 
 
-def epoch_sheet(tables: Sequence[Table]) -> Sheet:
+def epoch_plot(tables: Sequence[Table]) -> Plot:
     """Returns a line an epoch of each trial, each going on from the epoch before it.
 
     A value is the mean over the trial's folds and repeats, as far as all of them go. Where that makes more
@@ -243,7 +241,7 @@ def epoch_sheet(tables: Sequence[Table]) -> Sheet:
     Raises:
         ResultsError: None of the tables has histories, or a file of one is missing or broken.
     """
-    trials = trial_sheet(tables)
+    trials = trial_plot(tables)
     means = [table.mean_history(place) for table in tables for place in range(len(table.rows))]
     if not any(means):
         names = ", ".join(table.source for table in tables)
