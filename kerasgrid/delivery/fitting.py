@@ -110,10 +110,8 @@ class FitPlanner:
             course = Course(epochs, how, course.dropped, course.rates)
         rows = np.arange(self._n_rows)
         for seed in range(seeds):
-            job = Job(trial_of(row), WHOLE, seed)
-            file = self.finished.paths.fitted(row["id"], seed)
-            fold = Fold(WHOLE, rows, rows[:0])
-            yield self._plan(row, route, job, fold, rows, course, total, file, {"kind": "fit", "seed": seed})
+            file, about = self.finished.paths.fitted(row["id"], seed), {"kind": "fit", "seed": seed}
+            yield self._plan(row, route, Fold(WHOLE, rows, rows[:0]), seed, course, total, file, about)
 
     def _finetunings(
         self,
@@ -135,27 +133,28 @@ class FitPlanner:
             rate, why = learning_rate, "as asked for"
             if rate is None:
                 rate, why = finetune_rate(run, "learning_rate_scheduler" in route.callbacks)
-            job, fold = Job(trial_of(row), run.fold, run.repeat), folds[run.fold]
+            fold = folds[run.fold]
             how = f"{count(epochs, 'epoch')} on the {len(fold.test):,} rows that fold {run.fold} held out"
             how += "" if rate is None else f", at the learning rate {rate:g}, {why}"
             course = Course(epochs, how, tuple(route.callbacks), () if rate is None else (rate,))
             about = {"kind": "finetuned", "fold": run.fold, "repeat": run.repeat}
             file = paths.finetuned(row["id"], run.fold, run.repeat)
-            yield self._plan(row, route, job, fold, fold.test, course, epochs, file, about, start)
+            yield self._plan(row, route, fold, run.repeat, course, epochs, file, about, start)
 
     def _plan(
         self,
         row: Mapping[str, Any],
         route: Route,
-        job: Job,
         fold: Fold,
-        rows: np.ndarray,
+        repeat: int,
         course: Course,
         total: int,
         file: Path,
         about: Mapping[str, Any],
         start: Path | None = None,
     ) -> FitPlan:
+        """Returns the plan of a model of a fold's training rows; of one to start from, on its test rows."""
+        job, rows = Job(trial_of(row), fold.index, repeat), fold.train if start is None else fold.test
         made_by = digest(
             {
                 "search": self.prepared.identity,
