@@ -246,8 +246,7 @@ def _preview(
             doing(sentence(line))
         records = graphs.probe([*built, *_others(built, prepared.space.cover(MAX_PROBES))])
         refusals = graphs.refusals(records)
-        if records and all(record.error is not None for record in records):
-            raise prepared.refused([refusal.fault for refusal in refusals])
+        graphs.check_some_build(records, refusals)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
     scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)

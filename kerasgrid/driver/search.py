@@ -253,8 +253,8 @@ class _Driver:
         self.observer.doing(f"Building {count(len(candidates), 'model')}, to see that they can be trained.")
         records = self.graphs.probe(candidates)
         self._find_refusals()
-        if records and all(record.error is not None for record in records) and not self._is_stopping:
-            raise self.run.prepared.refused([refusal.fault for refusal in self._refusals])
+        if not self._is_stopping:
+            self.graphs.check_some_build(records, self._refusals)
         self._tell_refusals()
         prepared = self.run.prepared
         for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):

@@ -65,6 +65,11 @@ class Graphs:
         self.take(records)
         return records
 
+    def check_some_build(self, records: Sequence[ProbeRecord], refusals: Sequence[Refusal]) -> None:
+        """Raises a RefusedError of what models are refused for, where none that was looked at builds."""
+        if records and all(record.error is not None for record in records):
+            raise self.prepared.refused([refusal.fault for refusal in refusals])
+
     def take(self, records: Iterable[ProbeRecord]) -> None:
         """Takes what models that were built have shown."""
         for record in records:
