@@ -80,7 +80,7 @@ def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):
     assert [len(trial["folds"]) for trial in theirs["trials"]] == [3] * 2
     assert theirs["trials"][0]["params"]["image_block_1/conv_block_1/filters_0_1"] == 64
     assert (found.autokeras.status, found.is_interrupted) == ("complete", False)
-    assert Beside([own, theirs], found.notes).html()
+    assert Beside([found.own, found.autokeras], found.notes).html()
     ask_in_this_process(monkeypatch)
     again = compare(config(), results=tmp_path)
     assert without_times(again.autokeras.data) == without_times(theirs)
