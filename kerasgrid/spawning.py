@@ -135,8 +135,8 @@ class Child:
 
     def kill(self) -> None:
         """Kills it, and the processes that it has begun."""
-        is_ours = self._parent == os.getpid()  # and not a fork's, which exits
-        if not is_ours or self._process.exitcode is not None:
+        is_fork = os.getpid() != self._parent  # whose exit is not the end of its parent's children
+        if is_fork or self._process.exitcode is not None:
             return
         begun: list[psutil.Process] = []
         with suppress(psutil.Error):
