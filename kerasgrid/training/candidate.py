@@ -9,7 +9,7 @@ import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
-from functools import lru_cache
+from functools import cached_property, lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -112,7 +112,7 @@ class Candidate:
         """Axes of one sample."""
         return self.data.images.shape[1:]
 
-    @property
+    @cached_property
     def objective(self) -> Objective:
         """What scores."""
         return find_objective(self.recipe.objective)

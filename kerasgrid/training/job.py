@@ -128,14 +128,11 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
 
 def _score(loop: Loop, compiled: Compiled) -> FoldRecord:
     candidate, samples = loop.candidate, loop.samples
-    recipe, objective, labels = candidate.recipe, candidate.objective, candidate.data.labels
-    outputs, metrics = _outputs(compiled, loop, samples.test)
-    test = labels[samples.test]
-    record = score(recipe, loop.job, objective, compiled, outputs, metrics, test, loop.progress.epoch)
+    found = _outputs(compiled, loop, samples.test)
+    record = score(candidate, loop.job, compiled, *found, samples.test, loop.progress.epoch)
     val = None
-    if recipe.decides_by_val and samples.val is not None:
-        found = _outputs(compiled, loop, samples.val)
-        val = val_score(recipe, objective, compiled, *found, labels[samples.val])
+    if candidate.recipe.decides_by_val and samples.val is not None:
+        val = val_score(candidate, compiled, *_outputs(compiled, loop, samples.val), samples.val)
     return replace(
         record,
         val_score=val,

@@ -212,8 +212,6 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
         recipe=recipe,
         program=program,
         compiled=compiled,
-        objective=first.objective,
-        labels=data.labels,
         members=members,
         context=context,
         owner=recipe.owner(pack.key, first.route),

@@ -10,35 +10,33 @@ import numpy as np
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
 from kerasgrid.jobs.objective import Objective, sklearn_score
-from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import one_class
 from kerasgrid.wording import shown_path
 
 
 def score(
-    recipe: Recipe,
+    candidate: Candidate,
     job: Job,
-    objective: Objective,
     compiled: Compiled,
     outputs: np.ndarray,
     metrics: dict[str, float],
-    labels: np.ndarray,
+    rows: np.ndarray,
     epochs: int,
 ) -> FoldRecord:
     """Scores a trained job by its outputs on the held-out rows, and keeps its predictions.
 
     Args:
-        recipe: The search's.
+        candidate: The job's.
         job: The job.
-        objective: What scores.
         compiled: How outputs are read.
-        outputs: (sample, output), of the held-out rows.
+        outputs: (row, output), of the held-out rows.
         metrics: Keras's on them.
-        labels: (sample,), class indices; or (sample, label) of 0 and 1.
+        rows: These rows.
         epochs: That it was trained.
 
     Returns:
@@ -47,17 +45,17 @@ def score(
     Raises:
         TrialError: Predictions or score are NaN or infinite.
     """
+    objective, labels = candidate.objective, candidate.data.labels[rows]
     probabilities = compiled.probabilities(outputs)
-    labels = np.asarray(labels)
     metrics["accuracy"] = accuracy(probabilities, labels)
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
-    value = _value(recipe, objective, metrics, probabilities, labels)
+    value = _value(candidate, metrics, probabilities, labels)
     if not math.isfinite(value):
         raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
     metrics[objective.name] = value
     stored = np.ascontiguousarray(probabilities, dtype=np.float32)
-    write_atomic(recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
+    write_atomic(candidate.recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
     return FoldRecord(
         job.id,
         score=value,
@@ -69,28 +67,26 @@ def score(
 
 
 def val_score(
-    recipe: Recipe,
-    objective: Objective,
+    candidate: Candidate,
     compiled: Compiled,
     outputs: np.ndarray,
     metrics: Mapping[str, float],
-    labels: np.ndarray,
+    rows: np.ndarray,
 ) -> float | None:
     """Returns the objective on the rows of the inner split; None where it is NaN or infinite.
 
     Args:
-        recipe: The search's.
-        objective: What scores.
+        candidate: Whose.
         compiled: How outputs are read.
-        outputs: (sample, output), of those rows.
+        outputs: (row, output), of those rows.
         metrics: Keras's on them.
-        labels: (sample,), class indices; or (sample, label) of 0 and 1.
+        rows: These rows.
     """
-    probabilities = compiled.probabilities(outputs)
-    measured = {**metrics, "accuracy": accuracy(probabilities, np.asarray(labels))}
+    probabilities, labels = compiled.probabilities(outputs), candidate.data.labels[rows]
+    measured = {**metrics, "accuracy": accuracy(probabilities, labels)}
     if not np.isfinite(outputs).all():
         return None
-    value = _value(recipe, objective, measured, probabilities, labels)
+    value = _value(candidate, measured, probabilities, labels)
     return value if math.isfinite(value) else None
 
 
@@ -101,12 +97,9 @@ def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
 
 
 def _value(
-    recipe: Recipe,
-    objective: Objective,
-    metrics: Mapping[str, float],
-    probabilities: np.ndarray,
-    labels: np.ndarray,
+    candidate: Candidate, metrics: Mapping[str, float], probabilities: np.ndarray, labels: np.ndarray
 ) -> float:
+    recipe, objective = candidate.recipe, candidate.objective
     if objective.name == "accuracy":  # of several labels Keras's, as in the curves
         return metrics["accuracy"]
     if objective.kind == "sklearn":

@@ -13,7 +13,6 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
-from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
 from kerasgrid.seeds import data_order, model_seed
@@ -50,8 +49,6 @@ class Wave:
         recipe: The search's.
         program: Of their graph.
         compiled: How outputs are read.
-        objective: What scores.
-        labels: (sample,), class indices.
         members: The runs.
         context: Is told of epochs, checkpoints and ends.
         owner: The graph's key, kept in checkpoints.
@@ -64,8 +61,6 @@ class Wave:
     recipe: Recipe
     program: Program
     compiled: Compiled
-    objective: Objective
-    labels: np.ndarray
     members: list[Member]
     context: Context
     owner: str
@@ -303,12 +298,11 @@ class Wave:
             return failure(job, error, member.history, member.fit_time, self.epoch)
 
     def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
-        args = (self.recipe, job, self.objective, self.compiled, measured.test_outputs, dict(measured.test))
-        record = score(*args, self.labels[member.test], self.epoch)
+        candidate, found = member.candidates[-1], (measured.test_outputs, dict(measured.test))
+        record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
         val = None
-        if self.recipe.decides_by_val:
-            of_val = (self.objective, self.compiled, measured.val_outputs, measured.val)
-            val = val_score(self.recipe, *of_val, self.labels[member.val])
+        if self.recipe.decides_by_val and member.val is not None:
+            val = val_score(candidate, self.compiled, measured.val_outputs, measured.val, member.val)
         restored = restored_epoch(member.callbacks) if ends else None
         return replace(
             record,
