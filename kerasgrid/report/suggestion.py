@@ -40,8 +40,6 @@ _COLUMN = 48
 _MOST_LISTED = 100_000
 _DIGITS = 3
 """Of the bounds of a range without a step."""
-
-
 Reasons = dict[tuple[str, ...], str]
 """Comments of a grid.yaml, by key path."""
 
@@ -179,8 +177,8 @@ def _next_parameters(
         before: Its fixed parameters.
         exclude: Its conditions of candidates that are left out.
     """
-    advice, is_union = advise(findings), len(parts) > 1
-    may_fix = not is_union and not exclude and not any(map(_has_condition, parts[0].values()))
+    advice, is_whole = advise(findings), len(parts) == 1  # no union
+    may_fix = is_whole and not exclude and not any(map(_has_condition, parts[0].values()))
     fixed, spaces = dict(before), []
     reasons: Reasons = {}
     for part in parts:
@@ -193,7 +191,7 @@ def _next_parameters(
                 fixed[name] = found.values[0]
                 reasons["params", name] = found.why
             else:
-                space[name] = _spec(spec, _within(spec, found) if is_union else found)
+                space[name] = _spec(spec, found if is_whole else _within(spec, found))
                 reasons["space", name] = found.why
         spaces.append(space)
     epochs = fixed.get("epochs")
@@ -201,7 +199,7 @@ def _next_parameters(
         fixed["epochs"] = math.ceil(1.5 * epochs)
         reasons["params", "epochs"] = f"the curves of the best still rise: {epochs} tried"
     are_trained = _are_trained(findings, spaces, exclude, fixed, before)
-    finer = _finer(findings, spaces[0]) if are_trained and not is_union else {}
+    finer = _finer(findings, spaces[0]) if are_trained and is_whole else {}
     if finer:
         spaces[0] |= finer
         reasons |= {("space", name): "all of these were trained: between them" for name in finer}
