@@ -32,9 +32,9 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
     KerasTuner does. Then values of each hyperparameter are tried by themselves, beside the values with which
     it was first asked for: what is asked for beside some of them only, under a plain `if` or in a loop, holds
     under that condition. Of a long range a few values are tried, and those between two that ask for other
-    things. Last, values are drawn together, some of them for each hyperparameter beside those with which it
-    is asked for. Only where these tell that more values have a say in it, all are tried beside those of the
-    build that first asked for it: so builds are as many as values, and not as their pairs.
+    things. Last, values are drawn together: of all, and for each one under a condition twice those of the
+    others. Only what these contradict is looked at again, with values tried beside those of the build that
+    first asked for it: so builds are as many as values, and not as their pairs.
 
     Returns:
         By name: `kind` (choice, int, float, boolean, fixed) and `default`; `values` of a choice; `low`,
@@ -53,7 +53,7 @@ def hp_space(function: Callable[..., Any]) -> dict[str, dict[str, Any]]:
         builds.draw(numbers)
     when: dict[str, list[dict[str, list[Any]]]] = {}
     while names := [name for name in builds.space if name not in when]:
-        for name in names:
+        for name in filter(builds.condition, names):  # those that hold under one
             builds.draw(numbers, name)
             builds.draw(numbers, name, others=True)
         when |= {name: builds.alternatives(name) for name in names}
