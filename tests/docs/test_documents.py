@@ -129,6 +129,13 @@ def test_links_lead_to_files(page):
     assert [path for path in paths if path and not (page.parent / path).exists()] == []
 
 
+@pytest.mark.parametrize("page", PAGES, ids=lambda page: page.relative_to(ROOT).as_posix())
+def test_files_that_are_named_are_there(page):
+    named = re.findall(r"`((?!results/)[\w./-]+/[\w.-]+\.(?:md|py))`", page.read_text(encoding="utf-8"))
+    folders = [ROOT / below for below in (".", "kerasgrid", "tests", "docs")]
+    assert [path for path in named if not any((folder / path).exists() for folder in folders)] == []
+
+
 @each("json")
 def test_json_can_be_read(block):
     json.loads(block.text)
