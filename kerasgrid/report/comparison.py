@@ -49,28 +49,21 @@ class Contender:
 
 
 def contenders_of(table: Table) -> tuple[tuple[Contender, ...], int]:
-    """Returns the scored trials, the best first, each compared with it over the same folds; and their number.
+    """Returns the scored trials, each compared with the best over the same folds, and how many these are.
 
-    Trials of equal score stay in the table's order.
+    The best is the first; trials of equal score stay in the table's order.
     """
     objective = table.scores[0]
-    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else ""
+    std = f"std_{objective.removeprefix('mean_')}" if objective.startswith("mean_") else None
     ordered = sorted(table.scored, key=lambda row: -table.sign * table.rows[row][objective])
     by_fold = [table.fold_scores[row] if table.fold_scores else () for row in ordered]
     best = by_fold[0] if by_fold else ()
     found = []
     for row, folds in zip(ordered, by_fold, strict=True):
-        given = table.rows[row]
-        is_other = row != ordered[0] and len(folds) == len(best) > 1
-        found.append(
-            Contender(
-                row,
-                given[objective],
-                finite(given.get(std)) if len(folds) != 1 else None,  # a single fold has no spread
-                table.seconds(given),
-                p_value(best, folds) if is_other and all_known(best) and all_known(folds) else None,
-            )
-        )
+        given, is_compared = table.rows[row], row != ordered[0] and len(folds) == len(best) > 1
+        spread = None if std is None or len(folds) == 1 else finite(given.get(std))
+        p = p_value(best, folds) if is_compared and all_known(best) and all_known(folds) else None
+        found.append(Contender(row, given[objective], spread, table.seconds(given), p))
     return tuple(found), len(best)
 
 
