@@ -23,6 +23,7 @@ import numpy as np
 from packs import read_images, search, timed
 
 from kerasgrid.report.beside import Beside
+from kerasgrid.run.results import ResultsData
 
 HOLDOUT, SEED = 0.3, 0
 NETS = Path(__file__).resolve().parents[1] / "experiments" / "convnets.py"
@@ -98,7 +99,7 @@ def main() -> None:
             mine["search"]["time"] = f"{math.ceil(found['summary']['wall_time_s'])}s"
             seconds, own = search(mine, folder)
             print(f"the search of bn_cnn and convnet: {seconds:.1f} s as a process", flush=True)
-            beside = Beside([own, found])
+            beside = Beside([ResultsData(own), ResultsData(found)])
             print("\n".join(beside.lines()), flush=True)
             for one in (own, found):
                 for trial in one["trials"]:
