@@ -153,12 +153,12 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         job = Job(Trial(0, _json_params(params)), fold=0)
         samples = Dataset(X, labels, tuple(classes), "", "X")
         candidate = Candidate.of(_recipe_of(self.model, seed, classes), params, samples)
-        plan = candidate.route
-        told = faults_of_callbacks(plan.callbacks, Path(), plan.epochs)
+        route = candidate.route
+        told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
-        if plan.augment is not None:
-            faults += faults_of_augment(plan.augment, X, None, False)
-        unknown = fault_of_class_weight(plan.training.class_weight, classes)
+        if route.augment is not None:
+            faults += faults_of_augment(route.augment, X, None, False)
+        unknown = fault_of_class_weight(route.training.class_weight, classes)
         faults += [Fault("training.class_weight", unknown)] if unknown else []
         if faults:
             raise ConfigError(faults, type(self).__name__)
@@ -166,11 +166,11 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             compiled = candidate.compile()
             model, none = compiled.model, np.arange(0)
             rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
-            if not compiled.is_pretrained and not (plan.augment is not None and plan.augment.may_scale):
+            if not compiled.is_pretrained and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             center = candidate.center(Fold(0, rows, none))
             data = candidate.samples(compiled, draw_key(seed, job), (rows, val, none), center)
-            batches = Batches(data.images, data.targets, rows, plan.batch_size, data.scaling)
+            batches = Batches(data.images, data.targets, rows, route.batch_size, data.scaling)
             validation, prepare = None if val is None else data.batches(val), data.preparation
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
@@ -185,7 +185,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             with batches, validation or nullcontext():
                 history = model.fit(
                     batches,
-                    epochs=plan.epochs,
+                    epochs=route.epochs,
                     shuffle=False,
                     verbose=0,
                     validation_data=validation,
@@ -194,7 +194,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
-        whole = Front.of(plan, X.shape[1:], None, center).before(model)
+        whole = Front.of(route, X.shape[1:], None, center).before(model)
         if whole is not model:
             compile_as(whole, model)
             return replace(compiled, model=whole), (Scaling(), None), curves, dead

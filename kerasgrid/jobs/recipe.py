@@ -87,23 +87,23 @@ class Recipe:
             return self
         return replace(self, val=None, decides_by_val=False, is_anew=True)
 
-    def begins_anew(self, plan: Route) -> bool:
+    def begins_anew(self, route: Route) -> bool:
         """Tells whether a candidate is trained from its first epoch once the last rung has left it.
 
         It is not where it looks at the inner split itself, so that the rows are the same in any case.
         """
-        return self.frees_val and not plan.monitors_val
+        return self.frees_val and not route.monitors_val
 
-    def keeps_model(self, plan: Route, until: int | None) -> bool:
+    def keeps_model(self, route: Route, until: int | None) -> bool:
         """Tells whether a candidate's model is saved where its fit ends before an epoch to wait at, or None.
 
         It is not where the fit begins anew after that.
         """
-        return self.keeps_models and (until is None or not self.begins_anew(plan))
+        return self.keeps_models and (until is None or not self.begins_anew(route))
 
-    def owner(self, key: str, plan: Route) -> str:
+    def owner(self, key: str, route: Route) -> str:
         """Returns whose checkpoints are gone on from: those of rungs are none of a training anew."""
-        return f"{key}, all rows" if self.is_anew and self.begins_anew(plan) else key
+        return f"{key}, all rows" if self.is_anew and self.begins_anew(route) else key
 
     def route(self, params: Mapping[str, Any]) -> Route:
         """Sends a candidate's params, and the fixed ones, to their places."""

@@ -135,22 +135,22 @@ class Graphs:
             return Graph(None, refused or NOT_LOOKED_AT, is_refused=refused is not None)
         if graph.key is None:
             return graph
-        plan = self.route(trial)
-        if plan.own_callbacks:
-            return Graph(None, f"the callback {plan.own_callbacks[0]} may look at all of a model")
-        if graph.learning_rate is None and any(name in plan.callbacks for name in SETTING_RATES):
+        route = self.route(trial)
+        if route.own_callbacks:
+            return Graph(None, f"the callback {route.own_callbacks[0]} may look at all of a model")
+        if graph.learning_rate is None and any(name in route.callbacks for name in SETTING_RATES):
             return Graph(None, "a callback sets the learning rate that the model's own schedule gives")
-        if plan.augment is not None and plan.augment.preprocessing_function is not None:
+        if route.augment is not None and route.augment.preprocessing_function is not None:
             return Graph(None, "preprocessing_function is of one image at a time")
-        if plan.training.jit is False and backend() == "jax":
+        if route.training.jit is False and backend() == "jax":
             return Graph(None, "jit is off, and on JAX every program is compiled by XLA")
-        how = self._augmentation(plan.augment)
-        if plan.training.jit is True and "affine" in how.operations and backend() == "tensorflow":
+        how = self._augmentation(route.augment)
+        if route.training.jit is True and "affine" in how.operations and backend() == "tensorflow":
             return Graph(None, "XLA cannot compile the geometry of augmentation on TensorFlow")
-        about = [graph.key, plan.batch_size, "terminate_on_nan" in plan.callbacks, plan.monitors_val]
-        about += [how.structure, plan.training.jit, plan.training.class_weight is not None]
-        about += [plan.augment is not None and plan.augment.has_statistics]
-        rate = plan.optimizer_args.get("learning_rate", graph.learning_rate)
+        about = [graph.key, route.batch_size, "terminate_on_nan" in route.callbacks, route.monitors_val]
+        about += [how.structure, route.training.jit, route.training.class_weight is not None]
+        about += [route.augment is not None and route.augment.has_statistics]
+        rate = route.optimizer_args.get("learning_rate", graph.learning_rate)
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers), learning_rate=rate)
 
     def _augmentation(self, given: Augment | None) -> Augmentation:

@@ -279,11 +279,11 @@ def import_function(recipe: Recipe) -> Callable:
 
 
 @contextmanager
-def _precision(plan: Route) -> Iterator[None]:
+def _precision(route: Route) -> Iterator[None]:
     """Lets layers that are made within have a candidate's dtype policy."""
     before = keras.config.dtype_policy()
-    if plan.training.precision != "float32":  # else floatx's, as the user has it
-        keras.config.set_dtype_policy(plan.training.precision)
+    if route.training.precision != "float32":  # else floatx's, as the user has it
+        keras.config.set_dtype_policy(route.training.precision)
     try:
         yield
     finally:

@@ -26,7 +26,7 @@ _KERAS = {
 
 
 def hooks_of(
-    plan: Route,
+    route: Route,
     compiled: Compiled,
     labels: np.ndarray,
     classes: Sequence[Any],
@@ -36,7 +36,7 @@ def hooks_of(
     """Returns all that looks at a run between its epochs: its callbacks, and the watch over its health.
 
     Args:
-        plan: The candidate's.
+        route: The candidate's.
         compiled: Its model.
         labels: (sample,), class indices of the rows that are trained on; or (sample, label).
         classes: The label of each class.
@@ -47,20 +47,20 @@ def hooks_of(
         ChangedError: One of them has another source now.
         ModelError: As `make_callbacks`; or one of Keras's sets a learning rate that it cannot.
     """
-    check_settable(plan, compiled.model.optimizer)
+    check_settable(route, compiled.model.optimizer)
     loss = compiled.model.loss
-    smoothing = plan.loss_args.get("label_smoothing", getattr(loss, "label_smoothing", 0))
+    smoothing = route.loss_args.get("label_smoothing", getattr(loss, "label_smoothing", 0))
     if labels.ndim == 2:
         chance = chance_of_labels(loss_name(loss), labels.mean(axis=0), smoothing)
     else:
         counts = np.bincount(labels, minlength=len(classes))
-        weights = class_weights(plan.training.class_weight, labels, classes)
+        weights = class_weights(route.training.class_weight, labels, classes)
         chance = chance_level(loss_name(loss), counts, weights, smoothing)
     if _has_penalties(compiled.model):
         chance = None
-    stop = plan.training.stop_dead
+    stop = route.training.stop_dead
     stop_after = None if stop is False else EPOCHS if stop is True else stop
-    return [*make_callbacks(plan, len(labels), base, sources), Health(chance, stop_after)]
+    return [*make_callbacks(route, len(labels), base, sources), Health(chance, stop_after)]
 
 
 def _has_penalties(model: keras.Model) -> bool:
@@ -71,12 +71,12 @@ def _has_penalties(model: keras.Model) -> bool:
 
 
 def make_callbacks(
-    plan: Route, n_rows: int, base: str | Path, sources: Mapping[str, str] | None = None
+    route: Route, n_rows: int, base: str | Path, sources: Mapping[str, str] | None = None
 ) -> list[keras.callbacks.Callback]:
     """Returns a run's callbacks: Keras's in the order of their names here, and then the user's own.
 
     Args:
-        plan: The candidate's.
+        route: The candidate's.
         n_rows: Rows that are trained on.
         base: The folder that the import paths of the user's own are relative to.
         sources: The hash that the source of each had when the search began.
@@ -85,10 +85,10 @@ def make_callbacks(
         ChangedError: One of them has another source now.
         ModelError: One of the user's own cannot be made, or is no keras.callbacks.Callback.
     """
-    made = schedules_of(plan, n_rows)
-    made += [cls(**plan.callbacks[name]) for name, cls in _KERAS.items() if name in plan.callbacks]
-    own = [name for name in plan.callbacks if is_own(name)]
-    return made + [_own(name, plan.callbacks[name], Path(base), (sources or {}).get(name)) for name in own]
+    made = schedules_of(route, n_rows)
+    made += [cls(**route.callbacks[name]) for name, cls in _KERAS.items() if name in route.callbacks]
+    own = [name for name in route.callbacks if is_own(name)]
+    return made + [_own(name, route.callbacks[name], Path(base), (sources or {}).get(name)) for name in own]
 
 
 def _own(name: str, arguments: Mapping[str, Any], base: Path, source: str | None) -> keras.callbacks.Callback:

@@ -55,7 +55,7 @@ class Front:
     @classmethod
     def of(
         cls,
-        plan: Route,
+        route: Route,
         shape: tuple[int, ...],
         scale: float | None,
         center: tuple[np.ndarray, np.ndarray] | None,
@@ -63,15 +63,15 @@ class Front:
         """Returns a candidate's; without layers where a function of the user's stands in the midst of them.
 
         Args:
-            plan: The candidate's.
+            route: The candidate's.
             shape: Axes of one sample.
             scale: What stored values are divided by; None for nothing.
             center: (channel,) each, what is subtracted and what is divided by; None for neither.
         """
-        if plan.augment is not None and plan.augment.preprocessing_function is not None:
+        if route.augment is not None and route.augment.preprocessing_function is not None:
             return cls(shape)
         scaling = Scaling(scale, *(center or (None, None)))
-        return cls(shape, scaling, Augmentation.normalizing(plan.augment))
+        return cls(shape, scaling, Augmentation.normalizing(route.augment))
 
     def before(self, net: keras.Model) -> keras.Model:
         """Returns a model of stored values with a net at its end; the net itself where there are no layers.
