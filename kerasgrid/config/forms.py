@@ -10,13 +10,20 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from dataclasses import replace
 from functools import cache
-from typing import Any
+from typing import Annotated, Any
 
-from pydantic import BaseModel, ConfigDict, ValidationError
+from pydantic import BaseModel, ConfigDict, Field, ValidationError
 from pydantic.fields import FieldInfo
 
 from kerasgrid.errors import ConfigError, Fault, KerasgridError, did_you_mean
 from kerasgrid.wording import called, nearest, place_of
+
+Count = Annotated[int, Field(ge=0, lt=1 << 53)]
+"""A whole number that every reader of JSON can hold."""
+Number = float | None
+"""A measured number; null where it was not finite."""
+Curve = Annotated[list[Number], Field(fail_fast=True)]
+"""A number an epoch."""
 
 
 class Section(BaseModel):

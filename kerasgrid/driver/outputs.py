@@ -34,7 +34,7 @@ from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.records import Dataset, Fold, FoldRecord
 from kerasgrid.report.mistakes import mistakes_of
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import SCHEMA
+from kerasgrid.run.schema import SCHEMA
 from kerasgrid.run.state import LONG_HISTORY, JobId, RunState
 from kerasgrid.tables.predictions import Predictions
 from kerasgrid.wording import listed

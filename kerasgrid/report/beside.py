@@ -10,7 +10,8 @@ from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.report.comparison import ALPHA, p_value
-from kerasgrid.run.results import About, ResultsData
+from kerasgrid.run.results import ResultsData
+from kerasgrid.run.schema import About
 from kerasgrid.views.drawing import ACCENT, WARM, label
 from kerasgrid.views.leaderboard import aligned, format_seconds, trial_score, varying
 from kerasgrid.views.pages import Bullets, Cells, Chapter, Note, Picture, html_page

@@ -30,7 +30,7 @@ from kerasgrid.report.edges import FAR_APART, FEWEST_BEST, Edge
 from kerasgrid.report.effects import MOST_LEVELS, Effect
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.sentences import worded
-from kerasgrid.run.results import refuse, section_of
+from kerasgrid.run.schema import refuse, section_of
 from kerasgrid.space.dimensions import is_number
 from kerasgrid.space.reading import read_space
 from kerasgrid.wording import visible, visible_line

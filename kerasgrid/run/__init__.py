@@ -1,4 +1,4 @@
 """What a run has on disk: its file names, journal, lock, state and results.json; and what it tells observers.
 
-Other rooms use: `journal`, `lock`, `observer`, `paths`, `results`, `state`.
+Other rooms use: `journal`, `lock`, `observer`, `paths`, `results`, `schema`, `state`.
 """

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from kerasgrid.config.forms import few, in_words
+from kerasgrid.config.forms import Count, Curve, Number, few, in_words
 from kerasgrid.errors import JournalError
 from kerasgrid.io import open_input, reading_errors, storage_errors, write_text
 
@@ -38,10 +38,7 @@ _log = logging.getLogger(__name__)
 
 Holds = Callable[[int, dict[str, Any]], None]
 """Raises a ValueError for a line, by its number from 1, that is none of the journal's."""
-Count = Annotated[int, Field(ge=0, lt=1 << 53)]
 JobId = Annotated[tuple[Count, Count, Count], Field(strict=False)]
-Number = float | None
-Curve = Annotated[list[Number], Field(fail_fast=True)]
 Texts = Annotated[dict[str, str], BeforeValidator(few)]
 
 

@@ -13,7 +13,8 @@ from kerasgrid.config.sections import DataConfig, IdxPair
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import file_digest
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import ResultsData, section_of
+from kerasgrid.run.results import ResultsData
+from kerasgrid.run.schema import section_of
 from kerasgrid.submit import refusals
 from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any, Literal
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.run.results import FORMS, parse_json, read_text
+from kerasgrid.run.schema import FORMS, parse_json, read_text
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.table import Table, are_epochs, columns_of, finite, param_columns
 

@@ -22,7 +22,8 @@ from pathlib import Path
 from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import kind_of, open_input
-from kerasgrid.run.results import FORMS, ResultsData, as_it_stands, parse_json, read_text
+from kerasgrid.run.results import ResultsData
+from kerasgrid.run.schema import FORMS, as_it_stands, parse_json, read_text
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
 from kerasgrid.tables.records import by_columns, parse_csv, records_table

@@ -18,7 +18,7 @@ from typing import Any
 
 from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
-from kerasgrid.run.results import FORMS
+from kerasgrid.run.schema import FORMS
 from kerasgrid.space.dimensions import is_number
 from kerasgrid.tables.table import (
     Table,

@@ -17,7 +17,7 @@ from kerasgrid.config.forms import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import MOST_BESIDE
 from kerasgrid.keras_names import METRICS, find_metric
-from kerasgrid.run.results import About, parse_json, read_text
+from kerasgrid.run.schema import About, parse_json, read_text
 from kerasgrid.space.dimensions import all_known, is_number
 
 _LARGER_IS_BETTER = {"f1", "r2", "score"}  # beside Keras's own metrics

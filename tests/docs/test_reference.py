@@ -16,7 +16,7 @@ from kerasgrid.config.reading import check_form, config_from_dict
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.driver.preview import Preview
 from kerasgrid.models.references import BUILT_IN
-from kerasgrid.run import results
+from kerasgrid.run import schema as results
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import Choice
 from kerasgrid.space.exclusions import Expression

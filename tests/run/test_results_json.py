@@ -10,7 +10,7 @@ import pytest
 
 from kerasgrid.driver.results import Results
 from kerasgrid.errors import ResultsError
-from kerasgrid.run.results import MOST_FAULTS, checked, read_results
+from kerasgrid.run.schema import MOST_FAULTS, checked, read_results
 
 GOLDEN = Path(__file__).parents[1] / "golden" / "run-1" / "results.json"
 WHOLE = json.loads(GOLDEN.read_text(encoding="utf-8"))
