@@ -22,7 +22,7 @@ from pathlib import Path
 import numpy as np
 from packs import read_images, search, timed
 
-from kerasgrid.report.beside import Beside
+from kerasgrid.report.side_by_side import Beside
 from kerasgrid.run.results import ResultsData
 
 HOLDOUT, SEED = 0.3, 0

@@ -89,7 +89,8 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
     import fitted
     import numpy as np
 
-    from kerasgrid.delivery import asking, fitting
+    from kerasgrid.delivery import fitting
+    from kerasgrid.delivery import inference as asking
     from kerasgrid.delivery.fitting import fit
     from kerasgrid.delivery.predicting import predict
     from kerasgrid.driver.results import Results

@@ -10,8 +10,8 @@ from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import Augment, faults_of_augment, idle_keys, warning_of_flips
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
-from kerasgrid.config.forms import is_switch, shown
 from kerasgrid.config.sections import Config
+from kerasgrid.config.validation import is_switch, shown
 from kerasgrid.data.folds import inner_split
 from kerasgrid.data.statistics import pixel_top
 from kerasgrid.engines import ENGINES

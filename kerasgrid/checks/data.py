@@ -12,7 +12,7 @@ from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
 from kerasgrid.data.folds import fold_fault, make_folds, test_fold
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean

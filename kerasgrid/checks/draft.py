@@ -9,9 +9,9 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.config.forms import Faults
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
+from kerasgrid.config.validation import Faults
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_of
 from kerasgrid.errors import ConfigError, Fault

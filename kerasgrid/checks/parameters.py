@@ -9,8 +9,8 @@ from pydantic import ValidationError
 
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import Callbacks, is_own, split_name
-from kerasgrid.config.forms import Section, faults_of, is_switch, places_of, shown
 from kerasgrid.config.sections import SEARCHED, Config, Training
+from kerasgrid.config.validation import Section, faults_of, is_switch, places_of, shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.jobs.route import DEFAULTS, LOOP, goes_to_model
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS, find_loss, find_optimizer, optimizer_hint

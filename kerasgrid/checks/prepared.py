@@ -18,8 +18,8 @@ from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config.callbacks import is_own, split_name
-from kerasgrid.config.forms import Faults
 from kerasgrid.config.sections import Config
+from kerasgrid.config.validation import Faults
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples

@@ -121,7 +121,7 @@ def compare(
     from kerasgrid.console import Console
     from kerasgrid.driver.comparing import compare as run
     from kerasgrid.io import write_text
-    from kerasgrid.report.beside import Beside
+    from kerasgrid.report.side_by_side import Beside
     from kerasgrid.views.pages import page_path
 
     overrides = overrides_of(

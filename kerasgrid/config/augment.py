@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 import numpy as np
 from pydantic import Field, field_validator
 
-from kerasgrid.config.forms import Section
+from kerasgrid.config.validation import Section
 from kerasgrid.errors import Fault
 
 Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]

@@ -7,7 +7,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import ConfigDict, Field
 
-from kerasgrid.config.forms import Section, is_switch, shown
+from kerasgrid.config.validation import Section, is_switch, shown
 from kerasgrid.errors import Fault, did_you_mean
 
 

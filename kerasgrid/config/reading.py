@@ -15,8 +15,8 @@ from typing import Any
 from pydantic import ValidationError
 
 from kerasgrid.config.callbacks import is_own, split_name, switched
-from kerasgrid.config.forms import faults_of, shown, without_faults
 from kerasgrid.config.sections import AUTOKERAS_MODEL, Config
+from kerasgrid.config.validation import faults_of, shown, without_faults
 from kerasgrid.config.yaml12 import NOT_TEXT, plain, read_yaml
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.io import kind_of, read_input

@@ -10,7 +10,7 @@ from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import Callbacks
-from kerasgrid.config.forms import Section
+from kerasgrid.config.validation import Section
 
 Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}

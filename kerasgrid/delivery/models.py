@@ -11,7 +11,7 @@ from typing import Any
 
 from pydantic import BaseModel, ConfigDict, ValidationError
 
-from kerasgrid.config.forms import in_words
+from kerasgrid.config.validation import in_words
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import file_digest, read_json, write_json

@@ -13,12 +13,12 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import console
-from kerasgrid.data.given import refuse_others
+from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.data.statistics import Span
-from kerasgrid.delivery.asking import Asking
 from kerasgrid.delivery.ensembles import WAYS, EnsembleMember, Jury, combine, combine_ranks
 from kerasgrid.delivery.finished import FinishedRun
+from kerasgrid.delivery.inference import Asking
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
 from kerasgrid.run.results import ResultsData

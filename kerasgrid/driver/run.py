@@ -12,7 +12,7 @@ from typing import Any
 
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.data.folds import folds_fingerprint, load_folds, save_folds
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.driver.identity import check_identity, is_superseded
 from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results

@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasgrid.config.callbacks import Callbacks
 from kerasgrid.config.sections import AUTOKERAS_MODEL, AutoKerasConfig, Config, Training, seconds_of
-from kerasgrid.engines.asked import AskedProcess, Values
+from kerasgrid.engines.ask_and_tell import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.keras_tuner import AskedOracle, mean, without_jax
 from kerasgrid.jobs.route import DEFAULTS

@@ -14,7 +14,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.engines.asked import AskedProcess, Values
+from kerasgrid.engines.ask_and_tell import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Outline, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest, scratch_folder

@@ -10,7 +10,7 @@ from collections.abc import Callable
 from itertools import count
 from typing import Any
 
-from kerasgrid.engines.asked import AskedProcess, Values
+from kerasgrid.engines.ask_and_tell import AskedProcess, Values
 from kerasgrid.engines.base import Engine, Proposal, Task
 from kerasgrid.engines.translation import WHICH, Slot, Translation
 from kerasgrid.io import digest

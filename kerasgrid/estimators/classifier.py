@@ -23,7 +23,7 @@ from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbac
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment
 from kerasgrid.console import warn
-from kerasgrid.data.given import refuse_others
+from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import is_one_hot
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
@@ -146,8 +146,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.batches import Batches, Scaling
         from kerasgrid.training.candidate import Candidate, seeded
         from kerasgrid.training.health import find_reason, restored_epoch
-        from kerasgrid.training.keeping import Front, compile_as
         from kerasgrid.training.loop import check_logs
+        from kerasgrid.training.saving import Front, compile_as
 
         params, seed, classes = self._python_params(), int(self.seed), names.tolist()
         job = Job(Trial(0, _json_params(params)), fold=0)

@@ -12,7 +12,7 @@ from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
 
-from kerasgrid.data.given import refuse_others
+from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels

@@ -11,8 +11,8 @@ from typing import Any
 
 from kerasgrid.config.augment import Augment
 from kerasgrid.config.callbacks import is_own, merge_callbacks
-from kerasgrid.config.forms import is_switch
 from kerasgrid.config.sections import Training
+from kerasgrid.config.validation import is_switch
 from kerasgrid.keras_names import find_loss, find_optimizer
 from kerasgrid.models.signature import Signature
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from kerasgrid.checks.prepared import Prepared
-from kerasgrid.config.forms import shown
+from kerasgrid.config.validation import shown
 from kerasgrid.errors import Fault, NoModelError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe

@@ -27,7 +27,7 @@ from pydantic import (
     model_validator,
 )
 
-from kerasgrid.config.forms import Count, Curve, Number, few, in_words
+from kerasgrid.config.validation import Count, Curve, Number, few, in_words
 from kerasgrid.errors import JournalError
 from kerasgrid.io import open_input, reading_errors, storage_errors, write_text
 

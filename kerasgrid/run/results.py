@@ -9,8 +9,8 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Self
 
-from kerasgrid.config.forms import shown
 from kerasgrid.config.sections import Config
+from kerasgrid.config.validation import shown
 from kerasgrid.errors import ResultsError
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCORES, About, checked, read_results, refuse, section_of

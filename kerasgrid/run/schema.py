@@ -17,7 +17,7 @@ from typing import Annotated, Any, Literal, TypeVar
 
 from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Field, ValidationError
 
-from kerasgrid.config.forms import Count, Curve, Number, Section, faults_of, few, in_words, kind, shown
+from kerasgrid.config.validation import Count, Curve, Number, Section, faults_of, few, in_words, kind, shown
 from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.io import canonical_json, kind_of, read_input, strict
 from kerasgrid.run.lock import is_held

@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from kerasgrid.config.forms import shown
+from kerasgrid.config.validation import shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.space.dimensions import Choice, Range, value_text
 

@@ -9,7 +9,7 @@ from typing import Annotated, Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field, ValidationError
 
-from kerasgrid.config.forms import faults_of, shown
+from kerasgrid.config.validation import faults_of, shown
 from kerasgrid.errors import Fault, did_you_mean
 from kerasgrid.space.conditions import expand, read_conditions
 from kerasgrid.space.dimensions import MAX_STEPS, Choice, Range, is_number, value_text

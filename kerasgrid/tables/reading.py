@@ -19,15 +19,15 @@ import json
 import os
 from pathlib import Path
 
-from kerasgrid.config.forms import kind
+from kerasgrid.config.validation import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import kind_of, open_input
 from kerasgrid.run.results import ResultsData
 from kerasgrid.run.schema import FORMS, as_it_stands, parse_json, read_text
+from kerasgrid.tables.flat import by_columns, parse_csv, records_table
 from kerasgrid.tables.keras_tuner import keras_tuner_table
+from kerasgrid.tables.kerasgrid import results_table
 from kerasgrid.tables.optuna import optuna_table
-from kerasgrid.tables.records import by_columns, parse_csv, records_table
-from kerasgrid.tables.results import results_table
 from kerasgrid.tables.table import Table
 
 _SQLITE = b"SQLite format 3\0"

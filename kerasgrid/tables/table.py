@@ -13,7 +13,7 @@ from functools import cached_property
 from pathlib import Path
 from typing import Any, Literal
 
-from kerasgrid.config.forms import kind
+from kerasgrid.config.validation import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import MOST_BESIDE
 from kerasgrid.keras_names import METRICS, find_metric

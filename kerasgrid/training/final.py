@@ -18,9 +18,9 @@ from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.job import initialize, quiet
-from kerasgrid.training.keeping import Front, UnloadableError, load_kept, net_of, save_model
 from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.loop import Loop, adapt
+from kerasgrid.training.saving import Front, UnloadableError, load_kept, net_of, save_model
 
 
 @quiet()

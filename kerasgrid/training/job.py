@@ -21,8 +21,8 @@ from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.keeping import keep_model
 from kerasgrid.training.loop import Loop, adapt
+from kerasgrid.training.saving import keep_model
 from kerasgrid.training.scoring import failure, score, val_score
 
 

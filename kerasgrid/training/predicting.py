@@ -19,7 +19,7 @@ from kerasgrid.training.batches import EVALUATION_BATCH, Preparation, Prepare, S
 from kerasgrid.training.candidate import Candidate, import_function
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import quiet
-from kerasgrid.training.keeping import load_kept, net_of
+from kerasgrid.training.saving import load_kept, net_of
 
 _TOLD_ROWS = 4096
 

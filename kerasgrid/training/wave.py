@@ -22,10 +22,10 @@ from kerasgrid.training.batches import EVALUATION_BATCH
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.keeping import keep_model, own_model
 from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, restore, save
 from kerasgrid.training.program import Program
+from kerasgrid.training.saving import keep_model, own_model
 from kerasgrid.training.scoring import failure, score, val_score
 
 CALL_S = 5.0

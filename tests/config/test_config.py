@@ -11,9 +11,9 @@ from pydantic import ValidationError
 
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
-from kerasgrid.config.forms import shown
 from kerasgrid.config.reading import config_from_dict, read_config
 from kerasgrid.config.sections import json_schema
+from kerasgrid.config.validation import shown
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ConfigError, speaking_of_flags
 

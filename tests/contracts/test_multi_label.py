@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search

@@ -18,7 +18,7 @@ from written import csv_bytes, data_section, idx_file
 
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data import arrays, sources
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import open_stream, read_digits
 from kerasgrid.errors import DataError, KerasgridError

@@ -26,8 +26,8 @@ from kerasgrid.cli import showing
 from kerasgrid.cli.options import app
 from kerasgrid.errors import KerasgridError
 from kerasgrid.exports.tensorboard import write_tensorboard
-from kerasgrid.report.beside import Beside
 from kerasgrid.report.findings import analyse
+from kerasgrid.report.side_by_side import Beside
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.report.writing import Report
 from kerasgrid.run.results import ResultsData

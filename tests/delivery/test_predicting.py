@@ -239,7 +239,7 @@ def aged(fitted, tmp_path_factory):
     """The same search with files of earlier versions: the nets alone, and cards that do not tell of it."""
     import keras
 
-    from kerasgrid.training.keeping import net_of
+    from kerasgrid.training.saving import net_of
 
     path = renamed(fitted, tmp_path_factory.mktemp("aged"))
     paths = RunPaths(path.parent, "grid")

@@ -20,7 +20,7 @@ from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError, ConfigError
 from kerasgrid.planning import packing
-from kerasgrid.report.beside import Beside
+from kerasgrid.report.side_by_side import Beside
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table

@@ -12,7 +12,7 @@ from fakes import Crash
 
 from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import ENGINES, Task
-from kerasgrid.engines.asked import AskedProcess
+from kerasgrid.engines.ask_and_tell import AskedProcess
 from kerasgrid.engines.keras_tuner import Oracle, declare, without_jax
 from kerasgrid.engines.translation import Translation
 from kerasgrid.errors import KerasgridError

@@ -10,8 +10,8 @@ import pytest
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.exports.mlflow import identity_of, make_database, write_mlflow
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.records import records_table
-from kerasgrid.tables.results import results_table
+from kerasgrid.tables.flat import records_table
+from kerasgrid.tables.kerasgrid import results_table
 
 pytestmark = pytest.mark.slow
 

@@ -16,8 +16,8 @@ import pytest
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.exports.tensorboard import write_tensorboard
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.records import records_table
-from kerasgrid.tables.results import results_table
+from kerasgrid.tables.flat import records_table
+from kerasgrid.tables.kerasgrid import results_table
 
 pytest.importorskip("tensorboard", reason="the export to TensorBoard needs tensorboard")
 

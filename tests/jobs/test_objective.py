@@ -14,7 +14,7 @@ from sklearn.metrics import average_precision_score, get_scorer, get_scorer_name
 from sklearn.naive_bayes import GaussianNB
 
 from kerasgrid.config.yaml12 import read_yaml
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.errors import ConfigError
 from kerasgrid.jobs.objective import find_objective, objective_fault, sklearn_score
 

@@ -12,7 +12,7 @@ from kerasgrid.report.design import Factor
 from kerasgrid.report.edges import beyond
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.sentences import edge_sentence
-from kerasgrid.tables.records import records_table
+from kerasgrid.tables.flat import records_table
 
 
 @pytest.mark.parametrize(

@@ -15,7 +15,7 @@ from kerasgrid.report.effects import effects_of, interactions_of, noise_of
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.importance import importance_of
 from kerasgrid.report.sentences import effect_sentences
-from kerasgrid.tables.records import records_table
+from kerasgrid.tables.flat import records_table
 
 GRID = {"a": [0, 1], "b": [0, 1], "c": [0, 1, 2], "d": [0, 1], "e": [0, 1]}
 

@@ -11,7 +11,7 @@ from kerasgrid.report.design import NOT_SET, design_of
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.sentences import effect_sentences
 from kerasgrid.report.suggestion import advise
-from kerasgrid.tables.records import records_table
+from kerasgrid.tables.flat import records_table
 
 
 def table(rows):

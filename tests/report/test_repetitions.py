@@ -16,7 +16,7 @@ from kerasgrid.report.design import design_of
 from kerasgrid.report.effects import effects_of, interactions_of, noise_of
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.sentences import effect_sentences, interaction_sentence
-from kerasgrid.tables.records import records_table
+from kerasgrid.tables.flat import records_table
 
 GRID = {"a": [0, 1], "b": [0, 1], "c": [0, 1, 2], "d": [0, 1], "e": [0, 1]}
 N = 1000

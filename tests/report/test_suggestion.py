@@ -16,8 +16,8 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.report.findings import analyse
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.records import records_table
-from kerasgrid.tables.results import results_table
+from kerasgrid.tables.flat import records_table
+from kerasgrid.tables.kerasgrid import results_table
 
 CONFIG = {
     "name": "mine",

@@ -13,8 +13,8 @@ from kerasgrid.driver.results import Results
 from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.report.findings import analyse
 from kerasgrid.run.results import ResultsData
+from kerasgrid.tables.kerasgrid import results_table
 from kerasgrid.tables.reading import read_table
-from kerasgrid.tables.results import results_table
 
 A1 = [
     {

@@ -13,7 +13,7 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
-from kerasgrid.data.given import as_array
+from kerasgrid.data.in_memory import as_array
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.ensembles import combine

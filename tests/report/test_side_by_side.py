@@ -8,7 +8,7 @@ import pytest
 from searches import OURS, THEIRS, changed, results, trial
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.report.beside import Beside, reservations, rivals_of, verdict
+from kerasgrid.report.side_by_side import Beside, reservations, rivals_of, verdict
 
 
 def test_the_table_has_a_column_for_each_search():

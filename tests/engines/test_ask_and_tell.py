@@ -6,7 +6,7 @@ import os
 import threading
 import time
 
-from kerasgrid.engines.asked import AskedProcess
+from kerasgrid.engines.ask_and_tell import AskedProcess
 from kerasgrid.io import scratch_folder
 
 

@@ -12,7 +12,7 @@ import pytest
 import scipy.sparse
 
 import kerasgrid as kg
-from kerasgrid.data.given import dataset_from_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.errors import DataError, KerasgridError, StorageError
 from kerasgrid.estimators.classifier import KerasClassifier
 

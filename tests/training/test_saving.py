@@ -27,11 +27,12 @@ from kerasgrid.driver.search import search
 from kerasgrid.errors import StorageError
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.training import backend, keeping, packs
+from kerasgrid.training import backend, packs
+from kerasgrid.training import saving as keeping
 from kerasgrid.training.batches import Preparation, Scaling, open_dataset
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.keeping import Front
+from kerasgrid.training.saving import Front
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5

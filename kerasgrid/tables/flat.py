@@ -16,7 +16,7 @@ from collections.abc import Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.config.forms import kind
+from kerasgrid.config.validation import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.run.schema import FORMS
 from kerasgrid.space.dimensions import is_number
