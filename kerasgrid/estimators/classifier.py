@@ -194,7 +194,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 )
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
-        whole = Front.of(route, X.shape[1:], None, center).before(model)
+        whole = Front.of(candidate, center).before(model)
         if whole is not model:
             compile_as(whole, model)
             return replace(compiled, model=whole), (Scaling(), None), curves, dead

@@ -17,13 +17,13 @@ from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import find_reason, restored_epoch
-from kerasgrid.training.job import initialize, quiet
+from kerasgrid.training.job import initialize, without_messages
 from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.saving import Front, UnloadableError, load_kept, net_of, save_model
 
 
-@quiet()
+@without_messages()
 def train_final(recipe: Recipe, task: FinalTask, context: Context) -> None:
     """Trains a model from where its checkpoint stands and saves it; emits epochs, checkpoints and its record.
 
@@ -45,7 +45,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     with seeded(seed):
         compiled = candidate.compile()
         center = candidate.center(task.fold)
-        front = Front.of(candidate.route, candidate.input_shape, recipe.scale, center)
+        front = Front.of(candidate, center)
         key, rows = draw_key(recipe.seed, job), (task.rows, None, task.rows[:0])
         samples = candidate.samples(compiled, key, rows, center)
         if task.start is None:

@@ -27,7 +27,7 @@ from kerasgrid.training.scoring import failure, score, val_score
 
 
 @contextmanager
-def quiet() -> Iterator[None]:
+def without_messages() -> Iterator[None]:
     """Keeps what Keras's callbacks have to say out of the terminal, which is the search's."""
     was_on = keras.config.is_interactive_logging_enabled()
     keras.config.disable_interactive_logging()
@@ -38,7 +38,7 @@ def quiet() -> Iterator[None]:
             keras.config.enable_interactive_logging()
 
 
-@quiet()
+@without_messages()
 def train_pack(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord or StopRecord a job.
 

@@ -18,13 +18,13 @@ from kerasgrid.seeds import view_key
 from kerasgrid.training.batches import EVALUATION_BATCH, Preparation, Prepare, Scaling
 from kerasgrid.training.candidate import Candidate, import_function
 from kerasgrid.training.compiling import Compiled, read_outputs
-from kerasgrid.training.job import quiet
+from kerasgrid.training.job import without_messages
 from kerasgrid.training.saving import load_kept, net_of
 
 _TOLD_ROWS = 4096
 
 
-@quiet()
+@without_messages()
 def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     """Asks a model about samples, batch by batch; emits probabilities in their order.
 

@@ -20,7 +20,6 @@ import numpy as np
 from kerasgrid.config.augment import NOTHING, Augmentation
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import is_whole_archive, replacing
-from kerasgrid.jobs.route import Route
 from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
@@ -53,25 +52,17 @@ class Front:
     how: Augmentation = NOTHING
 
     @classmethod
-    def of(
-        cls,
-        route: Route,
-        shape: tuple[int, ...],
-        scale: float | None,
-        center: tuple[np.ndarray, np.ndarray] | None,
-    ) -> Front:
+    def of(cls, candidate: Candidate, center: tuple[np.ndarray, np.ndarray] | None) -> Front:
         """Returns a candidate's; without layers where a function of the user's stands in the midst of them.
 
         Args:
-            route: The candidate's.
-            shape: Axes of one sample.
-            scale: What stored values are divided by; None for nothing.
+            candidate: Whose.
             center: (channel,) each, what is subtracted and what is divided by; None for neither.
         """
-        if route.augment is not None and route.augment.preprocessing_function is not None:
-            return cls(shape)
-        scaling = Scaling(scale, *(center or (None, None)))
-        return cls(shape, scaling, Augmentation.normalizing(route.augment))
+        given = candidate.route.augment
+        if given is not None and given.preprocessing_function is not None:
+            return cls(candidate.input_shape)
+        return cls(candidate.input_shape, candidate.scaling(center), Augmentation.normalizing(given))
 
     def before(self, net: keras.Model) -> keras.Model:
         """Returns a model of stored values with a net at its end; the net itself where there are no layers.
@@ -125,9 +116,8 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        recipe, center = candidate.recipe, candidate.center(candidate.folds[job.fold])
-        front = Front.of(candidate.route, candidate.input_shape, recipe.scale, center)
-        save_model(make(), recipe.paths.model(*job.id), front)
+        front = Front.of(candidate, candidate.center(candidate.folds[job.fold]))
+        save_model(make(), candidate.recipe.paths.model(*job.id), front)
     except (StorageError, ChangedError):
         raise
     except Exception as error:

@@ -269,7 +269,7 @@ def test_a_function_of_the_users_is_no_layer_and_what_stands_around_it_neither(t
     (tmp_path / "pre.py").write_text("def f(image):\n    return image\n")
     function = {"preprocessing_function": f"{tmp_path}/pre.py:f", "rescale": 0.5}
     recipe, net = recipe_of(tmp_path, augment=function, data={"train": "digits"}), net_of_kind("sequential")
-    front = Front.of(recipe.route({}), (6, 6, 3), 255, (MEAN, STD))
+    front = Front.of(Candidate.of(recipe, {}), (MEAN, STD))
     assert front.before(net) is net
 
 
