@@ -184,7 +184,7 @@ class FinishedRun:
 
         Args:
             rows: The trials, as results.json has them.
-            ask: As in `kerasgrid.checks.prepare`.
+            ask: As in `kerasgrid.checks.prepared.prepare`.
             has_models: Whether their models are there, so that their source may have changed since.
 
         Raises:
