@@ -232,7 +232,6 @@ def did_you_mean(found: object, known: Iterable[str], places: Iterable[str] | No
     The guess is left out where nothing is near, and a long list of known names is cut at 40.
 
     Args:
-        found: The name.
         known: Those that hold where it stands.
         places: Of a key of a config: the key paths that hold elsewhere, one of which may be meant.
     """

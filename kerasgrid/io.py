@@ -122,7 +122,6 @@ def open_input(path: str | Path, most_bytes: int | None = None) -> io.BufferedRe
     """Opens a file to be read that a user, or another file, names.
 
     Args:
-        path: The file.
         most_bytes: What it may hold; None for any number.
 
     Raises:
@@ -240,7 +239,6 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
     """Gives the name of a new file and renames it into place at the end: `path` is whole or untouched.
 
     Args:
-        path: The file.
         ending: Of the new file's name, for writers that go by it, such as `.keras`.
 
     Raises:
@@ -402,7 +400,6 @@ class FileKind:
     """What a file is.
 
     Attributes:
-        path: The file or folder.
         name: One of those in `_CALLED`.
     """
 
@@ -466,7 +463,6 @@ def kind_of(path: str | Path, *, takes: tuple[str, ...] = ()) -> FileKind | None
     Of what is not there it tells a model function and the built-in data set, which have no file of that name.
 
     Args:
-        path: The file or folder.
         takes: The kinds that are taken.
     """
     path = Path(path)

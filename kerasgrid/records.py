@@ -305,7 +305,6 @@ class ProbeRecord:
     """What building one candidate's model has shown.
 
     Attributes:
-        params: The candidate's.
         n_parameters: Weights of its model; None where it does not build, or only with data.
         error: {"type", "message"} where it does not build.
         device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.

@@ -38,7 +38,6 @@ def check_candidates(
 
     Args:
         draft: With the sections and fixed params; its report takes the faults.
-        space: The candidates.
         signature: The model function's; None where it is not known.
         data: None where they are at fault.
         folds: That an inner split is made of; none where none is.
@@ -321,7 +320,6 @@ def _place(path: str, params: Mapping[str, Any], config: Config) -> tuple[str, s
     Args:
         path: `augment.KEY`, or `augment` for all of it.
         params: The candidate's searched parameters.
-        config: The config.
 
     Returns:
         The key path; and of a value that takes the section's place which one, as text.

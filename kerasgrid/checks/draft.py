@@ -35,7 +35,6 @@ class Draft:
         report: Its faults so far.
         base: What the paths of the config are relative to.
         function: The model function, where the config holds one.
-        notes: What has been made of it.
     """
 
     config: Config

@@ -36,7 +36,6 @@ def faults_of_params(
     """Returns what is wrong with names and values of parameters.
 
     Args:
-        fixed: The `params` section.
         searched: The values of each parameter of one grid of the space.
         signature: The model function's; None where it is not known, so that any name may be its own.
         prefix: The key path of that grid.

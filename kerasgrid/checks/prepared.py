@@ -55,10 +55,7 @@ class Trainable:
 
     Attributes:
         config: With the defaults filled in.
-        data: Loaded.
-        space: The candidates.
         model: Where the model function is, or the function.
-        signature: Its signature.
         base: The folder that paths and references of the config are relative to.
         report: Places faults that show when models are built.
     """

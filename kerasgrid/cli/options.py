@@ -84,7 +84,6 @@ def overrides_of(set_: list[str] | None, **flags: tuple[str, Any]) -> list[str]:
     """Returns what --set was given, and flags that were given for a key, as such texts.
 
     Args:
-        set_: The texts of --set.
         flags: By name, as in Python: the key path, and the value, None where it was not given.
     """
     from kerasgrid.config.reading import Flag

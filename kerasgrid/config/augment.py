@@ -247,7 +247,6 @@ def faults_of_augment(
     """Yields what keeps augmentation from being done to these data, at `augment` or `augment.KEY`.
 
     Args:
-        given: The config.
         images: (sample, ...), as they are stored; None where they are not known.
         scale: What the config divides them by.
         standardize: Whether the config standardizes them.
@@ -276,11 +275,7 @@ def faults_of_augment(
 
 
 def idle_keys(given: Augment) -> Iterator[Fault]:
-    """Yields what is given and changes nothing, at `augment.KEY`: it goes with another key that is not given.
-
-    Args:
-        given: The config of one candidate.
-    """
+    """Yields what is given and changes nothing, at `augment.KEY`: it goes with a key that is not given."""
     named, leave = given.model_fields_set, "or leave it out."
     if "blur_kernel_size" in named and "blur" not in given.operations:
         yield Fault(
@@ -301,7 +296,6 @@ def warning_of_flips(
     """Returns that digits or letters are flipped, or that these may be some; None for others.
 
     Args:
-        given: The config.
         classes: Their names; those of letters are often the numbers 1 to 26, or 0 to 46 or 61 beside digits.
         images: (sample, ...), as they are stored: what is written is of one colour, on a plain ground.
         are_digits: Whether they are known to be.

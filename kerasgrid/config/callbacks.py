@@ -153,7 +153,6 @@ def merge_callbacks(
     Args:
         params: `callbacks.NAME` takes a callback's place, or switches it off or on; `callbacks.NAME.ARGUMENT`
             adds to it or changes it where it is not switched off. They have been checked.
-        section: The `callbacks` section.
     """
     own = {split_name(name): value for name, value in params.items() if name.startswith("callbacks.")}
     merged: dict[str, Any] = {name: dict(values) for name, values in section.items()}

@@ -31,7 +31,6 @@ def read_config(source: Path, overrides: Sequence[str] = ()) -> tuple[Config, li
     """Reads a grid.yaml and checks its form.
 
     Args:
-        source: The file.
         overrides: `key.path=value` texts; the value is YAML.
 
     Returns:

@@ -37,7 +37,6 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
     """Reads one YAML 1.2 document.
 
     Args:
-        text: The document.
         source: What messages call it.
 
     Returns:

@@ -109,7 +109,6 @@ def check_ratio(n_unpacked: int, n_packed: int, where: str, instead: str) -> Non
 
     Args:
         n_unpacked: Bytes that it says to hold.
-        n_packed: Its own.
         where: How the message begins.
         instead: What gives the same data without packing them, if they are meant.
     """

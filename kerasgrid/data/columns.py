@@ -53,8 +53,6 @@ class Columns:
     """The head of a CSV file.
 
     Attributes:
-        path: The file.
-        names: The columns' names.
         cells: For each column the cells of the first rows.
     """
 

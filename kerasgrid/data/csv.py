@@ -96,7 +96,6 @@ def csv_chunks(
     """Yields the samples of a CSV file.
 
     Args:
-        path: The file.
         shape: Of a training sample.
         label: The label column, where it has one.
         id: The id column, where it has one; else the one that is no pixel, if there is one.
@@ -337,7 +336,6 @@ def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[
 
     Args:
         text: Where the header has been read.
-        header: What it holds.
         path: The file, to say where a fault is.
 
     Yields:
@@ -418,8 +416,6 @@ def _fault(path: Path, header: Header, n_done: int, otherwise: str) -> DataError
     """Returns the error for the first fault after `n_done` good rows.
 
     Args:
-        path: The file.
-        header: Its header.
         n_done: Rows that were read without fault.
         otherwise: What pandas complained of, in case that no cell is found to be at fault.
     """

@@ -153,8 +153,6 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     """Writes folds to an .npz file, whole or not at all.
 
     Args:
-        path: The file.
-        folds: What to write.
         n_samples: How many samples they were made for.
         fingerprint: Of the data they were made for.
 
@@ -172,7 +170,6 @@ def load_folds(path: Path, n_samples: int, source: str, told: str | None = None)
     """Returns folds from a file, and the fingerprint of the data that they were made for.
 
     Args:
-        path: The file.
         n_samples: How many samples there are now.
         source: What messages call the data.
         told: The fingerprint of the folds, where something tells it.

@@ -151,7 +151,6 @@ def _fault(value: Any, name: str) -> str | None:
     """Returns what something is that is no array, and what to give; None for an array and what makes one.
 
     Args:
-        value: What was given.
         name: X or y.
     """
     if isinstance(value, np.ndarray) and not value.ndim and value.dtype == object:
@@ -223,7 +222,6 @@ def _fault_of_several(value: Any, beside: Any, name: str) -> str | None:
     """Returns what a list or tuple of arrays is that are no samples or labels; None for one that is.
 
     Args:
-        value: What was given.
         beside: The labels of samples, the samples of labels; None where there are none.
         name: X or y.
     """

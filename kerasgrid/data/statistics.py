@@ -84,7 +84,6 @@ class Span:
 
     Attributes:
         low: The lowest, of those that were looked at.
-        high: The highest.
         top: As `pixel_top` tells it.
     """
 

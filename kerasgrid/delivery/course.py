@@ -19,7 +19,6 @@ class Course:
     """How long a candidate is trained on all of the training data, and at which learning rates.
 
     Attributes:
-        epochs: To train.
         how: How that was chosen, in words.
         dropped: Callbacks that are left out, since they look at an inner split.
         rates: The learning rate of each epoch; none for the candidate's own.

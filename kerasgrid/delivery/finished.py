@@ -40,7 +40,6 @@ class FinishedRun:
     """A search that has ended, or been cut off.
 
     Args:
-        source: Its results.json.
         function: The model function, where that was given in Python and cannot be imported.
         overrides: `key.path=value` texts, of where things are now.
 

@@ -67,7 +67,6 @@ class Asking:
     """Asks models in worker processes; a context manager.
 
     Attributes:
-        asked: The trials.
         tta: Augmented views.
         progress: Is told of rows that are done.
     """

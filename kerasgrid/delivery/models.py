@@ -89,8 +89,6 @@ class AskedTrial:
     """A trial and its models, whose probabilities are averaged.
 
     Attributes:
-        name: What it is called.
-        finished: Its search.
         row: The trial as results.json has it.
         kind: fit, finetuned or folds.
         models: Files, and the fold by whose training rows images are standardized.
@@ -118,7 +116,6 @@ def asked_trial(finished: FinishedRun, row: Mapping[str, Any], kind: str = "auto
     """Returns a trial with its models.
 
     Args:
-        finished: Its search.
         row: As results.json has it.
         kind: fit, finetuned or folds; or auto for the first of these that are all there.
 

@@ -23,10 +23,7 @@ def check_identity(
     """Holds that a search is the one that a journal tells of.
 
     Args:
-        prepared: The search.
         folder: Of the run, for the message.
-        header: Of the journal.
-        records: Of the journal.
 
     Returns:
         The hashes of source files that it takes and the journal does not know yet, as of a wider space.

@@ -52,8 +52,6 @@ class ResultsFile:
     """The results.json of a run.
 
     Args:
-        prepared: The search.
-        paths: Its files.
         folds: As they are on disk.
     """
 
@@ -80,7 +78,6 @@ class ResultsFile:
         """Writes it and returns it.
 
         Args:
-            state: What it is of.
             status: As in results.json.
             wall_time_s: Seconds of all sessions.
             environment: Versions, backend and device.
@@ -144,7 +141,6 @@ class Leaders:
     is never missed, also when a search is cut off and resumed.
 
     Args:
-        paths: The run's files.
         direction: max or min.
     """
 
@@ -235,7 +231,6 @@ class FoldModels:
     """Keeps the fold models that a search asks for; failed trials and those given up keep none.
 
     Args:
-        paths: The run's files.
         direction: max or min.
         keep: none, best or all. With `none`, what earlier sessions have kept stays.
     """
@@ -265,7 +260,6 @@ class FoldModels:
         """Removes models of fits whose ends are not recorded, and of trials that were given up.
 
         Args:
-            state: What is recorded.
             is_over: Whether nothing goes on, so that `best` keeps no trial whose other folds are not done.
         """
         gone = state.dropped
@@ -280,7 +274,6 @@ class FoldModels:
         """Returns that models of the best trial are missing, though they are asked for; None where none is.
 
         Args:
-            state: What is recorded.
             earlier: The jobs that ended in earlier sessions. Of others a note has told why.
         """
         if self.keep == "none" or self._best is None:

@@ -49,7 +49,6 @@ class Preview:
     """A search's plan and what its models are.
 
     Attributes:
-        prepared: The search.
         n_trials: Candidates that the engine proposes, at most.
         n_done: Fits that an earlier session has done.
         n_packs: Groups of fits that are trained together.
@@ -197,7 +196,6 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
     """Checks a search, builds each distinct model once and returns the plan; trains nothing.
 
     Args:
-        draft: The search.
         results: The folder for results, where a run may be that is not at its end.
         doing: Is told what takes a while, in a sentence.
 
@@ -300,7 +298,6 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     It shows the first 6 settings, and its last line says how many it leaves out.
 
     Args:
-        source: A grid.yaml.
         output: The file; default: NAME-augment.png beside the grid.yaml.
 
     Returns:

@@ -30,13 +30,10 @@ class Run:
     """What one search has on disk; only the driver that holds its lock makes one.
 
     Args:
-        prepared: The search.
-        paths: Its files.
         check_lock: Raises LockedError where another process has taken the folder over.
 
     Attributes:
         prepared: The search, whose data lie where workers can map them.
-        paths: Its files.
         state: Trials and ended jobs, those of earlier sessions among them.
         environment: Versions, backend and device; empty before the first probe.
         elapsed_s: Seconds that earlier sessions took, but those that found nothing to do.

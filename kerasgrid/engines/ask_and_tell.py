@@ -29,7 +29,6 @@ class AskedProcess:
 
     Args:
         make: Makes it there; a class of a module.
-        arguments: Of that class.
 
     Raises:
         MissingPackageError: What it imports is not installed.

@@ -54,7 +54,6 @@ def as_autokeras(
     Pixels come to it as they are stored, since it normalises them itself.
 
     Args:
-        config: A grid.yaml's.
         name: Of AutoKeras's run; by default `name_of` the config's.
         begun: The params that the run began with, whose blocks and epochs hold where the config does not
             say others; None for a new run.
@@ -234,7 +233,6 @@ class AutoKeras(AskedOracle):
     Args:
         about: Arguments of kerasgrid.models.autokeras.AutoKerasSpace beside the next two.
         input_shape: (height, width, channel).
-        n_classes: The number of classes.
         seed: The search's; 0 is a seed.
     """
 

@@ -16,13 +16,10 @@ class Task:
     """What an engine is asked to search.
 
     Attributes:
-        space: The candidates.
-        search: The `search` section.
         epochs: Tells the epochs that a candidate asks for.
         n_folds: Folds a candidate.
         params: What all candidates have in common.
         input_shape: Axes of one sample.
-        n_classes: The number of classes.
         multi_label: Whether samples may have several of them.
     """
 

@@ -43,9 +43,6 @@ class Translation:
     What all grids have alike is one parameter; what they have not is one of each grid, under the condition
     that it is chosen.
 
-    Args:
-        space: The candidates.
-
     Attributes:
         slots: The parameters, WHICH first.
     """

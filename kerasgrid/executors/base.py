@@ -41,7 +41,6 @@ class Raised:
     """The task's function has raised.
 
     Attributes:
-        task: The task.
         error_type: The name of the exception's class, such as `ValueError`.
         message: What the exception says.
         traceback: Its traceback as Python prints it, from the function inwards.
@@ -58,7 +57,6 @@ class Died:
     """The worker has died while it ran the task; another one takes its place.
 
     Attributes:
-        task: The task.
         reason: In words, to follow "the worker": `was killed by SIGSEGV`, `exited with code 3`.
         by_memory: Whether the kernel probably killed it for want of memory.
     """

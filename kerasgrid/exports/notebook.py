@@ -83,8 +83,6 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
     """Writes the notebook and, beside it, the wheel that it installs.
 
     Args:
-        results: A results.json.
-        folder: Where to.
         trial: The candidate; the best one by default.
 
     Raises:

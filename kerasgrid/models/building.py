@@ -34,7 +34,6 @@ def build_model(
         params: What the function is to get, and nothing else. In the style `hp` its hyperparameters;
             their values need not be among those that the function declares.
         input_shape: Axes of one sample, such as (height, width, channels).
-        n_classes: The number of classes.
         is_whole: Whether the params are all that `build(hp)` may ask for, fixed ones apart; else it gets the
             defaults of the others.
         multi_label: Whether samples may have several of the classes, or none.

@@ -275,7 +275,6 @@ def scales_input(model: keras.Model, input_shape: tuple[int, ...]) -> bool | Non
     kernel may, and an embedding is of numbers that are to stay as they are.
 
     Args:
-        model: Built.
         input_shape: Axes of one sample.
 
     Returns:

@@ -48,7 +48,6 @@ def load_function(reference: ModelReference, source: str | None = None) -> Calla
     It is run once in a process, and again when it or what it imports from its folder has changed.
 
     Args:
-        reference: Where it is.
         source: The digest that its source had when the search began. What has been loaded for it is
             returned again, whatever has become of the files since.
 
@@ -164,7 +163,6 @@ class _Package:
 
     Args:
         name: In sys.modules.
-        home: The folder.
 
     Attributes:
         known: The files that were read to tell what they import, by path.

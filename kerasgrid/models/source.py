@@ -31,7 +31,6 @@ def parse_source(path: Path, shown: str) -> ast.Module:
     """Returns the syntax tree of a Python file.
 
     Args:
-        path: The file.
         shown: What messages call it.
 
     Raises:
@@ -230,7 +229,6 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
     """Returns a file and those of its home that it imports, by their paths from the file's folder.
 
     Args:
-        path: The file.
         shown: What messages call it.
         home: Where its imports are looked for.
         module: The file's dotted name, from which its relative imports count; None for a file that is

@@ -39,9 +39,6 @@ class Graphs:
         records: Of all models that were built, or refused.
 
     Args:
-        prepared: The search.
-        recipe: What workers are told.
-        executor: The workers.
         doing: Is told what takes a while, in a sentence.
     """
 

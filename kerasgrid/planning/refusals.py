@@ -35,7 +35,6 @@ class Refusal:
     """A fault that shows when models are built.
 
     Attributes:
-        fault: With its key path.
         values: The searched values that it is of, by name; together where there are several names.
         n_others: Candidates that it is of, where it was not found out why.
     """
@@ -62,8 +61,6 @@ class Refusals:
     """Finds what models are refused for.
 
     Args:
-        prepared: The search.
-        recipe: What workers are told.
         ask: Builds candidates' models, and yields a record each.
     """
 

@@ -79,7 +79,6 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
     """Returns the executor that a search asks for; a function that workers cannot import runs inline.
 
     Args:
-        draft: The search.
         threads: Threads a worker; a search goes on with those that it began with, for the same bits.
         most: Workers at most; None for as many as a search of this draft has fits.
     """
@@ -107,7 +106,6 @@ def prepare_beside(
 
     Args:
         executor: The workers, which tell what the parent process cannot read of the model function.
-        draft: The search.
         X: As in `kerasgrid.checks.prepared.prepare`.
         y: Likewise.
         doing: Is told what takes a while, in a sentence.

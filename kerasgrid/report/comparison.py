@@ -29,7 +29,6 @@ class Contender:
 
     Attributes:
         row: Its place in the table.
-        mean: Its mean score.
         std: Over its folds; None where the file does not say.
         fit_time: Seconds a fold; None where the file does not say.
         p_value: That of its difference to the best; None for the best itself, and where there are

@@ -63,7 +63,6 @@ class Design:
     """Candidates that have a score. Candidates equal in all parameters are one, their scores averaged.
 
     Attributes:
-        factors: The parameters that vary.
         codes: (candidate, factor) int64, indices into each factor's values.
         scores: (candidate,) float64, as they were measured.
         sign: 1 where a larger score is better, -1 where a smaller one is.

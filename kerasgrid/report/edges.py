@@ -28,7 +28,6 @@ class Edge:
     """A number whose best value is the smallest or largest tried.
 
     Attributes:
-        name: The parameter.
         value: The best value, or the end of a range at which the best candidates lie.
         is_largest: Whether it is the largest tried.
         next: What to try; None where there is nothing beyond, as below a dropout of 0.

@@ -102,7 +102,6 @@ class Effect:
     """One value of a parameter against another, over matched pairs.
 
     Attributes:
-        name: The parameter.
         better: The value that is ahead on average; `worse` the other one.
         n_pairs: Pairs of candidates that are equal in all else.
         wins: Pairs in which `better` has the better score; `ties` those of equal score.
@@ -139,7 +138,6 @@ def effects_of(design: Design, place: int, noise: Noise | None) -> list[Effect]:
     """Returns the best value of a parameter against each other one that it meets in pairs, the closest first.
 
     Args:
-        design: The scored candidates.
         place: Index of the factor.
         noise: What noise_of gave.
 
@@ -261,7 +259,6 @@ class Interaction:
 
     Attributes:
         effect: The effect over all matched pairs.
-        given: The other parameter.
         conditionals: The gain of `effect.better` over `effect.worse` at each of its values.
         overturns: Whether the effect is clear and, at some value, clearly the other way round.
     """
@@ -293,7 +290,6 @@ def interactions_of(design: Design, effects: Sequence[Effect], noise: Noise | No
     interaction, one is named in one search of twenty at most.
 
     Args:
-        design: The scored candidates.
         effects: Of all parameters.
         noise: What noise_of gave; without it nothing can be told.
     """

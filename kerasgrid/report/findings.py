@@ -47,7 +47,6 @@ class Findings:
     """What a search has taught.
 
     Attributes:
-        table: The trials.
         design: Those with a score, by their levels.
         contenders: Complete trials, the best first; equal scores in the table's order.
         n_folds: Folds of the best; 0 where the file does not say.

@@ -18,7 +18,6 @@ class Wrong:
 
     Attributes:
         index: Its place in the data.
-        true: Its class.
         said: The class that it is taken for.
         probability: That is given to `said`.
         image: (height, width, channel); None where it was not kept.
@@ -36,7 +35,6 @@ class Mistakes:
     """Of one trial's held-out predictions.
 
     Attributes:
-        classes: Their names.
         confusion: (true class, predicted class) int64, counts of samples.
         wrong: The most confidently wrong, at most N_WRONG.
     """

@@ -146,7 +146,6 @@ class Rival:
     """A search, as it is set beside another.
 
     Attributes:
-        name: Of its run.
         sign: 1 where a larger score is better, -1 where a smaller one is.
         trials: Complete trials, as in results.json, the best first.
         about: What else its results.json tells.

@@ -84,7 +84,6 @@ def _change_autokeras(findings: Findings, given: Config, told: dict[str, Any]) -
 
     Args:
         findings: What the search has taught.
-        given: Its config.
         told: What of that is not at its default, which is changed.
     """
     search, own = told.get("search", {}), told.get("autokeras", {})

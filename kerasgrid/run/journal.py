@@ -46,7 +46,6 @@ class Journal:
     """A journal open for appending; a context manager. One process at a time may hold it.
 
     Attributes:
-        path: The file.
         header: Its first line, with `format`.
         records: The records that were there when it was opened, in order; what is appended later
             is not added.
@@ -183,7 +182,6 @@ def read(path: Path, holds: Holds | None = None) -> tuple[dict[str, Any], list[d
     """Returns a journal's header and records, and changes nothing: its search may be running.
 
     Args:
-        path: The file.
         holds: As in `Journal.open`.
 
     Raises:
@@ -400,7 +398,6 @@ def check_line(number: int, line: Mapping[str, Any]) -> None:
 
     Args:
         number: Of the line, from 1, which is the header.
-        line: Its value.
 
     Raises:
         ValueError: It is none; the message says why.

@@ -15,12 +15,7 @@ from kerasgrid.io import HALF_WRITTEN, half_written, storage_errors
 
 @dataclass(frozen=True)
 class RunPaths:
-    """Every file name of a run.
-
-    Attributes:
-        results: The results folder, `results/` by default.
-        name: The search's name.
-    """
+    """Every file name of a run."""
 
     results: Path
     name: str

@@ -23,8 +23,6 @@ class FoldRun:
     """What one fold and repeat of a trial came to.
 
     Attributes:
-        fold: The fold's index.
-        repeat: The repeat.
         best_epoch: The best epoch by what an early stopping or checkpoint looked at, from 1; None where none
             did. Where its weights were restored, they made the score.
         history: Lists over the epochs, or the file that holds them.

@@ -179,7 +179,6 @@ def read_text(path: Path, most_bytes: int = _MOST_BYTES, forms: str = FORMS) -> 
     """Returns the text of a file in UTF-8, with or without a byte order mark.
 
     Args:
-        path: The file.
         most_bytes: What it may hold.
         forms: Says what is needed here, where it is something else.
 

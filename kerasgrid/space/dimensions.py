@@ -65,8 +65,6 @@ class Range:
     """Numbers from `low` to `high`, both included.
 
     Attributes:
-        low: The smallest value.
-        high: The largest value.
         step: The distance of values, or with `log` their ratio; None for all numbers between.
         log: Whether values are spread evenly on a logarithmic scale.
         whole: Whether values are int.

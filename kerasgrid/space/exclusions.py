@@ -58,9 +58,6 @@ class Expression:
     comes after is not worked out. Parameters are named as in `space`; a name that is none in Python stands
     in backquotes.
 
-    Args:
-        text: The condition.
-
     Attributes:
         names: Of the parameters, in the order of the text.
 

@@ -38,9 +38,7 @@ def read_space(
     cannot hold, and an exclusion that cannot be worked out or leaves nothing are faults.
 
     Args:
-        raw: The section.
         exclude: The `exclude` section: candidates for which one of these holds are none.
-        fixed: The `params` section.
     """
     faults: list[Fault] = []
     several = not isinstance(raw, Mapping)

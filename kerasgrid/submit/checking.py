@@ -44,7 +44,6 @@ def faults_of(
     Of many faults of one kind the first few are told and the rest is counted.
 
     Args:
-        file: The submission.
         sample: The competition's sample; without it, what can be told by the file alone.
         classes: The classes that labels are of; None where they are not known.
         multi_label: Whether samples may have several labels.

@@ -28,7 +28,6 @@ class Client:
     """Asks Kaggle about one competition; a context manager.
 
     Args:
-        competition: Its name.
         timeout_s: How long one answer may take, seconds.
         places: Where credentials were found; looked for where not given.
 

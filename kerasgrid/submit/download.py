@@ -48,8 +48,6 @@ def unpack(archive: Path, target: Path, staging: Path, most_bytes: int) -> Unpac
     """Unpacks a .zip into a folder: all of it is looked at first, and all or nothing is put into place.
 
     Args:
-        archive: The file.
-        target: The folder.
         staging: A folder on the same disk that is made for files that are not whole yet.
         most_bytes: How large all files may be together.
 

@@ -43,9 +43,7 @@ class Entry:
 
     Attributes:
         time: When it was begun, UTC, ISO 8601.
-        competition: The competition's name.
         message: The user's words about it.
-        file: The file's name.
         sha256: Of the file's bytes, 64 hex digits.
         status: sending (begun, and not known to have arrived), failed (has not arrived), pending, complete,
             or error (arrived, and could not be scored).

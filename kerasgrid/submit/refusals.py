@@ -31,7 +31,6 @@ def refusal(
 
     Args:
         reply: As the client's process gives it: its `kind`, and by kind `status` and `text`.
-        competition: The competition's name.
         doing: What was asked for, such as `uploading submission.csv`.
         timeout_s: How long an answer was waited for, seconds.
         places: Where credentials were found; the first is the one that was sent.

@@ -63,7 +63,6 @@ def draft_of(
     """Returns a run's file names, and what is to be sent of it.
 
     Args:
-        results: The results file.
         competition: The competition's name, or its address.
         message: The user's words about the submission.
         file: The submission; results/NAME/submission.csv by default.
@@ -106,7 +105,6 @@ def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | No
     The one that the config names may not be there; None where it names none and none is beside.
 
     Args:
-        results: The search's.
         data: The config's section, where it is not to be as in the results.
     """
     data = data or _data_of(results)
@@ -130,7 +128,6 @@ class Submission:
     Attributes:
         competition: Its name, or its address.
         message: The user's words about it.
-        file: The submission.
         sample: The competition's sample; None where there is none.
         classes: The classes that labels are of; None where they are not known.
         multi_label: Whether samples may have several labels.
@@ -161,7 +158,6 @@ def submit(
 
     Args:
         paths: Of the run that it belongs to; the record is results/NAME/submissions.json.
-        draft: What is to be sent.
         tell: Takes lines for the user: warnings, what is left of the day's limit, what is waited for.
         timeout_s: How long one answer of the service may take, seconds.
         wait_s: How long to wait for the score, seconds; None for not at all.

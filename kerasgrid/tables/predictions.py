@@ -21,7 +21,6 @@ class Predictions:
     """Of one trial, for the samples that were held out.
 
     Attributes:
-        classes: Their names.
         index: (row,) int64, the samples' places in the data.
         labels: (row,) int64, indices into `classes`.
         probabilities: (row, class) float32.
@@ -52,7 +51,6 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
 
     Args:
         results: The path of results/NAME.json.
-        trial: The trial's id.
 
     Raises:
         ResultsError: They are not there, or damaged. The message is one that a report can show.
@@ -97,7 +95,6 @@ class HeldOut:
     Attributes:
         folds: (sample,), the fold that held each out; -1 for none.
         labels: (sample,), indices into `classes`; or (sample, label).
-        classes: Their names.
         trials: By id, (sample, class) float32; NaN where a sample was not held out.
     """
 
