@@ -59,7 +59,7 @@ def _program(
     pass
 
 
-Grid = Annotated[Path, typer.Argument(metavar="grid.yaml", show_default=False)]
+GridFile = Annotated[Path, typer.Argument(metavar="grid.yaml", show_default=False)]
 ResultsDir = Annotated[Path, typer.Option("--results", metavar="DIR", help="Where results are written.")]
 Name = Annotated[str | None, typer.Option(help="Another name for the run.", show_default=False)]
 Set = Annotated[

@@ -13,7 +13,7 @@ from kerasgrid.cli.options import (
     FAILED_TRIALS,
     FAULT,
     INTERRUPTED,
-    Grid,
+    GridFile,
     Name,
     PageFile,
     ResultsDir,
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 
 @app.command()
 def search(
-    grid: Grid,
+    grid: GridFile,
     results: ResultsDir = Path("results"),
     fresh: Annotated[bool, typer.Option("--fresh", help="Start anew; the old run is moved aside.")] = False,
     retry_failed: Annotated[
@@ -90,7 +90,7 @@ def search(
 
 @app.command()
 def compare(
-    grid: Grid,
+    grid: GridFile,
     results: ResultsDir = Path("results"),
     name: Name = None,
     blocks: Annotated[
@@ -167,7 +167,7 @@ def compare(
 
 @app.command()
 def check(
-    grid: Grid,
+    grid: GridFile,
     results: ResultsDir = Path("results"),
     name: Name = None,
     set_: Set = None,

@@ -12,13 +12,13 @@ from pydantic import Field, field_validator
 from kerasgrid.config.validation import Section
 from kerasgrid.errors import Fault
 
-Number = Annotated[float, Field(ge=0, allow_inf_nan=False)]
+NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Shift = (
     Annotated[int, Field(ge=0)]
-    | Number
+    | NotNegative
     | Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
 )
-Pair = Annotated[list[Number], Field(min_length=2, max_length=2)]
+Pair = Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
 Odd = Annotated[int, Field(ge=1)]
 
 _LAST_SIGN = 61  # of 10 digits, 26 capitals and 26 small letters, from 0
@@ -39,16 +39,16 @@ _OPERATIONS = {
 class Augment(Section):
     """What happens to each image of a batch before the model sees it, drawn anew in every epoch."""
 
-    rotation_range: Number = 0.0
+    rotation_range: NotNegative = 0.0
     """Degrees: the angle is drawn from -rotation_range to rotation_range."""
     width_shift_range: Shift = 0.0
     """Below 1 a share of the size, from 1 pixels; a whole number n draws from 0 to n - 1 pixels, either sign;
     a list draws one of its items, either sign."""
     height_shift_range: Shift = 0.0
     """As width_shift_range. Which axis each shifts is as in Keras's own ImageDataGenerator."""
-    shear_range: Number = 0.0
+    shear_range: NotNegative = 0.0
     """Degrees: the angle is drawn from -shear_range to shear_range."""
-    zoom_range: Number | Pair = 0.0
+    zoom_range: NotNegative | Pair = 0.0
     """z for 1 - z to 1 + z, or [lowest, highest]; each axis draws its own."""
     horizontal_flip: bool = False
     """Flips every other image left to right."""
@@ -57,9 +57,9 @@ class Augment(Section):
     brightness_range: Pair | None = None
     """[lowest, highest] factor; pixels stay between 0 and 255, or 0 and 1 where no pixel of the data is above
     1. An image with a pixel beyond that is changed between its own lowest and highest pixel."""
-    channel_shift_range: Number = 0.0
+    channel_shift_range: NotNegative = 0.0
     """Added to all pixels of an image, within its own lowest and highest; in units of the data's pixels."""
-    blur_sigma: Number | Pair = 0.0
+    blur_sigma: NotNegative | Pair = 0.0
     """Standard deviation of a Gaussian blur, in pixels: one, or [lowest, highest]."""
     blur_kernel_size: Odd | Annotated[list[Odd], Field(min_length=2, max_length=2)] = 5
     """Odd: of both axes, or [width, height]."""

@@ -8,14 +8,13 @@ from typing import Annotated, Any, Literal
 
 from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
 
-from kerasgrid.config.augment import Augment
+from kerasgrid.config.augment import Augment, NotNegative
 from kerasgrid.config.callbacks import Callbacks
 from kerasgrid.config.validation import Section
 
-Weight = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
-Objective = Annotated[
+NameOrScorer = Annotated[
     Annotated[str, Field(min_length=1), Tag("<name>")]
     | Annotated[dict[str, dict[str, Any]], Field(min_length=1, max_length=1), Tag("<scorer>")],
     Discriminator(lambda value: "<scorer>" if isinstance(value, dict) else "<name>"),
@@ -35,7 +34,7 @@ class Training(Section):
     """Keras's dtype policy."""
     jit: bool | Literal["auto"] = "auto"
     """Whether XLA compiles the training; auto leaves it to Keras, and on TensorFlow's CPU it does not."""
-    class_weight: Literal["balanced"] | dict[str, Weight] | None = None
+    class_weight: Literal["balanced"] | dict[str, NotNegative] | None = None
     """Keras's: what a sample of each class counts in the loss of training. balanced: samples / (classes x
     samples of the class), of the rows that are trained on (King and Zeng 2001), as scikit-learn has it."""
     stop_dead: bool | Annotated[int, Field(ge=1)] = False
@@ -137,7 +136,7 @@ class SearchConfig(Section):
     have labels then."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds a candidate; scores are averaged within a fold first."""
-    objective: Objective = "accuracy"
+    objective: NameOrScorer = "accuracy"
     """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; scikit-learn's
     also with arguments: {f1: {pos_label: yes}} or {cohen_kappa_score: {weights: quadratic}}."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0

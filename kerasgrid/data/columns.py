@@ -26,7 +26,7 @@ _ID_NAME = re.compile(
     r"((image|img|file|row|sample|item)?[ _-]?(id|index|idx|name|no|number)|unnamed: 0|)", re.I
 )
 NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
-WHOLE = re.compile(r"[+-]?\d+(\.0*)?")
+WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 FEW_COLUMNS = 16
 """Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""
 _FILE_NAME = re.compile(r"[\w(). +/-]{1,200}")
@@ -172,6 +172,6 @@ def read_columns(path: Path) -> Columns:
 def _are_classes(cells: Sequence[str]) -> bool:
     """Tells whether cells look like classes: words or whole numbers, few, and each more than once."""
     counts = Counter(cells)
-    are_whole = all(WHOLE.fullmatch(cell) for cell in counts)
+    are_whole = all(WHOLE_NUMBER.fullmatch(cell) for cell in counts)
     are_words = not any(NUMBER.fullmatch(cell) for cell in counts)
     return (are_whole or are_words) and "" not in counts and 2 <= len(counts) <= len(cells) / 2

@@ -10,7 +10,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.jobs.objective import Objective, find_objective
+from kerasgrid.jobs.objective import Objective, accuracy, find_objective
 from kerasgrid.tables.predictions import HeldOut
 
 WAYS = ("mean", "rank", "weighted")
@@ -188,7 +188,7 @@ class Jury:
         if self.objective.name == "loss":
             return lambda labels, probabilities: -log_loss(labels, probabilities)
         if self.objective.name == "accuracy":
-            return _accuracy
+            return accuracy
 
         def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
             from kerasgrid.jobs.objective import sklearn_score
@@ -241,8 +241,3 @@ class Jury:
     def with_parts(self, parts: Sequence[np.ndarray]) -> Jury:
         """Returns the same members with other probabilities, (sample, class) of all samples."""
         return replace(self, parts=tuple(part[self.rows] for part in parts))
-
-
-def _accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
-    return float(np.mean(said == labels))

@@ -20,7 +20,7 @@ SCHEMA = "kerasgrid.predictions/1"
 
 
 @dataclass(frozen=True)
-class Submission:
+class PlannedSubmission:
     """A file of predictions that is to be written: where, and how it looks."""
 
     target: Path
@@ -51,7 +51,7 @@ def plan_submission(
     like: str | None = None,
     probabilities: bool = False,
     is_own_data: bool = False,
-) -> Submission:
+) -> PlannedSubmission:
     """Returns how predictions will be written, as a competition's sample shows it; no model is needed yet.
 
     Args:
@@ -80,7 +80,7 @@ def plan_submission(
         form = positive if is_single else _a_column_a_class(form, finished, Holds.probabilities)
     elif probabilities:
         form = with_probabilities(form, finished.classes)
-    return Submission(target, form)
+    return PlannedSubmission(target, form)
 
 
 def write_submission(predicted: Predicted, target: Path | None = None, **how: Any) -> tuple[Path, Layout]:

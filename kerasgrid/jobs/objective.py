@@ -77,6 +77,12 @@ class _Predictions(ClassifierMixin, BaseEstimator):
         return self.probabilities
 
 
+def accuracy(labels: np.ndarray, probabilities: np.ndarray) -> float:
+    """Returns the share of samples that are put into their class; of several labels, of labels right."""
+    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
+    return float(np.mean(said == labels))
+
+
 def sklearn_score(
     name: str,
     arguments: Mapping[str, Any],

@@ -36,7 +36,7 @@ _SYNC_S = 0.2
 
 _log = logging.getLogger(__name__)
 
-Holds = Callable[[int, dict[str, Any]], None]
+Check = Callable[[int, dict[str, Any]], None]
 """Raises a ValueError for a line, by its number from 1, that is none of the journal's."""
 JobId = Annotated[tuple[Count, Count, Count], Field(strict=False)]
 Texts = Annotated[dict[str, str], BeforeValidator(few)]
@@ -64,7 +64,7 @@ class Journal:
             self._file = open(path, "ab", buffering=0)  # noqa: SIM115 - until close
 
     @classmethod
-    def open(cls, path: Path, header: Mapping[str, Any], holds: Holds | None = None) -> Journal:
+    def open(cls, path: Path, header: Mapping[str, Any], holds: Check | None = None) -> Journal:
         """Opens the journal at `path`, or creates it with this header, whole or not at all.
 
         Where there is one, its own header is kept and `header` is not looked at: compare them.
@@ -100,7 +100,7 @@ class Journal:
         return cls(path, lines[0], lines[1:], size)
 
     @staticmethod
-    def read_header(path: Path, holds: Holds | None = None) -> dict[str, Any] | None:
+    def read_header(path: Path, holds: Check | None = None) -> dict[str, Any] | None:
         """Returns the first line of the journal at `path`; None where there is none.
 
         Raises:
@@ -178,7 +178,7 @@ class Journal:
         self.close()
 
 
-def read(path: Path, holds: Holds | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
+def read(path: Path, holds: Check | None = None) -> tuple[dict[str, Any], list[dict[str, Any]]]:
     """Returns a journal's header and records, and changes nothing: its search may be running.
 
     Args:
@@ -194,7 +194,7 @@ def read(path: Path, holds: Holds | None = None) -> tuple[dict[str, Any], list[d
     return lines[0], lines[1:]
 
 
-def header_of(path: Path, holds: Holds | None = None) -> dict[str, Any]:
+def header_of(path: Path, holds: Check | None = None) -> dict[str, Any]:
     """Returns a journal's header alone; empty where there is none, or none that can be read."""
     try:
         with open_input(path) as file:
@@ -206,7 +206,7 @@ def header_of(path: Path, holds: Holds | None = None) -> dict[str, Any]:
         return {}
 
 
-def _read(path: Path, holds: Holds | None = None) -> tuple[list[dict[str, Any]], int]:
+def _read(path: Path, holds: Check | None = None) -> tuple[list[dict[str, Any]], int]:
     """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
     values: list[dict[str, Any]] = []
     size = 0
@@ -259,7 +259,7 @@ def _refuse_constant(name: str) -> None:
 _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 
-def _check_header(path: Path, header: dict[str, Any], holds: Holds | None) -> None:
+def _check_header(path: Path, header: dict[str, Any], holds: Check | None) -> None:
     found = header.get("format")
     if found != FORMAT:
         what = f"of the format {found!r}" if found else "no journal, since its first line names no format"

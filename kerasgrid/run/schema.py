@@ -40,9 +40,9 @@ _BESIDE = r"histories/[\w.-]+\.json"
 """Where a long history lies within the run's folder."""
 
 log = logging.getLogger(__name__)
-Kind = TypeVar("Kind", bound=Section)
+AnySection = TypeVar("AnySection", bound=Section)
 Few = BeforeValidator(few)
-Place = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
+Index = Annotated[int, Field(ge=0, lt=_MOST_FOLDS)]
 _OF_TRIAL = (*SCORES, "error")
 _OF_FIT = ("test_score", "fit_time", "epochs", "best_epoch")
 
@@ -72,7 +72,7 @@ def _reason(value: Any) -> Any:
 _OrNull = BeforeValidator(lambda value: {} if value is None else value)
 """Of an object whose values may all be missing."""
 Reason = Annotated[Any, AfterValidator(_reason)]
-Label = Annotated[Any, AfterValidator(_label)]
+TextOrWhole = Annotated[Any, AfterValidator(_label)]
 Object = Annotated[dict[str, Any], AfterValidator(_plain)]
 
 
@@ -96,16 +96,16 @@ class _Fit(_Part):
 
 
 class _Repeat(_Fit):
-    repeat: Place | None = None
+    repeat: Index | None = None
 
 
 class _Fold(_Fit):
-    fold: Place | None = None
+    fold: Index | None = None
     repeats: Annotated[list[_Repeat] | None, Few] = None
 
 
 class _Trial(_Part):
-    id: Label | None = None
+    id: TextOrWhole | None = None
     params: Object
     state: Literal["complete", "failed", "pruned", "running", "waiting"] = "complete"
     mean_test_score: Number = None
@@ -129,7 +129,7 @@ class _Objective(_Part):
 class _Data(_Part):
     samples: Count | None = None
     classes: Count | None = None
-    class_names: Annotated[list[Label], Field(fail_fast=True)] | None = None
+    class_names: Annotated[list[TextOrWhole], Field(fail_fast=True)] | None = None
     one_hot: bool = False
     report: Annotated[list[str], Field(fail_fast=True)] = []
     fingerprint: str | None = None
@@ -141,7 +141,7 @@ class _Folds(_Part):
 
 
 class _Best(_Part):
-    trial: Label
+    trial: TextOrWhole
     params: Object
     mean_test_score: Number = None
 
@@ -326,7 +326,7 @@ def check_schema(results: Mapping[str, Any], where: Path | str = "results.json",
     raise ResultsError(f"{where}: schema is {told}, which is no results file of kerasgrid. {forms}")
 
 
-def section_of(form: type[Kind], value: Any, where: Path | str, path: str) -> Kind:
+def section_of(form: type[AnySection], value: Any, where: Path | str, path: str) -> AnySection:
     """Returns the config of a results.json, or a section of it, with what stands at its default.
 
     Args:

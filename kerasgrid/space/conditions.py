@@ -11,11 +11,10 @@ from typing import Any
 
 from kerasgrid.config.validation import shown
 from kerasgrid.errors import Fault, did_you_mean
-from kerasgrid.space.dimensions import Choice, Range, value_text
+from kerasgrid.space.dimensions import Grid, value_text
 
 MAX_VALUES = 1_000
 """Of a parameter that others depend on."""
-Grid = dict[str, Choice | Range]
 Conditions = dict[str, dict[str, frozenset[str]]]
 """By parameter and by the one that it depends on: its values, as canonical JSON, that let it be there."""
 

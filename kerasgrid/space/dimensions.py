@@ -128,6 +128,10 @@ class Range:
         return min(max(float(f"{drawn:.6g}"), self.low), self.high)
 
 
+Grid = dict[str, Choice | Range]
+"""The parameters of a space, each with its values."""
+
+
 def value_text(value: Any) -> str:
     """Returns the text by which values are told apart: 1 and 1.0 are one number, true is another thing."""
     if is_number(value):

@@ -16,7 +16,7 @@ from itertools import islice
 from typing import Any
 
 from kerasgrid.errors import KerasgridError
-from kerasgrid.space.dimensions import Choice, Range, is_number, value_text
+from kerasgrid.space.dimensions import Choice, Grid, Range, is_number, value_text
 
 _UNKNOWN = object()
 """Of a parameter that a candidate has not: neither true nor false (Kleene's logic)."""
@@ -41,7 +41,6 @@ MAX_GRIDS = 10_000
 MAX_EFFORT = 5_000_000
 """Combinations that are looked at for all conditions; one that is worked out counts for more."""
 _COST = 10
-Grid = dict[str, Choice | Range]
 Part = tuple[Grid, int, float]
 _Parts = tuple[tuple[tuple[str, tuple[Any, ...]], ...], ...]
 

@@ -10,7 +10,7 @@ from pathlib import Path
 from kerasgrid.data.columns import NUMBER
 from kerasgrid.errors import DataError
 from kerasgrid.submit.columns import (
-    Cells,
+    CsvCells,
     Holds,
     Label,
     find_id_place,
@@ -98,7 +98,7 @@ def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: boo
         return None  # made by hand for such a sample: columns, rows, ids and kinds are still compared
 
 
-def _id_place(table: Cells, classes: Sequence[Label] | None, where: str) -> int | None:
+def _id_place(table: CsvCells, classes: Sequence[Label] | None, where: str) -> int | None:
     if len(table.names) == 2:
         return find_id_place(table.names, table.texts, {}, where, ())
     if len(table.names) == len(match_columns(table.names, classes or ("",))):
@@ -106,7 +106,7 @@ def _id_place(table: Cells, classes: Sequence[Label] | None, where: str) -> int 
     return 0 if len(table.names) > 1 else None
 
 
-def _id_faults(found: Cells, wanted: Cells | None, place: int, where: str, sample: str) -> list[str]:
+def _id_faults(found: CsvCells, wanted: CsvCells | None, place: int, where: str, sample: str) -> list[str]:
     ids = found.texts[place]
     empty = [line for line, id in zip(found.lines, ids, strict=True) if not id]
     told = (f"{where}, line {line}: the id is missing." for line in empty)
@@ -137,7 +137,7 @@ def _id_faults(found: Cells, wanted: Cells | None, place: int, where: str, sampl
     return first_few(told, len(moved), "ids out of order")
 
 
-def _cell_faults(found: Cells, place: int, where: str, rule: Rule) -> list[str]:
+def _cell_faults(found: CsvCells, place: int, where: str, rule: Rule) -> list[str]:
     known: dict[str, str | None] = {}
     wrong: list[tuple[int, str]] = []
     for line, text in zip(found.lines, found.texts[place], strict=True):

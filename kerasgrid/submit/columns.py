@@ -13,7 +13,7 @@ from pathlib import Path
 import numpy as np
 
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.columns import LABEL_NAMES, NUMBER, WHOLE
+from kerasgrid.data.columns import LABEL_NAMES, NUMBER, WHOLE_NUMBER
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
@@ -31,7 +31,7 @@ _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
 
 
 @dataclass(frozen=True)
-class Cells:
+class CsvCells:
     """A CSV file by its columns.
 
     Attributes:
@@ -57,7 +57,7 @@ class Cells:
         return [list(map(text_of, column)) for column in self.columns]
 
 
-def read_cells(path: Path) -> Cells:
+def read_cells(path: Path) -> CsvCells:
     """Returns all cells of a file.
 
     Raises:
@@ -65,7 +65,7 @@ def read_cells(path: Path) -> Cells:
     """
     rows = _rows(path)
     _, header = next(rows, (0, []))
-    cells = Cells(header, [], [[] for _ in header], [])
+    cells = CsvCells(header, [], [[] for _ in header], [])
     for line, row in rows:
         if len(row) != len(header):
             n_cells = f"{count(len(row), 'cell')}, but the header has {len(header)}"
@@ -245,7 +245,7 @@ def what_is_held(
         DataError: What stands there fits no submission for these classes.
     """
     values = set().union(*held) - {""}
-    are_whole = all(WHOLE.fullmatch(text) for text in values)
+    are_whole = all(WHOLE_NUMBER.fullmatch(text) for text in values)
     are_numbers = all(NUMBER.fullmatch(text) for text in values)
     if matched:
         own = tuple(label for _, label in sorted(matched.items()))

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
-from kerasgrid.jobs.objective import Objective, sklearn_score
+from kerasgrid.jobs.objective import Objective, accuracy, sklearn_score
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.source import users_line
 from kerasgrid.records import FoldRecord, Job
@@ -47,7 +47,7 @@ def score(
     """
     objective, labels = candidate.objective, candidate.data.labels[rows]
     probabilities = compiled.probabilities(outputs)
-    metrics["accuracy"] = accuracy(probabilities, labels)
+    metrics["accuracy"] = accuracy(labels, probabilities)
     if not np.isfinite(outputs).all():
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
     value = _value(candidate, metrics, probabilities, labels)
@@ -83,17 +83,11 @@ def val_score(
         rows: These rows.
     """
     probabilities, labels = compiled.probabilities(outputs), candidate.data.labels[rows]
-    measured = {**metrics, "accuracy": accuracy(probabilities, labels)}
+    measured = {**metrics, "accuracy": accuracy(labels, probabilities)}
     if not np.isfinite(outputs).all():
         return None
     value = _value(candidate, measured, probabilities, labels)
     return value if math.isfinite(value) else None
-
-
-def accuracy(probabilities: np.ndarray, labels: np.ndarray) -> float:
-    """Returns the share of samples that are put into their class; of several labels, of labels right."""
-    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
-    return float(np.mean(said == labels))
 
 
 def _value(
