@@ -15,8 +15,7 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
-from kerasgrid.delivery.course import Course, course_of, rates_of
-from kerasgrid.delivery.finished import FinishedRun, check_counts, trial_of
+from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError
 from kerasgrid.io import digest, file_digest, replacing

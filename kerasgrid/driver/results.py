@@ -29,7 +29,7 @@ class Results(ResultsData):
         Args:
             epochs: A line an epoch instead of a line a trial, chained to learning curves.
         """
-        from kerasgrid.tables.kerasgrid import results_table
+        from kerasgrid.tables.reading import results_table
         from kerasgrid.views.hiplot import show
 
         experiment = show([results_table(self)], epochs=epochs)
@@ -47,7 +47,7 @@ class Results(ResultsData):
         Raises:
             ResultsError: There is no trial to show, or no file beside which the page could lie.
         """
-        from kerasgrid.tables.kerasgrid import results_table
+        from kerasgrid.tables.reading import results_table
         from kerasgrid.views.hiplot import write_page
         from kerasgrid.views.pages import page_path
 
@@ -81,7 +81,7 @@ class Results(ResultsData):
         """
         from kerasgrid.report.findings import analyse
         from kerasgrid.report.suggestion import suggest
-        from kerasgrid.tables.kerasgrid import results_table
+        from kerasgrid.tables.reading import results_table
 
         if output is not None:
             check_new(Path(output))

@@ -13,8 +13,7 @@ from typing import Any, BinaryIO
 
 import kerasgrid
 from kerasgrid.config.callbacks import is_own, split_name
-from kerasgrid.delivery.course import rates_of
-from kerasgrid.delivery.finished import FinishedRun
+from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of

@@ -10,8 +10,7 @@ from typing import Any
 
 from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.spawning import Child, Ended
-from kerasgrid.submit.credentials import find_credentials
-from kerasgrid.submit.refusals import MISSING, refusal
+from kerasgrid.submit.refusals import MISSING, find_credentials, refusal
 from kerasgrid.submit.serving import serve
 
 _QUIET = {"VERBOSE": "", "VERBOSE_OUTPUT": ""}

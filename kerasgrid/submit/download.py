@@ -20,7 +20,7 @@ from kerasgrid.io import ZIP_DAMAGE, reading_errors, storage_errors, sync_folder
 from kerasgrid.run.lock import RunLock
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import first_few
-from kerasgrid.submit.credentials import Credentials, find_credentials
+from kerasgrid.submit.refusals import Credentials, find_credentials
 from kerasgrid.submit.sending import competition_name
 from kerasgrid.wording import count, shown_path
 

@@ -19,7 +19,6 @@ from kerasgrid.submit import refusals
 from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import Label
-from kerasgrid.submit.credentials import find_credentials
 from kerasgrid.submit.ledger import (
     ARRIVED,
     FAILED,
@@ -36,6 +35,7 @@ from kerasgrid.submit.ledger import (
     settle,
     wait,
 )
+from kerasgrid.submit.refusals import find_credentials
 from kerasgrid.wording import count, shown_path
 
 SAMPLE = "sample_submission.csv"

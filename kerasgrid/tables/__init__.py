@@ -1,4 +1,4 @@
 """Results in any form that people have, others' too, read as tables of trials.
 
-Other rooms use: `kerasgrid`, `predictions`, `reading`, `table`.
+Other rooms use: `predictions`, `reading`, `table`.
 """

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 from rich.cells import cell_len
 
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.kerasgrid import error_text
+from kerasgrid.tables.reading import error_text
 from kerasgrid.tables.table import finite
 from kerasgrid.wording import count, shortened, value_word, visible_line
 

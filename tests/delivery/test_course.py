@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from kerasgrid.delivery.course import course_of, rates_of
+from kerasgrid.delivery.finished import course_of, rates_of
 from kerasgrid.jobs.route import Route
 from kerasgrid.run.results import runs_of
 

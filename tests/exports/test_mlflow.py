@@ -11,7 +11,7 @@ from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
 from kerasgrid.exports.mlflow import identity_of, make_database, write_mlflow
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.flat import records_table
-from kerasgrid.tables.kerasgrid import results_table
+from kerasgrid.tables.reading import results_table
 
 pytestmark = pytest.mark.slow
 

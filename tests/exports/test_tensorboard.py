@@ -17,7 +17,7 @@ from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.exports.tensorboard import write_tensorboard
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.flat import records_table
-from kerasgrid.tables.kerasgrid import results_table
+from kerasgrid.tables.reading import results_table
 
 pytest.importorskip("tensorboard", reason="the export to TensorBoard needs tensorboard")
 

@@ -12,7 +12,7 @@ from kerasgrid.report.findings import analyse, by_reason
 from kerasgrid.report.sentences import best_sentences, curve_sentences, trouble_sentences
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.flat import records_table
-from kerasgrid.tables.kerasgrid import results_table
+from kerasgrid.tables.reading import results_table
 
 STEPS = np.arange(1, 13)
 RISING, FLAT = (STEPS / 20).tolist(), [0.5] * 12

@@ -17,7 +17,7 @@ from kerasgrid.report.findings import analyse
 from kerasgrid.report.suggestion import suggest
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.flat import records_table
-from kerasgrid.tables.kerasgrid import results_table
+from kerasgrid.tables.reading import results_table
 
 CONFIG = {
     "name": "mine",

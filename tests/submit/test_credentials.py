@@ -9,7 +9,7 @@ from service import TOKEN, Answer
 
 from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.submit.client import Client
-from kerasgrid.submit.credentials import find_credentials
+from kerasgrid.submit.refusals import find_credentials
 
 pytestmark = pytest.mark.slow
 

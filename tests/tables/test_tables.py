@@ -13,8 +13,7 @@ from kerasgrid.driver.results import Results
 from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.report.findings import analyse
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.kerasgrid import results_table
-from kerasgrid.tables.reading import read_table
+from kerasgrid.tables.reading import read_table, results_table
 
 A1 = [
     {

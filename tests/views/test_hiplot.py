@@ -12,7 +12,7 @@ import pytest
 
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.run.results import ResultsData
-from kerasgrid.tables.kerasgrid import results_table
+from kerasgrid.tables.reading import results_table
 from kerasgrid.views import hiplot as axes
 from kerasgrid.views.hiplot import show, write_page
 
