@@ -13,7 +13,7 @@ from kerasgrid.config.reading import config_from_dict, flags_of, read_config
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.config.validation import Faults
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_of
+from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_beside
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.io import FileKind
 from kerasgrid.machine import backend_fault
@@ -130,7 +130,7 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
         return draft
     keys = {text.partition("=")[0].strip() for text in overrides}
     is_beside = not keys.isdisjoint({"search", "search.engine"})
-    name = name_of(draft.config.name) if is_beside else draft.config.name
+    name = name_beside(draft.config.name) if is_beside else draft.config.name
     begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
     config, notes = as_autokeras(draft.config, name, begun)
     report = Faults(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)

@@ -85,7 +85,7 @@ def as_autokeras(
     }
     made = config.model_copy(
         update={
-            "name": name or name_of(config.name),
+            "name": name or name_beside(config.name),
             "data": config.data.model_copy(update={"scale": None, "standardize": False}),
             "model": AUTOKERAS_MODEL,
             "params": params,
@@ -134,7 +134,7 @@ def with_samples(config: Config, n_samples: int) -> Config:
     return config.model_copy(update={"params": {**config.params, "n_samples": n_samples}})
 
 
-def name_of(name: str) -> str:
+def name_beside(name: str) -> str:
     """Returns what AutoKeras's run beside a search is called, which has a results.json of its own."""
     return f"{name}-{ENGINE}"
 

@@ -102,7 +102,7 @@ def is_finite_number(value: Any) -> bool:
     return isinstance(value, numbers.Real) and not isinstance(value, bool) and math.isfinite(value)
 
 
-def switched(batch_norm: bool, normalization: str) -> str:
+def normalization_of(batch_norm: bool, normalization: str) -> str:
     """Returns the kind of normalisation where `batch_norm` switches it on or off.
 
     Raises:

@@ -17,7 +17,7 @@ from kerasgrid.models.blocks import (
     classifier,
     convolution_blocks,
     image_input,
-    switched,
+    normalization_of,
 )
 
 
@@ -89,7 +89,7 @@ def convnet(
     check_initializer("kernel_initializer", kernel_initializer)
     act = Activation(activation, negative_slope)
     last_act = Activation(last_activation, negative_slope, "last_activation")
-    norm = Normalization(switched(batch_norm, normalization), momentum, epsilon, gamma_initializer)
+    norm = Normalization(normalization_of(batch_norm, normalization), momentum, epsilon, gamma_initializer)
     block_drop = Dropout(block_dropout, dropout_kind, "block_dropout")
     flatten_drop = Dropout(flatten_dropout, argument="flatten_dropout")
     dense_drop = Dropout(dense_dropout, argument="dense_dropout")

@@ -15,7 +15,7 @@ from kerasgrid.models.blocks import (
     check_shape,
     check_widths,
     classifier,
-    switched,
+    normalization_of,
 )
 
 
@@ -67,7 +67,7 @@ def fc(
     widths = check_widths("units", units)
     first = Activation(first_activation, negative_slope, "first_activation")
     rest = Activation(activation, negative_slope)
-    norm = Normalization(switched(batch_norm, normalization), momentum, epsilon, gamma_initializer)
+    norm = Normalization(normalization_of(batch_norm, normalization), momentum, epsilon, gamma_initializer)
     drop = Dropout(dropout)
     check_initializer("kernel_initializer", kernel_initializer)
 

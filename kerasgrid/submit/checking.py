@@ -31,7 +31,7 @@ _ROUND = re.compile(r"[+-]?\d{1,18}(\.0*)?")  # labels are of 64 bits
 _MISSING = {"", "nan", "null", "none", "na", "n/a"}
 
 
-def faults_of(
+def submission_faults(
     file: Path,
     sample: Path | None = None,
     classes: Sequence[Label] | None = None,
@@ -83,7 +83,7 @@ def check(
     file: Path, sample: Path | None, classes: Sequence[Label] | None, *, multi_label: bool = False
 ) -> None:
     """Raises a DataError with all that is wrong with a submission."""
-    faults = faults_of(file, sample, classes, multi_label=multi_label)
+    faults = submission_faults(file, sample, classes, multi_label=multi_label)
     if faults:
         raise DataError("\n".join(faults))
 

@@ -49,12 +49,12 @@ class CsvCells:
     @property
     def names(self) -> list[str]:
         """What the header's cells say."""
-        return list(map(text_of, self.header))
+        return list(map(cell_text, self.header))
 
     @cached_property
     def texts(self) -> list[list[str]]:
         """What the cells of each column say."""
-        return [list(map(text_of, column)) for column in self.columns]
+        return [list(map(cell_text, column)) for column in self.columns]
 
 
 def read_cells(path: Path) -> CsvCells:
@@ -122,7 +122,7 @@ def _split(row: str) -> list[str] | None:
             return cells
 
 
-def text_of(cell: str) -> str:
+def cell_text(cell: str) -> str:
     """Returns what a cell says: without its quotes, and without spaces around it."""
     cell = cell.strip()
     if cell.startswith('"'):

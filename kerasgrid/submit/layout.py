@@ -15,6 +15,7 @@ from kerasgrid.io import write_atomic
 from kerasgrid.submit.columns import (
     Holds,
     Label,
+    cell_text,
     find_id_place,
     first_few,
     match_columns,
@@ -22,7 +23,6 @@ from kerasgrid.submit.columns import (
     repeated,
     some_of,
     spelled,
-    text_of,
     what_is_held,
 )
 from kerasgrid.wording import count, shown_path
@@ -62,7 +62,7 @@ class Layout:
     @property
     def columns(self) -> tuple[str, ...]:
         """The columns' names, in order."""
-        return tuple(map(text_of, self.header))
+        return tuple(map(cell_text, self.header))
 
     @property
     def label_places(self) -> tuple[int, ...]:
@@ -174,7 +174,7 @@ class Layout:
         faults = list(repeated(texts, range(1, n_rows + 1), "test set, row"))
         if self.ids is None:
             return None, faults
-        known = [text_of(id) for id in self.ids]
+        known = [cell_text(id) for id in self.ids]
         if not set(texts) & set(known):
             texts, known = _as_numbers(texts, known)
         place = {text: row for row, text in enumerate(texts)}

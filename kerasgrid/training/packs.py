@@ -59,7 +59,7 @@ class FallBackError(Exception):
         )
 
 
-def describe(candidate: Candidate, compiled: Compiled) -> Graph:
+def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
         if candidate.recipe.multi_label:

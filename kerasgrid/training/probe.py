@@ -45,7 +45,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
             _check_own_monitors(candidate, callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
         if recipe.packs:
-            graph = packs.describe(candidate, compiled)
+            graph = packs.graph_of(candidate, compiled)
         if not compiled.is_pretrained:  # else it has an input of its own
             scales = scales_input(compiled.model, candidate.input_shape)
     except KerasgridError as refused:

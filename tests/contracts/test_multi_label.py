@@ -115,7 +115,7 @@ def test_no_program_trains_them_and_the_reason_is_said(config, tmp_path):
     candidate = Candidate.of(recipe, {})
     compiled = candidate.compile()
     assert compiled.model.layers[-1].activation is keras.activations.sigmoid
-    assert packs.describe(candidate, compiled).reason == "samples have several labels each"
+    assert packs.graph_of(candidate, compiled).reason == "samples have several labels each"
 
 
 def softmax(input_shape, n_classes):

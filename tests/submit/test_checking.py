@@ -8,7 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
-from kerasgrid.submit.checking import check, faults_of
+from kerasgrid.submit.checking import check, submission_faults
 from kerasgrid.submit.layout import read_form
 
 DIGITS = tuple(range(10))
@@ -24,7 +24,7 @@ def faults(tmp_path, monkeypatch):
         if sample is not None:
             (tmp_path / "sample.csv").write_bytes(sample.encode())
         known = None if sample is None else tmp_path / "sample.csv"
-        return faults_of(tmp_path / "mine.csv", known, classes, **options)
+        return submission_faults(tmp_path / "mine.csv", known, classes, **options)
 
     return found
 
@@ -183,4 +183,7 @@ def test_what_a_form_writes_has_no_faults(tmp_path_factory, n_rows, n_classes, s
     assert form.holds == kind
     values = np.random.default_rng(seed).random((n_rows, len(classes)), np.float32)
     form.write(folder / "out.csv", None, values, classes)
-    assert faults_of(folder / "out.csv", folder / "sample.csv", classes, multi_label=kind == "flags") == []
+    assert (
+        submission_faults(folder / "out.csv", folder / "sample.csv", classes, multi_label=kind == "flags")
+        == []
+    )

@@ -114,7 +114,7 @@ def make(tmp_path):
 
 def graph_of(recipe, job):
     candidate = Candidate.of(recipe, job.trial.params)
-    return packs.describe(candidate, candidate.compile())
+    return packs.graph_of(candidate, candidate.compile())
 
 
 def pack_of(recipe, jobs, *, packed=True, shares=False, until=None) -> Pack:
