@@ -185,5 +185,5 @@ def _section_faults(path: str, section: type[Section], argument: str, values: It
         try:
             section.model_validate(raw)
         except ValidationError as error:
-            faults.extend(Fault(path, fault.message) for fault in faults_of(error, raw, section))
+            faults.extend(Fault(path, fault.message) for fault in faults_of(error, section))
     return faults

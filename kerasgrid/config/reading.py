@@ -151,7 +151,7 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             break
         except ValidationError as error:
             # Faults of a later round come of what was taken out in the first.
-            faults = faults or faults_of(error, cleaned, Config)
+            faults = faults or faults_of(error, Config)
             sound = {"name": "search", "model": "", **without_faults(sound, error)}
     faults += [Fault(f"callbacks.{fault.path}", fault.message) for fault in config.callbacks.faults()]
     n_bytes = len(config.name.encode(errors="surrogatepass"))

@@ -32,7 +32,7 @@ class Section(BaseModel):
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=True)
 
 
-def faults_of(error: ValidationError, raw: Any, model: type[BaseModel], prefix: str = "") -> list[Fault]:
+def faults_of(error: ValidationError, model: type[BaseModel], prefix: str = "") -> list[Fault]:
     """Returns pydantic's errors as faults with key paths, guesses and the values found."""
     messages: dict[str, str] = {}
     for item in error.errors(include_url=False, include_context=True):

@@ -341,7 +341,7 @@ def section_of(form: type[AnySection], value: Any, where: Path | str, path: str)
     try:
         return form.model_validate(value)
     except ValidationError as error:
-        faults = (f"{fault.path}: {fault.message}" for fault in faults_of(error, value, form, path))
+        faults = (f"{fault.path}: {fault.message}" for fault in faults_of(error, form, path))
         refuse(where, faults)
         raise
 

@@ -183,7 +183,7 @@ def _read_range(path: str, spec: Mapping[str, Any], faults: list[Fault]) -> Rang
     try:
         form = _RangeForm.model_validate(spec)
     except ValidationError as error:
-        faults.extend(faults_of(error, spec, _RangeForm, path))
+        faults.extend(faults_of(error, _RangeForm, path))
         return None
     given = [value for value in (form.low, form.high, form.step) if value is not None]
     are_whole = all(float(value).is_integer() for value in given)

@@ -74,7 +74,7 @@ def submission_faults(
         faults += _id_faults(found, wanted, id_place, where, theirs)
     for place, name in enumerate(found.names):
         if place != id_place:
-            rule = _rule(form, None if wanted is None else wanted.texts[place], classes)
+            rule = _rule(form, None if wanted is None else wanted.texts[place])
             faults += _cell_faults(found, place, f"{where}, line {{}}, column {name!r}", rule)
     return faults
 
@@ -149,7 +149,7 @@ def _cell_faults(found: CsvCells, place: int, where: str, rule: Rule) -> list[st
     return first_few(told, len(wrong), f"cells of column {found.names[place]!r}")
 
 
-def _rule(form: Layout | None, sample: Sequence[str] | None, classes: Sequence[Label] | None) -> Rule:
+def _rule(form: Layout | None, sample: Sequence[str] | None) -> Rule:
     """Returns what a cell of a label column has to be."""
     shown_cells = {text for text in sample or () if text}
     if form is not None and form.holds in (Holds.probabilities, Holds.positive):

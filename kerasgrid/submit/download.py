@@ -102,7 +102,7 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
     where = shown_path(archive)
     if len(infos) > _MOST_FILES:
         raise ArchiveError(f"{where}: {len(infos):,} files, and {_MOST_FILES:,} are the most.")
-    wrong = list(_wrong_names(infos, target))
+    wrong = list(_wrong_names(infos))
     if wrong:
         told = (f"{where}, {name!r}: {fault}." for name, fault in wrong)
         raise ArchiveError(
@@ -131,7 +131,7 @@ def _check(infos: list[zipfile.ZipInfo], archive: Path, target: Path, most_bytes
         )
 
 
-def _wrong_names(infos: list[zipfile.ZipInfo], target: Path) -> Iterator[tuple[str, str]]:
+def _wrong_names(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, str]]:
     """Yields names that must not be written, and why."""
     seen: set[str] = set()
     folders: set[str] = set()
