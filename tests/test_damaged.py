@@ -89,8 +89,7 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
     import fitted
     import numpy as np
 
-    from kerasgrid.delivery import fitting
-    from kerasgrid.delivery import inference as asking
+    from kerasgrid.delivery import fitting, inference
     from kerasgrid.delivery.fitting import fit
     from kerasgrid.delivery.predicting import predict
     from kerasgrid.driver.results import Results
@@ -123,7 +122,7 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
         return [one.digest for one in (*entries, _search_entry(table, entries))], identity_of(table, "")
 
     patch.setattr(fitting, "train_final", fitted.fake_train_final)
-    patch.setattr(asking, "ask_model", answer)
+    patch.setattr(inference, "ask_model", answer)
     return {
         "plot": lambda: write_page([read_table(path)], folder / "page.html"),
         "plot --epochs": lambda: write_page([read_table(path)], folder / "page.html", epochs=True),

@@ -9,8 +9,7 @@ import numpy as np
 import pytest
 from fakes import CONFIG
 
-from kerasgrid import GridSearchCV
-from kerasgrid import machine as versions
+from kerasgrid import GridSearchCV, machine
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError
 from kerasgrid.executors import Inline
@@ -23,7 +22,7 @@ KNOWN = "Known: jax, tensorflow, torch."
 @pytest.fixture
 def installed(monkeypatch):
     """TensorFlow and JAX, and no torch, whatever is installed here."""
-    monkeypatch.setattr(versions, "find_spec", lambda name: name != "torch" or None)
+    monkeypatch.setattr(machine, "find_spec", lambda name: name != "torch" or None)
 
 
 @pytest.mark.parametrize(

@@ -10,7 +10,7 @@ import pytest
 import running
 from service import Answer
 
-from kerasgrid.submit import ledger as following
+from kerasgrid.submit import ledger
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def submit(kerasgrid):
 
 
 def test_submit_wait_and_list(run, service, shared_process, kerasgrid, submit, monkeypatch):
-    monkeypatch.setattr(following, "FIRST_POLL_S", 0.05)
+    monkeypatch.setattr(ledger, "FIRST_POLL_S", 0.05)
     service.n_pending = 2
     done = submit("--wait")
     assert (done.returncode, done.stderr) == (0, "")

@@ -8,7 +8,7 @@ import pytest
 from service import CUT, HANG, TOKEN, Answer, Lost
 
 from kerasgrid.errors import KerasgridError, ServiceError
-from kerasgrid.submit import ledger as following
+from kerasgrid.submit import ledger as sent
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.ledger import Ledger, refresh
 from kerasgrid.submit.sending import draft_of, submit
@@ -19,7 +19,7 @@ pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("shared_process")]
 @pytest.fixture
 def send(run, service, monkeypatch):
     """Sends the run's submission; `send.told` are the lines for the user."""
-    monkeypatch.setattr(following, "FIRST_POLL_S", 0.05)
+    monkeypatch.setattr(sent, "FIRST_POLL_S", 0.05)
 
     def sending(**options):
         paths, draft = draft_of(run.json, "digits", "first try")
@@ -176,7 +176,7 @@ def test_a_submission_that_may_have_arrived_is_looked_for_first(send, run, servi
     service.submissions.clear()
     ledger = Ledger(run.submissions)
     ledger.put(0, type(ledger.entries[0])(**{**entries(run)[0], "status": "sending", "ref": None}))
-    monkeypatch.setattr(following, "SETTLES_S", -1)
+    monkeypatch.setattr(sent, "SETTLES_S", -1)
     assert send().status == "complete"
     assert [one["status"] for one in entries(run)] == ["failed", "complete"]
     assert service.count("CreateSubmission") == 2
@@ -244,7 +244,7 @@ def test_after_a_kill_the_grace_begins_where_the_answer_would_have_been_given_up
 def test_what_was_given_up_and_arrived_late_is_not_sent_again(send, run, service, monkeypatch):
     service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
     refused(send)
-    monkeypatch.setattr(following, "SETTLES_S", -1)
+    monkeypatch.setattr(sent, "SETTLES_S", -1)
     (entry,) = refresh(run, 20)
     assert (entry.status, entry.error) == ("failed", "cut off before it arrived")
     service.answer("CreateSubmission", {"submissionDescription": "first try"})
@@ -257,7 +257,7 @@ def test_what_another_run_has_given_up_is_looked_for_too(send, run, service, mon
     """As after search --fresh, which moves the old run aside."""
     service.answers["CreateSubmission"] = [Answer(500, "Internal error")]
     refused(send)
-    monkeypatch.setattr(following, "SETTLES_S", -1)
+    monkeypatch.setattr(sent, "SETTLES_S", -1)
     refresh(run, 20)
     aside = run.submissions.parent.with_name("grid.1")
     aside.mkdir()
@@ -294,7 +294,7 @@ def test_a_submission_that_was_said_to_be_made_and_is_not_listed(send, run, serv
     service.answers["CreateSubmission"] = [Answer(200, "Successfully submitted to Digits")]
     assert send().status == "pending"
     assert service.submissions == []
-    monkeypatch.setattr(following, "SETTLES_S", -1)
+    monkeypatch.setattr(sent, "SETTLES_S", -1)
     (entry,) = refresh(run, 20)
     assert (entry.status, entry.error) == (
         "failed",

@@ -9,7 +9,7 @@ import zipfile
 import pytest
 
 from kerasgrid.errors import DataError
-from kerasgrid.submit import download as unpacking
+from kerasgrid.submit import download
 from kerasgrid.submit.download import unpack
 
 GB = 1024**3
@@ -108,7 +108,7 @@ def test_sizes_are_bounded(folder, monkeypatch):
     zeros = archive_of([("zeros.csv", bytes(100 * 1024**2))])
     assert "more than 250 times as much" in refused(folder, zeros)
     assert "0.10 GB unpacked, and 0.05 GB are allowed" in refused(folder, zeros, 50 * 1024**2)
-    monkeypatch.setattr(unpacking.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
+    monkeypatch.setattr(download.shutil, "disk_usage", lambda path: type("Usage", (), {"free": 1000})())
     assert "the disk of data has 1,000 bytes free" in refused(folder, archive_of([("a.csv", "x")]))
 
 

@@ -27,8 +27,7 @@ from kerasgrid.driver.search import search
 from kerasgrid.errors import StorageError
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.training import backend, packs
-from kerasgrid.training import saving as keeping
+from kerasgrid.training import backend, packs, saving
 from kerasgrid.training.batches import Preparation, Scaling, open_dataset
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
@@ -172,7 +171,7 @@ def test_a_kept_model_is_the_candidates_own_and_gives_the_predictions_that_were_
         model = check(recipe, job)
         assert not model.compiled
         assert [layer.name for layer in model.layers[:-1]] == ["stored_values", "stored_values_divided"]
-        kinds = {layer.name.rstrip("_0123456789"): layer for layer in keeping.net_of(model)._flatten_layers()}
+        kinds = {layer.name.rstrip("_0123456789"): layer for layer in saving.net_of(model)._flatten_layers()}
         assert all(type(layer).__module__.startswith("keras.") for layer in kinds.values())
         assert kinds["dropout"].rate == kinds["spatial_dropout2d"].rate == job.trial.params["dropout"]
         assert kinds["leaky_re_lu"].negative_slope == 0.3
@@ -252,15 +251,15 @@ def test_a_file_takes_values_as_they_are_stored(tmp_path, kind, scaling, normali
     prepared = Preparation.of(given, stored, scaling.divisor, np.zeros(2, np.int32), tmp_path)
     images = scaling.divide(stored)
     images = scaling.center(images if prepared is None else prepared.of_held_out(images, 0))
-    keeping.save_model(net, tmp_path / "a.keras", Front((6, 6, 3), scaling, Augmentation.normalizing(given)))
+    saving.save_model(net, tmp_path / "a.keras", Front((6, 6, 3), scaling, Augmentation.normalizing(given)))
     assert (net.compiled, net.optimizer) == (True, optimizer)
     model = keras.models.load_model(tmp_path / "a.keras")
     wanted = net.predict(images, verbose=0)
     np.testing.assert_allclose(model.predict(stored, verbose=0), wanted, rtol=0, atol=TOLERANCE)
     assert not model.compiled
-    own = keeping.net_of(model)
+    own = saving.net_of(model)
     assert type(own) is type(net)
-    assert keeping.net_of(own) is own
+    assert saving.net_of(own) is own
     for one, other in zip(model.get_weights(), net.get_weights(), strict=True):
         np.testing.assert_array_equal(one, other)
 

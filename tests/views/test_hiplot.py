@@ -13,7 +13,6 @@ import pytest
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import results_table
-from kerasgrid.views import hiplot as axes
 from kerasgrid.views.hiplot import show, write_page
 
 MARK = "document.body.dataset.ran=1"
@@ -317,7 +316,7 @@ class TestInChromium:
         assert "data-ran" not in dom
 
     def test_the_test_above_would_see_text_that_runs(self, chromium, tmp_path, monkeypatch):
-        monkeypatch.setattr(axes, "_LOOK_ALIKES", {})
+        monkeypatch.setattr("kerasgrid.views.hiplot._LOOK_ALIKES", {})
         assert "data-ran" in chromium(hostile_page(tmp_path), "--dump-dom")[0]
 
 

@@ -4,7 +4,7 @@ import pytest
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.tables.table import Table
-from kerasgrid.views import hiplot as points
+from kerasgrid.views import hiplot
 from kerasgrid.views.hiplot import epoch_plot, trial_plot
 
 
@@ -136,7 +136,7 @@ def test_the_curve_is_the_objective_on_held_out_rows_if_it_can(metrics, curve):
 
 
 def test_too_many_epochs_are_thinned_and_said_so(monkeypatch, caplog):
-    monkeypatch.setattr(points, "MOST_POINTS", 10)
+    monkeypatch.setattr(hiplot, "MOST_POINTS", 10)
     with caplog.at_level(logging.WARNING):
         plot = epoch_plot([table(row(0), histories=(({"loss": list(range(25))},),))])
     assert [point.row["epoch"] for point in plot.points] == [1, 4, 7, 10, 13, 16, 19, 22, 25]
