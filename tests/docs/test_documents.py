@@ -276,8 +276,8 @@ def kg_name(node: ast.expr) -> str | None:
 
 # Pages that are followed from their tops, with an epoch a fit and in this process
 
-FOLLOWED = ["README.md"]
-FOLLOWED += [f"docs/guides/{name}.md" for name in ("first-search", "other-results", "python")]
+GUIDES = ("first-search", "own-model", "augmentation", "callbacks", "other-results", "python")
+FOLLOWED = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
 
 
 @pytest.mark.slow
@@ -300,7 +300,7 @@ def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
                     shorten(grid)
                 if words[0] == "kerasgrid":
                     assert followed(monkeypatch, words[1:]) == 0, words
-    assert [*Path().rglob("*.html")]
+    assert [*Path().rglob("*.html"), *Path("results").glob("*.json")]
 
 
 def followed(monkeypatch, words: list[str]) -> int | str | None:
