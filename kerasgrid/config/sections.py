@@ -6,7 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
-from pydantic import Discriminator, Field, Tag, ValidationInfo, field_validator
+from pydantic import (
+    AfterValidator,
+    BeforeValidator,
+    Discriminator,
+    Field,
+    Tag,
+    ValidationInfo,
+    field_validator,
+)
 
 from kerasgrid.config.augment import Augment, NotNegative
 from kerasgrid.config.callbacks import Callbacks
@@ -115,6 +123,10 @@ def _checked_time(time: str | None) -> str | None:
     return time
 
 
+Duration = Annotated[str | None, BeforeValidator(_with_unit), AfterValidator(_checked_time)]
+"""Such as 2h, 45min, 1h30min or 90s."""
+
+
 class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
@@ -144,7 +156,7 @@ class SearchConfig(Section):
     trials: Annotated[int, Field(ge=1)] | None = None
     """How many candidates: needed by random, bayesian, tpe, gp and random_kt, and by halving where a range
     has no step; a budget for grid, a sample for halving; hyperband chooses itself."""
-    time: str | None = None
+    time: Duration = None
     """A budget of wall time, such as 2h, 45min or 1h30min, over all sessions; the search ends in order."""
     epochs: Annotated[int, Field(ge=1)] | None = None
     """A budget of epochs, over all candidates, folds and sessions."""
@@ -155,13 +167,6 @@ class SearchConfig(Section):
     where a callback monitors val_* or the engine is halving or hyperband, and none otherwise. test_fold:
     the held-out rows themselves, for comparison with work that did so; what is decided by them makes scores
     too good."""
-
-    _has_unit = field_validator("time", mode="before")(_with_unit)
-
-    @field_validator("time")
-    @classmethod
-    def _is_time(cls, time: str | None) -> str | None:
-        return _checked_time(time)
 
     @field_validator("holdout")
     @classmethod
@@ -194,16 +199,9 @@ class AutoKerasConfig(Section):
     """Default: the most that the grid trains; of a run that has begun, what it began with."""
     batch_size: Annotated[int, Field(ge=1)] = 32
     """Samples a step."""
-    time: str | None = None
+    time: Duration = None
     """A budget of wall time; default: in compare what the search took, else search.time, and of both the
     smaller one."""
-
-    _has_unit = field_validator("time", mode="before")(_with_unit)
-
-    @field_validator("time")
-    @classmethod
-    def _is_time(cls, time: str | None) -> str | None:
-        return _checked_time(time)
 
 
 class ExecutorConfig(Section):
