@@ -18,8 +18,8 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, did_you_mean
 from kerasgrid.jobs.objective import find_objective
 from kerasgrid.keras_names import LOSSES, OPTIMIZERS
-from kerasgrid.models.references import BUILT_IN
-from kerasgrid.models.signature import parse_reference, read_signature
+from kerasgrid.models.references import BUILT_IN, parse_reference
+from kerasgrid.models.signature import read_signature
 from kerasgrid.wording import nearest
 
 

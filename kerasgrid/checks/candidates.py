@@ -20,7 +20,8 @@ from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.io import canonical_json
 from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
-from kerasgrid.models.signature import Signature, parse_reference
+from kerasgrid.models.references import parse_reference
+from kerasgrid.models.signature import Signature
 from kerasgrid.records import Dataset, Fold, ProbeRecord
 from kerasgrid.space.space import Space
 

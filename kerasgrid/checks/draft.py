@@ -17,8 +17,7 @@ from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_beside
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.io import FileKind
 from kerasgrid.machine import backend_fault
-from kerasgrid.models.references import BUILT_IN
-from kerasgrid.models.signature import text_of
+from kerasgrid.models.references import BUILT_IN, text_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.wording import is_built
 

@@ -29,15 +29,8 @@ from kerasgrid.jobs.objective import Objective, find_objective, objective_fault
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.machine import backend
-from kerasgrid.models.signature import (
-    ModelReference,
-    Signature,
-    model_digest,
-    parse_reference,
-    read_signature,
-    signature_of,
-    source_digest,
-)
+from kerasgrid.models.references import ModelReference, model_digest, parse_reference, source_digest
+from kerasgrid.models.signature import Signature, read_signature, signature_of
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space.reading import read_space
 from kerasgrid.space.space import Space

@@ -14,8 +14,8 @@ from kerasgrid.cli.options import app, next_commands
 @app.command()
 def models() -> None:
     """List the built-in models with their parameters, defaults and sizes."""
-    from kerasgrid.models.references import BUILT_IN
-    from kerasgrid.models.signature import parse_reference, read_signature
+    from kerasgrid.models.references import BUILT_IN, parse_reference
+    from kerasgrid.models.signature import read_signature
 
     for name, entry in BUILT_IN.items():
         print(f"{name}: {entry.summary} ({entry.n_parameters:,} parameters at 28 x 28 x 1)")

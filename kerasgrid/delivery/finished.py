@@ -26,7 +26,7 @@ from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.route import Route
-from kerasgrid.models.signature import is_digest_of, is_found_by_name
+from kerasgrid.models.references import is_digest_of, is_found_by_name
 from kerasgrid.records import Dataset, Fold, Trial
 from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths

@@ -11,7 +11,7 @@ from typing import Any
 from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared
 from kerasgrid.errors import ChangedError, RunError
 from kerasgrid.io import canonical_json
-from kerasgrid.models.signature import is_digest_of
+from kerasgrid.models.references import is_digest_of
 from kerasgrid.records import has_results
 from kerasgrid.run.journal import Journal, check_line, header_of, read
 from kerasgrid.run.paths import RunPaths

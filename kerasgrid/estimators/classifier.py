@@ -30,7 +30,9 @@ from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialErr
 from kerasgrid.io import strict
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend_fault
-from kerasgrid.models.signature import Signature, load_function, parse_reference, signature_of
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference
+from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, Job, Trial
 from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet

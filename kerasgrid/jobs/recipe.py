@@ -8,7 +8,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.jobs.route import Route, route
-from kerasgrid.models.signature import ModelReference, Signature
+from kerasgrid.models.references import ModelReference
+from kerasgrid.models.signature import Signature
 from kerasgrid.run.paths import RunPaths
 
 

@@ -1,7 +1,6 @@
 """What a model function takes, read without running it. Imports no Keras.
 
-The parent process reads a user's file with `ast`, since running it would import Keras; a worker loads
-it. This is also where the rest of the project takes what it needs to find, read and load model functions.
+The parent process reads a user's file with `ast`, since running it would import Keras; a worker loads it.
 """
 
 from __future__ import annotations
@@ -13,34 +12,10 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerasgrid.errors import ModelError
-from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import (
     ModelReference,
-    is_digest_of,
-    is_found_by_name,
-    model_digest,
-    parse_reference,
-    source_digest,
-    text_of,
 )
-from kerasgrid.models.source import definition, function_digest, parse_source
-
-__all__ = [
-    "GIVEN",
-    "ModelReference",
-    "Parameter",
-    "Signature",
-    "function_digest",
-    "is_digest_of",
-    "is_found_by_name",
-    "load_function",
-    "model_digest",
-    "parse_reference",
-    "read_signature",
-    "signature_of",
-    "source_digest",
-    "text_of",
-]
+from kerasgrid.models.source import definition, parse_source
 
 GIVEN = ("input_shape", "n_classes", "multi_label")
 """Arguments that kerasgrid passes by itself where a model function names them."""

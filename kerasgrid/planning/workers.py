@@ -16,13 +16,8 @@ from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageErro
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend, versions
-from kerasgrid.models.signature import (
-    ModelReference,
-    Signature,
-    parse_reference,
-    read_signature,
-    signature_of,
-)
+from kerasgrid.models.references import ModelReference, parse_reference
+from kerasgrid.models.signature import Signature, read_signature, signature_of
 from kerasgrid.records import ProbeRecord
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.reading import read_space

@@ -15,7 +15,8 @@ import numpy as np
 
 from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.errors import TrialError
-from kerasgrid.models.signature import load_function, parse_reference
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference
 from kerasgrid.records import Dataset
 from kerasgrid.seeds import first_step
 from kerasgrid.training import augmentation, backend

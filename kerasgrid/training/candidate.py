@@ -23,7 +23,8 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
-from kerasgrid.models.signature import ModelReference, load_function
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import ModelReference
 from kerasgrid.records import WHOLE, Dataset, Fold
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, open_dataset, targets_of
 from kerasgrid.training.compiling import Compiled, class_weights, compile_model

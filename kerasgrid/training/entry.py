@@ -17,7 +17,7 @@ from typing import Any
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalTask, PredictTask
 from kerasgrid.machine import backend, hidden
-from kerasgrid.models.signature import ModelReference
+from kerasgrid.models.references import ModelReference
 from kerasgrid.records import Context, Pack
 
 _TF_LEVEL = "TF_CPP_MIN_LOG_LEVEL"

@@ -13,7 +13,8 @@ from kerasgrid.config.callbacks import is_own
 from kerasgrid.errors import ModelError
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.keras_private import layers_within
-from kerasgrid.models.signature import load_function, parse_reference
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
 from kerasgrid.training.learning_rate import check_settable, schedules_of

@@ -12,7 +12,8 @@ from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.endings import scales_input
 from kerasgrid.models.hyperparameters import declared
-from kerasgrid.models.signature import ModelReference, load_function
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import users_line
 from kerasgrid.records import Context, ProbeRecord
 from kerasgrid.training import packs

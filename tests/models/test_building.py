@@ -14,7 +14,9 @@ keras = pytest.importorskip("keras")
 from kerasgrid.models.building import build_model  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
 from kerasgrid.models.hyperparameters import declared, hp_signature, hp_space  # noqa: E402
-from kerasgrid.models.signature import load_function, parse_reference, signature_of  # noqa: E402
+from kerasgrid.models.loading import load_function  # noqa: E402
+from kerasgrid.models.references import parse_reference  # noqa: E402
+from kerasgrid.models.signature import signature_of  # noqa: E402
 from kerasgrid.models.vgg import bn_cnn  # noqa: E402
 from kerasgrid.space.reading import read_space  # noqa: E402
 

@@ -10,7 +10,9 @@ from importlib import import_module
 import pytest
 
 from kerasgrid.errors import ChangedError, ModelError
-from kerasgrid.models.signature import load_function, parse_reference, signature_of, source_digest
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference, source_digest
+from kerasgrid.models.signature import signature_of
 
 
 @pytest.fixture(autouse=True)

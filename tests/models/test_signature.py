@@ -13,17 +13,10 @@ import pytest
 import yaml
 
 from kerasgrid.errors import ModelError
-from kerasgrid.models.references import BUILT_IN, sources_of
-from kerasgrid.models.signature import (
-    Parameter,
-    Signature,
-    function_digest,
-    load_function,
-    parse_reference,
-    read_signature,
-    signature_of,
-    source_digest,
-)
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import BUILT_IN, parse_reference, source_digest, sources_of
+from kerasgrid.models.signature import Parameter, Signature, read_signature, signature_of
+from kerasgrid.models.source import function_digest
 
 NETS = '''
 """Some nets."""
@@ -431,8 +424,8 @@ def test_function_digest_of_methods_and_classes():
 
 def test_import_brings_no_keras():
     code = (
-        "import sys, pathlib, kerasgrid.models.signature as s\n"
-        "r = s.parse_reference('fc', pathlib.Path()); s.read_signature(r); s.source_digest(r)\n"
+        "import sys, pathlib, kerasgrid.models.references as refs, kerasgrid.models.signature as s\n"
+        "r = refs.parse_reference('fc', pathlib.Path()); s.read_signature(r); refs.source_digest(r)\n"
         "sys.exit(any(name in sys.modules for name in ('keras', 'tensorflow', 'keras_tuner')))"
     )
     assert subprocess.run([sys.executable, "-c", code], check=False).returncode == 0

@@ -6,7 +6,7 @@ import pytest
 from kerasgrid import machine
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.executors import Emitted
-from kerasgrid.models.signature import parse_reference
+from kerasgrid.models.references import parse_reference
 from kerasgrid.planning.workers import make_executor, most_fits, run_probes, threads_of
 from kerasgrid.records import ProbeRecord
 

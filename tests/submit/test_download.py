@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 from service import CUT, Answer
-from test_unpacking import archive_of
+from test_download_unpacking import archive_of
 
 from kerasgrid.cli.sending import download as command
 from kerasgrid.errors import DataError, LockedError, ServiceError
