@@ -11,7 +11,7 @@ from typing import Any
 
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
-from kerasgrid.config.validation import Faults
+from kerasgrid.config.validation import FaultReport
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_beside
 from kerasgrid.errors import ConfigError, Fault
@@ -37,7 +37,7 @@ class Draft:
     """
 
     config: Config
-    report: Faults
+    report: FaultReport
     base: Path
     function: Callable[..., Any] | None
     notes: tuple[str, ...] = ()
@@ -111,9 +111,9 @@ def written_draft(
 
 def _report(
     source: str, config: Config, faults: Sequence[Fault], lines: Mapping[str, int], overrides: Sequence[str]
-) -> Faults:
+) -> FaultReport:
     """Returns the faults of a config's form, and that of the backend that all would be trained on."""
-    report = Faults(source, config, faults, lines, flags_of(overrides))
+    report = FaultReport(source, config, faults, lines, flags_of(overrides))
     if (fault := backend_fault()) is not None:
         report.faults.append(fault)
     return report
@@ -132,5 +132,7 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     name = name_beside(draft.config.name) if is_beside else draft.config.name
     begun = None if results is None else begun_with(RunPaths(Path(results), name).journal)
     config, notes = as_autokeras(draft.config, name, begun)
-    report = Faults(draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags)
+    report = FaultReport(
+        draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags
+    )
     return Draft(config, report, draft.base, None, tuple(notes))

@@ -19,7 +19,7 @@ from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.config.sections import Config
-from kerasgrid.config.validation import Faults
+from kerasgrid.config.validation import FaultReport
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples
@@ -59,7 +59,7 @@ class Trainable:
     model: Model
     signature: Signature
     base: Path
-    report: Faults
+    report: FaultReport
 
     @property
     def function(self) -> Callable[..., Any] | None:

@@ -244,7 +244,7 @@ def _arms(annotation: Any) -> list[Any]:
     return [arm for part in inner for arm in _arms(part)]
 
 
-class Faults:
+class FaultReport:
     """Gathers a config's faults, so that one check does not hide another.
 
     Args:
