@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from service import TOKEN, Server, Service
+from service import Server, asked_by_kaggle, without_credentials
 
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit.client import Client
@@ -18,18 +18,7 @@ def home(tmp_path, monkeypatch):
     """A home folder without credentials, and nothing of Kaggle's in the environment."""
     folder = tmp_path / "home"
     folder.mkdir()
-    monkeypatch.setenv("HOME", str(folder))
-    for name in (
-        "API_V1_TOKEN",
-        "KERNEL_RUN_TYPE",
-        "API_TOKEN",
-        "USERNAME",
-        "KEY",
-        "CONFIG_DIR",
-        "API_ENVIRONMENT",
-    ):
-        monkeypatch.delenv(f"KAGGLE_{name}", raising=False)
-    monkeypatch.delenv("XDG_CONFIG_HOME", raising=False)
+    without_credentials(monkeypatch, folder)
     return folder
 
 
@@ -42,12 +31,7 @@ def server():
 
 @pytest.fixture
 def service(home, server, monkeypatch):
-    server.service = Service(server.address)
-    monkeypatch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
-    monkeypatch.setenv("http_proxy", server.address)
-    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
-        monkeypatch.delenv(name, raising=False)
-    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    asked_by_kaggle(monkeypatch, server)
     yield server.service
     server.service.released.set()
 

@@ -11,10 +11,14 @@ import threading
 import time
 from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from pathlib import Path
 from urllib.parse import urlsplit
 
 TOKEN = "KGAT_canary_5f2b9c1e7d"
 CUT, HANG = "cut", "hang"
+OF_KAGGLE = "API_V1_TOKEN KERNEL_RUN_TYPE API_TOKEN USERNAME KEY CONFIG_DIR API_ENVIRONMENT".split()
+CREDENTIALS = [*(f"KAGGLE_{name}" for name in OF_KAGGLE), "XDG_CONFIG_HOME"]
+"""Variables by which Kaggle's client finds credentials, or takes itself to be elsewhere."""
 
 
 @dataclass(frozen=True)
@@ -120,6 +124,24 @@ class Service:
                     one.update(self.outcome)
             return {"submissions": self.submissions}
         raise AssertionError(name)
+
+
+def without_credentials(patch, home: Path) -> None:
+    """Gives Kaggle's client a home folder, and nothing of Kaggle's in the environment."""
+    patch.setenv("HOME", str(home))
+    for name in CREDENTIALS:
+        patch.delenv(name, raising=False)
+
+
+def asked_by_kaggle(patch, server: Server) -> Service:
+    """Has Kaggle's client ask the server, with a token that it knows; returns what it is answered by."""
+    server.service = Service(server.address)
+    patch.setenv("KAGGLE_API_ENVIRONMENT", "LOCALHOST")
+    patch.setenv("http_proxy", server.address)
+    for name in ("no_proxy", "NO_PROXY", "HTTP_PROXY", "all_proxy", "ALL_PROXY"):
+        patch.delenv(name, raising=False)
+    patch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    return server.service
 
 
 class _Handler(BaseHTTPRequestHandler):
