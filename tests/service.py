@@ -16,8 +16,8 @@ from urllib.parse import urlsplit
 
 TOKEN = "KGAT_canary_5f2b9c1e7d"
 CUT, HANG = "cut", "hang"
-OF_KAGGLE = "API_V1_TOKEN KERNEL_RUN_TYPE API_TOKEN USERNAME KEY CONFIG_DIR API_ENVIRONMENT".split()
-CREDENTIALS = [*(f"KAGGLE_{name}" for name in OF_KAGGLE), "XDG_CONFIG_HOME"]
+OF_KAGGLE = ("API_V1_TOKEN", "API_TOKEN", "USERNAME", "KEY", "CONFIG_DIR", "API_ENVIRONMENT")
+CREDENTIALS = [*(f"KAGGLE_{name}" for name in OF_KAGGLE), "KAGGLE_KERNEL_RUN_TYPE", "XDG_CONFIG_HOME"]
 """Variables by which Kaggle's client finds credentials, or takes itself to be elsewhere."""
 
 

@@ -11,7 +11,9 @@ import io
 import json
 import re
 import shlex
+import shutil
 from dataclasses import dataclass
+from itertools import pairwise
 from pathlib import Path
 
 import numpy as np
@@ -19,6 +21,7 @@ import pytest
 import typer
 from markdown_it import MarkdownIt
 from running import run
+from service import Server, asked_by_kaggle, without_credentials
 from written import csv_bytes, idx_file
 
 import kerasgrid as kg
@@ -29,6 +32,7 @@ from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.data.sources import read_digits
 from kerasgrid.engines import ENGINES
 from kerasgrid.models.signature import Signature
+from kerasgrid.submit import ledger
 
 ROOT = Path(__file__).parents[2]
 PAGES = [
@@ -37,9 +41,24 @@ PAGES = [
 ]
 LANGUAGES = {"bash", "console", "json", "python", "text", "yaml"}
 """`console` has commands behind `$ ` and what they print; `text` is what is printed."""
-OTHERS = {"chmod", "cd", "mlflow", "nvidia-smi", "pip", "python", "source", "tensorboard"}
-OTHERS |= {"case", "echo", "esac", "exit"}
-"""Programs that commands may be of, and words of the shell, beside kerasgrid's and the scripts."""
+NOT_RUN = {
+    "case": "a word of the shell",
+    "echo": "a word of the shell",
+    "esac": "a word of the shell",
+    "exit": "a word of the shell",
+    "pip install": "it needs a network",
+    "scripts/bench": "benchmarks take minutes",
+    "scripts/check": "it stands beside these tests in scripts/test",
+    "scripts/demo": "it sets up an environment, from a network",
+    "scripts/test": "it runs these tests",
+    "kerasgrid search grid.yaml --results /content/": "a drive of Colab's",
+}
+"""What no test runs of the pages' commands, by how they begin, and why."""
+QUOTED = {
+    "docs/reference/grid-yaml.md": "each of its commands is of another search",
+    "docs/reference/faq.md": "its blocks are parts of somebody's program",
+}
+"""Pages that are not followed from their tops, and why."""
 NAMED = re.compile(r"# (\S+\.(?:py|yaml))\n")
 """The first line of a block that is a file."""
 PAGE_WORDS = 600
@@ -108,6 +127,11 @@ def commands_of(block: Block) -> list[list[str]]:
     return [words for words in found if ">" not in words[0]]
 
 
+def is_run(block: Block) -> bool:
+    """Whether a block is of commands or of Python, which those who read the page run."""
+    return block.language in ("bash", "console", "python")
+
+
 # What is in the blocks
 
 
@@ -159,10 +183,22 @@ def test_commands_are_taken(block):
         program, *arguments = words
         if program == "kerasgrid":
             check_taken(arguments)
-        elif program.startswith("scripts/"):
-            assert (ROOT / program).stat().st_mode & 0o100, words
         else:
-            assert Path(program).name in OTHERS, words
+            assert why_not_run(words), words
+        if program.startswith("scripts/"):
+            assert (ROOT / program).stat().st_mode & 0o100, words
+
+
+def why_not_run(words: list[str]) -> str | None:
+    """Returns why no test runs a command; None where one does."""
+    line = " ".join(words)
+    return next((why for begin, why in NOT_RUN.items() if line.startswith(begin)), None)
+
+
+def test_what_is_not_run_is_in_the_pages():
+    lines = [" ".join(words) for block in BLOCKS if is_run(block) for words in commands_of(block)]
+    assert [begin for begin in NOT_RUN if not any(line.startswith(begin) for line in lines)] == []
+    assert {*QUOTED} <= {block.page for block in BLOCKS}
 
 
 def check_taken(arguments: list[str]) -> None:
@@ -192,18 +228,28 @@ def test_what_is_no_command_is_not_taken():
 @pytest.fixture(scope="module")
 def world(tmp_path_factory):
     """A folder with the data that pages name, and the files of their Python blocks."""
-    folder = tmp_path_factory.mktemp("world")
-    write_data(folder / "data")
-    images, labels = digits(200)
-    np.savez(folder / "data.npz", images=images, labels=labels)
-    for name in ("train", "t10k"):
-        idx_file(folder / f"data/{name}-images-idx3-ubyte.gz", images[..., 0])
-        idx_file(folder / f"data/{name}-labels-idx1-ubyte.gz", labels)
+    folder = tmp_path_factory.mktemp("world") / "work"
+    begin(folder)
     (folder / "experiments").symlink_to(ROOT / "experiments")
     for block in BLOCKS:
         if block.language == "python" and block.file:
             (folder / block.file).write_text(block.text)
     return folder
+
+
+def begin(folder: Path) -> None:
+    """Makes a folder with the data that pages name."""
+    folder.mkdir()
+    write_data(folder / "data")
+    images, labels = digits(200)
+    np.savez(folder / "data.npz", images=images, labels=labels)
+    np.savez(folder / "new.npz", images=images[:20])
+    for name in ("train", "t10k"):
+        idx_file(folder / f"data/{name}-images-idx3-ubyte.gz", images[..., 0])
+        idx_file(folder / f"data/{name}-labels-idx1-ubyte.gz", labels)
+    header, *rows = csv_bytes(images, labels).decode().splitlines()
+    signs = [header.replace("label", "image_id,digit"), *(f"{place},{row}" for place, row in enumerate(rows))]
+    (folder / "data/signs.csv").write_text("\n".join(signs) + "\n")
 
 
 def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
@@ -276,16 +322,18 @@ def kg_name(node: ast.expr) -> str | None:
 
 # Pages that are followed from their tops, with an epoch a fit and in this process
 
-GUIDES = ("first-search", "own-model", "augmentation", "callbacks", "other-results", "python")
-FOLLOWED = ["README.md", *(f"docs/guides/{name}.md" for name in GUIDES)]
+FOLLOWED = sorted({block.page for block in BLOCKS if is_run(block)} - {*QUOTED, "README.md"})
+GUIDES = ("after-the-search", "autokeras", "kaggle", "many-gpus", "strategies", "troubleshooting")
+GO_ON = {*(f"docs/guides/{name}.md" for name in GUIDES), "docs/reference/exit-codes.md"}
+"""Pages that go on from a search."""
+FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
+"""A file that is named beside a command, which reads or writes it."""
+FEWER = ("--epochs", "--max-trials", "--seeds", "--trials")
+"""Options of which a page names more than its test takes; `--epochs` of a plot has no number."""
 
 
-@pytest.mark.slow
-@pytest.mark.parametrize("page", FOLLOWED)
-def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
-    write_data(tmp_path / "data")
-    np.savez(tmp_path / "new.npz", images=digits(20)[0])
-    monkeypatch.chdir(tmp_path)
+def follow(page: str, monkeypatch) -> None:
+    """Does in the working folder what a page says, in its order, and looks for the files that it names."""
     names: dict[str, object] = {"__name__": "page"}
     written: set[str] = set()
     for block in blocks_of(ROOT / page):
@@ -294,17 +342,71 @@ def test_a_page_can_be_followed(page, tmp_path, monkeypatch):
             Path(block.file).write_text(block.text)
         elif block.language == "python":
             exec(compile(small(block.text), f"{page}:{block.line}", "exec"), names)
-        elif block.language == "bash":
+        elif is_run(block):
             for words in commands_of(block):
                 for grid in Path().glob("*.yaml"):
                     shorten(grid)
-                if words[0] == "kerasgrid":
+                if not why_not_run(words):
                     assert followed(monkeypatch, words[1:]) == 0, words
-    assert [*Path().rglob("*.html"), *Path("results").glob("*.json")]
+            made = FOR_FILE.findall(re.sub(r"> \S+", "", block.text))
+            assert [path for path in made if not Path(path).exists()] == [], block.text
+
+
+@pytest.fixture(scope="module")
+def searched(tmp_path_factory):
+    """A folder in which README was followed, from where most of the other pages go on."""
+    folder = tmp_path_factory.mktemp("searched") / "work"
+    begin(folder)
+    with pytest.MonkeyPatch.context() as patch:
+        patch.chdir(folder)
+        follow("README.md", patch)
+    return folder
+
+
+@pytest.fixture
+def kaggle(tmp_path, monkeypatch):
+    """Answers as Kaggle does, on loopback, with the data of the pages as a competition's."""
+    pytest.importorskip("kagglesdk", reason="this asks Kaggle's own client")
+    monkeypatch.setattr(ledger, "FIRST_POLL_S", 0.05)
+    (tmp_path / "home").mkdir()
+    without_credentials(monkeypatch, tmp_path / "home")
+    with Server() as server:
+        service = asked_by_kaggle(monkeypatch, server)
+        write_data(tmp_path / "competition")
+        archive = shutil.make_archive(str(tmp_path / "archive"), "zip", tmp_path / "competition")
+        service.archive = Path(archive).read_bytes()
+        yield service
+
+
+@pytest.mark.slow
+def test_readme_can_be_followed(searched):
+    assert (searched / "results/grid/submission.csv").exists()
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("page", FOLLOWED)
+def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
+    folder = tmp_path / "work"
+    begin(folder)
+    if page in GO_ON:
+        shutil.copytree(request.getfixturevalue("searched"), folder, dirs_exist_ok=True)
+    if page == "docs/guides/kaggle.md":
+        request.getfixturevalue("kaggle")
+        shutil.rmtree(folder / "data")
+        (folder / "grid.yaml").unlink()
+    monkeypatch.chdir(folder)
+    follow(page, monkeypatch)
 
 
 def followed(monkeypatch, words: list[str]) -> int | str | None:
-    """Returns the exit code of a command of a page; a redirection is of nothing that follows."""
+    """Returns the exit code of a command of a page.
+
+    A redirection is of nothing that follows. Workers are processes, which `shorten` leaves out.
+    """
+    pairs = pairwise(["", *words])
+    words = ["1" if before in FEWER and word.isdigit() else word for before, word in pairs]
+    if "--workers" in words:
+        words += ["--executor", "processes"]
     with contextlib.redirect_stdout(io.StringIO()):
         return run(monkeypatch, *words)
 
