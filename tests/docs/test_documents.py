@@ -56,7 +56,7 @@ NOT_RUN = {
 """What no test runs of the pages' commands, by how they begin, and why."""
 QUOTED = {
     "docs/reference/grid-yaml.md": "each of its commands is of another search",
-    "docs/reference/faq.md": "its blocks are parts of somebody's program",
+    "docs/reference/faq.md": "its blocks are parts of a program, which a test of its own runs",
 }
 """Pages that are not followed from their tops, and why."""
 NAMED = re.compile(r"# (\S+\.(?:py|yaml))\n")
@@ -396,6 +396,17 @@ def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
         (folder / "grid.yaml").unlink()
     monkeypatch.chdir(folder)
     follow(page, monkeypatch)
+
+
+@pytest.mark.slow
+def test_what_the_answers_show_is_of_one_program(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    images, labels = digits(100)
+    names = {"kg": kg, "keras": importlib.import_module("keras"), "X": images.reshape(100, -1), "y": labels}
+    blocks = [block for block in blocks_of(ROOT / "docs/reference/faq.md") if block.language == "python"]
+    for block in reversed(blocks):  # the model, then its search
+        exec(block.text.replace("[10]", "[1]"), names)
+    assert names["grid"].best_params_["width"] in (32, 64)
 
 
 def followed(monkeypatch, words: list[str]) -> int | str | None:
