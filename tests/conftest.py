@@ -52,7 +52,10 @@ def pytest_ignore_collect(collection_path, config):
 
 def pytest_collection_modifyitems(items):
     """Begins with the files that train the most, so that none of them is left for the end."""
-    trained = Counter(item.path for item in items if item.get_closest_marker("slow"))
+    trained: Counter[Path] = Counter()
+    for item in items:
+        if mark := item.get_closest_marker("slow"):
+            trained[item.path] += mark.kwargs.get("weight", 1)
     items.sort(key=lambda item: -trained[item.path])
 
 

@@ -383,7 +383,7 @@ def test_readme_can_be_followed(searched):
     assert (searched / "results/grid/submission.csv").exists()
 
 
-@pytest.mark.slow
+@pytest.mark.slow(weight=10)
 @pytest.mark.parametrize("page", FOLLOWED)
 def test_a_page_can_be_followed(page, request, tmp_path, monkeypatch):
     folder = tmp_path / "work"
