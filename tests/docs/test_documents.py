@@ -428,9 +428,14 @@ def small(text: str) -> str:
     return text.replace('"search": {', '"executor": {"kind": "inline"}, "search": {')
 
 
+SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
+THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
+"""A list of scalars of which there are more than two."""
+
+
 def shorten(grid: Path) -> None:
-    """Has the fits of a grid.yaml train for an epoch, in this process."""
-    text = grid.read_text()
+    """Has the fits of a grid.yaml train for an epoch, in this process, and searches two values a list."""
+    text = SPACE.sub(lambda found: THIRD.sub(r"[\1]", found[0]), grid.read_text())
     if "\nmodel:" in text and "executor:" not in text:  # else it is one that is to be filled in
         text = re.sub(r"\bepochs: \d+", "epochs: 1", text) + "\nexecutor: {kind: inline}\n"
         grid.write_text(text)
