@@ -21,6 +21,7 @@ from kerasgrid.records import (
     RungRecord,
     StopRecord,
 )
+from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.seeds import key
 
@@ -107,6 +108,33 @@ def fake_probes(recipe, executor, candidates):
 
 class Crash(BaseException):
     """A sudden end of the driver or of a worker."""
+
+
+class StopAfter(Observer):
+    """Ends the driver, in order or at once, when so many fits have ended or epochs been told."""
+
+    def __init__(self, n, how):
+        self.n, self.how = n, how
+
+    def epoch(self, record):
+        self.n -= 1
+        if self.n == 0:
+            self.how()
+
+
+def crash():
+    """Ends the driver at once."""
+    raise Crash
+
+
+TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
+
+
+def without_times(value):
+    """Returns what results.json holds without its times."""
+    if isinstance(value, dict):
+        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
+    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 class Collector:

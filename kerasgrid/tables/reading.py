@@ -34,7 +34,7 @@ def is_url(source: str | Path) -> bool:
 
 
 def read_table(source: str | Path) -> Table:
-    """Reads results in any of the forms named at the top of this module.
+    """Reads results in any of the forms that FORMS names.
 
     Args:
         source: A file or folder, or the URL of a database; what it is, is told by its content.

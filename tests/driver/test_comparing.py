@@ -9,7 +9,7 @@ from importlib import import_module
 import numpy as np
 import pytest
 from asking import ask_in_this_process
-from fakes import CONFIG, Crash, fake_probes, fake_train_pack
+from fakes import CONFIG, Crash, StopAfter, crash, fake_probes, fake_train_pack, without_times
 from running import run
 
 import kerasgrid as kg
@@ -21,7 +21,6 @@ from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError, ConfigError
 from kerasgrid.planning import packing
 from kerasgrid.report.side_by_side import Beside
-from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
 
@@ -48,27 +47,6 @@ def fake_trainer(monkeypatch):
 def config(**own) -> dict:
     autokeras = {"max_trials": 2, "time": "10min", **own}
     return json.loads(json.dumps(CONFIG)) | {"autokeras": autokeras}
-
-
-class StopAfter(Observer):
-    def __init__(self, n, how):
-        self.n, self.how = n, how
-
-    def epoch(self, record):
-        self.n -= 1
-        if self.n == 0:
-            self.how()
-
-
-def crash():
-    raise Crash
-
-
-def without_times(value):
-    times = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in times}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):

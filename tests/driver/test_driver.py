@@ -15,7 +15,7 @@ from itertools import pairwise
 import numpy as np
 import pytest
 from asking import ask_in_this_process
-from fakes import CONFIG, Crash, cut, fake_probes, fake_train_pack
+from fakes import CONFIG, Crash, StopAfter, crash, cut, fake_probes, fake_train_pack, without_times
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 
@@ -35,8 +35,6 @@ from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
-TIMES = {"fit_time", "mean_fit_time", "end_time_s", "wall_time_s"}
-
 
 @pytest.fixture(autouse=True)
 def fake_trainer(monkeypatch):
@@ -52,12 +50,6 @@ def in_this_process(monkeypatch):
 
 def config(**changes) -> dict:
     return json.loads(json.dumps(CONFIG)) | changes
-
-
-def without_times(value):
-    if isinstance(value, dict):
-        return {key: without_times(item) for key, item in value.items() if key not in TIMES}
-    return [without_times(item) for item in value] if isinstance(value, list) else value
 
 
 @pytest.fixture(scope="module")
@@ -92,22 +84,6 @@ class Notes(Observer):
 
     def note(self, text):
         self.texts.append(text)
-
-
-class StopAfter(Observer):
-    """Ends the driver, in order or at once, when so many fits have ended or epochs been told."""
-
-    def __init__(self, n, how):
-        self.n, self.how = n, how
-
-    def epoch(self, record):
-        self.n -= 1
-        if self.n == 0:
-            self.how()
-
-
-def crash():
-    raise Crash
 
 
 def test_grid_gives_every_candidate_its_folds_in_order(tmp_path, finished):
