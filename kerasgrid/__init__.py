@@ -10,7 +10,18 @@ Importing it imports neither Keras nor a backend.
 from __future__ import annotations
 
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:  # what is imported when it is asked for, as checkers and editors have to see it
+    from kerasgrid.delivery.fitting import fit as fit
+    from kerasgrid.delivery.predicting import predict as predict
+    from kerasgrid.driver.comparing import compare as compare
+    from kerasgrid.driver.results import Results as Results
+    from kerasgrid.driver.search import search as search
+    from kerasgrid.errors import KerasgridError as KerasgridError
+    from kerasgrid.estimators.classifier import KerasClassifier as KerasClassifier
+    from kerasgrid.estimators.grid_search import GridSearchCV as GridSearchCV
+    from kerasgrid.run.observer import Observer as Observer
 
 _HOMES = {
     "GridSearchCV": "kerasgrid.estimators.grid_search",

@@ -19,7 +19,7 @@ ROOMS = sorted(path.parent.name for path in PACKAGE.glob("*/__init__.py"))
 def imports() -> set[tuple[str, str]]:
     """Each room, and what is imported as `kerasgrid.ROOM.NAME` somewhere else."""
     found = set()
-    for path in PACKAGE.rglob("*.py"):
+    for path in {*PACKAGE.rglob("*.py")} - {PACKAGE / "__init__.py"}:  # which gives the public names
         at = path.relative_to(PACKAGE).parts[0]
         for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
             if isinstance(node, ast.ImportFrom) and (node.module or "").startswith("kerasgrid."):

@@ -11,7 +11,6 @@ from importlib.metadata import PackageNotFoundError, distribution
 from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
-import kerasgrid
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
@@ -311,9 +310,9 @@ def write_wheel(folder: Path) -> Path:
 
 def _package() -> Iterator[tuple[str, bytes]]:
     """Yields name and content of each file of the package."""
-    root = Path(kerasgrid.__file__).parent
+    root = Path(__file__).parents[1]
     for path in sorted(root.rglob("*")):
-        if path.suffix in {".py", ".json"} and "__pycache__" not in path.parts:
+        if path.suffix in {".py", ".json", ".typed"} and "__pycache__" not in path.parts:
             yield f"kerasgrid/{path.relative_to(root).as_posix()}", path.read_bytes()
 
 
