@@ -29,6 +29,11 @@ from typing import Any, BinaryIO
 
 from kerasgrid.errors import KerasgridError, StorageError
 
+try:
+    import fcntl
+except ImportError:  # Windows
+    fcntl = None  # type: ignore[assignment]  # `is_drive` asks for it
+
 ZIP_DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
     *(NotImplementedError, RuntimeError),  # packed or encrypted in ways that are not known here
@@ -41,6 +46,10 @@ ARRAY_DAMAGE = (*ZIP_DAMAGE, *HEADER_DAMAGE, OSError, KeyError, IndexError, Over
 _FULL = {errno.ENOSPC, errno.EDQUOT}
 _FORBIDDEN = {errno.EROFS, errno.EACCES, errno.EPERM}
 _IN_THE_WAY = {errno.EEXIST, errno.ENOTDIR}
+NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
+"""What the system says of a file system without locks."""
+NO_LINK = getattr(os, "O_NOFOLLOW", 0)
+_MOUNTS = Path("/proc/self/mountinfo")
 MOST_BESIDE = 1 << 26
 """Bytes that are read of a file which lies beside others."""
 HALF_WRITTEN = ".tmp"
@@ -232,6 +241,68 @@ def write_atomic(path: Path, write: Callable[[BinaryIO], object]) -> None:
     """
     with replacing(path) as part, open(part, "wb") as file:
         write(file)
+
+
+def overwrite(path: Path, data: bytes | memoryview) -> None:
+    """Writes a file where it stands, which is not whole meanwhile: nothing goes to the trash of a drive.
+
+    Raises:
+        StorageError: The system refuses it, or the file is a link.
+    """
+    with storage_errors(path):
+        path.parent.mkdir(parents=True, exist_ok=True)
+        flags = os.O_WRONLY | os.O_CREAT | os.O_TRUNC | NO_LINK | getattr(os, "O_BINARY", 0)
+        with open(os.open(path, flags, 0o666), "wb") as file:
+            file.write(data)
+            file.flush()
+            os.fsync(file.fileno())
+
+
+def discard(*paths: Path) -> None:
+    """Removes files where they are there; what the trash of a drive keeps of them is empty.
+
+    One that has another name, as in a copy of hard links, keeps what it holds.
+    """
+    for path in paths:
+        with contextlib.suppress(FileNotFoundError):
+            if os.lstat(path).st_nlink == 1 and not path.is_symlink() and is_drive(path.parent):
+                os.truncate(path, 0)
+            path.unlink()
+
+
+def is_drive(folder: Path) -> bool:
+    """Tells whether a folder lies on a drive that is mounted by a program, or has no locks.
+
+    Google Drive in Colab is one: locks of other machines are not seen there, and what is removed, or replaced
+    by a new file, goes to its trash, where it counts against the quota. A file that is written where it
+    stands does not.
+    """
+    if fcntl is None:
+        return False
+    while not folder.is_dir():  # it is made where something is written
+        folder = folder.parent
+    if is_mounted_by_program(folder):
+        return True
+    descriptor = os.open(folder, os.O_RDONLY)
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+    except OSError as error:
+        return error.errno in NO_LOCKS
+    finally:
+        os.close(descriptor)
+    return False
+
+
+def is_mounted_by_program(folder: Path) -> bool:
+    """Tells whether a program (FUSE) is a folder's file system, whose locks others may not see."""
+    with contextlib.suppress(OSError):
+        device = os.stat(folder).st_dev
+        own = f"{os.major(device)}:{os.minor(device)}"
+        for line in _MOUNTS.read_text(errors="replace").splitlines():
+            mount, _, kind = line.partition(" - ")
+            if mount.split()[2] == own:
+                return kind.partition(" ")[0].partition(".")[0] == "fuse"
+    return False
 
 
 @contextlib.contextmanager

@@ -207,6 +207,56 @@ def test_a_file_that_is_read_to_be_copied_has_its_own_errors(tmp_path):
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("kind", ["fuse.drive", "fuse", "ext4", "fuseblk", ""])
+def test_a_drive_is_told_by_what_the_system_has_mounted(tmp_path, monkeypatch, kind):
+    device = os.stat(tmp_path).st_dev
+    own = f"{os.major(device)}:{os.minor(device)}"
+    mounts = tmp_path / "mountinfo"
+    other = "22 27 9999:1 / /proc rw,relatime - fuse.drive proc rw\n"
+    mounts.write_text(other + f"30 1 {own} / /a\\040b rw shared:1 - {kind} drive rw\n" if kind else other)
+    monkeypatch.setattr(io, "_MOUNTS", mounts)
+    is_own = kind.startswith("fuse") and kind != "fuseblk"
+    assert io.is_drive(tmp_path / "not" / "there" / "yet") is is_own
+    results = tmp_path / "results" / "grid"
+    monkeypatch.setattr("kerasgrid.run.lock._SETTLE_S", 0.01)
+    with RunLock(results / "lock", results / "heartbeat"):
+        assert (results / "heartbeat").exists() is is_own
+    mounts.unlink()
+    assert not io.is_drive(tmp_path)
+
+
+def test_what_is_discarded_on_a_drive_is_empty_in_its_trash_but_what_has_another_name(tmp_path, monkeypatch):
+    monkeypatch.setattr(io, "is_drive", lambda folder: True)
+    sizes, unlink = [], os.unlink
+    monkeypatch.setattr(
+        os, "unlink", lambda path, **how: (sizes.append(os.stat(path).st_size), unlink(path, **how))
+    )
+    file, kept = tmp_path / "a", tmp_path / "b"
+    file.write_text("1234")
+    io.discard(file, tmp_path / "none")
+    file.write_text("1234")
+    os.link(file, kept)
+    io.discard(file)
+    assert (sizes, kept.read_text()) == ([0, 4], "1234")
+    file.symlink_to(kept)
+    io.discard(file)
+    assert kept.read_text() == "1234"
+    assert not os.path.lexists(file)
+
+
+def test_a_file_is_written_over_where_it_stands_and_never_through_a_link(tmp_path):
+    file = tmp_path / "new" / "file"
+    io.overwrite(file, b"long before")
+    number = file.stat().st_ino
+    io.overwrite(file, b"short")
+    assert (file.read_bytes(), file.stat().st_ino) == (b"short", number)
+    link = tmp_path / "link"
+    link.symlink_to(file)
+    with pytest.raises(StorageError, match="cannot be written"):
+        io.overwrite(link, b"other")
+    assert file.read_bytes() == b"short"
+
+
 def test_json_that_is_not_strict_is_not_written(tmp_path):
     with pytest.raises(ValueError, match="Out of range float"):
         write_json(tmp_path / "a.json", {"a": float("nan")})

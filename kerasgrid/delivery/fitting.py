@@ -18,7 +18,7 @@ from kerasgrid.checks.prepared import Trainable
 from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError
-from kerasgrid.io import digest, file_digest, replacing
+from kerasgrid.io import digest, discard, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
@@ -27,7 +27,7 @@ from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor,
 from kerasgrid.records import WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRecord
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
-from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.paths import RunPaths, turns_of
 from kerasgrid.run.results import FoldRun, ResultsData, runs_of
 from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
@@ -365,7 +365,7 @@ class _Session:
             "history": dict(record.history),
         }
         self._cards[record.job] = write_card(plan.task.file, about)
-        plan.task.checkpoint.unlink(missing_ok=True)
+        discard(*turns_of(plan.task.checkpoint))
         if record.dead is not None:
             self.observer.note(f"{plan.task.job}: {record.dead}")
         self.observer.ended(FoldRecord(record.job, epochs=record.epochs), _NO_TRIALS)

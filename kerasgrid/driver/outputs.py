@@ -23,6 +23,8 @@ from kerasgrid.driver.results import Results
 from kerasgrid.errors import spoken
 from kerasgrid.io import (
     ARRAY_DAMAGE,
+    discard,
+    is_drive,
     is_whole_archive,
     open_input,
     read_json,
@@ -40,6 +42,8 @@ from kerasgrid.tables.predictions import Predictions
 from kerasgrid.wording import listed
 
 WRITE_INTERVAL_S = 2.0
+DRIVE_INTERVAL_S = 60.0
+"""On a drive, whose trash keeps each one that is replaced."""
 _LEAST_RATIO = 20
 """Of the time between two writings to what the last one took."""
 log = logging.getLogger(__name__)
@@ -59,12 +63,13 @@ class ResultsFile:
         self._paths, self._prepared = paths, prepared
         self._folds = {"n": len(folds), "fingerprint": folds_fingerprint(folds)}
         self._written_at, self._took_s = 0.0, 0.0
+        self._pause_s = DRIVE_INTERVAL_S if is_drive(paths.results) else WRITE_INTERVAL_S
         self._looked_at: set[JobId] = set()
 
     @property
     def is_due(self) -> bool:
         """Whether the last one is some seconds old; writing takes at most a 20th of the time."""
-        pause_s = max(WRITE_INTERVAL_S, _LEAST_RATIO * self._took_s)
+        pause_s = max(self._pause_s, _LEAST_RATIO * self._took_s)
         return time.monotonic() - self._written_at > pause_s
 
     def write(
@@ -157,7 +162,7 @@ class Leaders:
         bisect.insort(self._ranked, (self._sign * score, trial_id))
         if len(self._ranked) > N_LEADERS:
             for job in state.jobs_of(self._ranked.pop()[1]):
-                self.paths.prediction(*job).unlink(missing_ok=True)
+                discard(self.paths.prediction(*job))
 
     def part(self, job: JobId, fold: Fold, n_classes: int) -> np.ndarray | None:
         """Returns the predictions of a job, (row, class); None where they are not there or damaged."""
@@ -254,7 +259,7 @@ class FoldModels:
 
     def _remove(self, state: RunState, trial_id: int) -> None:
         for job in state.jobs_of(trial_id):
-            self.paths.model(*job).unlink(missing_ok=True)
+            discard(self.paths.model(*job))
 
     def sweep(self, state: RunState, *, is_over: bool = False) -> None:
         """Removes models of fits whose ends are not recorded, and of trials that were given up.
@@ -268,7 +273,7 @@ class FoldModels:
         kept = {self.paths.model(*job) for job in state.ended if job[0] not in gone}
         for file in self.paths.models:
             if file not in kept:
-                file.unlink(missing_ok=True)
+                discard(file)
 
     def remark(self, state: RunState, earlier: Collection[JobId]) -> str | None:
         """Returns that models of the best trial are missing, though they are asked for; None where none is.

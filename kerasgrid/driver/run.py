@@ -17,12 +17,12 @@ from kerasgrid.driver.identity import check_identity, is_superseded
 from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results
 from kerasgrid.errors import ReplayError, ResultsError, RunError
-from kerasgrid.io import canonical_json, digest, remove, storage_errors, strict
+from kerasgrid.io import canonical_json, digest, discard, remove, storage_errors, strict
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.machine import versions
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Pack, Trial, has_results
 from kerasgrid.run.journal import Journal, check_line, damaged
-from kerasgrid.run.paths import RunPaths
+from kerasgrid.run.paths import RunPaths, turns_of
 from kerasgrid.run.state import JobId, RunState, plan_record
 
 
@@ -179,9 +179,9 @@ class Run:
             remove(half_written)
         given_up = [job for trial in self.state.dropped for job in self.state.jobs_of(trial)]
         for job in (*self.state.ended, *given_up):
-            self.paths.checkpoint(*job).unlink(missing_ok=True)
+            discard(*turns_of(self.paths.checkpoint(*job)))
         for job in given_up:
-            self.paths.prediction(*job).unlink(missing_ok=True)
+            discard(self.paths.prediction(*job))
         self._models.sweep(self.state)
 
     @property
@@ -309,8 +309,8 @@ class Run:
             if trial.id not in self.state.dropped and not self.state.is_done(trial.id):
                 self._record("drop", {"trial": trial.id})
                 for job in self.state.jobs_of(trial.id):
-                    self._ended_files += [self.paths.checkpoint(*job), self.paths.prediction(*job)]
-                    self._ended_files.append(self.paths.model(*job))
+                    self._ended_files += turns_of(self.paths.checkpoint(*job))
+                    self._ended_files += [self.paths.prediction(*job), self.paths.model(*job)]
         self._settle()
 
     def readmit(self, trial: int) -> None:
@@ -346,7 +346,7 @@ class Run:
         self._record("fold", strict(asdict(record)))
         if self.state.is_done(record.job[0]):
             self._take_end(record.job[0])
-        self._ended_files.append(self.paths.checkpoint(*record.job))
+        self._ended_files += turns_of(self.paths.checkpoint(*record.job))
         self._settle()
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
@@ -356,8 +356,7 @@ class Run:
 
     def _settle(self) -> None:
         if self._journal.settle():
-            for file in self._ended_files:
-                file.unlink(missing_ok=True)
+            discard(*self._ended_files)
             self._ended_files.clear()
 
     # What is derived

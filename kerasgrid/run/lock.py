@@ -18,7 +18,7 @@ from typing import Any
 import psutil
 
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.io import half_written_name, read_json, storage_errors, write_json
+from kerasgrid.io import NO_LINK, NO_LOCKS, is_mounted_by_program, overwrite, read_json, storage_errors
 
 try:
     import fcntl
@@ -29,8 +29,6 @@ _BEAT_S = 5.0
 _STALE_S = 30.0
 _SETTLE_S = 1.0
 _TRIES, _TRY_AGAIN_S = 4, 0.02
-_NO_LINK = getattr(os, "O_NOFOLLOW", 0)
-_NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.ENOSYS}
 
 _log = logging.getLogger(__name__)
 
@@ -40,8 +38,8 @@ class RunLock:
 
     The system's file locks do it: they end with the process, however that ends, and spawned
     processes do not inherit them. Both the lock's file and its folder are locked, since a file can be
-    removed. Where the file system has no locks, as a mounted drive may not, a
-    heartbeat file does: it is written anew every 5 seconds, and one that is older than 30 seconds
+    removed. On a drive, whose locks others do not see, and where the file system has none, a
+    heartbeat file does: it is written over every 5 seconds, and one that is older than 30 seconds
     and still does not beat, or whose process is dead on this very host, no longer counts.
     """
 
@@ -72,10 +70,10 @@ class RunLock:
             except BlockingIOError:
                 raise _locked(self._lock_path.parent, _read_holder(self._lock_path)) from None
             except OSError as error:
-                if error.errno not in _NO_LOCKS:
+                if error.errno not in NO_LOCKS:
                     raise
                 _log.info("%s: no file locks here; a heartbeat file it is.", self._lock_path.parent)
-                self._heartbeat = _Heartbeat(self._heartbeat_path)
+                self._heartbeat = _Heartbeat(self._heartbeat_path, self._lock_path)
         return self
 
     def __exit__(self, *exception: object) -> None:
@@ -122,7 +120,7 @@ def is_held(lock_path: Path, heartbeat_path: Path) -> bool:
     Where that cannot be told, it is held.
     """
     holder = _read_holder(heartbeat_path)
-    if holder is not None and not _is_dead(holder) and abs(_age_s(heartbeat_path)) < _STALE_S:
+    if holder is not None and not _is_dead(holder) and abs(_age_s(heartbeat_path, lock_path)) < _STALE_S:
         return True
     return fcntl is not None and (_is_locked(lock_path) or _is_locked(lock_path.parent))
 
@@ -137,7 +135,7 @@ def _is_locked(path: Path) -> bool:
     try:
         fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
     except OSError as error:
-        return error.errno not in _NO_LOCKS
+        return error.errno not in NO_LOCKS
     finally:
         os.close(file)
     return False
@@ -159,7 +157,7 @@ def _open_with_folder(path: Path) -> tuple[int, int]:
             try:
                 _lock(folder)
             except OSError as error:
-                if error.errno not in _NO_LOCKS | {errno.EBADF}:  # NFS locks what can be written
+                if error.errno not in NO_LOCKS | {errno.EBADF}:  # NFS locks what can be written
                     raise
             if _is_at(folder, path.parent):
                 _sign(file)
@@ -179,9 +177,9 @@ def _open_locked(path: Path) -> int:
         with contextlib.ExitStack() as undo:
             if path.is_symlink():
                 raise StorageError(f"{path}: is a link, which is not followed. Remove it.")
-            file = os.open(path, os.O_RDWR | os.O_CREAT | _NO_LINK, 0o666)
+            file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
             undo.callback(os.close, file)
-            if fcntl is None:
+            if fcntl is None or is_mounted_by_program(path.parent):
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             _lock(file)
             # Before it was locked, its folder may have been moved aside and a new one made.
@@ -221,13 +219,13 @@ def _is_at(file: int, path: Path) -> bool:
 class _Heartbeat:
     """A file that says every few seconds that its process is alive."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, path: Path, lock_path: Path) -> None:
         self._path = path
         self._token = uuid.uuid4().hex
         self._ended = threading.Event()
         found = _read_holder(path)
         if found is not None and not _is_dead(found):
-            age_s = _age_s(path)
+            age_s = _age_s(path, lock_path)
             if abs(age_s) < _STALE_S:
                 raise _locked(path.parent, found, f" If it is dead, that shows in {_STALE_S - age_s:.0f} s.")
             if _beats(path):  # and the clock has jumped
@@ -252,7 +250,7 @@ class _Heartbeat:
             self._path.unlink(missing_ok=True)
 
     def _beat(self) -> None:
-        write_json(self._path, _holder() | {"token": self._token})
+        overwrite(self._path, json.dumps(_holder() | {"token": self._token}).encode())
 
     def _go_on(self) -> None:
         while not self._ended.wait(_BEAT_S):
@@ -286,19 +284,16 @@ def _is_dead(holder: dict[str, Any]) -> bool:
     return holder.get("host") == socket.gethostname() and isinstance(pid, int) and not psutil.pid_exists(pid)
 
 
-def _age_s(path: Path) -> float:
+def _age_s(path: Path, lock_path: Path) -> float:
     """Returns a file's age by the clock of its file system, which may be another machine's.
 
-    By this machine's where nothing can be written there; an infinite one where the file has gone.
+    The lock's file, which lies beside it, is touched to tell the time. By this machine's clock where that
+    cannot be; an infinite age where the file has gone.
     """
     try:
-        probe = half_written_name(path)
-        try:
-            probe.touch(exist_ok=False)
-            now = probe.stat().st_mtime
-        finally:
-            probe.unlink(missing_ok=True)
-    except OSError:
+        os.utime(lock_path, follow_symlinks=False)
+        now = lock_path.lstat().st_mtime
+    except (OSError, NotImplementedError):
         now = time.time()
     changed_at = _changed_at_ns(path)
     return math.inf if changed_at is None else now - changed_at / 1e9

@@ -191,6 +191,11 @@ class RunPaths:
         return [*beside, *within, *_half_written_by_keras(self.folder / "models")]
 
 
+def turns_of(checkpoint: Path) -> tuple[Path, Path]:
+    """Returns the two files of a checkpoint; the second is there on drives alone."""
+    return checkpoint, checkpoint.with_suffix(f".2{checkpoint.suffix}")
+
+
 def _half_written_by_keras(folder: Path) -> Iterator[Path]:
     """Yields files of weights that memory had no room for; folders are of models that are being read."""
     return (path for path in folder.glob("tmp*") if path.is_file())

@@ -1,4 +1,7 @@
-"""Checkpoints: all that a job needs to go on to the same bits, in one .npz without pickle."""
+"""Checkpoints: all that a job needs to go on to the same bits, in one .npz without pickle.
+
+On a drive, to whose trash goes what is replaced, two files are written over by turns: one is always whole.
+"""
 
 from __future__ import annotations
 
@@ -14,7 +17,8 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
-from kerasgrid.io import ARRAY_DAMAGE, open_input, write_atomic
+from kerasgrid.io import ARRAY_DAMAGE, discard, is_drive, open_input, overwrite, write_atomic
+from kerasgrid.run.paths import turns_of
 
 _KEPT = {
     keras.callbacks.EarlyStopping: ("wait", "stopped_epoch", "best", "best_epoch"),
@@ -79,10 +83,30 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
     Raises:
         StorageError: The disk is full or cannot be written.
     """
+    own, other = turns_of(path)
+    if not is_drive(path.parent):
+        write_atomic(own, lambda file: file.write(_packed(about, arrays)))
+        discard(other)
+        return
+    turns = {file: _turn(file) for file in (own, other)}
+    overwrite(
+        min(turns, key=lambda file: turns[file]), _packed({**about, "turn": max(turns.values()) + 1}, arrays)
+    )
+
+
+def _packed(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> memoryview:
     text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
     np.savez(buffer, allow_pickle=False, about=text, **arrays)
-    write_atomic(path, lambda file: file.write(buffer.getbuffer()))
+    return buffer.getbuffer()
+
+
+def _turn(path: Path) -> int:
+    """Returns at which turn a file was written; less than 0 where it is not there, or not whole."""
+    try:
+        return read_about(path).get("turn", 0)
+    except StaleCheckpointError:
+        return -1
 
 
 def read(path: Path) -> tuple[dict[str, Any], dict[str, np.ndarray]]:
@@ -191,7 +215,11 @@ class Checkpoint:
     """
 
     def __init__(self, path: Path, owner: str) -> None:
-        self._about, self._arrays = read(path)
+        last, before = sorted(turns_of(path), key=_turn, reverse=True)
+        try:
+            self._about, self._arrays = read(last)
+        except StaleCheckpointError:
+            self._about, self._arrays = read(before)
         try:
             if self._about["owner"] != owner:
                 raise StaleCheckpointError(f"{path}: is of another candidate.")

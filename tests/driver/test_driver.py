@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import dataclasses
+import errno
 import json
 import os
 import re
@@ -11,6 +12,7 @@ import signal
 import time
 from functools import partial
 from itertools import pairwise
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -338,6 +340,36 @@ def crash_again_and_again(folder, epochs, **changes):
     for before, epoch in pairwise([1, *epochs]):
         with pytest.raises(Crash):
             search(config(**changes), results=folder, observer=StopAfter(epoch - before + 1, crash))
+
+
+def test_on_a_drive_nothing_but_results_that_are_replaced_fills_the_trash(tmp_path, monkeypatch, finished):
+    monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
+    monkeypatch.setattr("kerasgrid.run.lock._BEAT_S", 0.02)
+    monkeypatch.setattr("kerasgrid.run.lock._SETTLE_S", 0.01)
+    filled, unlink, replace = [], os.unlink, os.replace
+
+    def fill(path):
+        if os.path.exists(path) and Path(path).is_relative_to(tmp_path):
+            filled.append((os.path.basename(path), os.path.getsize(path)))
+
+    def removed(path, **how):
+        fill(path)
+        unlink(path, **how)
+
+    def replaced(part, path):
+        fill(path)
+        replace(part, path)
+
+    monkeypatch.setattr(os, "unlink", removed)
+    monkeypatch.setattr(os, "replace", replaced)
+    changes = {"search": {"folds": 3, "keep_models": "best"}}
+    with pytest.raises(Crash):
+        search(config(**changes), results=tmp_path, observer=StopAfter(30, crash))
+    results = search(config(**changes), results=tmp_path)
+    assert results.data["best"] == finished().data["best"]
+    names = {name for name, size in filled if size}
+    assert names <= {"fake.json", "heartbeat"}
+    assert sum(name.endswith(".npz") for name, _ in filled) == 18
 
 
 def test_crashes_of_the_driver_at_any_epoch_change_nothing(tmp_path, finished):

@@ -342,7 +342,7 @@ def test_a_stale_heartbeat_is_taken_over(folder, no_locks, age_s, holder):
 @pytest.mark.parametrize("age_s", [3600, -3600])
 def test_a_heart_that_beats_is_respected_though_a_clock_has_jumped(folder, no_locks, monkeypatch, age_s):
     with locked(folder):
-        monkeypatch.setattr(lock, "_age_s", lambda path: age_s)
+        monkeypatch.setattr(lock, "_age_s", lambda path, lock_path: age_s)
         with pytest.raises(LockedError, match="this process itself"):
             locked(folder).__enter__()
 
@@ -365,15 +365,15 @@ def test_a_heartbeat_that_was_taken_over_is_noticed_and_left_alone(folder, no_lo
 
 
 def test_a_heartbeat_that_cannot_be_written_is_tried_again(folder, no_locks, monkeypatch, caplog):
-    write, failed = lock.write_json, []
+    write, failed = lock.overwrite, []
 
-    def fail_once(path, value):
+    def fail_once(path, data):
         if not failed:
             failed.append(time.time_ns())
             raise StorageError("the disk is full")
-        write(path, value)
+        write(path, data)
 
     with locked(folder):
-        monkeypatch.setattr(lock, "write_json", fail_once)
+        monkeypatch.setattr(lock, "overwrite", fail_once)
         wait_until(lambda: failed and (folder / "heartbeat").stat().st_mtime_ns > failed[0])
     assert "is tried again: the disk is full" in caplog.text
