@@ -159,11 +159,11 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     Raises:
         StorageError: The disk is full or cannot be written.
     """
-    arrays = {"n_samples": np.array(n_samples, _INT64), "fingerprint": np.array(fingerprint)}
+    arrays: dict[str, Any] = {"n_samples": np.array(n_samples, _INT64), "fingerprint": np.array(fingerprint)}
     for fold in folds:
         arrays[f"train_{fold.index}"] = _rows(fold.train)
         arrays[f"test_{fold.index}"] = _rows(fold.test)
-    write_atomic(path, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 def load_folds(path: Path, n_samples: int, source: str, told: str | None = None) -> tuple[list[Fold], str]:

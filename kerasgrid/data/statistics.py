@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 import numpy as np
@@ -34,11 +34,25 @@ def standardize_statistics(
         Mean and standard deviation (population), each (channel,), float64; a channel that does not
         vary has standard deviation 1, so that it can be divided by.
     """
-    n_channels = images.shape[-1]
     n_rows = max(1, _CHUNK_VALUES // int(np.prod(images.shape[1:])))
-    count, mean, squares = 0, np.zeros(n_channels), np.zeros(n_channels)
-    for start in range(0, len(rows), n_rows):
-        chunk = images[rows[start : start + n_rows]].reshape(-1, n_channels).astype(np.float64)
+    starts = range(0, len(rows), n_rows)
+    mean, variance = moments(
+        images[rows[start : start + n_rows]].reshape(-1, images.shape[-1]) for start in starts
+    )
+    scale = 1.0 if scale is None else float(scale)
+    std = np.sqrt(variance) / scale
+    return mean / scale, np.where(std > 0, std, 1.0)
+
+
+def moments(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the mean and the variance (population) of each column, (column,) float64.
+
+    Args:
+        chunks: (row, column) numbers, at least one row in all.
+    """
+    count, mean, squares = 0, np.zeros(()), np.zeros(())
+    for chunk in chunks:
+        chunk = chunk.astype(np.float64)
         # Chan, Golub and LeVeque 1979: joins the sums of two parts without cancellation.
         chunk_mean = chunk.mean(axis=0)
         chunk_squares = ((chunk - chunk_mean) ** 2).sum(axis=0)
@@ -46,9 +60,7 @@ def standardize_statistics(
         mean = mean + delta * (len(chunk) / total)
         squares = squares + chunk_squares + delta**2 * (count * len(chunk) / total)
         count = total
-    scale = 1.0 if scale is None else float(scale)
-    std = np.sqrt(squares / count) / scale
-    return mean / scale, np.where(std > 0, std, 1.0)
+    return mean, squares / count
 
 
 def pixel_top(images: np.ndarray) -> int | None:

@@ -186,7 +186,7 @@ class Leaders:
         held_out = np.full(n_samples, -1, dtype=np.int16)
         for fold in folds:
             held_out[fold.test] = fold.index
-        arrays = {
+        arrays: dict[str, Any] = {
             "fold": held_out,
             "labels": np.asarray(data.labels),
             "classes": np.array(classes),
@@ -205,14 +205,12 @@ class Leaders:
             arrays[f"trial_{trial_id}"] = whole
             leaders.append(trial_id)
         if leaders:
-            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, allow_pickle=False, **arrays))
+            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
             if data.is_multi_label:  # nothing is taken for another class
                 return
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
-            write_atomic(
-                self.paths.mistakes, lambda file: np.savez_compressed(file, allow_pickle=False, **mistakes)
-            )
+            write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
 
 
 def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
@@ -305,7 +303,7 @@ class FoldModels:
         )
 
 
-def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, np.ndarray]:
+def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:
     """Returns the samples that are most confidently wrong, and what they look like."""
     index = np.array([one.index for one in mistakes_of(predictions).wrong], dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):

@@ -193,6 +193,14 @@ def noise_shape(layer: keras.Layer, inputs: Any) -> tuple:
     return tuple(layer._get_noise_shape(inputs))
 
 
+def renormalizes(layer: keras.layers.BatchNormalization) -> bool:
+    """Whether batches are corrected towards the moving statistics (Ioffe 2017); `renorm`, from Keras 3.14 on.
+
+    A program's BatchNormalization takes those of the batch.
+    """
+    return bool(getattr(layer, "renorm", False))
+
+
 def own_build(function: Callable) -> Callable:
     """Returns a HyperModel's build as it was written; any other function as it is.
 

@@ -135,8 +135,11 @@ def _find_modules(name: str, folders: Sequence[Path]) -> list[ModuleSpec]:
     for part in rest:
         if spec is None or spec.submodule_search_locations is None:
             return []
+        places = list(spec.submodule_search_locations)
+        if full == "keras":  # 3.8 and 3.9 put this folder on its path when it is imported
+            places += [os.path.join(place, "api") for place in places]
         full = f"{full}.{part}"
-        spec = _found(PathFinder, part, list(spec.submodule_search_locations))
+        spec = _found(PathFinder, part, places)
         if spec is not None:
             spec.name = full  # which a plain folder would look up among what has been imported
             found.append(spec)

@@ -97,7 +97,8 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
 def _packed(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> memoryview:
     text = np.frombuffer(json.dumps(about).encode(), dtype=np.uint8)
     buffer = io.BytesIO()
-    np.savez(buffer, allow_pickle=False, about=text, **arrays)
+    named: dict[str, Any] = {"about": text, **arrays}
+    np.savez(buffer, **named)
     return buffer.getbuffer()
 
 
@@ -154,7 +155,7 @@ def keep_callbacks(
         best = getattr(callback, "best_weights", None) if known is not None else None
         plain = {}
         for key, value in named.items():
-            if isinstance(value, np.ndarray) and value.dtype != object:
+            if isinstance(value, np.ndarray) and not value.dtype.hasobject:
                 arrays[f"{prefix}callback{place}_{key}"] = value
             elif key not in _OF_KERAS and _is_plain(value):
                 plain[key] = value.item() if isinstance(value, np.generic) else value

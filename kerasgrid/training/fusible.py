@@ -14,6 +14,7 @@ from kerasgrid.models.keras_private import (
     excludes_from_decay,
     layers_within,
     metric_function,
+    renormalizes,
 )
 from kerasgrid.training.keyed import KEYED
 
@@ -33,7 +34,7 @@ _PER_SAMPLE = frozenset(
 
 _ELEMENT_BY_ELEMENT = frozenset(
     """
-    Absolute Add Divide Elu Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p LogSigmoid
+    Absolute Add Cast Divide Elu Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p LogSigmoid
     Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt Square
     Subtract Tanh
     """.split()  # noqa: SIM905
@@ -92,7 +93,7 @@ def _check_layer(layer: keras.layers.Layer) -> None:
     if layer.activity_regularizer is not None:
         raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
     is_plain = kind is not keras.layers.BatchNormalization or not (
-        layer.renorm or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1)
+        renormalizes(layer) or layer.synchronized or layer.axis not in (-1, len(layer.input.shape) - 1)
     )
     if not is_plain:
         raise UnfusibleError(

@@ -19,10 +19,32 @@ from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
 from kerasgrid.training.learning_rate import check_settable, schedules_of
 
+
+class TerminateOnNaN(keras.callbacks.TerminateOnNaN):
+    """Keras's own with `raise_error`, which that of Keras 3.10 does not take yet.
+
+    Args:
+        raise_error: Whether a loss that is NaN or infinite lets the fit fail, instead of ending it in order.
+    """
+
+    KEPT = ()
+
+    def __init__(self, raise_error: bool = False) -> None:
+        super().__init__()
+        self.raises = raise_error
+
+    def on_batch_end(self, batch, logs=None) -> None:
+        """Ends the fit, or lets it fail, after a batch whose loss is no finite number."""
+        loss = (logs or {}).get("loss", 0.0)
+        if self.raises and not np.isfinite(loss):
+            raise RuntimeError(f"NaN or Inf loss encountered at batch {batch}. Loss value: {loss}.")
+        super().on_batch_end(batch, logs)
+
+
 _KERAS = {
     "early_stopping": keras.callbacks.EarlyStopping,
     "reduce_lr_on_plateau": keras.callbacks.ReduceLROnPlateau,
-    "terminate_on_nan": keras.callbacks.TerminateOnNaN,
+    "terminate_on_nan": TerminateOnNaN,
 }
 
 

@@ -6,15 +6,17 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
 import keras
 import numpy as np
 
+from kerasgrid.data.statistics import moments
 from kerasgrid.errors import ModelError, TrialError, did_you_mean
-from kerasgrid.models.keras_private import inputs_of_calls, layers_within
+from kerasgrid.models.keras_private import call_of, inputs_of_calls, layers_within
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, Job, StopRecord
 from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
@@ -318,9 +320,23 @@ def _adapt(model: keras.Model, samples: LoopData, outer: Sequence[keras.Model]) 
     """Adapts the layers of a model; `outer` gives, one after the other, what comes to its inputs."""
     for layer in model.layers if getattr(model, "inputs", None) else ():
         if _is_fresh(layer):
-            layer.adapt(_batches(samples, [*outer, _before(model, layer)]))
+            _learn(layer, _batches(samples, [*outer, _before(model, layer)]))
         elif getattr(layer, "inputs", None) and any(map(_is_fresh, layers_within(layer))):
             _adapt(layer, samples, [*outer, _before(model, layer)])
+
+
+def _learn(layer: keras.layers.Normalization, batches: Iterable[np.ndarray]) -> None:
+    """Does as `adapt`, which takes no batches one after the other in Keras before 3.14."""
+    shape = layer.adapt_mean.shape
+    places = range(-len(shape), 0)  # of the axes whose entries are normalised each by itself
+    n_columns = math.prod(shape)
+    columns = (
+        np.moveaxis(batch, sorted(axis % batch.ndim for axis in layer.axis), places) for batch in batches
+    )
+    mean, variance = moments(values.reshape(-1, n_columns) for values in columns)
+    layer.adapt_mean.assign(mean.reshape(shape))
+    layer.adapt_variance.assign(variance.reshape(shape))
+    layer.finalize_state()
 
 
 def _is_fresh(layer: keras.Layer) -> bool:
@@ -337,11 +353,24 @@ def _before(model: keras.Model, layer: keras.Layer) -> keras.Model:
     """
     inputs = model.inputs[0] if len(model.inputs) == 1 else model.inputs
     for found in inputs_of_calls(layer):
-        try:
+        if _comes_from(model.inputs, found):
             return keras.Model(inputs, found[0] if len(found) == 1 else found)
-        except ValueError:  # of another model's graph
-            continue
     raise ModelError(f"{model.name}: {layer.name} has no place in it from which it could be adapted.")
+
+
+def _comes_from(inputs: Sequence[Any], found: Sequence[Any]) -> bool:
+    """Tells whether symbolic tensors are made of a model's inputs alone, and not of another graph's."""
+    known, left = {id(tensor) for tensor in inputs}, list(found)
+    while left:
+        tensor = left.pop()
+        if id(tensor) in known:
+            continue
+        known.add(id(tensor))
+        call = call_of(tensor)
+        if call is None or not call[1]:
+            return False
+        left += call[1]
+    return True
 
 
 def _batches(samples: LoopData, before: Sequence[keras.Model]) -> Iterator[np.ndarray]:

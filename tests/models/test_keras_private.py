@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import inspect
 import re
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -238,6 +239,13 @@ def test_batch_normalization_trains_with_other_moments():
         np.testing.assert_allclose(plain, [[-1.0], [1.0]], rtol=1e-5)
         layer.given = keras.ops.zeros(1), 4 * keras.ops.ones(1)
         np.testing.assert_allclose(layer(inputs, training=True), [[0.5], [1.5]], rtol=1e-5)
+
+
+def test_batch_renormalization_is_told():
+    with needed("packs train batch renormalization as if it were none: BatchNormalization.renorm"):
+        assert not private.renormalizes(layers.BatchNormalization())
+        if "renorm" in inspect.signature(layers.BatchNormalization).parameters:
+            assert private.renormalizes(layers.BatchNormalization(renorm=True))
 
 
 def test_the_build_of_a_hypermodel_is_found():

@@ -43,6 +43,17 @@ def test_a_layer_learns_mean_and_variance_of_the_training_rows_scaled():
     assert out.std() == pytest.approx(1, abs=1e-2)
 
 
+@pytest.mark.parametrize("axis", [-1, None, (1, 2), (1, -1), (3, 1)])
+def test_it_learns_what_keras_learns_of_the_same_rows(axis):
+    layer, wanted = keras.layers.Normalization(axis=axis), keras.layers.Normalization(axis=axis)
+    model = build(layer)
+    adapt(model, samples())
+    wanted.adapt(IMAGES[TRAIN])
+    for found, value in zip(learnt(layer), learnt(wanted), strict=True):
+        np.testing.assert_allclose(found, value, rtol=1e-5)
+    np.testing.assert_allclose(layer(IMAGES), wanted(IMAGES), rtol=1e-4, atol=1e-4)
+
+
 def test_it_sees_what_the_layers_before_it_give():
     layer = keras.layers.Normalization()
     adapt(build(keras.layers.Rescaling(10), keras.layers.Dropout(0.5), layer), samples())
