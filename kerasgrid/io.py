@@ -22,7 +22,7 @@ import tempfile
 import tokenize
 import zipfile
 import zlib
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -303,6 +303,20 @@ def is_mounted_by_program(folder: Path) -> bool:
             if mount.split()[2] == own:
                 return kind.partition(" ")[0].partition(".")[0] == "fuse"
     return False
+
+
+def write_arrays(path: Path, arrays: Mapping[str, Any]) -> None:
+    """Writes NumPy arrays to a compressed .npz file, whole or not at all.
+
+    Raises:
+        StorageError: The system refuses it.
+        ValueError: One holds objects, which only pickle could read again.
+    """
+    import numpy as np
+
+    if objects := [name for name, array in arrays.items() if array.dtype.hasobject]:
+        raise ValueError(f"{path}: {', '.join(objects)}: holds objects, and no array of them is written.")
+    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
 
 
 @contextlib.contextmanager

@@ -17,7 +17,7 @@ from hypothesis import settings
 
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
-QUICK = {"not slow", "not slow and not browser"}
+QUICK = {"not slow", "not slow and not browser", "not slow and not browser and not tree"}
 ALL_SLOW = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.MULTILINE)
 
 # A test of speed is a benchmark: beside other workers any example may wait.

@@ -65,6 +65,7 @@ def test_nothing_but_models_and_training_imports_a_backend_at_the_top_of_a_file(
     assert done.stdout.splitlines() == ["[]"] * 5
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize(
     ("file", "line", "told"),
     [

@@ -9,7 +9,7 @@ from typing import Annotated
 
 import typer
 
-from kerasgrid.cli.options import FAILED_TRIALS, INTERRUPTED, Set, app, next_commands
+from kerasgrid.cli.options import FAILED_TRIALS, INTERRUPTED, Set, app, finite, next_commands
 from kerasgrid.errors import TrialError
 
 
@@ -28,7 +28,8 @@ def fit(
         int | None, typer.Option(min=1, help="Instead of those that its folds took.", show_default=False)
     ] = None,
     learning_rate: Annotated[
-        float | None, typer.Option(min=0, help="Of --finetune, instead of its last.", show_default=False)
+        float | None,
+        typer.Option(min=0, callback=finite, help="Of --finetune, instead of its last.", show_default=False),
     ] = None,
     set_: Set = None,
     quiet: Annotated[bool, typer.Option("--quiet", help="Print nothing but errors.")] = False,

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -26,6 +27,13 @@ class _Program(TyperGroup):
         if found is not None:
             found.epilog = _EXIT_CODES
         return found
+
+
+def finite(value: float | None) -> float | None:
+    """Refuses a number that is none, which passes an option's bounds in older versions of Typer."""
+    if value is not None and math.isnan(value):
+        raise typer.BadParameter(f"{value} is no number.")
+    return value
 
 
 app = typer.Typer(

@@ -8,14 +8,19 @@ from typing import Annotated, Any
 
 import typer
 
-from kerasgrid.cli.options import app, next_commands
+from kerasgrid.cli.options import app, finite, next_commands
 
 RESULTS = typer.Argument(metavar="RESULTS", show_default=False)
 COMPETITION = typer.Option(
     "-c", "--competition", metavar="NAME", help="The last part of its address.", show_default=False
 )
 TIMEOUT = typer.Option(
-    "--timeout", metavar="SECONDS", min=1, max=86_400, help="How long one answer may take."
+    "--timeout",
+    metavar="SECONDS",
+    min=1,
+    max=86_400,
+    callback=finite,
+    help="How long one answer may take.",
 )
 
 
@@ -100,7 +105,10 @@ def download(
     output: Annotated[
         Path, typer.Option("-o", "--output", metavar="FOLDER", help="Where they are put.")
     ] = Path("data"),
-    max_gb: Annotated[float, typer.Option("--max-gb", min=0.001, max=1e6, help="The most to unpack.")] = 50,
+    max_gb: Annotated[
+        float,
+        typer.Option("--max-gb", min=0.001, max=1e6, callback=finite, help="The most to unpack."),
+    ] = 50,
     timeout: Annotated[float, TIMEOUT] = 120,
 ) -> None:
     """Download a competition's files, and write a first grid.yaml for them."""

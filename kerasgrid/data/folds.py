@@ -12,7 +12,7 @@ import numpy as np
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.npz import open_archive, read_member
 from kerasgrid.errors import DataError, RunError
-from kerasgrid.io import digest, write_atomic
+from kerasgrid.io import digest, write_arrays
 from kerasgrid.records import Fold
 from kerasgrid.wording import shown_path
 
@@ -163,7 +163,7 @@ def save_folds(path: Path, folds: Sequence[Fold], n_samples: int, fingerprint: s
     for fold in folds:
         arrays[f"train_{fold.index}"] = _rows(fold.train)
         arrays[f"test_{fold.index}"] = _rows(fold.test)
-    write_atomic(path, lambda file: np.savez_compressed(file, **arrays))
+    write_arrays(path, arrays)
 
 
 def load_folds(path: Path, n_samples: int, source: str, told: str | None = None) -> tuple[list[Fold], str]:

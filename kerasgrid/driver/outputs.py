@@ -29,7 +29,7 @@ from kerasgrid.io import (
     open_input,
     read_json,
     strict,
-    write_atomic,
+    write_arrays,
     write_json,
 )
 from kerasgrid.jobs.route import TEST_FOLD
@@ -205,12 +205,11 @@ class Leaders:
             arrays[f"trial_{trial_id}"] = whole
             leaders.append(trial_id)
         if leaders:
-            write_atomic(self.paths.oof, lambda file: np.savez_compressed(file, **arrays))
+            write_arrays(self.paths.oof, arrays)
             if data.is_multi_label:  # nothing is taken for another class
                 return
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
-            mistakes = _mistakes(best, data) | {"trial": np.array(leaders[0])}
-            write_atomic(self.paths.mistakes, lambda file: np.savez_compressed(file, **mistakes))
+            write_arrays(self.paths.mistakes, _mistakes(best, data) | {"trial": np.array(leaders[0])})
 
 
 def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:

@@ -48,6 +48,8 @@ def _scores() -> dict[str, Callable[..., float]]:
 
 
 def _scorer(name: str, arguments: Mapping[str, Any]) -> Callable[..., float]:
+    if arguments.get("average", "binary") != "binary" and "pos_label" in argument_names(name):
+        arguments = {"pos_label": None, **arguments}  # its default would have to be a class
     if name in _scores():
         return make_scorer(_scores()[name], **arguments)
     scorer = get_scorer(name)  # a copy
@@ -254,7 +256,7 @@ def objective_fault(
     fit = [name for name in kin if told({}, name) is None]
     if fit and not objective.arguments:
         reason += f" Take {joined(fit, 'or')}."
-    elif (written := line([{"pos_label": None}, beta, mean, {**beta, **mean}])) is not None:
+    elif (written := line([beta, mean, {**beta, **mean}])) is not None:
         reason = f"{reason.rstrip('.')}. Such as {written} can."
     return f"is {objective.name!r}, which cannot score {what}: {reason}"
 

@@ -375,11 +375,13 @@ def function_digest(function: Callable[..., Any]) -> str:
     function = inspect.unwrap(function)
     if not (inspect.isroutine(function) or inspect.isclass(function)):
         function = type(function)
+    code = getattr(function, "__code__", None)
     try:
+        if code is not None and code.co_filename == "<string>":  # Python 3.13 may give another's text
+            raise OSError
         text = code_text(ast.parse(textwrap.dedent(inspect.getsource(function))))
     except (OSError, TypeError, SyntaxError):
         # No file holds it, or its lines are no statement of their own, as a lambda's in a call.
-        code = getattr(function, "__code__", None)
         text = repr(function) if code is None else _code_text(code)
     return _sha256(text)
 

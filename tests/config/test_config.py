@@ -326,7 +326,7 @@ def test_a_file_that_is_no_config(tmp_path, monkeypatch, content, message):
 def test_a_folder_and_a_path_that_none_can_be(tmp_path):
     with pytest.raises(ConfigError, match=r"is a folder, and a grid\.yaml is needed"):
         read_config(tmp_path)
-    with pytest.raises(ConfigError, match="is no path: embedded null byte"):
+    with pytest.raises(ConfigError, match=r"is no path: .*embedded null"):
         read_config(Path("a\0b"))
 
 
@@ -460,6 +460,7 @@ def complaint(value, schema, root, path="") -> str | None:
     return None
 
 
+@pytest.mark.tree
 def test_the_published_schema_is_current():
     text = (files("kerasgrid") / "grid.schema.json").read_text(encoding="utf-8")
     assert json.loads(text) == json_schema(), (

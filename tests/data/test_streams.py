@@ -123,6 +123,7 @@ def test_memory_holds_a_chunk_and_not_the_file(tmp_path, monkeypatch):
 
     monkeypatch.setattr(arrays, "CHUNK_BYTES", 4096)
     np.save("x.npy", np.zeros((1 << 20, 2, 2), np.uint8))
+    next(iter(open_stream("x.npy", SHAPE).batches(512)))  # which imports what it needs
     tracemalloc.start()
     n = sum(len(part.images) for part in open_stream("x.npy", SHAPE).batches(512))
     peak = tracemalloc.get_traced_memory()[1]

@@ -7,6 +7,8 @@ from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
+
+pytest.importorskip("mkdocs", reason="the site is built with the tools of the extra docs")
 from mkdocs.config import load_config
 from mkdocs.structure.files import Files
 

@@ -54,6 +54,7 @@ def code(text: str) -> set[str]:
     return set(re.findall(r"`([^`\n]+)`", text))
 
 
+@pytest.mark.tree
 @pytest.mark.parametrize("name", reference.PAGES)
 def test_what_is_written_from_the_code_is_current(name):
     text = page(name)

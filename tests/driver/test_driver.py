@@ -11,6 +11,7 @@ import shutil
 import signal
 import time
 from functools import partial
+from importlib.util import find_spec
 from itertools import pairwise
 from pathlib import Path
 
@@ -695,6 +696,9 @@ def test_what_a_sudden_end_left_is_removed(tmp_path, finished):
     assert all(path.exists() for path in others)  # of another search, of `predict`, of `fit`
 
 
+@pytest.mark.skipif(
+    None in (find_spec("jax"), find_spec("tensorflow")), reason="one of two backends is not installed"
+)
 def test_another_backend_is_another_run(tmp_path, monkeypatch):
     monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
     search(config(), results=tmp_path)

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
-from sklearn.metrics import average_precision_score, get_scorer, get_scorer_names
+from sklearn.metrics import average_precision_score, get_scorer, get_scorer_names, precision_score
 from sklearn.naive_bayes import GaussianNB
 
 from kerasgrid.config.yaml12 import read_yaml
@@ -158,11 +158,6 @@ def test_a_scorer_that_is_of_one_of_two_classes_is_told_which(name, labels, line
         ("fbeta_score", [0, 1], {"fbeta_score": {"beta": 1}}),
         ("fbeta_score", [1, 2, 3], {"fbeta_score": {"beta": 1, "average": "macro"}}),
         ({"fbeta_score": {"beta": 2}}, [1, 2, 3], {"fbeta_score": {"beta": 2, "average": "macro"}}),
-        (
-            {"precision": {"average": "macro"}},
-            ["no", "yes"],
-            {"precision": {"average": "macro", "pos_label": None}},
-        ),
     ],
 )
 def test_a_scorer_that_lacks_something_is_told_what(given, labels, line):
@@ -171,6 +166,17 @@ def test_a_scorer_that_lacks_something_is_told_what(given, labels, line):
     written = re.search(r"[Ss]uch as (\{.*\})", found)[1]
     assert read_yaml(written, "grid.yaml")[0] == line
     assert fault_of(line, y) is None
+
+
+@pytest.mark.parametrize("labels", [["no", "yes"], ["no", "perhaps", "yes"], [10, 20]])
+def test_a_mean_of_all_classes_takes_none_of_them_for_the_positive_one(labels):
+    y = np.array(labels)[np.arange(40) % len(labels)]
+    given = {"precision": {"average": "macro"}}
+    assert fault_of(given, y) is None
+    data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1] * len(labels), 40)
+    found = sklearn_score("precision", given["precision"], data.labels, probabilities, data.classes)
+    said = np.array(labels)[probabilities.argmax(axis=1)]
+    assert found == pytest.approx(precision_score(y, said, average="macro"), abs=1e-12)
 
 
 @pytest.mark.parametrize(
