@@ -1,4 +1,4 @@
-"""What is built of this folder: a wheel with all that is read at run time, and its description."""
+"""What is built of this folder: a wheel with all that is read at run time, its description, and a release."""
 
 from __future__ import annotations
 
@@ -6,7 +6,11 @@ import ast
 import configparser
 import re
 import runpy
+import shutil
+import subprocess
 from pathlib import Path
+
+import pytest
 
 import kerasgrid as kg
 from kerasgrid.exports.notebook import _package
@@ -49,3 +53,55 @@ def test_an_index_is_told_what_readme_says_without_links_that_lead_nowhere():
     assert re.findall(r"^##? .*", text, re.MULTILINE) == ["# kerasgrid", "## Install", "## The tour"]
     assert "pip install 'kerasgrid[tensorflow]'" in text
     assert "scripts/" not in text
+
+
+@pytest.fixture
+def release(tmp_path):
+    """A repository whose tests say that they are run, and what a release of it says."""
+    if shutil.which("git") is None:
+        pytest.skip("a release needs git")
+    (tmp_path / "scripts").mkdir()
+    shutil.copy(ROOT / "scripts" / "release", tmp_path / "scripts")
+    (tmp_path / "scripts" / "test").write_text("#!/bin/sh\necho tests are run\nexit 7\n")
+    (tmp_path / "scripts" / "test").chmod(0o755)
+    (tmp_path / "CHANGELOG.md").write_text("# Changelog\n\n## 0.2.0 (2027-01-02)\n\n## 0.1.0\n")
+    git(tmp_path, "init", "-q")
+    git(tmp_path, "add", ".")
+    git(tmp_path, "commit", "-qm", "A state")
+    return tmp_path
+
+
+def git(folder: Path, *words: str) -> None:
+    who = ("-c", "user.name=x", "-c", "user.email=x@localhost")
+    subprocess.run(["git", *who, *words], cwd=folder, check=True, capture_output=True)
+
+
+def said_by(folder: Path, *words: str) -> tuple[int, str]:
+    done = subprocess.run(
+        [folder / "scripts" / "release", *words], capture_output=True, text=True, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+def test_a_release_is_of_a_tag_that_the_changelog_and_the_folder_agree_with(release):
+    assert said_by(release, "--publish")[0] == 2
+    assert said_by(release) == (
+        1,
+        "No tag of a version is checked out. A release is a tag: git tag -a v0.1.0, or git checkout it.\n",
+    )
+    git(release, "tag", "v0.1.0")
+    (release / "more.txt").touch()
+    code, said = said_by(release, "--upload")
+    assert (code, said.split("\n")[1]) == (1, "?? more.txt")
+    assert said.startswith(
+        "A release holds what v0.1.0 does, and these differ from it: commit or remove them."
+    )
+    (release / "more.txt").unlink()
+    assert said_by(release, "--upload") == (
+        1,
+        "CHANGELOG.md begins with '## 0.2.0 (2027-01-02)', and v0.1.0 needs '## 0.1.0' or "
+        "'## 0.1.0 (YYYY-MM-DD)': mend it, and tag anew.\n",
+    )
+    git(release, "tag", "-d", "v0.1.0")
+    git(release, "tag", "v0.2.0")
+    assert said_by(release, "--upload") == (7, "tests are run\n")

@@ -48,9 +48,12 @@ NOT_RUN = {
     "exit": "a word of the shell",
     "pip install": "it needs a network",
     "scripts/bench": "benchmarks take minutes",
+    "scripts/build": "it needs a network",
     "scripts/check": "it stands beside these tests in scripts/test",
     "scripts/demo": "it sets up an environment, from a network",
+    "scripts/release": "it runs these tests",
     "scripts/test": "it runs these tests",
+    "scripts/try-wheel": "it sets up an environment, from a network",
     "kerasgrid search grid.yaml --results /content/": "a drive of Colab's",
 }
 """What no test runs of the pages' commands, by how they begin, and why."""
