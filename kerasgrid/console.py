@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import warnings
 from collections.abc import Iterable
@@ -77,6 +78,24 @@ class Console(RichConsole):
         """Begins a live display; rich's stand-ins for the streams would obey what is written to them."""
         super().push_render_hook(hook)
         show_all()
+
+
+def is_notebook() -> bool:
+    """Tells whether this process is the kernel of a notebook."""
+    ipython = sys.modules.get("IPython")
+    return ipython is not None and hasattr(ipython.get_ipython(), "kernel")
+
+
+def is_told_by_notebook(console: RichConsole) -> bool:
+    """Tells whether a cell of a notebook shows what this process prints, as those of `!kerasgrid search` do.
+
+    It knows no codes by which a cursor moves, but the carriage return.
+    """
+    try:
+        mode = os.fstat(console.file.fileno()).st_mode
+    except (OSError, ValueError):  # no file of the system
+        return False
+    return "JPY_PARENT_PID" in os.environ and (stat.S_ISFIFO(mode) or stat.S_ISCHR(mode))
 
 
 def warn(text: str) -> None:

@@ -22,9 +22,9 @@ from rich.text import Text
 from running import run
 
 from kerasgrid import console
-from kerasgrid.cli.progress import LiveProgress, PlainProgress
 from kerasgrid.console import Console, Shown, show_all
 from kerasgrid.records import EpochRecord, Job, Trial
+from kerasgrid.views.progress import LiveProgress, PlainProgress
 from kerasgrid.wording import shell_word, visible, visible_json, visible_line
 
 HOSTILE = "\x1b]0;owned\x07\x1b[31m\x9b2J\x7f\u202egnp\u2066\u200f\u061c\u2028\ufeff\U000e0041\ud800\r\t"

@@ -36,11 +36,11 @@ def fit(
     as_json: Annotated[bool, typer.Option("--json", help="Print the models' cards as JSON.")] = False,
 ) -> None:
     """Train the best candidate on all of the training data, or go on with that."""
-    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
     from kerasgrid.delivery.fitting import fit as run
     from kerasgrid.driver.results import Results
     from kerasgrid.views.leaderboard import format_seconds
+    from kerasgrid.views.progress import make_progress
     from kerasgrid.wording import shown_path
 
     if trial is not None and top != 1:

@@ -53,9 +53,9 @@ def search(
     as_json: Annotated[bool, typer.Option("--json", help="Print the outcome as one JSON object.")] = False,
 ) -> None:
     """Run a search, or go on with it if it was cut off."""
-    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
     from kerasgrid.driver.search import search as run
+    from kerasgrid.views.progress import make_progress
 
     is_number = workers is not None and re.fullmatch("[0-9]{1,9}", workers)
     overrides = overrides_of(
@@ -117,12 +117,12 @@ def compare(
     """Set AutoKeras beside the search: same folds, as much time; a table, a page."""
     from contextlib import ExitStack
 
-    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
     from kerasgrid.driver.comparing import compare as run
     from kerasgrid.io import write_text
     from kerasgrid.report.side_by_side import Beside
     from kerasgrid.views.pages import page_path
+    from kerasgrid.views.progress import make_progress
 
     overrides = overrides_of(
         set_,
@@ -175,9 +175,9 @@ def check(
 ) -> None:
     """Check all of a grid.yaml and print the plan; train nothing."""
     from kerasgrid.checks.draft import read_draft
-    from kerasgrid.cli.progress import make_progress
     from kerasgrid.console import Console
     from kerasgrid.driver.preview import preview
+    from kerasgrid.views.progress import make_progress
 
     progress = make_progress("score", Console(stderr=True), quiet=as_json)
     try:

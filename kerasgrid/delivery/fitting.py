@@ -33,6 +33,7 @@ from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_final
+from kerasgrid.views.progress import in_notebook
 from kerasgrid.wording import count
 
 _FINETUNE_SHARE = 0.1
@@ -256,7 +257,7 @@ def fit(
         learning_rate: Of `finetune`, where it is not to be that.
         model: The model function, where the search was given one that cannot be imported.
         overrides: `key.path=value` texts, of where data and model are now.
-        observer: Is told what happens.
+        observer: Is told what happens; by default a cell of a notebook shows one line of progress.
         checkpoint_interval_s: Seconds between checkpoints of a fit.
 
     Raises:
@@ -268,7 +269,7 @@ def fit(
         StorageError: The disk is full.
     """
     check_counts(seeds=seeds, epochs=epochs)
-    finished, observer = FinishedRun(results, model, overrides), observer or Observer()
+    finished, observer = FinishedRun(results, model, overrides), observer or in_notebook() or Observer()
     rows, paths = finished.rows(trial, top), finished.paths
     n_models = sum(len(runs_of(row, paths.folder)) for row in rows) if finetune else len(rows) * seeds
     with ExitStack() as stack:

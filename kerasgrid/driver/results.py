@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from kerasgrid.console import is_notebook
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import check_new, write_text
 from kerasgrid.run.paths import RunPaths
@@ -13,6 +13,7 @@ from kerasgrid.run.results import ResultsData
 
 if TYPE_CHECKING:
     from kerasgrid.delivery.fitting import Fitted
+    from kerasgrid.views.pages import Page
 
 
 class Results(ResultsData):
@@ -24,21 +25,25 @@ class Results(ResultsData):
     """
 
     def hiplot(self, *, epochs: bool = False) -> Any:
-        """Returns the hiplot.Experiment; in a notebook it is shown there too.
+        """Returns the hiplot.Experiment; in a notebook its page is shown, too.
 
         Args:
             epochs: A line an epoch instead of a line a trial, chained to learning curves.
         """
         from kerasgrid.tables.reading import results_table
-        from kerasgrid.views.hiplot import show
+        from kerasgrid.views.hiplot import page_of, show
+        from kerasgrid.views.pages import framed
 
-        experiment = show([results_table(self)], epochs=epochs)
-        if "IPython" in sys.modules and sys.modules["IPython"].get_ipython() is not None:
-            experiment.display()
+        tables = [results_table(self)]
+        experiment = show(tables, epochs=epochs)
+        if is_notebook():
+            from IPython.display import display
+
+            display({"text/html": framed(page_of(experiment, tables))}, raw=True)
         return experiment
 
-    def plot(self, output: str | Path | None = None, *, epochs: bool = False) -> Path:
-        """Writes the HiPlot page, as `kerasgrid plot` does, and returns its path.
+    def plot(self, output: str | Path | None = None, *, epochs: bool = False) -> Page:
+        """Writes the HiPlot page, as `kerasgrid plot` does, and returns its path, which a notebook shows.
 
         Args:
             output: The .html file; beside the results by default.
@@ -49,13 +54,13 @@ class Results(ResultsData):
         """
         from kerasgrid.tables.reading import results_table
         from kerasgrid.views.hiplot import write_page
-        from kerasgrid.views.pages import page_path
+        from kerasgrid.views.pages import Page, page_path
 
         target = page_path([self.file], None if output is None else Path(output))
-        return write_page([results_table(self)], target, epochs=epochs)
+        return Page(write_page([results_table(self)], target, epochs=epochs))
 
-    def report(self, output: str | Path | None = None) -> Path:
-        """Writes what was learnt as a page, as `kerasgrid report` does, and returns its path.
+    def report(self, output: str | Path | None = None) -> Page:
+        """Writes what was learnt, as `kerasgrid report` does, and returns its path, which notebooks show.
 
         Args:
             output: The .html file; NAME.report.html beside the results by default.
@@ -64,11 +69,11 @@ class Results(ResultsData):
             ResultsError: No trial has begun, or there is no file beside which the page could lie.
         """
         from kerasgrid.report.writing import Report
-        from kerasgrid.views.pages import page_path
+        from kerasgrid.views.pages import Page, page_path
 
         target = page_path([self.file], None if output is None else Path(output), ending=".report.html")
         write_text(target, Report(self.file).html())
-        return target
+        return Page(target)
 
     def suggest(self, output: str | Path | None = None) -> str:
         """Returns the text of the next grid.yaml, as `kerasgrid suggest` prints it.
@@ -99,6 +104,33 @@ class Results(ResultsData):
         from kerasgrid.delivery.fitting import fit
 
         return fit(self, **options)
+
+    def submission(
+        self, output: str | Path | None = None, *, sample: str | Path | None = None, **options: Any
+    ) -> Path:
+        """Predicts the test set and writes what a competition takes, as `kerasgrid predict` does.
+
+        Args:
+            output: The .csv file; results/NAME/submission.csv by default.
+            sample: The competition's sample; by default the config's, or that beside its data.test.
+            options: Those of `kg.predict`: data, trial, top, tta and more.
+
+        Raises:
+            ResultsError: A trial has no models: `fit` trains them.
+            DataError: The test set or the sample cannot be read, or the file is there and is another one.
+        """
+        from kerasgrid.delivery.finished import FinishedRun
+        from kerasgrid.delivery.predicting import predict
+        from kerasgrid.delivery.submission import plan_submission
+
+        planned = plan_submission(
+            FinishedRun(self, options.get("model"), options.get("overrides", ())),
+            None if output is None else Path(output),
+            sample=None if sample is None else Path(sample),
+            is_own_data=options.get("data") is not None,
+        )
+        planned.write(predict(self, **options))
+        return planned.target
 
     @property
     def best_model(self) -> Any:

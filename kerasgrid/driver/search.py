@@ -55,6 +55,7 @@ from kerasgrid.run.paths import RunPaths, move_aside
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_pack
+from kerasgrid.views.progress import in_notebook
 from kerasgrid.wording import count, sentence
 
 
@@ -83,7 +84,7 @@ def search(
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.
         retry_failed: Try trials that failed in an earlier session again.
-        observer: Is told what happens.
+        observer: Is told what happens; by default a cell of a notebook shows one line of progress.
         checkpoint_interval_s: Seconds between checkpoints of a fit.
 
     Returns:
@@ -99,7 +100,7 @@ def search(
     """
     draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
-    observer = observer or _Warning()
+    observer = observer or in_notebook() or _Warning()
     paths.check_own()
     if not fresh:
         check_journal(paths)
@@ -188,7 +189,8 @@ class _Driver:
             self.observer.warn(line)
         if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
             self.observer.note(
-                "Fits run in this process: workers cannot import a function of a script or notebook."
+                "Fits run in this process: workers cannot import a function of a script or notebook. For "
+                "workers write it to a file, in a notebook by %%writefile net.py, and name it: net.py:build."
             )
         with stop_on_signals(self._stop), self.budget:
             try:

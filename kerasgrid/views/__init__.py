@@ -1,4 +1,4 @@
-"""Trials to look at: HiPlot's page, the leaderboard, and what pages and pictures are made of.
+"""Trials to look at: HiPlot's page, the leaderboard, progress, and what pages and pictures are made of.
 
-Other rooms use: `drawing`, `hiplot`, `leaderboard`, `pages`.
+Other rooms use: `drawing`, `hiplot`, `leaderboard`, `pages`, `progress`.
 """

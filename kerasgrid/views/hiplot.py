@@ -57,10 +57,15 @@ def write_page(tables: Sequence[Table], target: Path, *, epochs: bool = False) -
         MissingPackageError: HiPlot is not installed.
         StorageError: The page cannot be written.
     """
-    page = _DRAWN_ID.sub("hiplot_page", show(tables, epochs=epochs).to_html())
-    title = html.escape(", ".join(dict.fromkeys(safe_text(table.source) for table in tables)))
-    write_text(Path(target), page.replace("<title>HiPlot</title>", f"<title>{title}</title>", 1))
+    write_text(Path(target), page_of(show(tables, epochs=epochs), tables))
     return Path(target)
+
+
+def page_of(experiment: hiplot.Experiment, tables: Sequence[Table]) -> str:
+    """Returns the page of an experiment that `show` has made of some tables."""
+    page = _DRAWN_ID.sub("hiplot_page", experiment.to_html())
+    title = html.escape(", ".join(dict.fromkeys(safe_text(table.source) for table in tables)))
+    return page.replace("<title>HiPlot</title>", f"<title>{title}</title>", 1)
 
 
 def show(tables: Sequence[Table], *, epochs: bool = False) -> hiplot.Experiment:

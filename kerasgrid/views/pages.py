@@ -20,6 +20,7 @@ from kerasgrid.wording import masked, visible, visible_line
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
 
+_FRAME_HEIGHT = 800
 _ENDINGS = {".html", ".htm"}
 _STYLE = """
 :root { color-scheme: light dark; --paper: #ffffff; --ink: #1b1f24; --muted: #6a737d; --line: #d5d9de;
@@ -40,6 +41,19 @@ th { vertical-align: bottom; } .right { text-align: right; }
 .photos img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; background: #000; }
 """
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
+
+
+class Page(type(Path())):  # type: ignore[misc]  # Path itself has heirs from Python 3.12 on alone
+    """The path of a page; the last line of a notebook's cell shows the page itself."""
+
+    def _repr_html_(self) -> str:
+        return framed(self.read_text(encoding="utf-8"))
+
+
+def framed(page: str) -> str:
+    """Returns a page as a part of another, such as a notebook: neither meets the other."""
+    size = f'width="100%" height="{_FRAME_HEIGHT}" frameborder="0"'
+    return f'<iframe srcdoc="{html.escape(page)}" {size}></iframe>'
 
 
 def page_path(files: Sequence[str | Path], output: Path | None = None, ending: str = ".html") -> Path:

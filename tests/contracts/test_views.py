@@ -225,7 +225,7 @@ VIEWS = {
     "suggest": View(None, "yaml", lambda path: suggest(analyse(read_table(path))), ("suggest",), ".yaml"),
     "export --to tensorboard": View(None, "folder", tensorboard, shows_time=True),
 }
-NO_VIEWS = {"drawing", "pages"}
+NO_VIEWS = {"drawing", "pages", "progress"}
 """Modules of kerasgrid.views that help the others, or show something else than results."""
 
 

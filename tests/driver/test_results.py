@@ -2,8 +2,12 @@
 
 from __future__ import annotations
 
+import html
 import json
+import re
+import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
 from running import run
@@ -51,6 +55,26 @@ def test_pages_are_those_of_the_commands(file, monkeypatch, command, options, en
     assert getattr(results, command)("other/page.html", **options) == Path("other/page.html")
     with pytest.raises(ResultsError, match=r"would be written over|ends in \.html"):
         getattr(results, command)(file, **options)
+
+
+def test_a_notebook_shows_pages_in_frames_of_their_own(file, monkeypatch):
+    results, shown = kg.Results.load(file), []
+    shell = SimpleNamespace()
+    ipython = SimpleNamespace(
+        get_ipython=lambda: shell, display=lambda data, raw: shown.append(data["text/html"])
+    )
+    report = results.report()
+    for name in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, name, ipython)
+    results.hiplot()  # of a terminal's IPython
+    assert shown == []
+    shell.kernel = None
+    results.hiplot()
+    plot = results.plot()
+    assert shown == [plot._repr_html_()]
+    for page in (report, plot):
+        (frame,) = re.findall('<iframe srcdoc="([^"]*)"', page._repr_html_())
+        assert html.unescape(frame) == page.read_text()
 
 
 def test_the_next_grid_is_that_of_the_command(file, monkeypatch, capsys):

@@ -1,4 +1,4 @@
-"""A search's progress: a live display on a terminal, plain lines elsewhere."""
+"""A search's progress: a live display on a terminal, one line in a notebook, plain lines elsewhere."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
 from rich.spinner import Spinner
 from rich.text import Text
 
-from kerasgrid.console import Console
+from kerasgrid.console import Console, is_notebook, is_told_by_notebook
 from kerasgrid.records import EpochRecord, FoldRecord, Job
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.results import ResultsData
@@ -21,6 +21,7 @@ from kerasgrid.views.leaderboard import format_score, format_seconds
 from kerasgrid.wording import count, named, visible_line
 
 PLAIN_INTERVAL_S = 10.0
+LINE_INTERVAL_S = 0.5
 _WARM_S = 30.0
 """Seconds of training after which there is an estimate though no fit that began warm has ended."""
 _BURST_S = 0.2
@@ -225,6 +226,79 @@ class PlainProgress(_Counts):
         self._console.print(text, soft_wrap=True)
 
 
+class LineProgress(_Counts):
+    """One line that is written over, in the output of a notebook's cell; what is noted stays, below it.
+
+    The kernel of a notebook has a display of it, which a notebook that is saved holds once. What a command
+    of a cell prints is written over by carriage returns.
+    """
+
+    def __init__(self, objective: str, console: Console) -> None:
+        super().__init__(objective)
+        self._console = console
+        self._is_kernel = is_notebook()
+        self._display: Any = None
+        self._text, self._shown_at = "", 0.0
+
+    def doing(self, text: str) -> None:
+        super().doing(text)
+        self._show(text)
+
+    def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
+        super().begin(state, jobs, until)
+        self._show(self.status())
+
+    def epoch(self, record: EpochRecord) -> None:
+        super().epoch(record)
+        running, _ = self.running.get(record.job, (None, None))
+        at = "" if running is None else f"; {running}, epoch {record.epoch}/{record.epochs}"
+        self._show_now_and_then(f"{self.status()}{at}")
+
+    def ended(self, record: FoldRecord, state: RunState) -> None:
+        super().ended(record, state)
+        self._show_now_and_then(self.status())
+
+    def waits(self, record: FoldRecord) -> None:
+        super().waits(record)
+        self._show_now_and_then(self.status())
+
+    def note(self, text: str) -> None:
+        if self._is_kernel:
+            self._console.print(text, soft_wrap=True)
+        else:
+            self._write(f"{visible_line(text).ljust(len(self._text))}\n")
+            self._show(self._text)
+
+    def end(self, results: ResultsData) -> None:
+        going_on = "; run the cell again to go on" if results.status == "interrupted" else ""
+        self._show((f"{results.status}: {self.status()}" if self.n_fits else results.status) + going_on)
+
+    def close(self) -> None:
+        """Ends the line."""
+        if self._text and not self._is_kernel:
+            self._console.file.write("\n")
+        self._text = ""
+
+    def _show_now_and_then(self, text: str) -> None:
+        if time.monotonic() - self._shown_at >= LINE_INTERVAL_S or self.n_ended == self.n_fits:
+            self._show(text)
+
+    def _show(self, text: str) -> None:
+        before, self._text, self._shown_at = self._text, visible_line(text), time.monotonic()
+        if not self._is_kernel:
+            self._write(self._text.ljust(len(before)))
+        elif self._display is None:
+            from IPython.display import display
+
+            self._display = display({"text/plain": self._text}, raw=True, display_id=True)
+        else:
+            self._display.update({"text/plain": self._text}, raw=True)
+
+    def _write(self, text: str) -> None:
+        self._console.file.write(f"\r{text}")
+        self._console.file.flush()
+
+
 class Quiet(Observer):
     """Says nothing."""
 
@@ -232,11 +306,20 @@ class Quiet(Observer):
         """Does nothing: there is no display to take away."""
 
 
-def make_progress(objective: str, console: Console, quiet: bool) -> LiveProgress | PlainProgress | Quiet:
+def make_progress(
+    objective: str, console: Console, quiet: bool
+) -> LineProgress | LiveProgress | PlainProgress | Quiet:
     """Returns the display that fits the console."""
     if quiet:
         return Quiet()
+    if is_notebook() or is_told_by_notebook(console):
+        return LineProgress(objective, console)
     return (LiveProgress if console.is_terminal else PlainProgress)(objective, console)
+
+
+def in_notebook() -> LineProgress | None:
+    """Returns the display of a search that a cell of a notebook calls; None elsewhere."""
+    return LineProgress("score", Console(force_jupyter=False)) if is_notebook() else None
 
 
 def _running(job: Job, record: EpochRecord | None) -> str:

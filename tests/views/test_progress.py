@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import io
+import os
+import sys
 import time
+from types import SimpleNamespace
 
 import pytest
 
-from kerasgrid.cli.progress import LiveProgress, PlainProgress, Quiet, make_progress
-from kerasgrid.console import Console
+from kerasgrid.console import Console, is_told_by_notebook
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Trial
 from kerasgrid.run.state import RunState
+from kerasgrid.views import progress as views_progress
+from kerasgrid.views.progress import LineProgress, LiveProgress, PlainProgress, Quiet, make_progress
 
 
 def console(width=100, terminal=False) -> Console:
@@ -180,6 +184,58 @@ def test_a_fit_that_takes_long_has_an_estimate_after_half_a_minute(clock):
     shown = train(progress, clock, state, open_jobs(state), 100, 10.0, warm_up=300)
     assert shown[:3] == [None] * 3
     assert shown[3] == pytest.approx(960)
+
+
+def tell(progress, state):
+    """Tells a display of a search from its first word to its end."""
+    progress.doing("Reading digits.")
+    progress.begin(state, open_jobs(state), None)
+    progress.started(Job(state.trials[1], 1))
+    progress.epoch(EpochRecord((1, 1, 0), 3, 10, {"loss": 0.1}))
+    progress.note("trial 9\x1b[2J failed.")
+    record = FoldRecord((1, 1, 0), score=1.0, epochs=10)
+    state.end(record)
+    progress.ended(record, state)
+    progress.end(SimpleNamespace(status="complete"))
+    progress.close()
+
+
+LAST = "complete: 2/2 trials, 4/4 fits, best accuracy 0.9000 ± 0.0000 (trial 0)"
+
+
+def test_a_cell_of_a_notebook_has_one_line_that_is_kept_up_to_date(state, monkeypatch):
+    shown, told = [], console()
+    handle = SimpleNamespace(update=lambda data, raw: shown.append(data["text/plain"]))
+    display = lambda data, raw, display_id: shown.append(data["text/plain"]) or handle  # noqa: E731
+    kernel = SimpleNamespace(get_ipython=lambda: SimpleNamespace(kernel=None), display=display)
+    for name in ("IPython", "IPython.display"):
+        monkeypatch.setitem(sys.modules, name, kernel)
+    monkeypatch.setattr(views_progress, "LINE_INTERVAL_S", 0.0)
+    progress = make_progress("accuracy", told, quiet=False)
+    assert isinstance(progress, LineProgress)
+    tell(progress, state)
+    before = "1/2 trials, 3/4 fits, best accuracy 0.9000 ± 0.0000 (trial 0)"
+    assert shown[:3] == ["Reading digits.", before, f"{before}; trial 1, fold 1, epoch 3/10"]
+    assert (shown[-2], shown[-1]) == (LAST.removeprefix("complete: "), LAST)
+    assert told.file.getvalue() == "trial 9\\x1b[2J failed.\n"
+
+
+def test_a_command_of_a_cell_writes_its_line_over(state, monkeypatch, tmp_path):
+    assert not is_told_by_notebook(console())
+    monkeypatch.setenv("JPY_PARENT_PID", "1")
+    reading, writing = os.pipe()
+    with open(writing, "w") as file, open(tmp_path / "log", "w") as log, open(reading, newline="") as told:
+        assert not is_told_by_notebook(Console(file=log))
+        progress = make_progress("accuracy", Console(file=file), quiet=False)
+        assert isinstance(progress, LineProgress)
+        tell(progress, state)
+        file.close()
+        text = told.read()
+    assert [line.rstrip().rpartition("\r")[2] for line in text.split("\n")[:-1]] == [
+        "trial 9\\x1b[2J failed.",
+        LAST,
+    ]
+    assert "\x1b" not in text
 
 
 def test_the_display_fits_the_console():
