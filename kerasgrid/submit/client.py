@@ -45,8 +45,11 @@ class Client:
         """Returns the competition's `title`, and whether it is for `notebooks_only` or `is_closed`."""
         return self._read("about", "asking about the competition")
 
-    def limits(self) -> dict[str, Any]:
-        """Returns the submissions of `today` and in `total`, those still `allowed`, and what limits them."""
+    def limits(self) -> dict[str, Any] | None:
+        """Returns the submissions of `today` and in `total`, those still `allowed`, and what limits them.
+
+        None where the client that is installed cannot ask.
+        """
         return self._read("limits", "asking how many submissions are left")
 
     def submissions(self, within_s: float = math.inf) -> list[dict[str, Any]]:

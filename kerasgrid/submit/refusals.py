@@ -31,8 +31,8 @@ _LIMIT = re.compile(
 )
 _SITE = "https://www.kaggle.com"
 MISSING = (
-    "Kaggle's official client is needed for this: the package kaggle. Install it with: "
-    "pip install 'kerasgrid[kaggle]'"
+    "Kaggle's official client is needed for this: the package kaggle, 1.8.4 or newer. Install it "
+    "with: pip install 'kerasgrid[kaggle]'"
 )
 
 

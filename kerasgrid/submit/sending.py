@@ -277,6 +277,9 @@ def _check_open(client: Client, competition: str, tell: Callable[[str], object])
             raise
         tell(f"How many submissions are left is not known: {error}")
         return
+    if limits is None:
+        tell("How many submissions are left is not known: Kaggle's client asks from version 2.2 on.")
+        return
     if not any((limits["today"], limits["total"], limits["allowed"])):
         return  # so it says of teams that have not submitted anything yet
     if limits["allowed"] <= 0:

@@ -12,6 +12,7 @@ import contextlib
 import os
 import threading
 from datetime import datetime
+from importlib.metadata import PackageNotFoundError, version
 from typing import Any
 
 from kerasgrid.spawning import Parent
@@ -31,6 +32,10 @@ class _Served:
     """What can be asked."""
 
     def __init__(self) -> None:
+        from kagglesdk.kaggle_env import get_access_token_from_env
+
+        # Before the import of a client that has it not (1.7), and would fail in a way of its own.
+        self._find_token = get_access_token_from_env
         import kaggle
         from tqdm import tqdm
 
@@ -44,11 +49,9 @@ class _Served:
 
     def secrets(self) -> list[str]:
         """Returns what must not stand in any reply."""
-        from kagglesdk.kaggle_env import get_access_token_from_env
-
         api = self._api
         found = [api.config_values.get(name) for name in (api.CONFIG_NAME_KEY, api.CONFIG_NAME_TOKEN)]
-        return [secret for secret in (*found, get_access_token_from_env()[0], self._token) if secret]
+        return [secret for secret in (*found, self._find_token()[0], self._token) if secret]
 
     def about(self, competition: str) -> dict[str, Any]:
         """Returns what a submission has to know of a competition."""
@@ -64,9 +67,18 @@ class _Served:
             "is_closed": bool(found.submissions_disabled),
         }
 
-    def limits(self, competition: str) -> dict[str, Any]:
-        """Returns how many submissions were made, and how many may still be made today."""
-        found = self._api.competition_get_submission_limits(competition)
+    def limits(self, competition: str) -> dict[str, Any] | None:
+        """Returns how many submissions were made, and how many may still be made today; None of a client
+        that cannot ask.
+        """
+        try:
+            from kagglesdk.competitions.types.competition_api_service import ApiGetSubmissionLimitsRequest
+        except ImportError:  # as it may be beside a client before 2.2
+            return None
+        request = ApiGetSubmissionLimitsRequest()
+        request.competition_name = competition
+        with self._api.build_kaggle_client() as client:
+            found = client.competitions.competition_api_client.get_submission_limits(request)
         return {
             "today": found.num_today,
             "total": found.num_total,
@@ -149,6 +161,8 @@ def serve(asking: Parent) -> None:
 def _of(error: BaseException) -> dict[str, Any]:
     """Returns an error as plain data; URLs are left out, since an upload's says who may write there."""
     if isinstance(error, ImportError):
+        with contextlib.suppress(PackageNotFoundError):
+            return {"kind": "missing", "text": f"kaggle {version('kaggle')} is installed: {error}"}
         return {"kind": "missing", "text": str(error)}
     if isinstance(error, SystemExit):  # the client's way to say that it has no credentials
         return {"kind": "credentials", "text": ""}

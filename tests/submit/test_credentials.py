@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import json
+import re
+from pathlib import Path
 
 import pytest
 from service import TOKEN, Answer
 
 from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.submit.client import Client
-from kerasgrid.submit.refusals import find_credentials
+from kerasgrid.submit.refusals import MISSING, find_credentials
 
 pytestmark = pytest.mark.slow
 
@@ -113,6 +115,22 @@ def test_a_client_that_is_not_installed_is_told(home, monkeypatch, tmp_path):
         pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[kaggle\]'"),
     ):
         client.limits()
+
+
+def test_a_client_that_is_too_old_is_told_with_what_is_needed(home, monkeypatch, tmp_path):
+    """1.7, which Colab and Kaggle have in 2026, knows no tokens, and cannot ask about a competition."""
+    setup = (Path(__file__).parents[2] / "setup.cfg").read_text(encoding="utf-8")
+    assert f"the package kaggle, {re.search('kaggle>=([0-9.]+)', setup)[1]} or newer." in MISSING
+    (tmp_path / "kagglesdk").mkdir()
+    for name in ("__init__", "kaggle_env"):
+        (tmp_path / "kagglesdk" / f"{name}.py").touch()
+    (tmp_path / "kaggle-1.7.4.5.dist-info").mkdir()
+    (tmp_path / "kaggle-1.7.4.5.dist-info" / "METADATA").write_text("Name: kaggle\nVersion: 1.7.4.5\n")
+    monkeypatch.syspath_prepend(tmp_path)
+    monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
+    with Client("digits", 20) as client, pytest.raises(MissingPackageError) as caught:
+        client.limits()
+    assert str(caught.value).startswith(f"{MISSING} (kaggle 1.7.4.5 is installed: cannot import name ")
 
 
 def test_a_client_that_never_returns_from_its_import_is_killed(home, monkeypatch, tmp_path):

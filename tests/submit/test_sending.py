@@ -137,6 +137,14 @@ def test_what_the_service_says_beforehand(send, run, service):
     assert service.count("CreateSubmission") == 1
 
 
+def test_a_client_that_cannot_ask_for_the_limits_sends_all_the_same(send, monkeypatch):
+    monkeypatch.setattr(Client, "limits", lambda client: None)
+    assert send().status == "complete"
+    assert (
+        "How many submissions are left is not known: Kaggle's client asks from version 2.2 on." in send.told
+    )
+
+
 def test_reading_is_tried_again_after_a_fault_that_passes(send, service, monkeypatch):
     monkeypatch.setattr("kerasgrid.submit.client._FIRST_PAUSE_S", 0.01)
     service.answers["GetSubmissionLimits"] = [Answer(503, "busy"), CUT, None]
