@@ -13,26 +13,25 @@ import math
 import os
 import re
 import secrets
-import shlex
 import shutil
 import socket
 import stat
 import struct
+import sys
 import tempfile
+import time
 import tokenize
 import zipfile
 import zlib
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, TypeVar
 
 from kerasgrid.errors import KerasgridError, StorageError
+from kerasgrid.wording import shell_word
 
-try:
-    import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # `is_drive` asks for it
+_Given = TypeVar("_Given")
 
 ZIP_DAMAGE = (
     *(zipfile.BadZipFile, zlib.error, struct.error, EOFError),
@@ -50,6 +49,12 @@ NO_LOCKS = {errno.ENOLCK, errno.ENOTSUP, errno.EOPNOTSUPP, errno.EINVAL, errno.E
 """What the system says of a file system without locks."""
 NO_LINK = getattr(os, "O_NOFOLLOW", 0)
 _MOUNTS = Path("/proc/self/mountinfo")
+_IN_USE = {5, 32, 33}
+"""Windows's errors where another program has a file open: access denied, sharing and lock violations."""
+_PAUSES_S = (0.01, 0.02, 0.05, 0.1, 0.2, 0.4, 0.5)
+UNPORTABLE = re.compile(r"[/\\\0-\x1f:*?\"<>|]")
+"""Marks that names of files have on no system, or not on Windows."""
+_DEVICE = re.compile(r"(con|prn|aux|nul|conin\$|conout\$|(com|lpt)[0-9¹²³]) *(\..*)?", re.IGNORECASE)
 MOST_BESIDE = 1 << 26
 """Bytes that are read of a file which lies beside others."""
 HALF_WRITTEN = ".tmp"
@@ -85,7 +90,7 @@ _MAGIC = (
     (b"SQLite format 3\0", "database"),
     (b"%PDF", "document"),
 )
-_FUNCTION = re.compile(r"(?:[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
+_FUNCTION = re.compile(r"(?:(?:[A-Za-z]:)?[^:]+\.py|[A-Za-z_][\w.]*):[A-Za-z_]\w*")
 _TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
 _CALLED = {
     "grid": "a grid.yaml",
@@ -149,7 +154,41 @@ def open_input(path: str | Path, most_bytes: int | None = None) -> io.BufferedRe
     if most_bytes is not None and found.st_size > most_bytes:
         told = f"holds {found.st_size:,} bytes, and at most {most_bytes:,} are read"
         raise OSError(errno.EFBIG, told, str(path))
-    return open(path, "rb")
+    return insist(open, path, "rb")
+
+
+def insist(call: Callable[..., _Given], *arguments: Any) -> _Given:
+    """Calls what opens, renames or removes a file; again, for a second, where another program has it open.
+
+    On Windows a file that a virus scanner or a reader has open can be neither replaced nor removed, and one
+    that is being replaced not be opened.
+    """
+    for pause_s in _PAUSES_S:
+        try:
+            return call(*arguments)
+        except PermissionError as error:
+            if getattr(error, "winerror", None) not in _IN_USE:
+                raise
+        time.sleep(pause_s)
+    return call(*arguments)
+
+
+def is_link(path: str | Path) -> bool:
+    """Tells whether a path is a link to elsewhere, as a junction of Windows is, too."""
+    try:
+        os.readlink(path)
+    except (OSError, ValueError):
+        return False
+    return True
+
+
+def windows_takes(name: str) -> str | None:
+    """Returns as what else than a file's name Windows takes a text; None where it is one there, too."""
+    if UNPORTABLE.search(name):
+        return "a path or pattern"
+    if _DEVICE.fullmatch(name):
+        return "a device"
+    return None if name == name.rstrip(". ") else "a name without dots or spaces at its end"
 
 
 def read_input(path: str | Path, most_bytes: int) -> bytes:
@@ -267,7 +306,7 @@ def discard(*paths: Path) -> None:
         with contextlib.suppress(FileNotFoundError):
             if os.lstat(path).st_nlink == 1 and not path.is_symlink() and is_drive(path.parent):
                 os.truncate(path, 0)
-            path.unlink()
+            remove(path)
 
 
 def is_drive(folder: Path) -> bool:
@@ -277,8 +316,10 @@ def is_drive(folder: Path) -> bool:
     by a new file, goes to its trash, where it counts against the quota. A file that is written where it
     stands does not.
     """
-    if fcntl is None:
+    if sys.platform == "win32":
         return False
+    import fcntl
+
     while not folder.is_dir():  # it is made where something is written
         folder = folder.parent
     if is_mounted_by_program(folder):
@@ -295,10 +336,12 @@ def is_drive(folder: Path) -> bool:
 
 def is_mounted_by_program(folder: Path) -> bool:
     """Tells whether a program (FUSE) is a folder's file system, whose locks others may not see."""
+    if sys.platform == "win32":
+        return False
     with contextlib.suppress(OSError):
         device = os.stat(folder).st_dev
         own = f"{os.major(device)}:{os.minor(device)}"
-        for line in _MOUNTS.read_text(errors="replace").splitlines():
+        for line in _MOUNTS.read_text(encoding="utf-8", errors="replace").splitlines():
             mount, _, kind = line.partition(" - ")
             if mount.split()[2] == own:
                 return kind.partition(" ")[0].partition(".")[0] == "fuse"
@@ -338,9 +381,9 @@ def replacing(path: Path, ending: str = "") -> Iterator[Path]:
                 yield part
             with open(part, "r+b") as file:
                 os.fsync(file.fileno())
-            os.replace(part, path)
+            insist(os.replace, part, path)
         except BaseException:
-            part.unlink(missing_ok=True)
+            remove(part)
             raise
         sync_folder(path.parent)
 
@@ -399,12 +442,12 @@ def half_written(path: Path) -> list[Path]:
 
 
 def remove(path: Path) -> None:
-    """Removes a file or a folder; what has gone already, or is another user's, is let be."""
-    if path.is_dir() and not path.is_symlink():
+    """Removes a file or a folder; what has gone already, is another user's or in use is let be."""
+    if path.is_dir() and not is_link(path):
         shutil.rmtree(path, ignore_errors=True)
     else:
         with contextlib.suppress(FileNotFoundError, PermissionError):
-            path.unlink()
+            insist(os.unlink, path)
 
 
 @contextlib.contextmanager
@@ -472,11 +515,12 @@ def sync_folder(folder: Path) -> None:
 
 
 def cache_folder() -> Path:
-    """Returns the folder for caches: $KERASGRID_CACHE, else the user's cache folder."""
+    """Returns the folder for caches: $KERASGRID_CACHE, else that of the user's folder for them."""
     chosen = os.environ.get("KERASGRID_CACHE")
     if chosen:
         return Path(chosen)
-    base = os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache"
+    of_system = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
+    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or of_system
     return Path(base) / "kerasgrid"
 
 
@@ -502,7 +546,7 @@ class FileKind:
         return " ".join(filter(None, parts))
 
     def _way(self, needed: str) -> str | None:
-        file, results = shlex.quote(str(self.path)), self._results()
+        file, results = shell_word(self.path), self._results()
         match self.name:
             case "grid" if needed not in ("data", "rows") and results is not None:
                 return f"What a search of it has found is in {results}."
@@ -539,7 +583,7 @@ class FileKind:
                 own = Path(f"{os.path.dirname(os.path.abspath(self.path))}.json")
             case _:
                 return None
-        return shlex.quote(os.path.relpath(own)) if own.is_file() else None
+        return shell_word(os.path.relpath(own)) if own.is_file() else None
 
 
 def kind_of(path: str | Path, *, takes: tuple[str, ...] = ()) -> FileKind | None:

@@ -81,10 +81,10 @@ def peak_memory_bytes() -> int:
     found = re.search(r"^VmHWM:\s+(\d+) kB", _text(Path("/proc/self/status")), re.MULTILINE)
     if found is not None:
         return int(found[1]) * 1024
-    try:
-        import resource
-    except ImportError:  # Windows
-        return psutil.Process().memory_info().peak_wset  # type: ignore[attr-defined]  # Windows alone has it
+    if sys.platform == "win32":
+        return psutil.Process().memory_info().peak_wset
+    import resource
+
     peak = resource.getrusage(resource.RUSAGE_SELF).ru_maxrss
     return peak if sys.platform == "darwin" else peak * 1024
 
@@ -151,7 +151,7 @@ def _words(path: Path) -> list[str]:
 def _text(path: Path) -> str:
     """Returns a kernel file's text; nothing where this system or group does not have it."""
     try:
-        return path.read_text()
+        return path.read_text(encoding="utf-8")
     except OSError:
         return ""
 
@@ -227,6 +227,13 @@ def _visible_gpus() -> list[str]:
 
 
 def _installed_gpus() -> int:
+    """Returns how many NVIDIA GPUs there are for the backend.
+
+    TensorFlow and JAX have none on Windows itself: https://www.tensorflow.org/install/pip#windows-native and
+    https://docs.jax.dev/en/latest/installation.html
+    """
+    if sys.platform == "win32" and backend() != "torch":
+        return 0
     if _DRIVER.is_dir():
         return len(list(_DRIVER.iterdir()))
     program = shutil.which("nvidia-smi")
@@ -274,7 +281,7 @@ def backend_fault() -> Fault | None:
             place, f"is {name!r}, which is no backend on which Keras trains.{did_you_mean(name, _TRAINING)}"
         )
     if find_spec(name) is None:
-        there = " or ".join(f"export KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
+        there = " or ".join(f"KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
         other = f", or take one that is: {there}" if there else ""
         return Fault(place, f"is {name!r}, and the package {name} is not installed. Install it{other}.")
     return None
@@ -302,6 +309,6 @@ def _config_path() -> Path:
 
 def _configured() -> str:
     try:
-        return str(json.loads(_config_path().read_text()).get("backend", "tensorflow"))
+        return str(json.loads(_config_path().read_text(encoding="utf-8")).get("backend", "tensorflow"))
     except (OSError, ValueError, AttributeError):
         return "tensorflow"

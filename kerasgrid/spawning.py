@@ -24,8 +24,11 @@ import psutil
 
 HANGUP: int | None = getattr(signal, "SIGHUP", None)
 """What reaches all processes of a terminal that closes; Windows has none."""
-SIGNALS = tuple(one for one in (signal.SIGINT, signal.SIGTERM, HANGUP) if one is not None)
+_BREAK: int | None = getattr(signal, "SIGBREAK", None)  # Windows's, by Ctrl-Break or another program
+SIGNALS = tuple(one for one in (signal.SIGINT, signal.SIGTERM, HANGUP, _BREAK) if one is not None)
 """What the driver alone decides on."""
+_NO_MEMORY = {0xC0000017, 0xC000012D}
+"""With what Windows ends a process that has none: STATUS_NO_MEMORY, STATUS_COMMITMENT_LIMIT."""
 _SPAWN = multiprocessing.get_context("spawn")
 _LAUNCH = threading.Lock()
 _PATIENCE_S = 3.0
@@ -112,9 +115,9 @@ class Child:
         code = self._process.exitcode
         if code is None:
             return "lost its connection to the driver", False
-        if code >= 0:
-            return f"exited with code {code}", False
-        if code == -signal.SIGKILL:
+        if code >= 0:  # on Windows a fault's number, too, such as 0xC0000005
+            return f"exited with code {code if code < 1 << 16 else f'0x{code:X}'}", code in _NO_MEMORY
+        if code == -getattr(signal, "SIGKILL", 0):
             return "was killed by SIGKILL, probably by the kernel for want of memory", True
         try:
             name = signal.Signals(-code).name
@@ -126,7 +129,7 @@ class Child:
         """Returns how much memory it has; 0 where it has ended."""
         try:
             return psutil.Process(self._process.pid).memory_info().rss
-        except psutil.NoSuchProcess:
+        except psutil.Error:
             return 0
 
     def hang_up(self) -> None:
@@ -194,12 +197,20 @@ class Parent:
                 while True:
                     if self.connection.poll(_LOOK_S):
                         self._values.put(self.connection.recv())
-                    elif os.getppid() != pid:  # the end of file does not come while a fork of it lives
+                    elif _has_died(pid):  # the end of file does not come while a fork of it lives
                         break
         finally:
             self._values.put(_END)
             time.sleep(grace_s)
             os._exit(0)
+
+
+def _has_died(pid: int) -> bool:
+    """Tells whether the process that began this one is dead; on Windows its id stays the parent's."""
+    parent = multiprocessing.parent_process()
+    if sys.platform == "win32" and parent is not None:
+        return not parent.is_alive()
+    return os.getppid() != pid
 
 
 def _run(
@@ -213,7 +224,7 @@ def _run(
     """Is the child."""
     for number in SIGNALS:
         signal.signal(number, signal.SIG_IGN)
-    if hasattr(signal, "pthread_sigmask"):  # blocked by the parent until here
+    if sys.platform != "win32":  # blocked by the parent until here
         signal.pthread_sigmask(signal.SIG_UNBLOCK, SIGNALS)
     if is_silent:
         nowhere = os.open(os.devnull, os.O_WRONLY)
@@ -227,7 +238,8 @@ def _run(
 def _launching(environment: Mapping[str, str]) -> Iterator[None]:
     """Makes this process for a moment what a child should inherit when it is spawned.
 
-    - Signals are blocked until the child ignores them: Ctrl-C must not hit it before.
+    - Signals are blocked until the child ignores them: Ctrl-C must not hit it before. Windows cannot: there
+      it ends a child that begins, which the driver then drops as it stops.
     - `__main__` is an empty module, since spawn would run the user's script again in the child:
       https://docs.python.org/3/library/multiprocessing.html#the-spawn-and-forkserver-start-methods
     - The environment holds the child's variables, since some are read before Python begins.
@@ -235,8 +247,7 @@ def _launching(environment: Mapping[str, str]) -> Iterator[None]:
     with _LAUNCH:
         main = sys.modules["__main__"]
         before = {name: os.environ.get(name) for name in environment}
-        mask = None
-        if hasattr(signal, "pthread_sigmask"):
+        if sys.platform != "win32":
             mask = signal.pthread_sigmask(signal.SIG_BLOCK, SIGNALS)
         try:
             sys.modules["__main__"] = types.ModuleType("__main__")
@@ -249,7 +260,7 @@ def _launching(environment: Mapping[str, str]) -> Iterator[None]:
                     os.environ.pop(name, None)
                 else:
                     os.environ[name] = value
-            if mask is not None:
+            if sys.platform != "win32":
                 signal.pthread_sigmask(signal.SIG_SETMASK, mask)
 
 

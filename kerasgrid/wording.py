@@ -9,6 +9,7 @@ import json
 import os
 import re
 import shlex
+import sys
 import unicodedata
 from collections.abc import Callable, Container, Iterable, Iterator, Mapping, Sequence
 from collections.abc import Set as AbstractSet
@@ -41,6 +42,7 @@ _OTHERWISE = re.compile(
     re.IGNORECASE | re.DOTALL,
 )
 """Texts that look like a number or a word of YAML's own, or whose ends cannot be seen."""
+_BARE = re.compile(r"[\w+./:\\-]+")
 _SHORT = 4
 """Secrets of fewer letters are masked in a message where they stand as a word."""
 _OBEYED = {"Cc", "Cf", "Cs", "Zl", "Zp"}
@@ -131,7 +133,7 @@ _CALLED: dict[str, str] = {
 }
 """By what it is here, with its section: what others call it."""
 _SAID = {
-    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax before the command.",
+    "backend": "Keras's backend is chosen by the environment: KERAS_BACKEND=jax.",
     "verbose": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
     "verbosity": "Nothing sets how much is printed: commands have --quiet, and Python prints nothing.",
     "shuffle": "Samples are shuffled in each epoch, by search.seed, and folds are too.",
@@ -236,8 +238,16 @@ def shown_path(path: str | Path) -> str:
 
 
 def shell_word(path: str | Path) -> str:
-    """Returns a path as a shell takes it, visible: by bash's `$'...'` where characters have to be escaped."""
+    """Returns a path as a shell takes it, visible: by bash's `$'...'` where characters have to be escaped.
+
+    On Windows as programs take it that cmd or PowerShell start: both know double quotes, and no others.
+    """
     text = str(path)
+    if sys.platform == "win32":
+        if _BARE.fullmatch(text):
+            return text
+        within = re.sub(r'(\\*)"', r'\1\1\\"', text)  # backslashes count before a quote alone
+        return visible_line('"' + re.sub(r"(\\+)$", r"\1\1", within) + '"')
     if visible_line(text) == text:
         return shlex.quote(text)
     letters = (c if visible_line(c) == c and c not in "\\'" else _bytes_of(c) for c in text)

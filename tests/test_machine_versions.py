@@ -32,7 +32,7 @@ def installed(monkeypatch):
             "torch",
             None,
             "KERAS_BACKEND: is 'torch', and the package torch is not installed. Install it, or take one that "
-            "is: export KERAS_BACKEND=jax or export KERAS_BACKEND=tensorflow.",
+            "is: KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow.",
         ),
         ("tensorfow", None, f"KERAS_BACKEND: is 'tensorfow', {NONE} Did you mean 'tensorflow'? {KNOWN}"),
         ("numpy", None, f"KERAS_BACKEND: is 'numpy', {NONE} {KNOWN}"),

@@ -99,4 +99,4 @@ def _in_words(error: KerasgridError | OSError) -> str:
     if isinstance(error, KerasgridError):
         return str(error)
     where = "what is printed" if error.filename is None else error.filename
-    return f"{where}: {error.strerror or error}. KERASGRID_TRACEBACK=1 before the command shows where."
+    return f"{where}: {error.strerror or error}. KERASGRID_TRACEBACK=1 in the environment shows where."

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import os
-import shlex
 from enum import StrEnum
 from pathlib import Path
 from typing import Annotated
@@ -11,7 +10,7 @@ from typing import Annotated
 import typer
 
 from kerasgrid.cli.options import PageFile, app
-from kerasgrid.wording import count, masked
+from kerasgrid.wording import count, masked, shell_word
 
 MOST_SENTENCES = 12
 
@@ -156,7 +155,7 @@ def export(
         from kerasgrid.exports.tensorboard import write_tensorboard
 
         folder = write_tensorboard(table, Path(output) if output else path_beside(file, ".tensorboard"))
-        print(f"{folder}\nNext:\n  tensorboard --logdir {shlex.quote(str(folder))}")
+        print(f"{folder}\nNext:\n  tensorboard --logdir {shell_word(folder)}")
         return
     from kerasgrid.exports.mlflow import write_mlflow
 
@@ -164,4 +163,4 @@ def export(
     n_written = write_mlflow(table, uri, experiment, origin=os.path.abspath(file))
     print(f"{masked(uri)}: {count(n_written, 'trial')} written, {len(table.rows) - n_written:,} there before")
     if uri.startswith("sqlite:"):
-        print(f"Next:\n  mlflow ui --backend-store-uri {shlex.quote(uri)}")
+        print(f"Next:\n  mlflow ui --backend-store-uri {shell_word(uri)}")

@@ -9,7 +9,6 @@ from __future__ import annotations
 import math
 import os
 import re
-import shlex
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -25,7 +24,7 @@ from kerasgrid.data.statistics import TOPS, giveaways
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import check_new, kind_of, write_text
 from kerasgrid.records import Dataset
-from kerasgrid.wording import listed, shown_path
+from kerasgrid.wording import listed, shell_word, shown_path
 
 _COMMENT_COLUMN = 32
 _FC_INPUTS = 3_072
@@ -224,7 +223,7 @@ def _remark(found: _Found, data: Dataset) -> str | None:
     told = f"can be told from {listed(names)}{'' if alone else ' together'}, wholly or in part"
     if not are_features(names):
         return f"the label {told}: a score near 1.0 says nothing"
-    one = f" If it is no part of the samples: --id {shlex.quote(names[0])}." if len(names) == 1 else ""
+    one = f" If it is no part of the samples: --id {shell_word(names[0])}." if len(names) == 1 else ""
     raise DataError(
         f"{data.source}: the label {found.config.label!r} {told}, so that a search would end in a score near "
         "1.0 that says nothing. Take out of the file what are labels too; if the label is another column: "
@@ -238,7 +237,7 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
         return [side, side, 3]
     raise DataError(
         f"{shown_path(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. "
-        f"If one of them is no pixel, say it: kerasgrid init {shlex.quote(shown_path(path))} --id NAME "
+        f"If one of them is no pixel, say it: kerasgrid init {shell_word(shown_path(path))} --id NAME "
         "(or --label NAME). If the images are no squares, write data.image: [height, width, channels] into a "
         "grid.yaml yourself."
     )

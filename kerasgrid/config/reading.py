@@ -7,7 +7,6 @@ space is checked in `kerasgrid.checks`, which adds its faults to the same report
 from __future__ import annotations
 
 import json
-import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -19,9 +18,8 @@ from kerasgrid.config.sections import AUTOKERAS_MODEL, Config
 from kerasgrid.config.validation import faults_of, shown, without_faults
 from kerasgrid.config.yaml12 import NOT_TEXT, plain, read_yaml
 from kerasgrid.errors import ConfigError, Fault
-from kerasgrid.io import kind_of, read_input
+from kerasgrid.io import kind_of, read_input, windows_takes
 
-_NAME = re.compile(r"[^/\\\0-\x1f:*?\"<>|]+")
 _MOST_BYTES = 1 << 26
 """Of a grid.yaml."""
 _NAME_BYTES = 200  # file systems hold 255, and ends such as .json are added
@@ -155,9 +153,11 @@ def check_form(raw: Mapping[str, Any]) -> tuple[Config, list[Fault]]:
             sound = {"name": "search", "model": "", **without_faults(sound, error)}
     faults += [Fault(f"callbacks.{fault.path}", fault.message) for fault in config.callbacks.faults()]
     n_bytes = len(config.name.encode(errors="surrogatepass"))
-    is_name = _NAME.fullmatch(config.name) and config.name.strip(". ") == config.name
-    if not is_name or n_bytes > _NAME_BYTES:
+    taken = windows_takes(config.name)
+    if taken or config.name.strip(". ") != config.name or not config.name or n_bytes > _NAME_BYTES:
         holds = f'a file name of up to {_NAME_BYTES} bytes of UTF-8 without / \\ : * ? " < > | holds'
+        if taken == "a device":
+            holds = "Windows takes that for a device: choose another"
         faults.insert(0, Fault("name", f"is {shown(config.name)}; {holds}."))
     return config, faults
 

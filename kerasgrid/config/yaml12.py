@@ -71,6 +71,8 @@ def read_yaml(text: str, source: str) -> tuple[Any, dict[str, int]]:
         problem = " ".join(str(error.problem or error.context or error).split())
         if problem.startswith("but "):  # half a sentence, which the context begins
             problem = f"{error.context}, {problem}"
+        if "escape character" in problem:
+            problem += ". In double quotes \\ begins an escape: write paths with /, or in single quotes"
         raise ConfigError([Fault("", f"is not YAML: {problem}.", where)], source) from error
     except ReaderError as error:
         line = text.count("\n", 0, error.position) + 1

@@ -30,6 +30,7 @@ from kerasgrid.io import (
     cache_folder,
     digest,
     half_written_name,
+    insist,
     is_being_written,
     remove,
     sync_folder,
@@ -187,7 +188,7 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
     """
     for _ in range(10):
         try:
-            temporary.rename(folder)
+            insist(os.rename, temporary, folder)
             sync_folder(folder.parent)
         except OSError as error:
             if error.errno not in _TAKEN:
@@ -195,10 +196,11 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
         kept = open_samples(folder, source)
         if kept is not None and kept.fingerprint == wanted:
             return kept
+        del kept  # Windows renames no folder of which a file is mapped
         aside = _building(folder)
         # It is gone already where another process was quicker.
         with contextlib.suppress(FileNotFoundError):
-            folder.rename(aside)
+            insist(os.rename, folder, aside)
         remove(aside)
     raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
 

@@ -7,7 +7,6 @@ import io
 import itertools
 import os
 import re
-import shlex
 from collections import Counter
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -16,7 +15,7 @@ from pathlib import Path
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.csv import IMAGE_SUFFIXES, numbered_rows
 from kerasgrid.errors import DataError
-from kerasgrid.wording import shown_path
+from kerasgrid.wording import shell_word, shown_path
 
 LABEL_NAMES = (
     *("label", "labels", "target", "targets", "class", "classes", "category", "y", "digit", "letter"),
@@ -88,7 +87,7 @@ class Columns:
             f"{shown_path(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: "
             f"none is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first "
             f"({self.names[0]!r}) nor the last ({self.names[-1]!r}) looks like classes. Say it: "
-            f"kerasgrid init {shlex.quote(shown_path(self.path))} --label NAME."
+            f"kerasgrid init {shell_word(shown_path(self.path))} --label NAME."
         )
 
     def find_id(self, label: str) -> str | None:

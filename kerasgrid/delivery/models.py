@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import logging
-import shlex
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -19,6 +18,7 @@ from kerasgrid.records import WHOLE
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import runs_of
 from kerasgrid.space.dimensions import all_known
+from kerasgrid.wording import shell_word
 
 log = logging.getLogger(__name__)
 SCHEMA = "kerasgrid.model/1"
@@ -127,7 +127,7 @@ def asked_trial(finished: FinishedRun, row: Mapping[str, Any], kind: str = "auto
         if models:
             name = f"{finished.paths.name}, trial {row['id']}"
             return AskedTrial(name, finished, row, wanted, models, cards)
-    file, trial = shlex.quote(str(finished.path)), row["id"]
+    file, trial = shell_word(finished.path), row["id"]
     best = finished.results.best
     of = "" if best is not None and best["trial"] == trial else f" --trial {trial}"
     train = f"kerasgrid fit {file}{of}"

@@ -137,9 +137,12 @@ def _make_room(prepared: Prepared, paths: RunPaths, fresh: bool, observer: Obser
         LockedError: It is running.
     """
     if (fresh and paths.json.exists()) or paths.journal.exists():
-        with RunLock(paths.lock, paths.heartbeat):
+        with RunLock(paths.lock, paths.heartbeat) as lock:
             is_other = not fresh and is_begun_otherwise(prepared, paths)
-            if (fresh or is_other) and (aside := move_aside(paths)) is not None:
+            if not (fresh or is_other):
+                return
+            lock.let_rename()
+            if (aside := move_aside(paths)) is not None:
                 why = ", of which no fit had finished and which began otherwise," if is_other else ""
                 observer.note(f"The old run{why} is now {aside.folder}.")
 

@@ -25,8 +25,8 @@ from kerasgrid.engines.optuna import sampler
 
 __all__ = ["ENGINES", "Engine", "Kind", "Outline", "Proposal", "Scores", "Task"]
 
-OPTUNA = {"optuna": "'kerasgrid[optuna]'"}
-GP = dict.fromkeys(("optuna", "torch"), "'kerasgrid[gp]'")
+OPTUNA = {"optuna": '"kerasgrid[optuna]"'}
+GP = dict.fromkeys(("optuna", "torch"), '"kerasgrid[gp]"')
 _ASKED: dict[str, Any] = {"asks": True, "settings": ("proposals",)}
 _MODEL = {**_ASKED, "needs_trials": True, "chooses_by_score": True, "outline": outline}
 _BLIND = {**_ASKED, "outline": outline_without_scores}

@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import KerasgridError, MissingPackageError, ResultsError
-from kerasgrid.io import canonical_json, digest, half_written_name, remove, storage_errors, strict
+from kerasgrid.io import canonical_json, digest, half_written_name, insist, remove, storage_errors, strict
 from kerasgrid.tables.table import Table, columns_of, finite
 from kerasgrid.wording import distinct, masked, shortened, visible
 
@@ -80,7 +80,7 @@ def write_mlflow(table: Table, uri: str, experiment: str | None = None, *, origi
         from mlflow.tracking import MlflowClient
     except ImportError as error:
         raise MissingPackageError(
-            "The export needs the package mlflow. Install it with: pip install 'kerasgrid[mlflow]'"
+            'The export needs the package mlflow. Install it with: pip install "kerasgrid[mlflow]"'
         ) from error
     logging.getLogger("mlflow.store.db.utils").setLevel(logging.WARNING)
     try:
@@ -131,7 +131,7 @@ def _put(part: Path, path: Path) -> None:
         return
     except OSError:  # a file system without links
         if not os.path.lexists(path):
-            os.replace(part, path)
+            insist(os.replace, part, path)
 
 
 def _database_error() -> type[Exception]:

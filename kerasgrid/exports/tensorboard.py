@@ -16,7 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from kerasgrid.errors import MissingPackageError, ResultsError
-from kerasgrid.io import canonical_json, half_written_name, storage_errors, strict
+from kerasgrid.io import canonical_json, half_written_name, insist, remove, storage_errors, strict
 from kerasgrid.tables.table import Table, finite
 from kerasgrid.wording import visible
 
@@ -50,7 +50,7 @@ def write_tensorboard(table: Table, folder: Path) -> Path:
         import tensorboard.compat.proto.event_pb2  # noqa: F401
     except ImportError as error:
         raise MissingPackageError(
-            "The export needs the package tensorboard. Install it with: pip install 'kerasgrid[tensorboard]'"
+            'The export needs the package tensorboard. Install it with: pip install "kerasgrid[tensorboard]"'
         ) from error
     if not table.rows:
         raise ResultsError(f"{table.source}: no trial has begun yet, so there is nothing to export.")
@@ -75,17 +75,17 @@ def write_tensorboard(table: Table, folder: Path) -> Path:
 def _replace(folder: Path, new: Path) -> None:
     if folder.exists():
         old = half_written_name(folder)
-        folder.rename(old)
-        new.rename(folder)
-        shutil.rmtree(old)
+        insist(os.rename, folder, old)
+        insist(os.rename, new, folder)
+        remove(old)
     else:
-        new.rename(folder)
+        insist(os.rename, new, folder)
 
 
 def _write(table: Table, folder: Path) -> None:
     now = time.time()
     columns = {name: _column([row.get(name) for row in table.rows]) for name in table.params}
-    (folder / _MARK).write_text("kerasgrid export writes this folder, and may replace it.\n")
+    (folder / _MARK).write_bytes(b"kerasgrid export writes this folder, and may replace it.\n")
     _write_events(folder, now, [_experiment(table, columns, now)])
     ids = [str(table.trial(place)) for place in range(len(table.rows))]
     if len(set(ids)) < len(ids) or not all(id.isdecimal() for id in ids):

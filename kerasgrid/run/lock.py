@@ -9,6 +9,7 @@ import logging
 import math
 import os
 import socket
+import sys
 import threading
 import time
 import uuid
@@ -18,17 +19,27 @@ from typing import Any
 import psutil
 
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.io import NO_LINK, NO_LOCKS, is_mounted_by_program, overwrite, read_json, storage_errors
+from kerasgrid.io import (
+    NO_LINK,
+    NO_LOCKS,
+    is_link,
+    is_mounted_by_program,
+    overwrite,
+    read_json,
+    remove,
+    storage_errors,
+)
 
-try:
+if sys.platform == "win32":
+    import msvcrt
+else:
     import fcntl
-except ImportError:  # Windows
-    fcntl = None  # type: ignore[assignment]  # `_open_locked` asks for it
 
 _BEAT_S = 5.0
 _STALE_S = 30.0
 _SETTLE_S = 1.0
 _TRIES, _TRY_AGAIN_S = 4, 0.02
+_BYTE = 1 << 30
 
 _log = logging.getLogger(__name__)
 
@@ -38,7 +49,8 @@ class RunLock:
 
     The system's file locks do it: they end with the process, however that ends, and spawned
     processes do not inherit them. Both the lock's file and its folder are locked, since a file can be
-    removed. On a drive, whose locks others do not see, and where the file system has none, a
+    removed; on Windows the file alone, which cannot be while it is open. On a drive, whose locks others
+    do not see, and where the file system has none, a
     heartbeat file does: it is written over every 5 seconds, and one that is older than 30 seconds
     and still does not beat, or whose process is dead on this very host, no longer counts.
     """
@@ -83,7 +95,17 @@ class RunLock:
         files, self._file, self._folder = (self._file, self._folder), None, None
         for file in files:
             if file is not None:
+                _free(file)
                 os.close(file)
+
+    def let_rename(self) -> None:
+        """Lets the folder be renamed by whoever holds it, which is the last that is done with it.
+
+        Windows renames no folder in which a file is open: neither with this lock nor, once that is given
+        back, with another's.
+        """
+        if sys.platform == "win32":
+            self.__exit__()
 
     def check(self) -> None:
         """Checks that the folder is still ours, and locks a new file where the old one was removed.
@@ -122,18 +144,19 @@ def is_held(lock_path: Path, heartbeat_path: Path) -> bool:
     holder = _read_holder(heartbeat_path)
     if holder is not None and not _is_dead(holder) and abs(_age_s(heartbeat_path, lock_path)) < _STALE_S:
         return True
-    return fcntl is not None and (_is_locked(lock_path) or _is_locked(lock_path.parent))
+    return _is_locked(lock_path) or (sys.platform != "win32" and _is_locked(lock_path.parent))
 
 
 def _is_locked(path: Path) -> bool:
     try:
-        file = os.open(path, os.O_RDONLY | os.O_NONBLOCK)
+        file = os.open(path, os.O_RDONLY | getattr(os, "O_NONBLOCK", 0))
     except (FileNotFoundError, NotADirectoryError):
         return False
     except OSError:
         return True
     try:
-        fcntl.flock(file, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        _take(file, is_shared=True)
+        _free(file)
     except OSError as error:
         return error.errno not in NO_LOCKS
     finally:
@@ -141,8 +164,8 @@ def _is_locked(path: Path) -> bool:
     return False
 
 
-def _open_with_folder(path: Path) -> tuple[int, int]:
-    """Returns the lock's file and its folder, both locked; the folder where the file system has that.
+def _open_with_folder(path: Path) -> tuple[int, int | None]:
+    """Returns the lock's file and its folder, both locked; the folder where the system has that.
 
     Raises:
         BlockingIOError: Another process has locked one of them.
@@ -152,6 +175,10 @@ def _open_with_folder(path: Path) -> tuple[int, int]:
         with contextlib.ExitStack() as undo:
             file = _open_locked(path)
             undo.callback(os.close, file)
+            if sys.platform == "win32":
+                _sign(file)
+                undo.pop_all()
+                return file, None
             folder = os.open(path.parent, os.O_RDONLY)
             undo.callback(os.close, folder)
             try:
@@ -175,15 +202,15 @@ def _open_locked(path: Path) -> int:
     """
     while True:
         with contextlib.ExitStack() as undo:
-            if path.is_symlink():
+            if is_link(path):
                 raise StorageError(f"{path}: is a link, which is not followed. Remove it.")
             file = os.open(path, os.O_RDWR | os.O_CREAT | NO_LINK, 0o666)
             undo.callback(os.close, file)
-            if fcntl is None or is_mounted_by_program(path.parent):
+            if is_mounted_by_program(path.parent):
                 raise OSError(errno.ENOSYS, os.strerror(errno.ENOSYS))
             _lock(file)
             # Before it was locked, its folder may have been moved aside and a new one made.
-            if _is_at(file, path):
+            if sys.platform == "win32" or _is_at(file, path):
                 undo.pop_all()
                 return file
 
@@ -202,10 +229,49 @@ def _lock(file: int) -> None:
     """
     for _ in range(_TRIES):
         try:
-            return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            return _take(file)
         except BlockingIOError:
             time.sleep(_TRY_AGAIN_S)
-    return fcntl.flock(file, fcntl.LOCK_EX | fcntl.LOCK_NB)
+    return _take(file)
+
+
+if sys.platform == "win32":
+
+    def _take(file: int, *, is_shared: bool = False) -> None:
+        """Locks a byte far behind the file's end, since what is locked cannot be read; or fails at once.
+
+        Raises:
+            BlockingIOError: Another process has it, or looks whether one has.
+        """
+        try:
+            _locking(file, msvcrt.LK_NBLCK)
+        except PermissionError as error:
+            raise BlockingIOError(errno.EWOULDBLOCK, os.strerror(errno.EWOULDBLOCK)) from error
+
+    def _free(file: int) -> None:
+        """Unlocks a file that is about to be closed: what is only closed is unlocked at some time."""
+        with contextlib.suppress(OSError):
+            _locking(file, msvcrt.LK_UNLCK)
+
+    def _locking(file: int, how: int) -> None:
+        os.lseek(file, _BYTE, os.SEEK_SET)
+        try:
+            msvcrt.locking(file, how, 1)
+        finally:
+            os.lseek(file, 0, os.SEEK_SET)
+
+else:
+
+    def _take(file: int, *, is_shared: bool = False) -> None:
+        """Locks a file, or fails at once.
+
+        Raises:
+            BlockingIOError: Another process has it.
+        """
+        fcntl.flock(file, (fcntl.LOCK_SH if is_shared else fcntl.LOCK_EX) | fcntl.LOCK_NB)
+
+    def _free(file: int) -> None:
+        """Does nothing: what is closed is unlocked."""
 
 
 def _is_at(file: int, path: Path) -> bool:
@@ -247,7 +313,7 @@ class _Heartbeat:
         self._thread.join()
         with contextlib.suppress(LockedError):  # another's file stays
             self.check()
-            self._path.unlink(missing_ok=True)
+            remove(self._path)
 
     def _beat(self) -> None:
         overwrite(self._path, json.dumps(_holder() | {"token": self._token}).encode())
@@ -327,7 +393,8 @@ def _locked(folder: Path, holder: dict[str, Any] | None, more: str = "") -> Lock
     elif pid == os.getpid():
         who, stop = f"this process itself ({pid})", "stop that search"
     else:
-        who, stop = f"process {pid} on this machine ({host})", f"stop it with: kill {pid}"
+        who = f"process {pid} on this machine ({host})"
+        stop = "stop it by Ctrl-C" if sys.platform == "win32" else f"stop it with: kill {pid}"
     return LockedError(
         f"{folder}: {who} is searching here, and one search at a time writes to a run folder. Wait for its "
         f"end, or choose another name with --name, or {stop} (it saves its work first).{more}"

@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Self
 
 from kerasgrid.errors import StorageError
-from kerasgrid.io import HALF_WRITTEN, half_written, storage_errors
+from kerasgrid.io import HALF_WRITTEN, half_written, insist, is_link, storage_errors
 
 
 @dataclass(frozen=True)
@@ -159,10 +159,10 @@ class RunPaths:
         """
         found = [self.folder]
         with storage_errors(self.folder):
-            found += self.folder.iterdir() if self.folder.is_dir() and not self.folder.is_symlink() else []
+            found += self.folder.iterdir() if self.folder.is_dir() and not is_link(self.folder) else []
         if odd := [path for path in found[1:] if path.exists() and not (path.is_file() or path.is_dir())]:
             raise StorageError(f"{odd[0]}: is neither a file nor a folder. Remove it.")
-        links = ", ".join(str(path) for path in sorted(found) if path.is_symlink())
+        links = ", ".join(str(path) for path in sorted(found) if is_link(path))
         if links:
             raise StorageError(
                 f"{links}: a link is not followed, since what is written and removed of a run lies in its "
@@ -221,5 +221,5 @@ def move_aside(paths: RunPaths) -> RunPaths | None:
         number += 1
     for before, after in ((paths.folder, aside.folder), (paths.json, aside.json)):
         if before.exists():
-            before.rename(after)
+            insist(os.rename, before, after)
     return aside

@@ -7,6 +7,7 @@ import os
 import re
 import shutil
 import stat
+import sys
 import time
 import zipfile
 import zlib
@@ -16,7 +17,15 @@ from pathlib import Path, PurePosixPath
 
 from kerasgrid.data.arrays import MOST_RATIO, SMALL_BYTES
 from kerasgrid.errors import ArchiveError, DataError, KerasgridError, LockedError
-from kerasgrid.io import ZIP_DAMAGE, reading_errors, storage_errors, sync_folder
+from kerasgrid.io import (
+    ZIP_DAMAGE,
+    insist,
+    is_link,
+    reading_errors,
+    storage_errors,
+    sync_folder,
+    windows_takes,
+)
 from kerasgrid.run.lock import RunLock
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import first_few
@@ -147,6 +156,8 @@ def _wrong_names(infos: list[zipfile.ZipInfo]) -> Iterator[tuple[str, str]]:
             yield name, "a backslash or control character in a name"
         elif any(part in ("", ".", "..") for part in parts):
             yield name, "a path that leads out of the folder, or is none"
+        elif sys.platform == "win32" and (taken := next(filter(None, map(windows_takes, parts)), None)):
+            yield name, f"on Windows {taken}"
         elif one.flag_bits & 1:
             yield name, "encrypted"
         elif not _is_folder(one) and (name.casefold() in seen or name.casefold() in folders):
@@ -166,7 +177,7 @@ def _is_folder(one: zipfile.ZipInfo) -> bool:
 def _links(target: Path, name: str) -> Iterator[str]:
     """Yields folders of a name that are links where it is unpacked to."""
     for parent in PurePosixPath(name).parents:
-        if (target / parent).is_symlink():
+        if is_link(target / parent):
             yield str(parent)
 
 
@@ -181,7 +192,7 @@ def _taken(target: Path, name: str) -> Iterator[str]:
 
 def _is_same(path: Path, member: zipfile.ZipInfo) -> bool:
     """Tells whether a file is there with the content of an archive's."""
-    if path.is_symlink() or not path.is_file() or path.stat().st_size != member.file_size:
+    if is_link(path) or not path.is_file() or path.stat().st_size != member.file_size:
         return False
     checksum = 0
     with open(path, "rb") as file:
@@ -210,7 +221,7 @@ def _write(packed: zipfile.ZipFile, members: list[zipfile.ZipInfo], target: Path
     for member, part in zip(members, parts, strict=True):
         path = target / member.filename
         path.parent.mkdir(parents=True, exist_ok=True)
-        os.replace(part, path)
+        insist(os.replace, part, path)
     sync_folder(target)
 
 

@@ -32,7 +32,7 @@ _LIMIT = re.compile(
 _SITE = "https://www.kaggle.com"
 MISSING = (
     "Kaggle's official client is needed for this: the package kaggle, 1.8.4 or newer. Install it "
-    "with: pip install 'kerasgrid[kaggle]'"
+    'with: pip install "kerasgrid[kaggle]"'
 )
 
 

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import re
-import shlex
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -36,7 +35,7 @@ from kerasgrid.submit.ledger import (
     wait,
 )
 from kerasgrid.submit.refusals import find_credentials
-from kerasgrid.wording import count, shown_path
+from kerasgrid.wording import count, shell_word, shown_path
 
 SAMPLE = "sample_submission.csv"
 _NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
@@ -79,7 +78,7 @@ def draft_of(
     if not os.path.lexists(file):
         raise DataError(
             f"{shown_path(file)} is not there. Write it with: kerasgrid predict "
-            f"{shlex.quote(shown_path(results))}, or name another with -f FILE."
+            f"{shell_word(shown_path(results))}, or name another with -f FILE."
         )
     data = _data_of(found)
     if sample is None:

@@ -52,7 +52,7 @@ def optuna_table(source: str | Path, study: str | None = None, *, is_journal: bo
     except ImportError as error:
         raise MissingPackageError(
             f"{shown} is a storage of Optuna's, and reading it needs the package optuna. Install it with: "
-            "pip install 'kerasgrid[optuna]'"
+            'pip install "kerasgrid[optuna]"'
         ) from error
     try:
         storage = _open(source, is_journal)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+import io
 import logging
 import multiprocessing
 import os
@@ -74,7 +75,7 @@ def load() -> None:
     What is imported is out of the garbage collector's sight from then on: each fit collects at its end, and
     would look through all of it for nothing, a quarter of a second each time.
     """
-    with _muted(sys.stdout.fileno(), sys.stderr.fileno()):
+    with _muted(*(stream.fileno() for stream in (sys.stdout, sys.stderr) if stream is not None)):
         if backend() == "tensorflow":
             with hidden("jax"):  # which tensorflow.lite imports where it can: 0.4 s of each worker
                 import tensorflow  # noqa: F401
@@ -164,8 +165,12 @@ def _write_to(log: Path) -> None:
 
 
 def _send_to(path: str | Path) -> None:
-    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND, 0o666)
+    binary = getattr(os, "O_BINARY", 0)  # Windows's C would end lines as its Python has done already
+    descriptor = os.open(path, os.O_WRONLY | os.O_CREAT | os.O_APPEND | binary, 0o666)
     for stream in (sys.stdout, sys.stderr):
-        stream.flush()
-        os.dup2(descriptor, stream.fileno())
+        if stream is not None:  # as under pythonw
+            stream.flush()
+            os.dup2(descriptor, stream.fileno())
+            if isinstance(stream, io.TextIOWrapper):  # by a code page a user's print may be an error
+                stream.reconfigure(encoding="utf-8", errors="backslashreplace")
     os.close(descriptor)

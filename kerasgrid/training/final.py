@@ -9,6 +9,7 @@ from pathlib import Path
 import keras
 
 from kerasgrid.errors import ModelError, StorageError
+from kerasgrid.io import remove
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.records import Context
@@ -123,4 +124,4 @@ def _check_saves(model: keras.Model, file: Path, front: Front) -> None:
             "layers of your own for Lambda."
         ) from error
     finally:
-        trial.unlink(missing_ok=True)
+        remove(trial)

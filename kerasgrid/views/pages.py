@@ -6,16 +6,16 @@ import base64
 import html
 import os
 import re
-import shlex
 from collections.abc import Callable, Container, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.io import UNPORTABLE
 from kerasgrid.tables.reading import file_and_study, is_url
 from kerasgrid.views.drawing import WIDTH, draw_svg
-from kerasgrid.wording import masked, visible, visible_line
+from kerasgrid.wording import masked, shell_word, visible, visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -74,7 +74,7 @@ def page_path(files: Sequence[str | Path], output: Path | None = None, ending: s
             found, name = "is a folder, and a page is one file", target / f"{Path(files[0]).stem}.html"
         else:
             found, name = "is no name for a page, which ends in .html or .htm", target.with_suffix(".html")
-        raise ResultsError(f"{target} {found}. Choose another, such as: -o {shlex.quote(str(name))}")
+        raise ResultsError(f"{target} {found}. Choose another, such as: -o {shell_word(name)}")
     return output_path(files, target)
 
 
@@ -98,7 +98,7 @@ def path_beside(source: str | Path, ending: str) -> Path:
         return folder / f"{path.resolve().name or 'results'}{ending}"
     file, study = file_and_study(path)
     if study:  # of several in one storage
-        return file.with_name(f"{file.stem}-{study.replace('/', '-')}{ending}")
+        return file.with_name(f"{file.stem}-{UNPORTABLE.sub('-', study)}{ending}")
     return path.with_suffix(ending)
 
 

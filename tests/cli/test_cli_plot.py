@@ -106,13 +106,13 @@ def test_the_environment_brings_the_traceback_back(folder, monkeypatch):
         (
             OSError(36, "File name too long", "results/x"),
             1,
-            "results/x: File name too long. KERASGRID_TRACEBACK=1 before the command shows where.\n",
+            "results/x: File name too long. KERASGRID_TRACEBACK=1 in the environment shows where.\n",
         ),
         (
             OSError(28, "No space left on device"),
             1,
             "what is printed: No space left on device. "
-            "KERASGRID_TRACEBACK=1 before the command shows where.\n",
+            "KERASGRID_TRACEBACK=1 in the environment shows where.\n",
         ),
         (BrokenPipeError(), 1, ""),
         (KeyboardInterrupt(), 130, "Interrupted. The same command goes on from here.\n"),

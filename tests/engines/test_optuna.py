@@ -17,7 +17,7 @@ from kerasgrid.space.reading import read_space
 pytest.importorskip("optuna", reason="kerasgrid[optuna] is not installed")
 
 
-@pytest.mark.parametrize(("name", "wanted"), [("tpe", "'kerasgrid[optuna]'"), ("gp", "'kerasgrid[gp]'")])
+@pytest.mark.parametrize(("name", "wanted"), [("tpe", '"kerasgrid[optuna]"'), ("gp", '"kerasgrid[gp]"')])
 def test_a_missing_package_is_a_fault_that_says_what_to_install(tmp_path, monkeypatch, name, wanted):
     monkeypatch.setattr("kerasgrid.checks.space.find_spec", lambda package: None)
     config = {"data": {"train": "digits"}, "model": "fc", "space": {"dropout": [0.1, 0.2]}}

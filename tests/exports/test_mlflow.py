@@ -231,7 +231,7 @@ def test_faults_are_told(store, monkeypatch):
     with pytest.raises(KerasgridError, match="nonsense://x: MLflow refuses the export"):
         write_mlflow(results_table(ResultsData(made())), "nonsense://x")
     monkeypatch.setitem(sys.modules, "mlflow.tracking", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[mlflow\]'"):
+    with pytest.raises(MissingPackageError, match=r'pip install "kerasgrid\[mlflow\]"'):
         write_mlflow(results_table(ResultsData(made())), store)
 
 

@@ -185,7 +185,7 @@ def test_faults_are_told(table, tmp_path, monkeypatch):
     with pytest.raises(ResultsError, match="mine: no trial has begun yet, so there is nothing to export"):
         write_tensorboard(empty, tmp_path / "x")
     monkeypatch.setitem(sys.modules, "tensorboard.compat.proto.event_pb2", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[tensorboard\]'"):
+    with pytest.raises(MissingPackageError, match=r'pip install "kerasgrid\[tensorboard\]"'):
         write_tensorboard(table, tmp_path / "x")
     assert not (tmp_path / "x").exists()
 

@@ -11,10 +11,11 @@ import time
 from pathlib import Path
 
 import pytest
+import windows
 
 from kerasgrid.errors import LockedError, StorageError
 from kerasgrid.run import lock
-from kerasgrid.run.lock import RunLock, is_held
+from kerasgrid.run.lock import is_held
 
 ROOT = Path(lock.__file__).parents[2]
 HOLD = """
@@ -22,6 +23,10 @@ import errno, os, sys
 from pathlib import Path
 from kerasgrid.run import lock
 folder, mode = Path(sys.argv[1]), sys.argv[2]
+if mode == "windows":
+    sys.path.append("tests")
+    import windows
+    lock = windows.load("kerasgrid.run.lock")
 if mode == "heartbeat":
     def flock(file, how): raise OSError(errno.ENOLCK, "no locks")
     lock.fcntl.flock = flock
@@ -37,8 +42,16 @@ def folder(tmp_path):
     return tmp_path / "results" / "grid"
 
 
-def locked(folder):
-    return RunLock(folder / "lock", folder / "heartbeat")
+def locked(folder, by=lock):
+    return by.RunLock(folder / "lock", folder / "heartbeat")
+
+
+@pytest.fixture
+def by(mode, request):
+    """The module that locks so: by the system's locks, by a heartbeat file, or by Windows's locks."""
+    if mode == "heartbeat":
+        request.getfixturevalue("no_locks")
+    return windows.load("kerasgrid.run.lock") if mode == "windows" else lock
 
 
 @contextlib.contextmanager
@@ -76,43 +89,42 @@ def test_a_lock_names_its_holder_and_stays_as_a_file(folder):
         pass
 
 
-@pytest.mark.parametrize("mode", ["flock", "heartbeat"])
-def test_the_second_process_is_refused_with_the_firsts_id(folder, mode, request):
-    if mode == "heartbeat":
-        request.getfixturevalue("no_locks")
-    assert not is_held(folder / "lock", folder / "heartbeat")
+@pytest.mark.parametrize("mode", ["flock", "heartbeat", "windows"])
+def test_the_second_process_is_refused_with_the_firsts_id(folder, mode, by):
+    stop = "by Ctrl-C" if mode == "windows" else "with: kill {}"
+    assert not by.is_held(folder / "lock", folder / "heartbeat")
     with other_process(folder, mode) as process:
-        assert is_held(folder / "lock", folder / "heartbeat")
-        with pytest.raises(LockedError) as caught, locked(folder):
+        assert by.is_held(folder / "lock", folder / "heartbeat")
+        with pytest.raises(LockedError) as caught, locked(folder, by):
             pass
         assert str(caught.value).startswith(
             f"{folder}: process {process.pid} on this machine ({socket.gethostname()}) is searching here, "
             "and one search at a time writes to a run folder. Wait for its end, or choose another name with "
-            f'overrides=["name=..."], or stop it with: kill {process.pid} (it saves its work first).'
+            f'overrides=["name=..."], or stop it {stop.format(process.pid)} (it saves its work first).'
         )
         process.stdin.write("\n")
         process.stdin.flush()
         assert process.wait(20) == 0
-        with locked(folder):
+        with locked(folder, by):
             pass
     assert not (folder / "heartbeat").exists()
 
 
-@pytest.mark.parametrize("mode", ["flock", "heartbeat"])
-def test_a_killed_process_holds_no_lock(folder, mode, request):
-    if mode == "heartbeat":
-        request.getfixturevalue("no_locks")
+@pytest.mark.parametrize("mode", ["flock", "heartbeat", "windows"])
+def test_a_killed_process_holds_no_lock(folder, mode, by):
     with other_process(folder, mode) as process:
         process.kill()
         process.wait()
-        assert not is_held(folder / "lock", folder / "heartbeat")
-        with locked(folder):
-            assert is_held(folder / "lock", folder / "heartbeat")
+        assert not by.is_held(folder / "lock", folder / "heartbeat")
+        with locked(folder, by):
+            assert by.is_held(folder / "lock", folder / "heartbeat")
 
 
-def test_a_second_lock_in_this_process_is_refused(folder):
-    with locked(folder) as held:
-        for second in (locked(folder), held):
+@pytest.mark.parametrize("mode", ["flock", "windows"])
+def test_a_second_lock_in_this_process_is_refused(folder, by):
+    with locked(folder, by) as held:
+        held.check()
+        for second in (locked(folder, by), held):
             with pytest.raises(
                 LockedError, match=rf"this process itself \({os.getpid()}\) is searching here"
             ):
@@ -121,14 +133,31 @@ def test_a_second_lock_in_this_process_is_refused(folder):
         pass
 
 
-@pytest.mark.parametrize("with_locks", [True, False])
-def test_an_exception_releases_it(folder, with_locks, request):
-    if not with_locks:
-        request.getfixturevalue("no_locks")
-    with pytest.raises(KeyboardInterrupt), locked(folder):
+@pytest.mark.parametrize("mode", ["flock", "heartbeat", "windows"])
+def test_an_exception_releases_it(folder, by):
+    with pytest.raises(KeyboardInterrupt), locked(folder, by):
         raise KeyboardInterrupt
-    with locked(folder):
+    with locked(folder, by):
         pass
+
+
+def test_windows_can_rename_the_folder_that_this_process_has_locked_last(folder):
+    by = windows.load("kerasgrid.run.lock")
+    for module, is_held_still in ((by, False), (lock, True)):
+        with locked(folder, module) as held:
+            held.let_rename()
+            assert module.is_held(folder / "lock", folder / "heartbeat") == is_held_still
+
+
+@pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
+def test_on_windows_a_drive_without_locks_has_a_heartbeat(folder, number, monkeypatch):
+    by = windows.load("kerasgrid.run.lock")
+    monkeypatch.setattr(by, "_SETTLE_S", 0.01)
+    by.msvcrt.fails_with = number
+    with locked(folder, by):
+        assert json.loads((folder / "heartbeat").read_text())["pid"] == os.getpid()
+        assert by.is_held(folder / "lock", folder / "heartbeat")
+    assert not (folder / "heartbeat").exists()
 
 
 def test_a_child_process_does_not_inherit_it(folder):
@@ -265,12 +294,6 @@ def test_without_locks_a_heartbeat_file_does(folder, no_locks, monkeypatch, numb
         beat = json.loads((folder / "heartbeat").read_text())
         assert (beat["pid"], beat["host"]) == (os.getpid(), socket.gethostname())
     assert sorted(path.name for path in folder.iterdir()) == ["lock"]
-
-
-def test_without_the_module_for_locks_too(folder, no_locks, monkeypatch):
-    monkeypatch.setattr(lock, "fcntl", None)
-    with locked(folder):
-        assert (folder / "heartbeat").exists()
 
 
 def test_a_heart_beats_until_the_end(folder, no_locks):

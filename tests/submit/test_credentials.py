@@ -112,7 +112,7 @@ def test_a_client_that_is_not_installed_is_told(home, monkeypatch, tmp_path):
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
     with (
         Client("digits", 20) as client,
-        pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[kaggle\]'"),
+        pytest.raises(MissingPackageError, match=r'pip install "kerasgrid\[kaggle\]"'),
     ):
         client.limits()
 

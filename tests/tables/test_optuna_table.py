@@ -127,7 +127,7 @@ def test_faults_are_told(tmp_path, monkeypatch, database):
     with pytest.raises(ResultsError, match="say where it goes with -o"):
         page_path([f"sqlite:///{database}"])
     monkeypatch.setitem(sys.modules, "optuna", None)
-    with pytest.raises(MissingPackageError, match=r"pip install 'kerasgrid\[optuna\]'"):
+    with pytest.raises(MissingPackageError, match=r'pip install "kerasgrid\[optuna\]"'):
         read_table(database)
 
 
