@@ -12,9 +12,9 @@ import shutil
 import subprocess
 import sys
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from functools import cache
-from importlib.metadata import PackageNotFoundError, version
+from importlib.metadata import PackageNotFoundError, packages_distributions, version
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -283,23 +283,29 @@ def backend_fault() -> Fault | None:
     if find_spec(name) is None:
         there = " or ".join(f"KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
         other = f", or take one that is: {there}" if there else ""
-        return Fault(place, f"is {name!r}, and the package {name} is not installed. Install it{other}.")
+        line = "pip install torch" if name == "torch" else f"pip install 'kerasgrid[{name}]'"
+        found = f"is {name!r}, and the package {name} is not installed"
+        return Fault(place, f"{found}. Install it with: {line}{other}.")
     return None
 
 
 def versions() -> dict[str, str]:
     """Returns the versions of kerasgrid, Keras and its backend, by package."""
     packages = {"kerasgrid", "keras", *({backend()} & {*_TRAINING})}
-    return {name: _version(name) for name in sorted(packages)}
+    return {name: (distribution(name) or ("", "unknown"))[1] for name in sorted(packages)}
 
 
 @cache
-def _version(name: str) -> str:
-    """Returns a package's version, which stays what it is while the process runs."""
-    try:
-        return version(name)
-    except PackageNotFoundError:  # it came under another name, as tensorflow-cpu
-        return "unknown"
+def distribution(package: str) -> tuple[str, str] | None:
+    """Returns under which name a package was installed, such as tensorflow-cpu, and its version.
+
+    Both stay what they are while the process runs; None where it was not.
+    """
+    with suppress(PackageNotFoundError):
+        return package, version(package)
+    for name in packages_distributions().get(package, ()):  # reads all that is installed: 0.1 to 0.4 s
+        return name.replace("_", "-"), version(name)
+    return None
 
 
 def _config_path() -> Path:

@@ -13,7 +13,7 @@ from kerasgrid import GridSearchCV, machine
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError
 from kerasgrid.executors import Inline
-from kerasgrid.machine import backend, backend_fault, hidden
+from kerasgrid.machine import backend, backend_fault, distribution, hidden, versions
 
 NONE = "which is no backend on which Keras trains."
 KNOWN = "Known: jax, tensorflow, torch."
@@ -31,8 +31,8 @@ def installed(monkeypatch):
         (
             "torch",
             None,
-            "KERAS_BACKEND: is 'torch', and the package torch is not installed. Install it, or take one that "
-            "is: KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow.",
+            "KERAS_BACKEND: is 'torch', and the package torch is not installed. Install it with: pip install "
+            "torch, or take one that is: KERAS_BACKEND=jax or KERAS_BACKEND=tensorflow.",
         ),
         ("tensorfow", None, f"KERAS_BACKEND: is 'tensorfow', {NONE} Did you mean 'tensorflow'? {KNOWN}"),
         ("numpy", None, f"KERAS_BACKEND: is 'numpy', {NONE} {KNOWN}"),
@@ -70,6 +70,30 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         ConfigError, match=r"^GridSearchCV, .*, backend: is |^GridSearchCV, KERAS_BACKEND: is "
     ):
         GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
+
+
+def test_a_backend_that_is_missing_is_told_with_the_line_to_type(monkeypatch):
+    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setenv("KERAS_BACKEND", "jax")
+    assert backend_fault().message.endswith(
+        " is not installed. Install it with: pip install 'kerasgrid[jax]'."
+    )
+
+
+def test_a_backend_may_have_come_under_another_name(tmp_path, monkeypatch):
+    for name, package, made in (("tensorflow_cpu", "tensorflow", "2.18.0"), ("other", "other", "1")):
+        folder = tmp_path / f"{name}-{made}.dist-info"
+        folder.mkdir()
+        (folder / "METADATA").write_text(f"Name: {name}\nVersion: {made}\n")
+        (folder / "top_level.txt").write_text(f"{package}\n")
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
+    monkeypatch.setenv("KERAS_BACKEND", "tensorflow")
+    distribution.cache_clear()
+    try:
+        assert distribution("tensorflow") == ("tensorflow-cpu", "2.18.0")
+        assert versions() == {"kerasgrid": "unknown", "keras": "unknown", "tensorflow": "2.18.0"}
+    finally:
+        distribution.cache_clear()
 
 
 def test_a_hidden_package_looks_uninstalled_and_comes_back():
