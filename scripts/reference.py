@@ -1,13 +1,14 @@
-"""Writes what the reference takes from the code: the keys of grid.yaml, and the commands with their options.
+"""Writes what pages take from the code: the keys of grid.yaml, commands, ranges of versions.
 
     .venv/bin/python scripts/reference.py
 
-Of a page in docs/reference only what stands between `BEGIN` and `END` is written, by the functions in
+Of a page only what stands between `BEGIN` and `END` is written, by the functions in
 `PAGES`; the rest is written by hand. tests/docs/test_reference.py tells where a page is not current.
 """
 
 from __future__ import annotations
 
+import configparser
 import re
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
@@ -258,13 +259,27 @@ def command_line() -> str:
     return "\n".join(lines)
 
 
+def ranges() -> str:
+    """Returns the versions that each package may have, as setup.cfg has them."""
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(FOLDER.parents[1] / "setup.cfg")
+    options, extras = setup["options"], setup["options.extras_require"]
+    needed = {f"extra `{name}`": extras[name] for name in extras if name not in ("ray", "docs", "dev", "all")}
+    lines = ["| package | versions | comes with |", "| --- | --- | --- |"]
+    lines += [f"| Python | `{options['python_requires']}` | |"]
+    for origin, requirements in {"kerasgrid": options["install_requires"], **needed}.items():
+        found = re.findall(r"^([\w.-]+)(.*)", requirements, re.MULTILINE)
+        lines += [f"| {name} | `{versions}` | {origin} |" for name, versions in found]
+    return "\n".join([*lines, ""])
+
+
 def _plain(text: str) -> str:
     """Returns a text on a line, in which nothing is Markdown's."""
     return _MARKUP.sub(r"\\\1", " ".join(text.split()))
 
 
-PAGES = {"grid-yaml.md": grid_yaml, "command-line.md": command_line}
-"""What is written into each page."""
+PAGES = {"grid-yaml.md": grid_yaml, "command-line.md": command_line, "../guides/install.md": ranges}
+"""What is written into each page, by its path from docs/reference."""
 
 
 def renewed(page: str, text: str) -> str:
@@ -272,7 +287,7 @@ def renewed(page: str, text: str) -> str:
     before, begin, rest = page.partition(BEGIN)
     _, end, after = rest.partition(END)
     if not begin or not end:
-        raise ValueError(f"A page of the reference needs both marks: {BEGIN} and {END}.")
+        raise ValueError(f"A page that is written in part needs both marks: {BEGIN} and {END}.")
     return f"{before}{BEGIN}\n\n{text}\n{END}{after}"
 
 

@@ -55,6 +55,22 @@ def test_an_index_is_told_what_readme_says_without_links_that_lead_nowhere():
     assert "scripts/" not in text
 
 
+def test_docker_copies_what_is_there_and_is_built_as_the_guide_says():
+    text = re.sub(r"\\\n", " ", (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    lines = [line.split(maxsplit=1) for line in text.splitlines() if line and not line.startswith("#")]
+    copied = {source for word, rest in lines if word == "COPY" for source in rest.split()[:-1]}
+    assert [source for source in copied if not (ROOT / source).exists()] == []
+    ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
+    assert copied & ignored == set()
+    arguments = dict(rest.split("=") for word, rest in lines if word == "ARG")
+    guide = (ROOT / "docs/guides/install.md").read_text(encoding="utf-8")
+    assert {
+        *re.findall(r"--build-arg (\w+)=", guide + (ROOT / "Dockerfile").read_text(encoding="utf-8"))
+    } == {*arguments} - {"PYTHON"}
+    assert f"Programming Language :: Python :: {arguments['PYTHON']}\n" in (ROOT / "setup.cfg").read_text()
+    assert lines[-2:] == [["ENTRYPOINT", '["kerasgrid"]'], ["CMD", '["--help"]']]
+
+
 @pytest.fixture
 def release(tmp_path):
     """A repository whose tests say that they are run, and what a release of it says."""

@@ -43,15 +43,18 @@ LANGUAGES = {"bash", "console", "json", "python", "text", "yaml"}
 """`console` has commands behind `$ ` and what they print; `text` is what is printed."""
 NOT_RUN = {
     "case": "a word of the shell",
+    "docker": "it needs Docker",
     "echo": "a word of the shell",
     "esac": "a word of the shell",
     "exit": "a word of the shell",
     "pip install": "it needs a network",
+    "pip list": "it lists what is there",
     "scripts/bench": "benchmarks take minutes",
     "scripts/build": "it needs a network",
     "scripts/check": "it stands beside these tests in scripts/test",
     "scripts/demo": "it sets up an environment, from a network",
     "scripts/release": "it runs these tests",
+    "scripts/setup": "it sets up an environment, from a network",
     "scripts/test": "it runs these tests",
     "scripts/try-wheel": "it sets up an environment, from a network",
     "kerasgrid search grid.yaml --results /content/": "a drive of Colab's",
