@@ -1,0 +1,154 @@
+"""The notebooks: tidy as they are stored, and run in kernels without a screen, of which one is killed."""
+
+from __future__ import annotations
+
+import ast
+import json
+import os
+import re
+import shutil
+import signal
+import threading
+import time
+from pathlib import Path
+
+import pandas as pd
+import pytest
+from sklearn.datasets import load_digits
+
+ROOT = Path(__file__).parents[2]
+NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
+SMALL = [
+    *("search.folds=2", "params.epochs=2", "space.learning_rate=[0.01]", "space.optimizer=[Adam]"),
+    *("space.batch_norm=[true]", "training.pack=off"),
+]
+"""Two candidates, one fit after the other."""
+NO_LOCKS = """
+import errno, fcntl
+
+def flock(file, how):
+    raise OSError(errno.ENOLCK, "no locks available")
+
+fcntl.flock = flock
+"""
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_notebook_is_stored_tidily(path):
+    notebook = json.loads(path.read_text(encoding="utf-8"))
+    cells = notebook["cells"]
+    assert (notebook["nbformat"], notebook["nbformat_minor"]) == (4, 5)
+    assert notebook["metadata"]["kernelspec"]["name"] == "python3"
+    assert len({cell["id"] for cell in cells}) == len(cells)
+    assert [cell["metadata"] for cell in cells if cell["metadata"]] == [{"tags": ["parameters"]}]
+    assert cells[0]["cell_type"] == "markdown"
+    for cell in cells:
+        text = "".join(cell["source"])
+        assert text == text.strip()
+        assert max(map(len, text.splitlines())) <= 120
+        if cell["cell_type"] == "code":
+            assert (cell["outputs"], cell["execution_count"]) == ([], None)
+            ast.parse(re.sub(r"^(\s*)%.*", r"\1pass", text, flags=re.MULTILINE))
+
+
+def test_there_is_one_for_each_service():
+    assert [path.name for path in NOTEBOOKS] == ["colab.ipynb", "kaggle.ipynb"]
+
+
+class Kernel:
+    """A notebook that is run in a folder, by a kernel of this Python, with other parameters than its own."""
+
+    def __init__(self, name: str, folder: Path, **parameters) -> None:
+        nbformat = pytest.importorskip("nbformat")
+        client = pytest.importorskip("nbclient")
+        pytest.importorskip("ipykernel")
+        self.notebook = nbformat.read(ROOT / "notebooks" / name, as_version=4)
+        nbformat.validate(self.notebook)
+        given = "\n".join(f"{name} = {value!r}" for name, value in parameters.items())
+        tags = [cell.metadata.get("tags", []) for cell in self.notebook.cells]
+        self.notebook.cells.insert(tags.index(["parameters"]) + 1, nbformat.v4.new_code_cell(given))
+        place = {"metadata": {"path": str(folder)}}
+        self.client = client.NotebookClient(self.notebook, timeout=120, resources=place)
+
+    def run(self) -> None:
+        """Runs all of its cells."""
+        self.client.execute()
+
+    def run_until(self, condition) -> None:
+        """Runs its cells until a condition holds; then kills its kernel, as where a runtime ends."""
+        ended = []
+
+        def run():
+            try:
+                self.client.execute()
+            except Exception as error:
+                ended.append(type(error).__name__)
+
+        thread = threading.Thread(target=run)
+        thread.start()
+        deadline = time.monotonic() + 120
+        while not condition() and thread.is_alive():
+            assert time.monotonic() < deadline
+            time.sleep(0.01)
+        os.kill(self.client.km.provisioner.pid, signal.SIGKILL)
+        thread.join()
+        assert ended == ["DeadKernelError"]
+
+    def shown(self, begin: str) -> list:
+        """Returns the outputs of the cell whose last line begins so."""
+        (cell,) = [cell for cell in self.notebook.cells if cell.source.rpartition("\n")[2].startswith(begin)]
+        return cell.outputs
+
+
+def fits(results: Path) -> list[tuple[int, ...]]:
+    """Returns the fits that a run has in its journal, whole lines of it."""
+    journal = results / "digits" / "journal.jsonl"
+    lines = journal.read_text().splitlines(keepends=True) if journal.exists() else []
+    records = [json.loads(line) for line in lines if line.endswith("\n")]
+    return [tuple(record["job"]) for record in records if record.get("type") == "fold"]
+
+
+@pytest.mark.slow(weight=10)
+def test_a_search_goes_on_after_a_runtime_was_taken_away_and_on_another_service(tmp_path, monkeypatch):
+    drive, attached, working = (tmp_path / name for name in ("drive", "input", "working"))
+    for folder in (drive, attached, working, tmp_path / "no_locks"):
+        folder.mkdir()
+    (tmp_path / "no_locks" / "sitecustomize.py").write_text(NO_LOCKS)
+    monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'no_locks'}{os.pathsep}{ROOT}")
+    monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
+    results, data = drive / "results", drive / "digit-recognizer"
+    parameters = {"DRIVE": str(drive), "DATA": str(data), "OVERRIDES": [*SMALL, "executor.kind=inline"]}
+
+    Kernel("colab.ipynb", tmp_path, **parameters).run_until(lambda: fits(results))
+    before = fits(results)
+    assert 0 < len(before) < 4
+    assert (results / "digits" / "heartbeat").exists()
+
+    colab = Kernel("colab.ipynb", tmp_path, **parameters)
+    colab.run()
+    assert fits(results)[: len(before)] == before
+    assert sorted(fits(results)) == [(trial, fold, 0) for trial in (0, 1) for fold in (0, 1)]
+    (line,) = [output for output in colab.shown("results = kg.search") if output.output_type != "stream"]
+    assert line.data["text/plain"].startswith("complete: 2/2 trials, 4/4 fits, best score 0.")
+    for begin in ("results.hiplot()", "results.report()"):
+        (page,) = colab.shown(begin)
+        assert page.data["text/html"].startswith('<iframe srcdoc="&lt;!')
+    truth = load_digits().target[1500:]
+    assert (pd.read_csv(results / "digits" / "submission.csv")["Label"] == truth).mean() > 0.5
+    left = [path.name for path in results.rglob("*") if path.name == "heartbeat" or ".tmp" in path.name]
+    assert left == []
+
+    shutil.copytree(results, attached / "my-notebook" / "results")
+    shutil.copytree(data, attached / "digit-recognizer")
+    parameters = {
+        "INPUT": str(attached),
+        "WORKING": str(working),
+        "OVERRIDES": [*SMALL, "executor.workers=1"],
+    }
+    for left in (attached / "my-notebook").rglob("fit"):
+        shutil.rmtree(left)  # what is fitted is fitted here again
+    kaggle = Kernel("kaggle.ipynb", tmp_path, **parameters)
+    kaggle.run()
+    assert fits(working / "results") == fits(results)
+    assert [output.text for output in kaggle.shown('    print(f"This')] != []
+    assert (pd.read_csv(working / "submission.csv")["Label"] == truth).mean() > 0.5
