@@ -241,7 +241,12 @@ def _installed_gpus() -> int:
         return 0
     try:
         answer = subprocess.run(
-            [program, "-L"], capture_output=True, text=True, timeout=_NVIDIA_SMI_TIMEOUT_S, check=True
+            [program, "-L"],
+            capture_output=True,
+            encoding="utf-8",
+            errors="replace",
+            timeout=_NVIDIA_SMI_TIMEOUT_S,
+            check=True,
         )
     except (OSError, subprocess.SubprocessError):
         return 0  # a driver that does not answer has no GPU to offer

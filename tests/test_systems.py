@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import ast
 import os
 import shutil
 import subprocess
 import sys
+import time
 import types
 from pathlib import Path, PureWindowsPath
 
@@ -17,6 +19,7 @@ from kerasgrid import io, machine, wording
 from kerasgrid.config.reading import read_config
 from kerasgrid.driver import search as searching
 from kerasgrid.errors import ConfigError, StorageError
+from kerasgrid.executors import inline
 from kerasgrid.io import cache_folder, insist, is_link, kind_of, remove, windows_takes, write_text
 from kerasgrid.models.references import parse_reference
 from kerasgrid.run.paths import RunPaths
@@ -33,6 +36,45 @@ def pauses(monkeypatch):
     made = []
     monkeypatch.setattr(io.time, "sleep", made.append)
     return made
+
+
+def is_of_code_page(call):
+    """Tells whether a call reads or writes a text in the encoding that happens to be the system's."""
+    name = call.func.attr if isinstance(call.func, ast.Attribute) else getattr(call.func, "id", "")
+    given = {keyword.arg: keyword.value for keyword in call.keywords}
+    if "encoding" in given:
+        return False
+    if name in ("read_text", "write_text") and isinstance(call.func, ast.Attribute):
+        return not any(isinstance(argument, ast.Constant) for argument in call.args)  # of a distribution
+    if name == "open" and isinstance(call.func, ast.Name):
+        mode = given.get("mode", call.args[1] if len(call.args) > 1 else ast.Constant("r"))
+        return "b" not in getattr(mode, "value", "b")
+    return "text" in given and name in ("run", "Popen", "check_output")
+
+
+def test_no_text_is_read_or_written_by_a_code_page():
+    found = [
+        f"{file.relative_to(ROOT)}:{node.lineno}"
+        for file in sorted((ROOT / "kerasgrid").rglob("*.py"))
+        for node in ast.walk(ast.parse(file.read_text(encoding="utf-8")))
+        if isinstance(node, ast.Call) and is_of_code_page(node)
+    ]
+    assert found == []
+    wrong = (
+        "open(path)",
+        "open(path, 'w')",
+        "path.read_text()",
+        "path.write_text(text)",
+        "run(a, text=True)",
+    )
+    right = (
+        "open(path, 'rb')",
+        "open(path, encoding='utf-8')",
+        "path.read_text('utf-8')",
+        "insist(open, a, 'rb')",
+    )
+    for text in (*wrong, *right):
+        assert is_of_code_page(ast.parse(text).body[0].value) == (text in wrong)
 
 
 def refused(call, n_times, error=windows.in_use):
@@ -299,6 +341,12 @@ def test_processes_are_spawned_without_the_signals_of_posix(tmp_path):
     assert ended == "('exited with code 7', False)"
     psutil.wait_procs([psutil.Process(int(pid))] if psutil.pid_exists(int(pid)) else [], timeout=10)
     assert not psutil.pid_exists(int(pid))
+
+
+def test_the_driver_waits_on_where_no_signal_has_come(monkeypatch):
+    monkeypatch.setattr(inline, "_LOOK_S", 0.01)
+    events = list(inline.Inline().run(lambda task, context: time.sleep(0.1), [1]))
+    assert [type(event).__name__ for event in events] == ["Started", "Finished"]
 
 
 def test_ends_of_windows_are_told_by_their_numbers():

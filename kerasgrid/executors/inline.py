@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import queue
+import sys
 import threading
 from collections.abc import Callable, Iterable, Iterator
 from typing import Any
@@ -20,6 +21,8 @@ from kerasgrid.executors.base import (
 )
 
 _PATIENCE_S = 5.0
+_LOOK_S = 0.2 if sys.platform == "win32" else None
+"""How long the driver waits at a time: on Windows a signal is not handled before the end of a wait."""
 
 
 class Inline(Executor):
@@ -90,7 +93,10 @@ class _Call:
             return
         self._thread.start()
         while True:
-            event = self._events.get()
+            try:
+                event = self._events.get(timeout=_LOOK_S)
+            except queue.Empty:
+                continue
             if self._abandoned:
                 return
             if isinstance(event, BaseException):
