@@ -279,8 +279,9 @@ def hidden(package: str) -> Iterator[None]:
 
 def backend_fault() -> Fault | None:
     """Returns what is wrong with the backend, and where it is chosen; None for nothing."""
-    name = backend()
-    place = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else f"{_config_path()}, backend"
+    name, path = backend(), _config_path()
+    chosen = f"{path}, backend" if path.exists() else "Keras's backend"
+    place = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else chosen
     if name not in _TRAINING:
         return Fault(
             place, f"is {name!r}, which is no backend on which Keras trains.{did_you_mean(name, _TRAINING)}"

@@ -72,8 +72,15 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
 
 
-def test_a_backend_that_is_missing_is_told_with_the_line_to_type(monkeypatch):
+def test_a_backend_that_is_missing_is_told_with_the_line_to_type(tmp_path, monkeypatch):
     monkeypatch.setattr(machine, "find_spec", lambda name: None)
+    monkeypatch.setenv("KERAS_HOME", str(tmp_path))
+    monkeypatch.delenv("KERAS_BACKEND", raising=False)
+    assert (backend_fault().path, backend_fault().message) == (
+        "Keras's backend",
+        "is 'tensorflow', and the package tensorflow is not installed. Install it with: "
+        "pip install 'kerasgrid[tensorflow]'.",
+    )
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert backend_fault().message.endswith(
         " is not installed. Install it with: pip install 'kerasgrid[jax]'."

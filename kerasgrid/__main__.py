@@ -1,0 +1,5 @@
+"""`python -m kerasgrid`, for where pip's scripts are not on the path."""
+
+from kerasgrid.cli import main
+
+main()
