@@ -289,7 +289,7 @@ def backend_fault() -> Fault | None:
     if find_spec(name) is None:
         there = " or ".join(f"KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
         other = f", or take one that is: {there}" if there else ""
-        line = "pip install torch" if name == "torch" else f"pip install 'kerasgrid[{name}]'"
+        line = "pip install torch" if name == "torch" else f'pip install "kerasgrid[{name}]"'
         found = f"is {name!r}, and the package {name} is not installed"
         return Fault(place, f"{found}. Install it with: {line}{other}.")
     return None

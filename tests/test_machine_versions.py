@@ -79,11 +79,11 @@ def test_a_backend_that_is_missing_is_told_with_the_line_to_type(tmp_path, monke
     assert (backend_fault().path, backend_fault().message) == (
         "Keras's backend",
         "is 'tensorflow', and the package tensorflow is not installed. Install it with: "
-        "pip install 'kerasgrid[tensorflow]'.",
+        'pip install "kerasgrid[tensorflow]".',
     )
     monkeypatch.setenv("KERAS_BACKEND", "jax")
     assert backend_fault().message.endswith(
-        " is not installed. Install it with: pip install 'kerasgrid[jax]'."
+        ' is not installed. Install it with: pip install "kerasgrid[jax]".'
     )
 
 
