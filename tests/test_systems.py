@@ -16,6 +16,7 @@ import pytest
 import windows
 
 from kerasgrid import io, machine, wording
+from kerasgrid.config import sections
 from kerasgrid.config.reading import read_config
 from kerasgrid.driver import search as searching
 from kerasgrid.errors import ConfigError, StorageError
@@ -215,6 +216,15 @@ def test_a_drive_is_no_end_of_a_model_function(tmp_path):
     shutil.copy(ROOT / "kerasgrid" / "models" / "fc.py", tmp_path / r"C:\models\net.py")
     found = parse_reference(text.replace("build", "fc"), tmp_path)
     assert (found.kind, found.place, found.function) == ("file", r"C:\models\net.py", "fc")
+
+
+def test_windows_waits_for_so_many_workers(tmp_path, monkeypatch):
+    grid = tmp_path / "grid.yaml"
+    monkeypatch.setattr(sections, "sys", windows.SYS)
+    for n_workers, n_faults in ((31, 0), (32, 1)):
+        grid.write_text(f"data: {{train: digits}}\nmodel: fc\nexecutor: {{workers: {n_workers}}}\n")
+        _, faults, _ = read_config(grid)
+        assert [fault.path for fault in faults] == ["executor.workers"] * n_faults
 
 
 def test_paths_in_double_quotes_are_told_of(tmp_path):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Mapping
 from typing import Annotated, Any, Literal
 
@@ -204,6 +205,10 @@ class AutoKerasConfig(Section):
     smaller one."""
 
 
+_MOST_ON_WINDOWS = 31
+"""Workers, each with two handles, of the 63 that it waits for at once."""
+
+
 class ExecutorConfig(Section):
     """Where jobs run."""
 
@@ -214,11 +219,13 @@ class ExecutorConfig(Section):
 
     @field_validator("workers")
     @classmethod
-    def _inline_has_one(cls, workers: int | str, section: ValidationInfo) -> int | str:
+    def _can_be_so_many(cls, workers: int | str, section: ValidationInfo) -> int | str:
         if section.data.get("kind") == "inline" and workers not in ("auto", 1):
             raise ValueError(
                 f"is {workers}, and inline has one worker: leave it out, or take kind: processes."
             )
+        if sys.platform == "win32" and isinstance(workers, int) and workers > _MOST_ON_WINDOWS:
+            raise ValueError(f"is {workers}, and Windows waits for {_MOST_ON_WINDOWS} workers at most.")
         return workers
 
 
