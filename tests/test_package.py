@@ -62,6 +62,9 @@ def test_docker_copies_what_is_there_and_is_built_as_the_guide_says():
     assert [source for source in copied if not (ROOT / source).exists()] == []
     ignored = set((ROOT / ".dockerignore").read_text(encoding="utf-8").split())
     assert copied & ignored == set()
+    of_git = (ROOT / ".gitignore").read_text(encoding="utf-8").split()
+    rooted = {line.replace("!/", "!").strip("/") for line in of_git if "/" in line.rstrip("/")}
+    assert rooted | {f"**/{line.rstrip('/')}" for line in of_git if "/" not in line.rstrip("/")} <= ignored
     arguments = dict(rest.split("=") for word, rest in lines if word == "ARG")
     guide = (ROOT / "docs/guides/install.md").read_text(encoding="utf-8")
     assert {
