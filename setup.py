@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from pathlib import Path
 
-from setuptools import setup
-
 INSTALL = """
 ## Install
 
@@ -27,4 +25,6 @@ def description() -> str:
 
 
 if __name__ == "__main__":
+    from setuptools import setup
+
     setup(long_description=description())
