@@ -167,7 +167,7 @@ def default_workers() -> int:
     Cores are those that this process may run on, fewer where its container has a CPU quota. Each
     worker needs 1.5 GiB of the memory that is available now.
     """
-    wanted = count_gpus() or _usable_cores()
+    wanted = count_gpus() or usable_cores()
     return max(1, min(wanted, free_shared_bytes() // _WORKER_BYTES, _MOST_WORKERS))
 
 
@@ -188,7 +188,7 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
     small convolutional net's time). What the user has set stays as it is.
     """
     gpus = _visible_gpus()
-    threads = str(max(1, _usable_cores() // n_workers))
+    threads = str(max(1, usable_cores() // n_workers))
     common = {
         "OMP_NUM_THREADS": threads,
         "TF_NUM_INTRAOP_THREADS": threads,
@@ -253,7 +253,8 @@ def _installed_gpus() -> int:
     return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
 
 
-def _usable_cores() -> int:
+def usable_cores() -> int:
+    """Returns how many cores this process may run on, fewer where its container has a quota of their time."""
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
     quota = cpu_quota()
     return cores if quota is None else max(1, min(cores, int(quota)))
@@ -279,7 +280,7 @@ def hidden(package: str) -> Iterator[None]:
 
 def backend_fault() -> Fault | None:
     """Returns what is wrong with the backend, and where it is chosen; None for nothing."""
-    name, path = backend(), _config_path()
+    name, path = backend(), config_path()
     chosen = f"{path}, backend" if path.exists() else "Keras's backend"
     place = "KERAS_BACKEND" if os.environ.get("KERAS_BACKEND") else chosen
     if name not in _TRAINING:
@@ -314,13 +315,14 @@ def distribution(package: str) -> tuple[str, str] | None:
     return None
 
 
-def _config_path() -> Path:
+def config_path() -> Path:
+    """Returns where Keras keeps its settings, keras.json."""
     home = Path.home() if os.access(Path.home(), os.W_OK) else Path("/tmp")
     return Path(os.environ.get("KERAS_HOME", home / ".keras")).expanduser() / "keras.json"
 
 
 def _configured() -> str:
     try:
-        return str(json.loads(_config_path().read_text(encoding="utf-8")).get("backend", "tensorflow"))
+        return str(json.loads(config_path().read_text(encoding="utf-8")).get("backend", "tensorflow"))
     except (OSError, ValueError, AttributeError):
         return "tensorflow"

@@ -1,4 +1,4 @@
-"""Commands to begin with: models, init, schema."""
+"""Commands to begin with: doctor, models, init, schema."""
 
 from __future__ import annotations
 
@@ -8,7 +8,22 @@ from typing import Annotated
 
 import typer
 
-from kerasgrid.cli.options import app, next_commands
+from kerasgrid.cli.options import FAULT, ResultsDir, app, next_commands
+
+
+@app.command()
+def doctor(
+    results: ResultsDir = Path("results"),
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")] = False,
+) -> None:
+    """Tell what this machine has and whether a search can run here; to paste into a report of a fault."""
+    from kerasgrid.console import Console
+    from kerasgrid.driver.doctor import diagnose
+
+    found = diagnose(results, Console(stderr=True).print)
+    print(json.dumps(found.as_json()) if as_json else "\n".join(found.lines()))
+    if not found.can_search:
+        raise typer.Exit(FAULT)
 
 
 @app.command()

@@ -68,6 +68,11 @@ class RunLock:
         self._folder: int | None = None
         self._heartbeat: _Heartbeat | None = None
 
+    @property
+    def beats(self) -> bool:
+        """Whether a heartbeat holds it, where the system's locks do not."""
+        return self._heartbeat is not None
+
     def __enter__(self) -> RunLock:
         """Takes the lock.
 
