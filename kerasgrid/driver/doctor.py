@@ -379,7 +379,7 @@ def _tell_search(found: Diagnosis, reached: dict[str, Any], error: str | None, s
         mark, do = OK, ""
         if device == "cpu" and machine.count_gpus():
             there = (machine.distribution(name) or (name,))[0]
-            package = {"jax": "jax[cuda12]"}.get(name, f"{name}[and-cuda]")
+            package = {"jax": "jax[cuda13]"}.get(name, f"{name}[and-cuda]")
             mark, do = (
                 WARNING,
                 f'{there} does not use them. Its build for GPUs is installed with: pip install "{package}"',
