@@ -365,6 +365,8 @@ def _search(asking: Parent, folder: Path) -> None:
 
         for step in small_search(folder):
             asking.send(step)
+    except KerasgridError as error:
+        asking.send(("end", str(error)))
     except Exception as error:  # whatever is broken here
         asking.send(("end", brief(error)))
     else:
@@ -380,18 +382,15 @@ def _tell_search(found: Diagnosis, reached: dict[str, Any], error: str | None, s
         if device == "cpu" and machine.count_gpus():
             there = (machine.distribution(name) or (name,))[0]
             package = {"jax": "jax[cuda13]"}.get(name, f"{name}[and-cuda]")
-            mark, do = (
-                WARNING,
-                f'{there} does not use them. Its build for GPUs is installed with: pip install "{package}"',
-            )
+            do = f'{there} does not use them. Its build for GPUs is installed with: pip install "{package}"'
+            mark = WARNING
             device = f"cpu, though the driver has {count(machine.count_gpus(), 'GPU')}"
         found.add(_SEARCH, "trains on", device, mark, do)
     if "fit" in reached:
         found.add(_SEARCH, "plain fit", "trains", OK)
     if "refused" in reached:
-        found.add(
-            _SEARCH, "pack", f"none: {reached['refused']}", WARNING, "Searches train fit by fit, more slowly."
-        )
+        do = "Searches train fit by fit, more slowly."
+        found.add(_SEARCH, "pack", f"none: {reached['refused']}", WARNING, do)
     if "pack" in reached:
         differs, do = reached["pack"], "Search with --set training.pack=off, and report this."
         is_alike = differs <= TOLERANCE
@@ -405,7 +404,9 @@ def _tell_search(found: Diagnosis, reached: dict[str, Any], error: str | None, s
 
 
 def _look_at_extras(found: Diagnosis) -> None:
-    known = metadata.metadata("kerasgrid").get_all("Provides-Extra") or []
+    known: list[str] = []
+    with suppress(metadata.PackageNotFoundError):
+        known += metadata.metadata("kerasgrid").get_all("Provides-Extra") or []
     for extra in sorted({*known} - _OTHER_EXTRAS):
         asked = _asked(extra)
         there = {name: machine.distribution(name) for name in asked}

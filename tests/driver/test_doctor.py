@@ -153,6 +153,19 @@ def test_of_an_environment_without_what_compares_versions(here, monkeypatch):
     assert rows_of(diagnose(tries=False), "Packages")["pillow"] == (OK, "9.5.0     >=10.4")
 
 
+def test_of_a_copy_that_is_not_installed(here, monkeypatch):
+    def missing(name):
+        raise metadata.PackageNotFoundError(name)
+
+    for name in ("requires", "metadata", "distribution"):
+        monkeypatch.setattr(metadata, name, missing)
+    found = diagnose(tries=False)
+    assert found.can_search
+    [told] = found.told[WARNING]
+    assert told.path == "System, kerasgrid"
+    assert told.message.startswith("not installed, and runs from ")
+
+
 def test_a_look_that_fails_stops_no_other(here, monkeypatch):
     monkeypatch.setattr(machine, "cpu_quota", lambda: 1 / 0)
     found = diagnose(tries=False)
@@ -291,6 +304,15 @@ def test_it_works_where_most_packages_are_missing(tmp_path):
     assert done.returncode == 1
     assert "Small search, worker: ImportError: it is broken. See what it says by itself: " in done.stdout
     assert done.stderr == "A small search is tried, which takes some seconds.\n"
+
+
+@pytest.mark.slow
+def test_a_small_search_that_does_not_end_is_killed(here, monkeypatch):
+    monkeypatch.setattr(doctor, "SEARCH_S", 0.0)
+    said = []
+    found = diagnose(doing=said.append)
+    assert said == ["A small search is tried, which takes some seconds."]
+    assert rows_of(found, "Small search") == {"worker": (FAULT, "no end within 0 s")}
 
 
 @pytest.mark.slow
