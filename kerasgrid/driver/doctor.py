@@ -327,7 +327,8 @@ def _try_folder(found: Diagnosis, name: str, folder: Path, more: str, do: str) -
         ):
             held = "a heartbeat in the place of locks" if lock.beats else "locks hold"
     except (OSError, KerasgridError) as error:
-        found.add("Folders", name, f"{folder} cannot be written: {brief(error)}", FAULT, do)
+        reason = getattr(error, "strerror", None) or error
+        found.add("Folders", name, f"{folder} cannot be written: {reason}", FAULT, do)
         return
     free = shutil.disk_usage(at).free
     text = f"{folder}{more}; {free / 2**30:.1f} GiB free, {held}"

@@ -189,11 +189,31 @@ def test_of_a_container_with_little(here, monkeypatch):
     assert "Google Colab" in rows_of(found, "System")["within"][1]
 
 
+@pytest.mark.parametrize(
+    ("script", "told"),
+    [
+        ("echo 'NVIDIA H200, 143771 MiB, 570.86.10'", "NVIDIA H200, 143771 MiB, 570.86.10"),
+        ("exit 9", "nvidia-smi failed: CalledProcessError: "),
+    ],
+)
+def test_what_the_driver_says_of_gpus(here, monkeypatch, tmp_path, script, told):
+    program = tmp_path / "nvidia-smi"
+    program.write_text(f"#!/bin/sh\n{script}\n")
+    program.chmod(0o755)
+    monkeypatch.setattr(doctor.shutil, "which", lambda name: str(program))
+    monkeypatch.setattr(machine, "count_gpus", lambda: 1)
+    monkeypatch.setenv("CUDA_VISIBLE_DEVICES", "0")
+    rows = rows_of(diagnose(tries=False), "Machine")
+    assert rows["GPUs"] == ("", "1 to use, by CUDA_VISIBLE_DEVICES of '0'")
+    assert rows[""][1].startswith(told)
+
+
 def test_a_folder_that_cannot_be_written_is_told(here, monkeypatch, tmp_path):
     (tmp_path / "file").touch()
     monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "file" / "cache"))
     found = diagnose(tmp_path / "file" / "results", tries=False)
     told = {fault.path: fault.message for fault in found.told[FAULT]}
+    assert ": Not a directory. Set" in told["Folders, cache"]
     assert told["Folders, cache"].endswith("Set KERASGRID_CACHE to a folder that can be written.")
     assert told["Folders, results"].endswith("Give --results DIR, a folder that can be written.")
 
