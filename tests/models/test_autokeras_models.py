@@ -137,9 +137,7 @@ def test_autokeras_still_counts_its_blocks_by_the_session(models):
 def test_autokeras_still_gives_dense_numpys_numbers(models):
     from autokeras.utils import data_utils
 
-    n_outputs = data_utils.dataset_shape(np.zeros((5, 10)))[-1]
-    with pytest.raises(ValueError, match="units"):
-        keras.layers.Dense(n_outputs)
+    assert type(data_utils.dataset_shape(np.zeros((5, 10)))[-1]) is not int  # which all but Keras 3.8 refuse
 
 
 def test_autokeras_still_draws_from_numpys_own_numbers(models, tmp_path):

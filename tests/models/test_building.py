@@ -207,7 +207,7 @@ def test_an_error_names_the_line_in_the_users_file(load):
             return layer
 
         def make(width):
-            return keras.layers.Dense(width)
+            return keras.layers.Dropout(width)
     """)
     with pytest.raises(ModelError) as caught:
         build(function, {"width": -3})
