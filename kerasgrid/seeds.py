@@ -81,6 +81,13 @@ def kept_random_state() -> Iterator[None]:
         keras.put_back()
 
 
+def forget_draws() -> None:
+    """Lets Keras's own generator begin anew by the seed, as `set_random_seed` lets it from Keras 3.13 on."""
+    module = _KerasState._module()
+    if module is not None:
+        module.set_global_attribute("global_seed_generator", None)
+
+
 class _TensorFlowSeed:
     """The global seed and the generator of operations' seeds, which TensorFlow lets nobody read."""
 

@@ -17,9 +17,28 @@ BASES = {
 }
 
 
+ADDED = {
+    "CategoricalGeneralizedCrossEntropy": (3, 9),
+    "categorical_generalized_cross_entropy": (3, 9),
+    "sparse_sigmoid": (3, 9),
+    "Muon": (3, 12),
+    "ScheduleFreeAdamW": (3, 14),
+    "sparse_categorical_crossentropy": (3, 9),
+}
+"""In which Keras a name came, or the last of its arguments, at the latest; all others are in 3.8."""
+
+
 @pytest.fixture(scope="module")
 def keras():
     return pytest.importorskip("keras")
+
+
+def is_later(keras, name: str) -> bool:
+    return tuple(map(int, keras.__version__.split(".")[:2])) < ADDED.get(name, (3, 8))
+
+
+def those_of(keras, names) -> set[str]:
+    return {name for name in names if not is_later(keras, name)}
 
 
 def defaults(callable_, without: set[str]) -> dict:
@@ -40,12 +59,15 @@ def classes_of(module, base) -> dict[str, type]:
 @pytest.mark.slow
 def test_optimizers_are_those_of_keras(keras):
     found = classes_of(keras.optimizers, keras.optimizers.Optimizer)
-    assert set(names.OPTIMIZERS) == set(found) - BASES["optimizers"]
+    found = set(found) - BASES["optimizers"]
+    assert those_of(keras, names.OPTIMIZERS) <= found <= set(names.OPTIMIZERS)
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names.OPTIMIZERS)
 def test_optimizer(keras, name):
+    if is_later(keras, name):
+        pytest.skip(f"of a newer Keras: {name}")
     assert isinstance(getattr(keras.optimizers, name)(), keras.optimizers.Optimizer)
     if name != "Lamb":
         assert type(keras.optimizers.get(name)).__name__ == name
@@ -60,16 +82,17 @@ def test_losses_are_those_of_keras(keras):
         for item in vars(keras.losses).values()
         if inspect.isfunction(item) and item.__module__.endswith("losses.losses")
     }
-    assert {entry.class_name for entry in names.LOSSES.values()} == found - BASES["losses"] - {
-        "CTC",
-        "Circle",
-    }
-    assert set(names.LOSSES) == functions - {"ctc", "circle"}
+    classes = {entry.class_name for entry in names.LOSSES.values()}
+    assert those_of(keras, classes) == found - BASES["losses"] - {"CTC", "Circle"}
+    later = {name for name in names.LOSSES if is_later(keras, names.LOSSES[name].class_name)}
+    assert set(names.LOSSES) - later == functions - {"ctc", "circle"}
 
 
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names.LOSSES)
 def test_loss(keras, name):
+    if is_later(keras, name):
+        pytest.skip(f"of a newer Keras: {name}, or an argument of it")
     entry = names.LOSSES[name]
     if name != "categorical_generalized_cross_entropy":
         assert keras.losses.get(name).__name__ == name
@@ -80,6 +103,8 @@ def test_loss(keras, name):
 @pytest.mark.slow
 @pytest.mark.parametrize("name", names.LOSSES)
 def test_loss_takes_the_labels_it_is_said_to(keras, name):
+    if is_later(keras, names.LOSSES[name].class_name):
+        pytest.skip(f"of a newer Keras: {name}")
     predicted = keras.ops.convert_to_tensor([[0.7, 0.2, 0.1], [0.1, 0.8, 0.1]])
     labels = {"sparse": [0, 1]}.get(names.LOSSES[name].labels, [[1.0, 0.0, 0.0], [0.0, 1.0, 0.0]])
     loss = getattr(keras.losses, names.LOSSES[name].class_name)()
@@ -140,9 +165,8 @@ def test_activations_are_those_of_keras(keras):
         for name, item in vars(keras.activations).items()
         if inspect.isfunction(item) and name not in {"get", "serialize", "deserialize"}
     }
-    known = set(names.ACTIVATIONS)
-    assert found <= known
-    for name in known:
+    assert found <= set(names.ACTIVATIONS)
+    for name in those_of(keras, names.ACTIVATIONS):
         assert callable(keras.activations.get(name))
 
 

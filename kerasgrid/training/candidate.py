@@ -26,6 +26,7 @@ from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import WHOLE, Dataset, Fold
+from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, open_dataset, targets_of
 from kerasgrid.training.compiling import Compiled, class_weights, compile_model
 from kerasgrid.training.hooks import hooks_of
@@ -322,6 +323,7 @@ def seeded(seed: int, *, with_backend: bool = True) -> Iterator[None]:
     python, numpy = random.getstate(), np.random.get_state()
     if with_backend:
         keras.utils.set_random_seed(seed)
+        forget_draws()
     else:
         random.seed(seed)
         np.random.seed(seed)

@@ -322,6 +322,11 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
 
 
 def _make(kind: str, module: Any, name: str, arguments: Mapping[str, Any]) -> Any:
+    if not hasattr(module, name):
+        raise ModelError(
+            f"{kind} {name} is of a newer Keras than {keras.__version__}, the installed one: choose another, "
+            "or install that."
+        )
     try:
         return getattr(module, name)(**arguments)
     except (TypeError, ValueError) as error:

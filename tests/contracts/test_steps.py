@@ -329,7 +329,7 @@ def test_held_out_loss_and_metrics_are_keras_own_where_a_net_is_wrong_for_certai
     assert set(found) == set(wanted)
     for name, value in wanted.items():
         np.testing.assert_allclose(float(found[name][0]), value, rtol=1e-5, err_msg=name)
-    own = model.predict(images, batch_size=150, verbose=0).astype("float32")
+    own = model.predict(images, batch_size=150, verbose=0).astype("float32")  # of bfloat16, perhaps
     np.testing.assert_allclose(np.reshape(outputs, own.shape), own, atol=1e-5)
 
 

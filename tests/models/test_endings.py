@@ -97,6 +97,14 @@ def test_sound_endings_are_taken(make):
     )
 
 
+def test_a_name_of_a_newer_keras_is_refused(monkeypatch):
+    monkeypatch.delattr(keras.optimizers, "Lion")
+    assert refusal(net(dense("softmax")), optimizer="Lion") == (
+        f"optimizer Lion is of a newer Keras than {keras.__version__}, the installed one: choose another, "
+        "or install that."
+    )
+
+
 def test_experiment_d_is_refused_with_what_to_change():
     printed = (dense(), layers.ReLU(), layers.Dropout(0.5, name="drop"), layers.Activation("log_softmax"))
     assert refusal(net(*printed)) == (

@@ -6,15 +6,20 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+import importlib
+import re
+
 import keras
 import numpy as np
 import pytest
 from keras import layers
 
+from kerasgrid.models.references import BUILT_IN
 from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
-from kerasgrid.training.fusible import UnfusibleError
+from kerasgrid.training.fusible import _ELEMENT_BY_ELEMENT, _PER_SAMPLE, UnfusibleError
 from kerasgrid.training.graph import initial_weights, lift
+from kerasgrid.training.keyed import KEYED
 
 pytestmark = pytest.mark.slow
 
@@ -251,6 +256,66 @@ def test_what_no_program_can_train_is_refused_with_the_reason(what):
     make, reason = REFUSED[what]
     with pytest.raises(UnfusibleError, match=reason):
         lifted(make())
+
+
+RANKS = {"1D": (16, 4), "2D": (8, 8, 1), "3D": (4, 4, 4, 1)}
+HALVES = ("Dropout", "SpatialDropout", "GaussianNoise", "GaussianDropout", "Rescaling")
+ARGUMENTS = {
+    **dict.fromkeys(("Conv", "ConvTranspose", "SeparableConv"), (2, 3)),
+    **dict.fromkeys(("Dense", "DepthwiseConv"), (3,)),
+    **dict.fromkeys(("AveragePooling", "RepeatVector", "GroupNormalization"), (2,)),
+    **dict.fromkeys(HALVES, (0.5,)),
+    **{"Activation": ("relu",), "Reshape": ((64,),), "Permute": ((2, 1, 3),), "Dot": (-1,)},
+}
+OF_TWO = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"}
+"""Layers."""
+
+
+def every_layer(inputs):
+    """Yields what each layer that a program knows makes of pixels, of those that the installed Keras has."""
+    known = _PER_SAMPLE | {kind.__name__ for kind in KEYED}
+    for name in sorted(known - {"InputLayer", "Functional", "Sequential"}):
+        stem, rank = re.sub(r"\dD", "", name), (re.findall(r"\dD", name) or ["2D"])[0]
+        shape = {"RepeatVector": (64,), "GroupNormalization": (8, 4, 2)}.get(name, RANKS[rank])
+        pixels = layers.Reshape(shape)(inputs)
+        if hasattr(layers, name):
+            layer = getattr(layers, name)(*ARGUMENTS.get(stem, ()))
+            yield layer([pixels, pixels] if name in OF_TWO else pixels)
+    yield keras.Sequential([layers.Dense(2)])(inputs)
+
+
+def every_operation(inputs):
+    """Yields what each operation that a program knows makes of pixels."""
+    for name in sorted(_ELEMENT_BY_ELEMENT):
+        operation = getattr(keras.ops, re.sub("(?<!^)(?=[A-Z])", "_", name).lower())
+        two = {"Add", "Divide", "Maximum", "Minimum", "Multiply", "Power", "Subtract"}
+        other = ("bfloat16",) if name == "Cast" else (inputs,) if name in two else ()
+        yield operation(inputs, *other)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("every", [every_layer, every_operation])
+def test_what_is_known_to_treat_each_sample_by_itself_packs_in_every_keras(every):
+    inputs = keras.Input((8, 8, 1))
+    parts = [layers.Flatten(dtype="float32")(part) for part in every(inputs)]
+    model = keras.Model(inputs, layers.Dense(4, activation="softmax")(layers.Concatenate()(parts)))
+    model.compile("sgd", "sparse_categorical_crossentropy")
+    assert len(parts) > 25
+    assert lifted(model).key
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("name", BUILT_IN)
+def test_built_in_models_pack_in_every_keras(name):
+    module, _, function = BUILT_IN[name].target.partition(":")
+    before = keras.config.dtype_policy()
+    keras.config.set_dtype_policy("mixed_bfloat16")  # which lets Keras 3.8 cast between layers
+    try:
+        model = getattr(importlib.import_module(module), function)((20, 20, 1), 4)
+        model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
+        assert lift(Compiled(model, "sparse", 4, False), (np.zeros((1, 20, 20, 1), "float32"), SAMPLE[1])).key
+    finally:
+        keras.config.set_dtype_policy(before)
 
 
 def test_a_subclassed_model_is_refused_as_such_though_its_weights_were_made_unseen():

@@ -9,6 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import dataclasses
 import errno
 import random
+import re
 import subprocess
 import sys
 import zipfile
@@ -255,7 +256,9 @@ def test_a_file_takes_values_as_they_are_stored(tmp_path, kind, scaling, normali
     assert (net.compiled, net.optimizer) == (True, optimizer)
     model = keras.models.load_model(tmp_path / "a.keras")
     wanted = net.predict(images, verbose=0)
-    np.testing.assert_allclose(model.predict(stored, verbose=0), wanted, rtol=0, atol=TOLERANCE)
+    found = model.predict(stored, verbose=0)
+    # Of bfloat16 and Python's numbers NumPy 1.26 makes none.
+    np.testing.assert_allclose(found.astype("float32"), wanted.astype("float32"), rtol=0, atol=TOLERANCE)
     assert not model.compiled
     own = saving.net_of(model)
     assert type(own) is type(net)
@@ -365,17 +368,23 @@ def test_a_models_own_layers_and_loss(make):
 @pytest.mark.parametrize(
     ("name", "reason"),
     [
-        ("code", "ValueError: Requested the deserialization of a `Lambda` layer"),
+        ("code", "ValueError: .*`Lambda` layer"),
         ("unnamed", "TypeError: Could not locate class 'Unnamed'"),
-        ("closed", "NotImplementedError: Object Closed was created by passing non-serializable"),
+        (
+            "closed",
+            r"(NotImplementedError: Object Closed was created by passing|TypeError: Closed\.__init__)",
+        ),
     ],
 )
 def test_a_model_that_cannot_be_kept_is_told_and_counts(make, name, reason):
     recipe, job = make(name, params={**PARAMS, "epochs": 1}), Job(Trial(0, {}), 1)
     context = trained(recipe, pack_of(recipe, [job], packed=False))
+    if name == "unnamed" and not context.of(NoteRecord):  # Keras 3.8 finds every class by its module
+        return check(recipe, job)
     [note], [record] = context.of(NoteRecord), context.of(FoldRecord)
     told = "trial 0, fold 1: its model is not kept, as Keras cannot save it or would not load it safely ("
-    assert note.text.startswith(told + reason)
+    assert note.text.startswith(told)
+    assert re.match(reason, note.text.removeprefix(told))
     assert note.topic == "fold models"
     assert record.error is None
     assert record.score is not None
