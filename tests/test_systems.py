@@ -298,11 +298,10 @@ def test_what_workers_print_is_utf_8_whatever_the_code_page(tmp_path):
 
 
 SITE = """
-import sys
-sys.path.append({tests!r})
-if {name!r} not in sys.modules:
+import os
+if os.environ.get("KG_WINDOWS"):
     import windows
-    sys.modules[{name!r}] = windows.load({name!r})
+    windows.take_over(os.environ["KG_WINDOWS"])
 """
 TALK = """
 import os, sys, time
@@ -337,16 +336,51 @@ def fault(parent):
 """
 
 
+SEARCH = """
+import sys
+import numpy as np
+import kerasgrid as kg
+from fakes import CONFIG, fake_probes, fake_train_pack
+from kerasgrid.driver import search as driver
+from kerasgrid.planning import packing, workers
+workers.load, driver.train_pack, packing.run_probes = None, fake_train_pack, fake_probes
+assert driver.RunLock.__init__.__globals__["msvcrt"] and workers.machine.sys.platform == "win32"
+config = {**CONFIG, "space": {"dropout": [0.2, 0.4]}, "search": {"folds": 2}, "executor": {"workers": 1}}
+del config["data"]
+X, y = np.random.default_rng(0).random((60, 8, 8, 1), np.float32), np.arange(60) % 3
+kept = [kg.search(config, X, y, results="here")]
+kept.append(kg.search(config, X, y, results="here"))
+kept.append(kg.search(config, X, y, results="here", fresh=True))
+print(len({found.best_params["dropout"] for found in kept}))
+"""
+
+
+def run_as_on_windows(script, folder):
+    """Returns a process that has run a script, in which, and in whose workers, kerasgrid is as on Windows."""
+    (folder / "sitecustomize.py").write_text(SITE)
+    here = os.pathsep.join(map(str, (folder, ROOT / "tests", ROOT)))
+    environment = {**os.environ, "PYTHONPATH": here, "KG_WINDOWS": str(folder / "here")}
+    command = [sys.executable, "-c", script]
+    return subprocess.run(
+        command, cwd=folder, env=environment, capture_output=True, text=True, process_group=0, timeout=200
+    )
+
+
+@pytest.mark.slow
+def test_a_search_opens_no_file_that_it_moves_or_removes(tmp_path):
+    """A search, the same again and a fresh one, of arrays in hand, by a worker that trains nothing."""
+    done = run_as_on_windows(SEARCH, tmp_path)
+    assert done.stdout == "1\n", done.stderr
+    assert not (tmp_path / "here.in_use").exists(), (tmp_path / "here.in_use").read_text()
+    names = {path.name for path in (tmp_path / "here").iterdir()}
+    assert names == {"fake", "fake.json", "fake.1", "fake.1.json"}
+
+
 @pytest.mark.slow
 def test_processes_are_spawned_without_the_signals_of_posix(tmp_path):
     """By spawning.py as it is on Windows, in the driver and in workers; the processes are this system's."""
-    site = SITE.format(tests=str(ROOT / "tests"), name="kerasgrid.spawning")
-    (tmp_path / "sitecustomize.py").write_text(site)
     (tmp_path / "echo.py").write_text(ECHO)
-    environment = {**os.environ, "PYTHONPATH": f"{tmp_path}{os.pathsep}{ROOT}"}
-    done = subprocess.run(
-        [sys.executable, "-c", TALK], env=environment, capture_output=True, text=True, timeout=120
-    )
+    done = run_as_on_windows(TALK, tmp_path)
     ended, pid = done.stdout.splitlines() or pytest.fail(done.stderr)
     assert ended == "('exited with code 7', False)"
     psutil.wait_procs([psutil.Process(int(pid))] if psutil.pid_exists(int(pid)) else [], timeout=10)
