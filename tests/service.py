@@ -14,6 +14,8 @@ from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
 from pathlib import Path
 from urllib.parse import urlsplit
 
+import pytest
+
 TOKEN = "KGAT_canary_5f2b9c1e7d"
 CUT, HANG = "cut", "hang"
 OF_KAGGLE = ("API_V1_TOKEN", "API_TOKEN", "USERNAME", "KEY", "CONFIG_DIR", "API_ENVIRONMENT")
@@ -124,6 +126,14 @@ class Service:
                     one.update(self.outcome)
             return {"submissions": self.submissions}
         raise AssertionError(name)
+
+
+def skip_without_client() -> None:
+    """Skips a test that asks Kaggle's own client where that is missing, or is 1.7, which knows no tokens."""
+    reason = "this asks Kaggle's own client, 1.8.4 or newer"
+    sdk = pytest.importorskip("kagglesdk.kaggle_env", reason=reason)
+    if not hasattr(sdk, "get_access_token_from_env"):
+        pytest.skip(reason)
 
 
 def without_credentials(patch, home: Path) -> None:

@@ -21,7 +21,7 @@ import pytest
 import typer
 from markdown_it import MarkdownIt
 from running import run
-from service import Server, asked_by_kaggle, without_credentials
+from service import Server, asked_by_kaggle, skip_without_client, without_credentials
 from written import csv_bytes, idx_file
 
 import kerasgrid as kg
@@ -373,7 +373,7 @@ def searched(tmp_path_factory):
 @pytest.fixture
 def kaggle(tmp_path, monkeypatch):
     """Answers as Kaggle does, on loopback, with the data of the pages as a competition's."""
-    pytest.importorskip("kagglesdk", reason="this asks Kaggle's own client")
+    skip_without_client()
     monkeypatch.setattr(ledger, "FIRST_POLL_S", 0.05)
     (tmp_path / "home").mkdir()
     without_credentials(monkeypatch, tmp_path / "home")

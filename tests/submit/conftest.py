@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 
 import pytest
-from service import Server, asked_by_kaggle, without_credentials
+from service import Server, asked_by_kaggle, skip_without_client, without_credentials
 
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit.client import Client
@@ -24,7 +24,7 @@ def home(tmp_path, monkeypatch):
 
 @pytest.fixture(scope="session")
 def server():
-    pytest.importorskip("kagglesdk", reason="this asks Kaggle's own client")
+    skip_without_client()
     with Server() as running:
         yield running
 

@@ -7,7 +7,7 @@ import re
 from pathlib import Path
 
 import pytest
-from service import TOKEN, Answer
+from service import TOKEN, Answer, skip_without_client
 
 from kerasgrid.errors import MissingPackageError, ServiceError
 from kerasgrid.submit.client import Client
@@ -134,6 +134,7 @@ def test_a_client_that_is_too_old_is_told_with_what_is_needed(home, monkeypatch,
 
 
 def test_a_client_that_never_returns_from_its_import_is_killed(home, monkeypatch, tmp_path):
+    skip_without_client()
     (tmp_path / "kaggle.py").write_text("import time; time.sleep(60)")
     monkeypatch.syspath_prepend(tmp_path)
     monkeypatch.setenv("KAGGLE_API_TOKEN", TOKEN)
