@@ -296,7 +296,9 @@ def _nvidia_smi() -> list[str]:
         return []
     asked = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(asked, capture_output=True, text=True, timeout=10, check=True)
+        answer = subprocess.run(
+            asked, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
+        )
     except (OSError, subprocess.SubprocessError) as error:
         return [f"nvidia-smi failed: {brief(error)}"]
     return answer.stdout.splitlines()
