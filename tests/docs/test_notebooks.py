@@ -21,9 +21,9 @@ ROOT = Path(__file__).parents[2]
 NOTEBOOKS = sorted((ROOT / "notebooks").glob("*.ipynb"))
 SMALL = [
     *("search.folds=2", "params.epochs=2", "space.learning_rate=[0.01]", "space.optimizer=[Adam]"),
-    *("space.batch_norm=[true]", "training.pack=off"),
+    *("space.batch_norm=[true]", "executor.kind=inline"),
 ]
-"""Two candidates, one fit after the other."""
+"""Two candidates of two folds."""
 NO_LOCKS = """
 import errno, fcntl
 
@@ -105,9 +105,10 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
     monkeypatch.setenv("PYTHONPATH", f"{tmp_path / 'no_locks'}{os.pathsep}{ROOT}")
     monkeypatch.setenv("TF_CPP_MIN_LOG_LEVEL", "3")
     results, data = drive / "results", drive / "digit-recognizer"
-    on_drive = {"DRIVE": str(drive), "DATA": str(data), "OVERRIDES": [*SMALL, "executor.kind=inline"]}
+    on_drive = {"DRIVE": str(drive), "DATA": str(data), "OVERRIDES": SMALL}
 
-    Kernel("colab.ipynb", tmp_path, **on_drive).run_until(lambda: fits(results))
+    one_by_one = {**on_drive, "OVERRIDES": [*SMALL, "training.pack=off"]}
+    Kernel("colab.ipynb", tmp_path, **one_by_one).run_until(lambda: fits(results))
     before = fits(results)
     assert 0 < len(before) < 4
     assert (results / "digits" / "heartbeat").exists()
@@ -115,8 +116,7 @@ def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_ser
     shutil.copytree(results, attached / "my-notebook" / "results")
     shutil.copytree(data, attached / "digit-recognizer")
     colab = Kernel("colab.ipynb", tmp_path, **on_drive)
-    own = {"INPUT": str(attached), "WORKING": str(working), "OVERRIDES": [*SMALL, "executor.workers=1"]}
-    kaggle = Kernel("kaggle.ipynb", tmp_path, **own)
+    kaggle = Kernel("kaggle.ipynb", tmp_path, INPUT=str(attached), WORKING=str(working), OVERRIDES=SMALL)
     with ThreadPoolExecutor() as pool:
         for ran in [pool.submit(kernel.client.execute) for kernel in (colab, kaggle)]:
             ran.result()
