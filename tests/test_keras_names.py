@@ -69,7 +69,7 @@ def test_optimizer(keras, name):
     if is_later(keras, name):
         pytest.skip(f"of a newer Keras: {name}")
     assert isinstance(getattr(keras.optimizers, name)(), keras.optimizers.Optimizer)
-    if name != "Lamb":
+    if name not in {"Lamb", "Muon"}:  # this one some versions do not know, which have it
         assert type(keras.optimizers.get(name)).__name__ == name
     assert defaults(getattr(keras.optimizers, name), {"name"}) == dict(names.OPTIMIZERS[name])
 
