@@ -84,14 +84,13 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         StorageError: The disk is full or cannot be written.
     """
     own, other = turns_of(path)
-    if not is_drive(path.parent):
-        write_atomic(own, lambda file: file.write(_packed(about, arrays)))
-        discard(other)
-        return
     turns = {file: _turn(file) for file in (own, other)}
-    overwrite(
-        min(turns, key=lambda file: turns[file]), _packed({**about, "turn": max(turns.values()) + 1}, arrays)
-    )
+    packed = _packed({**about, "turn": max(turns.values()) + 1}, arrays)
+    if is_drive(path.parent):
+        overwrite(min(turns, key=lambda file: turns[file]), packed)
+    else:
+        write_atomic(own, lambda file: file.write(packed))
+        discard(other)
 
 
 def _packed(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> memoryview:
