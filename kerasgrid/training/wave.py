@@ -15,6 +15,7 @@ import numpy as np
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
+from kerasgrid.run.paths import turns_of
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import backend
 from kerasgrid.training.backend import to_host
@@ -369,7 +370,7 @@ class Wave:
         files, self.epoch, self.step, self._width = found
         self._width = min(max(self._width, len(self.members)), self.most or 1 << 30)
         self._saved = self._path()
-        if files != {self._saved}:  # another job's end may take them away
+        if not files <= {*turns_of(self._saved)}:  # another job's end may take them away
             self._save()
 
 
