@@ -46,8 +46,8 @@ _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 class Page(type(Path())):  # type: ignore[misc]  # Path itself has heirs from Python 3.12 on alone
     """The path of a page; the last line of a notebook's cell shows the page itself."""
 
-    def _repr_html_(self) -> str:
-        return framed(self.read_text(encoding="utf-8"))
+    def _repr_html_(self) -> str | None:
+        return framed(self.read_text(encoding="utf-8")) if self.is_file() else None
 
 
 def framed(page: str) -> str:

@@ -75,6 +75,7 @@ def test_a_notebook_shows_pages_in_frames_of_their_own(file, monkeypatch):
     for page in (report, plot):
         (frame,) = re.findall('<iframe srcdoc="([^"]*)"', page._repr_html_())
         assert html.unescape(frame) == page.read_text()
+        assert page.parent._repr_html_() is None
 
 
 def test_the_next_grid_is_that_of_the_command(file, monkeypatch, capsys):
