@@ -9,7 +9,7 @@ INSTALL = """
 ## Install
 
 ```bash
-pip install 'kerasgrid[tensorflow]'   # or tensorflow-cpu, or jax; without, where a backend is there already
+pip install "kerasgrid[tensorflow]"   # or tensorflow-cpu, or jax; without, where a backend is there already
 ```
 """
 

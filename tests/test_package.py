@@ -51,7 +51,7 @@ def test_an_index_is_told_what_readme_says_without_links_that_lead_nowhere():
     targets = re.findall(r"\]\(([^)]*)\)", text)
     assert [target for target in targets if not target.startswith("https://")] == []
     assert re.findall(r"^##? .*", text, re.MULTILINE) == ["# kerasgrid", "## Install", "## The tour"]
-    assert "pip install 'kerasgrid[tensorflow]'" in text
+    assert 'pip install "kerasgrid[tensorflow]"' in text
     assert "scripts/" not in text
 
 
