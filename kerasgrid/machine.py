@@ -287,13 +287,19 @@ def backend_fault() -> Fault | None:
         return Fault(
             place, f"is {name!r}, which is no backend on which Keras trains.{did_you_mean(name, _TRAINING)}"
         )
-    if find_spec(name) is None:
-        there = " or ".join(f"KERAS_BACKEND={one}" for one in _TRAINING if find_spec(one))
+    if not _is_there(name):
+        there = " or ".join(f"KERAS_BACKEND={one}" for one in _TRAINING if _is_there(one))
         other = f", or take one that is: {there}" if there else ""
         line = "pip install torch" if name == "torch" else f'pip install "kerasgrid[{name}]"'
         found = f"is {name!r}, and the package {name} is not installed"
         return Fault(place, f"{found}. Install it with: {line}{other}.")
     return None
+
+
+def _is_there(package: str) -> bool:
+    """Tells whether a package can be imported; a folder that is left of one that was taken away cannot."""
+    found = find_spec(package)
+    return found is not None and found.has_location
 
 
 def versions() -> dict[str, str]:

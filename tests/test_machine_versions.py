@@ -22,7 +22,7 @@ KNOWN = "Known: jax, tensorflow, torch."
 @pytest.fixture
 def installed(monkeypatch):
     """TensorFlow and JAX, and no torch, whatever is installed here."""
-    monkeypatch.setattr(machine, "find_spec", lambda name: name != "torch" or None)
+    monkeypatch.setattr(machine, "_is_there", lambda name: name != "torch")
 
 
 @pytest.mark.parametrize(
@@ -72,8 +72,12 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
         GridSearchCV("fc", {"dropout": [0.1]}).fit(np.zeros((10, 3)), np.arange(10) % 2)
 
 
-def test_a_backend_that_is_missing_is_told_with_the_line_to_type(tmp_path, monkeypatch):
-    monkeypatch.setattr(machine, "find_spec", lambda name: None)
+@pytest.mark.parametrize("is_left", [False, True])
+def test_a_backend_that_is_missing_is_told_with_the_line_to_type(tmp_path, monkeypatch, is_left):
+    for name in ("tensorflow", "jax") if is_left else ():  # folders of what was uninstalled
+        (tmp_path / name / "__pycache__").mkdir(parents=True)
+        monkeypatch.delitem(sys.modules, name, raising=False)
+    monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
     assert (backend_fault().path, backend_fault().message) == (

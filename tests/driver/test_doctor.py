@@ -56,7 +56,7 @@ def here(tmp_path, monkeypatch):
     monkeypatch.setattr(metadata, "requires", lambda name: ASKED)
     monkeypatch.setattr(metadata, "metadata", lambda name: own)
     monkeypatch.setattr(machine, "distribution", packages.get)
-    monkeypatch.setattr(machine, "find_spec", lambda name: packages.get(name))
+    monkeypatch.setattr(machine, "_is_there", lambda name: packages.get(name) is not None)
     monkeypatch.setattr(machine, "count_gpus", lambda: 0)
     monkeypatch.setattr(machine, "cpu_quota", lambda: None)
     monkeypatch.setattr(machine, "free_memory_bytes", lambda: 8 * GIB)
