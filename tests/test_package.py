@@ -11,12 +11,16 @@ import subprocess
 from pathlib import Path
 
 import pytest
+from packaging.requirements import Requirement
+from packaging.version import Version
 
 import kerasgrid as kg
 from kerasgrid.exports.notebook import _package
 
 ROOT = Path(__file__).parents[1]
 PACKAGE = ROOT / "kerasgrid"
+NO_HIGHER = {"pydantic", "hiplot"}
+"""Of which the next version is a major one, or there is none yet."""
 
 
 def test_every_file_of_the_package_is_in_its_wheels():
@@ -27,6 +31,25 @@ def test_every_file_of_the_package_is_in_its_wheels():
     data = {f"kerasgrid/{name}" for name in setup["options.package_data"]["kerasgrid"].split()}
     assert data == {name for name in found if not name.endswith(".py")}
     assert {name for name, _ in _package()} == found
+
+
+def test_environments_reach_the_ends_of_the_ranges_and_go_no_further():
+    setup = configparser.ConfigParser(interpolation=None)
+    setup.read(ROOT / "setup.cfg")
+    extras = setup["options.extras_require"]
+    told = "\n".join([setup["options"]["install_requires"], extras["tensorflow-cpu"], extras["jax"]])
+    files = [*(ROOT / "environments").glob("*.txt"), ROOT / "constraints.txt"]
+    pins = [dict(re.findall(r"^([\w.-]+)==(\S+)$", path.read_text("utf-8"), re.MULTILINE)) for path in files]
+    for requirement in map(Requirement, told.split()):
+        name = requirement.name.lower()
+        found = [Version(one[key]) for one in pins for key in one if key == name]
+        assert [str(version) for version in found if version not in requirement.specifier] == [], name
+        ends = {one.operator: Version(one.version).release for one in requirement.specifier}
+        lowest, highest = min(found).release, max(found).release
+        assert lowest[: len(ends[">="])] == ends[">="], name
+        if "<" in ends and name not in NO_HIGHER:
+            *major, minor = ends["<"]
+            assert highest[: len(ends["<"])] == (*major, minor - 1), name
 
 
 def test_every_folder_of_the_package_is_one_that_is_found():
