@@ -17,14 +17,13 @@ from kerasgrid.errors import LockedError, StorageError
 from kerasgrid.run import lock
 from kerasgrid.run.lock import is_held
 
-ROOT = Path(lock.__file__).parents[2]
 HOLD = """
 import errno, os, sys
 from pathlib import Path
 from kerasgrid.run import lock
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 if mode == "windows":
-    sys.path.append("tests")
+    sys.path.append(sys.argv[3])
     import windows
     lock = windows.load("kerasgrid.run.lock")
 if mode == "heartbeat":
@@ -57,8 +56,8 @@ def by(mode, request):
 @contextlib.contextmanager
 def other_process(folder, mode="flock"):
     """Another process that holds the lock; ended by its standard input."""
-    command = [sys.executable, "-c", HOLD, str(folder), mode]
-    process = subprocess.Popen(command, cwd=ROOT, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    command = [sys.executable, "-c", HOLD, str(folder), mode, os.path.dirname(windows.__file__)]
+    process = subprocess.Popen(command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
     try:
         assert process.stdout.readline() == "held\n"
         yield process
