@@ -220,7 +220,7 @@ class EpochRecord:
 
 @dataclass(frozen=True)
 class CheckpointRecord:
-    """A checkpoint that has been renamed into place, holding the state after `epoch` epochs.
+    """A checkpoint that is in its place, holding the state after `epoch` epochs.
 
     `anew` tells of a training that began after rungs, from its first epoch.
     """

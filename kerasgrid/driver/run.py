@@ -277,7 +277,7 @@ class Run:
         for trial in failed:
             for job in self.state.jobs_of(trial):
                 if job in self.state.ended and self.state.ended[job].error is not None:
-                    self.paths.history(*job).unlink(missing_ok=True)
+                    discard(self.paths.history(*job))
             lost = self._lost(trial)
             self._record("forget", {"trial": trial, "jobs": lost})
         return len(failed)
@@ -299,7 +299,7 @@ class Run:
             )
         ]
         for job in lost:
-            self.paths.history(*job).unlink(missing_ok=True)
+            discard(self.paths.history(*job))
         return lost
 
     def drop(self, candidates: Iterable[Mapping[str, Any]]) -> None:
@@ -336,13 +336,13 @@ class Run:
         self.append("environment", {"environment": self.environment})
 
     def keep_checkpoint(self, record: CheckpointRecord) -> None:
-        """Journals a checkpoint that has been renamed into place."""
+        """Journals a checkpoint that is in its place."""
         self._record("checkpoint", asdict(record))
 
     def end(self, record: FoldRecord) -> None:
         """Journals a job's end; its checkpoint goes when that is safe on the disk."""
         if record.job in self.state.waiting:
-            self.paths.history(*record.job).unlink(missing_ok=True)  # of a rung
+            discard(self.paths.history(*record.job))  # of a rung
         self._record("fold", strict(asdict(record)))
         if self.state.is_done(record.job[0]):
             self._take_end(record.job[0])
@@ -351,7 +351,7 @@ class Run:
 
     def wait(self, record: FoldRecord, at_end: bool = False) -> None:
         """Journals that a job waits at a rung, or at its last epoch before one, with what it has reached."""
-        self.paths.history(*record.job).unlink(missing_ok=True)  # of a lower rung
+        discard(self.paths.history(*record.job))  # of a lower rung
         self._record("rung", {**strict(asdict(record)), "at_end": at_end})
 
     def _settle(self) -> None:
