@@ -519,9 +519,9 @@ def cache_folder() -> Path:
     chosen = os.environ.get("KERASGRID_CACHE")
     if chosen:
         return Path(chosen)
+    of_windows = os.environ.get("LOCALAPPDATA") if sys.platform == "win32" else None
     of_system = Path.home() / ("Library/Caches" if sys.platform == "darwin" else ".cache")
-    base = os.environ.get("XDG_CACHE_HOME") or os.environ.get("LOCALAPPDATA") or of_system
-    return Path(base) / "kerasgrid"
+    return Path(os.environ.get("XDG_CACHE_HOME") or of_windows or of_system) / "kerasgrid"
 
 
 @dataclass(frozen=True)

@@ -179,6 +179,7 @@ def test_archives_hold_no_such_names_on_windows(tmp_path, monkeypatch):
     ("system", "environment", "expected"),
     [
         ("linux", {}, "home/.cache"),
+        ("linux", {"LOCALAPPDATA": "local"}, "home/.cache"),  # as a shell of WSL's may have it
         ("darwin", {}, "home/Library/Caches"),
         ("win32", {"LOCALAPPDATA": "local"}, "local"),
         ("darwin", {"XDG_CACHE_HOME": "own"}, "own"),
