@@ -1,5 +1,6 @@
 # syntax=docker/dockerfile:1
 # kerasgrid with the versions of constraints.txt, as docs/guides/install.md uses it. For CPUs, unless it is built with
+#   --build-arg PACKAGE=tensorflow                                   for CPUs that are ARM's, as on Macs
 #   --build-arg PACKAGE='tensorflow[and-cuda]'                       for NVIDIA's GPUs
 #   --build-arg PACKAGE='jax[cuda13]' --build-arg BACKEND=jax        the same, on JAX
 ARG PYTHON=3.11
