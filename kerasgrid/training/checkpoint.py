@@ -84,13 +84,16 @@ def write(path: Path, about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]
         StorageError: The disk is full or cannot be written.
     """
     own, other = turns_of(path)
-    turns = {file: _turn(file) for file in (own, other)}
-    packed = _packed({**about, "turn": max(turns.values()) + 1}, arrays)
-    if is_drive(path.parent):
+    is_by_turns = is_drive(path.parent)
+    if is_by_turns or other.exists():
+        turns = {file: _turn(file) for file in (own, other)}
+        about = {**about, "turn": max(turns.values()) + 1}
+    packed = _packed(about, arrays)
+    if is_by_turns:
         overwrite(min(turns, key=lambda file: turns[file]), packed)
     else:
         write_atomic(own, lambda file: file.write(packed))
-        discard(other)
+        discard(other)  # which a drive has left
 
 
 def _packed(about: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> memoryview:
