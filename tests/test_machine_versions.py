@@ -74,9 +74,10 @@ def test_a_backend_that_cannot_train_is_told_before_anything_begins(
 
 @pytest.mark.parametrize("is_left", [False, True])
 def test_a_backend_that_is_missing_is_told_with_the_line_to_type(tmp_path, monkeypatch, is_left):
-    for name in ("tensorflow", "jax") if is_left else ():  # folders of what was uninstalled
-        (tmp_path / name / "__pycache__").mkdir(parents=True)
+    for name in ("tensorflow", "jax", "torch"):
         monkeypatch.delitem(sys.modules, name, raising=False)
+        if is_left:  # of what was uninstalled
+            (tmp_path / name / "__pycache__").mkdir(parents=True)
     monkeypatch.setattr(sys, "path", [str(tmp_path)])
     monkeypatch.setenv("KERAS_HOME", str(tmp_path))
     monkeypatch.delenv("KERAS_BACKEND", raising=False)
