@@ -57,6 +57,7 @@ NOT_RUN = {
     "scripts/setup": "it sets up an environment, from a network",
     "scripts/test": "it runs these tests",
     "scripts/try-wheel": "it sets up an environment, from a network",
+    "kerasgrid compare": "tests/driver/test_comparing.py does, and it takes AutoKeras's training once more",
     "kerasgrid doctor": "tests/driver/test_doctor.py does, and it takes a small search",
     "kerasgrid search grid.yaml --results /content/": "a drive of Colab's",
 }
