@@ -236,21 +236,31 @@ def _installed_gpus() -> int:
         return 0
     if _DRIVER.is_dir():
         return len(list(_DRIVER.iterdir()))
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return 0
     try:
-        answer = subprocess.run(
-            [program, "-L"],
-            capture_output=True,
-            encoding="utf-8",
-            errors="replace",
-            timeout=_NVIDIA_SMI_TIMEOUT_S,
-            check=True,
-        )
+        return sum(line.startswith("GPU ") for line in ask_nvidia_smi("-L"))
     except (OSError, subprocess.SubprocessError):
         return 0  # a driver that does not answer has no GPU to offer
-    return sum(line.startswith("GPU ") for line in answer.stdout.splitlines())
+
+
+def ask_nvidia_smi(*arguments: str) -> list[str]:
+    """Returns the lines that NVIDIA's program answers; none where it is not there.
+
+    Raises:
+        OSError: It cannot be run.
+        SubprocessError: It fails, or does not answer.
+    """
+    program = shutil.which("nvidia-smi")
+    if program is None:
+        return []
+    answer = subprocess.run(
+        [program, *arguments],
+        capture_output=True,
+        encoding="utf-8",
+        errors="replace",
+        timeout=_NVIDIA_SMI_TIMEOUT_S,
+        check=True,
+    )
+    return answer.stdout.splitlines()
 
 
 def usable_cores() -> int:

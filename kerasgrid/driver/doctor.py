@@ -157,12 +157,10 @@ def diagnose(
 
 
 def _look_at_system(found: Diagnosis) -> None:
-    asked, is_right = _own("Requires-Python"), True
-    with suppress(ImportError):
-        is_right = _side(platform.python_version(), asked) is None
+    asked = _own("Requires-Python")
     kind = "" if sys.prefix == sys.base_prefix else ", a virtual environment"
     python = f"{platform.python_version()}, {sys.executable}{kind}"
-    if is_right:
+    if _side(platform.python_version(), asked) is None:
         found.add("System", "Python", python, OK)
     else:
         do = "Make an environment with such a one."
@@ -207,11 +205,12 @@ def _asked(of: str = "") -> dict[str, str]:
 def _side(version: str, asked: str) -> str | None:
     """Returns on which side of a range a version lies: `older` or `newer`; None within it.
 
-    Raises:
-        ImportError: The package that compares versions is missing.
+    None, too, where the package that compares versions is missing.
     """
-    from packaging.specifiers import SpecifierSet
-
+    try:
+        from packaging.specifiers import SpecifierSet
+    except ImportError:
+        return None
     out = [one for one in SpecifierSet(asked) if not one.contains(version, prereleases=True)]
     return ("older" if any(one.operator.startswith(">") for one in out) else "newer") if out else None
 
@@ -223,16 +222,14 @@ def _look_at_packages(found: Diagnosis) -> None:
         if there is None:
             found.add("Packages", name, f"not installed; {asked} is needed", FAULT, do)
             continue
-        text, side = f"{_named(name, there):<8}  {asked}", None
-        with suppress(ImportError):
-            side = _side(there[1], asked)
+        side = _side(there[1], asked)
         if side == "older":
             found.add("Packages", name, f"{there[1]} is too old; {asked} is needed", FAULT, do)
         elif side == "newer":
             do = f'If something fails, it may be for that: pip install "{name}{asked}"'
             found.add("Packages", name, f"{there[1]} is newer than what was tried, {asked}", WARNING, do)
         else:
-            found.add("Packages", name, text, OK)
+            found.add("Packages", name, f"{_named(name, there):<8}  {asked}", OK)
 
 
 def _named(package: str, there: tuple[str, str]) -> str:
@@ -257,9 +254,7 @@ def _look_at_backend(found: Diagnosis) -> None:
         found.add("Backend", "version", "not known: no package says that it has it", WARNING)
         return
     asked = _asked(there[0]).get(there[0]) or _asked(name).get(name, "")
-    side = None
-    with suppress(ImportError):
-        side = _side(there[1], asked)
+    side = _side(there[1], asked)
     if side is None:
         found.add("Backend", "version", f"{_named(name, there)}  {asked}", OK)
         return
@@ -291,17 +286,10 @@ def _scarce(free: int, do: str) -> tuple[str, str]:
 
 def _nvidia_smi() -> list[str]:
     """Returns what the driver says of each GPU: name, memory and its own version."""
-    program = shutil.which("nvidia-smi")
-    if program is None:
-        return []
-    asked = [program, "--query-gpu=name,memory.total,driver_version", "--format=csv,noheader"]
     try:
-        answer = subprocess.run(
-            asked, capture_output=True, encoding="utf-8", errors="replace", timeout=10, check=True
-        )
+        return machine.ask_nvidia_smi("--query-gpu=name,memory.total,driver_version", "--format=csv,noheader")
     except (OSError, subprocess.SubprocessError) as error:
         return [f"nvidia-smi failed: {brief(error)}"]
-    return answer.stdout.splitlines()
 
 
 def _look_at_folders(found: Diagnosis, results: Path) -> None:
@@ -419,10 +407,7 @@ def _look_at_extras(found: Diagnosis) -> None:
             continue
         versions = {name: _named(name, one) for name, one in there.items() if one is not None}
         told = ", ".join(one if name == extra else f"{name} {one}" for name, one in versions.items())
-        sides: list[str | None] = []
-        with suppress(ImportError):
-            sides = [_side(one[1], asked[name]) for name, one in there.items() if one is not None]
-        if any(sides):
+        if any(_side(one[1], asked[name]) for name, one in there.items() if one is not None):
             needed = ", ".join(f"{name}{range_}" for name, range_ in asked.items())
             found.add("Extras", extra, f"{told}; {needed} is needed: {line}", NOTE)
         else:
