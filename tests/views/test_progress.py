@@ -125,6 +125,17 @@ def clock(monkeypatch):
     return Clock(monkeypatch)
 
 
+def begun(n_trials):
+    """The state of a search of so many trials, its jobs, a fit each, and a display that has begun."""
+    state = RunState(n_folds=1, repeats=1, direction="max")
+    for place in range(n_trials):
+        state.add(Trial(place, {"x": place}))
+    jobs = open_jobs(state)
+    progress = PlainProgress("accuracy", console())
+    progress.begin(state, jobs, None)
+    return state, jobs, progress
+
+
 def train(progress, clock, state, jobs, epochs, seconds, warm_up=0.0):
     """Trains some jobs side by side, the first epoch after a warm-up; returns the estimates shown."""
     shown = []
@@ -147,12 +158,7 @@ def train(progress, clock, state, jobs, epochs, seconds, warm_up=0.0):
 @pytest.mark.parametrize("width", [1, 4])
 def test_the_time_left_is_that_of_warm_training(clock, width):
     """The first fits take 30 seconds to import and compile, and then, as all others, a second an epoch."""
-    state = RunState(n_folds=1, repeats=1, direction="max")
-    for place in range(80):
-        state.add(Trial(place, {"x": place}))
-    jobs = open_jobs(state)
-    progress = PlainProgress("accuracy", console())
-    progress.begin(state, jobs, None)
+    state, jobs, progress = begun(80)
     waves = [jobs[first : first + width] for first in range(0, len(jobs), width)]
     shown = train(progress, clock, state, waves[0], 5, 1.0, warm_up=30)
     assert set(shown[: 2 * width]) == {None}
@@ -164,12 +170,7 @@ def test_the_time_left_is_that_of_warm_training(clock, width):
 
 
 def test_fits_of_an_epoch_that_end_at_once_are_no_measurement(clock):
-    state = RunState(n_folds=1, repeats=1, direction="max")
-    for place in range(40):
-        state.add(Trial(place, {"x": place}))
-    jobs = open_jobs(state)
-    progress = PlainProgress("accuracy", console())
-    progress.begin(state, jobs, None)
+    state, jobs, progress = begun(40)
     assert set(train(progress, clock, state, jobs[:10], 1, 2.0, warm_up=30)) == {None}
     train(progress, clock, state, jobs[10:20], 1, 2.0)
     assert progress.seconds_left() == pytest.approx(4.0)
@@ -177,11 +178,8 @@ def test_fits_of_an_epoch_that_end_at_once_are_no_measurement(clock):
 
 
 def test_a_fit_that_takes_long_has_an_estimate_after_half_a_minute(clock):
-    state = RunState(n_folds=1, repeats=1, direction="max")
-    state.add(Trial(0, {}))
-    progress = PlainProgress("accuracy", console())
-    progress.begin(state, open_jobs(state), None)
-    shown = train(progress, clock, state, open_jobs(state), 100, 10.0, warm_up=300)
+    state, jobs, progress = begun(1)
+    shown = train(progress, clock, state, jobs, 100, 10.0, warm_up=300)
     assert shown[:3] == [None] * 3
     assert shown[3] == pytest.approx(960)
 
