@@ -14,6 +14,8 @@ from kerasgrid.io import digest
 
 WHOLE = -1
 """The index of the fold that trains on all of the training data and holds nothing out."""
+FIRST_VALUES = 0.02
+"""The share of first values in BatchNormalization's statistics above which scores are looked at both ways."""
 
 
 @dataclass(frozen=True)
@@ -274,6 +276,10 @@ class FoldRecord:
         n_parameters: Weights of the model, the non-trainable ones included.
         memory_bytes: The worker's peak resident memory.
         dead: Why the net has learnt nothing; None where it is not known to have.
+        first_values: The greatest share of first values that is left in a BatchNormalization's moving
+            statistics, 0 to 1; None where none of the model's has trained.
+        debiased_score: The objective by debiased statistics, where the score is by Keras's and `first_values`
+            is above FIRST_VALUES.
         error: {"type", "message"} where the job failed.
     """
 
@@ -290,6 +296,8 @@ class FoldRecord:
     n_parameters: int | None = None
     memory_bytes: int | None = None
     dead: str | None = None
+    first_values: float | None = None
+    debiased_score: float | None = None
     error: Mapping[str, str] | None = None
 
 
@@ -310,6 +318,7 @@ class ProbeRecord:
         device: What it would be trained on: `cpu`, or such as `gpu:0`; None where the worker died.
         graph: Its graph; None where it does not build or was not asked for.
         scales_input: Whether its first layers scale what it is given; None where they do not tell.
+        momentum: The greatest of a BatchNormalization that trains; None where there is none.
     """
 
     params: Mapping[str, Any]
@@ -318,6 +327,7 @@ class ProbeRecord:
     device: str | None
     graph: Graph | None = None
     scales_input: bool | None = None
+    momentum: float | None = None
 
 
 def has_results(records: Iterable[Mapping[str, Any]]) -> bool:

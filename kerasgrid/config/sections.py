@@ -46,6 +46,9 @@ class Training(Section):
     class_weight: Literal["balanced"] | dict[str, NotNegative] | None = None
     """Keras's: what a sample of each class counts in the loss of training. balanced: samples / (classes x
     samples of the class), of the rows that are trained on (King and Zeng 2001), as scikit-learn has it."""
+    batch_norm: Literal["keras", "debiased"] = "keras"
+    """By which statistics of BatchNormalization fits are measured and models are saved: keras: its moving
+    ones, which after few steps are still mostly their first values; debiased: without these."""
     stop_dead: bool | Annotated[int, Field(ge=1)] = False
     """End fits early whose loss stays at chance level for so many epochs (true: 5),
     or whose weights explode."""

@@ -56,6 +56,7 @@ class FinalRecord:
         n_parameters: Weights of the model, the non-trainable ones included.
         dead: Why the net has learnt nothing; None where it is not known to have.
         center: (channel,) each, what is subtracted of scaled images and what they are divided by.
+        first_values: As in FoldRecord.
     """
 
     job: tuple[int, int, int]
@@ -65,6 +66,7 @@ class FinalRecord:
     n_parameters: int = 0
     dead: str | None = None
     center: tuple[Sequence[float], Sequence[float]] | None = None
+    first_values: float | None = None
 
 
 @dataclass(frozen=True)

@@ -332,6 +332,8 @@ class _Fold(_Record):
     n_parameters: Count | None = None
     memory_bytes: Count | None = None
     dead: str | None = None
+    first_values: Number = None
+    debiased_score: Number = None
     error: Texts | None = None
     at_end: bool = False
 
