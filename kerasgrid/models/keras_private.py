@@ -8,7 +8,7 @@ Keras's global state is kept in `seeds`, which does not import Keras.
 from __future__ import annotations
 
 from collections.abc import Callable
-from types import MethodType
+from types import MethodType, SimpleNamespace
 from typing import Any
 
 import keras
@@ -199,6 +199,15 @@ def renormalizes(layer: keras.layers.BatchNormalization) -> bool:
     A program's BatchNormalization takes those of the batch.
     """
     return bool(getattr(layer, "renorm", False))
+
+
+def add_state(layer: keras.Layer, variable: keras.Variable) -> None:
+    """Lets a layer that is built have one more variable, which is none of its weights.
+
+    `Layer._seed_generators`, whose `state` is among a model's variables, too: steps of any backend write it,
+    and neither `get_weights` nor a saved file has it. How often statistics were updated is counted so.
+    """
+    list.append(layer._seed_generators, SimpleNamespace(state=variable))  # its own append is for building
 
 
 def own_build(function: Callable) -> Callable:

@@ -114,6 +114,11 @@ class Candidate:
         """Axes of one sample."""
         return self.data.images.shape[1:]
 
+    @property
+    def is_debiased(self) -> bool:
+        """Whether it is measured by BatchNormalization's debiased statistics, and saved with them."""
+        return self.route.training.batch_norm == "debiased"
+
     @cached_property
     def objective(self) -> Objective:
         """What scores."""

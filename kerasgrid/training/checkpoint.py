@@ -41,12 +41,14 @@ class Progress:
         step: Batches of it that are done.
         fit_time: Seconds trained so far.
         history: Lists over the finished epochs.
+        updates: How often moving statistics were updated, by what they were after an epoch.
     """
 
     epoch: int = 0
     step: int = 0
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
+    updates: dict[str, float] = field(default_factory=dict)
 
 
 def save(

@@ -62,7 +62,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             job=job,
             owner=task.owner,
             candidate=candidate,
-            model=compiled.model,
+            compiled=compiled,
             callbacks=_callbacks(task, candidate, compiled),
             samples=samples,
             epochs=task.epochs,
@@ -80,7 +80,8 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
                 f"a callback looks at {error.args[0]!r}, and where all rows are trained on there is no inner "
                 "split: give it an argument monitor, by whose val_* it is left out, or let it do without."
             ) from error
-        save_model(compiled.model, task.file, front)
+        with loop.statistics():
+            save_model(compiled.model, task.file, front)
     context.emit(
         FinalRecord(
             job.id,
@@ -90,6 +91,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             compiled.model.count_params(),
             find_reason(loop.callbacks, None, progress.epoch, restored_epoch(loop.callbacks)),
             None if center is None else (center[0].tolist(), center[1].tolist()),
+            loop.counted.first_values,
         )
     )
 

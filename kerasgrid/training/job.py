@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.records import Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
+from kerasgrid.records import FIRST_VALUES, Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import draw_key, model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.candidate import Candidate, seeded
@@ -23,7 +23,7 @@ from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.saving import keep_model
-from kerasgrid.training.scoring import failure, score, val_score
+from kerasgrid.training.scoring import failure, score, value_of
 
 
 @contextmanager
@@ -98,7 +98,7 @@ def train_job(
             job=job,
             owner=recipe.owner(job.trial.identity, candidate.route),
             candidate=candidate,
-            model=compiled.model,
+            compiled=compiled,
             callbacks=candidate.callbacks(compiled, samples.train),
             samples=samples,
             epochs=candidate.route.epochs,
@@ -108,12 +108,13 @@ def train_job(
             progress=progress,
         )
         if loop.run():
-            record = _score(loop, compiled)
+            record = _score(loop)
             if recipe.keeps_model(candidate.route, until):
-                keep_model(candidate, job, lambda: compiled.model, context)
+                with loop.statistics():
+                    keep_model(candidate, job, lambda: compiled.model, context)
             context.emit(record)
         elif loop.waits:
-            context.emit(RungRecord(_score(loop, compiled)))
+            context.emit(RungRecord(_score(loop)))
 
 
 def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
@@ -126,27 +127,29 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
         variable.assign(value)
 
 
-def _score(loop: Loop, compiled: Compiled) -> FoldRecord:
-    candidate, samples = loop.candidate, loop.samples
-    found = _outputs(compiled, loop, samples.test)
-    record = score(candidate, loop.job, compiled, *found, samples.test, loop.progress.epoch)
-    val = None
-    if candidate.recipe.decides_by_val and samples.val is not None:
-        val = val_score(candidate, compiled, *_outputs(compiled, loop, samples.val), samples.val)
+def _score(loop: Loop) -> FoldRecord:
+    candidate, samples, counted = loop.candidate, loop.samples, loop.counted
+    found = loop.outputs(samples.test), loop.evaluate(samples.test)
+    record = score(candidate, loop.job, loop.compiled, *found, samples.test, loop.progress.epoch)
+    share, val, other = counted.first_values, None, None
+    with counted.debiased():
+        if share is not None and share > FIRST_VALUES and not candidate.is_debiased:
+            other = _value(loop, samples.test)
+        if candidate.recipe.decides_by_val and samples.val is not None:
+            val = _value(loop, samples.val)
     return replace(
         record,
         val_score=val,
+        first_values=share,
+        debiased_score=other,
         history=loop.progress.history,
         fit_time=loop.progress.fit_time,
         best_epoch=loop.best_epoch,
-        n_parameters=compiled.model.count_params(),
+        n_parameters=loop.model.count_params(),
         dead=find_reason(loop.callbacks, record.dead, loop.progress.epoch, restored_epoch(loop.callbacks)),
         alone=True,
     )
 
 
-def _outputs(compiled: Compiled, loop: Loop, rows: np.ndarray) -> tuple[np.ndarray, dict[str, float]]:
-    """Returns the outputs (sample, output), and loss and metrics, of some rows."""
-    with loop.samples.batches(rows) as batches:
-        outputs = compiled.model.predict(batches, verbose=0)
-    return outputs, loop.evaluate(rows)
+def _value(loop: Loop, rows: np.ndarray) -> float | None:
+    return value_of(loop.candidate, loop.compiled, loop.outputs(rows), loop.evaluate(rows), rows)

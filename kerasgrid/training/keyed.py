@@ -9,7 +9,7 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 from contextlib import contextmanager
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 
 import keras
@@ -27,23 +27,25 @@ class Draw:
         key: (2,) int32 of the job.
         step: Scalar int32: steps of the whole run before this one.
         weights: (sample,) 1 for samples and 0 for padding; None where there is no padding.
+        updated: Each BatchNormalization, as often as its moving statistics are updated.
     """
 
     key: Any
     step: Any
     weights: Any = None
+    updated: list[Any] = field(default_factory=list)
 
 
 _draw: Draw | None = None
 
 
 @contextmanager
-def drawing(draw: Draw) -> Iterator[None]:
+def drawing(draw: Draw) -> Iterator[Draw]:
     """Lets the layers that are called within draw from a job's keys."""
     global _draw
     before, _draw = _draw, draw
     try:
-        yield
+        yield draw
     finally:
         _draw = before
 
@@ -150,8 +152,14 @@ class MaskedBatchNormalization(OwnMoments):
     """BatchNormalization whose statistics do not see padding (channels last)."""
 
     def moments(self, inputs):
-        """Returns mean and variance of the samples that count, (channel,) each; None where all of them do."""
-        weights = None if _draw is None else _draw.weights
+        """Returns mean and variance of the samples that count, (channel,) each; None where all of them do.
+
+        It is asked where the moving statistics are updated.
+        """
+        if _draw is None:
+            return None
+        _draw.updated.append(self)
+        weights = _draw.weights
         if weights is None:
             return None
         axes = tuple(range(len(inputs.shape) - 1))

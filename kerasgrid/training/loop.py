@@ -7,6 +7,7 @@ from __future__ import annotations
 import math
 import time
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractContextManager, nullcontext
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,9 @@ from kerasgrid.seeds import data_order
 from kerasgrid.training import checkpoint
 from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.learning_rate import rate_of
+from kerasgrid.training.moving import Counted
 
 
 @dataclass
@@ -33,19 +36,20 @@ class Loop:
         job: Whose random keys are used.
         owner: The hash of the candidate's params, kept in checkpoints.
         candidate: Its candidate.
-        model: Compiled.
+        compiled: Its model.
         callbacks: Keras's.
         samples: The data.
         epochs: How many to train at most.
         context: Is told of epochs, checkpoints and a stop.
         checkpoint_path: Where to keep the checkpoint.
         until: The epoch, from 1, after which the job waits; None for none.
+        counted: The model's moving statistics.
     """
 
     job: Job
     owner: str
     candidate: Candidate
-    model: keras.Model
+    compiled: Compiled
     callbacks: Sequence[keras.callbacks.Callback]
     samples: LoopData
     epochs: int
@@ -54,8 +58,12 @@ class Loop:
     until: int | None = None
     progress: checkpoint.Progress = field(default_factory=checkpoint.Progress)
     best_epoch: int | None = None
+    counted: Counted = field(init=False, repr=False)
     _saved_at: float = field(default_factory=time.monotonic)
     _watch: _Stopwatch = field(default_factory=lambda: _Stopwatch())
+
+    def __post_init__(self) -> None:
+        self.counted = Counted(self.model, not self.compiled.sets_weights)
 
     def run(self) -> bool:
         """Trains until the last epoch, a callback's end, the epoch to wait at, or a stop that was asked for.
@@ -83,9 +91,11 @@ class Loop:
             epoch = self.progress.epoch
             logs = self._train_epoch(epoch, hooks, saved)
             saved = None
+            self.counted.note(self.progress.updates)
             logs |= self._measure_val(hooks)
             rate = rate_of(self.model.optimizer)
             hooks.on_epoch_end(epoch, logs)
+            self.counted.settle(self.progress.updates)
             self._record(epoch, logs if rate is None else {**logs, "learning_rate": rate})
             check_logs(str(self.job), epoch, logs, rate, self.callbacks)
             done = self.model.stop_training or self.progress.epoch >= self.epochs
@@ -100,8 +110,14 @@ class Loop:
                 self.save_if_due()
         finalize(self.model.trainable_weights)
         hooks.on_train_end(logs)
+        self.counted.settle(self.progress.updates)
         self.best_epoch = best_epoch(self.callbacks, self.progress.history, self.progress.epoch)
         return True
+
+    @property
+    def model(self) -> keras.Model:
+        """The model that is trained."""
+        return self.compiled.model
 
     @property
     def n_steps(self) -> int:
@@ -144,9 +160,18 @@ class Loop:
         self, rows: np.ndarray, hooks: keras.callbacks.CallbackList | None = None
     ) -> dict[str, float]:
         """Returns loss and metrics on some rows."""
-        with self.samples.batches(rows) as batches:
+        with self.statistics(), self.samples.batches(rows) as batches:
             measured = self.model.evaluate(batches, verbose=0, return_dict=True, callbacks=hooks)
         return {name: float(value) for name, value in measured.items()}
+
+    def outputs(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (row, output) of some rows."""
+        with self.statistics(), self.samples.batches(rows) as batches:
+            return self.model.predict(batches, verbose=0)
+
+    def statistics(self) -> AbstractContextManager[None]:
+        """Lets the model have, within, the moving statistics that it is measured and saved with."""
+        return self.counted.debiased() if self.candidate.is_debiased else nullcontext()
 
     def _record(self, epoch: int, logs: Mapping[str, float]) -> None:
         """Adds an epoch to the history, with the held-out fold's curve, which nothing decides by."""

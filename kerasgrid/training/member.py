@@ -39,12 +39,14 @@ class Stand:
         return self.member.state["weights"]
 
     def get_weights(self) -> list[np.ndarray]:
-        """Returns the values of the model's variables."""
-        return [value.copy() for value in self.program.variables(self.member.state)]
+        """Returns the values of the model's variables, and how often its statistics were updated."""
+        state = self.member.state
+        return [*(value.copy() for value in self.program.variables(state)), state["updates"].copy()]
 
     def set_weights(self, weights: Sequence[np.ndarray]) -> None:
-        """Sets the values of the model's variables."""
-        self.program.set_variables(self.member.state, weights)
+        """Sets what `get_weights` has given."""
+        *variables, self.member.state["updates"] = weights
+        self.program.set_variables(self.member.state, variables)
 
 
 @dataclass
@@ -63,6 +65,7 @@ class Member:
         val: Rows of the inner split; None for none.
         test: Held-out rows.
         state: Between epochs, on the host.
+        first: BatchNormalization's moving statistics before the first step.
         fit_time: Seconds of training.
         history: Lists over the finished epochs.
     """
@@ -78,6 +81,7 @@ class Member:
     val: np.ndarray | None
     test: np.ndarray
     state: Any = None
+    first: Any = None
     fit_time: float = 0.0
     history: dict[str, list] = field(default_factory=dict)
     stand: Stand = field(init=False, repr=False)
@@ -90,17 +94,23 @@ class Member:
     def begin(self, seed: int, program: Program, metrics: Sequence[Any]) -> None:
         """Sets the run to where it stands before its first step."""
         self.state = program.initial_state(seed, self.graph.learning_rate)
+        self.first = program.statistics(self.state)
         self.stand = Stand(self, program, metrics)
         for callback in self.callbacks:
             callback.set_model(self.stand)
             callback.on_train_begin()
 
     @property
-    def fixed(self) -> dict[str, np.ndarray]:
+    def fixed(self) -> dict[str, Any]:
         """What a program is told of it for all its life."""
         numbers = np.asarray(self.graph.numbers, dtype=keras.config.floatx())
-        own = {name: getattr(self, name) for name in ("scaling", "key", "class_weight")}
-        return {"numbers": numbers, **own}
+        own = {name: getattr(self, name) for name in ("scaling", "key", "class_weight", "first")}
+        return {"numbers": numbers, "is_debiased": np.float32(self.is_debiased), **own}
+
+    @property
+    def is_debiased(self) -> bool:
+        """Whether it is measured by debiased statistics."""
+        return self.candidates[-1].is_debiased
 
     @property
     def name(self) -> str:

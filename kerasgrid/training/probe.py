@@ -20,6 +20,7 @@ from kerasgrid.training import packs
 from kerasgrid.training.batches import Batches, open_dataset
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.moving import greatest_momentum
 from kerasgrid.wording import shown_path
 
 
@@ -35,7 +36,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = open_dataset(recipe.data_folder, recipe.source)
-    n_parameters, error, graph, scales = None, None, None, None
+    n_parameters, error, graph, scales, momentum = None, None, None, None, None
     try:
         candidate = Candidate.of(recipe, params, data)
         compiled = candidate.compile()
@@ -45,6 +46,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
             _check_metrics(candidate, compiled)
             _check_own_monitors(candidate, callbacks)
         n_parameters = compiled.model.count_params() if compiled.model.built else None
+        momentum = greatest_momentum(compiled.model)
         if recipe.packs:
             graph = packs.graph_of(candidate, compiled)
         if not compiled.is_pretrained:  # else it has an input of its own
@@ -53,7 +55,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales))
+    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales, momentum))
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

@@ -109,7 +109,8 @@ class Program(States):
             states: Of the jobs, stacked.
             fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `scaling`, (2, channel),
                 subtracted of the images and divided by, no channels for neither; `key`, (2,) int32;
-                `class_weight`, (class,), no classes for equal ones.
+                `class_weight`, (class,), no classes for equal ones; `first`, the moving statistics before the
+                first step; `is_debiased`, whether they are measured without these.
             inputs: Of the epoch, stacked: `full`, rows of the full steps, and `ragged`, (rows, weights) of
                 each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates.
             first: The first step.
@@ -170,6 +171,7 @@ class Program(States):
                 logits = backend.logits_behind(found)
                 return [found] if logits is None else [found, logits], losses
 
+            state = self.measured(state, fixed["first"], fixed["is_debiased"])
             with self.lifted.bound(fixed["numbers"]):
                 rows, counted = ops.reshape(chunks, (-1,)), ops.reshape(weights, (-1,))
                 y = ops.take(targets, rows, axis=0)

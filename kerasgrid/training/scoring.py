@@ -66,14 +66,14 @@ def score(
     )
 
 
-def val_score(
+def value_of(
     candidate: Candidate,
     compiled: Compiled,
     outputs: np.ndarray,
     metrics: Mapping[str, float],
     rows: np.ndarray,
 ) -> float | None:
-    """Returns the objective on the rows of the inner split; None where it is NaN or infinite.
+    """Returns the objective on some rows; None where it is NaN or infinite.
 
     Args:
         candidate: Whose.

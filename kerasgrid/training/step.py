@@ -1,6 +1,7 @@
 """The state of a job, a nest of arrays; and one step of it, as it is traced into a program.
 
-A state holds weights, other variables of the model, the optimizer's, and the running metrics. Where the
+A state holds weights, other variables of the model, the optimizer's, the running metrics, and how often each
+BatchNormalization was updated. Where the
 optimizer treats each weight by itself, all weights are one vector. A step augments images, finds the loss and
 its slopes, lets the optimizer apply them, and counts the metrics.
 """
@@ -21,6 +22,7 @@ from kerasgrid.training.augmentation import augment, draw, normalize
 from kerasgrid.training.graph import Lifted, initial_weights
 from kerasgrid.training.keyed import Draw, drawing
 from kerasgrid.training.learning_rate import RateInState
+from kerasgrid.training.moving import batch_norms, debiased_pair, share_left
 
 
 class States:
@@ -35,6 +37,7 @@ class States:
         rate: Where states have the learning rate.
         metric_variables: Of all running metrics.
         fresh: Their values before they have seen anything.
+        batch_norms: The layers that have moving statistics.
     """
 
     def __init__(self, lifted: Lifted) -> None:
@@ -59,6 +62,11 @@ class States:
             i for i, v in enumerate(model.variables) if any(v is w for w in model.trainable_variables)
         ]
         self._others = [i for i in range(len(model.variables)) if i not in set(self._trainable)]
+        self.batch_norms = batch_norms(model)
+        among = {id(model.variables[i]): place for place, i in enumerate(self._others)}
+        self._statistics = [
+            (among[id(layer.moving_mean)], among[id(layer.moving_variance)]) for layer in self.batch_norms
+        ]
 
     def initial_state(self, seed: int, learning_rate: float | None) -> Any:
         """Returns the state of a job before its first step, NumPy arrays."""
@@ -67,7 +75,8 @@ class States:
     def state_of(self, variables: Sequence[np.ndarray], learning_rate: float | None) -> Any:
         """Returns the state of a job with these values of the model's variables."""
         optimizer = [np.asarray(ops.convert_to_numpy(v)) for v in self.lifted.optimizer.variables]
-        state = {"optimizer": optimizer, "metrics": self.fresh_metrics()}
+        updates = np.zeros(len(self.batch_norms), dtype=np.float32)
+        state = {"optimizer": optimizer, "metrics": self.fresh_metrics(), "updates": updates}
         self.set_variables(state, variables)
         if learning_rate is not None:
             self.rate.write(state, learning_rate)
@@ -96,6 +105,30 @@ class States:
             weights = [np.concatenate([np.ravel(weight) for weight in weights])]
         state["weights"] = weights
         state["others"] = [variables[place] for place in self._others]
+
+    def statistics(self, state: Any) -> list[list[Any]]:
+        """Returns the moving mean and variance of each BatchNormalization in a state."""
+        return [[state["others"][place] for place in pair] for pair in self._statistics]
+
+    def measured(self, state: Any, first: Any, is_debiased: Any) -> Any:
+        """Returns a state as it is measured: its moving statistics debiased, where that is asked for.
+
+        Args:
+            state: Of one job.
+            first: Its statistics before the first step, as `statistics` gives them.
+            is_debiased: Scalar, 1 or 0.
+        """
+        others = list(state["others"])
+        for index, layer in enumerate(self.batch_norms):
+            pair = self.statistics(state)[index]
+            averages = debiased_pair(pair, first[index], state["updates"][index], layer.momentum)
+            for place, raw, average in zip(self._statistics[index], pair, averages, strict=True):
+                others[place] = ops.where(is_debiased > 0, average, raw)
+        return {**state, "others": others}
+
+    def first_values(self, state: Any) -> float | None:
+        """Returns the greatest share of first values in the statistics of a state on the host."""
+        return share_left(state["updates"], [layer.momentum for layer in self.batch_norms])
 
     def unflat(self, weights: Any) -> list[Any]:
         """Returns a state's weights as the model's trainable variables have them, traced."""
@@ -157,15 +190,17 @@ class Step:
             loss = self.loss(y, outputs, weights, fixed["class_weight"])
             return loss + sum(losses), (outputs, others)
 
-        with self.states.lifted.bound(numbers), drawing(Draw(key, step, weights)):
+        with self.states.lifted.bound(numbers), drawing(Draw(key, step, weights)) as drawn:
             (loss, (outputs, others)), slopes = backend.gradients(objective, state["weights"])
             trained, optimizer = self._apply(state, slopes)
             metrics = state["metrics"]
+            updates = [drawn.updated.count(layer) for layer in self.states.batch_norms]
             count = ops.cast(rows.shape[0], loss.dtype) if weights is None else ops.sum(weights)
             stepped = {
                 "weights": trained,
                 "others": others,
                 "optimizer": optimizer,
+                "updates": state["updates"] + np.asarray(updates, dtype=np.float32),
                 "metrics": {
                     "loss": metrics["loss"] + ops.cast(loss * count, metrics["loss"].dtype),
                     "count": metrics["count"] + count,

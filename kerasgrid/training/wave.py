@@ -6,15 +6,25 @@ import math
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field, replace
+from functools import cache, partial
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import keras
 import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.records import CheckpointRecord, Context, EpochRecord, FoldRecord, Job, RungRecord, StopRecord
+from kerasgrid.records import (
+    FIRST_VALUES,
+    CheckpointRecord,
+    Context,
+    EpochRecord,
+    FoldRecord,
+    Job,
+    RungRecord,
+    StopRecord,
+)
 from kerasgrid.run.paths import turns_of
 from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import backend
@@ -27,19 +37,30 @@ from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, restore, save
 from kerasgrid.training.program import Program
 from kerasgrid.training.saving import keep_model, own_model
-from kerasgrid.training.scoring import failure, score, val_score
+from kerasgrid.training.scoring import failure, score, value_of
 
 CALL_S = 5.0
 """Seconds that a call of a program should take at most, so that checkpoints are in time."""
 
 
-class _Measured(NamedTuple):
-    """Loss, metrics and outputs (sample, output) of a run, on held-out rows and on the inner split."""
+@dataclass(frozen=True)
+class _Measured:
+    """Loss, metrics and outputs (sample, output) of a run, on held-out rows and on the inner split.
+
+    Attributes:
+        by_averages: Gives the same by debiased statistics; None where it is that already.
+    """
 
     test: dict[str, float]
     test_outputs: np.ndarray
     val: dict[str, float]
     val_outputs: np.ndarray
+    by_averages: Callable[[], _Measured] | None = None
+
+    @property
+    def debiased(self) -> _Measured:
+        """What the run does by debiased statistics."""
+        return self if self.by_averages is None else self.by_averages()
 
 
 @dataclass
@@ -198,7 +219,7 @@ class Wave:
 
     def _end_epoch(self, states: Any) -> None:
         """Measures, lets callbacks decide, and ends the jobs that are read here."""
-        measured = self._measure(self.members, states)
+        measured = self._measured(self.members, states)
         self.epoch, self.step, self.has_measured = self.epoch + 1, 0, True
         left, ends = [], []
         for member, found in zip(self.members, measured, strict=True):
@@ -230,7 +251,7 @@ class Wave:
 
     def _wait(self) -> None:
         """Leaves each run with a checkpoint of its own, so that any of them go on together later."""
-        measured = self._measure(self.members, self._stacked([member.state for member in self.members]))
+        measured = self._measured(self.members, self._stacked([member.state for member in self.members]))
         for member in self.members:
             save(self._path(member), self.owner, [member], self.epoch, 0)
         for member, found in zip(self.members, measured, strict=True):
@@ -266,7 +287,7 @@ class Wave:
             for callback in member.callbacks:
                 callback.on_train_end()
             if restores:
-                [measured] = self._measure([member], self._stacked([member.state]))
+                [measured] = self._measured([member], self._stacked([member.state]))
         reads = len(member.jobs) if ends else sum(epochs <= self.epoch for epochs in member.epochs)
         records = [
             self._record(member, job, measured, epochs, ends)
@@ -281,7 +302,8 @@ class Wave:
     def _keep(self, member: Member, job: Job, candidate: Candidate) -> None:
         """Saves the model of a job that has ended, if models are kept."""
         if self.recipe.keeps_model(candidate.route, self.until):
-            weights = self.program.variables(member.state)
+            measured = self.program.measured(member.state, member.first, member.is_debiased)
+            weights = self.program.variables(measured)
             keep_model(candidate, job, lambda: own_model(candidate, weights), self.context)
 
     def _record(
@@ -301,13 +323,21 @@ class Wave:
     def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
         candidate, found = member.candidates[-1], (measured.test_outputs, dict(measured.test))
         record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
-        val = None
+        share, val, other = self.program.first_values(member.state), None, None
+        if share is not None and share > FIRST_VALUES and not candidate.is_debiased:
+            by_averages = measured.debiased
+            other = value_of(
+                candidate, self.compiled, by_averages.test_outputs, by_averages.test, member.test
+            )
         if self.recipe.decides_by_val and member.val is not None:
-            val = val_score(candidate, self.compiled, measured.val_outputs, measured.val, member.val)
+            decided = measured.debiased if share else measured
+            val = value_of(candidate, self.compiled, decided.val_outputs, decided.val, member.val)
         restored = restored_epoch(member.callbacks) if ends else None
         return replace(
             record,
             val_score=val,
+            first_values=share,
+            debiased_score=other,
             history={name: list(values) for name, values in member.history.items()},
             fit_time=member.fit_time,
             best_epoch=best_epoch(member.callbacks, member.history, self.epoch),
@@ -315,19 +345,36 @@ class Wave:
             dead=find_reason(member.callbacks, record.dead, min(epochs, self.epoch), restored),
         )
 
-    def _measure(self, members: Sequence[Member], states: Any) -> list[_Measured]:
+    def _measured(self, members: Sequence[Member], states: Any) -> list[_Measured]:
+        """Returns what each run does, by the statistics that it is measured by."""
+        by_averages = cache(lambda: self._measure(members, states, is_debiased=True))
+
+        def at(place: int) -> _Measured:
+            return by_averages()[place]
+
+        return [
+            found if member.is_debiased else replace(found, by_averages=partial(at, place))
+            for place, (member, found) in enumerate(zip(members, self._measure(members, states), strict=True))
+        ]
+
+    def _measure(
+        self, members: Sequence[Member], states: Any, is_debiased: bool | None = None
+    ) -> list[_Measured]:
         """Returns what each run does on its held-out rows, and on its inner split where there is one."""
-        tests, outputs = self._evaluate(members, [member.test for member in members], states)
+        fixed = self._fixed(members)
+        if is_debiased is not None:
+            fixed["is_debiased"] = np.full_like(fixed["is_debiased"], is_debiased)
+        tests, outputs = self._evaluate(fixed, [member.test for member in members], states)
         inner = [member.val for member in members if member.val is not None]
         if not inner:
             return [_Measured(*found, {}, np.empty(0)) for found in zip(tests, outputs, strict=True)]
         vals, val_outputs = tests, outputs
         if any(member.val is not member.test for member in members):
-            vals, val_outputs = self._evaluate(members, inner, states)
+            vals, val_outputs = self._evaluate(fixed, inner, states)
         return list(map(_Measured, tests, outputs, vals, val_outputs))
 
     def _evaluate(
-        self, members: Sequence[Member], rows: Sequence[np.ndarray], states: Any
+        self, fixed: Any, rows: Sequence[np.ndarray], states: Any
     ) -> tuple[list[dict[str, float]], list[np.ndarray]]:
         """Returns each run's loss and metrics and its outputs (sample, output) on some rows."""
         n_chunks = -(-max(map(len, rows)) // EVALUATION_BATCH)
@@ -339,7 +386,7 @@ class Wave:
             chunks[place, : len(part)], weights[place, : len(part)] = part, 1
         shape = (self._width, n_chunks, size)
         logs, outputs = to_host(
-            self.program.evaluate(states, self._fixed(members), chunks.reshape(shape), weights.reshape(shape))
+            self.program.evaluate(states, fixed, chunks.reshape(shape), weights.reshape(shape))
         )
         outputs = outputs.reshape(self._width, n_chunks * size, -1)
         return (
