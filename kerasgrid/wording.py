@@ -185,6 +185,11 @@ def count(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def percent(share: float) -> str:
+    """Returns a share of one in percent: `79%`, and `2.4%` where that is below ten."""
+    return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
+
+
 def sentence(text: str) -> str:
     """Returns a clause as a sentence."""
     return f"{text[0].upper()}{text[1:]}."

@@ -10,20 +10,21 @@ from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import Augment, faults_of_augment, idle_keys, warning_of_flips
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
-from kerasgrid.config.sections import Config
+from kerasgrid.config.sections import DEBIASED_LINE, Config
 from kerasgrid.config.validation import is_switch, shown
-from kerasgrid.data.folds import inner_split
+from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.data.statistics import pixel_top
 from kerasgrid.engines import ENGINES
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
-from kerasgrid.io import canonical_json
-from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, merge_augment, monitors
+from kerasgrid.io import canonical_json, digest
+from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature
-from kerasgrid.records import Dataset, Fold, ProbeRecord
+from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord
 from kerasgrid.space.space import Space
+from kerasgrid.wording import count, percent
 
 
 def check_candidates(
@@ -288,6 +289,57 @@ def warnings_of_scale(
         f"pixels of 0 to {top:,} reach {which} as they are stored, and nets learn better from small numbers: "
         f"write `scale: {top}` into the section data, or begin the model with a layer that scales.",
     )
+
+
+def warnings_of_first_values(
+    config: Config, folds: Sequence[Fold], built: Iterable[tuple[Route, ProbeRecord]], routes: Iterable[Route]
+) -> tuple[str, ...]:
+    """Tells of candidates whose BatchNormalization will not have warmed up when it is scored as Keras has it.
+
+    Where a fit may stop early nothing can be told of its last epochs, and what is told here is the least.
+
+    Args:
+        config: The search's.
+        folds: Of which the smallest makes the fewest steps.
+        built: Models that were built, each with its candidate's route.
+        routes: Of all candidates, those of models that were not built among them.
+    """
+    momenta = {digest(dict(route.model)): record.momentum for route, record in built if record.error is None}
+    if all(momentum is None for momentum in momenta.values()):
+        return ()
+    looked_at: list[bool] = []
+    found: list[tuple[float, int, float, Route]] = []
+    for route in routes:
+        key = digest(dict(route.model))
+        looked_at.append(key in momenta)
+        momentum = momenta.get(key)
+        if momentum is None or route.training.batch_norm != "keras":
+            continue
+        rows = min(_rows_to_train_on(config, fold, route) for fold in folds)
+        steps = route.epochs * -(-rows // route.batch_size)
+        if (share := momentum**steps) > FIRST_VALUES:
+            found.append((share, steps, momentum, route))
+    if not found:
+        return ()
+    share, steps, momentum, route = max(found, key=lambda one: one[0])
+    candidates = f"{len(looked_at):,} candidates"
+    if not all(looked_at):
+        candidates = f"the {sum(looked_at):,} candidates looked at"
+    least = "at least " if "early_stopping" in route.callbacks else ""
+    return (
+        f"BatchNormalization will not have warmed up in {len(found):,} of {candidates}: batch_size "
+        f"{route.batch_size} and {count(route.epochs, 'epoch')} make {count(steps, 'step')}, after which "
+        f"{least}{percent(share)} of its moving statistics (momentum {momentum:g}) are still first values. "
+        f"Scores may be wrong by points: `{DEBIASED_LINE}` makes them without first values.",
+    )
+
+
+def _rows_to_train_on(config: Config, fold: Fold, route: Route) -> int:
+    """Returns how many rows of a fold a candidate is trained on, after rungs where there are any."""
+    kind = ENGINES.get(config.search.engine)
+    is_anew = kind is not None and kind.frees_val and not route.monitors_val
+    share = None if is_anew else val_of(config) or (DEFAULT_VAL if route.monitors_val else None)
+    return len(fold.train) - (inner_rows(fold, share) if isinstance(share, float) else 0)
 
 
 def warnings_of_repeats(draft: Draft, space: Space) -> tuple[str, ...]:

@@ -62,6 +62,8 @@ class Training(Section):
         return cls.model_validate({**section, **own})
 
 
+DEBIASED_LINE = "training: {batch_norm: debiased}"
+"""What messages tell of BatchNormalization that has not warmed up to write."""
 SEARCHED = tuple(name for name in Training.model_fields if name != "pack")
 """What may differ between candidates."""
 

@@ -34,8 +34,12 @@ from kerasgrid.run.results import FoldRun, ResultsData
 from kerasgrid.tables.table import read_history
 from kerasgrid.wording import count, shown_path
 
-_MAY_CHANGE = ("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor")
-"""Where things are, and how many samples the models of all training data see: what --set may change."""
+_MAY_CHANGE = (
+    *("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor"),
+    "training.batch_norm",
+)
+"""Where things are, how many samples the models of all training data see, and by which statistics of
+BatchNormalization those are saved: what --set may change."""
 
 _OF_DATA = ("samples", "class_names", "fingerprint")
 

@@ -17,14 +17,14 @@ from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
 from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
 from kerasgrid.delivery.models import read_card, write_card
-from kerasgrid.errors import NoModelError, ResultsError
+from kerasgrid.errors import NoModelError, ResultsError, spoken
 from kerasgrid.io import digest, discard, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
-from kerasgrid.records import WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRecord
+from kerasgrid.records import FIRST_VALUES, WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRecord
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, turns_of
@@ -33,8 +33,9 @@ from kerasgrid.run.state import RunState
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_final
+from kerasgrid.views.leaderboard import format_score
 from kerasgrid.views.progress import in_notebook
-from kerasgrid.wording import count
+from kerasgrid.wording import count, percent
 
 _FINETUNE_SHARE = 0.1
 FINETUNE_EPOCHS = 5
@@ -202,6 +203,7 @@ class FitPlanner:
                 "objective": self.finished.results.about.objective.name,
                 "mean_test_score": row["mean_test_score"],
                 "std_test_score": row["std_test_score"],
+                "mean_debiased_score": row.get("mean_debiased_score"),
                 "folds": [part["test_score"] for part in row["folds"]],
             },
             "versions": {**versions(), "backend": backend()},
@@ -363,12 +365,16 @@ class _Session:
             "n_parameters": record.n_parameters,
             "fit_time": record.fit_time,
             "dead": record.dead,
+            "batch_norm": self.recipe.route(plan.task.job.trial.params).training.batch_norm,
+            "first_values": record.first_values,
             "history": dict(record.history),
         }
         self._cards[record.job] = write_card(plan.task.file, about)
         discard(*turns_of(plan.task.checkpoint))
         if record.dead is not None:
             self.observer.note(f"{plan.task.job}: {record.dead}")
+        if about["batch_norm"] == "keras" and (record.first_values or 0) > FIRST_VALUES:
+            self.observer.note(spoken(_first_values(plan.task.job, about)))
         self.observer.ended(FoldRecord(record.job, epochs=record.epochs), _NO_TRIALS)
 
     def _fail(self, task: FinalTask, message: str) -> None:
@@ -376,6 +382,23 @@ class _Session:
         self._failed[task.job.id] = told
         self.observer.note(told)
         self.observer.ended(FoldRecord(task.job.id, error={"message": told}), _NO_TRIALS)
+
+
+def _first_values(job: Job, card: Mapping[str, Any]) -> str:
+    """Returns how far a model's BatchNormalization has not warmed up, what that cost, and what mends it."""
+    scores, name = card["scores"], "training.batch_norm"
+    told = (
+        f"{job}: {percent(card['first_values'])} of the moving statistics of BatchNormalization are still "
+        "first values in the model that is saved."
+    )
+    if scores["mean_debiased_score"] is not None:
+        told += (
+            f" In the search it scored {format_score(scores['mean_test_score'])} so, and "
+            f"{format_score(scores['mean_debiased_score'])} by debiased statistics."
+        )
+    if name in card["params"]:
+        return f"{told} Models of {name}: debiased are saved without them."
+    return f"{told} With --set {name}=debiased it is saved without them."
 
 
 def _aged(card: Mapping[str, Any]) -> str:

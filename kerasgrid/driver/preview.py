@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.candidates import augmentations, warnings_of_scale
+from kerasgrid.checks.candidates import augmentations, warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.driver.budget import Measurement, recall
@@ -247,9 +247,15 @@ def _preview(
         graphs.check_some_build(records, refusals)
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
-    scale = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
+    warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
+    warnings += warnings_of_first_values(
+        prepared.config,
+        prepared.folds,
+        [(recipe.route(record.params), record) for record in graphs.records],
+        map(graphs.route, trials),
+    )
     return Preview(
-        prepared=replace(prepared, warnings=prepared.warnings + scale),
+        prepared=replace(prepared, warnings=prepared.warnings + warnings),
         n_trials=len(trials) if outline is None else outline.candidates,
         n_done=len(trials) * len(prepared.folds) * search.repeats - len(jobs),
         n_packs=len(planned.packs),

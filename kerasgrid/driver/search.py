@@ -15,7 +15,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid import executors
-from kerasgrid.checks.candidates import warnings_of_scale
+from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.console import warn
@@ -57,6 +57,9 @@ from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import train_pack
 from kerasgrid.views.progress import in_notebook
 from kerasgrid.wording import count, sentence
+
+_MOST_LOOKED_AT = 2000
+"""Candidates of a space to look at before the first epoch; of a larger one those alone that are built."""
 
 
 @kept_random_state()
@@ -262,7 +265,13 @@ class _Driver:
             self.graphs.check_some_build(records, self._refusals)
         self._tell_refusals()
         prepared = self.run.prepared
-        for line in warnings_of_scale(prepared.config, prepared.space, prepared.data, records):
+        warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
+        built = [(self.recipe.route(record.params), record) for record in records]
+        space = prepared.space
+        is_small = space.is_finite and space.size <= _MOST_LOOKED_AT
+        routes = map(self.recipe.route, filter(space.allows, space) if is_small else candidates)
+        warnings += warnings_of_first_values(prepared.config, prepared.folds, built, routes)
+        for line in warnings:
             self.observer.warn(line)
         if records:
             self.run.keep_environment(environment(device_of(records)))

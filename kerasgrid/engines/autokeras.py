@@ -93,7 +93,7 @@ def as_autokeras(
             "exclude": [],
             "augment": None,
             "callbacks": Callbacks.model_validate({"early_stopping": stopping}),
-            "training": Training(pack="off"),
+            "training": Training(pack="off", batch_norm=config.training.batch_norm),
             "search": search.model_copy(update=changed),
         }
     )
@@ -174,7 +174,9 @@ def _unused(config: Config) -> Iterator[str]:
     """Yields what AutoKeras makes nothing of, in words."""
     given = config.model_fields_set - ({"model"} if config.model == AUTOKERAS_MODEL else set())
     if unused := [name for name in _OF_OTHERS if name in given]:
-        yield f"AutoKeras takes no notice of {', '.join(unused)}: they are of other engines."
+        kept = config.training.model_fields_set & {"batch_norm"}
+        but = " but training.batch_norm" if kept and "training" in unused else ""
+        yield f"AutoKeras takes no notice of {', '.join(unused)}{but}: they are of other engines."
     changed = {"scale": config.data.scale is not None, "standardize": config.data.standardize}
     if pixels := [f"data.{name}" for name, is_given in changed.items() if is_given]:
         yield (

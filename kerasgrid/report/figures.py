@@ -11,6 +11,7 @@ from kerasgrid.report.comparison import Contender
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.importance import Importance
 from kerasgrid.report.sentences import worded
+from kerasgrid.tables.table import DEBIASED
 from kerasgrid.views.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, label
 from kerasgrid.views.leaderboard import format_score, format_seconds
 from kerasgrid.views.pages import Cells, Picture
@@ -48,6 +49,8 @@ def leaderboard_cells(findings: Findings, shown: Sequence[Contender]) -> Cells:
         ("trial", [str(findings.trial(one.row)) for one in shown]),
         (table.scores[0], [format_score(one.mean, one.std) for one in shown]),
     ]
+    if findings.debiased is not None:
+        columns.append(("debiased", [format_score(row.get(DEBIASED, row[table.scores[0]])) for row in rows]))
     if any(one.p_value is not None for one in shown):
         columns.append(("p, against the best", list(map(_p_text, shown))))
     columns.append(("fit time", [format_seconds(one.fit_time) for one in shown]))

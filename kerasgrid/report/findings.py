@@ -31,7 +31,7 @@ from kerasgrid.report.design import Design, design_of
 from kerasgrid.report.edges import Edge, edges_of
 from kerasgrid.report.effects import Effect, Interaction, Noise, effects_of, interactions_of, noise_of
 from kerasgrid.report.importance import Importance, importance_of
-from kerasgrid.tables.table import Table
+from kerasgrid.tables.table import DEBIASED, Table
 from kerasgrid.wording import shortened
 
 _PLACE = re.compile(r"\b(trial|fold|repeat|epoch) \d+(, |: |\b)")
@@ -40,6 +40,8 @@ _LONGEST = 200
 MOST_CURVES = 300
 """Of more trials than this, the curves of the best, the worst and an even sample of the others are read."""
 _LEADERS = 3
+_BY_SCORES = {"leaderboard", "noise", "effects", "interactions", "importance", "edges"}
+"""What JSON tells twice where BatchNormalization had not warmed up."""
 
 
 @dataclass(frozen=True)
@@ -72,6 +74,9 @@ class Findings:
         unscored: Places of complete trials that have no score, or none that is a number.
         failed: Places of failed trials by reason.
         dead: Places of trials whose nets learnt nothing, by reason.
+        biased: Places of trials scored by Keras's statistics of BatchNormalization, which had not warmed up.
+            Their curves rise with those, so that they are not among `rising`.
+        debiased: The same by debiased statistics, where there are such trials; curves tell there no rise.
     """
 
     table: Table
@@ -96,6 +101,13 @@ class Findings:
     unscored: tuple[int, ...]
     failed: Mapping[str, tuple[int, ...]]
     dead: Mapping[str, tuple[int, ...]]
+    biased: tuple[int, ...] = ()
+    debiased: Findings | None = None
+
+    @property
+    def ground(self) -> Findings:
+        """What parameters are judged by: scores that do not tell how far BatchNormalization has warmed up."""
+        return self.debiased or self
 
     @property
     def best(self) -> Contender | None:
@@ -139,6 +151,7 @@ def analyse(table: Table) -> Findings:
     n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
     leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
     overfit = tuple(row for row, found in curves.items() if is_overfit(found))
+    biased = tuple(row for row, given in rows if table.about and DEBIASED in given)
     is_long = bool(leaders) and all(found.row in overfit for found in leaders)  # more epochs would do harm
     return Findings(
         table=table,
@@ -161,9 +174,13 @@ def analyse(table: Table) -> Findings:
         rising={
             row: gain
             for row, found in curves.items()
-            if row in scored and (gain := rise(found.test, better, least, n_curves)) is not None
+            if row in scored
+            and row not in biased
+            and (gain := rise(found.test, better, least, n_curves)) is not None
         },
-        leaders_rise=None if is_long else rise_of_best(leaders, better, least),
+        leaders_rise=None
+        if is_long or any(found.row in biased for found in leaders)
+        else rise_of_best(leaders, better, least),
         overfit=overfit,
         underfit=tuple(
             row
@@ -177,6 +194,8 @@ def analyse(table: Table) -> Findings:
         ),
         failed=by_reason({row: given.get("error") for row, given in rows if given.get("state") == "failed"}),
         dead=by_reason({row: given["dead"] for row, given in rows if given.get("dead")}),
+        biased=biased,
+        debiased=None if table.debiased is None else analyse(table.debiased),
     )
 
 
@@ -269,5 +288,8 @@ def as_json(findings: Findings) -> dict[str, Any]:
             "unscored": rows(findings.unscored),
             "failed": {reason: rows(places) for reason, places in findings.failed.items()},
             "dead": {reason: rows(places) for reason, places in findings.dead.items()},
+            "biased": rows(findings.biased),
+            "debiased": findings.debiased
+            and {name: value for name, value in as_json(findings.debiased).items() if name in _BY_SCORES},
         }
     )

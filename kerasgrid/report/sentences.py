@@ -12,6 +12,7 @@ from kerasgrid.report.curves import FEWEST_EPOCHS
 from kerasgrid.report.edges import FEWEST_BEST, Edge
 from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction
 from kerasgrid.report.findings import Findings
+from kerasgrid.views.leaderboard import first_values_sentences
 from kerasgrid.wording import count, shortened, value_word
 
 _MOST_DIGITS = 12
@@ -37,15 +38,16 @@ def conclusions(findings: Findings) -> list[str]:
     return [
         *best_sentences(findings),
         *trouble_sentences(findings),
+        *ground_sentences(findings),
         *effect_sentences(findings).values(),
-        *map(interaction_sentence, findings.interactions),
-        *map(edge_sentence, findings.edges),
+        *map(interaction_sentence, findings.ground.interactions),
+        *map(edge_sentence, findings.ground.edges),
         *curve_sentences(findings),
     ]
 
 
 def best_sentences(findings: Findings) -> list[str]:
-    """Returns what is best, what cannot be told from it, and what to take if time counts."""
+    """Returns what is best, what cannot be told from it, what to take if time counts, and what misleads."""
     best = findings.best
     if best is None:
         return ["No trial has a score."]
@@ -61,7 +63,19 @@ def best_sentences(findings: Findings) -> list[str]:
             f"If time counts, take trial {findings.trial(taken.row)}: within one standard error of the best, "
             f"in {saved}% less time."
         )
+    if findings.debiased is not None:
+        found += first_values_sentences(findings.table.rows, findings.table.direction)
     return found
+
+
+def ground_sentences(findings: Findings) -> list[str]:
+    """Returns by which statistics parameters are judged, where those of the scores had not warmed up."""
+    if findings.debiased is None:
+        return []
+    return [
+        "Parameters are judged by debiased statistics here: scores by Keras's tell how many steps "
+        "BatchNormalization has had, which batch_size and epochs make, as well as how good a candidate is."
+    ]
 
 
 def _level_sentences(findings: Findings) -> Iterator[str]:
@@ -110,11 +124,28 @@ def trouble_sentences(findings: Findings) -> list[str]:
 
 
 def effect_sentences(findings: Findings) -> dict[str, str]:
-    """Returns a sentence for each parameter that varies, in the order of its share of the variance."""
-    return {
-        name: _parameter(name, effects) if (effects := findings.effects[name]) else _unmatched(findings, name)
-        for name in findings.ranked_parameters
-    }
+    """Returns a sentence for each parameter that varies, in the order of its share of the variance.
+
+    Where it is by debiased statistics and the scores say otherwise, that follows.
+    """
+    ground = findings.ground
+    found = {name: _effect_sentence(ground, name) for name in ground.ranked_parameters}
+    for name in findings.ranked_parameters:  # by which statistics scores are is no parameter of debiased ones
+        found.setdefault(name, _effect_sentence(findings, name))
+    for name in ground.ranked_parameters:
+        if _verdicts(ground, name) != _verdicts(findings, name):
+            found[name] += f" By the scores it would seem that {_effect_sentence(findings, name)}"
+    return found
+
+
+def _effect_sentence(findings: Findings, name: str) -> str:
+    effects = findings.effects[name]
+    return _parameter(name, effects) if effects else _unmatched(findings, name)
+
+
+def _verdicts(findings: Findings, name: str) -> set[tuple[str, ...]]:
+    """Returns what is told of a parameter's values, without by how much."""
+    return {(_verdict(one), repr(one.better), repr(one.worse)) for one in findings.effects[name]}
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
@@ -256,6 +287,15 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
     if max(lengths) < FEWEST_EPOCHS:
         yield f"Fewer than {FEWEST_EPOCHS} epochs a trial: whether more would help cannot be told."
         return
+    scored = {one.row for one in findings.contenders}
+    n_biased = sum(row in curves and row in scored for row in findings.biased)
+    if n_biased:
+        yield (
+            f"Whether more epochs would help cannot be told of {n_biased} of {count(len(curves), 'trial')}: "
+            "their curves rise while BatchNormalization warms up."
+        )
+        if n_biased == len(scored & curves.keys()):
+            return
     if findings.leaders_rise is not None:
         gain = _two_digits(findings.leaders_rise)
         yield (
@@ -272,7 +312,8 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         )
     elif findings.leaders_rise is None:
         some = "" if min(lengths) >= FEWEST_EPOCHS else f" of {FEWEST_EPOCHS} epochs or more"
-        yield f"No held-out curve{some} clearly improves any more at its last epoch."
+        other = "other " if n_biased else ""
+        yield f"No {other}held-out curve{some} clearly improves any more at its last epoch."
 
 
 def _named(findings: Findings, rows: Sequence[int]) -> str:

@@ -33,6 +33,7 @@ from kerasgrid.report.sentences import worded
 from kerasgrid.run.schema import refuse, section_of
 from kerasgrid.space.dimensions import is_number
 from kerasgrid.space.reading import read_space
+from kerasgrid.tables.table import BATCH_NORM
 from kerasgrid.wording import visible, visible_line
 
 _BEST_SHARE = 0.2
@@ -72,7 +73,10 @@ def suggest(findings: Findings) -> str:
         reasons = _change_autokeras(findings, given, told)
         head.append("AutoKeras chooses its models itself: what can be told it is here.")
     else:
-        reasons = _change_grid(findings, given, told)
+        reasons = _change_grid(findings.ground, given, told)
+    if findings.debiased is not None:
+        reasons |= _debias(told)
+        head.append("BatchNormalization had not warmed up, so that all of it is by debiased statistics.")
     return _yaml({name: told[name] for name in Config.model_fields if name in told}, head, reasons)
 
 
@@ -122,6 +126,15 @@ def _change_grid(findings: Findings, given: Config, told: dict[str, Any]) -> Rea
     for name in [name for name, value in told.items() if value in (None, {}, [])]:
         del told[name]
     return found.reasons
+
+
+def _debias(told: dict[str, Any]) -> Reasons:
+    """Makes a search one that is scored by debiased statistics, as what it comes from was judged by those."""
+    spaces = told.get("space", {})
+    for part in (told.get("params", {}), *(spaces if isinstance(spaces, list) else [spaces])):
+        part.pop(BATCH_NORM, None)
+    told["training"] = {**told.get("training", {}), "batch_norm": "debiased"}
+    return {("training", "batch_norm"): "scores by keras had not warmed up"}
 
 
 def _of_others(findings: Findings) -> str:

@@ -29,11 +29,13 @@ from kerasgrid.report.sentences import (
     curve_sentences,
     edge_sentence,
     effect_sentences,
+    ground_sentences,
     interaction_sentence,
     trouble_sentences,
 )
 from kerasgrid.tables.predictions import read_predictions
 from kerasgrid.tables.reading import read_table
+from kerasgrid.tables.table import DEBIASED
 from kerasgrid.views.drawing import png
 from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.views.pages import Block, Bullets, Chapter, Note, Paragraph, Photos, html_page, markdown_text
@@ -187,22 +189,30 @@ def _effects(findings: Findings) -> Iterator[Block]:
     if not findings.effects:
         yield Paragraph("All candidates with a score have the same parameters.")
         return
+    yield from map(Paragraph, ground_sentences(findings))
     yield Bullets(list(effect_sentences(findings).values()))
-    rows = effect_rows(findings)
+    ground = findings.ground
+    rows = effect_rows(ground)
     if len(rows) > MOST_ROWS:
         yield Note(f"The picture has the first {MOST_ROWS} of {count(len(rows), 'pair')}.")
     if rows:
         caption = (
             "By how much a value is better than another over matched pairs; grey where it cannot be told."
         )
-        yield intervals_picture(rows, findings.table.scores[0], "Effects of parameters", caption)
-    if findings.importance is None:
+        yield intervals_picture(rows, _unit(findings), "Effects of parameters", caption)
+    if ground.importance is None:
         yield Note("Too few candidates, or equal scores: importance cannot be told.")
     else:
-        yield importance_picture(findings.importance)
+        yield importance_picture(ground.importance)
+
+
+def _unit(findings: Findings) -> str:
+    """Returns what effects are of."""
+    return findings.table.scores[0] if findings.debiased is None else DEBIASED
 
 
 def _interactions(findings: Findings) -> Iterator[Block]:
+    unit, findings = _unit(findings), findings.ground
     if findings.noise is None or not findings.noise.pairs:
         yield Paragraph(
             "Cannot be told: candidates are too few, or values too many, to see two parameters together."
@@ -215,12 +225,12 @@ def _interactions(findings: Findings) -> Iterator[Block]:
     if len(findings.interactions) > _MOST_POINTS:
         yield Note(f"These are the largest {_MOST_POINTS} of {len(findings.interactions)}.")
     caption = "The same effect at each value of the other parameter; below zero it is the other way round."
-    yield intervals_picture(interaction_rows(findings), findings.table.scores[0], "Interactions", caption)
+    yield intervals_picture(interaction_rows(findings), unit, "Interactions", caption)
 
 
 def _next(findings: Findings) -> Iterator[Block]:
-    if findings.edges:
-        yield Bullets(list(map(edge_sentence, findings.edges)))
+    if edges := findings.ground.edges:
+        yield Bullets(list(map(edge_sentence, edges)))
     else:
         yield Paragraph("No parameter's best value is clearly at the edge of what was tried.")
 

@@ -15,7 +15,8 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCORES, About, checked, read_results, refuse, section_of
 
-_FRAME = {"id", "state", "error", *SCORES}
+_OF_BATCH_NORM = ("mean_debiased_score", "first_values")
+_FRAME = {"id", "state", "error", *SCORES, *_OF_BATCH_NORM}
 
 
 @dataclass(frozen=True)
@@ -244,10 +245,14 @@ class ResultsData:
     def frame(self) -> Any:
         """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
 
+        Where nets have BatchNormalization, also which share of its statistics are first values, and the
+        scores without those.
+
         A param that is named like one of these columns becomes `param_NAME`.
         """
         import pandas as pd
 
+        known = [name for name in _OF_BATCH_NORM if any(row.get(name) is not None for row in self.trials)]
         rows = [
             {
                 "id": row["id"],
@@ -257,6 +262,7 @@ class ResultsData:
                 },
                 "state": row["state"],
                 **{name: row[name] for name in SCORES},
+                **{name: row.get(name) for name in known},
                 **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
                 "error": row["error"].get("message") if isinstance(row["error"], dict) else row["error"],
             }

@@ -74,6 +74,7 @@ _OrNull = BeforeValidator(lambda value: {} if value is None else value)
 Reason = Annotated[Any, AfterValidator(_reason)]
 TextOrWhole = Annotated[Any, AfterValidator(_label)]
 Object = Annotated[dict[str, Any], AfterValidator(_plain)]
+Share = Annotated[float, Field(ge=0, le=1)]
 
 
 class _Part(BaseModel):
@@ -88,6 +89,8 @@ class _Fit(_Part):
     fit_time: Number = None
     epochs: Count | None = None
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
+    first_values: Share | None = None
+    debiased_score: Number = None
     metrics: Annotated[dict[str, Number] | None, Few] = None
     history: Annotated[dict[str, Curve] | None, Few] = None
     history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None
@@ -111,6 +114,8 @@ class _Trial(_Part):
     mean_test_score: Number = None
     std_test_score: Number = None
     rank_test_score: Count | None = None
+    mean_debiased_score: Number = None
+    first_values: Share | None = None
     mean_fit_time: Number = None
     end_time_s: Number = None
     n_parameters: Count | None = None

@@ -281,6 +281,8 @@ class RunState:
             "mean_test_score": float(np.mean(scores)) if scored else None,
             "std_test_score": float(np.std(scores)) if scored else None,
             "rank_test_score": None,
+            "mean_debiased_score": _mean_debiased(folds) if scored else None,
+            "first_values": _first_values(records),
             "mean_fit_time": float(np.mean([fold["fit_time"] for fold in folds])) if scored else None,
             "end_time_s": self._end_time_s(trial.id) if done else None,
             "n_parameters": next((r.n_parameters for r in records if r.n_parameters is not None), None),
@@ -317,17 +319,19 @@ class RunState:
             "epochs": max(part["epochs"] for part in parts),
             "best_epoch": parts[0]["best_epoch"],
             "metrics": {name: _mean([part["metrics"][name] for part in parts]) for name in names},
+            **_told(first_values=_first_values(records), debiased_score=_mean_debiased(parts)),
             "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
         }
 
     def _repeat(self, record: FoldRecord) -> dict[str, Any]:
         row: dict[str, Any] = {
             "test_score": record.score,
-            **({} if record.val_score is None else {"val_score": record.val_score}),
+            **_told(val_score=record.val_score),
             "fit_time": record.fit_time,
             "epochs": record.epochs,
             "best_epoch": record.best_epoch,
             "metrics": dict(record.metrics),
+            **_told(first_values=record.first_values, debiased_score=record.debiased_score),
             "history": dict(record.history),
         }
         if record.epochs > LONG_HISTORY:
@@ -379,6 +383,27 @@ def _dead(records: Sequence[FoldRecord]) -> str | None:
     if not reasons or len(reasons) == len(records):
         return next(iter(reasons), None)
     return f"{reasons[0]} ({len(reasons)} of {len(records)} fits)"
+
+
+def _first_values(records: Iterable[FoldRecord]) -> float | None:
+    """Returns the greatest share of first values in any fit's statistics; None where no fit has any."""
+    return max((record.first_values for record in records if record.first_values is not None), default=None)
+
+
+def _mean_debiased(parts: Sequence[Mapping[str, Any]]) -> float | None:
+    """Returns the mean score by debiased statistics, of fits by Keras's that have warmed up by those.
+
+    None where all have, so that it is the mean score.
+    """
+    if all(part.get("debiased_score") is None for part in parts):
+        return None
+    found = [part.get("debiased_score") for part in parts]
+    return _mean([part["test_score"] if own is None else own for part, own in zip(parts, found, strict=True)])
+
+
+def _told(**values: float | None) -> dict[str, float]:
+    """Returns what there is to tell of a fit, without what is not."""
+    return {name: value for name, value in values.items() if value is not None}
 
 
 def _mean(values: Sequence[float | None]) -> float | None:

@@ -5,8 +5,11 @@ from __future__ import annotations
 import json
 import os
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
+
+import numpy as np
 
 from kerasgrid.config.validation import kind
 from kerasgrid.errors import ResultsError
@@ -14,18 +17,28 @@ from kerasgrid.io import kind_of, open_input
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import ResultsData, runs_of
 from kerasgrid.run.schema import FORMS, as_it_stands, parse_json, read_text
+from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.flat import by_columns, parse_csv, records_table
 from kerasgrid.tables.keras_tuner import keras_tuner_table
 from kerasgrid.tables.optuna import optuna_table
-from kerasgrid.tables.table import Table, columns_of, param_columns
+from kerasgrid.tables.table import BATCH_NORM, DEBIASED, Table, columns_of, param_columns
 
 _SQLITE = b"SQLite format 3\0"
 _SQLITE_URL = "sqlite:///"
 _FIRST_KEYS = 400
 """Characters within which a journal's first line has named its operation."""
 _MEASURED = ("mean_test_score", "std_test_score", "mean_fit_time")
-_DETAILS = ("trial", "state", "rank_test_score", "n_parameters", "dead", "decided_on", "error")
-_OWN = {*_MEASURED, *_DETAILS}
+_DETAILS = (
+    "trial",
+    "state",
+    "rank_test_score",
+    "n_parameters",
+    "first_values",
+    "dead",
+    "decided_on",
+    "error",
+)
+_OWN = {*_MEASURED, *_DETAILS, DEBIASED}
 
 
 def is_url(source: str | Path) -> bool:
@@ -120,18 +133,20 @@ def results_table(results: ResultsData) -> Table:
             **{name: trial[name] for name in _MEASURED},
             **_mean_metrics(trial["folds"], objective.name),
             **{name: trial[name] for name in ("rank_test_score", "n_parameters")},
+            **{name: trial[name] for name in (DEBIASED, "first_values") if trial.get(name) is not None},
             "dead": trial.get("dead"),
             "decided_on": objective.decided_on,
             "error": error_text(trial["error"]),
         }
         for trial in trials
     ]
+    is_biased = any(DEBIASED in row for row in rows)
     metrics = [name for name in columns_of(rows) if name.startswith("mean_test_") and name not in _OWN]
-    return Table(
+    table = Table(
         source=(results.about.name or paths.name)
         + (", decided on the test fold" if objective.decided_on else ""),
         params=tuple(names.values()),
-        scores=(*_MEASURED[:2], *metrics, *_MEASURED[2:]),
+        scores=(*_MEASURED[:2], *metrics, *([DEBIASED] if is_biased else []), *_MEASURED[2:]),
         details=_DETAILS,
         rows=tuple(rows),
         direction=objective.direction,
@@ -141,6 +156,30 @@ def results_table(results: ResultsData) -> Table:
         fold_scores=tuple(tuple(fold["test_score"] for fold in trial["folds"]) for trial in trials),
         about=results.about,
     )
+    return replace(table, debiased=_debiased(table, trials)) if is_biased else table
+
+
+def _debiased(table: Table, trials: Sequence[Mapping[str, Any]]) -> Table:
+    """Returns a table by debiased statistics, where trials that differ in which ones are scored are one."""
+    by_fold = [
+        tuple(
+            fold["test_score"] if fold.get("debiased_score") is None else fold["debiased_score"]
+            for fold in trial["folds"]
+        )
+        for trial in trials
+    ]
+    rows = [
+        row
+        if DEBIASED not in row
+        else {
+            **row,
+            "mean_test_score": row[DEBIASED],
+            "std_test_score": float(np.std(scores)) if scores and all_known(scores) else None,
+        }
+        for row, scores in zip(table.rows, by_fold, strict=True)
+    ]
+    params = tuple(name for name in table.params if name != BATCH_NORM)
+    return replace(table, params=params, rows=tuple(rows), fold_scores=tuple(by_fold))
 
 
 def error_text(error: Any) -> str | None:

@@ -27,8 +27,12 @@ _SMALLER_IS_BETTER = {
     *("mislabeled", "misclassified"),
 }
 _LOSSES = ("loss", "entropy")
+DEBIASED = "mean_debiased_score"
+"""The column of what trials score by debiased statistics, of those alone that have not warmed up."""
+BATCH_NORM = "training.batch_norm"
+"""The parameter that says by which statistics a trial is scored."""
 _DETAIL = re.compile(
-    r"split\d+_|rank_|std_.*_time$|mean_score_time$|datetime_|(user|system)_attrs_"
+    r"split\d+_|rank_|first_values$|std_.*_time$|mean_score_time$|datetime_|(user|system)_attrs_"
     r"|(id|uid|index|trial|trial_id|number|state|status|n_parameters|n_params|params_count|name)$",
     re.IGNORECASE,
 )
@@ -119,6 +123,8 @@ class Table:
             file does not say.
         about: What else the file says of the search, such as `config`, `summary` and `status`; None
             for files that are not ours.
+        debiased: The same by debiased statistics of BatchNormalization, where some trials were scored by
+            Keras's and have not warmed up; else None.
     """
 
     source: str
@@ -132,6 +138,7 @@ class Table:
     histories: tuple[tuple[Mapping[str, Sequence[Any]] | Path, ...], ...] = ()
     fold_scores: tuple[tuple[float | None, ...], ...] = ()
     about: About | None = None
+    debiased: Table | None = None
 
     @property
     def sign(self) -> int:

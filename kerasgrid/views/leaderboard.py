@@ -8,16 +8,20 @@ from typing import TYPE_CHECKING, Any
 
 from rich.cells import cell_len
 
+from kerasgrid.config.sections import DEBIASED_LINE
+from kerasgrid.engines import ENGINES
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import error_text
-from kerasgrid.tables.table import finite
-from kerasgrid.wording import count, shortened, value_word, visible_line
+from kerasgrid.tables.table import DEBIASED, finite
+from kerasgrid.wording import count, percent, shortened, value_word, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
+_LEAST_GAIN = 5e-5
+"""What shows in a score's four decimals."""
 _CUT: dict[Any, int] = {"running": 1, "pruned": 2, "waiting": 3}
 """States of trials that are not trained to their ends, in the order of their places."""
 
@@ -27,7 +31,8 @@ class Leaderboard:
     """The best trials, which rich prints as wide as the terminal allows, and `str` as plain text.
 
     Attributes:
-        headers: The columns that stand left: rank, trial, score, fit time, and state if it varies.
+        headers: The columns that stand left: rank, trial, score, that by debiased statistics if they had not
+            warmed up, fit time, and state if it varies.
         params: The parameters that vary among all trials.
         rows: For each trial the cells below `headers` and those below `params`.
         n_trials: Of how many trials these are the first.
@@ -98,15 +103,20 @@ def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
     params = varying(trials)
     shown = ordered[: max(top, 0)]
     with_state = any(_state(trial) != "complete" for trial in shown)
+    with_debiased = any(trial.get(DEBIASED) is not None for trial in shown)
     rows = []
     for place, trial in enumerate(shown, start=1):
         given, time = trial["params"], format_seconds(trial["mean_fit_time"])
-        fixed = [_rank(trial, place), _text(trial["id"]), trial_score(trial), time]
+        fixed = [_rank(trial, place), _text(trial["id"]), trial_score(trial)]
+        fixed += [_debiased_text(trial), time] if with_debiased else [time]
         fixed += [_text(_state(trial))] if with_state else []
         told = tuple(_text(value_word(given[name])) if name in given else "" for name in params)
         rows.append((tuple(fixed), told))
     return Leaderboard(
-        headers=("rank", "trial", "score", "fit time", *(["state"] if with_state else [])),
+        headers=(
+            *("rank", "trial", "score", *(["debiased"] if with_debiased else []), "fit time"),
+            *(["state"] if with_state else []),
+        ),
         params=tuple(map(_name, params)),
         rows=tuple(rows),
         n_trials=len(trials),
@@ -152,8 +162,8 @@ def summary_lines(results: ResultsData) -> list[str]:
     """Returns what a search found and what it took, in a few lines of plain text.
 
     The best trial and its params; the counts of trials, fits and epochs and the wall time; then the
-    failures, grouped by the type of their error, each with an example; the nets that look dead; and
-    whether scores are too good.
+    failures, grouped by the type of their error, each with an example; the nets that look dead; what
+    BatchNormalization's first values cost; and whether scores are too good.
     """
     trials, objective = results.trials, results.about.objective
     best = min(trials, key=_place(results), default=None)
@@ -166,6 +176,8 @@ def summary_lines(results: ResultsData) -> list[str]:
         lines = [f"{first}: trial {_text(best['id'])}, {name} {trial_score(best)}"]
         lines += [f"  {', '.join(params)}"] if params else []
     lines += [_counts(results), *_failures(trials), *_dead(trials)]
+    lines += [" ".join(told)] if (told := first_values_sentences(trials, objective.direction)) else []
+    lines += _rungs(results)
     if objective.decided_on:
         lines.append(
             "Scores are too good: callbacks decided on the test fold itself (search.val: test_fold)."
@@ -221,10 +233,81 @@ def _dead(trials: Sequence[Mapping[str, Any]]) -> list[str]:
     ]
 
 
+def first_values_sentences(trials: Sequence[Mapping[str, Any]], direction: str) -> list[str]:
+    """Returns what first values in BatchNormalization's statistics cost complete trials, and what mends it.
+
+    Args:
+        trials: Those of results.json, or the rows of a table of it.
+        direction: max or min.
+
+    Returns:
+        Nothing where all have warmed up, or are scored by debiased statistics.
+    """
+    scored = [
+        trial for trial in trials if trial["state"] == "complete" and trial["mean_test_score"] is not None
+    ]
+    biased = [trial for trial in scored if trial.get(DEBIASED) is not None]
+    if not biased:
+        return []
+    sign = -1 if direction == "min" else 1
+
+    def debiased(trial: Mapping[str, Any]) -> float:
+        return trial["mean_test_score"] if trial.get(DEBIASED) is None else trial[DEBIASED]
+
+    def gain(trial: Mapping[str, Any]) -> float:
+        return sign * (debiased(trial) - trial["mean_test_score"])
+
+    def told(trial: Mapping[str, Any], word: str) -> str:
+        scores = f"{_decimals(trial['mean_test_score'])} -> {_decimals(debiased(trial))}"
+        return f"up to {_decimals(abs(gain(trial)))} {word} (trial {_called(trial)}: {scores})"
+
+    share = max(trial.get("first_values") or 0.0 for trial in biased)
+    first = (
+        f"BatchNormalization had not warmed up in {len(biased):,} of {count(len(scored), 'trial')}: up to "
+        f"{percent(share)} of its moving statistics are still first values."
+    )
+    most, least = max(biased, key=gain), min(biased, key=gain)
+    costs = [told(most, "better")] if gain(most) >= _LEAST_GAIN else []
+    costs += [told(least, "worse")] if gain(least) <= -_LEAST_GAIN else []
+    if not costs:
+        return [first, "With debiased statistics the scores are the same."]
+    best = max(scored, key=lambda trial: sign * trial["mean_test_score"])
+    other = max(scored, key=lambda trial: sign * debiased(trial))
+    verdict = f"trial {_called(best)} stays the best"
+    if debiased(other) != debiased(best):
+        verdict = f"trial {_called(other)} would be the best, not trial {_called(best)}"
+    return [
+        first,
+        f"With debiased statistics scores are {', others '.join(costs)}, and {verdict}.",
+        f"`{DEBIASED_LINE}` scores trials, and saves models, by those.",
+    ]
+
+
+def _called(trial: Mapping[str, Any]) -> str:
+    return _text(trial.get("trial", trial.get("id")))
+
+
+def _rungs(results: ResultsData) -> list[str]:
+    """Returns that rungs and final scores differ in kind, where they do."""
+    search = (results.about.config or {}).get("search")
+    engine = ENGINES.get(str(search.get("engine"))) if isinstance(search, Mapping) else None
+    is_biased = any(trial.get(DEBIASED) is not None for trial in results.trials)
+    if engine is None or not engine.decides_by_val or not is_biased:
+        return []
+    return [
+        "Which candidates went on was decided by debiased statistics, and these scores are by Keras's: they "
+        "differ in kind."
+    ]
+
+
 def trial_score(trial: Mapping[str, Any]) -> str:
     """Returns a trial's mean score and its spread over folds, which a single one has not."""
     single = len(trial["folds"]) == 1
     return format_score(trial["mean_test_score"], None if single else trial["std_test_score"])
+
+
+def _debiased_text(trial: Mapping[str, Any]) -> str:
+    return "" if trial.get(DEBIASED) is None else format_score(trial[DEBIASED])
 
 
 def format_score(mean: float | None, std: float | None = None) -> str:

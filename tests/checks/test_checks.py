@@ -8,11 +8,13 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasgrid.checks.candidates import warnings_of_scale
+from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_flips
 from kerasgrid.errors import ConfigError
+from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import ProbeRecord
+from kerasgrid.run.paths import RunPaths
 
 BASE = "data: {train: digits}\nmodel: fc\n"
 NETS = """\
@@ -836,6 +838,75 @@ def test_pixels_that_nothing_scales_draw_a_warning(folder, text, own, told):
         assert warned("data.scale=16") == ()
     if "featurewise" not in text:
         assert warned("data.standardize=true") == ()
+
+
+COLD = (
+    "BatchNormalization will not have warmed up in {}: batch_size {}, after which {} of its moving statistics "
+    "(momentum 0.99) are still first values. Scores may be wrong by points: `training: {{batch_norm: debiased}}` "
+    "makes them without first values."
+)
+TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
+
+
+@pytest.mark.parametrize(
+    ("text", "momenta", "told"),
+    [
+        # 1,797 digits, of which the smallest of three folds trains on 1,198: 38 steps of 32 an epoch.
+        (
+            "params: {epochs: 2}",
+            [0.99],
+            COLD.format("1 of 1 candidates", "32 and 2 epochs make 76 steps", "47%"),
+        ),
+        ("params: {epochs: 11}", [0.99], None),
+        ("params: {epochs: 1}", [None], None),
+        ("params: {epochs: 1}", [], None),
+        ("params: {epochs: 1}\ntraining: {batch_norm: debiased}", [0.99], None),
+        (
+            "params: {epochs: 1}\nspace: {training.batch_norm: [keras, debiased]}",
+            [0.99],
+            COLD.format("1 of 2 candidates", "32 and 1 epoch make 38 steps", "68%"),
+        ),
+        # The worst is told, and the number of all; those without BatchNormalization are among them.
+        (TWO, [0.99, 0.99], COLD.format("2 of 4 candidates", "32 and 1 epoch make 38 steps", "68%")),
+        (TWO, [None, 0.99], COLD.format("1 of 4 candidates", "32 and 1 epoch make 38 steps", "68%")),
+        (TWO, [0.99], COLD.format("1 of the 2 candidates looked at", "32 and 1 epoch make 38 steps", "68%")),
+        (
+            "space: {batch_size: [1024, 2048], epochs: [3, 500]}",
+            [0.99],
+            COLD.format("2 of 4 candidates", "2048 and 3 epochs make 3 steps", "97%"),
+        ),
+        # A tenth is the inner split: 1,078 rows make 34 steps.
+        (
+            "params: {epochs: 1}\nsearch: {val: 0.1}",
+            [0.99],
+            COLD.format("1 of 1 candidates", "32 and 1 epoch make 34 steps", "71%"),
+        ),
+        (
+            "params: {epochs: 1}\ncallbacks: {early_stopping: {monitor: val_loss}}",
+            [0.99],
+            COLD.format("1 of 1 candidates", "32 and 1 epoch make 34 steps", "at least 71%"),
+        ),
+        ("params: {epochs: 11}\ncallbacks: {early_stopping: {monitor: loss}}", [0.99], None),
+        # After rungs all rows are trained on.
+        (
+            "space: {epochs: [1], dropout: [0.1, 0.2, 0.3]}\nsearch: {engine: halving}",
+            [0.99],
+            COLD.format("1 of the 1 candidates looked at", "32 and 1 epoch make 38 steps", "68%"),
+        ),
+    ],
+)
+def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder, text, momenta, told):
+    found = check(folder, f"data: {{train: digits, scale: 16}}\nmodel: fc\n{text}")
+    recipe = make_recipe(found, RunPaths(folder / "results", "x"))
+    models = list({str(recipe.route(params).model): params for params in found.space}.values())
+    records = [
+        ProbeRecord(params, 1, None, "cpu", momentum=momentum)
+        for params, momentum in zip(models, momenta, strict=False)
+    ]
+    built = [(recipe.route(record.params), record) for record in records]
+    routes = map(recipe.route, found.space)
+    warned = warnings_of_first_values(found.config, found.folds, built, routes)
+    assert warned == (() if told is None else (told,))
 
 
 def test_flipped_classes_of_many_numbers_may_be_letters(folder):

@@ -61,6 +61,21 @@ def test_data_folds_objective_and_seed_stay_and_models_do_not():
 
 
 @pytest.mark.parametrize(
+    ("training", "told"),
+    [
+        ({"batch_norm": "debiased"}, "training but training.batch_norm"),
+        ({"batch_norm": "debiased", "jit": True}, "training but training.batch_norm"),
+        ({"jit": True}, "training"),
+    ],
+)
+def test_its_trials_are_scored_by_the_same_statistics_as_those_beside_them(training, told):
+    config, notes = made(training=training)
+    assert config.training.batch_norm == training.get("batch_norm", "keras")
+    assert config.training.jit == "auto"
+    assert notes[1].endswith(f" augment, {told}: they are of other engines.")
+
+
+@pytest.mark.parametrize(
     ("changes", "epochs"),
     [
         ({"autokeras": {"epochs": 7}}, 7),

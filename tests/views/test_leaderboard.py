@@ -186,6 +186,92 @@ def test_dead_nets_and_scores_that_are_too_good_are_told():
     )
 
 
+def cold(id, score, debiased, first_values=0.5, state="complete"):
+    return trial(id, score, fc(id / 10), state, mean_debiased_score=debiased, first_values=first_values)
+
+
+@pytest.mark.parametrize(
+    ("trials", "direction", "counts", "costs"),
+    [
+        (
+            [cold(3, 0.7, 0.71, 0.09), cold(7, 0.632, 0.896, 0.786), trial(9, 0.65, {}, first_values=1e-9)],
+            "max",
+            "2 of 3 trials: up to 79%",
+            "up to 0.2640 better (trial 7: 0.6320 -> 0.8960), and trial 7 would be the best, not trial 3.",
+        ),
+        # What has warmed up may be the best where debiased statistics take others back.
+        (
+            [cold(0, 0.9, 0.8, 0.09), trial(1, 0.85, {}), trial(2, None, {}, "failed")],
+            "max",
+            "1 of 2 trials: up to 9.0%",
+            "up to 0.1000 worse (trial 0: 0.9000 -> 0.8000), and trial 1 would be the best, not trial 0.",
+        ),
+        # Of a loss the smaller one is better.
+        (
+            [cold(0, 1.5, 0.5), cold(1, 0.75, 1.0), cold(2, 0.1, 0.1, state="pruned")],
+            "min",
+            "2 of 2 trials: up to 50%",
+            "up to 1.0000 better (trial 0: 1.5000 -> 0.5000), others up to 0.2500 worse (trial 1: 0.7500 -> "
+            "1.0000), and trial 0 would be the best, not trial 1.",
+        ),
+        (
+            [cold(0, 0.5, 0.75), cold(1, 0.25, 0.75)],
+            "max",
+            "2 of 2 trials: up to 50%",
+            "up to 0.5000 better (trial 1: 0.2500 -> 0.7500), and trial 0 stays the best.",
+        ),
+        # Short where it costs nothing.
+        ([cold(0, 0.9, 0.90001), cold(1, 0.8, 0.8)], "max", "2 of 2 trials: up to 50%", None),
+    ],
+)
+def test_first_values_are_told_with_what_they_cost_and_the_line_that_mends_it(
+    trials, direction, counts, costs
+):
+    first = (
+        f"BatchNormalization had not warmed up in {counts} of its moving statistics are still first values."
+    )
+    mends = "`training: {batch_norm: debiased}` scores trials, and saves models, by those."
+    same = f"{first} With debiased statistics the scores are the same."
+    told = same if costs is None else f"{first} With debiased statistics scores are {costs} {mends}"
+    lines = summary_lines(results(*trials, direction=direction))
+    assert [line for line in lines if "first values" in line] == [told]
+
+
+def test_no_first_values_are_told_where_statistics_are_warm_or_scores_without_them():
+    lines = summary_lines(results(cold(0, 0.9, None, 0.01), cold(1, 0.8, None, 0.9), trial(2, 0.8, {})))
+    assert len(lines) == 3
+
+
+@pytest.mark.parametrize(
+    ("search", "debiased", "is_told"),
+    [
+        ({"engine": "halving"}, 0.8, True),
+        ({"engine": "hyperband"}, 0.8, True),
+        ({"engine": "halving"}, None, False),
+        ({"engine": "grid"}, 0.8, False),
+        ({}, 0.8, False),
+        ("lost", 0.8, False),
+    ],
+)
+def test_scores_that_are_of_another_kind_than_those_of_rungs_are_told(search, debiased, is_told):
+    lines = summary_lines(
+        results(trial(0, 0.9, {}), cold(1, 0.3, debiased, state="pruned"), config={"search": search})
+    )
+    told = (
+        "Which candidates went on was decided by debiased statistics, and these scores are by Keras's: they"
+    )
+    assert lines[2:] == [f"{told} differ in kind."] * is_told
+
+
+def test_scores_by_debiased_statistics_have_a_column_where_there_are_any():
+    board = plain(results(cold(0, 0.6, 0.9), trial(1, 0.7, fc(0.1))))
+    assert board == (
+        "rank  trial            score  debiased  fit time  dropout\n"
+        "   1      1  0.7000 ± 0.0020               6.1 s  0.1\n"
+        "   2      0  0.6000 ± 0.0020    0.9000     6.1 s  0"
+    )
+
+
 def test_summary_of_a_search_that_has_just_begun():
     assert summary_lines(results(trial(0, None, {}, "running"), summary={})) == [
         "No trial has a score yet.",
