@@ -51,7 +51,7 @@ def main() -> None:
         images = np.random.default_rng(0).random((size, *shape)).astype("float32")
         flow = ImageDataGenerator(**GIVEN).flow(images, batch_size=size)
         how = Augmentation.of(Augment(**GIVEN), images)
-        prepare = Preparation(how, np.array([1, 2], "int32")).of_epoch(0)
+        prepare = Preparation(how).of_epoch(np.array([1, 2], "int32"))
         steps = iter(range(1 << 30))
         contenders = {
             "ImageDataGenerator.flow": lambda flow=flow: next(flow),

@@ -2,9 +2,10 @@
 
 Each key comes from what it is for, never from a place in a list or a worker.
 
-A trial's numbers depend on (seed, trial key, fold, repeat, epoch) alone, so that they do not change
-with the other trials, the workers, or values that are added to the space. The trial key leaves
-`epochs` out: a run of 30 epochs begins as the run of 15 did.
+A trial's first weights and its dropout depend on (seed, trial key, fold, repeat, epoch) alone, so that they
+do not change with the other trials, the workers, or values that are added to the space. The trial key leaves
+`epochs` out: a run of 30 epochs begins as the run of 15 did. The order of the samples and their augmentation
+do without the trial key: candidates are compared on the same batches.
 """
 
 from __future__ import annotations
@@ -38,29 +39,33 @@ def graph_seed(seed: int) -> int:
     return key("graph", seed) % (1 << 32)
 
 
-def draw_key(seed: int, job: Job) -> np.ndarray:
-    """Returns (2,) int32, the key of all that a job draws while it is trained: masks, noise, augmentation."""
-    bits = key("draw", seed, job.trial.key, job.fold, job.repeat)
-    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
+def draw_key(seed: int, job: Job, epoch: int) -> np.ndarray:
+    """Returns (2,) int32, the key of what a job's layers draw in an epoch (from 0): masks and noise."""
+    return _words("draw", seed, job.trial.key, job.fold, job.repeat, epoch)
 
 
-def view_key(seed: int) -> np.ndarray:
-    """Returns (2,) int32, the key of all that is drawn to augment samples that are predicted."""
-    bits = key("views", seed)
-    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
+def augment_key(seed: int, job: Job, epoch: int) -> np.ndarray:
+    """Returns (2,) int32, the key of what augments images in an epoch (from 0), of all candidates."""
+    return _words("augment", seed, job.fold, job.repeat, epoch)
 
 
-def first_step(epoch: int) -> np.int32:
-    """Returns the number of an epoch's first step, by which draws differ; the same for folds of all sizes."""
-    return np.array([epoch << 16 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)[0]
+def view_key(seed: int, view: int) -> np.ndarray:
+    """Returns (2,) int32, the key of what augments samples that are predicted, in a view of them (from 0)."""
+    return _words("view", seed, view)
 
 
 def data_order(seed: int, job: Job, epoch: int, n_samples: int) -> np.ndarray:
-    """Returns the order of the training samples in an epoch (from 0): int64, (n_samples,)."""
-    numbers = np.random.Generator(
-        np.random.Philox(key=key("order", seed, job.trial.key, job.fold, job.repeat, epoch))
-    )
+    """Returns the order of the training samples in an epoch (from 0), the same for all candidates.
+
+    It is int64, (n_samples,).
+    """
+    numbers = np.random.Generator(np.random.Philox(key=key("order", seed, job.fold, job.repeat, epoch)))
     return numbers.permutation(n_samples)
+
+
+def _words(*parts: str | int) -> np.ndarray:
+    bits = key(*parts)
+    return np.array([bits & 0xFFFFFFFF, bits >> 32 & 0xFFFFFFFF], dtype=np.uint32).view(np.int32)
 
 
 @contextmanager

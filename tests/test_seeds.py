@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import kerasgrid as kg
 from kerasgrid.records import Job, Trial
-from kerasgrid.seeds import data_order, key, model_seed
+from kerasgrid.seeds import augment_key, data_order, draw_key, key, model_seed, view_key
 
 PARAMS = {"dropout": 0.2, "optimizer": "Adam"}
 parts = st.lists(st.integers(-10, 10) | st.text(max_size=3), max_size=4)
@@ -24,7 +24,9 @@ def job(params=PARAMS, id=0, fold=0, repeat=0):
 
 
 def numbers_of(seed, a_job, epoch=0):
-    return model_seed(seed, a_job), data_order(seed, a_job, epoch, 50).tolist()
+    """Returns what is a trial's own, and what all candidates have in common."""
+    own = model_seed(seed, a_job), draw_key(seed, a_job, epoch).tolist()
+    return own, (data_order(seed, a_job, epoch, 50).tolist(), augment_key(seed, a_job, epoch).tolist())
 
 
 def test_a_trials_place_does_not_touch_its_numbers():
@@ -39,14 +41,24 @@ def test_epochs_are_no_part_of_the_key():
     assert numbers_of(0, short) == numbers_of(0, long)
 
 
-@pytest.mark.parametrize(
-    "other", [(1, job()), (0, job({**PARAMS, "dropout": 0.3})), (0, job(fold=1)), (0, job(repeat=1))]
-)
-def test_seed_params_fold_and_repeat_each_change_the_numbers(other):
-    seed, changed = other
-    before, after = numbers_of(0, job()), numbers_of(seed, changed)
-    assert before[0] != after[0]
-    assert before[1] != after[1]
+@pytest.mark.parametrize("other", [(1, job()), (0, job(fold=1)), (0, job(repeat=1))])
+def test_seed_fold_and_repeat_each_change_the_numbers(other):
+    for before, after in zip(numbers_of(0, job()), numbers_of(*other), strict=True):
+        assert all(one != other for one, other in zip(before, after, strict=True))
+
+
+def test_candidates_have_weights_and_masks_of_their_own_and_batches_in_common():
+    own, common = numbers_of(0, job())
+    others, same = numbers_of(0, job({**PARAMS, "dropout": 0.3}))
+    assert all(one != other for one, other in zip(own, others, strict=True))
+    assert same == common
+
+
+def test_no_two_epochs_have_a_key_in_common():
+    """Epochs from 65,536 on, too; and steps from there on had those of the next epoch."""
+    epochs = [*range(20), 65_535, 65_536, 65_537, 2**20]
+    for of in (lambda e: draw_key(0, job(), e), lambda e: augment_key(0, job(), e), lambda e: view_key(0, e)):
+        assert len({tuple(of(epoch)) for epoch in epochs}) == len(epochs)
 
 
 def test_each_epoch_has_an_order_of_its_own_and_needs_none_before_it():
@@ -78,7 +90,10 @@ def test_keys_differ_wherever_their_parts_do(left, right):
 def test_keys_are_those_of_every_version():
     """Runs of an older version go on to the same numbers only as long as these hold."""
     assert key("model", 0, "x") == 0x3B5CB7C97225FDFE41CAC8A3185D5F72
-    assert data_order(0, job(), 0, 8).tolist() == [4, 6, 0, 7, 3, 5, 1, 2]
+    assert data_order(0, job(), 0, 8).tolist() == [2, 0, 7, 3, 4, 1, 5, 6]
+    assert draw_key(0, job(), 0).tolist() == [-615956575, -893266770]
+    assert augment_key(0, job(), 0).tolist() == [-1044974151, -1941814819]
+    assert view_key(0, 0).tolist() == [-539807200, -731035221]
 
 
 def net(input_shape, n_classes, fails=False):

@@ -34,7 +34,7 @@ from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.records import Dataset, Fold, Job, Trial
-from kerasgrid.seeds import data_order, draw_key, kept_random_state, model_seed
+from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built, is_hyper_model
 
@@ -171,13 +171,14 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             if not compiled.is_pretrained and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             center = candidate.center(Fold(0, rows, none))
-            data = candidate.samples(compiled, draw_key(seed, job), (rows, val, none), center)
+            data = candidate.samples(compiled, (rows, val, none), center)
             batches = Batches(data.images, data.targets, rows, route.batch_size, data.scaling)
             validation, prepare = None if val is None else data.batches(val), data.preparation
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
-                batches.prepare = None if prepare is None else prepare.of_epoch(epoch)
+                key = augment_key(seed, job, epoch)
+                batches.prepare = None if prepare is None else prepare.of_epoch(key)
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 check_logs("fit", epoch, logs, None, callbacks)

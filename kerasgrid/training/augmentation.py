@@ -10,7 +10,6 @@ import numpy as np
 from keras import ops
 
 from kerasgrid.config.augment import NUMBERS, Augment, Augmentation
-from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
 
 N_DRAWS = 13
@@ -18,18 +17,18 @@ N_DRAWS = 13
 _ROUNDING = 1e-4
 """Of the highest value of pixels: so little beyond it is none."""
 PLACE = 0
-"""Of the draws among a job's; layers have the places from 1."""
+"""Of the draws among those by a key; layers have the places from 1."""
 GAP = 2
 """Pixels between images."""
 
 
 def draw(count: int, key: Any, step: Any) -> Any:
-    """Returns (image, draw) uniform numbers of a job's step; an image's depend on its place in the batch.
+    """Returns (image, draw) uniform numbers of a step; an image's depend on its place in the batch.
 
     Args:
         count: Images.
-        key: (2,) int32 of the job.
-        step: Scalar int32.
+        key: (2,) int32 of the epoch.
+        step: Scalar int32: steps of the epoch before this one.
     """
     return backend.uniform((count, N_DRAWS), key + backend.words(PLACE, step))
 
@@ -195,12 +194,11 @@ def augmented_rows(images: np.ndarray, given: Augment, n_draws: int, seed: int =
         (height, width, 3) uint8, on white; the darkest pixel stored is black and the brightest white.
     """
     how = Augmentation.of(given, images)
-    key = np.array([seed, 0], dtype=np.int32)
     numbers = np.asarray(how.numbers, dtype=np.float32)
     stored = np.asarray(images, dtype=np.float32)
     columns = [stored]
     for epoch in range(n_draws if how.operations else 0):
-        uniform = draw(len(images), key, first_step(epoch))
+        uniform = draw(len(images), np.array([seed, epoch], dtype=np.int32), np.int32(0))
         drawn = augment(how, backend.to_device(stored), numbers, uniform)
         columns.append(backend.to_host(drawn))
     low, high = stored.min(), stored.max()

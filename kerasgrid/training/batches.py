@@ -18,7 +18,6 @@ from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.records import Dataset
-from kerasgrid.seeds import first_step
 from kerasgrid.training import augmentation, backend
 
 Prepare = Callable[[np.ndarray, int], np.ndarray]
@@ -139,12 +138,10 @@ class Preparation:
 
     Attributes:
         how: The operations.
-        key: (2,) int32 of the job.
         function: Of one image, before it is rescaled; None for none.
     """
 
     how: Augmentation
-    key: np.ndarray
     function: Callable[[np.ndarray], np.ndarray] | None = None
 
     @classmethod
@@ -153,7 +150,6 @@ class Preparation:
         given: Augment | None,
         images: np.ndarray,
         scale: float | None,
-        key: np.ndarray,
         base: Path,
         sources: Mapping[str, str] | None = None,
     ) -> Preparation | None:
@@ -163,7 +159,6 @@ class Preparation:
             given: The config.
             images: (sample, ...), as they are stored.
             scale: What they are divided by before.
-            key: (2,) int32 of the job.
             base: The folder that the reference of a function is relative to.
             sources: The hash that the source of each had when the search began.
         """
@@ -172,19 +167,18 @@ class Preparation:
         if not how.structure and name is None:
             return None
         if name is None:
-            return cls(how, key)
-        return cls(how, key, load_function(parse_reference(name, base), (sources or {}).get(name)))
+            return cls(how)
+        return cls(how, load_function(parse_reference(name, base), (sources or {}).get(name)))
 
-    def of_epoch(self, epoch: int) -> Prepare:
-        """Returns what is done to the batches that are trained on in an epoch, from 0."""
+    def of_epoch(self, key: np.ndarray) -> Prepare:
+        """Returns what is done to the batches that are trained on in an epoch, whose key is (2,) int32."""
         if not self.how.operations:
             return self.of_held_out
         numbers = np.asarray(self.how.numbers, dtype=np.float32)
-        augment, begin = _augment(self.how), first_step(epoch)
+        augment = _augment(self.how)
 
         def prepare(images: np.ndarray, place: int) -> np.ndarray:
-            step = np.int32(begin + np.int32(place))
-            return self.of_held_out(np.asarray(augment(images, numbers, self.key, step)), place)
+            return self.of_held_out(np.asarray(augment(images, numbers, key, np.int32(place))), place)
 
         return prepare
 
@@ -230,12 +224,12 @@ class LoopData:
         rows: np.ndarray,
         batch_size: int = EVALUATION_BATCH,
         first: int = 0,
-        epoch: int | None = None,
+        key: np.ndarray | None = None,
     ) -> Batches:
-        """Returns batches of some rows in their order; augmented where they are of an epoch of training."""
+        """Returns batches of some rows in their order; augmented where the key of an epoch is given."""
         prepare = None
         if self.preparation is not None:
-            prepare = self.preparation.of_held_out if epoch is None else self.preparation.of_epoch(epoch)
+            prepare = self.preparation.of_held_out if key is None else self.preparation.of_epoch(key)
         return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare)
 
 

@@ -239,21 +239,16 @@ class Candidate:
         """Returns how stored pixels become input; `center` as `center` gives it."""
         return Scaling(self.recipe.scale, *(center or (None, None)))
 
-    def preparation(self, key: np.ndarray) -> Preparation | None:
-        """Returns what is done to images between their division and their centring; None for nothing.
-
-        Args:
-            key: (2,) int32, of what is drawn.
-        """
+    def preparation(self) -> Preparation | None:
+        """Returns what is done to images between their division and their centring; None for nothing."""
         recipe = self.recipe
         return Preparation.of(
-            self.route.augment, self.data.images, recipe.scale, key, Path(recipe.base), recipe.sources
+            self.route.augment, self.data.images, recipe.scale, Path(recipe.base), recipe.sources
         )
 
     def samples(
         self,
         compiled: Compiled,
-        key: np.ndarray,
         rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
         center: tuple[np.ndarray, np.ndarray] | None,
     ) -> LoopData:
@@ -261,11 +256,10 @@ class Candidate:
 
         Args:
             compiled: The form of labels that its loss wants.
-            key: (2,) int32, of what is drawn.
             rows: To train on, of the inner split, and held out.
             center: As `center` gives it.
         """
-        images, scaling, preparation = self.data.images, self.scaling(center), self.preparation(key)
+        images, scaling, preparation = self.data.images, self.scaling(center), self.preparation()
         if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
             if preparation is None:
                 images, scaling = scaling(images), Scaling()

@@ -13,7 +13,7 @@ from kerasgrid.io import remove
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.records import Context
-from kerasgrid.seeds import draw_key, model_seed
+from kerasgrid.seeds import model_seed
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
 from kerasgrid.training.compiling import Compiled
@@ -47,8 +47,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
         compiled = candidate.compile()
         center = candidate.center(task.fold)
         front = Front.of(candidate, center)
-        key, rows = draw_key(recipe.seed, job), (task.rows, None, task.rows[:0])
-        samples = candidate.samples(compiled, key, rows, center)
+        samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), center)
         if task.start is None:
             initialize(candidate, compiled, seed)
             adapt(compiled.model, samples)

@@ -13,7 +13,7 @@ import numpy as np
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import FIRST_VALUES, Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
-from kerasgrid.seeds import draw_key, model_seed
+from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.checkpoint import Progress
@@ -91,8 +91,7 @@ def train_job(
         compiled = candidate.compile()
         initialize(candidate, compiled, seed)
         center = candidate.center(fold)  # of all its training rows, the inner split's too
-        key, rows = draw_key(recipe.seed, job), (*candidate.rows(fold), fold.test)
-        samples = candidate.samples(compiled, key, rows, center)
+        samples = candidate.samples(compiled, (*candidate.rows(fold), fold.test), center)
         adapt(compiled.model, samples)
         loop = Loop(
             job=job,

@@ -1,6 +1,6 @@
 """Layers whose randomness comes from a job's keys, and that leave padding out.
 
-They take the place of Keras's own in a compiled program. What they draw depends on the job's key,
+They take the place of Keras's own in a compiled program. What they draw depends on the job's key of an epoch,
 the step and the layer's place in the model: never on the job's place in its pack.
 """
 
@@ -24,8 +24,8 @@ class Draw:
     """What random layers draw from, and the samples that count, while one step is traced.
 
     Attributes:
-        key: (2,) int32 of the job.
-        step: Scalar int32: steps of the whole run before this one.
+        key: (2,) int32 of the job's epoch.
+        step: Scalar int32: steps of the epoch before this one.
         weights: (sample,) 1 for samples and 0 for padding; None where there is no padding.
         updated: Each BatchNormalization, as often as its moving statistics are updated.
     """

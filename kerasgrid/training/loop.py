@@ -19,7 +19,7 @@ from kerasgrid.data.statistics import moments
 from kerasgrid.errors import ModelError, TrialError, did_you_mean
 from kerasgrid.models.keras_private import call_of, inputs_of_calls, layers_within
 from kerasgrid.records import CheckpointRecord, Context, EpochRecord, Job, StopRecord
-from kerasgrid.seeds import data_order
+from kerasgrid.seeds import augment_key, data_order
 from kerasgrid.training import checkpoint
 from kerasgrid.training.batches import LoopData
 from kerasgrid.training.candidate import Candidate
@@ -133,11 +133,13 @@ class Loop:
         self, epoch: int, hooks: keras.callbacks.CallbackList, saved: checkpoint.Checkpoint | None
     ) -> dict[str, float]:
         """Trains one epoch, or the rest of the one that a checkpoint stands in; returns its means."""
-        order = data_order(self.candidate.recipe.seed, self.job, epoch, len(self.samples.train))
+        seed = self.candidate.recipe.seed
+        order = data_order(seed, self.job, epoch, len(self.samples.train))
         bridge = _Bridge(self, hooks, epoch, saved)
         self._watch.begin()
         rows, size = self.samples.train[order], self.candidate.route.batch_size
-        with self.samples.batches(rows, size, self.progress.step, epoch) as batches:
+        key = augment_key(seed, self.job, epoch)
+        with self.samples.batches(rows, size, self.progress.step, key) as batches:
             history = self.model.fit(
                 batches,
                 initial_epoch=epoch,

@@ -59,7 +59,6 @@ class Member:
         graph: With the numbers that it receives, and the first learning rate.
         callbacks: Keras's.
         scaling: (2, channel), or (2, 0) for none.
-        key: (2,) int32 of what is drawn.
         class_weight: (class,), or (0,) for equal ones.
         train: Rows to train on.
         val: Rows of the inner split; None for none.
@@ -75,7 +74,6 @@ class Member:
     graph: Graph
     callbacks: list[keras.callbacks.Callback]
     scaling: np.ndarray
-    key: np.ndarray
     class_weight: np.ndarray
     train: np.ndarray
     val: np.ndarray | None
@@ -104,7 +102,7 @@ class Member:
     def fixed(self) -> dict[str, Any]:
         """What a program is told of it for all its life."""
         numbers = np.asarray(self.graph.numbers, dtype=keras.config.floatx())
-        own = {name: getattr(self, name) for name in ("scaling", "key", "class_weight", "first")}
+        own = {name: getattr(self, name) for name in ("scaling", "class_weight", "first")}
         return {"numbers": numbers, "is_debiased": np.float32(self.is_debiased), **own}
 
     @property

@@ -18,7 +18,7 @@ from kerasgrid.data.cache import sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import Context, Dataset, Graph, Job, Pack, WidthRecord
-from kerasgrid.seeds import draw_key, graph_seed
+from kerasgrid.seeds import graph_seed
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling, open_dataset, targets_of
 from kerasgrid.training.candidate import Candidate, seeded
@@ -199,7 +199,6 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 graph=pack.graph(run[-1]),
                 callbacks=candidate.callbacks(compiled, rows),
                 scaling=_scaling(candidate.center(fold)),
-                key=draw_key(recipe.seed, run[-1]),
                 class_weight=np.asarray(
                     list((candidate.class_weight(rows) or {}).values()), dtype=keras.config.floatx()
                 ),

@@ -48,7 +48,8 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     form = (candidate.route, recipe.n_classes, candidate.input_shape)
     outputs = replace(read_outputs(net, *form, multi_label=recipe.multi_label), model=model)
     scaling, preparation = _outside(candidate, task, has_layers=net is not model)
-    views = _views(preparation, task.tta)
+    keys = [view_key(recipe.seed, view) for view in range(task.tta)]
+    views = _views(preparation, keys)
     parts: list[np.ndarray] = []
     ids: list[str] = []
     labels: list = []
@@ -86,23 +87,22 @@ def _outside(candidate: Candidate, task: PredictTask, has_layers: bool) -> tuple
     Where it has layers that scale them, only views are drawn, of stored values: their strengths are in units
     of these. Files of earlier versions have none.
     """
-    key = view_key(candidate.recipe.seed)
     if has_layers:
         candidate = replace(candidate, recipe=replace(candidate.recipe, scale=None))
-        preparation = candidate.preparation(key)
+        preparation = candidate.preparation()
         return Scaling(), preparation and replace(preparation, how=preparation.how.drawn)
     if task.fold.index != WHOLE:
         center = candidate.center(task.fold)
     else:
         center = task.center and (np.asarray(task.center[0]), np.asarray(task.center[1]))
-    return candidate.scaling(center), candidate.preparation(key)
+    return candidate.scaling(center), candidate.preparation()
 
 
-def _views(preparation: Preparation | None, tta: int) -> list[Prepare | None]:
+def _views(preparation: Preparation | None, keys: Sequence[np.ndarray]) -> list[Prepare | None]:
     """Returns what is done to a batch for each view of it: none of the recipe's augmentation, then some."""
     if preparation is None:
         return [None]
-    return [preparation.of_held_out, *(preparation.of_epoch(view) for view in range(tta))]
+    return [preparation.of_held_out, *(preparation.of_epoch(key) for key in keys)]
 
 
 def _ask(

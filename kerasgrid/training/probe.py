@@ -84,7 +84,7 @@ def _check_preprocessing(candidate: Candidate) -> None:
     given = candidate.route.augment
     if given is None or given.preprocessing_function is None:
         return
-    prepare = candidate.preparation(np.zeros(2, dtype=np.int32))  # nothing is drawn
+    prepare = candidate.preparation()
     assert prepare is not None  # there is a function
     images, first, scaling = candidate.data.images, np.zeros(1, dtype=np.int64), candidate.scaling(None)
     try:

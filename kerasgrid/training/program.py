@@ -14,7 +14,6 @@ import numpy as np
 from keras import ops
 
 from kerasgrid.config.augment import NOTHING, Augmentation
-from kerasgrid.seeds import first_step
 from kerasgrid.training import backend
 from kerasgrid.training.graph import Lifted
 from kerasgrid.training.step import States, Step
@@ -101,32 +100,30 @@ class Program(States):
         inputs: Any,
         first: int,
         last: int,
-        epoch: int,
     ) -> Any:
         """Returns the states after steps first to last - 1 of an epoch.
 
         Args:
             states: Of the jobs, stacked.
             fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `scaling`, (2, channel),
-                subtracted of the images and divided by, no channels for neither; `key`, (2,) int32;
-                `class_weight`, (class,), no classes for equal ones; `first`, the moving statistics before the
-                first step; `is_debiased`, whether they are measured without these.
+                subtracted of the images and divided by, no channels for neither; `class_weight`, (class,),
+                no classes for equal ones; `first`, the moving statistics before the first step;
+                `is_debiased`, whether they are measured without these.
             inputs: Of the epoch, stacked: `full`, rows of the full steps, and `ragged`, (rows, weights) of
-                each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates.
+                each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates; `keys`,
+                (2,) int32 each, by which layers `draw` and by which images are augmented.
             first: The first step.
             last: One after the last, at most `schedule.n_steps`.
-            epoch: From 0.
         """
         width, n_full = len(inputs["rates"]), self.schedule.n_full
-        before = first_step(epoch)
-        data = (before, self.images, self.targets)
+        own, data = (inputs["rates"], inputs["keys"]), (self.images, self.targets)
         if first < min(last, n_full):
             bounds = (np.int32(first), np.int32(min(last, n_full)))
-            states = self._train(width)(states, fixed, inputs["full"], inputs["rates"], *bounds, *data)
+            states = self._train(width)(states, fixed, inputs["full"], *own, *bounds, *data)
         for place in range(max(first, n_full), last):
             rows, weights = inputs["ragged"][place - n_full]
             tail = self._tail(width, rows.shape[1])
-            states = tail(states, fixed, rows, weights, inputs["rates"], np.int32(place), *data)
+            states = tail(states, fixed, rows, weights, *own, np.int32(place), *data)
         return states
 
     def evaluate(self, states: Any, fixed: Any, chunks: Any, weights: Any) -> tuple[dict[str, Any], Any]:
@@ -141,25 +138,25 @@ class Program(States):
         return self._evaluate(len(chunks))(states, fixed, chunks, weights, self.images, self.targets)
 
     def _compile_train(self, width: int) -> Any:
-        def steps(state, fixed, rows, rates, first, last, before, images, targets):
+        def steps(state, fixed, rows, rates, keys, first, last, images, targets):
             def body(index, state):
                 size = self.schedule.batch_size
                 part = backend.slice_rows(rows, index * size, size)
                 data = (images, targets, part, None)
-                return self._step(state, fixed, before + index, rates[index], *data)
+                return self._step(state, fixed, keys, index, rates[index], *data)
 
             return backend.repeat(first, last, body, state)
 
-        return self._compile(steps, width, (0, 0, 0, 0, 1, 1, 1, 1, 1))
+        return self._compile(steps, width, (0, 0, 0, 0, 0, 1, 1, 1, 1))
 
     def _compile_tail(self, width: int, size: int) -> Any:
-        def tail(state, fixed, rows, weights, rates, place, before, images, targets):
+        def tail(state, fixed, rows, weights, rates, keys, place, images, targets):
             data = (images, targets, rows, weights)
-            stepped = self._step(state, fixed, before + place, rates[place], *data)
+            stepped = self._step(state, fixed, keys, place, rates[place], *data)
             real = ops.sum(weights) > 0  # a step that is all padding changes nothing
             return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
 
-        return self._compile(tail, width, (0, 0, 0, 0, 0, 1, 1, 1, 1))
+        return self._compile(tail, width, (0, 0, 0, 0, 0, 0, 1, 1, 1))
 
     def _compile_evaluate(self, width: int) -> Any:
         def evaluate(state, fixed, chunks, weights, images, targets):

@@ -164,24 +164,25 @@ class Step:
     how: Augmentation
     halts: bool
 
-    def __call__(self, state, fixed, step, rate, images, targets, rows, weights):
+    def __call__(self, state, fixed, keys, step, rate, images, targets, rows, weights):
         """Returns the state after a step.
 
         Args:
             state: Of one job.
             fixed: As in `Program.train`, of one job.
-            step: Scalar int32: steps of the whole run before this one.
+            keys: As in `Program.train`, of one job.
+            step: Scalar int32: steps of the epoch before this one.
             rate: The learning rate.
             images: (sample, ...) of all samples.
             targets: (sample, ...) of all samples.
             rows: (row,) int32, the batch.
             weights: (row,) 1 for samples and 0 for padding; None where there is no padding.
         """
-        numbers, key = fixed["numbers"], fixed["key"]
+        numbers = fixed["numbers"]
         x, y = ops.take(images, rows, axis=0), ops.take(targets, rows, axis=0)
         if self.how.operations:
             strengths = numbers[len(self.states.lifted.slots) :]
-            x = augment(self.how, x, strengths, draw(rows.shape[0], key, step))
+            x = augment(self.how, x, strengths, draw(rows.shape[0], keys["augment"], step))
         x = self._scaled(x, fixed["scaling"])
         state = self.states.rate.put(state, rate)
 
@@ -190,7 +191,7 @@ class Step:
             loss = self.loss(y, outputs, weights, fixed["class_weight"])
             return loss + sum(losses), (outputs, others)
 
-        with self.states.lifted.bound(numbers), drawing(Draw(key, step, weights)) as drawn:
+        with self.states.lifted.bound(numbers), drawing(Draw(keys["draw"], step, weights)) as drawn:
             (loss, (outputs, others)), slopes = backend.gradients(objective, state["weights"])
             trained, optimizer = self._apply(state, slopes)
             metrics = state["metrics"]

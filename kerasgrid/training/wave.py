@@ -26,7 +26,7 @@ from kerasgrid.records import (
     StopRecord,
 )
 from kerasgrid.run.paths import turns_of
-from kerasgrid.seeds import data_order, model_seed
+from kerasgrid.seeds import augment_key, data_order, draw_key, model_seed
 from kerasgrid.training import backend
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.batches import EVALUATION_BATCH
@@ -131,7 +131,7 @@ class Wave:
         def step(n: int) -> int:
             nonlocal states
             n = min(n, self.program.schedule.n_steps)
-            states = _ready(self.program.train(states, fixed, inputs, 0, n, 0))
+            states = _ready(self.program.train(states, fixed, inputs, 0, n))
             return n
 
         return step
@@ -162,7 +162,7 @@ class Wave:
             if not self._has_padded:  # nor do those of fewer rows, which are compiled by themselves
                 last = min(last, n_full) if self.step < n_full else n_steps
             compiles = not (self._has_padded if last > n_full else self._has_stepped)
-            states = program.train(states, fixed, inputs, self.step, last, self.epoch)
+            states = program.train(states, fixed, inputs, self.step, last)
             states = _ready(states)
             took = time.perf_counter() - began
             share = self._share(last - self.step, took, compiles)
@@ -194,13 +194,15 @@ class Wave:
         return share
 
     def _inputs(self) -> tuple[Any, Any]:
-        """Returns states, and the epoch's rows and learning rates, stacked."""
+        """Returns states, and the epoch's rows, keys and learning rates, stacked."""
         inputs, schedule, rate = [], self.program.schedule, self.program.rate
         for member in self.members:
-            order = data_order(self.recipe.seed, member.jobs[-1], self.epoch, len(member.train))
+            where = self.recipe.seed, member.jobs[-1], self.epoch
+            order = data_order(*where, len(member.train))
             full, ragged = schedule.pad(member.train[order])
             rates = rate.of_epoch(member.state, member.callbacks, self.epoch, schedule.n_steps)
-            inputs.append({"full": full, "ragged": ragged, "rates": rates})
+            keys = {"draw": draw_key(*where), "augment": augment_key(*where)}
+            inputs.append({"full": full, "ragged": ragged, "rates": rates, "keys": keys})
         return self._stacked([member.state for member in self.members]), self._stacked(inputs)
 
     def _fixed(self, members: Sequence[Member]) -> dict[str, np.ndarray]:

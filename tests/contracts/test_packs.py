@@ -407,19 +407,20 @@ def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
     """Each width is a program to compile, and what fills an empty place touches nobody."""
     train, widths = Program.train, []
 
-    def watched(self, states, fixed, inputs, first, last, epoch):
-        widths.append((epoch, len(fixed["key"])))
-        return train(self, states, fixed, inputs, first, last, epoch)
+    def watched(self, states, fixed, inputs, first, last):
+        widths.append((epochs[tuple(inputs["keys"]["draw"][-1])], len(fixed["numbers"])))
+        return train(self, states, fixed, inputs, first, last)
 
     search, alone = make(callbacks={}), make("alone", callbacks={})
     lengths = [1, 2, 3, 5, 5]
     jobs = [Job(Trial(i, {"learning_rate": 2.0 ** -(3 + i), "epochs": n}), 0) for i, n in enumerate(lengths)]
+    epochs = {tuple(draw_key(search.recipe.seed, jobs[-1], epoch)): epoch for epoch in range(5)}
     wanted = alone.train(alone.pack(jobs, 1)).records
     monkeypatch.setattr(Program, "train", watched)
     found = search.train(search.pack(jobs)).records
     assert [max(w for e, w in widths if e == epoch) for epoch in range(5)] == [5, 5, 3, 2, 2]
-    for job, epochs in zip(jobs, lengths, strict=True):
-        assert found[job.id].epochs == epochs
+    for job, length in zip(jobs, lengths, strict=True):
+        assert found[job.id].epochs == length
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
 
 
@@ -448,12 +449,12 @@ def test_a_job_that_cannot_be_scored_takes_no_other_of_its_run_with_it(make, mon
 def test_after_an_error_in_the_middle_each_run_is_tried_by_itself(make, monkeypatch):
     """As of a kernel that fails for what one of the runs does."""
     search = make()
-    train, bad = Program.train, draw_key(search.recipe.seed, WIDE[1])
+    train, bad = Program.train, draw_key(search.recipe.seed, WIDE[1], epoch=1)
 
-    def broken(self, states, fixed, inputs, first, last, epoch):
-        if epoch >= 1 and any((key == bad).all() for key in fixed["key"]):
+    def broken(self, states, fixed, inputs, first, last):
+        if any((key == bad).all() for key in inputs["keys"]["draw"]):
             raise RuntimeError("INTERNAL: kernel failed")
-        return train(self, states, fixed, inputs, first, last, epoch)
+        return train(self, states, fixed, inputs, first, last)
 
     monkeypatch.setattr(Program, "train", broken)
     records = search.train(search.pack(WIDE)).records
@@ -475,14 +476,16 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
     _, wanted = never_cut(WIDE)
     train, widths = Program.train, []
 
-    def full(self, states, fixed, inputs, first, last, epoch):
-        width = len(fixed["key"])
-        widths.append(width)
-        if width > 1 and epoch >= since:
-            raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
-        return train(self, states, fixed, inputs, first, last, epoch)
-
     search = make()
+    before = {tuple(draw_key(search.recipe.seed, job, epoch)) for job in WIDE for epoch in range(since)}
+
+    def full(self, states, fixed, inputs, first, last):
+        keys = inputs["keys"]["draw"]
+        widths.append(len(keys))
+        if len(keys) > 1 and tuple(keys[0]) not in before:
+            raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
+        return train(self, states, fixed, inputs, first, last)
+
     pack = search.pack(WIDE)
     monkeypatch.setattr(Program, "train", full)
     found = search.train(pack).records
@@ -500,7 +503,7 @@ def test_what_did_not_fit_is_given_back_and_not_tried_again(make, monkeypatch):
     train, widths, programs = Program.train, [], []
 
     def full(self, states, fixed, *rest):
-        widths.append(len(fixed["key"]))
+        widths.append(len(fixed["numbers"]))
         programs.append(weakref.ref(self))
         gc.collect()
         assert len({id(program()) for program in programs if program() is not None}) == 1
@@ -530,19 +533,23 @@ def fallen(search, pack):
 @on_tensorflow
 def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
     search = make(callbacks={}, epochs=2)
-    train, greedy, trained = Program.train, draw_key(search.recipe.seed, WIDE[1]), set()
+    train, trained = Program.train, set()
 
-    def full(self, states, fixed, *rest):
-        if any((key == greedy).all() for key in fixed["key"]):
+    def keys(*jobs):
+        return {tuple(draw_key(search.recipe.seed, job, epoch).tolist()) for job in jobs for epoch in (0, 1)}
+
+    def full(self, states, fixed, inputs, *rest):
+        own = {*map(tuple, inputs["keys"]["draw"].tolist())}
+        if own & keys(WIDE[1]):
             raise ResourceExhaustedError("OOM when allocating tensor")
-        trained.update(map(tuple, fixed["key"].tolist()))
-        return train(self, states, fixed, *rest)
+        trained.update(own)
+        return train(self, states, fixed, inputs, *rest)
 
     monkeypatch.setattr(Program, "train", full)
     told = fallen(search, search.pack(WIDE))
     assert "learning_rate': 0.00390625" in told
     assert "OOM when allocating tensor" in told
-    assert trained == {tuple(draw_key(search.recipe.seed, job).tolist()) for job in (WIDE[0], WIDE[2])}
+    assert trained == keys(WIDE[0], WIDE[2])
 
 
 @on_tensorflow

@@ -14,6 +14,8 @@ import numpy as np
 import pytest
 from keras import layers
 
+from kerasgrid.records import Job, Trial
+from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.graph import lift
@@ -72,23 +74,23 @@ def taken(states, place):
     return keras.tree.map_structure(lambda leaf: np.array(leaf[place]), backend.to_host(states))
 
 
-def fixed_of(graphs, keys, class_weight=()):
+def fixed_of(graphs, class_weight=()):
     """Returns what a program is told of jobs once; images are not scaled."""
     kind = keras.config.floatx()
     return {
         "numbers": np.stack([graph.numbers for graph in graphs]),
         "scaling": np.zeros((len(graphs), 2, 0), kind),
-        "key": np.asarray(keys, np.int32),
         "class_weight": np.tile(np.asarray(class_weight, kind), (len(graphs), 1)),
     }
 
 
-def inputs_of(graphs, padded):
+def inputs_of(graphs, padded, keys):
     """Returns what a program is told of jobs in an epoch, of what `Schedule.pad` gives for each."""
     inputs = []
-    for graph, (full, ragged) in zip(graphs, padded, strict=True):
+    for graph, (full, ragged), key in zip(graphs, padded, np.asarray(keys, np.int32), strict=True):
         rates = np.full(20, graph.learning_rate or 0, keras.config.floatx())
-        inputs.append({"full": full, "ragged": ragged, "rates": rates})
+        own = {"draw": key, "augment": key}
+        inputs.append({"full": full, "ragged": ragged, "rates": rates, "keys": own})
     return stacked(inputs)
 
 
@@ -184,13 +186,13 @@ def compare(case, width=3):
         ]
     )
     class_weight = CLASS_WEIGHTS if "class weights" in case else ()
-    fixed = fixed_of(graphs, np.arange(2 * width).reshape(width, 2), class_weight)
+    fixed, keys = fixed_of(graphs, class_weight), np.arange(2 * width).reshape(width, 2)
     worst_logs = 0.0
     for epoch in range(3):
         orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(width)]
-        inputs = inputs_of(graphs, [program.schedule.pad(order) for order in orders])
+        inputs = inputs_of(graphs, [program.schedule.pad(order) for order in orders], keys + epoch)
         states = {**states, "metrics": stacked([program.fresh_metrics()] * width)}
-        states = program.train(states, fixed, inputs, 0, program.schedule.n_steps, epoch)
+        states = program.train(states, fixed, inputs, 0, program.schedule.n_steps)
         for i, (model, order) in enumerate(zip(models, orders, strict=True)):
             history = model.fit(
                 images[order],
@@ -323,7 +325,7 @@ def test_held_out_loss_and_metrics_are_keras_own_where_a_net_is_wrong_for_certai
     weights = [np.array(v) for v in backend.to_host(model.variables)]
     state = stacked([program.state_of(weights, graph.learning_rate)])
     rows, held = np.arange(150, dtype=np.int32).reshape(1, 6, 25), np.ones((1, 6, 25), keras.config.floatx())
-    found, outputs = program.evaluate(state, fixed_of([graph], [[0, 0]]), rows, held)
+    found, outputs = program.evaluate(state, fixed_of([graph]), rows, held)
     wanted = model.evaluate(images, targets, batch_size=150, verbose=0, return_dict=True)
     assert wanted["loss"] > 0.1
     assert set(found) == set(wanted)
@@ -395,6 +397,17 @@ def test_jobs_steps_and_layers_draw_masks_that_have_nothing_in_common():
             assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size), (wheres[i], "agree")
 
 
+def test_an_epoch_of_many_steps_draws_no_mask_of_the_next_one():
+    job = Job(Trial(0, {}), 0)
+
+    def mask(epoch, step):
+        return drawn(of_rate(KeyedDropout, "rate", 0.5), ones((9, 50)), draw_key(0, job, epoch), step)
+
+    for epoch in (0, 65_534):
+        assert (mask(epoch, 65_536) != mask(epoch + 1, 0)).any()
+        assert (mask(epoch, 65_535) != mask(epoch, 65_536)).any()
+
+
 def test_randomness_is_off_outside_of_training():
     layer = of_rate(KeyedDropout, "rate", 0.5)
     np.testing.assert_array_equal(np.asarray(layer(ones((4, 5)), training=False)), ones((4, 5)))
@@ -426,12 +439,11 @@ def test_what_a_job_draws_does_not_depend_on_its_pack():
     def trained(*jobs):
         """Returns the weights of each job after 6 steps (two of them of the second epoch) in this pack."""
         own = [graphs[job] for job in jobs]
-        arguments = (
-            fixed_of(own, [[10 + job, -job] for job in jobs]),
-            inputs_of(own, [orders[job] for job in jobs]),
-        )
-        after = program.train(stacked([states[job] for job in jobs]), *arguments, 0, 4, 0)
-        after = program.train(after, *arguments, 0, 2, 1)
+        after = stacked([states[job] for job in jobs])
+        for epoch, last in ((0, 4), (1, 2)):
+            keys = [[10 + job, epoch - job] for job in jobs]
+            inputs = inputs_of(own, [orders[job] for job in jobs], keys)
+            after = program.train(after, fixed_of(own), inputs, 0, last)
         return [program.variables(taken(after, place)) for place in range(len(jobs))]
 
     [alone] = trained(2)
@@ -450,8 +462,8 @@ def test_a_dropout_rate_and_a_key_reach_the_step():
 
     def trained(program, graph, key=(1, 2)):
         state = stacked([program.state_of(first, graph.learning_rate)])
-        inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))])
-        after = program.train(state, fixed_of([graph], [key]), inputs, 0, 7, 0)
+        inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))], [key])
+        after = program.train(state, fixed_of([graph]), inputs, 0, 7)
         return program.variables(taken(after, 0))
 
     bare = lifted(net(sgd(0)))
@@ -485,8 +497,8 @@ def padded():
 
 
 def step(graph, program, state, order, first, last):
-    arguments = (fixed_of([graph], [[1, 2]]), inputs_of([graph], [order]))
-    return taken(program.train(stacked([state]), *arguments, first, last, 0), 0)
+    arguments = (fixed_of([graph]), inputs_of([graph], [order], [[1, 2]]))
+    return taken(program.train(stacked([state]), *arguments, first, last), 0)
 
 
 def same_bits(found, wanted):

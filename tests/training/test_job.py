@@ -15,7 +15,7 @@ from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
 from kerasgrid.models import loading
 from kerasgrid.records import EpochRecord, FoldRecord, Job, Pack, StopRecord, Trial
-from kerasgrid.seeds import data_order, draw_key, model_seed
+from kerasgrid.seeds import data_order, model_seed
 from kerasgrid.training import checkpoint, probe
 from kerasgrid.training import job as job_module
 from kerasgrid.training.batches import Batches, Scaling, targets_of
@@ -208,10 +208,9 @@ def test_a_monitor_that_is_not_measured_fails_the_job(make):
 
 def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
-    candidate, job = Candidate.of(recipe, {}), Job(Trial(0, {}), 1)
+    candidate = Candidate.of(recipe, {})
     fold, compiled = candidate.folds[1], candidate.compile()
-    rows, key = (fold.train, None, fold.test), draw_key(recipe.seed, job)
-    samples = candidate.samples(compiled, key, rows, candidate.center(fold))
+    samples = candidate.samples(compiled, (fold.train, None, fold.test), candidate.center(fold))
     train_rows = samples.scaling(samples.images[fold.train])
     assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)
