@@ -99,6 +99,10 @@ def assert_alike(found, wanted, tolerance: float = 2e-4) -> None:
     """Holds one record of a job against another one's errors, epochs, histories and metrics."""
     assert found.error == wanted.error
     assert (found.epochs, found.best_epoch, found.dead) == (wanted.epochs, wanted.best_epoch, wanted.dead)
+    assert found.first_values == wanted.first_values
+    assert (found.debiased_score is None) == (wanted.debiased_score is None)
+    if wanted.debiased_score is not None:
+        assert found.debiased_score == pytest.approx(wanted.debiased_score, rel=tolerance)
     assert set(found.history) == set(wanted.history)
     for name, values in wanted.history.items():
         np.testing.assert_allclose(

@@ -27,6 +27,7 @@ from kerasgrid.training.keyed import (
     KeyedSpatialDropout2D,
     drawing,
 )
+from kerasgrid.training.moving import Counted
 from kerasgrid.training.program import Program, Schedule
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
@@ -81,6 +82,8 @@ def fixed_of(graphs, class_weight=()):
         "numbers": np.stack([graph.numbers for graph in graphs]),
         "scaling": np.zeros((len(graphs), 2, 0), kind),
         "class_weight": np.tile(np.asarray(class_weight, kind), (len(graphs), 1)),
+        "first": [],
+        "is_debiased": np.zeros(len(graphs), np.float32),
     }
 
 
@@ -187,6 +190,8 @@ def compare(case, width=3):
     )
     class_weight = CLASS_WEIGHTS if "class weights" in case else ()
     fixed, keys = fixed_of(graphs, class_weight), np.arange(2 * width).reshape(width, 2)
+    fixed["first"] = program.statistics(states)
+    counted = [Counted(model) for model in models]
     worst_logs = 0.0
     for epoch in range(3):
         orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(width)]
@@ -211,7 +216,8 @@ def compare(case, width=3):
     measured, _ = program.evaluate(states, fixed, rows, held)
     worst = 0.0
     for i, model in enumerate(models):
-        wanted = backend.to_host(model.variables)
+        assert program.first_values(taken(states, i)) == counted[i].first_values
+        wanted = backend.to_host(model.weights)
         worst = max(worst, distance(program.variables(taken(states, i)), wanted))
         own = model.evaluate(images[N_ROWS:145], targets[N_ROWS:145], verbose=0, return_dict=True)
         worst_logs = max([worst_logs, *(abs(float(measured[k][i]) - own[k]) for k in own)])

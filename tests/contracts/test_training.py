@@ -96,7 +96,7 @@ CASES = {
             {"learning_rate": 0.125},
             {"learning_rate": 0.00390625},
             {"learning_rate": 1e30},
-            {"learning_rate": 0.03125},
+            {"learning_rate": 0.03125, "training.batch_norm": "debiased"},
         ],
         {
             "search": VAL,
@@ -277,6 +277,8 @@ def test_the_cases_are_what_they_are_for(trained):
         assert record.best_epoch < record.epochs
         best = record.history["test_loss"][record.best_epoch - 1]
         assert record.metrics["loss"] == pytest.approx(best, rel=1e-6)
+        assert record.first_values == pytest.approx(0.99 ** (3 * record.best_epoch))  # restored, too
+    assert [record.debiased_score is None for record in (one, two, three)] == [False, False, True]
     reduced = [record.history["learning_rate"] for record in (one, two, three)]
     assert sum(rates[-1] < rates[0] for rates in reduced) >= 2
 
