@@ -9,7 +9,7 @@ import gc
 import json
 import threading
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from contextlib import nullcontext
+from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -63,6 +63,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         classes_: (class,), the labels as `y` has them, sorted; column numbers for one-hot rows.
         model_: The trained keras.Model.
         dead_: Why the model has learnt nothing; None where it is not known to have.
+        first_values_: The greatest share of first values that training has left in a BatchNormalization's
+            moving statistics, which the model has unless `training.batch_norm` is debiased; None for none.
         history_: A list over the epochs for each of `loss`, `accuracy`, ..., and `val_*` if measured.
         n_features_in_: The length of X's second axis.
         feature_names_in_: X's column names, where it is a DataFrame.
@@ -149,6 +151,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.candidate import Candidate, seeded
         from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.loop import check_logs
+        from kerasgrid.training.moving import Counted
         from kerasgrid.training.saving import Front, compile_as
 
         params, seed, classes = self._python_params(), int(self.seed), names.tolist()
@@ -181,10 +184,26 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 batches.prepare = None if prepare is None else prepare.of_epoch(key)
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
+                counted.note(updates)
                 check_logs("fit", epoch, logs, None, callbacks)
 
-            callbacks = candidate.callbacks(compiled, rows)
-            hooks = keras.callbacks.LambdaCallback(on_epoch_begin=shuffle, on_epoch_end=watch)
+            def settle(epoch: int, logs: Mapping[str, float]) -> None:
+                counted.settle(updates)
+
+            def measure(logs: Mapping[str, float] | None = None) -> None:
+                if candidate.is_debiased:
+                    measured.enter_context(counted.debiased())
+
+            callbacks, measured = candidate.callbacks(compiled, rows), ExitStack()
+            counted = Counted(model, not compiled.sets_weights)
+            updates: dict[str, float] = {}
+            hooks = keras.callbacks.LambdaCallback(
+                on_epoch_begin=shuffle,
+                on_epoch_end=watch,
+                on_test_begin=measure,
+                on_test_end=lambda logs=None: measured.close(),
+            )
+            after = keras.callbacks.LambdaCallback(on_epoch_end=settle)
             with batches, validation or nullcontext():
                 history = model.fit(
                     batches,
@@ -192,9 +211,13 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                     shuffle=False,
                     verbose=0,
                     validation_data=validation,
-                    callbacks=[hooks, *callbacks],
+                    callbacks=[hooks, *callbacks, after],
                     class_weight=candidate.class_weight(rows),
                 )
+        counted.settle(updates)  # early stopping may have put back those of its best epoch
+        self.first_values_ = counted.first_values
+        if candidate.is_debiased:
+            counted.debias()
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
         whole = Front.of(candidate, center).before(model)

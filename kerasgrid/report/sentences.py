@@ -144,8 +144,9 @@ def _effect_sentence(findings: Findings, name: str) -> str:
 
 
 def _verdicts(findings: Findings, name: str) -> set[tuple[str, ...]]:
-    """Returns what is told of a parameter's values, without by how much."""
-    return {(_verdict(one), repr(one.better), repr(one.worse)) for one in findings.effects[name]}
+    """Returns what is told of a parameter's values, without by how much, or which is ahead by chance."""
+    pairs = [(_verdict(one), [repr(one.better), repr(one.worse)]) for one in findings.effects[name]]
+    return {(how, *(sorted(values) if how == "unclear" else values)) for how, values in pairs}
 
 
 def _parameter(name: str, effects: Sequence[Effect]) -> str:
@@ -255,20 +256,21 @@ def curve_sentences(findings: Findings) -> list[str]:
             f"Overfitting in {len(findings.overfit)} of {n_curves}: the held-out loss has risen from its "
             f"lowest while the training loss fell. {_named(findings, findings.overfit)}"
         )
-    if findings.underfit:
+    ground = findings.ground
+    if ground.underfit:
         found.append(
-            f"Underfitting in {len(findings.underfit)} of {n_curves}: they are behind the best on their "
-            f"own training rows, too (dropout, if any, was on). {_named(findings, findings.underfit)}"
+            f"Underfitting in {len(ground.underfit)} of {n_curves}: they are behind the best on their "
+            f"own training rows, too (dropout, if any, was on). {_named(findings, ground.underfit)}"
         )
-    if (hard := findings.hard_fold) is not None:
+    if (hard := ground.hard_fold) is not None:
         found.append(
             f"Fold {hard.fold} is the hardest for {hard.n_worst} of {hard.n_trials} trials, by "
             f"{_two_digits(hard.gap)} on average. That is the data's, not the candidates'."
         )
-    if findings.unstable:
+    if ground.unstable:
         found.append(
-            f"{count(len(findings.unstable), 'trial')} spread over folds thrice as much as is usual. "
-            f"{_named(findings, findings.unstable)}"
+            f"{count(len(ground.unstable), 'trial')} spread over folds thrice as much as is usual. "
+            f"{_named(findings, ground.unstable)}"
         )
     return found
 

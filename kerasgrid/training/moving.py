@@ -141,15 +141,19 @@ class Counted:
             yield
             return
         before = [self._pair(layer) for layer in self._layers]
-        for layer, pair, first, n in zip(self._layers, before, self._first, self._updates, strict=True):
-            _assign(layer, debiased_pair(pair, first, n, layer.momentum))
-        self._is_debiased = True
+        self.debias()
         try:
             yield
         finally:
             self._is_debiased = False
             for layer, pair in zip(self._layers, before, strict=True):
                 _assign(layer, pair)
+
+    def debias(self) -> None:
+        """Gives the model its statistics without their first values, once: it is not trained any more."""
+        for layer, first, n in zip(self._layers, self._first, self._updates, strict=True):
+            _assign(layer, debiased_pair(self._pair(layer), first, n, layer.momentum))
+        self._is_debiased = True
 
     def note(self, known: MutableMapping[str, float]) -> None:
         """Takes down how often the statistics that the layers have now were updated.

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import os
 import shutil
+from dataclasses import replace
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -20,6 +21,7 @@ from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver import search as driver
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
+from kerasgrid.jobs.tasks import FinalRecord
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
@@ -119,7 +121,15 @@ def test_the_best_is_trained_by_its_recipe_and_does_what_it_should(whole):
     assert (card["how"], card["epochs"]) == ("4 epochs, as in the search", 4)
     assert card["trial"] == json.loads(path.read_text())["best"]["trial"]
     assert card["data"]["samples"] == 1797
-    assert notes.told == ["The search saw 600 samples of digits; models are trained on all 1,797."]
+    row = json.loads(path.read_text())["trials"][1]
+    own, debiased = (f"{row[name]:.4f}" for name in ("mean_test_score", "mean_debiased_score"))
+    assert notes.told == [
+        "The search saw 600 samples of digits; models are trained on all 1,797.",
+        "trial 1, seed 0: 31% of the moving statistics of BatchNormalization are still first values in the "
+        f"model that is saved. In the search it scored {own} so, and {debiased} by debiased statistics. With "
+        'overrides=["training.batch_norm=debiased"] it is saved without them.',
+    ]
+    assert (card["batch_norm"], card["first_values"]) == ("keras", pytest.approx(0.99**116, rel=1e-3))
     images, labels = digits()
     model = keras.models.load_model(found.models[0], compile=False)
     assert np.mean(model.predict(images, verbose=0).argmax(axis=1) == labels) > 0.9
@@ -161,13 +171,84 @@ def test_what_is_damaged_is_made_anew_and_a_crash_and_a_rerun_give_the_same_bits
 def test_what_is_there_is_left_and_seeds_give_a_model_each(whole, tmp_path):
     path, notes = copied(whole[0], tmp_path), Notes()
     found = fit(path, seeds=2, observer=notes)
-    assert notes.told[-1] == "trial 1, seed 0: trial-1-seed-0.keras is there already."
+    assert notes.told[-2] == "trial 1, seed 0: trial-1-seed-0.keras is there already."
+    assert notes.told[-1].startswith("trial 1, seed 1: 31% of the moving statistics")
     assert notes.epochs == [1, 2, 3, 4]
     first, second = (weights_of(file)[0] for file in found.models)
     assert not np.array_equal(first, second)
     notes = Notes()
     assert fit(path, seeds=2, observer=notes).models == found.models
     assert notes.epochs == []
+
+
+@pytest.mark.backend
+def test_statistics_without_first_values_are_saved_where_that_is_asked_for(whole, tmp_path):
+    """Of the same training, whose other weights are the same."""
+    path, notes = copied(whole[0], tmp_path), Notes()
+    found = fit(path, overrides=["training.batch_norm=debiased"], observer=notes)
+    assert len(notes.told) == 1
+    assert found.cards[0]["batch_norm"] == "debiased"
+    share = found.cards[0]["first_values"]
+    same = []
+    for raw, own in zip(weights_of(whole[1].models[0]), weights_of(found.models[0]), strict=True):
+        same.append(np.array_equal(raw, own))
+        if not same[-1]:
+            first = (raw - own * (1 - share)) / share  # 0 of means, 1 of variances
+            np.testing.assert_allclose(first, np.full_like(first, round(float(first.mean()))), atol=1e-3)
+    assert same.count(False) == 2
+
+
+COLD = (
+    "trial 1, seed 0: 40% of the moving statistics of BatchNormalization are still first values in the model"
+)
+
+
+@pytest.mark.parametrize(
+    ("first_values", "debiased", "params", "told"),
+    [
+        (
+            0.4,
+            0.75,
+            {},
+            f"{COLD} In the search it scored 0.5000 so, and 0.7500 by debiased statistics. With "
+            'overrides=["training.batch_norm=debiased"] it is saved without them.',
+        ),
+        (
+            0.4,
+            None,
+            {},
+            f'{COLD} With overrides=["training.batch_norm=debiased"] it is saved without them.',
+        ),
+        (
+            0.4,
+            None,
+            {"training.batch_norm": "keras"},
+            f"{COLD} Models of training.batch_norm: debiased are saved without them.",
+        ),
+        (0.4, None, {"training.batch_norm": "debiased"}, None),
+        (0.02, None, {}, None),
+        (None, None, {}, None),
+    ],
+)
+def test_a_model_that_has_not_warmed_up_is_told(plain, monkeypatch, first_values, debiased, params, told):
+    def train(recipe, task, context):
+        class Cold:
+            def emit(self, payload):
+                is_end = isinstance(payload, FinalRecord)
+                context.emit(replace(payload, first_values=first_values) if is_end else payload)
+
+        fake_train_final(recipe, task, Cold())
+
+    monkeypatch.setattr(fitting, "train_final", train)
+    content = json.loads(plain.read_text())
+    content["trials"][1] |= {"mean_test_score": 0.5, "mean_debiased_score": debiased}
+    content["trials"][1]["params"] |= params
+    plain.write_text(json.dumps(content))
+    notes = Notes()
+    found = fit(plain, trial=1, observer=notes)
+    assert notes.told[1:] == ([] if told is None else [told])
+    assert found.cards[0]["first_values"] == first_values
+    assert found.cards[0]["scores"]["mean_debiased_score"] == debiased
 
 
 def test_another_course_is_another_model_and_one_that_is_damaged_is_made_anew(plain, fake_fits):

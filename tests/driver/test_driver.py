@@ -1156,6 +1156,38 @@ def test_a_crash_under_an_oracle_changes_nothing(tmp_path, in_this_process, engi
     assert without_times(resumed.data) == without_times(whole.data)
 
 
+def test_batch_normalization_that_will_not_warm_up_is_told_before_the_first_epoch_and_once(
+    tmp_path, monkeypatch
+):
+    def cold(recipe, executor, candidates):
+        return [dataclasses.replace(one, momentum=0.99) for one in fake_probes(recipe, executor, candidates)]
+
+    monkeypatch.setattr(packing, "run_probes", cold)
+    told = []
+
+    class Notes(StopAfter):
+        def note(self, text):
+            told.append(text)
+
+        def epoch(self, record):
+            told.append("an epoch")
+            super().epoch(record)
+
+    short = config(params={}, space={"batch_size": [600, 1198], "epochs": [1, 3]})
+    with pytest.raises(Crash):
+        search(short, results=tmp_path, observer=Notes(2, crash))
+    lines = [line for line in told if "warmed up" in line or line == "an epoch"]
+    assert lines[1:] == ["an epoch", "an epoch"]
+    assert lines[0].startswith(
+        "BatchNormalization will not have warmed up in 4 of 4 candidates: batch_size 1198 and 1 epoch make 1 "
+        "step, after which 99% of its moving statistics (momentum 0.99) are still first values."
+    )
+    told.clear()
+    found = search(short, results=tmp_path, observer=Notes(100, crash))
+    assert found.status == "complete"
+    assert not [line for line in told if "warmed up" in line]
+
+
 def test_what_is_probably_not_meant_is_told_as_python_tells_it_where_nobody_listens(tmp_path, monkeypatch):
     def bare(recipe, executor, candidates):
         return [

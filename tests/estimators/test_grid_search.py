@@ -38,6 +38,13 @@ def build(input_shape, n_classes, units=8, activation="relu"):
     )
 
 
+def normalized(input_shape, n_classes):
+    import keras
+
+    layers = [keras.layers.BatchNormalization(), keras.layers.Dense(n_classes, activation="softmax")]
+    return keras.Sequential([keras.Input(input_shape), *layers])
+
+
 def never(input_shape, n_classes, units=8, activation="relu"):
     raise AssertionError("a model is built before the parameters are checked")
 
@@ -124,6 +131,46 @@ class TestKerasClassifier:
             UserWarning, match="X: values are 0 to 1, and those trained on are 0 to 16 as stored"
         ):
             fitted.predict(X / 16)
+
+    @pytest.mark.slow
+    def test_debiased_statistics_of_one_step_are_those_of_its_rows(self, digits, tmp_path):
+        """They are what it predicts by, has and saves, also with weights that a callback has put back."""
+        import keras
+
+        X, y = digits
+
+        def fitted(statistics, **more):
+            given = {"batch_size": 120, "epochs": 1, "training.batch_norm": statistics, **more}
+            return KerasClassifier(normalized, seed=3, **given).fit(X, y)
+
+        def statistics_of(model):
+            return [np.asarray(part) for part in model.layers[0].get_weights()[2:]]
+
+        raw, debiased = fitted("keras"), fitted("debiased")
+        assert raw.first_values_ == debiased.first_values_ == pytest.approx(0.99)
+        mean, variance = X.mean(axis=0), X.var(axis=0)
+        for found, wanted in zip(
+            statistics_of(raw.model_), (0.01 * mean, 0.99 + 0.01 * variance), strict=True
+        ):
+            np.testing.assert_allclose(found, wanted, rtol=1e-4, atol=1e-6)
+        for found, wanted in zip(statistics_of(debiased.model_), (mean, variance), strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=1e-3, atol=1e-3)
+        debiased.model_.save(tmp_path / "a.keras")
+        loaded = keras.models.load_model(tmp_path / "a.keras")
+        np.testing.assert_array_equal(loaded.predict(X, verbose=0), debiased.predict_proba(X))
+        again = pickle.loads(pickle.dumps(debiased))
+        np.testing.assert_array_equal(again.predict_proba(X), debiased.predict_proba(X))
+        stopped = {
+            "callbacks.early_stopping.monitor": "val_loss",
+            "callbacks.early_stopping.restore_best_weights": True,
+            "callbacks.early_stopping.min_delta": 1e9,  # the first epoch is the best
+            "callbacks.early_stopping.patience": 2,
+            "epochs": 5,
+        }
+        ended = fitted("debiased", **stopped)
+        assert (len(ended.history_["loss"]), ended.first_values_) == (3, pytest.approx(0.99))
+        assert statistics_of(ended.model_)[1].min() >= 0
+        assert KerasClassifier(**{**FC, "epochs": 1}).fit(X.reshape(-1, 8, 8, 1), y).first_values_ is None
 
     @pytest.mark.slow
     def test_it_takes_the_recipe_of_a_grid_yaml(self, digits, plain):
