@@ -190,6 +190,18 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
 
 
+def format_seconds(seconds: float | None) -> str:
+    """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
+    if seconds is None or not abs(seconds) < 1e300:  # NaN is not either
+        return "-"
+    if seconds < 0.995:
+        return f"{seconds:.2f} s"
+    if seconds < 599.5:
+        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
+    minutes = round(seconds / 60)
+    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
+
+
 def sentence(text: str) -> str:
     """Returns a clause as a sentence."""
     return f"{text[0].upper()}{text[1:]}."

@@ -18,6 +18,7 @@ import traceback
 from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, redirect_stderr, redirect_stdout
+from functools import partial
 from io import StringIO
 from pathlib import Path
 
@@ -311,8 +312,17 @@ def of_journal(folder: Path, counts: dict[str, Counter[str]]) -> None:
         line = chance.choice(odd) if place == len(lines) else mutate_json(lines[place], seed)
         shutil.rmtree(path.parent)
         shutil.copytree(kept, path.parent)
-        journal.write_bytes(b"".join([*lines[:place], line.strip() + b"\n", *lines[place + 1 :]]))
-        tried(lambda: searched(folder), counts.setdefault("search", Counter()), f"journal, seed {seed}")
+        line = line.strip() + b"\n"
+        journal.write_bytes(b"".join([*lines[:place], line, *lines[place + 1 :]]))
+        is_told = place < len(lines) - 1 and line != lines[place]
+        act = partial(refuses, folder) if is_told else partial(searched, folder)
+        tried(act, counts.setdefault("search", Counter()), f"journal, seed {seed}")
+
+
+def refuses(folder: Path) -> None:
+    """Goes on with a search, which has to be refused: its journal has a checksum for each line."""
+    searched(folder)
+    raise AssertionError("a damaged line was taken without a word")
 
 
 def of_side_files(folder: Path, counts: dict[str, Counter[str]]) -> None:

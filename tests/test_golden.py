@@ -3,9 +3,10 @@
 A format that changes shows here, and in review as a diff of tests/golden. Where the change is meant, the
 files are made anew by
 
-    KERASGRID_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/test_golden.py
+    KERASGRID_WRITE_GOLDEN=1 .venv/bin/python -m pytest tests/test_golden.py tests/run/test_journal.py
 
-which skips each test that has written, so that none passes by its own file.
+which skips each test that has written, so that none passes by its own file. What a run under
+kerasgrid.journal/1 left behind (run-1, rungs-1, journal-1.jsonl) nobody writes any more.
 """
 
 from __future__ import annotations
@@ -24,19 +25,26 @@ import numpy as np
 import pytest
 from fakes import Collector, fake_train_pack, prepare_run
 
+from kerasgrid.delivery import fitting, inference
+from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.predicting import predict
 from kerasgrid.driver import search as driver
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
+from kerasgrid.errors import JournalError
+from kerasgrid.jobs.tasks import FinalRecord, PredictedRecord
 from kerasgrid.planning import packing
 from kerasgrid.planning.plan import plan
 from kerasgrid.records import Graph, Job, ProbeRecord, Trial
 from kerasgrid.report.writing import Report
+from kerasgrid.run.journal import check_line, read
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
 from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
 GOLDEN = Path(__file__).parent / "golden"
-RUNS = ["run-1", "rungs-1"]
+BEFORE = ["run-1", "rungs-1"]
+RUNS = ["run-2", "rungs-2"]
 NOW = 1_000_000_000.0
 VERSIONS = {"keras": "3", "kerasgrid": "0", "tensorflow": "2"}
 """In the place of those that are installed."""
@@ -125,7 +133,159 @@ def rounded(value: Any) -> Any:
     return [rounded(item) for item in value] if isinstance(value, list | tuple) else value
 
 
-@pytest.mark.parametrize("name", RUNS)
+def lay_out(name: str, folder: Path, share: float = 1.0) -> tuple[Path, RunPaths]:
+    """Lays out a golden run that has been trained, or so much of its journal."""
+    grid, paths = start(name, folder)
+    journal = (GOLDEN / name / "journal.jsonl").read_bytes()
+    paths.folder.mkdir(parents=True)
+    paths.journal.write_bytes(journal[: round(share * len(journal))])
+    shutil.copy(GOLDEN / name / "results.json", paths.json)
+    return grid, paths
+
+
+def tree(folder: Path) -> dict[str, bytes]:
+    """Returns all files below a folder, but those that tell who writes there."""
+    files = (path for path in sorted(folder.rglob("*")) if path.is_file())
+    return {str(path.relative_to(folder)): path.read_bytes() for path in files if path.name != "lock"}
+
+
+def assert_has(found: Any, wanted: Any) -> None:
+    """Holds that a JSON value has all that another has, and perhaps keys beside it."""
+    if isinstance(wanted, dict):
+        assert wanted.keys() <= found.keys()
+        for key, value in wanted.items():
+            assert_has(found[key], value)
+    elif isinstance(wanted, list):
+        assert len(found) == len(wanted)
+        for one, other in zip(found, wanted, strict=True):
+            assert_has(one, other)
+    else:
+        assert found == wanted
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_a_finished_run_under_journal_1_has_nothing_to_do_and_stays_as_it_is(name, frozen, tmp_path):
+    grid, paths = lay_out(name, tmp_path)
+    before = paths.journal.read_bytes()
+    found = search(grid, results=paths.results)
+    assert_has(found.data, {**json.loads((GOLDEN / name / "results.json").read_text()), "config": {}})
+    assert (found.about.journal, found.status) == ("kerasgrid.journal/1", "complete")
+    assert paths.journal.read_bytes() == before
+
+
+WAYS_ON = (
+    'Finish it with the version of kerasgrid that wrote it (pip install "kerasgrid==0"), or start anew with '
+    "fresh=True, which moves the old run aside. plot, report, fit and predict take what it has as before."
+)
+
+
+def refused(paths: RunPaths, why: str) -> str:
+    return (
+        f"{paths.journal}: this run was begun by an earlier version, as kerasgrid.journal/1, and {why}. "
+        "Since kerasgrid.journal/2 fits have other random keys and scores, and two meanings never meet in "
+        f"one leaderboard. {WAYS_ON}"
+    )
+
+
+@pytest.mark.parametrize("name", BEFORE)
+@pytest.mark.parametrize("share", [0.35, 0.7, 0.9])
+def test_a_run_under_journal_1_that_is_not_finished_is_refused_before_anything_is_trained(
+    name, share, frozen, tmp_path, monkeypatch
+):
+    grid, paths = lay_out(name, tmp_path, share)
+    before = tree(paths.results)
+
+    def stop(*_: object) -> None:
+        raise AssertionError("a model was asked for")
+
+    monkeypatch.setattr(driver, "train_pack", stop)
+    monkeypatch.setattr(packing, "run_probes", stop)
+    with pytest.raises(JournalError) as caught:
+        search(grid, results=paths.results)
+    told = re.escape(refused(paths, "N would be trained")).replace("N", r"\d trials?")
+    assert re.fullmatch(told, str(caught.value))
+    folds = str(paths.folds.relative_to(paths.results))
+    assert tree(paths.results) == {**before, folds: paths.folds.read_bytes()}  # these were not there
+    monkeypatch.undo()
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"overrides": ["space.learning_rate=[0.001,0.01,0.1]"]}, "would be trained"),
+        ({"retry_failed": True}, "4 trials would be tried again"),
+    ],
+)
+def test_a_finished_run_under_journal_1_takes_nothing_more(changes, why, frozen, tmp_path):
+    grid, paths = lay_out("run-1", tmp_path)
+    before = paths.journal.read_bytes(), paths.json.read_bytes()
+    with pytest.raises(JournalError) as caught:
+        search(grid, results=paths.results, **changes)
+    assert why in str(caught.value)
+    assert WAYS_ON in str(caught.value)
+    assert (paths.journal.read_bytes(), paths.json.read_bytes()) == before
+
+
+def test_a_run_under_journal_1_begins_anew_by_fresh_or_where_it_has_come_to_nothing(frozen, tmp_path):
+    wanted = json.loads((GOLDEN / "run-2" / "results.json").read_text())
+    grid, paths = lay_out("run-1", tmp_path)
+    assert search(grid, results=paths.results, fresh=True).data == wanted
+    aside = paths.results / "golden.1" / "journal.jsonl"
+    assert aside.read_bytes() == (GOLDEN / "run-1" / "journal.jsonl").read_bytes()
+    shutil.rmtree(paths.results)
+    grid, paths = lay_out("run-1", tmp_path, 0.2)  # trials and packs are planned
+    paths.json.unlink()
+    assert search(grid, results=paths.results).data == wanted
+    assert paths.journal.read_text() == (GOLDEN / "run-2" / "journal.jsonl").read_text()
+    shutil.rmtree(paths.results)
+    grid, paths = lay_out("run-1", tmp_path, 0.2)
+    paths.checkpoint(0, 0, 0).parent.mkdir()
+    paths.checkpoint(0, 0, 0).write_bytes(b"of version 1")
+    with pytest.raises(JournalError, match="would be trained"):
+        search(grid, results=paths.results)
+    assert paths.checkpoint(0, 0, 0).exists()
+
+
+@pytest.mark.parametrize("name", BEFORE)
+def test_a_run_under_journal_1_is_fitted_and_predicted_as_one_of_today_is(
+    name, frozen, tmp_path, monkeypatch
+):
+    tasks = []
+
+    def train(recipe, task, context):
+        tasks.append(task)
+        task.file.parent.mkdir(parents=True, exist_ok=True)
+        task.file.write_bytes(b"a model")
+        context.emit(FinalRecord(task.job.id, task.epochs, {"loss": [0.5] * task.epochs}, fit_time=0.5))
+
+    def answer(recipe, task, context):
+        n_rows = sum(len(chunk.images) for chunk in task.stream.batches(256))
+        context.emit(
+            PredictedRecord(task.place, np.full((n_rows, len(recipe.classes)), 0.1, np.float32), None)
+        )
+
+    monkeypatch.setattr(fitting, "train_final", train)
+    monkeypatch.setattr(inference, "ask_model", answer)
+    told = []
+    for each in (name, name.replace("-1", "-2")):
+        (tmp_path / each).mkdir()
+        _, paths = lay_out(each, tmp_path / each)
+        before = paths.journal.read_bytes(), paths.json.read_bytes()
+        row = next(row for row in Results.load(paths.json).trials if row["state"] == "complete")
+        fit(paths.json, trial=row["id"])
+        found = predict(paths.json, np.zeros((5, 8, 8)), trial=row["id"])
+        task, card = tasks.pop(), json.loads(paths.card(paths.best).read_text())
+        about = {key: card[key] for key in ("how", "epochs", "data", "classes", "input")}
+        assert (task.job.trial.params, card["scores"]["folds"]) == (
+            row["params"],
+            [fold["test_score"] for fold in row["folds"]],
+        )
+        told.append((task.rows.tolist(), about, found.labels.tolist()))
+        assert (paths.journal.read_bytes(), paths.json.read_bytes()) == before
+    assert told[0] == told[1]
+
+
+@pytest.mark.parametrize("name", [*BEFORE, *RUNS])
 def test_golden_results_say_what_they_said(name, monkeypatch):
     monkeypatch.chdir(GOLDEN / name)
     path = Path("results.json")
@@ -141,6 +301,86 @@ def test_golden_results_say_what_they_said(name, monkeypatch):
         "report": json.loads(Report(path).json()),
     }
     hold(**{f"{name}/said.json": as_text(rounded(said))})
+
+
+# Damaged journals
+
+KEEP = re.compile(
+    r"keep of it, which is text, the (\d+) lines? above this one alone, and call the same again"
+)
+DELETE = re.compile(r"delete line (\d+) of it, which is text, and call the same again\. (.*) Or start anew")
+MEND = re.compile(r"mend the byte \(number ([\d,]+) of the line: '(.)', which was '(.)'\)")
+
+
+@pytest.mark.parametrize("name", RUNS)
+def test_each_line_that_is_damaged_is_told_with_its_cost_and_what_is_told_to_do_mends_the_run(
+    name, frozen, tmp_path
+):
+    """A digit of each line is another one; the run goes on to the same results by each of the ways told."""
+    grid, paths = start(name, tmp_path)
+    search(grid, results=paths.results)
+    shutil.copytree(paths.results, tmp_path / "kept")
+    lines = paths.journal.read_bytes().splitlines(keepends=True)
+    wanted = json.loads((GOLDEN / name / "results.json").read_text())
+    kinds = [json.loads(line).get("type", "header") for line in lines]
+    ways: dict[str, set[str]] = {}
+
+    def gone_on(journal: list[bytes]) -> dict[str, Any]:
+        shutil.rmtree(paths.results)
+        shutil.copytree(tmp_path / "kept", paths.results)
+        paths.journal.write_bytes(b"".join(journal))
+        return search(grid, results=paths.results).data
+
+    for number, line in enumerate(lines[:-1], start=1):
+        kind = kinds[number - 1]
+        place = line.rindex(b"time" if number > 1 else b"kerasgrid") + 8
+        bad = line[:place] + bytes([line[place] ^ 1]) + line[place + 1 :]
+        paths.journal.write_bytes(b"".join([*lines[: number - 1], bad, *lines[number:]]))
+        with pytest.raises(JournalError) as caught:
+            read(paths.journal, check_line)
+        told = str(caught.value)
+        assert told.startswith(
+            f"{paths.journal}:{number}: this line is damaged (its checksum does not hold), "
+        )
+        byte = MEND.search(told)
+        assert [ord(byte[2]), ord(byte[3])] == [bad[place], line[place]]
+        assert byte[1] == f"{place + 1:,}"
+        if number == 1:
+            n_fits = len({tuple(r["job"]) for r in map(json.loads, lines[1:]) if is_fit(r)})
+            assert (
+                f"moves the old run aside: that trains {n_fits} fits again, about {n_fits * 0.5:.1f} s"
+                in told
+            )
+            continue
+        if found := DELETE.search(told):
+            assert int(found[1]) == number
+            kept = lines[: number - 1] + lines[number:]
+            costs = kind in ("fold", "rung")
+            assert ("To train that fit again takes about 0.50 s, as " in found[2]) == costs
+        else:
+            found = KEEP.search(told)
+            assert int(found[1]) == number - 1
+            kept = lines[: number - 1]
+            assert " again, about " in told or "no fit has to be trained again" in told
+        ways.setdefault(kind, set()).add(found[0].split()[0])
+        if kind != "rung" and kind in kinds[: number - 1] and kind in kinds[number:-1]:
+            continue  # the first and last of each kind are told of all
+        after = gone_on(kept)
+        if kind == "pack":  # whose shared epochs are counted fit by fit
+            assert after["summary"].pop("epochs_trained") >= wanted["summary"]["epochs_trained"]
+            after["summary"]["epochs_trained"] = wanted["summary"]["epochs_trained"]
+        if kind == "session":  # so that it is not known when trials ended
+            for one, other in zip(after["trials"], wanted["trials"], strict=True):
+                one["end_time_s"] = other["end_time_s"]
+        assert after == wanted, f"{kind}, line {number}"
+    lone = {kind: way for kind, way in ways.items() if len(way) == 1}
+    both = {"rung"} if name == "rungs-2" else set()  # what went on from one was chosen by it
+    assert ways.keys() - lone.keys() == both
+    assert {kind for kind, way in lone.items() if way == {"delete"}} == ways.keys() - both - {"trial", "drop"}
+
+
+def is_fit(record: dict[str, Any]) -> bool:
+    return record["type"] in ("fold", "rung") and record.get("error") is None
 
 
 # The plan

@@ -11,11 +11,11 @@ from typing import Any
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import Config
-from kerasgrid.driver.identity import check_begun
+from kerasgrid.driver.identity import check_begun, check_one_version
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
 from kerasgrid.engines.autokeras import ENGINE, HOW
-from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
+from kerasgrid.errors import ChangedError, ConfigError, Fault, JournalError, ResultsError
 from kerasgrid.run.observer import Observer
 from kerasgrid.seeds import kept_random_state
 
@@ -94,10 +94,11 @@ def compare(
             check_begun(prepared, Path(begun))
     name = draft.config.name
     try:
+        check_one_version(Path(results), name, rival.config.name, fresh)
         own = search(config, X, y, results=results, overrides=overrides, observer=observe(name))
-    except ChangedError as error:
+    except (ChangedError, JournalError) as error:
         more = "In compare --fresh is of AutoKeras's half alone: give it to kerasgrid search."
-        raise ChangedError(f"{error} {more}") from error
+        raise type(error)(f"{error} {more}") from error
     if own.status == "interrupted":
         return Comparison(own, None)
     if draft.config.autokeras.time is None:

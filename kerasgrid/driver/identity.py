@@ -9,11 +9,12 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks.prepared import SOURCE, SOURCES, Prepared
+from kerasgrid.config.sections import Training
 from kerasgrid.errors import ChangedError, RunError
 from kerasgrid.io import canonical_json
 from kerasgrid.models.references import is_digest_of
 from kerasgrid.records import has_results
-from kerasgrid.run.journal import Journal, check_line, header_of, read
+from kerasgrid.run.journal import Journal, check_line, header_of, is_old, of_before, read
 from kerasgrid.run.paths import RunPaths
 
 
@@ -41,10 +42,15 @@ def check_identity(
 
 
 def is_superseded(
-    prepared: Prepared, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
+    prepared: Prepared, paths: RunPaths, header: Mapping[str, Any], records: Sequence[Mapping[str, Any]]
 ) -> bool:
-    """Tells whether a journal is of another search that came to nothing, which binds nothing but its name."""
-    return not has_results(records) and bool(_changes(prepared, header, records)[0])
+    """Tells whether a journal is of another search that came to nothing, which binds nothing but its name.
+
+    So is one of version 1 without a checkpoint, from which one of today's would go on.
+    """
+    if has_results(records):
+        return False
+    return bool(_changes(prepared, header, records)[0]) or (is_old(header) and not paths.checkpoints)
 
 
 def _changes(
@@ -60,6 +66,8 @@ def _changes(
     new = {name: found for name, found in now[SOURCES].items() if name not in known}
     before[SOURCES] = {name: found for name, found in known.items() if name in now[SOURCES]}
     now[SOURCES] = {name: found for name, found in now[SOURCES].items() if name in known}
+    if isinstance(training := before.get("training"), dict):  # what it has not is of later versions
+        before["training"] = {**Training().model_dump(exclude={"pack"}), **training}
     if is_digest_of(str(before.get(SOURCE, "")), prepared.model, prepared.base):
         before[SOURCE] = now[SOURCE]
     return [_change(key, before.get(key), now[key]) for key in now if before.get(key) != now[key]], new
@@ -76,8 +84,28 @@ def check_begun(prepared: Prepared, results: Path) -> None:
     check_journal(paths)
     if header_of(paths.journal, check_line):
         begun = read(paths.journal, check_line)
-        if not is_superseded(prepared, *begun):
+        if not is_superseded(prepared, paths, *begun):
             check_identity(prepared, paths.folder, *begun)
+
+
+def check_one_version(results: Path, own: str, rival: str, fresh: bool) -> None:
+    """Holds that two searches which are set side by side are, or will be, of one version of the journal.
+
+    Args:
+        results: The folder of both.
+        own: The name of the first one.
+        rival: That of the second one.
+        fresh: Whether the second one starts anew.
+
+    Raises:
+        JournalError: One alone is of version 1.
+    """
+    files = [RunPaths(results, name).journal for name in (own, rival)]
+    headers = [header_of(files[0]), {} if fresh else header_of(files[1])]
+    if (old := [is_old(header) for header in headers]) in ([True, False], [False, True]):
+        place = old.index(True)
+        why = f"{(rival, own)[place]} is set beside it, which is not"
+        raise of_before(files[place], headers[place], why)
 
 
 def check_journal(paths: RunPaths) -> None:
@@ -104,7 +132,7 @@ def is_begun_otherwise(prepared: Prepared, paths: RunPaths) -> bool:
         JournalError: The journal is damaged.
     """
     has_begun = paths.journal.exists() and any(paths.checkpoints)
-    return has_begun and is_superseded(prepared, *read(paths.journal, check_line))
+    return has_begun and is_superseded(prepared, paths, *read(paths.journal, check_line))
 
 
 def _change(key: str, before: Any, now: Any) -> str:

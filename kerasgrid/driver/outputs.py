@@ -79,6 +79,7 @@ class ResultsFile:
         wall_time_s: float,
         environment: Mapping[str, Any],
         decides_on_test: bool,
+        journal: str,
     ) -> Results:
         """Writes it and returns it.
 
@@ -87,12 +88,13 @@ class ResultsFile:
             wall_time_s: Seconds of all sessions.
             environment: Versions, backend and device.
             decides_on_test: Whether something has been decided by the folds that make the score.
+            journal: The format of the run's journal.
         """
         began = time.monotonic()
         for record in (state.waiting | state.ended).values():
             if record.epochs > LONG_HISTORY:
                 self._write_history(record)
-        about = self._about(status, environment, decides_on_test)
+        about = self._about(status, environment, decides_on_test, journal)
         data = {**about, **state.results(wall_time_s)}
         write_json(self._paths.json, data)
         self._written_at = time.monotonic()
@@ -112,10 +114,13 @@ class ResultsFile:
             write_json(path, dict(record.history))
         self._looked_at.add(record.job)
 
-    def _about(self, status: str, environment: Mapping[str, Any], decides_on_test: bool) -> dict[str, Any]:
+    def _about(
+        self, status: str, environment: Mapping[str, Any], decides_on_test: bool, journal: str
+    ) -> dict[str, Any]:
         prepared = self._prepared
         return {
             "schema": SCHEMA,
+            "journal": journal,
             "name": prepared.config.name,
             "status": status,
             "objective": {

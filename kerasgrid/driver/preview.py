@@ -32,7 +32,7 @@ from kerasgrid.planning.workers import (
     threads_of,
 )
 from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
-from kerasgrid.run.journal import check_line, read
+from kerasgrid.run.journal import check_line, is_old, of_before, read
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
@@ -222,7 +222,7 @@ def _preview(
     proposal = next(kind.run(prepared.task))
     trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
     outline = kind.outline(prepared.task) if kind.outline is not None else None
-    done = _done(prepared, paths)
+    header, done = _begun(prepared, paths)
     jobs = [
         Job(trial, fold.index, repeat)
         for trial in trials
@@ -230,6 +230,8 @@ def _preview(
         for repeat in range(search.repeats)
         if (trial.identity, fold.index, repeat) not in done
     ]
+    if jobs and outline is None and is_old(header):  # else trials may have been given up on the way
+        raise of_before(paths.journal, header, f"{count(len(jobs), 'fit')} would be trained")
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
         graphs = Graphs(prepared, recipe, executor, doing)
@@ -286,16 +288,16 @@ def _classes(data: Dataset) -> str:
     )
 
 
-def _done(prepared: Prepared, paths: RunPaths) -> set[tuple[str, int, int]]:
-    """Returns the fits that the run's journal holds, by their params' hash, fold and repeat."""
+def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]]]:
+    """Returns the run's header, and the fits that its journal holds, by params' hash, fold and repeat."""
     if not paths.journal.exists():
-        return set()
+        return {}, set()
     header, records = read(paths.journal, check_line)
-    if is_superseded(prepared, header, records):
-        return set()
+    if is_superseded(prepared, paths, header, records):
+        return {}, set()
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
     done = [r["job"] for r in records if r["type"] == "fold" and r["job"][0] in trials]
-    return {(trials[trial], fold, repeat) for trial, fold, repeat in done}
+    return header, {(trials[trial], fold, repeat) for trial, fold, repeat in done}
 
 
 def write_augmented(source: Path, output: Path | None = None) -> Path:

@@ -21,9 +21,11 @@ from kerasgrid.io import canonical_json, digest, discard, remove, storage_errors
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.machine import versions
 from kerasgrid.records import CheckpointRecord, Fold, FoldRecord, Job, Pack, Trial, has_results
-from kerasgrid.run.journal import Journal, check_line, damaged
+from kerasgrid.run.damage import damaged
+from kerasgrid.run.journal import Journal, check_line, is_old, of_before
 from kerasgrid.run.paths import RunPaths, turns_of
 from kerasgrid.run.state import JobId, RunState, plan_record
+from kerasgrid.wording import count
 
 
 class Run:
@@ -63,7 +65,7 @@ class Run:
         header = {"identity": prepared.identity, "name": name, "versions": versions()}
         self._journal = Journal.open(paths.journal, header, check_line)
         try:
-            if is_superseded(prepared, self._journal.header, self._journal.records):
+            if is_superseded(prepared, paths, self._journal.header, self._journal.records):
                 self._journal.close()
                 with storage_errors(paths.folds):  # first: after a kill either search makes them again
                     paths.folds.unlink(missing_ok=True)
@@ -185,8 +187,27 @@ class Run:
         self._models.sweep(self.state)
 
     @property
+    def is_old(self) -> bool:
+        """Whether its fits are those of journals of version 1: nothing is trained or journalled any more."""
+        return is_old(self._journal.header)
+
+    def refuse_old(self, why: str) -> None:
+        """Refuses that more is trained of a run under version 1.
+
+        Args:
+            why: What would be.
+
+        Raises:
+            JournalError: It is one.
+        """
+        if self.is_old:
+            raise of_before(self.paths.journal, self._journal.header, why)
+
+    @property
     def news(self) -> list[str]:
         """What is worth a line before the session: files made anew, and versions that have changed."""
+        if self.is_old:
+            return self._news
         before = self._journal.header.get("versions", {})
         return self._news + [
             f"This run began with {name} {before[name]} and goes on with {now}: the last bits may differ."
@@ -217,13 +238,16 @@ class Run:
     def append(self, kind: str, record: Mapping[str, Any], durable: bool = False) -> float:
         """Journals a record with its kind and the time, and returns how many seconds the session has taken.
 
+        Of a run under version 1 nothing is trained any more, and its journal stays as it is.
+
         Raises:
             LockedError: Another process has taken the folder over.
             StorageError: The disk is full.
         """
         self._check_lock()
         now, took_s = round(time.time(), 3), round(time.monotonic() - self._began, 3)
-        self._journal.append({"type": kind, **record, "time": now, "session_s": took_s}, durable)
+        if not self.is_old:
+            self._journal.append({"type": kind, **record, "time": now, "session_s": took_s}, durable)
         return took_s
 
     def _record(self, kind: str, record: Mapping[str, Any], durable: bool = True) -> None:
@@ -251,6 +275,7 @@ class Run:
                         "versions that the search began with, or start anew with --fresh."
                     )
             if is_new:
+                self.refuse_old(f"{canonical_json(params)} would be trained")
                 self.append("trial", {"id": trial.id, "params": dict(trial.params)})
             self.state.wanted.add(trial.id)
             trials.append(trial)
@@ -273,7 +298,8 @@ class Run:
 
         Their fits that did not fail are trained again too where what is asked for was not kept of them.
         """
-        failed = self.state.failed()
+        if failed := self.state.failed():
+            self.refuse_old(f"{count(len(failed), 'trial')} would be tried again")
         for trial in failed:
             for job in self.state.jobs_of(trial):
                 if job in self.state.ended and self.state.ended[job].error is not None:
@@ -355,7 +381,7 @@ class Run:
         self._record("rung", {**strict(asdict(record)), "at_end": at_end})
 
     def _settle(self) -> None:
-        if self._journal.settle():
+        if not self.is_old and self._journal.settle():
             discard(*self._ended_files)
             self._ended_files.clear()
 
@@ -387,7 +413,12 @@ class Run:
         self._check_lock()
         took_s = 0.0 if self._is_idle else time.monotonic() - self._began
         return self._file.write(
-            self.state, status, self.elapsed_s + took_s, self.environment, self._decides_on_test
+            self.state,
+            status,
+            self.elapsed_s + took_s,
+            self.environment,
+            self._decides_on_test,
+            self._journal.header["format"],
         )
 
 

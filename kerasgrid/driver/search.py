@@ -24,7 +24,7 @@ from kerasgrid.driver.identity import check_journal, is_begun_otherwise
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import LockedError, RefusedError, ReplayError, StorageError, spoken
+from kerasgrid.errors import JournalError, LockedError, RefusedError, ReplayError, StorageError, spoken
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
 from kerasgrid.planning.refusals import Refusal
@@ -202,7 +202,7 @@ class _Driver:
             try:
                 self._probe()
                 self._run_engine()
-            except (StorageError, LockedError):  # nothing more can or may be written
+            except (StorageError, LockedError, JournalError):  # nothing more can or may be written
                 raise
             except RefusedError:  # none can be built: the same command finds the same
                 self.run.finish("failed")
@@ -253,7 +253,7 @@ class _Driver:
 
     def _probe(self) -> None:
         """Builds a few models before the first epoch, in which every value of the space occurs."""
-        if self.run.environment and self.run.state.ended:
+        if (self.run.environment and self.run.state.ended) or self.run.is_old:
             return
         for line in self.run.prepared.code_of_packages:
             self.observer.note(sentence(line))
@@ -308,9 +308,11 @@ class _Driver:
             self.run.drop(proposal.dropped)
             until, folds = proposal.until, proposal.folds
             once = {trial.id: trial for trial in trials}.values()  # oracles may propose one twice
-            for trial in once:
-                if self.run.open_jobs(trial, until, folds):
-                    self.run.readmit(trial.id)
+            begun = [trial for trial in once if self.run.open_jobs(trial, until, folds)]
+            if begun and not self._is_stopping:
+                self.run.refuse_old(f"{count(len(begun), 'trial')} would be trained")
+            for trial in begun:
+                self.run.readmit(trial.id)
             jobs = [job for trial in once for job in self.run.open_jobs(trial, until, folds)]
             n_jobs += len(jobs)
             if not self._is_stopping:

@@ -31,7 +31,7 @@ class Beside:
         notes: What is to be said of how they were run.
 
     Raises:
-        ResultsError: They are of other data, folds or objectives.
+        ResultsError: They are of other data, folds, objectives or versions of the journal.
     """
 
     def __init__(self, results: Sequence[ResultsData], notes: Sequence[str] = ()) -> None:
@@ -184,7 +184,7 @@ def rivals_of(results: Sequence[ResultsData]) -> list[Rival]:
     """Returns searches that can be set side by side.
 
     Raises:
-        ResultsError: They are of other data, folds or objectives.
+        ResultsError: They are of other data, folds, objectives or versions of the journal.
     """
     first = results[0].about
     for other in (one.about for one in results[1:]):
@@ -192,6 +192,7 @@ def rivals_of(results: Sequence[ResultsData]) -> list[Rival]:
             ("data", first.data.fingerprint, other.data.fingerprint),
             ("folds", first.folds.fingerprint, other.folds.fingerprint),
             ("objective", _measure(first), _measure(other)),
+            ("versions of the journal", first.journal, other.journal),
         ):
             if mine != theirs:
                 raise ResultsError(f"{first.name} and {other.name} are of different {key}.")

@@ -3,6 +3,9 @@
 The first line is the header, each further line a record; what they mean is `state`'s business.
 A line counts once its newline is there. Whatever comes after the last newline was torn by the end
 of the process that wrote it, and is cut when the journal is opened again.
+
+The last key of a line, `"crc32":"8 hex digits"`, is the CRC-32 of the bytes before it. Journals of version 1
+have none, and their fits other keys and scores: they are read, and never written.
 """
 
 from __future__ import annotations
@@ -11,8 +14,9 @@ import errno
 import json
 import logging
 import os
+import re
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Annotated, Any, Literal
 
@@ -30,9 +34,12 @@ from pydantic import (
 from kerasgrid.config.validation import Count, Curve, Number, few, in_words
 from kerasgrid.errors import JournalError
 from kerasgrid.io import open_input, reading_errors, storage_errors, write_text
+from kerasgrid.run.damage import N_TAIL, TAIL, Damage, checksum, damaged, holds_several
 
-FORMAT = "kerasgrid.journal/1"
+FORMAT = "kerasgrid.journal/2"
+BEFORE = "kerasgrid.journal/1"
 _SYNC_S = 0.2
+_VERSION = re.compile(r"\d[\w.]*(?:\+g(?P<commit>[0-9a-f]+)[\w.]*)?")
 
 _log = logging.getLogger(__name__)
 
@@ -46,7 +53,7 @@ class Journal:
     """A journal open for appending; a context manager. One process at a time may hold it.
 
     Attributes:
-        header: Its first line, with `format`.
+        header: Its first line, with `format`, which tells its version: one of version 1 takes no record.
         records: The records that were there when it was opened, in order; what is appended later
             is not added.
     """
@@ -68,7 +75,8 @@ class Journal:
         """Opens the journal at `path`, or creates it with this header, whole or not at all.
 
         Where there is one, its own header is kept and `header` is not looked at: compare them.
-        A torn tail is cut: a last line that has no newline, is no JSON object, or does not hold.
+        A torn tail is cut: a last line that has no newline, is no JSON object, or does not hold. A file of
+        version 1 stays as it is.
 
         Args:
             path: The file; its folder is created.
@@ -84,7 +92,7 @@ class Journal:
         if not lines:
             return cls.begin(path, header)
         with storage_errors(path):
-            if path.stat().st_size > size:
+            if path.stat().st_size > size and not is_old(lines[0]):
                 os.truncate(path, size)
         return cls(path, lines[0], lines[1:], size)
 
@@ -95,7 +103,7 @@ class Journal:
         Raises:
             StorageError: The disk is full or cannot be written.
         """
-        write_text(path, _line({"format": FORMAT, **header}))
+        write_text(path, _line({"format": FORMAT, **header}).decode("ascii"))
         lines, size = _read(path)
         return cls(path, lines[0], lines[1:], size)
 
@@ -122,8 +130,11 @@ class Journal:
             ValueError: The record holds NaN or Infinity.
             TypeError: The record holds something else that JSON has not.
             StorageError: The disk is full or cannot be written; the journal is as it was before.
+            JournalError: The journal is of version 1.
         """
-        data = _line(record).encode("ascii")
+        if is_old(self.header):
+            raise of_before(self.path, self.header, "another line would be added")
+        data = _line(record)
         with storage_errors(self.path):
             if self._torn:
                 self._cut()
@@ -198,7 +209,7 @@ def header_of(path: Path, holds: Check | None = None) -> dict[str, Any]:
     """Returns a journal's header alone; empty where there is none, or none that can be read."""
     try:
         with open_input(path) as file:
-            header = _parse(file.readline())
+            header = _parse(line := file.readline(), _is_summed(line))
         if holds is not None:
             holds(1, header)
         return header
@@ -206,28 +217,69 @@ def header_of(path: Path, holds: Check | None = None) -> dict[str, Any]:
         return {}
 
 
+def is_old(header: Mapping[str, Any]) -> bool:
+    """Tells whether a journal is of version 1."""
+    return header.get("format") == BEFORE
+
+
+def of_before(path: Path, header: Mapping[str, Any], why: str) -> JournalError:
+    """Returns the error of a run under version 1 that would be gone on with.
+
+    Args:
+        header: Of its journal at `path`.
+        why: What would be done, or is not done yet.
+    """
+    version = str((header.get("versions") or {}).get("kerasgrid", ""))
+    begun = _VERSION.fullmatch(version)
+    if begun is None:
+        install = "whose number its journal does not tell"
+    elif begun["commit"]:
+        install = f"{version}: in its source, git checkout {begun['commit']} and pip install ."
+    else:
+        install = f'pip install "kerasgrid=={version}"'
+    return JournalError(
+        f"{path}: this run was begun by an earlier version, as {BEFORE}, and {why}. Since {FORMAT} fits have "
+        "other random keys and scores, and two meanings never meet in one leaderboard. Finish it with the "
+        f"version of kerasgrid that wrote it ({install}), or start anew with --fresh, which moves the old "
+        "run aside. plot, report, fit and predict take what it has as before."
+    )
+
+
+class _ChecksumError(ValueError):
+    """The bytes of a line are not those that were written."""
+
+
 def _read(path: Path, holds: Check | None = None) -> tuple[list[dict[str, Any]], int]:
     """Returns the whole lines' objects and the number of bytes that they take; nothing without a file."""
     values: list[dict[str, Any]] = []
-    size = 0
+    size, is_summed = 0, True
     with reading_errors(path):
         if not path.exists():
             return values, size
     with reading_errors(path), open_input(path) as file:
         for number, line in enumerate(file, start=1):
+            is_summed = _is_summed(line) if number == 1 else is_summed
             try:
-                value = _parse(line)
+                value = _parse(line, is_summed)
                 if number > 1 and holds is not None:
                     holds(number, value)
             except (ValueError, RecursionError) as error:
                 # A line without an end is the last, though a running search may just have ended it.
                 is_torn = not line.endswith(b"\n")
-                if is_torn or not file.readline():
+                rest = [] if is_torn else file.readlines()
+                is_several = holds_several(line)
+                if not is_several and (is_torn or not isinstance(error, _ChecksumError)):
+                    if rest:
+                        follow = "Lines follow it, so this is not the end of a search that was cut off. "
+                        raise damaged(path, number, str(error), follow) from error
                     level = logging.INFO if is_torn else logging.WARNING
                     _log.log(level, "%s:%d: this line is torn (%s) and does not count.", path, number, error)
                     break
-                follow = "Lines follow it, so this is not the end of a search that was cut off. "
-                raise damaged(path, number, str(error), follow) from error
+                found = Damage(number, line, values[1:], _whole(rest, holds))
+                if rest or is_several:
+                    raise JournalError(f"{path}:{number}: {found.told(str(error))}") from error
+                _log.warning("%s:%d: %s", path, number, found.told_of_last(str(error)))
+                break
             if number == 1:
                 _check_header(path, value, holds)
             values.append(value)
@@ -235,20 +287,35 @@ def _read(path: Path, holds: Check | None = None) -> tuple[list[dict[str, Any]],
     return values, size
 
 
-def damaged(path: Path, number: int, why: str, more: str = "") -> JournalError:
-    """Returns the error of a line that does not hold, and is not the end of what was cut off."""
-    return JournalError(
-        f"{path}:{number}: this line is damaged ({why}). {more}Restore the file from a copy, or start anew "
-        "with --fresh, which moves the old run aside."
-    )
+def _whole(lines: Iterable[bytes], holds: Check | None) -> Iterable[dict[str, Any] | None]:
+    """Yields the records of lines below one that is damaged; None for those that do not hold either."""
+    for line in lines:
+        try:
+            value = _parse(line, True)
+            if holds is not None:
+                holds(2, value)
+        except (ValueError, RecursionError):
+            yield None
+        else:
+            yield value
 
 
-def _parse(line: bytes) -> dict[str, Any]:
+def _is_summed(header: bytes) -> bool:
+    """Tells by a header, which may be damaged, whether lines have checksums."""
+    return FORMAT.encode() in header or TAIL.fullmatch(header[-N_TAIL:]) is not None
+
+
+def _parse(line: bytes, is_summed: bool) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise ValueError("it has no newline")
+    if is_summed and line[-N_TAIL:] != checksum(line[:-N_TAIL]):
+        has_one = TAIL.fullmatch(line[-N_TAIL:]) is not None
+        raise _ChecksumError("its checksum does not hold" if has_one else "it has no checksum")
     value = _DECODER.decode(line.decode("utf-8"))
     if not isinstance(value, dict):
         raise ValueError("it is no JSON object")
+    if is_summed:
+        del value["crc32"]
     return value
 
 
@@ -261,11 +328,11 @@ _DECODER = json.JSONDecoder(parse_constant=_refuse_constant)
 
 def _check_header(path: Path, header: dict[str, Any], holds: Check | None) -> None:
     found = header.get("format")
-    if found != FORMAT:
+    if found not in (BEFORE, FORMAT):
         what = f"of the format {found!r}" if found else "no journal, since its first line names no format"
         raise JournalError(
-            f"{path}: this file is {what}; this version of kerasgrid reads {FORMAT!r}. Use the version that "
-            "wrote it, or start anew with --fresh, which moves the old run aside."
+            f"{path}: this file is {what}; this version of kerasgrid reads {BEFORE!r} and {FORMAT!r}. Use "
+            "the version that wrote it, or start anew with --fresh, which moves the old run aside."
         )
     if holds is not None:
         try:
@@ -274,8 +341,10 @@ def _check_header(path: Path, header: dict[str, Any], holds: Check | None) -> No
             raise damaged(path, 1, str(error)) from error
 
 
-def _line(value: Mapping[str, Any]) -> str:
-    return json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain) + "\n"
+def _line(value: Mapping[str, Any]) -> bytes:
+    text = json.dumps(value, separators=(",", ":"), allow_nan=False, default=_plain)
+    body = (text[:-1] + ("," if value else "")).encode("ascii")
+    return body + checksum(body)
 
 
 def _plain(value: Any) -> Any:

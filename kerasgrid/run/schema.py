@@ -20,6 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from kerasgrid.config.validation import Count, Curve, Number, Section, faults_of, few, in_words, kind, shown
 from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.io import canonical_json, kind_of, read_input, strict
+from kerasgrid.run.journal import BEFORE
 from kerasgrid.run.lock import is_held
 from kerasgrid.run.paths import RunPaths
 
@@ -164,6 +165,7 @@ class _Summary(_Part):
 class About(_Part):
     """What a results.json tells beside its trials and its best; None for what it does not tell."""
 
+    journal: str = BEFORE
     name: str | None = None
     status: Literal["running", "complete", "interrupted", "budget", "failed"] = "complete"
     objective: _Objective = _Objective()

@@ -17,7 +17,7 @@ from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import digest, write_text
 from kerasgrid.space.dimensions import is_number
 from kerasgrid.tables.table import Table, finite
-from kerasgrid.wording import distinct, visible_line
+from kerasgrid.wording import distinct, joined, visible_line
 
 if TYPE_CHECKING:
     import hiplot
@@ -195,6 +195,11 @@ def trial_plot(tables: Sequence[Table]) -> Plot:
         names = ", ".join(table.source for table in tables)
         raise ResultsError(f"{names}: no trial has begun yet, so there is nothing to plot. Try again later.")
     several = len(tables) > 1
+    if len(versions := {table.about.journal for table in tables if table.about is not None}) > 1:
+        log.warning(
+            "The files are of %s, in which a candidate has other scores: compare within a source alone.",
+            joined(sorted(versions)),
+        )
     points = tuple(
         Point(f"source {number}, {uid}" if several else uid, row)
         for number, table in enumerate(tables, start=1)

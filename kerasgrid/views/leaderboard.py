@@ -13,7 +13,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import error_text
 from kerasgrid.tables.table import DEBIASED, finite
-from kerasgrid.wording import count, percent, shortened, value_word, visible_line
+from kerasgrid.wording import count, format_seconds, percent, shortened, value_word, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
@@ -324,19 +324,6 @@ def format_score(mean: float | None, std: float | None = None) -> str:
 def _decimals(number: float) -> str:
     """Returns four decimals, or four digits where a number is too large or small for that."""
     return f"{number:.4f}" if number == 0 or 1e-4 <= abs(number) < 1e5 else f"{number:.4g}"
-
-
-def format_seconds(seconds: float | None) -> str:
-    """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
-    seconds = finite(seconds)
-    if seconds is None:
-        return "-"
-    if seconds < 0.995:
-        return f"{seconds:.2f} s"
-    if seconds < 599.5:
-        return f"{seconds:.1f} s" if seconds < 9.95 else f"{seconds:.0f} s"
-    minutes = round(seconds / 60)
-    return f"{minutes} min" if minutes < 60 else f"{minutes // 60} h {minutes % 60} min"
 
 
 def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:

@@ -14,9 +14,10 @@ from hypothesis import strategies as st
 
 from kerasgrid.errors import JournalError, StorageError
 from kerasgrid.run import journal as journal_module
-from kerasgrid.run.journal import FORMAT, Journal, header_of, read
+from kerasgrid.run.journal import FORMAT, Journal, header_of, of_before, read
 
-GOLDEN = Path(__file__).parents[1] / "golden" / "journal-1.jsonl"
+GOLDEN = Path(__file__).parents[1] / "golden" / "journal-2.jsonl"
+BEFORE = GOLDEN.with_name("journal-1.jsonl")
 HEADER = {"name": "digits"}
 
 
@@ -111,10 +112,9 @@ def test_a_torn_tail_is_cut_by_the_writer_alone(path, tail):
         (b"[" * 100_000 + b"\n", "recursion"),
     ],
 )
-def test_damage_elsewhere_is_named(path, line, reason):
-    write(path, {"a": 1}, {"b": 2})
-    lines = path.read_bytes().splitlines(keepends=True)
-    damaged = lines[0] + line + lines[2]
+def test_damage_elsewhere_is_named_under_version_1(path, line, reason):
+    path.parent.mkdir()
+    damaged = b'{"format":"kerasgrid.journal/1"}\n' + line + b'{"b":2}\n'
     path.write_bytes(damaged)
     for attempt in (lambda: read(path), lambda: Journal.open(path, HEADER)):
         with pytest.raises(JournalError) as caught:
@@ -129,7 +129,7 @@ def test_damage_elsewhere_is_named(path, line, reason):
 @pytest.mark.parametrize(
     ("first", "found"),
     [
-        ('{"format":"kerasgrid.journal/2"}', "of the format 'kerasgrid.journal/2'"),
+        ('{"format":"kerasgrid.journal/3"}', "of the format 'kerasgrid.journal/3'"),
         ('{"format":7}', "of the format 7"),
         ('{"name":"x"}', "no journal, since its first line names no format"),
     ],
@@ -340,25 +340,71 @@ def test_100_000_records_open_quickly(path):
     record = json.dumps(
         {"type": "epoch", "job": [7, 1, 0], "epoch": 3, "logs": {"loss": 0.123, "accuracy": 0.9}}
     )
-    path.write_text(json.dumps({"format": FORMAT}) + "\n" + (record + "\n") * 100_000)
+    write(path, json.loads(record))
+    header, line = path.read_bytes().splitlines(keepends=True)
+    path.write_bytes(header + line * 100_000)
     began = time.process_time()
     with Journal.open(path, HEADER) as journal:
         assert len(journal.records) == 100_000
     assert time.process_time() - began < 5  # about 0.7 s; the limit only tells squares from lines
 
 
-def test_a_journal_of_version_1_stays_readable(path):
-    header, records = read(GOLDEN)
+def hold_golden(header, records):
     assert header["name"] == "digits"
     assert [record["type"] for record in records] == ["trial", "epoch", "checkpoint", "fold", "fold"]
     assert records[0]["params"]["learning_rate"] == 1e-5
     assert records[1]["logs"]["loss"] == 0.6931471805599453
     assert records[4]["error"]["message"] == 'ಕನ್ನಡ 😀 "quoted"\nand a line'
-    # and is written to the byte as it was
+
+
+def test_a_journal_of_version_1_stays_readable_and_takes_nothing_more(path):
+    header, records = read(BEFORE)
+    hold_golden(header, records)
+    path.parent.mkdir()
+    path.write_bytes(BEFORE.read_bytes() + b'{"torn')
+    before = path.read_bytes()
+    with Journal.open(path, HEADER) as journal:
+        assert (journal.header, journal.records) == (header, records)
+        with pytest.raises(JournalError, match=r'wrote it \(pip install "kerasgrid==0\.1\.0"\), or start'):
+            journal.append({"a": 1})
+    assert path.read_bytes() == before
+
+
+def test_a_journal_is_written_to_the_byte_as_it_was(path):
+    header, records = read(BEFORE)
     with Journal.open(path, {name: value for name, value in header.items() if name != "format"}) as journal:
         for record in records:
             journal.append(record)
+    if os.environ.get("KERASGRID_WRITE_GOLDEN"):
+        GOLDEN.write_bytes(path.read_bytes())
+        pytest.skip(f"written: {GOLDEN.name}")
     assert path.read_bytes() == GOLDEN.read_bytes()
+    header, records = read(GOLDEN)
+    assert header["format"] == FORMAT == "kerasgrid.journal/2"
+    hold_golden(header, records)
+
+
+@pytest.mark.parametrize(
+    ("version", "told"),
+    [
+        ("0.1.0", 'pip install "kerasgrid==0.1.0"'),
+        ("0.1.0.dev629+ga50de2e01", "0.1.0.dev629+ga50de2e01: in its source, git checkout a50de2e01 and pip"),
+        ("unknown", "whose number its journal does not tell"),
+        ('1"; rm -r ~', "whose number its journal does not tell"),
+        (None, "whose number its journal does not tell"),
+    ],
+)
+def test_the_version_that_finishes_a_run_is_told(path, version, told):
+    header = {
+        "format": "kerasgrid.journal/1",
+        **({} if version is None else {"versions": {"kerasgrid": version}}),
+    }
+    message = str(of_before(path, header, "3 fits would be trained"))
+    assert message.startswith(
+        f"{path}: this run was begun by an earlier version, as kerasgrid.journal/1, and 3 "
+    )
+    assert f"version of kerasgrid that wrote it ({told}" in message
+    assert "or start anew with fresh=True, which moves the old run aside. plot, report, fit" in message
 
 
 class Unreadable:

@@ -12,11 +12,18 @@ from fitted import train_nothing
 
 from kerasgrid.driver.search import search
 from kerasgrid.errors import JournalError
-from kerasgrid.run.journal import Journal, check_line, header_of, read
+from kerasgrid.run.damage import checksum
+from kerasgrid.run.journal import FORMAT, Journal, check_line, header_of, read
 from kerasgrid.run.paths import RunPaths
 
 GOLDEN = sorted((Path(__file__).parents[1] / "golden").glob("*/journal.jsonl"))
 FOLD = {"type": "fold", "time": 1.0, "job": [0, 0, 0], "score": 0.5}
+
+
+def sealed(record):
+    """Returns the line of a record, with its checksum."""
+    body = json.dumps({key: value for key, value in record.items() if key != "crc32"})[:-1] + ", "
+    return body.encode() + checksum(body.encode())
 
 
 @pytest.mark.parametrize("path", GOLDEN, ids=lambda path: path.parent.name)
@@ -52,12 +59,14 @@ def test_a_line_that_is_none_is_told(line, told):
 
 def test_a_header_s_parts_are_objects(tmp_path):
     path = tmp_path / "journal.jsonl"
-    path.write_text(json.dumps({"format": "kerasgrid.journal/1", "identity": [1]}) + "\n")
-    with pytest.raises(
-        JournalError, match=r"journal\.jsonl:1: this line is damaged \(identity is a list; an"
-    ):
-        Journal.open(path, {}, check_line)
-    assert header_of(path, check_line) == {}
+    header = {"format": "kerasgrid.journal/1", "identity": [1]}
+    for line in (json.dumps(header).encode() + b"\n", sealed({**header, "format": FORMAT})):
+        path.write_bytes(line)
+        with pytest.raises(
+            JournalError, match=r"journal\.jsonl:1: this line is damaged \(identity is a list; an"
+        ):
+            Journal.open(path, {}, check_line)
+        assert header_of(path, check_line) == {}
 
 
 @pytest.fixture
@@ -77,7 +86,8 @@ def test_an_odd_last_line_is_told_and_does_not_count(searched, odd, caplog):
         again = search(CONFIG, results=paths.results)
     assert again.trials == before.trials
     assert paths.journal.read_text().startswith(f'{whole}{{"type":"session"')
-    assert f"{paths.journal}:{whole.count(chr(10)) + 1}: this line is torn (" in caplog.text
+    told = f"{paths.journal}:{whole.count(chr(10)) + 1}: this line is damaged (it has no checksum), was "
+    assert f"{told}nothing that can be read, and does not count." in caplog.text
 
 
 @pytest.mark.parametrize(
@@ -93,10 +103,10 @@ def test_an_odd_last_line_is_told_and_does_not_count(searched, odd, caplog):
 )
 def test_a_line_that_cannot_be_is_told_with_its_number(searched, place, change, told):
     _, paths = searched
-    lines = paths.journal.read_text().splitlines()
-    number = next(n for n, line in enumerate(lines) if f'"type":"{place}"' in line)
-    lines[number] = json.dumps({**json.loads(lines[number]), **change})
-    paths.journal.write_text("\n".join([*lines, lines[-1], ""]))
+    lines = paths.journal.read_bytes().splitlines(keepends=True)
+    number = next(n for n, line in enumerate(lines) if f'"type":"{place}"'.encode() in line)
+    lines[number] = sealed({**json.loads(lines[number]), **change})
+    paths.journal.write_bytes(b"".join([*lines, lines[-1]]))
     with pytest.raises(JournalError) as caught:
         search(CONFIG, results=paths.results)
     assert f"{paths.journal}:{number + 1}: this line is damaged ({told}). " in str(caught.value)
