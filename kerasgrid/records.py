@@ -85,8 +85,16 @@ class Trial:
 
     @cached_property
     def key(self) -> str:
-        """The params' hash without `epochs`, from which random keys come: 64 hex digits."""
-        return digest({name: value for name, value in self.params.items() if name != "epochs"})
+        """The params' hash without `epochs`, which says whether two trials may be one run: 64 hex digits."""
+        return self._digest("epochs")
+
+    @cached_property
+    def seed_key(self) -> str:
+        """The hash of the params that change a step, from which random keys come: 64 hex digits."""
+        return self._digest("epochs", "training.batch_norm")
+
+    def _digest(self, *but: str) -> str:
+        return digest({name: value for name, value in self.params.items() if name not in but})
 
     @cached_property
     def identity(self) -> str:

@@ -2,10 +2,10 @@
 
 Each key comes from what it is for, never from a place in a list or a worker.
 
-A trial's first weights and its dropout depend on (seed, trial key, fold, repeat, epoch) alone, so that they
-do not change with the other trials, the workers, or values that are added to the space. The trial key leaves
-`epochs` out: a run of 30 epochs begins as the run of 15 did. The order of the samples and their augmentation
-do without the trial key: candidates are compared on the same batches.
+A trial's first weights and its dropout depend on (seed, its params, fold, repeat, epoch) alone, so that they
+do not change with the other trials, the workers, or values that are added to the space. `epochs` is left out
+of the params: a run of 30 epochs begins as the run of 15 did; and so is what fits are measured by. The order
+of the samples and their augmentation do without params: candidates are compared on the same batches.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def key(*parts: str | int) -> int:
 
 def model_seed(seed: int, job: Job) -> int:
     """Returns the seed of a job's initial weights and layers, 0 to 2**32 - 1."""
-    return key("model", seed, job.trial.key, job.fold, job.repeat) % (1 << 32)
+    return key("model", seed, job.trial.seed_key, job.fold, job.repeat) % (1 << 32)
 
 
 def graph_seed(seed: int) -> int:
@@ -41,7 +41,7 @@ def graph_seed(seed: int) -> int:
 
 def draw_key(seed: int, job: Job, epoch: int) -> np.ndarray:
     """Returns (2,) int32, the key of what a job's layers draw in an epoch (from 0): masks and noise."""
-    return _words("draw", seed, job.trial.key, job.fold, job.repeat, epoch)
+    return _words("draw", seed, job.trial.seed_key, job.fold, job.repeat, epoch)
 
 
 def augment_key(seed: int, job: Job, epoch: int) -> np.ndarray:

@@ -34,11 +34,14 @@ def test_a_trials_place_does_not_touch_its_numbers():
     assert numbers_of(0, job(dict(reversed(PARAMS.items())))) == numbers_of(0, job())
 
 
-def test_epochs_are_no_part_of_the_key():
+def test_epochs_and_what_fits_are_measured_by_are_no_part_of_the_key():
     short, long = job({**PARAMS, "epochs": 15}), job({**PARAMS, "epochs": 30})
     assert short.trial.key == long.trial.key == job().trial.key
     assert short.trial.identity != long.trial.identity
     assert numbers_of(0, short) == numbers_of(0, long)
+    measured = job({**PARAMS, "epochs": 15, "training.batch_norm": "debiased"})
+    assert measured.trial.key != short.trial.key
+    assert numbers_of(0, measured) == numbers_of(0, short)
 
 
 @pytest.mark.parametrize("other", [(1, job()), (0, job(fold=1)), (0, job(repeat=1))])
