@@ -133,41 +133,45 @@ def words(place: int, step: Any) -> Any:
 
 
 def uniform(shape: Any, salt: Any) -> Any:
-    """Returns float32 in [0, 1) that depend on the salt, (2,) int32, and the place in the shape alone.
+    """Returns float32 in [0, 1) that depend on the salt, (2,) int32, and the place in the shape."""
+    return ops.reshape(fractions(bits(math.prod(shape), salt), 24), shape)
 
-    On TensorFlow Philox (Salmon et al. 2011), there the fastest; on JAX, whose generators take half of
-    a small net's time on a CPU, two rounds of a 32-bit integer hash over the counter.
+
+def fractions(words: Any, n_bits: int) -> Any:
+    """Returns float32 in [0, 1), the upper bits, 24 at most, of uint32."""
+    return ops.cast(_shifted(words, 32 - n_bits), "float32") * np.float32(2.0**-n_bits)
+
+
+def octets(words: Any) -> Any:
+    """Returns (4 word,) uint8, the bytes of (word,) uint32."""
+    if NAME == "tensorflow":
+        return tf.reshape(tf.bitcast(words, tf.uint8), (-1,))
+    return jnp.reshape(jax.lax.bitcast_convert_type(words, jnp.uint8), (-1,))
+
+
+def bits(count: int, salt: Any) -> Any:
+    """Returns (count,) uint32 that depend on the salt, (2,) int32, and the place alone.
+
+    Two rounds of a 32-bit integer hash over the counter: on a CPU generators of the backends take twice as
+    long. On TensorFlow's GPUs, where each operation is a launch, Philox (Salmon et al. 2011).
     """
-    if NAME == "tensorflow":
-        return tf.random.stateless_uniform(shape, seed=salt, alg="philox")
-    bits = _bits(math.prod(shape), salt)
-    return (bits >> 8).astype(jnp.float32).reshape(shape) * np.float32(2**-24)
-
-
-def uniform16(shape: Any, salt: Any) -> Any:
-    """Returns uint16, each value as likely, of the same generators: two for the price of one."""
-    count = math.prod(shape)
-    half = -(-count // 2)
-    if NAME == "tensorflow":
-        drawn = tf.random.stateless_uniform(
-            (half,), seed=salt, minval=None, maxval=None, dtype=tf.int32, alg="philox"
-        )
-        pairs = tf.bitcast(drawn, tf.uint16)
-    else:
-        pairs = jax.lax.bitcast_convert_type(_bits(half, salt), jnp.uint16)
-    return ops.reshape(ops.reshape(pairs, (-1,))[:count], shape)
-
-
-def _bits(count: int, salt: Any) -> Any:
-    salt = salt.astype(jnp.uint32)
-    return _hash(_hash(jnp.arange(count, dtype=jnp.uint32) ^ _hash(salt[0])) + _hash(salt[1] ^ salt[0]))
+    if NAME == "tensorflow" and tf.config.list_physical_devices("GPU"):
+        return tf.random.stateless_uniform((count,), salt, None, None, tf.uint32, alg="philox")
+    salt = ops.cast(salt, "uint32")
+    first, second = _hash(salt[0]), _hash(salt[1] ^ salt[0])
+    counter = ops.cast(ops.arange(count, dtype="int32"), "uint32")
+    return _hash(_hash(counter ^ first) + second)
 
 
 def _hash(x: Any) -> Any:
     """Mixes 32 bits: https://github.com/skeeto/hash-prospector (lowbias32)."""
-    x = (x ^ (x >> 16)) * np.uint32(0x7FEB352D)
-    x = (x ^ (x >> 15)) * np.uint32(0x846CA68B)
-    return x ^ (x >> 16)
+    x = (x ^ _shifted(x, 16)) * np.uint32(0x7FEB352D)
+    x = (x ^ _shifted(x, 15)) * np.uint32(0x846CA68B)
+    return x ^ _shifted(x, 16)
+
+
+def _shifted(x: Any, n_bits: int) -> Any:
+    return tf.bitwise.right_shift(x, np.uint32(n_bits)) if NAME == "tensorflow" else x >> n_bits
 
 
 def affine(images: Any, matrix: Any, fill_mode: str, cval: float) -> Any:

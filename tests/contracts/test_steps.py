@@ -374,6 +374,66 @@ def test_dropout_drops_at_its_rate_and_keeps_the_mean(rate):
     assert abs(both - rate**2) <= 6 * np.sqrt(rate**2 * (1 - rate**2) / out.size)
 
 
+@pytest.mark.parametrize("rate", [0.001, 0.003, 0.1, 0.2, 0.25, 0.4, 0.5, 0.8, 0.99])
+def test_rates_that_no_byte_has_are_met_on_average(rate):
+    """The nearest of 256ths is 8 standard errors away from 0.2, and a rate of 0.001 would be none."""
+    layer = of_rate(KeyedDropout, "rate", rate)
+    outs = [drawn(layer, ones((601, 1000)), step=step) for step in range(30)]
+    n = sum(out.size for out in outs)
+    assert np.mean([np.mean(out == 0) for out in outs]) == pytest.approx(
+        rate, abs=4 * np.sqrt(rate * (1 - rate) / n)
+    )
+    assert np.mean([np.mean(out, dtype=float) for out in outs]) == pytest.approx(
+        1, abs=4 * np.sqrt(rate / (1 - rate) / n)
+    )
+    # A sample's own rate is one of the two 256ths beside it, and no step has its samples alike.
+    shares = np.concatenate([np.mean(out == 0, axis=1) for out in outs])
+    assert np.abs(shares - rate).max() <= 1 / 256 + 6 * np.sqrt((rate * (1 - rate) + 1 / 256) / 1000)
+    spread = np.sqrt((rate * (1 - rate) + 1 / 256) / outs[0].size)
+    assert max(abs(np.mean(out == 0) - rate) for out in outs) <= 5 * spread
+
+
+def test_the_highest_rate_drops_255_of_256():
+    for rate in (0.999, 255 / 256):
+        out = drawn(of_rate(KeyedDropout, "rate", rate), ones((601, 1000)))
+        np.testing.assert_array_equal(np.unique(out), [0, 256])
+        assert np.mean(out == 0) == pytest.approx(255 / 256, abs=4 * np.sqrt(1 / 256 / out.size))
+
+
+def test_the_four_masks_of_a_word_have_nothing_in_common():
+    dropped = drawn(of_rate(KeyedDropout, "rate", 0.5), ones((4096, 256))) == 0
+    for lag in (1, 2, 3, 4, 8, 256):
+        flat = dropped.ravel()
+        assert abs(np.mean(flat[lag:] == flat[:-lag]) - 0.5) < 5 * 0.5 / np.sqrt(flat.size), lag
+
+
+@pytest.mark.skipif(backend.NAME != "tensorflow", reason="JAX hashes on any device")
+def test_on_a_gpu_masks_are_drawn_by_its_own_generator(monkeypatch):
+    layer = of_rate(KeyedDropout, "rate", 0.2)
+    hashed = drawn(layer, ones((601, 1000)))
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda kind: [kind])
+    out = drawn(layer, ones((601, 1000)))
+    assert (out != hashed).any()
+    assert np.mean(out == 0) == pytest.approx(0.2, abs=4 * np.sqrt(0.2 * 0.8 / out.size))
+    np.testing.assert_array_equal(out, drawn(layer, ones((601, 1000))))
+
+
+def test_words_are_the_same_on_every_backend():
+    """Beside NumPy's arithmetic."""
+
+    def mixed(x):
+        x = (x ^ (x >> np.uint32(16))) * np.uint32(0x7FEB352D)
+        x = (x ^ (x >> np.uint32(15))) * np.uint32(0x846CA68B)
+        return x ^ (x >> np.uint32(16))
+
+    salt = np.array([839118, -71], np.int32)
+    found = backend.bits(1001, keras.ops.convert_to_tensor(salt))
+    first, second = salt.view(np.uint32).reshape(2, 1)
+    wanted = mixed(mixed(np.arange(1001, dtype=np.uint32) ^ mixed(first)) + mixed(first ^ second))
+    np.testing.assert_array_equal(backend.to_host(found), wanted)
+    np.testing.assert_array_equal(backend.to_host(backend.octets(found)), wanted.astype("<u4").view(np.uint8))
+
+
 def test_spatial_dropout_drops_whole_channels():
     out = drawn(of_rate(KeyedSpatialDropout2D, "rate", 0.25), ones((100, 3, 3, 40)))
     channels = out[:, 0, 0, :]
