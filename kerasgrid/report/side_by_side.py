@@ -13,7 +13,13 @@ from kerasgrid.report.comparison import ALPHA, p_value
 from kerasgrid.run.results import ResultsData
 from kerasgrid.run.schema import About
 from kerasgrid.views.drawing import ACCENT, WARM, label
-from kerasgrid.views.leaderboard import aligned, format_seconds, trial_score, varying
+from kerasgrid.views.leaderboard import (
+    aligned,
+    first_values_sentences,
+    format_seconds,
+    trial_score,
+    varying,
+)
 from kerasgrid.views.pages import Bullets, Cells, Chapter, Note, Picture, html_page
 from kerasgrid.wording import named, visible_line
 
@@ -225,6 +231,9 @@ def reservations(results: Sequence[ResultsData]) -> list[str]:
         for about in (one.about for one in results)
         if about.objective.decided_on is not None
     ]
+    for one in results:
+        cost = first_values_sentences(one.trials, one.about.objective.direction)
+        told += [f"{one.about.name}: {' '.join(cost)}"] if cost else []
     if results[0].about.objective.name == "loss":
         told.append(
             "loss is what each model is trained by, penalties such as L2's included, so that it is one "

@@ -273,12 +273,12 @@ def first_values_sentences(trials: Sequence[Mapping[str, Any]], direction: str) 
         return [first, "With debiased statistics the scores are the same."]
     best = max(scored, key=lambda trial: sign * trial["mean_test_score"])
     other = max(scored, key=lambda trial: sign * debiased(trial))
-    verdict = f"trial {_called(best)} stays the best"
+    verdict = f", and trial {_called(best)} stays the best" if len(scored) > 1 else ""
     if debiased(other) != debiased(best):
-        verdict = f"trial {_called(other)} would be the best, not trial {_called(best)}"
+        verdict = f", and trial {_called(other)} would be the best, not trial {_called(best)}"
     return [
         first,
-        f"With debiased statistics scores are {', others '.join(costs)}, and {verdict}.",
+        f"With debiased statistics scores are {', others '.join(costs)}{verdict}.",
         f"`{DEBIASED_LINE}` scores trials, and saves models, by those.",
     ]
 

@@ -189,6 +189,9 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
     planned = json.loads(told("check", "grid.yaml", *inline, "--json").out)
     assert (planned["faults"], planned["fits"], planned["epochs"]) == ([], 4, 16)
     assert (planned["data"]["samples"], planned["seconds"]) == (300, None)
+    cold = told("check", "grid.yaml", *inline, "--set", "params.batch_norm=true").out
+    assert "warning    BatchNormalization will not have warmed up in 2 of 2 candidates: batch_size " in cold
+    assert "BatchNormalization" not in checked
     assert "fits       4 (2 trials x 2 folds), 0 done before" in checked
     assert "epochs     16 to train" in checked
     assert "time       not measured yet" in checked

@@ -102,6 +102,12 @@ def test_a_search_that_decided_on_its_test_fold_is_named_and_compared_all_the_sa
     objective = {"name": "accuracy", "direction": "max", "decided_on": "test_fold"}
     assert len(rivals_of([OURS, changed(THEIRS, objective=objective)])) == 2
     assert reservations([OURS, THEIRS]) == []
+    cold = THEIRS.trials[0] | {"mean_debiased_score": 0.96, "first_values": 0.5}
+    assert reservations([OURS, changed(THEIRS, trials=[cold])]) == [
+        "mine-autokeras: BatchNormalization had not warmed up in 1 of 1 trial: up to 50% of its moving "
+        "statistics are still first values. With debiased statistics scores are up to 0.0267 better (trial "
+        "0: 0.9333 -> 0.9600). `training: {batch_norm: debiased}` scores trials, and saves models, by those."
+    ]
     assert reservations([OURS, changed(THEIRS, objective=objective)]) == [
         "mine-autokeras decided on the held-out rows themselves (search.val: test_fold), so that its scores "
         "are too good."
