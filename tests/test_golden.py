@@ -25,10 +25,12 @@ import numpy as np
 import pytest
 from fakes import Collector, fake_train_pack, prepare_run
 
+from kerasgrid.checks.draft import read_draft
 from kerasgrid.delivery import fitting, inference
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.driver import search as driver
+from kerasgrid.driver.preview import preview
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
 from kerasgrid.errors import JournalError
@@ -116,7 +118,7 @@ def test_a_search_goes_on_from_a_golden_journal_to_the_golden_results(name, shar
     """Cut in the middle of a line."""
     grid, paths = start(name, tmp_path)
     journal = (GOLDEN / name / "journal.jsonl").read_bytes()
-    paths.folder.mkdir(parents=True)
+    paths.folder.mkdir(parents=True, exist_ok=True)
     paths.journal.write_bytes(journal[: round(share * len(journal))])
     begun = paths.journal.read_text().splitlines()[:-1]
     found = search(grid, results=paths.results)
@@ -137,7 +139,7 @@ def lay_out(name: str, folder: Path, share: float = 1.0) -> tuple[Path, RunPaths
     """Lays out a golden run that has been trained, or so much of its journal."""
     grid, paths = start(name, folder)
     journal = (GOLDEN / name / "journal.jsonl").read_bytes()
-    paths.folder.mkdir(parents=True)
+    paths.folder.mkdir(parents=True, exist_ok=True)
     paths.journal.write_bytes(journal[: round(share * len(journal))])
     shutil.copy(GOLDEN / name / "results.json", paths.json)
     return grid, paths
@@ -174,7 +176,7 @@ def test_a_finished_run_under_journal_1_has_nothing_to_do_and_stays_as_it_is(nam
 
 
 WAYS_ON = (
-    'Finish it with the version of kerasgrid that wrote it (pip install "kerasgrid==0"), or start anew with '
+    'Go on with the version of kerasgrid that wrote it (pip install "kerasgrid==0"), or start anew with '
     "fresh=True, which moves the old run aside. plot, report, fit and predict take what it has as before."
 )
 
@@ -224,6 +226,15 @@ def test_a_finished_run_under_journal_1_takes_nothing_more(changes, why, frozen,
     assert why in str(caught.value)
     assert WAYS_ON in str(caught.value)
     assert (paths.journal.read_bytes(), paths.json.read_bytes()) == before
+
+
+def test_check_tells_of_a_run_under_journal_1_that_would_be_trained(frozen, tmp_path):
+    grid, paths = lay_out("run-1", tmp_path)
+    assert preview(read_draft(grid), paths.results).n_done == 16
+    lay_out("run-1", tmp_path, 0.7)
+    with pytest.raises(JournalError) as caught:
+        preview(read_draft(grid), paths.results)
+    assert str(caught.value) == refused(paths, "9 fits would be trained")
 
 
 def test_a_run_under_journal_1_begins_anew_by_fresh_or_where_it_has_come_to_nothing(frozen, tmp_path):

@@ -192,6 +192,7 @@ def check(
 
 def _print_results(results: Results) -> None:
     from kerasgrid.console import Console
+    from kerasgrid.run.journal import FORMAT
     from kerasgrid.views.leaderboard import leaderboard, summary_lines
 
     console = Console()
@@ -201,7 +202,7 @@ def _print_results(results: Results) -> None:
         console.print(line, soft_wrap=True)
     if results.status == "interrupted":
         following = "Interrupted. The same command goes on from here."
-    elif results.status == "budget":
+    elif results.status == "budget" and results.about.journal == FORMAT:
         following = f"The budget is used up; a larger one goes on. {_following(results)}"
     else:
         following = _following(results)

@@ -69,6 +69,10 @@ class Run:
                 self._journal.close()
                 with storage_errors(paths.folds):  # first: after a kill either search makes them again
                     paths.folds.unlink(missing_ok=True)
+                if self.is_old:
+                    self._news.append(
+                        "An earlier version had begun this run and trained nothing of it: it begins anew."
+                    )
                 self._journal = Journal.begin(paths.journal, header)
             self._new_sources = check_identity(
                 prepared, paths.folder, self._journal.header, self._journal.records

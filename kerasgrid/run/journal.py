@@ -239,7 +239,7 @@ def of_before(path: Path, header: Mapping[str, Any], why: str) -> JournalError:
         install = f'pip install "kerasgrid=={version}"'
     return JournalError(
         f"{path}: this run was begun by an earlier version, as {BEFORE}, and {why}. Since {FORMAT} fits have "
-        "other random keys and scores, and two meanings never meet in one leaderboard. Finish it with the "
+        "other random keys and scores, and two meanings never meet in one leaderboard. Go on with the "
         f"version of kerasgrid that wrote it ({install}), or start anew with --fresh, which moves the old "
         "run aside. plot, report, fit and predict take what it has as before."
     )

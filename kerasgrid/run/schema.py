@@ -20,7 +20,7 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from kerasgrid.config.validation import Count, Curve, Number, Section, faults_of, few, in_words, kind, shown
 from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.io import canonical_json, kind_of, read_input, strict
-from kerasgrid.run.journal import BEFORE
+from kerasgrid.run.journal import BEFORE, FORMAT
 from kerasgrid.run.lock import is_held
 from kerasgrid.run.paths import RunPaths
 
@@ -270,14 +270,15 @@ def as_it_stands(results: dict[str, Any], path: Path) -> dict[str, Any]:
         return results
     if is_held(paths.lock, paths.heartbeat):
         return results
-    _tell_cut_off(path, path.stat().st_mtime_ns)
+    _tell_cut_off(path, path.stat().st_mtime_ns, results.get("journal") == FORMAT)
     return {**results, "status": "interrupted"}
 
 
 @cache
-def _tell_cut_off(path: Path, changed_at_ns: int) -> None:
+def _tell_cut_off(path: Path, changed_at_ns: int, is_of_today: bool) -> None:
     """Tells it once of each state of a file, which commands read several times."""
-    log.warning("%s: its search was cut off, and nothing is running it; the same command goes on.", path)
+    whose = "the same command" if is_of_today else "the version that wrote it"
+    log.warning("%s: its search was cut off, and nothing is running it; %s goes on.", path, whose)
 
 
 def checked(results: Any, where: Path | str, forms: str = FORMS) -> dict[str, Any]:

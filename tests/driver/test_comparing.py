@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 import zipfile
 from importlib import import_module
 
@@ -18,7 +19,7 @@ from kerasgrid.checks.draft import read_draft
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
-from kerasgrid.errors import ChangedError, ConfigError
+from kerasgrid.errors import ChangedError, ConfigError, JournalError
 from kerasgrid.planning import packing
 from kerasgrid.report.side_by_side import Beside
 from kerasgrid.run.paths import RunPaths
@@ -47,6 +48,36 @@ def fake_trainer(monkeypatch):
 def config(**own) -> dict:
     autokeras = {"max_trials": 2, "time": "10min", **own}
     return json.loads(json.dumps(CONFIG)) | {"autokeras": autokeras}
+
+
+def of_version_1(paths):
+    """Makes a run one of version 1."""
+    old = paths.journal.read_text().replace("kerasgrid.journal/2", "kerasgrid.journal/1", 1)
+    paths.journal.write_text(re.sub(r',"crc32":"\w+"', "", old))
+
+
+def test_both_are_of_one_version_of_the_journal(fake_trainer, tmp_path):
+    own, rival = RunPaths(tmp_path, "fake"), RunPaths(tmp_path, "fake-autokeras")
+    search(config(), results=tmp_path)
+    of_version_1(own)
+    told = "In compare fresh=True is of AutoKeras's half alone: give it to kerasgrid search."
+    for fresh in (False, True):
+        with pytest.raises(JournalError, match="fake-autokeras is set beside it, which is not") as caught:
+            compare(config(), results=tmp_path, fresh=fresh)
+        assert str(caught.value).endswith(told)
+    assert not rival.folder.exists()
+    search(config(), results=tmp_path, fresh=True)
+    compare(config(), results=tmp_path)
+    of_version_1(rival)
+    with pytest.raises(
+        JournalError, match=f"{rival.journal}: this run .* fake is set beside it, which is not"
+    ):
+        compare(config(), results=tmp_path)
+    of_version_1(own)
+    before = own.journal.read_bytes(), rival.journal.read_bytes()
+    found = compare(config(), results=tmp_path)
+    assert {found.own.about.journal, found.autokeras.about.journal} == {"kerasgrid.journal/1"}
+    assert (own.journal.read_bytes(), rival.journal.read_bytes()) == before
 
 
 def test_both_are_scored_on_the_same_folds(fake_trainer, tmp_path, monkeypatch):

@@ -127,6 +127,7 @@ def test_losses_are_said_to_be_what_models_are_trained_by():
         ({"data": {"fingerprint": "sha256:9"}}, "data"),
         ({"folds": {"fingerprint": "sha256:9"}}, "folds"),
         ({"objective": {"name": "loss", "direction": "min"}}, "objective"),
+        ({"journal": "kerasgrid.journal/2"}, "versions of the journal"),
     ],
 )
 def test_what_is_of_other_data_is_refused(changes, what):

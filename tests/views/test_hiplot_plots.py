@@ -3,6 +3,7 @@ import logging
 import pytest
 
 from kerasgrid.errors import ResultsError
+from kerasgrid.run.schema import About
 from kerasgrid.tables.table import Table
 from kerasgrid.views import hiplot
 from kerasgrid.views.hiplot import epoch_plot, trial_plot
@@ -55,6 +56,17 @@ def test_several_tables_are_coloured_by_source():
     ]
     assert plot.params == ("dropout", "learning_rate", "units", "source")
     assert plot.color == "source"
+
+
+def test_files_of_two_versions_of_the_journal_are_told_apart(caplog):
+    of = [table(row(0), about=About(**given)) for given in ({}, {}, {"journal": "kerasgrid.journal/2"})]
+    trial_plot([*of[:2], table(row(0))])
+    assert caplog.text == ""
+    trial_plot(of)
+    told = (
+        "The files are of kerasgrid.journal/1 and kerasgrid.journal/2, in which a candidate has other scores"
+    )
+    assert told in caplog.text
 
 
 @pytest.mark.parametrize(
