@@ -7,7 +7,7 @@ compiled, looped and mapped over the jobs of a pack.
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 import keras
@@ -58,12 +58,19 @@ def repeat(first: Any, last: Any, body: Callable, state: Any) -> Any:
     return jax.lax.fori_loop(first, last, body, state)
 
 
-def map_chunks(function: Callable, chunks: Any, like: Sequence[Any]) -> list[Any]:
-    """Returns function(chunk), as many tensors as `like` and of its types, of each chunk in turn, stacked."""
+def map_chunks(function: Callable, chunks: Any, like: Any) -> Any:
+    """Returns what `function` gives of each chunk in turn, with an axis of chunks before a job's own.
+
+    Args:
+        function: Takes and gives what jobs have apart.
+        chunks: (chunk, ...) of each job, or of all.
+        like: What it gives of a chunk, for the types.
+    """
     if NAME == "tensorflow":
-        kinds = [tensor.dtype for tensor in like]
+        kinds = tf.nest.map_structure(lambda tensor: tensor.dtype, like)
         return tf.map_fn(function, chunks, parallel_iterations=1, fn_output_signature=kinds)
-    return jax.lax.map(function, chunks)
+    found = jax.lax.map(function, jnp.moveaxis(chunks, 1, 0))
+    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
 
 
 def logits_behind(outputs: Any) -> Any | None:
@@ -86,8 +93,23 @@ def with_logits(outputs: Any, logits: Any) -> Any:
     return outputs
 
 
-def map_jobs(function: Callable, width: int, shared: Sequence[bool]) -> Callable:
-    """Returns a function over the jobs of a pack, made of one for a single job.
+def apart(stacked: Any) -> Any:
+    """Returns nested arrays that have an axis of jobs as `each` takes them: on TensorFlow a list."""
+    if NAME == "tensorflow":
+        width = tf.nest.flatten(stacked)[0].shape[0]
+        return [tf.nest.map_structure(lambda leaf, job=job: leaf[job], stacked) for job in range(width)]
+    return stacked
+
+
+def together(parts: Any) -> Any:
+    """Returns what `each` gives with an axis of jobs."""
+    if NAME == "tensorflow":
+        return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *parts)
+    return parts
+
+
+def each(function: Callable, *parts: Any) -> Any:
+    """Returns what a function of one job gives for each, apart.
 
     On JAX one program computes all jobs side by side (vmap). On TensorFlow each job has a tower of its
     own in one graph, and towers run at the same time where there are threads for them: kernels that
@@ -95,27 +117,19 @@ def map_jobs(function: Callable, width: int, shared: Sequence[bool]) -> Callable
 
     Args:
         function: Takes and gives nested arrays of one job.
-        width: Jobs.
-        shared: For each argument whether it is the same for all jobs; else it has an axis of jobs.
+        parts: Its arguments, apart; one of a single entry is the same for all jobs.
     """
     if NAME == "tensorflow":
-
-        def towers(*arguments):
-            results = [
-                function(
-                    *(
-                        argument
-                        if common
-                        else tf.nest.map_structure(lambda leaf, job=job: leaf[job], argument)
-                        for argument, common in zip(arguments, shared, strict=True)
-                    )
-                )
-                for job in range(width)
-            ]
-            return tf.nest.map_structure(lambda *leaves: tf.stack(leaves), *results)
-
-        return towers
-    return jax.vmap(function, in_axes=[None if common else 0 for common in shared])
+        width = max(map(len, parts))
+        return [function(*(part[job % len(part)] for part in parts)) for job in range(width)]
+    single = [all(leaf.shape[0] == 1 for leaf in jax.tree.leaves(part)) for part in parts]
+    parts = tuple(
+        jax.tree.map(lambda leaf: leaf[0], part) if is_single else part
+        for part, is_single in zip(parts, single, strict=True)
+    )
+    if all(single):
+        return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*parts))
+    return jax.vmap(function, in_axes=[None if is_single else 0 for is_single in single])(*parts)
 
 
 def slice_rows(array: Any, start: Any, size: int) -> Any:

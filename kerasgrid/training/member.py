@@ -101,9 +101,31 @@ class Member:
     @property
     def fixed(self) -> dict[str, Any]:
         """What a program is told of it for all its life."""
-        numbers = np.asarray(self.graph.numbers, dtype=keras.config.floatx())
-        own = {name: getattr(self, name) for name in ("scaling", "class_weight", "first")}
-        return {"numbers": numbers, "is_debiased": np.float32(self.is_debiased), **own}
+        return {
+            "numbers": self._numbers[: self._n_own],
+            "class_weight": self.class_weight,
+            "first": self.first,
+            "is_debiased": np.float32(self.is_debiased),
+        }
+
+    @property
+    def strengths(self) -> np.ndarray:
+        """(number,), of its augmentation."""
+        return self._numbers[self._n_own :]
+
+    @property
+    def takes(self) -> tuple:
+        """What its batches depend on, but the epoch: runs for which it is the same take the same ones."""
+        job = self.jobs[-1]
+        return job.fold, job.repeat, self.strengths.tobytes(), self.scaling.tobytes()
+
+    @property
+    def _numbers(self) -> np.ndarray:
+        return np.asarray(self.graph.numbers, dtype=keras.config.floatx())
+
+    @property
+    def _n_own(self) -> int:
+        return len(self.stand.program.lifted.slots)
 
     @property
     def is_debiased(self) -> bool:

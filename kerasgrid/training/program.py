@@ -93,99 +93,122 @@ class Program(States):
         self._tail = lru_cache(maxsize=16)(self._compile_tail)
         self._evaluate = lru_cache(maxsize=8)(self._compile_evaluate)
 
-    def train(
-        self,
-        states: Any,
-        fixed: Any,
-        inputs: Any,
-        first: int,
-        last: int,
-    ) -> Any:
+    def train(self, states: Any, fixed: Any, inputs: Any, batches: Any, first: int, last: int) -> Any:
         """Returns the states after steps first to last - 1 of an epoch.
 
         Args:
             states: Of the jobs, stacked.
-            fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `scaling`, (2, channel),
-                subtracted of the images and divided by, no channels for neither; `class_weight`, (class,),
+            fixed: What jobs keep for all their life, stacked: `numbers`, (number,); `class_weight`, (class,),
                 no classes for equal ones; `first`, the moving statistics before the first step;
                 `is_debiased`, whether they are measured without these.
-            inputs: Of the epoch, stacked: `full`, rows of the full steps, and `ragged`, (rows, weights) of
-                each later one, as `Schedule.pad` gives them; `rates`, (step,), the learning rates; `keys`,
-                (2,) int32 each, by which layers `draw` and by which images are augmented.
+            inputs: Of the epoch, stacked: `rates`, (step,), the learning rates; `key`, (2,) int32, by which
+                layers draw.
+            batches: Of the epoch, stacked, or of one job for all: `full`, rows of the full steps, and
+                `ragged`, (rows, weights) of each later one, as `Schedule.pad` gives them; `how`, with
+                `scaling`, (2, channel), subtracted of the images and divided by, no channels for neither,
+                and by what images are augmented: `strengths`, (number,), and `key`, (2,) int32.
             first: The first step.
             last: One after the last, at most `schedule.n_steps`.
         """
-        width, n_full = len(inputs["rates"]), self.schedule.n_full
-        own, data = (inputs["rates"], inputs["keys"]), (self.images, self.targets)
+        n_full, how = self.schedule.n_full, batches["how"]
+        sizes = len(inputs["rates"]), len(how["key"])
+        data = self.images, self.targets
         if first < min(last, n_full):
             bounds = (np.int32(first), np.int32(min(last, n_full)))
-            states = self._train(width)(states, fixed, inputs["full"], *own, *bounds, *data)
+            states = self._train(*sizes)(states, fixed, inputs, batches["full"], how, *bounds, *data)
         for place in range(max(first, n_full), last):
-            rows, weights = inputs["ragged"][place - n_full]
-            tail = self._tail(width, rows.shape[1])
-            states = tail(states, fixed, rows, weights, *own, np.int32(place), *data)
+            rows, weights = batches["ragged"][place - n_full]
+            tail = self._tail(*sizes, rows.shape[1])
+            states = tail(states, fixed, inputs, rows, weights, how, np.int32(place), *data)
         return states
 
-    def evaluate(self, states: Any, fixed: Any, chunks: Any, weights: Any) -> tuple[dict[str, Any], Any]:
+    def evaluate(self, states: Any, fixed: Any, held: Any) -> tuple[dict[str, Any], Any]:
         """Returns loss and metrics, (job,) each, and outputs (job, chunk, row, output), of some rows.
 
         Args:
             states: Of the jobs, stacked.
             fixed: As in `train`.
-            chunks: (job, chunk, row) int32.
-            weights: (job, chunk, row) 1, and 0 for padding.
+            held: Stacked, or of one job for all: `rows`, (chunk, row) int32; `weights`, (chunk, row) 1, and 0
+                for padding; `scaling`, as in `train`.
         """
-        return self._evaluate(len(chunks))(states, fixed, chunks, weights, self.images, self.targets)
+        evaluate = self._evaluate(len(fixed["numbers"]), len(held["rows"]))
+        return evaluate(states, fixed, held, self.images, self.targets)
 
-    def _compile_train(self, width: int) -> Any:
-        def steps(state, fixed, rows, rates, keys, first, last, images, targets):
-            def body(index, state):
-                size = self.schedule.batch_size
-                part = backend.slice_rows(rows, index * size, size)
-                data = (images, targets, part, None)
-                return self._step(state, fixed, keys, index, rates[index], *data)
+    def _compile_train(self, _width: int, _n_batches: int) -> Any:
+        def steps(states, fixed, inputs, rows, how, first, last, images, targets):
+            fixed, inputs, rows, how = map(backend.apart, (fixed, inputs, rows, how))
 
-            return backend.repeat(first, last, body, state)
+            def body(index, states):
+                def batch(rows, how):
+                    size = self.schedule.batch_size
+                    part = backend.slice_rows(rows, index * size, size)
+                    return self._step.batch(how, index, images, targets, part)
 
-        return self._compile(steps, width, (0, 0, 0, 0, 0, 1, 1, 1, 1))
+                def step(state, fixed, inputs, batch):
+                    return self._step(state, fixed, inputs["key"], index, inputs["rates"][index], *batch)
 
-    def _compile_tail(self, width: int, size: int) -> Any:
-        def tail(state, fixed, rows, weights, rates, keys, place, images, targets):
-            data = (images, targets, rows, weights)
-            stepped = self._step(state, fixed, keys, place, rates[place], *data)
-            real = ops.sum(weights) > 0  # a step that is all padding changes nothing
-            return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
+                return backend.each(step, states, fixed, inputs, backend.each(batch, rows, how))
 
-        return self._compile(tail, width, (0, 0, 0, 0, 0, 0, 1, 1, 1))
+            return backend.together(backend.repeat(first, last, body, backend.apart(states)))
 
-    def _compile_evaluate(self, width: int) -> Any:
-        def evaluate(state, fixed, chunks, weights, images, targets):
-            scaling = fixed["scaling"]
+        return backend.compile(steps, self._jit)
 
-            def outputs_of(rows):
-                """Returns outputs of some rows, with their logits where Keras takes losses from those."""
-                found, _, losses = self._step.forward(state, self._step.inputs(images, rows, scaling), False)
+    def _compile_tail(self, _width: int, _n_batches: int, _size: int) -> Any:
+        def tail(states, fixed, inputs, rows, weights, how, place, images, targets):
+            def batch(rows, weights, how):
+                return *self._step.batch(how, place, images, targets, rows), weights
+
+            def step(state, fixed, inputs, batch):
+                *_, weights = batch
+                stepped = self._step(state, fixed, inputs["key"], place, inputs["rates"][place], *batch)
+                real = ops.sum(weights) > 0  # a step that is all padding changes nothing
+                return keras.tree.map_structure(lambda new, old: ops.where(real, new, old), stepped, state)
+
+            batches = backend.each(batch, *map(backend.apart, (rows, weights, how)))
+            return backend.together(backend.each(step, *map(backend.apart, (states, fixed, inputs)), batches))
+
+        return backend.compile(tail, self._jit)
+
+    def _compile_evaluate(self, _width: int, _n_batches: int) -> Any:
+        def evaluate(states, fixed, held, images, targets):
+            states, fixed, held = map(backend.apart, (states, fixed, held))
+            states = backend.each(
+                lambda state, fixed: self.measured(state, fixed["first"], fixed["is_debiased"]), states, fixed
+            )
+
+            def inputs(rows, held):
+                return self._step.inputs(images, rows, held["scaling"])
+
+            def outputs(state, fixed, x):
+                """Returns outputs, with their logits where Keras takes losses from those; and penalties."""
+                with self.lifted.bound(fixed["numbers"]):
+                    found, _, losses = self._step.forward(state, x, False)
                 logits = backend.logits_behind(found)
                 return [found] if logits is None else [found, logits], losses
 
-            state = self.measured(state, fixed["first"], fixed["is_debiased"])
-            with self.lifted.bound(fixed["numbers"]):
-                rows, counted = ops.reshape(chunks, (-1,)), ops.reshape(weights, (-1,))
+            def outputs_of(rows):
+                return backend.each(outputs, states, fixed, backend.each(inputs, rows, held))
+
+            def logs(fixed, held, found, losses):
+                rows, counted = (ops.reshape(held[name], (-1,)) for name in ("rows", "weights"))
                 y = ops.take(targets, rows, axis=0)
-                of_one, losses = outputs_of(rows[:1])
-                found = backend.map_chunks(lambda chunk: outputs_of(chunk)[0], chunks, of_one)
                 flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
                 if logits:
                     flat = backend.with_logits(flat, *logits)
-                loss = self._step.loss(y, flat, counted) + sum(losses)
-                logs = {"loss": loss}
-                fresh = [ops.convert_to_tensor(value) for value in self.fresh]
-                values = self._step.update_metrics(fresh, y, flat, counted)
-                logs |= self.results(values)
-            return logs, ops.cast(found[0], keras.config.floatx())
+                with self.lifted.bound(fixed["numbers"]):
+                    logs = {"loss": self._step.loss(y, flat, counted) + sum(losses)}
+                    fresh = [ops.convert_to_tensor(value) for value in self.fresh]
+                    values = self._step.update_metrics(fresh, y, flat, counted)
+                    logs |= self.results(values)
+                return logs, ops.cast(found[0], keras.config.floatx())
 
-        return self._compile(evaluate, width, (0, 0, 0, 0, 1, 1))
+            rows = backend.each(lambda held: held["rows"], held)
+            of_one = outputs_of(backend.each(lambda rows: rows[0, :1], rows))
+            like = backend.each(lambda found: found[0], of_one)
+            losses = backend.each(lambda found: found[1], of_one)
+            found = backend.map_chunks(
+                lambda rows: backend.each(lambda found: found[0], outputs_of(rows)), rows, like
+            )
+            return backend.together(backend.each(logs, fixed, held, found, losses))
 
-    def _compile(self, function: Any, width: int, shared: Sequence[int]) -> Any:
-        mapped = backend.map_jobs(function, width, [bool(s) for s in shared])
-        return backend.compile(mapped, self._jit)
+        return backend.compile(evaluate, self._jit)

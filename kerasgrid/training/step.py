@@ -164,26 +164,34 @@ class Step:
     how: Augmentation
     halts: bool
 
-    def __call__(self, state, fixed, keys, step, rate, images, targets, rows, weights):
+    def batch(self, how, step, images, targets, rows):
+        """Returns the model's inputs and the targets of a step.
+
+        Args:
+            how: As in `Program.train`, of one batch.
+            step: Scalar int32: steps of the epoch before this one.
+            images: (sample, ...) of all samples.
+            targets: (sample, ...) of all samples.
+            rows: (row,) int32.
+        """
+        x = ops.take(images, rows, axis=0)
+        if self.how.operations:
+            x = augment(self.how, x, how["strengths"], draw(rows.shape[0], how["key"], step))
+        return self._scaled(x, how["scaling"]), ops.take(targets, rows, axis=0)
+
+    def __call__(self, state, fixed, key, step, rate, x, y, weights=None):
         """Returns the state after a step.
 
         Args:
             state: Of one job.
             fixed: As in `Program.train`, of one job.
-            keys: As in `Program.train`, of one job.
+            key: (2,) int32, by which layers draw.
             step: Scalar int32: steps of the epoch before this one.
             rate: The learning rate.
-            images: (sample, ...) of all samples.
-            targets: (sample, ...) of all samples.
-            rows: (row,) int32, the batch.
+            x: The batch as `batch` gives it.
+            y: Its targets.
             weights: (row,) 1 for samples and 0 for padding; None where there is no padding.
         """
-        numbers = fixed["numbers"]
-        x, y = ops.take(images, rows, axis=0), ops.take(targets, rows, axis=0)
-        if self.how.operations:
-            strengths = numbers[len(self.states.lifted.slots) :]
-            x = augment(self.how, x, strengths, draw(rows.shape[0], keys["augment"], step))
-        x = self._scaled(x, fixed["scaling"])
         state = self.states.rate.put(state, rate)
 
         def objective(trained):
@@ -191,12 +199,12 @@ class Step:
             loss = self.loss(y, outputs, weights, fixed["class_weight"])
             return loss + sum(losses), (outputs, others)
 
-        with self.states.lifted.bound(numbers), drawing(Draw(keys["draw"], step, weights)) as drawn:
+        with self.states.lifted.bound(fixed["numbers"]), drawing(Draw(key, step, weights)) as drawn:
             (loss, (outputs, others)), slopes = backend.gradients(objective, state["weights"])
             trained, optimizer = self._apply(state, slopes)
             metrics = state["metrics"]
             updates = [drawn.updated.count(layer) for layer in self.states.batch_norms]
-            count = ops.cast(rows.shape[0], loss.dtype) if weights is None else ops.sum(weights)
+            count = ops.cast(x.shape[0], loss.dtype) if weights is None else ops.sum(weights)
             stepped = {
                 "weights": trained,
                 "others": others,

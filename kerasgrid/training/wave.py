@@ -93,6 +93,7 @@ class Wave:
     epoch: int = 0
     step: int = 0
     _width: int = 0
+    _shares: bool = False
     _has_stepped: bool = False
     _has_padded: bool = False
     _first_calls: list[tuple[int, float]] = field(default_factory=list)
@@ -126,12 +127,13 @@ class Wave:
         """
         self._begin()
         self._width = len(self.members)
-        fixed, (states, inputs) = self._fixed(self.members), self._inputs()
+        fixed, states = self._fixed(self.members), self._states()
+        epoch = self._inputs(), self._batches()
 
         def step(n: int) -> int:
             nonlocal states
             n = min(n, self.program.schedule.n_steps)
-            states = _ready(self.program.train(states, fixed, inputs, 0, n))
+            states = _ready(self.program.train(states, fixed, *epoch, 0, n))
             return n
 
         return step
@@ -140,6 +142,7 @@ class Wave:
         for member in self.members:
             seed = model_seed(self.recipe.seed, member.jobs[-1])
             member.begin(seed, self.program, self.compiled.model.metrics)
+        self._shares = _take_the_same(self.members)
 
     # An epoch
 
@@ -151,7 +154,8 @@ class Wave:
                 callback.on_epoch_begin(self.epoch)
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
-        fixed, (states, inputs) = self._fixed(self.members), self._inputs()
+        fixed, states = self._fixed(self.members), self._states()
+        epoch = self._inputs(), self._batches()
         n_steps, n_full = program.schedule.n_steps, program.schedule.n_full
         while self.step < n_steps:
             began, last = time.perf_counter(), n_steps
@@ -162,7 +166,7 @@ class Wave:
             if not self._has_padded:  # nor do those of fewer rows, which are compiled by themselves
                 last = min(last, n_full) if self.step < n_full else n_steps
             compiles = not (self._has_padded if last > n_full else self._has_stepped)
-            states = program.train(states, fixed, inputs, self.step, last)
+            states = program.train(states, fixed, *epoch, self.step, last)
             states = _ready(states)
             took = time.perf_counter() - began
             share = self._share(last - self.step, took, compiles)
@@ -193,17 +197,37 @@ class Wave:
             self._first_calls.append((n_steps, share))
         return share
 
-    def _inputs(self) -> tuple[Any, Any]:
-        """Returns states, and the epoch's rows, keys and learning rates, stacked."""
-        inputs, schedule, rate = [], self.program.schedule, self.program.rate
-        for member in self.members:
-            where = self.recipe.seed, member.jobs[-1], self.epoch
-            order = data_order(*where, len(member.train))
-            full, ragged = schedule.pad(member.train[order])
-            rates = rate.of_epoch(member.state, member.callbacks, self.epoch, schedule.n_steps)
-            keys = {"draw": draw_key(*where), "augment": augment_key(*where)}
-            inputs.append({"full": full, "ragged": ragged, "rates": rates, "keys": keys})
-        return self._stacked([member.state for member in self.members]), self._stacked(inputs)
+    def _states(self) -> Any:
+        return self._stacked([member.state for member in self.members])
+
+    def _inputs(self) -> Any:
+        """Returns the epoch's learning rates, and the keys by which layers draw, stacked."""
+        n_steps, rate = self.program.schedule.n_steps, self.program.rate
+        return self._stacked(
+            [
+                {
+                    "rates": rate.of_epoch(member.state, member.callbacks, self.epoch, n_steps),
+                    "key": draw_key(self.recipe.seed, member.jobs[-1], self.epoch),
+                }
+                for member in self.members
+            ]
+        )
+
+    def _batches(self) -> Any:
+        """Returns the rows of the epoch's batches, and how they are augmented, stacked."""
+        return self._of_batches([partial(self._batches_of, member) for member in self.members])
+
+    def _batches_of(self, member: Member) -> dict[str, Any]:
+        where = self.recipe.seed, member.jobs[-1], self.epoch
+        full, ragged = self.program.schedule.pad(member.train[data_order(*where, len(member.train))])
+        how = {"scaling": member.scaling, "strengths": member.strengths, "key": augment_key(*where)}
+        return {"full": full, "ragged": ragged, "how": how}
+
+    def _of_batches(self, makers: Sequence[Callable[[], Any]]) -> Any:
+        """Stacks what is made of each run's batches; where all take the same ones, of the first's alone."""
+        if self._shares:
+            return keras.tree.map_structure(lambda leaf: leaf[None], makers[0]())
+        return self._stacked([maker() for maker in makers])
 
     def _fixed(self, members: Sequence[Member]) -> dict[str, np.ndarray]:
         """Returns what runs keep for all their life, stacked."""
@@ -241,11 +265,15 @@ class Wave:
             is_moved = self._saved is not None and self._saved != self._path()
             # Without a checkpoint they would begin again in a program for fewer.
             is_first = self._saved is None and len(left) < len(measured) and backend.WIDTH_MATTERS
+            # And another program computes them where they take the same batches from here on.
+            is_other = self._shares != _take_the_same(left)
+            if is_other:
+                self._shares, self._has_stepped, self._has_padded = True, False, False
             # Each width is a program to compile: a place is given up when half of them are empty.
             while len(left) <= -(-self._width // 2) < self._width:
                 self._width = -(-self._width // 2)
                 self._has_stepped = self._has_padded = False  # it compiles anew
-            if is_moved or is_first:
+            if is_moved or is_first or (is_other and backend.WIDTH_MATTERS):
                 self._save()
         for record in ends:
             self.ended.add(record.job)
@@ -366,30 +394,35 @@ class Wave:
         fixed = self._fixed(members)
         if is_debiased is not None:
             fixed["is_debiased"] = np.full_like(fixed["is_debiased"], is_debiased)
-        tests, outputs = self._evaluate(fixed, [member.test for member in members], states)
+        tests, outputs = self._evaluate(members, fixed, [member.test for member in members], states)
         inner = [member.val for member in members if member.val is not None]
         if not inner:
             return [_Measured(*found, {}, np.empty(0)) for found in zip(tests, outputs, strict=True)]
         vals, val_outputs = tests, outputs
         if any(member.val is not member.test for member in members):
-            vals, val_outputs = self._evaluate(fixed, inner, states)
+            vals, val_outputs = self._evaluate(members, fixed, inner, states)
         return list(map(_Measured, tests, outputs, vals, val_outputs))
 
     def _evaluate(
-        self, fixed: Any, rows: Sequence[np.ndarray], states: Any
+        self, members: Sequence[Member], fixed: Any, rows: Sequence[np.ndarray], states: Any
     ) -> tuple[list[dict[str, float]], list[np.ndarray]]:
         """Returns each run's loss and metrics and its outputs (sample, output) on some rows."""
         n_chunks = -(-max(map(len, rows)) // EVALUATION_BATCH)
         # Folds differ by a few rows: one size for all, so that nothing is compiled again.
         size = min(EVALUATION_BATCH, -(-max(map(len, rows)) // 64) * 64)
-        chunks = np.zeros((self._width, n_chunks * size), dtype=np.int32)
-        weights = np.zeros(chunks.shape, dtype=keras.config.floatx())
-        for place, part in enumerate(rows):
-            chunks[place, : len(part)], weights[place, : len(part)] = part, 1
-        shape = (self._width, n_chunks, size)
-        logs, outputs = to_host(
-            self.program.evaluate(states, fixed, chunks.reshape(shape), weights.reshape(shape))
-        )
+
+        def held(member: Member, part: np.ndarray) -> dict[str, np.ndarray]:
+            padded = np.pad(part, (0, n_chunks * size - len(part))).astype(np.int32)
+            weights = (np.arange(n_chunks * size) < len(part)).astype(keras.config.floatx())
+            shape = (n_chunks, size)
+            return {
+                "rows": padded.reshape(shape),
+                "weights": weights.reshape(shape),
+                "scaling": member.scaling,
+            }
+
+        held_out = self._of_batches([partial(held, *own) for own in zip(members, rows, strict=True)])
+        logs, outputs = to_host(self.program.evaluate(states, fixed, held_out))
         outputs = outputs.reshape(self._width, n_chunks * size, -1)
         return (
             [{name: float(values[place]) for name, values in logs.items()} for place in range(len(rows))],
@@ -421,6 +454,11 @@ class Wave:
         self._saved = self._path()
         if not files <= {*turns_of(self._saved)}:  # another job's end may take them away
             self._save()
+
+
+def _take_the_same(members: Sequence[Member]) -> bool:
+    """Tells whether all runs take the same batches: they are gathered, augmented and scaled once then."""
+    return len({member.takes for member in members}) == 1
 
 
 def _ready(states: Any) -> Any:

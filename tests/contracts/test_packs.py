@@ -17,7 +17,17 @@ import keras
 import numpy as np
 import pytest
 from fakes import Collector, Crash, Crashing
-from whole_jobs import STOPPING, VAL, finished, jobs_of, maker, on_tensorflow, result, results
+from whole_jobs import (
+    STOPPING,
+    VAL,
+    assert_alike,
+    finished,
+    jobs_of,
+    maker,
+    on_tensorflow,
+    result,
+    results,
+)
 
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import save_samples
@@ -74,6 +84,46 @@ def never_cut(tmp_path_factory):
         return known[key]
 
     return of
+
+
+# Batches that runs share
+
+
+@pytest.mark.parametrize(
+    "given",
+    [
+        {"augment": {"rotation_range": 10, "zoom_range": 0.2}},
+        pytest.param({"data": {"train": "digits", "subset": 101, "standardize": True}}, marks=on_tensorflow),
+    ],
+)
+def test_runs_of_a_fold_share_their_batches_and_none_of_their_numbers_change(make, monkeypatch, given):
+    """Where one is augmented in another way, or of another fold, each takes its own."""
+    search, train, taken = make(callbacks={}, epochs=2, **given), Program.train, []
+
+    def watched(self, states, fixed, inputs, batches, *rest):
+        taken.append((len(inputs["key"]), len(batches["how"]["key"])))
+        return train(self, states, fixed, inputs, batches, *rest)
+
+    def trained(*jobs):
+        taken.clear()
+        return search.train(search.pack(jobs)).records, {*taken}
+
+    monkeypatch.setattr(Program, "train", watched)
+    jobs = [Job(Trial(i, {"learning_rate": rate}), 0) for i, rate in enumerate((0.125, 0.03125, 0.0625))]
+    shared, how = trained(*jobs)
+    assert how == {(3, 1)}
+    other = dataclasses.replace(jobs[2], fold=1)
+    if "augment" in given:
+        other = dataclasses.replace(
+            jobs[2], trial=Trial(2, {"learning_rate": 0.0625, "augment.zoom_range": 0.3})
+        )
+    mixed, how = trained(*jobs[:2], other)
+    assert how == {(3, 3)}
+    for job in jobs[:2]:
+        if backend.WIDTH_MATTERS:
+            assert_alike(mixed[job.id], shared[job.id])
+        else:
+            assert result(mixed[job.id]) == result(shared[job.id])
 
 
 # Going on
@@ -407,9 +457,9 @@ def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
     """Each width is a program to compile, and what fills an empty place touches nobody."""
     train, widths = Program.train, []
 
-    def watched(self, states, fixed, inputs, first, last):
-        widths.append((epochs[tuple(inputs["keys"]["draw"][-1])], len(fixed["numbers"])))
-        return train(self, states, fixed, inputs, first, last)
+    def watched(self, states, fixed, inputs, *rest):
+        widths.append((epochs[tuple(inputs["key"][-1])], len(fixed["numbers"])))
+        return train(self, states, fixed, inputs, *rest)
 
     search, alone = make(callbacks={}), make("alone", callbacks={})
     lengths = [1, 2, 3, 5, 5]
@@ -451,10 +501,10 @@ def test_after_an_error_in_the_middle_each_run_is_tried_by_itself(make, monkeypa
     search = make()
     train, bad = Program.train, draw_key(search.recipe.seed, WIDE[1], epoch=1)
 
-    def broken(self, states, fixed, inputs, first, last):
-        if any((key == bad).all() for key in inputs["keys"]["draw"]):
+    def broken(self, states, fixed, inputs, *rest):
+        if any((key == bad).all() for key in inputs["key"]):
             raise RuntimeError("INTERNAL: kernel failed")
-        return train(self, states, fixed, inputs, first, last)
+        return train(self, states, fixed, inputs, *rest)
 
     monkeypatch.setattr(Program, "train", broken)
     records = search.train(search.pack(WIDE)).records
@@ -479,12 +529,12 @@ def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_tim
     search = make()
     before = {tuple(draw_key(search.recipe.seed, job, epoch)) for job in WIDE for epoch in range(since)}
 
-    def full(self, states, fixed, inputs, first, last):
-        keys = inputs["keys"]["draw"]
+    def full(self, states, fixed, inputs, *rest):
+        keys = inputs["key"]
         widths.append(len(keys))
         if len(keys) > 1 and tuple(keys[0]) not in before:
             raise ResourceExhaustedError("OOM when allocating tensor with shape[512,784]")
-        return train(self, states, fixed, inputs, first, last)
+        return train(self, states, fixed, inputs, *rest)
 
     pack = search.pack(WIDE)
     monkeypatch.setattr(Program, "train", full)
@@ -539,7 +589,7 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
         return {tuple(draw_key(search.recipe.seed, job, epoch).tolist()) for job in jobs for epoch in (0, 1)}
 
     def full(self, states, fixed, inputs, *rest):
-        own = {*map(tuple, inputs["keys"]["draw"].tolist())}
+        own = {*map(tuple, inputs["key"].tolist())}
         if own & keys(WIDE[1]):
             raise ResourceExhaustedError("OOM when allocating tensor")
         trained.update(own)

@@ -39,13 +39,13 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
     pack = search.pack(jobs_of([{}]))
     made = packs.make_wave(search.recipe, pack, list(pack.runs), Collector())
     made._begin()
-    states, inputs = made._inputs()
-    fixed = made._fixed(made.members)
+    states, fixed = made._states(), made._fixed(made.members)
+    epoch = made._inputs(), made._batches()
     broken = {**states, "metrics": {**states["metrics"], "loss": np.array([np.inf], keras.config.floatx())}}
-    after = backend.to_host(made.program.train(broken, fixed, inputs, 0, made.program.schedule.n_steps))
+    after = backend.to_host(made.program.train(broken, fixed, *epoch, 0, made.program.schedule.n_steps))
     for found, before in zip(keras.tree.flatten(after), keras.tree.flatten(broken), strict=True):
         np.testing.assert_array_equal(found, before)
-    moved = backend.to_host(made.program.train(states, fixed, inputs, 0, 1))
+    moved = backend.to_host(made.program.train(states, fixed, *epoch, 0, 1))
     assert not np.array_equal(moved["weights"][0], states["weights"][0])
 
 

@@ -76,25 +76,32 @@ def taken(states, place):
 
 
 def fixed_of(graphs, class_weight=()):
-    """Returns what a program is told of jobs once; images are not scaled."""
+    """Returns what a program is told of jobs once."""
     kind = keras.config.floatx()
     return {
         "numbers": np.stack([graph.numbers for graph in graphs]),
-        "scaling": np.zeros((len(graphs), 2, 0), kind),
         "class_weight": np.tile(np.asarray(class_weight, kind), (len(graphs), 1)),
         "first": [],
         "is_debiased": np.zeros(len(graphs), np.float32),
     }
 
 
-def inputs_of(graphs, padded, keys):
-    """Returns what a program is told of jobs in an epoch, of what `Schedule.pad` gives for each."""
-    inputs = []
-    for graph, (full, ragged), key in zip(graphs, padded, np.asarray(keys, np.int32), strict=True):
-        rates = np.full(20, graph.learning_rate or 0, keras.config.floatx())
-        own = {"draw": key, "augment": key}
-        inputs.append({"full": full, "ragged": ragged, "rates": rates, "keys": own})
-    return stacked(inputs)
+def epoch_of(graphs, padded, keys):
+    """Returns what a program is told of jobs in an epoch, of what `Schedule.pad` gives for each, or for all.
+
+    Images are neither augmented nor scaled.
+    """
+    kind, keys = keras.config.floatx(), np.asarray(keys, np.int32)
+    rates = np.stack([np.full(20, graph.learning_rate or 0, kind) for graph in graphs])
+    how = {"scaling": np.zeros((2, 0), kind), "strengths": np.zeros(0, kind), "key": keys[0]}
+    batches = [{"full": full, "ragged": ragged, "how": how} for full, ragged in padded]
+    return {"rates": rates, "key": keys}, stacked(batches)
+
+
+def held_of(rows, weights):
+    """Returns (job, chunk, row) as a program is told of them; images are not scaled."""
+    scaling = np.zeros((len(rows), 2, 0), keras.config.floatx())
+    return {"rows": rows, "weights": weights, "scaling": scaling}
 
 
 def distance(found, wanted):
@@ -195,9 +202,9 @@ def compare(case, width=3):
     worst_logs = 0.0
     for epoch in range(3):
         orders = [np.random.default_rng([epoch, i]).permutation(N_ROWS) for i in range(width)]
-        inputs = inputs_of(graphs, [program.schedule.pad(order) for order in orders], keys + epoch)
+        told = epoch_of(graphs, [program.schedule.pad(order) for order in orders], keys + epoch)
         states = {**states, "metrics": stacked([program.fresh_metrics()] * width)}
-        states = program.train(states, fixed, inputs, 0, program.schedule.n_steps)
+        states = program.train(states, fixed, *told, 0, program.schedule.n_steps)
         for i, (model, order) in enumerate(zip(models, orders, strict=True)):
             history = model.fit(
                 images[order],
@@ -213,7 +220,7 @@ def compare(case, width=3):
     rows = np.tile(np.arange(N_ROWS, 150, dtype=np.int32), (width, 1)).reshape(width, 2, 25)
     held = np.ones(rows.shape, keras.config.floatx())
     held[:, 1, -5:] = 0
-    measured, _ = program.evaluate(states, fixed, rows, held)
+    measured, _ = program.evaluate(states, fixed, held_of(rows, held))
     worst = 0.0
     for i, model in enumerate(models):
         assert program.first_values(taken(states, i)) == counted[i].first_values
@@ -331,7 +338,7 @@ def test_held_out_loss_and_metrics_are_keras_own_where_a_net_is_wrong_for_certai
     weights = [np.array(v) for v in backend.to_host(model.variables)]
     state = stacked([program.state_of(weights, graph.learning_rate)])
     rows, held = np.arange(150, dtype=np.int32).reshape(1, 6, 25), np.ones((1, 6, 25), keras.config.floatx())
-    found, outputs = program.evaluate(state, fixed_of([graph]), rows, held)
+    found, outputs = program.evaluate(state, fixed_of([graph]), held_of(rows, held))
     wanted = model.evaluate(images, targets, batch_size=150, verbose=0, return_dict=True)
     assert wanted["loss"] > 0.1
     assert set(found) == set(wanted)
@@ -508,8 +515,8 @@ def test_what_a_job_draws_does_not_depend_on_its_pack():
         after = stacked([states[job] for job in jobs])
         for epoch, last in ((0, 4), (1, 2)):
             keys = [[10 + job, epoch - job] for job in jobs]
-            inputs = inputs_of(own, [orders[job] for job in jobs], keys)
-            after = program.train(after, fixed_of(own), inputs, 0, last)
+            told = epoch_of(own, [orders[job] for job in jobs], keys)
+            after = program.train(after, fixed_of(own), *told, 0, last)
         return [program.variables(taken(after, place)) for place in range(len(jobs))]
 
     [alone] = trained(2)
@@ -528,8 +535,8 @@ def test_a_dropout_rate_and_a_key_reach_the_step():
 
     def trained(program, graph, key=(1, 2)):
         state = stacked([program.state_of(first, graph.learning_rate)])
-        inputs = inputs_of([graph], [schedule.pad(np.arange(N_ROWS))], [key])
-        after = program.train(state, fixed_of([graph]), inputs, 0, 7)
+        told = epoch_of([graph], [schedule.pad(np.arange(N_ROWS))], [key])
+        after = program.train(state, fixed_of([graph]), *told, 0, 7)
         return program.variables(taken(after, 0))
 
     bare = lifted(net(sgd(0)))
@@ -563,8 +570,8 @@ def padded():
 
 
 def step(graph, program, state, order, first, last):
-    arguments = (fixed_of([graph]), inputs_of([graph], [order], [[1, 2]]))
-    return taken(program.train(stacked([state]), *arguments, first, last), 0)
+    told = epoch_of([graph], [order], [[1, 2]])
+    return taken(program.train(stacked([state]), fixed_of([graph]), *told, first, last), 0)
 
 
 def same_bits(found, wanted):
