@@ -150,6 +150,10 @@ class Graphs:
         rate = route.optimizer_args.get("learning_rate", graph.learning_rate)
         return replace(graph, key=digest(about), numbers=(*graph.numbers, *how.numbers), learning_rate=rate)
 
+    def strengths(self, trial: Trial) -> tuple[float, ...]:
+        """Returns the numbers of a trial's augmentation, which its batches depend on."""
+        return tuple(self._augmentation(self.route(trial).augment).numbers)
+
     def _augmentation(self, given: Augment | None) -> Augmentation:
         """Returns what a setting comes to with these data, at which it may have to look."""
         if given is None:
@@ -200,6 +204,7 @@ class Planner:
             n_workers=self._executor.n_workers,
             until=until,
             not_shared=(lambda job: self._graphs.route(job.trial).looks_at_total) if graphs else None,
+            batches=self._batches,
         )
         drawn = planned()
         widths = self._widths(drawn.packs, may_measure)
@@ -208,6 +213,9 @@ class Planner:
         if may_measure or not self._to_measure(drawn.packs, widths):
             return drawn
         return replace(drawn, notes=(*drawn.notes, "How many fits go side by side is timed in the search."))
+
+    def _batches(self, job: Job) -> tuple[float, ...]:
+        return self._graphs.strengths(job.trial)
 
     def _epochs(self, job: Job) -> int:
         return self._graphs.route(job.trial).epochs
@@ -224,6 +232,8 @@ class Planner:
                 known[graph] = width
             elif may_measure and self._may_pay(members):
                 merged = [(job, pack.graph(job)) for pack in members for job in pack.jobs]
+                # Waves are of runs that take the same batches, and so are those that are timed.
+                merged.sort(key=lambda pair: (self._batches(pair[0]), pair[0].fold, pair[0].repeat))
                 jobs, numbers = zip(*merged, strict=True)
                 unknown.append(replace(members[0], jobs=jobs, graphs=numbers))
         if unknown:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
+from typing import Any
 
 from kerasgrid.records import Graph, Job, Pack
 from kerasgrid.wording import count, named
@@ -37,6 +38,7 @@ def plan(
     n_workers: int = 1,
     widths: Mapping[str, int] | None = None,
     not_shared: Callable[[Job], str | None] | None = None,
+    batches: Callable[[Job], Any] | None = None,
     until: int | None = None,
 ) -> Plan:
     """Puts jobs of one graph into packs, and every other job into a pack of its own.
@@ -49,10 +51,13 @@ def plan(
         widths: Runs side by side, by graph; 1 where it is not told.
         not_shared: Tells why a job is not read off the run of another that differs in `epochs` alone; None
             where it may be.
+        batches: Tells what a job's batches depend on beside its fold and repeat, such as its augmentation.
         until: The epoch after which jobs wait; None to train them to their ends.
 
     Returns:
-        The plan: graph by graph in the order of their first jobs. The same arguments give the same plan.
+        The plan: graph by graph in the order of their first jobs; within one so that runs side by side take
+        the same batches, as many candidates at a time as there are runs side by side, so that these are done
+        with all of their folds before the next begin. The same arguments give the same plan.
     """
     graphs, widths = graphs or {}, widths or {}
     grouped: dict[tuple[str, bool], dict[tuple, list[Job]]] = {}
@@ -72,7 +77,7 @@ def plan(
     for (key, shares), runs in grouped.items():
         width = min(widths.get(key, 1), len(runs))
         size = -(-most // width) * width  # whole waves
-        ordered = [sorted(run, key=epochs) if epochs else run for run in runs.values()]
+        ordered = [sorted(run, key=epochs) if epochs else run for run in _by_batches(runs, width, batches)]
         for first in range(0, len(ordered), size):
             chunk = ordered[first : first + size]
             members = tuple(job for run in chunk for job in run)
@@ -82,6 +87,30 @@ def plan(
     notes = _notes(grouped, plain, graphs, epochs, packs, reasons)
     trained = sum(max(map(epochs, run)) for pack in packs for run in pack.runs) if epochs else 0
     return Plan(tuple(packs), tuple(notes), trained)
+
+
+def _by_batches(
+    runs: Mapping[tuple, list[Job]], width: int, batches: Callable[[Job], Any] | None
+) -> list[list[Job]]:
+    """Returns the runs of a graph, by candidate, fold and repeat, in the order in which they are trained."""
+    if width == 1:
+        return list(runs.values())
+    alike: dict[Any, dict[Any, list[list[Job]]]] = {}
+    for (candidate, *_), run in runs.items():
+        takes = batches(run[0]) if batches else None
+        alike.setdefault(takes, {}).setdefault(candidate, []).append(run)
+    blocks = []
+    for candidates in alike.values():
+        found = list(candidates.values())
+        blocks += [found[first : first + width] for first in range(0, len(found), width)]
+    blocks.sort(key=lambda block: len(block) < width)  # else those after a smaller one would straddle waves
+    return [
+        run
+        for block in blocks
+        for run in sorted(
+            (run for found in block for run in found), key=lambda run: (run[0].fold, run[0].repeat)
+        )
+    ]
 
 
 def go_on(packs: Sequence[Pack], jobs: Sequence[Job]) -> tuple[list[Pack], list[Job]]:

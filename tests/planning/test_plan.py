@@ -84,6 +84,43 @@ def test_jobs_that_differ_in_epochs_alone_are_one_run():
     )
 
 
+def waves_of(made):
+    """Returns (candidate, fold) of the runs of each wave."""
+    waves = [wave for pack in made.packs for wave in pack.waves]
+    return [[(run[0].trial.params["rate"], run[0].fold) for run in wave] for wave in waves]
+
+
+def test_runs_side_by_side_are_of_one_fold_and_candidates_end_as_early_as_they_can():
+    jobs = make_jobs(n_rates=5)
+    assert waves_of(plan(jobs, graphs_of(jobs), epochs=epochs, widths={"g": 2})) == [
+        *([(0, fold), (1, fold)] for fold in range(3)),
+        *([(2, fold), (3, fold)] for fold in range(3)),
+        *([(4, 0), (4, 1)], [(4, 2)]),
+    ]
+    assert waves_of(plan(jobs, graphs_of(jobs), epochs=epochs))[:4] == [
+        [(0, 0)],
+        [(0, 1)],
+        [(0, 2)],
+        [(1, 0)],
+    ]
+
+
+def test_runs_side_by_side_take_the_same_batches_and_what_is_left_over_comes_last():
+    jobs = make_jobs(n_rates=5, folds=2)
+    made = plan(
+        jobs,
+        graphs_of(jobs),
+        epochs=epochs,
+        widths={"g": 2},
+        batches=lambda job: job.trial.params["rate"] in {0, 3, 4},
+    )
+    assert waves_of(made) == [
+        *([(0, fold), (3, fold)] for fold in range(2)),
+        *([(1, fold), (2, fold)] for fold in range(2)),
+        [(4, 0), (4, 1)],
+    ]
+
+
 def test_where_something_looks_at_the_total_nothing_is_shared_and_it_is_said():
     jobs = make_jobs(n_rates=1)
     made = plan(
