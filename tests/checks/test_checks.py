@@ -205,7 +205,7 @@ def refusal(folder, text, *overrides):
         (
             "space: {training.stop: [true]}",
             "space.training.stop: 'stop' is no setting of training. Did you mean 'stop_dead'? Known: "
-            "class_weight, jit, precision, stop_dead.",
+            "batch_norm, class_weight, jit, precision, stop_dead.",
         ),
         (
             "callbacks: {early_stopping: {monitor: test_loss}}",
@@ -356,6 +356,14 @@ def refusal(folder, text, *overrides):
             "augment.preprocessing_function: ",
         ),
         ("training: {pack: 0}", "training.pack: is 0; "),
+        (
+            "training: {batch_norm: debias}",
+            "training.batch_norm: is 'debias'; 'keras' or 'debiased' holds. Did you",
+        ),
+        (
+            "space: {training.batch_norm: [raw]}",
+            "space.training.batch_norm: is 'raw'; 'keras' or 'debiased' holds.",
+        ),
         (
             "search: {time: soon}",
             "search.time: is 'soon', which is no time; such as 2h, 45min, 1h30min or 90s",
