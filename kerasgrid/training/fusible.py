@@ -16,7 +16,7 @@ from kerasgrid.models.keras_private import (
     metric_function,
     renormalizes,
 )
-from kerasgrid.training.keyed import KEYED
+from kerasgrid.training.keyed import KEYED, MOST_DROPPED
 
 _PER_SAMPLE = frozenset(
     """
@@ -90,6 +90,8 @@ def _check_layer(layer: keras.layers.Layer) -> None:
     kind = type(layer)
     if not is_of_keras(kind) or (kind not in KEYED and kind.__name__ not in _PER_SAMPLE):
         raise UnfusibleError(f"the layer {layer.name} ({kind.__name__}) may keep state or mix samples")
+    if kind is not keras.layers.GaussianDropout and getattr(layer, "rate", 0.0) > MOST_DROPPED:
+        raise UnfusibleError(f"the layer {layer.name} drops more than 255 of 256")
     if layer.activity_regularizer is not None:
         raise UnfusibleError(f"the layer {layer.name} has an activity regularizer")
     is_plain = kind is not keras.layers.BatchNormalization or not (

@@ -19,7 +19,7 @@ from kerasgrid.models.keras_private import OwnMoments, noise_shape
 from kerasgrid.training import backend
 
 MOST_DROPPED = 255 / 256
-"""The highest rate of dropout; one that is above it counts as it."""
+"""The highest rate of dropout that a program is given."""
 
 
 @dataclass
@@ -100,7 +100,7 @@ class _Bernoulli(Keyed):
             return inputs
         given = getattr(self, "noise_shape", None)
         shape = self._noise(inputs, given)
-        rate = ops.minimum(ops.convert_to_tensor(self.rate), MOST_DROPPED)
+        rate = ops.convert_to_tensor(self.rate)
         scale = ops.cast(1 / (1 - rate), inputs.dtype)  # divided before it is rounded, as Keras does
         return inputs * (ops.cast(self.keep(shape, rate), inputs.dtype) * scale)
 

@@ -245,6 +245,7 @@ REFUSED = {
     "own optimizer": (lambda: net(optimizer=OwnOptimizer(0.1)), "optimizer is OwnOptimizer"),
     "decay of some": (excluding, "excludes weights from weight decay"),
     "activity": (lambda: net(activity="l2"), "has an activity regularizer"),
+    "nearly all": (lambda: net(inner=[layers.Dropout(0.997)]), "drops more than 255 of 256"),
     "own seed": (lambda: net(inner=[layers.Dropout(0.2, seed=1)]), "has a seed of its own"),
     "eager": (lambda: net(run_eagerly=True), "run_eagerly"),
     "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
