@@ -29,6 +29,11 @@ _LEAST_SHARE_BYTES = 2 * 2**30
 _MOST_WORKERS = 16
 _NVIDIA_SMI_TIMEOUT_S = 10
 _DRIVER = Path("/proc/driver/nvidia/gpus")
+_PROCESSOR = Path("/proc/cpuinfo")
+_BFLOAT16 = frozenset(["avx512_bf16", "amx_bf16", "bf16"])
+"""What Linux calls a processor's own multiplication of bfloat16; the last is Arm's."""
+_BFLOAT16_CAPABILITY = 8.0
+"""NVIDIA's compute capability from which GPUs multiply it."""
 _TRAINING = ("jax", "tensorflow", "torch")
 """Keras's backends that can train, each in a package of its name."""
 
@@ -261,6 +266,18 @@ def ask_nvidia_smi(*arguments: str) -> list[str]:
         check=True,
     )
     return answer.stdout.splitlines()
+
+
+def multiplies_bfloat16() -> bool | None:
+    """Tells whether the GPUs of this process, or its processor, multiply bfloat16; None if not known."""
+    if count_gpus():
+        try:
+            found = ask_nvidia_smi("--query-gpu=compute_cap", "--format=csv,noheader")
+            return min(map(float, found)) >= _BFLOAT16_CAPABILITY
+        except (OSError, subprocess.SubprocessError, ValueError):
+            return None
+    flags = re.search(r"^(?:flags|Features)\s*:(.*)$", _text(_PROCESSOR), re.MULTILINE)
+    return None if flags is None else not _BFLOAT16.isdisjoint(flags[1].split())
 
 
 def usable_cores() -> int:

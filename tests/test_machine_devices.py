@@ -20,6 +20,7 @@ def of_eight_cores(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(machine, "_DRIVER", tmp_path / "gpus")
+    monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
     monkeypatch.setattr(machine, "_MEMBERSHIP", tmp_path / "membership")
     monkeypatch.setattr(machine, "_ROOT", tmp_path / "cgroup")
     monkeypatch.setattr(os, "sched_getaffinity", lambda pid: set(range(8)), raising=False)
@@ -231,3 +232,38 @@ def test_worker_environments_deal_out_gpus(of_eight_cores, monkeypatch, visible,
 def test_this_machine_gives_at_least_one_worker(monkeypatch):
     monkeypatch.undo()
     assert 1 <= default_workers() <= 16
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("processor : 0\nflags\t\t: fpu avx512f avx512_bf16 rdpid\nbugs\t\t: none\n", True),
+        ("processor : 0\nflags\t\t: fpu amx_bf16 amx_tile\n", True),
+        ("processor : 0\nFeatures\t: fp asimd bf16 i8mm\n", True),
+        ("processor : 0\nflags\t\t: fpu avx512f avx512_vnni\n", False),
+        ("processor : 0\nflags\t\t:\nbugs\t\t: avx512_bf16\n", False),
+        ("processor : 0\nhart : 0\n", None),  # tells no flags
+        (None, None),  # another system
+    ],
+)
+def test_a_processor_that_multiplies_bfloat16_says_so(of_eight_cores, text, expected):
+    if text is not None:
+        (of_eight_cores / "cpuinfo").write_text(text)
+    assert machine.multiplies_bfloat16() is expected
+
+
+@pytest.mark.parametrize(
+    ("script", "expected"),
+    [
+        ("echo 9.0; echo 8.0", True),
+        ("echo 9.0; echo 7.5", False),
+        ("echo N/A", None),
+        ("echo none; exit 9", None),
+        ("exit 0", None),
+    ],
+)
+def test_a_gpu_that_multiplies_bfloat16_says_so(of_eight_cores, script, expected):
+    (of_eight_cores / "cpuinfo").write_text("flags : avx512_bf16\n")
+    install_gpus(of_eight_cores, 2)
+    install_nvidia_smi(of_eight_cores, script)
+    assert machine.multiplies_bfloat16() is expected

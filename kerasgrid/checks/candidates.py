@@ -20,6 +20,7 @@ from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.io import canonical_json, digest
 from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
+from kerasgrid.machine import count_gpus, multiplies_bfloat16
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord
@@ -340,6 +341,29 @@ def _rows_to_train_on(config: Config, fold: Fold, route: Route) -> int:
     is_anew = kind is not None and kind.frees_val and not route.monitors_val
     share = None if is_anew else val_of(config) or (DEFAULT_VAL if route.monitors_val else None)
     return len(fold.train) - (inner_rows(fold, share) if isinstance(share, float) else 0)
+
+
+def notes_of_precision(config: Config, space: Space) -> tuple[str, ...]:
+    """Tells that what is trained in bfloat16 is multiplied in it here."""
+    if not _is_in_bfloat16(config, space) or not multiplies_bfloat16():
+        return ()
+    return (f"mixed_bfloat16: the {'GPU' if count_gpus() else 'processor'} multiplies it itself",)
+
+
+def warnings_of_precision(config: Config, space: Space) -> tuple[str, ...]:
+    """Tells that bfloat16 is asked for where nothing multiplies it."""
+    if not _is_in_bfloat16(config, space) or multiplies_bfloat16() is not False:
+        return ()
+    what = "GPU does" if count_gpus() else "processor, which has neither AVX512_BF16 nor AMX_BF16, does"
+    return (
+        f"training.precision is mixed_bfloat16, and this {what} not multiply it itself: it is slower than "
+        "float32 here. Leave it out, or train on a machine that does.",
+    )
+
+
+def _is_in_bfloat16(config: Config, space: Space) -> bool:
+    name = "training.precision"
+    return "mixed_bfloat16" in [config.training.precision, config.params.get(name), *space.values(name)]
 
 
 def warnings_of_repeats(draft: Draft, space: Space) -> tuple[str, ...]:

@@ -12,6 +12,7 @@ from kerasgrid.checks.candidates import (
     augmentations,
     check_candidates,
     val_of,
+    warnings_of_precision,
     warnings_of_repeats,
 )
 from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
@@ -208,7 +209,8 @@ def prepare(
     objective = _objective(draft, data)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
     warnings = draft.notes + warnings_of_data(draft, data) + warnings
-    warnings += warnings_of_repeats(draft, space) + warnings_of_space(draft.config, space)
+    warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
+    warnings += warnings_of_space(draft.config, space)
     report.finish()
     assert data is not None  # else there were a fault of it, as of the others
     assert model is not None

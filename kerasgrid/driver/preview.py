@@ -12,7 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.checks.candidates import augmentations, warnings_of_first_values, warnings_of_scale
+from kerasgrid.checks.candidates import (
+    augmentations,
+    notes_of_precision,
+    warnings_of_first_values,
+    warnings_of_scale,
+)
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.driver.budget import Measurement, recall
@@ -267,7 +272,11 @@ def _preview(
         refusals=tuple(refusals),
         n_models=len(models),
         measured=recall(prepared),
-        notes=planned.notes if outline is None else (*outline.lines, *planned.notes),
+        notes=(
+            *(() if outline is None else outline.lines),
+            *planned.notes,
+            *notes_of_precision(prepared.config, prepared.space),
+        ),
         may_end_early=outline is not None,
     )
 

@@ -8,7 +8,8 @@ import numpy as np
 import pandas as pd
 import pytest
 
-from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
+from kerasgrid.checks import candidates
+from kerasgrid.checks.candidates import notes_of_precision, warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_flips
 from kerasgrid.errors import ConfigError
@@ -915,6 +916,34 @@ def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder
     routes = map(recipe.route, found.space)
     warned = warnings_of_first_values(found.config, found.folds, built, routes)
     assert warned == (() if told is None else (told,))
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "training: {precision: mixed_bfloat16}",
+        "params: {training.precision: mixed_bfloat16}",
+        "space: {training.precision: [float32, mixed_bfloat16]}",
+    ],
+)
+@pytest.mark.parametrize("has_gpu", [False, True])
+def test_bfloat16_that_nothing_multiplies_draws_a_warning(folder, monkeypatch, text, has_gpu):
+    monkeypatch.setattr(candidates, "count_gpus", lambda: int(has_gpu))
+
+    def told(given, answer):
+        monkeypatch.setattr(candidates, "multiplies_bfloat16", lambda: answer)
+        found = check(folder, f"data: {{train: digits, scale: 16}}\nmodel: fc\n{given}")
+        return [*notes_of_precision(found.config, found.space), *found.warnings]
+
+    name = "GPU" if has_gpu else "processor"
+    does = "GPU does" if has_gpu else "processor, which has neither AVX512_BF16 nor AMX_BF16, does"
+    assert told(text, True) == [f"mixed_bfloat16: the {name} multiplies it itself"]
+    assert told(text, False) == [
+        f"training.precision is mixed_bfloat16, and this {does} not multiply it itself: it is slower than "
+        "float32 here. Leave it out, or train on a machine that does."
+    ]
+    assert told(text, None) == []
+    assert told("", False) == told("", True) == []
 
 
 def test_flipped_classes_of_many_numbers_may_be_letters(folder):
