@@ -31,12 +31,15 @@ PEERS = ("sklearn-1", "sklearn-2", "keras-tuner")
 RATES, DROPOUTS, BATCH, FOLDS = [0.001, 0.01], [0.2, 0.4], 512, 3
 
 
-def read_images(rows: int | None) -> dict[str, np.ndarray]:
-    """Returns the first rows of Kannada-MNIST: `images` (sample, 28, 28) and `labels` (sample,), uint8."""
+def read_images(rows: int | None, part: str = "kannada/") -> dict[str, np.ndarray]:
+    """Returns the first rows of Kannada-MNIST, or of another part of the data, such as `mnist/train-`.
+
+    `images` are (sample, 28, 28) and `labels` (sample,), both uint8.
+    """
     fallback = Path(__file__).resolve().parents[2] / "shared" / "data"
-    folder = Path(os.environ.get("KERASGRID_TEST_DATA") or fallback) / "kannada"
-    images = gzip.decompress((folder / "images-idx3-ubyte.gz").read_bytes())
-    labels = gzip.decompress((folder / "labels-idx1-ubyte.gz").read_bytes())
+    folder = os.environ.get("KERASGRID_TEST_DATA") or fallback
+    images = gzip.decompress(Path(f"{folder}/{part}images-idx3-ubyte.gz").read_bytes())
+    labels = gzip.decompress(Path(f"{folder}/{part}labels-idx1-ubyte.gz").read_bytes())
     X = np.frombuffer(images, np.uint8, offset=16).reshape(-1, 28, 28)[:rows]
     return {"images": X, "labels": np.frombuffer(labels, np.uint8, offset=8)[:rows]}
 
