@@ -241,9 +241,10 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
         ModelError: A file cannot be read or is no Python.
     """
     importlib.invalidate_caches()  # once, not for each import: every folder on the path is listed anew
+    run_by = functools.cache(lambda name: _run_by(name, home))  # a module is imported by many
     start = Path(os.path.realpath(path))
     pending = [(start, shown, module or start.stem)]
-    pending += [(Path(file), file, name) for file, name in _run_by(module or "", home).items()]
+    pending += [(Path(file), file, name) for file, name in run_by(module or "").items()]
     found: dict[str, PythonFile] = {}
     while pending:
         file, called, name = pending.pop()
@@ -255,7 +256,7 @@ def read_sources(path: Path, shown: str, home: Home, module: str | None = None) 
         runs: dict[str, str] = {}
         is_package = file.name == "__init__.py" and name.rpartition(".")[2] != "__init__"
         for imported in _absolute(code.imports, name, is_package):
-            runs |= _run_by(imported, home)
+            runs |= run_by(imported)
         pending += [(Path(file), file, name) for file, name in runs.items()]
         found[key] = PythonFile(file, content, tuple(sorted(runs)), code.text)
     return found
