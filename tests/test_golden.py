@@ -228,13 +228,16 @@ def test_a_finished_run_under_journal_1_takes_nothing_more(changes, why, frozen,
     assert (paths.journal.read_bytes(), paths.json.read_bytes()) == before
 
 
-def test_check_tells_of_a_run_under_journal_1_that_would_be_trained(frozen, tmp_path):
-    grid, paths = lay_out("run-1", tmp_path)
-    assert preview(read_draft(grid), paths.results).n_done == 16
-    lay_out("run-1", tmp_path, 0.7)
+@pytest.mark.parametrize(
+    ("name", "n_done", "why"), [("run-1", 16, "9 fits would be trained"), ("rungs-1", 10, "is not finished")]
+)
+def test_check_tells_of_a_run_under_journal_1_that_would_be_trained(name, n_done, why, frozen, tmp_path):
+    grid, paths = lay_out(name, tmp_path)
+    assert preview(read_draft(grid), paths.results).n_done == n_done
+    lay_out(name, tmp_path, 0.7)
     with pytest.raises(JournalError) as caught:
         preview(read_draft(grid), paths.results)
-    assert str(caught.value) == refused(paths, "9 fits would be trained")
+    assert str(caught.value) == refused(paths, why)
 
 
 def test_a_run_under_journal_1_begins_anew_by_fresh_or_where_it_has_come_to_nothing(frozen, tmp_path):

@@ -227,7 +227,7 @@ def _preview(
     proposal = next(kind.run(prepared.task))
     trials = [Trial(index, params) for index, params in enumerate(proposal.candidates)]
     outline = kind.outline(prepared.task) if kind.outline is not None else None
-    header, done = _begun(prepared, paths)
+    header, done, is_over = _begun(prepared, paths)
     jobs = [
         Job(trial, fold.index, repeat)
         for trial in trials
@@ -235,8 +235,10 @@ def _preview(
         for repeat in range(search.repeats)
         if (trial.identity, fold.index, repeat) not in done
     ]
-    if jobs and outline is None and is_old(header):  # else trials may have been given up on the way
-        raise of_before(paths.journal, header, f"{count(len(jobs), 'fit')} would be trained")
+    if jobs and is_old(header) and (outline is None or not is_over):
+        # Where there is an outline, trials may have been given up on the way.
+        why = "is not finished" if outline is not None else f"{count(len(jobs), 'fit')} would be trained"
+        raise of_before(paths.journal, header, why)
     with scratch_folder() as folder:
         recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
         graphs = Graphs(prepared, recipe, executor, doing)
@@ -297,16 +299,18 @@ def _classes(data: Dataset) -> str:
     )
 
 
-def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]]]:
-    """Returns the run's header, and the fits that its journal holds, by params' hash, fold and repeat."""
+def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]], bool]:
+    """Returns the run's header, its fits that are done by params' hash, fold, repeat, and if it was over."""
     if not paths.journal.exists():
-        return {}, set()
+        return {}, set(), False
     header, records = read(paths.journal, check_line)
     if is_superseded(prepared, paths, header, records):
-        return {}, set()
+        return {}, set(), False
     trials = {r["id"]: Trial(r["id"], r["params"]).identity for r in records if r["type"] == "trial"}
     done = [r["job"] for r in records if r["type"] == "fold" and r["job"][0] in trials]
-    return header, {(trials[trial], fold, repeat) for trial, fold, repeat in done}
+    ends = [r["status"] for r in records if r["type"] == "end"]
+    is_over = bool(ends) and ends[-1] not in ("interrupted", "budget")
+    return header, {(trials[trial], fold, repeat) for trial, fold, repeat in done}, is_over
 
 
 def write_augmented(source: Path, output: Path | None = None) -> Path:

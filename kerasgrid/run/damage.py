@@ -154,7 +154,7 @@ class Damage:
         own = [seconds for (trial, _, _), seconds in times.items() if trial == self._trial]
         taken = own or list(times.values())
         if not taken:
-            return "How long that fit is trained again is not known: no other one has ended."
+            return "How long it takes to train that fit again is not known: no other one has ended."
         of = f" of trial {self._trial}" if own else ""
         whose = f"{count(len(taken), 'other fit')}{of} took{' on average' if len(taken) > 1 else ''}"
         return f"To train that fit again takes about {format_seconds(sum(taken) / len(taken))}, as {whose}."

@@ -139,7 +139,7 @@ FRESH = "tart anew with fresh=True, which moves the old run aside"
             {"type": "fold", "job": [7, 2, 0], "score": 0.5},
             [{"type": "fold", "time": 1.0, "job": [7, 2, 1], "error": {}}],
             "the end of trial 7, fold 2",
-            "How long that fit is trained again is not known: no other one has ended. Or s",
+            "How long it takes to train that fit again is not known: no other one has ended. Or s",
         ),
         (
             {"type": "rung", "job": [0, 2, 0], "score": 0.5},
