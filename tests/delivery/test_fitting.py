@@ -199,7 +199,8 @@ def test_statistics_without_first_values_are_saved_where_that_is_asked_for(whole
 
 
 COLD = (
-    "trial 1, seed 0: 40% of the moving statistics of BatchNormalization are still first values in the model"
+    "trial 1, seed 0: 40% of the moving statistics of BatchNormalization are still first values in the model "
+    "that is saved."
 )
 
 
