@@ -323,7 +323,7 @@ KEEP = re.compile(
     r"keep of it, which is text, the (\d+) lines? above this one alone, and call the same again"
 )
 DELETE = re.compile(r"delete line (\d+) of it, which is text, and call the same again\. (.*) Or start anew")
-MEND = re.compile(r"mend the byte \(number ([\d,]+) of the line: '(.)', which was '(.)'\)")
+MEND = re.compile(r"mend byte (\d+) of the line \('(.)', which was '(.)'\)")
 
 
 @pytest.mark.parametrize("name", RUNS)
@@ -358,7 +358,7 @@ def test_each_line_that_is_damaged_is_told_with_its_cost_and_what_is_told_to_do_
         )
         byte = MEND.search(told)
         assert [ord(byte[2]), ord(byte[3])] == [bad[place], line[place]]
-        assert byte[1] == f"{place + 1:,}"
+        assert int(byte[1]) == place + 1
         if number == 1:
             n_fits = len({tuple(r["job"]) for r in map(json.loads, lines[1:]) if is_fit(r)})
             assert (

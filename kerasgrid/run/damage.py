@@ -95,7 +95,7 @@ class Damage:
         Args:
             why: What does not hold.
         """
-        mend = f"mend the byte ({self._mistake}), " if self._mistake else ""
+        mend = f"mend {self._mistake}, " if self._mistake else ""
         fresh = "start anew with --fresh, which moves the old run aside"
         if self.number == 1:
             ways = f"Restore the file from a copy, {mend}or {fresh}: {_again((*self.before, *self.after))}."
@@ -178,7 +178,7 @@ def _mended(line: bytes) -> tuple[bytes, str]:
     for place in reversed(range(len(body))):
         if wanted in changes:
             right = body[place] ^ 1 << changes.index(wanted)
-            told = f"number {place + 1:,} of the line: {chr(body[place])!a}, which was {chr(right)!a}"
+            told = f"byte {place + 1} of the line ({chr(body[place])!a}, which was {chr(right)!a})"
             return body[:place] + bytes([right]) + line[place + 1 :], told
         changes = [zlib.crc32(b"\0", change ^ 0xFFFFFFFF) ^ 0xFFFFFFFF for change in changes]
     return line, ""

@@ -193,7 +193,7 @@ def test_a_damaged_line_is_told_with_what_it_was_and_what_each_way_on_costs(
     with pytest.raises(JournalError) as caught:
         read(path, check_line)
     start = f"{path}:2: this line is damaged (its checksum does not hold), and was {was}. Restore the file "
-    mend = f"from a copy, mend the byte (number {len(path.read_bytes().splitlines()[1]) - 22} of the line: '"
+    mend = f"from a copy, mend byte {len(path.read_bytes().splitlines()[1]) - 22} of the line ('"
     assert str(caught.value).startswith(start + mend)
     assert told in str(caught.value)
     assert FRESH in str(caught.value)
@@ -258,7 +258,7 @@ def test_a_flipped_bit_is_found_wherever_it_is(size, tmp_path):
     line = path.read_bytes().splitlines(keepends=True)[1]
     for bit in [0, 8 * (len(line) - 20) - 1, *(chance.randrange(8 * (len(line) - 20)) for _ in range(4))]:
         place, bad = bit // 8, flipped(line, bit)
-        told = f"(number {place + 1:,} of the line: {chr(bad[place])!a}, which was {chr(line[place])!a})"
+        told = f"mend byte {place + 1} of the line ({chr(bad[place])!a}, which was {chr(line[place])!a})"
         assert told in Damage(2, bad, [], []).told("why")
         other = (place + 7) % (len(line) - 20)
         assert "mend" not in Damage(2, flipped(bad, 8 * other), [], []).told("why")
