@@ -18,6 +18,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.errors import DataError, Fault, ModelError
 from kerasgrid.io import canonical_json, digest
+from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import DEFAULT_VAL, DEFAULTS, Route, merge_augment, monitors
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
@@ -293,19 +294,23 @@ def warnings_of_scale(
 
 
 def warnings_of_first_values(
-    config: Config, folds: Sequence[Fold], built: Iterable[tuple[Route, ProbeRecord]], routes: Iterable[Route]
+    recipe: Recipe, folds: Sequence[Fold], records: Iterable[ProbeRecord], routes: Iterable[Route]
 ) -> tuple[str, ...]:
     """Tells of candidates whose BatchNormalization will not have warmed up when it is scored as Keras has it.
 
     Where a fit may stop early nothing can be told of its last epochs, and what is told here is the least.
 
     Args:
-        config: The search's.
+        recipe: The search's.
         folds: Of which the smallest makes the fewest steps.
-        built: Models that were built, each with its candidate's route.
+        records: Of models that were built.
         routes: Of all candidates, those of models that were not built among them.
     """
-    momenta = {digest(dict(route.model)): record.momentum for route, record in built if record.error is None}
+    momenta = {
+        digest(dict(recipe.route(record.params).model)): record.momentum
+        for record in records
+        if record.error is None
+    }
     if all(momentum is None for momentum in momenta.values()):
         return ()
     looked_at: list[bool] = []
@@ -316,7 +321,7 @@ def warnings_of_first_values(
         momentum = momenta.get(key)
         if momentum is None or route.training.batch_norm != "keras":
             continue
-        rows = min(_rows_to_train_on(config, fold, route) for fold in folds)
+        rows = min(_rows_to_train_on(recipe, fold, route) for fold in folds)
         steps = route.epochs * -(-rows // route.batch_size)
         if (share := momentum**steps) > FIRST_VALUES:
             found.append((share, steps, momentum, route))
@@ -335,12 +340,11 @@ def warnings_of_first_values(
     )
 
 
-def _rows_to_train_on(config: Config, fold: Fold, route: Route) -> int:
+def _rows_to_train_on(recipe: Recipe, fold: Fold, route: Route) -> int:
     """Returns how many rows of a fold a candidate is trained on, after rungs where there are any."""
-    kind = ENGINES.get(config.search.engine)
-    is_anew = kind is not None and kind.frees_val and not route.monitors_val
-    share = None if is_anew else val_of(config) or (DEFAULT_VAL if route.monitors_val else None)
-    return len(fold.train) - (inner_rows(fold, share) if isinstance(share, float) else 0)
+    share = recipe.val or (DEFAULT_VAL if route.monitors_val else None)
+    held_out = inner_rows(fold, share) if isinstance(share, float) and not recipe.begins_anew(route) else 0
+    return len(fold.train) - held_out
 
 
 def notes_of_precision(config: Config, space: Space) -> tuple[str, ...]:

@@ -257,12 +257,8 @@ def _preview(
         found = graphs.of({job.trial.id: job.trial for job in jobs}.values(), most=MAX_MODELS - len(built))
         planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
     warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
-    warnings += warnings_of_first_values(
-        prepared.config,
-        prepared.folds,
-        [(recipe.route(record.params), record) for record in graphs.records],
-        map(graphs.route, trials),
-    )
+    routes = map(graphs.route, trials)
+    warnings += warnings_of_first_values(recipe, prepared.folds, graphs.records, routes)
     return Preview(
         prepared=replace(prepared, warnings=prepared.warnings + warnings),
         n_trials=len(trials) if outline is None else outline.candidates,

@@ -266,11 +266,10 @@ class _Driver:
         self._tell_refusals()
         prepared = self.run.prepared
         warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
-        built = [(self.recipe.route(record.params), record) for record in records]
         space = prepared.space
         is_small = space.is_finite and space.size <= _MOST_LOOKED_AT
         routes = map(self.recipe.route, filter(space.allows, space) if is_small else candidates)
-        warnings += warnings_of_first_values(prepared.config, prepared.folds, built, routes)
+        warnings += warnings_of_first_values(self.recipe, prepared.folds, records, routes)
         for line in warnings:
             self.observer.warn(line)
         if records:

@@ -896,7 +896,12 @@ TWO = "space: {units: [[8], [16]], epochs: [1, 40]}"
             COLD.format("1 of 1 candidates", "32 and 1 epoch make 34 steps", "at least 71%"),
         ),
         ("params: {epochs: 11}\ncallbacks: {early_stopping: {monitor: loss}}", [0.99], None),
-        # After rungs all rows are trained on.
+        (
+            "space: {epochs: [1], dropout: [0.1, 0.2, 0.3]}\nsearch: {engine: halving, val: 0.1}",
+            [0.99],
+            COLD.format("1 of the 1 candidates looked at", "32 and 1 epoch make 34 steps", "71%"),
+        ),
+        # After rungs all rows are trained on, where the inner split is theirs alone.
         (
             "space: {epochs: [1], dropout: [0.1, 0.2, 0.3]}\nsearch: {engine: halving}",
             [0.99],
@@ -912,9 +917,7 @@ def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder
         ProbeRecord(params, 1, None, "cpu", momentum=momentum)
         for params, momentum in zip(models, momenta, strict=False)
     ]
-    built = [(recipe.route(record.params), record) for record in records]
-    routes = map(recipe.route, found.space)
-    warned = warnings_of_first_values(found.config, found.folds, built, routes)
+    warned = warnings_of_first_values(recipe, found.folds, records, map(recipe.route, found.space))
     assert warned == (() if told is None else (told,))
 
 
