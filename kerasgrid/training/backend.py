@@ -132,6 +132,15 @@ def each(function: Callable, *parts: Any) -> Any:
     return jax.vmap(function, in_axes=[None if is_single else 0 for is_single in single])(*parts)
 
 
+def divided(x: Any, divisor: Any) -> Any:
+    """Returns finite numbers divided by a scalar that is an input of the program, to the bit as NumPy does.
+
+    A division by a constant becomes a product with its reciprocal, which rounds otherwise; on JAX one by any
+    number that is the same for all does.
+    """
+    return x / divisor if NAME == "tensorflow" else x / (divisor + 0 * x)
+
+
 def slice_rows(array: Any, start: Any, size: int) -> Any:
     """Returns `size` entries of the first axis from `start`, which is a tensor."""
     if NAME == "tensorflow":

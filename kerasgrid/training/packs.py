@@ -36,7 +36,8 @@ _programs: dict[tuple, tuple[Program, Compiled]] = {}
 _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
 DEVICE_BYTES = 2**30
-"""Images that are larger as float32 are not held on the device, and take Keras's own fit."""
+"""Images that take more are not held on the device, and take Keras's own fit: bytes as they are stored, all
+others as float32."""
 GAIN = 1.05
 """A wider program has to do so much more in the same time to be taken."""
 TRIAL_S = 0.5
@@ -64,8 +65,9 @@ def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     try:
         if candidate.recipe.multi_label:
             raise UnfusibleError("samples have several labels each")
-        if candidate.data.images.size * 4 > DEVICE_BYTES:
-            raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB as float32")
+        images = candidate.data.images
+        if images.size * (1 if _are_bytes(images) else 4) > DEVICE_BYTES:
+            raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB on the device")
         return lift(compiled, candidate.sample(compiled)).told(compiled.labels)
     except UnfusibleError as error:
         return Graph(None, str(error))
@@ -251,7 +253,7 @@ def _make_program(
         compiled = candidate.compile()
         lifted = lift(compiled, candidate.sample(compiled))
     stored = (recipe.data_folder, recipe.source)
-    images = _images_on_device(*stored, contents[0], recipe.scale)
+    images, divisor = _images_on_device(*stored, contents[0], recipe.scale)
     targets = _targets_on_device(*stored, contents[1], recipe.n_classes, compiled.labels, compiled.n_outputs)
     made = Program(
         lifted,
@@ -259,6 +261,7 @@ def _make_program(
         images,
         targets,
         Augmentation.of(route.augment, candidate.data.images, recipe.scale),
+        divisor=divisor,
         jit=route.training.jit is True,
         halts="terminate_on_nan" in route.callbacks,
     )
@@ -272,9 +275,18 @@ def _dataset(folder: str, source: str, _digests: tuple[str, str]) -> Dataset:
 
 
 @lru_cache(maxsize=1)
-def _images_on_device(folder: str, source: str, _digest: str, scale: float | None) -> Any:
-    images = Scaling(scale)(open_dataset(folder, source).images)
-    return backend.to_device(images.astype(keras.config.floatx(), copy=False))
+def _images_on_device(
+    folder: str, source: str, _digest: str, scale: float | None
+) -> tuple[Any, float | None]:
+    """Returns the images on the device, and what a step divides those that it takes by."""
+    images = open_dataset(folder, source).images
+    if _are_bytes(images):
+        return backend.to_device(np.asarray(images)), scale
+    return backend.to_device(Scaling(scale)(images).astype(keras.config.floatx(), copy=False)), None
+
+
+def _are_bytes(images: np.ndarray) -> bool:
+    return images.dtype == np.uint8
 
 
 @lru_cache(maxsize=2)

@@ -68,9 +68,10 @@ class Program(States):
     Args:
         lifted: The graph.
         schedule: The steps of an epoch.
-        images: (sample, ...) float on the device, as the model takes them.
+        images: (sample, ...) on the device: float as the model takes them, or bytes.
         targets: (sample, ...) on the device.
         how: Augmentation, whose numbers follow the graph's.
+        divisor: A step divides the bytes that it takes by it; None for no division.
         jit: Whether XLA compiles it; on JAX it always does.
         halts: Whether a job takes no more steps in an epoch once its loss is NaN or infinite.
     """
@@ -83,11 +84,13 @@ class Program(States):
         targets: Any,
         how: Augmentation = NOTHING,
         *,
+        divisor: float | None = None,
         jit: bool = False,
         halts: bool = False,
     ) -> None:
         super().__init__(lifted)
-        self.schedule, self.images, self.targets = schedule, images, targets
+        self.schedule, self.targets = schedule, targets
+        self.images = images, None if divisor is None else np.float32(divisor)
         self._step, self._jit = Step(self, how, halts), jit
         self._train = lru_cache(maxsize=8)(self._compile_train)
         self._tail = lru_cache(maxsize=16)(self._compile_tail)

@@ -134,7 +134,7 @@ class States:
         """Returns a state's weights as the model's trainable variables have them, traced."""
         if not self.lifted.is_flat:
             return weights
-        parts = ops.split(weights[0], self._cuts)
+        parts = ops.split(weights[0], self._cuts) if self._cuts else weights
         return [ops.reshape(part, shape) for part, shape in zip(parts, self._shapes, strict=True)]
 
     def results(self, values: Any) -> dict[str, Any]:
@@ -170,11 +170,11 @@ class Step:
         Args:
             how: As in `Program.train`, of one batch.
             step: Scalar int32: steps of the epoch before this one.
-            images: (sample, ...) of all samples.
+            images: (sample, ...) of all samples, and what bytes are divided by, or None.
             targets: (sample, ...) of all samples.
             rows: (row,) int32.
         """
-        x = ops.take(images, rows, axis=0)
+        x = _taken(images, rows)
         if self.how.operations:
             x = augment(self.how, x, how["strengths"], draw(rows.shape[0], how["key"], step))
         return self._scaled(x, how["scaling"]), ops.take(targets, rows, axis=0)
@@ -223,7 +223,7 @@ class Step:
 
     def inputs(self, images, rows, scaling):
         """Returns the model's inputs of some rows, (row, ...), not augmented."""
-        return self._scaled(ops.take(images, rows, axis=0), scaling)
+        return self._scaled(_taken(images, rows), scaling)
 
     def _scaled(self, x, scaling):
         x = normalize(self.how, x)
@@ -266,6 +266,15 @@ class Step:
             for metric in self.states.lifted.metrics:
                 metric.update_state(y, outputs, sample_weight=weights)
         return [_value(scope, variable) for variable in self.states.metric_variables]
+
+
+def _taken(images: Any, rows: Any) -> Any:
+    """Returns some rows, float, to the bit as `Scaling` divides them."""
+    stored, divisor = images
+    x = ops.take(stored, rows, axis=0)
+    if divisor is not None:
+        x = backend.divided(ops.cast(x, "float32"), divisor)
+    return ops.cast(x, keras.config.floatx())
 
 
 def _classes(y: Any) -> Any:

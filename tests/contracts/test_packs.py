@@ -126,6 +126,25 @@ def test_runs_of_a_fold_share_their_batches_and_none_of_their_numbers_change(mak
             assert result(mixed[job.id]) == result(shared[job.id])
 
 
+def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, monkeypatch):
+    """And four times as many samples fit."""
+    search = make(callbacks={}, epochs=2, augment={"rotation_range": 10})
+    job = runs(0.125)[0]
+    packs._forget()
+    of_bytes = search.train(search.pack([job])).records[job.id]
+    assert packs.open_dataset(search.recipe.data_folder, "").images.dtype == np.uint8
+    monkeypatch.setattr(packs, "DEVICE_BYTES", 101 * 64)
+    assert search.graphs([job.trial])[0].key is not None
+    monkeypatch.setattr(packs, "_are_bytes", lambda images: False)
+    told = search.graphs([job.trial])[0].reason
+    assert re.fullmatch(r"the images take more than \S+ GiB on the device", told)
+    monkeypatch.setattr(packs, "DEVICE_BYTES", 2**30)
+    packs._forget()
+    of_floats = search.train(search.pack([job])).records[job.id]
+    packs._forget()
+    assert result(of_bytes) == result(of_floats)
+
+
 # Going on
 
 

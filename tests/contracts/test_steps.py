@@ -17,6 +17,7 @@ from keras import layers
 from kerasgrid.records import Job, Trial
 from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend
+from kerasgrid.training.batches import Scaling
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.graph import lift
 from kerasgrid.training.keyed import (
@@ -552,6 +553,32 @@ def test_a_dropout_rate_and_a_key_reach_the_step():
     assert distance(some, without) > 1e-2
     assert distance(some, more) > 1e-2
     assert distance(trained(program, graphs[1], key=(1, 3)), some) > 1e-2
+
+
+# Bytes
+
+
+@pytest.mark.parametrize("scale", [255.0, 16.0, 3.0, 0.1, 127.5, None])
+def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
+    """In a net of one Dense that passes its inputs on, in evaluation, and as a step takes them."""
+    images = np.arange(256, dtype=np.uint8).reshape(64, 4)
+    model = keras.Sequential([keras.Input((4,)), layers.Dense(4, use_bias=False)])
+    model.compile(sgd(0), "sparse_categorical_crossentropy")
+    targets = np.zeros(64, "int32")
+    graph = lift(Compiled(model, "sparse", 4, False), (images[:1].astype("float32"), targets[:1]))
+    device = backend.to_device(images), backend.to_device(targets)
+    program = Program(graph, Schedule.of([64], 16), *device, divisor=scale)
+    state = stacked([program.state_of([np.eye(4, dtype="float32")], graph.learning_rate)])
+    rows = np.arange(64, dtype=np.int32)[::-1].reshape(1, 2, 32)
+    _, outputs = program.evaluate(state, fixed_of([graph]), held_of(rows, np.ones(rows.shape, "float32")))
+    wanted = Scaling(scale)(images)[::-1]
+    np.testing.assert_array_equal(np.reshape(outputs, wanted.shape), wanted)
+    for jit in (False, True):
+        batch = backend.compile(program._step.batch, jit)
+        _, batches = epoch_of([graph], [program.schedule.pad(rows.ravel())], [[1, 2]])
+        how = {name: value[0] for name, value in batches["how"].items()}
+        x, _ = batch(how, np.int32(0), program.images, program.targets, rows.ravel())
+        np.testing.assert_array_equal(np.asarray(x), wanted)
 
 
 # Padding
