@@ -4,8 +4,8 @@
     python benchmarks/noise.py --rows 1000 --seeds 5
 
 Of `fc` on the first rows of Kannada-MNIST, in one search of three candidates on 3 folds, whose repeats are
-the seeds. What is shown is the mean of the difference over them, its standard deviation, and that of the first
-candidate's own score. To set two versions side by side, run it with the other one's tree as PYTHONPATH.
+the seeds. What is shown is the mean of the difference over them, its standard deviation, and that of the
+first candidate's own score. To set two versions side by side, run it with the other one's tree as PYTHONPATH.
 """
 
 from __future__ import annotations
