@@ -22,7 +22,7 @@ from kerasgrid.records import Pack
 from kerasgrid.training import wave
 from kerasgrid.training.learning_rate import scheduled
 
-pytestmark = [pytest.mark.slow, pytest.mark.backend]
+pytestmark = [pytest.mark.slow(weight=5), pytest.mark.backend]
 
 SCHEDULER = "callbacks.learning_rate_scheduler"
 GEOMETRY = {

@@ -96,7 +96,7 @@ def fits(results: Path) -> list[tuple[int, ...]]:
     return [tuple(record["job"]) for record in records if record.get("type") == "fold"]
 
 
-@pytest.mark.slow(weight=10)
+@pytest.mark.slow(weight=40)
 def test_a_search_goes_on_after_a_runtime_was_taken_away_here_and_on_another_service(tmp_path, monkeypatch):
     drive, attached, working = (tmp_path / name for name in ("drive", "input", "working"))
     for folder in (drive, working, tmp_path / "no_locks"):

@@ -25,7 +25,7 @@ from kerasgrid.report.side_by_side import Beside
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
 
-pytestmark = pytest.mark.slow
+pytestmark = pytest.mark.slow(weight=4)
 
 GRID = """
 name: digits
