@@ -38,10 +38,9 @@ def compile(function: Callable, jit: bool = False) -> Callable:
 def gradients(function: Callable, arguments: Any) -> tuple[Any, Any]:
     """Returns what `function(arguments)` gives, (loss, anything), and the loss's gradients."""
     if NAME == "tensorflow":
-        with tf.GradientTape(watch_accessed_variables=False) as tape:
-            tape.watch(arguments)
-            loss, other = function(arguments)
-        return (loss, other), tape.gradient(loss, arguments, unconnected_gradients="zero")
+        loss, other = function(arguments)
+        slopes = tf.gradients(loss, tf.nest.flatten(arguments), unconnected_gradients="zero")
+        return (loss, other), tf.nest.pack_sequence_as(arguments, slopes)
     return jax.value_and_grad(function, has_aux=True)(arguments)
 
 
@@ -141,6 +140,52 @@ def divided(x: Any, divisor: Any) -> Any:
     return x / divisor if NAME == "tensorflow" else x / (divisor + 0 * x)
 
 
+def knows_slopes(inputs: Any) -> bool:
+    """Tells whether there is a kernel for the slopes of a BatchNormalization of these inputs."""
+    return NAME == "tensorflow" and inputs.dtype == tf.float32 and not _is_on_gpu()
+
+
+def with_slopes(outputs: Any, inputs: Any, scale: Any, offset: Any, statistics: Any, epsilon: float) -> Any:
+    """Returns a BatchNormalization's outputs as they are, whose slopes one kernel finds.
+
+    Keras's own take a dozen operations, each of which reads and writes as much as a batch of inputs.
+
+    Args:
+        outputs: (sample, ..., channel) of any type.
+        inputs: (sample, ..., channel) float32.
+        scale: (channel,) float32.
+        offset: Likewise.
+        statistics: Mean and variance of the batch, (channel,) float32 each, by which they were normalised.
+        epsilon: Was added to the variance.
+    """
+    with tf.compat.v1.get_default_graph().gradient_override_map({"IdentityN": "KerasgridBatchNormalization"}):
+        return tf.identity_n([outputs, inputs, scale, offset, *statistics, tf.constant(epsilon)])[0]
+
+
+def _slopes(operation: Any, slopes: Any, *_: Any) -> list[Any]:
+    """Returns the slopes of what `with_slopes` is given.
+
+    A tf.custom_gradient would do, and would stay in TensorFlow's registry with its graph for ever:
+    https://github.com/tensorflow/tensorflow/issues/97697
+    """
+    _, inputs, scale, _, mean, variance, epsilon = operation.inputs
+    rows = (-1, math.prod(inputs.shape[1:-1]), 1, inputs.shape[-1])
+    of_inputs, of_scale, of_offset, *_ = tf.raw_ops.FusedBatchNormGradV3(
+        y_backprop=tf.reshape(tf.cast(slopes, tf.float32), rows),
+        x=tf.reshape(inputs, rows),
+        scale=scale,
+        reserve_space_1=mean,
+        reserve_space_2=variance,
+        reserve_space_3=variance,
+        epsilon=float(tf.get_static_value(epsilon)),
+    )
+    return [None, tf.reshape(of_inputs, inputs.shape), of_scale, of_offset, None, None, None]
+
+
+if NAME == "tensorflow":
+    tf.RegisterGradient("KerasgridBatchNormalization")(_slopes)
+
+
 def slice_rows(array: Any, start: Any, size: int) -> Any:
     """Returns `size` entries of the first axis from `start`, which is a tensor."""
     if NAME == "tensorflow":
@@ -178,12 +223,16 @@ def bits(count: int, salt: Any) -> Any:
     Two rounds of a 32-bit integer hash over the counter: on a CPU generators of the backends take twice as
     long. On TensorFlow's GPUs, where each operation is a launch, Philox (Salmon et al. 2011).
     """
-    if NAME == "tensorflow" and tf.config.list_physical_devices("GPU"):
+    if NAME == "tensorflow" and _is_on_gpu():
         return tf.random.stateless_uniform((count,), salt, None, None, tf.uint32, alg="philox")
     salt = ops.cast(salt, "uint32")
     first, second = _hash(salt[0]), _hash(salt[1] ^ salt[0])
     counter = ops.cast(ops.arange(count, dtype="int32"), "uint32")
     return _hash(_hash(counter ^ first) + second)
+
+
+def _is_on_gpu() -> bool:
+    return bool(tf.config.list_physical_devices("GPU"))
 
 
 def _hash(x: Any) -> Any:

@@ -31,12 +31,15 @@ class Draw:
         step: Scalar int32: steps of the epoch before this one.
         weights: (sample,) 1 for samples and 0 for padding; None where there is no padding.
         updated: Each BatchNormalization, as often as its moving statistics are updated.
+        statistics: Mean and variance of what the BatchNormalization at hand is called with, where a kernel
+            finds its slopes by them; else None.
     """
 
     key: Any
     step: Any
     weights: Any = None
     updated: list[Any] = field(default_factory=list)
+    statistics: Any = None
 
 
 _draw: Draw | None = None
@@ -168,8 +171,21 @@ class KeyedLeakyReLU(keras.layers.LeakyReLU):
 class MaskedBatchNormalization(OwnMoments):
     """BatchNormalization whose statistics do not see padding (channels last)."""
 
+    def call(self, inputs, training=None, mask=None):
+        """Returns inputs of the same shape, normalised as Keras does."""
+        outputs = super().call(inputs, training=training, mask=mask)
+        if _draw is None or _draw.statistics is None:
+            return outputs
+        statistics, _draw.statistics = _draw.statistics, None
+        scale, offset = (
+            default(self.moving_mean) if given is None else ops.convert_to_tensor(given)
+            for given, default in ((self.gamma, ops.ones_like), (self.beta, ops.zeros_like))
+        )
+        inputs = ops.cast(inputs, "float32")
+        return backend.with_slopes(outputs, inputs, scale, offset, statistics, self.epsilon)
+
     def moments(self, inputs):
-        """Returns mean and variance of the samples that count, (channel,) each; None where all of them do.
+        """Returns mean and variance of the samples that count, (channel,) each; None outside of a step.
 
         It is asked where the moving statistics are updated.
         """
@@ -177,9 +193,11 @@ class MaskedBatchNormalization(OwnMoments):
             return None
         _draw.updated.append(self)
         weights = _draw.weights
-        if weights is None:
-            return None
         axes = tuple(range(len(inputs.shape) - 1))
+        if weights is None:
+            found = ops.moments(inputs, axes)
+            _draw.statistics = found if backend.knows_slopes(inputs) else None
+            return found
         weights = ops.reshape(ops.cast(weights, inputs.dtype), (-1,) + (1,) * (len(inputs.shape) - 1))
         per_sample = math.prod(inputs.shape[axis] for axis in axes if axis != 0)
         count = ops.maximum(ops.sum(weights), 1) * per_sample

@@ -26,6 +26,7 @@ from kerasgrid.training.keyed import (
     KeyedGaussianDropout,
     KeyedGaussianNoise,
     KeyedSpatialDropout2D,
+    MaskedBatchNormalization,
     drawing,
 )
 from kerasgrid.training.moving import Counted
@@ -579,6 +580,67 @@ def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
         how = {name: value[0] for name, value in batches["how"].items()}
         x, _ = batch(how, np.int32(0), program.images, program.targets, rows.ravel())
         np.testing.assert_array_equal(np.asarray(x), wanted)
+
+
+# BatchNormalization's slopes
+
+
+def slopes_of(layer, inputs, factors, n_calls):
+    """Returns outputs, and slopes of inputs and weights, of a sum of a layer's outputs by factors."""
+
+    def objective(arguments):
+        x, weights = arguments
+        mapping = list(zip(layer.trainable_variables, weights, strict=True))
+        with keras.StatelessScope(state_mapping=mapping):
+            for _ in range(n_calls):
+                outputs = layer(x, training=True)
+                x = outputs * 1.5 + keras.ops.cast(x, outputs.dtype)
+        return keras.ops.sum(keras.ops.cast(x, "float32") * factors), x
+
+    def run(arguments):
+        with drawing(Draw(np.zeros(2, np.int32), np.int32(0))):
+            (_, outputs), slopes = backend.gradients(objective, arguments)
+        return outputs, slopes
+
+    run = backend.compile(run)
+    weights = [np.linspace(0.5, 2, v.shape[0], dtype="float32") for v in layer.trainable_variables]
+    arguments = keras.tree.map_structure(keras.ops.convert_to_tensor, (inputs, weights))
+    if backend.NAME == "tensorflow":
+        kernels = [op.type for op in run.get_concrete_function(arguments).graph.get_operations()]
+        is_ours = isinstance(layer, MaskedBatchNormalization)
+        assert kernels.count("FusedBatchNormGradV3") == (n_calls if is_ours else 0)
+    outputs, (of_inputs, of_weights) = run(arguments)
+    return [np.asarray(backend.to_host(part), float) for part in (outputs, of_inputs, *of_weights)]
+
+
+@pytest.mark.parametrize(
+    ("shape", "given", "n_calls"),
+    [
+        ((64, 10), {}, 1),
+        ((64, 16), {}, 2),
+        ((1, 5), {}, 1),
+        ((8, 6, 5, 4), {"epsilon": 1e-5}, 1),
+        ((8, 7, 16), {"center": False}, 1),
+        ((4, 3, 2, 2, 3), {"scale": False}, 1),
+        ((32, 8), {"center": False, "scale": False}, 1),
+        ((64, 16), {"dtype": "mixed_bfloat16"}, 2),
+    ],
+)
+def test_batch_normalization_has_the_slopes_of_keras_own(shape, given, n_calls):
+    numbers = np.random.default_rng(7)
+    inputs = numbers.normal(3, 2, size=shape).astype("float32")
+    factors = numbers.normal(size=shape).astype("float32")
+    found = []
+    for kind in (MaskedBatchNormalization, layers.BatchNormalization):
+        layer = kind(**given)
+        layer.build(shape)
+        found.append(slopes_of(layer, inputs, factors, n_calls))
+    ours, own = found
+    np.testing.assert_array_equal(ours[0], own[0])
+    is_mixed = "dtype" in given
+    for mine, theirs in zip(ours[1:], own[1:], strict=True):
+        size = np.abs(theirs).max()
+        np.testing.assert_allclose(mine, theirs, atol=size * (2**-7 if is_mixed else 2e-6))
 
 
 # Padding
