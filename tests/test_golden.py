@@ -537,8 +537,8 @@ def test_a_checkpoint_of_keras_own_fit_is_restored_and_written_again(on_tensorfl
     model, callbacks = fresh()
     wanted = filled(values(model), 1)
     best = filled(model.get_weights(), 1000)
-    progress = checkpoint.Progress(epoch=2, step=3, fit_time=1.5, history=HISTORY)
-    name, written = "checkpoint-1-fit.npz", tmp_path / "written.npz"
+    progress = checkpoint.Progress(2, 3, 1.5, HISTORY, updates={"0123456789abcdef": 24.0})
+    name, written = "checkpoint-2-fit.npz", tmp_path / "written.npz"
     if not WRITES:
         found = checkpoint.Checkpoint(GOLDEN / name, OWNER)
         assert found.progress == progress
@@ -591,7 +591,7 @@ def test_a_checkpoint_of_a_wave_is_restored_and_written_again(on_tensorflow, tmp
         leaves = filled(keras.tree.flatten(run.state), 1 + 1000 * place)
         return leaves, filled(run.stand.get_weights(), 5000 + 1000 * place)
 
-    name, written = "checkpoint-1-pack.npz", tmp_path / "written.npz"
+    name, written = "checkpoint-2-pack.npz", tmp_path / "written.npz"
     if not WRITES:
         (tmp_path / "kept").mkdir()
         kept = Path(shutil.copy(GOLDEN / name, tmp_path / "kept" / "trial-1-fold-1-repeat-0.npz"))
