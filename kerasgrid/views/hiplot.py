@@ -34,8 +34,8 @@ _ENTITY = re.compile(r"&(?=#?\w+;)")
 _EXACT_IN_A_FLOAT = 2**53
 _DIGITS = 6
 _HASH = 12
-_DRAWN_ID = re.compile(r"\bhiplot_[0-9a-f]{32}\b")
-"""HiPlot's own id of the page's element, another one each time."""
+_DRAWN_ID = re.compile(r"hiplot_(?<!\whiplot_)[0-9a-f]{32}\b")
+"""HiPlot's own id of the page's element, another one each time; behind `\\b` its search would be slow."""
 _COLORMAP = "interpolateTurbo"
 _MOST_CATEGORIES = 1000
 _CURVES_HEIGHT = 420
