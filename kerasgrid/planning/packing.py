@@ -26,8 +26,9 @@ from kerasgrid.records import Graph, Job, Pack, ProbeRecord, Trial, WidthRecord
 from kerasgrid.training.entry import measure_width
 from kerasgrid.wording import count
 
-LEAST_STEPS_CPU, LEAST_STEPS_GPU = 50_000, 2_000
-"""Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little."""
+LEAST_STEPS_CPU, LEAST_STEPS_AUGMENTED, LEAST_STEPS_GPU = 50_000, 5_000, 2_000
+"""Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little, but
+where images are augmented, which is done once for all of its runs."""
 _OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
 _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
 
@@ -262,7 +263,11 @@ class Planner:
         rows = len(self._graphs.prepared.folds[0].train)
         routes = [self._graphs.route(run[-1].trial) for run in runs]
         steps = sum(route.epochs * rows / route.batch_size for route in routes)
-        return len(runs) > 1 and steps >= (LEAST_STEPS_CPU if self._is_cpu else LEAST_STEPS_GPU)
+        least = LEAST_STEPS_GPU
+        if self._is_cpu:
+            is_augmented = any(route.augment is not None for route in routes)
+            least = LEAST_STEPS_AUGMENTED if is_augmented else LEAST_STEPS_CPU
+        return len(runs) > 1 and steps >= least
 
     def _path(self, graph: str, packs: Sequence[Pack]) -> Path:
         n_runs = sum(len(pack.runs) for pack in packs)

@@ -9,6 +9,7 @@ import pytest
 from fakes import CONFIG, Crash, fake_train_pack
 
 from kerasgrid.checks.prepared import prepare
+from kerasgrid.config.augment import Augment
 from kerasgrid.driver import search as driver
 from kerasgrid.driver.search import search
 from kerasgrid.executors import Emitted, Executor
@@ -195,6 +196,19 @@ def test_little_training_is_not_worth_a_trial_and_check_makes_none(tmp_path):
     checked = make_planner(tmp_path, executor, "gpu:0").plan(jobs, graphs, may_measure=False)
     assert {pack.width for pack in (*on_cpu.packs, *checked.packs)} == {1}
     assert executor.tasks == []
+
+
+def test_augmented_runs_are_timed_on_a_cpu_too(tmp_path, monkeypatch):
+    """Side by side they are augmented once."""
+    executor = Timing()
+    jobs, graphs = jobs_and_graphs()
+    planner = make_planner(tmp_path, executor, "cpu")
+    route = planner._graphs.route
+    augmented = Augment.model_validate({"rotation_range": 10})
+    monkeypatch.setattr(planner._graphs, "route", lambda trial: replace(route(trial), augment=augmented))
+    monkeypatch.setattr(packing, "LEAST_STEPS_AUGMENTED", packing.LEAST_STEPS_GPU)
+    assert {pack.width for pack in planner.plan(jobs, graphs).packs} == {4}
+    assert len(executor.tasks) == 1
 
 
 def test_best_weights_of_the_whole_run_are_not_shared(tmp_path):
