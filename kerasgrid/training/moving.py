@@ -22,7 +22,7 @@ import keras
 import numpy as np
 from keras import ops
 
-from kerasgrid.models.keras_private import add_state, layers_within
+from kerasgrid.models.keras_private import add_state, layers_within, renormalizes
 
 SET = 2.0**30
 """Updates of statistics that hold no first values, since a model function or a callback has set them."""
@@ -67,7 +67,7 @@ def share_left(updates: Sequence[float], momenta: Sequence[float]) -> float | No
     found = [
         min(max(momentum, 0.0), 1.0) ** float(n)
         for n, momentum in zip(updates, momenta, strict=True)
-        if 0 < n < SET
+        if 0 < n < SET and momentum < 1  # by 1 they never move
     ]
     return max(found, default=None)
 
@@ -78,7 +78,7 @@ def greatest_momentum(model: keras.Model) -> float | None:
     Args:
         model: Built, and not trained.
     """
-    found = [layer for layer in batch_norms(model) if layer.trainable and layer.built]
+    found = [layer for layer in batch_norms(model) if layer.trainable and layer.built and layer.momentum < 1]
     return max((float(layer.momentum) for layer in found if _has_first_values(layer)), default=None)
 
 
@@ -87,13 +87,13 @@ def _has_first_values(layer: keras.layers.BatchNormalization, is_untouched: bool
 
     Args:
         layer: Built.
-        is_untouched: What is said of random ones, which give others at each call.
+        is_untouched: What is said of random ones and functions, which may give others at each call.
     """
     for initializer, statistic in (
         (layer.moving_mean_initializer, layer.moving_mean),
         (layer.moving_variance_initializer, layer.moving_variance),
     ):
-        if "seed" in initializer.get_config():
+        if not isinstance(initializer, keras.Initializer) or "seed" in initializer.get_config():
             if not is_untouched:
                 return False
         elif not np.array_equal(_value(initializer(statistic.shape, statistic.dtype)), _value(statistic)):
@@ -152,7 +152,12 @@ class Counted:
     def debias(self) -> None:
         """Gives the model its statistics without their first values, once: it is not trained any more."""
         for layer, first, n in zip(self._layers, self._first, self._updates, strict=True):
-            _assign(layer, debiased_pair(self._pair(layer), first, n, layer.momentum))
+            pair = debiased_pair(self._pair(layer), first, n, layer.momentum)
+            if renormalizes(layer) and 0 < n < SET:  # its variance is the square of an average of deviations
+                begins = np.sqrt(first[1])
+                deviation = debiased(_value(layer.moving_stddev), begins, n, layer.momentum)
+                pair[1] = ops.maximum(ops.square(deviation) - layer.epsilon, 0)
+            _assign(layer, pair)
         self._is_debiased = True
 
     def note(self, known: MutableMapping[str, float]) -> None:

@@ -95,6 +95,7 @@ def test_the_share_is_the_greatest_of_the_layers_that_were_updated():
     assert share_left([], []) is None
     assert share_left([0, SET], [0.99, 0.99]) is None
     assert share_left([0, 24, 24, SET], [0.99, 0.99, 0.5, 0.99]) == pytest.approx(0.99**24)
+    assert share_left([24, 24], [1.0, 0.5]) == pytest.approx(0.5**24)  # by 1 they never move
 
 
 # Keras's own fit
@@ -104,9 +105,9 @@ def batches_of(x) -> list[np.ndarray]:
     return [x[at : at + 16] for at in range(0, len(x), 16)]
 
 
-def trained(model, n_epochs=1) -> Counted:
+def trained(model, n_epochs=1, is_untouched=False) -> Counted:
     model.compile(keras.optimizers.SGD(0.0), "sparse_categorical_crossentropy")
-    counted = Counted(model)
+    counted = Counted(model, is_untouched)
     x, y = made_up()
     model.fit(x, y, batch_size=16, epochs=n_epochs, shuffle=False, verbose=0)
     return counted
@@ -150,6 +151,35 @@ def test_debiased_statistics_of_a_fit_are_the_exact_averages_of_its_batches():
     for after, before in zip(statistics(norm), raw, strict=True):
         assert after.tobytes() == before.tobytes()
     assert not np.allclose(values(model(x))[0], outputs, rtol=1e-3)
+
+
+def test_a_renormalizing_layer_has_the_square_of_the_exact_average_of_deviations():
+    try:
+        norm = layers.BatchNormalization(momentum=0.9, epsilon=0.01, renorm=True, name="norm")
+    except (TypeError, ValueError):
+        pytest.skip("Keras has no renorm yet")
+    counted, x = trained(net(norm)), made_up()[0]
+    raw = statistics(norm)
+    deviations = [np.sqrt(variance(batch) + 0.01) for batch in batches_of(x)]
+    weights = 0.9 ** np.arange(N_STEPS)[::-1]
+    with counted.debiased():
+        found = statistics(norm)
+    np.testing.assert_allclose(found[0], averages(batches_of(x), 0.9)[0], rtol=1e-5)
+    np.testing.assert_allclose(found[1], np.average(deviations, 0, weights) ** 2 - 0.01, rtol=1e-5)
+    assert [part.tobytes() for part in statistics(norm)] == [part.tobytes() for part in raw]
+
+
+def test_initializers_that_are_functions_are_the_first_values_of_a_model_that_is_as_it_was_built():
+    def fives(shape, dtype=None):
+        return keras.ops.full(shape, 5.0, dtype)
+
+    norm = layers.BatchNormalization(momentum=0.9, moving_mean_initializer=fives)
+    model = net(norm)
+    assert greatest_momentum(model) is None
+    counted = trained(model, is_untouched=True)
+    with counted.debiased():
+        np.testing.assert_allclose(statistics(norm)[0], averages(batches_of(made_up()[0]), 0.9)[0], rtol=1e-5)
+    assert trained(net(layers.BatchNormalization(moving_mean_initializer=fives))).first_values is None
 
 
 @pytest.mark.parametrize(
@@ -234,6 +264,7 @@ def test_the_greatest_momentum_is_of_a_layer_whose_statistics_will_move():
     slow.trainable = False
     assert greatest_momentum(net(slow, fast)) == 0.5
     assert greatest_momentum(net(of_others(layers.BatchNormalization()))) is None
+    assert greatest_momentum(net(layers.BatchNormalization(momentum=1.0))) is None
 
 
 # Whole jobs
