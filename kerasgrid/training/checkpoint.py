@@ -29,7 +29,7 @@ _KEPT = {
 
 
 class StaleCheckpointError(KerasgridError):
-    """A checkpoint that is damaged, or of another candidate; the job starts anew."""
+    """A checkpoint that is damaged, or of another candidate or version; the job starts anew."""
 
 
 @dataclass
@@ -216,7 +216,7 @@ class Checkpoint:
         owner: The hash of the params whose checkpoint it has to be.
 
     Raises:
-        StaleCheckpointError: It is damaged or of other params.
+        StaleCheckpointError: It is damaged, of other params, or of an earlier version.
     """
 
     def __init__(self, path: Path, owner: str) -> None:
@@ -228,6 +228,8 @@ class Checkpoint:
         try:
             if self._about["owner"] != owner:
                 raise StaleCheckpointError(f"{path}: is of another candidate.")
+            if "updates" not in self._about["progress"]:
+                raise StaleCheckpointError(f"{path}: is of an earlier version, which had other random keys.")
             self.progress = Progress(**self._about["progress"])
         except (KeyError, TypeError) as error:
             raise StaleCheckpointError(f"{path}: is damaged ({error}).") from error

@@ -28,9 +28,10 @@ def drive(tmp_path, monkeypatch):
     return tmp_path / "checkpoints" / "trial-0-fold-0-repeat-0.npz"
 
 
-def put(path, epoch):
-    about = {"owner": "me", "progress": {"epoch": epoch, "step": 0, "fit_time": 0.0, "history": {}}}
-    checkpoint.write(path, {**about, "callbacks": []}, ARRAYS)
+def put(path, epoch, is_old=False):
+    progress = {"epoch": epoch, "step": 0, "fit_time": 0.0, "history": {}}
+    progress |= {} if is_old else {"updates": {}}
+    checkpoint.write(path, {"owner": "me", "progress": progress, "callbacks": []}, ARRAYS)
 
 
 def stands(path):
@@ -90,3 +91,13 @@ def test_a_run_that_moves_from_a_drive_or_to_one_goes_on(drive, monkeypatch):
     put(drive, 6)
     assert stands(drive) == 6
     assert list(drive.parent.iterdir()) == [drive]
+
+
+def test_nothing_goes_on_from_a_checkpoint_of_other_random_keys(tmp_path):
+    """A fit on all data that an earlier version began has the same owner."""
+    path = tmp_path / "digits.checkpoint.npz"
+    put(path, 3, is_old=True)
+    with pytest.raises(checkpoint.StaleCheckpointError, match="of an earlier version"):
+        checkpoint.Checkpoint(path, "me")
+    put(path, 3)
+    assert stands(path) == 3
