@@ -29,7 +29,7 @@ from kerasgrid.training.fusible import (
     loss_of,
     metrics_of,
 )
-from kerasgrid.training.keyed import KEYED, NUMBERS, Keyed
+from kerasgrid.training.keyed import KEYED, MOST_LAYERS, NUMBERS, Keyed
 
 _BLOT = 0.5
 _NAMING = frozenset(["name", "keras_history", "input_layers", "output_layers"])
@@ -257,7 +257,7 @@ def _clone(model: keras.Model) -> tuple[keras.Model, list[Any]]:
             clone = keras.models.clone_model(model, clone_function=keyed, recursive=True)
     except (TypeError, ValueError) as error:
         raise UnfusibleError(f"the model cannot be made again from its config: {error}") from error
-    places = iter(range(1 << 20))
+    places = iter(range(MOST_LAYERS))
     for layer in layers_within(clone):
         if isinstance(layer, Keyed):
             layer.place = next(places)

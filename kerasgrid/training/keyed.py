@@ -7,6 +7,7 @@ the step and the layer's place in the model: never on the job's place in its pac
 from __future__ import annotations
 
 import math
+from collections import Counter
 from collections.abc import Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
@@ -20,6 +21,8 @@ from kerasgrid.training import backend
 
 MOST_DROPPED = 255 / 256
 """The highest rate of dropout that a program is given."""
+MOST_LAYERS = 1 << 20
+"""Of a model, those that draw."""
 
 
 @dataclass
@@ -30,6 +33,7 @@ class Draw:
         key: (2,) int32 of the job's epoch.
         step: Scalar int32: steps of the epoch before this one.
         weights: (sample,) 1 for samples and 0 for padding; None where there is no padding.
+        times: How often each place and stream has been drawn from.
         updated: Each BatchNormalization, as often as its moving statistics are updated.
         statistics: Mean and variance of what the BatchNormalization at hand is called with, where a kernel
             finds its slopes by them; else None.
@@ -38,6 +42,7 @@ class Draw:
     key: Any
     step: Any
     weights: Any = None
+    times: Counter[int] = field(default_factory=Counter)
     updated: list[Any] = field(default_factory=list)
     statistics: Any = None
 
@@ -92,7 +97,9 @@ class Keyed:
     def _salt(self, stream: int = 0) -> Any:
         if _draw is None:
             raise RuntimeError(f"{self.name} is called outside of a step.")
-        return _draw.key + backend.words(self.place * 2 + stream + 1, _draw.step)
+        place = self.place * 2 + stream + 1
+        _draw.times[place] += 1  # a layer that stands in several places of a model draws anew in each
+        return _draw.key + backend.words(place + (_draw.times[place] - 1) * 2 * MOST_LAYERS, _draw.step)
 
 
 class _Bernoulli(Keyed):
@@ -177,11 +184,14 @@ class MaskedBatchNormalization(OwnMoments):
         if _draw is None or _draw.statistics is None:
             return outputs
         statistics, _draw.statistics = _draw.statistics, None
-        scale, offset = (
-            default(self.moving_mean) if given is None else ops.convert_to_tensor(given)
-            for given, default in ((self.gamma, ops.ones_like), (self.beta, ops.zeros_like))
+        inputs, scale, offset = (
+            ops.cast(part, "float32")
+            for part in (
+                inputs,
+                ops.ones_like(self.moving_mean) if self.gamma is None else self.gamma,
+                ops.zeros_like(self.moving_mean) if self.beta is None else self.beta,
+            )
         )
-        inputs = ops.cast(inputs, "float32")
         return backend.with_slopes(outputs, inputs, scale, offset, statistics, self.epsilon)
 
     def moments(self, inputs):
