@@ -27,6 +27,9 @@ elif NAME == "jax":
     import jax
     import jax.numpy as jnp
 
+_WORD_BYTES = 8
+"""Of the words as which bytes are gathered on TensorFlow's GPUs."""
+
 
 def compile(function: Callable, jit: bool = False) -> Callable:
     """Returns a function of arrays as one compiled program; on TensorFlow by XLA where `jit` says so."""
@@ -129,6 +132,24 @@ def each(function: Callable, *parts: Any) -> Any:
     if all(single):
         return jax.tree.map(lambda leaf: jnp.asarray(leaf)[None], function(*parts))
     return jax.vmap(function, in_axes=[None if is_single else 0 for is_single in single])(*parts)
+
+
+def takes_bytes(n_bytes: int) -> bool:
+    """Tells whether `take` takes samples of so many bytes where they are."""
+    return n_bytes % _WORD_BYTES == 0 or not (NAME == "tensorflow" and _is_on_gpu())
+
+
+def take(samples: Any, rows: Any) -> Any:
+    """Returns some rows, (row, ...), of samples on the device.
+
+    TensorFlow's GPUs have no kernel that gathers bytes: each step would bring all samples to the host. There
+    they are gathered as words, which copies nothing more.
+    """
+    if NAME == "tensorflow" and samples.dtype == tf.uint8 and _is_on_gpu():
+        words = tf.bitcast(tf.reshape(samples, (samples.shape[0], -1, _WORD_BYTES)), tf.int64)
+        found = tf.bitcast(tf.gather(words, rows), tf.uint8)
+        return tf.reshape(found, (rows.shape[0], *samples.shape[1:]))
+    return ops.take(samples, rows, axis=0)
 
 
 def divided(x: Any, divisor: Any) -> Any:

@@ -286,7 +286,8 @@ def _images_on_device(
 
 
 def _are_bytes(images: np.ndarray) -> bool:
-    return images.dtype == np.uint8
+    """Tells whether images lie on the device as they are stored."""
+    return images.dtype == np.uint8 and backend.takes_bytes(images[0].size)
 
 
 @lru_cache(maxsize=2)

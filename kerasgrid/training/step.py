@@ -271,7 +271,7 @@ class Step:
 def _taken(images: Any, rows: Any) -> Any:
     """Returns some rows, float, to the bit as `Scaling` divides them."""
     stored, divisor = images
-    x = ops.take(stored, rows, axis=0)
+    x = backend.take(stored, rows)
     if divisor is not None:
         x = backend.divided(ops.cast(x, "float32"), divisor)
     return ops.cast(x, keras.config.floatx())

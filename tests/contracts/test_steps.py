@@ -476,6 +476,21 @@ def test_jobs_steps_and_layers_draw_masks_that_have_nothing_in_common():
             assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size), (wheres[i], "agree")
 
 
+@pytest.mark.parametrize("kind", [KeyedDropout, KeyedSpatialDropout2D, KeyedGaussianNoise])
+def test_a_layer_that_stands_in_two_places_draws_anew_in_each(kind):
+    layer = of_rate(kind, "stddev" if kind is KeyedGaussianNoise else "rate", 0.5)
+
+    def both():
+        with drawing(Draw(keras.ops.convert_to_tensor(np.array([1, 2], np.int32)), np.int32(3))):
+            return [np.asarray(layer(ones((50, 2, 2, 60)), training=True)) for _ in range(2)]
+
+    first, second = both()
+    one, other = (part[:, 0, 0] > 1 for part in (first, second))
+    assert abs((one == other).mean() - 0.5) < 5 * 0.5 / np.sqrt(one.size)
+    for found, wanted in zip(both(), (first, second), strict=True):
+        np.testing.assert_array_equal(found, wanted)
+
+
 def test_an_epoch_of_many_steps_draws_no_mask_of_the_next_one():
     job = Job(Trial(0, {}), 0)
 
@@ -582,6 +597,25 @@ def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
         np.testing.assert_array_equal(np.asarray(x), wanted)
 
 
+@pytest.mark.skipif(backend.NAME != "tensorflow", reason="JAX gathers bytes on any device")
+@pytest.mark.parametrize("shape", [(64, 4, 2), (64, 8), (3, 16, 1)])
+def test_on_a_gpu_bytes_are_gathered_as_words(shape, monkeypatch):
+    """Which TensorFlow has a kernel for there, and of bytes none."""
+    images = np.random.default_rng(0).integers(0, 256, shape).astype(np.uint8)
+    rows = np.array([2, 0, 1, 1, 2], np.int32)
+    monkeypatch.setattr(backend.tf.config, "list_physical_devices", lambda kind: [kind])
+    take = backend.compile(backend.take)
+    given = backend.to_device(images), backend.to_device(rows)
+    found = take(*given)
+    assert found.dtype == backend.tf.uint8
+    np.testing.assert_array_equal(np.asarray(found), images[rows])
+    operations = take.get_concrete_function(*given).graph.get_operations()
+    assert [op.inputs[0].dtype for op in operations if op.type == "GatherV2"] == [backend.tf.int64]
+    assert (backend.takes_bytes(784), backend.takes_bytes(25)) == (True, False)
+    monkeypatch.undo()
+    assert backend.takes_bytes(25)
+
+
 # BatchNormalization's slopes
 
 
@@ -603,8 +637,11 @@ def slopes_of(layer, inputs, factors, n_calls):
         return outputs, slopes
 
     run = backend.compile(run)
-    weights = [np.linspace(0.5, 2, v.shape[0], dtype="float32") for v in layer.trainable_variables]
-    arguments = keras.tree.map_structure(keras.ops.convert_to_tensor, (inputs, weights))
+    weights = [
+        keras.ops.cast(np.linspace(0.5, 2, v.shape[0], dtype="float32"), v.dtype)
+        for v in layer.trainable_variables
+    ]
+    arguments = keras.ops.convert_to_tensor(inputs), weights
     if backend.NAME == "tensorflow":
         kernels = [op.type for op in run.get_concrete_function(arguments).graph.get_operations()]
         is_ours = isinstance(layer, MaskedBatchNormalization)
@@ -624,6 +661,7 @@ def slopes_of(layer, inputs, factors, n_calls):
         ((4, 3, 2, 2, 3), {"scale": False}, 1),
         ((32, 8), {"center": False, "scale": False}, 1),
         ((64, 16), {"dtype": "mixed_bfloat16"}, 2),
+        ((64, 16), {"dtype": "bfloat16"}, 1),
     ],
 )
 def test_batch_normalization_has_the_slopes_of_keras_own(shape, given, n_calls):
