@@ -15,6 +15,7 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
+from kerasgrid.config.sections import DEBIASED_LINE
 from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError, spoken
@@ -103,6 +104,12 @@ class FitPlanner:
                 "take images that were scaled, went through it and were normalised. predict does so."
             )
         if finetune:
+            if row.get("mean_debiased_score") is not None:
+                self.notes.append(
+                    f"trial {row['id']}: up to {percent(row['first_values'] or 0)} of the moving statistics "
+                    "of BatchNormalization are first values in its fold models, and what is left of them "
+                    f"after finetuning stays. Fold models of a search with `{DEBIASED_LINE}` have none."
+                )
             yield from self._finetunings(row, route, runs, epochs or FINETUNE_EPOCHS, learning_rate)
             return
         course, total = course_of(route, runs), route.epochs

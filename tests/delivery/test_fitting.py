@@ -252,6 +252,22 @@ def test_a_model_that_has_not_warmed_up_is_told(plain, monkeypatch, first_values
     assert found.cards[0]["scores"]["mean_debiased_score"] == debiased
 
 
+@pytest.mark.parametrize("debiased", [None, 0.75])
+def test_fold_models_that_have_not_warmed_up_are_told_where_they_are_gone_on_with(plain, fake_fits, debiased):
+    content, notes = json.loads(plain.read_text()), Notes()
+    content["trials"][1] |= {"mean_debiased_score": debiased, "first_values": 0.4}
+    plain.write_text(json.dumps(content))
+    fit(plain, trial=1, finetune=True, observer=notes)
+    told = (
+        "trial 1: up to 40% of the moving statistics of BatchNormalization are first values in its fold "
+        "models, and what is left of them after finetuning stays. Fold models of a search with `training: "
+        "{batch_norm: debiased}` have none."
+    )
+    assert [text for text in notes.told if "BatchNormalization" in text] == (
+        [] if debiased is None else [told]
+    )
+
+
 def test_another_course_is_another_model_and_one_that_is_damaged_is_made_anew(plain, fake_fits):
     first, notes = fit(plain, epochs=1), Notes()
     assert fit(plain, epochs=1, observer=notes).models == first.models
