@@ -98,7 +98,9 @@ class Damage:
         mend = f"mend {self._mistake}, " if self._mistake else ""
         fresh = "start anew with --fresh, which moves the old run aside"
         if self.number == 1:
-            ways = f"Restore the file from a copy, {mend}or {fresh}: {_again((*self.before, *self.after))}."
+            ways = (
+                f"Restore the file from a copy, {mend}or {fresh}: {self._again((*self.before, *self.after))}."
+            )
         elif self._kind in _SPARED or self._is_of_a_fit:
             ways = (
                 f"Restore the file from a copy, {mend}or delete line {self.number} of it, which is text, and "
@@ -108,7 +110,7 @@ class Damage:
             ways = (
                 f"Restore the file from a copy, {mend}or keep of it, which is text, the "
                 f"{count(self.number - 1, 'line')} above this one alone, and give the same command again: "
-                f"{_again(self.after)}. Or {fresh}."
+                f"{self._again(self.after)}. Or {fresh}."
             )
         more = f" So are {listed(self._more)} below it." if self._more else ""
         return f"this line is damaged ({why}), and was {self._what}.{more} {ways}"
@@ -117,6 +119,15 @@ class Damage:
         """Returns what is lost where it is the last line, which is cut."""
         cost = f" {self._cost}" if self._is_of_a_fit else ""
         return f"this line is damaged ({why}), was {self._what}, and does not count.{cost}"
+
+    def _again(self, lost: Iterable[Mapping[str, Any]]) -> str:
+        """Returns what it costs to do without records, and without the lines below that do not hold."""
+        times, unread = _times(lost), f"what {count(len(self._more), 'line')} told that cannot be read"
+        if not times:
+            return f"that trains again {unread}" if self._more else "no fit has to be trained again"
+        seconds = format_seconds(sum(times.values()))
+        found = f"that trains {count(len(times), 'fit')} again, about {seconds} in all"
+        return f"{found}, and {unread}" if self._more else found
 
     @property
     def _is_several(self) -> bool:
@@ -182,13 +193,6 @@ def _mended(line: bytes) -> tuple[bytes, str]:
             return body[:place] + bytes([right]) + line[place + 1 :], told
         changes = [zlib.crc32(b"\0", change ^ 0xFFFFFFFF) ^ 0xFFFFFFFF for change in changes]
     return line, ""
-
-
-def _again(lost: Iterable[Mapping[str, Any]]) -> str:
-    times = _times(lost)
-    if not times:
-        return "no fit has to be trained again"
-    return f"that trains {count(len(times), 'fit')} again, about {format_seconds(sum(times.values()))} in all"
 
 
 def _times(records: Iterable[Mapping[str, Any]], but: JobId | None = None) -> dict[JobId, float]:

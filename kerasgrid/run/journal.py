@@ -308,6 +308,8 @@ def _is_summed(header: bytes) -> bool:
 def _parse(line: bytes, is_summed: bool) -> dict[str, Any]:
     if not line.endswith(b"\n"):
         raise ValueError("it has no newline")
+    if line.endswith(b"}\r\n"):  # as an editor has saved it
+        line = line[:-2] + b"\n"
     if is_summed and line[-N_TAIL:] != checksum(line[:-N_TAIL]):
         has_one = TAIL.fullmatch(line[-N_TAIL:]) is not None
         raise _ChecksumError("its checksum does not hold" if has_one else "it has no checksum")

@@ -210,6 +210,39 @@ def test_a_damaged_header_costs_all(tmp_path):
     assert f"or s{FRESH}: that trains 4 fits again, about 8.0 s in all." in str(caught.value)
 
 
+@pytest.mark.parametrize(
+    ("n_damaged", "told"),
+    [
+        (2, "that trains 3 fits again, about 6.5 s in all, and what 1 line told that cannot be read."),
+        (5, "that trains again what 4 lines told that cannot be read."),
+    ],
+)
+def test_what_is_not_known_of_damaged_lines_is_not_said_to_cost_nothing(n_damaged, told, tmp_path):
+    path = damaged(tmp_path, FOLDS, 0)
+    lines = path.read_bytes().splitlines(keepends=True)
+    lines[1:n_damaged] = [line.replace(b"fit_time", b"fit time") for line in lines[1:n_damaged]]
+    path.write_bytes(b"".join(lines))
+    with pytest.raises(JournalError) as caught:
+        read(path, check_line)
+    assert str(caught.value).endswith(told)
+
+
+def test_an_editor_may_have_ended_lines_in_its_own_way(tmp_path):
+    path = tmp_path / "journal.jsonl"
+    with Journal.open(path, {"name": "x"}) as journal:
+        for record in FOLDS:
+            journal.append(record)
+    wanted = read(path, check_line)
+    path.write_bytes(path.read_bytes().replace(b"\n", b"\r\n"))
+    assert read(path, check_line) == wanted
+    with Journal.open(path, {}, check_line) as journal:
+        journal.append(FOLDS[0])
+    assert read(path, check_line)[1] == [*FOLDS, FOLDS[0]]
+    path.write_bytes(path.read_bytes().replace(b"1.5", b"9.5", 1))
+    with pytest.raises(JournalError, match=":2: this line is damaged"):
+        read(path, check_line)
+
+
 def test_all_damaged_lines_are_told_at_once_and_one_of_several_bits_cannot_be_mended(tmp_path):
     path = damaged(tmp_path, FOLDS, 2)
     lines = path.read_bytes().splitlines(keepends=True)
