@@ -151,7 +151,7 @@ def analyse(table: Table) -> Findings:
     n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
     leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
     overfit = tuple(row for row, found in curves.items() if is_overfit(found))
-    biased = tuple(row for row, given in rows if table.about and DEBIASED in given)
+    biased = tuple(row for row in sorted(scored) if table.about and DEBIASED in table.rows[row])
     is_long = bool(leaders) and all(found.row in overfit for found in leaders)  # more epochs would do harm
     return Findings(
         table=table,

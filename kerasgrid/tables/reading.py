@@ -156,7 +156,9 @@ def results_table(results: ResultsData) -> Table:
         fold_scores=tuple(tuple(fold["test_score"] for fold in trial["folds"]) for trial in trials),
         about=results.about,
     )
-    return replace(table, debiased=_debiased(table, trials)) if is_biased else table
+    # Of trials that were given up at a rung nothing is judged.
+    is_judged = any(DEBIASED in row and row["state"] == "complete" for row in rows)
+    return replace(table, debiased=_debiased(table, trials)) if is_judged else table
 
 
 def _debiased(table: Table, trials: Sequence[Mapping[str, Any]]) -> Table:

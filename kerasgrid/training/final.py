@@ -55,6 +55,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             check_stays(compiled.model)
             start = net_of(load_kept(task.start, compiled=False))
             compiled.model.set_weights(start.get_weights())
+            compiled = replace(compiled, sets_weights=True)
         _check_saves(compiled.model, task.file, front)
         progress = Progress()
         loop = Loop(

@@ -120,6 +120,18 @@ def test_nothing_is_said_where_all_is_warm_or_scored_without_first_values():
         assert not [sentence for sentence in conclusions(found) if "By the scores" in sentence]
 
 
+def test_of_trials_that_rungs_have_given_up_nothing_is_judged():
+    content = made({"batch_size": [8, 16, 2048], "epochs": [30, 100]})
+    for trial in content["trials"]:
+        trial["state"] = "complete" if trial["mean_debiased_score"] is None else "pruned"
+    assert {trial["state"] for trial in content["trials"]} == {"complete", "pruned"}
+    found = analyse(results_table(ResultsData(content)))
+    assert (found.debiased, found.biased) == (None, ())
+    assert not [sentence for sentence in conclusions(found) if "ebiased" in sentence]
+    assert "batch_norm: debiased" not in suggest(found)
+    assert results_table(ResultsData(content)).rows[-1]["mean_debiased_score"] is not None
+
+
 def test_which_statistics_are_scored_is_judged_by_the_scores_themselves():
     """By debiased ones its two values are one candidate."""
     found = findings({**SPACE, "training.batch_norm": ["keras", "debiased"]})
