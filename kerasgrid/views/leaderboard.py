@@ -295,8 +295,8 @@ def _rungs(results: ResultsData) -> list[str]:
     if engine is None or not engine.decides_by_val or not is_biased:
         return []
     return [
-        "Which candidates went on was decided by debiased statistics, and these scores are by Keras's: they "
-        "differ in kind."
+        "Which candidates went on was decided by debiased statistics of BatchNormalization, and these scores "
+        f"are by Keras's: they differ in kind, which they do not by `{DEBIASED_LINE}`."
     ]
 
 
