@@ -126,6 +126,29 @@ def test_runs_of_a_fold_share_their_batches_and_none_of_their_numbers_change(mak
             assert result(mixed[job.id]) == result(shared[job.id])
 
 
+def test_runs_share_from_where_the_one_that_took_others_has_ended_also_after_a_resume(make, monkeypatch):
+    train, taken = Program.train, []
+
+    def watched(self, states, fixed, inputs, batches, *rest):
+        taken.append((len(inputs["key"]), len(batches["how"]["key"])))
+        return train(self, states, fixed, inputs, batches, *rest)
+
+    monkeypatch.setattr(Program, "train", watched)
+    jobs = [Job(Trial(i, {"learning_rate": 2.0 ** -(3 + i), "epochs": 4}), 0) for i in range(3)]
+    jobs.append(Job(Trial(3, {"learning_rate": 0.125, "epochs": 2}), 1))
+    whole, cut, alone = (make(name, callbacks={}) for name in ("whole", "cut", "alone"))
+    wanted = whole.train(whole.pack(jobs)).records
+    assert list(dict.fromkeys(taken)) == [(4, 4), (4, 1)]
+    pack = cut.pack(jobs)
+    first = cut.train(pack, Collector(stop_after=11))  # in the third epoch, of three runs
+    assert list(first.records) == [jobs[3].id]
+    assert {stop.epoch for stop in first.of(StopRecord)} == {3}
+    left = pack.of(job for job in jobs if job.id not in first.records)
+    assert results(first.records | cut.train(left).records) == results(wanted)
+    if not backend.WIDTH_MATTERS:
+        assert result(alone.train(alone.pack(jobs[:1])).records[jobs[0].id]) == result(wanted[jobs[0].id])
+
+
 def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, monkeypatch):
     """And four times as many samples fit."""
     search = make(callbacks={}, epochs=2, augment={"rotation_range": 10})
