@@ -76,18 +76,23 @@ class Keyed:
 
         Each is a byte that reaches a threshold, one of the two whole numbers beside 256 times the rate. Which
         one is drawn for each entry of the first axis, a sample, so that it is right on average: the sample's
-        own rate is off by less than 1/256, and two of its entries have a covariance of at most 2^-18.
+        own rate is off by less than 1/256, and two of its entries have a covariance of at most 2^-18. Where
+        bytes do not pay, each has 16 bits, and the rate is met to within 2^-17.
 
         Args:
             shape: Known, from one axis.
             rate: Scalar.
         """
         n, count = shape[0], math.prod(shape)
+        if not backend.BYTES_PAY:
+            threshold = ops.minimum(ops.round(ops.cast(rate, "float32") * 2**16), 2**16 - 1)
+            halves = backend.parts(backend.bits(-(-count // 2), self._salt()), 16)
+            return ops.reshape(halves[:count], shape) >= ops.cast(threshold, "uint16")
         words = backend.bits(n + -(-count // 4), self._salt())
         # Of 16 bits, for the sum to be exact below 256.
         shares = ops.reshape(backend.fractions(words[:n], 16), (n,) + (1,) * (len(shape) - 1))
         thresholds = ops.cast(ops.floor(ops.cast(rate, "float32") * 256 + shares), "uint8")
-        return ops.reshape(backend.octets(words[n:])[:count], shape) >= thresholds
+        return ops.reshape(backend.parts(words[n:], 8)[:count], shape) >= thresholds
 
     def normal(self, shape: Any) -> Any:
         """Returns standard normal numbers (Box and Muller 1958)."""

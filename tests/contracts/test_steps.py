@@ -407,13 +407,15 @@ def test_rates_that_no_byte_has_are_met_on_average(rate):
     assert max(abs(np.mean(out == 0) - rate) for out in outs) <= 5 * spread
 
 
-def test_the_highest_rate_drops_255_of_256():
+@pytest.mark.parametrize("bytes_pay", [True, False])
+def test_the_highest_rate_drops_255_of_256(bytes_pay, monkeypatch):
+    monkeypatch.setattr(backend, "BYTES_PAY", bytes_pay)
     out = drawn(of_rate(KeyedDropout, "rate", 255 / 256), ones((601, 1000)))
     np.testing.assert_array_equal(np.unique(out), [0, 256])
     assert np.mean(out == 0) == pytest.approx(255 / 256, abs=4 * np.sqrt(1 / 256 / out.size))
 
 
-def test_the_four_masks_of_a_word_have_nothing_in_common():
+def test_the_masks_of_a_word_have_nothing_in_common():
     dropped = drawn(of_rate(KeyedDropout, "rate", 0.5), ones((4096, 256))) == 0
     for lag in (1, 2, 3, 4, 8, 256):
         flat = dropped.ravel()
@@ -444,7 +446,9 @@ def test_words_are_the_same_on_every_backend():
     first, second = salt.view(np.uint32).reshape(2, 1)
     wanted = mixed(mixed(np.arange(1001, dtype=np.uint32) ^ mixed(first)) + mixed(first ^ second))
     np.testing.assert_array_equal(backend.to_host(found), wanted)
-    np.testing.assert_array_equal(backend.to_host(backend.octets(found)), wanted.astype("<u4").view(np.uint8))
+    for n_bits, kind in ((8, np.uint8), (16, np.uint16)):
+        wanted_parts = wanted.astype("<u4").view(kind)
+        np.testing.assert_array_equal(backend.to_host(backend.parts(found, n_bits)), wanted_parts)
 
 
 def test_spatial_dropout_drops_whole_channels():
