@@ -187,7 +187,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 counted.note(updates)
                 check_logs("fit", epoch, logs, None, callbacks)
 
-            def settle(epoch: int, logs: Mapping[str, float]) -> None:
+            def settle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 counted.settle(updates)
 
             def measure(logs: Mapping[str, float] | None = None) -> None:
@@ -203,7 +203,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
                 on_test_begin=measure,
                 on_test_end=lambda logs=None: measured.close(),
             )
-            after = keras.callbacks.LambdaCallback(on_epoch_end=settle)
+            after = keras.callbacks.LambdaCallback(on_epoch_begin=settle, on_epoch_end=settle)
             with batches, validation or nullcontext():
                 history = model.fit(
                     batches,

@@ -315,8 +315,10 @@ class _Bridge(keras.callbacks.Callback):
     def on_epoch_begin(self, epoch, logs=None) -> None:
         if self.saved is not None:
             self.saved.restore(self.model, self.loop.callbacks)
+            self.loop.counted.note(self.loop.progress.updates)
         if self.first == 0:
             self.hooks.on_epoch_begin(self.epoch)
+            self.loop.counted.settle(self.loop.progress.updates)
 
     def on_train_batch_begin(self, batch, logs=None) -> None:
         self.hooks.on_train_batch_begin(batch + self.first, logs)

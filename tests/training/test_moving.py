@@ -330,6 +330,30 @@ def test_what_a_rung_decides_by_is_debiased_whatever_is_scored(make, epochs):
             assert record.history["val_loss"] != debiased[job].history["val_loss"]
 
 
+LOADING = """
+import keras
+
+class Load(keras.callbacks.Callback):
+    def __init__(self, hook):
+        super().__init__()
+        setattr(self, hook, self.load)
+
+    def load(self, *args, **kwargs):
+        for layer in self.model.layers:
+            if isinstance(layer, keras.layers.BatchNormalization):
+                layer.moving_mean.assign(layer.moving_mean + 0.5)
+"""
+
+
+@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin"])
+def test_statistics_that_a_callback_sets_before_an_epoch_hold_no_first_values(make, tmp_path, hook):
+    tmp_path.joinpath("loading.py").write_text(LOADING)
+    callbacks = {f"{tmp_path}/loading.py:Load": {"hook": hook}}
+    job = Job(Trial(0, {}), 0)
+    record = make(params=NORMED, callbacks=callbacks).train(Pack((job,))).records[job.id]
+    assert (record.error, record.first_values, record.debiased_score) == (None, None, None)
+
+
 @on_tensorflow
 @pytest.mark.parametrize("packs", [True, False])
 def test_models_are_kept_as_they_were_measured(make, packs):
