@@ -105,8 +105,9 @@ class FitPlanner:
             )
         if finetune:
             if row.get("mean_debiased_score") is not None:
+                share = percent(row.get("first_values") or 0.0)
                 self.notes.append(
-                    f"trial {row['id']}: up to {percent(row['first_values'] or 0)} of the moving statistics "
+                    f"trial {row['id']}: up to {share} of the moving statistics "
                     "of BatchNormalization are first values in its fold models, and what is left of them "
                     f"after finetuning stays. Fold models of a search with `{DEBIASED_LINE}` have none."
                 )
