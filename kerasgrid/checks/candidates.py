@@ -342,7 +342,7 @@ def warnings_of_first_values(
 
 def _rows_to_train_on(recipe: Recipe, fold: Fold, route: Route) -> int:
     """Returns how many rows of a fold a candidate is trained on, after rungs where there are any."""
-    share = recipe.val or (DEFAULT_VAL if route.monitors_val else None)
+    share = recipe.inner_share(route)
     held_out = inner_rows(fold, share) if isinstance(share, float) and not recipe.begins_anew(route) else 0
     return len(fold.train) - held_out
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from kerasgrid.jobs.route import Route, route
+from kerasgrid.jobs.route import DEFAULT_VAL, Route, route
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.signature import Signature
 from kerasgrid.run.paths import RunPaths
@@ -87,6 +87,10 @@ class Recipe:
         if until is not None or not self.frees_val:
             return self
         return replace(self, val=None, decides_by_val=False, is_anew=True)
+
+    def inner_share(self, route: Route) -> float | str | None:
+        """Returns the share of the inner split for a candidate, as `val`; None where nothing looks at it."""
+        return self.val or (DEFAULT_VAL if route.monitors_val else None)
 
     def begins_anew(self, route: Route) -> bool:
         """Tells whether a candidate is trained from its first epoch once the last rung has left it.

@@ -20,7 +20,7 @@ from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import DEFAULT_VAL, Route
+from kerasgrid.jobs.route import Route
 from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
@@ -188,7 +188,7 @@ class Candidate:
 
     def rows(self, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
-        share = self._inner_share
+        share = self.recipe.inner_share(self.route)
         if share is None:
             return fold.train, None
         if isinstance(share, str):  # the held-out rows themselves
@@ -197,13 +197,9 @@ class Candidate:
 
     def n_rows(self, fold: Fold) -> int:
         """Returns how many rows there are to train on, without splitting them."""
-        share = self._inner_share
+        share = self.recipe.inner_share(self.route)
         left_out = inner_rows(fold, share) if isinstance(share, float) else 0
         return len(fold.train) - left_out
-
-    @property
-    def _inner_share(self) -> float | str | None:
-        return self.recipe.val or (DEFAULT_VAL if self.route.monitors_val else None)
 
     # Its images
 
