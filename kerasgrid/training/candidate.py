@@ -25,7 +25,7 @@ from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
-from kerasgrid.records import WHOLE, Dataset, Fold
+from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, open_dataset, targets_of
 from kerasgrid.training.compiling import Compiled, class_weights, compile_model
@@ -118,6 +118,10 @@ class Candidate:
     def is_debiased(self) -> bool:
         """Whether it is measured by BatchNormalization's debiased statistics, and saved with them."""
         return self.route.training.batch_norm == "debiased"
+
+    def scores_both_ways(self, first_values: float | None) -> bool:
+        """Tells whether a fit with such a share of first values is scored by debiased statistics too."""
+        return first_values is not None and first_values > FIRST_VALUES and not self.is_debiased
 
     @cached_property
     def objective(self) -> Objective:

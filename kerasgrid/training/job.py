@@ -12,7 +12,7 @@ import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.records import FIRST_VALUES, Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
+from kerasgrid.records import Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
 from kerasgrid.training.candidate import Candidate, seeded
@@ -132,7 +132,7 @@ def _score(loop: Loop) -> FoldRecord:
     record = score(candidate, loop.job, loop.compiled, *found, samples.test, loop.progress.epoch)
     share, val, other = counted.first_values, None, None
     with counted.debiased():
-        if share is not None and share > FIRST_VALUES and not candidate.is_debiased:
+        if candidate.scores_both_ways(share):
             other = _value(loop, samples.test)
         if candidate.recipe.decides_by_val and samples.val is not None:
             val = _value(loop, samples.val)

@@ -1,9 +1,8 @@
 """The state of a job, a nest of arrays; and one step of it, as it is traced into a program.
 
 A state holds weights, other variables of the model, the optimizer's, the running metrics, and how often each
-BatchNormalization was updated. Where the
-optimizer treats each weight by itself, all weights are one vector. A step augments images, finds the loss and
-its slopes, lets the optimizer apply them, and counts the metrics.
+BatchNormalization was updated. Where the optimizer treats each weight by itself, all weights are one vector.
+A step augments images, finds the loss and its slopes, lets the optimizer apply them, and counts the metrics.
 """
 
 from __future__ import annotations
@@ -119,10 +118,10 @@ class States:
             is_debiased: Scalar, 1 or 0.
         """
         others = list(state["others"])
-        for index, layer in enumerate(self.batch_norms):
-            pair = self.statistics(state)[index]
+        for index, (layer, places) in enumerate(zip(self.batch_norms, self._statistics, strict=True)):
+            pair = [others[place] for place in places]
             averages = debiased_pair(pair, first[index], state["updates"][index], layer.momentum)
-            for place, raw, average in zip(self._statistics[index], pair, averages, strict=True):
+            for place, raw, average in zip(places, pair, averages, strict=True):
                 others[place] = ops.where(is_debiased > 0, average, raw)
         return {**state, "others": others}
 

@@ -16,7 +16,6 @@ import numpy as np
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.records import (
-    FIRST_VALUES,
     CheckpointRecord,
     Context,
     EpochRecord,
@@ -354,7 +353,7 @@ class Wave:
         candidate, found = member.candidates[-1], (measured.test_outputs, dict(measured.test))
         record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
         share, val, other = self.program.first_values(member.state), None, None
-        if share is not None and share > FIRST_VALUES and not candidate.is_debiased:
+        if candidate.scores_both_ways(share):
             by_averages = measured.debiased
             other = value_of(
                 candidate, self.compiled, by_averages.test_outputs, by_averages.test, member.test
