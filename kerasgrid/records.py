@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Protocol
+from typing import Any, Literal, Protocol
 
 import numpy as np
 
@@ -16,6 +16,39 @@ WHOLE = -1
 """The index of the fold that trains on all of the training data and holds nothing out."""
 FIRST_VALUES = 0.02
 """The share of first values in BatchNormalization's statistics above which scores are looked at both ways."""
+
+
+@dataclass(frozen=True)
+class Column:
+    """A column of a table, as it was read from the training data.
+
+    Attributes:
+        name: As the header has it.
+        kind: numeric: numbers and truth values, 0 and 1; categorical: places in `categories`; date: days since
+            1970, with parts of days where `has_times`.
+        categories: Sorted, as they are spelled.
+        has_blanks: Whether a cell of the training data is blank, of which a value of its own tells the net.
+        has_times: Whether dates have times of day.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical", "date"]
+    categories: tuple[str, ...] = ()
+    has_blanks: bool = False
+    has_times: bool = False
+
+
+@dataclass(frozen=True)
+class Table:
+    """What the columns of a table are, as plain data; its values are numbers, NaN where a cell is blank.
+
+    Attributes:
+        columns: Those that are features, in the training data's order.
+        scaler: As `data.features.scaler`.
+    """
+
+    columns: tuple[Column, ...]
+    scaler: str = "standard"
 
 
 @dataclass(frozen=True)
@@ -34,6 +67,12 @@ class Dataset:
         report: Lines about the data worth showing, such as the subset's label frequencies.
         n_held_out: Samples at the end that are a test set of their own, never trained on.
         one_hot: Whether the source has the labels as one-hot rows.
+        table: What the columns are, where samples are rows of a table: `images` is (sample, column) float64
+            then, as `Column` has it. None for all else.
+        weights: (sample,) float64 of 0 or more, what each counts in the loss of training; None for the same.
+        groups: (sample,) int64, which group each is of; None for none.
+        times: (sample,) float64, by which rows are ordered in time; None for none.
+        given: (sample,) int64, which fold each is held out by, -1 for none; None where nothing tells.
     """
 
     images: np.ndarray
@@ -45,6 +84,11 @@ class Dataset:
     report: tuple[str, ...] = ()
     n_held_out: int = 0
     one_hot: bool = False
+    table: Table | None = None
+    weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    given: np.ndarray | None = None
 
     def __len__(self) -> int:
         return len(self.labels)

@@ -28,7 +28,20 @@ EXAMPLES = {
     "data.train.images": "data: {train: {images: train-images.gz, labels: train-labels.gz}}",
     "data.train.labels": "data: {train: {images: train-images.gz, labels: train-labels.gz}}",
     "data.test": "data: {train: data/train.csv, test: data/test.csv}",
+    "data.validation": "data: {train: train.csv, validation: valid.csv, label: kind}",
     "data.label": "data: {train: data/train.csv, label: digit}",
+    "data.target": "data: {train: houses.csv, target: SalePrice}",
+    "data.target_scale": "data: {train: houses.csv, target: SalePrice, target_scale: log}",
+    "data.drop": "data: {train: houses.csv, target: SalePrice, drop: [Street, PoolQC]}",
+    "data.features": "data: {train: houses.csv, target: SalePrice, features: {categorical: [MSSubClass]}}",
+    "data.features.numeric": "data: {train: t.csv, label: ill, features: {numeric: [age, weight]}}",
+    "data.features.categorical": "data: {train: t.csv, label: ill, features: {categorical: [ward]}}",
+    "data.features.date": "data: {train: t.csv, label: ill, features: {date: [admitted]}}",
+    "data.features.scaler": "data: {train: t.csv, label: ill, features: {scaler: quantile}}",
+    "data.group": "data: {train: scans.csv, label: ill, group: patient}",
+    "data.time": "data: {train: sales.csv, target: sold, time: day}",
+    "data.fold": "data: {train: train.csv, label: kind, fold: kfold}",
+    "data.weight": "data: {train: survey.csv, target: income, weight: weight}",
     "data.id": "data: {train: data/train.csv, test: data/test.csv, id: id}",
     "data.sample_submission": "data: {test: data/test.csv, sample_submission: data/sample.csv}",
     "data.image": "data: {image: [28, 28, 1]}",
@@ -119,6 +132,11 @@ EXAMPLES = {
     "search.folds": "search: {folds: 5}",
     "search.holdout": "search: {holdout: 0.2}",
     "search.repeats": "search: {repeats: 3}",
+    "search.folds.n": "search: {folds: {n: 5, kind: group}}",
+    "search.folds.kind": "search: {folds: {n: 5, kind: stratified_group}}",
+    "search.folds.gap": "search: {folds: {n: 5, kind: time, gap: 7}}",
+    "search.scores": "search: {objective: r2, scores: [neg_mean_absolute_error]}",
+    "search.weighted_scores": "search: {weighted_scores: true}",
     "search.objective": "search: {objective: {f1: {pos_label: yes}}}",
     "search.seed": "search: {seed: 1}",
     "search.trials": "search: {engine: random, trials: 40}",
@@ -137,6 +155,8 @@ EXAMPLES = {
     "executor.workers": "executor: {workers: 4}",
 }
 """An example of each key, on a line."""
+_VALUES = ("data.train", "data.test", "data.validation", "search.folds")
+"""Keys that hold a section or another value, and say themselves what for."""
 _SCHEMA = json_schema()
 _MARKUP = re.compile(r"([*<>|\[\]])")
 
@@ -162,7 +182,7 @@ def keys_of(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) ->
         found = [arm["$ref"].rpartition("/")[2] for arm in _arms(field) if "$ref" in arm]
         section = _SCHEMA["$defs"][found[0]] if found else None
         yield Key(path, field, section)
-        if section is not None and path != "data.test":
+        if section is not None and path not in ("data.test", "data.validation"):
             yield from keys_of(section, [*parents, name])
 
 
@@ -232,7 +252,7 @@ def grid_yaml() -> str:
     lines: list[str] = []
     for key in keys_of():
         level, default = key.path.count("."), key.schema.get("default")
-        holds_section = key.section is not None and key.path not in ("data.train", "data.test")
+        holds_section = key.section is not None and key.path not in _VALUES
         lines += [f"{'#' * (level + 3)} `{key.path}`", ""]
         lines += [_plain((key.section if holds_section else key.schema)["description"]), ""]
         lines += [f"- Takes: {values(key.schema)}"] if level or not holds_section else []

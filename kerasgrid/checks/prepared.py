@@ -198,6 +198,7 @@ def prepare(
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
     data = data_of(draft, X, y)
+    draft = _with_objective(draft)
     folds = folds_of(draft, data)
     if draft.config.search.engine == AUTOKERAS:
         if data is not None and (fault := fault_of_shape(data.images.shape[1:])) is not None:
@@ -246,6 +247,7 @@ def prepare_trials(
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
     data = data_of(draft, X, y)
+    draft = _with_objective(draft)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)
     report.faults.extend(faults)
@@ -294,9 +296,20 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return declared(function)
 
 
+def _with_objective(draft: Draft) -> Draft:
+    """Returns a draft with the objective that it has by default."""
+    search = draft.config.search
+    if search.objective is not None:
+        return draft
+    search = search.model_copy(update={"objective": search.objective_name})
+    return replace(draft, config=draft.config.model_copy(update={"search": search}))
+
+
 def _objective(draft: Draft, data: Dataset | None) -> Objective | None:
+    given = draft.config.search.objective
+    assert given is not None  # as `_with_objective` returns it
     with draft.report.catch("search.objective"):
-        objective = find_objective(draft.config.search.objective)
+        objective = find_objective(given)
         if data is not None:
             fault = objective_fault(objective, data.labels, data.classes, data.one_hot)
             if (

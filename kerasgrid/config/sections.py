@@ -91,17 +91,50 @@ DataSource = Annotated[
 ]
 
 
+class Features(Section):
+    """A table's columns by kind; of those that are not named the kind is guessed, and told."""
+
+    numeric: list[str] = Field(default_factory=list)
+    """Columns of numbers or truth values; a blank becomes the median, and a column beside tells of it."""
+    categorical: list[str] = Field(default_factory=list)
+    """Columns of categories, whatever stands in them; a blank is none of them."""
+    date: list[str] = Field(default_factory=list)
+    """Columns of dates, with or without times, which become numbers."""
+    scaler: Literal["standard", "quantile", "none"] = "standard"
+    """What becomes of numbers: mean 0 and std 1; their quantiles, as a normal distribution has them; or as
+    they are. By scikit-learn's StandardScaler or QuantileTransformer, of the training folds only."""
+
+
 class DataConfig(Section):
-    """Where the images and labels are, and how they are scaled."""
+    """Where the samples are, what each column is, and how they are scaled."""
 
     train: DataSource | None = None
     """A .csv or .npz file, {images: ..., labels: ...} for IDX, or `digits` (built in)."""
     test: DataSource | None = None
     """The rows to predict, optional."""
+    validation: DataSource | None = None
+    """The rows that are held out, with labels, in the place of folds."""
     label: str = "label"
-    """CSV: the label column."""
+    """CSV: the label column, of classes."""
+    target: str | Annotated[list[str], Field(min_length=1)] | None = None
+    """CSV: the column of numbers to predict, or several (regression), in the place of a label."""
+    target_scale: Literal["standardize", "log"] | None = None
+    """What the net predicts in the place of the numbers, undone in scores and predictions: standardize: less
+    their mean, by their std; log: the same of log(1 + y). Of the training folds only."""
     id: str | None = None
-    """CSV: a column of train, of test or of both that is no pixel and goes into the submission."""
+    """CSV: a column of train, of test or of both that is no feature and goes into the submission."""
+    drop: list[str] = Field(default_factory=list)
+    """CSV: columns that are left out."""
+    features: Features = Field(default_factory=Features)
+    """CSV: a table's columns by kind."""
+    group: str | None = None
+    """CSV: the column of groups, such as patients, of which none is in two folds; no feature."""
+    time: str | None = None
+    """CSV: the column by which rows are ordered in time, numbers or dates; no feature."""
+    fold: str | None = None
+    """CSV: the column of fold numbers, no feature; or a CSV file of id and fold."""
+    weight: str | None = None
+    """CSV: the column of what each sample counts in the loss of training; no feature."""
     sample_submission: str | None = None
     """The competition's sample; default: sample_submission.csv beside test."""
     image: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
@@ -133,6 +166,20 @@ Duration = Annotated[str | None, BeforeValidator(_with_unit), AfterValidator(_ch
 """Such as 2h, 45min, 1h30min or 90s."""
 
 
+class Folds(Section):
+    """How samples are split into folds."""
+
+    n: Annotated[int, Field(ge=2, le=1000)] | None = None
+    """How many; default 3, and of kind given as many as there are numbers."""
+    kind: Literal["stratified", "plain", "group", "stratified_group", "time", "given"] | None = None
+    """stratified: each class's share is the same in all, of numbers each bin's; plain: shuffled alone; group:
+    no data.group in two folds; stratified_group: both; time: trained on what is before, by data.time; given:
+    data.fold tells. Default: given, group or time where data.fold, data.group or data.time is there (of
+    groups stratified_group for classes); else stratified for classes, and plain for numbers."""
+    gap: Annotated[int, Field(ge=0)] = 0
+    """time: rows that are left out between those trained on and those held out."""
+
+
 class SearchConfig(Section):
     """Which candidates are tried, and how each is scored."""
 
@@ -147,16 +194,27 @@ class SearchConfig(Section):
     epochs."""
     min_epochs: Annotated[int, Field(ge=1)] | None = None
     """halving: epochs of the lowest rung at least; by default there are three rungs."""
-    folds: Annotated[int, Field(ge=2, le=1000)] | None = None
-    """Stratified folds, shuffled by the seed; default 3."""
+    folds: (
+        Annotated[
+            Annotated[int, Field(ge=2, le=1000), Tag("<n>")] | Annotated[Folds, Tag("<folds>")],
+            Discriminator(lambda value: "<folds>" if isinstance(value, dict | Folds) else "<n>"),
+        ]
+        | None
+    ) = None
+    """Folds, shuffled by the seed: their number, or {n: 5, kind: group, ...}; default 3."""
     holdout: Annotated[float, Field(gt=0, lt=1)] | Literal["test"] | None = None
     """Instead of folds: the share of the samples that is held out; or test: the samples of data.test, which
     have labels then."""
     repeats: Annotated[int, Field(ge=1, le=1000)] = 1
     """Seeds a candidate; scores are averaged within a fold first."""
-    objective: NameOrScorer = "accuracy"
+    objective: NameOrScorer | None = None
     """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; scikit-learn's
-    also with arguments: {f1: {pos_label: yes}} or {cohen_kappa_score: {weights: quadratic}}."""
+    also with arguments: {f1: {pos_label: yes}}; or file.py:function(y_true, y_pred). Default: accuracy, and
+    r2 for numbers."""
+    scores: list[NameOrScorer] = Field(default_factory=list)
+    """What is recorded beside the objective and decides nothing, each as objective has it."""
+    weighted_scores: bool = False
+    """Whether objective and scores weigh samples by data.weight, as training does."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0
     """The seed of folds, initial weights, dropout and data order; 0 is a seed."""
     trials: Annotated[int, Field(ge=1)] | None = None
@@ -183,13 +241,16 @@ class SearchConfig(Section):
 
     @property
     def objective_name(self) -> str:
-        """The objective without its arguments."""
-        return self.objective if isinstance(self.objective, str) else next(iter(self.objective))
+        """The objective without its arguments; accuracy where it is not given and the data not known."""
+        given = self.objective or "accuracy"
+        return given if isinstance(given, str) else next(iter(given))
 
     @property
     def n_folds(self) -> int | None:
-        """The number of folds; None where there is a holdout."""
-        return None if self.holdout is not None else self.folds or 3
+        """The number of folds, as far as it is written; None where there is a holdout."""
+        if self.holdout is not None:
+            return None
+        return (self.folds.n if isinstance(self.folds, Folds) else self.folds) or 3
 
 
 class AutoKerasConfig(Section):

@@ -17,6 +17,7 @@ import numpy as np
 from kerasgrid import machine
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_by_mode
+from kerasgrid.records import Table
 from kerasgrid.wording import shown_path
 
 PIECE_BYTES, CHUNK_BYTES = 1 << 24, 1 << 25
@@ -36,12 +37,18 @@ class Samples:
         labels: (sample,), int64, indices into `classes`; or (sample, class), uint8, of any number.
         classes: All int or all str, sorted.
         one_hot: Whether the labels came as one-hot rows, which scikit-learn's scorers see as such.
+        table: As in Dataset; and so are `weights`, `groups`, `times` and `given`.
     """
 
     images: np.ndarray
     labels: np.ndarray
     classes: tuple[Any, ...]
     one_hot: bool = False
+    table: Table | None = None
+    weights: np.ndarray | None = None
+    groups: np.ndarray | None = None
+    times: np.ndarray | None = None
+    given: np.ndarray | None = None
 
     def __post_init__(self) -> None:
         dtype = np.uint8 if np.ndim(self.labels) == 2 else np.int64

@@ -59,7 +59,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         scale=config.data.scale,
         standardize=config.data.standardize,
         val=config.search.val,
-        objective=config.search.objective,
+        objective=config.search.objective or config.search.objective_name,
         seed=config.search.seed,
         multi_label=data.is_multi_label,
         one_hot=data.one_hot,
