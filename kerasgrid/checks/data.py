@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Any
 
 import numpy as np
 
@@ -12,7 +11,7 @@ from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
 from kerasgrid.data.folds import fold_fault, make_folds, test_fold
-from kerasgrid.data.in_memory import dataset_from_arrays
+from kerasgrid.data.in_memory import Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean
@@ -20,10 +19,10 @@ from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path
 
 
-def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
+def data_of(draft: Draft, given: Given) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
     report, config = draft.report, draft.config
-    if X is not None:
+    if given.X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")
         for key in ("image", "subset"):
@@ -31,9 +30,9 @@ def data_of(draft: Draft, X: Any = None, y: Any = None) -> Dataset | None:
                 report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
         if report.is_settled("data.train", "data.image", "data.subset"):
             with report.catch("data"):
-                return dataset_from_arrays(X, y, multi_label=config.data.multi_label)
+                return dataset_from_arrays(given.X, given.y, multi_label=config.data.multi_label)
         return None
-    if y is not None:
+    if given.y is not None:
         report.add("data", "y is given without X: give the samples that the labels are of.")
         return None
     train = config.data.train

@@ -21,6 +21,7 @@ from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_spac
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.config.sections import Config
 from kerasgrid.config.validation import FaultReport
+from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples
@@ -175,8 +176,7 @@ class Prepared(Trainable):
 
 def prepare(
     source: Draft | str | Path | Mapping[str, Any],
-    X: Any = None,
-    y: Any = None,
+    given: Given = NOTHING,
     *,
     overrides: Sequence[str] = (),
     ask: AskSignature | None = None,
@@ -185,8 +185,7 @@ def prepare(
 
     Args:
         source: A grid.yaml, the same as a dict, or what `read_draft` made of either.
-        X: Images (sample, ...), instead of `data.train`.
-        y: Their labels (sample,).
+        given: What is given in Python beside it.
         overrides: `key.path=value` texts; none for a draft, which has them.
         ask: Asks a worker for the signature of a function whose source does not show it, and the
             space that a `build(hp)` declares; without it such functions are refused.
@@ -197,7 +196,7 @@ def prepare(
     draft = source if isinstance(source, Draft) else read_draft(source, overrides)
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
-    data = data_of(draft, X, y)
+    data = data_of(draft, given)
     draft = _with_objective(draft)
     folds = folds_of(draft, data)
     if draft.config.search.engine == AUTOKERAS:
@@ -225,8 +224,7 @@ def prepare(
 def prepare_trials(
     draft: Draft,
     trials: Sequence[Mapping[str, Any]],
-    X: Any = None,
-    y: Any = None,
+    given: Given = NOTHING,
     *,
     ask: AskSignature | None = None,
 ) -> Trainable:
@@ -235,8 +233,7 @@ def prepare_trials(
     Args:
         draft: The search's config.
         trials: The params of each, in the place of the search's space.
-        X: As in `prepare`.
-        y: As in `prepare`.
+        given: As in `prepare`.
         ask: As in `prepare`.
 
     Raises:
@@ -246,7 +243,7 @@ def prepare_trials(
     draft = replace(draft, config=draft.config.model_copy(update={"space": grids}))
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
-    data = data_of(draft, X, y)
+    data = data_of(draft, given)
     draft = _with_objective(draft)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)

@@ -8,6 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence, Set
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
@@ -60,6 +61,30 @@ _KINDS = (
 )
 _MANY = {"X": ("samples", "inputs"), "y": ("labels", "outputs")}
 _ARRAY_WORDS = "Arrays, data frames and lists of numbers hold."
+
+
+@dataclass(frozen=True, eq=False)
+class Given:
+    """What is given in Python beside a config; each None where it is not.
+
+    Attributes:
+        X: (sample, ...), in the place of `data.train`.
+        y: Their labels or numbers.
+        groups: (sample,), which group each is of, as `data.group` names it in a file.
+        sample_weight: (sample,), what each counts in the loss of training, as `data.weight`.
+        validation_data: (X, y) or (X, y, sample_weight), the rows that are held out, as `data.validation`.
+        cv: A splitter of scikit-learn's, or an iterable of (train, test), in the place of `search.folds`.
+    """
+
+    X: Any = None
+    y: Any = None
+    groups: Any = None
+    sample_weight: Any = None
+    validation_data: Any = None
+    cv: Any = None
+
+
+NOTHING = Given()
 
 
 def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_label: bool = False) -> Dataset:

@@ -21,6 +21,7 @@ from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.csv import is_csv, pixel_names
 from kerasgrid.data.folds import load_folds
+from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -209,7 +210,7 @@ class FinishedRun:
         draft = self.draft
         if draft.config.search.holdout != "test":
             draft = replace(draft, config=self._without_test(draft.config))
-        found = prepare_trials(draft, [row["params"] for row in rows], *self._arrays(), ask=ask)
+        found = prepare_trials(draft, [row["params"] for row in rows], self._given(), ask=ask)
         if found.data.fingerprint != self.fingerprint:
             raise ChangedError(
                 f"{found.data.source}: is other data than {self.path} was made of, whose scores say "
@@ -244,7 +245,7 @@ class FinishedRun:
         if subset != found.config.data.subset:
             data_config = found.config.data.model_copy(update={"subset": subset})
             config = found.config.model_copy(update={"data": data_config})
-            data = data_of(replace(self.draft, config=config), *self._arrays())
+            data = data_of(replace(self.draft, config=config), self._given())
             found.report.finish()
             assert data is not None  # else there were a fault of it
             found = replace(found, config=config, data=data)
@@ -253,10 +254,10 @@ class FinishedRun:
             found = replace(found, config=with_samples(found.config, n_samples))
         return found
 
-    def _arrays(self) -> tuple[Any, Any]:
+    def _given(self) -> Given:
         """Returns X and y, where the search was given arrays."""
         if self.config.data.train is not None:
-            return None, None
+            return NOTHING
         kept = open_samples(self.paths.data, "X and y")
         if kept is None:
             raise ResultsError(
@@ -264,10 +265,10 @@ class FinishedRun:
                 "restore that folder."
             )
         if kept.is_multi_label:
-            return kept.images, kept.labels
+            return Given(kept.images, kept.labels)
         if kept.one_hot:
-            return kept.images, np.eye(len(kept.classes), dtype=np.uint8)[kept.labels]
-        return kept.images, np.asarray(kept.classes)[kept.labels]
+            return Given(kept.images, np.eye(len(kept.classes), dtype=np.uint8)[kept.labels])
+        return Given(kept.images, np.asarray(kept.classes)[kept.labels])
 
     def _check_sources(self, found: Trainable) -> None:
         header = Journal.read_header(self.paths.journal, check_line)

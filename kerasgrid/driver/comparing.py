@@ -11,6 +11,7 @@ from typing import Any
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import Config
+from kerasgrid.data.in_memory import Given
 from kerasgrid.driver.identity import check_begun, check_one_version
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
@@ -89,7 +90,7 @@ def compare(
     if draft.is_sound:
         if fault := _fault(draft.config):
             raise ConfigError([fault], draft.report.source)
-        prepared = prepare(rival, X, y)
+        prepared = prepare(rival, Given(X, y))
         if begun is not None:
             check_begun(prepared, Path(begun))
     name = draft.config.name

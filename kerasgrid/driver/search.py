@@ -19,6 +19,7 @@ from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_sc
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.console import warn
+from kerasgrid.data.in_memory import Given
 from kerasgrid.driver.budget import Budget, remember
 from kerasgrid.driver.identity import check_journal, is_begun_otherwise
 from kerasgrid.driver.results import Results
@@ -110,7 +111,7 @@ def search(
     with ExitStack() as stack:
         executor = stack.enter_context(make_executor(draft))
         begins = fresh or not paths.journal.exists()
-        prepared = prepare_beside(executor, draft, X, y, doing=observer.doing, starts=begins)
+        prepared = prepare_beside(executor, draft, Given(X, y), doing=observer.doing, starts=begins)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
         _make_room(prepared, paths, fresh, observer)

@@ -11,6 +11,7 @@ from kerasgrid import executors, machine
 from kerasgrid.checks.candidates import val_of
 from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared, Trainable, prepare
+from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import digest
@@ -91,8 +92,7 @@ def make_executor(draft: Draft, threads: int | None = None, most: int | None = N
 def prepare_beside(
     executor: executors.Executor,
     draft: Draft,
-    X: Any = None,
-    y: Any = None,
+    given: Given = NOTHING,
     *,
     doing: Callable[[str], None] = lambda _: None,
     starts: bool = True,
@@ -101,8 +101,7 @@ def prepare_beside(
 
     Args:
         executor: The workers, which tell what the parent process cannot read of the model function.
-        X: As in `kerasgrid.checks.prepared.prepare`.
-        y: Likewise.
+        given: As in `kerasgrid.checks.prepared.prepare`.
         doing: Is told what takes a while, in a sentence.
         starts: Whether the workers will be needed, so that they may start.
 
@@ -113,7 +112,7 @@ def prepare_beside(
         doing(reading(draft, executor.n_workers))
         if starts:
             executor.start()
-    return prepare(draft, X, y, ask=partial(ask_worker, executor))
+    return prepare(draft, given, ask=partial(ask_worker, executor))
 
 
 def reading(draft: Draft, n_workers: int) -> str:

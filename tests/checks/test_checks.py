@@ -12,6 +12,7 @@ from kerasgrid.checks import candidates
 from kerasgrid.checks.candidates import notes_of_precision, warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.augment import Augment, warning_of_flips
+from kerasgrid.data.in_memory import Given
 from kerasgrid.errors import ConfigError
 from kerasgrid.planning.workers import make_recipe
 from kerasgrid.records import ProbeRecord
@@ -717,13 +718,15 @@ def test_a_dict_with_a_function_and_arrays(folder):
         raise AssertionError("a check runs no model function")
 
     X, y = np.zeros((12, 4)), np.arange(12) % 2
-    prepared = prepare({"model": build, "space": {"width": [1, 2]}}, X, y)
+    prepared = prepare({"model": build, "space": {"width": [1, 2]}}, Given(X, y))
     assert (prepared.config.name, prepared.space.size, len(prepared.folds)) == ("search", 2, 3)
     with pytest.raises(ConfigError) as caught:
-        prepare({"model": build, "data": {"train": "digits", "subset": 4}, "space": {"wdth": [1]}}, X, y)
+        prepare(
+            {"model": build, "data": {"train": "digits", "subset": 4}, "space": {"wdth": [1]}}, Given(X, y)
+        )
     assert [fault.path for fault in caught.value.faults] == ["data.train", "data.subset", "space.wdth"]
     with pytest.raises(ConfigError, match="data: X and y: 12 images, but 11 labels"):
-        prepare({"model": build}, X, y[:11])
+        prepare({"model": build}, Given(X, y[:11]))
 
 
 def test_a_model_that_can_be_called_is_no_model_function(folder):
@@ -737,7 +740,7 @@ def test_a_model_that_can_be_called_is_no_model_function(folder):
     with pytest.raises(
         ConfigError, match="model: is a Sequential; give the function that builds and returns it"
     ):
-        prepare({"model": Sequential()}, np.zeros((12, 4)), np.arange(12) % 2)
+        prepare({"model": Sequential()}, Given(np.zeros((12, 4)), np.arange(12) % 2))
 
 
 @pytest.mark.slow
@@ -756,19 +759,23 @@ def test_a_function_in_hand_declares_its_hyperparameters():
         return keras.Sequential()
 
     X, y = np.zeros((12, 4)), np.arange(12) % 2
-    prepared = prepare({"model": build, "params": {"batch_norm": True}, "space": {"epochs": [1, 2]}}, X, y)
+    prepared = prepare(
+        {"model": build, "params": {"batch_norm": True}, "space": {"epochs": [1, 2]}}, Given(X, y)
+    )
     assert (prepared.signature.style, prepared.signature.names) == ("hp", ("depth", "units", "batch_norm"))
     assert [params["units"] for params in prepared.space] == [8, 16, 8, 16]
     assert prepared.space.names == ["epochs", "units"]
     with pytest.raises(ConfigError, match=r"space\.unit: unknown parameter\. Did you mean 'units'"):
-        prepare({"model": build, "space": {"unit": [1]}}, X, y)
+        prepare({"model": build, "space": {"unit": [1]}}, Given(X, y))
     some, whole = [{"kind": "a", "n": n} for n in (1, 2, 3, 4)], {"model": conditional}
-    assert list(prepare(whole, X, y).space) == [*some, {"kind": "b"}]
-    assert list(prepare({**whole, "params": {"kind": "b"}}, X, y).space) == [{}]
-    assert list(prepare({**whole, "params": {"kind": "a"}}, X, y).space) == [{"n": n} for n in (1, 2, 3, 4)]
-    assert list(prepare({**whole, "space": {"kind": ["a"]}}, X, y).space) == some
-    assert list(prepare({**whole, "space": {"kind": ["b"]}}, X, y).space) == [{"kind": "b"}]
-    assert list(prepare({**whole, "params": {"n": 3}}, X, y).space) == [{"kind": "a"}, {"kind": "b"}]
+    assert list(prepare(whole, Given(X, y)).space) == [*some, {"kind": "b"}]
+    assert list(prepare({**whole, "params": {"kind": "b"}}, Given(X, y)).space) == [{}]
+    assert list(prepare({**whole, "params": {"kind": "a"}}, Given(X, y)).space) == [
+        {"n": n} for n in (1, 2, 3, 4)
+    ]
+    assert list(prepare({**whole, "space": {"kind": ["a"]}}, Given(X, y)).space) == some
+    assert list(prepare({**whole, "space": {"kind": ["b"]}}, Given(X, y)).space) == [{"kind": "b"}]
+    assert list(prepare({**whole, "params": {"n": 3}}, Given(X, y)).space) == [{"kind": "a"}, {"kind": "b"}]
 
 
 @pytest.mark.parametrize(
@@ -1013,10 +1020,11 @@ def test_columns_that_give_the_label_away_are_told(folder, label, columns, told)
 
 def test_values_of_arrays_that_give_the_label_away_are_told():
     X = np.random.default_rng(0).integers(0, 255, (60, 4, 4, 1))
-    assert not any("can be told" in line for line in prepare({"model": "fc"}, X, CLASSES).warnings)
+    assert not any("can be told" in line for line in prepare({"model": "fc"}, Given(X, CLASSES)).warnings)
     X[:, 1, 2, 0] = CLASSES
     assert any(
-        "from values at [1, 2, 0]: a score" in line for line in prepare({"model": "fc"}, X, CLASSES).warnings
+        "from values at [1, 2, 0]: a score" in line
+        for line in prepare({"model": "fc"}, Given(X, CLASSES)).warnings
     )
 
 
@@ -1177,10 +1185,10 @@ def test_each_images_own_statistics_are_of_images_alone():
     labels = np.arange(24) % 2
     for name in ("samplewise_center", "samplewise_std_normalization"):
         with pytest.raises(ConfigError) as caught:
-            prepare({"model": "fc", "augment": {name: True}}, rows, labels)
+            prepare({"model": "fc", "augment": {name: True}}, Given(rows, labels))
         wanted = "is for images, and each sample has the shape (2,): leave it out."
         assert f"augment.{name}: {wanted}" in str(caught.value)
-    prepare({"model": "fc", "augment": {"rescale": 0.5}}, rows, labels)
+    prepare({"model": "fc", "augment": {"rescale": 0.5}}, Given(rows, labels))
 
 
 @pytest.mark.parametrize(

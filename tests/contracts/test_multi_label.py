@@ -13,7 +13,7 @@ from sklearn.metrics import f1_score
 
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig
-from kerasgrid.data.in_memory import dataset_from_arrays
+from kerasgrid.data.in_memory import Given, dataset_from_arrays
 from kerasgrid.data.load import load_data
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
@@ -77,9 +77,7 @@ def test_data_are_read_and_split_without_strata(arrays, tmp_path):
     assert (data.labels.shape, data.labels.dtype, data.classes) == ((100, 3), np.uint8, (0, 1, 2))
     assert data.is_multi_label
     assert "100 of 240 samples, at random" in data.report[0]
-    prepared = prepare(
-        {"data": {"multi_label": True}, "model": "fc", "search": {"folds": 4}}, arrays[0], arrays[1]
-    )
+    prepared = prepare({"data": {"multi_label": True}, "model": "fc", "search": {"folds": 4}}, Given(*arrays))
     assert sorted(np.concatenate([fold.test for fold in prepared.folds])) == list(range(N))
 
 

@@ -11,6 +11,7 @@ from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.reading import check_form
 from kerasgrid.config.sections import Config
+from kerasgrid.data.in_memory import Given
 from kerasgrid.engines.autokeras import as_autokeras, n_trained
 from kerasgrid.errors import ConfigError
 
@@ -205,8 +206,9 @@ def test_a_run_that_has_begun_keeps_its_blocks_and_epochs(monkeypatch):
 )
 def test_what_it_cannot_take_is_told_before_it_begins(shape, objective, message):
     grid = {"search": {"engine": "autokeras", "trials": 1, "objective": objective}}
+    X = np.zeros(shape) + np.arange(40).reshape(-1, *[1] * (len(shape) - 1))
     with pytest.raises(ConfigError, match=message):
-        prepare(grid, np.zeros(shape) + np.arange(40).reshape(-1, *[1] * (len(shape) - 1)), np.arange(40) % 2)
+        prepare(grid, Given(X, np.arange(40) % 2))
 
 
 def test_a_time_that_is_none_is_told():
