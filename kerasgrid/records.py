@@ -50,6 +50,12 @@ class Table:
     columns: tuple[Column, ...]
     scaler: str = "standard"
 
+    @classmethod
+    def of(cls, plain: Mapping[str, Any]) -> Table:
+        """Returns what `dataclasses.asdict` made plain, also after it was written as JSON."""
+        columns = (Column(**{**own, "categories": tuple(own["categories"])}) for own in plain["columns"])
+        return cls(tuple(columns), plain["scaler"])
+
 
 @dataclass(frozen=True)
 class Dataset:
