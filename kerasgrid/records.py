@@ -19,6 +19,41 @@ FIRST_VALUES = 0.02
 
 
 @dataclass(frozen=True)
+class Target:
+    """What is predicted of a sample.
+
+    Attributes:
+        kind: classes: one of several; labels: any number of several; numbers: one or more (regression).
+        names: The label of each class, all int or all str, sorted; of numbers what each is called.
+        one_hot: Whether the source has the classes as one-hot rows, which scikit-learn's scorers see as such.
+    """
+
+    kind: Literal["classes", "labels", "numbers"]
+    names: tuple[Any, ...]
+    one_hot: bool = False
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether numbers are predicted."""
+        return self.kind == "numbers"
+
+    @property
+    def is_multi_label(self) -> bool:
+        """Whether samples may have several labels, or none."""
+        return self.kind == "labels"
+
+    @property
+    def classes(self) -> tuple[Any, ...]:
+        """The label of each class; none of numbers."""
+        return () if self.is_numbers else self.names
+
+    @property
+    def n_outputs(self) -> int:
+        """How many classes, labels or numbers there are."""
+        return len(self.names)
+
+
+@dataclass(frozen=True)
 class Column:
     """A column of a table, as it was read from the training data.
 
@@ -64,15 +99,14 @@ class Dataset:
     Attributes:
         images: (sample, height, width, channel), uint8 or float32, as stored: neither scaled
             nor standardized. Arrays given in Python may have other axes after the first.
-        labels: (sample,), int64, indices into `classes`; or (sample, class), uint8 of 0 and 1, where
-            samples may have several labels, or none.
-        classes: The label of each class as the source spells it: all str or all int, sorted.
-        fingerprint: `sha256:...` of images, labels and classes.
+        labels: (sample,), int64, indices into the target's names; (sample, label), uint8 of 0 and 1, where
+            samples may have several labels, or none; or (sample, number), float64.
+        target: What labels are.
+        fingerprint: `sha256:...` of all that is learnt from.
         source: What messages call it, such as `data/train.csv`.
         folder: Where images.npy and labels.npy lie for workers; None for arrays in memory.
         report: Lines about the data worth showing, such as the subset's label frequencies.
         n_held_out: Samples at the end that are a test set of their own, never trained on.
-        one_hot: Whether the source has the labels as one-hot rows.
         table: What the columns are, where samples are rows of a table: `images` is (sample, column) float64
             then, as `Column` has it. None for all else.
         weights: (sample,) float64 of 0 or more, what each counts in the loss of training; None for the same.
@@ -83,13 +117,12 @@ class Dataset:
 
     images: np.ndarray
     labels: np.ndarray
-    classes: tuple[Any, ...]
+    target: Target
     fingerprint: str
     source: str
     folder: str | None = None
     report: tuple[str, ...] = ()
     n_held_out: int = 0
-    one_hot: bool = False
     table: Table | None = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
@@ -106,9 +139,9 @@ class Dataset:
         return Path(self.folder).absolute()
 
     @property
-    def is_multi_label(self) -> bool:
-        """Whether samples may have several labels, or none."""
-        return self.labels.ndim == 2
+    def classes(self) -> tuple[Any, ...]:
+        """The label of each class; none where numbers are predicted."""
+        return self.target.classes
 
 
 @dataclass(frozen=True)

@@ -108,7 +108,7 @@ def commands(path: Path, folder: Path, patch: pytest.MonkeyPatch) -> dict[str, C
 
     def answer(recipe, task, context):
         n_rows = sum(len(chunk.images) for chunk in task.stream.batches(256))
-        found = np.full((n_rows, len(recipe.classes)), 0.1, np.float32)
+        found = np.full((n_rows, recipe.target.n_outputs), 0.1, np.float32)
         context.emit(PredictedRecord(task.place, found, ["1"] * n_rows if task.tells_ids else None))
 
     def views():

@@ -275,7 +275,7 @@ def test_a_run_under_journal_1_is_fitted_and_predicted_as_one_of_today_is(
     def answer(recipe, task, context):
         n_rows = sum(len(chunk.images) for chunk in task.stream.batches(256))
         context.emit(
-            PredictedRecord(task.place, np.full((n_rows, len(recipe.classes)), 0.1, np.float32), None)
+            PredictedRecord(task.place, np.full((n_rows, recipe.target.n_outputs), 0.1, np.float32), None)
         )
 
     monkeypatch.setattr(fitting, "train_final", train)

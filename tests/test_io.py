@@ -33,6 +33,7 @@ from kerasgrid.io import (
     write_json,
     write_text,
 )
+from kerasgrid.records import Target
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.paths import RunPaths, move_aside
 
@@ -99,7 +100,7 @@ def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask):
             part.write_bytes(b"zip")
         with RunLock(tmp_path / "run" / "lock", tmp_path / "run" / "heartbeat"):
             pass
-        samples = Samples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64), ("0",))
+        samples = Samples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64), Target("classes", ("0",)))
         save_samples(tmp_path / "samples", samples, "x")
     finally:
         os.umask(before)
@@ -110,6 +111,7 @@ def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask):
 KILLED = """
 import os, signal, sys
 from pathlib import Path
+from kerasgrid.records import Target
 from kerasgrid.io import replacing, scratch_folder
 folder = Path(sys.argv[1])
 with replacing(folder / "a.json"), replacing(folder / "net.keras", ".keras"), scratch_folder() as scratch:

@@ -209,7 +209,7 @@ def _check_class_weights(draft: Draft, space: Space, data: Dataset | None) -> No
     places = [(name, config.training.class_weight), (f"params.{name}", config.params.get(name))]
     for path, value in [*places, *((f"space.{name}", value) for value in own)]:
         fault = fault_of_class_weight(value, data.classes)
-        if data.is_multi_label and value is not None:
+        if data.target.is_multi_label and value is not None:
             fault = (
                 "is a weight of each class, and with data.multi_label a sample has any number: leave it out."
             )

@@ -153,8 +153,7 @@ class Prepared(Trainable):
             len(self.folds),
             self.config.params,
             self.data.images.shape[1:],
-            len(self.data.classes),
-            self.data.is_multi_label,
+            self.data.target,
         )
 
     @cached_property
@@ -224,7 +223,7 @@ def prepare(
 def prepare_trials(
     draft: Draft,
     trials: Sequence[Mapping[str, Any]],
-    given: Given = NOTHING,
+    kept: Dataset | None = None,
     *,
     ask: AskSignature | None = None,
 ) -> Trainable:
@@ -233,7 +232,7 @@ def prepare_trials(
     Args:
         draft: The search's config.
         trials: The params of each, in the place of the search's space.
-        given: As in `prepare`.
+        kept: The arrays that the search was given, as it has kept them; None to read the config's files.
         ask: As in `prepare`.
 
     Raises:
@@ -243,7 +242,7 @@ def prepare_trials(
     draft = replace(draft, config=draft.config.model_copy(update={"space": grids}))
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
-    data = data_of(draft, given)
+    data = kept or data_of(draft)
     draft = _with_objective(draft)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)
@@ -308,7 +307,7 @@ def _objective(draft: Draft, data: Dataset | None) -> Objective | None:
     with draft.report.catch("search.objective"):
         objective = find_objective(given)
         if data is not None:
-            fault = objective_fault(objective, data.labels, data.classes, data.one_hot)
+            fault = objective_fault(objective, data.labels, data.target)
             if (
                 draft.config.search.engine == AUTOKERAS
                 and len(data.classes) == 2

@@ -17,7 +17,7 @@ import numpy as np
 from kerasgrid import machine
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_by_mode
-from kerasgrid.records import Table
+from kerasgrid.records import Table, Target
 from kerasgrid.wording import shown_path
 
 PIECE_BYTES, CHUNK_BYTES = 1 << 24, 1 << 25
@@ -34,16 +34,14 @@ class Samples:
     Attributes:
         images: (sample, height, width, channel), uint8 or float32; arrays given in Python may have
             other axes after the first.
-        labels: (sample,), int64, indices into `classes`; or (sample, class), uint8, of any number.
-        classes: All int or all str, sorted.
-        one_hot: Whether the labels came as one-hot rows, which scikit-learn's scorers see as such.
+        labels: As in Dataset: int64, uint8 or float64, as the target's kind is.
+        target: What labels are.
         table: As in Dataset; and so are `weights`, `groups`, `times` and `given`.
     """
 
     images: np.ndarray
     labels: np.ndarray
-    classes: tuple[Any, ...]
-    one_hot: bool = False
+    target: Target
     table: Table | None = None
     weights: np.ndarray | None = None
     groups: np.ndarray | None = None
@@ -51,7 +49,7 @@ class Samples:
     given: np.ndarray | None = None
 
     def __post_init__(self) -> None:
-        dtype = np.uint8 if np.ndim(self.labels) == 2 else np.int64
+        dtype = {"classes": np.int64, "labels": np.uint8, "numbers": np.float64}[self.target.kind]
         object.__setattr__(self, "images", np.ascontiguousarray(self.images))
         object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=dtype))
 

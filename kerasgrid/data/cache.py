@@ -18,7 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
@@ -35,7 +35,7 @@ from kerasgrid.io import (
     remove,
     sync_folder,
 )
-from kerasgrid.records import Dataset
+from kerasgrid.records import Dataset, Target
 
 FORMAT = 1
 _BUILDING = ".building-"
@@ -52,10 +52,24 @@ def array_digest(array: np.ndarray) -> str:
     return hasher.hexdigest()
 
 
-def fingerprint(images: str, labels: str, classes: Sequence[Any], one_hot: bool = False) -> str:
-    """Returns `sha256:...` of what a search learns from, from the arrays' digests and the classes."""
-    form = {"one_hot": True} if one_hot else {}
-    return "sha256:" + digest({"images": images, "labels": labels, "classes": list(classes), **form})
+def fingerprint(images: str, labels: str, target: Target) -> str:
+    """Returns `sha256:...` of what a search learns from, from the arrays' digests and what labels are."""
+    return "sha256:" + digest({"images": images, "labels": labels, **_of_target(target)})
+
+
+def _of_target(target: Target) -> dict[str, Any]:
+    """Returns a target as meta.json has it, where the axes of labels tell whether there are several."""
+    if target.is_numbers:
+        return {"numbers": list(target.names)}
+    return {"classes": list(target.names), **({"one_hot": True} if target.one_hot else {})}
+
+
+def _target_of(meta: Mapping[str, Any], n_axes: int) -> Target:
+    """Returns the target of a meta.json whose labels have so many axes."""
+    if "numbers" in meta:
+        return Target("numbers", tuple(meta["numbers"]))
+    kind: Literal["classes", "labels"] = "labels" if n_axes == 2 else "classes"
+    return Target(kind, tuple(meta["classes"]), meta.get("one_hot", False))
 
 
 def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[str]]]) -> Dataset:
@@ -87,7 +101,7 @@ def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[st
             return _put(temporary, folder, wanted, source)
 
 
-def save_samples(folder: Path, samples: Samples, source: str) -> Dataset:
+def save_samples(folder: Path, samples: Samples | Dataset, source: str) -> Dataset:
     """Writes samples to a folder, whole or not at all, and returns them mapped from it.
 
     A folder that holds the same samples already is left as it is; another one is replaced.
@@ -95,6 +109,7 @@ def save_samples(folder: Path, samples: Samples, source: str) -> Dataset:
     Raises:
         OSError: The folder cannot be written.
     """
+    folder.parent.mkdir(parents=True, exist_ok=True)
     with _made_beside(folder) as temporary:
         return _put(temporary, folder, _write(temporary, samples), source)
 
@@ -111,13 +126,11 @@ def _made_beside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(folder: Path, samples: Samples, report: Sequence[str] = ()) -> str:
+def _write(folder: Path, samples: Samples | Dataset, report: Sequence[str] = ()) -> str:
     """Writes samples to a new folder, and returns their fingerprint."""
-    meta: dict[str, Any] = {"format": FORMAT, "classes": list(samples.classes), "report": list(report)}
+    meta: dict[str, Any] = {"format": FORMAT, **_of_target(samples.target), "report": list(report)}
     for name, array in (("images", samples.images), ("labels", samples.labels)):
         meta[name] = {"bytes": _write_npy(folder / f"{name}.npy", array), "digest": array_digest(array)}
-    if samples.one_hot:
-        meta["one_hot"] = True
     meta["check"] = digest(meta)
     _write_synced(folder / "meta.json", [json.dumps(meta).encode()])
     sync_folder(folder)
@@ -143,15 +156,29 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         raise
     except (*ARRAY_DAMAGE, AttributeError):
         return None
+    return _dataset(folder, source, meta, arrays)
+
+
+def map_samples(folder: Path, source: str) -> Dataset:
+    """Returns the samples of a folder that has been opened by another process, which has checked them.
+
+    Raises:
+        OSError: It is not there any more.
+    """
+    meta = json.loads((folder / "meta.json").read_bytes())
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")}
+    return _dataset(folder, source, meta, arrays)
+
+
+def _dataset(folder: Path, source: str, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Dataset:
     return Dataset(
         images=arrays["images"],
         labels=arrays["labels"],
-        classes=tuple(meta["classes"]),
+        target=_target_of(meta, arrays["labels"].ndim),
         fingerprint=_fingerprint_of(meta),
         source=source,
         folder=str(folder),
         report=tuple(meta["report"]),
-        one_hot=meta.get("one_hot", False),
     )
 
 
@@ -166,8 +193,10 @@ def _check_addresses(n_bytes: int, source: str) -> None:
 
 
 def _fingerprint_of(meta: Mapping[str, Any]) -> str:
-    digests = meta["images"]["digest"], meta["labels"]["digest"]
-    return fingerprint(*digests, meta["classes"], meta.get("one_hot", False))
+    form = {name: meta[name] for name in ("classes", "one_hot", "numbers") if name in meta}
+    return "sha256:" + digest(
+        {"images": meta["images"]["digest"], "labels": meta["labels"]["digest"], **form}
+    )
 
 
 def sample_digests(folder: Path) -> tuple[str, str]:

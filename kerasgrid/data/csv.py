@@ -34,6 +34,7 @@ from kerasgrid.data.arrays import (
 from kerasgrid.data.labels import are_whole, as_classes
 from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.records import Target
 from kerasgrid.wording import listed, shown_path
 
 CHUNK_CELLS = 4_000_000
@@ -87,7 +88,7 @@ def read_csv(
     place = {name: index for index, name in enumerate(classes)}
     labels = np.array([place[value] for value in values], np.int64)[codes]
     check_samples(images, labels, classes, f"{where}, column {label!r}")
-    return Samples(shape_images(images, image, where), labels, classes)
+    return Samples(shape_images(images, image, where), labels, Target("classes", classes))
 
 
 def csv_chunks(

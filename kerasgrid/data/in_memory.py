@@ -9,16 +9,14 @@ import os
 import re
 from collections.abc import Mapping, Sequence, Set
 from dataclasses import dataclass
-from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasgrid.data.arrays import as_pixels, check_memory
-from kerasgrid.data.cache import array_digest, fingerprint, save_samples
+from kerasgrid.data.cache import array_digest, fingerprint
 from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.errors import DataError, brief
-from kerasgrid.io import storage_errors
 from kerasgrid.records import Dataset
 from kerasgrid.wording import listed
 
@@ -87,18 +85,16 @@ class Given:
 NOTHING = Given()
 
 
-def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_label: bool = False) -> Dataset:
-    """Returns a dataset of arrays given in Python.
+def dataset_from_arrays(X: Any, y: Any, *, multi_label: bool = False) -> Dataset:
+    """Returns a dataset of arrays given in Python, in memory.
 
     Args:
         X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
         y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
-        folder: Where to keep them for workers, whole or not at all; only in memory by default.
         multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
 
     Raises:
         DataError: X and y are no arrays or do not fit, or hold what cannot be learnt from.
-        StorageError: The folder cannot be written.
     """
     refuse_others(X, y)
     if y is None:
@@ -120,14 +116,11 @@ def dataset_from_arrays(X: Any, y: Any, folder: Path | None = None, *, multi_lab
         check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
-    check_labels(samples.labels, samples.classes, "X and y")
-    if folder is not None:
-        with storage_errors(folder):
-            folder.parent.mkdir(parents=True, exist_ok=True)
-            return save_samples(folder, samples, "X and y")
+    check_labels(samples.labels, samples.target.classes, "X and y")
     digests = array_digest(samples.images), array_digest(samples.labels)
-    mark = fingerprint(*digests, samples.classes, samples.one_hot)
-    return Dataset(samples.images, samples.labels, samples.classes, mark, "X and y", one_hot=samples.one_hot)
+    return Dataset(
+        samples.images, samples.labels, samples.target, fingerprint(*digests, samples.target), "X and y"
+    )
 
 
 def refuse_others(X: Any, y: Any = None) -> None:

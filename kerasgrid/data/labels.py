@@ -10,6 +10,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
@@ -97,7 +98,9 @@ def samples_of(
     """
     indices, classes = encode_labels(labels, where_labels, multi_label=multi_label)
     check_samples(images, indices, classes, where)
-    return Samples(images, indices, classes, is_one_hot(labels, indices))
+    if multi_label:
+        return Samples(images, indices, Target("labels", classes))
+    return Samples(images, indices, Target("classes", classes, is_one_hot(labels, indices)))
 
 
 def check_texts(values: Sequence[Any], what: str) -> None:

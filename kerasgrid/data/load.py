@@ -41,7 +41,7 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
             )
         rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
         return _taken(whole, rows, f"at random, seed {seed}", "label")
-    counts = np.bincount(labels, minlength=len(whole.classes))
+    counts = np.bincount(labels, minlength=whole.target.n_outputs)
     n_present = int((counts > 0).sum())
     if not n_present <= n_samples <= n_whole - n_present:
         raise DataError(
@@ -49,7 +49,7 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
             f"{n_present} to {n_whole - n_present}: correct it, or leave it out to use all."
         )
     if (counts == 1).any():
-        name = whole.classes[int(np.argmax(counts == 1))]
+        name = whole.target.names[int(np.argmax(counts == 1))]
         raise DataError(
             f"{where}: class {name!r} has 1 sample, and a stratified data.subset needs 2 of each. Add "
             "samples, or leave data.subset out."
@@ -61,13 +61,14 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
 
 def _taken(whole: Samples | Dataset, rows: np.ndarray, how: str, what: str) -> tuple[Samples, str]:
     """Returns some of the samples, and a line on how far the labels' frequencies are from the whole's."""
-    taken = Samples(whole.images[rows], whole.labels[rows], whole.classes, whole.one_hot)
-    shares, wanted = (_frequencies(labels, len(whole.classes)) for labels in (taken.labels, whole.labels))
+    taken = Samples(whole.images[rows], whole.labels[rows], whole.target)
+    names = whole.target.names
+    shares, wanted = (_frequencies(labels, len(names)) for labels in (taken.labels, whole.labels))
     worst = int(np.argmax(np.abs(shares - wanted)))
     return taken, (
         f"subset: {len(rows)} of {len(whole.labels)} samples, {how}; label frequencies differ from the "
         f"whole's by at most {100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
-        f"({what} {whole.classes[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
+        f"({what} {names[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
     )
 
 
@@ -143,7 +144,7 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
     if unknown:
         raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
 
-    if train.is_multi_label and test.classes != train.classes:
+    if train.target.is_multi_label and test.classes != train.classes:
         counts = f"{len(test.classes)} labels, and {train.source} {len(train.classes)}"
         raise DataError(f"{test.source}: has samples of {counts}.")
 
@@ -151,9 +152,9 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         places = np.array([train.classes.index(label) for label in test.classes])
         check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
         images = np.concatenate([train.images, test.images])
-        own = test.labels if train.is_multi_label else places[test.labels]
+        own = test.labels if train.target.is_multi_label else places[test.labels]
         labels = np.concatenate([train.labels, own])
-        return Samples(images, labels, train.classes, train.one_hot), train.report
+        return Samples(images, labels, train.target), train.report
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))

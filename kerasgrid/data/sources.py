@@ -21,6 +21,7 @@ from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npz
 from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import kind_of
+from kerasgrid.records import Target
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
@@ -40,7 +41,7 @@ def read_digits(image: Sequence[int] | None = None) -> Samples:
 
     bunch = load_digits()
     images = shape_images(bunch.data.astype(np.uint8), image, "digits")
-    return Samples(images, bunch.target.astype(np.int64), tuple(range(10)))
+    return Samples(images, bunch.target.astype(np.int64), Target("classes", tuple(range(10))))
 
 
 def digits_chunks(shape: Sequence[int]) -> Iterator[Chunk]:

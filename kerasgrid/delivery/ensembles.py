@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
-from typing import Any
 
 import numpy as np
 from scipy.stats import rankdata
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.jobs.objective import Objective, accuracy, find_objective
+from kerasgrid.records import Target
 from kerasgrid.tables.predictions import HeldOut
 
 WAYS = ("mean", "rank", "weighted")
@@ -139,8 +139,7 @@ class Jury:
 
     Attributes:
         objective: What they are scored by, as the search was; accuracy where that is a metric of Keras.
-        classes: The label of each class.
-        one_hot: Whether the user has the labels as one-hot rows.
+        target: What is predicted.
         rows: (row,), the samples that all members have been tested on.
         labels: (row,), class indices; or (row, label).
         folds: (row,), the fold that held each row out.
@@ -149,8 +148,7 @@ class Jury:
     """
 
     objective: Objective
-    classes: tuple[Any, ...]
-    one_hot: bool
+    target: Target
     rows: np.ndarray
     labels: np.ndarray
     folds: np.ndarray
@@ -163,19 +161,17 @@ class Jury:
         held_out: HeldOut,
         members: Sequence[EnsembleMember],
         objective: Objective,
-        classes: Sequence[Any],
-        one_hot: bool = False,
+        target: Target,
     ) -> Jury:
         """Returns the members with what was kept of them."""
         missing = tuple(member.name for member in members if member.probabilities is None)
         objective = find_objective("accuracy") if objective.kind == "keras" else objective
-        form = tuple(classes), one_hot
         known = [member.probabilities for member in members if member.probabilities is not None]
         rows = np.flatnonzero(held_out.folds >= 0)
         for part in known:
             rows = rows[~np.isnan(part[rows]).any(axis=1)]
         parts = tuple(part[rows] for part in known)
-        return cls(objective, *form, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
+        return cls(objective, target, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
 
     @property
     def is_complete(self) -> bool:
@@ -193,8 +189,8 @@ class Jury:
         def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
             from kerasgrid.jobs.objective import sklearn_score
 
-            scorer, form = (self.objective.name, self.objective.arguments), (self.classes, self.one_hot)
-            value = sklearn_score(*scorer, labels, probabilities, *form)
+            scorer = self.objective.name, self.objective.arguments
+            value = sklearn_score(*scorer, labels, probabilities, self.target)
             if not np.isfinite(value):
                 raise ValueError(f"{self.objective} is not defined on these samples")
             return value

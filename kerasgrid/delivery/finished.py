@@ -9,9 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any
-
-import numpy as np
+from typing import Any, Literal
 
 from kerasgrid.checks.data import data_of
 from kerasgrid.checks.draft import Draft, written_draft
@@ -21,14 +19,13 @@ from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
 from kerasgrid.data.csv import is_csv, pixel_names
 from kerasgrid.data.folds import load_folds
-from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.references import is_digest_of, is_found_by_name
-from kerasgrid.records import Dataset, Fold, Trial
+from kerasgrid.records import Dataset, Fold, Target, Trial
 from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import FoldRun, ResultsData
@@ -93,14 +90,13 @@ class FinishedRun:
         return self.results.about.data.fingerprint
 
     @property
-    def classes(self) -> tuple[Any, ...]:
-        """The classes, in the order of the models' outputs."""
-        return tuple(self.results.about.data.class_names or ())
-
-    @property
-    def is_multi_label(self) -> bool:
-        """Whether samples may have several labels."""
-        return self.config.data.multi_label
+    def target(self) -> Target:
+        """What is predicted, in the order of the models' outputs."""
+        told = self.results.about.data
+        if told.targets is not None:
+            return Target("numbers", tuple(told.targets))
+        kind: Literal["classes", "labels"] = "labels" if self.config.data.multi_label else "classes"
+        return Target(kind, tuple(told.class_names or ()), told.one_hot)
 
     @property
     def objective(self) -> Objective:
@@ -108,11 +104,6 @@ class FinishedRun:
         told = self.results.about.objective
         name = str(told.name)
         return find_objective({name: told.arguments} if told.arguments else name)
-
-    @property
-    def is_one_hot(self) -> bool:
-        """Whether the user has the labels as one-hot rows."""
-        return self.results.about.data.one_hot
 
     @property
     def train_name(self) -> str | None:
@@ -210,7 +201,7 @@ class FinishedRun:
         draft = self.draft
         if draft.config.search.holdout != "test":
             draft = replace(draft, config=self._without_test(draft.config))
-        found = prepare_trials(draft, [row["params"] for row in rows], self._given(), ask=ask)
+        found = prepare_trials(draft, [row["params"] for row in rows], self._kept(), ask=ask)
         if found.data.fingerprint != self.fingerprint:
             raise ChangedError(
                 f"{found.data.source}: is other data than {self.path} was made of, whose scores say "
@@ -218,8 +209,6 @@ class FinishedRun:
             )
         if not has_models:
             self._check_sources(found)
-        if found.data.folder is None:  # arrays, which the search has kept
-            return replace(found, data=replace(found.data, folder=str(self.paths.data)))
         return found
 
     def _without_test(self, config: Config) -> Config:
@@ -245,7 +234,9 @@ class FinishedRun:
         if subset != found.config.data.subset:
             data_config = found.config.data.model_copy(update={"subset": subset})
             config = found.config.model_copy(update={"data": data_config})
-            data = data_of(replace(self.draft, config=config), self._given())
+            if self.config.data.train is None:
+                found.report.add("data.subset", "does not go with arrays: shape or choose them before.")
+            data = data_of(replace(self.draft, config=config))
             found.report.finish()
             assert data is not None  # else there were a fault of it
             found = replace(found, config=config, data=data)
@@ -254,21 +245,17 @@ class FinishedRun:
             found = replace(found, config=with_samples(found.config, n_samples))
         return found
 
-    def _given(self) -> Given:
-        """Returns X and y, where the search was given arrays."""
+    def _kept(self) -> Dataset | None:
+        """Returns the arrays that the search was given and has kept; None where it was given none."""
         if self.config.data.train is not None:
-            return NOTHING
+            return None
         kept = open_samples(self.paths.data, "X and y")
         if kept is None:
             raise ResultsError(
                 f"{self.path}: the search was given arrays, which are not in {self.paths.data} any more: "
                 "restore that folder."
             )
-        if kept.is_multi_label:
-            return Given(kept.images, kept.labels)
-        if kept.one_hot:
-            return Given(kept.images, np.eye(len(kept.classes), dtype=np.uint8)[kept.labels])
-        return Given(kept.images, np.asarray(kept.classes)[kept.labels])
+        return kept
 
     def _check_sources(self, found: Trainable) -> None:
         header = Journal.read_header(self.paths.journal, check_line)

@@ -200,7 +200,7 @@ class FitPlanner:
             "identity": identity,
             "data": {"source": data.source, "samples": len(rows), "fingerprint": data.fingerprint},
             "classes": list(data.classes),
-            "multi_label": data.is_multi_label,
+            "multi_label": data.target.is_multi_label,
             "input": {
                 "shape": list(data.images.shape[1:]),
                 "scale": config.data.scale,

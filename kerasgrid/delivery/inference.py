@@ -173,7 +173,7 @@ class Asking:
         answers, found = iter(zip(self._run(questions), places, strict=True)), []
         for one in self.asked:
             n_samples = len(self.prepared(one).data)
-            total = np.zeros((n_samples, len(one.finished.classes)))
+            total = np.zeros((n_samples, one.finished.target.n_outputs))
             counts = np.zeros((n_samples, 1))
             for _ in runs_of(one.row, one.finished.paths.folder):
                 answer, rows = next(answers)

@@ -21,6 +21,7 @@ from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.inference import Asking
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
+from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
@@ -37,7 +38,7 @@ class Predicted:
         source: What messages call the test set.
         probabilities: (sample, class) float32; of `rank` they are shares of the ranks.
         ids: Of the samples, as the test set spells them; None where it has none.
-        classes: The class of each column.
+        target: What each column is of.
         trials: Who was asked.
         ensemble: How they were asked together.
         weights: Of the trials, for `weighted`.
@@ -52,7 +53,7 @@ class Predicted:
     source: str
     probabilities: np.ndarray
     ids: list[str] | None
-    classes: tuple[Any, ...]
+    target: Target
     trials: tuple[AskedTrial, ...]
     ensemble: str
     weights: tuple[float, ...] | None
@@ -61,14 +62,13 @@ class Predicted:
     scores: Mapping[str, float]
     true_score: float | None = None
     notes: tuple[str, ...] = ()
-    multi_label: bool = False
 
     @property
     def labels(self) -> np.ndarray:
         """(sample,), the likeliest class of each; of several labels (sample, class), 0 and 1."""
-        if self.multi_label:
+        if self.target.is_multi_label:
             return (self.probabilities >= 0.5).astype(np.uint8)
-        return np.asarray(self.classes)[self.probabilities.argmax(axis=1)]
+        return np.asarray(self.target.names)[self.probabilities.argmax(axis=1)]
 
     def lines(self) -> list[str]:
         """Returns what was asked, what it scores out of fold, and on a test set with labels, in words."""
@@ -146,8 +146,8 @@ def predict(
         [asked_trial(search, row, models) for search in searches for row in search.rows(trial, top)]
     )
     first = searches[0]
-    classes, multi_label = first.classes, first.is_multi_label
-    if ensemble == "rank" and multi_label:
+    target = first.target
+    if ensemble == "rank" and target.is_multi_label:
         raise ResultsError("rank orders the classes of a sample, which may have several here: take mean.")
     with ExitStack() as stack:
         asking = stack.enter_context(Asking(asked, tta, progress))
@@ -157,7 +157,7 @@ def predict(
         parts, answer = asking.ask(stream)
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
-    true_score, told = _true_score(jury, classes, whole, answer.labels, multi_label)
+    true_score, told = _true_score(jury, whole, answer.labels)
     if answer.span is not None and (odd := Span.of(images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
@@ -167,7 +167,7 @@ def predict(
         stream.name,
         whole.astype(np.float32),
         answer.ids,
-        classes,
+        target,
         tuple(asked),
         ensemble if len(asked) > 1 else "mean",
         weights,
@@ -176,7 +176,6 @@ def predict(
         scores,
         true_score,
         (*notes, *told),
-        multi_label,
     )
 
 
@@ -186,7 +185,7 @@ def _check_alike(searches: Sequence[FinishedRun]) -> None:
     for place, other in enumerate(searches[1:], start=1):
         if paths[place] in paths[:place]:
             raise ResultsError(f"{other.path}: is given twice. --top K takes several trials of it.")
-        if (other.classes, other.is_multi_label) != (first.classes, first.is_multi_label):
+        if (other.target.kind, other.target.names) != (first.target.kind, first.target.names):
             raise ResultsError(
                 f"{other.path}: is of other classes than {first.path}, so that they cannot be asked together."
             )
@@ -204,8 +203,7 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
         known = found.trials.get(one.row["id"]) if found is not None and is_same else None
         members.append(EnsembleMember(one.name, known))
     search = asked[0].finished
-    form = search.objective, search.classes, search.is_one_hot
-    return Jury.of(empty if first is None else first, members, *form)
+    return Jury.of(empty if first is None else first, members, search.objective, search.target)
 
 
 def _held_out(results: Path) -> HeldOut | None:
@@ -218,19 +216,17 @@ def _held_out(results: Path) -> HeldOut | None:
 
 
 def _true_score(
-    jury: Jury,
-    classes: Sequence[Any],
-    probabilities: np.ndarray,
-    labels: Sequence[Any] | None,
-    multi_label: bool,
+    jury: Jury, probabilities: np.ndarray, labels: Sequence[Any] | None
 ) -> tuple[float | None, list[str]]:
     """Returns the score on a test set that has labels, and what is to be said of it."""
     if labels is None:
         return None, []
     try:
-        indices, names = encode_labels(np.asarray(labels), "its labels", multi_label=multi_label)
-        if not multi_label:
-            places = {str(label): place for place, label in enumerate(classes)}
+        indices, names = encode_labels(
+            np.asarray(labels), "its labels", multi_label=jury.target.is_multi_label
+        )
+        if not jury.target.is_multi_label:
+            places = {str(label): place for place, label in enumerate(jury.target.names)}
             unknown = [name for name in names if str(name) not in places]
             if unknown:
                 return None, [f"The test set is not scored: its label {unknown[0]!r} is no class."]

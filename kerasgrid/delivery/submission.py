@@ -39,7 +39,7 @@ class PlannedSubmission:
             StorageError: A file cannot be written.
         """
         write_json(self.note, {"schema": SCHEMA, "file": self.target.name, "sha256": None})  # under way
-        self.form.write(self.target, predicted.ids, predicted.probabilities, predicted.classes)
+        self.form.write(self.target, predicted.ids, predicted.probabilities, predicted.target.names)
         write_json(self.note, _about(predicted, self.target))
 
 
@@ -73,13 +73,13 @@ def plan_submission(
     if like is not None or sample is None:
         form = _conventional(like or CONVENTION, finished)
     else:
-        form = read_form(sample, finished.classes, multi_label=finished.is_multi_label)
+        form = read_form(sample, finished.target.names, multi_label=finished.target.is_multi_label)
     if probabilities and form.holds is Holds.labels:
-        is_single = sample is not None and len(finished.classes) == 2 and len(form.label_places) == 1
-        positive = replace(form, holds=Holds.positive, classes=(finished.classes[1],))
+        is_single = sample is not None and len(finished.target.names) == 2 and len(form.label_places) == 1
+        positive = replace(form, holds=Holds.positive, classes=(finished.target.names[1],))
         form = positive if is_single else _a_column_a_class(form, finished, Holds.probabilities)
     elif probabilities:
-        form = with_probabilities(form, finished.classes)
+        form = with_probabilities(form, finished.target.names)
     return PlannedSubmission(target, form)
 
 
@@ -133,15 +133,15 @@ def _read_note(note: Path) -> Mapping[str, Any] | None:
 
 def _conventional(name: str, finished: FinishedRun) -> Layout:
     """Returns the form of a convention; of several labels a sample a column for each."""
-    form = conventional(name, finished.classes)
-    return _a_column_a_class(form, finished, Holds.flags) if finished.is_multi_label else form
+    form = conventional(name, finished.target.names)
+    return _a_column_a_class(form, finished, Holds.flags) if finished.target.is_multi_label else form
 
 
 def _a_column_a_class(form: Layout, finished: FinishedRun, holds: Holds) -> Layout:
     """Returns a form with the same ids and a column for each class."""
     id_name = "id" if form.id_place is None else form.header[form.id_place]
-    header = (id_name, *map(spelled, finished.classes))
-    return replace(form, header=header, id_place=0, holds=holds, classes=finished.classes)
+    header = (id_name, *map(spelled, finished.target.names))
+    return replace(form, header=header, id_place=0, holds=holds, classes=finished.target.names)
 
 
 def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:

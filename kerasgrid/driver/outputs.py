@@ -33,7 +33,7 @@ from kerasgrid.io import (
     write_json,
 )
 from kerasgrid.jobs.route import TEST_FOLD
-from kerasgrid.records import Dataset, Fold, FoldRecord
+from kerasgrid.records import Dataset, Fold, FoldRecord, Target
 from kerasgrid.report.mistakes import mistakes_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCHEMA
@@ -133,9 +133,7 @@ class ResultsFile:
             "base": self._paths.relative(prepared.base),
             "data": {
                 "samples": len(prepared.data),
-                "classes": len(prepared.data.classes),
-                "class_names": list(prepared.data.classes),
-                **({"one_hot": True} if prepared.data.one_hot else {}),
+                **_about_target(prepared.data.target),
                 "report": list(prepared.data.report),
                 "fingerprint": prepared.data.fingerprint,
             },
@@ -169,9 +167,9 @@ class Leaders:
             for job in state.jobs_of(self._ranked.pop()[1]):
                 discard(self.paths.prediction(*job))
 
-    def part(self, job: JobId, fold: Fold, n_classes: int) -> np.ndarray | None:
-        """Returns the predictions of a job, (row, class); None where they are not there or damaged."""
-        return read_part(self.paths.prediction(*job), (len(fold.test), n_classes))
+    def part(self, job: JobId, fold: Fold, n_outputs: int) -> np.ndarray | None:
+        """Returns the predictions of a job, (row, output); None where they are not there or damaged."""
+        return read_part(self.paths.prediction(*job), (len(fold.test), n_outputs))
 
     def write_oof(self, state: RunState, folds: Sequence[Fold], data: Dataset) -> None:
         """Writes oof.npz and mistakes.npz.
@@ -211,10 +209,22 @@ class Leaders:
             leaders.append(trial_id)
         if leaders:
             write_arrays(self.paths.oof, arrays)
-            if data.is_multi_label:  # nothing is taken for another class
+            if data.target.is_multi_label:  # nothing is taken for another class
                 return
             best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             write_arrays(self.paths.mistakes, _mistakes(best, data) | {"trial": np.array(leaders[0])})
+
+
+def _about_target(target: Target) -> dict[str, Any]:
+    """Returns a target as results.json has it; of several labels the config tells."""
+    if target.is_numbers:
+        return {"targets": list(target.names)}
+    names = list(target.names)
+    return {
+        "classes": len(names),
+        "class_names": names,
+        **({"one_hot": True} if target.one_hot else {}),
+    }
 
 
 def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:

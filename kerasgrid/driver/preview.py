@@ -144,7 +144,7 @@ class Preview:
         prepared, search = self.prepared, self.prepared.config.search
         data, fold = prepared.data, prepared.folds[0]
         shape = " x ".join(str(size) for size in data.images.shape[1:])
-        splits = f"{search.n_folds} {'shuffled' if data.is_multi_label else 'stratified'} folds"
+        splits = f"{search.n_folds} {'shuffled' if data.target.is_multi_label else 'stratified'} folds"
         if search.n_folds is None:
             splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
         per_trial = count(len(prepared.folds), "fold")
@@ -288,7 +288,7 @@ def _others(
 
 
 def _classes(data: Dataset) -> str:
-    if not data.is_multi_label:
+    if not data.target.is_multi_label:
         return f"{len(data.classes)} classes"
     return (
         f"{len(data.classes)} labels, of which a sample has {data.labels.sum(axis=1).mean():.1f} on average"

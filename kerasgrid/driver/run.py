@@ -11,8 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.data.cache import save_samples
 from kerasgrid.data.folds import folds_fingerprint, load_folds, save_folds
-from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.driver.identity import check_identity, is_superseded
 from kerasgrid.driver.outputs import FoldModels, Leaders, ResultsFile
 from kerasgrid.driver.results import Results
@@ -78,12 +78,8 @@ class Run:
                 prepared, paths.folder, self._journal.header, self._journal.records
             )
             if prepared.data.folder is None:  # arrays given in Python
-                kept = dataset_from_arrays(
-                    prepared.data.images,
-                    prepared.data.labels,
-                    paths.data,
-                    multi_label=prepared.data.is_multi_label,
-                )
+                with storage_errors(paths.data):
+                    kept = save_samples(paths.data, prepared.data, prepared.data.source)
                 self.prepared = replace(prepared, data=replace(prepared.data, folder=kept.folder))
             self.folds = self._load_folds()
             self._file = ResultsFile(self.prepared, paths, self.folds)
@@ -318,13 +314,13 @@ class Run:
         Their histories go too, since they are written anew.
         """
         ended = [job for job in self.state.jobs_of(trial) if job in self.state.ended]
-        n_classes, keeps = len(self.prepared.data.classes), self._models.keep != "none"
+        n_outputs, keeps = self.prepared.data.target.n_outputs, self._models.keep != "none"
         lost = [
             job
             for job in ended
             if self.state.ended[job].error is None
             and (
-                self._leaders.part(job, self.folds[job[1]], n_classes) is None
+                self._leaders.part(job, self.folds[job[1]], n_outputs) is None
                 or (keeps and not self.paths.model(*job).exists())
             )
         ]

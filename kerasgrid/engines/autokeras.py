@@ -208,11 +208,13 @@ def autokeras(task: Task) -> Engine:
     """Proposes up to `search.trials` candidates, and tells AutoKeras their scores on the inner split."""
     most, n = task.n_trials, 0
     about = {name: value for name, value in task.params.items() if name != "epochs"}
+    target = task.target
+    assert target is not None
     with AskedProcess(
         AutoKeras,
-        {**about, "epochs": task.longest, "multi_label": task.multi_label},
+        {**about, "epochs": task.longest, "multi_label": target.is_multi_label},
         task.input_shape,
-        task.n_classes,
+        target.n_outputs,
         task.search.seed,
     ) as asked:
         while n < most and (proposals := asked.ask(min(task.search.proposals, most - n))):

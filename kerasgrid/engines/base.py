@@ -8,6 +8,7 @@ from typing import Any
 
 from kerasgrid.config.sections import SearchConfig
 from kerasgrid.io import digest
+from kerasgrid.records import Target
 from kerasgrid.space.space import Params, Space
 
 
@@ -20,7 +21,7 @@ class Task:
         n_folds: Folds a candidate.
         params: What all candidates have in common.
         input_shape: Axes of one sample.
-        multi_label: Whether samples may have several of them.
+        target: What is predicted; None where no engine asks.
     """
 
     space: Space
@@ -29,8 +30,7 @@ class Task:
     n_folds: int
     params: Params = field(default_factory=dict)
     input_shape: tuple[int, ...] = ()
-    n_classes: int = 0
-    multi_label: bool = False
+    target: Target | None = None
 
     @property
     def longest(self) -> int:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import gc
 import json
 import threading
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping
 from contextlib import ExitStack, nullcontext
 from dataclasses import replace
 from pathlib import Path
@@ -33,7 +33,7 @@ from kerasgrid.machine import backend_fault
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature, signature_of
-from kerasgrid.records import Dataset, Fold, Job, Trial
+from kerasgrid.records import Dataset, Fold, Job, Target, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built, is_hyper_model
@@ -156,8 +156,8 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
 
         params, seed, classes = self._python_params(), int(self.seed), names.tolist()
         job = Job(Trial(0, _json_params(params)), fold=0)
-        samples = Dataset(X, labels, tuple(classes), "", "X")
-        candidate = Candidate.of(_recipe_of(self.model, seed, classes), params, samples)
+        samples = Dataset(X, labels, Target("classes", tuple(classes)), "", "X")
+        candidate = Candidate.of(_recipe_of(self.model, seed, samples.target), params, samples)
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
@@ -287,14 +287,14 @@ def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
         )
 
 
-def _recipe_of(model: Any, seed: int, classes: Sequence[Any]) -> Recipe:
+def _recipe_of(model: Any, seed: int, target: Target) -> Recipe:
     """Returns what fits of a model function have in common, which are no search's."""
     function, signature = _function_of(model)
     return Recipe(
         model=function,
         signature=signature,
         base=str(Path.cwd()),
-        classes=tuple(classes),
+        target=target,
         objective="accuracy",
         seed=seed,
         has_defaults=True,

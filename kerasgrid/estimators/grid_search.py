@@ -17,6 +17,7 @@ from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 from kerasgrid.jobs.objective import find_objective, objective_fault
+from kerasgrid.records import Target
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import is_hyper_model
@@ -139,8 +140,8 @@ class GridSearchCV(model_selection.GridSearchCV):
             labels, classes = read_labels(np.asarray(y))
         except (ValueError, TypeError):  # `fit` says what is wrong with them
             return []
-        form = labels, classes.tolist(), is_one_hot(y, labels)
-        told = (objective_fault(find_objective(name), *form, in_python=True) for name in known)
+        target = Target("classes", tuple(classes.tolist()), is_one_hot(y, labels))
+        told = (objective_fault(find_objective(name), labels, target, in_python=True) for name in known)
         return [Fault("scoring", fault) for fault in told if fault is not None]
 
     def _grid_faults(self) -> list[Fault]:

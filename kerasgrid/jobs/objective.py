@@ -18,6 +18,7 @@ from sklearn.metrics import get_scorer, get_scorer_names, make_scorer
 from kerasgrid.config.yaml12 import quoted
 from kerasgrid.errors import ConfigError, Fault, did_you_mean
 from kerasgrid.keras_names import CLASS_METRICS, METRICS, find_metric
+from kerasgrid.records import Target
 from kerasgrid.wording import joined
 
 _OF_SAMPLES = {"y_true", "y_pred", "y_score", "y_prob", "y_proba", "sample_weight", "y1", "y2"}
@@ -90,8 +91,7 @@ def sklearn_score(
     arguments: Mapping[str, Any],
     labels: np.ndarray,
     probabilities: np.ndarray,
-    classes: Sequence[Any],
-    one_hot: bool = False,
+    target: Target,
 ) -> float:
     """Returns a scikit-learn scorer's value, which sees the labels as the user has them.
 
@@ -99,18 +99,18 @@ def sklearn_score(
         name: Of `scorer_names`.
         arguments: For it, such as `pos_label`.
         labels: (sample,), class indices; or (sample, label) of 0 and 1.
-        probabilities: (sample, class), float, in the order of `classes`.
-        classes: The label of each class.
-        one_hot: Whether the user has one-hot rows, which are indicators to scikit-learn.
+        probabilities: (sample, class), float, in the order of the target's names.
+        target: What labels are; one-hot rows are indicators to scikit-learn.
 
     Raises:
         ValueError: The scorer cannot score such labels, as `precision` more than two classes.
         TypeError: Likewise, as an error of labels that are texts.
     """
-    if labels.ndim == 2:
+    classes = target.names
+    if target.is_multi_label:
         truth, predicted = labels, (probabilities >= 0.5).astype(int)
     else:
-        known = np.eye(len(classes), dtype=int) if one_hot else np.asarray(classes)
+        known = np.eye(len(classes), dtype=int) if target.one_hot else np.asarray(classes)
         truth, predicted = known[labels], known[probabilities.argmax(axis=1)]
     columns = [np.arange(2)] * len(classes)
     said = _Predictions(probabilities, np.asarray(classes) if truth.ndim == 1 else columns, predicted)
@@ -190,8 +190,7 @@ def _with_arguments(objective: Objective, arguments: Mapping[str, Any]) -> Objec
 def objective_fault(
     objective: Objective,
     labels: np.ndarray,
-    classes: Sequence[Any],
-    one_hot: bool = False,
+    target: Target,
     *,
     in_python: bool = False,
 ) -> str | None:
@@ -202,11 +201,11 @@ def objective_fault(
     Args:
         objective: What would score.
         labels: (sample,), class indices; or (sample, label) of 0 and 1.
-        classes: The label of each class.
-        one_hot: Whether the user has them as one-hot rows.
+        target: What they are.
         in_python: Whether a line to write is one of scikit-learn's `scoring`, not of a config.
     """
-    if objective.metric in CLASS_METRICS and labels.ndim == 2:
+    classes, one_hot = target.names, target.one_hot
+    if objective.metric in CLASS_METRICS and target.is_multi_label:
         return (
             f"is {objective.name!r}, which is of one class a sample, and with data.multi_label it has any "
             "number: take accuracy, f1_macro or binary_crossentropy."
@@ -216,7 +215,7 @@ def objective_fault(
 
     numbers = np.random.default_rng(0)
     rows, n_classes = numbers.permutation(len(labels))[:1000], len(classes)
-    if labels.ndim == 2:
+    if target.is_multi_label:
         tried = np.concatenate([labels[rows], np.eye(n_classes, dtype=labels.dtype)])
         probabilities = numbers.uniform(size=tried.shape)
     else:
@@ -225,7 +224,7 @@ def objective_fault(
 
     def told(arguments: Mapping[str, Any], name: str = objective.name) -> str | None:
         try:
-            sklearn_score(name, arguments, tried, probabilities, classes, one_hot)
+            sklearn_score(name, arguments, tried, probabilities, target)
         except (ValueError, TypeError, AttributeError) as error:
             return " ".join(str(error).split())
         return None

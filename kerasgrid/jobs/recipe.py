@@ -10,6 +10,7 @@ from typing import Any
 from kerasgrid.jobs.route import DEFAULT_VAL, Route, route
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.signature import Signature
+from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 
 
@@ -30,15 +31,13 @@ class Recipe:
         data_folder: Holds images.npy and labels.npy.
         paths: The run's files; folds are read from it.
         source: What messages call the data.
-        classes: The label of each class.
+        target: What is predicted.
         scale: Pixels are divided by it; None for no scaling.
         standardize: Whether to subtract the mean and divide by the std of the training folds.
         val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
             for 0.1 where a callback monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric; or one with its arguments.
         seed: 0 is a seed.
-        multi_label: Whether samples may have several labels.
-        one_hot: Whether the user has the labels as one-hot rows.
         has_defaults: Whether a `build(hp)` takes its own defaults for what params do not name.
         decides_by_val: Whether the engine decides by the objective on the inner split.
         frees_val: Whether the inner split is there for rungs alone. Candidates that the last one leaves are
@@ -52,7 +51,7 @@ class Recipe:
     model: ModelReference | Callable[..., Any]
     signature: Signature
     base: str
-    classes: tuple[Any, ...]
+    target: Target
     objective: str | Mapping[str, Mapping[str, Any]]
     seed: int
     model_source: str = ""
@@ -66,8 +65,6 @@ class Recipe:
     scale: float | None = None
     standardize: bool = False
     val: float | str | None = None
-    multi_label: bool = False
-    one_hot: bool = False
     has_defaults: bool = False
     decides_by_val: bool = False
     frees_val: bool = False
@@ -76,11 +73,6 @@ class Recipe:
     keeps_models: bool = False
     checkpoint_interval_s: float = 30.0
     sources: Mapping[str, str] = field(default_factory=dict)
-
-    @property
-    def n_classes(self) -> int:
-        """The number of classes."""
-        return len(self.classes)
 
     def leg(self, until: int | None) -> Recipe:
         """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""

@@ -137,6 +137,7 @@ class _Data(_Part):
     classes: Count | None = None
     class_names: Annotated[list[TextOrWhole], Field(fail_fast=True)] | None = None
     one_hot: bool = False
+    targets: Annotated[list[str], Field(fail_fast=True)] | None = None
     report: Annotated[list[str], Field(fail_fast=True)] = []
     fingerprint: str | None = None
 

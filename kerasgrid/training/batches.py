@@ -17,7 +17,7 @@ from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
-from kerasgrid.records import Dataset
+from kerasgrid.records import Target
 from kerasgrid.training import augmentation, backend
 
 Prepare = Callable[[np.ndarray, int], np.ndarray]
@@ -104,32 +104,27 @@ class Batches(keras.utils.PyDataset):
         return self.scaling.center(images), self.targets[rows]
 
 
-def targets_of(labels: np.ndarray, form: str, n_classes: int, n_outputs: int) -> np.ndarray:
+def targets_of(labels: np.ndarray, form: str, target: Target, n_outputs: int) -> np.ndarray:
     """Returns labels in the form that a loss wants.
 
     Args:
-        labels: (sample,), class indices; or (sample, label) of 0 and 1.
+        labels: As in Dataset.
         form: `sparse` for class indices; else one-hot rows, or 0 and 1 for a single output.
-        n_classes: The number of classes.
+        target: What they are.
         n_outputs: Values that the model gives a sample.
 
     Returns:
-        (sample,) int32, (sample, 1) float32 or (sample, class) float32.
+        (sample,) int32, (sample, 1) float32, (sample, class) float32, or numbers as floatx has them.
     """
-    if labels.ndim == 2:
+    if target.is_numbers:
+        return labels.astype(keras.config.floatx())
+    if target.is_multi_label:
         return labels.astype(np.float32)
     if form in {"sparse", "any"} and n_outputs > 1:
         return labels.astype(np.int32)
     if n_outputs == 1:
         return labels.astype(np.float32)[:, None]
-    return np.eye(n_classes, dtype=np.float32)[labels]
-
-
-def open_dataset(folder: str, source: str) -> Dataset:
-    """Maps the arrays that the driver has prepared from disk."""
-    images = np.load(f"{folder}/images.npy", mmap_mode="r")
-    labels = np.load(f"{folder}/labels.npy")
-    return Dataset(images, labels, classes=(), fingerprint="", source=source, folder=folder)
+    return np.eye(target.n_outputs, dtype=np.float32)[labels]
 
 
 @dataclass(frozen=True)

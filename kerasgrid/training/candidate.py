@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.data.cache import map_samples
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.jobs.objective import Objective, find_objective
@@ -27,7 +28,7 @@ from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
 from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
-from kerasgrid.training.batches import LoopData, Preparation, Scaling, open_dataset, targets_of
+from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
 from kerasgrid.training.compiling import Compiled, class_weights, compile_model
 from kerasgrid.training.hooks import hooks_of
 
@@ -106,7 +107,7 @@ class Candidate:
     def of(cls, recipe: Recipe, params: Mapping[str, Any], data: Dataset | None = None) -> Candidate:
         """Returns the candidate of a trial's params; `data` is the recipe's, where it is open already."""
         if data is None:
-            data = open_dataset(recipe.data_folder, recipe.source)
+            data = map_samples(Path(recipe.data_folder), recipe.source)
         return cls(recipe, recipe.route(params), data)
 
     @property
@@ -139,10 +140,7 @@ class Candidate:
         with recorded(with_values=True) as made:
             model = self.build()
         untouched = made.untouched(model.weights)
-        n_classes, multi_label = self.recipe.n_classes, self.recipe.multi_label
-        compiled = compile_model(
-            model, self.route, self.objective, n_classes, self.input_shape, multi_label=multi_label
-        )
+        compiled = compile_model(model, self.route, self.objective, self.recipe.target, self.input_shape)
         return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
     def build(self) -> keras.Model:
@@ -151,21 +149,21 @@ class Candidate:
         Raises:
             ModelError: The model function or Keras refuses the params.
         """
-        function = import_function(self.recipe)
+        function, target = import_function(self.recipe), self.recipe.target
         with _precision(self.route):
             return build_model(
                 function,
                 self.recipe.signature,
                 self.route.model,
                 self.input_shape,
-                self.recipe.n_classes,
+                target.n_outputs,
                 is_whole=not self.recipe.has_defaults,
-                multi_label=self.recipe.multi_label,
+                multi_label=target.is_multi_label,
             )
 
     def targets(self, compiled: Compiled, labels: np.ndarray) -> np.ndarray:
         """Returns labels in the form that its loss wants."""
-        return targets_of(labels, compiled.labels, self.recipe.n_classes, compiled.n_outputs)
+        return targets_of(labels, compiled.labels, self.recipe.target, compiled.n_outputs)
 
     def sample(self, compiled: Compiled) -> tuple[np.ndarray, np.ndarray]:
         """Returns one image and its target, from which metrics learn their shapes."""
@@ -175,12 +173,13 @@ class Candidate:
         """Returns all that looks at a run on some rows between its epochs, as `hooks_of`."""
         recipe = self.recipe
         return hooks_of(
-            self.route, compiled, self.data.labels[rows], recipe.classes, recipe.base, recipe.sources
+            self.route, compiled, self.data.labels[rows], recipe.target, recipe.base, recipe.sources
         )
 
     def class_weight(self, rows: np.ndarray) -> dict[int, float] | None:
         """Returns what a sample of each class counts in training on some rows."""
-        return class_weights(self.route.training.class_weight, self.data.labels[rows], self.recipe.classes)
+        given, classes = self.route.training.class_weight, self.recipe.target.classes
+        return class_weights(given, self.data.labels[rows], classes)
 
     # Its rows
 
@@ -300,7 +299,7 @@ def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[F
 def _statistics(
     folds: str, changed_at: float, fold: int, folder: str, source: str, scale: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    images = open_dataset(folder, source).images
+    images = map_samples(Path(folder), source).images
     return standardize_statistics(images, _folds(folds, changed_at, len(images), source)[fold].train, scale)
 
 
@@ -308,7 +307,7 @@ def _statistics(
 def _statistics_of_all(
     folder: str, changed_at: float, n_rows: int, source: str, scale: float | None
 ) -> tuple[np.ndarray, np.ndarray]:
-    return standardize_statistics(open_dataset(folder, source).images, np.arange(n_rows), scale)
+    return standardize_statistics(map_samples(Path(folder), source).images, np.arange(n_rows), scale)
 
 
 @contextmanager

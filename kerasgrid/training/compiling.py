@@ -22,6 +22,7 @@ from kerasgrid.models.endings import (
     output_activation,
 )
 from kerasgrid.models.keras_private import change_metrics, loss_arguments, spare_replica_sums
+from kerasgrid.records import Target
 
 
 @dataclass(frozen=True)
@@ -35,16 +36,16 @@ class Compiled:
         from_logits: Whether these are logits; None where that cannot be told from its layers.
         sets_weights: Whether the model function may have given weights values of its own.
         is_pretrained: Whether it did for sure.
-        multi_label: Whether each output says of itself whether a sample has its label.
+        target: What the outputs are of.
     """
 
     model: keras.Model
     labels: str
     n_outputs: int
     from_logits: bool | None
+    target: Target
     sets_weights: bool = False
     is_pretrained: bool = False
-    multi_label: bool = False
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Returns (sample, class) float32 of the model's outputs (sample, output).
@@ -53,7 +54,7 @@ class Compiled:
         """
         outputs = np.asarray(outputs, dtype=np.float32).reshape(len(outputs), -1)
         from_logits = self.from_logits
-        if self.multi_label:
+        if self.target.is_multi_label:
             if from_logits is None:
                 from_logits = bool(outputs.min(initial=0.0) < 0 or outputs.max(initial=0.0) > 1 + 1e-3)
             return 1 / (1 + np.exp(-outputs)) if from_logits else outputs
@@ -76,10 +77,8 @@ def compile_model(
     model: keras.Model,
     route: Route,
     objective: Objective,
-    n_classes: int,
+    target: Target,
     input_shape: tuple[int, ...] | None = None,
-    *,
-    multi_label: bool = False,
 ) -> Compiled:
     """Compiles a model for a candidate; one that its function has compiled keeps optimizer and loss.
 
@@ -87,19 +86,19 @@ def compile_model(
         model: From the model function.
         route: The candidate's params.
         objective: A Keras metric is measured each epoch.
-        n_classes: The number of classes.
+        target: What is predicted.
         input_shape: Axes of one sample, to ask the model for outputs where its layers do not tell what
             they are; None not to.
-        multi_label: Whether samples may have several labels.
 
     Raises:
         ModelError: The params ask for what the compiled model would ignore; the last layer's
             activation fits no loss; or Keras refuses an argument.
     """
-    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
+    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else target.n_outputs
     from_logits = ends_in_logits(model, input_shape)
+    multi_label = target.is_multi_label
     if multi_label:
-        _check_several(model, route, n_classes)
+        _check_several(model, route, target.n_outputs)
     if model.compiled:
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
@@ -108,7 +107,7 @@ def compile_model(
         if multi_label:
             _count_labels_one_by_one(model, from_logits)
         spare_replica_sums(model.optimizer)
-        return Compiled(model, labels, n_outputs, from_logits, multi_label=multi_label)
+        return Compiled(model, labels, n_outputs, from_logits, target)
     fitting = "binary_crossentropy" if multi_label else None
     loss_name = route.loss or fitting or _fitting_loss(model, route, objective, n_outputs)
     arguments = dict(route.loss_args)
@@ -139,26 +138,21 @@ def compile_model(
     )
     _check_ending(model, model.loss, n_outputs, from_logits)
     spare_replica_sums(model.optimizer)
-    return Compiled(
-        model, labels, n_outputs, arguments.get("from_logits", from_logits), multi_label=multi_label
-    )
+    return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits), target)
 
 
-def read_outputs(
-    model: keras.Model, route: Route, n_classes: int, input_shape: tuple[int, ...], *, multi_label: bool
-) -> Compiled:
+def read_outputs(model: keras.Model, route: Route, target: Target, input_shape: tuple[int, ...]) -> Compiled:
     """Returns a model that was loaded from its file, compiled or not, and how its outputs are read.
 
     Args:
         model: Loaded.
         route: The candidate's params.
-        n_classes: The number of classes.
+        target: What is predicted.
         input_shape: Axes of one sample.
-        multi_label: Whether samples may have several labels.
     """
-    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else n_classes
+    n_outputs = int(np.prod(model.output_shape[1:])) if _has_shape(model) else target.n_outputs
     from_logits = route.loss_args.get("from_logits", ends_in_logits(model, input_shape))
-    return Compiled(model, "any", n_outputs, from_logits, multi_label=multi_label)
+    return Compiled(model, "any", n_outputs, from_logits, target)
 
 
 def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,7 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.models.keras_private import layers_within
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
+from kerasgrid.records import Target
 from kerasgrid.training.compiling import Compiled, class_weights, loss_name
 from kerasgrid.training.health import EPOCHS, Health, chance_level, chance_of_labels
 from kerasgrid.training.learning_rate import check_settable, schedules_of
@@ -52,7 +53,7 @@ def hooks_of(
     route: Route,
     compiled: Compiled,
     labels: np.ndarray,
-    classes: Sequence[Any],
+    target: Target,
     base: str | Path,
     sources: Mapping[str, str] | None = None,
 ) -> list[keras.callbacks.Callback]:
@@ -62,7 +63,7 @@ def hooks_of(
         route: The candidate's.
         compiled: Its model.
         labels: (sample,), class indices of the rows that are trained on; or (sample, label).
-        classes: The label of each class.
+        target: What they are.
         base: The folder that the import paths of the user's own are relative to.
         sources: The hash that the source of each had when the search began.
 
@@ -73,11 +74,12 @@ def hooks_of(
     check_settable(route, compiled.model.optimizer)
     loss = compiled.model.loss
     smoothing = route.loss_args.get("label_smoothing", getattr(loss, "label_smoothing", 0))
-    if labels.ndim == 2:
+    chance: float | None = None  # of numbers it is not known
+    if target.is_multi_label:
         chance = chance_of_labels(loss_name(loss), labels.mean(axis=0), smoothing)
-    else:
-        counts = np.bincount(labels, minlength=len(classes))
-        weights = class_weights(route.training.class_weight, labels, classes)
+    elif not target.is_numbers:
+        counts = np.bincount(labels, minlength=target.n_outputs)
+        weights = class_weights(route.training.class_weight, labels, target.classes)
         chance = chance_level(loss_name(loss), counts, weights, smoothing)
     if _has_penalties(compiled.model):
         chance = None

@@ -14,13 +14,13 @@ import keras
 import numpy as np
 
 from kerasgrid.config.augment import Augmentation
-from kerasgrid.data.cache import sample_digests
+from kerasgrid.data.cache import map_samples, sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.records import Context, Dataset, Graph, Job, Pack, WidthRecord
+from kerasgrid.records import Context, Dataset, Graph, Job, Pack, Target, WidthRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training import backend
-from kerasgrid.training.batches import Scaling, open_dataset, targets_of
+from kerasgrid.training.batches import Scaling, targets_of
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import UnfusibleError
@@ -63,7 +63,7 @@ class FallBackError(Exception):
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        if candidate.recipe.multi_label:
+        if candidate.recipe.target.is_multi_label:
             raise UnfusibleError("samples have several labels each")
         images = candidate.data.images
         if images.size * (1 if _are_bytes(images) else 4) > DEVICE_BYTES:
@@ -229,7 +229,7 @@ def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
     recipe, contents = candidate.recipe, sample_digests(Path(candidate.recipe.data_folder))
     sizes = [candidate.n_rows(fold) for fold in candidate.folds]
     schedule = Schedule.of(sizes, candidate.route.batch_size)
-    shared = (graph, schedule, contents, recipe.classes, recipe.scale)
+    shared = (graph, schedule, contents, recipe.target, recipe.scale)
     folds = recipe.paths.folds
     own = (*shared, str(folds), folds.stat().st_mtime_ns)
     for where in (shared, own):
@@ -254,7 +254,7 @@ def _make_program(
         lifted = lift(compiled, candidate.sample(compiled))
     stored = (recipe.data_folder, recipe.source)
     images, divisor = _images_on_device(*stored, contents[0], recipe.scale)
-    targets = _targets_on_device(*stored, contents[1], recipe.n_classes, compiled.labels, compiled.n_outputs)
+    targets = _targets_on_device(*stored, contents[1], recipe.target, compiled.labels, compiled.n_outputs)
     made = Program(
         lifted,
         schedule,
@@ -271,7 +271,7 @@ def _make_program(
 @lru_cache(maxsize=1)
 def _dataset(folder: str, source: str, _digests: tuple[str, str]) -> Dataset:
     """Returns the samples of a folder, opened once for all waves."""
-    return open_dataset(folder, source)
+    return map_samples(Path(folder), source)
 
 
 @lru_cache(maxsize=1)
@@ -279,7 +279,7 @@ def _images_on_device(
     folder: str, source: str, _digest: str, scale: float | None
 ) -> tuple[Any, float | None]:
     """Returns the images on the device, and what a step divides those that it takes by."""
-    images = open_dataset(folder, source).images
+    images = map_samples(Path(folder), source).images
     if _are_bytes(images):
         return backend.to_device(np.asarray(images)), scale
     return backend.to_device(Scaling(scale)(images).astype(keras.config.floatx(), copy=False)), None
@@ -292,9 +292,9 @@ def _are_bytes(images: np.ndarray) -> bool:
 
 @lru_cache(maxsize=2)
 def _targets_on_device(
-    folder: str, source: str, _digest: str, n_classes: int, labels: str, n_outputs: int
+    folder: str, source: str, _digest: str, target: Target, labels: str, n_outputs: int
 ) -> Any:
-    return backend.to_device(targets_of(open_dataset(folder, source).labels, labels, n_classes, n_outputs))
+    return backend.to_device(targets_of(map_samples(Path(folder), source).labels, labels, target, n_outputs))
 
 
 def _scaling(center: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:

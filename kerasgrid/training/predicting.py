@@ -45,8 +45,8 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     model = load_kept(task.model, compiled=False)
     net = net_of(model)
     candidate = Candidate.of(recipe, task.trial.params)
-    form = (candidate.route, recipe.n_classes, candidate.input_shape)
-    outputs = replace(read_outputs(net, *form, multi_label=recipe.multi_label), model=model)
+    outputs = read_outputs(net, candidate.route, recipe.target, candidate.input_shape)
+    outputs = replace(outputs, model=model)
     scaling, preparation = _outside(candidate, task, has_layers=net is not model)
     keys = [view_key(recipe.seed, view) for view in range(task.tta)]
     views = _views(preparation, keys)

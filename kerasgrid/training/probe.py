@@ -3,11 +3,13 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from pathlib import Path
 from typing import Any
 
 import keras
 import numpy as np
 
+from kerasgrid.data.cache import map_samples
 from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.endings import scales_input
@@ -17,7 +19,7 @@ from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import users_line
 from kerasgrid.records import Context, ProbeRecord
 from kerasgrid.training import packs
-from kerasgrid.training.batches import Batches, open_dataset
+from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.moving import greatest_momentum
@@ -35,7 +37,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
-    data = open_dataset(recipe.data_folder, recipe.source)
+    data = map_samples(Path(recipe.data_folder), recipe.source)
     n_parameters, error, graph, scales, momentum = None, None, None, None, None
     try:
         candidate = Candidate.of(recipe, params, data)

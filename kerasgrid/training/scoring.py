@@ -97,8 +97,7 @@ def _value(
     if objective.name == "accuracy":  # of several labels Keras's, as in the curves
         return metrics["accuracy"]
     if objective.kind == "sklearn":
-        arguments, form = objective.arguments, (recipe.classes, recipe.one_hot)
-        return sklearn_score(objective.name, arguments, labels, probabilities, *form)
+        return sklearn_score(objective.name, objective.arguments, labels, probabilities, recipe.target)
     return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
 
 

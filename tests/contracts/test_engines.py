@@ -9,6 +9,7 @@ from importlib.util import find_spec
 
 import pytest
 from asking import SPACE, InThisProcess, is_legal
+from fakes import classes_of
 
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import SearchConfig
@@ -83,7 +84,7 @@ def make_task(name, space=None, exclude=(), **settings):
     read, faults = read_space(space or space_for(name), exclude)
     assert not faults
     search = SearchConfig(engine=name, **settings)
-    return Task(read, search, lambda params: N_EPOCHS, N_FOLDS, params, shape, 10)
+    return Task(read, search, lambda params: N_EPOCHS, N_FOLDS, params, shape, classes_of(10))
 
 
 def by_digest(params):

@@ -75,7 +75,7 @@ def test_data_are_read_and_split_without_strata(arrays, tmp_path):
     np.savez(tmp_path / "data.npz", images=arrays[0], labels=arrays[1])
     data = load_data(DataConfig(train=str(tmp_path / "data.npz"), multi_label=True, subset=100))
     assert (data.labels.shape, data.labels.dtype, data.classes) == ((100, 3), np.uint8, (0, 1, 2))
-    assert data.is_multi_label
+    assert data.target.is_multi_label
     assert "100 of 240 samples, at random" in data.report[0]
     prepared = prepare({"data": {"multi_label": True}, "model": "fc", "search": {"folds": 4}}, Given(*arrays))
     assert sorted(np.concatenate([fold.test for fold in prepared.folds])) == list(range(N))

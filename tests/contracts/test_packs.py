@@ -12,6 +12,7 @@ import re
 import shutil
 import time
 import weakref
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -30,12 +31,11 @@ from whole_jobs import (
 )
 
 from kerasgrid.data.arrays import Samples
-from kerasgrid.data.cache import save_samples
+from kerasgrid.data.cache import map_samples, save_samples
 from kerasgrid.planning.plan import split
 from kerasgrid.records import EpochRecord, Job, NoteRecord, Pack, RungRecord, StopRecord, Trial
 from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend, packs, wave
-from kerasgrid.training.batches import open_dataset
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.program import Program, Schedule
@@ -155,7 +155,7 @@ def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, mo
     job = runs(0.125)[0]
     packs._forget()
     of_bytes = search.train(search.pack([job])).records[job.id]
-    assert packs.open_dataset(search.recipe.data_folder, "").images.dtype == np.uint8
+    assert map_samples(Path(search.recipe.data_folder), "").images.dtype == np.uint8
     monkeypatch.setattr(packs, "DEVICE_BYTES", 101 * 64)
     assert search.graphs([job.trial])[0].key is not None
     monkeypatch.setattr(packs, "_are_bytes", lambda images: False)
@@ -378,12 +378,12 @@ def program_of(search, graph="graph"):
 
 def test_other_data_in_the_same_place_are_other_data(make):
     search = make()
-    data = open_dataset(search.recipe.data_folder, search.recipe.source)
+    data = map_samples(Path(search.recipe.data_folder), search.recipe.source)
     place = search.recipe.paths.folder / "data"
     copy = search.but(data_folder=str(place))
-    save_samples(place, Samples(data.images, data.labels, search.recipe.classes), "X and y")
+    save_samples(place, Samples(data.images, data.labels, search.recipe.target), "X and y")
     before, divisor = program_of(copy).images
-    save_samples(place, Samples(data.images[::-1], data.labels, search.recipe.classes), "X and y")
+    save_samples(place, Samples(data.images[::-1], data.labels, search.recipe.target), "X and y")
     after, same = program_of(copy).images
     np.testing.assert_array_equal(np.asarray(after), np.asarray(before)[::-1])
     assert (np.asarray(after) != np.asarray(before)).any()

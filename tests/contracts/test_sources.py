@@ -18,6 +18,7 @@ from written import csv_bytes, data_section, idx_file
 
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data import arrays, sources
+from kerasgrid.data.cache import save_samples
 from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import open_stream, read_digits
@@ -93,7 +94,8 @@ class Maker:
 
     def load(self, given, cache=None, seed=0, **options):
         if isinstance(given, tuple):
-            return dataset_from_arrays(*given, None if cache is None else cache / "arrays")
+            found = dataset_from_arrays(*given)
+            return found if cache is None else save_samples(cache / "arrays", found, found.source)
         return load_data(data_section(given, **options), seed=seed)
 
 
@@ -177,7 +179,7 @@ def test_samples_are_pixels_and_places_of_sorted_classes(name, cache):
     assert data.classes == tuple(range(len(set(labels.tolist()))))
     assert all(type(label) is int for label in data.classes)
     assert data.fingerprint.startswith("sha256:")
-    assert (data.report, data.n_held_out, data.is_multi_label) == ((), 0, False)
+    assert (data.report, data.n_held_out, data.target.is_multi_label) == ((), 0, False)
     assert len(data) == len(labels)
     if name in READ:
         assert data.source == (" and ".join(map(str, files_of(made(name)))) or "digits")

@@ -12,6 +12,7 @@ import sys
 import keras
 import numpy as np
 import pytest
+from fakes import classes_of
 from keras import layers
 
 from kerasgrid.records import Job, Trial
@@ -66,7 +67,10 @@ def net(optimizer, *middle, conv=False, regularizer=None, loss="sparse_categoric
 
 def lifted(model, one_hot=False):
     images, targets = data(one_hot)
-    return lift(Compiled(model, "one_hot" if one_hot else "sparse", 4, False), (images[:1], targets[:1]))
+    return lift(
+        Compiled(model, "one_hot" if one_hot else "sparse", 4, False, classes_of(4)),
+        (images[:1], targets[:1]),
+    )
 
 
 def stacked(trees):
@@ -585,7 +589,9 @@ def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
     model = keras.Sequential([keras.Input((4,)), layers.Dense(4, use_bias=False)])
     model.compile(sgd(0), "sparse_categorical_crossentropy")
     targets = np.zeros(64, "int32")
-    graph = lift(Compiled(model, "sparse", 4, False), (images[:1].astype("float32"), targets[:1]))
+    graph = lift(
+        Compiled(model, "sparse", 4, False, classes_of(4)), (images[:1].astype("float32"), targets[:1])
+    )
     device = backend.to_device(images), backend.to_device(targets)
     program = Program(graph, Schedule.of([64], 16), *device, divisor=scale)
     state = stacked([program.state_of([np.eye(4, dtype="float32")], graph.learning_rate)])

@@ -20,14 +20,14 @@ def test_label_first(write_csv):
     assert samples.images.tolist() == [[[[1], [2]], [[3], [4]]], [[[5], [6]], [[7], [8]]]]
     assert samples.labels.tolist() == [0, 1]
     assert samples.labels.dtype == np.int64
-    assert samples.classes == (0, 1)
+    assert samples.target.classes == (0, 1)
 
 
 def test_label_and_id_anywhere(write_csv):
     path = write_csv("a,b,name,c,what,d\n1,2,x-1,3,cat,4\n5,6,x-2,7,ant,8\n")
     samples = read_csv(path, label="what", id="name")
     assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert samples.classes == ("ant", "cat")
+    assert samples.target.classes == ("ant", "cat")
     assert samples.labels.tolist() == [1, 0]
 
 
@@ -44,7 +44,7 @@ def test_label_and_id_anywhere(write_csv):
 )
 def test_classes(write_csv, labels, classes, indices):
     samples = read_csv(write_csv(HEADER + "".join(f"{label},1,2,3,4\n" for label in labels)))
-    assert samples.classes == classes
+    assert samples.target.classes == classes
     assert samples.labels.tolist() == indices
 
 
@@ -82,7 +82,7 @@ def test_pixel_kinds(write_csv, cell, dtype, value):
 def test_spellings_of_the_same_file(write_csv, text):
     samples = read_csv(write_csv(text))
     assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
-    assert samples.classes == (0, 1)
+    assert samples.target.classes == (0, 1)
 
 
 def test_chunks_join(write_csv, monkeypatch):

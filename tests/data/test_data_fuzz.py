@@ -146,13 +146,16 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
                     assert found.images.dtype in (np.uint8, np.float32)
                     assert np.isfinite(found.images).all()
                     assert len(found.images) == len(found.labels)
-                    assert found.labels.max() < len(found.classes)
+                    assert found.labels.max() < len(found.target.names)
             if {"read", "predict"} <= given.keys():
                 whole, chunks = given["read"], given["predict"]
                 np.testing.assert_array_equal(np.concatenate([part.images for part in chunks]), whole.images)
                 told = [label for part in chunks for label in part.labels or ()]
                 # A stream has one-hot rows as they are.
-                assert np.shape(told)[1:] or told in ([], [whole.classes[place] for place in whole.labels])
+                assert np.shape(told)[1:] or told in (
+                    [],
+                    [whole.target.names[place] for place in whole.labels],
+                )
     assert len(refusals) > N_MUTATIONS * len(ways) // 4
     named = (path.name, answers.name, "search.folds")  # or of how few a class has
     assert [one for one in refusals if not any(name in one[-1] for name in named)] == []

@@ -18,7 +18,7 @@ def test_pair(write_idx, images, labels, end):
     assert samples.images.dtype == np.uint8
     np.testing.assert_array_equal(samples.images, images[..., np.newaxis])
     np.testing.assert_array_equal(samples.labels, labels)
-    assert samples.classes == (0, 1)
+    assert samples.target.classes == (0, 1)
 
 
 @pytest.mark.parametrize("dtype", ["u1", "i1", "i2", "i4", "f4", "f8"])

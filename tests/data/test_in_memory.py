@@ -12,8 +12,9 @@ import pytest
 import scipy.sparse
 
 import kerasgrid as kg
+from kerasgrid.data.cache import save_samples
 from kerasgrid.data.in_memory import dataset_from_arrays
-from kerasgrid.errors import DataError, KerasgridError, StorageError
+from kerasgrid.errors import DataError, KerasgridError
 from kerasgrid.estimators.classifier import KerasClassifier
 
 X = np.arange(96, dtype=np.uint8).reshape(6, 4, 4)
@@ -276,14 +277,14 @@ def test_array_faults(X, y, message):
 def test_arrays_in_a_folder(tmp_path):
     folder = tmp_path / "run" / "data"
     images, labels = np.arange(16).reshape(4, 2, 2), [0, 1, 0, 1]
-    data = dataset_from_arrays(images, labels, folder)
+    data = save_samples(folder, dataset_from_arrays(images, labels), "X and y")
     assert data.folder == str(folder)
     np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images[..., np.newaxis])
     assert data.fingerprint == dataset_from_arrays(images, labels).fingerprint
     before = (folder / "images.npy").stat().st_ino
-    dataset_from_arrays(images, labels, folder)
+    save_samples(folder, dataset_from_arrays(images, labels), "X and y")
     assert (folder / "images.npy").stat().st_ino == before
-    other = dataset_from_arrays(images + 1, labels, folder)
+    other = save_samples(folder, dataset_from_arrays(images + 1, labels), "X and y")
     np.testing.assert_array_equal(other.images, images[..., np.newaxis] + 1)
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
@@ -293,8 +294,8 @@ def test_arrays_in_a_folder_that_cannot_be_written(tmp_path, monkeypatch):
         raise OSError(28, "No space left on device")
 
     monkeypatch.setattr("kerasgrid.data.cache.os.fsync", refuse)
-    with pytest.raises(StorageError, match="the disk is full"):
-        dataset_from_arrays(np.zeros((2, 2)), [0, 1], tmp_path / "data")
+    with pytest.raises(OSError, match="No space left on device"):
+        save_samples(tmp_path / "data", dataset_from_arrays(np.zeros((2, 2)), [0, 1]), "X and y")
     assert list(tmp_path.iterdir()) == []
 
 

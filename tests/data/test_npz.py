@@ -38,7 +38,7 @@ def test_names(images, labels, names, packed):
 )
 def test_string_labels(labels):
     samples = read_npz(save({"images": np.zeros((3, 2, 2)), "labels": labels}))
-    assert samples.classes == ("a", "b")
+    assert samples.target.classes == ("a", "b")
     assert samples.labels.tolist() == [1, 0, 1]
 
 

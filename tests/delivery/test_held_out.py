@@ -8,6 +8,7 @@ import pytest
 from kerasgrid.delivery.ensembles import EnsembleMember, Jury
 from kerasgrid.errors import ResultsError
 from kerasgrid.jobs.objective import find_objective
+from kerasgrid.records import Target
 from kerasgrid.tables.predictions import HeldOut
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])
@@ -15,7 +16,7 @@ HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, ("a", "b"), {})
 
 
 def jury_of(held_out, members, objective):
-    return Jury.of(held_out, members, find_objective(objective), held_out.classes)
+    return Jury.of(held_out, members, find_objective(objective), Target("classes", held_out.classes))
 
 
 def said(*positive):

@@ -10,6 +10,7 @@ import pytest
 
 from kerasgrid.delivery.submission import SCHEMA, plan_submission
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 
 VALUES = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
@@ -17,7 +18,7 @@ VALUES = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
 
 def planned(tmp_path, classes, sample=None, *, multi_label=False, **how):
     paths = RunPaths(tmp_path, "grid")
-    finished = SimpleNamespace(classes=classes, is_multi_label=multi_label, paths=paths)
+    finished = SimpleNamespace(target=Target("labels" if multi_label else "classes", classes), paths=paths)
     if sample is not None:
         (tmp_path / "sample.csv").write_text(sample)
         how["sample"] = tmp_path / "sample.csv"

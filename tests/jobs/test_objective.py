@@ -8,6 +8,7 @@ import re
 
 import numpy as np
 import pytest
+from fakes import classes_of
 from sklearn import metrics
 from sklearn.base import BaseEstimator, ClassifierMixin
 from sklearn.metrics import average_precision_score, get_scorer, get_scorer_names, precision_score
@@ -65,7 +66,7 @@ def data_of(y):
 
 def fault_of(given, y):
     data = data_of(y)
-    return objective_fault(find_objective(given), data.labels, data.classes, data.one_hot)
+    return objective_fault(find_objective(given), data.labels, data.target)
 
 
 LABELS = {
@@ -90,7 +91,7 @@ def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value_of_
     y = y.astype(int) if y.dtype == bool else y
     rows = chance.normal(size=(60, 4)) + places[:, None] / 2
     estimator = GaussianNB().fit(rows, y) if y.ndim == 1 else OneClass().fit(rows, y)
-    n_refused, form = 0, (data.labels, data.classes, data.one_hot)
+    n_refused, form = 0, (data.labels, data.target)
     for name in sorted(get_scorer_names()):
         fault = objective_fault(find_objective(name), *form)
         if fault is not None:
@@ -100,7 +101,7 @@ def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value_of_
                 get_scorer(name)(estimator, rows, y)
             continue
         probabilities = estimator.predict_proba(rows)
-        found = sklearn_score(name, {}, data.labels, probabilities, data.classes, data.one_hot)
+        found = sklearn_score(name, {}, data.labels, probabilities, data.target)
         assert found == pytest.approx(get_scorer(name)(estimator, rows, y), abs=1e-12), name
     assert 0 < n_refused < len(get_scorer_names()) / 2
 
@@ -140,7 +141,7 @@ def test_a_scorer_that_is_of_one_of_two_classes_is_told_which(name, labels, line
     probabilities = np.random.default_rng(0).dirichlet([1, 1], 40)
     data, said = data_of(y), np.array(labels)[probabilities.argmax(axis=1)]
     found = find_objective(given)
-    value = sklearn_score(found.name, found.arguments, data.labels, probabilities, data.classes)
+    value = sklearn_score(found.name, found.arguments, data.labels, probabilities, data.target)
     if name == "average_precision":
         wanted = average_precision_score(y, probabilities[:, 1], pos_label=labels[1])
     else:
@@ -174,7 +175,7 @@ def test_a_mean_of_all_classes_takes_none_of_them_for_the_positive_one(labels):
     given = {"precision": {"average": "macro"}}
     assert fault_of(given, y) is None
     data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1] * len(labels), 40)
-    found = sklearn_score("precision", given["precision"], data.labels, probabilities, data.classes)
+    found = sklearn_score("precision", given["precision"], data.labels, probabilities, data.target)
     said = np.array(labels)[probabilities.argmax(axis=1)]
     assert found == pytest.approx(precision_score(y, said, average="macro"), abs=1e-12)
 
@@ -191,8 +192,8 @@ def test_scores_of_labels_that_have_no_scorer_are_scored_by(name, arguments):
     y = np.array([10, 20, 500])[np.arange(60) % 3]
     data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1, 1, 1], 60)
     objective = find_objective({name: arguments} if arguments else name)
-    assert objective_fault(objective, data.labels, data.classes) is None
-    found = sklearn_score(name, arguments, data.labels, probabilities, data.classes)
+    assert objective_fault(objective, data.labels, data.target) is None
+    found = sklearn_score(name, arguments, data.labels, probabilities, data.target)
     said = np.array([10, 20, 500])[probabilities.argmax(axis=1)]
     assert found == pytest.approx(getattr(metrics, name)(y, said, **arguments), abs=1e-12)
 
@@ -265,5 +266,5 @@ def test_a_trial_of_the_scorer_needs_no_more_than_one_row_a_class():
 
 def test_a_class_that_is_never_predicted_is_no_warning(recwarn):
     probabilities = np.tile([0.9, 0.1], (4, 1))
-    assert sklearn_score("precision", {}, np.array([0, 0, 1, 1]), probabilities, (0, 1)) == 0.0
+    assert sklearn_score("precision", {}, np.array([0, 0, 1, 1]), probabilities, classes_of(2)) == 0.0
     assert list(recwarn) == []

@@ -12,6 +12,7 @@ import keras
 import numpy as np
 import pytest
 from asking import ask_in_this_process, drive
+from fakes import classes_of
 
 from kerasgrid.config.sections import SearchConfig
 from kerasgrid.engines import Task
@@ -44,7 +45,7 @@ def first(models, **about):
 def task(seed: int = SEED, trials: int = N_TRIALS, proposals: int = 1) -> Task:
     search = SearchConfig(engine="autokeras", trials=trials, proposals=proposals, seed=seed)
     params = {"blocks": "vanilla", "epochs": 2, "batch_size": 32, "n_samples": 100}
-    return Task(Space([{}]), search, lambda params: 2, 3, params, (28, 28, 1), 10)
+    return Task(Space([{}]), search, lambda params: 2, 3, params, (28, 28, 1), classes_of(10))
 
 
 def score(values) -> float:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import classes_of
 
 keras = pytest.importorskip("keras")
 
@@ -33,7 +34,7 @@ def dense(activation=None, name: str | None = "scores"):
 
 def refusal(model, **params):
     with pytest.raises(ModelError) as caught:
-        compile_model(model, route(params, Signature(()), {}), find_objective("accuracy"), 3)
+        compile_model(model, route(params, Signature(()), {}), find_objective("accuracy"), classes_of(3))
     return str(caught.value)
 
 
@@ -91,7 +92,7 @@ def test_a_subclassed_model_does_not_tell_how_it_ends():
 def test_sound_endings_are_taken(make):
     model = make()
     assert ending_of(model).fault is None
-    compiled = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3)
+    compiled = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), classes_of(3))
     assert compiled.model.loss.get_config()["from_logits"] == (
         output_activation(model) in {"linear", "log_softmax"}
     )
@@ -288,7 +289,9 @@ def skipped():
 def test_no_sound_ending_is_refused(make):
     model = make()
     assert ending_of(model).fault is None
-    compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3, model.input_shape[1:])
+    compile_model(
+        model, route({}, Signature(()), {}), find_objective("accuracy"), classes_of(3), model.input_shape[1:]
+    )
 
 
 @pytest.mark.parametrize(
@@ -324,7 +327,7 @@ def test_the_only_loss_of_a_list_or_dict_is_looked_at(wrap):
     assert refusal(model).startswith("mine: the model's outputs are logits, and the loss sparse_categorical_")
     model = net(dense("softmax"))
     model.compile("adam", wrap("categorical_crossentropy"))
-    given = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3)
+    given = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), classes_of(3))
     assert given.labels == "one_hot"
 
 
@@ -339,14 +342,14 @@ def test_a_model_that_its_function_compiles_is_looked_at_too(loss):
 @pytest.mark.parametrize(("loss", "last"), [("mean_squared_error", "relu"), ("categorical_hinge", None)])
 def test_losses_of_any_numbers_take_any_ending(loss, last):
     model = net(dense(last))
-    compile_model(model, route({"loss": loss}, Signature(()), {}), find_objective("accuracy"), 3)
+    compile_model(model, route({"loss": loss}, Signature(()), {}), find_objective("accuracy"), classes_of(3))
     assert model.compiled
 
 
 def test_label_smoothing_takes_the_loss_that_has_it():
     model = net(dense("softmax"))
     given = route({"loss.label_smoothing": 0.1}, Signature(()), {})
-    compiled = compile_model(model, given, find_objective("accuracy"), 3)
+    compiled = compile_model(model, given, find_objective("accuracy"), classes_of(3))
     assert (compiled.labels, model.loss.name) == ("one_hot", "categorical_crossentropy")
     assert model.loss.get_config()["label_smoothing"] == 0.1
 
@@ -374,7 +377,7 @@ def test_what_layers_do_not_tell_is_asked_of_the_model(make, is_logits):
     model = make()
     assert ends_in_logits(model, (4,)) is is_logits
     given = route({}, Signature(()), {})
-    compiled = compile_model(model, given, find_objective("accuracy"), 3, (4,))
+    compiled = compile_model(model, given, find_objective("accuracy"), classes_of(3), (4,))
     assert (compiled.from_logits, model.loss.get_config()["from_logits"]) == (is_logits, is_logits)
 
 
@@ -438,7 +441,9 @@ def test_one_logit_that_pixels_leave_between_0_and_1_is_found():
 def test_a_model_that_its_function_compiled_rightly_is_not_refused_for_what_noise_gives():
     model = Rooted("softmax")
     model.compile("adam", "sparse_categorical_crossentropy")
-    compiled = compile_model(model, route({}, Signature(()), {}), find_objective("accuracy"), 3, (4,))
+    compiled = compile_model(
+        model, route({}, Signature(()), {}), find_objective("accuracy"), classes_of(3), (4,)
+    )
     assert compiled.from_logits is False
 
 

@@ -7,7 +7,7 @@ import pytest
 
 from kerasgrid.driver.outputs import LARGEST_SIDE, Leaders
 from kerasgrid.errors import ResultsError
-from kerasgrid.records import Dataset, Fold, FoldRecord, Trial
+from kerasgrid.records import Dataset, Fold, FoldRecord, Target, Trial
 from kerasgrid.report.mistakes import N_WRONG
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.state import RunState
@@ -18,7 +18,7 @@ LABELS = np.arange(N) % 3
 
 
 def dataset(images):
-    return Dataset(images, LABELS, ("cat", "dog", "owl"), "sha256:0", "test")
+    return Dataset(images, LABELS, Target("classes", ("cat", "dog", "owl")), "sha256:0", "test")
 
 
 def write(tmp_path, images, said):

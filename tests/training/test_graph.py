@@ -12,6 +12,7 @@ import re
 import keras
 import numpy as np
 import pytest
+from fakes import classes_of
 from keras import layers
 
 from kerasgrid.models.references import BUILT_IN
@@ -54,7 +55,7 @@ def net(
 
 
 def lifted(model):
-    return lift(Compiled(model, "sparse", 4, False), SAMPLE)
+    return lift(Compiled(model, "sparse", 4, False, classes_of(4)), SAMPLE)
 
 
 def sgd(rate=0.1, **arguments):
@@ -121,7 +122,9 @@ def test_label_smoothing_and_both_factors_of_l1l2_are_numbers():
         regularizer = keras.regularizers.L1L2(l1, l2)
         inner = [layers.Dense(16, kernel_regularizer=regularizer)]
         made = net(inner=inner, loss=loss)
-        return lift(Compiled(made, "one_hot", 4, False), (SAMPLE[0], np.eye(4, dtype="float32")[:1]))
+        return lift(
+            Compiled(made, "one_hot", 4, False, classes_of(4)), (SAMPLE[0], np.eye(4, dtype="float32")[:1])
+        )
 
     first, second = model(0.1, 0.2, 0.3), model(0.4, 0.5, 0.6)
     assert first.key == second.key
@@ -314,13 +317,16 @@ def test_built_in_models_pack_in_every_keras(name):
     try:
         model = getattr(importlib.import_module(module), function)((20, 20, 1), 4)
         model.compile("adam", "sparse_categorical_crossentropy", metrics=["accuracy"])
-        assert lift(Compiled(model, "sparse", 4, False), (np.zeros((1, 20, 20, 1), "float32"), SAMPLE[1])).key
+        assert lift(
+            Compiled(model, "sparse", 4, False, classes_of(4)),
+            (np.zeros((1, 20, 20, 1), "float32"), SAMPLE[1]),
+        ).key
     finally:
         keras.config.set_dtype_policy(before)
 
 
 def test_a_subclassed_model_is_refused_as_such_though_its_weights_were_made_unseen():
-    compiled = Compiled(subclassed(Subclassed), "sparse", 4, False, sets_weights=True)
+    compiled = Compiled(subclassed(Subclassed), "sparse", 4, False, classes_of(4), sets_weights=True)
     with pytest.raises(UnfusibleError, match=r"Subclassed is a subclass of keras\.Model"):
         lift(compiled, SAMPLE)
 
@@ -366,7 +372,7 @@ def test_weights_that_a_model_function_sets_are_noticed():
     model.layers[1].bias.assign(np.full(4, 1e-6, "float32"))
     assert made.untouched(model.weights).count(False) == 1
     with pytest.raises(UnfusibleError, match="gives weights values of its own"):
-        lift(Compiled(model, "sparse", 4, False, sets_weights=True), SAMPLE)
+        lift(Compiled(model, "sparse", 4, False, classes_of(4), sets_weights=True), SAMPLE)
 
 
 def test_weights_from_elsewhere_are_noticed():

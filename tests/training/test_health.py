@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, prepare_run
+from fakes import Collector, classes_of, prepare_run
 from sklearn.utils.class_weight import compute_class_weight
 
 from kerasgrid.jobs.objective import find_objective
@@ -132,12 +132,12 @@ def test_no_chance_level_is_known_beside_penalties(penalty):
         [keras.Input((4,)), keras.layers.Dense(3, activation="softmax", **{penalty: "l2"})]
     )
     plan = route({}, Signature(()), {})
-    compiled = compile_model(model, plan, find_objective("accuracy"), 3)
-    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), (0, 1, 2), ".")
+    compiled = compile_model(model, plan, find_objective("accuracy"), classes_of(3))
+    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), classes_of(3), ".")
     assert health.chance is None
     plain = keras.Sequential([keras.Input((4,)), keras.layers.Dense(3, activation="softmax")])
-    compiled = compile_model(plain, plan, find_objective("accuracy"), 3)
-    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), (0, 1, 2), ".")
+    compiled = compile_model(plain, plan, find_objective("accuracy"), classes_of(3))
+    [health] = hooks_of(plan, compiled, np.repeat([0, 1, 2], COUNTS), classes_of(3), ".")
     assert health.chance == pytest.approx(chance_level("sparse_categorical_crossentropy", COUNTS))
 
 

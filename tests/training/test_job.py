@@ -9,7 +9,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 import keras
 import numpy as np
 import pytest
-from fakes import Collector, prepare_run
+from fakes import Collector, classes_of, prepare_run
 
 from kerasgrid.data.folds import inner_split, load_folds
 from kerasgrid.errors import ChangedError, TrialError
@@ -130,7 +130,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     job_module.initialize(candidate, compiled, model_seed(recipe.seed, job))
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
     rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
-    targets = targets_of(data.labels, compiled.labels, 10, compiled.n_outputs)
+    targets = targets_of(data.labels, compiled.labels, classes_of(10), compiled.n_outputs)
 
     class Ordered(Batches):
         def set_epoch(self, epoch):

@@ -14,6 +14,7 @@ import subprocess
 import sys
 import zipfile
 from functools import partial
+from pathlib import Path
 
 import keras
 import numpy as np
@@ -21,6 +22,7 @@ import pytest
 from fakes import Collector, prepare_run
 
 from kerasgrid.config.augment import Augment, Augmentation
+from kerasgrid.data.cache import map_samples
 from kerasgrid.data.folds import load_folds
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
@@ -29,7 +31,7 @@ from kerasgrid.errors import StorageError
 from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, packs, saving
-from kerasgrid.training.batches import Preparation, Scaling, open_dataset
+from kerasgrid.training.batches import Preparation, Scaling
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
 from kerasgrid.training.saving import Front
@@ -41,6 +43,7 @@ OWN = """
 import random
 
 import keras
+from kerasgrid.data.cache import map_samples
 from keras import layers
 
 @keras.saving.register_keras_serializable("tests")
@@ -131,7 +134,7 @@ def trained(recipe, pack):
 
 def held_out(recipe, job) -> np.ndarray:
     """Returns a job's held-out images, as they are stored."""
-    dataset = open_dataset(recipe.data_folder, recipe.source)
+    dataset = map_samples(Path(recipe.data_folder), recipe.source)
     fold = load_folds(recipe.paths.folds, len(dataset), recipe.source)[0][job.fold]
     return np.asarray(dataset.images[fold.test])
 
@@ -426,7 +429,7 @@ def test_a_search_keeps_the_fold_models_of_its_best(searched, tmp_path):
     assert found.model_files() == paths.models
     with np.load(paths.oof) as oof:
         stored, fold = oof[f"trial_{found.best['trial']}"], oof["fold"]
-    images = open_dataset(prepare_run(config, tmp_path / "again")[1].data_folder, "digits").images
+    images = map_samples(Path(prepare_run(config, tmp_path / "again")[1].data_folder), "digits").images
     for place, file in enumerate(found.model_files()):
         predicted = keras.models.load_model(file).predict(images[fold == place], verbose=0)
         np.testing.assert_allclose(predicted, stored[fold == place], rtol=0, atol=TOLERANCE)
