@@ -11,7 +11,7 @@ from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
 from kerasgrid.data.folds import fold_fault, make_folds, test_fold
-from kerasgrid.data.in_memory import Given, dataset_from_arrays
+from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean
@@ -19,7 +19,7 @@ from kerasgrid.records import Dataset, Fold
 from kerasgrid.wording import count, listed, shown_path
 
 
-def data_of(draft: Draft, given: Given) -> Dataset | None:
+def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
     report, config = draft.report, draft.config
     if given.X is not None:
