@@ -64,6 +64,7 @@ class Column:
         categories: Sorted, as they are spelled.
         has_blanks: Whether a cell of the training data is blank, of which a value of its own tells the net.
         has_times: Whether dates have times of day.
+        date_format: How dates are written, as `pandas.to_datetime` has it.
     """
 
     name: str
@@ -71,6 +72,7 @@ class Column:
     categories: tuple[str, ...] = ()
     has_blanks: bool = False
     has_times: bool = False
+    date_format: str = "ISO8601"
 
 
 @dataclass(frozen=True)

@@ -36,7 +36,7 @@ class Samples:
             other axes after the first.
         labels: As in Dataset: int64, uint8 or float64, as the target's kind is.
         target: What labels are.
-        table: As in Dataset; and so are `weights`, `groups`, `times` and `given`.
+        table: As in Dataset; and so are `weights`, `groups`, `times`, `given` and `report`.
     """
 
     images: np.ndarray
@@ -47,6 +47,7 @@ class Samples:
     groups: np.ndarray | None = None
     times: np.ndarray | None = None
     given: np.ndarray | None = None
+    report: tuple[str, ...] = ()
 
     def __post_init__(self) -> None:
         dtype = {"classes": np.int64, "labels": np.uint8, "numbers": np.float64}[self.target.kind]

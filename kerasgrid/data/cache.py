@@ -1,6 +1,7 @@
 """Samples as .npy files that workers map from disk, each set in a folder of its own.
 
-A folder holds images.npy, labels.npy and meta.json. It is written beside its place, synced and
+A folder holds images.npy, labels.npy, meta.json, and a file each of what else is known of the samples, such
+as their weights. It is written beside its place, synced and
 renamed, so that it is whole or absent; and what is opened is checked against the digests in
 meta.json, so that a damaged one is never used but written anew. Two processes that write the same
 folder at once both succeed: the second finds the first one's and drops its own.
@@ -17,6 +18,7 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any, Literal
 
@@ -35,9 +37,13 @@ from kerasgrid.io import (
     remove,
     sync_folder,
 )
-from kerasgrid.records import Dataset, Target
+from kerasgrid.records import Dataset, Table, Target
 
 FORMAT = 1
+_PARTS = ("images", "labels", "weights", "groups", "times", "given")
+"""Arrays of samples, a file each; all but the first two may be missing."""
+_FORMS = ("classes", "one_hot", "numbers", "table")
+"""What else of meta.json the fingerprint is of."""
 _BUILDING = ".building-"
 _DAY_S = 86_400
 # A rename onto a folder that is not empty, or onto a file.
@@ -52,9 +58,21 @@ def array_digest(array: np.ndarray) -> str:
     return hasher.hexdigest()
 
 
-def fingerprint(images: str, labels: str, target: Target) -> str:
-    """Returns `sha256:...` of what a search learns from, from the arrays' digests and what labels are."""
-    return "sha256:" + digest({"images": images, "labels": labels, **_of_target(target)})
+def fingerprint(samples: Samples) -> str:
+    """Returns `sha256:...` of what a search learns from."""
+    digests = {name: {"digest": array_digest(array)} for name, array in _arrays(samples).items()}
+    return _fingerprint_of({**_forms_of(samples), **digests})
+
+
+def _arrays(samples: Samples | Dataset) -> dict[str, np.ndarray]:
+    """Returns those of `_PARTS` that there are."""
+    return {name: array for name in _PARTS if (array := getattr(samples, name)) is not None}
+
+
+def _forms_of(samples: Samples | Dataset) -> dict[str, Any]:
+    """Returns what samples are, as meta.json has it."""
+    table = {} if samples.table is None else {"table": asdict(samples.table)}
+    return {**_of_target(samples.target), **table}
 
 
 def _of_target(target: Target) -> dict[str, Any]:
@@ -72,13 +90,13 @@ def _target_of(meta: Mapping[str, Any], n_axes: int) -> Target:
     return Target(kind, tuple(meta["classes"]), meta.get("one_hot", False))
 
 
-def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[str]]]) -> Dataset:
+def cached(key: Any, source: str, build: Callable[[], Samples]) -> Dataset:
     """Returns the samples kept under a key, building and keeping them where there are none.
 
     Args:
         key: A JSON value that holds all that the samples depend on.
         source: What messages call the data.
-        build: Gives the samples and lines of report.
+        build: Gives the samples.
 
     Raises:
         DataError: They do not fit into memory.
@@ -90,13 +108,13 @@ def cached(key: Any, source: str, build: Callable[[], tuple[Samples, Sequence[st
     if kept is not None:
         return kept
     try:
-        samples, report = build()
+        samples = build()
     except MemoryError as error:
         raise DataError(f"{source}: does not fit into the memory that is free.") from error
     with _cache_errors(parent):
         parent.mkdir(parents=True, exist_ok=True)
         with _made_beside(folder) as temporary:
-            wanted = _write(temporary, samples, report)
+            wanted = _write(temporary, samples)
             del samples  # as much of the file is about to be mapped
             return _put(temporary, folder, wanted, source)
 
@@ -126,10 +144,10 @@ def _made_beside(folder: Path) -> Iterator[Path]:
         shutil.rmtree(temporary, ignore_errors=True)
 
 
-def _write(folder: Path, samples: Samples | Dataset, report: Sequence[str] = ()) -> str:
+def _write(folder: Path, samples: Samples | Dataset) -> str:
     """Writes samples to a new folder, and returns their fingerprint."""
-    meta: dict[str, Any] = {"format": FORMAT, **_of_target(samples.target), "report": list(report)}
-    for name, array in (("images", samples.images), ("labels", samples.labels)):
+    meta: dict[str, Any] = {"format": FORMAT, **_forms_of(samples), "report": list(samples.report)}
+    for name, array in _arrays(samples).items():
         meta[name] = {"bytes": _write_npy(folder / f"{name}.npy", array), "digest": array_digest(array)}
     meta["check"] = digest(meta)
     _write_synced(folder / "meta.json", [json.dumps(meta).encode()])
@@ -146,7 +164,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
             return None
         _check_addresses(meta["images"]["bytes"], source)
         arrays = {}
-        for name in ("images", "labels"):
+        for name in _parts_of(meta):
             path = folder / f"{name}.npy"
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
             known = meta[name]
@@ -166,14 +184,22 @@ def map_samples(folder: Path, source: str) -> Dataset:
         OSError: It is not there any more.
     """
     meta = json.loads((folder / "meta.json").read_bytes())
-    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in ("images", "labels")}
+    arrays = {name: np.load(folder / f"{name}.npy", mmap_mode="r") for name in _parts_of(meta)}
     return _dataset(folder, source, meta, arrays)
 
 
+def _parts_of(meta: Mapping[str, Any]) -> list[str]:
+    """Returns the names of the arrays in a folder; of images and labels in any case."""
+    return [name for name in _PARTS if name in meta or name in ("images", "labels")]
+
+
 def _dataset(folder: Path, source: str, meta: Mapping[str, Any], arrays: Mapping[str, np.ndarray]) -> Dataset:
+    others: dict[str, Any] = {name: arrays[name] for name in _PARTS[2:] if name in arrays}
     return Dataset(
         images=arrays["images"],
         labels=arrays["labels"],
+        **others,
+        table=Table.of(meta["table"]) if "table" in meta else None,
         target=_target_of(meta, arrays["labels"].ndim),
         fingerprint=_fingerprint_of(meta),
         source=source,
@@ -193,20 +219,18 @@ def _check_addresses(n_bytes: int, source: str) -> None:
 
 
 def _fingerprint_of(meta: Mapping[str, Any]) -> str:
-    form = {name: meta[name] for name in ("classes", "one_hot", "numbers") if name in meta}
-    return "sha256:" + digest(
-        {"images": meta["images"]["digest"], "labels": meta["labels"]["digest"], **form}
-    )
+    form = {name: meta[name] for name in _FORMS if name in meta}
+    return "sha256:" + digest({**{name: meta[name]["digest"] for name in _parts_of(meta)}, **form})
 
 
-def sample_digests(folder: Path) -> tuple[str, str]:
-    """Returns the digests of images and labels in a folder of samples that has been opened, as written.
+def sample_digests(folder: Path) -> tuple[str, ...]:
+    """Returns digests of images, of labels, and of what else a folder of samples has, as it was written.
 
     Raises:
         OSError: It is not there any more.
     """
     meta = json.loads((folder / "meta.json").read_bytes())
-    return meta["images"]["digest"], meta["labels"]["digest"]
+    return *(meta[name]["digest"] for name in _parts_of(meta)), digest(meta.get("table"))
 
 
 def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import as_pixels, check_memory
-from kerasgrid.data.cache import array_digest, fingerprint
+from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.labels import check_labels, samples_of
 from kerasgrid.errors import DataError, brief
 from kerasgrid.records import Dataset
@@ -117,10 +117,7 @@ def dataset_from_arrays(X: Any, y: Any, *, multi_label: bool = False) -> Dataset
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
     check_labels(samples.labels, samples.target.classes, "X and y")
-    digests = array_digest(samples.images), array_digest(samples.labels)
-    return Dataset(
-        samples.images, samples.labels, samples.target, fingerprint(*digests, samples.target), "X and y"
-    )
+    return Dataset(samples.images, samples.labels, samples.target, fingerprint(samples), "X and y")
 
 
 def refuse_others(X: Any, y: Any = None) -> None:

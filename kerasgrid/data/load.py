@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -18,8 +17,18 @@ from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 
 
-def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> tuple[Samples, str]:
-    """Returns a stratified subset, in the order of the whole, and a line that reports on it.
+def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
+    """Returns some of the samples, in the order of `rows`, with all that is known of each."""
+    weights, groups, times, given = (
+        None if values is None else values[rows]
+        for values in (whole.weights, whole.groups, whole.times, whole.given)
+    )
+    taken = whole.images[rows], whole.labels[rows], whole.target, whole.table
+    return Samples(*taken, weights, groups, times, given, whole.report)
+
+
+def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> Samples:
+    """Returns a subset in the order of the whole, stratified by class, whose report tells of it.
 
     Args:
         whole: All samples.
@@ -33,14 +42,14 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
     from sklearn.model_selection import StratifiedShuffleSplit
 
     labels, n_whole = np.asarray(whole.labels), len(whole.labels)
-    if labels.ndim == 2:
+    if whole.target.kind != "classes":
         if n_samples >= n_whole:
             raise DataError(
                 f"{where}: data.subset is {n_samples}, of {n_whole} samples. Correct it, or leave it out to "
                 "use all."
             )
         rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
-        return _taken(whole, rows, f"at random, seed {seed}", "label")
+        return _taken(whole, rows, f"at random, seed {seed}")
     counts = np.bincount(labels, minlength=whole.target.n_outputs)
     n_present = int((counts > 0).sum())
     if not n_present <= n_samples <= n_whole - n_present:
@@ -56,20 +65,35 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
         )
     splitter = StratifiedShuffleSplit(1, train_size=n_samples, random_state=seed)
     rows = np.sort(next(splitter.split(np.zeros(n_whole), labels))[0])
-    return _taken(whole, rows, f"stratified, seed {seed}", "class")
+    return _taken(whole, rows, f"stratified, seed {seed}")
 
 
-def _taken(whole: Samples | Dataset, rows: np.ndarray, how: str, what: str) -> tuple[Samples, str]:
-    """Returns some of the samples, and a line on how far the labels' frequencies are from the whole's."""
-    taken = Samples(whole.images[rows], whole.labels[rows], whole.target)
-    names = whole.target.names
+def _taken(whole: Samples | Dataset, rows: np.ndarray, how: str) -> Samples:
+    """Returns some of the samples, with a line on how far what is predicted is from the whole's."""
+    taken = take_rows(whole, rows)
+    differ = _of_numbers(taken, whole) if whole.target.is_numbers else _of_classes(taken, whole)
+    line = f"subset: {len(rows)} of {len(whole.labels)} samples, {how}; {differ}"
+    return replace(taken, report=(*taken.report, line))
+
+
+def _of_classes(taken: Samples, whole: Samples | Dataset) -> str:
+    names, what = whole.target.names, "label" if whole.target.is_multi_label else "class"
     shares, wanted = (_frequencies(labels, len(names)) for labels in (taken.labels, whole.labels))
     worst = int(np.argmax(np.abs(shares - wanted)))
-    return taken, (
-        f"subset: {len(rows)} of {len(whole.labels)} samples, {how}; label frequencies differ from the "
-        f"whole's by at most {100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
+    return (
+        "label frequencies differ from the whole's by at most "
+        f"{100 * abs(shares[worst] - wanted[worst]):.2f} percentage points "
         f"({what} {names[worst]!r}: {shares[worst]:.2%}, whole {wanted[worst]:.2%})"
     )
+
+
+def _of_numbers(taken: Samples, whole: Samples | Dataset) -> str:
+    told = (
+        f"{name!r} has mean {own.mean():.6g} and std {own.std():.6g}, the whole {every.mean():.6g} and "
+        f"{every.std():.6g}"
+        for name, own, every in zip(whole.target.names, taken.labels.T, whole.labels.T, strict=True)
+    )
+    return "; ".join(told)
 
 
 def _frequencies(labels: np.ndarray, n_classes: int) -> np.ndarray:
@@ -106,15 +130,14 @@ def _load(config: Any, seed: int, name: str | None = None) -> Dataset:
     digests = source.digests()
     key = {"files": digests, "options": source.options}
 
-    def read() -> tuple[Samples, Sequence[str]]:
+    def read() -> Samples:
         samples = source.read()
         if source.digests() != digests:
             raise DataError(f"{source.name} changed while it was read. Give the same command again.")
-        return samples, ()
+        return samples
 
-    def pick() -> tuple[Samples, Sequence[str]]:
-        taken, line = take_subset(cached(key, where, read), config.subset, seed, where)
-        return taken, (line,)
+    def pick() -> Samples:
+        return take_subset(cached(key, where, read), config.subset, seed, where)
 
     if config.subset is None:
         return cached(key, where, read)
@@ -148,13 +171,13 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         counts = f"{len(test.classes)} labels, and {train.source} {len(train.classes)}"
         raise DataError(f"{test.source}: has samples of {counts}.")
 
-    def join() -> tuple[Samples, Sequence[str]]:
+    def join() -> Samples:
         places = np.array([train.classes.index(label) for label in test.classes])
         check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
         images = np.concatenate([train.images, test.images])
         own = test.labels if train.target.is_multi_label else places[test.labels]
         labels = np.concatenate([train.labels, own])
-        return Samples(images, labels, train.target), train.report
+        return Samples(images, labels, train.target, report=train.report)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))

@@ -245,7 +245,7 @@ def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
 
 
 def _make_program(
-    candidate: Candidate, schedule: Schedule, contents: tuple[str, str]
+    candidate: Candidate, schedule: Schedule, contents: tuple[str, ...]
 ) -> tuple[Program, Compiled]:
     keras.backend.clear_session()  # names count up in a process, and callbacks and objectives look for names
     recipe, route = candidate.recipe, candidate.route
@@ -269,7 +269,7 @@ def _make_program(
 
 
 @lru_cache(maxsize=1)
-def _dataset(folder: str, source: str, _digests: tuple[str, str]) -> Dataset:
+def _dataset(folder: str, source: str, _digests: tuple[str, ...]) -> Dataset:
     """Returns the samples of a folder, opened once for all waves."""
     return map_samples(Path(folder), source)
 

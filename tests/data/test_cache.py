@@ -5,16 +5,20 @@ import os
 import subprocess
 import sys
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
 import pytest
 
 from kerasgrid.data import load as loading
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cache import fingerprint, map_samples, open_samples, save_samples
 from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import Source
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import half_written_name
+from kerasgrid.records import Column, Table, Target
 
 TEXT = "label,a,b,c,d\n" + "".join(f"{row % 2},{row},1,2,3\n" for row in range(40))
 
@@ -231,3 +235,36 @@ def test_memory_that_runs_out_while_samples_are_built_is_told(train, monkeypatch
     monkeypatch.setattr("kerasgrid.data.sources.read_csv", fail)
     with pytest.raises(DataError, match=r"train\.csv: does not fit into the memory that is free\."):
         load_data(train)
+
+
+def test_all_that_is_known_of_samples_is_kept(tmp_path):
+    table = Table((Column("a", "numeric", has_blanks=True), Column("b", "categorical", ("x", "y"))))
+    bare = Samples(
+        np.array([[1, 0], [np.nan, 1], [3, np.nan]]),
+        np.array([[0.5], [1], [2]]),
+        Target("numbers", ("price",)),
+    )
+    whole = replace(
+        bare,
+        table=table,
+        weights=np.array([1, 0, 2.5]),
+        groups=np.array([0, 0, 1]),
+        times=np.array([3.0, 2, 1]),
+        given=np.array([0, -1, 1]),
+        report=("told",),
+    )
+    kept = save_samples(tmp_path / "kept", whole, "here")
+    for found in (kept, map_samples(tmp_path / "kept", "here"), open_samples(tmp_path / "kept", "here")):
+        assert (found.table, found.target, found.report) == (table, whole.target, ("told",))
+        assert found.fingerprint == fingerprint(whole)
+        for name in ("images", "labels", "weights", "groups", "times", "given"):
+            np.testing.assert_array_equal(getattr(found, name), getattr(whole, name))
+    marks = {fingerprint(whole), fingerprint(bare)} | {
+        fingerprint(replace(whole, **{name: None}))
+        for name in ("table", "weights", "groups", "times", "given")
+    }
+    assert len(marks) == 7
+    content = bytearray((tmp_path / "kept" / "weights.npy").read_bytes())
+    content[-1] ^= 1
+    (tmp_path / "kept" / "weights.npy").write_bytes(content)
+    assert open_samples(tmp_path / "kept", "here") is None
