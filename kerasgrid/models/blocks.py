@@ -8,7 +8,7 @@ import math
 import numbers
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, TypeGuard
 
 import keras
 
@@ -19,19 +19,13 @@ NORMALIZATIONS = ("batch_norm", "layer_norm", "group_norm", "none")
 DROPOUT_KINDS = ("plain", "spatial")
 
 
-def check_shape(model: str, input_shape: Sequence[int], n_classes: int) -> tuple[int, ...]:
-    """Returns an input shape as a tuple.
-
-    Raises:
-        ModelError: It is no list of positive numbers, or `n_classes` is below 2.
-    """
+def check_shape(model: str, input_shape: Sequence[int]) -> tuple[int, ...]:
+    """Returns an input shape as a tuple; raises ModelError where it is no list of positive numbers."""
     if not is_list(input_shape) or not input_shape or not all(is_whole(size) for size in input_shape):
         raise ModelError(
             f"{model}: input_shape is {input_shape!r}, but must be positive whole numbers such as "
             "(28, 28, 1)."
         )
-    if not is_whole(n_classes) or n_classes < 2:
-        raise ModelError(f"{model}: n_classes is {n_classes!r}, but must be a whole number from 2.")
     return tuple(int(size) for size in input_shape)
 
 
@@ -68,6 +62,12 @@ def check_whole(argument: str, value: int) -> None:
         raise ModelError(f"{argument} is {value!r}, but must be a whole number from 1.")
 
 
+def check_switch(argument: str, value: bool) -> None:
+    """Raises a ModelError that names the argument, unless the value is true or false."""
+    if not isinstance(value, bool):
+        raise ModelError(f"{argument} is {value!r}, but must be true or false.")
+
+
 def check_choice(argument: str, value: str, choices: Sequence[str]) -> None:
     """Raises a ModelError that names the argument and the choices, unless the value is one of them."""
     if value not in choices:
@@ -87,12 +87,12 @@ def check_initializer(argument: str, value: Any) -> None:
         raise ModelError(f"{argument} is none, but must name an initializer, such as glorot_uniform.")
 
 
-def is_list(value: Any) -> bool:
+def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     """Whether a value is a list or tuple; text is none."""
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def is_whole(value: Any) -> bool:
+def is_whole(value: Any) -> TypeGuard[int]:
     """Whether a value is a whole number from 1; booleans are none."""
     return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
 
@@ -108,8 +108,7 @@ def normalization_of(batch_norm: bool, normalization: str) -> str:
     Raises:
         ModelError: Another kind is asked for while it is switched off.
     """
-    if not isinstance(batch_norm, bool):
-        raise ModelError(f"batch_norm is {batch_norm!r}, but must be true or false.")
+    check_switch("batch_norm", batch_norm)
     if batch_norm:
         return normalization
     if normalization not in ("batch_norm", "none"):
@@ -240,22 +239,19 @@ class Dropout:
         return keras.layers.Dropout(self.rate)(x)
 
 
-def image_input(
-    model: str, input_shape: Sequence[int], n_classes: int, *, smallest: int, why: str
-) -> keras.KerasTensor:
+def image_input(model: str, input_shape: Sequence[int], *, smallest: int, why: str) -> keras.KerasTensor:
     """Returns the input of a convolutional model, float, (sample, height, width, channel).
 
     Args:
         model: The model's name, for messages.
         input_shape: (height, width, channels).
-        n_classes: From 2.
         smallest: The fewest pixels that height and width may have.
         why: What needs that many.
 
     Raises:
-        ModelError: The shape is no image's, or too small; or `n_classes` is below 2.
+        ModelError: The shape is no image's, or too small.
     """
-    shape = check_shape(model, input_shape, n_classes)
+    shape = check_shape(model, input_shape)
     if len(shape) != 3:
         raise ModelError(
             f"{model}: input_shape is {shape}, but its convolutions need images: (height, width, channels). "
@@ -303,22 +299,62 @@ def convolution_blocks(
     return x
 
 
-def classifier(
-    name: str,
-    inputs: keras.KerasTensor,
-    x: keras.KerasTensor,
-    n_classes: int,
-    multi_label: bool,
-    kernel_initializer: Any,
-) -> keras.Model:
-    """Returns the uncompiled model that ends in a softmax over the classes, or in a sigmoid for each label.
+@dataclass(frozen=True)
+class Head:
+    """Ends a model: a softmax over classes, a sigmoid for each label, or numbers as they come.
 
-    They are computed in the precision of the weights, so in float32 under mixed precision.
+    Attributes:
+        model: The model's name.
+        n_classes: From 2; None where numbers are predicted.
+        n_outputs: Numbers that are predicted, from 1; beside `n_classes` as many, or None.
+        multi_label: Whether samples may have several of the classes, or none.
+        kernel_initializer: What keras.initializers.get takes.
+
+    Raises:
+        ModelError: A value is out of its range, or they do not go together.
     """
-    outputs = keras.layers.Dense(
-        int(n_classes),
-        activation="sigmoid" if multi_label else "softmax",
-        kernel_initializer=kernel_initializer,
-        dtype=keras.config.dtype_policy().variable_dtype,
-    )(x)
-    return keras.Model(inputs, outputs, name=name)
+
+    model: str
+    n_classes: int | None
+    n_outputs: int | None
+    multi_label: bool
+    kernel_initializer: Any
+
+    def __post_init__(self) -> None:
+        n_classes, n_outputs = self.n_classes, self.n_outputs
+        if n_classes is None and n_outputs is None:
+            raise ModelError(
+                f"{self.model}: n_classes and n_outputs are missing: give n_classes to tell classes apart, "
+                "or n_outputs to predict so many numbers."
+            )
+        if n_classes is not None and (not is_whole(n_classes) or n_classes < 2):
+            raise ModelError(f"{self.model}: n_classes is {n_classes!r}, but must be a whole number from 2.")
+        if n_outputs is not None and not is_whole(n_outputs):
+            raise ModelError(f"{self.model}: n_outputs is {n_outputs!r}, but must be a whole number from 1.")
+        if None not in (n_classes, n_outputs) and n_classes != n_outputs:
+            raise ModelError(
+                f"{self.model}: n_classes is {n_classes} and n_outputs {n_outputs}, but a class has one "
+                "output: give one of the two."
+            )
+        if n_classes is None and self.multi_label:
+            raise ModelError(
+                f"{self.model}: multi_label is true, but n_classes is missing: it is the number of labels."
+            )
+        check_initializer("kernel_initializer", self.kernel_initializer)
+
+    def __call__(self, inputs: keras.KerasTensor, x: keras.KerasTensor) -> keras.Model:
+        """Returns the uncompiled model from its inputs to what follows `x`.
+
+        Outputs are computed in the precision of the weights, so in float32 under mixed precision.
+        """
+        n, activation = self.n_classes, "sigmoid" if self.multi_label else "softmax"
+        if n is None:
+            n, activation = self.n_outputs, "linear"
+        assert n is not None
+        outputs = keras.layers.Dense(
+            int(n),
+            activation=activation,
+            kernel_initializer=self.kernel_initializer,
+            dtype=keras.config.dtype_policy().variable_dtype,
+        )(x)
+        return keras.Model(inputs, outputs, name=self.model)

@@ -10,11 +10,10 @@ import keras
 from kerasgrid.models.blocks import (
     Activation,
     Dropout,
+    Head,
     Normalization,
-    check_initializer,
     check_whole,
     check_widths,
-    classifier,
     convolution_blocks,
     image_input,
     normalization_of,
@@ -23,8 +22,9 @@ from kerasgrid.models.blocks import (
 
 def convnet(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     filters: Sequence[int] = (16, 64, 128),
     kernel_size: int = 3,
@@ -55,14 +55,15 @@ def convnet(
     Args:
         input_shape: (height, width, channels); after a halving by each pooling, the last kernel must
             still fit: at least 20 x 20 by default.
-        n_classes: From 2.
+        n_classes: From 2; None to predict numbers, which the model gives as they come.
+        n_outputs: How many numbers, from 1; as many as `n_classes`, where that is given.
         multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: A width for each convolution, from 1; a max-pooling by 2 follows each but the last.
         kernel_size: Height and width of all kernels but the last, from 1; padding is `same`.
         last_kernel_size: Of the last convolution, from 1; padding is `valid`.
-        dense_units: A width for each Dense layer before the softmax; may be empty.
+        dense_units: A width for each Dense layer before the output layer; may be empty.
         activation: An activation of Keras, or prelu; of all layers but the last Dense one.
-        last_activation: Of the last Dense layer before the softmax; `linear` is none.
+        last_activation: Of the last Dense layer before the output layer; `linear` is none.
         negative_slope: Of leaky_relu, from 0.
         batch_norm: Whether the convolutions are normalised.
         normalization: How: batch_norm, layer_norm, group_norm or none.
@@ -73,11 +74,11 @@ def convnet(
         dropout_kind: How that one drops: plain or spatial (whole channels).
         flatten_dropout: Rate after the last convolution, in [0, 1).
         dense_dropout: Rate between Dense layers, in [0, 1).
-        dropout: Rate before the softmax, in [0, 1).
+        dropout: Rate before the output layer, in [0, 1).
         kernel_initializer: Of every convolution and Dense layer.
 
     Returns:
-        The uncompiled model, float, (sample, n_classes).
+        The uncompiled model, float, (sample, n_classes) or (sample, n_outputs).
 
     Raises:
         ModelError: An argument is out of its range or unknown, or the images are too small.
@@ -86,7 +87,6 @@ def convnet(
     widths = check_widths("dense_units", dense_units, empty=True)
     check_whole("kernel_size", kernel_size)
     check_whole("last_kernel_size", last_kernel_size)
-    check_initializer("kernel_initializer", kernel_initializer)
     act = Activation(activation, negative_slope)
     last_act = Activation(last_activation, negative_slope, "last_activation")
     norm = Normalization(normalization_of(batch_norm, normalization), momentum, epsilon, gamma_initializer)
@@ -94,11 +94,11 @@ def convnet(
     flatten_drop = Dropout(flatten_dropout, argument="flatten_dropout")
     dense_drop = Dropout(dense_dropout, argument="dense_dropout")
     drop = Dropout(dropout)
+    head = Head("convnet", n_classes, n_outputs, multi_label, kernel_initializer)
 
     inputs = image_input(
         "convnet",
         input_shape,
-        n_classes,
         smallest=last_kernel_size * 2 ** len(pooled),
         why=f"its {len(pooled)} max-poolings and the valid convolution after them",
     )
@@ -116,4 +116,4 @@ def convnet(
     for place, width in enumerate(widths, start=1):
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = last_act(x) if place == len(widths) else dense_drop(act(x))
-    return classifier("convnet", inputs, drop(x), n_classes, multi_label, kernel_initializer)
+    return head(inputs, drop(x))

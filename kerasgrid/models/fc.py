@@ -10,19 +10,19 @@ import keras
 from kerasgrid.models.blocks import (
     Activation,
     Dropout,
+    Head,
     Normalization,
-    check_initializer,
     check_shape,
     check_widths,
-    classifier,
     normalization_of,
 )
 
 
 def fc(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     units: Sequence[int] = (64, 128, 256),
     activation: str = "relu",
@@ -43,7 +43,8 @@ def fc(
 
     Args:
         input_shape: Any shape without the samples; flattened, so (height, width, channels) or (features,).
-        n_classes: From 2.
+        n_classes: From 2; None to predict numbers, which the model gives as they come.
+        n_outputs: How many numbers, from 1; as many as `n_classes`, where that is given.
         multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         units: A width for each Dense layer, each from 1.
         activation: Of all Dense layers but the first: an activation of Keras, or prelu.
@@ -58,22 +59,22 @@ def fc(
         kernel_initializer: Of every Dense layer.
 
     Returns:
-        The uncompiled model, float, (sample, n_classes).
+        The uncompiled model, float, (sample, n_classes) or (sample, n_outputs).
 
     Raises:
         ModelError: An argument is out of its range or unknown.
     """
-    shape = check_shape("fc", input_shape, n_classes)
+    shape = check_shape("fc", input_shape)
     widths = check_widths("units", units)
     first = Activation(first_activation, negative_slope, "first_activation")
     rest = Activation(activation, negative_slope)
     norm = Normalization(normalization_of(batch_norm, normalization), momentum, epsilon, gamma_initializer)
     drop = Dropout(dropout)
-    check_initializer("kernel_initializer", kernel_initializer)
+    head = Head("fc", n_classes, n_outputs, multi_label, kernel_initializer)
 
     inputs = keras.Input(shape)
     x = keras.layers.Flatten()(inputs) if len(shape) > 1 else inputs
     for place, width in enumerate(widths):
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = drop(norm((rest if place else first)(x)))
-    return classifier("fc", inputs, x, n_classes, multi_label, kernel_initializer)
+    return head(inputs, x)

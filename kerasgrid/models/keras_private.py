@@ -47,6 +47,14 @@ def inputs_of_calls(layer: keras.Layer) -> list[list[Any]]:
     return [list(node.input_tensors) for node in layer._inbound_nodes]
 
 
+def arguments_of_calls(operation: Any) -> list[tuple[Any, ...]]:
+    """Returns what an operation was called with by position, a tuple a call; `Node.arguments`.
+
+    What `x[:, 3]` takes of x is an argument of the call, and none of the operation.
+    """
+    return [tuple(node.arguments.args) for node in operation._inbound_nodes]
+
+
 def has_value(variable: keras.Variable) -> bool:
     """Whether a variable has a value yet; `Variable._value`.
 

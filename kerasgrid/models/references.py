@@ -54,6 +54,11 @@ BUILT_IN: dict[str, BuiltIn] = {
         "small fully connected net: Dense 64, 128, 256, each with BatchNorm and dropout",
         95_946,
     ),
+    "mlp": BuiltIn(
+        "kerasgrid.models.mlp:mlp",
+        "fully connected net for tables: 3 x Dense 128 with dropout, categories embedded; residuals optional",
+        134_794,
+    ),
     "sopcnn": BuiltIn(
         "kerasgrid.models.vgg:sopcnn",
         "SOPCNN (Assiri 2020): 2 x Conv 64, 2 x Conv 128, 2 x Dense 2048, dropout 0.8 before the softmax",

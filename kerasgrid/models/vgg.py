@@ -10,12 +10,11 @@ import keras
 from kerasgrid.models.blocks import (
     Activation,
     Dropout,
+    Head,
     Normalization,
     check_blocks,
-    check_initializer,
     check_whole,
     check_widths,
-    classifier,
     convolution_blocks,
     image_input,
 )
@@ -23,8 +22,9 @@ from kerasgrid.models.blocks import (
 
 def vgg(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64, 64), (128, 128, 128), (256, 256)),
     kernel_size: int = 3,
@@ -49,12 +49,13 @@ def vgg(
 
     Args:
         input_shape: (height, width, channels); at least 2 pixels to the power of the number of blocks.
-        n_classes: From 2.
+        n_classes: From 2; None to predict numbers, which the model gives as they come.
+        n_outputs: How many numbers, from 1; as many as `n_classes`, where that is given.
         multi_label: Whether samples may have several labels: each output is a sigmoid of its own then.
         filters: For each block a list with the width of each of its convolutions, from 1; a max-pooling
             by 2 ends the block.
         kernel_size: Height and width of the convolutions, from 1; padding is `same`.
-        dense_units: A width for each Dense layer before the softmax; may be empty.
+        dense_units: A width for each Dense layer before the output layer; may be empty.
         activation: An activation of Keras, or prelu; after the normalisation in convolutions, before it
             in Dense layers.
         negative_slope: Of leaky_relu, from 0.
@@ -65,11 +66,11 @@ def vgg(
         dense_normalization: After Dense layers, with Keras's own values.
         block_dropout: Rate after each max-pooling, in [0, 1); 0 adds no layer.
         dropout_kind: How that one drops: plain or spatial (whole channels).
-        dropout: Rate before the softmax, in [0, 1).
+        dropout: Rate before the output layer, in [0, 1).
         kernel_initializer: Of every convolution and Dense layer.
 
     Returns:
-        The uncompiled model, float, (sample, n_classes).
+        The uncompiled model, float, (sample, n_classes) or (sample, n_outputs).
 
     Raises:
         ModelError: An argument is out of its range or unknown, or the images are too small.
@@ -79,8 +80,9 @@ def vgg(
 
 def vgg_sopcnn(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64, 64), (128, 128, 128), (256, 256), (512,)),
     kernel_size: int = 3,
@@ -110,8 +112,9 @@ def vgg_sopcnn(
 
 def sopcnn(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((64, 64), (128, 128)),
     kernel_size: int = 3,
@@ -142,8 +145,9 @@ def sopcnn(
 
 def bn_cnn(
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None = None,
     *,
+    n_outputs: int | None = None,
     multi_label: bool = False,
     filters: Sequence[Sequence[int]] = ((16, 32), (64,)),
     kernel_size: int = 3,
@@ -173,7 +177,8 @@ def _convolutions_then_dense(
     name: str,
     *,
     input_shape: Sequence[int],
-    n_classes: int,
+    n_classes: int | None,
+    n_outputs: int | None,
     multi_label: bool,
     filters: Sequence[Sequence[int]],
     kernel_size: int,
@@ -198,14 +203,14 @@ def _convolutions_then_dense(
     blocks = check_blocks("filters", filters)
     widths = check_widths("dense_units", dense_units, empty=True)
     check_whole("kernel_size", kernel_size)
-    check_initializer("kernel_initializer", kernel_initializer)
     act = Activation(activation, negative_slope)
     norm = Normalization(normalization, momentum, epsilon, gamma_initializer)
     dense_norm = Normalization(dense_normalization, argument="dense_normalization")
     block_drop, drop = Dropout(block_dropout, dropout_kind, "block_dropout"), Dropout(dropout)
+    head = Head(name, n_classes, n_outputs, multi_label, kernel_initializer)
 
     why = f"its {len(blocks)} max-poolings"
-    inputs = image_input(name, input_shape, n_classes, smallest=2 ** len(blocks), why=why)
+    inputs = image_input(name, input_shape, smallest=2 ** len(blocks), why=why)
     x = convolution_blocks(
         inputs,
         blocks,
@@ -219,4 +224,4 @@ def _convolutions_then_dense(
     for width in widths:
         x = keras.layers.Dense(width, kernel_initializer=kernel_initializer)(x)
         x = act(norm(x)) if is_alike else dense_norm(act(x))
-    return classifier(name, inputs, drop(x), n_classes, multi_label, kernel_initializer)
+    return head(inputs, drop(x))

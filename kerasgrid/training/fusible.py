@@ -9,6 +9,7 @@ import keras
 from kerasgrid.errors import KerasgridError
 from kerasgrid.keras_names import LOSSES, find_loss, is_of_keras
 from kerasgrid.models.keras_private import (
+    arguments_of_calls,
     built_metrics,
     compile_arguments,
     excludes_from_decay,
@@ -21,7 +22,7 @@ from kerasgrid.training.keyed import KEYED, MOST_DROPPED
 _PER_SAMPLE = frozenset(
     """
     InputLayer Dense Flatten Reshape Permute RepeatVector Activation ReLU LeakyReLU PReLU ELU Softmax
-    Identity Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D
+    Identity Embedding Conv1D Conv2D Conv3D Conv1DTranspose Conv2DTranspose Conv3DTranspose DepthwiseConv1D
     DepthwiseConv2D SeparableConv1D SeparableConv2D MaxPooling1D MaxPooling2D MaxPooling3D
     AveragePooling1D AveragePooling2D AveragePooling3D GlobalMaxPooling1D GlobalMaxPooling2D
     GlobalMaxPooling3D GlobalAveragePooling1D GlobalAveragePooling2D GlobalAveragePooling3D
@@ -80,10 +81,20 @@ def check_model(model: keras.Model) -> None:
         _check_layer(layer)
     for part in (model, *layers):
         for operation in getattr(part, "operations", ()):
-            is_layer, kind = isinstance(operation, keras.layers.Layer), type(operation)
-            is_known = is_of_keras(kind) and kind.__name__ in _ELEMENT_BY_ELEMENT
-            if not is_layer and not is_known:
+            if not isinstance(operation, keras.layers.Layer) and not _keeps_samples_apart(operation):
                 raise UnfusibleError(f"the operation {operation.name} between layers may mix samples")
+
+
+def _keeps_samples_apart(operation: Any) -> bool:
+    kind = type(operation)
+    if not is_of_keras(kind):
+        return False
+    if kind.__name__ == "OneHot":
+        return operation.axis != 0 and not operation.sparse
+    if kind.__name__ == "GetItem":  # `x[:, 3]`, of all samples
+        keys = [key for _, key in arguments_of_calls(operation)]
+        return all(isinstance(key, tuple | list) and key and key[0] == slice(None) for key in keys)
+    return kind.__name__ in _ELEMENT_BY_ELEMENT
 
 
 def _check_layer(layer: keras.layers.Layer) -> None:
@@ -101,6 +112,8 @@ def _check_layer(layer: keras.layers.Layer) -> None:
         raise UnfusibleError(
             f"the layer {layer.name} normalises by renorm, in sync or not over the last axis"
         )
+    if getattr(layer, "mask_zero", False):
+        raise UnfusibleError(f"the layer {layer.name} masks what follows it")
     if getattr(layer, "seed", None) is not None:
         raise UnfusibleError(f"the layer {layer.name} has a seed of its own")
     if keras.backend.standardize_dtype(layer.compute_dtype or "float32") == "float16":  # its loss is scaled

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import importlib
 import math
+from contextlib import contextmanager
 
+import numpy as np
 import pytest
 
 from kerasgrid.errors import ModelError
@@ -13,13 +15,14 @@ keras = pytest.importorskip("keras")
 
 from kerasgrid.models.convnet import convnet  # noqa: E402
 from kerasgrid.models.fc import fc  # noqa: E402
+from kerasgrid.models.mlp import mlp  # noqa: E402
 from kerasgrid.models.references import BUILT_IN  # noqa: E402
 from kerasgrid.models.vgg import bn_cnn, sopcnn, vgg, vgg_sopcnn  # noqa: E402
 
 pytestmark = pytest.mark.slow
 
 DIGIT = (28, 28, 1)
-MODELS = {function.__name__: function for function in (fc, sopcnn, vgg, vgg_sopcnn, convnet, bn_cnn)}
+MODELS = {function.__name__: function for function in (fc, mlp, sopcnn, vgg, vgg_sopcnn, convnet, bn_cnn)}
 
 
 @pytest.fixture(autouse=True)
@@ -46,6 +49,8 @@ def kinds(model) -> list[str]:
     [
         (fc, {}, 95_946, 896),
         (fc, {"batch_norm": False}, 94_154, 0),
+        (mlp, {}, 134_794, 0),
+        (mlp, {"batch_norm": True}, 136_330, 768),
         (sopcnn, {}, 17_324_490, 768),
         (vgg, {}, 1_926_794, 2_688),
         (vgg_sopcnn, {}, 3_054_986, 5_248),
@@ -96,7 +101,7 @@ def test_fc_takes_flat_features():
     assert model.output_shape == (None, 10)
 
 
-@pytest.mark.parametrize("name", [name for name in MODELS if name != "fc"])
+@pytest.mark.parametrize("name", [name for name in MODELS if name not in ("fc", "mlp")])
 def test_convolutions_refuse_flat_features(name):
     with pytest.raises(
         ModelError, match=rf"{name}: input_shape is \(64,\), but its convolutions need images"
@@ -226,15 +231,106 @@ def test_initializer_reaches_every_layer():
     assert len(layers) == 6
 
 
-def test_softmax_stays_in_full_precision():
+@contextmanager
+def precision(policy: str):
     before = keras.config.dtype_policy()
-    keras.config.set_dtype_policy("mixed_bfloat16")
+    keras.config.set_dtype_policy(policy)
     try:
-        model = fc((8,), 3, units=[4])
+        yield
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.parametrize("end", [{"n_classes": 3}, {"n_outputs": 2}])
+def test_outputs_stay_in_full_precision(end):
+    with precision("mixed_bfloat16"):
+        model = fc((8,), units=[4], **end)
     assert model.layers[1].compute_dtype == "bfloat16"
     assert keras.backend.standardize_dtype(model.output.dtype) == "float32"
+
+
+@pytest.mark.parametrize("name", MODELS)
+def test_each_predicts_numbers(name):
+    model = MODELS[name]((20, 20, 1), n_outputs=2, kernel_initializer="zeros")
+    assert model.output_shape == (None, 2)
+    assert model.layers[-1].activation is keras.activations.linear
+
+
+@pytest.mark.parametrize(
+    ("end", "activation"),
+    [
+        ({"n_classes": 3, "n_outputs": 3}, "softmax"),
+        ({"n_classes": 3, "n_outputs": 3, "multi_label": True}, "sigmoid"),
+        ({"n_classes": None, "n_outputs": 3, "multi_label": False}, "linear"),
+    ],
+)
+def test_ends_for_what_is_predicted(end, activation):
+    model = fc((8,), units=[4], **end)
+    assert model.output_shape == (None, 3)
+    assert model.layers[-1].activation is getattr(keras.activations, activation)
+
+
+def test_mlp_layers():
+    block = ["Dense", "Activation", "Dropout"]
+    assert kinds(mlp((4,), 3)) == ["InputLayer", *block * 3, "Dense"]
+    assert [layer.units for layer in layers_of(mlp((4,), 3, units=8, depth=2), "Dense")] == [8, 8, 3]
+    normed = ["Dense", "BatchNormalization", "Activation"]
+    bare = mlp((4,), 3, units=[8, 6], batch_norm=True, dropout=0)
+    assert kinds(bare) == ["InputLayer", *normed * 2, "Dense"]
+    assert [layer.units for layer in layers_of(bare, "Dense")] == [8, 6, 3]
+
+
+def test_residuals_join_layers_of_one_width():
+    model = mlp((8,), n_outputs=1, units=[8, 8, 4, 4, 4], dropout=0, residual=True)
+    block = ["Dense", "Activation"]
+    added = ["Dense", "Add", "Activation"]
+    assert kinds(model) == ["InputLayer", *block, *added, *block, *added * 2, "Dense"]
+
+
+ROWS = np.array([[0.5, 0, 0], [0.5, 3, 2999], [0.5, 2, 3000]], "float32")
+CATEGORIES = {"n_outputs": 1, "n_categories": (4, 3001), "units": 8}
+
+
+def test_embeddings_are_as_wide_as_is_said_or_fits():
+    def sizes(**options):
+        return [layer.output_dim for layer in layers_of(mlp((3,), **CATEGORIES, **options), "Embedding")]
+
+    assert sizes() == [2, 50]
+    assert sizes(embedding_size=5) == [5, 5]
+    assert sizes(embedding_size=0) == []
+
+
+@pytest.mark.parametrize("embedding_size", [0, 2])
+def test_a_category_is_told_by_its_code_alone_in_any_precision(embedding_size):
+    with precision("mixed_float16"):  # which has no whole numbers above 2048
+        model = mlp((3,), **CATEGORIES, embedding_size=embedding_size, kernel_initializer="ones")
+    embedded = keras.Model(model.inputs[0], layers_of(model, "Concatenate")[0].output)
+    found = keras.ops.convert_to_numpy(embedded(ROWS)).astype("float32")
+    assert (found[:, 0] == 0.5).all()
+    if embedding_size:
+        for place, layer in enumerate(layers_of(model, "Embedding"), start=1):
+            table = keras.ops.convert_to_numpy(layer.embeddings).astype("float16").astype("float32")
+            wanted = table[ROWS[:, place].astype(int)]
+            np.testing.assert_array_equal(found[:, 2 * place - 1 : 2 * place + 1], wanted)
+    else:
+        wanted = [np.eye(n)[ROWS[:, place].astype(int)][:, 1:] for place, n in enumerate((4, 3001), start=1)]
+        np.testing.assert_array_equal(found[:, 1:], np.hstack(wanted))
+        assert not found[0, 1:].any()
+
+
+def test_a_table_of_categories_alone():
+    assert mlp((2,), n_outputs=1, n_categories=(4, 5)).output_shape == (None, 1)
+    assert mlp((1,), n_outputs=1, n_categories=[4]).output_shape == (None, 1)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize("options", [{}, {"embedding_size": 0, "batch_norm": True, "residual": True}])
+def test_a_saved_mlp_is_loaded_by_keras_alone(options, tmp_path):
+    model = mlp((3,), **CATEGORIES, **options)
+    model.save(tmp_path / "mlp.keras")
+    loaded = keras.models.load_model(tmp_path / "mlp.keras", safe_mode=True)
+    assert {type(layer).__module__.partition(".")[0] for layer in loaded.operations} == {"keras"}
+    np.testing.assert_array_equal(loaded.predict(ROWS, verbose=0), model.predict(ROWS, verbose=0))
 
 
 @pytest.mark.parametrize(
@@ -307,6 +403,39 @@ def test_softmax_stays_in_full_precision():
         (convnet, {"filters": []}, "filters is empty, but needs at least one width, such as [64]."),
         (convnet, {"dense_dropout": 2}, "dense_dropout is 2, but must be a number from 0 (none) to below 1."),
         (convnet, {"last_activation": "x"}, "last_activation is 'x', which is unknown."),
+        (
+            mlp,
+            {"units": 1.5},
+            "units is 1.5, but must be a whole number from 1 or a list of them, such as [128, 64].",
+        ),
+        (mlp, {"units": 0}, "units is 0, but must be a whole number from 1 or a list of them"),
+        (mlp, {"units": [0]}, "units is [0], but must be a list of whole numbers from 1"),
+        (mlp, {"depth": 0}, "depth is 0, but must be a whole number from 1."),
+        (
+            mlp,
+            {"units": [8, 8], "depth": 3},
+            "units is [8, 8], a width for each of 2 layers, and depth is 3: leave depth out, or make units "
+            "one width for all.",
+        ),
+        (mlp, {"residual": "yes"}, "residual is 'yes', but must be true or false."),
+        (
+            mlp,
+            {"embedding_size": -1},
+            "embedding_size is -1, but must be a whole number from 0 or 'auto'.",
+        ),
+        (mlp, {"embedding_size": True}, "embedding_size is True, but must be a whole number from 0 or "),
+        (
+            mlp,
+            {"n_categories": [0]},
+            "n_categories is [0], but must be a list of whole numbers from 1, the codes of each column of "
+            "categories.",
+        ),
+        (
+            mlp,
+            {"n_categories": (4, 5)},
+            "mlp: n_categories has 2 columns, but input_shape is (28, 28, 1): a row of a table has them "
+            "behind its numbers.",
+        ),
         (bn_cnn, {"dense_units": [0]}, "dense_units is [0], but must be a list of whole numbers from 1"),
     ],
 )
@@ -314,6 +443,31 @@ def test_messages_name_the_argument(function, options, message):
     with pytest.raises(ModelError) as caught:
         function(DIGIT, 10, **options)
     assert str(caught.value).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("end", "message"),
+    [
+        (
+            {},
+            "fc: n_classes and n_outputs are missing: give n_classes to tell classes apart, or n_outputs to "
+            "predict so many numbers.",
+        ),
+        ({"n_outputs": 0}, "fc: n_outputs is 0, but must be a whole number from 1."),
+        (
+            {"n_classes": 3, "n_outputs": 2},
+            "fc: n_classes is 3 and n_outputs 2, but a class has one output: give one of the two.",
+        ),
+        (
+            {"n_outputs": 2, "multi_label": True},
+            "fc: multi_label is true, but n_classes is missing: it is the number of labels.",
+        ),
+    ],
+)
+def test_messages_of_what_is_predicted(end, message):
+    with pytest.raises(ModelError) as caught:
+        fc(DIGIT, **end)
+    assert str(caught.value) == message
 
 
 @pytest.mark.parametrize("name", MODELS)

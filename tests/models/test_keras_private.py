@@ -91,6 +91,15 @@ def test_a_layer_tells_what_each_call_gave_it():
         assert [tensors[0] for tensors in private.inputs_of_calls(layer)] == [first, second]
 
 
+def test_an_operation_tells_what_it_was_called_with():
+    stored = keras.Input((4,))
+    operation, _, _ = private.call_of(stored[:, 2:])
+    with needed("slices of a sample are no part of packs: Operation._inbound_nodes, Node.arguments"):
+        ((tensor, key),) = private.arguments_of_calls(operation)
+        assert tensor is stored
+        assert key == (slice(None), slice(2, None))
+
+
 @pytest.mark.backend
 def test_a_variable_that_is_made_with_a_symbol_has_no_value_yet():
     with needed("weights that the model function set cannot be told from fresh ones: Variable._value"):

@@ -15,6 +15,7 @@ import pytest
 from fakes import classes_of
 from keras import layers
 
+from kerasgrid.models.mlp import mlp
 from kerasgrid.models.references import BUILT_IN
 from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
@@ -251,6 +252,12 @@ REFUSED = {
     "nearly all": (lambda: net(inner=[layers.Dropout(0.997)]), "drops more than 255 of 256"),
     "own seed": (lambda: net(inner=[layers.Dropout(0.2, seed=1)]), "has a seed of its own"),
     "eager": (lambda: net(run_eagerly=True), "run_eagerly"),
+    "some samples": (lambda: net(inner=[lambda x: x[1:, :]]), "operation get_item.* may mix samples"),
+    "classes before samples": (
+        lambda: net(inner=[lambda x: keras.ops.one_hot(keras.ops.cast(x, "int32"), 4, axis=0)]),
+        "operation one_hot.* may mix samples",
+    ),
+    "mask": (lambda: net(inner=[layers.Embedding(9, 2, mask_zero=True, name="words")]), "words masks what"),
     "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
 }
 
@@ -269,7 +276,13 @@ ARGUMENTS = {
     **dict.fromkeys(("Dense", "DepthwiseConv"), (3,)),
     **dict.fromkeys(("AveragePooling", "RepeatVector", "GroupNormalization"), (2,)),
     **dict.fromkeys(HALVES, (0.5,)),
-    **{"Activation": ("relu",), "Reshape": ((64,),), "Permute": ((2, 1, 3),), "Dot": (-1,)},
+    **{
+        "Embedding": (4, 2),
+        "Activation": ("relu",),
+        "Reshape": ((64,),),
+        "Permute": ((2, 1, 3),),
+        "Dot": (-1,),
+    },
 }
 OF_TWO = {"Add", "Average", "Concatenate", "Dot", "Maximum", "Minimum", "Multiply", "Subtract"}
 """Layers."""
@@ -323,6 +336,21 @@ def test_built_in_models_pack_in_every_keras(name):
         ).key
     finally:
         keras.config.set_dtype_policy(before)
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    "options", [{}, {"embedding_size": 0}, {"batch_norm": True, "residual": True}], ids=str
+)
+def test_an_mlp_of_a_table_packs(options):
+    def model(dropout):
+        made = mlp((5,), n_outputs=2, n_categories=(4, 3), units=8, dropout=dropout, **options)
+        made.compile("adam", "mean_squared_error", metrics=["mean_absolute_error"])
+        return lift(Compiled(made, "any", 2, None), (np.zeros((1, 5)), np.zeros((1, 2))))
+
+    first, second = model(0.1), model(0.2)
+    assert first.key == second.key
+    assert not first.has_own_parts
 
 
 def test_a_subclassed_model_is_refused_as_such_though_its_weights_were_made_unseen():
