@@ -195,7 +195,7 @@ def _jury(asked: Sequence[AskedTrial]) -> Jury:
     """Returns the trials with their out-of-fold predictions, as far as these are of the same samples."""
     kept = {one.finished.path: _held_out(one.finished.path) for one in asked}
     first = kept[asked[0].finished.path]
-    empty = HeldOut(np.empty(0, np.int16), np.empty(0, np.int64), (), {})
+    empty = HeldOut(np.empty(0, np.int16), np.empty(0, np.int64), asked[0].finished.target, {})
     members = []
     for one in asked:
         found = kept[one.finished.path]

@@ -1,8 +1,8 @@
 """What a run writes beside its journal: results.json, long histories, and the leading trials' predictions and
 models.
 
-Beside predictions stands what is needed to read them without the data: labels, classes, and the images that
-the best trial is most confidently wrong about. Those of trials that fall behind are removed.
+Beside predictions stands what is needed to read them without the data: labels, classes or targets, and the
+images that the best trial is most wrong about. Those of trials that fall behind are removed.
 """
 
 from __future__ import annotations
@@ -11,6 +11,7 @@ import bisect
 import logging
 import time
 from collections.abc import Collection, Mapping, Sequence
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 from zipfile import is_zipfile
@@ -35,6 +36,7 @@ from kerasgrid.io import (
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.records import Dataset, Fold, FoldRecord, Target
 from kerasgrid.report.mistakes import mistakes_of
+from kerasgrid.report.residuals import residuals_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCHEMA
 from kerasgrid.run.state import LONG_HISTORY, JobId, RunState
@@ -176,42 +178,47 @@ class Leaders:
 
         oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
         `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
-        and `classes` (class,), their names as text.
-        Repeats are averaged. A sample that no fold holds out, as with `holdout`, has NaN in its row
-        and -1 as its fold. Predictions that are missing, because somebody removed or damaged their files,
-        leave their trial out.
+        and `classes` (class,), their names as text. Of numbers `trial_ID` and `labels` are
+        (sample, number) float64, as the data have them, and `targets` (number,) stands for `classes`.
+        Repeats are averaged, and so are folds that hold out the same sample, of which `fold` is the last. A
+        sample that no fold holds out, as with `holdout`, has NaN in its row and -1 as its fold. Predictions
+        that are missing, because somebody removed or damaged their files, leave their trial out.
 
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
-        gives the largest probabilities; and, where samples are images, `images` (mistake, height, width,
-        channel).
+        gives the largest probabilities, or whose numbers it misses by most; and, where samples are images,
+        `images` (mistake, height, width, channel).
         """
-        n_samples, classes = len(data), tuple(map(str, data.classes))
+        n_samples, target = len(data), replace(data.target, names=tuple(map(str, data.target.names)))
         held_out = np.full(n_samples, -1, dtype=np.int16)
+        n_times = np.zeros((n_samples, 1), dtype=np.int32)
         for fold in folds:
             held_out[fold.test] = fold.index
+            n_times[fold.test] += 1
         arrays: dict[str, Any] = {
             "fold": held_out,
             "labels": np.asarray(data.labels),
-            "classes": np.array(classes),
+            "targets" if target.is_numbers else "classes": np.array(target.names),
         }
         leaders = []
         for _, trial_id in self._ranked:
             jobs = state.jobs_of(trial_id)
-            found = (self.part(job, folds[job[1]], len(classes)) for job in jobs)
+            found = (self.part(job, folds[job[1]], target.n_outputs) for job in jobs)
             parts = [part for part in found if part is not None]
             if len(parts) < len(jobs):
                 continue
-            whole = np.full((n_samples, parts[0].shape[1]), np.nan, dtype=np.float32)
+            whole = np.zeros((n_samples, target.n_outputs), np.float64 if target.is_numbers else np.float32)
             for fold in folds:
                 repeats = parts[fold.index * state.repeats : (fold.index + 1) * state.repeats]
-                whole[fold.test] = np.mean(repeats, axis=0)
+                whole[fold.test] += np.mean(repeats, axis=0, dtype=whole.dtype)
+            whole /= np.maximum(n_times, 1)
+            whole[held_out < 0] = np.nan
             arrays[f"trial_{trial_id}"] = whole
             leaders.append(trial_id)
         if leaders:
             write_arrays(self.paths.oof, arrays)
-            if data.target.is_multi_label:  # nothing is taken for another class
+            if target.is_multi_label:  # nothing is taken for another class
                 return
-            best = Predictions.of_held_out(classes, arrays["labels"], arrays[f"trial_{leaders[0]}"])
+            best = Predictions.of_held_out(target, arrays["labels"], arrays[f"trial_{leaders[0]}"])
             write_arrays(self.paths.mistakes, _mistakes(best, data) | {"trial": np.array(leaders[0])})
 
 
@@ -228,7 +235,7 @@ def _about_target(target: Target) -> dict[str, Any]:
 
 
 def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
-    """Returns predictions that were kept, (row, class); None where they are not there or damaged."""
+    """Returns predictions that were kept, (row, output); None where they are not there or damaged."""
     try:
         with open_input(file):
             found = np.lib.format.open_memmap(file, mode="r")
@@ -239,7 +246,7 @@ def read_part(file: Path, shape: tuple[int, int]) -> np.ndarray | None:
     else:
         if found.shape == shape and found.dtype.kind == "f":
             return np.array(found)
-        why = f"{found.dtype} of shape {found.shape}, and not float32 of {shape}"
+        why = f"{found.dtype} of shape {found.shape}, and not floats of {shape}"
     log.warning("%s: is damaged (%s), and is left out as if it were not there.", file, why)
     return None
 
@@ -318,8 +325,9 @@ class FoldModels:
 
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:
-    """Returns the samples that are most confidently wrong, and what they look like."""
-    index = np.array([one.index for one in mistakes_of(predictions).wrong], dtype=np.int64)
+    """Returns the samples that are most confidently wrong, or furthest off, and what they look like."""
+    about = residuals_of(predictions) if data.target.is_numbers else mistakes_of(predictions)
+    index = np.array(about.worst_samples, dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
         return {"index": index}
     step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)

@@ -53,6 +53,11 @@ class Mistakes:
         """Those of them that are put into a wrong class."""
         return self.n_samples - int(np.trace(self.confusion))
 
+    @property
+    def worst_samples(self) -> list[int]:
+        """The places in the data of those that are shown."""
+        return [one.index for one in self.wrong]
+
     def confused(self, most: int = 5) -> list[tuple[str, str, int, float]]:
         """Returns (true, predicted, count, share of the true class) of the most frequent confusions."""
         wrong = np.where(np.eye(len(self.classes), dtype=bool), 0, self.confusion)
@@ -78,20 +83,21 @@ class Mistakes:
 
 def mistakes_of(predictions: Predictions) -> Mistakes:
     """Returns the mistakes of predictions, equally confident ones in the data's order."""
-    n_classes, labels = len(predictions.classes), predictions.labels
-    said = predictions.probabilities.argmax(axis=1)
+    classes, labels = predictions.target.classes, predictions.labels
+    n_classes = len(classes)
+    said = predictions.predicted.argmax(axis=1)
     confusion = np.bincount(labels * n_classes + said, minlength=n_classes**2).reshape(n_classes, n_classes)
-    confidence = predictions.probabilities.max(axis=1)
+    confidence = predictions.predicted.max(axis=1)
     rows = np.flatnonzero(said != labels)
     rows = rows[np.argsort(-confidence[rows], kind="stable")][:N_WRONG]
     return Mistakes(
-        classes=predictions.classes,
+        classes=classes,
         confusion=confusion,
         wrong=tuple(
             Wrong(
                 index=(index := int(predictions.index[row])),
-                true=predictions.classes[labels[row]],
-                said=predictions.classes[said[row]],
+                true=classes[labels[row]],
+                said=classes[said[row]],
                 probability=float(confidence[row]),
                 image=predictions.images.get(index),
             )

@@ -3,14 +3,16 @@
 from __future__ import annotations
 
 import logging
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import ARRAY_DAMAGE, open_input
+from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 
 log = logging.getLogger(__name__)
@@ -21,29 +23,30 @@ class Predictions:
     """Of one trial, for the samples that were held out.
 
     Attributes:
+        target: What is predicted; names are texts.
         index: (row,) int64, the samples' places in the data.
-        labels: (row,) int64, indices into `classes`.
-        probabilities: (row, class) float32.
+        labels: (row,) int64, indices into the classes; or (row, number) float64.
+        predicted: (row, class) float32, probabilities; or (row, number) float64.
         images: By a sample's place, (height, width, channel); of a few only.
     """
 
-    classes: tuple[str, ...]
+    target: Target
     index: np.ndarray
     labels: np.ndarray
-    probabilities: np.ndarray
+    predicted: np.ndarray
     images: dict[int, np.ndarray] = field(default_factory=dict)
 
     @classmethod
     def of_held_out(
         cls,
-        classes: tuple[str, ...],
+        target: Target,
         labels: np.ndarray,
-        probabilities: np.ndarray,
+        predicted: np.ndarray,
         images: dict[int, np.ndarray] | None = None,
     ) -> Predictions:
-        """Returns those of the samples that have any: the others have NaN as probabilities."""
-        held_out = np.flatnonzero(~np.isnan(probabilities).any(axis=1))
-        return cls(classes, held_out, labels[held_out], probabilities[held_out], images or {})
+        """Returns those of the samples that have any: the others have NaN in their place."""
+        held_out = np.flatnonzero(~np.isnan(predicted).any(axis=1))
+        return cls(target, held_out, labels[held_out], predicted[held_out], images or {})
 
 
 def read_predictions(results: Path, trial: Any) -> Predictions:
@@ -64,28 +67,41 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
                 raise ResultsError(f"{paths.oof} was written by an older version, without the labels.")
             if f"trial_{trial}" not in kept:
                 raise ResultsError(f"{paths.oof} has no predictions of trial {trial}.")
-            probabilities, labels = kept[f"trial_{trial}"], kept["labels"]
-            if labels.ndim == 2:
-                raise ResultsError("Samples have several labels each: none is taken for another class.")
-            classes = tuple(map(str, kept["classes"]))
-        _check_parts(labels, classes, probabilities)
-        return Predictions.of_held_out(classes, labels, probabilities, _images(paths.mistakes, trial))
+            predicted, labels = kept[f"trial_{trial}"], kept["labels"]
+            target = _target(kept, labels)
+        if target.is_multi_label:
+            raise ResultsError("Samples have several labels each: none is taken for another class.")
+        _check_parts(labels, target, predicted)
+        return Predictions.of_held_out(target, labels, predicted, _images(paths.mistakes, trial))
     except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
 
-def _check_parts(labels: np.ndarray, classes: tuple[str, ...], *parts: np.ndarray) -> None:
+def _target(kept: Mapping[str, np.ndarray], labels: np.ndarray) -> Target:
+    """Returns what is predicted, by the arrays of a file: numbers have `targets`, all else `classes`."""
+    kind: Literal["classes", "labels", "numbers"]
+    kind = "numbers" if "targets" in kept else "labels" if labels.ndim == 2 else "classes"
+    return Target(kind, tuple(map(str, kept["targets" if kind == "numbers" else "classes"])))
+
+
+def _check_parts(labels: np.ndarray, target: Target, *parts: np.ndarray) -> None:
     """Raises a ValueError where arrays do not fit together, as those of a file that was damaged may not."""
-    n_classes, is_multi_label = len(classes), labels.ndim == 2
-    values = np.arange(2 if is_multi_label else n_classes)
-    if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not np.isin(labels, values).all():
-        raise ValueError("its labels are none of its classes")
-    if is_multi_label and labels.shape[1] != n_classes:
-        raise ValueError(f"its labels are of shape {labels.shape}, and there are {n_classes} classes")
+    n_outputs, names = target.n_outputs, "targets" if target.is_numbers else "classes"
+    if target.is_numbers:
+        if labels.dtype.kind != "f" or labels.ndim != 2 or not np.isfinite(labels).all():
+            raise ValueError("its true values are not all numbers")
+    else:
+        values = np.arange(2 if target.is_multi_label else n_outputs)
+        if labels.dtype.kind not in "iu" or labels.ndim not in (1, 2) or not np.isin(labels, values).all():
+            raise ValueError("its labels are none of its classes")
+    if labels.ndim == 2 and labels.shape[1] != n_outputs:
+        raise ValueError(f"its labels are of shape {labels.shape}, and there are {n_outputs} {names}")
     for part in parts:
-        if part.dtype.kind != "f" or part.shape != (len(labels), n_classes):
-            told = f"{part.shape}, and {(len(labels), n_classes)} is that of its labels and classes"
+        if part.dtype.kind != "f" or part.shape != (len(labels), n_outputs):
+            told = f"{part.shape}, and {(len(labels), n_outputs)} is that of its labels and {names}"
             raise ValueError(f"its predictions are {part.dtype} of shape {told}")
+        if np.isinf(part).any():
+            raise ValueError("its predictions are infinite")
 
 
 @dataclass(frozen=True)
@@ -93,14 +109,16 @@ class HeldOut:
     """What a search keeps of its leading trials' predictions, of all samples.
 
     Attributes:
-        folds: (sample,), the fold that held each out; -1 for none.
-        labels: (sample,), indices into `classes`; or (sample, label).
-        trials: By id, (sample, class) float32; NaN where a sample was not held out.
+        folds: (sample,), the fold that held each out, of several the last; -1 for none.
+        labels: (sample,), indices into the classes; (sample, label); or (sample, number) float64.
+        target: What is predicted; names are texts.
+        trials: By id, (sample, class) float32, or (sample, number) float64; NaN where a sample was not
+            held out.
     """
 
     folds: np.ndarray
     labels: np.ndarray
-    classes: tuple[str, ...]
+    target: Target
     trials: dict[int, np.ndarray]
 
 
@@ -118,8 +136,8 @@ def read_held_out(results: Path) -> HeldOut | None:
             trials = {
                 int(name.removeprefix("trial_")): kept[name] for name in kept if name.startswith("trial_")
             }
-            found = HeldOut(kept["fold"], kept["labels"], tuple(map(str, kept["classes"])), trials)
-        _check_parts(found.labels, found.classes, *trials.values())
+            found = HeldOut(kept["fold"], kept["labels"], _target(kept, kept["labels"]), trials)
+        _check_parts(found.labels, found.target, *trials.values())
         if found.folds.dtype.kind not in "iu" or found.folds.shape != found.labels.shape[:1]:
             raise ValueError("it does not tell the fold of each sample")
         return found

@@ -12,11 +12,11 @@ from kerasgrid.records import Target
 from kerasgrid.tables.predictions import HeldOut
 
 LABELS = np.array([0, 1, 1, 0, 1, 0])
-HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, ("a", "b"), {})
+HELD_OUT = HeldOut(np.array([0, 0, 0, 1, 1, -1]), LABELS, Target("classes", ("a", "b")), {})
 
 
 def jury_of(held_out, members, objective):
-    return Jury.of(held_out, members, find_objective(objective), Target("classes", held_out.classes))
+    return Jury.of(held_out, members, find_objective(objective), held_out.target)
 
 
 def said(*positive):
@@ -66,7 +66,7 @@ def test_scorers_of_scikit_learn_score():
 
 
 def test_weights_that_no_score_can_be_had_for():
-    one_class = HeldOut(np.array([0, -1, -1, 0, -1, -1]), LABELS, ("a", "b"), {})
+    one_class = HeldOut(np.array([0, -1, -1, 0, -1, -1]), LABELS, Target("classes", ("a", "b")), {})
     told = r"no weights: roc_auc does not score these samples \(roc_auc is not defined"
     with pytest.raises(ResultsError, match=told):
         jury_of(one_class, [GOOD, BAD], "roc_auc").weights()
@@ -87,6 +87,6 @@ def test_what_was_not_kept_is_not_scored():
 
 def test_several_labels_have_no_ranks():
     labels = np.array([[0, 1], [1, 1], [1, 0]])
-    held_out = HeldOut(np.array([0, 0, 1]), labels, ("0", "1"), {})
+    held_out = HeldOut(np.array([0, 0, 1]), labels, Target("labels", ("0", "1")), {})
     members = [EnsembleMember(str(n), np.array([[0.1, 0.9], [0.8, 0.7], [0.6, 0.2]])) for n in range(2)]
     assert scores(jury_of(held_out, members, "accuracy")) == {"mean": 1.0, "weighted": 1.0}

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from kerasgrid.records import Target
 from kerasgrid.report.mistakes import N_WRONG, mistakes_of
 from kerasgrid.tables.predictions import Predictions
 
-CLASSES = ("cat", "dog", "owl")
+CLASSES = Target("classes", ("cat", "dog", "owl"))
 
 
 def predictions(labels, said, confidence, images=None):
