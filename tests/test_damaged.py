@@ -347,6 +347,7 @@ def of_side_files(folder: Path, counts: dict[str, Counter[str]]) -> None:
 
 def of_sample(folder: Path, counts: dict[str, Counter[str]]) -> None:
     """Mutates a competition's sample, and what is to be sent."""
+    from kerasgrid.records import Target
     from kerasgrid.submit.checking import check
     from kerasgrid.submit.layout import read_form
 
@@ -367,8 +368,9 @@ def of_sample(folder: Path, counts: dict[str, Counter[str]]) -> None:
     ]
 
     def read() -> None:
-        read_form(sample, [0, 1, 2])
-        check(file, sample, [0, 1, 2])
+        target = Target("numbers", ("label",)) if seed % 2 else Target("classes", (0, 1, 2))
+        read_form(sample, target)
+        check(file, sample, target)
 
     for seed in range(N_TRIED):
         chance = random.Random(seed)

@@ -1,4 +1,4 @@
-"""Several models' probabilities as one, and what that would have scored on samples that they had not seen."""
+"""Several models' predictions as one, and what that would have scored on samples that they had not seen."""
 
 from __future__ import annotations
 
@@ -17,14 +17,14 @@ WAYS = ("mean", "rank", "weighted")
 _ROUNDS = 50
 _SPLITS = 5
 Score = Callable[[np.ndarray, np.ndarray], float]
-"""Of labels and probabilities (sample, class); higher is better."""
+"""Of labels and predictions, (sample, class) or (sample, number); higher is better."""
 
 
 def combine(parts: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray | None = None) -> np.ndarray:
-    """Returns the mean of probabilities.
+    """Returns the mean of predictions.
 
     Args:
-        parts: Each model's, (sample, class).
+        parts: Each model's, (sample, class) or (sample, number).
         weights: Of the models, which sum to 1; None for equal ones.
     """
     shares = [1 / len(parts)] * len(parts) if weights is None else weights
@@ -55,11 +55,11 @@ def find_weights(parts: Sequence[np.ndarray], labels: np.ndarray, score: Score) 
 
     Ensemble selection (Caruana et al. 2004): the model that helps most is added to the mean, again and
     again, and may be added more than once; the best of all rounds is kept. Of models that help the same, the
-    one with the better log loss is added.
+    one with the better log loss is added, or the smaller squared error of numbers.
 
     Args:
-        parts: Each model's, (sample, class).
-        labels: (sample,), class indices; or (sample, label) of 0 and 1.
+        parts: Each model's, (sample, class) or (sample, number).
+        labels: (sample,), class indices; (sample, label) of 0 and 1; or (sample, number).
         score: Higher is better.
 
     Returns:
@@ -72,7 +72,7 @@ def find_weights(parts: Sequence[np.ndarray], labels: np.ndarray, score: Score) 
         values = []
         for part in parts:
             mean = (total + part) / (n + 1)
-            values.append((score(labels, mean), -log_loss(labels, mean)))
+            values.append((score(labels, mean), -loss(labels, mean)))
         chosen = max(range(len(parts)), key=lambda place: values[place])
         counts[chosen] += 1
         total += parts[chosen]
@@ -89,7 +89,7 @@ def score_of_weighted(
     On the samples that they were found on, weights score too well.
 
     Args:
-        parts: Each model's, (sample, class).
+        parts: Each model's, (sample, class) or (sample, number).
         labels: Of the samples.
         folds: (sample,), the fold of each; where there is one only, five parts, each class's samples in turn.
         score: Higher is better.
@@ -106,14 +106,17 @@ def score_of_weighted(
     return score(labels, whole)
 
 
-def log_loss(labels: np.ndarray, probabilities: np.ndarray) -> float:
-    """Returns the mean cross-entropy.
+def loss(labels: np.ndarray, predictions: np.ndarray) -> float:
+    """Returns the mean cross-entropy; of numbers the mean squared error, in units of the variance of each.
 
     Args:
-        labels: (sample,), class indices; or (sample, label) of 0 and 1.
-        probabilities: (sample, class).
+        labels: (sample,), class indices; (sample, label) of 0 and 1; or (sample, number), float.
+        predictions: (sample, class), or (sample, number).
     """
-    clipped = np.clip(probabilities, 1e-7, 1 - 1e-7)
+    if labels.dtype.kind == "f":
+        spread = labels.std(axis=0)
+        return float(np.mean(np.square((predictions - labels) / np.where(spread > 0, spread, 1.0))))
+    clipped = np.clip(predictions, 1e-7, 1 - 1e-7)
     if labels.ndim == 2:
         return float(-np.mean(labels * np.log(clipped) + (1 - labels) * np.log(1 - clipped)))
     return float(-np.mean(np.log(clipped[np.arange(len(labels)), labels])))
@@ -125,12 +128,12 @@ class EnsembleMember:
 
     Attributes:
         name: What it is called, such as `grid, trial 3`.
-        probabilities: (sample, class) of all samples, NaN where a sample was not held out; None where they
-            were not kept.
+        predictions: (sample, class) or (sample, number) of all samples, NaN where a sample was not held out;
+            None where they were not kept.
     """
 
     name: str
-    probabilities: np.ndarray | None
+    predictions: np.ndarray | None
 
 
 @dataclass(frozen=True)
@@ -138,12 +141,13 @@ class Jury:
     """Trials that are asked together, on the samples that all of them have been tested on.
 
     Attributes:
-        objective: What they are scored by, as the search was; accuracy where that is a metric of Keras.
+        objective: What they are scored by, as the search was; accuracy where that is a metric of Keras, and
+            of numbers r2 where it is that or the loss.
         target: What is predicted.
         rows: (row,), the samples that all members have been tested on.
-        labels: (row,), class indices; or (row, label).
+        labels: (row,), class indices; (row, label); or (row, number).
         folds: (row,), the fold that held each row out.
-        parts: By the members' places, (row, class).
+        parts: By the members' places, (row, class) or (row, number).
         missing: Names of members of which predictions were not kept.
     """
 
@@ -164,9 +168,12 @@ class Jury:
         target: Target,
     ) -> Jury:
         """Returns the members with what was kept of them."""
-        missing = tuple(member.name for member in members if member.probabilities is None)
-        objective = find_objective("accuracy") if objective.kind == "keras" else objective
-        known = [member.probabilities for member in members if member.probabilities is not None]
+        missing = tuple(member.name for member in members if member.predictions is None)
+        if target.is_numbers and objective.kind in ("keras", "loss"):  # whose loss is the candidate's own
+            objective = find_objective("r2")
+        elif objective.kind == "keras":
+            objective = find_objective("accuracy")
+        known = [member.predictions for member in members if member.predictions is not None]
         rows = np.flatnonzero(held_out.folds >= 0)
         for part in known:
             rows = rows[~np.isnan(part[rows]).any(axis=1)]
@@ -180,17 +187,17 @@ class Jury:
 
     @property
     def score(self) -> Score:
-        """What scores probabilities; higher is better."""
+        """What scores predictions; higher is better."""
         if self.objective.name == "loss":
-            return lambda labels, probabilities: -log_loss(labels, probabilities)
+            return lambda labels, predictions: -loss(labels, predictions)
         if self.objective.name == "accuracy":
             return accuracy
 
-        def score(labels: np.ndarray, probabilities: np.ndarray) -> float:
+        def score(labels: np.ndarray, predictions: np.ndarray) -> float:
             from kerasgrid.jobs.objective import sklearn_score
 
             scorer = self.objective.name, self.objective.arguments
-            value = sklearn_score(*scorer, labels, probabilities, self.target)
+            value = sklearn_score(*scorer, labels, predictions, self.target)
             if not np.isfinite(value):
                 raise ValueError(f"{self.objective} is not defined on these samples")
             return value
@@ -235,5 +242,5 @@ class Jury:
         return -value if self.objective.name == "loss" else value
 
     def with_parts(self, parts: Sequence[np.ndarray]) -> Jury:
-        """Returns the same members with other probabilities, (sample, class) of all samples."""
+        """Returns the same members with other predictions, of all samples."""
         return replace(self, parts=tuple(part[self.rows] for part in parts))

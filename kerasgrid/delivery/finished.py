@@ -9,7 +9,7 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from kerasgrid.checks.data import data_of
 from kerasgrid.checks.draft import Draft, written_draft
@@ -39,7 +39,7 @@ _MAY_CHANGE = (
 """Where things are, how many samples the models of all training data see, and by which statistics of
 BatchNormalization those are saved: what --set may change."""
 
-_OF_DATA = ("samples", "class_names", "fingerprint")
+_OF_DATA = ("samples", "fingerprint")
 
 
 class FinishedRun:
@@ -65,6 +65,8 @@ class FinishedRun:
         self.paths = RunPaths.of(self.path)
         self.paths.check_own()
         self.results.need("config", "objective.name", *(f"data.{name}" for name in _OF_DATA))
+        if self.results.target is None:
+            self.results.need("data.class_names")
         self.results.need_ids()
         self.config = self.results.config
         self._function = function
@@ -92,11 +94,8 @@ class FinishedRun:
     @property
     def target(self) -> Target:
         """What is predicted, in the order of the models' outputs."""
-        told = self.results.about.data
-        if told.targets is not None:
-            return Target("numbers", tuple(told.targets))
-        kind: Literal["classes", "labels"] = "labels" if self.config.data.multi_label else "classes"
-        return Target(kind, tuple(told.class_names or ()), told.one_hot)
+        assert self.results.target is not None  # it was looked at first
+        return self.results.target
 
     @property
     def objective(self) -> Objective:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
 from functools import partial
@@ -25,7 +25,7 @@ from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
-from kerasgrid.wording import count
+from kerasgrid.wording import count, joined
 
 log = logging.getLogger(__name__)
 
@@ -36,7 +36,8 @@ class Predicted:
 
     Attributes:
         source: What messages call the test set.
-        probabilities: (sample, class) float32; of `rank` they are shares of the ranks.
+        values: (sample, class) float32, probabilities; of `rank` they are shares of the ranks. Of numbers
+            (sample, number) float64.
         ids: Of the samples, as the test set spells them; None where it has none.
         target: What each column is of.
         trials: Who was asked.
@@ -46,12 +47,12 @@ class Predicted:
         objective: What `scores` are of.
         scores: Out of fold, by trial and by way: each sample by the fold models that had not seen it,
             whichever models of the trials were asked.
-        true_score: On the test set, where it has labels.
+        true_score: On the test set, where it has labels, or the numbers.
         notes: What should be known.
     """
 
     source: str
-    probabilities: np.ndarray
+    values: np.ndarray
     ids: list[str] | None
     target: Target
     trials: tuple[AskedTrial, ...]
@@ -64,14 +65,41 @@ class Predicted:
     notes: tuple[str, ...] = ()
 
     @property
-    def labels(self) -> np.ndarray:
-        """(sample,), the likeliest class of each; of several labels (sample, class), 0 and 1."""
+    def predictions(self) -> np.ndarray:
+        """(sample,), the likeliest class of each; (sample, class), 0 and 1; or (sample, number), float64."""
+        if self.target.is_numbers:
+            return self.values
         if self.target.is_multi_label:
-            return (self.probabilities >= 0.5).astype(np.uint8)
-        return np.asarray(self.target.names)[self.probabilities.argmax(axis=1)]
+            return (self.values >= 0.5).astype(np.uint8)
+        return np.asarray(self.target.names)[self.values.argmax(axis=1)]
+
+    @property
+    def labels(self) -> np.ndarray:
+        """`predictions` of classes.
+
+        Raises:
+            ResultsError: Numbers are predicted.
+        """
+        self._need_classes("labels")
+        return self.predictions
+
+    @property
+    def probabilities(self) -> np.ndarray:
+        """(sample, class) float32; of `rank` they are shares of the ranks.
+
+        Raises:
+            ResultsError: Numbers are predicted.
+        """
+        self._need_classes("probabilities")
+        return self.values
+
+    def _need_classes(self, what: str) -> None:
+        if self.target.is_numbers:
+            names = joined(self.target.names)
+            raise ResultsError(f"there are no {what}: numbers are predicted ({names}). Take predictions.")
 
     def lines(self) -> list[str]:
-        """Returns what was asked, what it scores out of fold, and on a test set with labels, in words."""
+        """Returns what was asked, what it scores out of fold and on a test set that tells, in words."""
         views = f", with {count(self.tta, 'augmented view')} of each sample" if self.tta else ""
         found = []
         for one in self.trials:
@@ -118,8 +146,8 @@ def predict(
         models: fit for models of all training data, folds for fold models, finetuned for those that were
             trained on; auto for the first of fit, finetuned and folds that are there. Those of a trial are
             averaged.
-        ensemble: Of several trials: mean; rank, by the order of the classes alone; weighted, by weights that
-            are found on out-of-fold predictions.
+        ensemble: Of several trials: mean; rank, by the order of classes alone; weighted, by weights that are
+            found on out-of-fold predictions.
         tta: So many views of each sample, augmented as its trial was in training, are averaged with it.
         model: The model function, where the search was given one that cannot be imported.
         overrides: `key.path=value` texts, of where data and model are now.
@@ -127,7 +155,7 @@ def predict(
         warn: Is told of what is probably not meant, which is among the notes too.
 
     Raises:
-        ResultsError: A trial has no models, or the searches are of other classes.
+        ResultsError: A trial has no models, or the searches predict different things.
         DataError: The test set cannot be read, or is not like the training data.
         ChangedError: The training data are others than the search's.
     """
@@ -149,23 +177,31 @@ def predict(
     target = first.target
     if ensemble == "rank" and target.is_multi_label:
         raise ResultsError("rank orders the classes of a sample, which may have several here: take mean.")
+    if ensemble == "rank" and target.is_numbers:
+        raise ResultsError(
+            "rank orders the classes of a sample, and here numbers are predicted: take mean or weighted."
+        )
     with ExitStack() as stack:
         asking = stack.enter_context(Asking(asked, tta, progress))
         stream = asking.stream(data, stack)
-        jury, images = _jury(asked), asking.prepared(asked[0]).data.images
+        jury, trained = _jury(asked), asking.prepared(asked[0]).data
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
         parts, answer = asking.ask(stream)
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
     true_score, told = _true_score(jury, whole, answer.labels)
-    if answer.span is not None and (odd := Span.of(images).odd(*answer.span)) is not None:
+    if answer.span is not None and (odd := Span.of(trained.images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
+    if target.is_numbers:
+        for odd in odd_numbers(trained.labels, whole, target.names):
+            told.append(f"Warning: {odd}")
+            warn(odd)
     if true_score is not None and stream.name == first.train_name:
         told.append(f"{stream.name} is what the models were trained on: their score on it tells nothing.")
     return Predicted(
         stream.name,
-        whole.astype(np.float32),
+        whole if target.is_numbers else whole.astype(np.float32),
         answer.ids,
         target,
         tuple(asked),
@@ -180,22 +216,24 @@ def predict(
 
 
 def _check_alike(searches: Sequence[FinishedRun]) -> None:
-    """Raises a ResultsError where searches are not of the same classes, or one is given twice."""
+    """Raises a ResultsError where searches do not predict the same, or one is given twice."""
     first, paths = searches[0], [search.path.absolute() for search in searches]
     for place, other in enumerate(searches[1:], start=1):
         if paths[place] in paths[:place]:
             raise ResultsError(f"{other.path}: is given twice. --top K takes several trials of it.")
         if (other.target.kind, other.target.names) != (first.target.kind, first.target.names):
-            raise ResultsError(
-                f"{other.path}: is of other classes than {first.path}, so that they cannot be asked together."
-            )
+            kind = other.target.kind
+            told = f"is of other {kind} than" if kind == first.target.kind else f"predicts {kind}, unlike"
+            raise ResultsError(f"{other.path}: {told} {first.path}, so that they cannot be asked together.")
 
 
 def _jury(asked: Sequence[AskedTrial]) -> Jury:
     """Returns the trials with their out-of-fold predictions, as far as these are of the same samples."""
     kept = {one.finished.path: _held_out(one.finished.path) for one in asked}
     first = kept[asked[0].finished.path]
-    empty = HeldOut(np.empty(0, np.int16), np.empty(0, np.int64), asked[0].finished.target, {})
+    target = asked[0].finished.target
+    none = np.empty((0, target.n_outputs)) if target.is_numbers else np.empty(0, np.int64)
+    empty = HeldOut(np.empty(0, np.int16), none, target, {})
     members = []
     for one in asked:
         found = kept[one.finished.path]
@@ -215,13 +253,48 @@ def _held_out(results: Path) -> HeldOut | None:
         return None
 
 
+def odd_numbers(trained: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> Iterator[str]:
+    """Yields what is odd of predicted numbers, in a sentence each.
+
+    Args:
+        trained: (sample, number), those that were trained on.
+        predictions: (sample, number).
+        names: What each number is called.
+    """
+    for name, own, said in zip(names, np.asarray(trained).T, predictions.T, strict=True):
+        low, high = float(own.min()), float(own.max())
+        if len(said) > 1 and said.min() == said.max() and low < high:
+            yield f"{name} is {_short(said[0])} for all {len(said):,} samples, which are not told apart."
+            continue
+        spread = high - low
+        far = (said < low - spread) | (said > high + spread)
+        if low >= 0:
+            far |= said < 0
+        if far.any():
+            lowest, highest = _short(said.min()), _short(said.max())
+            yield (
+                f"{name} lies far outside what was trained on ({_short(low)} to {_short(high)}) for "
+                f"{count(int(far.sum()), 'sample')} of {len(said):,}: it is {lowest} to {highest}."
+            )
+
+
+def _short(number: float) -> str:
+    """Returns a number with as many digits as tell something."""
+    return (
+        f"{number:,.6g}" if abs(number) < 1e6 else f"{number:,.0f}" if abs(number) < 1e15 else f"{number:g}"
+    )
+
+
 def _true_score(
-    jury: Jury, probabilities: np.ndarray, labels: Sequence[Any] | None
+    jury: Jury, predictions: np.ndarray, labels: Sequence[Any] | None
 ) -> tuple[float | None, list[str]]:
     """Returns the score on a test set that has labels, and what is to be said of it."""
     if labels is None:
         return None, []
     try:
+        if jury.target.is_numbers:
+            numbers = np.asarray(labels, np.float64).reshape(predictions.shape)
+            return jury.shown(jury.score(numbers, predictions)), []
         indices, names = encode_labels(
             np.asarray(labels), "its labels", multi_label=jury.target.is_multi_label
         )
@@ -231,7 +304,7 @@ def _true_score(
             if unknown:
                 return None, [f"The test set is not scored: its label {unknown[0]!r} is no class."]
             indices = np.array([places[str(name)] for name in names])[indices]
-        return jury.shown(jury.score(indices, probabilities)), []
+        return jury.shown(jury.score(indices, predictions)), []
     except (DataError, ValueError) as error:  # no labels, or none that the objective can score
         return None, [f"The test set is not scored: {' '.join(str(error).split())}"]
 

@@ -9,10 +9,16 @@ from typing import Any
 
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.predicting import Predicted
-from kerasgrid.errors import DataError
+from kerasgrid.errors import DataError, spoken
 from kerasgrid.io import file_digest, read_json, write_json
-from kerasgrid.submit.columns import Holds, spelled
-from kerasgrid.submit.layout import Layout, conventional, read_form, with_probabilities
+from kerasgrid.submit.columns import Holds
+from kerasgrid.submit.layout import (
+    Layout,
+    a_column_each,
+    conventional,
+    read_form,
+    with_probabilities,
+)
 from kerasgrid.submit.sending import sample_of
 
 CONVENTION = "id/label"
@@ -39,7 +45,7 @@ class PlannedSubmission:
             StorageError: A file cannot be written.
         """
         write_json(self.note, {"schema": SCHEMA, "file": self.target.name, "sha256": None})  # under way
-        self.form.write(self.target, predicted.ids, predicted.probabilities, predicted.target.names)
+        self.form.write(self.target, predicted.ids, predicted.values, predicted.target.names)
         write_json(self.note, _about(predicted, self.target))
 
 
@@ -64,22 +70,28 @@ def plan_submission(
         is_own_data: Whether the data are given beside the config, to whose data.test its sample belongs.
 
     Raises:
-        DataError: The sample cannot be read or is of other classes, or the target is none or is taken.
+        DataError: The sample cannot be read or is of other classes, or the target is none or is taken; or
+            probabilities are asked for of what is no class.
     """
+    predicted = finished.target
+    if probabilities and predicted.is_numbers:
+        raise DataError(
+            spoken("--proba writes a probability a class, and here numbers are predicted: leave it out.")
+        )
     target = target or finished.paths.submission
     _check_target(target)
     if sample is None and like is None and not is_own_data:
         sample = sample_of(finished.results, finished.data_config)
     if like is not None or sample is None:
-        form = _conventional(like or CONVENTION, finished)
+        form = conventional(like or CONVENTION, predicted, None if like else finished.data_config.id)
     else:
-        form = read_form(sample, finished.target.names, multi_label=finished.target.is_multi_label)
+        form = read_form(sample, predicted)
     if probabilities and form.holds is Holds.labels:
-        is_single = sample is not None and len(finished.target.names) == 2 and len(form.label_places) == 1
-        positive = replace(form, holds=Holds.positive, classes=(finished.target.names[1],))
-        form = positive if is_single else _a_column_a_class(form, finished, Holds.probabilities)
+        is_single = sample is not None and predicted.n_outputs == 2 and len(form.value_places) == 1
+        positive = replace(form, holds=Holds.positive, names=(predicted.names[1],))
+        form = positive if is_single else a_column_each(form, predicted, Holds.probabilities)
     elif probabilities:
-        form = with_probabilities(form, finished.target.names)
+        form = with_probabilities(form, predicted)
     return PlannedSubmission(target, form)
 
 
@@ -131,26 +143,13 @@ def _read_note(note: Path) -> Mapping[str, Any] | None:
     return told if isinstance(told, Mapping) and told.get("schema") == SCHEMA else None
 
 
-def _conventional(name: str, finished: FinishedRun) -> Layout:
-    """Returns the form of a convention; of several labels a sample a column for each."""
-    form = conventional(name, finished.target.names)
-    return _a_column_a_class(form, finished, Holds.flags) if finished.target.is_multi_label else form
-
-
-def _a_column_a_class(form: Layout, finished: FinishedRun, holds: Holds) -> Layout:
-    """Returns a form with the same ids and a column for each class."""
-    id_name = "id" if form.id_place is None else form.header[form.id_place]
-    header = (id_name, *map(spelled, finished.target.names))
-    return replace(form, header=header, id_place=0, holds=holds, classes=finished.target.names)
-
-
 def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:
     return {
         "schema": SCHEMA,
         "file": target.name,
         "sha256": file_digest(target),
         "of": predicted.source,
-        "rows": len(predicted.probabilities),
+        "rows": len(predicted.values),
         "models": [
             {
                 "results": str(one.finished.path),

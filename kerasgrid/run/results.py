@@ -12,6 +12,7 @@ from typing import Any, Self
 from kerasgrid.config.sections import Config
 from kerasgrid.config.validation import shown
 from kerasgrid.errors import ResultsError
+from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCORES, About, checked, read_results, refuse, section_of
 
@@ -103,6 +104,17 @@ class ResultsData:
         if self.about.base is None or self.path is None:  # files of earlier versions do not tell it
             return Path()
         return Path(os.path.normpath(self.path.parent / self.about.base))
+
+    @cached_property
+    def target(self) -> Target | None:
+        """What is predicted, in the order of the models' outputs; None where the file does not tell."""
+        told, config = self.about.data, self.data.get("config") or {}
+        if told.targets is not None:
+            return Target("numbers", tuple(told.targets))
+        if told.class_names is None:
+            return None
+        is_multi_label = bool((config.get("data") or {}).get("multi_label"))
+        return Target("labels" if is_multi_label else "classes", tuple(told.class_names), told.one_hot)
 
     @property
     def outcome(self) -> dict[str, Any]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 import re
 from collections.abc import Callable, Sequence
 from itertools import pairwise
@@ -9,6 +10,7 @@ from pathlib import Path
 
 from kerasgrid.data.columns import NUMBER
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 from kerasgrid.submit.columns import (
     CsvCells,
     Holds,
@@ -34,19 +36,17 @@ _MISSING = {"", "nan", "null", "none", "na", "n/a"}
 def submission_faults(
     file: Path,
     sample: Path | None = None,
-    classes: Sequence[Label] | None = None,
-    *,
-    multi_label: bool = False,
+    target: Target | None = None,
 ) -> list[str]:
     """Returns all that is wrong with a submission, a line each; nothing where it can be sent.
 
-    Columns by name and order; rows; ids as a set and in order; labels by kind and class, or probabilities.
+    Columns by name and order; rows; ids as a set and in order; labels by kind and class, probabilities, or
+    numbers.
     Of many faults of one kind the first few are told and the rest is counted.
 
     Args:
         sample: The competition's sample; without it, what can be told by the file alone.
-        classes: The classes that labels are of; None where they are not known.
-        multi_label: Whether samples may have several labels.
+        target: What is predicted; None where it is not known.
 
     Raises:
         DataError: One of the files cannot be read, or the sample is none.
@@ -65,8 +65,8 @@ def submission_faults(
             f"{some_of(wanted.names)}, in this order.",
             *faults,
         ]
-    form = _form(sample, classes, multi_label)
-    id_place = form.id_place if form is not None else _id_place(wanted or found, classes, where)
+    form = _form(sample, target)
+    id_place = form.id_place if form is not None else _id_place(wanted or found, target, where)
     if wanted is not None and len(found.lines) != len(wanted.lines) and not faults:
         rows = count(len(found.lines), "row")
         faults.append(f"{where}: {rows}, and {theirs} has {len(wanted.lines):,}.")
@@ -74,34 +74,33 @@ def submission_faults(
         faults += _id_faults(found, wanted, id_place, where, theirs)
     for place, name in enumerate(found.names):
         if place != id_place:
-            rule = _rule(form, None if wanted is None else wanted.texts[place])
+            rule = _rule(form, target, None if wanted is None else wanted.texts[place])
             faults += _cell_faults(found, place, f"{where}, line {{}}, column {name!r}", rule)
     return faults
 
 
-def check(
-    file: Path, sample: Path | None, classes: Sequence[Label] | None, *, multi_label: bool = False
-) -> None:
+def check(file: Path, sample: Path | None, target: Target | None) -> None:
     """Raises a DataError with all that is wrong with a submission."""
-    faults = submission_faults(file, sample, classes, multi_label=multi_label)
+    faults = submission_faults(file, sample, target)
     if faults:
         raise DataError("\n".join(faults))
 
 
-def _form(sample: Path | None, classes: Sequence[Label] | None, multi_label: bool) -> Layout | None:
+def _form(sample: Path | None, target: Target | None) -> Layout | None:
     """Returns the sample's form; None where it is one that predictions cannot be written in."""
-    if sample is None or not classes:
+    if sample is None or target is None or not target.names:
         return None
     try:
-        return read_form(sample, classes, multi_label=multi_label)
+        return read_form(sample, target)
     except DataError:
         return None  # made by hand for such a sample: columns, rows, ids and kinds are still compared
 
 
-def _id_place(table: CsvCells, classes: Sequence[Label] | None, where: str) -> int | None:
+def _id_place(table: CsvCells, target: Target | None, where: str) -> int | None:
+    matched = {} if target is None or not target.names else match_columns(table.names, target)
     if len(table.names) == 2:
-        return find_id_place(table.names, table.texts, {}, where, ())
-    if len(table.names) == len(match_columns(table.names, classes or ("",))):
+        return find_id_place(table.names, table.texts, matched, where)
+    if len(table.names) == len(matched):
         return None
     return 0 if len(table.names) > 1 else None
 
@@ -149,15 +148,19 @@ def _cell_faults(found: CsvCells, place: int, where: str, rule: Rule) -> list[st
     return first_few(told, len(wrong), f"cells of column {found.names[place]!r}")
 
 
-def _rule(form: Layout | None, sample: Sequence[str] | None) -> Rule:
-    """Returns what a cell of a label column has to be."""
+def _rule(form: Layout | None, target: Target | None, sample: Sequence[str] | None) -> Rule:
+    """Returns what a cell of a column that holds no ids has to be."""
+    if (form is None and sample is None and target is not None and target.is_numbers) or (
+        form is not None and form.holds is Holds.numbers
+    ):
+        return _is_number
     shown_cells = {text for text in sample or () if text}
     if form is not None and form.holds in (Holds.probabilities, Holds.positive):
         return _is_probability
     if form is not None and form.holds is Holds.flags:
         return _is_flag
     if form is not None and form.holds is Holds.labels:
-        return _is_class(form.classes, all(_WHOLE.fullmatch(text) for text in shown_cells))
+        return _is_class(form.names, all(_WHOLE.fullmatch(text) for text in shown_cells))
     if shown_cells and all(_WHOLE.fullmatch(text) for text in shown_cells):
         return _is_of(_WHOLE, "a whole number, as the sample's,")
     if shown_cells and all(NUMBER.fullmatch(text) for text in shown_cells):
@@ -183,6 +186,13 @@ def _is_probability(text: str) -> str | None:
     if missing or (NUMBER.fullmatch(text) and -SLACK <= float(text) <= 1 + SLACK):
         return missing
     return f"{text!r}, and a probability from 0 to 1 is needed."
+
+
+def _is_number(text: str) -> str | None:
+    missing = _is_there(text)
+    if missing or (NUMBER.fullmatch(text) and math.isfinite(float(text))):
+        return missing
+    return f"{text!r}, and a number is needed."
 
 
 def _is_flag(text: str) -> str | None:

@@ -17,6 +17,7 @@ from kerasgrid.data.columns import LABEL_NAMES, NUMBER, WHOLE_NUMBER
 from kerasgrid.data.csv import refuse_archive
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
+from kerasgrid.records import Target
 from kerasgrid.wording import count, shown_path
 
 _CELL = re.compile(r'("(?:[^"]|"")*"|[^,"][^,]*|)(,|$)')
@@ -26,7 +27,7 @@ _MOST_LINES = 100
 MOST_TOLD = 5
 """Faults of one kind that are told one by one."""
 Label = int | str
-YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives, or with --proba as well."
+_YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives"
 _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
 
 
@@ -179,10 +180,18 @@ class Holds(StrEnum):
     """One column: the probability of one of two classes."""
     flags = "flags"
     """A column a class: 1 where a sample has its label, else 0."""
+    numbers = "numbers"
+    """A column for each of what is predicted: the number."""
 
 
-def match_columns(names: Sequence[str], classes: Sequence[Label]) -> dict[int, Label]:
-    """Returns which columns are named after which class; all classes or none, but for a single one of two."""
+def match_columns(names: Sequence[str], target: Target) -> dict[int, Label]:
+    """Returns which columns are named after which class, or after which number that is predicted.
+
+    Of classes all or none, but for a single one of two; of numbers those that there are.
+    """
+    if target.is_numbers:
+        return {place: name for place, name in enumerate(names) if name in target.names}
+    classes: tuple[Label, ...] = target.names
     by_text = {str(label): label for label in classes}
     exact = {place: by_text[name] for place, name in enumerate(names) if name in by_text}
     if len(exact) == len(classes) or (len(exact) == 1 and len(classes) == 2 and len(names) == 2):
@@ -206,20 +215,30 @@ def find_id_place(
     cells: Sequence[Sequence[str]],
     matched: Mapping[int, Label],
     where: str,
-    classes: Sequence[Label],
+    target: Target | None = None,
 ) -> int | None:
     """Returns which column holds the ids; None where there is none.
 
+    Args:
+        names: Of all columns.
+        cells: Of all columns.
+        matched: As `match_columns` gives it.
+        where: How a message begins.
+        target: What is predicted, where it is known.
+
     Raises:
-        DataError: There are columns that are neither ids nor of a class.
+        DataError: There are columns that are neither ids nor of what is predicted.
     """
     rest = [place for place in range(len(names)) if place not in matched]
     if matched and len(rest) <= 1:
         return rest[0] if rest else None
     if matched or len(names) > 2:
+        known = "" if target is None else f" ({some_of(target.names)})"
+        form = f"either one label column or one a class, named after it{known}. {_YOURSELF}, or with --proba."
+        if target is not None and target.is_numbers:
+            form = f"a column for each number that is predicted, named after it{known}. {_YOURSELF}."
         raise DataError(
-            f"{where}, line 1: the columns {some_of(names)} are no form that is known here: an id, and "
-            f"either one label column or one a class, named after it ({some_of(list(classes))}). {YOURSELF}"
+            f"{where}, line 1: the columns {some_of(names)} are no form that is known here: an id, and {form}"
         )
     if len(names) == 1:
         return None
@@ -233,32 +252,34 @@ def find_id_place(
 def what_is_held(
     held: Sequence[set[str]],
     matched: Mapping[int, Label],
-    classes: Sequence[Label],
-    multi_label: bool,
+    target: Target,
     where: str,
     names: Sequence[str],
     id_place: int | None,
 ) -> tuple[Holds, tuple[Label, ...]]:
-    """Returns what stands in the label columns, and the class of each (of labels: all classes).
+    """Returns what stands in the columns that are no ids, and what each is of (of labels: all classes).
 
     Raises:
-        DataError: What stands there fits no submission for these classes.
+        DataError: What stands there fits no submission of what is predicted.
     """
+    if target.is_numbers:
+        return Holds.numbers, _numbers_of(held, matched, target, where, names, id_place)
+    classes: tuple[Label, ...] = target.names
     values = set().union(*held) - {""}
     are_whole = all(WHOLE_NUMBER.fullmatch(text) for text in values)
     are_numbers = all(NUMBER.fullmatch(text) for text in values)
     if matched:
         own = tuple(label for _, label in sorted(matched.items()))
         are_flags = bool(values) and values <= {"0", "1"}
-        if are_flags and (multi_label or len(own) < len(classes)):
+        if are_flags and (target.is_multi_label or len(own) < len(classes)):
             return Holds.flags, own
         return (Holds.probabilities if len(own) == len(classes) else Holds.positive), own
     column = names[next(place for place in range(len(names)) if place != id_place)]
     here = f"{where}, column {column!r}"
-    if multi_label:
+    if target.is_multi_label:
         raise DataError(
             f"{here}: one column, and with data.multi_label a sample has any number of labels. A column a "
-            f"class is known here, named after it ({some_of(list(classes))}). {YOURSELF}"
+            f"class is known here, named after it ({some_of(classes)}). {_YOURSELF}, or with --proba."
         )
     if values <= {str(label) for label in classes}:
         return Holds.labels, tuple(classes)
@@ -270,7 +291,37 @@ def what_is_held(
     if not are_numbers and not are_ints and not are_whole:
         return Holds.labels, tuple(classes)
     raise DataError(
-        f"{here} holds {some_of(sorted(values))}, and the classes are {some_of(list(classes))}: a submission "
+        f"{here} holds {some_of(sorted(values))}, and the classes are {some_of(classes)}: a submission "
         "of labels would be of another kind than the sample. Correct the sample, or train on the labels that "
         "the competition asks for."
     )
+
+
+def _numbers_of(
+    held: Sequence[set[str]],
+    matched: Mapping[int, Label],
+    target: Target,
+    where: str,
+    names: Sequence[str],
+    id_place: int | None,
+) -> tuple[Label, ...]:
+    """Returns which number stands in each column that holds no ids.
+
+    Raises:
+        DataError: That is not told by their names, or a column holds something else than numbers.
+    """
+    places = [place for place in range(len(names)) if place != id_place]
+    if not matched and target.n_outputs > 1:
+        raise DataError(
+            f"{where}, line 1: the column {names[places[0]]!r} is named after none of the numbers that are "
+            f"predicted ({some_of(target.names)}), so that it is not known which it holds. Name it so."
+        )
+    for place, own in zip(places, held, strict=True):
+        texts = sorted(text for text in own - {""} if not NUMBER.fullmatch(text))
+        if texts:
+            raise DataError(
+                f"{where}, column {names[place]!r} holds {some_of(texts)}, and numbers are predicted: a "
+                "submission of them would be of another kind than the sample. Correct the sample, or train "
+                "on what the competition asks for."
+            )
+    return tuple(matched.get(place, target.names[0]) for place in places)

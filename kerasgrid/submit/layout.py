@@ -1,4 +1,4 @@
-"""How a submission looks, and writing predictions so: columns, ids in order, what stands for a class."""
+"""How a submission looks, and writing predictions so: columns, ids in order, what stands in the others."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kerasgrid.data.columns import WHOLE_NUMBER
 from kerasgrid.errors import DataError
 from kerasgrid.io import write_atomic
+from kerasgrid.records import Target
 from kerasgrid.submit.columns import (
     Holds,
     Label,
@@ -29,7 +31,7 @@ from kerasgrid.wording import count, shown_path
 
 _CHUNK_ROWS = 65_536
 _MOST_VALUES = 10_000
-"""Different cells of a label column that are looked at; more than that are no labels."""
+"""Different cells of a column that are looked at; more than that are no labels."""
 _CONVENTIONS = {"ImageId/Label": 1, "id/label": 0}
 SLACK = 1e-4
 """How far a probability may lie outside 0 to 1, as float16 and float32 sums do."""
@@ -46,8 +48,10 @@ class Layout:
         ids: The ids in order, each as the sample spells it; None where the test set's rows are counted.
         lines: The line of each id in the sample.
         holds: What stands in the other columns.
-        classes: The class of each label column, in the columns' order; of labels, all that may stand there.
+        names: Of what each column that is no ids is: the class, or the number that is predicted, in the
+            columns' order; of labels, all that may stand there.
         first_id: Where ids that no one gives are counted from.
+        shows_whole: Whether the sample's numbers are whole ones, and not one alone that fills a column.
     """
 
     source: str
@@ -56,8 +60,9 @@ class Layout:
     ids: tuple[str, ...] | None
     lines: tuple[int, ...]
     holds: Holds
-    classes: tuple[Label, ...]
+    names: tuple[Label, ...]
     first_id: int = 0
+    shows_whole: bool = False
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -65,26 +70,27 @@ class Layout:
         return tuple(map(cell_text, self.header))
 
     @property
-    def label_places(self) -> tuple[int, ...]:
+    def value_places(self) -> tuple[int, ...]:
         """Which columns are no ids."""
         return tuple(place for place in range(len(self.header)) if place != self.id_place)
 
     @property
     def summary(self) -> str:
         """What a submission holds, in a line."""
-        names = [self.columns[place] for place in self.label_places]
+        names = [self.columns[place] for place in self.value_places]
         what = {
             Holds.labels: "the label of the most probable class",
-            Holds.positive: f"the probability of {some_of(self.classes)}",
+            Holds.positive: f"the probability of {some_of(self.names)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
+            Holds.numbers: "the number" + (", with decimals that the sample has not" * self.shows_whole),
         }[self.holds]
         shown_names = ", ".join(names[:3]) + (f", ..., {names[-1]}" if len(names) > 3 else "")
         rows = "" if self.ids is None else f", {count(len(self.ids), 'row')}"
         return f"{shown_names}: {what}{rows}"
 
     def write(
-        self, path: Path, ids: Sequence[object] | None, probabilities: np.ndarray, classes: Sequence[Label]
+        self, path: Path, ids: Sequence[object] | None, predictions: np.ndarray, names: Sequence[Label]
     ) -> None:
         """Writes predictions as the sample shows it, whole or not at all.
 
@@ -94,27 +100,28 @@ class Layout:
         Args:
             path: The file to write; what was there is replaced.
             ids: The test set's ids, a row each; None where it has none.
-            probabilities: (sample, class), float32, 0 to 1, in the test set's order; may be mapped from disk.
-            classes: The class of each column of `probabilities`.
+            predictions: In the test set's order, (sample, class), float32, 0 to 1; or (sample, number),
+                float. May be mapped from disk.
+            names: What each column of `predictions` is of.
 
         Raises:
-            DataError: Ids or counts do not fit, or a probability is none; all faults together, with rows.
+            DataError: Ids or counts do not fit, or a prediction is none; all faults together, with rows.
             StorageError: The file cannot be written.
         """
-        faults = [*self._shape_faults(ids, probabilities, classes)]
+        faults = [*self._shape_faults(ids, predictions, names)]
         if faults:
             raise DataError("\n".join(faults))
-        order, id_faults = self._order(ids, len(probabilities))
-        faults = [*id_faults, *_value_faults(probabilities, ids)]
+        order, id_faults = self._order(ids, len(predictions))
+        faults = [*id_faults, *_value_faults(predictions, ids, self.holds)]
         if faults:
             raise DataError("\n".join(faults))
-        own_ids = self.ids or self._ids_of(ids, len(probabilities))
+        own_ids = self.ids or self._ids_of(ids, len(predictions))
 
         def write(file: BinaryIO) -> None:
             file.write((",".join(self.header) + "\n").encode())
-            for rows in _chunks(len(probabilities)):
+            for rows in _chunks(len(predictions)):
                 chosen = rows if order is None else order[rows]
-                cells = self._cells(np.asarray(probabilities[chosen]), list(classes))
+                cells = self._cells(np.asarray(predictions[chosen]), list(names))
                 if self.id_place is not None:
                     cells.insert(self.id_place, list(own_ids[rows]))
                 lines = map(",".join, zip(*cells, strict=True))
@@ -127,37 +134,41 @@ class Layout:
             return [spelled(id) for id in ids]
         return list(map(str, range(self.first_id, self.first_id + n_rows)))
 
-    def _cells(self, probabilities: np.ndarray, classes: list[Label]) -> list[list[str]]:
-        """Returns the label columns of some rows, each a list of cells."""
+    def _cells(self, predictions: np.ndarray, names: list[Label]) -> list[list[str]]:
+        """Returns the columns that are no ids of some rows, each a list of cells."""
         if self.holds is Holds.labels:
-            names = np.array([spelled(label) for label in classes], object)
-            return [names[probabilities.argmax(axis=1)].tolist()]
-        places = [classes.index(label) for label in self.classes]
+            texts = np.array([spelled(label) for label in names], object)
+            return [texts[predictions.argmax(axis=1)].tolist()]
+        values = predictions[:, [names.index(name) for name in self.names]]
         if self.holds is Holds.flags:
-            return (probabilities[:, places] >= 0.5).astype(int).astype(str).T.tolist()
-        # The shortest decimals that are the same float32 again.
-        values = np.clip(probabilities[:, places].astype(np.float32), 0, 1) + 0  # no -0.0
-        return values.astype(str).T.tolist()
+            return (values >= 0.5).astype(int).astype(str).T.tolist()
+        if self.holds is not Holds.numbers:
+            values = np.clip(values.astype(np.float32), 0, 1)
+        # The shortest decimals that are the same float again; none is -0.0.
+        return (values + 0).astype(str).T.tolist()
 
     def _shape_faults(
-        self, ids: Sequence[object] | None, probabilities: np.ndarray, classes: Sequence[Label]
+        self, ids: Sequence[object] | None, predictions: np.ndarray, names: Sequence[Label]
     ) -> Iterator[str]:
-        n_rows = len(probabilities)
-        if np.ndim(probabilities) != 2 or np.shape(probabilities)[1] != len(classes):
+        n_rows = len(predictions)
+        are_numbers = self.holds is Holds.numbers
+        if np.ndim(predictions) != 2 or np.shape(predictions)[1] != len(names):
+            what = "number" if are_numbers else "class"
             yield (
-                f"predictions are of shape {np.shape(probabilities)}, and (sample, class) with "
-                f"{count(len(classes), 'column')} holds, one a class."
+                f"predictions are of shape {np.shape(predictions)}, and (sample, {what}) with "
+                f"{count(len(names), 'column')} holds, one a {what}."
             )
         elif not n_rows:
             yield "predictions have no rows, and a submission needs one at least."
         if ids is not None and len(ids) != n_rows:
             yield f"{count(len(ids), 'id')} for {count(n_rows, 'row')} of predictions; give one a row."
-        known = set(classes)
-        is_some = self.holds in (Holds.positive, Holds.flags)
-        if not (known >= set(self.classes) if is_some else known == set(self.classes or classes)):
+        known = set(names)
+        is_some = self.holds in (Holds.positive, Holds.flags, Holds.numbers)
+        if not (known >= set(self.names) if is_some else known == set(self.names or names)):
+            what = "" if are_numbers else "the classes "
             yield (
-                f"{self.source}: made for the classes {some_of(self.classes)}, and the predictions are of "
-                f"{some_of(list(classes))}. Read the form for these."
+                f"{self.source}: made for {what}{some_of(self.names)}, and the "
+                f"predictions are of {some_of(list(names))}. Read the form for these."
             )
 
     def _order(self, ids: Sequence[object] | None, n_rows: int) -> tuple[np.ndarray | None, list[str]]:
@@ -203,7 +214,7 @@ class Layout:
         return np.array([place[text] for text in known], np.int64), []
 
 
-def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = False) -> Layout:
+def read_form(sample: Path, target: Target) -> Layout:
     """Returns how a submission looks, read off the competition's sample.
 
     Columns that are named as the classes are (`3`, or with one beginning or end in common, `class_3`) hold a
@@ -211,13 +222,15 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
     A single column holds labels; or the probability of the second class (of the one that the column is named
     after) where there are two and the sample holds numbers that are not whole.
 
+    Numbers that are predicted stand in the columns that are named after them; a single one may be called
+    otherwise. Which of several are asked for is the sample's.
+
     Args:
         sample: The file, UTF-8, separated by commas.
-        classes: The classes that predictions are of.
-        multi_label: Whether samples may have several labels.
+        target: What predictions are of.
 
     Raises:
-        DataError: It cannot be read, or fits no submission for these classes; all faults together.
+        DataError: It cannot be read, or fits no submission of these; all faults together.
     """
     where = shown_path(sample)
     cells = read_cells(sample)
@@ -233,14 +246,14 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         raise DataError("\n".join(first_few(cells.ragged, len(cells.ragged), "rows of another length")))
     if not lines:
         raise DataError(f"{where}: only a header and no rows.")
-    matched = match_columns(names, classes)
-    id_place = find_id_place(names, cells.columns, matched, where, classes)
+    matched = match_columns(names, target)
+    id_place = find_id_place(names, cells.columns, matched, where, target)
     held = [
         set(itertools.islice(dict.fromkeys(column), _MOST_VALUES))
         for place, column in enumerate(cells.texts)
         if place != id_place
     ]
-    holds, own = what_is_held(held, matched, classes, multi_label, where, names, id_place)
+    holds, own = what_is_held(held, matched, target, where, names, id_place)
     ids = None
     if id_place is not None:
         ids, known = tuple(cells.columns[id_place]), cells.texts[id_place]
@@ -249,15 +262,24 @@ def read_form(sample: Path, classes: Sequence[Label], *, multi_label: bool = Fal
         faults += repeated(known, lines, f"{where}, line")
         if faults:
             raise DataError("\n".join(faults))
-    return Layout(where, tuple(header), id_place, ids, tuple(lines), holds, own)
+    shows_whole = holds is Holds.numbers and any(_are_whole(own) for own in held)
+    return Layout(where, tuple(header), id_place, ids, tuple(lines), holds, own, shows_whole=shows_whole)
 
 
-def conventional(name: str, classes: Sequence[Label] = ()) -> Layout:
+def _are_whole(texts: set[str]) -> bool:
+    """Tells whether a column's numbers are whole; a single one of them fills the column of many a sample."""
+    return len(texts - {""}) > 1 and all(WHOLE_NUMBER.fullmatch(text) for text in texts - {""})
+
+
+def conventional(name: str, target: Target, id: str | None = None) -> Layout:
     """Returns how a submission looks by a convention, where there is no sample.
+
+    It has one column of labels; of several labels a sample, and of numbers, one for each, named after it.
 
     Args:
         name: `ImageId/Label`, rows counted from 1; or `id/label`, from 0. The test set's own ids come first.
-        classes: The classes that predictions are of; left out, those that they are written with.
+        target: What predictions are of.
+        id: What the column of ids is called beside such columns, where the convention is not to say.
 
     Raises:
         DataError: There is no such convention.
@@ -268,21 +290,31 @@ def conventional(name: str, classes: Sequence[Label] = ()) -> Layout:
         raise DataError(
             f"{name!r} is no form of a submission; {' or '.join(_CONVENTIONS)} holds, or a sample."
         )
-    return Layout(
-        found, tuple(found.split("/")), 0, None, (), Holds.labels, tuple(classes), _CONVENTIONS[found]
-    )
+    header = tuple(found.split("/"))
+    form = Layout(found, header, 0, None, (), Holds.labels, target.names, _CONVENTIONS[found])
+    if target.kind == "classes":
+        return form
+    form = replace(form, header=(spelled(id or header[0]), header[1]))
+    return a_column_each(form, target, Holds.numbers if target.is_numbers else Holds.flags)
 
 
-def with_probabilities(form: Layout, classes: Sequence[Label]) -> Layout:
+def a_column_each(form: Layout, target: Target, holds: Holds) -> Layout:
+    """Returns a form with the same ids, and a column for each class, or for each number that is predicted."""
+    id_name = "id" if form.id_place is None else form.header[form.id_place]
+    header = (id_name, *map(spelled, target.names))
+    return replace(form, header=header, id_place=0, holds=holds, names=target.names)
+
+
+def with_probabilities(form: Layout, target: Target) -> Layout:
     """Returns a form of columns that are named after classes with probabilities in place of 1 and 0.
 
     Args:
         form: How the submission looks.
-        classes: All classes that predictions are of.
+        target: The classes that predictions are of.
     """
     if form.holds is not Holds.flags:
         return form
-    holds = Holds.probabilities if set(form.classes) == set(classes) else Holds.positive
+    holds = Holds.probabilities if set(form.names) == set(target.names) else Holds.positive
     return replace(form, holds=holds)
 
 
@@ -297,17 +329,21 @@ def _chunks(n_rows: int) -> Iterator[slice]:
     return (slice(start, min(start + _CHUNK_ROWS, n_rows)) for start in range(0, n_rows, _CHUNK_ROWS))
 
 
-def _value_faults(probabilities: np.ndarray, ids: Sequence[object] | None) -> list[str]:
+def _value_faults(predictions: np.ndarray, ids: Sequence[object] | None, holds: Holds) -> list[str]:
+    what, rule = ("number", "a finite one") if holds is Holds.numbers else ("probability", "0 to 1")
     told: list[str] = []
     n_faults = 0
-    for rows in _chunks(len(probabilities)):
-        values = np.asarray(probabilities[rows])
-        wrong = ~((values >= -SLACK) & (values <= 1 + SLACK))
+    for rows in _chunks(len(predictions)):
+        values = np.asarray(predictions[rows])
+        if holds is Holds.numbers:
+            wrong = ~np.isfinite(values)
+        else:
+            wrong = ~((values >= -SLACK) & (values <= 1 + SLACK))
         places = np.flatnonzero(wrong.any(axis=1))
         n_faults += len(places)
         for place in places[: 5 - min(len(told), 5)]:
             value = float(values[place][wrong[place]][0])
             row = rows.start + int(place)
             of = "" if ids is None else f" (id {str(ids[row])!r})"
-            told.append(f"predictions, row {row + 1}{of}: {value} is no probability; 0 to 1 holds.")
-    return first_few(told, n_faults, "predictions that are no probabilities")
+            told.append(f"predictions, row {row + 1}{of}: {value} is no {what}; {rule} holds.")
+    return first_few(told, n_faults, f"predictions of which each is no {what}")

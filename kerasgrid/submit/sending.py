@@ -4,20 +4,20 @@ from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasgrid.config.sections import DataConfig, IdxPair
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import file_digest
+from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import ResultsData
 from kerasgrid.run.schema import section_of
 from kerasgrid.submit import refusals
 from kerasgrid.submit.checking import check
 from kerasgrid.submit.client import Client
-from kerasgrid.submit.columns import Label
 from kerasgrid.submit.ledger import (
     ARRIVED,
     FAILED,
@@ -93,8 +93,7 @@ def draft_of(
         message=message,
         file=file,
         sample=sample,
-        classes=found.about.data.class_names,
-        multi_label=data.multi_label,
+        target=found.target,
     )
 
 
@@ -128,16 +127,14 @@ class Submission:
         competition: Its name, or its address.
         message: The user's words about it.
         sample: The competition's sample; None where there is none.
-        classes: The classes that labels are of; None where they are not known.
-        multi_label: Whether samples may have several labels.
+        target: What is predicted; None where it is not known.
     """
 
     competition: str
     message: str
     file: Path
     sample: Path | None = None
-    classes: Sequence[Label] | None = None
-    multi_label: bool = False
+    target: Target | None = None
 
 
 def submit(
@@ -170,7 +167,7 @@ def submit(
         MissingPackageError: Kaggle's client is not installed.
     """
     competition = competition_name(draft.competition)
-    check(draft.file, draft.sample, draft.classes, multi_label=draft.multi_label)
+    check(draft.file, draft.sample, draft.target)
     against = (
         "itself only: no sample_submission is known" if draft.sample is None else shown_path(draft.sample)
     )

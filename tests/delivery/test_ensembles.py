@@ -1,4 +1,4 @@
-"""Several models' probabilities as one."""
+"""Several models' predictions as one."""
 
 from __future__ import annotations
 
@@ -7,8 +7,9 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.metrics import log_loss as sklearn_log_loss
+from sklearn.metrics import mean_squared_error, r2_score
 
-from kerasgrid.delivery.ensembles import combine, combine_ranks, find_weights, log_loss, score_of_weighted
+from kerasgrid.delivery.ensembles import combine, combine_ranks, find_weights, loss, score_of_weighted
 
 
 def accuracy(labels, probabilities):
@@ -93,8 +94,43 @@ def test_a_score_of_weights_is_of_samples_that_they_were_not_found_on():
 
 def test_log_loss_is_scikit_learns():
     part = model(LABELS, 0.6, 5)
-    assert log_loss(LABELS, part) == pytest.approx(sklearn_log_loss(LABELS, part))
+    assert loss(LABELS, part) == pytest.approx(sklearn_log_loss(LABELS, part))
     several = (np.random.default_rng(1).random((50, 3)) > 0.5).astype(int)
     said = np.random.default_rng(2).random((50, 3))
     wanted = np.mean([sklearn_log_loss(several[:, n], said[:, n]) for n in range(3)])
-    assert log_loss(several, said) == pytest.approx(wanted)
+    assert loss(several, said) == pytest.approx(wanted)
+
+
+def of_numbers(noise, seed, bias=0.0):
+    """Two numbers a sample of very different sizes, told with noise."""
+    noises = np.random.default_rng(seed).normal(size=NUMBERS.shape)
+    return NUMBERS + np.array([1.0, 1e5]) * (noise * noises + bias)
+
+
+NUMBERS = np.random.default_rng(5).normal(size=(400, 2)) * np.array([1.0, 1e5])
+
+
+def test_weights_of_numbers_sum_to_one_and_score_no_worse_than_the_best_model():
+    parts = [of_numbers(0.5, 1), of_numbers(0.5, 2), of_numbers(3.0, 3)]
+    weights = find_weights(parts, NUMBERS, r2_score)
+    assert weights.sum() == pytest.approx(1)
+    assert weights[2] < 0.1
+    assert r2_score(NUMBERS, combine(parts, weights)) > max(r2_score(NUMBERS, part) for part in parts)
+    alone = score_of_weighted(parts, NUMBERS, np.zeros(len(NUMBERS)), r2_score)  # one fold: in parts
+    folds = score_of_weighted(parts, NUMBERS, np.arange(len(NUMBERS)) % 4, r2_score)
+    assert folds == pytest.approx(alone, abs=0.02)
+
+
+def test_of_models_of_numbers_that_score_the_same_the_closer_one_is_taken():
+    def correlation(numbers, said):
+        return round(float(np.corrcoef(numbers.T[0], said.T[0])[0, 1]), 6)
+
+    parts = [of_numbers(0.0, 1, bias=2.0), of_numbers(0.0, 1, bias=0.1)]
+    assert find_weights(parts, NUMBERS, correlation).tolist() == [0, 1]
+
+
+def test_the_loss_of_numbers_is_their_squared_error_whatever_their_size():
+    said, spread = of_numbers(0.5, 1), NUMBERS.std(axis=0)
+    assert loss(NUMBERS, said) == pytest.approx(mean_squared_error(NUMBERS / spread, said / spread))
+    constant = np.full((3, 1), 2.0)
+    assert loss(constant, constant + 0.5) == 0.25

@@ -8,6 +8,7 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 
+from kerasgrid.config.sections import DataConfig
 from kerasgrid.delivery.submission import SCHEMA, plan_submission
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
@@ -16,9 +17,9 @@ from kerasgrid.run.paths import RunPaths
 VALUES = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
 
 
-def planned(tmp_path, classes, sample=None, *, multi_label=False, **how):
-    paths = RunPaths(tmp_path, "grid")
-    finished = SimpleNamespace(target=Target("labels" if multi_label else "classes", classes), paths=paths)
+def planned(tmp_path, names, sample=None, *, kind="classes", **how):
+    paths, data = RunPaths(tmp_path, "grid"), DataConfig(id="Id")
+    finished = SimpleNamespace(target=Target(kind, names), paths=paths, data_config=data)
     if sample is not None:
         (tmp_path / "sample.csv").write_text(sample)
         how["sample"] = tmp_path / "sample.csv"
@@ -50,7 +51,7 @@ def test_labels_of_two_classes_become_the_probability_of_the_second(written):
 
 def test_probabilities_keep_the_columns_of_a_sample(written):
     sample = "id,scab,rust\n1,0,0\n2,1,0\n"
-    text = written(("rust", "scab"), sample, multi_label=True, probabilities=True)
+    text = written(("rust", "scab"), sample, kind="labels", probabilities=True)
     assert text == "id,scab,rust\n1,0.25,0.75\n2,0.125,0.5\n"
     shown = "id,dog,cat\n1,0.5,0.5\n2,0.5,0.5\n"
     assert written(("cat", "dog"), shown, probabilities=True) == "id,dog,cat\n1,0.25,0.75\n2,0.125,0.5\n"
@@ -58,8 +59,8 @@ def test_probabilities_keep_the_columns_of_a_sample(written):
 
 def test_by_a_convention_several_labels_have_a_column_each(written):
     classes = ("rust", "scab")
-    assert written(classes, multi_label=True, like="ImageId/Label") == "ImageId,rust,scab\n1,1,0\n2,1,0\n"
-    text = written(classes, multi_label=True, like="id/label", probabilities=True)
+    assert written(classes, kind="labels", like="ImageId/Label") == "ImageId,rust,scab\n1,1,0\n2,1,0\n"
+    text = written(classes, kind="labels", like="id/label", probabilities=True)
     assert text == "id,rust,scab\n0,0.75,0.25\n1,0.5,0.125\n"
 
 
@@ -72,6 +73,18 @@ def test_a_sample_of_no_known_form_says_what_can_be_done(tmp_path):
         "1",
         "2",
     )
+
+
+def test_numbers_have_a_column_each_with_the_ids_name(written):
+    assert written(("price", "rent"), kind="numbers") == "Id,price,rent\n0,0.75,0.25\n1,0.5,0.125\n"
+    text = written(("price", "rent"), kind="numbers", like="id/label")
+    assert text == "id,price,rent\n0,0.75,0.25\n1,0.5,0.125\n"
+    assert written(("price", "rent"), "n,rent\n4,0\n2,0\n", kind="numbers") == "n,rent\n4,0.25\n2,0.125\n"
+
+
+def test_numbers_have_no_probabilities(tmp_path):
+    with pytest.raises(DataError, match=r"^--proba writes a probability a class, and here numbers are"):
+        planned(tmp_path, ("price",), kind="numbers", probabilities=True)
 
 
 def test_a_file_of_the_users_is_not_written_over(tmp_path):

@@ -8,6 +8,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 from kerasgrid.submit.checking import check, submission_faults
 from kerasgrid.submit.layout import read_form
 
@@ -19,12 +20,13 @@ SAMPLE = "ImageId,Label\n1,0\n2,0\n3,0\n"
 def faults(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
 
-    def found(text, sample=SAMPLE, classes=DIGITS, **options):
+    def found(text, sample=SAMPLE, classes=DIGITS, kind="classes"):
         (tmp_path / "mine.csv").write_bytes(text.encode())
         if sample is not None:
             (tmp_path / "sample.csv").write_bytes(sample.encode())
         known = None if sample is None else tmp_path / "sample.csv"
-        return submission_faults(tmp_path / "mine.csv", known, classes, **options)
+        target = None if classes is None else Target(kind, classes)
+        return submission_faults(tmp_path / "mine.csv", known, target)
 
     return found
 
@@ -118,7 +120,7 @@ def test_many_faults_of_a_kind_are_counted(faults):
         ),
         ("id,c0,c1\na,0.5,0.5\n", "id,c0,c1\na,inf,0\n", (0, 1), {}, "'inf', and a value is needed."),
         ("id,y\na,0.5\nb,0.5\n", "id,y\na,yes\nb,1\n", (0, 1), {}, "'yes', and a probability from 0 to 1"),
-        ("id,a,b\n1,0,0\n", "id,a,b\n1,0,0.5\n", ("a", "b"), {"multi_label": True}, "'0.5', and 0 or 1 is"),
+        ("id,a,b\n1,0,0\n", "id,a,b\n1,0,0.5\n", ("a", "b"), {"kind": "labels"}, "'0.5', and 0 or 1 is"),
         (
             "id,breed\na,pug\n",
             "id,breed\na,pog\n",
@@ -161,8 +163,42 @@ def test_without_a_sample(faults):
 def test_check_raises_all_of_them(faults, tmp_path):
     faults("ImageId,Label\n1,x\n2,y\n3,0\n")
     with pytest.raises(DataError) as caught:
-        check(tmp_path / "mine.csv", tmp_path / "sample.csv", DIGITS)
+        check(tmp_path / "mine.csv", tmp_path / "sample.csv", Target("classes", DIGITS))
     assert len(str(caught.value).splitlines()) == 2
+
+
+@pytest.mark.parametrize(
+    ("text", "expected"),
+    [
+        ("Id,price\n1,2.5\n2,-1e3\n", []),
+        ("Id,price\n1,2\n2,300000\n", []),
+        (
+            "Id,price\n1,cheap\n2,inf\n",
+            [
+                "mine.csv, line 2, column 'price': 'cheap', and a number is needed.",
+                "mine.csv, line 3, column 'price': 'inf', and a value is needed.",
+            ],
+        ),
+        (
+            "Id,price\n1,1e999\n2,\n",
+            [
+                "mine.csv, line 2, column 'price': '1e999', and a number is needed.",
+                "mine.csv, line 3, column 'price': empty, and a value is needed.",
+            ],
+        ),
+        ("Id,price\n1,3\n", ["mine.csv: 1 row, and sample.csv has 2."]),
+    ],
+)
+@pytest.mark.parametrize("sample", ["Id,price\n1,0\n2,0\n", "Id,price\n1,180.5\n2,190.25\n"])
+def test_numbers(faults, text, sample, expected):
+    found = faults(text, sample, ("price",), "numbers")
+    assert found[: max(1, len(expected))] == expected
+
+
+def test_numbers_without_a_sample_go_by_the_name(faults):
+    assert faults("price,Id\n2.5,1\n2.5,2\n", None, ("price",), "numbers") == []
+    (fault,) = faults("price,Id\n2.5,1\nx,2\n", None, ("price",), "numbers")
+    assert fault == "mine.csv, line 3, column 'price': 'x', and a number is needed."
 
 
 @settings(max_examples=30)  # each is put on disk for good
@@ -179,11 +215,9 @@ def test_what_a_form_writes_has_no_faults(tmp_path_factory, n_rows, n_classes, s
     cell = {"labels": "0", "flags": "0"}.get(kind, "0.5")
     rows = [["id", *names], *([f"r{row}", *[cell] * len(names)] for row in range(n_rows))]
     (folder / "sample.csv").write_text("\n".join(map(",".join, rows)))
-    form = read_form(folder / "sample.csv", classes, multi_label=kind == "flags")
+    target = Target("labels" if kind == "flags" else "classes", classes)
+    form = read_form(folder / "sample.csv", target)
     assert form.holds == kind
     values = np.random.default_rng(seed).random((n_rows, len(classes)), np.float32)
     form.write(folder / "out.csv", None, values, classes)
-    assert (
-        submission_faults(folder / "out.csv", folder / "sample.csv", classes, multi_label=kind == "flags")
-        == []
-    )
+    assert submission_faults(folder / "out.csv", folder / "sample.csv", target) == []

@@ -11,9 +11,15 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 from kerasgrid.submit.layout import conventional, read_form, with_probabilities
 
 DIGITS = tuple(range(10))
+PRICE = Target("numbers", ("price",))
+
+
+def of(*classes, multi_label=False):
+    return Target("labels" if multi_label else "classes", classes)
 
 
 def sample_of(tmp_path, text, name="sample_submission.csv"):
@@ -33,7 +39,7 @@ def written(form, tmp_path, ids, probabilities, classes):
 
 
 def test_digit_recognizer(tmp_path):
-    form = read_form(sample_of(tmp_path, "ImageId,Label\n1,0\n2,0\n3,0\n"), DIGITS)
+    form = read_form(sample_of(tmp_path, "ImageId,Label\n1,0\n2,0\n3,0\n"), of(*DIGITS))
     assert form.columns == ("ImageId", "Label")
     assert form.summary == "Label: the label of the most probable class, 3 rows"
     text = written(form, tmp_path, None, one_hot([7, 2, 9]), DIGITS)
@@ -42,22 +48,22 @@ def test_digit_recognizer(tmp_path):
 
 def test_ids_keep_their_spelling_and_the_order_of_the_sample(tmp_path):
     sample = 'label,"the id"\r\n0,007\r\n0,"image_12.png"\r\n0,"a, ""b"""\r\n'
-    form = read_form(sample_of(tmp_path, sample), (0, 1))
+    form = read_form(sample_of(tmp_path, sample), of(0, 1))
     ids = ["image_12.png", 'a, "b"', "007"]
     text = written(form, tmp_path, ids, one_hot([0, 1, 1], 2), (0, 1))
     assert text == 'label,"the id"\n1,007\n0,"image_12.png"\n1,"a, ""b"""\n'
 
 
 def test_numbers_are_the_same_ids_with_zeros_before_them(tmp_path):
-    form = read_form(sample_of(tmp_path, "id,label\n007,0\n010,0\n"), (0, 1))
+    form = read_form(sample_of(tmp_path, "id,label\n007,0\n010,0\n"), of(0, 1))
     assert (
         written(form, tmp_path, np.array([10, 7]), one_hot([0, 1], 2), (0, 1)) == "id,label\n007,1\n010,0\n"
     )
     long = "9" * 5000  # digits, more than Python reads
-    form = read_form(sample_of(tmp_path, f"id,label\n00{long},0\n000,0\n"), (0, 1))
+    form = read_form(sample_of(tmp_path, f"id,label\n00{long},0\n000,0\n"), of(0, 1))
     text = written(form, tmp_path, [0, long], one_hot([0, 1], 2), (0, 1))
     assert text == f"id,label\n00{long},1\n000,0\n"
-    twice = read_form(sample_of(tmp_path, "id,label\n007,0\n07,0\n"), (0, 1))
+    twice = read_form(sample_of(tmp_path, "id,label\n007,0\n07,0\n"), of(0, 1))
     with pytest.raises(DataError, match="id '7' is not in"):
         twice.write(tmp_path / "out.csv", [7, 10], one_hot([0, 1], 2), (0, 1))
 
@@ -66,44 +72,108 @@ def test_numbers_are_the_same_ids_with_zeros_before_them(tmp_path):
 def test_a_probability_a_class(tmp_path, names):
     order = [2, 0, 1]
     head = ",".join(names[place] for place in order)
-    form = read_form(sample_of(tmp_path, f"img,{head}\nx.jpg,0.1,0.1,0.1\n"), (0, 1, 2))
+    form = read_form(sample_of(tmp_path, f"img,{head}\nx.jpg,0.1,0.1,0.1\n"), of(0, 1, 2))
     values = np.array([[0.1, 0.25, 1e-8]], np.float32)
     assert written(form, tmp_path, ["x.jpg"], values, (0, 1, 2)) == f"img,{head}\nx.jpg,1e-08,0.1,0.25\n"
     assert form.summary.endswith("a probability a class, 1 row")
 
 
 def test_the_probability_of_the_positive_class(tmp_path):
-    form = read_form(sample_of(tmp_path, "id,has_cactus\na,0.5\nb,0.5\n"), (0, 1))
+    form = read_form(sample_of(tmp_path, "id,has_cactus\na,0.5\nb,0.5\n"), of(0, 1))
     values = np.array([[0.75, 0.25], [0.5, 0.5]], np.float32)
     assert written(form, tmp_path, ["b", "a"], values, (0, 1)) == "id,has_cactus\na,0.5\nb,0.25\n"
-    of_cat = read_form(sample_of(tmp_path, "id,cat\na,0.5\n"), ("cat", "dog"))
+    of_cat = read_form(sample_of(tmp_path, "id,cat\na,0.5\n"), of("cat", "dog"))
     assert of_cat.summary == "cat: the probability of 'cat', 1 row"
     assert written(of_cat, tmp_path, None, values[:1], ("cat", "dog")) == "id,cat\na,0.75\n"
 
 
 def test_several_labels_a_sample(tmp_path):
     values = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
-    flags = read_form(sample_of(tmp_path, "id,scab,rust\n1,0,0\n2,1,0\n"), ("rust", "scab"), multi_label=True)
+    flags = read_form(
+        sample_of(tmp_path, "id,scab,rust\n1,0,0\n2,1,0\n"), of("rust", "scab", multi_label=True)
+    )
     assert written(flags, tmp_path, None, values, ("rust", "scab")) == "id,scab,rust\n1,0,1\n2,0,1\n"
-    text = written(with_probabilities(flags, ("rust", "scab")), tmp_path, None, values, ("rust", "scab"))
+    text = written(with_probabilities(flags, of("rust", "scab")), tmp_path, None, values, ("rust", "scab"))
     assert text == "id,scab,rust\n1,0.25,0.75\n2,0.125,0.5\n"
     shares = read_form(
-        sample_of(tmp_path, "id,scab,rust\n1,0.5,0.5\n2,0.5,0.5\n"), ("rust", "scab"), multi_label=True
+        sample_of(tmp_path, "id,scab,rust\n1,0.5,0.5\n2,0.5,0.5\n"), of("rust", "scab", multi_label=True)
     )
     assert written(shares, tmp_path, None, values, ("rust", "scab")) == text
     # A competition of log loss shows one-hot rows, and takes probabilities.
-    assert read_form(sample_of(tmp_path, "id,a,b\n1,1,0\n"), ("a", "b")).holds == "probabilities"
+    assert read_form(sample_of(tmp_path, "id,a,b\n1,1,0\n"), of("a", "b")).holds == "probabilities"
 
 
 def test_conventions(tmp_path):
-    assert written(conventional("ImageId/Label"), tmp_path, None, one_hot([3, 4]), DIGITS) == (
+    assert written(conventional("ImageId/Label", of(*DIGITS)), tmp_path, None, one_hot([3, 4]), DIGITS) == (
         "ImageId,Label\n1,3\n2,4\n"
     )
-    assert written(conventional("id/label"), tmp_path, None, one_hot([3]), DIGITS) == "id,label\n0,3\n"
-    text = written(conventional("id/label"), tmp_path, np.array([5, 7]), one_hot([3, 4]), DIGITS)
+    assert (
+        written(conventional("id/label", of(*DIGITS)), tmp_path, None, one_hot([3]), DIGITS)
+        == "id,label\n0,3\n"
+    )
+    text = written(conventional("id/label", of(*DIGITS)), tmp_path, np.array([5, 7]), one_hot([3, 4]), DIGITS)
     assert text == "id,label\n5,3\n7,4\n"
     with pytest.raises(DataError, match=r"^'x/y' is no form .*; ImageId/Label or id/label holds"):
-        conventional("x/y")
+        conventional("x/y", of(*DIGITS))
+
+
+def test_numbers(tmp_path):
+    form = read_form(sample_of(tmp_path, "Id,price\n7,0\n9,0\n"), PRICE)
+    assert form.summary == "price: the number, 2 rows"
+    values = np.array([[208500.12345678912], [-0.0]])
+    assert (
+        written(form, tmp_path, ["9", "7"], values, ("price",)) == "Id,price\n7,0.0\n9,208500.12345678912\n"
+    )
+    text = written(form, tmp_path, None, values.astype(np.float32), ("price",))
+    assert text == "Id,price\n7,208500.12\n9,0.0\n"
+
+
+def test_a_single_number_may_be_called_otherwise(tmp_path):
+    form = read_form(sample_of(tmp_path, "prediction,row\n1.5,a\n2.5,b\n"), PRICE)
+    text = written(form, tmp_path, ["b", "a"], np.array([[1.0], [2e20]]), ("price",))
+    assert text == "prediction,row\n2e+20,a\n1.0,b\n"
+
+
+def test_a_sample_asks_for_some_of_several_numbers(tmp_path):
+    three = Target("numbers", ("x", "y", "z"))
+    form = read_form(sample_of(tmp_path, "z,id,x\n0,1,0\n"), three)
+    assert written(form, tmp_path, None, np.array([[1.0, 2.0, 3.0]]), three.names) == "z,id,x\n3.0,1,1.0\n"
+
+
+def test_decimals_that_a_sample_has_not_are_told(tmp_path):
+    form = read_form(sample_of(tmp_path, "id,count\n1,3\n2,15\n"), Target("numbers", ("count",)))
+    assert form.summary == "count: the number, with decimals that the sample has not, 2 rows"
+
+
+def test_numbers_by_a_convention(tmp_path):
+    form = conventional("id/label", Target("numbers", ("a", "b, c")), "Id")
+    assert written(form, tmp_path, ["x"], np.array([[1.0, 0.5]]), ("a", "b, c")) == 'Id,a,"b, c"\nx,1.0,0.5\n'
+    text = written(conventional("ImageId/Label", PRICE), tmp_path, None, np.array([[3.0]]), ("price",))
+    assert text == "ImageId,price\n1,3.0\n"
+
+
+def test_numbers_that_are_none(tmp_path):
+    form = conventional("id/label", PRICE)
+    assert faults_of_writing(form, ["a", "b"], np.array([[np.inf], [1.0]]), ("price",), tmp_path) == [
+        "predictions, row 1 (id 'a'): inf is no number; a finite one holds."
+    ]
+    (fault,) = faults_of_writing(form, None, np.ones((2, 2)), ("price",), tmp_path)
+    assert fault.endswith("(sample, number) with 1 column holds, one a number.")
+    (fault,) = faults_of_writing(form, None, np.ones((2, 1)), ("rent",), tmp_path)
+    assert fault == "id/label: made for 'price', and the predictions are of 'rent'. Read the form for these."
+
+
+@pytest.mark.parametrize(
+    ("text", "names", "message"),
+    [
+        ("id,price\n1,dear\n", ("price",), "column 'price' holds 'dear', and numbers are predicted"),
+        ("id,p,q\n1,2,3\n", ("price",), "an id, and a column for each number that is predicted, named after"),
+        ("id,value\n1,2\n", ("x", "y"), "'value' is named after none of the numbers that are predicted"),
+    ],
+)
+def test_samples_of_no_numbers(tmp_path, text, names, message):
+    with pytest.raises(DataError, match=message):
+        read_form(sample_of(tmp_path, text), Target("numbers", names))
 
 
 @pytest.mark.parametrize(
@@ -127,7 +197,7 @@ def test_samples_that_are_none(tmp_path, monkeypatch, text, classes, message):
     monkeypatch.chdir(tmp_path)
     sample_of(tmp_path, text, "sample.csv")
     with pytest.raises(DataError) as caught:
-        read_form((tmp_path / "sample.csv").absolute(), classes)
+        read_form((tmp_path / "sample.csv").absolute(), of(*classes))
     assert message in str(caught.value)
 
 
@@ -135,9 +205,9 @@ def test_bytes_that_are_no_csv(tmp_path):
     for data, message in ((b"PK\x03\x04zip", "a zip archive"), (b"id,label\n\xff\xfe,1\n", "no UTF-8 text")):
         (tmp_path / "s.csv").write_bytes(data)
         with pytest.raises(DataError, match=message):
-            read_form(tmp_path / "s.csv", DIGITS)
+            read_form(tmp_path / "s.csv", of(*DIGITS))
     with pytest.raises(DataError, match="A column a class is known here"):
-        read_form(sample_of(tmp_path, "id,labels\n1,a b\n"), ("a", "b"), multi_label=True)
+        read_form(sample_of(tmp_path, "id,labels\n1,a b\n"), of("a", "b", multi_label=True))
 
 
 def faults_of_writing(form, ids, probabilities, classes, tmp_path):
@@ -149,7 +219,7 @@ def faults_of_writing(form, ids, probabilities, classes, tmp_path):
 
 def test_all_faults_of_ids_and_values_together(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    form = read_form(sample_of(tmp_path, "id,label\na,0\nb,0\nc,0\n").absolute(), (0, 1))
+    form = read_form(sample_of(tmp_path, "id,label\na,0\nb,0\nc,0\n").absolute(), of(0, 1))
     values = np.array([[0, 1], [np.nan, 0], [1, 2], [0, 1]], np.float32)
     assert faults_of_writing(form, ["a", "x", "a", "b"], values, (0, 1), tmp_path) == [
         "test set, row 3: id 'a' is there again, as in 1.",
@@ -166,7 +236,7 @@ def test_all_faults_of_ids_and_values_together(tmp_path, monkeypatch):
 
 def test_counts_shapes_and_classes(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
-    form = read_form(sample_of(tmp_path, "id,label\na,0\nb,0\n").absolute(), (0, 1))
+    form = read_form(sample_of(tmp_path, "id,label\na,0\nb,0\n").absolute(), of(0, 1))
     (fault,) = faults_of_writing(form, None, one_hot([0] * 3, 2), (0, 1), tmp_path)
     assert fault.startswith("sample_submission.csv has 2 rows, and there are 3 predictions.")
     (fault,) = faults_of_writing(form, None, np.zeros(3), (0, 1), tmp_path)
@@ -191,13 +261,13 @@ def test_what_is_written_reads_back_as_the_sample(tmp_path_factory, ids, seed, q
     with open(folder / "sample.csv", "w", newline="", encoding="utf-8") as file:
         writer = csv.writer(file, quoting=csv.QUOTE_ALL if quoting else csv.QUOTE_MINIMAL)
         writer.writerows([["id", "label"], *([id, "0"] for id in ids)])
-    form = read_form(folder / "sample.csv", DIGITS)
+    form = read_form(folder / "sample.csv", of(*DIGITS))
     shuffled = random.Random(seed).sample(ids, len(ids))
     labels = {id: (place * 7 + seed) % 10 for place, id in enumerate(ids)}
     form.write(folder / "out.csv", shuffled, one_hot([labels[id] for id in shuffled]), DIGITS)
     with open(folder / "out.csv", newline="", encoding="utf-8") as file:
         assert list(csv.reader(file)) == [["id", "label"], *([id, str(labels[id])] for id in ids)]
-    assert read_form(folder / "out.csv", DIGITS).ids == form.ids
+    assert read_form(folder / "out.csv", of(*DIGITS)).ids == form.ids
 
 
 @settings(max_examples=40)
@@ -205,7 +275,7 @@ def test_what_is_written_reads_back_as_the_sample(tmp_path_factory, ids, seed, q
 def test_probabilities_keep_every_bit(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("bits")
     (folder / "sample.csv").write_text("a,b\n0.5,0.5\n")
-    form = read_form(folder / "sample.csv", ("a", "b"))
+    form = read_form(folder / "sample.csv", of("a", "b"))
     found = np.array([values], np.float32)
     form.write(folder / "out.csv", None, found, ("a", "b"))
     cells = (folder / "out.csv").read_text().splitlines()[1].split(",")

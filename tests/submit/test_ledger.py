@@ -71,7 +71,7 @@ def test_the_sample_is_the_config_s_or_beside_the_test_set(run):
 
 def test_a_submission_that_is_not_there(run):
     paths, draft = draft_of(run.json, "digits", "m")
-    assert (paths, draft.file, draft.classes) == (run, run.submission, list(range(10)))
+    assert (paths, draft.file, draft.target.names) == (run, run.submission, tuple(range(10)))
     run.submission.unlink()
     with pytest.raises(DataError, match=r"^results/grid/submission.csv is not there.*kerasgrid predict"):
         draft_of(run.json, "digits", "m")
