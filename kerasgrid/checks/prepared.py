@@ -95,6 +95,7 @@ class Trainable:
             "data.scale": config.data.scale,
             "data.standardize": config.data.standardize,
             **({"data.multi_label": True} if config.data.multi_label else {}),
+            **({"data.target_scale": config.data.target_scale} if config.data.target_scale else {}),
             "backend": backend(),
             "model": config.model,
             SOURCE: self.source,

@@ -223,14 +223,14 @@ def _fingerprint_of(meta: Mapping[str, Any]) -> str:
     return "sha256:" + digest({**{name: meta[name]["digest"] for name in _parts_of(meta)}, **form})
 
 
-def sample_digests(folder: Path) -> tuple[str, ...]:
-    """Returns digests of images, of labels, and of what else a folder of samples has, as it was written.
+def sample_digests(folder: Path) -> tuple[str, str, str]:
+    """Returns the digests of images and labels in a folder of samples that has been opened, and of all.
 
     Raises:
         OSError: It is not there any more.
     """
     meta = json.loads((folder / "meta.json").read_bytes())
-    return *(meta[name]["digest"] for name in _parts_of(meta)), digest(meta.get("table"))
+    return meta["images"]["digest"], meta["labels"]["digest"], _fingerprint_of(meta)
 
 
 def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:

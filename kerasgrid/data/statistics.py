@@ -63,6 +63,41 @@ def moments(chunks: Iterable[np.ndarray]) -> tuple[np.ndarray, np.ndarray]:
     return mean, squares / count
 
 
+@dataclass(frozen=True)
+class TargetScale:
+    """How numbers to predict become what a net predicts in their place, near 0, and how that is undone.
+
+    Attributes:
+        how: standardize, or log for the logarithm of 1 + y, standardized.
+        mean: Of each number, or of its logarithm.
+        std: Likewise, the population's; 1 for what does not vary.
+    """
+
+    how: str
+    mean: tuple[float, ...]
+    std: tuple[float, ...]
+
+    @classmethod
+    def learn(cls, how: str, numbers: np.ndarray) -> TargetScale:
+        """Returns the scale of the numbers to train on, (sample, number), float64; above -1 for log."""
+        mean, variance = moments([np.log1p(numbers) if how == "log" else numbers])
+        std = np.sqrt(variance)
+        return cls(how, tuple(mean.tolist()), tuple(np.where(std > 0, std, 1.0).tolist()))
+
+    def __call__(self, numbers: np.ndarray) -> np.ndarray:
+        """Returns what a net learns in the place of numbers, (sample, number), float64."""
+        values = np.log1p(numbers) if self.how == "log" else numbers
+        return (values - np.asarray(self.mean)) / np.asarray(self.std)
+
+    def undo(self, values: np.ndarray) -> np.ndarray:
+        """Returns the numbers that a net's outputs stand for; infinite where they are beyond float64."""
+        values = values * np.asarray(self.std) + np.asarray(self.mean)
+        if self.how != "log":
+            return values
+        with np.errstate(over="ignore"):
+            return np.expm1(values)
+
+
 def pixel_top(images: np.ndarray) -> int | None:
     """Returns the highest value that stored pixels can have, of `TOPS`; None where they may be none.
 

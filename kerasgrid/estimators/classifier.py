@@ -173,8 +173,9 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
             if not compiled.is_pretrained and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
-            center = candidate.center(Fold(0, rows, none))
-            data = candidate.samples(compiled, (rows, val, none), center)
+            learnt = candidate.learnt(Fold(0, rows, none))
+            center = learnt.center
+            data = candidate.samples(compiled, (rows, val, none), learnt)
             batches = Batches(data.images, data.targets, rows, route.batch_size, data.scaling)
             validation, prepare = None if val is None else data.batches(val), data.preparation
 

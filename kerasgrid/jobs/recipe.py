@@ -34,6 +34,7 @@ class Recipe:
         target: What is predicted.
         scale: Pixels are divided by it; None for no scaling.
         standardize: Whether to subtract the mean and divide by the std of the training folds.
+        target_scale: What a net predicts in the place of numbers; None for themselves.
         val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
             for 0.1 where a callback monitors `val_*`.
         objective: accuracy, loss, a scikit-learn scorer or a Keras metric; or one with its arguments.
@@ -64,6 +65,7 @@ class Recipe:
     source: str = ""
     scale: float | None = None
     standardize: bool = False
+    target_scale: str | None = None
     val: float | str | None = None
     has_defaults: bool = False
     decides_by_val: bool = False
@@ -73,6 +75,11 @@ class Recipe:
     keeps_models: bool = False
     checkpoint_interval_s: float = 30.0
     sources: Mapping[str, str] = field(default_factory=dict)
+
+    @property
+    def takes_codes(self) -> bool:
+        """Whether the model function is given a table's categories as codes; else they are 0 and 1 each."""
+        return "n_categories" in self.signature.given
 
     def leg(self, until: int | None) -> Recipe:
         """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""

@@ -68,6 +68,7 @@ class Batches(keras.utils.PyDataset):
         scaling: Applied to each batch as it is read, so that memory stays level.
         first: The first batch; those before it are left out.
         prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
+        weights: (sample,), what each sample counts; None for the same.
     """
 
     def __init__(
@@ -79,9 +80,10 @@ class Batches(keras.utils.PyDataset):
         scaling: Scaling,
         first: int = 0,
         prepare: Prepare | None = None,
+        weights: np.ndarray | None = None,
     ) -> None:
         super().__init__()
-        self.prepare = prepare
+        self.prepare, self.weights = prepare, weights
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
 
@@ -90,18 +92,20 @@ class Batches(keras.utils.PyDataset):
 
     def __exit__(self, *exception: object) -> None:
         self.images = self.targets = self.rows = np.empty(0)
+        self.weights = None
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, np.ndarray]:
-        """Returns images, float32 (sample, ...), and targets of a batch."""
+    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+        """Returns a batch: images, float32 (sample, ...), targets, and what each counts if they differ."""
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
         images = self.scaling.divide(self.images[rows])
         if self.prepare is not None:
             images = self.prepare(images, index + self.first)
-        return self.scaling.center(images), self.targets[rows]
+        found = self.scaling.center(images), self.targets[rows]
+        return found if self.weights is None else (*found, self.weights[rows])
 
 
 def targets_of(labels: np.ndarray, form: str, target: Target, n_outputs: int) -> np.ndarray:
@@ -204,6 +208,7 @@ class LoopData:
         test: Held-out rows; none where all are trained on.
         scaling: How pixels become input.
         preparation: What is done to them between their division and their centring; None for nothing.
+        weights: (sample,), what each counts in training; None for the same, or for its class's.
     """
 
     images: np.ndarray
@@ -213,6 +218,7 @@ class LoopData:
     test: np.ndarray
     scaling: Scaling
     preparation: Preparation | None = None
+    weights: np.ndarray | None = None
 
     def batches(
         self,
@@ -221,11 +227,15 @@ class LoopData:
         first: int = 0,
         key: np.ndarray | None = None,
     ) -> Batches:
-        """Returns batches of some rows in their order; augmented where the key of an epoch is given."""
+        """Returns batches of some rows in their order.
+
+        Where the key of an epoch is given they are trained on: augmented and weighed.
+        """
         prepare = None
         if self.preparation is not None:
             prepare = self.preparation.of_held_out if key is None else self.preparation.of_epoch(key)
-        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare)
+        weights = None if key is None else self.weights
+        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights)
 
 
 @lru_cache(maxsize=8)

@@ -17,8 +17,8 @@ import keras
 import numpy as np
 
 from kerasgrid.data.cache import map_samples
+from kerasgrid.data.encoding import width
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
-from kerasgrid.data.statistics import standardize_statistics
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
@@ -26,11 +26,12 @@ from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
-from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
+from kerasgrid.records import FIRST_VALUES, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
 from kerasgrid.training.compiling import Compiled, class_weights, compile_model
 from kerasgrid.training.hooks import hooks_of
+from kerasgrid.training.learnt import Learnt
 
 PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
@@ -112,7 +113,9 @@ class Candidate:
 
     @property
     def input_shape(self) -> tuple[int, ...]:
-        """Axes of one sample."""
+        """Axes of one sample, as the net takes it."""
+        if self.data.table is not None:
+            return (width(self.data.table, self.recipe.takes_codes),)
         return self.data.images.shape[1:]
 
     @property
@@ -161,13 +164,18 @@ class Candidate:
                 multi_label=target.is_multi_label,
             )
 
-    def targets(self, compiled: Compiled, labels: np.ndarray) -> np.ndarray:
-        """Returns labels in the form that its loss wants."""
+    def targets(self, compiled: Compiled, labels: np.ndarray, learnt: Learnt | None = None) -> np.ndarray:
+        """Returns labels in the form that its loss wants; numbers scaled as was learnt, if it is given."""
+        if learnt is not None and learnt.scale is not None:
+            labels = learnt.scale(labels)
         return targets_of(labels, compiled.labels, self.recipe.target, compiled.n_outputs)
 
     def sample(self, compiled: Compiled) -> tuple[np.ndarray, np.ndarray]:
         """Returns one image and its target, from which metrics learn their shapes."""
-        return self.data.images[:1], self.targets(compiled, self.data.labels[:1])
+        images = self.data.images[:1]
+        if self.data.table is not None:
+            images = np.zeros((1, *self.input_shape), np.float32)
+        return images, self.targets(compiled, self.data.labels[:1])
 
     def callbacks(self, compiled: Compiled, rows: np.ndarray) -> list[keras.callbacks.Callback]:
         """Returns all that looks at a run on some rows between its epochs, as `hooks_of`."""
@@ -206,33 +214,27 @@ class Candidate:
 
     # Its images
 
-    def center(self, fold: Fold) -> tuple[np.ndarray, np.ndarray] | None:
-        """Returns what is subtracted of a fold's images and what they are divided by, (channel,) each.
+    def learnt(self, fold: Fold) -> Learnt:
+        """Returns what is learnt of a fold's training rows before the net is."""
+        return Learnt.of(self.recipe, self.data, fold, self.route.augment)
 
-        That is `standardize`, or ImageDataGenerator's featurewise normalisation of the rescaled images; None
-        for neither.
+    def predictions(self, compiled: Compiled, outputs: np.ndarray, fold: Fold) -> np.ndarray:
+        """Returns what a net's outputs, (row, ...), say.
+
+        Args:
+            compiled: How outputs are read.
+            fold: Whose training rows the net has learnt.
+
+        Returns:
+            Probabilities (row, class), float32; or numbers as the user has them, (row, number), float64.
         """
-        if self.recipe.standardize:
-            return self._statistics(fold)
-        given = self.route.augment
-        if given is None or not given.has_statistics:
-            return None
-        return given.center_and_spread(*self._statistics(fold))
+        if not self.recipe.target.is_numbers:
+            return compiled.probabilities(outputs)
+        return self.learnt(fold).numbers(outputs)
 
-    def _statistics(self, fold: Fold) -> tuple[np.ndarray, np.ndarray]:
-        """Returns mean and standard deviation of a fold's training rows, of files once in this process."""
-        recipe = self.recipe
-        if self.data.folder is None:
-            return standardize_statistics(self.data.images, fold.train, recipe.scale)
-        if fold.index == WHOLE:
-            changed_at = Path(recipe.data_folder, "images.npy").stat().st_mtime
-            return _statistics_of_all(
-                recipe.data_folder, changed_at, len(fold.train), recipe.source, recipe.scale
-            )
-        path = recipe.paths.folds
-        return _statistics(
-            str(path), path.stat().st_mtime, fold.index, recipe.data_folder, recipe.source, recipe.scale
-        )
+    def inputs(self, learnt: Learnt) -> np.ndarray:
+        """Returns the samples as they are stored; of a table as vectors, (sample, number) float32."""
+        return self.data.images if learnt.encoder is None else learnt.encoder(self.data.images)
 
     def scaling(self, center: tuple[np.ndarray, np.ndarray] | None) -> Scaling:
         """Returns how stored pixels become input; `center` as `center` gives it."""
@@ -249,22 +251,38 @@ class Candidate:
         self,
         compiled: Compiled,
         rows: tuple[np.ndarray, np.ndarray | None, np.ndarray],
-        center: tuple[np.ndarray, np.ndarray] | None,
+        learnt: Learnt,
     ) -> LoopData:
         """Returns what Keras's own fit trains and measures on.
 
         Args:
             compiled: The form of labels that its loss wants.
             rows: To train on, of the inner split, and held out.
-            center: As `center` gives it.
+            learnt: Of the rows to train on.
         """
-        images, scaling, preparation = self.data.images, self.scaling(center), self.preparation()
-        if images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
+        images, scaling, preparation = self.inputs(learnt), self.scaling(learnt.center), self.preparation()
+        if learnt.encoder is not None:
+            scaling = Scaling()
+        elif images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
             if preparation is None:
                 images, scaling = scaling(images), Scaling()
             else:
                 images, scaling = scaling.divide(images), replace(scaling, divisor=None)
-        return LoopData(images, self.targets(compiled, self.data.labels), *rows, scaling, preparation)
+        targets = self.targets(compiled, self.data.labels, learnt)
+        return LoopData(images, targets, *rows, scaling, preparation, self._weights(rows[0]))
+
+    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
+        """Returns what each sample counts in training on some rows, its class's weight among it, (sample,).
+
+        None where nothing but classes is weighed, which Keras does itself.
+        """
+        weights = self.data.weights
+        if weights is None:
+            return None
+        of_classes = self.class_weight(rows)
+        if of_classes is not None:
+            weights = weights * np.asarray(list(of_classes.values()))[self.data.labels]
+        return weights.astype(keras.config.floatx())
 
 
 def import_function(recipe: Recipe) -> Callable:
@@ -293,21 +311,6 @@ def _precision(route: Route) -> Iterator[None]:
 @lru_cache(maxsize=4)
 def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[Fold, ...]:
     return tuple(load_folds(Path(path), n_samples, source)[0])
-
-
-@lru_cache(maxsize=64)
-def _statistics(
-    folds: str, changed_at: float, fold: int, folder: str, source: str, scale: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    images = map_samples(Path(folder), source).images
-    return standardize_statistics(images, _folds(folds, changed_at, len(images), source)[fold].train, scale)
-
-
-@lru_cache(maxsize=2)
-def _statistics_of_all(
-    folder: str, changed_at: float, n_rows: int, source: str, scale: float | None
-) -> tuple[np.ndarray, np.ndarray]:
-    return standardize_statistics(map_samples(Path(folder), source).images, np.arange(n_rows), scale)
 
 
 @contextmanager

@@ -45,9 +45,9 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     candidate = _as_asked(Candidate.of(recipe, job.trial.params), task)
     with seeded(seed):
         compiled = candidate.compile()
-        center = candidate.center(task.fold)
-        front = Front.of(candidate, center)
-        samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), center)
+        learnt = candidate.learnt(task.fold)
+        center, front = learnt.center, Front.of(candidate, learnt.center)
+        samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), learnt)
         if task.start is None:
             initialize(candidate, compiled, seed)
             adapt(compiled.model, samples)

@@ -90,8 +90,7 @@ def train_job(
     with seeded(seed):
         compiled = candidate.compile()
         initialize(candidate, compiled, seed)
-        center = candidate.center(fold)  # of all its training rows, the inner split's too
-        samples = candidate.samples(compiled, (*candidate.rows(fold), fold.test), center)
+        samples = candidate.samples(compiled, (*candidate.rows(fold), fold.test), candidate.learnt(fold))
         adapt(compiled.model, samples)
         loop = Loop(
             job=job,

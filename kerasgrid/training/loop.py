@@ -120,6 +120,12 @@ class Loop:
         return self.compiled.model
 
     @property
+    def class_weight(self) -> dict[int, float] | None:
+        """What a sample of each class counts in training, where samples do not have it among their own."""
+        samples = self.samples
+        return self.candidate.class_weight(samples.train) if samples.weights is None else None
+
+    @property
     def n_steps(self) -> int:
         """Steps of an epoch."""
         return -(-len(self.samples.train) // self.candidate.route.batch_size)
@@ -147,7 +153,7 @@ class Loop:
                 shuffle=False,
                 verbose=0,
                 callbacks=[bridge],
-                class_weight=self.candidate.class_weight(self.samples.train),
+                class_weight=self.class_weight,
             )
         self.progress.fit_time = self._watch.end()
         return {name: float(values[-1]) for name, values in history.history.items()}

@@ -59,6 +59,7 @@ class Member:
         graph: With the numbers that it receives, and the first learning rate.
         callbacks: Keras's.
         scaling: (2, channel), or (2, 0) for none.
+        blocks: (2,) int32, where its fold's images and targets begin among those of the program.
         class_weight: (class,), or (0,) for equal ones.
         train: Rows to train on.
         val: Rows of the inner split; None for none.
@@ -74,6 +75,7 @@ class Member:
     graph: Graph
     callbacks: list[keras.callbacks.Callback]
     scaling: np.ndarray
+    blocks: np.ndarray
     class_weight: np.ndarray
     train: np.ndarray
     val: np.ndarray | None

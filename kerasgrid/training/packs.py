@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import gc
+import math
 import time
-from collections.abc import Iterable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -17,10 +18,10 @@ from kerasgrid.config.augment import Augmentation
 from kerasgrid.data.cache import map_samples, sample_digests
 from kerasgrid.errors import ChangedError, StorageError, brief
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.records import Context, Dataset, Graph, Job, Pack, Target, WidthRecord
+from kerasgrid.records import Context, Dataset, Fold, Graph, Job, Pack, WidthRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training import backend
-from kerasgrid.training.batches import Scaling, targets_of
+from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import UnfusibleError
@@ -33,6 +34,8 @@ from kerasgrid.training.wave import Wave
 PROGRAMS = 4
 """Compiled programs that a worker keeps."""
 _programs: dict[tuple, tuple[Program, Compiled]] = {}
+_on_device: dict[str, tuple[tuple, Any]] = {}
+"""Samples that lie on the device, by what they are, each with what it was made of."""
 _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
 DEVICE_BYTES = 2**30
@@ -65,9 +68,8 @@ def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     try:
         if candidate.recipe.target.is_multi_label:
             raise UnfusibleError("samples have several labels each")
-        images = candidate.data.images
-        if images.size * (1 if _are_bytes(images) else 4) > DEVICE_BYTES:
-            raise UnfusibleError(f"the images take more than {DEVICE_BYTES / 2**30:g} GiB on the device")
+        if _device_bytes(candidate) > DEVICE_BYTES:
+            raise UnfusibleError(f"the samples take more than {DEVICE_BYTES / 2**30:g} GiB on the device")
         return lift(compiled, candidate.sample(compiled)).told(compiled.labels)
     except UnfusibleError as error:
         return Graph(None, str(error))
@@ -179,8 +181,7 @@ def _try_wave(
 def _forget() -> None:
     """Gives back what programs and data take on the device."""
     _programs.clear()
-    _images_on_device.cache_clear()
-    _targets_on_device.cache_clear()
+    _on_device.clear()
     gc.collect()
 
 
@@ -200,7 +201,8 @@ def make_wave(recipe: Recipe, pack: Pack, runs: list[tuple[Job, ...]], context: 
                 candidates=tuple(own),
                 graph=pack.graph(run[-1]),
                 callbacks=candidate.callbacks(compiled, rows),
-                scaling=_scaling(candidate.center(fold)),
+                scaling=_scaling(candidate.learnt(fold).center),
+                blocks=_blocks(candidate, fold),
                 class_weight=np.asarray(
                     list((candidate.class_weight(rows) or {}).values()), dtype=keras.config.floatx()
                 ),
@@ -230,16 +232,16 @@ def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
     sizes = [candidate.n_rows(fold) for fold in candidate.folds]
     schedule = Schedule.of(sizes, candidate.route.batch_size)
     shared = (graph, schedule, contents, recipe.target, recipe.scale)
-    folds = recipe.paths.folds
-    own = (*shared, str(folds), folds.stat().st_mtime_ns)
-    for where in (shared, own):
+    own = (*shared, *_folds_of(candidate))
+    has_blocks = candidate.data.table is not None or recipe.target_scale is not None
+    for where in (own,) if has_blocks else (shared, own):
         if where in _programs:
             return _programs[where]
     while len(_programs) >= PROGRAMS:
         del _programs[next(iter(_programs))]
         gc.collect()  # a program and its traces refer to each other
     program, compiled = _make_program(candidate, schedule, contents)
-    where = own if program.lifted.has_own_parts else shared
+    where = own if has_blocks or program.lifted.has_own_parts else shared
     _programs[where] = program, compiled
     return _programs[where]
 
@@ -252,9 +254,8 @@ def _make_program(
     with seeded(graph_seed(recipe.seed)):
         compiled = candidate.compile()
         lifted = lift(compiled, candidate.sample(compiled))
-    stored = (recipe.data_folder, recipe.source)
-    images, divisor = _images_on_device(*stored, contents[0], recipe.scale)
-    targets = _targets_on_device(*stored, contents[1], recipe.target, compiled.labels, compiled.n_outputs)
+    images, divisor = _images_on_device(candidate, contents)
+    targets, counts = _targets_on_device(candidate, contents, compiled)
     made = Program(
         lifted,
         schedule,
@@ -262,6 +263,7 @@ def _make_program(
         targets,
         Augmentation.of(route.augment, candidate.data.images, recipe.scale),
         divisor=divisor,
+        counts=counts,
         jit=route.training.jit is True,
         halts="terminate_on_nan" in route.callbacks,
     )
@@ -274,15 +276,25 @@ def _dataset(folder: str, source: str, _digests: tuple[str, ...]) -> Dataset:
     return map_samples(Path(folder), source)
 
 
-@lru_cache(maxsize=1)
-def _images_on_device(
-    folder: str, source: str, _digest: str, scale: float | None
-) -> tuple[Any, float | None]:
-    """Returns the images on the device, and what a step divides those that it takes by."""
-    images = map_samples(Path(folder), source).images
-    if _are_bytes(images):
-        return backend.to_device(np.asarray(images)), scale
-    return backend.to_device(Scaling(scale)(images).astype(keras.config.floatx(), copy=False)), None
+def _images_on_device(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, float | None]:
+    """Returns the images on the device, and what a step divides those that it takes by.
+
+    Of a table that is a block of all rows for each fold, as its training rows have taught.
+    """
+    images, scale, floatx = candidate.data.images, candidate.recipe.scale, keras.config.floatx()
+
+    def make() -> tuple[Any, float | None]:
+        if candidate.data.table is not None:
+            parts = [candidate.inputs(candidate.learnt(fold)) for fold in candidate.folds]
+            return backend.to_device(np.concatenate(parts).astype(floatx, copy=False)), None
+        if _are_bytes(images):
+            return backend.to_device(np.asarray(images)), scale
+        return backend.to_device(Scaling(scale)(images).astype(floatx, copy=False)), None
+
+    of: tuple[Any, ...] = (contents[0], scale)
+    if candidate.data.table is not None:
+        of = (contents[-1], candidate.recipe.takes_codes, *_folds_of(candidate))
+    return _kept_on_device("images", of, make)
 
 
 def _are_bytes(images: np.ndarray) -> bool:
@@ -290,11 +302,52 @@ def _are_bytes(images: np.ndarray) -> bool:
     return images.dtype == np.uint8 and backend.takes_bytes(images[0].size)
 
 
-@lru_cache(maxsize=2)
+def _device_bytes(candidate: Candidate) -> int:
+    """Returns how many bytes the samples take on the device."""
+    images = candidate.data.images
+    if candidate.data.table is not None:
+        return 4 * len(images) * math.prod(candidate.input_shape) * len(candidate.folds)
+    return images.size * (1 if _are_bytes(images) else 4)
+
+
 def _targets_on_device(
-    folder: str, source: str, _digest: str, target: Target, labels: str, n_outputs: int
-) -> Any:
-    return backend.to_device(targets_of(map_samples(Path(folder), source).labels, labels, target, n_outputs))
+    candidate: Candidate, contents: tuple[str, ...], compiled: Compiled
+) -> tuple[Any, Any | None]:
+    """Returns the targets on the device, in a block a fold where they are scaled, and what each counts."""
+    data, scale = candidate.data, candidate.recipe.target_scale
+
+    def make() -> tuple[Any, Any | None]:
+        each = [None] if scale is None else [candidate.learnt(fold) for fold in candidate.folds]
+        targets = np.concatenate([candidate.targets(compiled, data.labels, learnt) for learnt in each])
+        counts = data.weights
+        if counts is not None:
+            counts = backend.to_device(counts.astype(keras.config.floatx()))
+        return backend.to_device(targets), counts
+
+    folds = () if scale is None else (scale, *_folds_of(candidate))
+    form = compiled.labels, compiled.n_outputs, compiled.target
+    return _kept_on_device(f"targets, {compiled.labels}", (*contents[1:], *form, *folds), make)
+
+
+def _kept_on_device(what: str, of: tuple, make: Callable[[], Any]) -> Any:
+    """Returns what lies on the device of a kind, made anew where that is of something else."""
+    if what not in _on_device or _on_device[what][0] != of:
+        _on_device.pop(what, None)
+        _on_device[what] = of, make()
+    return _on_device[what][1]
+
+
+def _folds_of(candidate: Candidate) -> tuple[str, int]:
+    """Returns what tells whether folds are the same: their file, and when it was written."""
+    folds = candidate.recipe.paths.folds
+    return str(folds), folds.stat().st_mtime_ns
+
+
+def _blocks(candidate: Candidate, fold: Fold) -> np.ndarray:
+    """Returns (2,) int32, where a fold's images and targets begin on the device."""
+    first = fold.index * len(candidate.data)
+    learns = candidate.data.table is not None, candidate.recipe.target_scale is not None
+    return np.array([first if own else 0 for own in learns], np.int32)
 
 
 def _scaling(center: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:

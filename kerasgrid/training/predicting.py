@@ -92,7 +92,7 @@ def _outside(candidate: Candidate, task: PredictTask, has_layers: bool) -> tuple
         preparation = candidate.preparation()
         return Scaling(), preparation and replace(preparation, how=preparation.how.drawn)
     if task.fold.index != WHOLE:
-        center = candidate.center(task.fold)
+        center = candidate.learnt(task.fold).center
     else:
         center = task.center and (np.asarray(task.center[0]), np.asarray(task.center[1]))
     return candidate.scaling(center), candidate.preparation()

@@ -68,8 +68,10 @@ class Program(States):
     Args:
         lifted: The graph.
         schedule: The steps of an epoch.
-        images: (sample, ...) on the device: float as the model takes them, or bytes.
-        targets: (sample, ...) on the device.
+        images: (sample, ...) on the device: float as the model takes them, or bytes. Where folds have learnt
+            other inputs, a block of all samples for each, one after the other.
+        targets: (sample, ...) on the device; likewise.
+        counts: (sample,) on the device, what each counts in the loss; None for the same.
         how: Augmentation, whose numbers follow the graph's.
         divisor: A step divides the bytes that it takes by it; None for no division.
         jit: Whether XLA compiles it; on JAX it always does.
@@ -85,11 +87,12 @@ class Program(States):
         how: Augmentation = NOTHING,
         *,
         divisor: float | None = None,
+        counts: Any | None = None,
         jit: bool = False,
         halts: bool = False,
     ) -> None:
         super().__init__(lifted)
-        self.schedule, self.targets = schedule, targets
+        self.schedule, self.targets = schedule, (targets, counts)
         self.images = images, None if divisor is None else np.float32(divisor)
         self._step, self._jit = Step(self, how, halts), jit
         self._train = lru_cache(maxsize=8)(self._compile_train)
@@ -108,8 +111,9 @@ class Program(States):
                 layers draw.
             batches: Of the epoch, stacked, or of one job for all: `full`, rows of the full steps, and
                 `ragged`, (rows, weights) of each later one, as `Schedule.pad` gives them; `how`, with
-                `scaling`, (2, channel), subtracted of the images and divided by, no channels for neither,
-                and by what images are augmented: `strengths`, (number,), and `key`, (2,) int32.
+                `scaling`, (2, channel), subtracted of the images and divided by, no channels for neither;
+                `blocks`, (2,) int32, the places of the first image and of the first target that are the
+                job's; and by what images are augmented: `strengths`, (number,), and `key`, (2,) int32.
             first: The first step.
             last: One after the last, at most `schedule.n_steps`.
         """
@@ -132,7 +136,7 @@ class Program(States):
             states: Of the jobs, stacked.
             fixed: As in `train`.
             held: Stacked, or of one job for all: `rows`, (chunk, row) int32; `weights`, (chunk, row) 1, and 0
-                for padding; `scaling`, as in `train`.
+                for padding; `scaling` and `blocks`, as in `train`.
         """
         evaluate = self._evaluate(len(fixed["numbers"]), len(held["rows"]))
         return evaluate(states, fixed, held, self.images, self.targets)
@@ -180,7 +184,7 @@ class Program(States):
             )
 
             def inputs(rows, held):
-                return self._step.inputs(images, rows, held["scaling"])
+                return self._step.inputs(images, rows, held)
 
             def outputs(state, fixed, x):
                 """Returns outputs, with their logits where Keras takes losses from those; and penalties."""
@@ -194,7 +198,7 @@ class Program(States):
 
             def logs(fixed, held, found, losses):
                 rows, counted = (ops.reshape(held[name], (-1,)) for name in ("rows", "weights"))
-                y = ops.take(targets, rows, axis=0)
+                y = ops.take(targets[0], rows + held["blocks"][1], axis=0)
                 flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
                 if logits:
                     flat = backend.with_logits(flat, *logits)

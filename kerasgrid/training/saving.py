@@ -116,7 +116,7 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        front = Front.of(candidate, candidate.center(candidate.folds[job.fold]))
+        front = Front.of(candidate, candidate.learnt(candidate.folds[job.fold]).center)
         save_model(make(), candidate.recipe.paths.model(*job.id), front)
     except (StorageError, ChangedError):
         raise

@@ -164,21 +164,23 @@ class Step:
     halts: bool
 
     def batch(self, how, step, images, targets, rows):
-        """Returns the model's inputs and the targets of a step.
+        """Returns the model's inputs and the targets of a step, and what its samples count.
 
         Args:
             how: As in `Program.train`, of one batch.
             step: Scalar int32: steps of the epoch before this one.
             images: (sample, ...) of all samples, and what bytes are divided by, or None.
-            targets: (sample, ...) of all samples.
+            targets: (sample, ...) of all samples, and what each counts in the loss, (sample,), or None.
             rows: (row,) int32.
         """
-        x = _taken(images, rows)
+        x = _taken(images, rows + how["blocks"][0])
         if self.how.operations:
             x = augment(self.how, x, how["strengths"], draw(rows.shape[0], how["key"], step))
-        return self._scaled(x, how["scaling"]), ops.take(targets, rows, axis=0)
+        y, counts = targets
+        own = None if counts is None else ops.take(counts, rows, axis=0)
+        return self._scaled(x, how["scaling"]), ops.take(y, rows + how["blocks"][1], axis=0), own
 
-    def __call__(self, state, fixed, key, step, rate, x, y, weights=None):
+    def __call__(self, state, fixed, key, step, rate, x, y, own=None, weights=None):
         """Returns the state after a step.
 
         Args:
@@ -189,13 +191,14 @@ class Step:
             rate: The learning rate.
             x: The batch as `batch` gives it.
             y: Its targets.
+            own: (row,), what each counts in the loss; None for the same, or for its class's weight alone.
             weights: (row,) 1 for samples and 0 for padding; None where there is no padding.
         """
         state = self.states.rate.put(state, rate)
 
         def objective(trained):
             outputs, others, losses = self.forward({**state, "weights": trained}, x, True)
-            loss = self.loss(y, outputs, weights, fixed["class_weight"])
+            loss = self.loss(y, outputs, weights, self._counts(y, fixed["class_weight"], own))
             return loss + sum(losses), (outputs, others)
 
         with self.states.lifted.bound(fixed["numbers"]), drawing(Draw(key, step, weights)) as drawn:
@@ -220,9 +223,9 @@ class Step:
         goes_on = ops.isfinite(metrics["loss"])
         return keras.tree.map_structure(lambda new, old: ops.where(goes_on, new, old), stepped, state)
 
-    def inputs(self, images, rows, scaling):
-        """Returns the model's inputs of some rows, (row, ...), not augmented."""
-        return self._scaled(_taken(images, rows), scaling)
+    def inputs(self, images, rows, held):
+        """Returns the model's inputs of some rows, (row, ...), not augmented; `held` is of one job."""
+        return self._scaled(_taken(images, rows + held["blocks"][0]), held["scaling"])
 
     def _scaled(self, x, scaling):
         x = normalize(self.how, x)
@@ -234,12 +237,18 @@ class Step:
         weights = self.states.unflat(state["weights"])
         return model.stateless_call(weights, state["others"], x, training=training, return_losses=True)
 
-    def loss(self, y, outputs, weights, class_weight=None):
-        """Returns the mean loss of the rows that count, each weighted by its class."""
-        loss, counted = self.states.lifted.loss, weights
-        if class_weight is not None and class_weight.shape[0]:
-            own = ops.take(class_weight, _classes(y), axis=0)
-            counted = own if weights is None else own * weights
+    def _counts(self, y, class_weight, own):
+        """Returns what each row counts in the loss, by its class and by itself; None for the same."""
+        if not class_weight.shape[0]:
+            return own
+        of_class = ops.take(class_weight, _classes(y), axis=0)
+        return of_class if own is None else of_class * own
+
+    def loss(self, y, outputs, weights, counts=None):
+        """Returns the mean loss of the rows that are no padding, each times what it counts."""
+        loss, counted = self.states.lifted.loss, counts if weights is None else weights
+        if counts is not None and weights is not None:
+            counted = counts * weights
         if weights is None:
             return loss(y, outputs, sample_weight=counted)
         # Keras divides by all rows, padding included.

@@ -219,7 +219,8 @@ class Wave:
     def _batches_of(self, member: Member) -> dict[str, Any]:
         where = self.recipe.seed, member.jobs[-1], self.epoch
         full, ragged = self.program.schedule.pad(member.train[data_order(*where, len(member.train))])
-        how = {"scaling": member.scaling, "strengths": member.strengths, "key": augment_key(*where)}
+        how = {"scaling": member.scaling, "blocks": member.blocks}
+        how |= {"strengths": member.strengths, "key": augment_key(*where)}
         return {"full": full, "ragged": ragged, "how": how}
 
     def _of_batches(self, makers: Sequence[Callable[[], Any]]) -> Any:
@@ -418,6 +419,7 @@ class Wave:
                 "rows": padded.reshape(shape),
                 "weights": weights.reshape(shape),
                 "scaling": member.scaling,
+                "blocks": member.blocks,
             }
 
         held_out = self._of_batches([partial(held, *own) for own in zip(members, rows, strict=True)])
