@@ -29,7 +29,7 @@ from kerasgrid.models.references import ModelReference
 from kerasgrid.records import FIRST_VALUES, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
-from kerasgrid.training.compiling import Compiled, class_weights, compile_model
+from kerasgrid.training.compiling import Compiled, check_range, class_weights, compile_model
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.learnt import Learnt
 
@@ -144,6 +144,7 @@ class Candidate:
             model = self.build()
         untouched = made.untouched(model.weights)
         compiled = compile_model(model, self.route, self.objective, self.recipe.target, self.input_shape)
+        check_range(model, self.recipe.target_scale)
         return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
     def build(self) -> keras.Model:

@@ -103,12 +103,12 @@ def compile_model(
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
-        _check_ending(model, _only_loss(model.loss), n_outputs, from_logits)
+        _check_ending(model, _only_loss(model.loss), n_outputs, from_logits, target)
         if multi_label:
             _count_labels_one_by_one(model, from_logits)
         spare_replica_sums(model.optimizer)
         return Compiled(model, labels, n_outputs, from_logits, target)
-    fitting = "binary_crossentropy" if multi_label else None
+    fitting = {"labels": "binary_crossentropy", "numbers": "mean_squared_error"}.get(target.kind)
     loss_name = route.loss or fitting or _fitting_loss(model, route, objective, n_outputs)
     arguments = dict(route.loss_args)
     if "from_logits" in LOSSES[loss_name].arguments and from_logits is not None:
@@ -136,7 +136,7 @@ def compile_model(
         metrics=metrics,
         jit_compile=route.training.jit,
     )
-    _check_ending(model, model.loss, n_outputs, from_logits)
+    _check_ending(model, model.loss, n_outputs, from_logits, target)
     spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits), target)
 
@@ -192,15 +192,22 @@ def _count_labels_one_by_one(model: keras.Model, from_logits: bool | None) -> No
     change_metrics(model, counted)
 
 
-def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None) -> None:
+def _check_ending(
+    model: keras.Model, loss: Any, n_outputs: int, from_logits: bool | None, target: Target
+) -> None:
     """Refuses what learns nothing or the wrong thing, before the first epoch.
 
     Raises:
-        ModelError: An activation or dropout stands after the output layer; or the loss takes logits for
-            probabilities or the other way round, or classes from one output.
+        ModelError: An activation or dropout stands after the output layer; the loss takes logits for
+            probabilities or the other way round, or classes from one output; or it is of classes where
+            numbers are predicted.
     """
     ending, name = ending_of(model), loss_name(loss)
     last = output_activation(model)
+    if target.is_numbers:
+        if (fault := _fault_of_numbers(name, ending, last)) is not None:
+            raise ModelError(f"{model.name}: {fault}")
+        return
     fault = ending.fault
     if fault is None and n_outputs == 1 and last == "softmax":
         fault = "ends in softmax over a single output, which is always 1: take sigmoid."
@@ -210,6 +217,40 @@ def _check_ending(model: keras.Model, loss: Any, n_outputs: int, from_logits: bo
         fault = _mismatch(name, loss, ending, last, n_outputs, from_logits)
     if fault is not None:
         raise ModelError(f"{model.name}: {fault}")
+
+
+def _fault_of_numbers(name: str, ending: Ending, last: str | None) -> str | None:
+    """Returns why a net cannot learn to predict numbers by a loss, and what to change."""
+    if name in _OF_PROBABILITIES | _OF_SEVERAL_OUTPUTS:
+        return (
+            f"the loss {name} is of classes, and numbers are predicted: take mean_squared_error, "
+            "mean_absolute_error or huber."
+        )
+    if last in ("softmax", "log_softmax"):
+        return f"ends in {last}, which gives shares of classes, and numbers are predicted: leave it out."
+    return ending.fault if ending.dropouts else None
+
+
+def check_range(model: keras.Model, scale: str | None) -> None:
+    """Refuses a net that cannot give all of the numbers that it is to learn.
+
+    Args:
+        scale: What it learns in their place, as `data.target_scale`.
+
+    Raises:
+        ModelError: It gives none below 0, or above 1, and those that are learnt are around 0.
+    """
+    last = output_activation(model)
+    if scale is not None and last in _BOUNDED:
+        raise ModelError(
+            f"{model.name}: ends in {last}, which gives {_BOUNDED[last]}, and by data.target_scale the net "
+            "learns numbers around 0: end it without an activation, or leave target_scale out."
+        )
+
+
+_BOUNDED = dict.fromkeys(("relu", "relu6", "softplus", "squareplus", "exponential"), "none below 0")
+_BOUNDED |= dict.fromkeys(("sigmoid", "hard_sigmoid"), "0 to 1")
+_BOUNDED |= dict.fromkeys(("tanh", "softsign", "hard_tanh"), "-1 to 1")
 
 
 def _mismatch(

@@ -150,4 +150,5 @@ def _score(loop: Loop) -> FoldRecord:
 
 
 def _value(loop: Loop, rows: np.ndarray) -> float | None:
-    return value_of(loop.candidate, loop.compiled, loop.outputs(rows), loop.evaluate(rows), rows)
+    fold = loop.candidate.folds[loop.job.fold]
+    return value_of(loop.candidate, fold, loop.compiled, loop.outputs(rows), loop.evaluate(rows), rows)

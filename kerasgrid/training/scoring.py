@@ -12,7 +12,7 @@ from kerasgrid.io import write_atomic
 from kerasgrid.jobs.objective import Objective, accuracy, sklearn_score
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.source import users_line
-from kerasgrid.records import FoldRecord, Job
+from kerasgrid.records import Fold, FoldRecord, Job
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.health import one_class
@@ -46,15 +46,16 @@ def score(
         TrialError: Predictions or score are NaN or infinite.
     """
     objective, labels = candidate.objective, candidate.data.labels[rows]
-    probabilities = compiled.probabilities(outputs)
-    metrics["accuracy"] = accuracy(labels, probabilities)
-    if not np.isfinite(outputs).all():
+    predictions = candidate.predictions(compiled, outputs, candidate.folds[job.fold])
+    if not candidate.recipe.target.is_numbers:
+        metrics["accuracy"] = accuracy(labels, predictions)
+    if not (np.isfinite(outputs).all() and np.isfinite(predictions).all()):
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
-    value = _value(candidate, metrics, probabilities, labels)
+    value = _value(candidate, metrics, predictions, labels)
     if not math.isfinite(value):
         raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
     metrics[objective.name] = value
-    stored = np.ascontiguousarray(probabilities, dtype=np.float32)
+    stored = np.ascontiguousarray(predictions)
     write_atomic(candidate.recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
     return FoldRecord(
         job.id,
@@ -62,12 +63,13 @@ def score(
         metrics=metrics,
         epochs=epochs,
         memory_bytes=peak_memory_bytes(),
-        dead=one_class(probabilities, labels),
+        dead=one_class(predictions, labels) if candidate.recipe.target.classes else None,
     )
 
 
 def value_of(
     candidate: Candidate,
+    fold: Fold,
     compiled: Compiled,
     outputs: np.ndarray,
     metrics: Mapping[str, float],
@@ -77,27 +79,30 @@ def value_of(
 
     Args:
         candidate: Whose.
+        fold: Whose training rows it has learnt.
         compiled: How outputs are read.
         outputs: (row, output), of those rows.
         metrics: Keras's on them.
         rows: These rows.
     """
-    probabilities, labels = compiled.probabilities(outputs), candidate.data.labels[rows]
-    measured = {**metrics, "accuracy": accuracy(labels, probabilities)}
-    if not np.isfinite(outputs).all():
+    predictions, labels = candidate.predictions(compiled, outputs, fold), candidate.data.labels[rows]
+    measured = dict(metrics)
+    if not candidate.recipe.target.is_numbers:
+        measured["accuracy"] = accuracy(labels, predictions)
+    if not (np.isfinite(outputs).all() and np.isfinite(predictions).all()):
         return None
-    value = _value(candidate, measured, probabilities, labels)
+    value = _value(candidate, measured, predictions, labels)
     return value if math.isfinite(value) else None
 
 
 def _value(
-    candidate: Candidate, metrics: Mapping[str, float], probabilities: np.ndarray, labels: np.ndarray
+    candidate: Candidate, metrics: Mapping[str, float], predictions: np.ndarray, labels: np.ndarray
 ) -> float:
     recipe, objective = candidate.recipe, candidate.objective
     if objective.name == "accuracy":  # of several labels Keras's, as in the curves
         return metrics["accuracy"]
     if objective.kind == "sklearn":
-        return sklearn_score(objective.name, objective.arguments, labels, probabilities, recipe.target)
+        return sklearn_score(objective.name, objective.arguments, labels, predictions, recipe.target)
     return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
 
 

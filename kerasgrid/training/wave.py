@@ -354,14 +354,15 @@ class Wave:
         candidate, found = member.candidates[-1], (measured.test_outputs, dict(measured.test))
         record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
         share, val, other = self.program.first_values(member.state), None, None
+        fold = candidate.folds[job.fold]
         if candidate.scores_both_ways(share):
             by_averages = measured.debiased
             other = value_of(
-                candidate, self.compiled, by_averages.test_outputs, by_averages.test, member.test
+                candidate, fold, self.compiled, by_averages.test_outputs, by_averages.test, member.test
             )
         if self.recipe.decides_by_val and member.val is not None:
             decided = measured.debiased if share else measured
-            val = value_of(candidate, self.compiled, decided.val_outputs, decided.val, member.val)
+            val = value_of(candidate, fold, self.compiled, decided.val_outputs, decided.val, member.val)
         restored = restored_epoch(member.callbacks) if ends else None
         return replace(
             record,

@@ -160,7 +160,7 @@ def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, mo
     assert search.graphs([job.trial])[0].key is not None
     monkeypatch.setattr(packs, "_are_bytes", lambda images: False)
     told = search.graphs([job.trial])[0].reason
-    assert re.fullmatch(r"the images take more than \S+ GiB on the device", told)
+    assert re.fullmatch(r"the samples take more than \S+ GiB on the device", told)
     monkeypatch.setattr(packs, "DEVICE_BYTES", 2**30)
     packs._forget()
     of_floats = search.train(search.pack([job])).records[job.id]
