@@ -190,6 +190,25 @@ def percent(share: float) -> str:
     return f"{100 * share:.0f}%" if share >= 0.0995 else f"{100 * share:.1f}%"
 
 
+def score_word(number: float, beside: float = 0.0) -> str:
+    """Returns a score with four decimals, of a large one fewer: `0.9812`, `-18,234.5`, `15,000,000`.
+
+    Args:
+        beside: A number that it stands beside, whose decimals it has where these show it.
+    """
+    size = max(abs(number), abs(beside))
+    if number == 0 or 1e-4 <= size < 1e15:
+        text = f"{number:,.{4 if size < 1e3 else 1 if size < 1e5 else 0}f}"
+        if number == 0 or text.strip("-0."):
+            return text
+    return f"{number:.4g}"
+
+
+def number_word(number: float) -> str:
+    """Returns a number to four digits, and whole where it is large: `0.01234`, `34.9`, `163,000`, `1e+20`."""
+    return f"{number:,.0f}" if 999.5 <= abs(number) < 1e15 else f"{number:.4g}"
+
+
 def format_seconds(seconds: float | None) -> str:
     """Returns a duration as one says it: `0.31 s`, `6.1 s`, `310 s`, `12 min`, `1 h 12 min`."""
     if seconds is None or not abs(seconds) < 1e300:  # NaN is not either

@@ -18,6 +18,7 @@ from kerasgrid.io import write_atomic, write_json
 from kerasgrid.models.references import parse_reference, sources_of
 from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
+from kerasgrid.views.leaderboard import format_score
 from kerasgrid.views.pages import escape_markdown
 from kerasgrid.wording import count
 
@@ -62,7 +63,7 @@ import kerasgrid as kg
 SEEDS = 1          # models that differ in their initial weights, averaged
 fitted = kg.fit({results!r}, seeds=SEEDS, overrides=overrides)
 for card in fitted.cards:
-    print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4f}}")
+    print(card["file"], card["how"], f"loss {{card['history']['loss'][-1]:.4g}}")
 assert not fitted.failed, fitted.failed
 """
 _PREDICT = """\
@@ -194,14 +195,13 @@ def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, An
 def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
     about = finished.results.about
     std = row["std_test_score"]
-    spread = "" if std is None else f" ± {std:.4f}"
     params = {**finished.config.params, **row["params"]}
     versions = ", ".join(f"{name} {text}" for name, text in about.environment.items() if text[:1].isdigit())
     model = escape_markdown(finished.config.model)
     lines = [
         f"# {escape_markdown(finished.paths.name)}, trial {row['id']}",
         "",
-        f"{escape_markdown(str(about.objective.name))} {row['mean_test_score']:.4f}{spread} over "
+        f"{escape_markdown(str(about.objective.name))} {format_score(row['mean_test_score'], std)} over "
         f"{count(len(row['folds']), 'fold')}, by {model}.",
         "",
         *(f"- {escape_markdown(f'{key}: {json.dumps(value)}')}" for key, value in params.items()),

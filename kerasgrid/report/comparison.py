@@ -76,8 +76,9 @@ def p_value(first: Sequence[float], second: Sequence[float]) -> float:
 
     gain = np.asarray(first, float) - np.asarray(second, float)
     mean, error = float(gain.mean()), _corrected_error(gain)
-    if error <= 1e-12 * max(1.0, abs(mean)):
-        return 1.0 if abs(mean) <= 1e-12 else 0.0
+    rounding = 1e-12 * float(np.abs([first, second]).max())
+    if error <= rounding:
+        return 1.0 if abs(mean) <= rounding else 0.0
     return float(2 * stats.t.sf(abs(mean) / error, len(gain) - 1))
 
 

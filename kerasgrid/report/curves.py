@@ -93,7 +93,7 @@ def rise(
     slope = float(x @ tail / (x @ x))
     rest = tail - tail.mean() - slope * x
     error = math.sqrt(float(rest @ rest) / (len(tail) - 2) / float(x @ x))
-    matters = slope * len(curve) / 2 > max(least, 1e-9)
+    matters = slope * len(curve) / 2 > max(least, 1e-9 * float(np.abs(curve).max()))
     bound = float(stats.t.isf(ALPHA / n_curves, len(tail) - 2))
     return slope if matters and slope > bound * error else None
 
@@ -120,7 +120,8 @@ def is_overfit(curves: Curves) -> bool:
         return False
     test, train = _smooth(curves.test_loss), _smooth(curves.train_loss)
     lowest = int(np.argmin(test))
-    return bool(test[-1] > test[lowest] * (1 + _OVERFIT) and train[-1] < train[lowest])
+    rises = test[-1] - test[lowest] > _OVERFIT * abs(test[lowest])  # a loss may be below zero
+    return bool(rises and train[-1] < train[lowest])
 
 
 def is_underfit(curves: Curves, best: float, worst_gap: float, sign: int) -> bool:

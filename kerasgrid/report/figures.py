@@ -10,11 +10,13 @@ import numpy as np
 from kerasgrid.report.comparison import Contender
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.importance import Importance
+from kerasgrid.report.residuals import TargetResiduals
 from kerasgrid.report.sentences import worded
 from kerasgrid.tables.table import DEBIASED
 from kerasgrid.views.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, label
 from kerasgrid.views.leaderboard import format_score, format_seconds
 from kerasgrid.views.pages import Cells, Picture
+from kerasgrid.wording import number_word, score_word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -274,6 +276,114 @@ def confusion_picture(confusion: np.ndarray, classes: Sequence[str]) -> Picture:
         cells = Cells(("true, taken for", *classes), rows, right=range(1, len(classes) + 1))
     size, caption = min(2.8 + 0.32 * len(classes), 8), "Held-out samples by true and predicted class."
     return Picture(paint, "Confusion matrix", size, caption, cells, width=size + 0.2)
+
+
+def predictions_picture(one: TargetResiduals, place: int) -> Picture:
+    """Returns true against predicted numbers of a target, about the line where both are equal.
+
+    Args:
+        one: The target's.
+        place: Of the target, from 1.
+    """
+    ends = np.array([min(one.true.min(), one.predicted.min()), max(one.true.max(), one.predicted.max())])
+    side = 0.05 * float(ends[1] - ends[0]) or 1.0
+
+    def paint(axes: Axes) -> None:
+        axes.plot(ends, ends, color=INK, linewidth=0.8)
+        _dots(axes, one.predicted, one.true)
+        for set_limits in (axes.set_xlim, axes.set_ylim):
+            set_limits(ends[0] - side, ends[1] + side)
+        axes.set_aspect("equal")
+        _in_numbers(axes, "x", "y")
+        axes.tick_params("x", rotation=30)
+        axes.set_xlabel("predicted")
+        axes.set_ylabel(label(f"true {one.name}", _LONGEST_SIDE))
+
+    rows = [
+        (
+            f"{number_word(part.low)} to {number_word(part.high)}",
+            *map(number_word, (part.predicted, part.true, part.error)),
+        )
+        for part in one.tenths()
+    ]
+    header = ("predictions", "their mean", "mean true number", "median absolute error")
+    about = f"Held-out samples by tenths of what is predicted of {one.name}:"
+    cells = Cells(header, rows, range(len(header)), about)
+    caption = f"A dot a held-out sample: {one.name} as it is, against what is predicted."
+    return Picture(paint, f"True against predicted numbers {place}", 4.6, caption, cells, width=4.8)
+
+
+def residuals_picture(one: TargetResiduals, place: int) -> Picture:
+    """Returns residuals against predictions of a target; `place` is its own, from 1."""
+
+    def paint(axes: Axes) -> None:
+        axes.axhline(0, color=INK, linewidth=0.8)
+        _dots(axes, one.predicted, one.residuals)
+        _in_numbers(axes, "x", "y")
+        axes.set_xlabel(label(f"predicted {one.name}"))
+        axes.set_ylabel("true less predicted")
+
+    caption = "Residuals against predictions: above the line it is too low, and below it too high."
+    return Picture(paint, f"Residuals against predictions {place}", 3.2, caption)
+
+
+def spread_picture(one: TargetResiduals, place: int) -> Picture:
+    """Returns how many samples have which residual; `place` is the target's, from 1."""
+
+    def paint(axes: Axes) -> None:
+        low, high = np.quantile(one.residuals, (0.005, 0.995))  # of a few far away only the ends are shown
+        inner = np.clip(one.residuals, low, high)
+        axes.hist(inner, bins=min(40, max(5, int(np.sqrt(one.n_samples)))), color=ACCENT, alpha=0.75)
+        axes.axvline(0, color=INK, linewidth=0.8)
+        axes.grid(axis="x", visible=False)
+        _in_numbers(axes, "x", "y")
+        axes.set_xlabel(label(f"true less predicted {one.name}"))
+        axes.set_ylabel("samples")
+
+    caption = "How large residuals are; the hundredth that is furthest off is counted at the ends."
+    return Picture(paint, f"How large residuals are {place}", 2.6, caption)
+
+
+def worst_cells(one: TargetResiduals, most: int, counted: str) -> Cells:
+    """Returns the samples of a target that are furthest off.
+
+    Args:
+        one: The target's.
+        most: How many.
+        counted: Which sample is the first.
+    """
+    rows = [
+        (f"{miss.index}", *map(number_word, (miss.true, miss.predicted, miss.residual)))
+        for miss in one.worst[:most]
+    ]
+    header = ("sample", f"true {one.name}", "predicted", "true less predicted")
+    return Cells(header, rows, range(len(header)), f"The furthest off in {one.name} ({counted}):")
+
+
+def targets_cells(targets: Sequence[TargetResiduals]) -> Cells:
+    """Returns how well each target is predicted."""
+    rows = [
+        (
+            one.name,
+            "-" if one.r2 is None else score_word(one.r2),
+            *map(number_word, (one.mean_absolute_error, one.root_mean_squared_error, one.bias)),
+        )
+        for one in targets[:MOST_ROWS]
+    ]
+    header = ("target", "R2", "mean absolute error", "root mean squared error", "mean residual")
+    return Cells(header, rows, range(1, len(header)), "Each target, of held-out samples:")
+
+
+def _dots(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:
+    are_many = len(x) > _MOST_DOTS
+    color = "#808890" if are_many else ACCENT  # an image has no colours of the page's
+    axes.scatter(x, y, s=12, color=color, alpha=0.4, linewidths=0, rasterized=are_many)
+
+
+def _in_numbers(axes: Axes, *sides: str) -> None:
+    """Writes numbers along axes in whole, with thousands apart, and not as parts of a power of ten."""
+    for side in sides:
+        getattr(axes, f"{side}axis").set_major_formatter(lambda number, _: number_word(number))
 
 
 def _name_rows(axes: Axes, names: Sequence[str]) -> None:

@@ -17,7 +17,7 @@ N_WORST = 24
 _N_PARTS = 10
 _FEWEST = 50
 """Samples from which on tenths are told apart."""
-_GROWN = 2.0
+_GROWN = 1.5
 """Errors of a tenth that are so many times as large as others' are told."""
 _FEW = 0.03
 """Of samples that make half of the squared error, where a tenth or more is usual."""

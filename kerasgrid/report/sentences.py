@@ -12,8 +12,9 @@ from kerasgrid.report.curves import FEWEST_EPOCHS
 from kerasgrid.report.edges import FEWEST_BEST, Edge
 from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction
 from kerasgrid.report.findings import Findings
+from kerasgrid.report.residuals import TargetResiduals
 from kerasgrid.views.leaderboard import first_values_sentences
-from kerasgrid.wording import count, shortened, value_word
+from kerasgrid.wording import count, number_word, percent, score_word, shortened, value_word
 
 _MOST_DIGITS = 12
 _MANY_FOLDS = 20
@@ -318,6 +319,51 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         yield f"No {other}held-out curve{some} clearly improves any more at its last epoch."
 
 
+def residual_sentences(one: TargetResiduals, trial: Any, may_be_log: bool) -> list[str]:
+    """Returns how good predicted numbers are, whether they are biased, and where errors are large.
+
+    Args:
+        one: Of a target.
+        trial: Whose predictions they are.
+        may_be_log: Whether `target_scale: log` may be told.
+    """
+    r2, spread = one.r2, one.root_mean_squared_error
+    share = "" if r2 is None else f"R2 {score_word(r2)}, "
+    found = [
+        f"Trial {trial} predicts {one.name} of {count(one.n_samples, 'held-out sample')} with {share}a mean "
+        f"absolute error of {number_word(one.mean_absolute_error)} and a root mean squared error of "
+        f"{number_word(spread)}; half of them are off by less than {number_word(one.median_absolute_error)}."
+    ]
+    if r2 is not None and r2 <= 0:
+        found.append(f"That is no better than to predict the mean of {one.name} for all.")
+    if (interval := one.bias_interval) is not None:
+        low, high = interval
+        bias, told = abs(one.bias), f"{number_word(low)} to {number_word(high)}"
+        if low > 0 or high < 0:
+            found.append(
+                f"Predictions are too {'low' if low > 0 else 'high'} by {number_word(bias)} on average (mean "
+                f"residual: {told}), which is {percent(bias / spread)} of the root mean squared error."
+            )
+        else:
+            found.append(f"No bias is clear: the mean residual is {number_word(one.bias)} ({told}).")
+    if (times := one.growth) is not None:
+        log = (
+            " With data.target_scale: log a net learns the ratios rather than the differences."
+            if may_be_log
+            else ""
+        )
+        found.append(
+            f"Errors grow with the value: in the tenth with the largest predictions they are {times:.1f} "
+            f"times as large as in the others, by their medians.{log}"
+        )
+    if (n := one.n_half) is not None:
+        found.append(
+            f"{count(n, 'sample')} of {one.n_samples:,} {'makes' if n == 1 else 'make'} half of the squared "
+            "error: look at these below first."
+        )
+    return found
+
+
 def _named(findings: Findings, rows: Sequence[int]) -> str:
     named = ", ".join(str(findings.trial(row)) for row in rows[:_MOST_NAMED])
     more = f" and {len(rows) - _MOST_NAMED} more" if len(rows) > _MOST_NAMED else ""
@@ -330,7 +376,8 @@ def worded(value: Any) -> str:
 
 
 def _two_digits(number: float) -> str:
-    return value_word(float(f"{number:.2g}"))
+    rounded = float(f"{number:.2g}")
+    return f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e15 else value_word(rounded)
 
 
 def _digits(half: float) -> int:
@@ -342,5 +389,5 @@ def _digits(half: float) -> int:
 
 
 def _fixed(number: float, digits: int) -> str:
-    text = f"{number:.{digits}f}"
-    return text.removeprefix("-") if float(text) == 0 else text
+    text = f"{number:,.{digits}f}"
+    return text if text.strip("-0.") else text.removeprefix("-")

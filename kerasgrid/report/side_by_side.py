@@ -21,7 +21,7 @@ from kerasgrid.views.leaderboard import (
     varying,
 )
 from kerasgrid.views.pages import Bullets, Cells, Chapter, Note, Picture, html_page
-from kerasgrid.wording import named, visible_line
+from kerasgrid.wording import named, score_word, visible_line
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -263,11 +263,12 @@ def _difference(
 ) -> str:
     gain = first.sign * (mine["mean_test_score"] - theirs["mean_test_score"])
     ahead, behind = (first, second) if gain >= 0 else (second, first)
-    scores = f"{mine['mean_test_score']:.4f} and {theirs['mean_test_score']:.4f}"
+    scores = f"{score_word(mine['mean_test_score'])} and {score_word(theirs['mean_test_score'])}"
     folds = [[fold["test_score"] for fold in trial["folds"]] for trial in (mine, theirs)]
     if gain == 0:
         return f"{first.name} and {second.name} are level: {metric} {scores}."
-    told = f"{ahead.name} is ahead of {behind.name} by {abs(gain):.4f} ({metric} {scores})"
+    ahead_by = score_word(abs(gain), mine["mean_test_score"])
+    told = f"{ahead.name} is ahead of {behind.name} by {ahead_by} ({metric} {scores})"
     if len(folds[0]) < 2 or len(folds[0]) != len(folds[1]):
         return f"{told}; a single split does not say how much of that is chance."
     p = p_value(folds[0], folds[1])

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -20,9 +20,15 @@ from kerasgrid.report.figures import (
     interaction_rows,
     intervals_picture,
     leaderboard_cells,
+    predictions_picture,
+    residuals_picture,
+    spread_picture,
+    targets_cells,
+    worst_cells,
 )
 from kerasgrid.report.findings import Findings, analyse, as_json
 from kerasgrid.report.mistakes import Mistakes, mistakes_of
+from kerasgrid.report.residuals import Residuals, TargetResiduals, residuals_of
 from kerasgrid.report.sentences import (
     best_sentences,
     conclusions,
@@ -31,6 +37,7 @@ from kerasgrid.report.sentences import (
     effect_sentences,
     ground_sentences,
     interaction_sentence,
+    residual_sentences,
     trouble_sentences,
 )
 from kerasgrid.tables.predictions import read_predictions
@@ -44,6 +51,10 @@ from kerasgrid.wording import count, masked, visible_json, visible_line
 _MOST_PARAMS = 20
 _MOST_TRIALS = 15
 _MOST_POINTS = 12
+_MOST_TARGETS = 8
+"""That have pictures and sentences of their own."""
+_MOST_WORST = 10
+"""Samples in a table, for each target."""
 _METHOD = (
     "Candidates are compared with the best over the same folds by the corrected resampled t-test of Nadeau "
     "and Bengio (2003), which allows for the training rows that folds share; a p-value above 0.05 means that "
@@ -73,7 +84,7 @@ class Report:
 
     Attributes:
         findings: What its trials tell.
-        mistakes: Of the best trial; or why they are not known.
+        mistakes: Of the best trial; its residuals where numbers are predicted; or why neither is known.
 
     Raises:
         ResultsError: The file cannot be read, or has no trials.
@@ -105,6 +116,7 @@ class Report:
         about: dict[str, Any] = {
             **as_json(self.findings),
             "mistakes": self.mistakes.as_json() if isinstance(self.mistakes, Mistakes) else None,
+            "residuals": self.mistakes.as_json() if isinstance(self.mistakes, Residuals) else None,
             "mistakes_missing": self.mistakes if isinstance(self.mistakes, str) else None,
             "sentences": self.sentences(),
         }
@@ -112,7 +124,12 @@ class Report:
 
     def sentences(self) -> list[str]:
         """Returns the conclusions in plain words, the most important first."""
-        return [visible_line(sentence) for sentence in conclusions(self.findings)]
+        found = conclusions(self.findings)
+        if isinstance(self.mistakes, Residuals):
+            best = self.findings.trial(self.findings.contenders[0].row)
+            for one in self.mistakes.targets[:_MOST_TARGETS]:
+                found += residual_sentences(one, best, _may_be_log(self.findings, one))
+        return [visible_line(sentence) for sentence in found]
 
     def _title(self) -> str:
         return f"{self.findings.table.source}: what was learnt"
@@ -139,7 +156,8 @@ class Report:
 
     def _chapters(self) -> list[Chapter]:
         """Returns the chapters in their order; one with nothing to show says why."""
-        findings = self.findings
+        findings, about = self.findings, self.findings.table.about
+        are_numbers = isinstance(self.mistakes, Residuals) or bool(about and about.data.targets)
         chapters = {"The best": _best(findings)}
         if findings.best is not None:
             chapters |= {
@@ -147,20 +165,25 @@ class Report:
                 "Where one parameter depends on another": _interactions(findings),
                 "What to try next": _next(findings),
                 "Learning curves": _curves(findings),
-                "Mistakes of the best": _mistakes(self.mistakes, findings),
+                f"{'Residuals' if are_numbers else 'Mistakes'} of the best": _mistakes(
+                    self.mistakes, findings
+                ),
                 "What failed": _trouble(findings),
                 "How this was worked out": map(Note, _METHOD),
             }
         return [Chapter(title, list(blocks)) for title, blocks in chapters.items()]
 
 
-def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | str:
+def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | Residuals | str:
     if findings.best is None:
         return "No trial has a score."
     if not findings.table.about:
         return "Only a search of kerasgrid keeps predictions, beside its results.json."
     try:
-        return mistakes_of(read_predictions(source, findings.trial(findings.best.row)))
+        found = read_predictions(source, findings.trial(findings.best.row))
+        if not len(found.labels):
+            return "No sample of the best trial was held out."
+        return residuals_of(found) if found.target.is_numbers else mistakes_of(found)
     except ResultsError as error:
         return str(error)
 
@@ -248,11 +271,15 @@ def _curves(findings: Findings) -> Iterator[Block]:
         yield picture
 
 
-def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
+def _mistakes(mistakes: Mistakes | Residuals | str, findings: Findings) -> Iterator[Block]:
     if isinstance(mistakes, str):
         yield Note(mistakes)
         return
-    best, share = findings.trial(findings.contenders[0].row), mistakes.n_wrong / max(mistakes.n_samples, 1)
+    best = findings.trial(findings.contenders[0].row)
+    if isinstance(mistakes, Residuals):
+        yield from _residuals(mistakes, findings, best)
+        return
+    share = mistakes.n_wrong / max(mistakes.n_samples, 1)
     yield Paragraph(
         f"Trial {best} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
         f"held-out samples ({100 * share:.2f}%) into a wrong class."
@@ -280,6 +307,45 @@ def _mistakes(mistakes: Mistakes | str, findings: Findings) -> Iterator[Block]:
         yield Photos(photos, "The most confidently wrong")
     elif mistakes.wrong:
         yield Note("The images of its mistakes are not beside the results.")
+
+
+def _residuals(residuals: Residuals, findings: Findings, best: Any) -> Iterator[Block]:
+    targets = residuals.targets
+    if len(targets) > 1:
+        yield targets_cells(targets)
+    for place, one in enumerate(targets[:_MOST_TARGETS], start=1):
+        first, *others = residual_sentences(one, best, _may_be_log(findings, one))
+        yield Paragraph(first)
+        if others:
+            yield Bullets(others)
+        yield predictions_picture(one, place)
+        yield residuals_picture(one, place)
+        yield spread_picture(one, place)
+        yield worst_cells(one, _MOST_WORST, _counted_from(findings))
+    if len(targets) > _MOST_TARGETS:
+        yield Note(f"These are the first {_MOST_TARGETS} of {len(targets):,} targets; --json has all.")
+    photos = [
+        (png(residuals.images[i]), f"sample {i}") for i in residuals.worst_samples if i in residuals.images
+    ]
+    if photos:
+        yield Photos(photos, "The furthest off")
+
+
+def _may_be_log(findings: Findings, one: TargetResiduals) -> bool:
+    """Returns whether `target_scale: log` is another way to take a target."""
+    about = findings.table.about
+    data = (about.config or {}).get("data") if about else None
+    scale = data.get("target_scale") if isinstance(data, Mapping) else None
+    return scale != "log" and float(one.true.min()) >= 0
+
+
+def _counted_from(findings: Findings) -> str:
+    """Returns which sample is the first, as far as it is known."""
+    about = findings.table.about
+    data = (about.config or {}).get("data") if about else None
+    if not isinstance(data, Mapping) or data.get("subset") or not isinstance(data.get("train"), str):
+        return "sample 0 is the first"
+    return f"sample 0 is the first row of {data['train']}"
 
 
 def _trouble(findings: Findings) -> Iterator[Block]:

@@ -15,6 +15,7 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCORES, About, checked, read_results, refuse, section_of
+from kerasgrid.wording import score_word
 
 _OF_BATCH_NORM = ("mean_debiased_score", "first_values")
 _FRAME = {"id", "state", "error", *SCORES, *_OF_BATCH_NORM}
@@ -284,6 +285,6 @@ class ResultsData:
 
     def __repr__(self) -> str:
         score = None if self.best is None else self.best.get("mean_test_score")
-        best = "" if score is None else f", best {score:.4f}"
+        best = "" if score is None else f", best {score_word(score)}"
         name, status = self.data.get("name"), self.data.get("status", "no status")
         return f"<Results {name!r}: {status}, {len(self.trials)} trials{best}>"

@@ -100,7 +100,7 @@ def draw_svg(paint: Callable[[Axes], None], height: float, about: str, width: fl
 
 def _inline(svg: str, about: str) -> str:
     """Returns an SVG without its file's head, with the page's colours, and names that no other has."""
-    prefix = re.sub(r"[^a-z]+", "-", about.lower())
+    prefix = re.sub(r"[^a-z0-9]+", "-", about.lower())
     svg = _GROUP.sub("<g", _METADATA.sub("", _HEAD.sub("", svg)))
     svg = _ID.sub(rf"\g<1>{prefix}-", svg)
     for color, variable in _VARIABLES.items():

@@ -13,15 +13,13 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.run.results import ResultsData
 from kerasgrid.tables.reading import error_text
 from kerasgrid.tables.table import DEBIASED, finite
-from kerasgrid.wording import count, format_seconds, percent, shortened, value_word, visible_line
+from kerasgrid.wording import count, format_seconds, percent, score_word, shortened, value_word, visible_line
 
 if TYPE_CHECKING:
     from rich.console import Console, ConsoleOptions, RenderResult
 
 _LONGEST_VALUE = 32
 _LONGEST_ERROR = 200
-_LEAST_GAIN = 5e-5
-"""What shows in a score's four decimals."""
 _CUT: dict[Any, int] = {"running": 1, "pruned": 2, "waiting": 3}
 """States of trials that are not trained to their ends, in the order of their places."""
 
@@ -257,9 +255,14 @@ def first_values_sentences(trials: Sequence[Mapping[str, Any]], direction: str) 
     def gain(trial: Mapping[str, Any]) -> float:
         return sign * (debiased(trial) - trial["mean_test_score"])
 
+    def shows(trial: Mapping[str, Any]) -> bool:
+        return score_word(debiased(trial)) != score_word(trial["mean_test_score"])
+
     def told(trial: Mapping[str, Any], word: str) -> str:
-        scores = f"{_decimals(trial['mean_test_score'])} -> {_decimals(debiased(trial))}"
-        return f"up to {_decimals(abs(gain(trial)))} {word} (trial {_called(trial)}: {scores})"
+        scores = f"{score_word(trial['mean_test_score'])} -> {score_word(debiased(trial))}"
+        return (
+            f"up to {score_word(abs(gain(trial)), debiased(trial))} {word} (trial {_called(trial)}: {scores})"
+        )
 
     share = max(trial.get("first_values") or 0.0 for trial in biased)
     first = (
@@ -267,8 +270,8 @@ def first_values_sentences(trials: Sequence[Mapping[str, Any]], direction: str) 
         f"{percent(share)} of its moving statistics are still first values."
     )
     most, least = max(biased, key=gain), min(biased, key=gain)
-    costs = [told(most, "better")] if gain(most) >= _LEAST_GAIN else []
-    costs += [told(least, "worse")] if gain(least) <= -_LEAST_GAIN else []
+    costs = [told(most, "better")] if gain(most) > 0 and shows(most) else []
+    costs += [told(least, "worse")] if gain(least) < 0 and shows(least) else []
     if not costs:
         return [first, "With debiased statistics the scores are the same."]
     best = max(scored, key=lambda trial: sign * trial["mean_test_score"])
@@ -316,14 +319,9 @@ def format_score(mean: float | None, std: float | None = None) -> str:
     if mean is None:
         return "-"
     if std is None:
-        return _decimals(mean)
+        return score_word(mean)
     spread = 0.0 if std < 1e-9 * max(1.0, abs(mean)) else std  # equal scores, but for rounding
-    return f"{_decimals(mean)} ± {_decimals(spread)}"
-
-
-def _decimals(number: float) -> str:
-    """Returns four decimals, or four digits where a number is too large or small for that."""
-    return f"{number:.4f}" if number == 0 or 1e-4 <= abs(number) < 1e5 else f"{number:.4g}"
+    return f"{score_word(mean)} ± {score_word(spread, mean)}"
 
 
 def _text(value: Any, longest: int = _LONGEST_VALUE) -> str:

@@ -36,6 +36,7 @@ li { margin: 0.3rem 0; } figure { margin: 1rem 0; } svg { max-width: 100%; heigh
 table { border-collapse: collapse; font-variant-numeric: tabular-nums; font-size: 0.9rem; }
 th, td { padding: 0.25rem 0.7rem 0.25rem 0; text-align: left; white-space: nowrap;
   border-bottom: 1px solid var(--line); overflow-wrap: normal; }
+caption { text-align: left; white-space: nowrap; color: var(--muted); }
 th { vertical-align: bottom; } .right { text-align: right; }
 .photos { display: flex; flex-wrap: wrap; gap: 0.9rem; } .photos figure { width: 8.5rem; margin: 0; }
 .photos img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; background: #000; }
@@ -244,7 +245,8 @@ def _html_table(cells: Cells) -> str:
         return f"<tr>{''.join(parts)}</tr>"
 
     head, rows = line(cells.header, "th"), "\n".join(line(row, "td") for row in cells.rows)
-    return f'<div class="wide"><table>\n<thead>{head}</thead>\n<tbody>{rows}</tbody>\n</table></div>'
+    caption = f"<caption>{_escape_html(cells.caption)}</caption>\n" if cells.caption else ""
+    return f'<div class="wide"><table>\n{caption}<thead>{head}</thead>\n<tbody>{rows}</tbody>\n</table></div>'
 
 
 def _photo(data: bytes, text: str) -> str:
@@ -277,8 +279,8 @@ def _markdown_block(block: Block) -> str:
             return escape_markdown(words)
         case Bullets(items):
             return "\n".join(f"- {escape_markdown(item)}" for item in items)
-        case Cells():
-            return _markdown_table(block)
+        case Cells(caption=caption):
+            return (f"{escape_markdown(caption)}\n\n" if caption else "") + _markdown_table(block)
         case Photos(items, caption):
             return "\n".join(
                 [f"{escape_markdown(caption)}:\n", *(f"- {escape_markdown(words)}" for _, words in items)]

@@ -18,7 +18,7 @@ from kerasgrid.run.observer import Observer
 from kerasgrid.run.results import ResultsData
 from kerasgrid.run.state import RunState
 from kerasgrid.views.leaderboard import format_score, format_seconds
-from kerasgrid.wording import count, named, visible_line
+from kerasgrid.wording import count, named, score_word, visible_line
 
 PLAIN_INTERVAL_S = 10.0
 LINE_INTERVAL_S = 0.5
@@ -330,4 +330,4 @@ def _running(job: Job, record: EpochRecord | None) -> str:
 
 
 def _loss(logs: Mapping[str, float]) -> str:
-    return f", loss {logs['loss']:.4f}" if "loss" in logs else ""
+    return f", loss {score_word(logs['loss'])}" if "loss" in logs else ""
