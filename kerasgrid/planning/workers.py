@@ -13,7 +13,7 @@ from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared, Trainable, prepare
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend, versions
@@ -33,8 +33,12 @@ _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
     """Returns what workers need to know of a search."""
     kind, search = ENGINES[prepared.config.search.engine], prepared.config.search
+    recipe = make_fit_recipe(prepared, paths, checkpoint_interval_s)
     return replace(
-        make_fit_recipe(prepared, paths, checkpoint_interval_s),
+        recipe,
+        sources={**recipe.sources, **prepared.score_sources},
+        scores=search.scores,
+        scorers=prepared.scorers,
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
         frees_val=kind.frees_val and search.val is None,
@@ -62,6 +66,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,
+        weighted_scores=config.search.weighted_scores,
         seed=config.search.seed,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
@@ -147,7 +152,7 @@ def run_probes(
     for some in (candidates[:n_first], candidates[n_first:]):
         found |= _probed(recipe, executor, some) if some else {}
         error = next((one.error for one in found.values()), None)
-        if error is not None and error["type"] == NoModelError.__name__:
+        if error is not None and error["type"] in (NoModelError.__name__, ScoreError.__name__):
             return [ProbeRecord(dict(params), None, error, None) for params in candidates]
     return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
 
@@ -209,16 +214,14 @@ def environment(device: str) -> dict[str, str]:
     return {**versions(), "backend": backend(), "device": device}
 
 
-def needs_this_process(function: Callable[..., Any] | None) -> bool:
-    """Tells whether workers cannot import a model function, which is of a script or a notebook."""
-    if function is None:
-        return False
+def needs_this_process(function: Callable[..., Any]) -> bool:
+    """Tells whether workers cannot import a function, which is of a script or a notebook."""
     name = getattr(function, "__qualname__", "<")
     return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
 
 
 def _runs_inline(draft: Draft) -> bool:
-    return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
+    return draft.config.executor.kind == "inline" or any(map(needs_this_process, draft.functions))
 
 
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
