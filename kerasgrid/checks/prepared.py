@@ -24,7 +24,7 @@ from kerasgrid.config.validation import FaultReport
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
-from kerasgrid.engines.autokeras import fault_of_shape, n_trained, with_samples
+from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
 from kerasgrid.jobs.objective import (
@@ -248,7 +248,7 @@ def prepare(
     draft = _with_objective(draft, data)
     folds = folds_of(draft, data)
     if draft.config.search.engine == AUTOKERAS:
-        if data is not None and (fault := fault_of_shape(data.images.shape[1:])) is not None:
+        if data is not None and (fault := fault_of_data(data)) is not None:
             report.add("search.engine", fault)
         if folds:
             draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))

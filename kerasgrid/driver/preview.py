@@ -4,6 +4,7 @@ augmentation does to the first samples.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from itertools import islice
@@ -36,16 +37,17 @@ from kerasgrid.planning.workers import (
     prepare_beside,
     threads_of,
 )
-from kerasgrid.records import Dataset, Job, ProbeRecord, Trial
+from kerasgrid.records import Dataset, Job, ProbeRecord, Table, Trial
 from kerasgrid.run.journal import check_line, is_old, of_before, read
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
 from kerasgrid.views.drawing import write_sheet
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.wording import count, named, sentence
+from kerasgrid.wording import count, named, number_word, percent, sentence, value_word
 
 MAX_MODELS = 200
+MAX_TARGETS, MAX_CLASSES = 5, 12
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 
@@ -119,7 +121,10 @@ class Preview:
                 "source": data.source,
                 "samples": len(data),
                 "shape": list(data.images.shape[1:]),
-                "classes": len(data.classes),
+                **_target_as_json(data),
+                **({} if data.table is None else {"columns": _kinds(data.table)}),
+                **({} if data.groups is None else {"groups": len(np.unique(data.groups))}),
+                **({} if data.weights is None else {"weights": _range(data.weights)}),
                 "report": list(data.report),
             },
             "folds": {"n": len(prepared.folds), "train": len(fold.train), "test": len(fold.test)},
@@ -143,7 +148,7 @@ class Preview:
         """Returns the plan as lines to print."""
         prepared, search = self.prepared, self.prepared.config.search
         data, fold = prepared.data, prepared.folds[0]
-        shape = " x ".join(str(size) for size in data.images.shape[1:])
+        told = [*lines_about(data, prepared.config.data.target_scale), *data.report]
         splits = f"{search.n_folds} {'shuffled' if data.target.is_multi_label else 'stratified'} folds"
         if search.n_folds is None:
             splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
@@ -153,9 +158,7 @@ class Preview:
         at_most = " at most" if self.may_stop else ""
         in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
         rows = [
-            ("data", f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"),
-            ("", _classes(data)),
-            *(("", line) for line in data.report),
+            *(("" if place else "data", line) for place, line in enumerate(told)),
             ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             *(("code", line) for line in prepared.code_of_packages),
@@ -287,12 +290,68 @@ def _others(
     return [params for params in cover if any((n, value_text(v)) not in seen for n, v in params.items())]
 
 
-def _classes(data: Dataset) -> str:
-    if not data.target.is_multi_label:
-        return f"{len(data.classes)} classes"
-    return (
-        f"{len(data.classes)} labels, of which a sample has {data.labels.sum(axis=1).mean():.1f} on average"
-    )
+def lines_about(data: Dataset, target_scale: str | None = None) -> list[str]:
+    """Returns what samples are, what is predicted of them, and which weights and groups they have, in lines.
+
+    Args:
+        target_scale: As in the config.
+    """
+    shape = " x ".join(str(size) for size in data.images.shape[1:])
+    told = f"{len(data):,} samples of {shape} ({data.images.dtype})"
+    if data.table is not None:
+        kinds = ", ".join(f"{n:,} {kind}" for kind, n in _kinds(data.table).items())
+        n_blank = sum(column.has_blanks for column in data.table.columns)
+        blanks = f"; {n_blank:,} with blanks" if n_blank else ""
+        told = f"{len(data):,} rows of {count(len(data.table.columns), 'column')} ({kinds}{blanks})"
+    found = [f"{data.source}: {told}", *_target_lines(data, target_scale)]
+    if data.groups is not None:
+        sizes = np.unique(data.groups, return_counts=True)[1]
+        found.append(f"{count(len(sizes), 'group')} of {sizes.min():,} to {sizes.max():,} samples")
+    if data.weights is not None:
+        own = _range(data.weights)
+        found.append(f"weights of {number_word(own['low'])} to {number_word(own['high'])}")
+    return found
+
+
+def _target_lines(data: Dataset, target_scale: str | None) -> list[str]:
+    target = data.target
+    if target.is_numbers:
+        scale = f"; target_scale {target_scale}" if target_scale else ""
+        found = []
+        for name, values in zip(target.names[:MAX_TARGETS], data.labels.T, strict=False):
+            low, median, high = map(number_word, _range(values).values())
+            found.append(f"target {name}: {low} to {high}, median {median}{scale}")
+        left = target.n_outputs - len(found)
+        return [*found, f"{count(left, 'more target')}"] if left else found
+    if target.is_multi_label:
+        usual = data.labels.sum(axis=1).mean()
+        return [f"{target.n_outputs} labels, of which a sample has {usual:.1f} on average"]
+    names = ""
+    if data.table is not None and target.n_outputs <= MAX_CLASSES:
+        shares = np.bincount(data.labels, minlength=target.n_outputs) / max(len(data), 1)
+        own = zip(target.names, shares, strict=True)
+        names = ": " + ", ".join(f"{value_word(name)} ({percent(share)})" for name, share in own)
+    return [f"{target.n_outputs} classes{names}"]
+
+
+def _target_as_json(data: Dataset) -> dict[str, Any]:
+    if not data.target.is_numbers:
+        return {"classes": data.target.n_outputs}
+    pairs = zip(data.target.names, data.labels.T, strict=True)
+    return {"targets": [{"name": name, **_range(values)} for name, values in pairs]}
+
+
+def _range(values: np.ndarray) -> dict[str, float]:
+    return {
+        "low": float(np.min(values)),
+        "median": float(np.median(values)),
+        "high": float(np.max(values)),
+    }
+
+
+def _kinds(table: Table) -> dict[str, int]:
+    """Returns how many columns a table has of each kind."""
+    return dict(Counter(column.kind for column in table.columns))
 
 
 def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]], bool]:
@@ -333,8 +392,9 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     if not settings:
         raise ConfigError([Fault("augment", "is missing: there is no augmentation to look at.")], str(source))
     labels, images = prepared.data.labels, prepared.data.images
-    # One of each class, as far as there is room.
-    rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
+    rows = np.arange(min(N_IMAGES, len(labels)))
+    if labels.ndim == 1:  # one of each class, as far as there is room
+        rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
     with quiet():
         from kerasgrid.training.augmentation import augmented_rows  # imports Keras
 

@@ -19,9 +19,9 @@ from kerasgrid.engines.keras_tuner import AskedOracle, mean, without_jax
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus
-from kerasgrid.records import Fold, has_results
+from kerasgrid.records import Dataset, Fold, has_results
 from kerasgrid.run.journal import check_line, header_of, read
-from kerasgrid.wording import count
+from kerasgrid.wording import count, joined, shortened
 
 ENGINE = "autokeras"
 VAL = 0.2
@@ -29,6 +29,8 @@ VAL = 0.2
 _PATIENCE, _MIN_DELTA = 10, 1e-4
 """Of the EarlyStopping that AutoKeras adds to each fit of its search."""
 _MAX_TRIALS = 100
+_LONGEST = 60
+"""Of the names of targets in a message."""
 _WEIGHTS = ("storage.googleapis.com", 443)
 """Where Keras's pretrained weights are, of which some of ImageClassifier's trials begin."""
 _NETWORK_TIMEOUT_S = 2.0
@@ -113,8 +115,20 @@ def begun_with(journal: Path) -> Mapping[str, Any]:
     return begun if begun and has_results(read(journal, check_line)[1]) else {}
 
 
-def fault_of_shape(shape: Sequence[int]) -> str | None:
-    """Returns why AutoKeras cannot take samples of some shape, in words; None where it can."""
+def fault_of_data(data: Dataset) -> str | None:
+    """Returns why AutoKeras cannot take samples, in words; None where it can."""
+    if data.target.is_numbers:
+        names = shortened(joined(data.target.names), _LONGEST)
+        return (
+            f"is autokeras, whose models here tell classes or labels, and numbers are to be predicted "
+            f"({names}): take another engine, such as bayesian or tpe."
+        )
+    if data.table is not None:
+        return (
+            "is autokeras, whose models here take images, and samples are rows of a table: take another "
+            "engine, such as bayesian or tpe."
+        )
+    shape = data.images.shape[1:]
     if len(shape) == 3:
         return None
     return (

@@ -323,7 +323,7 @@ def residuals_picture(one: TargetResiduals, place: int) -> Picture:
         axes.set_xlabel(label(f"predicted {one.name}"))
         axes.set_ylabel("true less predicted")
 
-    caption = "Residuals against predictions: above the line it is too low, and below it too high."
+    caption = "Residuals against predictions: above the line predictions are too low, and below it too high."
     return Picture(paint, f"Residuals against predictions {place}", 3.2, caption)
 
 

@@ -183,7 +183,7 @@ def _amount(mean: float, low: float | None, high: float | None) -> str:
         return f"{_two_digits(mean)} on average; too few candidates for an interval"
     if not math.isfinite(high - low):
         return f"{_two_digits(mean)} on average; scores are too large for an interval"
-    digits = _digits((high - low) / 2)
+    digits = _digits((high - low) / 2, mean)
     while digits < _MOST_DIGITS and any(n and float(f"{n:.{digits}f}") == 0 for n in (mean, low)):
         digits += 1  # what is so near zero has to show on which side it is
     return f"{_fixed(mean, digits)} on average ({_fixed(low, digits)} to {_fixed(high, digits)})"
@@ -380,10 +380,15 @@ def _two_digits(number: float) -> str:
     return f"{rounded:,.0f}" if 1e3 <= abs(rounded) < 1e15 else value_word(rounded)
 
 
-def _digits(half: float) -> int:
-    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2."""
+def _digits(half: float, number: float = 0.0) -> int:
+    """Returns the decimals that show half an interval to one digit, or to two where that is 1 or 2.
+
+    Args:
+        number: Its middle, which is shown to seven digits where the interval is nothing but that.
+    """
     if half <= 0 or not math.isfinite(half):
-        return 6
+        size = math.floor(math.log10(abs(number))) if number and math.isfinite(number) else 0
+        return min(max(6 - max(size, 0), 0), _MOST_DIGITS)
     place = math.floor(math.log10(half))
     return min(max(-place + (half / 10**place < 3), 0), _MOST_DIGITS)
 

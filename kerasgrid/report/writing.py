@@ -75,6 +75,14 @@ _METHOD = (
     "scores, over all combinations of values, that a parameter or a pair of them accounts for.",
 )
 
+_OF_RESIDUALS = (
+    "A residual is the true number less the predicted one, of samples that the net has not seen. The "
+    "interval of their mean is Student's t over samples, which takes them for independent, though those of "
+    "a fold share a net. Errors are said to grow where the median absolute error of the tenth with the "
+    "largest predictions is half as large again as that of the others, or more, and a rank-sum test agrees "
+    "(p < 0.05)."
+)
+
 
 class Report:
     """What a file of results tells.
@@ -169,7 +177,7 @@ class Report:
                     self.mistakes, findings
                 ),
                 "What failed": _trouble(findings),
-                "How this was worked out": map(Note, _METHOD),
+                "How this was worked out": map(Note, (*_METHOD, *([_OF_RESIDUALS] if are_numbers else []))),
             }
         return [Chapter(title, list(blocks)) for title, blocks in chapters.items()]
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from importlib import import_module
 
 import numpy as np
@@ -12,8 +13,9 @@ from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.reading import check_form
 from kerasgrid.config.sections import Config
 from kerasgrid.data.in_memory import Given
-from kerasgrid.engines.autokeras import as_autokeras, n_trained
+from kerasgrid.engines.autokeras import as_autokeras, fault_of_data, n_trained
 from kerasgrid.errors import ConfigError
+from kerasgrid.records import Column, Dataset, Table, Target
 
 autokeras = import_module("kerasgrid.engines.autokeras")  # a function of the room has its name
 
@@ -209,6 +211,33 @@ def test_what_it_cannot_take_is_told_before_it_begins(shape, objective, message)
     X = np.zeros(shape) + np.arange(40).reshape(-1, *[1] * (len(shape) - 1))
     with pytest.raises(ConfigError, match=message):
         prepare(grid, Given(X, np.arange(40) % 2))
+
+
+@pytest.mark.parametrize(
+    ("shape", "target", "table", "message"),
+    [
+        ((8, 8, 1), Target("classes", (0, 1)), None, None),
+        ((8, 8, 1), Target("labels", ("a", "b")), None, None),
+        ((64,), Target("classes", (0, 1)), None, r"a sample here has the shape \(64,\): reshape"),
+        (
+            (8, 8, 1),
+            Target("numbers", ("age",)),
+            None,
+            r"numbers are to be predicted \(age\): take another engine",
+        ),
+        ((8, 8, 1), Target("numbers", ("x", "y")), None, r"predicted \(x and y\): .* bayesian or tpe\."),
+        (
+            (1,),
+            Target("classes", (0, 1)),
+            Table((Column("a", "numeric"),)),
+            "samples are rows of a table: take",
+        ),
+    ],
+)
+def test_numbers_and_tables_are_for_other_engines(shape, target, table, message):
+    data = Dataset(np.zeros((4, *shape)), np.zeros(4), target, "sha256:0", "train.csv", table=table)
+    told = fault_of_data(data)
+    assert (told is None) if message is None else re.search(message, told)
 
 
 def test_a_time_that_is_none_is_told():
