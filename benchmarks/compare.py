@@ -52,11 +52,14 @@ def raw(data: Path, epochs: int) -> None:
     import keras
     from autokeras.utils import data_utils
 
+    from kerasgrid.config.sections import Folds
     from kerasgrid.data.folds import make_folds
+    from kerasgrid.data.in_memory import dataset_from_arrays
 
     with np.load(data) as arrays:
         images, labels = arrays["images"], arrays["labels"].astype("int64")
-    (fold,) = make_folds(labels, n_folds=None, holdout=HOLDOUT, seed=SEED)
+    samples = dataset_from_arrays(images, labels)
+    (fold,) = make_folds(samples, Folds(), holdout=HOLDOUT, seed=SEED)
     keras.utils.set_random_seed(SEED)
     shape_of = data_utils.dataset_shape  # gives NumPy's numbers, which Keras's Dense refuses since 3.13
 

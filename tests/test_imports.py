@@ -36,11 +36,12 @@ STEPS = """if True:
     kerasgrid.GridSearchCV
     tell()
     from kerasgrid.data.load import load_data
+    from kerasgrid.config.sections import Folds
     from kerasgrid.data.folds import make_folds
     for train in ("digits", "train.csv"):
         given = dict(label=None, id=None, image=None, subset=None, multi_label=False)
         data = load_data(SimpleNamespace(train=train, **given))
-        make_folds(data.labels, n_folds=2, seed=0)
+        make_folds(data, Folds(n=2), seed=0)
     tell()
     from kerasgrid.checks.prepared import prepare
     prepare("grid.yaml")

@@ -117,7 +117,7 @@ def _check_callbacks(draft: Draft, space: Space, data: Dataset | None, folds: Se
         return looks_at_val
     for fold in folds:
         try:
-            inner_split(data.labels, fold, share, config.search.seed)
+            inner_split(data, fold, share, config.search.how, config.search.seed)
         except DataError as error:
             report.add("search.val", f"is {share:g}{'' if config.search.val else ' by default'}: {error}")
             break
@@ -294,7 +294,11 @@ def warnings_of_scale(
 
 
 def warnings_of_first_values(
-    recipe: Recipe, folds: Sequence[Fold], records: Iterable[ProbeRecord], routes: Iterable[Route]
+    recipe: Recipe,
+    data: Dataset,
+    folds: Sequence[Fold],
+    records: Iterable[ProbeRecord],
+    routes: Iterable[Route],
 ) -> tuple[str, ...]:
     """Tells of candidates whose BatchNormalization will not have warmed up when it is scored as Keras has it.
 
@@ -302,6 +306,7 @@ def warnings_of_first_values(
 
     Args:
         recipe: The search's.
+        data: Likewise.
         folds: Of which the smallest makes the fewest steps.
         records: Of models that were built.
         routes: Of all candidates, those of models that were not built among them.
@@ -313,6 +318,7 @@ def warnings_of_first_values(
     }
     if all(momentum is None for momentum in momenta.values()):
         return ()
+    fewest: dict[float | None, int] = {}  # training rows of any fold, by the share of the inner split
     looked_at: list[bool] = []
     found: list[tuple[float, int, float, Route]] = []
     for route in routes:
@@ -321,13 +327,16 @@ def warnings_of_first_values(
         momentum = momenta.get(key)
         if momentum is None or route.training.batch_norm != "keras":
             continue
-        rows = min(_rows_to_train_on(recipe, fold, route) for fold in folds)
-        steps = route.epochs * -(-rows // route.batch_size)
-        if (share := momentum**steps) > FIRST_VALUES:
-            found.append((share, steps, momentum, route))
+        share = recipe.inner_share(route)
+        split = share if isinstance(share, float) and not recipe.begins_anew(route) else None
+        if split not in fewest:
+            fewest[split] = min(_n_trained(recipe, data, fold, split) for fold in folds)
+        steps = route.epochs * -(-fewest[split] // route.batch_size)
+        if (left := momentum**steps) > FIRST_VALUES:
+            found.append((left, steps, momentum, route))
     if not found:
         return ()
-    share, steps, momentum, route = max(found, key=lambda one: one[0])
+    left, steps, momentum, route = max(found, key=lambda one: one[0])
     candidates = f"{len(looked_at):,} candidates"
     if not all(looked_at):
         candidates = f"the {sum(looked_at):,} candidates looked at"
@@ -335,16 +344,17 @@ def warnings_of_first_values(
     return (
         f"BatchNormalization will not have warmed up in {len(found):,} of {candidates}: batch_size "
         f"{route.batch_size} and {count(route.epochs, 'epoch')} make {count(steps, 'step')}, after which "
-        f"{least}{percent(share)} of its moving statistics (momentum {momentum:g}) are still first values. "
+        f"{least}{percent(left)} of its moving statistics (momentum {momentum:g}) are still first values. "
         f"Scores may be wrong by points: `{DEBIASED_LINE}` makes them without first values.",
     )
 
 
-def _rows_to_train_on(recipe: Recipe, fold: Fold, route: Route) -> int:
-    """Returns how many rows of a fold a candidate is trained on, after rungs where there are any."""
-    share = recipe.inner_share(route)
-    held_out = inner_rows(fold, share) if isinstance(share, float) and not recipe.begins_anew(route) else 0
-    return len(fold.train) - held_out
+def _n_trained(recipe: Recipe, data: Dataset, fold: Fold, share: float | None) -> int:
+    """Returns how many rows of a fold are trained on beside an inner split of a share, or none."""
+    if share is None:
+        return len(fold.train)
+    told = inner_rows(data, fold, share, recipe.how)
+    return len(inner_split(data, fold, share, recipe.how, recipe.seed)[0]) if told is None else told
 
 
 def notes_of_precision(config: Config, space: Space) -> tuple[str, ...]:

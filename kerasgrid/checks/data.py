@@ -1,4 +1,4 @@
-"""The data of a config: files, arrays and folds."""
+"""The data of a config: files, or arrays."""
 
 from __future__ import annotations
 
@@ -10,12 +10,11 @@ from kerasgrid.checks.draft import FILES, Draft
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.columns import FEW_COLUMNS, are_features
 from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
-from kerasgrid.data.folds import fold_fault, make_folds, test_fold
 from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean
-from kerasgrid.records import Dataset, Fold
+from kerasgrid.records import Dataset
 from kerasgrid.wording import count, listed, shown_path
 
 
@@ -30,10 +29,14 @@ def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
                 report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
         if report.is_settled("data.train", "data.image", "data.subset"):
             with report.catch("data"):
-                return dataset_from_arrays(given.X, given.y, multi_label=config.data.multi_label)
+                multi_label = config.data.multi_label
+                return dataset_from_arrays(given.X, given.y, groups=given.groups, multi_label=multi_label)
         return None
     if given.y is not None:
         report.add("data", "y is given without X: give the samples that the labels are of.")
+        return None
+    if given.groups is not None:
+        report.add("data", "groups are given without X: name the file's column in data.group instead.")
         return None
     train = config.data.train
     has_columns = isinstance(train, str) and train.lower().endswith(".csv")
@@ -112,23 +115,3 @@ def _exists(path: str | Path) -> bool:
         return Path(path).exists()
     except (OSError, ValueError):  # a name that no file can have
         return False
-
-
-def folds_of(draft: Draft, data: Dataset | None) -> list[Fold]:
-    """Returns the folds; none where they cannot be made."""
-    report, search, written = draft.report, draft.config.search, draft.config.search.model_fields_set
-    ways = {"folds", "holdout"}
-    if data is None:
-        return []
-    if search.holdout == "test":
-        if not data.n_held_out:
-            report.add("search.holdout", "is 'test', which does not go with arrays: give a share.")
-            return []
-        return [test_fold(len(data), data.n_held_out)]
-    if not report.is_settled(*(f"search.{key}" for key in ways & written or ways)):
-        return []
-    fault = fold_fault(data.labels, data.classes, search.n_folds, search.holdout)
-    if fault is not None:
-        report.add("search.holdout" if search.holdout is not None else "search.folds", fault)
-        return []
-    return make_folds(data.labels, n_folds=search.n_folds, holdout=search.holdout, seed=search.seed)

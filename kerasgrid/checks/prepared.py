@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -15,45 +15,34 @@ from kerasgrid.checks.candidates import (
     warnings_of_precision,
     warnings_of_repeats,
 )
-from kerasgrid.checks.data import data_of, folds_of, warnings_of_data
+from kerasgrid.checks.data import data_of, warnings_of_data
 from kerasgrid.checks.draft import Draft, read_draft
+from kerasgrid.checks.folds import folds_of, warnings_of_folds
 from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_space
 from kerasgrid.config.callbacks import is_own, split_name
-from kerasgrid.config.sections import Config
+from kerasgrid.config.sections import Config, Folds
 from kerasgrid.config.validation import FaultReport
+from kerasgrid.data.cache import array_digest
+from kerasgrid.data.folds import NEEDS, folds_fingerprint, is_default, settled
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES, Task
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
-from kerasgrid.jobs.objective import (
-    Objective,
-    Spelling,
-    default_objective,
-    find_objective,
-    objective_fault,
-)
+from kerasgrid.jobs.objective import Objective, find_objective, objective_fault
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.machine import backend
-from kerasgrid.models.references import (
-    ModelReference,
-    is_found_by_name,
-    model_digest,
-    parse_reference,
-    source_digest,
-)
+from kerasgrid.models.references import ModelReference, model_digest, parse_reference, source_digest
 from kerasgrid.models.signature import Signature, read_signature, signature_of
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space.reading import read_space
 from kerasgrid.space.space import Space
 from kerasgrid.training.entry import quiet
-from kerasgrid.wording import joined
 
 SOURCE = "the model function's source"
 SOURCES = "the source of callbacks and preprocessing_function"
-SCORE_SOURCES = "the source of objective and scores"
 Model = ModelReference | Callable[..., Any]
 AskSignature = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
@@ -103,7 +92,6 @@ class Trainable:
     def identity(self) -> dict[str, Any]:
         """What makes a fit the same fit, by the key that a message names."""
         config, search = self.config, self.config.search
-        folds = {"holdout": search.holdout} if search.holdout is not None else {"folds": search.n_folds}
         return {
             "data": self.data.fingerprint,
             "data.scale": config.data.scale,
@@ -118,23 +106,36 @@ class Trainable:
             "augment": config.given_augment,
             "callbacks": config.given_callbacks,
             SOURCES: self.sources,
-            "search.folds": folds,
+            "search.folds": self._folds_identity(),
             "search.val": search.val,
             "search.repeats": search.repeats,
             "search.seed": search.seed,
             "search.objective": search.objective,
         }
 
-    @property
-    def _references(self) -> list[str]:
-        """What names a function of the user's own, beside the model."""
-        return [*self.sources]
+    @cached_property
+    def how(self) -> Folds:
+        """How samples are split, as the data settle it."""
+        return settled(self.config.search.how, self.data)
+
+    def _folds_identity(self) -> dict[str, Any]:
+        """Returns what makes folds the same; their kind too, where it is none of the first versions'."""
+        holdout, how = self.config.search.holdout, self.how
+        made: dict[str, Any] = {"folds": how.n} if holdout is None else {"holdout": holdout}
+        if self.config.data.validation is not None:
+            made = {"holdout": "validation"}
+        if is_default(how, self.data):
+            return made
+        name = NEEDS.get(str(how.kind), "")
+        array = getattr(self.data, name, None)
+        by = {} if array is None else {name: array_digest(array)}
+        return {**made, "kind": how.kind, "gap": how.gap, **by}
 
     @property
     def code_of_packages(self) -> list[str]:
         """Which packages' code it runs, kerasgrid's own apart, in a line each."""
         references = [self.model] if isinstance(self.model, ModelReference) else []
-        references += [parse_reference(name, self.base) for name in self._references]
+        references += [parse_reference(name, self.base) for name in self.sources]
         return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
 
     def refused(self, faults: Sequence[Fault]) -> ConfigError:
@@ -152,21 +153,14 @@ class Prepared(Trainable):
         objective: What candidates are scored by.
         warnings: What is allowed, and probably not meant.
         looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
-        scores: What is recorded beside the objective.
-        scorers: Functions of these that were given in Python, by their names.
+        cv: The name of the splitter that has made the folds in Python; None where the config says how.
     """
 
     folds: tuple[Fold, ...]
     objective: Objective
     warnings: tuple[str, ...] = ()
     looks_at_val: bool = False
-    scores: tuple[Objective, ...] = ()
-    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
-
-    @property
-    def functions(self) -> tuple[Callable[..., Any], ...]:
-        """All functions that were given in Python."""
-        return (*(() if self.function is None else (self.function,)), *self.scorers.values())
+    cv: str | None = None
 
     @property
     def task(self) -> Task:
@@ -188,27 +182,8 @@ class Prepared(Trainable):
     @cached_property
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
-        return {
-            **super().identity,
-            "search.val": val_of(self.config),
-            "rungs": self._rungs(),
-            "search.scores": self.config.search.scores or None,
-            "search.weighted_scores": self.config.search.weighted_scores or None,
-            SCORE_SOURCES: self.score_sources or None,
-        }
-
-    @cached_property
-    def score_sources(self) -> dict[str, str]:
-        """The hash of the source of each function of the user's own that scores."""
-        names = sorted({score.name for score in (self.objective, *self.scores) if score.kind == "own"})
-        return {
-            name: model_digest(self.scorers.get(name) or parse_reference(name, self.base), self.base)
-            for name in names
-        }
-
-    @property
-    def _references(self) -> list[str]:
-        return [*self.sources, *(name for name in self.score_sources if name not in self.scorers)]
+        own = {} if self.cv is None else {"search.folds": {"cv": folds_fingerprint(self.folds)}}
+        return {**super().identity, **own, "search.val": val_of(self.config), "rungs": self._rungs()}
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
@@ -245,8 +220,8 @@ def prepare(
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
     data = data_of(draft, given)
-    draft = _with_objective(draft, data)
-    folds = folds_of(draft, data)
+    draft = _with_objective(draft)
+    folds = folds_of(draft, data, given)
     if draft.config.search.engine == AUTOKERAS:
         if data is not None and (fault := fault_of_data(data)) is not None:
             report.add("search.engine", fault)
@@ -254,11 +229,9 @@ def prepare(
             draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))
     model, signature, declared = _model(draft, ask)
     space = space_of(draft, declared)
-    objective, scores = _objective(draft, data), _scores(draft, data)
-    _check_own_scores(draft, objective, scores)
-    _check_weights(draft, data, folds)
+    objective = _objective(draft, data)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
-    warnings = draft.notes + warnings_of_data(draft, data) + warnings
+    warnings = draft.notes + warnings_of_data(draft, data) + warnings_of_folds(data, folds) + warnings
     warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
     warnings += warnings_of_space(draft.config, space)
     report.finish()
@@ -267,7 +240,8 @@ def prepare(
     assert signature is not None
     assert objective is not None
     parts = draft.config, data, space, model, signature, draft.base, report, tuple(folds), objective
-    prepared = Prepared(*parts, warnings, looks_at_val, scores, draft.scorers)
+    cv = None if given.cv is None else type(given.cv).__name__
+    prepared = Prepared(*parts, warnings, looks_at_val, cv)
     return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
 
 
@@ -294,7 +268,7 @@ def prepare_trials(
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
     data = kept or data_of(draft)
-    draft = _with_objective(draft, data)
+    draft = _with_objective(draft)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)
     report.faults.extend(faults)
@@ -343,84 +317,32 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return declared(function)
 
 
-def _with_objective(draft: Draft, data: Dataset | None) -> Draft:
+def _with_objective(draft: Draft) -> Draft:
     """Returns a draft with the objective that it has by default."""
     search = draft.config.search
     if search.objective is not None:
         return draft
-    objective = search.objective_name if data is None else default_objective(data.target)
-    search = search.model_copy(update={"objective": objective})
+    search = search.model_copy(update={"objective": search.objective_name})
     return replace(draft, config=draft.config.model_copy(update={"search": search}))
 
 
 def _objective(draft: Draft, data: Dataset | None) -> Objective | None:
     given = draft.config.search.objective
     assert given is not None  # as `_with_objective` returns it
-    objective = _checked(draft, data, given, "search.objective")
-    is_of_two = data is not None and len(data.classes) == 2 and draft.config.search.engine == AUTOKERAS
-    if is_of_two and objective is not None and objective.metric in CLASS_METRICS:
-        what = (
-            f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
-            "of two classes have a single one: take accuracy, or roc_auc."
-        )
-        draft.report.add("search.objective", what)
-    return objective
-
-
-def _checked(draft: Draft, data: Dataset | None, given: Spelling, place: str) -> Objective | None:
-    """Returns the objective or score of a name; a fault tells why it cannot score the data."""
-    with draft.report.catch(place):
-        objective = find_objective(given, place)
+    with draft.report.catch("search.objective"):
+        objective = find_objective(given)
         if data is not None:
-            weighted = draft.config.search.weighted_scores
-            fault = objective_fault(objective, data.labels, data.target, is_weighted=weighted)
+            fault = objective_fault(objective, data.labels, data.target)
+            if (
+                draft.config.search.engine == AUTOKERAS
+                and len(data.classes) == 2
+                and objective.metric in CLASS_METRICS
+            ):
+                fault = fault or (
+                    f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
+                    "of two classes have a single one: take accuracy, or roc_auc."
+                )
             if fault is not None:
-                draft.report.add(place, fault)
+                draft.report.add("search.objective", fault)
         return objective
     return None
-
-
-def _scores(draft: Draft, data: Dataset | None) -> tuple[Objective, ...]:
-    """Returns what is recorded beside the objective; a name that is there already is a fault."""
-    search, found = draft.config.search, list[Objective]()
-    known = {search.objective_name: "search.objective"}
-    for index, given in enumerate(search.scores):
-        place = f"search.scores[{index}]"
-        score = _checked(draft, data, given, place)
-        if score is None:
-            continue
-        if (other := known.setdefault(score.name, place)) != place:
-            what = f"is {score.name!r}, as {other} is; each name is recorded once: leave it out."
-            draft.report.add(place, what)
-        found.append(score)
-    return tuple(found)
-
-
-def _check_own_scores(draft: Draft, objective: Objective | None, scores: Sequence[Objective]) -> None:
-    """Holds that functions are there which the objective and scores name; they are run in workers alone."""
-    places = {"search.objective": objective}
-    places |= {f"search.scores[{index}]": score for index, score in enumerate(scores)}
-    for place, score in places.items():
-        if score is None or score.kind != "own" or score.name in draft.scorers:
-            continue
-        if not is_found_by_name(score.name):
-            what = f"is {score.name!r}, a function that was given in Python and that no import finds"
-            draft.report.add(place, f"{what}: give it again, or name its file, path/to/file.py:function.")
-            continue
-        with draft.report.catch(place):
-            parse_reference(score.name, draft.base)
-
-
-def _check_weights(draft: Draft, data: Dataset | None, folds: Sequence[Fold]) -> None:
-    """Holds that there are weights where scores are weighed, and some in each fold."""
-    if data is None or not draft.config.search.weighted_scores:
-        return
-    place = "search.weighted_scores"
-    if data.weights is None:
-        what = "is true, and nothing says what samples weigh: name their column by data.weight, or"
-        draft.report.add(place, f"{what} give sample_weight in Python; else leave it out.")
-        return
-    if empty := [str(fold.index) for fold in folds if not data.weights[fold.test].any()]:
-        which = f"fold {empty[0]}" if len(empty) == 1 else f"folds {joined(empty)}"
-        what = f"is true, and all held-out samples of {which} weigh nothing"
-        draft.report.add(place, f"{what}: take fewer folds, or leave it out.")

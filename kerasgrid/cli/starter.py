@@ -14,11 +14,11 @@ from pathlib import Path
 
 import numpy as np
 
-from kerasgrid.config.sections import DataConfig, IdxPair
+from kerasgrid.config.sections import DataConfig, Folds, IdxPair
 from kerasgrid.config.yaml12 import quoted
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
-from kerasgrid.data.folds import fold_fault
+from kerasgrid.data.folds import fold_faults
 from kerasgrid.data.load import load_data
 from kerasgrid.data.statistics import TOPS, giveaways
 from kerasgrid.errors import DataError, NotBuiltError
@@ -249,8 +249,7 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
 def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     counts = np.bincount(data.labels, minlength=len(data.classes))
     folds = min(3, max(2, int(counts.min())))
-    fault = fold_fault(data.labels, data.classes, folds)
-    if fault is not None:
+    for _, fault in fold_faults(data, Folds(n=folds)):
         raise DataError(f"{data.source}: {fault}")
     shape = data.images.shape[1:]
     size = " x ".join(map(str, shape))

@@ -246,11 +246,9 @@ class SearchConfig(Section):
         return given if isinstance(given, str) else next(iter(given))
 
     @property
-    def n_folds(self) -> int | None:
-        """The number of folds, as far as it is written; None where there is a holdout."""
-        if self.holdout is not None:
-            return None
-        return (self.folds.n if isinstance(self.folds, Folds) else self.folds) or 3
+    def how(self) -> Folds:
+        """How samples are split, also where only the number of folds is written, or nothing."""
+        return self.folds if isinstance(self.folds, Folds) else Folds(n=self.folds)
 
 
 class AutoKerasConfig(Section):
@@ -271,6 +269,7 @@ class AutoKerasConfig(Section):
     smaller one."""
 
 
+MOST_WORKERS = 1024
 _MOST_ON_WINDOWS = 31
 """Workers, each with two handles, of the 63 that it waits for at once."""
 
@@ -280,7 +279,7 @@ class ExecutorConfig(Section):
 
     kind: Literal["inline", "processes", "ray"] = "processes"
     """inline: in this process; processes: worker processes; ray is refused, since it is to come."""
-    workers: Annotated[int, Field(ge=1, le=1024)] | Literal["auto"] = "auto"
+    workers: Annotated[int, Field(ge=1, le=MOST_WORKERS)] | Literal["auto"] = "auto"
     """auto: one per GPU, else one per core."""
 
     @field_validator("workers")

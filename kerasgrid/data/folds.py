@@ -1,58 +1,167 @@
-"""Folds: stratified, seeded, written once and reused by every trial, engine and restart."""
+"""Folds: which rows are trained on and which are held out, and a fold's training rows in two.
+
+Both are scikit-learn's own splits, seeded, and made of the data's labels, groups and times; folds are written
+once and reused by every trial, engine and restart.
+"""
 
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+import warnings
+from collections.abc import Iterable, Iterator, Sequence
+from fractions import Fraction
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from kerasgrid.config.sections import Folds
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.npz import open_archive, read_member
-from kerasgrid.errors import DataError, RunError
+from kerasgrid.errors import DataError, RunError, brief
 from kerasgrid.io import digest, write_arrays
-from kerasgrid.records import Fold
-from kerasgrid.wording import shown_path
+from kerasgrid.records import Dataset, Fold
+from kerasgrid.wording import count, shown_path
 
+DEFAULT_N = 3
+NEEDS = {"group": "groups", "stratified_group": "groups", "time": "times", "given": "given"}
+"""By kind, the array of a dataset that it splits by."""
+_MOST_BINS = 10
+_MOST_PARTS = 20
+"""Parts of equal shares of each class that groups are dealt into, of which some are held out."""
 _INT64 = np.dtype("<i8")
 _ABOUT = {"n_samples": (0, "i"), "fingerprint": (0, "U")}
 """The axes and kinds of what a file of folds holds beside them."""
 _WAYS = "Restore the file, or start anew with --fresh."
 
 
-def make_folds(
-    labels: np.ndarray, *, n_folds: int | None, holdout: float | None = None, seed: int
-) -> list[Fold]:
+def settled(how: Folds, data: Dataset) -> Folds:
+    """Returns how samples are split, with what the data decide where no kind or number is written."""
+    kind = how.kind or ("given" if data.given is not None else _kind_within(data))
+    n = how.n
+    if n is None:
+        n = len(_numbers(data)) if kind == "given" and data.given is not None else DEFAULT_N
+    return how.model_copy(update={"kind": kind, "n": n})
+
+
+def is_default(how: Folds, data: Dataset) -> bool:
+    """Tells whether samples are split as versions did that knew no kinds: stratified, or plain."""
+    return settled(how, data).kind == ("stratified" if _has_classes(data) else "plain") and not how.gap
+
+
+def make_folds(data: Dataset, how: Folds, *, holdout: float | None = None, seed: int) -> list[Fold]:
     """Returns the splits that every trial is scored on.
 
-    Stratified and shuffled by `seed`: scikit-learn's StratifiedKFold, whose test rows partition the
-    samples, or a single split of its StratifiedShuffleSplit where `holdout` is given. Samples that may have
-    several labels are shuffled alone: KFold and ShuffleSplit.
+    By scikit-learn's splitters: StratifiedKFold, KFold, GroupKFold and StratifiedGroupKFold, shuffled by the
+    seed, whose test rows partition the samples; TimeSeriesSplit of the rows ordered by time; PredefinedSplit.
+    A share is held out by StratifiedShuffleSplit, ShuffleSplit, GroupShuffleSplit (a share of the groups) or
+    some parts of a StratifiedGroupKFold; of rows in time it is the last.
+
+    Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side of a
+    cut, which moves to the nearer end of such rows.
 
     Args:
-        labels: (sample,), int64, class indices; or (sample, label) of 0 and 1.
-        n_folds: Number of folds, at least 2; None where `holdout` is given.
-        holdout: Share of the samples to test on, within (0, 1).
+        data: Its labels, groups, times and fold numbers.
+        how: As `search.folds` has it.
+        holdout: The share of a single split, within (0, 1), in the place of so many folds.
         seed: From 0 to 2**32 - 1; 0 is a seed.
 
     Raises:
-        DataError: A class is too small for them.
+        DataError: They cannot be split so.
     """
-    from sklearn.model_selection import KFold, ShuffleSplit, StratifiedKFold, StratifiedShuffleSplit
-
-    labels = np.asarray(labels)
-    fault = fold_fault(labels, range(int(labels.max()) + 1), n_folds, holdout)
-    if fault:
+    for _, fault in fold_faults(data, how, holdout):
         raise DataError(fault)
-    by_fold, single = (KFold, ShuffleSplit) if labels.ndim == 2 else (StratifiedKFold, StratifiedShuffleSplit)
+    kind, n, gap = _parts(settled(how, data))
+    rows = np.arange(len(data))
     if holdout is None:
-        splitter = by_fold(n_folds, shuffle=True, random_state=seed)
+        splits = _splits(data, kind, n, gap, seed)
     else:
-        splitter = single(1, test_size=holdout, random_state=seed)
-    splits = splitter.split(np.zeros(len(labels)), labels)
-    return [Fold(index, _rows(train), _rows(test)) for index, (train, test) in enumerate(splits)]
+        splits = [_split(data, kind, rows, holdout, gap, seed)]
+    ways = " Lower search.folds or its gap, or split otherwise."
+    return _checked([(_rows(train), _rows(test)) for train, test in splits], ways)
+
+
+def folds_by(cv: Any, data: Dataset) -> list[Fold]:
+    """Returns the splits of a splitter of scikit-learn's, or of an iterable of (train, test).
+
+    They may overlap, and leave rows out.
+
+    Args:
+        cv: Is given images, labels and groups. Of an iterable each part is of rows, or a mask of them.
+        data: Numbers of one target are given as (sample,).
+
+    Raises:
+        DataError: It is none, cannot split such data, or a split is empty, overlaps itself or names rows that
+            are not there.
+    """
+    y = data.labels[:, 0] if data.labels.ndim == 2 and data.labels.shape[1] == 1 else data.labels
+    splits = cv
+    if hasattr(cv, "split") and not isinstance(cv, str):
+        try:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", "The groups parameter is ignored")
+                splits = list(cv.split(data.images, y, data.groups))
+        except Exception as error:  # each splitter has errors of its own
+            raise DataError(f"{type(cv).__name__} cannot split these samples: {brief(error)}") from error
+    elif isinstance(cv, str) or not isinstance(cv, Iterable):
+        raise DataError(
+            f"is {cv!r}; a splitter of scikit-learn's or an iterable of (train, test) holds. A number of "
+            "folds is search.folds."
+        )
+    found = []
+    for index, split in enumerate(splits):
+        try:
+            train, test = (_given_rows(np.asarray(part), len(data)) for part in split)
+        except (TypeError, ValueError) as error:
+            raise DataError(f"split {index} is no pair of rows, (train, test): {brief(error)}") from error
+        found.append((train, test))
+    if not found:
+        raise DataError("gives no split: at least one holds.")
+    return _checked(found)
+
+
+def _given_rows(part: np.ndarray, n_samples: int) -> np.ndarray:
+    """Returns rows of a split given in Python, sorted.
+
+    Raises:
+        ValueError: They are no rows of the data.
+    """
+    if part.dtype == bool and part.shape == (n_samples,):
+        return np.flatnonzero(part).astype(_INT64)
+    if part.size == 0:
+        return np.empty(0, _INT64)
+    if part.ndim != 1 or part.dtype.kind not in "iu":
+        raise ValueError(f"{part.dtype} of shape {part.shape}")
+    rows = _rows(part)
+    if rows[0] < 0 or rows[-1] >= n_samples:
+        raise ValueError(f"row {rows[0] if rows[0] < 0 else rows[-1]} is none of 0 to {n_samples - 1}")
+    twice = rows[1:][np.diff(rows) == 0]
+    if twice.size:
+        raise ValueError(f"row {twice[0]} is there twice")
+    return rows
+
+
+def _checked(splits: Sequence[tuple[np.ndarray, np.ndarray]], ways: str = "") -> list[Fold]:
+    """Returns splits as folds.
+
+    Args:
+        splits: (train, test), sorted.
+        ways: What to do where one is empty.
+
+    Raises:
+        DataError: One trains on nothing, holds nothing out, or trains on what it holds out.
+    """
+    folds = [Fold(index, train, test) for index, (train, test) in enumerate(splits)]
+    for fold in folds:
+        for rows, what in ((fold.train, "trains on no sample"), (fold.test, "holds no sample out")):
+            if not len(rows):
+                raise DataError(f"fold {fold.index} {what}.{ways}")
+        if len(both := np.intersect1d(fold.train, fold.test, assume_unique=True)):
+            raise DataError(
+                f"fold {fold.index} trains on {count(len(both), 'sample')} that it holds out, the first in "
+                f"row {both[0]} (counted from 0)."
+            )
+    return folds
 
 
 def test_fold(n_samples: int, n_held_out: int) -> Fold:
@@ -61,86 +170,308 @@ def test_fold(n_samples: int, n_held_out: int) -> Fold:
     return Fold(0, _rows(rows[: n_samples - n_held_out]), _rows(rows[n_samples - n_held_out :]))
 
 
-def fold_fault(
-    labels: np.ndarray, classes: Sequence[Any], n_folds: int | None, holdout: float | None = None
-) -> str | None:
-    """Returns why these labels cannot be split so, or None where they can.
-
-    Each class needs a row in every fold's test part and in its training part.
+def fold_faults(data: Dataset, how: Folds, holdout: float | None = None) -> Iterator[tuple[str, str]]:
+    """Yields why samples cannot be split so, each with the key that it is about.
 
     Args:
-        labels: (sample,), int64, indices into `classes`.
-        classes: The classes' names.
-        n_folds: As in `make_folds`.
+        data: As in `make_folds`.
+        how: As in `make_folds`.
         holdout: As in `make_folds`.
     """
-    if labels.ndim == 2:
-        n_least = n_folds if holdout is None else math.ceil(1 / min(holdout, 1 - holdout) - 1e-9)
-        if n_least is None or len(labels) >= n_least:
-            return None
-        return (
-            f"there are {len(labels)} samples, and {n_least} are needed: for one to train on and to test on."
+    kind, n, _ = _parts(settled(how, data))
+    if kind in NEEDS and getattr(data, NEEDS[kind]) is None:
+        key = {"groups": "group", "times": "time", "given": "fold"}[NEEDS[kind]]
+        in_python = ", or give groups beside X in Python" if key == "group" else ""
+        yield "search.folds.kind", f"is {kind}, and data.{key} is missing: name the column{in_python}."
+        return
+    if how.gap and kind != "time":
+        yield (
+            "search.folds.gap",
+            f"is {how.gap}, which is of folds in time alone, and these are {kind}: leave it out, or write "
+            "kind: time and name the column in data.time.",
         )
-    counts = np.bincount(labels, minlength=len(classes))
-    smallest = int(np.argmin(counts))
-    n_least = int(counts[smallest])
-    has = f"class {classes[smallest]!r} has {n_least} sample{'' if n_least == 1 else 's'}"
-    if holdout is None:
-        if n_folds is None or n_least >= n_folds:
+    if kind in ("stratified", "stratified_group") and data.labels.ndim == 2:
+        instead = "group" if "group" in kind else "plain"
+        if not data.target.is_numbers:
+            yield "search.folds.kind", f"is {kind}, and samples have several labels each: take {instead}."
+            return
+        if (n := data.target.n_outputs) > 1:
+            yield "search.folds.kind", f"is {kind}, and {n} numbers are predicted: take {instead}."
+            return
+    if kind == "given":
+        yield from _faults_of_numbers(data, how, holdout)
+        return
+    place = "search.folds" if holdout is None else "search.holdout"
+    fault = _fault_of_few(data, kind, n, holdout)
+    if fault is not None:
+        yield place, fault
+
+
+def _faults_of_numbers(data: Dataset, how: Folds, holdout: float | None) -> Iterator[tuple[str, str]]:
+    """Yields what is wrong with the numbers of folds that the data have."""
+    numbers = _numbers(data)
+    assert data.given is not None
+    if holdout is not None:
+        yield "search.holdout", "does not go with data.fold, which tells what is held out: keep one of them."
+    strange = np.flatnonzero(data.given < -1)
+    if strange.size:
+        yield (
+            "data.fold",
+            f"has {data.given[strange[0]]} in sample {strange[0]} (counted from 0): whole numbers of 0 or "
+            "more hold, and -1 for samples that no fold holds out.",
+        )
+    elif not numbers:
+        yield "data.fold", "is -1 in all samples, so that none is held out: number those that are from 0."
+    elif len(numbers) == 1 and (data.given >= 0).all():
+        yield "data.fold", f"is {numbers[0]} in all samples, so that none is left to train on."
+    elif holdout is None and how.n is not None and how.n != len(numbers):
+        told = f"is {how.n}, and data.fold has {count(len(numbers), 'number')}, which say how many there are"
+        yield "search.folds" if how.kind is None else "search.folds.n", f"{told}: leave it out."
+
+
+def _fault_of_few(data: Dataset, kind: str, n: int, holdout: float | None) -> str | None:
+    """Returns what there is too little of to split it; None where there is enough."""
+    if kind in NEEDS:
+        noun = NEEDS[kind][:-1]
+        n_there = len(np.unique(getattr(data, NEEDS[kind])))
+        if holdout is not None:
+            one = f"is {holdout:g}, and all samples are of one {noun}: there is nothing to split by."
+            return one if n_there < 2 else None
+        n_most = n_there - 1 if kind == "time" else n_there  # the first fold trains on what is before it
+        if n_most < n:
+            ways = f"lower it to {n_most} or less" if n_most > 1 else "split otherwise"
+            first = ", and the first one trains on one before" if kind == "time" else ""
+            told = f"is {n}, and there are {count(n_there, noun)}: each fold holds one out{first}"
+            return f"{told}. Add some, or {ways}."
+        if kind != "stratified_group":
             return None
-        ways = f"lower search.folds to {n_least} or less" if n_least > 1 else "drop the class"
-        return f"{has}, search.folds is {n_folds}: each fold needs one to test on. Add samples, or {ways}."
-    n_needed = math.ceil(1 / min(holdout, 1 - holdout) - 1e-9)
-    if n_least >= n_needed:
+    n_each = math.ceil(1 / min(holdout, 1 - holdout) - 1e-9) if holdout is not None else n
+    if kind == "plain" or not _has_classes(data):
+        if len(data) >= n_each:
+            return None
+        return f"there are {len(data)} samples, and {n_each} are needed: for one to train on and to test on."
+    counts = np.bincount(data.labels, minlength=len(data.classes))
+    which = int(np.argmin(counts) if holdout is not None else np.argmax(counts))
+    n_there = int(counts[which])
+    if n_there >= n_each:
         return None
+    has = f"class {data.classes[which]!r} has {count(n_there, 'sample')}"
+    if holdout is None:
+        ways = f"lower search.folds to {n_there} or less" if n_there > 1 else "take folds: {kind: plain}"
+        told = f"{has}, the most of all, and search.folds is {n}: each fold needs one to test on"
+        return f"{told}. Add samples, or {ways}."
     return (
         f"{has}, search.holdout is {holdout:g}: for one to train on and one to test on, each class needs "
-        f"{n_needed}. Add samples, or bring holdout nearer to 0.5."
+        f"{n_each}. Add samples, or bring holdout nearer to 0.5."
     )
 
 
-def inner_rows(fold: Fold, fraction: float) -> int:
-    """Returns how many of a fold's training rows `inner_split` leaves for validation."""
-    return math.ceil(len(fold.train) * fraction)
+def _splits(data: Dataset, kind: str, n: int, gap: int, seed: int) -> Iterable[tuple[np.ndarray, np.ndarray]]:
+    """Returns (train, test) of each fold."""
+    from sklearn.model_selection import (
+        GroupKFold,
+        KFold,
+        PredefinedSplit,
+        StratifiedGroupKFold,
+        StratifiedKFold,
+    )
+
+    if kind == "time":
+        return _splits_in_time(data.times, n, gap)
+    if kind == "given":
+        return PredefinedSplit(data.given).split()
+    splitter = {
+        "stratified": StratifiedKFold,
+        "plain": KFold,
+        "group": GroupKFold,
+        "stratified_group": StratifiedGroupKFold,
+    }[kind](n, shuffle=True, random_state=seed)
+    y = _strata(data, n) if kind in ("stratified", "stratified_group") else None
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")  # is told of the folds, with its name
+        return list(splitter.split(np.zeros(len(data)), y, data.groups if "group" in kind else None))
 
 
-def inner_split(labels: np.ndarray, fold: Fold, fraction: float, seed: int) -> tuple[np.ndarray, np.ndarray]:
+def _splits_in_time(times: Any, n: int, gap: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
+    from sklearn.model_selection import TimeSeriesSplit
+
+    order = np.argsort(times, kind="stable")
+    ends = _ends(np.asarray(times)[order])
+    for _, test in TimeSeriesSplit(n).split(order):
+        first, last = (_nearest(ends, place) for place in (test[0], test[-1] + 1))
+        yield order[: max(first - gap, 0)], order[first:last]
+
+
+def _split(
+    data: Dataset, kind: str, rows: np.ndarray, fraction: float, gap: int, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns rows in two, those to train on and a share of them to measure on, by a kind of folds."""
+    from sklearn.model_selection import GroupShuffleSplit, ShuffleSplit, StratifiedShuffleSplit
+
+    n_test = math.ceil(len(rows) * fraction)
+    if kind == "time":
+        assert data.times is not None
+        order = rows[np.argsort(data.times[rows], kind="stable")]
+        ends = _ends(data.times[order])
+        # So that there is something on both sides; of one time alone there is not.
+        cut = _nearest(ends[1:-1] if len(ends) > 2 else ends, len(rows) - n_test)
+        return order[: max(cut - gap, 0)], order[cut:]
+    if kind == "stratified_group":
+        train, test = _split_groups(data, rows, fraction, seed)
+    elif kind == "group":
+        assert data.groups is not None
+        groups = data.groups[rows]
+        if (n_groups := len(np.unique(groups))) < 2:
+            return rows, rows[:0]
+        n_test = min(math.ceil(n_groups * fraction), n_groups - 1)
+        train, test = next(
+            GroupShuffleSplit(1, test_size=n_test, random_state=seed).split(rows, None, groups)
+        )
+    else:
+        single = StratifiedShuffleSplit if kind == "stratified" and _has_classes(data) else ShuffleSplit
+        train, test = next(single(1, test_size=n_test, random_state=seed).split(rows, data.labels[rows]))
+    return rows[train], rows[test]
+
+
+def _split_groups(
+    data: Dataset, rows: np.ndarray, fraction: float, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns places of rows in two, no group on both sides and of each class about the share."""
+    from sklearn.model_selection import StratifiedGroupKFold
+
+    assert data.groups is not None
+    strata, groups = _strata(data, 2)[rows], data.groups[rows]
+    most = min(_MOST_PARTS, len(np.unique(groups)), int(np.bincount(strata).max()))
+    everything = np.arange(len(rows))
+    if most < 2:
+        return everything, everything[:0]
+    share = Fraction(fraction).limit_denominator(most)
+    share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
+    splitter = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "The least populated class")
+        parts = [test for _, test in splitter.split(np.zeros(len(rows)), strata, groups) if len(test)]
+    test = np.concatenate(parts[: min(share.numerator, len(parts) - 1)] or [everything[:0]])
+    return np.setdiff1d(everything, test), test
+
+
+def _strata(data: Dataset, n: int) -> np.ndarray:
+    """Returns (sample,) what keeps its share in all folds: classes, or bins of `n` numbers each or more."""
+    if _has_classes(data):
+        return np.asarray(data.labels)
+    numbers = np.asarray(data.labels[:, 0])
+    n_bins = max(1, min(_MOST_BINS, len(numbers) // n))
+    edges = np.quantile(numbers, np.linspace(0, 1, n_bins + 1)[1:-1])
+    return np.searchsorted(np.unique(edges), numbers)  # a value that many have is a bin of its own
+
+
+def _ends(times: np.ndarray) -> np.ndarray:
+    """Returns the places between sorted times where one ends and another begins, with both ends of all."""
+    return np.concatenate([[0], np.flatnonzero(np.diff(times)) + 1, [len(times)]])
+
+
+def _nearest(ends: np.ndarray, place: int) -> int:
+    return int(ends[np.abs(ends - place).argmin()])
+
+
+def _numbers(data: Dataset) -> list[int]:
+    """Returns the numbers of the folds that the data have, sorted."""
+    assert data.given is not None
+    return sorted({*np.unique(data.given).tolist()} - {-1})
+
+
+def _has_classes(data: Dataset) -> bool:
+    return data.target.kind == "classes"
+
+
+def _kind_within(data: Dataset) -> str:
+    """Returns the kind of splits by what the data have beside numbers of folds."""
+    has_classes = _has_classes(data)
+    if data.groups is not None:
+        return "stratified_group" if has_classes else "group"
+    if data.times is not None:
+        return "time"
+    return "stratified" if has_classes else "plain"
+
+
+def _parts(how: Folds) -> tuple[str, int, int]:
+    assert how.kind is not None
+    assert how.n is not None
+    return how.kind, how.n, how.gap
+
+
+def inner_kind(data: Dataset, how: Folds) -> str:
+    """Returns by which kind of splits a fold's training rows are divided.
+
+    It is that of the folds: groups stay whole and what is measured on comes last in time, also where fold
+    numbers or a splitter of the user's make the folds. Numbers are not stratified.
+    """
+    kind = _kind_within(data) if how.kind in (None, "given") else how.kind
+    assert kind is not None
+    needs = NEEDS.get(kind)
+    if needs is not None and getattr(data, needs) is None:  # data of another search's, without the column
+        kind = _kind_within(data)
+    if kind.startswith("stratified") and not _has_classes(data):
+        return "plain" if kind == "stratified" else "group"
+    return kind
+
+
+def inner_split(
+    data: Dataset, fold: Fold, fraction: float, how: Folds, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns a fold's training rows in two: those to train on and those that `val_*` is measured on.
 
-    Stratified, and the same for a given fold and seed, whatever trial asks.
+    The same for a given fold and seed, whatever trial asks: stratified for classes; groups are whole, and
+    then the share is one of groups, or with classes about that of each; in time the last rows are measured
+    on, and the gap before them is left out.
 
     Args:
-        labels: (sample,), int64, of all samples; or (sample, label), which are not stratified.
+        data: All samples.
         fold: Its `train` rows are divided.
         fraction: Share for validation, within (0, 1).
+        how: As `search.folds` has it.
         seed: The search's seed.
 
     Returns:
         Training rows and validation rows, int64, sorted.
 
     Raises:
-        DataError: The training rows are too few for a row of each class on both sides.
+        DataError: The training rows are too few, as for a row of each class on both sides.
     """
-    from sklearn.model_selection import ShuffleSplit, StratifiedShuffleSplit
-
-    inner = np.asarray(labels)[fold.train]
-    n_val = inner_rows(fold, fraction)
+    kind, n_all = inner_kind(data, how), len(fold.train)
+    n_val = _n_val(fold, fraction)
     own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
-    if inner.ndim == 2:
-        if n_val >= len(inner):
-            raise DataError(f"fold {fold.index}: of its {len(inner)} training rows none would be trained on.")
-        train, val = next(ShuffleSplit(1, test_size=n_val, random_state=own_seed).split(inner))
-        return _rows(fold.train[train]), _rows(fold.train[val])
-    present, counts = np.unique(inner, return_counts=True)
-    if counts.min() < 2 or not len(present) <= n_val <= len(inner) - len(present):
+    if kind == "stratified":
+        present, counts = np.unique(data.labels[fold.train], return_counts=True)
+        if counts.min() < 2 or not len(present) <= n_val <= n_all - len(present):
+            raise DataError(
+                f"fold {fold.index}: its {n_all} training rows of {len(present)} classes, the smallest "
+                f"with {counts.min()}, cannot give {fraction:g} of them for validation with a row of each "
+                "class on both sides. Raise search.val, add samples, or do without the callbacks that "
+                "monitor val_*."
+            )
+    elif kind == "plain" and n_val >= n_all:
+        raise DataError(f"fold {fold.index}: of its {n_all} training rows none would be trained on.")
+    train, val = _split(data, kind, fold.train, fraction, how.gap, own_seed)
+    if not len(train) or not len(val):
+        by = {"time": "of one time, or in the gap", "plain": "too few"}.get(kind, "of one group")
         raise DataError(
-            f"fold {fold.index}: its {len(inner)} training rows of {len(present)} classes, the smallest with "
-            f"{counts.min()}, cannot give {fraction:g} of them for validation with a row of each class on "
-            "both sides. Raise search.val, add samples, or do without the callbacks that monitor val_*."
+            f"fold {fold.index}: of its {n_all} training rows none would be "
+            f"{'validated' if len(train) else 'trained'} on, since they are {by}. Split otherwise, or do "
+            "without the callbacks that monitor val_*."
         )
-    splitter = StratifiedShuffleSplit(1, test_size=n_val, random_state=own_seed)
-    train, val = next(splitter.split(np.zeros(len(inner)), inner))
-    return _rows(fold.train[train]), _rows(fold.train[val])
+    return _rows(train), _rows(val)
+
+
+def inner_rows(data: Dataset, fold: Fold, fraction: float, how: Folds) -> int | None:
+    """Returns how many rows `inner_split` leaves to train on; None where the split alone can tell."""
+    if inner_kind(data, how) in ("stratified", "plain"):
+        return len(fold.train) - _n_val(fold, fraction)
+    return None
+
+
+def _n_val(fold: Fold, fraction: float) -> int:
+    return math.ceil(len(fold.train) * fraction)
 
 
 def folds_fingerprint(folds: Sequence[Fold]) -> str:

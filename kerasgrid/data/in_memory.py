@@ -8,7 +8,7 @@ from __future__ import annotations
 import os
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -85,12 +85,13 @@ class Given:
 NOTHING = Given()
 
 
-def dataset_from_arrays(X: Any, y: Any, *, multi_label: bool = False) -> Dataset:
+def dataset_from_arrays(X: Any, y: Any, *, groups: Any = None, multi_label: bool = False) -> Dataset:
     """Returns a dataset of arrays given in Python, in memory.
 
     Args:
         X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
         y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
+        groups: (sample,), which group each is of, numbers or texts; None for none.
         multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
 
     Raises:
@@ -117,7 +118,31 @@ def dataset_from_arrays(X: Any, y: Any, *, multi_label: bool = False) -> Dataset
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
     check_labels(samples.labels, samples.target.classes, "X and y")
-    return Dataset(samples.images, samples.labels, samples.target, fingerprint(samples), "X and y")
+    if groups is not None:
+        samples = replace(samples, groups=_codes_of(groups, len(images)))
+    mark = fingerprint(samples)
+    return Dataset(samples.images, samples.labels, samples.target, mark, "X and y", groups=samples.groups)
+
+
+def _codes_of(groups: Any, n_samples: int) -> np.ndarray:
+    """Returns groups given in Python as numbers from 0, (sample,) int64.
+
+    Raises:
+        DataError: They are no array of so many, or one is missing.
+    """
+    array = as_array(groups, "groups")
+    if array.shape != (n_samples,):
+        shape = f"groups have shape {array.shape}"
+        raise DataError(f"{shape}, and there are {n_samples:,} samples: a group for each holds.")
+    blank = np.array([value is None or value != value for value in array.tolist()], dtype=bool)
+    if blank.any():
+        row = int(np.flatnonzero(blank)[0])
+        raise DataError(
+            f"groups: sample {row} (counted from 0) has none. Give it one; its own, where it belongs to no "
+            "other."
+        )
+    values = array.astype(str) if array.dtype == object else array
+    return np.unique(values, return_inverse=True)[1].astype(np.int64)
 
 
 def refuse_others(X: Any, y: Any = None) -> None:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,8 @@ def compare(
     X: Any = None,
     y: Any = None,
     *,
+    groups: Any = None,
+    cv: Any = None,
     results: str | Path = "results",
     overrides: Sequence[str] = (),
     fresh: bool = False,
@@ -74,6 +76,8 @@ def compare(
             long, where that is not to be as long. The budgets of `search` are those of the search alone.
         X: As in `search`.
         y: As in `search`.
+        groups: As in `search`.
+        cv: As in `search`.
         results: The folder for NAME.json and NAME-autokeras.json.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start AutoKeras's half anew; what was there is moved aside. The search goes on.
@@ -83,6 +87,7 @@ def compare(
         ConfigError: Faults of the config, or its engine is autokeras itself.
         ChangedError: What makes one of the runs the same run changed since it began.
     """
+    cv = list(cv) if isinstance(cv, Iterator) else cv  # it is asked for splits more than once
     draft = read_draft(config, overrides)
     theirs = [*overrides, *_BESIDE]
     begun = None if fresh else results
@@ -90,13 +95,14 @@ def compare(
     if draft.is_sound:
         if fault := _fault(draft.config):
             raise ConfigError([fault], draft.report.source)
-        prepared = prepare(rival, Given(X, y))
+        prepared = prepare(rival, Given(X, y, groups=groups, cv=cv))
         if begun is not None:
             check_begun(prepared, Path(begun))
     name = draft.config.name
     try:
         check_one_version(Path(results), name, rival.config.name, fresh)
-        own = search(config, X, y, results=results, overrides=overrides, observer=observe(name))
+        data = {"X": X, "y": y, "groups": groups, "cv": cv}
+        own = search(config, **data, results=results, overrides=overrides, observer=observe(name))
     except (ChangedError, JournalError) as error:
         more = "In compare --fresh is of AutoKeras's half alone: give it to kerasgrid search."
         raise type(error)(f"{error} {more}") from error
@@ -106,8 +112,7 @@ def compare(
         theirs.append(f"autokeras.time={math.ceil(own.about.summary.wall_time_s or 0)}s")
     found = search(
         config,
-        X,
-        y,
+        **data,
         results=results,
         overrides=theirs,
         fresh=fresh,

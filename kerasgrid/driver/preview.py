@@ -21,12 +21,14 @@ from kerasgrid.checks.candidates import (
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.data.folds import inner_kind
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
+from kerasgrid.jobs.route import DEFAULT_VAL
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
@@ -47,7 +49,7 @@ from kerasgrid.views.leaderboard import format_seconds
 from kerasgrid.wording import count, named, number_word, percent, sentence, value_word
 
 MAX_MODELS = 200
-MAX_TARGETS, MAX_CLASSES = 5, 12
+MAX_FOLDS, MAX_TARGETS, MAX_CLASSES = 10, 5, 12
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 
@@ -127,7 +129,13 @@ class Preview:
                 **({} if data.weights is None else {"weights": _range(data.weights)}),
                 "report": list(data.report),
             },
-            "folds": {"n": len(prepared.folds), "train": len(fold.train), "test": len(fold.test)},
+            "folds": {
+                "n": len(prepared.folds),
+                "kind": prepared.how.kind if prepared.cv is None else prepared.cv,
+                "train": len(fold.train),
+                "test": len(fold.test),
+                "sizes": [[len(one.train), len(one.test)] for one in prepared.folds],
+            },
             "objective": {"name": str(prepared.objective), "direction": prepared.objective.direction},
             "engine": search.engine,
             "model": prepared.config.model,
@@ -147,11 +155,8 @@ class Preview:
     def lines(self) -> list[str]:
         """Returns the plan as lines to print."""
         prepared, search = self.prepared, self.prepared.config.search
-        data, fold = prepared.data, prepared.folds[0]
+        data = prepared.data
         told = [*lines_about(data, prepared.config.data.target_scale), *data.report]
-        splits = f"{search.n_folds} {'shuffled' if data.target.is_multi_label else 'stratified'} folds"
-        if search.n_folds is None:
-            splits = "holdout: the test set" if search.holdout == "test" else f"holdout of {search.holdout:g}"
         per_trial = count(len(prepared.folds), "fold")
         if search.repeats > 1:
             per_trial += f" x {search.repeats} repeats"
@@ -159,7 +164,7 @@ class Preview:
         in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
         rows = [
             *(("" if place else "data", line) for place, line in enumerate(told)),
-            ("splits", f"{splits}: about {len(fold.train):,} to train on, {len(fold.test):,} held out"),
+            *(("" if place else "splits", line) for place, line in enumerate(_splits(prepared))),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             *(("code", line) for line in prepared.code_of_packages),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
@@ -261,7 +266,7 @@ def _preview(
         planned = Planner(graphs, threads, device_of(records)).plan(jobs, found, may_measure=False)
     warnings = warnings_of_scale(prepared.config, prepared.space, prepared.data, records)
     routes = map(graphs.route, trials)
-    warnings += warnings_of_first_values(recipe, prepared.folds, graphs.records, routes)
+    warnings += warnings_of_first_values(recipe, prepared.data, prepared.folds, graphs.records, routes)
     return Preview(
         prepared=replace(prepared, warnings=prepared.warnings + warnings),
         n_trials=len(trials) if outline is None else outline.candidates,
@@ -352,6 +357,50 @@ def _range(values: np.ndarray) -> dict[str, float]:
 def _kinds(table: Table) -> dict[str, int]:
     """Returns how many columns a table has of each kind."""
     return dict(Counter(column.kind for column in table.columns))
+
+
+def _splits(prepared: Prepared) -> list[str]:
+    """Returns how samples are split: folds of about one size in a line, others in a line each."""
+    search, data, folds, kind = prepared.config.search, prepared.data, prepared.folds, prepared.how.kind
+    by = {"group": " by group", "stratified_group": " by group", "time": " in time", "given": " by data.fold"}
+    if prepared.cv is not None:
+        what = f"{count(len(folds), 'fold')} of {prepared.cv}"
+    elif data.n_held_out:
+        what = "holdout: the test set" if search.holdout == "test" else "holdout: data.validation"
+    elif search.holdout is not None:
+        what = f"holdout of {search.holdout:g}{by.get(str(kind), '')}"
+    else:
+        how = {"stratified": "stratified ", "stratified_group": "stratified ", "plain": "shuffled "}
+        what = f"{len(folds)} {how.get(str(kind), '')}folds{by.get(str(kind), '')}"
+        what += f", {count(prepared.how.gap, 'row')} left out before each" if prepared.how.gap else ""
+    sizes = [(len(fold.train), len(fold.test)) for fold in folds]
+    groups = data.groups
+    if groups is None and all(max(part) - min(part) <= 1 for part in zip(*sizes, strict=True)):
+        train, test = sizes[0]
+        return [f"{what}: about {train:,} to train on, {test:,} held out", *_inner(prepared)]
+    if groups is not None:
+        crosses = any(np.intersect1d(groups[fold.train], groups[fold.test]).size for fold in folds)
+        what += f": {'some groups are' if crosses else 'no group is'} both trained on and held out"
+    lines = [what]
+    for fold, (train, test) in list(zip(folds, sizes, strict=True))[:MAX_FOLDS]:
+        ofs = ["", ""]
+        if groups is not None:
+            n_groups = (len(np.unique(groups[rows])) for rows in (fold.train, fold.test))
+            ofs = [f" of {count(n, 'group')}" for n in n_groups]
+        lines.append(f"fold {fold.index}: {train:,}{ofs[0]} to train on, {test:,}{ofs[1]} held out")
+    if len(folds) > MAX_FOLDS:
+        lines.append(f"and {len(folds) - MAX_FOLDS} folds more")
+    return [*lines, *_inner(prepared)]
+
+
+def _inner(prepared: Prepared) -> list[str]:
+    """Returns how the inner split is made, where something looks at it and it is not as in any search."""
+    share = prepared.config.search.val or DEFAULT_VAL
+    how = {"group": "whole groups", "stratified_group": "whole groups", "time": "the last in time"}
+    kind = inner_kind(prepared.data, prepared.how)
+    if not prepared.looks_at_val or isinstance(share, str) or kind not in how:
+        return []
+    return [f"val_* is measured on {percent(share)} of what is trained on: {how[kind]}"]
 
 
 def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]], bool]:

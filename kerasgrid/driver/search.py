@@ -18,6 +18,7 @@ from kerasgrid import executors
 from kerasgrid.checks.candidates import warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.config.sections import MOST_WORKERS
 from kerasgrid.console import warn
 from kerasgrid.data.in_memory import Given
 from kerasgrid.driver.budget import Budget, remember
@@ -69,6 +70,8 @@ def search(
     X: Any = None,
     y: Any = None,
     *,
+    groups: Any = None,
+    cv: Any = None,
     results: str | Path = "results",
     overrides: Sequence[str] = (),
     fresh: bool = False,
@@ -84,6 +87,10 @@ def search(
             other axes that the model takes, instead of `data.train`.
         y: Their labels (sample,): whole numbers, truth values or texts; or rows (sample, class): one-hot, or
             of several labels each where `data.multi_label` says so.
+        groups: Which group each sample of X is of (sample,), numbers or texts: no group is in two folds, as
+            `search.folds` has it by default then; `cv` is given them too.
+        cv: A splitter of scikit-learn's, with a random_state where it shuffles, or an iterable of (train,
+            test) rows, in the place of `search.folds`.
         results: The folder for NAME.json and NAME/.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.
@@ -102,6 +109,8 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
+    given = Given(X, y, groups=groups, cv=cv)
+    most = None if cv is None else MOST_WORKERS  # how many fits there are is known when it has split
     draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)
     observer = observer or in_notebook() or _Warning()
@@ -109,9 +118,9 @@ def search(
     if not fresh:
         check_journal(paths)
     with ExitStack() as stack:
-        executor = stack.enter_context(make_executor(draft))
+        executor = stack.enter_context(make_executor(draft, most=most))
         begins = fresh or not paths.journal.exists()
-        prepared = prepare_beside(executor, draft, Given(X, y), doing=observer.doing, starts=begins)
+        prepared = prepare_beside(executor, draft, given, doing=observer.doing, starts=begins)
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
         _make_room(prepared, paths, fresh, observer)
@@ -121,7 +130,7 @@ def search(
         if run.threads not in (None, threads):  # those that the search began with, for the same bits
             executor.close()
             threads = run.threads
-            executor = stack.enter_context(make_executor(draft, threads))
+            executor = stack.enter_context(make_executor(draft, threads, most))
         if retry_failed:
             observer.note(f"{count(run.forget_failed(), 'trial')} that failed will be tried again.")
         return _Driver(run, executor, threads, observer, checkpoint_interval_s).run_session()
@@ -194,7 +203,7 @@ class _Driver:
             self.observer.note(line)
         for line in prepared.warnings:
             self.observer.warn(line)
-        if any(map(needs_this_process, prepared.functions)) and self.config.executor.kind != "inline":
+        if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
             self.observer.note(
                 "Fits run in this process: workers cannot import a function of a script or notebook. For "
                 "workers write it to a file, in a notebook by %%writefile net.py, and name it: net.py:build."
@@ -270,7 +279,7 @@ class _Driver:
         space = prepared.space
         is_small = space.is_finite and space.size <= _MOST_LOOKED_AT
         routes = map(self.recipe.route, filter(space.allows, space) if is_small else candidates)
-        warnings += warnings_of_first_values(self.recipe, prepared.folds, records, routes)
+        warnings += warnings_of_first_values(self.recipe, prepared.data, prepared.folds, records, routes)
         for line in warnings:
             self.observer.warn(line)
         if records:

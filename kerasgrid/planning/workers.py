@@ -11,9 +11,11 @@ from kerasgrid import executors, machine
 from kerasgrid.checks.candidates import val_of
 from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared, Trainable, prepare
+from kerasgrid.config.sections import Config
+from kerasgrid.data.folds import DEFAULT_N
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend, versions
@@ -33,12 +35,8 @@ _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
     """Returns what workers need to know of a search."""
     kind, search = ENGINES[prepared.config.search.engine], prepared.config.search
-    recipe = make_fit_recipe(prepared, paths, checkpoint_interval_s)
     return replace(
-        recipe,
-        sources={**recipe.sources, **prepared.score_sources},
-        scores=search.scores,
-        scorers=prepared.scorers,
+        make_fit_recipe(prepared, paths, checkpoint_interval_s),
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
         frees_val=kind.frees_val and search.val is None,
@@ -66,8 +64,8 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,
-        weighted_scores=config.search.weighted_scores,
         seed=config.search.seed,
+        how=config.search.how,
         packs=config.training.pack != "off",
         keeps_models=config.search.keep_models != "none",
         checkpoint_interval_s=checkpoint_interval_s,
@@ -152,7 +150,7 @@ def run_probes(
     for some in (candidates[:n_first], candidates[n_first:]):
         found |= _probed(recipe, executor, some) if some else {}
         error = next((one.error for one in found.values()), None)
-        if error is not None and error["type"] in (NoModelError.__name__, ScoreError.__name__):
+        if error is not None and error["type"] == NoModelError.__name__:
             return [ProbeRecord(dict(params), None, error, None) for params in candidates]
     return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
 
@@ -214,14 +212,16 @@ def environment(device: str) -> dict[str, str]:
     return {**versions(), "backend": backend(), "device": device}
 
 
-def needs_this_process(function: Callable[..., Any]) -> bool:
-    """Tells whether workers cannot import a function, which is of a script or a notebook."""
+def needs_this_process(function: Callable[..., Any] | None) -> bool:
+    """Tells whether workers cannot import a model function, which is of a script or a notebook."""
+    if function is None:
+        return False
     name = getattr(function, "__qualname__", "<")
     return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
 
 
 def _runs_inline(draft: Draft) -> bool:
-    return draft.config.executor.kind == "inline" or any(map(needs_this_process, draft.functions))
+    return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
 
 
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:
@@ -249,7 +249,18 @@ def most_fits(draft: Draft) -> int | None:
     if most is None:
         return None
     most = min(most, config.search.trials or most)
-    return max(1, most * (config.search.n_folds or 1) * config.search.repeats)
+    n_folds = _n_folds(config)
+    return None if n_folds is None else max(1, most * n_folds * config.search.repeats)
+
+
+def _n_folds(config: Config) -> int | None:
+    """Returns how many folds a config asks for; None where the data tell."""
+    search = config.search
+    if search.holdout is not None or config.data.validation is not None:
+        return 1
+    if search.how.n is None and "given" in (search.how.kind, "given" if config.data.fold else None):
+        return None
+    return search.how.n or DEFAULT_N
 
 
 def _declares_space(draft: Draft) -> bool:

@@ -16,6 +16,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.config.sections import Folds
 from kerasgrid.data.cache import map_samples
 from kerasgrid.data.encoding import width
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
@@ -26,7 +27,7 @@ from kerasgrid.models.building import build_model
 from kerasgrid.models.keras_private import has_value
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import ModelReference
-from kerasgrid.records import FIRST_VALUES, Dataset, Fold
+from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
 from kerasgrid.training.compiling import Compiled, check_range, class_weights, compile_model
@@ -132,11 +133,6 @@ class Candidate:
         """What scores."""
         return find_objective(self.recipe.objective)
 
-    @cached_property
-    def scores(self) -> tuple[Objective, ...]:
-        """What is recorded beside it."""
-        return tuple(map(find_objective, self.recipe.scores))
-
     # Its model
 
     def compile(self) -> Compiled:
@@ -210,13 +206,21 @@ class Candidate:
             return fold.train, None
         if isinstance(share, str):  # the held-out rows themselves
             return fold.train, fold.test
-        return inner_split(self.data.labels, fold, share, self.recipe.seed)
+        recipe = self.recipe
+        if self.data.folder is None or fold.index == WHOLE:
+            return inner_split(self.data, fold, share, recipe.how, recipe.seed)
+        where = recipe.data_folder, recipe.source
+        path = recipe.paths.folds
+        changed_at = path.stat().st_mtime
+        return _inner_split(str(path), changed_at, fold.index, *where, share, recipe.how, recipe.seed)
 
     def n_rows(self, fold: Fold) -> int:
-        """Returns how many rows there are to train on, without splitting them."""
+        """Returns how many rows there are to train on, without splitting them where that can be told."""
         share = self.recipe.inner_share(self.route)
-        left_out = inner_rows(fold, share) if isinstance(share, float) else 0
-        return len(fold.train) - left_out
+        if not isinstance(share, float):
+            return len(fold.train)
+        told = inner_rows(self.data, fold, share, self.recipe.how)
+        return len(self.rows(fold)[0]) if told is None else told
 
     # Its images
 
@@ -317,6 +321,14 @@ def _precision(route: Route) -> Iterator[None]:
 @lru_cache(maxsize=4)
 def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[Fold, ...]:
     return tuple(load_folds(Path(path), n_samples, source)[0])
+
+
+@lru_cache(maxsize=64)
+def _inner_split(
+    folds: str, changed_at: float, fold: int, folder: str, source: str, share: float, how: Folds, seed: int
+) -> tuple[np.ndarray, np.ndarray]:
+    data = map_samples(Path(folder), source)
+    return inner_split(data, _folds(folds, changed_at, len(data), source)[fold], share, how, seed)
 
 
 @contextmanager

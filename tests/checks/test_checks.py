@@ -47,7 +47,6 @@ def folder(tmp_path, monkeypatch):
     monkeypatch.chdir(tmp_path)
     rows = "".join(f"{'ab'[i % 2]},{i},2,3,4\n" for i in range(12))
     (tmp_path / "train.csv").write_text("label,p0,p1,p2,p3\n" + rows)
-    (tmp_path / "rare.csv").write_text("label,p0,p1,p2,p3\n" + "b,9,9,9,9\n" + rows.replace("b,", "a,"))
     (tmp_path / "ragged.csv").write_text("label,p0,p1,p2,p3\na,1,2,3,4\nb,1,2,3\n")
     (tmp_path / "nets.py").write_text(NETS)
     (tmp_path / "broken.py").write_text("def build(:\n")
@@ -316,7 +315,7 @@ def refusal(folder, text, *overrides):
         (
             "search: {objective: acuracy}",
             "search.objective: is 'acuracy', which is no metric here. Did you mean 'accuracy'? Known: accuracy, "
-            "loss, scikit-learn's scorers, Keras's metrics, and a function of your own, path/to/file.py:function.",
+            "loss, scikit-learn's scorers and Keras's metrics.",
         ),
         (
             "search: {objective: roc_auc}",
@@ -329,9 +328,9 @@ def refusal(folder, text, *overrides):
             "'weighted'].",
         ),
         (
-            "search: {folds: 175}",
-            "search.folds: class 8 has 174 samples, search.folds is 175: each fold needs one to test on. Add "
-            "samples, or lower search.folds to 174 or less.",
+            "search: {folds: 184}",
+            "search.folds: class 3 has 183 samples, the most of all, and search.folds is 184: each fold needs one "
+            "to test on. Add samples, or lower search.folds to 183 or less.",
         ),
         (
             "search: {holdout: 0.001}",
@@ -441,7 +440,6 @@ def test_one_fault_gives_one_message(folder, text, message):
         ("{images: a, labels: nets.py}", "data.train.images: is '{folder}/a', and there is no such file."),
         ("nets.py", "data.train: nets.py is a file of Python, and data is needed here: a .csv, an .npz, "),
         (".", "data.train: . is a folder. Reading a folder of class folders is not built yet. Give a .csv, "),
-        ("rare.csv", "search.folds: class 'b' has 1 sample, search.folds is 3: each fold needs one to test on. "),
         ("train.csv, test: t.csv", "data.test: is '{folder}/t.csv', and there is no such file."),
         ("train.csv, sample_submission: t.csv", "data.sample_submission: is '{folder}/t.csv', and there is no such file."),
         ("digits, label: label", "data.label: names a column of a .csv file, which data.train is not: leave it out."),
@@ -924,7 +922,9 @@ def test_batch_normalization_that_will_not_have_warmed_up_draws_a_warning(folder
         ProbeRecord(params, 1, None, "cpu", momentum=momentum)
         for params, momentum in zip(models, momenta, strict=False)
     ]
-    warned = warnings_of_first_values(recipe, found.folds, records, map(recipe.route, found.space))
+    warned = warnings_of_first_values(
+        recipe, found.data, found.folds, records, map(recipe.route, found.space)
+    )
     assert warned == (() if told is None else (told,))
 
 

@@ -281,9 +281,9 @@ def test_a_file_that_is_there_is_never_overwritten():
         ("label,p0\n0,1\n1,x\n", {}, "train.csv, line 3, column 'p0': 'x' is no number."),
         ("label,p0\n0,1\n1\n", {}, "train.csv, line 3: 1 cell, but the header has 2 columns."),
         (
-            "label,p0\n0,1\n0,2\n1,3\n",
+            "label,p0\n0,1\n1,3\n",
             {},
-            "train.csv: class 1 has 1 sample, search.folds is 2: each fold needs one",
+            "train.csv: class 0 has 1 sample, the most of all, and search.folds is 2: each fold needs one",
         ),
         (
             "p0,p1,p2,p3\n1,2,3,4\n5,6,7,8\n",

@@ -12,7 +12,7 @@ from pydantic import ValidationError
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.reading import config_from_dict, read_config
-from kerasgrid.config.sections import json_schema
+from kerasgrid.config.sections import Folds, json_schema
 from kerasgrid.config.validation import shown
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ConfigError, speaking_of_flags
@@ -83,9 +83,9 @@ def test_the_interface_example_has_the_right_form(tmp_path):
 def test_defaults():
     config, faults = config_from_dict({"model": "fc"})
     assert faults == []
-    assert (config.name, config.search.n_folds, config.search.seed, config.search.engine) == (
+    assert (config.name, config.search.how, config.search.seed, config.search.engine) == (
         "search",
-        3,
+        Folds(),
         0,
         "grid",
     )
@@ -139,7 +139,8 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         (
             "search: {fold: 3}",
             "search.fold: unknown key. Did you mean 'folds'? Known: engine, epochs, factor, folds, "
-            "holdout, keep_models, min_epochs, objective, proposals, repeats, seed, time, trials, val.",
+            "holdout, keep_models, min_epochs, objective, proposals, repeats, scores, seed, time, trials, "
+            "val, weighted_scores.",
         ),
         (
             "data: {train: {images: a, labels: b, lables: c}}",

@@ -129,7 +129,7 @@ def test_callbacks_act_as_in_a_single_fit_of_keras(make, average):
     compiled = candidate.compile()
     job_module.initialize(candidate, compiled, model_seed(recipe.seed, job))
     fold = load_folds(recipe.paths.folds, len(data), "digits")[0][0]
-    rows, val = inner_split(data.labels, fold, 0.1, recipe.seed)
+    rows, val = inner_split(data, fold, 0.1, recipe.how, recipe.seed)
     targets = targets_of(data.labels, compiled.labels, classes_of(10), compiled.n_outputs)
 
     class Ordered(Batches):
