@@ -10,13 +10,15 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.config.sections import DataConfig, Features
+
 _CODES = {"u1": 0x08, "i1": 0x09, "i2": 0x0B, "i4": 0x0C, "f4": 0x0D, "f8": 0x0E}
 
 
 def data_section(train: Any, **options: Any) -> SimpleNamespace:
     """The data section of a config."""
-    defaults = {"label": None, "id": None, "image": None, "subset": None, "multi_label": False}
-    return SimpleNamespace(train=train, **(defaults | options))
+    plain = DataConfig().model_dump() | {"features": Features(), "label": None}
+    return SimpleNamespace(**(plain | {"train": train} | options))
 
 
 def idx_bytes(array: np.ndarray) -> bytes:

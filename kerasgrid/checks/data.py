@@ -8,14 +8,16 @@ import numpy as np
 
 from kerasgrid.checks.draft import FILES, Draft
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data.columns import FEW_COLUMNS, are_features
-from kerasgrid.data.csv import check_columns, is_csv, names_of, pixel_names
+from kerasgrid.data.csv import check_columns, pixel_names
+from kerasgrid.data.csv_tables import check_table_columns
+from kerasgrid.data.csv_text import is_csv, known_names, names_of
 from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
+from kerasgrid.data.roles import Roles, is_fold_file
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Dataset
-from kerasgrid.wording import count, listed, shown_path
+from kerasgrid.wording import listed, shown_path
 
 
 def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
@@ -39,72 +41,127 @@ def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
         report.add("data", "groups are given without X: name the file's column in data.group instead.")
         return None
     train = config.data.train
-    has_columns = isinstance(train, str) and train.lower().endswith(".csv")
+    has_columns = is_csv(train)
     if config.data.multi_label and train is not None and not str(train).lower().endswith(".npz"):
         report.add(
             "data.multi_label",
             "is for labels of an .npz file or of arrays, which data.train is not: leave it out.",
         )
-    needed = ["train", "image", "subset", *(["label", "id"] if has_columns else [])]
-    is_settled = report.is_settled(*(f"data.{key}" for key in needed))
     if train is None and report.is_settled("data.train"):
         report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
     if train is not None and not has_columns:
-        for key in ("label", "id"):
+        for key in _COLUMN_KEYS:
             if key in config.data.model_fields_set and not (key == "id" and is_csv(config.data.test)):
                 report.add(
                     f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out."
                 )
-    for key in FILES:
-        source = getattr(draft.data, key)
+    _check_keys(draft)
+    _check_files(draft)
+    is_joined = config.search.holdout == "test" or config.data.validation is not None
+    if config.search.holdout == "test" and config.data.test is None and report.is_settled("data.test"):
+        report.add("search.holdout", "is 'test', and data.test names no samples.")
+        return None
+    needed = [
+        "train",
+        "image",
+        "subset",
+        *(_COLUMN_KEYS if has_columns else []),
+        *["test", "validation"] * is_joined,
+    ]
+    if train is not None and report.is_settled(*(f"data.{key}" for key in needed)):
+        with report.catch("data.train"):
+            read = load_with_test if is_joined else load_data
+            data = read(draft.data, seed=config.search.seed)
+            _check_use(draft, data)
+            return data
+    return None
+
+
+_COLUMN_KEYS = ("label", "target", "id", "drop", "features", "group", "time", "fold", "weight")
+"""Keys of the section `data` that name columns of a CSV file."""
+
+
+def _check_keys(draft: Draft) -> None:
+    """Adds what keys of the section `data` exclude each other."""
+    report, data = draft.report, draft.config.data
+    if data.target is not None and "label" in data.model_fields_set:
+        report.add("data.target", "is given, and so is data.label: a search predicts one of them.")
+    if data.image is not None and data.features.model_fields_set:
+        report.add(
+            "data.image", "is given, and so is data.features: samples are pictures or rows of a table."
+        )
+
+
+def _check_files(draft: Draft) -> None:
+    """Adds the files that are not there, and an id that a test set has not."""
+    report, config = draft.report, draft.config
+    sources = {key: getattr(draft.data, key) for key in FILES}
+    if is_fold_file(draft.data.fold):
+        sources["fold"] = draft.data.fold
+    for key, source in sources.items():
         parts = source.model_dump() if isinstance(source, IdxPair) else {"": source}
         for part, path in parts.items():
             if path not in (None, "digits") and not _exists(path):
                 where = f"data.{key}.{part}" if part else f"data.{key}"
                 report.add(where, f"is {path!r}, and there is no such file.")
     test, id = draft.data.test, config.data.id
-    if not has_columns and id is not None and is_csv(test) and _exists(test):
+    if not is_csv(config.data.train) and id is not None and is_csv(test) and _exists(test):
         with report.catch("data.test"):
             if id not in (names := names_of(Path(test))):
                 guess = did_you_mean(id, names)
                 report.add("data.id", f"is {id!r}, which is no column of {shown_path(test)}.{guess}")
-    is_joined = config.search.holdout == "test"
-    if is_joined and config.data.test is None and report.is_settled("data.test"):
-        report.add("search.holdout", "is 'test', and data.test names no samples.")
-        return None
-    if train is not None and is_settled and report.is_settled("data.train", *["data.test"] * is_joined):
-        with report.catch("data.train"):
-            read = load_with_test if is_joined else load_data
-            return read(draft.data, seed=config.search.seed)
-    return None
+
+
+def _check_use(draft: Draft, data: Dataset) -> None:
+    """Adds what does not go with what the data are."""
+    report, config = draft.report, draft.config
+    if config.data.target_scale is not None and not data.target.is_numbers:
+        what = f"and {data.source} has classes: leave it out, or name numbers with data.target."
+        report.add("data.target_scale", f"is of numbers to predict, {what}")
+    if data.table is None:
+        return
+    is_table = f"{data.source} is a table"
+    if config.data.scale is not None:
+        report.add(
+            "data.scale",
+            f"divides pixels, and {is_table}, whose numbers are scaled by data.features: {{scaler: "
+            "standard}}. Leave it out.",
+        )
+    spaces = config.space if isinstance(config.space, list) else [config.space]
+    if config.augment is not None:
+        report.add("augment", f"is of images, and {is_table}: leave it out.")
+    for where, names in (("params", config.params), *(("space", space) for space in spaces)):
+        for name in names:
+            if name.startswith("augment."):
+                report.add(f"{where}.{name}", f"is of images, and {is_table}: leave it out.")
 
 
 def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
     """Returns what the data show that is probably not meant: values that give labels away, a test set of
-    other columns, a picture of a handful of columns."""
+    other columns."""
     if data is None:
         return ()
-    section, shape, found = draft.data, data.images.shape[1:], []
-    trained = pixel_names(section.train, section.label, section.id)
-    alone, together = giveaways(data.images, data.labels)
+    section, found = draft.data, []
+    roles, shape = Roles.of(section), data.images.shape[1:]
+    pixels = pixel_names(section.train, roles)
+    names = pixels if data.table is None else tuple(column.name for column in data.table.columns)
+    alone, together = ([], []) if data.target.is_numbers else giveaways(data.images, data.labels)
     for places, how in ((alone, ""), (together, " together")):
         if places:
             axes = np.transpose(np.unravel_index(places, shape)).tolist()
-            names = listed([trained[place] for place in places] if trained else axes)
+            told = listed([names[place] for place in places] if names else axes)
             found.append(
                 f"{data.source}: the label can be told, wholly or in part, from "
-                f"{'columns' if trained else 'values at'} {names}{how}: a score near 1.0 says nothing. Take "
-                "out what is no part of the samples; one column can be named as data.id instead."
+                f"{'columns' if names else 'values at'} {told}{how}: a score near 1.0 says nothing. Take "
+                "out what is no part of the samples, by data.drop."
             )
-    if trained and section.image is None and len(trained) < FEW_COLUMNS and are_features(trained):
-        found.append(
-            f"{data.source}: {count(len(trained), 'column')} ({listed(trained)}) taken for a picture of "
-            f"{' x '.join(map(str, shape))}. Where they are none, write data.image: [1, 1, {len(trained)}], "
-            "numbers in a row."
-        )
     if is_csv(section.test):
         try:
-            check_columns(Path(section.test), shape, section.label, section.id, trained)
+            if data.table is None:
+                check_columns(Path(section.test), shape, roles, pixels)
+            else:
+                trained = known_names(section.train)
+                check_table_columns(Path(section.test), data.table, roles, trained)
         except DataError as error:
             found.append(f"data.test: {error} predict refuses it as it is.")
     return tuple(found)

@@ -12,6 +12,7 @@ from typing import Any
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.config.validation import FaultReport
+from kerasgrid.data.roles import is_fold_file
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_beside
 from kerasgrid.errors import ConfigError, Fault
@@ -21,7 +22,7 @@ from kerasgrid.models.references import BUILT_IN, text_of
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.wording import is_built
 
-FILES = ("train", "test", "sample_submission")
+FILES = ("train", "test", "validation", "sample_submission")
 """Keys of the section `data` that name files."""
 
 
@@ -50,8 +51,11 @@ class Draft:
     @cached_property
     def data(self) -> DataConfig:
         """The section `data`, with its files as they are from here."""
-        places = {key: self._located(getattr(self.config.data, key)) for key in FILES}
-        return self.config.data.model_copy(update=places)
+        data = self.config.data
+        places = {key: self._located(getattr(data, key)) for key in FILES}
+        if is_fold_file(data.fold):
+            places["fold"] = self._located(data.fold)
+        return data.model_copy(update=places)
 
     def _located(self, source: str | IdxPair | None) -> str | IdxPair | None:
         if isinstance(source, IdxPair):

@@ -13,7 +13,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.csv import IMAGE_SUFFIXES, numbered_rows
+from kerasgrid.data.cells import NUMBER
+from kerasgrid.data.csv import IMAGE_SUFFIXES
+from kerasgrid.data.csv_text import numbered_rows
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shell_word, shown_path
 
@@ -24,7 +26,6 @@ LABEL_NAMES = (
 _ID_NAME = re.compile(
     r"((image|img|file|row|sample|item)?[ _-]?(id|index|idx|name|no|number)|unnamed: 0|)", re.I
 )
-NUMBER = re.compile(r"[+-]?(\d+\.?\d*|\.\d+)([eE][+-]?\d+)?")
 WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 FEW_COLUMNS = 16
 """Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""

@@ -117,7 +117,7 @@ def dataset_from_arrays(X: Any, y: Any, *, groups: Any = None, multi_label: bool
         check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
     images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
     samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
-    check_labels(samples.labels, samples.target.classes, "X and y")
+    check_labels(samples.labels, samples.target, "X and y")
     if groups is not None:
         samples = replace(samples, groups=_codes_of(groups, len(images)))
     mark = fingerprint(samples)

@@ -1,24 +1,61 @@
-"""Labels as class indices, or as (sample, label) of 0 and 1, and whether they can be learnt from."""
+"""What is predicted, as class indices, (sample, label) of 0 and 1 or (sample, target) numbers; and whether it
+can be learnt."""
 
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Any
+from collections.abc import Iterable, Sequence
+from typing import Any, Literal
 
 import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_samples
+from kerasgrid.data.cells import NUMBER
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
+_NAME = re.compile(r"[+-]?0[0-9]")
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
-def are_whole(names: Sequence[str]) -> bool:
+def are_whole(names: Iterable[str]) -> bool:
     """Tells whether all labels of a text file are whole numbers; `007` is none but a name."""
     return all(_WHOLE.fullmatch(name) for name in names)
+
+
+def are_numbers(names: Iterable[str]) -> bool:
+    """Tells whether all labels of a text file are finite numbers; `007` is none but a name."""
+    return all(
+        NUMBER.fullmatch(name) and not _NAME.match(name) and np.isfinite(float(name)) for name in names
+    )
+
+
+def labels_of_names(
+    codes: np.ndarray, names: Sequence[str], column: str
+) -> tuple[np.ndarray, Target, str | None]:
+    """Returns the labels of a text file; numbers that are not whole are no classes, but numbers to predict.
+
+    Args:
+        codes: (sample,), which name each has.
+        names: As they are spelled, each once.
+        column: What the labels are called.
+
+    Returns:
+        Labels as `Dataset` has them, what they are, and a line where it should be told.
+    """
+    if names and are_numbers(names) and not are_whole(names):
+        line = (
+            f"label: {column!r} holds numbers that are not whole, such as {names[0]}: these are predicted, "
+            f"as data.target: {column} says, and no classes"
+        )
+        numbers = np.array([float(name) for name in names])
+        return numbers[codes][:, np.newaxis], Target("numbers", (column,)), line
+    values = as_classes(names)
+    classes = tuple(sorted(set(values)))
+    place = {name: index for index, name in enumerate(classes)}
+    own = np.array([place[value] for value in values], np.int64)
+    return own[codes], Target("classes", classes), None
 
 
 def as_classes(names: Sequence[str]) -> list[Any]:
@@ -89,18 +126,74 @@ def encode_labels(
 
 
 def samples_of(
-    images: np.ndarray, labels: Any, where: str, where_labels: str, *, multi_label: bool = False
+    images: np.ndarray,
+    labels: Any,
+    where: str,
+    where_labels: str,
+    *,
+    multi_label: bool = False,
+    numbers: bool | None = None,
+    names: Sequence[str] = (),
 ) -> Samples:
-    """Returns pixels, and labels as `encode_labels` takes them, as samples.
+    """Returns values, and labels as `encode_labels` takes them or numbers to predict, as samples.
+
+    Args:
+        where: How a message begins.
+        where_labels: How one about the labels begins.
+        multi_label: As in `encode_labels`.
+        numbers: Whether labels are numbers to predict, (sample,) or (sample, target); by default they are
+            where they are floats and neither whole nor one-hot.
+        names: What such numbers are called.
 
     Raises:
         DataError: The labels are none, or the two do not belong together.
     """
-    indices, classes = encode_labels(labels, where_labels, multi_label=multi_label)
-    check_samples(images, indices, classes, where)
-    if multi_label:
-        return Samples(images, indices, Target("labels", classes))
-    return Samples(images, indices, Target("classes", classes, is_one_hot(labels, indices)))
+    if numbers is None:
+        numbers = not multi_label and _look_like_numbers(np.asarray(labels))
+    if numbers:
+        found = _as_numbers(labels, where_labels)
+        called = names or ([where_labels] if found.shape[1] == 1 else range(found.shape[1]))
+        target = Target("numbers", tuple(str(name) for name in called))
+    else:
+        found, classes = encode_labels(labels, where_labels, multi_label=multi_label)
+        kind: Literal["labels", "classes"] = "labels" if multi_label else "classes"
+        target = Target(kind, classes, not multi_label and is_one_hot(labels, found))
+    check_samples(images, found, target.names, where)
+    return Samples(images, found, target)
+
+
+def _look_like_numbers(values: np.ndarray) -> bool:
+    """Tells whether labels that were given as an array are floats that cannot be classes."""
+    if values.dtype.kind != "f" or not values.size or values.ndim not in (1, 2):
+        return False
+    if values.ndim == 2 and values.shape[1] > 1:
+        return not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all())
+    return bool((np.isfinite(values) & (values != np.floor(values))).any())
+
+
+def _as_numbers(values: Any, where: str) -> np.ndarray:
+    """Returns numbers to predict, (sample, target) float64.
+
+    Raises:
+        DataError: They are none, one is not finite, or all are the same.
+    """
+    values = np.asarray(values)
+    if values.dtype.kind == "O":
+        values = _same_kind(values.ravel().tolist(), where).reshape(values.shape)
+    if values.ndim not in (1, 2) or values.dtype.kind not in "biuf" or not values.size:
+        raise DataError(
+            f"{where}: shape {values.shape} and dtype {values.dtype}, where numbers to predict are needed: "
+            "(n,) or (n, targets)."
+        )
+    found = values.reshape(len(values), -1).astype(np.float64)
+    if not np.isfinite(found).all():
+        row, column = (int(place) for place in np.argwhere(~np.isfinite(found))[0])
+        which = f", target {column}" if found.shape[1] > 1 else ""
+        raise DataError(
+            f"{where}: sample {row} (counted from 0){which} is {found[row, column]}. Numbers to predict must "
+            "be finite: fill it in or drop the sample."
+        )
+    return found
 
 
 def check_texts(values: Sequence[Any], what: str) -> None:
@@ -115,18 +208,19 @@ def is_one_hot(values: Any, labels: np.ndarray) -> bool:
     return labels.ndim == 1 and np.ndim(values) == 2 and np.shape(values)[1] > 1
 
 
-def check_labels(labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
-    """Holds that there is something to learn of each label, where training samples may have several.
+def check_labels(labels: np.ndarray, target: Target, where: str) -> None:
+    """Holds that there is something to learn of each label or number, where a sample may have several.
 
     Raises:
-        DataError: A label is the same for all samples.
+        DataError: A label or number is the same for all samples.
     """
     constant = (labels == labels[0]).all(axis=0)
     if labels.ndim == 2 and constant.any():
         place = int(np.argmax(constant))
+        what = "target" if target.is_numbers else "label"
         raise DataError(
-            f"{where}: label {classes[place]!r} is {labels[0, place]} for all {len(labels)} samples, so "
-            "that there is nothing to learn. Leave it out."
+            f"{where}: {what} {target.names[place]!r} is {labels[0, place]:g} for all {len(labels)} samples, "
+            "so that there is nothing to learn. Leave it out."
         )
 
 

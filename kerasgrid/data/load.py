@@ -10,8 +10,11 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_memory
 from kerasgrid.data.cache import cached
-from kerasgrid.data.csv import check_columns, is_csv, pixel_names
+from kerasgrid.data.csv import check_columns, pixel_names
+from kerasgrid.data.csv_tables import check_table_columns
+from kerasgrid.data.csv_text import is_csv, known_names
 from kerasgrid.data.labels import check_labels
+from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
@@ -105,7 +108,7 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset
     """Returns the training samples of a config, from the cache where they were read before.
 
     Args:
-        config: The config's data section: `train`, `label`, `id`, `image` and `subset`.
+        config: The config's data section.
         seed: What `subset` is drawn by.
         name: What messages about the dataset call it; its file by default.
 
@@ -119,13 +122,17 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset
         StorageError: The cache cannot be written.
     """
     data = _load(config, seed, name)
-    check_labels(data.labels, data.classes, data.source)
+    check_labels(data.labels, data.target, data.source)
     return data
 
 
-def _load(config: Any, seed: int, name: str | None = None) -> Dataset:
-    """Returns samples that need not be all that is to be learnt from, as those of a test set."""
-    source = find_source(config)
+def _load(config: Any, seed: int, name: str | None = None, trained: Dataset | None = None) -> Dataset:
+    """Returns samples that need not be all that is to be learnt from, as those of a test set.
+
+    Args:
+        trained: The training data, where these are rows that are held out.
+    """
+    source = find_source(config, trained)
     where = name or source.name
     digests = source.digests()
     key = {"files": digests, "options": source.options}
@@ -145,39 +152,70 @@ def _load(config: Any, seed: int, name: str | None = None) -> Dataset:
 
 
 def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
-    """Returns the samples of `train`, and after them those of `test`, which has labels too.
+    """Returns the samples of `train`, and after them those that are held out.
 
     Args:
-        config: As in `load_data`; `subset` is of the training samples.
+        config: As in `load_data`; `subset` is of the training samples. Those of `validation` are held out, or
+            of `test` where there are none, which has labels too.
         seed: As in `load_data`.
 
     Raises:
-        DataError: As `load_data`; or the two have other shapes or classes.
+        DataError: As `load_data`; or the two have other shapes, classes or columns.
         StorageError: The cache cannot be written.
     """
-    train = load_data(config, seed=seed)
-    if is_csv(config.test):
-        label, shape = config.label or "label", train.images.shape[1:]
-        check_columns(Path(config.test), shape, label, config.id, pixel_names(config.train, label, config.id))
-    test = _load(config.model_copy(update={"train": config.test, "test": config.train, "subset": None}), seed)
-    if train.images.shape[1:] != test.images.shape[1:]:
-        shapes = f"{test.images.shape[1:]}, and {train.source} of {train.images.shape[1:]}"
+    train, other = load_data(config, seed=seed), config.validation or config.test
+    roles, shape = Roles.of(config), train.images.shape[1:]
+    if is_csv(other) and train.table is None:
+        check_columns(Path(other), shape, roles, pixel_names(config.train, roles))
+    elif is_csv(other) and train.table is not None:
+        check_table_columns(Path(other), train.table, roles, known_names(config.train))
+    as_train = {"train": other, "test": config.train, "validation": None, "subset": None}
+    test = _load(config.model_copy(update=as_train), seed, trained=train)
+    if shape != test.images.shape[1:]:
+        shapes = f"{test.images.shape[1:]}, and {train.source} of {shape}"
         raise DataError(f"{test.source}: has samples of {shapes}.")
-    unknown = [label for label in test.classes if label not in train.classes]
-    if unknown:
-        raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
-
-    if train.target.is_multi_label and test.classes != train.classes:
-        counts = f"{len(test.classes)} labels, and {train.source} {len(train.classes)}"
-        raise DataError(f"{test.source}: has samples of {counts}.")
+    own = _labels_as(test, train)
 
     def join() -> Samples:
-        places = np.array([train.classes.index(label) for label in test.classes])
         check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
         images = np.concatenate([train.images, test.images])
-        own = test.labels if train.target.is_multi_label else places[test.labels]
         labels = np.concatenate([train.labels, own])
-        return Samples(images, labels, train.target, report=train.report)
+        held_out = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
+        known = {name: _joined(train, test, name, value) for name, value in held_out.items()}
+        return Samples(
+            images, labels, train.target, train.table, **known, report=(*train.report, *test.report)
+        )
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))
+
+
+def _labels_as(test: Dataset, train: Dataset) -> np.ndarray:
+    """Returns the labels of rows that are held out as those of the training data are.
+
+    Raises:
+        DataError: They are of another kind, or of a class that these have not.
+    """
+    if test.target.kind != train.target.kind:
+        kinds = f"{test.target.kind} to predict, and {train.source} {train.target.kind}"
+        raise DataError(f"{test.source}: has {kinds}.")
+    if train.target.kind != "classes":
+        if test.target.n_outputs != train.target.n_outputs:
+            what = train.target.kind
+            counts = f"{test.target.n_outputs} {what}, and {train.source} {train.target.n_outputs}"
+            raise DataError(f"{test.source}: has samples of {counts}.")
+        return test.labels
+    unknown = [label for label in test.classes if label not in train.classes]
+    if unknown:
+        raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
+    return np.array([train.classes.index(label) for label in test.classes], np.int64)[test.labels]
+
+
+def _joined(train: Dataset, test: Dataset, name: str, otherwise: float) -> np.ndarray | None:
+    """Returns what is known of samples and of those that are held out; None where it is of neither."""
+    parts = [(getattr(data, name), len(data)) for data in (train, test)]
+    if all(values is None for values, _ in parts):
+        return None
+    dtype = np.float64 if name in ("weights", "times") else np.int64
+    filled = [np.full(n, otherwise, dtype) if values is None else values for values, n in parts]
+    return np.concatenate(filled).astype(dtype)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
@@ -15,13 +15,16 @@ import numpy as np
 
 from kerasgrid.config.sections import IdxPair
 from kerasgrid.data.arrays import Samples, opened, shape_images
-from kerasgrid.data.csv import csv_chunks, is_csv, names_of, pixel_names, read_csv
+from kerasgrid.data.csv import csv_chunks, pixel_names, read_csv
+from kerasgrid.data.csv_tables import is_table, read_table, table_chunks
+from kerasgrid.data.csv_text import is_csv, known_names, names_of
 from kerasgrid.data.idx import idx_chunks, read_idx
 from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npz
+from kerasgrid.data.roles import NO_ROLES, Roles
 from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import kind_of
-from kerasgrid.records import Target
+from kerasgrid.records import Dataset, Table, Target
 from kerasgrid.wording import shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
@@ -80,11 +83,12 @@ class Source:
         return digests
 
 
-def find_source(config: Any) -> Source:
+def find_source(config: Any, trained: Dataset | None = None) -> Source:
     """Returns the source that a config's `train` names.
 
     Args:
-        config: The config's data section: `train`, `label`, `id`, `image` and `multi_label` are looked at.
+        config: The config's data section.
+        trained: The training data, where these are rows that are held out.
 
     Raises:
         DataError: It names no kind of source.
@@ -112,11 +116,7 @@ def find_source(config: Any) -> Source:
     path = Path(train)
     _refuse_folder(path)
     if is_csv(path):
-        label, id = config.label or "label", _own_id(path, config)
-        options |= {"source": "csv", "label": label, "id": id}
-        return Source(
-            shown_path(path), (path,), options, lambda: read_csv(path, label=label, id=id, image=image)
-        )
+        return _csv_source(path, config, trained, image, options)
     if path.suffix.lower() == ".npz":
         options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
         return Source(
@@ -125,13 +125,35 @@ def find_source(config: Any) -> Source:
     raise _unknown(path, "data.train is a kind", _KINDS)
 
 
+def _csv_source(
+    path: Path, config: Any, trained: Dataset | None, image: tuple[int, ...] | None, options: dict[str, Any]
+) -> Source:
+    roles = replace(Roles.of(config), id=_own_id(path, config))
+    if trained is not None:
+        roles = roles.of_held_out(names_of(path), trained.target)
+    if roles.fold_file is not None and roles.id is None:
+        raise DataError(
+            f"data.fold is the file {shown_path(Path(roles.fold_file))}, whose folds are told by id. Name "
+            "the column of ids with data.id."
+        )
+    files = (path, *([] if roles.fold_file is None else [Path(roles.fold_file)]))
+    more = {} if roles == Roles(roles.label, id=roles.id) else {"roles": roles.plain}
+    options |= {"label": roles.label, "id": roles.id, **more}
+    table = None if trained is None else trained.table
+    if is_table(path, config, roles) if trained is None else table is not None:
+        features = config.features
+        options |= {"source": "table", "features": features.model_dump()}
+        options |= {} if table is None else {"table": asdict(table)}
+        return Source(shown_path(path), files, options, lambda: read_table(path, roles, features, table))
+    return Source(shown_path(path), files, options | {"source": "csv"}, lambda: read_csv(path, roles, image))
+
+
 def open_stream(
     source: Any,
     shape: Sequence[int],
+    config: Any = None,
     *,
-    label: str = "label",
-    id: str | None = None,
-    train: Any = None,
+    table: Table | None = None,
     name: str | None = None,
 ) -> Stream:
     """Returns the samples of a file.
@@ -139,9 +161,9 @@ def open_stream(
     Args:
         source: A path, `digits`, or a pair of IDX files.
         shape: Of a training sample: (height, width, channel), or other axes.
-        label: The label column of a CSV file, which it may have.
-        id: The id column of it, of the training data or of both; by default the one that is no pixel.
-        train: The training data's source, whose pixel columns a CSV file has to have, in their order.
+        config: The data section of the training data's config, which says what a CSV file's columns are, and
+            whose `train` has the columns that such a file has to have.
+        table: Of the training data, where these are rows of one.
         name: What messages call a .npy file; by default its path.
 
     Raises:
@@ -154,8 +176,15 @@ def open_stream(
         return Stream("digits", partial(digits_chunks, shape))
     path = Path(source)
     if is_csv(path):
-        trained = pixel_names(train, label, id)
-        return Stream(shown_path(path), partial(csv_chunks, path, shape, label, id, trained))
+        roles = NO_ROLES if config is None else Roles.of(config)
+        train = None if config is None else config.train
+        if table is not None:
+            chunks: Any = partial(table_chunks, path, table, roles, known_names(train))
+        else:
+            chunks = partial(csv_chunks, path, shape, roles, pixel_names(train, roles))
+        return Stream(shown_path(path), chunks)
+    if table is not None:
+        raise DataError(f"{shown_path(path)}: the training data are a table, and this is no .csv file.")
     if path.suffix.lower() == ".npz":
         return Stream(shown_path(path), partial(npz_chunks, path, shape))
     if path.suffix.lower() == ".npy":

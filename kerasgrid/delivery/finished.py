@@ -17,7 +17,7 @@ from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, 
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
-from kerasgrid.data.csv import is_csv, pixel_names
+from kerasgrid.data.csv_text import is_csv, known_names
 from kerasgrid.data.folds import load_folds
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import with_samples
@@ -213,7 +213,7 @@ class FinishedRun:
     def _without_test(self, config: Config) -> Config:
         """Returns a config without what is to be predicted, which may not be there to train."""
         data = config.data
-        trained = pixel_names(self.data.train, data.label) if is_csv(data.train) else ()
+        trained = known_names(self.data.train) if is_csv(data.train) else []
         gone = {"test", "sample_submission"}
         if trained is not None and data.id not in trained:  # a column of test alone
             gone.add("id")

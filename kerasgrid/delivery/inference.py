@@ -135,7 +135,7 @@ class Asking:
                     "--data FILE."
                 )
             data = config.test
-        return open_stream(data, shape, label=config.label, id=config.id, train=config.train)
+        return open_stream(data, shape, config, table=self.prepared(one).data.table)
 
     def ask(self, stream: Stream) -> tuple[list[np.ndarray], _Answer]:
         """Returns each trial's probabilities (sample, class), and an answer with ids, labels and span.

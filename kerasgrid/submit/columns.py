@@ -14,7 +14,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import LABEL_NAMES, NUMBER, WHOLE_NUMBER
-from kerasgrid.data.csv import refuse_archive
+from kerasgrid.data.csv_text import refuse_archive
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
 from kerasgrid.records import Target

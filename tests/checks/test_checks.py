@@ -1028,18 +1028,6 @@ def test_values_of_arrays_that_give_the_label_away_are_told():
     )
 
 
-def test_a_handful_of_columns_is_no_picture_without_a_word(folder):
-    (folder / "train.csv").write_text(
-        "sort,a,b,c,d\n" + "".join(f"{i % 2},{i % 7},2,3,{i % 5}\n" for i in range(40))
-    )
-    text = "model: fc\ndata: {train: train.csv, label: sort%s}"
-    assert check(folder, text % "").warnings == (
-        "train.csv: 4 columns ('a', 'b', 'c', 'd') taken for a picture of 2 x 2 x 1. Where they are none, write "
-        "data.image: [1, 1, 4], numbers in a row.",
-    )
-    assert check(folder, text % ", image: [1, 1, 4]").warnings == ()
-
-
 @pytest.mark.parametrize(
     ("names", "said", "told"),
     [

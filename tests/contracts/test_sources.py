@@ -16,7 +16,7 @@ import numpy as np
 import pytest
 from written import csv_bytes, data_section, idx_file
 
-from kerasgrid.config.sections import IdxPair
+from kerasgrid.config.sections import Features, IdxPair
 from kerasgrid.data import arrays, sources
 from kerasgrid.data.cache import save_samples
 from kerasgrid.data.in_memory import dataset_from_arrays
@@ -110,6 +110,7 @@ MAKERS = {
     "digits": Maker("read_digits", "digits_chunks", needs_labels=True),
     "arrays": Maker(None, None, lambda folder, images, labels: (images, labels), has_texts=True),
 }
+TABLES = {"csv of a table": Maker("read_table", "table_chunks")}
 READ = [name for name, maker in MAKERS.items() if maker.reader]
 SEARCHED = [name for name, maker in MAKERS.items() if maker.reader or not maker.streamer]
 STREAMED = [name for name, maker in MAKERS.items() if maker.streamer]
@@ -162,9 +163,32 @@ def count_reads(monkeypatch, name):
 
 def test_every_source_of_the_package_is_among_the_makers():
     readers = {name for name in vars(sources) if name.startswith("read_")}
-    assert readers == {maker.reader for maker in MAKERS.values()} - {None}
+    makers = [*MAKERS.values(), *TABLES.values()]
+    assert readers == {maker.reader for maker in makers} - {None}
     streamers = set(re.findall(r"partial\((\w+)", inspect.getsource(open_stream)))
-    assert streamers == {maker.streamer for maker in MAKERS.values()} - {None}
+    assert streamers == {maker.streamer for maker in makers} - {None}
+
+
+def test_a_stream_has_the_rows_of_the_table_that_the_same_file_gives(cache, monkeypatch):
+    rows = [f"{'ab'[n % 2]},{n / 3},{n % 3},2024-02-{n % 29 + 1:02},{n % 4}" for n in range(N)]
+    rows[7] = ",,7,,1"
+    Path("train.csv").write_text("\n".join(["sort,size,n,sold,label", *rows]) + "\n")
+    section = data_section("train.csv", features=Features(categorical=["n"]))
+    data = load_data(section)
+    assert (data.images.dtype, data.images.shape, data.target.classes) == (np.float64, (N, 4), (0, 1, 2, 3))
+    assert np.isnan(data.images[7]).tolist() == [True, True, False, True]
+    calls = []
+    monkeypatch.setattr(sources, "read_table", lambda *args: calls.append(args))
+    assert load_data(section).fingerprint == data.fingerprint
+    assert not calls  # from the cache
+    stream = open_stream("train.csv", data.images.shape[1:], section, table=data.table)
+    for rows_at_once in (7, N):
+        monkeypatch.setattr("kerasgrid.data.csv_tables.CHUNK_CELLS", rows_at_once * 5)
+        for size in (3, 512):
+            values, ids, labels, sizes = whole(stream, size)
+            np.testing.assert_array_equal(values, data.images)
+            assert (ids, labels) == (None, data.labels.tolist())
+            assert sizes == [min(size, N - first) for first in range(0, N, size)]
 
 
 @pytest.mark.parametrize("name", SEARCHED)

@@ -20,7 +20,7 @@ from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import half_written_name
 from kerasgrid.records import Column, Table, Target
 
-TEXT = "label,a,b,c,d\n" + "".join(f"{row % 2},{row},1,2,3\n" for row in range(40))
+TEXT = "label,p0,p1,p2,p3\n" + "".join(f"{row % 2},{row},1,2,3\n" for row in range(40))
 
 
 @pytest.fixture
@@ -34,8 +34,8 @@ def reads(monkeypatch):
     calls = []
     original = loading.find_source
 
-    def counted(config):
-        source = original(config)
+    def counted(config, trained=None):
+        source = original(config, trained)
 
         def read():
             calls.append(source.name)
@@ -48,7 +48,7 @@ def reads(monkeypatch):
 
 
 @pytest.mark.parametrize(
-    "options", [{"image": (1, 4, 1)}, {"id": "a", "image": (1, 3, 1)}, {"label": "a"}, {"subset": 10}]
+    "options", [{"image": (1, 4, 1)}, {"id": "p0", "image": (1, 3, 1)}, {"label": "p0"}, {"subset": 10}]
 )
 def test_other_options_are_other_data(train, config, options):
     first = load_data(train)
@@ -61,8 +61,8 @@ def test_other_options_are_other_data(train, config, options):
 def test_a_file_that_changes_while_it_is_read(train, monkeypatch, write_csv, cache):
     original = loading.find_source
 
-    def racing(config):
-        source = original(config)
+    def racing(config, trained=None):
+        source = original(config, trained)
 
         def read():
             samples = source.read()

@@ -8,7 +8,10 @@ import pytest
 from kerasgrid import machine
 from kerasgrid.data import csv as csv_source
 from kerasgrid.data.csv import read_csv
+from kerasgrid.data.csv_text import open_text, read_names
+from kerasgrid.data.roles import Roles
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 
 HEADER = "label,a,b,c,d\n"
 GOOD = HEADER + "0,1,2,3,4\n1,5,6,7,8\n"
@@ -25,7 +28,7 @@ def test_label_first(write_csv):
 
 def test_label_and_id_anywhere(write_csv):
     path = write_csv("a,b,name,c,what,d\n1,2,x-1,3,cat,4\n5,6,x-2,7,ant,8\n")
-    samples = read_csv(path, label="what", id="name")
+    samples = read_csv(path, Roles("what", id="name"))
     assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
     assert samples.target.classes == ("ant", "cat")
     assert samples.labels.tolist() == [1, 0]
@@ -38,7 +41,6 @@ def test_label_and_id_anywhere(write_csv):
         (["1.0", "2", "1"], (1, 2), [0, 1, 0]),
         (["007", "7", "7"], ("007", "7"), [0, 1, 1]),
         (["1", "b", "10"], ("1", "10", "b"), [0, 2, 1]),
-        (["1.5", "2", "3"], ("1.5", "2", "3"), [0, 1, 2]),
         (['"a, b"', "ಕ", " c "], ("a, b", "c", "ಕ"), [0, 2, 1]),
     ],
 )
@@ -46,6 +48,30 @@ def test_classes(write_csv, labels, classes, indices):
     samples = read_csv(write_csv(HEADER + "".join(f"{label},1,2,3,4\n" for label in labels)))
     assert samples.target.classes == classes
     assert samples.labels.tolist() == indices
+    assert samples.report == ()
+
+
+def test_labels_that_are_not_whole_are_numbers_to_predict(write_csv):
+    samples = read_csv(write_csv(HEADER + "".join(f"{label},1,2,3,4\n" for label in ("1.5", "2", "-3e2"))))
+    assert samples.target == Target("numbers", ("label",))
+    assert samples.labels.tolist() == [[1.5], [2], [-300]]
+    assert samples.report == (
+        "label: 'label' holds numbers that are not whole, such as 1.5: these are predicted, as data.target: "
+        "label says, and no classes",
+    )
+
+
+def test_columns_with_a_part_of_their_own_are_no_pixels(write_csv):
+    rows = "1,7,b,2,3,4,2024-02-29,1,0\n5,8.5,a,6,7,8,2024-03-01,0,-1\n"
+    path = write_csv(f"p0,price,who,p1,p2,p3,when,w,f\n{rows}")
+    roles = Roles(None, ("price",), group="who", time="when", fold="f", weight="w")
+    samples = read_csv(path, roles)
+    assert samples.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+    assert samples.labels.tolist() == [[7], [8.5]]
+    assert samples.groups.tolist() == [0, 1]
+    assert samples.times.tolist() == [19782, 19783]
+    assert samples.given.tolist() == [0, -1]
+    assert samples.weights.tolist() == [1, 0]
 
 
 @pytest.mark.parametrize(
@@ -231,8 +257,8 @@ def test_columns_are_not_looked_for_one_by_one(write_csv):
 
     names = ["label", *map(str, range(50))]
     path = write_csv(",".join(names) + "\n" + ",".join("7" * 51) + "\n")
-    with csv_source.open_text(path) as text:
-        csv_source.read_names(text, "train.csv")
+    with open_text(path) as text:
+        read_names(text, "train.csv")
         header = csv_source.Header(tuple(names), 0, Places(range(1, 51)))
         assert [len(chunk.images) for chunk in csv_source.read_chunks(text, header, path)] == [1]
 
@@ -251,7 +277,7 @@ def test_fault_in_a_later_chunk(write_csv, monkeypatch):
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"id": "idd"}, "train.csv, line 1: no id column 'idd'."),
+        ({"roles": Roles(id="idd")}, "train.csv, line 1: no id column 'idd'."),
         ({"image": (3, 3, 1)}, "train.csv: 4 pixels a sample, but data.image is [3, 3, 1], which has 9."),
         (
             {"image": (1, 3, 1)},

@@ -159,10 +159,10 @@ PAIRS = {
         np.arange(20, dtype="u1"),
         "images: sample 10 (counted from 0) has 1e+300 at [1, 0].",
     ),
-    "float-labels": (
+    "a label that is not finite": (
         np.zeros((2, 2, 2), "u1"),
-        np.array([0.5, 1]),
-        "labels: the label of sample 0 (counted from 0) is 0.5. Labels must be whole numbers or strings.",
+        np.array([np.nan, 1]),
+        "labels: the label of sample 0 (counted from 0) is nan. Labels must be whole numbers or strings.",
     ),
 }
 

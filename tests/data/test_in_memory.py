@@ -246,13 +246,19 @@ def test_labels(y, classes, labels):
         (np.array([["a", "b"]] * 2), [0, 1], "X: images of dtype <U1"),
         (np.zeros((2, 2)), [1, 1], "X and y: all 2 samples are of the class 1."),
         (np.zeros((2, 2)), [[1, 0], [1, 0]], "X and y: all 2 samples are of the class 0."),
+        (np.zeros((2, 2)), [[1, 1], [1, 0]], "y: labels of shape (2, 2) whose row 0 (counted from 0) is not"),
         (
             np.zeros((2, 2)),
-            [[0.5, 0.5], [1, 0]],
-            "y: labels of shape (2, 2) whose row 0 (counted from 0) is not",
+            [[0.5, 0.5], [1, np.inf]],
+            "y: sample 1 (counted from 0), target 1 is inf. Numbers to predict must be finite: ",
+        ),
+        (
+            np.zeros((2, 2)),
+            [0.5, 0.5],
+            "X and y: target 'y' is 0.5 for all 2 samples, so that there is nothing",
         ),
         (np.zeros((2, 2)), [["a", "b"], ["a", "b"]], "y: labels of shape (2, 2) whose row 0"),
-        (np.zeros((2, 2)), [0.5, 1], "y: the label of sample 0 (counted from 0) is 0.5."),
+        (np.zeros((2, 2)), [np.nan, 1], "y: the label of sample 0 (counted from 0) is nan."),
         (
             np.zeros((2, 2)),
             pd.array(["a", None], dtype="string"),

@@ -12,7 +12,7 @@ from kerasgrid.errors import DataError, NotBuiltError
 
 
 def rows(n, classes=2):
-    return "label,a,b,c,d\n" + "".join(f"{row % classes},{row % 256},1,2,3\n" for row in range(n))
+    return "label,p0,p1,p2,p3\n" + "".join(f"{row % classes},{row % 256},1,2,3\n" for row in range(n))
 
 
 def test_digits(config):
@@ -28,7 +28,7 @@ def test_digits(config):
 def test_a_test_set_follows_the_training_samples(write_csv):
     given = DataConfig(
         train=str(write_csv(rows(20, classes=3))),
-        test=str(write_csv("label,a,b,c,d\n2,9,9,9,9\n0,8,8,8,8\n", "test.csv")),
+        test=str(write_csv("label,p0,p1,p2,p3\n2,9,9,9,9\n0,8,8,8,8\n", "test.csv")),
     )
     data = load_with_test(given)
     assert (len(data), data.n_held_out, data.classes) == (22, 2, (0, 1, 2))
@@ -36,7 +36,7 @@ def test_a_test_set_follows_the_training_samples(write_csv):
     assert data.images[-2:, 0, 0, 0].tolist() == [9, 8]
     fold = fold_of_test(len(data), data.n_held_out)
     assert (fold.train.tolist(), fold.test.tolist()) == (list(range(20)), [20, 21])
-    other = str(write_csv("label,a,b,c,d\n7,9,9,9,9\n0,8,8,8,8\n", "other.csv"))
+    other = str(write_csv("label,p0,p1,p2,p3\n7,9,9,9,9\n0,8,8,8,8\n", "other.csv"))
     with pytest.raises(DataError, match=r"other\.csv: has the class 7, which train\.csv has not"):
         load_with_test(given.model_copy(update={"test": other}))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
+from written import data_section
 
 from kerasgrid.data import arrays
 from kerasgrid.data.sources import open_stream
@@ -43,17 +44,17 @@ class TestCsv:
             cells.insert(place, id)
             lines.append(",".join(cells))
         path = write_csv("\n".join(lines) + "\n", "test.csv")
-        images, found, labels, _ = whole(open_stream(path, SHAPE, train=train))
+        images, found, labels, _ = whole(open_stream(path, SHAPE, data_section(train)))
         assert (found, labels) == (ids, None)
         np.testing.assert_array_equal(images, IMAGES)
 
     def test_ids_are_texts_as_they_stand(self, write_csv, train):
         path = write_csv(csv_of(IMAGES[:2], names="id,a,b,c,d", ids=["007", " 1.0"]), "test.csv")
-        assert whole(open_stream(path, SHAPE, id="id", train=train))[1] == ["007", "1.0"]
+        assert whole(open_stream(path, SHAPE, data_section(train, id="id")))[1] == ["007", "1.0"]
 
     def test_labels_are_known_where_the_column_is_there(self, write_csv, train):
         path = write_csv("a,b,c,d,label\n1,2,3,4,1\n5,6,7,8,2\n", "test.csv")
-        assert whole(open_stream(path, SHAPE, train=train))[2] == [1, 2]
+        assert whole(open_stream(path, SHAPE, data_section(train)))[2] == [1, 2]
 
     @pytest.mark.parametrize(
         ("text", "message"),
@@ -83,7 +84,7 @@ class TestCsv:
     def test_faults(self, write_csv, train, text, message):
         path = write_csv(text, "test.csv")
         with pytest.raises(DataError) as caught:
-            whole(open_stream(path, SHAPE, train=train))
+            whole(open_stream(path, SHAPE, data_section(train)))
         assert str(caught.value).startswith(message)
 
 

@@ -1,0 +1,215 @@
+"""Cells of columns as numbers: which are blank, numbers, dates or categories, and which are none of these.
+
+Columns are pandas' of any kind, of a file or of a frame given in Python.
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Collection, Sequence
+from dataclasses import dataclass, field
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.errors import DataError
+
+BLANKS = frozenset(
+    (
+        *("", "#N/A", "#N/A N/A", "#NA", "-1.#IND", "-1.#QNAN", "-NaN", "-nan", "1.#IND", "1.#QNAN", "<NA>"),
+        *("N/A", "NA", "NULL", "NaN", "None", "NaT", "n/a", "nan", "null", "?"),
+    )
+)
+"""Cells that are blank: pandas' own, and a question mark."""
+NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
+_TRUE, _FALSE = {"true", "yes"}, {"false", "no"}
+_TRUTHS = ({"true", "false"}, {"yes", "no"})
+_LARGEST = float(np.finfo(np.float32).max)
+_DAY_US = 86_400_000_000
+_DAYS = (
+    *("%Y/%m/%d", "%d.%m.%Y", "%m/%d/%Y", "%d/%m/%Y", "%m-%d-%Y", "%d-%m-%Y", "%d %b %Y", "%d-%b-%Y"),
+    *("%d %B %Y", "%b %d, %Y", "%B %d, %Y", "%m/%d/%y", "%d/%m/%y"),
+)
+_TIMES = ("", " %H:%M", " %H:%M:%S", " %H:%M:%S.%f", " %I:%M %p", " %I:%M:%S %p")
+ISO = "ISO8601"
+_FORMATS = (ISO, *(day + time for day in _DAYS for time in _TIMES))
+"""How dates are written, as `pandas.to_datetime` has it, in the order that they are tried in."""
+_TRIED = 50
+_SHOWN = 40
+_MORE = 3
+
+
+@dataclass
+class CellFaults:
+    """Cells of a file that are not what they should be, which are told together.
+
+    Attributes:
+        where: What messages call the file.
+        places: Returns what messages call some rows, counted from 0, such as `line 3`.
+    """
+
+    where: str
+    places: Callable[[Sequence[int]], list[str]]
+    _found: list[tuple[str, np.ndarray, str, str]] = field(default_factory=list)
+
+    def add(self, name: str, rows: np.ndarray, complaint: str, remedy: str) -> None:
+        """Keeps a column's faults of one kind.
+
+        Args:
+            rows: Of the cells, ascending; none for no fault.
+            complaint: Of the first of them.
+            remedy: A sentence.
+        """
+        if len(rows):
+            self._found.append((name, rows, complaint, remedy))
+
+    def finish(self) -> None:
+        """Raises a DataError where there are any."""
+        if not self._found:
+            return
+        shown = sorted({int(row) for _, rows, _, _ in self._found for row in rows[: 1 + _MORE]})
+        place = dict(zip(shown, self.places(shown), strict=True))
+        lines = []
+        for name, rows, complaint, remedy in self._found:
+            first, *others = (place[int(row)] for row in rows[: 1 + _MORE])
+            n_left = len(rows) - 1 - len(others)
+            more = f"; so are {', '.join(others)}" if others else ""
+            more += f" and {n_left:,} more" if n_left else ""
+            lines.append(f"{self.where}, {first}, column {name!r}: {complaint}{more}. {remedy}")
+        raise DataError("\n".join(lines))
+
+
+def row_places(rows: Sequence[int]) -> list[str]:
+    """Returns what messages call rows of what was given in Python."""
+    return [f"row {row} (counted from 0)" for row in rows]
+
+
+def quoted_cell(cell: Any) -> str:
+    """Returns a cell as a message shows it."""
+    text = str(cell)
+    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+
+
+def words_of(
+    column: Any, blanks: Collection[str] = BLANKS, *, as_spelled: bool = False
+) -> tuple[np.ndarray, list[str]]:
+    """Returns which word each cell is, (row,) int64, -1 for a blank one, and the words, each once.
+
+    Args:
+        blanks: Words that are none.
+        as_spelled: Whether a whole number keeps its `.0`, which it has where a column was kept as floats.
+    """
+    import pandas as pd
+
+    codes, found = pd.factorize(column)
+    places: dict[str, int] = {}
+    own = []
+    for cell in found:
+        word = cell.strip() if isinstance(cell, str) else str(cell)
+        if not as_spelled and (whole := _WHOLE.fullmatch(word)):
+            word = whole[1]
+        own.append(-1 if word in blanks else places.setdefault(word, len(places)))
+    return np.array([*own, -1], np.int64)[codes], list(places)
+
+
+def is_number(column: Any) -> bool:
+    """Tells whether pandas has a column as numbers or truth values."""
+    return column.dtype.kind in "biuf"
+
+
+def is_date(column: Any) -> bool:
+    """Tells whether pandas has a column as dates."""
+    return column.dtype.kind == "M"
+
+
+def numbers_of(column: Any) -> tuple[np.ndarray, np.ndarray]:
+    """Returns numbers, (row,) float64, NaN where a cell is blank; and whether each is none, (row,) bool.
+
+    Truth values are 1 and 0. What is not finite in float32 is none.
+    """
+    if is_number(column):
+        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
+        return values, ~np.isnan(values) & ~(np.abs(values) <= _LARGEST)
+    codes, words = words_of(column)
+    numbers = np.array([*numbers_of_words(words), np.nan])
+    values = numbers[codes]
+    return values, (codes >= 0) & ~(np.abs(values) <= _LARGEST)
+
+
+def numbers_of_words(words: Sequence[str]) -> list[float]:
+    """Returns the number that each word is, NaN for one that is none."""
+    if are_truths(words):
+        return [float(word.lower() in _TRUE) for word in words]
+    return [float(word) if NUMBER.fullmatch(word) else np.nan for word in words]
+
+
+def are_truths(words: Sequence[str]) -> bool:
+    """Tells whether words are truth values, all of them."""
+    lowered = {word.lower() for word in words}
+    return any(lowered and lowered <= pair for pair in _TRUTHS)
+
+
+def date_format(words: Sequence[str]) -> str | None:
+    """Returns the first format that all words have; None where there is none."""
+    few = words[:: max(1, len(words) // _TRIED)]
+    return next((way for way in _FORMATS if _have(few, way) and _have(words, way)), None)
+
+
+def likeliest_format(words: Sequence[str]) -> str:
+    """Returns the format that most words have, the first of those that are equal."""
+    if found := date_format(words):
+        return found
+    few = words[:: max(1, len(words) // _TRIED)]
+    return max(_FORMATS, key=lambda way: int((~np.isnan(_days(few, way))).sum()))
+
+
+def other_order(words: Sequence[str], way: str) -> bool:
+    """Tells whether dates whose months come first could also be read as days first."""
+    if not way.startswith("%m"):
+        return False
+    return _have(words, way.replace("%m", "%_").replace("%d", "%m").replace("%_", "%d"))
+
+
+def _have(words: Sequence[str], way: str) -> bool:
+    return bool(words) and not np.isnan(_days(words, way)).any()
+
+
+def _days(words: Sequence[str], way: str) -> np.ndarray:
+    """Returns the days since 1970 of each word, (word,) float64, NaN for one that is no date."""
+    import pandas as pd
+
+    return _as_days(pd.to_datetime(pd.Series(words, dtype=object), format=way, errors="coerce", utc=True))
+
+
+def _as_days(dates: Any) -> np.ndarray:
+    """Returns pandas' dates as days since 1970."""
+    if getattr(dates.dtype, "tz", None) is not None:
+        dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
+    moments = dates.to_numpy(dtype="datetime64[us]")
+    return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / _DAY_US)
+
+
+def dates_of(column: Any, way: str) -> tuple[np.ndarray, np.ndarray]:
+    """Returns days since 1970, (row,) float64, NaN where a cell is blank; and whether each is no date.
+
+    Args:
+        way: How dates are written, of a column that pandas does not have as such.
+    """
+    if is_date(column):
+        days = _as_days(column)
+        return days, np.zeros(len(days), bool)
+    codes, words = words_of(column)
+    found = np.append(_days(words, way), np.nan)
+    return found[codes], (codes >= 0) & np.isnan(found[codes])
+
+
+def places_of(column: Any, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the place of each cell among categories, (row,) float64, and whether each is another word.
+
+    Such a word and a blank are NaN.
+    """
+    codes, words = words_of(column)
+    place = {category: float(index) for index, category in enumerate(categories)}
+    found = np.array([*(place.get(word, np.nan) for word in words), np.nan])[codes]
+    return found, (codes >= 0) & np.isnan(found)

@@ -1,0 +1,159 @@
+"""CSV files as tables: columns of numbers, categories and dates, one row a sample."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+from kerasgrid.config.sections import Features
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cells import CellFaults
+from kerasgrid.data.columns import series_of
+from kerasgrid.data.csv import CHUNK_CELLS
+from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
+from kerasgrid.data.features import learn_table, told, told_unknown, values_of_table
+from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
+from kerasgrid.data.streams import Chunk
+from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.records import Table
+from kerasgrid.wording import listed, shown_path
+
+_CHANNELS = (3, 4)
+_SIDE = 8
+"""The smallest side of a picture of which all pixels are there but its shape is not told."""
+
+
+def is_table(path: Path, config: Any, roles: Roles) -> bool:
+    """Tells whether a CSV file is read as a table, and not as pixels.
+
+    Pixels are said by `data.image`, or are numbered columns that make a square. Numbered columns that make
+    one of 3 or 4 channels, or one with a column beside it, are left to the reading of pixels, which asks.
+
+    Raises:
+        DataError: The file cannot be read.
+    """
+    if config.image is not None:
+        return False
+    if config.features.model_fields_set or config.drop:
+        return True
+    others = roles.names
+    rest = [name for name in names_of(path) if name not in others]
+    if not rest:
+        return False
+    n_pixels = len(series_of(rest))
+    if len(rest) - n_pixels > 1:
+        return True
+    is_square = math.isqrt(n_pixels) ** 2 == n_pixels
+    if len(rest) > n_pixels:
+        return not is_square or n_pixels < _SIDE**2
+    n_places = [n_pixels // n for n in _CHANNELS if n_pixels % n == 0]
+    return not is_square and not any(n >= _SIDE**2 and math.isqrt(n) ** 2 == n for n in n_places)
+
+
+def read_table(path: Path, roles: Roles, said: Features, table: Table | None = None) -> Samples:
+    """Returns the rows of a CSV file with a header.
+
+    Args:
+        path: The file, UTF-8, separated by commas.
+        roles: The columns that are no features.
+        said: What the others are; guessed where it does not say.
+        table: That of the training data, where these are other rows, which may lack columns that are no
+            features.
+
+    Raises:
+        DataError: It is missing, or something in it is not as above; the message names the line
+            (the header is line 1) and the column.
+    """
+    where, names = shown_path(path), names_of(path)
+    if table is None:
+        check_header(names, roles, where)
+        spelled = [*roles.spelled, *said.categorical, *said.date]
+    else:
+        _check_columns(names, table, where)
+        roles = roles.present(names)
+        spelled = [*roles.spelled, *_texts(table)]
+    (frame,) = read_frames(path, spelled)
+    faults = CellFaults(where, partial(line_places, path))
+    if table is None:
+        others = roles.names
+        features = [name for name in names if name not in others]
+        table, values, findings = learn_table(frame, features, said, faults)
+        return samples_of_file(path, values, roles, frame, None, faults, table, told(findings))
+    values, unknown = values_of_table(frame, table, faults)
+    line = told_unknown(table, unknown.sum(axis=0))
+    report = [] if line is None else [f"{where}: {line}"]
+    return samples_of_file(path, values, roles, frame, None, faults, table, report)
+
+
+def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> Iterator[Chunk]:
+    """Yields the rows of a CSV file with the columns of a table, in any order.
+
+    Args:
+        table: That of the training data.
+        roles: The columns that are no features, of which any may be missing.
+        trained: All columns of the training file; None where they are not known.
+
+    Raises:
+        DataError: A column is missing, or one is there that the training data have not, or a cell is not of
+            its column's kind.
+    """
+    where, names = shown_path(path), names_of(path)
+    check_table_columns(path, table, roles, trained)
+    here = roles.present(names)
+    labels_of = label_reader(path, here)
+    columns = here.targets or ((here.label,) if here.label is not None else ())
+    spelled = [*here.spelled, *columns, *_texts(table)]
+    n_done = 0
+    for frame in read_frames(path, spelled, n_rows=max(1, CHUNK_CELLS // len(names))):
+        faults = CellFaults(where, partial(_places_after, path, n_done))
+        values, unknown = values_of_table(frame, table, faults)
+        faults.finish()
+        ids = None if here.id is None else stripped(frame[here.id])
+        cells: Any = [stripped(frame[name]) for name in columns]
+        if columns:
+            cells = list(zip(*cells, strict=True)) if here.targets else cells[0]
+        yield Chunk(values, ids, labels_of(cells or None), unknown)
+        n_done += len(frame)
+
+
+def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> None:
+    """Raises a DataError where a CSV file's first line shows that `table_chunks` will refuse it."""
+    where, names = shown_path(path), names_of(path)
+    _check_columns(names, table, where)
+    if trained is None:
+        return
+    known = {*trained, *roles.names}
+    strange = [name for name in names if name not in known]
+    if strange and roles.id is None and len(strange) == 1:
+        raise DataError(
+            f"{where}, line 1: column {strange[0]!r} is none of the training data. If it names the rows, say "
+            f"data.id: {strange[0]}; else leave it out."
+        )
+    if strange:
+        raise DataError(
+            f"{where}, line 1: {listed(strange)} are no columns of the training data. Leave them out, or "
+            "name the one that is the id by data.id."
+        )
+
+
+def _check_columns(names: Sequence[str], table: Table, where: str) -> None:
+    """Raises a DataError where a file lacks columns of a table."""
+    refuse_twins(names, where)
+    lacking = [column.name for column in table.columns if column.name not in names]
+    if lacking:
+        guess = did_you_mean(lacking[0], names).replace(" Known:", " Columns:")
+        raise DataError(
+            f"{where}, line 1: lacks {listed(lacking)}, which the training data have as features.{guess}"
+        )
+
+
+def _texts(table: Table) -> list[str]:
+    """Returns the columns that are read as they are spelled."""
+    return [column.name for column in table.columns if column.kind != "numeric"]
+
+
+def _places_after(path: Path, n_done: int, rows: Sequence[int]) -> list[str]:
+    return line_places(path, [n_done + row for row in rows])

@@ -1,0 +1,237 @@
+"""CSV files as text: their lines, columns and rows, and where a row is none.
+
+Pandas reads them. Its own complaints lack the line, so where it has one the file is read again row by row to
+say where the fault is.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import csv
+import io
+import itertools
+from collections import Counter
+from collections.abc import Callable, Collection, Iterator, Sequence
+from functools import partial
+from pathlib import Path
+from typing import Any, BinaryIO, TypeGuard
+
+from kerasgrid.data.arrays import opened
+from kerasgrid.data.cells import BLANKS
+from kerasgrid.errors import DataError
+from kerasgrid.wording import shown_path
+
+_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+
+
+def is_csv(source: Any) -> TypeGuard[str | Path]:
+    """Tells whether a config's source is a CSV file, by its name."""
+    return isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".csv"
+
+
+def refuse_archive(file: BinaryIO, where: str) -> None:
+    """Raises a DataError where a file that should be a CSV is packed; else it stands at its beginning."""
+    start = file.read(8)
+    file.seek(0)
+    for magic, kind in _PACKED.items():
+        if start.startswith(magic):
+            raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+
+
+@contextlib.contextmanager
+def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
+    """Opens the file as text; says what a file is that is none."""
+    where = shown_path(path)
+    with opened(path) as file:
+        refuse_archive(file, where)
+        try:
+            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+                yield text
+        except UnicodeDecodeError as error:
+            raise DataError(
+                f"{where}, line {_undecodable_line(path)}: no UTF-8 text. If this is a CSV file, save it as "
+                "UTF-8."
+            ) from error
+
+
+def _undecodable_line(path: Path) -> int:
+    """Returns the number of the first line that is not UTF-8, which the decoder does not know."""
+    with opened(path) as file:
+        for number, line in enumerate(file, start=1):
+            try:
+                line.decode()
+            except UnicodeDecodeError:
+                return number
+    return number
+
+
+def read_names(text: io.TextIOWrapper, where: str) -> list[str]:
+    """Returns the columns' names, from a file's first line that is not blank.
+
+    Raises:
+        DataError: There is none, or it is no CSV.
+    """
+    try:
+        reader = csv.reader(text, skipinitialspace=True, strict=True)
+        names = next((row for _, row in numbered_rows(reader)), None)
+    except csv.Error as error:
+        raise DataError(f'{where}, line 1: no CSV header ({error}). Is a quote (") left open?') from error
+    if names is None:
+        raise DataError(f"{where}: empty.")
+    return [name.strip() for name in names]
+
+
+def names_of(path: Path) -> list[str]:
+    """Returns the columns' names of a file.
+
+    Raises:
+        DataError: There is none, or it is no CSV.
+    """
+    with open_text(path) as text:
+        return read_names(text, shown_path(path))
+
+
+def known_names(source: Any) -> list[str] | None:
+    """Returns the columns' names of a source; None where it is no CSV or not there."""
+    return names_of(Path(source)) if is_csv(source) and Path(source).exists() else None
+
+
+def refuse_twins(names: Sequence[str], where: str, remedy: str = "") -> None:
+    """Raises a DataError where columns have the same name."""
+    name, n_named = Counter(names).most_common(1)[0]
+    if n_named > 1:
+        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}.{remedy}")
+
+
+def numbered_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:
+    """Yields each row that is not blank with the line it begins on, from 1."""
+    line = 1
+    for row in reader:
+        # As pandas does, a line of nothing but spaces counts for none.
+        if len(row) > 1 or "".join(row).strip():
+            yield line, row
+        line = reader.line_num + 1
+
+
+def stripped(column: Any) -> list[str]:
+    """Returns the cells of a column that was read as it is spelled."""
+    return [cell.strip() for cell in column]
+
+
+def read_frames(
+    path: Path, spelled: Collection[str], *, only: Collection[str] | None = None, n_rows: int | None = None
+) -> Iterator[Any]:
+    """Yields the rows of a file as pandas' DataFrames, whose columns have their names.
+
+    Columns are of whatever kind pandas finds, NaN where a cell is blank.
+
+    Args:
+        spelled: Columns that are read as texts, blanks too.
+        only: Columns that are read; all by default.
+        n_rows: So many at a time; all at once by default.
+
+    Raises:
+        DataError: A row has other cells than the header names; or there are no rows.
+    """
+    import pandas as pd
+
+    where, names = shown_path(path), names_of(path)
+    own = [place for place, name in enumerate(names) if only is None or name in only]
+    n_done, are_even = 0, False
+    complaint = partial(uneven, n_columns=len(names))
+    with open_text(path) as text, reading(lambda otherwise: row_fault(path, complaint, n_done, otherwise)):
+        read_names(text, where)
+        found = pd.read_csv(
+            text,
+            header=None,
+            names=range(len(names)),
+            usecols=None if only is None else own,
+            dtype={place: object for place in own if names[place] in spelled},
+            keep_default_na=False,
+            na_values={place: sorted(BLANKS) for place in own if names[place] not in spelled},
+            skipinitialspace=True,
+            low_memory=False,
+            chunksize=n_rows,
+        )
+        for frame in [found] if n_rows is None else found:
+            # An index of another kind is a surplus first column.
+            if not isinstance(frame.index, pd.RangeIndex):
+                raise row_fault(path, complaint, n_done, "more cells than names")
+            if not are_even and len(names) - 1 in frame and _has_blanks(frame[len(names) - 1]):
+                if (fault := faulty_row(path, complaint)) is not None:
+                    raise fault
+                are_even = True
+            yield frame.set_axis([names[place] for place in frame.columns], axis=1)
+            n_done += len(frame)
+    if not n_done:
+        raise DataError(f"{where}: only a header and no rows.")
+
+
+@contextlib.contextmanager
+def reading(fault: Callable[[str], DataError]) -> Iterator[None]:
+    """Turns errors of pandas, which reads a file meanwhile, into one that `fault` makes of its words."""
+    import pandas as pd
+
+    try:
+        yield
+    except (DataError, UnicodeDecodeError):
+        raise
+    except (pd.errors.ParserError, ValueError, OverflowError) as error:
+        raise fault(str(error)) from error
+
+
+def uneven(row: Sequence[str], n_columns: int) -> str | None:
+    """Returns that a row has other cells than there are columns; None where it has not."""
+    if len(row) == n_columns:
+        return None
+    found = f"{len(row)} cell{'' if len(row) == 1 else 's'}"
+    return f": {found}, but the header has {n_columns} columns. Complete the row or drop it."
+
+
+def row_fault(
+    path: Path, complaint: Callable[[list[str]], str | None], n_done: int, otherwise: str
+) -> DataError:
+    """Returns the error for the first fault after `n_done` good rows.
+
+    Args:
+        complaint: Returns what is wrong with a row, or None.
+        n_done: Rows that were read without fault.
+        otherwise: What pandas complained of, in case that no row is found to be at fault.
+    """
+    return faulty_row(path, complaint, n_done) or DataError(
+        f"{shown_path(path)}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}."
+    )
+
+
+def faulty_row(path: Path, complaint: Callable[[list[str]], str | None], n_done: int = 0) -> DataError | None:
+    """Returns the error for the first row after `n_done` good ones that is at fault; None where none is."""
+    where = shown_path(path)
+    line = 1
+    with open_text(path) as text:
+        reader = csv.reader(text, skipinitialspace=True, strict=True)
+        rows = numbered_rows(reader)
+        try:
+            for line, row in itertools.islice(rows, n_done + 1, None):
+                if (found := complaint(row)) is not None:
+                    return DataError(f"{where}, line {line}{found}")
+        except csv.Error as error:
+            return DataError(f'{where}, line {line + 1} or after: {error}. Is a quote (") left open?')
+    return None
+
+
+def _has_blanks(column: Any) -> bool:
+    """Tells whether the last cell of a row is blank somewhere, as it is where a row ends before its time."""
+    return bool((column.isna() | (column == "")).any())
+
+
+def line_places(path: Path, rows: Sequence[int]) -> list[str]:
+    """Returns what messages call some rows after the header, counted from 0, ascending."""
+    wanted, lines = set(rows), {}
+    with open_text(path) as text:
+        reader = csv.reader(text, skipinitialspace=True)
+        for row, (line, _) in enumerate(numbered_rows(reader), start=-1):
+            if row in wanted:
+                lines[row] = line
+                if len(lines) == len(wanted):
+                    break
+    return [f"line {lines[row]:,}" for row in rows]

@@ -1,0 +1,254 @@
+"""Columns of a table that are features: what each is, guessed where it is not said, and its values."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+
+from kerasgrid.config.sections import Features
+from kerasgrid.data.arrays import check_memory
+from kerasgrid.data.cells import (
+    ISO,
+    CellFaults,
+    are_truths,
+    date_format,
+    dates_of,
+    is_date,
+    is_number,
+    likeliest_format,
+    numbers_of,
+    numbers_of_words,
+    other_order,
+    places_of,
+    quoted_cell,
+    words_of,
+)
+from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.records import Column, Table
+from kerasgrid.wording import count, listed
+
+_FEW = 20
+"""So many categories are always categories."""
+_WORDS = 5
+"""Cells of more words on average are texts."""
+_OTHERWISE = "; data.features.categorical takes a column as it is, and data.drop leaves it out."
+_COUNTED = 20
+"""So many rows that are numbered are no chance."""
+
+
+@dataclass(frozen=True)
+class Finding:
+    """What a column of a table was found to be.
+
+    Attributes:
+        kind: As in `Column`; None for one that is left out.
+        reason: Why, as a part of a sentence.
+        n_blanks: Cells that are blank.
+        is_said: Whether `data.features` names it.
+    """
+
+    name: str
+    kind: Literal["numeric", "categorical", "date"] | None
+    reason: str
+    n_blanks: int = 0
+    is_said: bool = False
+
+
+def learn_table(
+    frame: Any, names: Sequence[str], said: Features, faults: CellFaults
+) -> tuple[Table, np.ndarray, list[Finding]]:
+    """Returns what the columns of training data are.
+
+    Args:
+        frame: pandas' DataFrame.
+        names: Its columns that may be features.
+        said: What is said of them.
+        faults: Is told of cells that are not of the kind that is said.
+
+    Returns:
+        The table; its values, (row, column) float64; and what each of `names` was found to be.
+
+    Raises:
+        DataError: What is said names another column, or no column is a feature.
+    """
+    check_memory(3 * 8 * len(frame) * len(names), faults.where)
+    kinds = _said_kinds(said, frame.columns, names, faults.where)
+    findings, columns, values = [], [], []
+    for name in names:
+        own = frame[name]
+        finding = _said(name, own, kinds[name]) if name in kinds else _guess(name, own)
+        findings.append(finding)
+        if finding.kind is None:
+            continue
+        column = _column(finding, own)
+        columns.append(column)
+        values.append(_values(own, column, faults, _OTHERWISE)[0])
+    if not columns:
+        told = "; ".join(f"{finding.name!r} {finding.reason}" for finding in findings)
+        raise DataError(
+            f"{faults.where}: no column is a feature{f': {told}' if told else ''}. Name one in data.features."
+        )
+    return Table(tuple(columns), said.scaler), np.stack(values, axis=1), findings
+
+
+def values_of_table(frame: Any, table: Table, faults: CellFaults) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values of other rows of a table.
+
+    Args:
+        frame: pandas' DataFrame, which has the table's columns.
+        faults: Is told of cells that are not of their column's kind.
+
+    Returns:
+        (row, column) float64; and whether each cell is of a category that the training data have not, bool.
+    """
+    values = np.empty((len(frame), len(table.columns)))
+    unknown = np.zeros(values.shape, bool)
+    for place, column in enumerate(table.columns):
+        values[:, place], unknown[:, place] = _values(frame[column.name], column, faults)
+    return values, unknown
+
+
+def told(findings: Sequence[Finding]) -> list[str]:
+    """Returns lines on what columns were found to be, of which the guesses can be corrected."""
+    names: dict[str, list[str]] = {"numeric": [], "categorical": [], "date": []}
+    for finding in findings:
+        if finding.kind is not None:
+            names[finding.kind].append(finding.name)
+    kinds = [f"{len(own)} {kind} ({listed(own)})" for kind, own in names.items() if own]
+    is_guess = any(finding.kind is not None and not finding.is_said for finding in findings)
+    lines = [f"features: {'; '.join(kinds)}" + ("; guessed, and data.features corrects it" * is_guess)]
+    if left := [finding for finding in findings if finding.kind is None]:
+        lines.append(
+            "left out: " + "; ".join(f"{finding.name!r}, which {finding.reason}" for finding in left)
+        )
+    kept = [finding for finding in findings if finding.kind is not None and finding.n_blanks]
+    blank = sorted(kept, key=lambda one: -one.n_blanks)
+    if blank:
+        most = blank[0]
+        lines.append(
+            f"blank cells: in {count(len(blank), 'column')}, most in {most.name!r}, {most.n_blanks:,}; such "
+            "numbers and dates become the median of the training folds, and a feature beside tells of it"
+        )
+    return lines
+
+
+def told_unknown(table: Table, counts: np.ndarray) -> str | None:
+    """Returns a sentence on categories that the training data have not; None where there are none.
+
+    Args:
+        counts: (column,), cells of such a category.
+    """
+    columns = [f"{own.name!r} ({n:,})" for own, n in zip(table.columns, counts, strict=True) if n]
+    if not columns:
+        return None
+    return f"cells of a category that the training data have not, which count as blank: {', '.join(columns)}"
+
+
+def _said_kinds(said: Features, known: Any, names: Sequence[str], where: str) -> dict[str, Any]:
+    """Returns the kind of each column that is named."""
+    kinds: dict[str, Any] = {}
+    for kind in ("numeric", "categorical", "date"):
+        for name in getattr(said, kind):
+            if name not in names:
+                what = "has a part of its own" if name in known else "is no column"
+                guess = "" if name in known else did_you_mean(name, names).replace(" Known:", " Columns:")
+                raise DataError(f"{where}: data.features.{kind} names {name!r}, which {what}.{guess}")
+            if name in kinds:
+                raise DataError(
+                    f"{where}: data.features names {name!r} as {kinds[name]} and as {kind}: keep one."
+                )
+            kinds[name] = kind
+    return kinds
+
+
+def _said(name: str, column: Any, kind: Any) -> Finding:
+    return Finding(name, kind, "as data.features says", int(column.isna().sum()), is_said=True)
+
+
+def _guess(name: str, column: Any) -> Finding:
+    """Returns what a column is taken for."""
+    if is_number(column):
+        return _guess_of_numbers(name, column)
+    codes, words = words_of(column)
+    n_blanks = int((codes < 0).sum())
+    n_filled = len(codes) - n_blanks
+    if not words:
+        return Finding(name, None, "is blank in all rows", n_blanks)
+    if len(words) == 1 and not n_blanks:
+        return Finding(name, None, f"is {quoted_cell(words[0])} in all rows", n_blanks)
+    if is_date(column):
+        return Finding(name, "date", "dates", n_blanks)
+    if are_truths(words):
+        return Finding(name, "numeric", f"truth values: {', '.join(sorted(words))}", n_blanks)
+    if not np.isnan(numbers_of_words(words)).any():
+        return Finding(name, "numeric", "numbers", n_blanks)
+    if way := date_format(words):
+        order = "; month first, where it could be the day too" if other_order(words, way) else ""
+        return Finding(name, "date", f"dates such as {quoted_cell(words[0])}{order}", n_blanks)
+    name_it = "data.features.categorical takes it all the same"
+    if len(words) > _FEW and sum(len(word.split()) for word in words) > _WORDS * len(words):
+        return Finding(name, None, f"is text, which is not read yet ({name_it})", n_blanks)
+    if n_filled == len(words):
+        return Finding(name, None, f"has another value in each row ({name_it})", n_blanks)
+    if len(words) > max(_FEW, n_filled / 2):
+        what = f"has {len(words):,} values in {n_filled:,} cells"
+        return Finding(name, None, f"{what} ({name_it})", n_blanks)
+    return Finding(name, "categorical", f"{len(words):,} categories", n_blanks)
+
+
+def _guess_of_numbers(name: str, column: Any) -> Finding:
+    values, _ = numbers_of(column)
+    is_blank = np.isnan(values)
+    n_blanks = int(is_blank.sum())
+    if n_blanks == len(values):
+        return Finding(name, None, "is blank in all rows", n_blanks)
+    if not n_blanks and (values == values[0]).all():
+        return Finding(name, None, f"is {values[0]:g} in all rows", n_blanks)
+    if len(values) >= _COUNTED and (values == values[0] + np.arange(len(values))).all():
+        return Finding(name, None, "numbers the rows (data.features.numeric takes it all the same)", n_blanks)
+    return Finding(name, "numeric", "truth values" if column.dtype.kind == "b" else "numbers", n_blanks)
+
+
+def _column(finding: Finding, column: Any) -> Column:
+    """Returns what is known of a column that is a feature."""
+    assert finding.kind is not None
+    if finding.kind == "numeric":
+        values, _ = numbers_of(column)
+        return Column(finding.name, "numeric", has_blanks=bool(np.isnan(values).any()))
+    codes, words = words_of(column)
+    has_blanks = bool((codes < 0).any())
+    if finding.kind == "categorical":
+        return Column(finding.name, "categorical", tuple(sorted(words)), has_blanks)
+    way = ISO if is_date(column) else likeliest_format(words)
+    days, _ = dates_of(column, way)
+    days = days[~np.isnan(days)]
+    has_times = bool((days != np.floor(days)).any())
+    return Column(finding.name, "date", (), has_blanks, has_times, way)
+
+
+def _values(
+    column: Any, known: Column, faults: CellFaults, otherwise: str = "."
+) -> tuple[np.ndarray, np.ndarray]:
+    """Returns the values of a column, (row,) float64, and whether each is of an unknown category, bool.
+
+    Args:
+        otherwise: What messages end with.
+    """
+    if known.kind == "categorical":
+        return places_of(column, known.categories)
+    if known.kind == "numeric":
+        values, is_bad = numbers_of(column)
+        what = "no number that float32 holds"
+    else:
+        values, is_bad = dates_of(column, known.date_format)
+        what = "no date such as 2024-02-29"
+        if known.date_format != ISO:
+            what = f"no date that is written as the others, {known.date_format}"
+    rows = np.flatnonzero(is_bad)
+    if len(rows):
+        cell = quoted_cell(column.iloc[int(rows[0])])
+        faults.add(known.name, rows, f"{cell} is {what}", f"Correct it, or leave the cell blank{otherwise}")
+    return values, np.zeros(len(values), bool)

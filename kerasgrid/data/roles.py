@@ -1,0 +1,365 @@
+"""Columns with a part of their own: what is predicted, and groups, times, folds and weights."""
+
+from __future__ import annotations
+
+import contextlib
+import re
+from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from dataclasses import asdict, dataclass, replace
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import Samples, check_samples
+from kerasgrid.data.cells import (
+    ISO,
+    NUMBER,
+    CellFaults,
+    dates_of,
+    is_date,
+    is_number,
+    likeliest_format,
+    numbers_of,
+    numbers_of_words,
+    quoted_cell,
+    words_of,
+)
+from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
+from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
+from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.records import Table, Target
+from kerasgrid.wording import listed, shown_path
+
+MISSING = frozenset(("", "nan", "NaN"))
+"""Labels that are missing; others that stand for blanks elsewhere may be classes."""
+_FOLD_NAME = re.compile(r"(k[ _-]?)?folds?([ _-]?(id|no|number|index))?", re.I)
+_LABEL_CELLS = 4_000_000
+_FILL = "Fill it in or drop the row."
+_REMEDIES = {"label": "Name it with data.label.", "id": "Correct data.id, or leave it out."}
+
+
+@dataclass(frozen=True)
+class Roles:
+    """Which columns are no features; each None or empty where there is none.
+
+    Attributes:
+        label: That of classes.
+        targets: Those of numbers to predict, in the place of a label.
+        fold_file: A CSV file of ids and folds, in the place of a column.
+    """
+
+    label: str | None = "label"
+    targets: tuple[str, ...] = ()
+    id: str | None = None
+    group: str | None = None
+    time: str | None = None
+    fold: str | None = None
+    weight: str | None = None
+    drop: tuple[str, ...] = ()
+    fold_file: str | None = None
+
+    @classmethod
+    def of(cls, config: Any) -> Roles:
+        """Returns those of a config's data section; `data.fold` may be a file, which is no column."""
+        target = config.target
+        targets = (target,) if isinstance(target, str) else tuple(target or ())
+        return cls(
+            None if targets else config.label or "label",
+            targets,
+            config.id,
+            config.group,
+            config.time,
+            None if is_fold_file(config.fold) else config.fold,
+            config.weight,
+            tuple(config.drop),
+            config.fold if is_fold_file(config.fold) else None,
+        )
+
+    def by_key(self) -> Iterator[tuple[str, str]]:
+        """Yields the key of the config and the column that it names, of each."""
+        yield from (("target", name) for name in self.targets)
+        for key in ("label", "id", "group", "time", "fold", "weight"):
+            if (name := getattr(self, key)) is not None:
+                yield key, name
+        yield from (("drop", name) for name in self.drop)
+
+    @property
+    def names(self) -> set[str]:
+        """All of them."""
+        return {name for _, name in self.by_key()}
+
+    @property
+    def special(self) -> tuple[str, ...]:
+        """Those that are read beside features and labels."""
+        return (*self.targets, *filter(None, (self.group, self.time, self.fold, self.weight)))
+
+    @property
+    def spelled(self) -> list[str]:
+        """Those that are read as texts, whatever stands in them."""
+        return [name for name in (self.label, self.id, self.group) if name is not None]
+
+    def present(self, names: Collection[str]) -> Roles:
+        """Returns those that are among some columns, as other rows than those to learn from may lack some."""
+        gone = {
+            key: None for key, name in self.by_key() if key not in ("target", "drop") and name not in names
+        }
+        targets = self.targets if set(self.targets) <= set(names) else ()
+        return replace(self, targets=targets, drop=tuple(name for name in self.drop if name in names), **gone)
+
+    def of_held_out(self, names: Collection[str], target: Target) -> Roles:
+        """Returns those of a file of rows that are held out, by its columns.
+
+        Groups, times and folds say how rows are held out, which is said by the file.
+        """
+        label, targets = self.label, self.targets
+        if self.label is not None and target.is_numbers:
+            label, targets = None, (self.label,)
+        here = self.present(names)
+        parts = filter(None, (here.group, here.time, here.fold, *here.drop))
+        drop = {part for part in parts if part not in (here.id, label, *targets)}
+        return Roles(label, targets, here.id, weight=here.weight, drop=tuple(sorted(drop)))
+
+    @property
+    def plain(self) -> dict[str, Any]:
+        """All of it as plain data; of a file of folds whether there is one, as its content says the rest."""
+        return {**asdict(self), "fold_file": self.fold_file is not None}
+
+    def check(self, names: Sequence[str], where: str) -> None:
+        """Raises a DataError where a column is not there, or has two parts."""
+        faults = []
+        for key, name in self.by_key():
+            if name not in names:
+                guess = did_you_mean(name, names).replace(" Known:", " Columns:")
+                remedy = _REMEDIES.get(key, f"Correct data.{key}.")
+                faults.append(f"{where}, line 1: no {key} column {name!r}.{guess} {remedy}")
+        taken: dict[str, str] = {}
+        for key, name in self.by_key():
+            other = taken.setdefault(name, key)
+            if other != key and {other, key} != {"id", "group"}:
+                faults.append(f"{where}: data.{other} and data.{key} both name {name!r}. Keep one of them.")
+        if faults:
+            raise DataError("\n".join(faults))
+
+
+NO_ROLES = Roles()
+"""Of a file that has a label alone, which is named so."""
+
+
+def is_fold_file(fold: str | None) -> bool:
+    """Tells whether `data.fold` names a file, and no column."""
+    return fold is not None and Path(fold).suffix.lower() == ".csv"
+
+
+def read_roles(frame: Any, roles: Roles, faults: CellFaults) -> dict[str, np.ndarray]:
+    """Returns weights, groups, times and given folds as `Dataset` has them, by its names.
+
+    Args:
+        frame: pandas' DataFrame, which has the columns.
+        faults: Is told of cells that are none.
+    """
+    readers: Mapping[str, tuple[str | None, Callable[[str, Any, CellFaults], np.ndarray]]] = {
+        "weights": (roles.weight, _weights),
+        "groups": (roles.group, _groups),
+        "times": (roles.time, _times),
+        "given": (roles.fold, given_folds),
+    }
+    return {
+        name: read(column, frame[column], faults)
+        for name, (column, read) in readers.items()
+        if column is not None
+    }
+
+
+def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
+    """Returns the numbers to predict, (row, target) float64."""
+    return np.stack([_numbers(name, frame[name], "the target", faults) for name in roles.targets], axis=1)
+
+
+def _numbers(name: str, column: Any, what: str, faults: CellFaults) -> np.ndarray:
+    """Returns numbers of which none may be blank."""
+    values, is_bad = numbers_of(column)
+    is_blank = np.isnan(values) & ~is_bad
+    faults.add(name, np.flatnonzero(is_blank), f"{what} is missing", _FILL)
+    bad = np.flatnonzero(is_bad)
+    if len(bad):
+        faults.add(name, bad, f"{what} is {_cell(column, bad)}, which is no finite number", _FILL)
+    return values
+
+
+def _weights(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+    values = _numbers(name, column, "the weight", faults)
+    below = np.flatnonzero(values < 0)
+    if len(below):
+        faults.add(name, below, f"the weight is {_cell(column, below)}", "0 or more holds.")
+    if len(values) and not values.any():
+        faults.add(name, np.zeros(1, np.int64), "the weight is 0 here and in all rows", "Some must count.")
+    return values
+
+
+def _groups(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+    codes, _ = words_of(column)
+    faults.add(name, np.flatnonzero(codes < 0), "the group is missing", _FILL)
+    return codes
+
+
+def _times(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+    """Returns numbers as they are, and dates as days since 1970."""
+    if is_number(column):
+        return _numbers(name, column, "the time", faults)
+    codes, words = words_of(column)
+    faults.add(name, np.flatnonzero(codes < 0), "the time is missing", _FILL)
+    if is_date(column) or np.isnan(numbers_of_words(words)).any():
+        values, is_bad = dates_of(column, ISO if is_date(column) else likeliest_format(words))
+        what = "neither a number nor a date as the others are"
+    else:
+        values, is_bad = numbers_of(column)
+        what = "no finite number"
+    bad = np.flatnonzero(is_bad)
+    if len(bad):
+        faults.add(name, bad, f"the time is {_cell(column, bad)}, which is {what}", _FILL)
+    return values
+
+
+def given_folds(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+    """Returns numbers of folds, (row,) int64."""
+    values = _numbers(name, column, "the fold", faults)
+    odd = np.flatnonzero((values != np.floor(values)) | (values < -1))
+    odd = odd[np.isfinite(values[odd])]
+    if len(odd):
+        faults.add(
+            name,
+            odd,
+            f"the fold is {_cell(column, odd)}",
+            "A whole number from 0 holds, or -1 of rows that are never held out.",
+        )
+    return np.where(np.isfinite(values), values, -1).astype(np.int64)
+
+
+def _cell(column: Any, rows: np.ndarray) -> str:
+    return quoted_cell(column.iloc[int(rows[0])])
+
+
+def check_header(names: Sequence[str], roles: Roles, where: str) -> None:
+    """Raises a DataError where the first line of a training file is none, or lacks a column that is named."""
+    if roles.label not in (None, *names):
+        if all(NUMBER.fullmatch(name) for name in names):
+            raise DataError(
+                f"{where}, line 1: numbers, where the columns' names are needed. Put a header line first, "
+                f"with {roles.label!r} over the labels."
+            )
+        other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
+        if other:
+            raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
+    refuse_twins(names, where, " Rename or drop the others.")
+    roles.check(names, where)
+
+
+def samples_of_file(
+    path: Path,
+    values: np.ndarray,
+    roles: Roles,
+    frame: Any,
+    given: tuple[np.ndarray, Sequence[str]] | None = None,
+    faults: CellFaults | None = None,
+    table: Table | None = None,
+    report: Sequence[str] = (),
+) -> Samples:
+    """Returns samples of a file with what the columns that are no features say of them.
+
+    Args:
+        values: (sample, ...).
+        frame: pandas' DataFrame of the columns that are no features.
+        given: Which label each sample has, (sample,), and the labels as they are spelled; of the frame where
+            None.
+        faults: Those that were found before.
+        table: What values are.
+        report: Lines about them.
+
+    Raises:
+        DataError: A cell is not what its column needs.
+    """
+    faults = faults or CellFaults(shown_path(path), partial(line_places, path))
+    known = read_roles(frame, roles, faults)
+    targets = read_targets(frame, roles, faults) if roles.targets else None
+    if targets is None and given is None:
+        given = words_of(frame[roles.label], MISSING, as_spelled=True)
+        faults.add(str(roles.label), np.flatnonzero(given[0] < 0), "the label is missing", _FILL)
+    faults.finish()
+    if roles.fold_file is not None:
+        known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), path)
+        report = (*report, *told)
+    if targets is not None:
+        labels, target = targets, Target("numbers", roles.targets)
+    else:
+        assert given is not None
+        labels, target, line = labels_of_names(*given, str(roles.label))
+        report = (*report, *([] if line is None else [line]))
+    where = f"{shown_path(path)}, column {listed(roles.targets or [roles.label])}"
+    check_samples(values, labels, target.names, where)
+    return Samples(values, labels, target, table, report=tuple(report), **known)
+
+
+def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.ndarray, list[str]]:
+    """Returns the fold of each sample by a CSV file of ids and folds, (sample,) int64, and lines about it.
+
+    Args:
+        roles: Name the file and the column of ids.
+        ids: Of the samples, in their order.
+        data: Their file.
+
+    Raises:
+        DataError: The file has no such columns, or not one fold for each id.
+    """
+    assert roles.fold_file is not None
+    path = Path(roles.fold_file)
+    where, names = shown_path(path), names_of(path)
+    refuse_twins(names, where)
+    if roles.id not in names:
+        raise DataError(f"{where}, line 1: no column {roles.id!r}, which data.id names: {listed(names)}.")
+    others = [name for name in names if name != roles.id]
+    column = next(
+        (name for name in others if _FOLD_NAME.fullmatch(name)), others[0] if len(others) == 1 else None
+    )
+    if column is None:
+        raise DataError(f"{where}, line 1: no column 'fold' beside {roles.id!r}: {listed(names)}.")
+    (frame,) = read_frames(path, [str(roles.id)], only=[str(roles.id), column])
+    faults = CellFaults(where, partial(line_places, path))
+    folds = given_folds(column, frame[column], faults)
+    told = dict(zip(stripped(frame[roles.id]), folds.tolist(), strict=True))
+    twins = np.flatnonzero(frame[roles.id].str.strip().duplicated())
+    faults.add(str(roles.id), twins, "the id comes a second time", "Each has one fold.")
+    faults.finish()
+    missing = [id for id in ids if id not in told]
+    if missing:
+        raise DataError(
+            f"{where}: has no fold of {listed(missing)}, which {shown_path(data)} has. Each id needs one."
+        )
+    n_left = len(told) - len(set(ids))
+    lines = [f"{where}: {n_left:,} ids that {shown_path(data)} has not are left out"] if n_left else []
+    return np.array([told[id] for id in ids], np.int64), lines
+
+
+def label_reader(path: Path, roles: Roles) -> Callable[[list[Any] | None], list[Any] | None]:
+    """Returns what makes labels of cells: ints or floats where all of a file are such, else as they are.
+
+    Of numbers to predict a sample has a tuple of floats; None where a cell is no number.
+    """
+    columns = roles.targets or ((roles.label,) if roles.label is not None else ())
+    if not columns:
+        return lambda cells: None
+    are_whole_ = are_numbers_ = True
+    # Of a file that is damaged for as much as can be read of it: the reading of all of it says what is wrong.
+    with contextlib.suppress(ValueError, OverflowError):
+        for frame in read_frames(path, columns, only=columns, n_rows=_LABEL_CELLS // len(columns)):
+            words = {cell.strip() for name in columns for cell in frame[name].unique()}
+            are_whole_ &= are_whole(words)
+            are_numbers_ &= are_numbers(words)
+    if roles.targets:
+        if not are_numbers_:
+            return lambda cells: None
+        return lambda rows: [tuple(map(float, cells)) for cells in rows or ()]
+    if are_whole_:
+        return lambda cells: as_classes(cells or ())
+    return (lambda cells: [float(cell) for cell in cells or ()]) if are_numbers_ else lambda cells: cells
