@@ -155,6 +155,10 @@ class NoModelError(ModelError):
     """A model function returned something else than a model, so that it is not called again."""
 
 
+class ScoreError(ModelError):
+    """A function of the user's own that cannot score, whatever the model: `key path: what it raises`."""
+
+
 class RefusedError(ConfigError, ModelError):
     """No candidate's model can be built, with the keys that it is for."""
 

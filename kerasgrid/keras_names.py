@@ -208,6 +208,15 @@ METRICS: Mapping[str, Metric] = {
 CLASS_METRICS = frozenset(name for name in METRICS if "categorical" in name)
 """Those that compare one output for each class, of which a sample has one."""
 
+NUMBER_METRICS = frozenset(
+    {
+        *("concordance_correlation", "cosine_similarity", "log_cosh_error", "mean_absolute_error"),
+        *("mean_absolute_percentage_error", "mean_squared_error", "mean_squared_logarithmic_error"),
+        *("pearson_correlation", "poisson", "r2_score", "root_mean_squared_error"),
+    }
+)
+"""Those that compare numbers with numbers that are predicted."""
+
 _SHORT = {
     "bce": "binary_crossentropy",
     "mae": "mean_absolute_error",

@@ -359,7 +359,8 @@ class FoldRecord:
         job: (trial id, fold, repeat).
         score: The objective on the held-out rows; None where the job failed.
         val_score: The objective on the inner split, where an engine decides by it.
-        metrics: The other test metrics, `loss` among them.
+        metrics: What was measured on the held-out rows, of numbers as the data have them: `loss`, accuracy or
+            r2, mean_absolute_error and root_mean_squared_error, the objective and all scores.
         history: Per epoch: `loss`, `accuracy`, ..., `val_*`, `test_*`, `learning_rate`.
         fit_time: Seconds of training, without testing, checkpoints and, in packs, compiling.
         epochs: Epochs trained, those lost to a crash not counted.

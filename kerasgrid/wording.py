@@ -166,7 +166,7 @@ _SAID = {
     "gpus": "Workers are dealt the GPUs that CUDA_VISIBLE_DEVICES names, one each.",
 }
 """By a word, as `_plain` has it: what there is instead."""
-_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics"
+_SCORED_BY = "of scikit-learn's scorers or of Keras's metrics; or a function of y_true and y_pred"
 _LOOKED_UP = "which the model function can look up"
 _SETTINGS = ("augment", "training", "search", "autokeras", "executor")
 _BACKENDS = ("keras", "tensorflow", "jax", "torch")
@@ -498,14 +498,14 @@ def instead_of(value: Any, key: str) -> str:
         return f"a distribution; a range holds: {{{ends}{log}}}."
     if section == "augment" and inspect.isroutine(value):
         return f"the function {value.__name__}; its place holds, path/to/file.py:{value.__name__}."
-    if section in _SETTINGS and key != "search.objective":
+    is_score = key == "search.objective" or key.startswith("search.scores[")
+    if section in _SETTINGS and not is_score:
         return f"{a_kind}; a number, text, list or mapping holds."
     if is_of_keras and callable(value) and hasattr(value, "__name__"):
         return f"the function {value.__name__}; its name holds: {value.__name__!r}."
     if inspect.isroutine(value):
-        whose = _SCORED_BY if key == "search.objective" else _LOOKED_UP
-        return f"the function {value.__name__}; a name holds, {whose}."
-    if key == "search.objective" and not hasattr(value, "get_config"):  # as make_scorer's
+        return f"the function {value.__name__}; a name holds, {_LOOKED_UP}."
+    if is_score and not hasattr(value, "get_config"):
         return f"{a_kind}; a name holds, {_SCORED_BY}."
     if place.partition("[")[0].endswith("activation") and callable(value):  # as a layer
         return f"{a_kind}; the name of an activation holds, such as 'relu'."

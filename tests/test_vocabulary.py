@@ -254,11 +254,6 @@ class Watch:
         ("executor", 4, "4; a mapping such as {workers: 4} holds."),
         ("search", "random", "'random'; a mapping such as {engine: random} holds."),
         ("search", {"time": 60}, "60, which has no unit; 60s, 60min or 60h holds."),
-        (
-            "search",
-            {"objective": max},
-            "the function max; a name holds, of scikit-learn's scorers or of Keras's metrics.",
-        ),
         ("data", "digits", "'digits'; a mapping such as {train: digits} holds."),
         (
             "data",
@@ -311,7 +306,8 @@ class Watch:
         (
             "search",
             {"objective": Watch()},
-            "a Watch; a name holds, of scikit-learn's scorers or of Keras's metrics.",
+            "a Watch; a name holds, of scikit-learn's scorers or of Keras's metrics; or a function of y_true "
+            "and y_pred.",
         ),
         ("params", {"activation": relu}, "the function relu; its name holds: 'relu'."),
         ("space", {"activation": [relu]}, "the function relu; its name holds: 'relu'."),

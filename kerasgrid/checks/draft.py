@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import os
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -17,6 +17,7 @@ from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import as_autokeras, begun_with, name_beside
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.io import FileKind
+from kerasgrid.jobs.objective import as_written, is_in_hand
 from kerasgrid.machine import backend_fault
 from kerasgrid.models.references import BUILT_IN, text_of
 from kerasgrid.run.paths import RunPaths
@@ -35,6 +36,8 @@ class Draft:
         report: Its faults so far.
         base: What the paths of the config are relative to.
         function: The model function, where the config holds one.
+        notes: What is to be told of it.
+        scorers: Functions that score, where the config holds some, by what it calls them instead.
     """
 
     config: Config
@@ -42,6 +45,12 @@ class Draft:
     base: Path
     function: Callable[..., Any] | None
     notes: tuple[str, ...] = ()
+    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """All functions that the config holds."""
+        return (*(() if self.function is None else (self.function,)), *self.scorers.values())
 
     @property
     def is_sound(self) -> bool:
@@ -109,8 +118,37 @@ def written_draft(
     if callable(given.get("model")) and not is_built(given["model"]):
         function = given["model"]
         given["model"] = text_of(function)
+    given, scorers, refused = _with_scorers_named(given)
     config, faults = config_from_dict(given, overrides)
-    return Draft(config, _report(source, config, faults, {}, overrides), base or Path.cwd(), function)
+    report = _report(source, config, [*refused, *faults], {}, overrides)
+    return Draft(config, report, base or Path.cwd(), function, scorers=scorers)
+
+
+def _with_scorers_named(
+    raw: Mapping[str, Any],
+) -> tuple[dict[str, Any], dict[str, Callable[..., Any]], list[Fault]]:
+    """Returns a raw config that calls functions and scorers in hand by name, these functions, and faults."""
+    search, found, faults = raw.get("search"), dict[str, Callable[..., Any]](), list[Fault]()
+    if not isinstance(search, Mapping):
+        return dict(raw), found, faults
+
+    def named(value: Any, place: str) -> Any:
+        if not is_in_hand(value):
+            return value
+        try:
+            written, function = as_written(value)
+        except ConfigError as error:
+            faults.extend(replace(fault, path=place) for fault in error.faults)
+            return "accuracy"
+        name = written if isinstance(written, str) else next(iter(written))
+        if function is not None and found.setdefault(name, function) is not function:
+            faults.append(Fault(place, f"is another function that is called {name}: give it another name."))
+        return written
+
+    own = {key: named(search[key], f"search.{key}") for key in ("objective",) if key in search}
+    if isinstance(scores := search.get("scores"), list | tuple):
+        own["scores"] = [named(score, f"search.scores[{place}]") for place, score in enumerate(scores)]
+    return {**raw, "search": {**search, **own}}, found, faults
 
 
 def _report(
@@ -139,4 +177,4 @@ def _settled(draft: Draft, overrides: Sequence[str], results: str | Path | None)
     report = FaultReport(
         draft.report.source, config, draft.report.faults, draft.report.lines, draft.report.flags
     )
-    return Draft(config, report, draft.base, None, tuple(notes))
+    return Draft(config, report, draft.base, None, tuple(notes), draft.scorers)

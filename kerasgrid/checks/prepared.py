@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
 from typing import Any
@@ -30,19 +30,33 @@ from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
-from kerasgrid.jobs.objective import Objective, find_objective, objective_fault
+from kerasgrid.jobs.objective import (
+    Objective,
+    Spelling,
+    default_objective,
+    find_objective,
+    objective_fault,
+)
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS
 from kerasgrid.machine import backend
-from kerasgrid.models.references import ModelReference, model_digest, parse_reference, source_digest
+from kerasgrid.models.references import (
+    ModelReference,
+    is_found_by_name,
+    model_digest,
+    parse_reference,
+    source_digest,
+)
 from kerasgrid.models.signature import Signature, read_signature, signature_of
 from kerasgrid.records import Dataset, Fold
 from kerasgrid.space.reading import read_space
 from kerasgrid.space.space import Space
 from kerasgrid.training.entry import quiet
+from kerasgrid.wording import joined
 
 SOURCE = "the model function's source"
 SOURCES = "the source of callbacks and preprocessing_function"
+SCORE_SOURCES = "the source of objective and scores"
 Model = ModelReference | Callable[..., Any]
 AskSignature = Callable[[ModelReference], tuple[Signature, dict[str, Any]]]
 
@@ -132,10 +146,15 @@ class Trainable:
         return {**made, "kind": how.kind, "gap": how.gap, **by}
 
     @property
+    def _references(self) -> list[str]:
+        """What names a function of the user's own, beside the model."""
+        return [*self.sources]
+
+    @property
     def code_of_packages(self) -> list[str]:
         """Which packages' code it runs, kerasgrid's own apart, in a line each."""
         references = [self.model] if isinstance(self.model, ModelReference) else []
-        references += [parse_reference(name, self.base) for name in self.sources]
+        references += [parse_reference(name, self.base) for name in self._references]
         return [f"runs code of {one.package}: {one}" for one in references if one.package is not None]
 
     def refused(self, faults: Sequence[Fault]) -> ConfigError:
@@ -154,6 +173,8 @@ class Prepared(Trainable):
         warnings: What is allowed, and probably not meant.
         looks_at_val: Whether the engine, or a callback of some candidate, may decide by `val_*`.
         cv: The name of the splitter that has made the folds in Python; None where the config says how.
+        scores: What is recorded beside the objective.
+        scorers: Functions of these that were given in Python, by their names.
     """
 
     folds: tuple[Fold, ...]
@@ -161,6 +182,13 @@ class Prepared(Trainable):
     warnings: tuple[str, ...] = ()
     looks_at_val: bool = False
     cv: str | None = None
+    scores: tuple[Objective, ...] = ()
+    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
+
+    @property
+    def functions(self) -> tuple[Callable[..., Any], ...]:
+        """All functions that were given in Python."""
+        return (*(() if self.function is None else (self.function,)), *self.scorers.values())
 
     @property
     def task(self) -> Task:
@@ -183,7 +211,28 @@ class Prepared(Trainable):
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
         own = {} if self.cv is None else {"search.folds": {"cv": folds_fingerprint(self.folds)}}
-        return {**super().identity, **own, "search.val": val_of(self.config), "rungs": self._rungs()}
+        return {
+            **super().identity,
+            **own,
+            "search.val": val_of(self.config),
+            "rungs": self._rungs(),
+            "search.scores": self.config.search.scores or None,
+            "search.weighted_scores": self.config.search.weighted_scores or None,
+            SCORE_SOURCES: self.score_sources or None,
+        }
+
+    @cached_property
+    def score_sources(self) -> dict[str, str]:
+        """The hash of the source of each function of the user's own that scores."""
+        names = sorted({score.name for score in (self.objective, *self.scores) if score.kind == "own"})
+        return {
+            name: model_digest(self.scorers.get(name) or parse_reference(name, self.base), self.base)
+            for name in names
+        }
+
+    @property
+    def _references(self) -> list[str]:
+        return [*self.sources, *(name for name in self.score_sources if name not in self.scorers)]
 
     def _rungs(self) -> dict[str, Any] | None:
         """Returns what says at which epochs candidates wait; None for an engine that lets none wait."""
@@ -220,7 +269,7 @@ def prepare(
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
     data = data_of(draft, given)
-    draft = _with_objective(draft)
+    draft = _with_objective(draft, data)
     folds = folds_of(draft, data, given)
     if draft.config.search.engine == AUTOKERAS:
         if data is not None and (fault := fault_of_data(data)) is not None:
@@ -229,7 +278,9 @@ def prepare(
             draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))
     model, signature, declared = _model(draft, ask)
     space = space_of(draft, declared)
-    objective = _objective(draft, data)
+    objective, scores = _objective(draft, data), _scores(draft, data)
+    _check_own_scores(draft, objective, scores)
+    _check_weights(draft, data, folds)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
     warnings = draft.notes + warnings_of_data(draft, data) + warnings_of_folds(data, folds) + warnings
     warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
@@ -241,7 +292,7 @@ def prepare(
     assert objective is not None
     parts = draft.config, data, space, model, signature, draft.base, report, tuple(folds), objective
     cv = None if given.cv is None else type(given.cv).__name__
-    prepared = Prepared(*parts, warnings, looks_at_val, cv)
+    prepared = Prepared(*parts, warnings, looks_at_val, cv, scores, draft.scorers)
     return replace(prepared, warnings=warnings + warnings_of_rungs(prepared.task))
 
 
@@ -268,7 +319,7 @@ def prepare_trials(
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
     data = kept or data_of(draft)
-    draft = _with_objective(draft)
+    draft = _with_objective(draft, data)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)
     report.faults.extend(faults)
@@ -317,32 +368,84 @@ def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:
         return declared(function)
 
 
-def _with_objective(draft: Draft) -> Draft:
+def _with_objective(draft: Draft, data: Dataset | None) -> Draft:
     """Returns a draft with the objective that it has by default."""
     search = draft.config.search
     if search.objective is not None:
         return draft
-    search = search.model_copy(update={"objective": search.objective_name})
+    objective = search.objective_name if data is None else default_objective(data.target)
+    search = search.model_copy(update={"objective": objective})
     return replace(draft, config=draft.config.model_copy(update={"search": search}))
 
 
 def _objective(draft: Draft, data: Dataset | None) -> Objective | None:
     given = draft.config.search.objective
     assert given is not None  # as `_with_objective` returns it
-    with draft.report.catch("search.objective"):
-        objective = find_objective(given)
+    objective = _checked(draft, data, given, "search.objective")
+    is_of_two = data is not None and len(data.classes) == 2 and draft.config.search.engine == AUTOKERAS
+    if is_of_two and objective is not None and objective.metric in CLASS_METRICS:
+        what = (
+            f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
+            "of two classes have a single one: take accuracy, or roc_auc."
+        )
+        draft.report.add("search.objective", what)
+    return objective
+
+
+def _checked(draft: Draft, data: Dataset | None, given: Spelling, place: str) -> Objective | None:
+    """Returns the objective or score of a name; a fault tells why it cannot score the data."""
+    with draft.report.catch(place):
+        objective = find_objective(given, place)
         if data is not None:
-            fault = objective_fault(objective, data.labels, data.target)
-            if (
-                draft.config.search.engine == AUTOKERAS
-                and len(data.classes) == 2
-                and objective.metric in CLASS_METRICS
-            ):
-                fault = fault or (
-                    f"is {objective.name!r}, which is of one output for each class, and AutoKeras's models "
-                    "of two classes have a single one: take accuracy, or roc_auc."
-                )
+            weighted = draft.config.search.weighted_scores
+            fault = objective_fault(objective, data.labels, data.target, is_weighted=weighted)
             if fault is not None:
-                draft.report.add("search.objective", fault)
+                draft.report.add(place, fault)
         return objective
     return None
+
+
+def _scores(draft: Draft, data: Dataset | None) -> tuple[Objective, ...]:
+    """Returns what is recorded beside the objective; a name that is there already is a fault."""
+    search, found = draft.config.search, list[Objective]()
+    known = {search.objective_name: "search.objective"}
+    for index, given in enumerate(search.scores):
+        place = f"search.scores[{index}]"
+        score = _checked(draft, data, given, place)
+        if score is None:
+            continue
+        if (other := known.setdefault(score.name, place)) != place:
+            what = f"is {score.name!r}, as {other} is; each name is recorded once: leave it out."
+            draft.report.add(place, what)
+        found.append(score)
+    return tuple(found)
+
+
+def _check_own_scores(draft: Draft, objective: Objective | None, scores: Sequence[Objective]) -> None:
+    """Holds that functions are there which the objective and scores name; they are run in workers alone."""
+    places = {"search.objective": objective}
+    places |= {f"search.scores[{index}]": score for index, score in enumerate(scores)}
+    for place, score in places.items():
+        if score is None or score.kind != "own" or score.name in draft.scorers:
+            continue
+        if not is_found_by_name(score.name):
+            what = f"is {score.name!r}, a function that was given in Python and that no import finds"
+            draft.report.add(place, f"{what}: give it again, or name its file, path/to/file.py:function.")
+            continue
+        with draft.report.catch(place):
+            parse_reference(score.name, draft.base)
+
+
+def _check_weights(draft: Draft, data: Dataset | None, folds: Sequence[Fold]) -> None:
+    """Holds that there are weights where scores are weighed, and some in each fold."""
+    if data is None or not draft.config.search.weighted_scores:
+        return
+    place = "search.weighted_scores"
+    if data.weights is None:
+        what = "is true, and nothing says what samples weigh: name their column by data.weight, or"
+        draft.report.add(place, f"{what} give sample_weight in Python; else leave it out.")
+        return
+    if empty := [str(fold.index) for fold in folds if not data.weights[fold.test].any()]:
+        which = f"fold {empty[0]}" if len(empty) == 1 else f"folds {joined(empty)}"
+        what = f"is true, and all held-out samples of {which} weigh nothing"
+        draft.report.add(place, f"{what}: take fewer folds, or leave it out.")

@@ -9,7 +9,7 @@ import numpy as np
 from scipy.stats import rankdata
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.jobs.objective import Objective, accuracy, find_objective
+from kerasgrid.jobs.objective import Objective, accuracy, default_objective, find_objective
 from kerasgrid.records import Target
 from kerasgrid.tables.predictions import HeldOut
 
@@ -141,8 +141,8 @@ class Jury:
     """Trials that are asked together, on the samples that all of them have been tested on.
 
     Attributes:
-        objective: What they are scored by, as the search was; accuracy where that is a metric of Keras, and
-            of numbers r2 where it is that or the loss.
+        objective: What they are scored by, as the search was; accuracy, or r2 of numbers, where that is a
+            metric of Keras or a function of the user's own, which workers alone run, or the loss of numbers.
         target: What is predicted.
         rows: (row,), the samples that all members have been tested on.
         labels: (row,), class indices; (row, label); or (row, number).
@@ -169,10 +169,8 @@ class Jury:
     ) -> Jury:
         """Returns the members with what was kept of them."""
         missing = tuple(member.name for member in members if member.predictions is None)
-        if target.is_numbers and objective.kind in ("keras", "loss"):  # whose loss is the candidate's own
-            objective = find_objective("r2")
-        elif objective.kind == "keras":
-            objective = find_objective("accuracy")
+        if objective.kind in ("keras", "own") or (target.is_numbers and objective.kind == "loss"):
+            objective = find_objective(default_objective(target))
         known = [member.predictions for member in members if member.predictions is not None]
         rows = np.flatnonzero(held_out.folds >= 0)
         for part in known:

@@ -203,7 +203,7 @@ class _Driver:
             self.observer.note(line)
         for line in prepared.warnings:
             self.observer.warn(line)
-        if needs_this_process(self.run.prepared.function) and self.config.executor.kind != "inline":
+        if any(map(needs_this_process, prepared.functions)) and self.config.executor.kind != "inline":
             self.observer.note(
                 "Fits run in this process: workers cannot import a function of a script or notebook. For "
                 "workers write it to a file, in a notebook by %%writefile net.py, and name it: net.py:build."

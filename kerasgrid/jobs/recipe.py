@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.sections import Folds
+from kerasgrid.jobs.objective import Spelling
 from kerasgrid.jobs.route import DEFAULT_VAL, Route, route
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.signature import Signature
@@ -38,7 +39,11 @@ class Recipe:
         target_scale: What a net predicts in the place of numbers; None for themselves.
         val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
             for 0.1 where a callback monitors `val_*`.
-        objective: accuracy, loss, a scikit-learn scorer or a Keras metric; or one with its arguments.
+        objective: accuracy, loss, a scikit-learn scorer, a Keras metric or the reference of a function of the
+            user's own; or one with its arguments.
+        scores: What is recorded beside it, each likewise.
+        weighted_scores: Whether objective and scores weigh samples as training does.
+        scorers: Functions that these name and that were given in Python, by their names.
         seed: 0 is a seed.
         how: How samples are split, as `search.folds`, by which the inner split is made.
         has_defaults: Whether a `build(hp)` takes its own defaults for what params do not name.
@@ -55,7 +60,7 @@ class Recipe:
     signature: Signature
     base: str
     target: Target
-    objective: str | Mapping[str, Mapping[str, Any]]
+    objective: Spelling
     seed: int
     model_source: str = ""
     params: Mapping[str, Any] = field(default_factory=dict)
@@ -78,6 +83,9 @@ class Recipe:
     checkpoint_interval_s: float = 30.0
     how: Folds = field(default_factory=Folds)
     sources: Mapping[str, str] = field(default_factory=dict)
+    scores: Sequence[Spelling] = ()
+    weighted_scores: bool = False
+    scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 
     @property
     def takes_codes(self) -> bool:

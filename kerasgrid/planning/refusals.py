@@ -13,7 +13,7 @@ from typing import Any
 
 from kerasgrid.checks.prepared import Prepared
 from kerasgrid.config.validation import shown
-from kerasgrid.errors import Fault, NoModelError
+from kerasgrid.errors import Fault, NoModelError, ScoreError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import goes_to_model
@@ -114,6 +114,10 @@ class Refusals:
         for one in failed:
             groups.setdefault(_kind(one[1]), []).append(one)
         for group in groups.values():
+            if group[0][1]["type"] == ScoreError.__name__:  # with any model
+                path, _, told = group[0][1]["message"].partition(": ")
+                yield (), Refusal(Fault(path, told), {})
+                continue
             left = group
             while left and self._tried < MAX_TRIED:
                 params, error = left[0]

@@ -15,7 +15,7 @@ from kerasgrid.config.sections import Config
 from kerasgrid.data.folds import DEFAULT_N
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
-from kerasgrid.errors import ChangedError, ModelError, NoModelError, StorageError
+from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend, versions
@@ -35,8 +35,12 @@ _ENDS = {error.__name__: error for error in (StorageError, ChangedError)}
 def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: float = 30.0) -> Recipe:
     """Returns what workers need to know of a search."""
     kind, search = ENGINES[prepared.config.search.engine], prepared.config.search
+    recipe = make_fit_recipe(prepared, paths, checkpoint_interval_s)
     return replace(
-        make_fit_recipe(prepared, paths, checkpoint_interval_s),
+        recipe,
+        sources={**recipe.sources, **prepared.score_sources},
+        scores=search.scores,
+        scorers=prepared.scorers,
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
         frees_val=kind.frees_val and search.val is None,
@@ -64,6 +68,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,
+        weighted_scores=config.search.weighted_scores,
         seed=config.search.seed,
         how=config.search.how,
         packs=config.training.pack != "off",
@@ -150,7 +155,7 @@ def run_probes(
     for some in (candidates[:n_first], candidates[n_first:]):
         found |= _probed(recipe, executor, some) if some else {}
         error = next((one.error for one in found.values()), None)
-        if error is not None and error["type"] == NoModelError.__name__:
+        if error is not None and error["type"] in (NoModelError.__name__, ScoreError.__name__):
             return [ProbeRecord(dict(params), None, error, None) for params in candidates]
     return [found[key] for key in map(digest, map(dict, candidates)) if key in found]
 
@@ -212,16 +217,14 @@ def environment(device: str) -> dict[str, str]:
     return {**versions(), "backend": backend(), "device": device}
 
 
-def needs_this_process(function: Callable[..., Any] | None) -> bool:
-    """Tells whether workers cannot import a model function, which is of a script or a notebook."""
-    if function is None:
-        return False
+def needs_this_process(function: Callable[..., Any]) -> bool:
+    """Tells whether workers cannot import a function, which is of a script or a notebook."""
     name = getattr(function, "__qualname__", "<")
     return getattr(function, "__module__", "__main__") == "__main__" or "<" in name
 
 
 def _runs_inline(draft: Draft) -> bool:
-    return draft.config.executor.kind == "inline" or needs_this_process(draft.function)
+    return draft.config.executor.kind == "inline" or any(map(needs_this_process, draft.functions))
 
 
 def _environments(draft: Draft, most: int | None = None) -> list[dict[str, str]]:

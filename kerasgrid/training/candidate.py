@@ -133,6 +133,11 @@ class Candidate:
         """What scores."""
         return find_objective(self.recipe.objective)
 
+    @cached_property
+    def scores(self) -> tuple[Objective, ...]:
+        """What is recorded beside it."""
+        return tuple(map(find_objective, self.recipe.scores))
+
     # Its model
 
     def compile(self) -> Compiled:

@@ -103,7 +103,7 @@ def compile_model(
         labels = _compiled_labels(model, route, n_outputs)
         if route.training.jit != "auto":
             model.jit_compile = route.training.jit
-        _check_ending(model, _only_loss(model.loss), n_outputs, from_logits, target)
+        _check_ending(model, only_loss(model.loss), n_outputs, from_logits, target)
         if multi_label:
             _count_labels_one_by_one(model, from_logits)
         spare_replica_sums(model.optimizer)
@@ -167,7 +167,7 @@ def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
             "data.multi_label a sample has any number: end it in sigmoid. A model function that names "
             "multi_label is told so."
         )
-    name = route.loss or (loss_name(_only_loss(model.loss)) if model.compiled else None)
+    name = route.loss or (loss_name(only_loss(model.loss)) if model.compiled else None)
     if name in _OF_SEVERAL_OUTPUTS:
         raise ModelError(
             f"{model.name}: the loss {name} is of one class a sample, and with data.multi_label it has any "
@@ -295,7 +295,7 @@ def loss_name(loss: Any) -> str:
     return find_loss(str(name)) or str(name)
 
 
-def _only_loss(loss: Any) -> Any:
+def only_loss(loss: Any) -> Any:
     """Returns the loss in a list or dict of one, as Keras takes them for a model with one output."""
     while isinstance(loss, list | tuple | Mapping) and len(loss) == 1:
         loss = next(iter(loss.values() if isinstance(loss, Mapping) else loss))
@@ -350,7 +350,7 @@ def _compiled_labels(model: keras.Model, route: Route, n_outputs: int) -> str:
             f"the model function compiles its model, which keeps its optimizer and loss, so that {shown} "
             "would be ignored: name it in the function's signature, or do not compile there."
         )
-    name = loss_name(_only_loss(model.loss))
+    name = loss_name(only_loss(model.loss))
     if name in LOSSES:
         return LOSSES[name].labels
     return "any" if n_outputs > 1 else "binary"

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+import inspect
+from collections.abc import Callable, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
@@ -10,7 +11,8 @@ import keras
 import numpy as np
 
 from kerasgrid.data.cache import map_samples
-from kerasgrid.errors import KerasgridError, ModelError, did_you_mean
+from kerasgrid.errors import ChangedError, KerasgridError, ModelError, ScoreError, did_you_mean
+from kerasgrid.jobs.objective import made_up, own_score
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.endings import scales_input
 from kerasgrid.models.hyperparameters import declared
@@ -23,6 +25,7 @@ from kerasgrid.training.batches import Batches
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.moving import greatest_momentum
+from kerasgrid.training.scoring import function_of, metric_of
 from kerasgrid.wording import shown_path
 
 
@@ -44,6 +47,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         compiled = candidate.compile()
         callbacks = candidate.callbacks(compiled, np.arange(len(data)))
         _check_preprocessing(candidate)
+        _check_scores(candidate, compiled)
         if candidate.route.callbacks or candidate.objective.kind == "keras":
             _check_metrics(candidate, compiled)
             _check_own_monitors(candidate, callbacks)
@@ -95,9 +99,52 @@ def _check_preprocessing(candidate: Candidate) -> None:
     except KerasgridError:
         raise
     except Exception as error:  # whatever the user's own code raises
-        where = users_line(error)
-        place = "" if where is None else f"{shown_path(where[0])}:{where[1]}, "
-        raise ModelError(f"{place}{given.preprocessing_function}: {type(error).__name__}: {error}") from error
+        raise ModelError(_in_users_words(given.preprocessing_function, error)) from error
+
+
+def _in_users_words(name: str, error: Exception) -> str:
+    """Returns what to say of an error of the user's own code, with its line where that is known."""
+    where = users_line(error)
+    place = "" if where is None else f"{shown_path(where[0])}:{where[1]}, "
+    return f"{place}{name}: {type(error).__name__}: {error}"
+
+
+def _check_scores(candidate: Candidate, compiled: Compiled) -> None:
+    """Refuses an objective, or a score beside it, that this model or a made-up prediction is not for."""
+    recipe, labels = candidate.recipe, candidate.data.labels
+    places = {"search.objective": candidate.objective}
+    places |= {f"search.scores[{index}]": score for index, score in enumerate(candidate.scores)}
+    for place, score in places.items():
+        if score.kind == "keras" and score != candidate.objective:
+            metric_of(score, compiled)
+        if score.kind != "own":
+            continue
+        try:
+            function = function_of(recipe, score)
+        except ChangedError:
+            raise
+        except ModelError as error:
+            raise ScoreError(f"{place}: {error}") from error
+        if recipe.weighted_scores and not _takes(function, "sample_weight"):
+            raise ScoreError(
+                f"{place}: {score.name} takes no sample_weight, and search.weighted_scores asks for it: name "
+                "it in the signature, def function(y_true, y_pred, sample_weight), or leave that out."
+            )
+        tried, predictions = made_up(labels, recipe.target)
+        weights = np.ones(len(tried)) if recipe.weighted_scores else None
+        try:
+            own_score(function, score.arguments, tried, predictions, recipe.target, weights=weights)
+        except Exception as error:  # whatever the user's own code raises
+            raise ScoreError(f"{place}: {_in_users_words(score.name, error)}") from error
+
+
+def _takes(function: Callable[..., Any], argument: str) -> bool:
+    """Tells whether a function takes an argument by name; where that cannot be told it may."""
+    try:
+        parameters = inspect.signature(function).parameters
+    except ValueError:  # a function of C tells none
+        return True
+    return argument in parameters or any(p.kind is p.VAR_KEYWORD for p in parameters.values())
 
 
 def _check_own_monitors(candidate: Candidate, callbacks: Sequence[keras.callbacks.Callback]) -> None:

@@ -3,20 +3,36 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from functools import cached_property
+from pathlib import Path
+from typing import Any
 
+import keras
 import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
-from kerasgrid.jobs.objective import Objective, accuracy, sklearn_score
+from kerasgrid.jobs.objective import Objective, accuracy, number_scores, own_score, sklearn_score
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.keras_names import METRICS
 from kerasgrid.machine import peak_memory_bytes
+from kerasgrid.models.endings import make_metrics
+from kerasgrid.models.keras_private import built_metrics
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference
 from kerasgrid.models.source import users_line
 from kerasgrid.records import Fold, FoldRecord, Job
+from kerasgrid.training.backend import to_host
+from kerasgrid.training.batches import targets_of
 from kerasgrid.training.candidate import Candidate
-from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.compiling import Compiled, only_loss
 from kerasgrid.training.health import one_class
 from kerasgrid.wording import shown_path
+
+_ROWS = 8192
+"""Rows that a metric is told of at once, since some, as AUC, take 200 numbers of each output."""
 
 
 def score(
@@ -24,7 +40,7 @@ def score(
     job: Job,
     compiled: Compiled,
     outputs: np.ndarray,
-    metrics: dict[str, float],
+    metrics: Mapping[str, float],
     rows: np.ndarray,
     epochs: int,
 ) -> FoldRecord:
@@ -45,25 +61,22 @@ def score(
     Raises:
         TrialError: Predictions or score are NaN or infinite.
     """
-    objective, labels = candidate.objective, candidate.data.labels[rows]
-    predictions = candidate.predictions(compiled, outputs, candidate.folds[job.fold])
-    if not candidate.recipe.target.is_numbers:
-        metrics["accuracy"] = accuracy(labels, predictions)
-    if not (np.isfinite(outputs).all() and np.isfinite(predictions).all()):
+    objective, fold = candidate.objective, candidate.folds[job.fold]
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
+    if not said.is_finite:
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
-    value = _value(candidate, metrics, predictions, labels)
+    value = said.value(objective)
     if not math.isfinite(value):
         raise TrialError(f"{job}: {objective.name} is {value} after {epochs} epochs.")
-    metrics[objective.name] = value
-    stored = np.ascontiguousarray(predictions)
+    stored = np.ascontiguousarray(said.predictions)
     write_atomic(candidate.recipe.paths.prediction(*job.id), lambda file: np.save(file, stored))
     return FoldRecord(
         job.id,
         score=value,
-        metrics=metrics,
+        metrics={**said.metrics, **said.scores, objective.name: value},
         epochs=epochs,
         memory_bytes=peak_memory_bytes(),
-        dead=one_class(predictions, labels) if candidate.recipe.target.classes else None,
+        dead=None if said.is_numbers else one_class(said.predictions, said.labels),
     )
 
 
@@ -85,35 +98,163 @@ def value_of(
         metrics: Keras's on them.
         rows: These rows.
     """
-    predictions, labels = candidate.predictions(compiled, outputs, fold), candidate.data.labels[rows]
-    measured = dict(metrics)
-    if not candidate.recipe.target.is_numbers:
-        measured["accuracy"] = accuracy(labels, predictions)
-    if not (np.isfinite(outputs).all() and np.isfinite(predictions).all()):
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
+    if not said.is_finite or (said.weights is not None and not said.weights.any()):
         return None
-    value = _value(candidate, measured, predictions, labels)
+    value = said.value(candidate.objective)
     return value if math.isfinite(value) else None
 
 
-def _value(
-    candidate: Candidate, metrics: Mapping[str, float], predictions: np.ndarray, labels: np.ndarray
-) -> float:
-    recipe, objective = candidate.recipe, candidate.objective
-    if objective.name == "accuracy":  # of several labels Keras's, as in the curves
-        return metrics["accuracy"]
-    if objective.kind == "sklearn":
-        return sklearn_score(objective.name, objective.arguments, labels, predictions, recipe.target)
-    return metrics["loss"] if objective.kind == "loss" else _keras_metric(objective, metrics)
+def function_of(recipe: Recipe, objective: Objective) -> Callable[..., Any]:
+    """Returns the function of the user's own that an objective names.
+
+    Raises:
+        ModelError: It cannot be run, or there is none.
+        ChangedError: Its source changed since the search began.
+    """
+    if objective.name in recipe.scorers:
+        return recipe.scorers[objective.name]
+    reference = parse_reference(objective.name, Path(recipe.base))
+    return load_function(reference, recipe.sources.get(objective.name))
 
 
-def _keras_metric(objective: Objective, metrics: Mapping[str, float]) -> float:
-    for name in (objective.metric, objective.name):
-        if name is not None and name in metrics:
-            return metrics[name]
-    raise TrialError(
-        f"the model is compiled without the metric {objective.name!r}. "
-        f"It measures {', '.join(sorted(metrics))}."
-    )
+def metric_of(objective: Objective, compiled: Compiled) -> keras.metrics.Metric:
+    """Returns the metric of Keras's that an objective names, which has seen nothing.
+
+    Raises:
+        ModelError: It does not fit the model's outputs.
+    """
+    several = compiled.target.is_multi_label
+    made = make_metrics(
+        objective.metric, compiled.n_outputs, from_logits=compiled.from_logits, multi_label=several
+    )[-1]
+    assert isinstance(made, keras.metrics.Metric)  # accuracy alone is a name, and no metric of Keras's here
+    return made
+
+
+@dataclass(frozen=True)
+class _Said:
+    """What a model says of some rows, and what they are.
+
+    Attributes:
+        candidate: The model's.
+        compiled: The model.
+        outputs: (row, output), as the loss takes them; numbers as the user has them.
+        predictions: As `Candidate.predictions` gives them.
+        labels: Of the rows.
+        weights: (row,), what each row counts; None for the same.
+        measured: Keras's metrics as the model has measured them.
+        is_finite: Whether none of it is NaN or infinite.
+    """
+
+    candidate: Candidate
+    compiled: Compiled
+    outputs: np.ndarray
+    predictions: np.ndarray
+    labels: np.ndarray
+    weights: np.ndarray | None
+    measured: Mapping[str, float]
+    is_finite: bool
+
+    @classmethod
+    def of(
+        cls,
+        candidate: Candidate,
+        fold: Fold,
+        compiled: Compiled,
+        outputs: np.ndarray,
+        metrics: Mapping[str, float],
+        rows: np.ndarray,
+    ) -> _Said:
+        """Returns what a model says of some rows; the arguments are those of `value_of`."""
+        data, recipe = candidate.data, candidate.recipe
+        predictions = candidate.predictions(compiled, outputs, fold)
+        is_finite = bool(np.isfinite(outputs).all() and np.isfinite(predictions).all())
+        told = predictions if recipe.target.is_numbers else outputs
+        weights = data.weights[rows] if recipe.weighted_scores and data.weights is not None else None
+        return cls(candidate, compiled, told, predictions, data.labels[rows], weights, metrics, is_finite)
+
+    @property
+    def is_numbers(self) -> bool:
+        """Whether numbers are predicted."""
+        return self.candidate.recipe.target.is_numbers
+
+    @cached_property
+    def metrics(self) -> dict[str, float]:
+        """What is recorded of every fit: Keras's loss and metrics; accuracy, or what is told of numbers."""
+        found = self._keras_metrics()
+        given = self.labels, self.predictions, self.weights
+        return found | (number_scores(*given) if self.is_numbers else {"accuracy": accuracy(*given)})
+
+    @property
+    def scores(self) -> dict[str, float]:
+        """What is recorded beside the objective; NaN where a score is not defined on these rows."""
+        found = {}
+        for score in self.candidate.scores:
+            try:
+                found[score.name] = self.value(score)
+            except ValueError:  # of scikit-learn, as of rows that are all of one class
+                found[score.name] = math.nan
+        return found
+
+    def value(self, objective: Objective) -> float:
+        """Returns a score, which may be NaN.
+
+        Raises:
+            TrialError: The model does not measure it.
+            Exception: Whatever a function of the user's own raises.
+        """
+        candidate, target = self.candidate, self.candidate.recipe.target
+        given = objective.arguments, self.labels, self.predictions, target
+        if objective.name in ("accuracy", "loss"):  # accuracy of several labels is Keras's, as in the curves
+            return self.metrics[objective.name]
+        if objective.kind == "sklearn":
+            among = candidate.data.labels
+            return sklearn_score(objective.name, *given, weights=self.weights, among=among)
+        if objective.kind == "own":
+            return own_score(function_of(candidate.recipe, objective), *given, weights=self.weights)
+        for name in (objective.metric, objective.name):
+            if name is not None and name in self.metrics:
+                return self.metrics[name]
+        if objective == candidate.objective:
+            raise TrialError(
+                f"the model is compiled without the metric {objective.name!r}. "
+                f"It measures {', '.join(sorted(self.metrics))}."
+            )
+        form = METRICS[str(objective.metric)].labels
+        targets = targets_of(self.labels, form, target, self.compiled.n_outputs)
+        return self._updated(metric_of(objective, self.compiled), targets)
+
+    def _keras_metrics(self) -> dict[str, float]:
+        """Returns Keras's loss and metrics, of numbers as the user has them, and weighed where that is asked.
+
+        What the model has measured itself holds otherwise, with its penalties, which belong to no row.
+        """
+        recipe, model = self.candidate.recipe, self.compiled.model
+        if self.weights is None and recipe.target_scale is None:
+            return dict(self.measured)
+        targets = self.candidate.targets(self.compiled, self.labels)
+        outputs, weights = self.outputs.astype(keras.config.floatx()), self.weights
+        loss = keras.losses.get(only_loss(model.loss))
+        if isinstance(loss, keras.losses.Loss):
+            even = None if weights is None else (weights / weights.mean()).astype(outputs.dtype)
+            value = to_host(loss(targets, outputs, sample_weight=even))
+        else:
+            value = np.average(to_host(loss(targets, outputs)), weights=weights)
+        metrics = built_metrics(model, targets[:1], outputs[:1])
+        return {"loss": float(value)} | {m.name: self._updated(m, targets) for m in metrics}
+
+    def _updated(self, metric: keras.metrics.Metric, targets: np.ndarray) -> float:
+        """Returns a metric of all rows; it has seen nothing before and after."""
+        metric.reset_state()
+        outputs = self.outputs.astype(keras.config.floatx())
+        for start in range(0, len(outputs), _ROWS):
+            part = slice(start, start + _ROWS)
+            weights = None if self.weights is None else self.weights[part].astype(outputs.dtype)
+            metric.update_state(targets[part], outputs[part], sample_weight=weights)
+        value = float(to_host(metric.result()))
+        metric.reset_state()
+        return value
 
 
 def failure(

@@ -351,7 +351,7 @@ class Wave:
             return failure(job, error, member.history, member.fit_time, self.epoch)
 
     def _scored(self, member: Member, job: Job, measured: _Measured, epochs: int, ends: bool) -> FoldRecord:
-        candidate, found = member.candidates[-1], (measured.test_outputs, dict(measured.test))
+        candidate, found = member.candidates[-1], (measured.test_outputs, measured.test)
         record = score(candidate, job, self.compiled, *found, member.test, self.epoch)
         share, val, other = self.program.first_values(member.state), None, None
         fold = candidate.folds[job.fold]

@@ -315,7 +315,7 @@ def refusal(folder, text, *overrides):
         (
             "search: {objective: acuracy}",
             "search.objective: is 'acuracy', which is no metric here. Did you mean 'accuracy'? Known: accuracy, "
-            "loss, scikit-learn's scorers and Keras's metrics.",
+            "loss, scikit-learn's scorers, Keras's metrics, and a function of your own, path/to/file.py:function.",
         ),
         (
             "search: {objective: roc_auc}",

@@ -56,7 +56,7 @@ def test_what_no_one_has_gets_a_guess(name, guess):
         find_objective(name)
     assert str(caught.value) == (
         f"config, search.objective: is {name!r}, which is no metric here. Did you mean {guess!r}? Known: accuracy, "
-        "loss, scikit-learn's scorers and Keras's metrics."
+        "loss, scikit-learn's scorers, Keras's metrics, and a function of your own, path/to/file.py:function."
     )
 
 
