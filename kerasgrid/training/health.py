@@ -139,6 +139,25 @@ def one_class(probabilities: np.ndarray, labels: np.ndarray) -> str | None:
     return f"one class is predicted for all {len(labels)} held-out samples"
 
 
+def one_number(predicted: np.ndarray, labels: np.ndarray) -> str | None:
+    """Returns that the same number is predicted for all, in each target that varies; None where it is not.
+
+    Predictions are the same where they spread less than a millionth of the true numbers, or than float32
+    tells apart.
+
+    Args:
+        predicted: (sample, number).
+        labels: (sample, number), the true ones.
+    """
+    varies = np.ptp(labels, axis=0) > 0
+    rounding = 4 * np.finfo(np.float32).eps * np.abs(predicted).max(axis=0)
+    same = np.ptp(predicted, axis=0) <= np.maximum(1e-6 * np.ptp(labels, axis=0), rounding)
+    if not varies.any() or not same[varies].all():
+        return None
+    numbers = "number is" if varies.sum() == 1 else "numbers are"
+    return f"the same {numbers} predicted for all {len(labels)} held-out samples"
+
+
 def find_reason(
     callbacks: Sequence[keras.callbacks.Callback], predicted: str | None, epochs: int, last: int | None = None
 ) -> str | None:
@@ -146,7 +165,7 @@ def find_reason(
 
     Args:
         callbacks: Of its run.
-        predicted: What `one_class` says.
+        predicted: What `one_class` or `one_number` says.
         epochs: That it was trained; a run of few is dead after all of them, and 3 at least.
         last: The epoch whose weights were restored, from 1; None for the last one.
     """

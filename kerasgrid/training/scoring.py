@@ -28,7 +28,7 @@ from kerasgrid.training.backend import to_host
 from kerasgrid.training.batches import targets_of
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled, only_loss
-from kerasgrid.training.health import one_class
+from kerasgrid.training.health import one_class, one_number
 from kerasgrid.wording import shown_path
 
 _ROWS = 8192
@@ -76,7 +76,7 @@ def score(
         metrics={**said.metrics, **said.scores, objective.name: value},
         epochs=epochs,
         memory_bytes=peak_memory_bytes(),
-        dead=None if said.is_numbers else one_class(said.predictions, said.labels),
+        dead=(one_number if said.is_numbers else one_class)(said.predictions, said.labels),
     )
 
 

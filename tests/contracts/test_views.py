@@ -6,6 +6,7 @@ import io
 import json
 import os
 import pkgutil
+import re
 import unicodedata
 from collections.abc import Callable
 from dataclasses import dataclass
@@ -99,6 +100,21 @@ def grid(texts=("act", "relu", "tanh"), **more):
     return results(trials, **more)
 
 
+def numbers():
+    """A grid whose scores are errors of prices, the smaller the better."""
+    names = ("mean_absolute_error", "r2")
+    trials = [
+        trial(id, {"rate": rate, "units": units}, 18_234.5 + 1e5 * rate + units + id % 3)
+        for id, (rate, units) in enumerate(product([0.001, 0.003, 0.01], [16, 32]))
+    ]
+    for one in trials:
+        for fold in one["folds"]:
+            fold["metrics"] = dict(zip(names, (fold["test_score"], 0.8), strict=True)) | {"loss": 4.1e8}
+            fold["history"] = {"loss": [9e9, 5e8, 4.5e8, 4e8], "test_loss": [9e9, 6e8, 5e8, 4.1e8]}
+    objective = {"name": "mean_absolute_error", "direction": "min"}
+    return results(trials, objective=objective, data={"targets": ["price", "tax"], "fingerprint": "sha256:1"})
+
+
 def lacking():
     params = [{"rate": 0.1 * (1 + id % 3), **({"momentum": id // 3} if id % 2 else {})} for id in range(12)]
     return results([trial(id, own, 0.8 + id / 100) for id, own in enumerate(params)])
@@ -145,6 +161,7 @@ TABLES: dict[str, Callable[[], dict[str, Any]]] = {
     "markup": lambda: grid(MARKUP, name=MARKUP[0]),
     "escapes": lambda: grid(ESCAPES, name=ESCAPES[1], objective={"name": ESCAPES[1], "direction": "max"}),
     "a parameter that some lack": lacking,
+    "numbers": numbers,
     "200 trials": many,
     "no trial yet": lambda: results([], status="running"),
     "one under way": lambda: results([trial(0, {"units": 8}, None, "running")], status="running"),
@@ -251,6 +268,14 @@ def write_predictions(folder, classes=("cat", "dog", "owl")):
     np.savez(folder / "mistakes.npz", trial=np.array(8), index=np.array([4, 7]), images=images)
 
 
+def write_numbers(folder):
+    """Writes what a search keeps of trial 0, the best of a grid of numbers."""
+    labels = np.stack([np.linspace(1e5, 7e5, 60), np.arange(60) / 7], axis=1)
+    folder.mkdir()
+    targets, fold = np.array(["price", "tax"]), np.arange(60) % 3
+    np.savez(folder / "oof.npz", trial_0=1.02 * labels, labels=labels, targets=targets, fold=fold)
+
+
 @pytest.fixture(scope="module")
 def write(tmp_path_factory):
     """Writes a table once, in a folder of its own."""
@@ -261,6 +286,8 @@ def write(tmp_path_factory):
         path.write_text(json.dumps(TABLES[table]()))
         if table in ("normal", "markup"):
             write_predictions(path.with_suffix(""), *([MARKUP] if table == "markup" else []))
+        if table == "numbers":
+            write_numbers(path.with_suffix(""))
         return path
 
     return written
@@ -370,6 +397,19 @@ def test_the_same_results_give_the_same_bytes(shown, write, view):
     before = shown(view, "markup")
     report_of.cache_clear()
     assert VIEWS[view].make(write("markup")) == before
+
+
+@views_that(lambda view: view.form != "folder")
+def test_of_numbers_no_view_speaks_of_classes(shown, view):
+    made = shown(view, "numbers")
+    text = " ".join(Page(made).texts) if VIEWS[view].form == "html" and not VIEWS[view].has_scripts else made
+    if not VIEWS[view].has_scripts:  # HiPlot's own say anything
+        assert not re.search(r"\b(class|classes|accuracy|confus\w+)\b", text)
+
+
+@pytest.mark.parametrize("view", ["leaderboard", "report --md", "what compare prints"])
+def test_large_scores_are_told_in_their_size(shown, view):
+    assert "18,350.5 ± 0.001" in shown(view, "numbers")
 
 
 # Where it goes

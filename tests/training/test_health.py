@@ -19,7 +19,7 @@ from kerasgrid.jobs.route import route
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import FoldRecord, Job, Pack, Trial
 from kerasgrid.training.compiling import class_weights, compile_model
-from kerasgrid.training.health import Health, at_chance, chance_level, find_reason, one_class
+from kerasgrid.training.health import Health, at_chance, chance_level, find_reason, one_class, one_number
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.job import train_pack
 
@@ -121,6 +121,31 @@ def test_one_class_for_all_is_told():
     assert one_class(outputs, np.arange(40) % 3) == "one class is predicted for all 40 held-out samples"
     assert one_class(outputs, np.ones(40)) is None
     assert one_class(np.eye(3), np.arange(3)) is None
+
+
+@pytest.mark.parametrize(
+    ("predicted", "told"),
+    [
+        ([[5.0, 1.0], [5.0, 1.0], [5.0, 1.0]], "the same numbers are predicted for all 3 held-out samples"),
+        ([[5.0, 1.0], [5.0, 1.1], [5.0, 1.0]], None),
+        (
+            [[1e6, 1.0], [1e6 + 0.1, 1.0], [1e6, 1.0]],
+            "the same numbers are predicted for all 3 held-out samples",
+        ),
+        ([[0.1, 1.0], [0.2, 1.0], [0.15, 1.0]], None),
+    ],
+)
+def test_one_number_for_all_is_told(predicted, told):
+    true = np.array([[0.0, 5.0], [1.0, 7.0], [2.0, 9.0]])
+    assert one_number(np.array(predicted), true) == told
+    assert one_number(np.array(predicted), np.ones((3, 2))) is None  # there is no more to learn
+
+
+def test_of_a_target_that_does_not_vary_nothing_is_asked():
+    true = np.array([[0.0, 5.0], [1.0, 5.0]])
+    said = one_number(np.array([[3.0, 4.9], [3.0, 5.2]]), true)
+    assert said == "the same number is predicted for all 2 held-out samples"
+    assert one_number(np.array([[3.0, 5.0], [3.5, 5.0]]), true) is None
     assert told([1.0] * 5, predicted="one class").startswith("loss at chance")
     assert told([0.1], predicted="one class") == "one class"
     assert find_reason([], None, 5) is None

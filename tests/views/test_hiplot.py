@@ -242,7 +242,7 @@ FLAGS = [
     "--host-resolver-rules=MAP * ~NOTFOUND",
 ]
 BROWSERS_OWN = re.compile(
-    r"https?://(([\w-]+\.)?google\.com|([\w-]+\.)?gvt1\.com|update\.googleapis\.com)[:/]"
+    r"https?://(([\w-]+\.)*google\.com|([\w-]+\.)?gvt1\.com|update\.googleapis\.com)[:/]"
 )
 
 
@@ -284,6 +284,12 @@ class TestInChromium:
             ([grid(failed=[5], epochs=15)], True, ">test_accuracy<", True),
             ([grid(), grid(name="other")], False, ">other<", False),
             ([table([trial(0, {"units": 64})])], False, ">mean_test_score<", False),
+            (
+                [table([trial(i, {"units": i}, -18_234.5 - 100 * i) for i in range(40)])],
+                False,
+                "-18234.5",
+                True,
+            ),
             ([table([trial(0, {"units": 64}), trial(1, {"units": 32}, None)])], False, ">failed<", False),
             (
                 [table([trial(i, {"tag": f"tag {i}"}, i / 200) for i in range(120)])],
@@ -292,7 +298,7 @@ class TestInChromium:
                 False,
             ),
         ],
-        ids=["failed", "epochs", "sources", "one trial", "one score", "many categories"],
+        ids=["failed", "epochs", "sources", "one trial", "numbers", "one score", "many categories"],
     )
     def test_loads_without_network_or_complaint_and_draws_coloured_lines(
         self, chromium, tmp_path, tables, epochs, shown, has_lines
