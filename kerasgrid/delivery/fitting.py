@@ -15,7 +15,8 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
-from kerasgrid.config.sections import DEBIASED_LINE
+from kerasgrid.config.sections import DEBIASED_LINE, DataConfig
+from kerasgrid.data.encoding import width
 from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
 from kerasgrid.delivery.models import read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError, spoken
@@ -25,7 +26,17 @@ from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
-from kerasgrid.records import FIRST_VALUES, WHOLE, EpochRecord, Fold, FoldRecord, Job, StopRecord
+from kerasgrid.records import (
+    FIRST_VALUES,
+    WHOLE,
+    Dataset,
+    EpochRecord,
+    Fold,
+    FoldRecord,
+    Job,
+    StopRecord,
+    Target,
+)
 from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, turns_of
@@ -199,10 +210,9 @@ class FitPlanner:
             "made_by": made_by,
             "identity": identity,
             "data": {"source": data.source, "samples": len(rows), "fingerprint": data.fingerprint},
-            "classes": list(data.classes),
-            "multi_label": data.target.is_multi_label,
+            **_outputs(data.target, config.data),
             "input": {
-                "shape": list(data.images.shape[1:]),
+                **_samples(data, self.recipe),
                 "scale": config.data.scale,
                 "augment": config.given_augment,
                 "is_scaled_inside": _function(route) is None,
@@ -217,6 +227,23 @@ class FitPlanner:
             "versions": {**versions(), "backend": backend()},
         }
         return FitPlan(task, card)
+
+
+def _outputs(target: Target, config: DataConfig) -> dict[str, Any]:
+    """Returns what a card tells of what its model gives."""
+    if target.is_numbers:
+        return {"targets": list(target.names), "target_scale": config.target_scale}
+    return {"classes": list(target.classes), "multi_label": target.is_multi_label}
+
+
+def _samples(data: Dataset, recipe: Recipe) -> dict[str, Any]:
+    """Returns what a card tells of the samples that its model takes: of a table, the vectors of its rows."""
+    if data.table is None:
+        return {"shape": list(data.images.shape[1:])}
+    return {
+        "shape": [width(data.table, recipe.takes_codes)],
+        "columns": [column.name for column in data.table.columns],
+    }
 
 
 @dataclass(frozen=True)

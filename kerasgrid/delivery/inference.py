@@ -42,8 +42,8 @@ class _Answer:
         self.parts.append(record)
 
     @cached_property
-    def probabilities(self) -> np.ndarray:
-        return np.concatenate([part.probabilities for part in self.parts])
+    def predictions(self) -> np.ndarray:
+        return np.concatenate([part.predictions for part in self.parts])
 
     @property
     def ids(self) -> list[str] | None:
@@ -138,7 +138,7 @@ class Asking:
         return open_stream(data, shape, config, table=self.prepared(one).data.table)
 
     def ask(self, stream: Stream) -> tuple[list[np.ndarray], _Answer]:
-        """Returns each trial's probabilities (sample, class), and an answer with ids, labels and span.
+        """Returns each trial's predictions, and an answer with ids, labels and span.
 
         Raises:
             DataError: The samples cannot be read, or are not like the training data.
@@ -148,7 +148,7 @@ class Asking:
         parts, place = [], 0
         for one in self.asked:
             own = answers[place : place + len(one.models)]
-            parts.append(combine([answer.probabilities for answer in own]))
+            parts.append(combine([answer.predictions for answer in own]))
             place += len(one.models)
         return parts, answers[0]
 
@@ -177,7 +177,7 @@ class Asking:
             counts = np.zeros((n_samples, 1))
             for _ in runs_of(one.row, one.finished.paths.folder):
                 answer, rows = next(answers)
-                total[rows] += answer.probabilities
+                total[rows] += answer.predictions
                 counts[rows] += 1
             found.append(np.where(counts > 0, total / np.maximum(counts, 1), np.nan))
         return found
@@ -212,7 +212,7 @@ class Asking:
                 for event in self._executor.run(partial(ask_model, self.recipe(one)), tasks):
                     if isinstance(event, executors.Emitted):
                         answers[event.payload.place].take(event.payload)
-                        progress(len(event.payload.probabilities))
+                        progress(len(event.payload.predictions))
                     elif isinstance(event, executors.Raised):
                         raise _ERRORS.get(event.error_type, KerasgridError)(event.message)
                     elif isinstance(event, executors.Died):

@@ -152,7 +152,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
         from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.loop import check_logs
         from kerasgrid.training.moving import Counted
-        from kerasgrid.training.saving import Front, compile_as
+        from kerasgrid.training.saving import Frame, compile_as
 
         params, seed, classes = self._python_params(), int(self.seed), names.tolist()
         job = Job(Trial(0, _json_params(params)), fold=0)
@@ -221,7 +221,7 @@ class KerasClassifier(ClassifierMixin, BaseEstimator):
             counted.debias()
         curves = {name: [float(value) for value in values] for name, values in history.history.items()}
         dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
-        whole = Front.of(candidate, center).before(model)
+        whole = Frame.of(candidate, learnt).around(model)
         if whole is not model:
             compile_as(whole, model)
             return replace(compiled, model=whole), (Scaling(), None), curves, dead

@@ -79,7 +79,7 @@ class PredictTask:
         trial: Whose params it was trained by.
         fold: By whose training rows images are standardized; WHOLE for what `center` says.
         stream: The samples.
-        tta: Augmented views of each sample, beside the sample itself, over which probabilities are averaged.
+        tta: Augmented views of each sample, beside the sample itself, over which predictions are averaged.
         tells_ids: Whether ids, labels and values of the samples are told of too.
         center: (channel,) each, what is subtracted of scaled images and what they are divided by, of a model
             of all training data; None for neither.
@@ -101,14 +101,15 @@ class PredictedRecord:
 
     Attributes:
         place: The model's.
-        probabilities: (sample, class) float32; they follow those of the record before.
+        predictions: (sample, class) float32, probabilities; or (sample, number) float64. They follow those of
+            the record before.
         ids: Of the samples; None where there are none, or they are not asked for.
         labels: Likewise.
-        span: The lowest and highest value of all samples so far, likewise.
+        span: The lowest and highest value of all samples so far, likewise; None of a table's rows.
     """
 
     place: int
-    probabilities: np.ndarray
+    predictions: np.ndarray
     ids: Sequence[str] | None = None
     labels: Sequence[Any] | None = None
     span: tuple[float, float] | None = None

@@ -21,7 +21,7 @@ from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.job import initialize, without_messages
 from kerasgrid.training.learning_rate import LearningRateReplay, check_stays
 from kerasgrid.training.loop import Loop, adapt
-from kerasgrid.training.saving import Front, UnloadableError, load_kept, net_of, save_model
+from kerasgrid.training.saving import Frame, UnloadableError, load_kept, net_of, save_model
 
 
 @without_messages()
@@ -46,7 +46,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
     with seeded(seed):
         compiled = candidate.compile()
         learnt = candidate.learnt(task.fold)
-        center, front = learnt.center, Front.of(candidate, learnt.center)
+        center, frame = learnt.center, Frame.of(candidate, learnt)
         samples = candidate.samples(compiled, (task.rows, None, task.rows[:0]), learnt)
         if task.start is None:
             initialize(candidate, compiled, seed)
@@ -56,7 +56,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
             start = net_of(load_kept(task.start, compiled=False))
             compiled.model.set_weights(start.get_weights())
             compiled = replace(compiled, sets_weights=True)
-        _check_saves(compiled.model, task.file, front)
+        _check_saves(compiled.model, task.file, frame)
         progress = Progress()
         loop = Loop(
             job=job,
@@ -81,7 +81,7 @@ def _train(recipe: Recipe, task: FinalTask, context: Context) -> None:
                 "split: give it an argument monitor, by whose val_* it is left out, or let it do without."
             ) from error
         with loop.statistics():
-            save_model(compiled.model, task.file, front)
+            save_model(compiled.model, task.file, frame)
     context.emit(
         FinalRecord(
             job.id,
@@ -111,11 +111,11 @@ def _callbacks(task: FinalTask, candidate: Candidate, compiled: Compiled) -> lis
     return [*replay, *candidate.callbacks(compiled, task.rows)]
 
 
-def _check_saves(model: keras.Model, file: Path, front: Front) -> None:
+def _check_saves(model: keras.Model, file: Path, frame: Frame) -> None:
     """Saves the untrained model once, so that hours of training do not end in a file that cannot be."""
     trial = file.with_name(f".{file.stem}.first.tmp.keras")
     try:
-        save_model(model, trial, front)
+        save_model(model, trial, frame)
     except StorageError:
         raise
     except Exception as error:

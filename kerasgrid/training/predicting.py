@@ -4,13 +4,14 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Callable, Sequence
-from dataclasses import replace
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
 
 from kerasgrid.errors import TrialError
+from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.records import WHOLE, Context
@@ -19,19 +20,20 @@ from kerasgrid.training.batches import EVALUATION_BATCH, Preparation, Prepare, S
 from kerasgrid.training.candidate import Candidate, import_function
 from kerasgrid.training.compiling import Compiled, read_outputs
 from kerasgrid.training.job import without_messages
-from kerasgrid.training.saving import load_kept, net_of
+from kerasgrid.training.learnt import Learnt
+from kerasgrid.training.saving import before_numbers, load_kept, net_of, prepares
 
 _TOLD_ROWS = 4096
 
 
 @without_messages()
 def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
-    """Asks a model about samples, batch by batch; emits probabilities in their order.
+    """Asks a model about samples, batch by batch; emits what it predicts in their order.
 
     Raises:
         DataError: The samples cannot be read, or are of another shape.
         ResultsError: The model is damaged.
-        TrialError: Probabilities are NaN or infinite.
+        TrialError: Predictions are NaN or infinite.
     """
     try:
         _predict(recipe, task, context)
@@ -43,11 +45,12 @@ def predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
 def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     import_function(recipe)
     model = load_kept(task.model, compiled=False)
-    net = net_of(model)
+    net, facts = net_of(model), ModelFacts.read(task.model) or ModelFacts(recipe.target)
     candidate = Candidate.of(recipe, task.trial.params)
-    outputs = read_outputs(net, candidate.route, recipe.target, candidate.input_shape)
-    outputs = replace(outputs, model=model)
-    scaling, preparation = _outside(candidate, task, has_layers=net is not model)
+    shape = facts.input_shape or candidate.input_shape
+    outputs = read_outputs(net, candidate.route, recipe.target, shape)
+    asked = _Asked(replace(outputs, model=before_numbers(model)), facts)
+    scaling, preparation = _outside(candidate, task, has_layers=prepares(model))
     keys = [view_key(recipe.seed, view) for view in range(task.tta)]
     views = _views(preparation, keys)
     parts: list[np.ndarray] = []
@@ -57,23 +60,27 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     low, high = np.inf, -np.inf
 
     def record() -> PredictedRecord:
-        told = (ids if has_ids else None, labels if has_labels else None, (low, high))
-        found = np.concatenate(parts).astype(np.float32)
-        return PredictedRecord(task.place, found, *(told if task.tells_ids else ()))
+        found = np.concatenate(parts)
+        if not task.tells_ids:
+            return PredictedRecord(task.place, found)
+        told = ids if has_ids else None, labels if has_labels else None
+        return PredictedRecord(task.place, found, *told, (low, high) if facts.encoder is None else None)
 
     for place, chunk in enumerate(task.stream.batches(EVALUATION_BATCH)):
         if context.should_stop():
             return
-        found = _ask(outputs, chunk.images, scaling, views, place)
+        images = chunk.images if facts.encoder is None else facts.encoder(chunk.images)
+        found = asked.predictions(images, scaling, views, place)
         if not np.isfinite(found).all():
             row = place * EVALUATION_BATCH + int(np.argmin(np.isfinite(found).all(axis=1)))
-            raise TrialError(f"{task.model.name}: probabilities of sample {row} are nan or infinite.")
+            raise TrialError(f"{task.model.name}: predictions of sample {row} are nan or infinite.")
         parts.append(found)
         if task.tells_ids:
             has_ids, has_labels = chunk.ids is not None, chunk.labels is not None
             ids += chunk.ids or ()
             labels += chunk.labels or ()
-            low, high = min(low, float(chunk.images.min())), max(high, float(chunk.images.max()))
+            if facts.encoder is None:
+                low, high = min(low, float(chunk.images.min())), max(high, float(chunk.images.max()))
         if sum(map(len, parts)) >= _TOLD_ROWS:
             context.emit(record())
             parts, ids, labels = [], [], []
@@ -105,18 +112,35 @@ def _views(preparation: Preparation | None, keys: Sequence[np.ndarray]) -> list[
     return [preparation.of_held_out, *(preparation.of_epoch(key) for key in keys)]
 
 
-def _ask(
-    outputs: Compiled,
-    images: np.ndarray,
-    scaling: Scaling,
-    views: Sequence[Callable[[np.ndarray, int], np.ndarray] | None],
-    place: int,
-) -> np.ndarray:
-    """Returns probabilities (sample, class) of a batch, averaged over its views."""
-    divided = scaling.divide(images)
-    total: Any = 0.0
-    for view in views:
-        prepared = divided if view is None else view(divided, place)
-        asked = outputs.model.predict_on_batch(scaling.center(prepared))
-        total = total + outputs.probabilities(np.asarray(asked))
-    return total / len(views)
+@dataclass(frozen=True)
+class _Asked:
+    """A model that is asked, without layers that make numbers of its net's outputs, as these are float32."""
+
+    outputs: Compiled
+    facts: ModelFacts
+
+    def predictions(
+        self,
+        images: np.ndarray,
+        scaling: Scaling,
+        views: Sequence[Callable[[np.ndarray, int], np.ndarray] | None],
+        place: int,
+    ) -> np.ndarray:
+        """Returns what it predicts of a batch, averaged over its views.
+
+        Returns:
+            Probabilities (sample, class) float32; or (sample, number) float64.
+        """
+        divided = scaling.divide(images)
+        total: Any = 0.0
+        for view in views:
+            prepared = divided if view is None else view(divided, place)
+            asked = self.outputs.model.predict_on_batch(scaling.center(prepared))
+            total = total + self._read(np.asarray(asked))
+        found = total / len(views)
+        return found if self.facts.target.is_numbers else found.astype(np.float32)
+
+    def _read(self, outputs: np.ndarray) -> np.ndarray:
+        if self.facts.target.is_numbers:
+            return Learnt(scale=self.facts.scale).numbers(outputs)
+        return self.outputs.probabilities(outputs)

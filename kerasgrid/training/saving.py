@@ -1,7 +1,9 @@
 """Models that are kept: files that plain Keras loads, in its safe mode and without kerasgrid.
 
-They take values as they stand in the user's file: what a search does to these before its nets see them is
-layers of the saved model. Files of earlier versions hold the net alone.
+They take values as they stand in the user's file, and give what is predicted as it stands there: what a
+search does to these before its nets see them, and after, is layers of the saved model. Rows of a table are
+taken as vectors, and what makes these of rows is in the file as plain data. Files of earlier versions hold
+the net alone.
 """
 
 from __future__ import annotations
@@ -18,18 +20,24 @@ import keras
 import numpy as np
 
 from kerasgrid.config.augment import NOTHING, Augmentation
+from kerasgrid.data.statistics import TargetScale
 from kerasgrid.errors import ChangedError, KerasgridError, ResultsError, StorageError, brief
 from kerasgrid.io import is_whole_archive, replacing
+from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.models.keras_private import compile_arguments
 from kerasgrid.records import Context, Job, NoteRecord
 from kerasgrid.seeds import graph_seed
 from kerasgrid.training.augmentation import normalize
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
+from kerasgrid.training.learnt import Learnt
 
 STORED = "stored_values"
 """The input of a saved model with layers for what is done to stored values, by which it is known that it has
 them, wherever its file goes; their names begin with it."""
+NUMBERS = "predicted_numbers"
+"""The input of a saved model with layers that make the user's numbers of its net's outputs, and none before
+it; the names of such layers begin with it."""
 _SAFE_STD = 1e-6, 1e18
 """Keras's Normalization has a variance in float32, and takes the root to be 1e-7 at least."""
 
@@ -38,39 +46,63 @@ _loadable: set[frozenset[tuple[str, ...]]] = set()
 
 
 @dataclass(frozen=True)
-class Front:
-    """What a search does to stored values before its nets see them: the first layers of a saved model.
+class Frame:
+    """What stands around a net in a saved model.
+
+    That is what a search does to stored values before its nets see them, as the first layers; how numbers to
+    predict are scaled, undone by the last ones; and what the file tells beside.
 
     Attributes:
         shape: Axes of one sample.
         scaling: What they are divided by, and what is subtracted and divided by at the end.
         how: What is done between to all images, augmented or not.
+        scale: Of the numbers to predict.
+        facts: What the file tells.
     """
 
     shape: tuple[int, ...]
     scaling: Scaling = field(default_factory=Scaling)
     how: Augmentation = NOTHING
+    scale: TargetScale | None = None
+    facts: ModelFacts | None = None
 
     @classmethod
-    def of(cls, candidate: Candidate, center: tuple[np.ndarray, np.ndarray] | None) -> Front:
-        """Returns a candidate's; without layers where a function of the user's stands in the midst of them.
+    def of(cls, candidate: Candidate, learnt: Learnt) -> Frame:
+        """Returns a candidate's.
+
+        Nothing is done to images where a function of the user's stands in the midst of that, nor to the
+        vectors of a table's rows.
 
         Args:
             candidate: Whose.
-            center: (channel,) each, what is subtracted and what is divided by; None for neither.
+            learnt: Of the rows that its net is trained on.
         """
-        given = candidate.route.augment
-        if given is not None and given.preprocessing_function is not None:
-            return cls(candidate.input_shape)
-        return cls(candidate.input_shape, candidate.scaling(center), Augmentation.normalizing(given))
+        given, facts = candidate.route.augment, None
+        if learnt.encoder is not None or learnt.scale is not None:
+            facts = ModelFacts(candidate.recipe.target, learnt.encoder, learnt.scale)
+        frame = cls(candidate.input_shape, scale=learnt.scale, facts=facts)
+        has_function = given is not None and given.preprocessing_function is not None
+        if has_function or learnt.encoder is not None:
+            return frame
+        scaling, how = candidate.scaling(learnt.center), Augmentation.normalizing(given)
+        return replace(frame, scaling=scaling, how=how)
 
-    def before(self, net: keras.Model) -> keras.Model:
-        """Returns a model of stored values with a net at its end; the net itself where there are no layers.
+    def around(self, net: keras.Model) -> keras.Model:
+        """Returns a model of stored values with a net in its midst; the net itself where there are no layers.
 
         The layers compute in float32 whatever the net does, as NumPy does it in training.
         """
         shape = net.inputs[0].shape[1:] if getattr(net, "inputs", None) else self.shape
-        stored = values = keras.Input(shape, dtype="float32", name=STORED)
+        stored = keras.Input(shape, dtype="float32", name=STORED)
+        values = self._prepared(stored)
+        if values is stored:
+            if self.scale is None:
+                return net
+            stored = values = keras.Input(shape, dtype="float32", name=NUMBERS)
+        return keras.Model(stored, self._unscaled(net(values)), name=net.name)
+
+    def _prepared(self, values: Any) -> Any:
+        """Returns stored values as a net sees them; the same symbol where nothing is done to them."""
         scaling, how = self.scaling, self.how
         if scaling.divisor is not None:
             values = _standardized(values, np.float32(0), np.float32(scaling.divisor), "divided")
@@ -81,7 +113,18 @@ class Front:
         if scaling.mean is not None and scaling.std is not None:
             mean, std = scaling.mean.astype(np.float32), scaling.std.astype(np.float32)
             values = _standardized(values, mean, std, "standardized")
-        return net if values is stored else keras.Model(stored, net(values), name=net.name)
+        return values
+
+    def _unscaled(self, outputs: Any) -> Any:
+        """Returns the numbers that a net's outputs stand for, as `TargetScale.undo`; without one, these."""
+        if self.scale is None:
+            return outputs
+        shape = (len(self.scale.mean),)
+        if tuple(outputs.shape[1:]) != shape:
+            outputs = keras.layers.Reshape(shape, dtype="float32", name=f"{NUMBERS}_in_a_row")(outputs)
+        std, mean = list(self.scale.std), list(self.scale.mean)
+        numbers = keras.layers.Rescaling(std, mean, dtype="float32", name=f"{NUMBERS}_scaled")(outputs)
+        return keras.ops.expm1(numbers) if self.scale.how == "log" else numbers
 
 
 def _standardized(values: Any, mean: Any, std: Any, name: str) -> Any:
@@ -116,8 +159,8 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         ChangedError: The model function's source changed since the search began.
     """
     try:
-        front = Front.of(candidate, candidate.learnt(candidate.folds[job.fold]).center)
-        save_model(make(), candidate.recipe.paths.model(*job.id), front)
+        frame = Frame.of(candidate, candidate.learnt(candidate.folds[job.fold]))
+        save_model(make(), candidate.recipe.paths.model(*job.id), frame)
     except (StorageError, ChangedError):
         raise
     except Exception as error:
@@ -129,15 +172,15 @@ def keep_model(candidate: Candidate, job: Job, make: Callable[[], keras.Model], 
         context.emit(NoteRecord(text, topic="fold models"))
 
 
-def save_model(net: keras.Model, path: Path, front: Front) -> None:
-    """Saves a net behind the layers that make its input of stored values, if Keras would load it again.
+def save_model(net: keras.Model, path: Path, frame: Frame) -> None:
+    """Saves a net with what stands around it, if Keras would load it again.
 
     It is saved as if it had not been compiled, whole or not at all.
 
     Args:
         net: It stays as it is.
         path: The .keras file.
-        front: These layers.
+        frame: What stands around it.
 
     Raises:
         UnloadableError: Keras would not load it in its safe mode.
@@ -145,7 +188,9 @@ def save_model(net: keras.Model, path: Path, front: Front) -> None:
     """
     with replacing(path, ".keras") as file:
         with _uncompiled(net):
-            front.before(net).save(file)
+            frame.around(net).save(file)
+        if frame.facts is not None:
+            frame.facts.write(file)
         _check_loads(file)
 
 
@@ -157,9 +202,21 @@ def compile_as(model: keras.Model, net: keras.Model) -> None:
 
 
 def net_of(model: keras.Model) -> keras.Model:
-    """Returns the net at the end of a saved model; the model itself where it has no layers before it."""
-    has_layers = any(layer.name == STORED for layer in model.layers)
-    return model.layers[-1] if has_layers else model
+    """Returns the net in a saved model; the model itself where no layers stand around it."""
+    if not any(layer.name in (STORED, NUMBERS) for layer in model.layers):
+        return model
+    return [layer for layer in model.layers if not layer.name.startswith((STORED, NUMBERS))][-1]
+
+
+def prepares(model: keras.Model) -> bool:
+    """Tells whether a saved model has layers that prepare stored values for its net."""
+    return any(layer.name == STORED for layer in model.layers)
+
+
+def before_numbers(model: keras.Model) -> keras.Model:
+    """Returns a saved model without the layers that make the user's numbers of its net's outputs."""
+    first = next((layer for layer in model.layers if layer.name.startswith(f"{NUMBERS}_")), None)
+    return model if first is None else keras.Model(model.inputs, first.input)
 
 
 def own_model(candidate: Candidate, weights: Sequence[np.ndarray]) -> keras.Model:

@@ -24,17 +24,20 @@ from fakes import Collector, prepare_run
 from kerasgrid.config.augment import Augment, Augmentation
 from kerasgrid.data.cache import map_samples
 from kerasgrid.data.folds import load_folds
+from kerasgrid.data.statistics import TargetScale
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.models import read_card
 from kerasgrid.driver.search import search
 from kerasgrid.errors import StorageError
-from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Trial
+from kerasgrid.jobs.facts import ModelFacts
+from kerasgrid.records import FoldRecord, Job, NoteRecord, Pack, RungRecord, Target, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import backend, packs, saving
 from kerasgrid.training.batches import Preparation, Scaling
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.job import train_pack
-from kerasgrid.training.saving import Front
+from kerasgrid.training.learnt import Learnt
+from kerasgrid.training.saving import Frame
 
 pytestmark = pytest.mark.slow
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5
@@ -255,7 +258,7 @@ def test_a_file_takes_values_as_they_are_stored(tmp_path, kind, scaling, normali
     prepared = Preparation.of(given, stored, scaling.divisor, np.zeros(2, np.int32), tmp_path)
     images = scaling.divide(stored)
     images = scaling.center(images if prepared is None else prepared.of_held_out(images, 0))
-    saving.save_model(net, tmp_path / "a.keras", Front((6, 6, 3), scaling, Augmentation.normalizing(given)))
+    saving.save_model(net, tmp_path / "a.keras", Frame((6, 6, 3), scaling, Augmentation.normalizing(given)))
     assert (net.compiled, net.optimizer) == (True, optimizer)
     model = keras.models.load_model(tmp_path / "a.keras")
     wanted = net.predict(images, verbose=0)
@@ -274,8 +277,57 @@ def test_a_function_of_the_users_is_no_layer_and_what_stands_around_it_neither(t
     (tmp_path / "pre.py").write_text("def f(image):\n    return image\n")
     function = {"preprocessing_function": f"{tmp_path}/pre.py:f", "rescale": 0.5}
     recipe, net = recipe_of(tmp_path, augment=function, data={"train": "digits"}), net_of_kind("sequential")
-    front = Front.of(Candidate.of(recipe, {}), (MEAN, STD))
-    assert front.before(net) is net
+    frame = Frame.of(Candidate.of(recipe, {}), Learnt((MEAN, STD)))
+    assert frame.around(net) is net
+
+
+def net_of_numbers(n_outputs, *last):
+    return keras.Sequential([keras.Input((6,)), keras.layers.Dense(n_outputs), *last], name="numbers")
+
+
+@pytest.mark.parametrize(
+    ("how", "mean", "std", "last"),
+    [
+        ("log", (12.0,), (0.4,), ()),
+        ("log", (1e-3,), (1e-3,), ()),
+        ("standardize", (3.0, -1e5), (2.0, 1e4), (keras.layers.Reshape((2, 1)),)),
+        ("standardize", (3.0,), (2.0,), (keras.layers.Reshape(()),)),
+    ],
+)
+def test_a_file_gives_numbers_as_the_user_has_them(tmp_path, how, mean, std, last):
+    """In float32; its net is asked, and its numbers made in float64, where it is loaded to be asked."""
+    scale, net = TargetScale(how, mean, std), net_of_numbers(len(mean), *last)
+    facts = ModelFacts(Target("numbers", tuple("ab"[: len(mean)])), scale=scale)
+    saving.save_model(net, tmp_path / "a.keras", Frame((6,), scale=scale, facts=facts))
+    model = keras.models.load_model(tmp_path / "a.keras")
+    samples = np.random.default_rng(0).normal(size=(40, 6)).astype("float32")
+    outputs = net.predict(samples, verbose=0)
+    wanted = Learnt(scale=scale).numbers(outputs)
+    assert wanted.dtype == np.float64
+    found = model.predict(samples, verbose=0)
+    assert found.shape == (40, len(mean))
+    np.testing.assert_allclose(found, wanted, rtol=2e-5, atol=1e-6 * max(map(abs, std)))
+    assert not saving.prepares(model)
+    np.testing.assert_array_equal(
+        saving.before_numbers(model).predict(samples, verbose=0).ravel(), outputs.ravel()
+    )
+    own = saving.net_of(model)
+    for one, other in zip(own.get_weights(), net.get_weights(), strict=True):
+        np.testing.assert_array_equal(one, other)
+    assert saving.before_numbers(own) is own
+
+
+def test_images_of_numbers_have_layers_on_both_sides(tmp_path):
+    scale, net = TargetScale("standardize", (5.0,), (2.0,)), net_of_numbers(1)
+    frame = Frame((6,), Scaling(255.0), scale=scale)
+    saving.save_model(net, tmp_path / "a.keras", frame)
+    model = keras.models.load_model(tmp_path / "a.keras")
+    stored = np.full((3, 6), 255.0, np.float32)
+    wanted = net.predict(stored / 255, verbose=0)
+    np.testing.assert_allclose(model.predict(stored, verbose=0), wanted * 2 + 5, rtol=1e-6)
+    assert saving.prepares(model)
+    np.testing.assert_allclose(saving.before_numbers(model).predict(stored, verbose=0), wanted, rtol=1e-6)
+    assert saving.net_of(model).name == "numbers"
 
 
 @pytest.fixture(scope="module")
