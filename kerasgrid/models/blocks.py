@@ -56,10 +56,10 @@ def check_blocks(argument: str, blocks: Sequence[Sequence[int]]) -> tuple[tuple[
     return tuple(check_widths(f"{argument}[{place}]", block) for place, block in enumerate(blocks))
 
 
-def check_whole(argument: str, value: int) -> None:
-    """Raises a ModelError that names the argument, unless the value is a whole number from 1."""
-    if not is_whole(value):
-        raise ModelError(f"{argument} is {value!r}, but must be a whole number from 1.")
+def check_whole(argument: str, value: int, least: int = 1) -> None:
+    """Raises a ModelError that names the argument, unless the value is a whole number from `least` on."""
+    if not is_whole(value, least):
+        raise ModelError(f"{argument} is {value!r}, but must be a whole number from {least}.")
 
 
 def check_switch(argument: str, value: bool) -> None:
@@ -92,9 +92,9 @@ def is_list(value: Any) -> TypeGuard[Sequence[Any]]:
     return isinstance(value, Sequence) and not isinstance(value, str)
 
 
-def is_whole(value: Any) -> TypeGuard[int]:
-    """Whether a value is a whole number from 1; booleans are none."""
-    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= 1
+def is_whole(value: Any, least: int = 1) -> TypeGuard[int]:
+    """Whether a value is a whole number from `least` on; booleans are none."""
+    return isinstance(value, numbers.Integral) and not isinstance(value, bool) and int(value) >= least
 
 
 def is_finite_number(value: Any) -> bool:

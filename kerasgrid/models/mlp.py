@@ -6,6 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 import keras
+import numpy as np
 from keras import ops
 
 from kerasgrid.errors import ModelError
@@ -23,9 +24,7 @@ from kerasgrid.models.blocks import (
     normalization_of,
 )
 
-_AUTO = "auto"
 _DEPTH = 3
-_WIDEST_EMBEDDING = 50
 
 
 def mlp(
@@ -46,10 +45,10 @@ def mlp(
     gamma_initializer: Any = "ones",
     dropout: float = 0.1,
     residual: bool = False,
-    embedding_size: int | str = _AUTO,
+    embedding_size: int = 0,
     kernel_initializer: Any = "glorot_uniform",
 ) -> keras.Model:
-    """For tables: an embedding of each category beside the numbers; Dense 128, three times, with dropout.
+    """For tables: Dense 128, three times, with dropout; categories as one-hot columns or embeddings.
 
     For each width: Dense, normalisation, activation, dropout. 134,794 parameters for (28, 28, 1) and 10
     classes.
@@ -75,9 +74,8 @@ def mlp(
         residual: Whether what a Dense layer gives is added to what that before it gave, where both are
             equally wide (He et al. 2016, arXiv 1603.05027; for tables Gorishniy et al. 2021, arXiv
             2106.11959, with two layers a block in the place of one).
-        embedding_size: Numbers that are learnt for each category (Guo & Berkhahn 2016, arXiv 1604.06737),
-            from 1; 0 for one-hot columns, all 0 where blank or unknown; `auto` for half of a column's
-            categories, rounded up, at most 50 (a rule of thumb of fast.ai's, 2018).
+        embedding_size: How many numbers are learnt for each category (Guo & Berkhahn 2016, arXiv
+            1604.06737), the same for all columns; 0 for one-hot columns, all 0 where blank or unknown.
         kernel_initializer: Of every Dense layer.
 
     Returns:
@@ -93,11 +91,7 @@ def mlp(
     norm = Normalization(normalization_of(batch_norm, normalization), momentum, epsilon, gamma_initializer)
     drop = Dropout(dropout)
     check_switch("residual", residual)
-    is_size = is_whole(embedding_size) or (embedding_size == 0 and not isinstance(embedding_size, bool))
-    if embedding_size != _AUTO and not is_size:
-        raise ModelError(
-            f"embedding_size is {embedding_size!r}, but must be a whole number from 0 or 'auto'."
-        )
+    check_whole("embedding_size", embedding_size, least=0)
     head = Head("mlp", n_classes, n_outputs, multi_label, kernel_initializer)
 
     inputs = keras.Input(shape)
@@ -145,23 +139,20 @@ def _check_categories(shape: tuple[int, ...], n_categories: Sequence[int]) -> No
 
 
 def _with_categories(
-    inputs: keras.KerasTensor, n_categories: Sequence[int], embedding_size: int | str
+    inputs: keras.KerasTensor, n_categories: Sequence[int], embedding_size: int
 ) -> keras.KerasTensor:
-    """Returns numbers and, in the place of each code, an embedding or one-hot columns, (sample, feature)."""
+    """Returns numbers and, in the place of codes, embeddings or one-hot columns, (sample, feature)."""
     n_numbers = inputs.shape[-1] - len(n_categories)
     # Before any layer is given them: under mixed precision it would round codes above 256.
     codes = ops.cast(inputs[:, n_numbers:], "int32")
     parts = [inputs[:, :n_numbers]] if n_numbers else []
-    for place, n_codes in enumerate(n_categories):
-        code = codes[:, place]
-        if embedding_size == 0:
-            # The column of code 0 is left out.
-            parts.append(ops.one_hot(code, n_codes)[:, 1:])
-        else:
-            size = _fitting_size(n_codes) if embedding_size == _AUTO else int(embedding_size)
-            parts.append(keras.layers.Embedding(n_codes, size)(code))
+    if embedding_size:  # one table, in which each column's codes follow those of the column before it
+        first = np.cumsum([0, *n_categories[:-1]]).astype("int32")
+        embedded = keras.layers.Embedding(sum(n_categories), embedding_size)(codes + first)
+        parts.append(keras.layers.Flatten()(embedded))
+    else:
+        columns = np.repeat(np.arange(len(n_categories)), np.asarray(n_categories) - 1).astype("int32")
+        categories = np.concatenate([np.arange(1, n) for n in n_categories]).astype("int32")
+        is_of_category = ops.equal(ops.take(codes, columns, axis=1), categories)
+        parts.append(ops.cast(is_of_category, inputs.dtype))
     return keras.layers.Concatenate()(parts) if len(parts) > 1 else parts[0]
-
-
-def _fitting_size(n_codes: int) -> int:
-    return min(_WIDEST_EMBEDDING, max(n_codes // 2, 1))

@@ -56,7 +56,7 @@ BUILT_IN: dict[str, BuiltIn] = {
     ),
     "mlp": BuiltIn(
         "kerasgrid.models.mlp:mlp",
-        "fully connected net for tables: 3 x Dense 128 with dropout, categories embedded; residuals optional",
+        "fully connected net for tables: 3 x Dense 128 with dropout; embeddings and residuals optional",
         134_794,
     ),
     "sopcnn": BuiltIn(

@@ -22,6 +22,11 @@ WIDTH_MATTERS = NAME == "jax"
 """Whether a program for some jobs rounds otherwise than one for fewer of them."""
 BYTES_PAY = NAME == "tensorflow"
 """Whether masks of a byte are drawn faster than those of two: on JAX a step takes half as long again."""
+SLOPES_ARE_ROWS = NAME == "tensorflow"
+"""Whether an Embedding's slopes come as rows, one for each number looked up, and go to the optimizer so.
+
+Keras's Adam squares each of them, and not the sum of those of one row: a dense slope gives other weights.
+"""
 
 if NAME == "tensorflow":
     import tensorflow as tf

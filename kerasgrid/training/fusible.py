@@ -35,9 +35,9 @@ _PER_SAMPLE = frozenset(
 
 _ELEMENT_BY_ELEMENT = frozenset(
     """
-    Absolute Add Cast Divide Elu Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p LogSigmoid
-    Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt Square
-    Subtract Tanh
+    Absolute Add Cast Divide Elu Equal Exp Gelu HardSigmoid HardSilu HardSwish HardTanh LeakyRelu Log1p
+    LogSigmoid Maximum Minimum Multiply Negative Power Relu Relu6 Selu Sigmoid Silu Softplus Softsign Sqrt
+    Square Subtract Tanh
     """.split()  # noqa: SIM905
 )
 """Operations of keras.ops that treat each number by itself, as in `x + shortcut`."""
@@ -91,6 +91,9 @@ def _keeps_samples_apart(operation: Any) -> bool:
         return False
     if kind.__name__ == "OneHot":
         return operation.axis != 0 and not operation.sparse
+    if kind.__name__ == "Take":  # the same places of each sample
+        is_fixed = not any(isinstance(at, keras.KerasTensor) for _, at in arguments_of_calls(operation))
+        return is_fixed and operation.axis is not None and operation.axis > 0
     if kind.__name__ == "GetItem":  # `x[:, 3]`, of all samples
         keys = [key for _, key in arguments_of_calls(operation)]
         return all(isinstance(key, tuple | list) and key and key[0] == slice(None) for key in keys)

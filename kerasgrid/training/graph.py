@@ -205,10 +205,14 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     numbers = np.asarray([slot.value for slot in slots], dtype=keras.config.floatx())
     is_constrained = any(variable.constraint is not None for variable in clone.trainable_variables)
     kinds = {variable.dtype for variable in clone.trainable_variables}
+    has_rows = backend.SLOPES_ARE_ROWS and any(
+        isinstance(layer, keras.layers.Embedding) for layer in layers_within(clone)
+    )
     is_flat = (
         type(optimizer).__name__ in ELEMENTWISE
         and not optimizer.clipnorm
         and not is_constrained
+        and not has_rows
         and len(kinds) == 1
     )
     try:

@@ -17,6 +17,7 @@ from keras import layers
 
 from kerasgrid.models.mlp import mlp
 from kerasgrid.models.references import BUILT_IN
+from kerasgrid.records import Target
 from kerasgrid.training.candidate import recorded
 from kerasgrid.training.compiling import Compiled
 from kerasgrid.training.fusible import _ELEMENT_BY_ELEMENT, _PER_SAMPLE, UnfusibleError
@@ -257,6 +258,14 @@ REFUSED = {
         lambda: net(inner=[lambda x: keras.ops.one_hot(keras.ops.cast(x, "int32"), 4, axis=0)]),
         "operation one_hot.* may mix samples",
     ),
+    "places by sample": (
+        lambda: net(inner=[lambda x: keras.ops.take(x, keras.ops.cast(x, "int32"), axis=1)]),
+        "operation take.* may mix samples",
+    ),
+    "places of samples": (
+        lambda: net(inner=[lambda x: keras.ops.take(x, np.array([0, 1]), axis=0)]),
+        "operation take.* may mix samples",
+    ),
     "mask": (lambda: net(inner=[layers.Embedding(9, 2, mask_zero=True, name="words")]), "words masks what"),
     "half": (lambda: net(inner=[layers.Dense(4, dtype="float16")]), "computes in float16"),
 }
@@ -305,9 +314,9 @@ def every_operation(inputs):
     """Yields what each operation that a program knows makes of pixels."""
     for name in sorted(_ELEMENT_BY_ELEMENT):
         operation = getattr(keras.ops, re.sub("(?<!^)(?=[A-Z])", "_", name).lower())
-        two = {"Add", "Divide", "Maximum", "Minimum", "Multiply", "Power", "Subtract"}
+        two = {"Add", "Divide", "Equal", "Maximum", "Minimum", "Multiply", "Power", "Subtract"}
         other = ("bfloat16",) if name == "Cast" else (inputs,) if name in two else ()
-        yield operation(inputs, *other)
+        yield keras.ops.cast(operation(inputs, *other), "float32")
 
 
 @pytest.mark.backend
@@ -340,13 +349,16 @@ def test_built_in_models_pack_in_every_keras(name):
 
 @pytest.mark.backend
 @pytest.mark.parametrize(
-    "options", [{}, {"embedding_size": 0}, {"batch_norm": True, "residual": True}], ids=str
+    "options", [{}, {"embedding_size": 3, "batch_norm": True, "residual": True}], ids=str
 )
 def test_an_mlp_of_a_table_packs(options):
     def model(dropout):
         made = mlp((5,), n_outputs=2, n_categories=(4, 3), units=8, dropout=dropout, **options)
         made.compile("adam", "mean_squared_error", metrics=["mean_absolute_error"])
-        return lift(Compiled(made, "any", 2, None), (np.zeros((1, 5)), np.zeros((1, 2))))
+        return lift(
+            Compiled(made, "any", 2, None, Target("numbers", ("a", "b"))),
+            (np.zeros((1, 5)), np.zeros((1, 2))),
+        )
 
     first, second = model(0.1), model(0.2)
     assert first.key == second.key
