@@ -26,7 +26,6 @@ space: {optimizer: [Adam]}
 """
 STEPS = """if True:
     import sys
-    from types import SimpleNamespace
 
     def tell():
         print(sorted({"tensorflow", "keras", "jax", "torch", "hiplot"} & set(sys.modules)))
@@ -36,12 +35,10 @@ STEPS = """if True:
     kerasgrid.GridSearchCV
     tell()
     from kerasgrid.data.load import load_data
-    from kerasgrid.config.sections import Folds
+    from kerasgrid.config.sections import DataConfig, Folds
     from kerasgrid.data.folds import make_folds
     for train in ("digits", "train.csv"):
-        given = dict(label=None, id=None, image=None, subset=None, multi_label=False)
-        data = load_data(SimpleNamespace(train=train, **given))
-        make_folds(data, Folds(n=2), seed=0)
+        make_folds(load_data(DataConfig(train=train)), Folds(n=2), seed=0)
     tell()
     from kerasgrid.checks.prepared import prepare
     prepare("grid.yaml")

@@ -142,7 +142,7 @@ class Trainable:
             return made
         name = NEEDS.get(str(how.kind), "")
         array = getattr(self.data, name, None)
-        by = {} if array is None else {name: array_digest(array)}
+        by = {} if array is None else {name: array_digest(array)[:12]}
         return {**made, "kind": how.kind, "gap": how.gap, **by}
 
     @property

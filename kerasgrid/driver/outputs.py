@@ -63,7 +63,8 @@ class ResultsFile:
 
     def __init__(self, prepared: Prepared, paths: RunPaths, folds: Sequence[Fold]) -> None:
         self._paths, self._prepared = paths, prepared
-        self._folds = {"n": len(folds), "fingerprint": folds_fingerprint(folds)}
+        kind = prepared.how.kind if prepared.cv is None else prepared.cv
+        self._folds = {"n": len(folds), "kind": kind, "fingerprint": folds_fingerprint(folds)}
         self._written_at, self._took_s = 0.0, 0.0
         self._pause_s = DRIVE_INTERVAL_S if is_drive(paths.results) else WRITE_INTERVAL_S
         self._looked_at: set[JobId] = set()

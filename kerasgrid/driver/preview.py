@@ -164,7 +164,7 @@ class Preview:
         in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
         rows = [
             *(("" if place else "data", line) for place, line in enumerate(told)),
-            *(("" if place else "splits", line) for place, line in enumerate(_splits(prepared))),
+            *(("" if place else "splits", line) for place, line in enumerate(lines_of_folds(prepared))),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             *(("code", line) for line in prepared.code_of_packages),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
@@ -359,7 +359,7 @@ def _kinds(table: Table) -> dict[str, int]:
     return dict(Counter(column.kind for column in table.columns))
 
 
-def _splits(prepared: Prepared) -> list[str]:
+def lines_of_folds(prepared: Prepared) -> list[str]:
     """Returns how samples are split: folds of about one size in a line, others in a line each."""
     search, data, folds, kind = prepared.config.search, prepared.data, prepared.folds, prepared.how.kind
     by = {"group": " by group", "stratified_group": " by group", "time": " in time", "given": " by data.fold"}

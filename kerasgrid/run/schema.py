@@ -144,6 +144,7 @@ class _Data(_Part):
 
 class _Folds(_Part):
     n: Annotated[int, Field(ge=1, le=_MOST_FOLDS)] | None = None
+    kind: str | None = None
     fingerprint: str | None = None
 
 

@@ -2,10 +2,16 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
+from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 
-from kerasgrid.driver.preview import MAX_TARGETS, lines_about
+from kerasgrid.checks import prepared
+from kerasgrid.checks.prepared import prepare
+from kerasgrid.data.in_memory import Given, dataset_from_arrays
+from kerasgrid.driver.preview import MAX_TARGETS, lines_about, lines_of_folds
 from kerasgrid.records import Column, Dataset, Table, Target
 
 N = 40
@@ -69,3 +75,85 @@ def lines(labels, target, scale=None, *, table=None, shape=(8, 8, 1), **more):
 )
 def test_what_the_data_are_is_told(given, told):
     assert given == told
+
+
+X, Y = np.random.default_rng(0).random((N, 4)), np.arange(N) % 2
+STOPS = {"callbacks": {"early_stopping": {"patience": 2}}}
+
+
+@pytest.mark.parametrize(
+    ("config", "given", "known", "told"),
+    [
+        ({}, {}, {}, ["3 stratified folds: about 26 to train on, 14 held out"]),
+        (
+            {"search": {"folds": {"kind": "plain"}}},
+            {},
+            {},
+            ["3 shuffled folds: about 26 to train on, 14 held out"],
+        ),
+        ({"search": {"holdout": 0.2}}, {}, {}, ["holdout of 0.2: about 32 to train on, 8 held out"]),
+        (
+            {"search": {"folds": {"n": 2, "kind": "group"}}, **STOPS},
+            {"groups": np.arange(N) // 10},
+            {},
+            [
+                "2 folds by group: no group is both trained on and held out",
+                "fold 0: 20 of 2 groups to train on, 20 of 2 groups held out",
+                "fold 1: 20 of 2 groups to train on, 20 of 2 groups held out",
+                "val_* is measured on 10% of what is trained on: whole groups",
+            ],
+        ),
+        (
+            {"search": {"folds": {"n": 2, "kind": "plain"}}},
+            {"groups": np.arange(N) // 38},
+            {},
+            [
+                "2 shuffled folds: some groups are both trained on and held out",
+                "fold 0: 20 of 2 groups to train on, 20 of 2 groups held out",
+                "fold 1: 20 of 2 groups to train on, 20 of 2 groups held out",
+            ],
+        ),
+        (
+            {"search": {"folds": {"gap": 1}}, **STOPS},
+            {},
+            {"times": np.arange(N) / 1},
+            [
+                "3 folds in time, 1 row left out before each",
+                "fold 0: 9 to train on, 10 held out",
+                "fold 1: 19 to train on, 10 held out",
+                "fold 2: 29 to train on, 10 held out",
+                "val_* is measured on 10% of what is trained on: the last in time",
+            ],
+        ),
+        (
+            {},
+            {},
+            {"given": np.repeat([0, 1], [10, 30])},
+            [
+                "2 folds by data.fold",
+                "fold 0: 30 to train on, 10 held out",
+                "fold 1: 10 to train on, 30 held out",
+            ],
+        ),
+        (
+            {},
+            {"cv": ShuffleSplit(3, test_size=0.25, random_state=0)},
+            {},
+            ["3 folds of ShuffleSplit: about 30 to train on, 10 held out"],
+        ),
+        (
+            {},
+            {"cv": TimeSeriesSplit(19, test_size=2)},
+            {},
+            [
+                "19 folds of TimeSeriesSplit",
+                *(f"fold {fold}: {2 + 2 * fold} to train on, 2 held out" for fold in range(10)),
+                "and 9 folds more",
+            ],
+        ),
+    ],
+)
+def test_how_samples_are_split(config, given, known, told, monkeypatch):
+    data = replace(dataset_from_arrays(X, Y, groups=given.get("groups")), **known)
+    monkeypatch.setattr(prepared, "data_of", lambda *_: data)
+    assert lines_of_folds(prepare({"model": "fc", **config}, Given(X, Y, **given))) == told
