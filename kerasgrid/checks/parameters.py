@@ -82,7 +82,7 @@ def faults_of_params(
             known = did_you_mean(name, [*own.names, *LOOP], PLACES)
             messages = [] if signature is None else [f"unknown parameter.{known}"]
         faults.extend(Fault(path, message) for message in messages)
-    by_name = "" if own.given or own.style == "hp" else " It is given input_shape and n_classes, by name."
+    by_name = "" if own.given or own.style == "hp" else " It is given input_shape and n_outputs, by name."
     where, giver = ("params", "space") if prefix == "space" else (prefix, "this space")
     faults.extend(
         Fault(

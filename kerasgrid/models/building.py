@@ -13,6 +13,7 @@ from kerasgrid.models.keras_private import own_build
 from kerasgrid.models.loading import plain_names
 from kerasgrid.models.signature import Signature, signature_of
 from kerasgrid.models.source import line_in
+from kerasgrid.records import Target
 from kerasgrid.wording import shown_path
 
 
@@ -21,27 +22,30 @@ def build_model(
     signature: Signature | None,
     params: Mapping[str, Any],
     input_shape: Sequence[int],
-    n_classes: int,
+    target: Target,
     *,
     is_whole: bool = False,
-    multi_label: bool = False,
+    n_categories: Sequence[int] = (),
 ) -> keras.Model:
     """Returns the model that a model function builds, compiled or not as it comes.
 
     Args:
-        function: `build(input_shape, n_classes, **params)` or KerasTuner's `build(hp)`.
+        function: `build(input_shape, n_classes, **params)`, with `n_outputs` for numbers, or KerasTuner's
+            `build(hp)`.
         signature: The function's; None to look it up.
         params: What the function is to get, and nothing else. In the style `hp` its hyperparameters;
             their values need not be among those that the function declares.
         input_shape: Axes of one sample, such as (height, width, channels).
+        target: What is predicted.
         is_whole: Whether the params are all that `build(hp)` may ask for, fixed ones apart; else it gets the
             defaults of the others.
-        multi_label: Whether samples may have several of the classes, or none.
+        n_categories: How many codes each of the last columns of a table has, where samples are its rows with
+            categories as codes; 0 is for what is blank or unknown.
 
     Raises:
         ModelError: The function does not take a parameter, lacks one, raises (with the line in its
-            file), asks for one that it is not to, or returns what is no model for this input and these
-            classes.
+            file), asks for one that it is not to, or returns what is no model for this input and target; or
+            it predicts classes alone, and numbers are wanted.
     """
     signature = signature or signature_of(function)
     shape = tuple(int(size) for size in input_shape)
@@ -49,9 +53,17 @@ def build_model(
         model = _build_by_hp(function, params, is_whole)
     else:
         _check_params(function, signature, params)
-        given = {"input_shape": shape, "n_classes": int(n_classes), "multi_label": multi_label}
-        model = call(function, **{name: given[name] for name in signature.given}, **params)
-    _check_model(name_of(function), model, shape, n_classes, multi_label)
+        if (fault := signature.fault(target)) is not None:
+            raise ModelError(f"{name_of(function)}: {fault}")
+        given = {
+            "input_shape": shape,
+            "n_classes": target.n_outputs,
+            "n_outputs": target.n_outputs,
+            "multi_label": target.is_multi_label,
+            "n_categories": tuple(int(n) for n in n_categories),
+        }
+        model = call(function, **{name: given[name] for name in signature.passed(target)}, **params)
+    _check_model(name_of(function), model, shape, target)
     return model
 
 
@@ -147,16 +159,18 @@ def name_of(function: Callable[..., Any]) -> str:
     return name if owner is None else f"{type(owner).__name__}.{name}"
 
 
-def _check_model(
-    name: str, model: keras.Model, shape: tuple[int, ...], n_classes: int, multi_label: bool
-) -> None:
-    output = _output_shape(name, model, shape)
-    wanted = [(None, n_classes)] + ([(None, 1)] if n_classes == 2 and not multi_label else [])
-    if output not in wanted:
-        raise ModelError(
-            f"{name}: the model's output is {output}, but {n_classes} classes need "
-            f"{' or '.join(str(shape) for shape in wanted)}. End it with Dense(n_classes)."
-        )
+def _check_model(name: str, model: keras.Model, shape: tuple[int, ...], target: Target) -> None:
+    output, n = _output_shape(name, model, shape), target.n_outputs
+    wanted = [(None, n)] + ([(None, 1)] if n == 2 and target.kind == "classes" else [])
+    if output in wanted:
+        return
+    need, end = f"{n} classes need", "n_classes"
+    if target.is_numbers:
+        need, end = "one number needs" if n == 1 else f"{n} numbers need", "n_outputs"
+    raise ModelError(
+        f"{name}: the model's output is {output}, but {need} {' or '.join(map(str, wanted))}. End it with "
+        f"Dense({end})."
+    )
 
 
 def _output_shape(name: str, model: keras.Model, shape: tuple[int, ...]) -> Any:

@@ -12,15 +12,14 @@ from dataclasses import dataclass
 from typing import Any, Literal
 
 from kerasgrid.errors import ModelError
-from kerasgrid.models.references import (
-    ModelReference,
-)
+from kerasgrid.models.references import ModelReference
 from kerasgrid.models.source import definition, parse_source
+from kerasgrid.records import Target
 
-GIVEN = ("input_shape", "n_classes", "multi_label")
+GIVEN = ("input_shape", "n_classes", "n_outputs", "multi_label", "n_categories")
 """Arguments that kerasgrid passes by itself where a model function names them."""
 _OF_ANY = ("input_shape", "n_classes")
-"""Those of them that a function is passed too which takes any name."""
+"""Those of them that a function is passed too which takes any name; of numbers n_outputs, for n_classes."""
 
 
 @dataclass(frozen=True)
@@ -44,13 +43,15 @@ class Signature:
         parameters: Those that a config may set, so without `hp` and what is given.
         takes_any: Whether it takes other names too: by `**kwargs`, or as a hyperparameter of `hp`.
         style: `build(input_shape, n_classes, ...)` or KerasTuner's `build(hp)`.
-        given: Which of `input_shape`, `n_classes` and `multi_label` it is passed.
+        given: Which of GIVEN it is passed, where classes or labels are predicted.
+        needs_classes: Whether it names `n_classes` without a default, so that it predicts no numbers.
     """
 
     parameters: tuple[Parameter, ...]
     takes_any: bool = False
     style: Literal["build", "hp"] = "build"
     given: tuple[str, ...] = ()
+    needs_classes: bool = False
 
     @property
     def names(self) -> tuple[str, ...]:
@@ -65,6 +66,23 @@ class Signature:
     def accepts(self, name: str) -> bool:
         """Whether a config may set `name` in the model function."""
         return name in self.names or (self.takes_any and name not in GIVEN)
+
+    def passed(self, target: Target) -> tuple[str, ...]:
+        """Returns which of GIVEN the model function is passed; of numbers there is no `n_classes`."""
+        if not target.is_numbers:
+            return self.given
+        given = {*self.given, "n_outputs"} if self.takes_any and self.style == "build" else {*self.given}
+        return tuple(name for name in GIVEN if name in given - {"n_classes"})
+
+    def fault(self, target: Target) -> str | None:
+        """Returns why the model function cannot predict a target, and what to change; None where it may."""
+        if not (target.is_numbers and self.needs_classes):
+            return None
+        return (
+            "needs n_classes, but numbers are predicted (data.target), and no classes: name n_outputs in its "
+            "place, and end the model in Dense(n_outputs). The built-in ones take n_classes=None, "
+            "n_outputs=None, and end in numbers where n_classes is None."
+        )
 
 
 def read_signature(reference: ModelReference) -> Signature | None:
@@ -137,6 +155,7 @@ def _signature(
             for name in GIVEN
             if (takes_any and name in _OF_ANY) or any(parameter.name == name for parameter in parameters)
         ),
+        needs_classes="n_classes" in required,
     )
 
 

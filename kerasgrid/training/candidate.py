@@ -18,7 +18,7 @@ import numpy as np
 
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.cache import map_samples
-from kerasgrid.data.encoding import width
+from kerasgrid.data.encoding import n_categories, width
 from kerasgrid.data.folds import inner_rows, inner_split, load_folds
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
@@ -138,6 +138,12 @@ class Candidate:
         """What is recorded beside it."""
         return tuple(map(find_objective, self.recipe.scores))
 
+    @property
+    def n_categories(self) -> tuple[int, ...]:
+        """How many codes each column of categories has, where the model function is given codes."""
+        table = self.data.table
+        return () if table is None or not self.recipe.takes_codes else tuple(n_categories(table))
+
     # Its model
 
     def compile(self) -> Compiled:
@@ -166,9 +172,9 @@ class Candidate:
                 self.recipe.signature,
                 self.route.model,
                 self.input_shape,
-                target.n_outputs,
+                target,
                 is_whole=not self.recipe.has_defaults,
-                multi_label=target.is_multi_label,
+                n_categories=self.n_categories,
             )
 
     def targets(self, compiled: Compiled, labels: np.ndarray, learnt: Learnt | None = None) -> np.ndarray:

@@ -189,7 +189,7 @@ def test_the_prefix_says_which_of_several_spaces():
     assert [text.partition(":")[0] for text in found] == ["space[2].zoo"]
     assert messages({}, {}, prefix="space[2]") == [
         "space[2]: 'units' is missing: the model function needs it, and neither params nor this space gives it. "
-        "It is given input_shape and n_classes, by name."
+        "It is given input_shape and n_outputs, by name."
     ]
 
 

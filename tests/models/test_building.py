@@ -18,6 +18,7 @@ from kerasgrid.models.loading import load_function  # noqa: E402
 from kerasgrid.models.references import parse_reference  # noqa: E402
 from kerasgrid.models.signature import signature_of  # noqa: E402
 from kerasgrid.models.vgg import bn_cnn  # noqa: E402
+from kerasgrid.records import Target  # noqa: E402
 from kerasgrid.space.reading import read_space  # noqa: E402
 
 pytestmark = pytest.mark.slow
@@ -37,8 +38,11 @@ def net(outputs: int = 3, inputs: tuple = (4,), activation: str = "softmax") -> 
     )
 
 
-def build(function, params=None, shape=(4,), n_classes=3) -> keras.Model:
-    return build_model(function, signature_of(function), params or {}, shape, n_classes)
+THREE = Target("classes", (0, 1, 2))
+
+
+def build(function, params=None, shape=(4,), target=THREE, **given) -> keras.Model:
+    return build_model(function, signature_of(function), params or {}, shape, target, **given)
 
 
 def test_params_reach_the_function():
@@ -47,7 +51,7 @@ def test_params_reach_the_function():
 
 
 def test_signature_may_be_left_to_look_up():
-    assert build_model(fc, None, {"units": [5]}, (4,), 3).output_shape == (None, 3)
+    assert build_model(fc, None, {"units": [5]}, (4,), THREE).output_shape == (None, 3)
 
 
 def test_only_what_is_named_is_passed():
@@ -83,7 +87,22 @@ def test_compiled_models_stay_compiled():
 
 @pytest.mark.parametrize(("outputs", "n_classes"), [(2, 2), (1, 2), (7, 7)])
 def test_outputs_that_fit(outputs, n_classes):
-    assert build(lambda: net(outputs), n_classes=n_classes).output_shape == (None, outputs)
+    target = Target("classes", tuple(range(n_classes)))
+    assert build(lambda: net(outputs), target=target).output_shape == (None, outputs)
+
+
+@pytest.mark.parametrize("target", [Target("numbers", ("y",)), Target("numbers", ("y", "z"))])
+def test_numbers_are_told_by_how_many_they_are(target):
+    n, seen = target.n_outputs, {}
+
+    def named(input_shape, n_outputs, multi_label, n_categories, n_classes=7):
+        seen.update(n_outputs=n_outputs, is_of=(multi_label, n_categories, n_classes))
+        return net(n_outputs, activation=None)
+
+    assert build(named, target=target, n_categories=[3, 4]).output_shape == (None, n)
+    assert seen == {"n_outputs": n, "is_of": (False, (3, 4), 7)}
+    assert build(lambda **given: net(given["n_outputs"], given["input_shape"]), target=target)
+    assert build(fc, {"units": [5]}, target=target).layers[-1].activation is keras.activations.linear
 
 
 class Subclassed(keras.Model):
@@ -179,7 +198,31 @@ def test_messages(function, params, message):
 
 def test_two_classes_name_both_shapes():
     with pytest.raises(ModelError, match=r"is \(None, 3\), but 2 classes need \(None, 2\) or \(None, 1\)\."):
-        build(net, {"outputs": 3}, n_classes=2)
+        build(net, {"outputs": 3}, target=Target("classes", ("no", "yes")))
+
+
+@pytest.mark.parametrize(
+    ("function", "names", "message"),
+    [
+        (net, "y", "net: the model's output is (None, 3), but one number needs (None, 1). End it with "),
+        (net, "yz", "net: the model's output is (None, 3), but 2 numbers need (None, 2). End it with "),
+        (
+            two_outputs,
+            "yzw",
+            "two_outputs: the model's output is [(None, 3), (None, 3)], but 3 numbers need ",
+        ),
+        (
+            Subclassed,
+            "yzw",
+            "Subclassed: needs n_classes, but numbers are predicted (data.target), and no classes: name "
+            "n_outputs in its place, and end the model in Dense(n_outputs). ",
+        ),
+    ],
+)
+def test_messages_of_numbers(function, names, message):
+    with pytest.raises(ModelError) as caught:
+        build(function, target=Target("numbers", tuple(names)))
+    assert str(caught.value).startswith(message)
 
 
 def test_built_in_says_why_it_cannot():
@@ -531,8 +574,8 @@ def test_a_hyperparameter_that_the_search_does_not_know_is_no_default(load):
     function = load(NESTED, "pair")
     build(function, {"a": True, "b": True})
     with pytest.raises(ModelError, match="asks hp for 'both' beside these params"):
-        build_model(function, None, {"a": True, "b": True}, (4,), 3, is_whole=True)
-    build_model(function, None, {"a": True, "b": False}, (4,), 3, is_whole=True)
+        build_model(function, None, {"a": True, "b": True}, (4,), THREE, is_whole=True)
+    build_model(function, None, {"a": True, "b": False}, (4,), THREE, is_whole=True)
 
 
 LONG = """

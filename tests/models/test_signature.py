@@ -17,6 +17,7 @@ from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import BUILT_IN, parse_reference, source_digest, sources_of
 from kerasgrid.models.signature import Parameter, Signature, read_signature, signature_of
 from kerasgrid.models.source import function_digest
+from kerasgrid.records import Target
 
 NETS = '''
 """Some nets."""
@@ -80,7 +81,9 @@ def test_built_in(name, tmp_path):
     reference = parse_reference(name, tmp_path)
     assert (reference.kind, reference.function, str(reference)) == ("built_in", name, name)
     signature = read_signature(reference)
-    assert signature.given == ("input_shape", "n_classes", "multi_label")
+    of_tables = ("n_categories",) if name == "mlp" else ()
+    assert signature.given == ("input_shape", "n_classes", "n_outputs", "multi_label", *of_tables)
+    assert not signature.needs_classes
     assert signature.required == ()
     assert {"dropout", "activation", "kernel_initializer", "normalization"} <= set(signature.names)
     assert not signature.takes_any
@@ -238,9 +241,10 @@ def test_messages_of_references(text, message, nets, write, tmp_path):
                     Parameter("name"),
                 ),
                 given=("input_shape", "n_classes"),
+                needs_classes=True,
             ),
         ),
-        ("flexible", Signature((), takes_any=True, given=("input_shape", "n_classes"))),
+        ("flexible", Signature((), True, given=("input_shape", "n_classes"), needs_classes=True)),
         ("tuned", Signature((Parameter("extra", "1"),), takes_any=True, style="hp")),
         ("not_tuned", Signature((Parameter("hp"), Parameter("depth")))),
         ("bare", Signature(())),
@@ -292,6 +296,32 @@ def test_signature_of_what_python_cannot_tell():
         ModelError, match=r"^getattr: Python cannot tell what it takes .*Wrap it in a function"
     ):
         signature_of(getattr)
+
+
+CLASSES, NUMBERS = Target("classes", ("a", "b")), Target("numbers", ("price",))
+
+
+@pytest.mark.parametrize(
+    ("function", "of_classes", "of_numbers"),
+    [
+        (lambda input_shape, width: ..., ["input_shape"], ["input_shape"]),
+        (lambda n_outputs, n_classes=None: ..., ["n_classes", "n_outputs"], ["n_outputs"]),
+        (lambda **more: ..., ["input_shape", "n_classes"], ["input_shape", "n_outputs"]),
+        (lambda n_classes=3, **more: ..., ["input_shape", "n_classes"], ["input_shape", "n_outputs"]),
+        (lambda multi_label, n_categories: ..., *[["multi_label", "n_categories"]] * 2),
+        (lambda hp: ..., [], []),
+    ],
+)
+def test_what_is_passed(function, of_classes, of_numbers):
+    signature = signature_of(function)
+    assert [list(signature.passed(target)) for target in (CLASSES, NUMBERS)] == [of_classes, of_numbers]
+    assert signature.fault(CLASSES) is signature.fault(NUMBERS) is None
+
+
+def test_what_needs_classes_predicts_no_numbers():
+    signature = signature_of(lambda input_shape, n_classes, n_outputs=1: ...)
+    assert signature.fault(CLASSES) is None
+    assert signature.fault(NUMBERS).startswith("needs n_classes, but numbers are predicted (data.target), ")
 
 
 def test_accepts():
