@@ -145,11 +145,19 @@ LOSSES: Mapping[str, Loss] = {
     "squared_hinge": Loss("SquaredHinge", "binary"),
     "tversky": Loss("Tversky", "one_hot", {"alpha": 0.5, "beta": 0.5, "axis": None}),
 }
-"""Each loss for classes by its snake_case name; ctc (sequences) and circle (embeddings) are none.
+"""Each loss for classes or numbers by its snake_case name; ctc (sequences), circle (embeddings) are none.
 
 Made by `getattr(keras.losses, entry.class_name)(...)`: `keras.losses.get` takes no arguments with a name,
 and does not know categorical_generalized_cross_entropy.
 """
+
+NUMBER_LOSSES = frozenset(
+    {
+        *("cosine_similarity", "huber", "log_cosh", "mean_absolute_error", "mean_absolute_percentage_error"),
+        *("mean_squared_error", "mean_squared_logarithmic_error", "poisson"),
+    }
+)
+"""Those by which numbers are learnt."""
 
 
 @dataclass(frozen=True)

@@ -114,6 +114,15 @@ def test_loss_takes_the_labels_it_is_said_to(keras, name):
 
 
 @pytest.mark.slow
+@pytest.mark.parametrize("name", sorted(names.NUMBER_LOSSES))
+def test_losses_of_numbers_are_least_where_they_are_met(keras, name):
+    loss = getattr(keras.losses, names.LOSSES[name].class_name)()
+    numbers = keras.ops.convert_to_tensor([[3.5, 1.0], [250.0, 2.0]])
+    others = keras.ops.convert_to_tensor([[3.0, 2.0], [240.0, 9.0]])
+    assert float(loss(numbers, numbers)) < float(loss(numbers, others))
+
+
+@pytest.mark.slow
 def test_metrics_are_those_of_keras_that_need_no_arguments(keras):
     found = set()
     for item in classes_of(keras.metrics, keras.metrics.Metric).values():

@@ -21,6 +21,7 @@ from autokeras.tuners.greedy import GreedyOracle
 from autokeras.tuners.task_specific import IMAGE_CLASSIFIER
 
 from kerasgrid.models.endings import make_metrics
+from kerasgrid.records import Target
 
 VANILLA, FULL = "vanilla", "full"
 _BLOCK_TYPE = "image_block_1/block_type"
@@ -97,7 +98,8 @@ class AutoKerasSpace:
         pixels = _Pixels(shape=self._shape)
         pixels.batch_size, pixels.dtype = self._batch_size, "float32"
         n_outputs = self._n_classes if self._n_classes > 2 or self._multi_label else 1
-        metrics = make_metrics(self._metric, n_outputs, multi_label=self._multi_label, one_hot=True)
+        target = Target("labels" if self._multi_label else "classes", tuple(range(self._n_classes)))
+        metrics = make_metrics(self._metric, n_outputs, target, one_hot=True)
         head = autokeras.ClassificationHead(self._n_classes, self._multi_label, metrics=metrics)
         # Python's own numbers: what AutoKeras reads off the data is NumPy's, which Dense refuses.
         head.shape = (n_outputs,)

@@ -13,8 +13,9 @@ import keras
 import numpy as np
 
 from kerasgrid.errors import ModelError
-from kerasgrid.keras_names import CLASS_METRICS, METRICS, is_of_keras
+from kerasgrid.keras_names import CLASS_METRICS, METRICS, NUMBER_METRICS, is_of_keras
 from kerasgrid.models.keras_private import call_of, layers_within
+from kerasgrid.records import Target
 
 _ACTIVATION_LAYERS = {
     "ELU": "elu",
@@ -309,25 +310,30 @@ def _scales(operations: Sequence[Any]) -> bool | None:
 def make_metrics(
     objective: str | None,
     n_outputs: int,
+    target: Target,
     *,
     from_logits: bool | None = False,
-    multi_label: bool = False,
     one_hot: bool = False,
 ) -> list[str | keras.metrics.Metric]:
-    """Returns what a model is compiled with: accuracy, and the objective's metric where that is another.
+    """Returns what a model is compiled with, the objective's metric last.
+
+    Classes and labels are told by accuracy, and numbers by the mean absolute and root mean squared error.
 
     Args:
         objective: One of METRICS; None for none.
         n_outputs: Values that the model gives a sample.
-        from_logits: Whether these are logits; None where that is not known.
-        multi_label: Whether each output says of itself whether a sample has its label.
+        target: What is predicted.
+        from_logits: Whether the outputs are logits; None where that is not known.
         one_hot: Whether labels of more than two classes are one-hot rows, which metrics of class indices
             then take too, under their own names.
 
     Raises:
-        ModelError: The metric compares one output for each class, and there is a single one; or it takes
-            one class a sample, which may have several labels.
+        ModelError: The metric compares a sample's outputs with each other, and there is a single one; or it
+            is of classes, and a sample may have several labels, or numbers are predicted.
     """
+    if target.is_numbers:
+        return list(_metrics_of_numbers(objective, n_outputs))
+    multi_label = target.is_multi_label
     is_binary = n_outputs == 1 or multi_label
     accuracy: str | keras.metrics.Metric = "accuracy"
     if is_binary:  # Keras's "accuracy" would cut logits at 0.5, and take one of several labels
@@ -346,6 +352,19 @@ def make_metrics(
     if one_hot and METRICS[objective].labels == "sparse":
         name = METRICS[objective.removeprefix("sparse_")].class_name
     return [accuracy, getattr(keras.metrics, name)(name=objective, **arguments)]
+
+
+def _metrics_of_numbers(objective: str | None, n_outputs: int) -> Iterator[keras.metrics.Metric]:
+    if objective is not None and objective not in NUMBER_METRICS:
+        raise ModelError(f"the metric {objective} is of classes, and numbers are predicted.")
+    if objective is not None and METRICS[objective].labels == "one_hot" and n_outputs == 1:
+        raise ModelError(
+            f"the metric {objective} compares a sample's outputs with each other, and the model has a single "
+            "output."
+        )
+    always = ("mean_absolute_error", "root_mean_squared_error")
+    for name in [*(name for name in always if name != objective), *([objective] if objective else [])]:
+        yield getattr(keras.metrics, METRICS[name].class_name)(name=name)
 
 
 def binary_accuracy(from_logits: bool | None) -> keras.metrics.Metric:

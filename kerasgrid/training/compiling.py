@@ -12,7 +12,7 @@ import numpy as np
 from kerasgrid.errors import ModelError
 from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.route import DEFAULTS, Route
-from kerasgrid.keras_names import LOSSES, METRICS, find_loss
+from kerasgrid.keras_names import LOSSES, METRICS, NUMBER_LOSSES, find_loss
 from kerasgrid.models.endings import (
     Ending,
     binary_accuracy,
@@ -127,7 +127,7 @@ def compile_model(
                 f"the loss {loss_name} wants {labels} labels and the objective {objective.name} "
                 f"{metric.labels} ones: choose a pair that agrees, as categorical_crossentropy for one_hot."
             )
-    metrics = make_metrics(objective.metric, n_outputs, from_logits=from_logits, multi_label=multi_label)
+    metrics = make_metrics(objective.metric, n_outputs, target, from_logits=from_logits)
     model.compile(
         optimizer=_make(
             "optimizer", keras.optimizers, route.optimizer or DEFAULTS["optimizer"], route.optimizer_args
@@ -221,7 +221,7 @@ def _check_ending(
 
 def _fault_of_numbers(name: str, ending: Ending, last: str | None) -> str | None:
     """Returns why a net cannot learn to predict numbers by a loss, and what to change."""
-    if name in _OF_PROBABILITIES | _OF_SEVERAL_OUTPUTS:
+    if name in LOSSES and name not in NUMBER_LOSSES:
         return (
             f"the loss {name} is of classes, and numbers are predicted: take mean_squared_error, "
             "mean_absolute_error or huber."

@@ -124,9 +124,8 @@ def metric_of(objective: Objective, compiled: Compiled) -> keras.metrics.Metric:
     Raises:
         ModelError: It does not fit the model's outputs.
     """
-    several = compiled.target.is_multi_label
     made = make_metrics(
-        objective.metric, compiled.n_outputs, from_logits=compiled.from_logits, multi_label=several
+        objective.metric, compiled.n_outputs, compiled.target, from_logits=compiled.from_logits
     )[-1]
     assert isinstance(made, keras.metrics.Metric)  # accuracy alone is a name, and no metric of Keras's here
     return made
