@@ -21,11 +21,13 @@ if TYPE_CHECKING:  # what is imported when it is asked for, as checkers and edit
     from kerasgrid.errors import KerasgridError as KerasgridError
     from kerasgrid.estimators.classifier import KerasClassifier as KerasClassifier
     from kerasgrid.estimators.grid_search import GridSearchCV as GridSearchCV
+    from kerasgrid.estimators.regressor import KerasRegressor as KerasRegressor
     from kerasgrid.run.observer import Observer as Observer
 
 _HOMES = {
     "GridSearchCV": "kerasgrid.estimators.grid_search",
     "KerasClassifier": "kerasgrid.estimators.classifier",
+    "KerasRegressor": "kerasgrid.estimators.regressor",
     "KerasgridError": "kerasgrid.errors",
     "Observer": "kerasgrid.run.observer",
     "Results": "kerasgrid.driver.results",

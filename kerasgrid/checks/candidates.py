@@ -24,7 +24,7 @@ from kerasgrid.keras_names import find_metric
 from kerasgrid.machine import count_gpus, multiplies_bfloat16
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature
-from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord
+from kerasgrid.records import FIRST_VALUES, Dataset, Fold, ProbeRecord, Target
 from kerasgrid.space.space import Space
 from kerasgrid.wording import count, percent
 
@@ -208,18 +208,20 @@ def _check_class_weights(draft: Draft, space: Space, data: Dataset | None) -> No
     own = (value for grid in space.grids if name in grid for value in Space([grid]).values(name))
     places = [(name, config.training.class_weight), (f"params.{name}", config.params.get(name))]
     for path, value in [*places, *((f"space.{name}", value) for value in own)]:
-        fault = fault_of_class_weight(value, data.classes)
-        if data.target.is_multi_label and value is not None:
-            fault = (
-                "is a weight of each class, and with data.multi_label a sample has any number: leave it out."
-            )
+        fault = fault_of_class_weight(value, data.target)
         if fault is not None:
             report.add(path, fault)
 
 
-def fault_of_class_weight(value: Any, classes: Sequence[Any]) -> str | None:
+def fault_of_class_weight(value: Any, target: Target) -> str | None:
     """Returns that weights name what is no class, in words; None where they do not."""
-    known = {str(label) for label in classes}
+    if value is None:
+        return None
+    if target.is_multi_label:
+        return "is a weight of each class, and with data.multi_label a sample has any number: leave it out."
+    if target.is_numbers:
+        return "is a weight of each class, and numbers are predicted, which have none: leave it out."
+    known = {str(label) for label in target.classes}
     unknown = [label for label in value if str(label) not in known] if isinstance(value, Mapping) else []
     if not unknown:
         return None

@@ -1,1 +1,1 @@
-"""scikit-learn's interface: KerasClassifier, and GridSearchCV over a model function."""
+"""scikit-learn's interface: KerasClassifier, KerasRegressor, and GridSearchCV over a model function."""

@@ -11,12 +11,15 @@ from sklearn import get_config, model_selection
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
+from sklearn.utils.multiclass import type_of_target
 
 from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import ConfigError, Fault
+from kerasgrid.estimators.base import KerasEstimator, function_of
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
-from kerasgrid.jobs.objective import find_objective, objective_fault
+from kerasgrid.estimators.regressor import KerasRegressor
+from kerasgrid.jobs.objective import find_objective, objective_fault, scores_numbers
 from kerasgrid.records import Target
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.training.entry import quiet
@@ -93,9 +96,13 @@ class GridSearchCV(model_selection.GridSearchCV):
 
     @property
     def estimator(self) -> Any:
-        """The estimator that is searched: the one given, or a `KerasClassifier` of the model function."""
+        """The estimator that is searched: the one given, or one of the model function's.
+
+        That is a `KerasClassifier`, or a `KerasRegressor` where `fit` was given numbers to predict.
+        """
         if _is_model_function(self._given):
-            return KerasClassifier(self._given, seed=self.seed)
+            kind = KerasRegressor if getattr(self, "_predicts_numbers", False) else KerasClassifier
+            return kind(self._given, seed=self.seed)
         return self._given
 
     @estimator.setter
@@ -113,8 +120,11 @@ class GridSearchCV(model_selection.GridSearchCV):
 
         Args:
             X: (sample, ...): rows, images with four axes, or what the estimator takes.
-            y: (sample,) labels or (sample, class) one-hot rows.
-            **params: `groups` for the splitter; for an estimator, what scikit-learn passes on.
+            y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
+                number): those that are not whole, and whole ones where `scoring` is a regression's and the
+                model function is not told `n_classes`.
+            **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
+                in scores as scikit-learn has it; for an estimator, what scikit-learn passes on.
 
         Raises:
             ConfigError: Parameters that the model function and training do not have, or out of bounds:
@@ -123,7 +133,9 @@ class GridSearchCV(model_selection.GridSearchCV):
             DataError: For a model function, X or y is no array of samples or labels.
             ValueError: scikit-learn's, where all fits failed or arguments do not hold.
         """
-        if isinstance(self.estimator, KerasClassifier):
+        if _is_model_function(self._given) and y is not None:
+            self._predicts_numbers = self._are_numbers(np.asarray(y))
+        if isinstance(self.estimator, KerasEstimator):
             with kept_random_state(), quiet():  # a `build(hp)` is called for its parameters
                 faults = [*_fit_faults(params), *self._grid_faults(), *self._scoring_faults(y)]
             if faults:
@@ -131,16 +143,37 @@ class GridSearchCV(model_selection.GridSearchCV):
             refuse_others(X, y)
         return super().fit(X, y, **params)
 
-    def _scoring_faults(self, y: Any) -> list[Fault]:
-        """Returns why scorers that are given by name cannot score these labels."""
+    def _are_numbers(self, y: np.ndarray) -> bool:
+        """Tells whether numbers are to be predicted, and no classes."""
+        try:
+            kind = type_of_target(y)
+        except (ValueError, TypeError):  # `fit` says what is wrong with them
+            return False
+        if kind.startswith("continuous") or kind == "unknown":
+            return kind != "unknown"
+        if y.dtype.kind not in "iuf" or not any(map(scores_numbers, self._scorer_names())):
+            return False
+        with kept_random_state(), quiet():
+            return "n_classes" not in function_of(self._given)[1].given
+
+    def _scorer_names(self) -> list[str]:
+        """Returns those of scikit-learn's scorers that are given by name."""
         scoring = self.scoring.values() if isinstance(self.scoring, Mapping) else self.scoring
         names = [scoring] if isinstance(scoring, str) else scoring if isinstance(scoring, Iterable) else []
-        known = [name for name in names if isinstance(name, str) and name in get_scorer_names()]
-        try:
-            labels, classes = read_labels(np.asarray(y))
-        except (ValueError, TypeError):  # `fit` says what is wrong with them
-            return []
-        target = Target("classes", tuple(classes.tolist()), is_one_hot(y, labels))
+        return [name for name in names if isinstance(name, str) and name in get_scorer_names()]
+
+    def _scoring_faults(self, y: Any) -> list[Fault]:
+        """Returns why scorers that are given by name cannot score these labels."""
+        known = self._scorer_names()
+        if isinstance(self.estimator, KerasRegressor):
+            labels = np.asarray(y, np.float64).reshape(len(y), -1)
+            target = Target("numbers", tuple(f"y{place}" for place in range(labels.shape[1])))
+        else:
+            try:
+                labels, classes = read_labels(np.asarray(y))
+            except (ValueError, TypeError):  # `fit` says what is wrong with them
+                return []
+            target = Target("classes", tuple(classes.tolist()), is_one_hot(y, labels))
         told = (objective_fault(find_objective(name), labels, target, in_python=True) for name in known)
         return [Fault("scoring", fault) for fault in told if fault is not None]
 
@@ -167,5 +200,5 @@ def _fit_faults(params: Mapping[str, Any]) -> list[Fault]:
             "value.",
         )
         for name in params
-        if name != "groups"
+        if name not in ("groups", "sample_weight")
     ]

@@ -112,6 +112,18 @@ def _brief(value: Any) -> str:
     return f"{value!r}" if shape is None else f"an array of shape {tuple(shape)}"
 
 
+def scores_numbers(name: str) -> bool:
+    """Tells whether a scorer of scikit-learn's, by its name, scores numbers that are no classes."""
+    scorer = get_scorer(name)
+    if "y_true" not in inspect.signature(scorer._score_func).parameters:  # but labels_true, of clusters
+        return False
+    try:
+        scorer._score_func(np.array([0.5, 1.5, 2.7]), np.array([0.4, 1.6, 2.5]), **scorer._kwargs)
+    except (ValueError, TypeError):
+        return False
+    return scorer._response_method == "predict"
+
+
 class _Predictions(ClassifierMixin, BaseEstimator):
     """What a scikit-learn scorer needs of an estimator, answered from predictions that are there.
 

@@ -16,7 +16,8 @@ from sklearn.utils.estimator_checks import check_estimator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
-from kerasgrid.estimators.classifier import KerasClassifier, _json_params, read_labels
+from kerasgrid.estimators.base import _json_params
+from kerasgrid.estimators.classifier import KerasClassifier, read_labels
 
 NAMES = np.array([f"digit {number}" for number in range(10)])
 
@@ -450,7 +451,7 @@ class TestModelFunction:
         assert list(grid.cv_results_) == [renamed.get(name, name) for name in theirs.cv_results_]
         assert grid.cv_results_["params"] == list(ParameterGrid(GRID))
         assert grid.cv_results_["param_units"].tolist() == [8, 4]
-        assert set(vars(theirs)) - {"estimator"} == set(vars(grid)) - {"_given", "seed"}
+        assert set(vars(theirs)) - {"estimator"} == set(vars(grid)) - {"_given", "_predicts_numbers", "seed"}
 
     def test_the_best_is_picked_by_refit(self, grid):
         scores = grid.cv_results_["mean_test_neg_log_loss"]
@@ -684,11 +685,12 @@ def linear(input_shape, n_classes):
 
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_scikit_learns_own_checks_hold_but_for_the_one_that_free_parameters_forbid(monkeypatch):
+def test_scikit_learns_own_checks_hold_but_for_free_parameters_and_batches(monkeypatch):
     monkeypatch.setattr("gc.collect", lambda *generation: 0)  # a third of a second for each of a hundred fits
     estimator = KerasClassifier(linear, epochs=2, batch_size=1024)
     found = check_estimator(estimator, on_skip=None, on_fail=None)
     told = {check["check_name"]: str(check["exception"]) for check in found if check["status"] == "failed"}
-    assert told.keys() == {"check_no_attributes_set_in_init"}
+    weighed = "check_sample_weight_equivalence_on_dense_data"
+    assert told.keys() == {"check_no_attributes_set_in_init", weighed}
     assert "Found attributes ['params']" in told["check_no_attributes_set_in_init"]
     assert sum(check["status"] == "passed" for check in found) > 40

@@ -1,0 +1,336 @@
+"""What a model function is as any estimator of scikit-learn's.
+
+Importing this imports no Keras; fitting does.
+"""
+
+from __future__ import annotations
+
+import gc
+import json
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from contextlib import ExitStack, contextmanager, nullcontext
+from dataclasses import replace
+from pathlib import Path
+from typing import Any, Self
+
+import numpy as np
+from sklearn.base import BaseEstimator
+from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+
+from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
+from kerasgrid.checks.parameters import faults_of_params
+from kerasgrid.config.augment import faults_of_augment
+from kerasgrid.console import warn
+from kerasgrid.data.in_memory import refuse_others
+from kerasgrid.data.statistics import Span, pixel_top
+from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
+from kerasgrid.io import strict
+from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.machine import backend_fault
+from kerasgrid.models.loading import load_function
+from kerasgrid.models.references import parse_reference
+from kerasgrid.models.signature import Signature, signature_of
+from kerasgrid.records import Dataset, Fold, Job, Target, Trial
+from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
+from kerasgrid.training.entry import quiet
+from kerasgrid.wording import instead_of, is_built, is_hyper_model
+
+_TRAINING = threading.RLock()  # Keras's and NumPy's random state belong to the process, not to a thread
+
+
+@contextmanager
+def training() -> Iterator[None]:
+    """Lets one thread train at a time, quietly, and gives random states back after."""
+    with _TRAINING, kept_random_state(), quiet():
+        yield
+
+
+class KerasEstimator(BaseEstimator):
+    """A model function with its parameters, trained and asked as scikit-learn has it.
+
+    Threads take turns in `fit`; to train in parallel, use joblib's processes.
+
+    Args:
+        model: As in KerasClassifier and KerasRegressor, and so are the others.
+    """
+
+    _OWN: tuple[str, ...] = ("model", "seed")
+    """Parameters that are not the model function's or of training."""
+
+    def __init__(self, model: Callable[..., Any] | str, *, seed: int = 0, **params: Any) -> None:
+        self.model = model
+        self.seed = seed
+        self.params = params
+
+    def get_params(self, deep: bool = True) -> dict[str, Any]:
+        """Returns `model`, `seed` and the other parameters, by name."""
+        return {**{name: getattr(self, name) for name in self._OWN}, **self.params}
+
+    def set_params(self, **params: Any) -> Self:
+        """Sets parameters by name, new ones too; `fit` tells which the model function does not have."""
+        for name in self._OWN:
+            setattr(self, name, params.pop(name, getattr(self, name)))
+        self.params = {**self.params, **params}
+        return self
+
+    def faults(
+        self, grid: Mapping[str, Iterable[Any]] | None = None, prefix: str = "param_grid"
+    ) -> list[Fault]:
+        """Returns what is wrong with the parameters; trains nothing.
+
+        Args:
+            grid: Values to search by name, in the place of this estimator's own.
+            prefix: What messages call the grid.
+
+        Raises:
+            ModelError: The model function cannot be found or read.
+        """
+        if (fault := backend_fault()) is not None:  # nothing of Keras can be imported
+            return [fault]
+        searched = {name: [_python(value) for value in values] for name, values in (grid or {}).items()}
+        path = f"{prefix}.seed" if "seed" in searched else "seed"
+        faults = [
+            Fault(path, f"is {seed!r}; a whole number from 0 to 2**32 - 1 holds.")
+            for seed in searched.pop("seed", [_python(self.seed)])
+            if isinstance(seed, bool) or not isinstance(seed, int) or not 0 <= seed < 1 << 32
+        ]
+        for model in searched.pop("model", [self.model]):
+            faults += faults_of_params(self._python_params(), searched, function_of(model)[1], prefix)
+        return list(dict.fromkeys(faults))
+
+    def _check(self, X: Any, y: Any) -> None:
+        """Raises what is wrong with the parameters, all together, or with X and y as arrays of samples."""
+        faults = self.faults()
+        if faults:
+            raise ConfigError(faults, type(self).__name__)
+        refuse_others(X, y)
+
+    def _fit(self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any) -> None:
+        """Builds a new model and trains it.
+
+        Args:
+            X: (sample, ...), as `validate_data` gives it.
+            labels: As in Dataset.
+            target: What they are.
+            sample_weight: (sample,) numbers of 0 or more; None for the same.
+        """
+        gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
+        weights = None if sample_weight is None else _weights_of(sample_weight, len(X))
+        samples = Dataset(X, labels, target, "", "X", weights=weights)
+        self._compiled, self._inputs, self.history_, self.dead_ = self._train(samples)
+        self._input_shape, self._span = X.shape[1:], Span.of(X)
+
+    def _train(self, samples: Dataset) -> tuple[Any, tuple[Any, Any], dict[str, list], str | None]:
+        """Returns the trained `Compiled`, how inputs are scaled and prepared, its history, why it is dead."""
+        import keras
+
+        from kerasgrid.models.endings import scales_input
+        from kerasgrid.training.batches import Batches, Scaling
+        from kerasgrid.training.candidate import Candidate, seeded
+        from kerasgrid.training.health import find_reason, restored_epoch
+        from kerasgrid.training.loop import check_logs
+        from kerasgrid.training.moving import Counted
+        from kerasgrid.training.saving import Frame, compile_as
+
+        X, params, seed = samples.images, self._python_params(), int(self.seed)
+        job = Job(Trial(0, _json_params(params)), fold=0)
+        recipe = _recipe_of(self.model, seed, samples.target, self._target_scale)
+        candidate = Candidate.of(recipe, params, samples)
+        route = candidate.route
+        told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
+        faults = [Fault(f"callbacks.{name}", text) for name, text in told]
+        if route.augment is not None:
+            faults += faults_of_augment(route.augment, X, None, False)
+        unknown = fault_of_class_weight(route.training.class_weight, samples.target)
+        faults += [Fault("training.class_weight", unknown)] if unknown else []
+        if faults:
+            raise ConfigError(faults, type(self).__name__)
+        with seeded(model_seed(seed, job)):
+            compiled = candidate.compile()
+            model, none = compiled.model, np.arange(0)
+            rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
+            if not compiled.is_pretrained and not (route.augment is not None and route.augment.may_scale):
+                _warn_of_pixels(X, scales_input(model, X.shape[1:]))
+            learnt = candidate.learnt(Fold(0, rows, none))
+            data = candidate.samples(compiled, (rows, val, none), learnt)
+            stored = data.images, data.targets
+            batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
+            validation, prepare = None if val is None else data.batches(val), data.preparation
+
+            def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
+                batches.rows = rows[data_order(seed, job, epoch, len(rows))]
+                key = augment_key(seed, job, epoch)
+                batches.prepare = None if prepare is None else prepare.of_epoch(key)
+
+            def watch(epoch: int, logs: Mapping[str, float]) -> None:
+                counted.note(updates)
+                check_logs("fit", epoch, logs, None, callbacks)
+
+            def settle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
+                counted.settle(updates)
+
+            def measure(logs: Mapping[str, float] | None = None) -> None:
+                if candidate.is_debiased:
+                    measured.enter_context(counted.debiased())
+
+            callbacks, measured = candidate.callbacks(compiled, rows), ExitStack()
+            counted = Counted(model, not compiled.sets_weights)
+            updates: dict[str, float] = {}
+            hooks = keras.callbacks.LambdaCallback(
+                on_epoch_begin=shuffle,
+                on_epoch_end=watch,
+                on_test_begin=measure,
+                on_test_end=lambda logs=None: measured.close(),
+            )
+            after = keras.callbacks.LambdaCallback(on_epoch_begin=settle, on_epoch_end=settle)
+            with batches, validation or nullcontext():
+                history = model.fit(
+                    batches,
+                    epochs=route.epochs,
+                    shuffle=False,
+                    verbose=0,
+                    validation_data=validation,
+                    callbacks=[hooks, *callbacks, after],
+                    class_weight=candidate.class_weight(rows) if data.weights is None else None,
+                )
+        counted.settle(updates)  # early stopping may have put back those of its best epoch
+        self.first_values_ = counted.first_values
+        if candidate.is_debiased:
+            counted.debias()
+        curves = {name: [float(value) for value in values] for name, values in history.history.items()}
+        dead = find_reason(callbacks, None, len(curves["loss"]), restored_epoch(callbacks))
+        whole = Frame.of(candidate, learnt).around(model)
+        if whole is not model:
+            compile_as(whole, model)
+            return replace(compiled, model=whole), (Scaling(), None), curves, dead
+        return compiled, (candidate.scaling(learnt.center), prepare), curves, dead
+
+    def _outputs(self, X: Any) -> np.ndarray:
+        """Returns what the model gives of samples, (sample, output).
+
+        Raises:
+            DataError: X is no array of samples, or these have other axes than those of `fit`.
+            TrialError: The outputs are NaN or infinite.
+        """
+        check_is_fitted(self)
+        refuse_others(X)
+        X = validate_data(self, X, reset=False, allow_nd=True)
+        if X.shape[1:] != self._input_shape:
+            raise DataError(
+                f"X is {X.shape}, but this model was fitted to samples of {self._input_shape}: give it X of "
+                f"shape {('sample', *self._input_shape)}."
+            )
+        if (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
+            warn(f"X: {odd}")
+        from kerasgrid.training.batches import EVALUATION_BATCH, Batches
+
+        rows, (scaling, prepare) = np.arange(len(X)), self._inputs
+        held_out = None if prepare is None else prepare.of_held_out
+        with quiet(), Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
+            outputs = self.model_.predict(batches, verbose=0)
+        if not np.isfinite(outputs).all():
+            raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")
+        return outputs
+
+    @property
+    def model_(self) -> Any:
+        """The trained keras.Model, of X as it is; `model_.save(file)` writes it for Keras to load."""
+        check_is_fitted(self)
+        return self._compiled.model
+
+    @property
+    def _target_scale(self) -> str | None:
+        """What the net learns in the place of numbers."""
+        return None
+
+    def __sklearn_is_fitted__(self) -> bool:
+        return hasattr(self, "_compiled")
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.input_tags.three_d_array = True
+        return tags
+
+    def _python_params(self) -> dict[str, Any]:
+        return {name: _python(value) for name, value in self.params.items()}
+
+
+def _warn_of_pixels(X: np.ndarray, scales: bool | None) -> None:
+    """Tells that pixels reach a net as they are, where its first layers do not scale them."""
+    if scales is False and (top := pixel_top(X)) is not None:
+        warn(
+            f"X holds pixels of 0 to {top:,}, which reach the net as they are, and nets learn better from "
+            f"small numbers: give X / {top}, or begin the model with keras.layers.Rescaling(1 / {top})."
+        )
+
+
+def _recipe_of(model: Any, seed: int, target: Target, target_scale: str | None) -> Recipe:
+    """Returns what fits of a model function have in common, which are no search's."""
+    function, signature = function_of(model)
+    return Recipe(
+        model=function,
+        signature=signature,
+        base=str(Path.cwd()),
+        target=target,
+        objective="r2" if target.is_numbers else "accuracy",
+        seed=seed,
+        target_scale=target_scale,
+        has_defaults=True,
+    )
+
+
+def function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
+    """Returns a model function and its signature; that of a `build(hp)` holds the declared parameters."""
+    if isinstance(model, str):
+        model = load_function(parse_reference(model, Path.cwd()))
+    elif is_hyper_model(model):
+        model = model.build
+    if is_built(model):
+        raise ModelError(f"what is given as the model function is {instead_of(model, 'model')}")
+    signature = signature_of(model)
+    if signature.style == "hp":
+        from kerasgrid.models.hyperparameters import hp_signature
+
+        signature = hp_signature(model)
+    if "model" in signature.names:
+        raise ModelError(
+            "the model function has a parameter 'model', but that names the model function itself here: "
+            "give the parameter another name."
+        )
+    return model, signature
+
+
+def _weights_of(sample_weight: Any, n_samples: int) -> np.ndarray:
+    """Returns what samples count, (sample,) float64.
+
+    Raises:
+        DataError: It is not one number of 0 or more for each.
+    """
+    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
+    if weights.shape != (n_samples,):
+        raise DataError(f"sample_weight has shape {weights.shape}; {(n_samples,)}, one a sample, holds.")
+    if not weights.any():
+        raise DataError("sample_weight is 0 for all samples, so that there is nothing to learn.")
+    if weights.min() < 0:
+        row = int(np.argmin(weights))
+        raise DataError(f"sample_weight, row {row}: is {weights[row]:g}; 0 or more holds.")
+    return weights
+
+
+def _python(value: Any) -> Any:
+    """Returns a NumPy scalar as Python's own, as ParameterGrid takes them out of arrays; keys as text."""
+    if isinstance(value, Mapping):  # Keras's class_weight has labels for keys
+        return {str(key): item for key, item in value.items()}
+    return value.item() if isinstance(value, np.generic) else value
+
+
+def _json_params(params: Mapping[str, Any]) -> dict[str, Any]:
+    """Returns parameters as the JSON from which random keys come; an object counts by its kind alone."""
+
+    def kind(value: Any) -> Any:
+        if isinstance(value, np.ndarray | np.generic):
+            return value.tolist()
+        return getattr(value, "__qualname__", type(value).__qualname__)
+
+    return strict(json.loads(json.dumps(params, default=kind, skipkeys=True)))
