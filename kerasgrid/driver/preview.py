@@ -21,7 +21,7 @@ from kerasgrid.checks.candidates import (
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
-from kerasgrid.data.folds import inner_kind
+from kerasgrid.data.folds import inner_kind, save_folds
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
 from kerasgrid.engines import ENGINES
@@ -248,7 +248,10 @@ def _preview(
         why = "is not finished" if outline is not None else f"{count(len(jobs), 'fit')} would be trained"
         raise of_before(paths.journal, header, why)
     with scratch_folder() as folder:
-        recipe = make_recipe(prepared, RunPaths(folder, paths.name))  # a check leaves nothing behind
+        own = RunPaths(folder, paths.name)  # a check leaves nothing behind
+        own.folder.mkdir()
+        save_folds(own.folds, prepared.folds, len(prepared.data), prepared.data.fingerprint)
+        recipe = make_recipe(prepared, own)
         graphs = Graphs(prepared, recipe, executor, doing)
         models: dict[str, Mapping[str, Any]] = {}
         for trial in trials:
@@ -303,11 +306,8 @@ def lines_about(data: Dataset, target_scale: str | None = None) -> list[str]:
     """
     shape = " x ".join(str(size) for size in data.images.shape[1:])
     told = f"{len(data):,} samples of {shape} ({data.images.dtype})"
-    if data.table is not None:
-        kinds = ", ".join(f"{n:,} {kind}" for kind, n in _kinds(data.table).items())
-        n_blank = sum(column.has_blanks for column in data.table.columns)
-        blanks = f"; {n_blank:,} with blanks" if n_blank else ""
-        told = f"{len(data):,} rows of {count(len(data.table.columns), 'column')} ({kinds}{blanks})"
+    if data.table is not None:  # of which kinds they are is in its report
+        told = f"{len(data):,} rows of {count(len(data.table.columns), 'column')}"
     found = [f"{data.source}: {told}", *_target_lines(data, target_scale)]
     if data.groups is not None:
         sizes = np.unique(data.groups, return_counts=True)[1]

@@ -1,4 +1,4 @@
-"""What a plan says of the data, and what stands in its JSON."""
+"""What a plan says of the data."""
 
 from __future__ import annotations
 
@@ -9,9 +9,10 @@ import pytest
 from sklearn.model_selection import ShuffleSplit, TimeSeriesSplit
 
 from kerasgrid.checks import prepared
+from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.data.in_memory import Given, dataset_from_arrays
-from kerasgrid.driver.preview import MAX_TARGETS, lines_about, lines_of_folds
+from kerasgrid.driver.preview import MAX_TARGETS, lines_about, lines_of_folds, preview
 from kerasgrid.records import Column, Dataset, Table, Target
 
 N = 40
@@ -36,14 +37,14 @@ def lines(labels, target, scale=None, *, table=None, shape=(8, 8, 1), **more):
         (
             lines(np.arange(N) % 4 // 3, CLASSES, table=Table(COLUMNS), shape=(3,)),
             [
-                "train.csv: 40 rows of 3 columns (2 numeric, 1 categorical; 1 with blanks)",
+                "train.csv: 40 rows of 3 columns",
                 "2 classes: no (75%), yes (25%)",
             ],
         ),
         (
             lines(PRICES, Target("numbers", ("SalePrice",)), "log", table=Table(COLUMNS[1:]), shape=(2,)),
             [
-                "train.csv: 40 rows of 2 columns (1 numeric, 1 categorical)",
+                "train.csv: 40 rows of 2 columns",
                 "target SalePrice: 34,900 to 755,000, median 394,950; target_scale log",
             ],
         ),
@@ -157,3 +158,27 @@ def test_how_samples_are_split(config, given, known, told, monkeypatch):
     data = replace(dataset_from_arrays(X, Y, groups=given.get("groups")), **known)
     monkeypatch.setattr(prepared, "data_of", lambda *_: data)
     assert lines_of_folds(prepare({"model": "fc", **config}, Given(X, Y, **given))) == told
+
+
+@pytest.mark.slow
+def test_a_table_of_numbers_is_planned_with_its_columns_and_target(tmp_path):
+    rows = [f"{1000 + row},{row % 7},{'ab'[row % 2]},{100 * row + 0.5}" for row in range(40)]
+    (tmp_path / "train.csv").write_text("\n".join(["id,size,street,price", *rows]))
+    (tmp_path / "net.py").write_text(
+        "import keras\n\n\ndef build(input_shape):\n"
+        "    return keras.Sequential([keras.Input(input_shape), keras.layers.Dense(1)])\n"
+    )
+    (tmp_path / "grid.yaml").write_text(
+        "data: {train: train.csv, target: price, id: id, target_scale: standardize}\n"
+        "model: net.py:build\nspace: {learning_rate: [0.1, 0.2]}\nexecutor: {kind: inline}\n"
+    )
+    found = preview(read_draft(tmp_path / "grid.yaml"), tmp_path / "results")
+    text = "\n".join(found.lines())
+    assert ": 40 rows of 2 columns\n" in text
+    assert "target price: 0.5 to 3,900, median 1,950; target_scale standardize" in text
+    assert "features: 1 numeric ('size'); 1 categorical ('street'); guessed" in text
+    assert not {"classes", "stratified"} & set(text.split())
+    told = found.as_json()["data"]
+    assert told["targets"] == [{"name": "price", "low": 0.5, "median": 1950.5, "high": 3900.5}]
+    assert told["columns"] == {"numeric": 1, "categorical": 1}
+    assert not (tmp_path / "results").exists()
