@@ -209,10 +209,11 @@ class SearchConfig(Section):
     """Seeds a candidate; scores are averaged within a fold first."""
     objective: NameOrScorer | None = None
     """accuracy, loss, a scikit-learn scorer or a Keras metric, measured on the held-out fold; scikit-learn's
-    also with arguments: {f1: {pos_label: yes}}; or file.py:function(y_true, y_pred). Default: accuracy, and
-    r2 for numbers."""
+    also with arguments: {f1: {pos_label: yes}}; quadratic_kappa; or file.py:function of y_true and y_pred,
+    also with make_scorer's greater_is_better and response_method. Default: accuracy, and r2 for numbers."""
     scores: list[NameOrScorer] = Field(default_factory=list)
-    """What is recorded beside the objective and decides nothing, each as objective has it."""
+    """What is recorded beside the objective and decides nothing, each as objective has it; null where it is
+    not defined."""
     weighted_scores: bool = False
     """Whether objective and scores weigh samples by data.weight, as training does."""
     seed: Annotated[int, Field(ge=0, lt=1 << 32)] = 0

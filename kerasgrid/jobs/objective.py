@@ -467,6 +467,12 @@ def objective_fault(
             f"is {objective.name!r}, which is of one class a sample, and with data.multi_label it has any "
             "number: take accuracy, f1_macro or binary_crossentropy."
         )
+    is_of_one = target.is_numbers and target.n_outputs == 1
+    if is_of_one and objective.metric in NUMBER_METRICS and METRICS[objective.metric].labels == "one_hot":
+        return (
+            f"is {objective.name!r}, which compares a sample's numbers with each other, and data.target is a "
+            "single one: take r2, or a function of your own, path/to/file.py:function."
+        )
     if target.is_numbers and not _is_of_numbers(objective):
         return (
             f"is {objective.name!r}, which is of classes, and data.target has numbers: take r2, "

@@ -15,10 +15,20 @@ from kerasgrid.errors import ResultsError
 from kerasgrid.records import Target
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.schema import SCORES, About, checked, read_results, refuse, section_of
+from kerasgrid.space.dimensions import all_known
 from kerasgrid.wording import score_word
 
 _OF_BATCH_NORM = ("mean_debiased_score", "first_values")
 _FRAME = {"id", "state", "error", *SCORES, *_OF_BATCH_NORM}
+
+
+def mean_metrics(folds: Sequence[Mapping[str, Any]]) -> dict[str, float]:
+    """Returns the mean of each metric over the folds that have it; of none that is not finite on one."""
+    values: dict[str, list[float | None]] = {}
+    for fold in folds:
+        for name, value in fold["metrics"].items():
+            values.setdefault(name, []).append(value)
+    return {name: sum(found) / len(found) for name, found in values.items() if all_known(found)}
 
 
 @dataclass(frozen=True)
@@ -255,9 +265,23 @@ class ResultsData:
             "fits are trained: set search: {keep_models: best}, and start anew with --fresh."
         )
 
+    @cached_property
+    def scores(self) -> tuple[str, ...]:
+        """The names of what was recorded beside the objective, as `search.scores` has them."""
+        search = (self.about.config or {}).get("search")
+        given = search.get("scores") if isinstance(search, dict) else None
+        names = [next(iter(one), "") if isinstance(one, dict) else one for one in given or ()]
+        return tuple(name for name in names if isinstance(name, str))
+
+    def mean_scores(self, row: Mapping[str, Any]) -> dict[str, float | None]:
+        """Returns `mean_test_NAME` of each of these for a trial; None where it is not known of each fold."""
+        means = mean_metrics(row["folds"])
+        return {f"mean_test_{name}": means.get(name) for name in self.scores}
+
     def frame(self) -> Any:
         """Returns a pandas.DataFrame, one row a trial: id, params, state, scores, time, size.
 
+        What `search.scores` names is there as `mean_test_NAME`.
         Where nets have BatchNormalization, also which share of its statistics are first values, and the
         scores without those.
 
@@ -266,16 +290,17 @@ class ResultsData:
         import pandas as pd
 
         known = [name for name in _OF_BATCH_NORM if any(row.get(name) is not None for row in self.trials)]
+        taken = _FRAME.union(f"mean_test_{name}" for name in self.scores)
         rows = [
             {
                 "id": row["id"],
                 **{
-                    f"param_{name}" if name in _FRAME else name: value
-                    for name, value in row["params"].items()
+                    f"param_{name}" if name in taken else name: value for name, value in row["params"].items()
                 },
                 "state": row["state"],
                 **{name: row[name] for name in SCORES},
                 **{name: row.get(name) for name in known},
+                **self.mean_scores(row),
                 **{f"split{fold['fold']}_test_score": fold["test_score"] for fold in row["folds"]},
                 "error": row["error"].get("message") if isinstance(row["error"], dict) else row["error"],
             }

@@ -15,7 +15,7 @@ from kerasgrid.config.validation import kind
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import kind_of, open_input
 from kerasgrid.run.paths import RunPaths
-from kerasgrid.run.results import ResultsData, runs_of
+from kerasgrid.run.results import ResultsData, mean_metrics, runs_of
 from kerasgrid.run.schema import FORMS, as_it_stands, parse_json, read_text
 from kerasgrid.space.dimensions import all_known
 from kerasgrid.tables.flat import by_columns, parse_csv, records_table
@@ -131,7 +131,11 @@ def results_table(results: ResultsData) -> Table:
             **{names[name]: value for name, value in trial["params"].items()},
             "state": trial["state"],
             **{name: trial[name] for name in _MEASURED},
-            **_mean_metrics(trial["folds"], objective.name),
+            **{
+                f"mean_test_{name}": value
+                for name, value in mean_metrics(trial["folds"]).items()
+                if name != objective.name
+            },
             **{name: trial[name] for name in ("rank_test_score", "n_parameters")},
             **{name: trial[name] for name in (DEBIASED, "first_values") if trial.get(name) is not None},
             "dead": trial.get("dead"),
@@ -189,16 +193,6 @@ def error_text(error: Any) -> str | None:
     if isinstance(error, dict):
         return f"{error.get('type') or 'Error'}: {error.get('message') or 'no message'}"
     return None if error is None else str(error)
-
-
-def _mean_metrics(folds: Sequence[Mapping[str, Any]], objective: str | None) -> dict[str, float]:
-    """Returns `mean_test_NAME` of each metric but the objective, over the folds that have it."""
-    values: dict[str, list[float]] = {}
-    for fold in folds:
-        for name, value in fold["metrics"].items():
-            if name != objective and value is not None:
-                values.setdefault(f"mean_test_{name}", []).append(value)
-    return {name: sum(found) / len(found) for name, found in values.items()}
 
 
 def _histories(trial: Mapping[str, Any], paths: RunPaths) -> tuple[Mapping[str, Any] | Path, ...]:

@@ -30,7 +30,7 @@ class Leaderboard:
 
     Attributes:
         headers: The columns that stand left: rank, trial, score, that by debiased statistics if they had not
-            warmed up, fit time, and state if it varies.
+            warmed up, what `search.scores` names, fit time, and state if it varies.
         params: The parameters that vary among all trials.
         rows: For each trial the cells below `headers` and those below `params`.
         n_trials: Of how many trials these are the first.
@@ -106,13 +106,17 @@ def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
     for place, trial in enumerate(shown, start=1):
         given, time = trial["params"], format_seconds(trial["mean_fit_time"])
         fixed = [_rank(trial, place), _text(trial["id"]), trial_score(trial)]
-        fixed += [_debiased_text(trial), time] if with_debiased else [time]
+        fixed += [_debiased_text(trial)] if with_debiased else []
+        fixed += [format_score(value) for value in results.mean_scores(trial).values()]
+        fixed += [time]
         fixed += [_text(_state(trial))] if with_state else []
         told = tuple(_text(value_word(given[name])) if name in given else "" for name in params)
         rows.append((tuple(fixed), told))
     return Leaderboard(
         headers=(
-            *("rank", "trial", "score", *(["debiased"] if with_debiased else []), "fit time"),
+            *("rank", "trial", "score", *(["debiased"] if with_debiased else [])),
+            *map(_name, results.scores),
+            "fit time",
             *(["state"] if with_state else []),
         ),
         params=tuple(map(_name, params)),
