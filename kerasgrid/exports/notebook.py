@@ -12,6 +12,7 @@ from pathlib import Path, PurePosixPath
 from typing import Any, BinaryIO
 
 from kerasgrid.config.callbacks import is_own, split_name
+from kerasgrid.data.roles import is_fold_file
 from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
@@ -98,8 +99,12 @@ def write_notebook(results: Path, folder: Path, trial: int | None = None) -> tup
     name = finished.paths.name
     files, config, params = _own_files(finished, row)
     about, kept = _about(finished, row, files), _kept(finished, {**row, "params": params}, config)
-    data, is_joined = config["data"], config["search"].get("holdout") == "test"
-    found = {"overrides": _overrides(data, is_joined), "test": _test(data), "sample": _sample(finished)}
+    data = config["data"]
+    found = {
+        "overrides": _overrides(data, config["search"].get("holdout") == "test"),
+        "test": _test(data),
+        "sample": _sample(finished),
+    }
     own = f"results/{name}.json"
     files[own] = json.dumps(kept, allow_nan=False)
     code = [
@@ -148,7 +153,17 @@ def _own_files(
     }
     config["augment"] = _with_own(config["augment"], taken)
     config["params"] = _params_with_own(config["params"], taken)
+    search = config["search"]
+    search["objective"] = _score_with_own(search["objective"], taken)
+    search["scores"] = [_score_with_own(score, taken) for score in search.get("scores") or []]
     return files, config, _params_with_own(row["params"], taken)
+
+
+def _score_with_own(score: Any, taken: Callable[[str], str]) -> Any:
+    """Returns an objective with its reference to a function of the user's as it is in the notebook."""
+    if isinstance(score, Mapping):
+        return {_score_with_own(name, taken): arguments for name, arguments in score.items()}
+    return taken(score) if isinstance(score, str) and is_own(score) else score
 
 
 def _with_own(augment: Any, taken: Callable[[str], str]) -> Any:
@@ -189,7 +204,10 @@ def _kept(finished: FinishedRun, row: Mapping[str, Any], config: Mapping[str, An
     data = finished.results.data
     own = {**row, "rank_test_score": 1, "folds": [short(part, part["fold"]) for part in row["folds"]]}
     best = {"trial": row["id"], "params": row["params"], "mean_test_score": row["mean_test_score"]}
-    return {**data, "config": config, "base": "..", "trials": [own], "best": best}
+    given = config["search"]["objective"]
+    name = next(iter(given)) if isinstance(given, Mapping) else given
+    objective = {**data["objective"], "name": name or data["objective"]["name"]}
+    return {**data, "objective": objective, "config": config, "base": "..", "trials": [own], "best": best}
 
 
 def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, str]) -> str:
@@ -220,9 +238,14 @@ def _about(finished: FinishedRun, row: Mapping[str, Any], files: Mapping[str, st
 
 
 def _overrides(data: Mapping[str, Any], is_joined: bool) -> str:
-    """Returns the line that tells where the training data is, and the test set where that is held out."""
+    """Returns the line that tells where the training data is, and other files that are read with it."""
+    others = {
+        "test": is_joined,
+        "validation": data.get("validation") is not None,
+        "fold": is_fold_file(data.get("fold")),
+    }
     parts = []
-    for key in ("train", *(["test"] if is_joined else [])):
+    for key in ("train", *(key for key, is_read in others.items() if is_read)):
         if isinstance(data[key], Mapping):
             parts += [_override(f"data.{key}.{part}", path) for part, path in data[key].items()]
         elif data[key] != "digits":

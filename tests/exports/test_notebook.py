@@ -163,6 +163,30 @@ def test_files_that_params_name_come_along(competition):
     assert "../nets" not in kept
 
 
+def test_files_of_scores_folds_and_validation_come_along_or_are_found_there(competition):
+    path = competition / "results" / "grid.json"
+    data = json.loads(path.read_text())
+    (competition / "nets" / "mine.py").write_text("def cost(y_true, y_pred):\n    return 0.0\n")
+    own = "../nets/mine.py:cost"
+    data["objective"]["name"] = own
+    data["config"]["search"] |= {
+        "objective": {own: {"greater_is_better": False}},
+        "scores": ["f1_macro", own],
+    }
+    data["config"]["data"] |= {"validation": "more/held.csv", "fold": "more/folds.csv"}
+    path.write_text(json.dumps(data))
+    target, _ = write_notebook(path, competition / "out", trial=0)
+    cells = ["".join(cell["source"]) for cell in json.loads(target.read_text())["cells"]]
+    assert any(cell.startswith("from pathlib import Path\n\npath = Path('mine.py')") for cell in cells)
+    (kept,) = [cell for cell in cells if "path = Path('results/grid.json')" in cell]
+    assert '"objective": {"mine.py:cost": {"greater_is_better": false}}' in kept
+    assert '"scores": ["f1_macro", "mine.py:cost"]' in kept
+    assert "../nets" not in kept
+    (found,) = [line for cell in cells for line in cell.splitlines() if line.startswith("overrides = ")]
+    assert "\"data.validation=\" + json.dumps(find('held.csv'))" in found
+    assert "\"data.fold=\" + json.dumps(find('folds.csv'))" in found
+
+
 def test_a_search_of_arrays_has_no_notebook(tmp_path, monkeypatch):
     train_nothing(monkeypatch)
     images, labels = digits()
