@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from typing import Any
 
 import numpy as np
@@ -24,6 +25,7 @@ BLANKS = frozenset(
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
 _TRUE, _FALSE = {"true", "yes"}, {"false", "no"}
+_MOST_TRUTHS = 10  # yes, Yes, YES and so on
 _TRUTHS = ({"true", "false"}, {"yes", "no"})
 _LARGEST = float(np.finfo(np.float32).max)
 _DAY_US = 86_400_000_000
@@ -91,62 +93,115 @@ def quoted_cell(cell: Any) -> str:
     return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
 
 
-def words_of(
-    column: Any, blanks: Collection[str] = BLANKS, *, as_spelled: bool = False
-) -> tuple[np.ndarray, list[str]]:
-    """Returns which word each cell is, (row,) int64, -1 for a blank one, and the words, each once.
+class Cells:
+    """The cells of a column.
 
-    Args:
-        blanks: Words that are none.
-        as_spelled: Whether a whole number keeps its `.0`, which it has where a column was kept as floats.
+    Attributes:
+        column: pandas' Series.
     """
-    import pandas as pd
 
-    codes, found = pd.factorize(column)
-    places: dict[str, int] = {}
-    own = []
-    for cell in found:
-        word = cell.strip() if isinstance(cell, str) else str(cell)
-        if not as_spelled and (whole := _WHOLE.fullmatch(word)):
-            word = whole[1]
-        own.append(-1 if word in blanks else places.setdefault(word, len(places)))
-    return np.array([*own, -1], np.int64)[codes], list(places)
+    def __init__(self, column: Any, blanks: Collection[str] = BLANKS, *, as_spelled: bool = False) -> None:
+        """Looks at nothing yet.
+
+        Args:
+            column: pandas' Series.
+            blanks: Words that are none.
+            as_spelled: Whether a whole number keeps its `.0`, which it has where a column was kept as floats.
+        """
+        self.column = column
+        self._blanks = blanks
+        self._as_spelled = as_spelled
+
+    @property
+    def is_number(self) -> bool:
+        """Whether pandas has them as numbers or truth values."""
+        return self.column.dtype.kind in "biuf"
+
+    @property
+    def is_date(self) -> bool:
+        """Whether pandas has them as dates."""
+        return self.column.dtype.kind == "M"
+
+    @cached_property
+    def _found(self) -> tuple[np.ndarray, list[str]]:
+        import pandas as pd
+
+        codes, found = pd.factorize(self.column)
+        places: dict[str, int] = {}
+        own = []
+        for cell in found.tolist():
+            word = cell.strip() if isinstance(cell, str) else str(cell)
+            if not self._as_spelled and (whole := _WHOLE.fullmatch(word)):
+                word = whole[1]
+            own.append(-1 if word in self._blanks else places.setdefault(word, len(places)))
+        return np.array([*own, -1], np.int64)[codes], list(places)
+
+    @property
+    def codes(self) -> np.ndarray:
+        """Which of `words` each cell is, (row,) int64, -1 for a blank one."""
+        return self._found[0]
+
+    @property
+    def words(self) -> list[str]:
+        """What cells hold, each once, in the order of their first ones."""
+        return self._found[1]
+
+    @property
+    def has_truths(self) -> bool:
+        """Whether they are truth values, all of them."""
+        return self.column.dtype.kind == "b" or _are_truths(self.words)
+
+    def numbers(self) -> tuple[np.ndarray, np.ndarray]:
+        """Returns numbers, (row,) float64, NaN where a cell is blank; and whether each is none, (row,) bool.
+
+        Truth values are 1 and 0. What is not finite in float32 is none.
+        """
+        if self.is_number:
+            values = self.column.to_numpy(dtype=np.float64, na_value=np.nan)
+            return values, ~np.isnan(values) & ~(np.abs(values) <= _LARGEST)
+        values = np.array([*_numbers(self.words), np.nan])[self.codes]
+        return values, (self.codes >= 0) & ~(np.abs(values) <= _LARGEST)
+
+    @property
+    def are_numbers(self) -> bool:
+        """Whether each is a number or truth value, or blank."""
+        return self.is_number or not np.isnan(_numbers(self.words)).any()
+
+    def dates(self, way: str) -> tuple[np.ndarray, np.ndarray]:
+        """Returns days since 1970, (row,) float64, NaN where a cell is blank; and whether each is no date.
+
+        Args:
+            way: How dates are written, where pandas does not have them as such.
+        """
+        if self.is_date:
+            days = _as_days(self.column)
+            return days, np.zeros(len(days), bool)
+        found = np.append(_days(self.words, way), np.nan)[self.codes]
+        return found, (self.codes >= 0) & np.isnan(found)
+
+    def places(self, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
+        """Returns the place of each among categories, (row,) float64, and whether each is another word.
+
+        Such a word and a blank are NaN.
+        """
+        place = {category: float(index) for index, category in enumerate(categories)}
+        found = np.array([*(place.get(word, np.nan) for word in self.words), np.nan])[self.codes]
+        return found, (self.codes >= 0) & np.isnan(found)
+
+    def shown(self, row: int) -> str:
+        """Returns a cell as a message shows it."""
+        return quoted_cell(self.column.iloc[row])
 
 
-def is_number(column: Any) -> bool:
-    """Tells whether pandas has a column as numbers or truth values."""
-    return column.dtype.kind in "biuf"
-
-
-def is_date(column: Any) -> bool:
-    """Tells whether pandas has a column as dates."""
-    return column.dtype.kind == "M"
-
-
-def numbers_of(column: Any) -> tuple[np.ndarray, np.ndarray]:
-    """Returns numbers, (row,) float64, NaN where a cell is blank; and whether each is none, (row,) bool.
-
-    Truth values are 1 and 0. What is not finite in float32 is none.
-    """
-    if is_number(column):
-        values = column.to_numpy(dtype=np.float64, na_value=np.nan)
-        return values, ~np.isnan(values) & ~(np.abs(values) <= _LARGEST)
-    codes, words = words_of(column)
-    numbers = np.array([*numbers_of_words(words), np.nan])
-    values = numbers[codes]
-    return values, (codes >= 0) & ~(np.abs(values) <= _LARGEST)
-
-
-def numbers_of_words(words: Sequence[str]) -> list[float]:
+def _numbers(words: Sequence[str]) -> list[float]:
     """Returns the number that each word is, NaN for one that is none."""
-    if are_truths(words):
+    if _are_truths(words):
         return [float(word.lower() in _TRUE) for word in words]
     return [float(word) if NUMBER.fullmatch(word) else np.nan for word in words]
 
 
-def are_truths(words: Sequence[str]) -> bool:
-    """Tells whether words are truth values, all of them."""
-    lowered = {word.lower() for word in words}
+def _are_truths(words: Sequence[str]) -> bool:
+    lowered = {word.lower() for word in words} if len(words) <= _MOST_TRUTHS else set()
     return any(lowered and lowered <= pair for pair in _TRUTHS)
 
 
@@ -188,28 +243,3 @@ def _as_days(dates: Any) -> np.ndarray:
         dates = dates.dt.tz_convert("UTC").dt.tz_localize(None)
     moments = dates.to_numpy(dtype="datetime64[us]")
     return np.where(np.isnat(moments), np.nan, moments.astype(np.int64) / _DAY_US)
-
-
-def dates_of(column: Any, way: str) -> tuple[np.ndarray, np.ndarray]:
-    """Returns days since 1970, (row,) float64, NaN where a cell is blank; and whether each is no date.
-
-    Args:
-        way: How dates are written, of a column that pandas does not have as such.
-    """
-    if is_date(column):
-        days = _as_days(column)
-        return days, np.zeros(len(days), bool)
-    codes, words = words_of(column)
-    found = np.append(_days(words, way), np.nan)
-    return found[codes], (codes >= 0) & np.isnan(found[codes])
-
-
-def places_of(column: Any, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the place of each cell among categories, (row,) float64, and whether each is another word.
-
-    Such a word and a blank are NaN.
-    """
-    codes, words = words_of(column)
-    place = {category: float(index) for index, category in enumerate(categories)}
-    found = np.array([*(place.get(word, np.nan) for word in words), np.nan])[codes]
-    return found, (codes >= 0) & np.isnan(found)

@@ -13,18 +13,11 @@ from kerasgrid.data.arrays import check_memory
 from kerasgrid.data.cells import (
     ISO,
     CellFaults,
-    are_truths,
+    Cells,
     date_format,
-    dates_of,
-    is_date,
-    is_number,
     likeliest_format,
-    numbers_of,
-    numbers_of_words,
     other_order,
-    places_of,
     quoted_cell,
-    words_of,
 )
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Column, Table
@@ -78,14 +71,14 @@ def learn_table(
     kinds = _said_kinds(said, frame.columns, names, faults.where)
     findings, columns, values = [], [], []
     for name in names:
-        own = frame[name]
-        finding = _said(name, own, kinds[name]) if name in kinds else _guess(name, own)
+        cells = Cells(frame[name])
+        finding = _said(name, cells, kinds[name]) if name in kinds else _guess(name, cells)
         findings.append(finding)
         if finding.kind is None:
             continue
-        column = _column(finding, own)
+        column = _column(finding, cells)
         columns.append(column)
-        values.append(_values(own, column, faults, _OTHERWISE)[0])
+        values.append(_values(cells, column, faults, _OTHERWISE)[0])
     if not columns:
         told = "; ".join(f"{finding.name!r} {finding.reason}" for finding in findings)
         raise DataError(
@@ -107,7 +100,7 @@ def values_of_table(frame: Any, table: Table, faults: CellFaults) -> tuple[np.nd
     values = np.empty((len(frame), len(table.columns)))
     unknown = np.zeros(values.shape, bool)
     for place, column in enumerate(table.columns):
-        values[:, place], unknown[:, place] = _values(frame[column.name], column, faults)
+        values[:, place], unknown[:, place] = _values(Cells(frame[column.name]), column, faults)
     return values, unknown
 
 
@@ -164,26 +157,26 @@ def _said_kinds(said: Features, known: Any, names: Sequence[str], where: str) ->
     return kinds
 
 
-def _said(name: str, column: Any, kind: Any) -> Finding:
-    return Finding(name, kind, "as data.features says", int(column.isna().sum()), is_said=True)
+def _said(name: str, cells: Cells, kind: Any) -> Finding:
+    return Finding(name, kind, "as data.features says", int(cells.column.isna().sum()), is_said=True)
 
 
-def _guess(name: str, column: Any) -> Finding:
+def _guess(name: str, cells: Cells) -> Finding:
     """Returns what a column is taken for."""
-    if is_number(column):
-        return _guess_of_numbers(name, column)
-    codes, words = words_of(column)
-    n_blanks = int((codes < 0).sum())
-    n_filled = len(codes) - n_blanks
+    if cells.is_number:
+        return _guess_of_numbers(name, cells)
+    words = cells.words
+    n_blanks = int((cells.codes < 0).sum())
+    n_filled = len(cells.codes) - n_blanks
     if not words:
         return Finding(name, None, "is blank in all rows", n_blanks)
     if len(words) == 1 and not n_blanks:
         return Finding(name, None, f"is {quoted_cell(words[0])} in all rows", n_blanks)
-    if is_date(column):
+    if cells.is_date:
         return Finding(name, "date", "dates", n_blanks)
-    if are_truths(words):
+    if cells.has_truths:
         return Finding(name, "numeric", f"truth values: {', '.join(sorted(words))}", n_blanks)
-    if not np.isnan(numbers_of_words(words)).any():
+    if cells.are_numbers:
         return Finding(name, "numeric", "numbers", n_blanks)
     if way := date_format(words):
         order = "; month first, where it could be the day too" if other_order(words, way) else ""
@@ -199,38 +192,36 @@ def _guess(name: str, column: Any) -> Finding:
     return Finding(name, "categorical", f"{len(words):,} categories", n_blanks)
 
 
-def _guess_of_numbers(name: str, column: Any) -> Finding:
-    values, _ = numbers_of(column)
-    is_blank = np.isnan(values)
-    n_blanks = int(is_blank.sum())
+def _guess_of_numbers(name: str, cells: Cells) -> Finding:
+    values, _ = cells.numbers()
+    n_blanks = int(np.isnan(values).sum())
     if n_blanks == len(values):
         return Finding(name, None, "is blank in all rows", n_blanks)
     if not n_blanks and (values == values[0]).all():
         return Finding(name, None, f"is {values[0]:g} in all rows", n_blanks)
     if len(values) >= _COUNTED and (values == values[0] + np.arange(len(values))).all():
         return Finding(name, None, "numbers the rows (data.features.numeric takes it all the same)", n_blanks)
-    return Finding(name, "numeric", "truth values" if column.dtype.kind == "b" else "numbers", n_blanks)
+    what = "truth values" if cells.column.dtype.kind == "b" else "numbers"
+    return Finding(name, "numeric", what, n_blanks)
 
 
-def _column(finding: Finding, column: Any) -> Column:
+def _column(finding: Finding, cells: Cells) -> Column:
     """Returns what is known of a column that is a feature."""
     assert finding.kind is not None
     if finding.kind == "numeric":
-        values, _ = numbers_of(column)
-        return Column(finding.name, "numeric", has_blanks=bool(np.isnan(values).any()))
-    codes, words = words_of(column)
-    has_blanks = bool((codes < 0).any())
+        return Column(finding.name, "numeric", has_blanks=bool(np.isnan(cells.numbers()[0]).any()))
+    has_blanks = bool((cells.codes < 0).any())
     if finding.kind == "categorical":
-        return Column(finding.name, "categorical", tuple(sorted(words)), has_blanks)
-    way = ISO if is_date(column) else likeliest_format(words)
-    days, _ = dates_of(column, way)
+        return Column(finding.name, "categorical", tuple(sorted(cells.words)), has_blanks)
+    way = ISO if cells.is_date else likeliest_format(cells.words)
+    days, _ = cells.dates(way)
     days = days[~np.isnan(days)]
     has_times = bool((days != np.floor(days)).any())
     return Column(finding.name, "date", (), has_blanks, has_times, way)
 
 
 def _values(
-    column: Any, known: Column, faults: CellFaults, otherwise: str = "."
+    cells: Cells, known: Column, faults: CellFaults, otherwise: str = "."
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns the values of a column, (row,) float64, and whether each is of an unknown category, bool.
 
@@ -238,17 +229,17 @@ def _values(
         otherwise: What messages end with.
     """
     if known.kind == "categorical":
-        return places_of(column, known.categories)
+        return cells.places(known.categories)
     if known.kind == "numeric":
-        values, is_bad = numbers_of(column)
+        values, is_bad = cells.numbers()
         what = "no number that float32 holds"
     else:
-        values, is_bad = dates_of(column, known.date_format)
+        values, is_bad = cells.dates(known.date_format)
         what = "no date such as 2024-02-29"
         if known.date_format != ISO:
             what = f"no date that is written as the others, {known.date_format}"
     rows = np.flatnonzero(is_bad)
     if len(rows):
-        cell = quoted_cell(column.iloc[int(rows[0])])
-        faults.add(known.name, rows, f"{cell} is {what}", f"Correct it, or leave the cell blank{otherwise}")
+        complaint = f"{cells.shown(rows[0])} is {what}"
+        faults.add(known.name, rows, complaint, f"Correct it, or leave the cell blank{otherwise}")
     return values, np.zeros(len(values), bool)

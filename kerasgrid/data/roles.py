@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterator, Mapping, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -13,19 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_samples
-from kerasgrid.data.cells import (
-    ISO,
-    NUMBER,
-    CellFaults,
-    dates_of,
-    is_date,
-    is_number,
-    likeliest_format,
-    numbers_of,
-    numbers_of_words,
-    quoted_cell,
-    words_of,
-)
+from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format
 from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
 from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
 from kerasgrid.errors import DataError, did_you_mean
@@ -159,14 +147,14 @@ def read_roles(frame: Any, roles: Roles, faults: CellFaults) -> dict[str, np.nda
         frame: pandas' DataFrame, which has the columns.
         faults: Is told of cells that are none.
     """
-    readers: Mapping[str, tuple[str | None, Callable[[str, Any, CellFaults], np.ndarray]]] = {
+    readers = {
         "weights": (roles.weight, _weights),
         "groups": (roles.group, _groups),
         "times": (roles.time, _times),
         "given": (roles.fold, given_folds),
     }
     return {
-        name: read(column, frame[column], faults)
+        name: read(column, Cells(frame[column]), faults)
         for name, (column, read) in readers.items()
         if column is not None
     }
@@ -174,71 +162,58 @@ def read_roles(frame: Any, roles: Roles, faults: CellFaults) -> dict[str, np.nda
 
 def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
     """Returns the numbers to predict, (row, target) float64."""
-    return np.stack([_numbers(name, frame[name], "the target", faults) for name in roles.targets], axis=1)
+    return np.stack(
+        [_numbers(name, Cells(frame[name]), "the target", faults) for name in roles.targets], axis=1
+    )
 
 
-def _numbers(name: str, column: Any, what: str, faults: CellFaults) -> np.ndarray:
+def _numbers(name: str, cells: Cells, what: str, faults: CellFaults) -> np.ndarray:
     """Returns numbers of which none may be blank."""
-    values, is_bad = numbers_of(column)
+    values, is_bad = cells.numbers()
     is_blank = np.isnan(values) & ~is_bad
     faults.add(name, np.flatnonzero(is_blank), f"{what} is missing", _FILL)
     bad = np.flatnonzero(is_bad)
     if len(bad):
-        faults.add(name, bad, f"{what} is {_cell(column, bad)}, which is no finite number", _FILL)
+        faults.add(name, bad, f"{what} is {cells.shown(bad[0])}, which is no finite number", _FILL)
     return values
 
 
-def _weights(name: str, column: Any, faults: CellFaults) -> np.ndarray:
-    values = _numbers(name, column, "the weight", faults)
+def _weights(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
+    values = _numbers(name, cells, "the weight", faults)
     below = np.flatnonzero(values < 0)
     if len(below):
-        faults.add(name, below, f"the weight is {_cell(column, below)}", "0 or more holds.")
+        faults.add(name, below, f"the weight is {cells.shown(below[0])}", "0 or more holds.")
     if len(values) and not values.any():
         faults.add(name, np.zeros(1, np.int64), "the weight is 0 here and in all rows", "Some must count.")
     return values
 
 
-def _groups(name: str, column: Any, faults: CellFaults) -> np.ndarray:
-    codes, _ = words_of(column)
-    faults.add(name, np.flatnonzero(codes < 0), "the group is missing", _FILL)
-    return codes
+def _groups(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
+    faults.add(name, np.flatnonzero(cells.codes < 0), "the group is missing", _FILL)
+    return cells.codes
 
 
-def _times(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+def _times(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     """Returns numbers as they are, and dates as days since 1970."""
-    if is_number(column):
-        return _numbers(name, column, "the time", faults)
-    codes, words = words_of(column)
-    faults.add(name, np.flatnonzero(codes < 0), "the time is missing", _FILL)
-    if is_date(column) or np.isnan(numbers_of_words(words)).any():
-        values, is_bad = dates_of(column, ISO if is_date(column) else likeliest_format(words))
-        what = "neither a number nor a date as the others are"
-    else:
-        values, is_bad = numbers_of(column)
-        what = "no finite number"
+    if cells.is_number or (cells.are_numbers and not cells.is_date):
+        return _numbers(name, cells, "the time", faults)
+    faults.add(name, np.flatnonzero(cells.codes < 0), "the time is missing", _FILL)
+    values, is_bad = cells.dates(ISO if cells.is_date else likeliest_format(cells.words))
     bad = np.flatnonzero(is_bad)
     if len(bad):
-        faults.add(name, bad, f"the time is {_cell(column, bad)}, which is {what}", _FILL)
+        what = f"the time is {cells.shown(bad[0])}, which is no date as the others are, and no number"
+        faults.add(name, bad, what, "Correct it or drop the row.")
     return values
 
 
-def given_folds(name: str, column: Any, faults: CellFaults) -> np.ndarray:
+def given_folds(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     """Returns numbers of folds, (row,) int64."""
-    values = _numbers(name, column, "the fold", faults)
-    odd = np.flatnonzero((values != np.floor(values)) | (values < -1))
-    odd = odd[np.isfinite(values[odd])]
+    values = _numbers(name, cells, "the fold", faults)
+    odd = np.flatnonzero(np.isfinite(values) & ((values != np.floor(values)) | (values < -1)))
     if len(odd):
-        faults.add(
-            name,
-            odd,
-            f"the fold is {_cell(column, odd)}",
-            "A whole number from 0 holds, or -1 of rows that are never held out.",
-        )
+        remedy = "A whole number from 0 holds, or -1 of rows that are never held out."
+        faults.add(name, odd, f"the fold is {cells.shown(odd[0])}", remedy)
     return np.where(np.isfinite(values), values, -1).astype(np.int64)
-
-
-def _cell(column: Any, rows: np.ndarray) -> str:
-    return quoted_cell(column.iloc[int(rows[0])])
 
 
 def check_header(names: Sequence[str], roles: Roles, where: str) -> None:
@@ -284,7 +259,8 @@ def samples_of_file(
     known = read_roles(frame, roles, faults)
     targets = read_targets(frame, roles, faults) if roles.targets else None
     if targets is None and given is None:
-        given = words_of(frame[roles.label], MISSING, as_spelled=True)
+        cells = Cells(frame[roles.label], MISSING, as_spelled=True)
+        given = cells.codes, cells.words
         faults.add(str(roles.label), np.flatnonzero(given[0] < 0), "the label is missing", _FILL)
     faults.finish()
     if roles.fold_file is not None:
@@ -326,7 +302,7 @@ def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.nda
         raise DataError(f"{where}, line 1: no column 'fold' beside {roles.id!r}: {listed(names)}.")
     (frame,) = read_frames(path, [str(roles.id)], only=[str(roles.id), column])
     faults = CellFaults(where, partial(line_places, path))
-    folds = given_folds(column, frame[column], faults)
+    folds = given_folds(column, Cells(frame[column]), faults)
     told = dict(zip(stripped(frame[roles.id]), folds.tolist(), strict=True))
     twins = np.flatnonzero(frame[roles.id].str.strip().duplicated())
     faults.add(str(roles.id), twins, "the id comes a second time", "Each has one fold.")
