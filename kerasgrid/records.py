@@ -59,8 +59,9 @@ class Column:
 
     Attributes:
         name: As the header has it.
-        kind: numeric: numbers and truth values, 0 and 1; categorical: places in `categories`; date: days
-            since 1970, with parts of days where `has_times`.
+        kind: numeric: numbers and truth values, 0 and 1; categorical: places in `categories`, -1 for a
+            category of other rows that is none of them; date: days since 1970, with parts of days where
+            `has_times`.
         categories: Sorted, as they are spelled.
         has_blanks: Whether a cell of the training data is blank, of which a value of its own tells the net.
         has_times: Whether dates have times of day.

@@ -26,20 +26,31 @@ def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
     if given.X is not None:
         if config.data.train is not None:
             report.add("data.train", "is given, and so are arrays: keep one of them.")
-        for key in ("image", "subset"):
+        for key, instead in _INSTEAD.items():
             if getattr(config.data, key) is not None:
-                report.add(f"data.{key}", "does not go with arrays: shape or choose them before.")
-        if report.is_settled("data.train", "data.image", "data.subset"):
+                report.add(f"data.{key}", f"does not go with arrays: {instead}.")
+        if report.is_settled("data.train", *(f"data.{key}" for key in _INSTEAD)):
             with report.catch("data"):
-                multi_label = config.data.multi_label
-                return dataset_from_arrays(given.X, given.y, groups=given.groups, multi_label=multi_label)
+                data = dataset_from_arrays(
+                    given.X,
+                    given.y,
+                    groups=given.groups,
+                    sample_weight=given.sample_weight,
+                    validation_data=given.validation_data,
+                    config=config.data,
+                    numbers=True if config.data.target_scale is not None else None,
+                )
+                _check_use(draft, data)
+                return data
         return None
     if given.y is not None:
         report.add("data", "y is given without X: give the samples that the labels are of.")
         return None
-    if given.groups is not None:
-        report.add("data", "groups are given without X: name the file's column in data.group instead.")
-        return None
+    for name, key in _KEYS_OF_GIVEN.items():
+        if getattr(given, name) is not None:
+            does = "are" if name == "groups" else "is"
+            report.add("data", f"{name} {does} given without X: name {key} instead.")
+            return None
     train = config.data.train
     has_columns = is_csv(train)
     if config.data.multi_label and train is not None and not str(train).lower().endswith(".npz"):
@@ -77,6 +88,16 @@ def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
     return None
 
 
+_INSTEAD = {
+    "image": "shape or choose them before",
+    "subset": "shape or choose them before",
+    "validation": "give validation_data",
+}
+_KEYS_OF_GIVEN = {
+    "groups": "the file's column in data.group",
+    "sample_weight": "the file's column in data.weight",
+    "validation_data": "the file in data.validation",
+}
 _COLUMN_KEYS = ("label", "target", "id", "drop", "features", "group", "time", "fold", "weight")
 """Keys of the section `data` that name columns of a CSV file."""
 

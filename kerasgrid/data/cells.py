@@ -179,14 +179,10 @@ class Cells:
         found = np.append(_days(self.words, way), np.nan)[self.codes]
         return found, (self.codes >= 0) & np.isnan(found)
 
-    def places(self, categories: Sequence[str]) -> tuple[np.ndarray, np.ndarray]:
-        """Returns the place of each among categories, (row,) float64, and whether each is another word.
-
-        Such a word and a blank are NaN.
-        """
+    def places(self, categories: Sequence[str]) -> np.ndarray:
+        """Returns the place of each among categories, (row,) float64, -1 for no place and NaN for a blank."""
         place = {category: float(index) for index, category in enumerate(categories)}
-        found = np.array([*(place.get(word, np.nan) for word in self.words), np.nan])[self.codes]
-        return found, (self.codes >= 0) & np.isnan(found)
+        return np.array([*(place.get(word, -1.0) for word in self.words), np.nan])[self.codes]
 
     def shown(self, row: int) -> str:
         """Returns a cell as a message shows it."""

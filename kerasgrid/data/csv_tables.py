@@ -14,10 +14,11 @@ from kerasgrid.data.cells import CellFaults
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv import CHUNK_CELLS
 from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
-from kerasgrid.data.features import learn_table, told, told_unknown, values_of_table
+from kerasgrid.data.features import learn_table, told, told_unknown, unknown_categories, values_of_table
+from kerasgrid.data.frames import check_frame
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
 from kerasgrid.data.streams import Chunk
-from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.errors import DataError
 from kerasgrid.records import Table
 from kerasgrid.wording import listed, shown_path
 
@@ -82,9 +83,9 @@ def read_table(path: Path, roles: Roles, said: Features, table: Table | None = N
         features = [name for name in names if name not in others]
         table, values, findings = learn_table(frame, features, said, faults)
         return samples_of_file(path, values, roles, frame, None, faults, table, told(findings))
-    values, unknown = values_of_table(frame, table, faults)
-    line = told_unknown(table, unknown.sum(axis=0))
-    report = [] if line is None else [f"{where}: {line}"]
+    values = values_of_table(frame, table, faults)
+    counts = unknown_categories(table, values)
+    report = [f"{where}: {told_unknown(counts)}"] if counts else []
     return samples_of_file(path, values, roles, frame, None, faults, table, report)
 
 
@@ -109,13 +110,13 @@ def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] 
     n_done = 0
     for frame in read_frames(path, spelled, n_rows=max(1, CHUNK_CELLS // len(names))):
         faults = CellFaults(where, partial(_places_after, path, n_done))
-        values, unknown = values_of_table(frame, table, faults)
+        values = values_of_table(frame, table, faults)
         faults.finish()
         ids = None if here.id is None else stripped(frame[here.id])
         cells: Any = [stripped(frame[name]) for name in columns]
         if columns:
             cells = list(zip(*cells, strict=True)) if here.targets else cells[0]
-        yield Chunk(values, ids, labels_of(cells or None), unknown)
+        yield Chunk(values, ids, labels_of(cells or None))
         n_done += len(frame)
 
 
@@ -142,12 +143,7 @@ def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequenc
 def _check_columns(names: Sequence[str], table: Table, where: str) -> None:
     """Raises a DataError where a file lacks columns of a table."""
     refuse_twins(names, where)
-    lacking = [column.name for column in table.columns if column.name not in names]
-    if lacking:
-        guess = did_you_mean(lacking[0], names).replace(" Known:", " Columns:")
-        raise DataError(
-            f"{where}, line 1: lacks {listed(lacking)}, which the training data have as features.{guess}"
-        )
+    check_frame(names, table, f"{where}, line 1")
 
 
 def _texts(table: Table) -> list[str]:

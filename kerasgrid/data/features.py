@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -78,7 +78,7 @@ def learn_table(
             continue
         column = _column(finding, cells)
         columns.append(column)
-        values.append(_values(cells, column, faults, _OTHERWISE)[0])
+        values.append(_values(cells, column, faults, _OTHERWISE))
     if not columns:
         told = "; ".join(f"{finding.name!r} {finding.reason}" for finding in findings)
         raise DataError(
@@ -87,21 +87,27 @@ def learn_table(
     return Table(tuple(columns), said.scaler), np.stack(values, axis=1), findings
 
 
-def values_of_table(frame: Any, table: Table, faults: CellFaults) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values of other rows of a table.
+def values_of_table(frame: Any, table: Table, faults: CellFaults) -> np.ndarray:
+    """Returns the values of other rows of a table, (row, column) float64.
 
     Args:
         frame: pandas' DataFrame, which has the table's columns.
         faults: Is told of cells that are not of their column's kind.
-
-    Returns:
-        (row, column) float64; and whether each cell is of a category that the training data have not, bool.
     """
     values = np.empty((len(frame), len(table.columns)))
-    unknown = np.zeros(values.shape, bool)
     for place, column in enumerate(table.columns):
-        values[:, place], unknown[:, place] = _values(Cells(frame[column.name]), column, faults)
-    return values, unknown
+        values[:, place] = _values(Cells(frame[column.name]), column, faults)
+    return values
+
+
+def unknown_categories(table: Table, values: np.ndarray) -> dict[str, int]:
+    """Returns by column how many values are of a category that the training data have not."""
+    counts = {
+        column.name: int((values[:, place] < 0).sum())
+        for place, column in enumerate(table.columns)
+        if column.kind == "categorical"
+    }
+    return {name: n for name, n in counts.items() if n}
 
 
 def told(findings: Sequence[Finding]) -> list[str]:
@@ -128,16 +134,10 @@ def told(findings: Sequence[Finding]) -> list[str]:
     return lines
 
 
-def told_unknown(table: Table, counts: np.ndarray) -> str | None:
-    """Returns a sentence on categories that the training data have not; None where there are none.
-
-    Args:
-        counts: (column,), cells of such a category.
-    """
-    columns = [f"{own.name!r} ({n:,})" for own, n in zip(table.columns, counts, strict=True) if n]
-    if not columns:
-        return None
-    return f"cells of a category that the training data have not, which count as blank: {', '.join(columns)}"
+def told_unknown(counts: Mapping[str, int]) -> str:
+    """Returns a sentence on categories that the training data have not, from how many cells are of such."""
+    columns = ", ".join(f"{name!r} ({n:,})" for name, n in counts.items())
+    return f"cells of a category that the training data have not, which count as blank: {columns}"
 
 
 def _said_kinds(said: Features, known: Any, names: Sequence[str], where: str) -> dict[str, Any]:
@@ -220,10 +220,8 @@ def _column(finding: Finding, cells: Cells) -> Column:
     return Column(finding.name, "date", (), has_blanks, has_times, way)
 
 
-def _values(
-    cells: Cells, known: Column, faults: CellFaults, otherwise: str = "."
-) -> tuple[np.ndarray, np.ndarray]:
-    """Returns the values of a column, (row,) float64, and whether each is of an unknown category, bool.
+def _values(cells: Cells, known: Column, faults: CellFaults, otherwise: str = ".") -> np.ndarray:
+    """Returns the values of a column, (row,) float64.
 
     Args:
         otherwise: What messages end with.
@@ -242,4 +240,4 @@ def _values(
     if len(rows):
         complaint = f"{cells.shown(rows[0])} is {what}"
         faults.add(known.name, rows, complaint, f"Correct it, or leave the cell blank{otherwise}")
-    return values, np.zeros(len(values), bool)
+    return values

@@ -5,19 +5,24 @@ What is no array is judged by its type: nothing of it is taken, for it may never
 
 from __future__ import annotations
 
+import math
 import os
 import re
 from collections.abc import Mapping, Sequence, Set
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, fields, replace
 from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import as_pixels, check_memory
+from kerasgrid.config.sections import DataConfig
+from kerasgrid.data.arrays import Samples, as_pixels, check_memory
 from kerasgrid.data.cache import fingerprint
+from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame
+from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels, samples_of
+from kerasgrid.data.roles import Roles
 from kerasgrid.errors import DataError, brief
-from kerasgrid.records import Dataset
+from kerasgrid.records import Dataset, Table
 from kerasgrid.wording import listed
 
 _COLLECT = "Collect its batches into arrays: X, y = (np.concatenate(part) for part in zip(*{}))."
@@ -55,7 +60,6 @@ _KINDS = (
         "a Hugging Face Dataset",
         "Give its columns as arrays: np.asarray(data.with_format('numpy')['NAME']).",
     ),
-    (r"scipy\.sparse\..*", "a sparse matrix", "Give it as a dense array: .toarray()."),
 )
 _MANY = {"X": ("samples", "inputs"), "y": ("labels", "outputs")}
 _ARRAY_WORDS = "Arrays, data frames and lists of numbers hold."
@@ -83,23 +87,122 @@ class Given:
 
 
 NOTHING = Given()
+_NO_CONFIG = DataConfig()
 
 
-def dataset_from_arrays(X: Any, y: Any, *, groups: Any = None, multi_label: bool = False) -> Dataset:
-    """Returns a dataset of arrays given in Python, in memory.
+def dataset_from_arrays(
+    X: Any,
+    y: Any = None,
+    *,
+    groups: Any = None,
+    sample_weight: Any = None,
+    validation_data: Any = None,
+    config: DataConfig = _NO_CONFIG,
+    numbers: bool | None = None,
+) -> Dataset:
+    """Returns a dataset of arrays or data frames given in Python, in memory.
 
     Args:
-        X: (sample, ...) numbers; (sample, height, width) gets a channel axis, other ranks stay.
-        y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows.
+        X: (sample, ...) numbers, whose axes stay; or a DataFrame, which is a table, but where its columns are
+            numbers and have no names, or numbered ones, as pixels have.
+        y: (sample,) whole numbers, bools or strings, or (sample, class) one-hot rows; or numbers to predict,
+            (sample,) or (sample, target). None where `config` names columns of X.
         groups: (sample,), which group each is of, numbers or texts; None for none.
-        multi_label: Whether y is (sample, label) of 0 and 1, any number of ones a row.
+        sample_weight: (sample,), what each counts in the loss of training; None for the same.
+        validation_data: (X, y) or (X, y, sample_weight), which are held out; None for none.
+        config: Says what columns of a DataFrame are, and whether y is (sample, label) of 0 and 1.
+        numbers: Whether y is numbers to predict; by default floats are that are neither whole nor one-hot.
 
     Raises:
         DataError: X and y are no arrays or do not fit, or hold what cannot be learnt from.
     """
+    numbers = True if config.target is not None else numbers
+    train = _samples(X, y, groups, sample_weight, config, numbers, "X and y")
+    check_labels(train.labels, train.target, "X and y")
+    joined, n_held_out = train, 0
+    if validation_data is not None:
+        parts = list(validation_data) if isinstance(validation_data, list | tuple) else []
+        if len(parts) not in (2, 3):
+            raise DataError("validation_data: (X, y) or (X, y, sample_weight) holds.")
+        held_X, held_y, weights = (*parts, None)[:3]
+        is_numbers, where = train.target.is_numbers, "validation_data"
+        held_out = _samples(held_X, held_y, None, weights, config, is_numbers, where, train)
+        check_held_out(train, held_out, "X and y", where)
+        joined, n_held_out = with_held_out(train, held_out), len(held_out.labels)
+    own = {field.name: getattr(joined, field.name) for field in fields(joined)}
+    return Dataset(**own, fingerprint=fingerprint(joined), source="X and y", n_held_out=n_held_out)
+
+
+def _samples(
+    X: Any,
+    y: Any,
+    groups: Any,
+    sample_weight: Any,
+    config: DataConfig,
+    numbers: bool | None,
+    where: str,
+    trained: Samples | None = None,
+) -> Samples:
+    """Returns arrays or a DataFrame as samples, which are held out where those to train on are `trained`."""
     refuse_others(X, y)
+    frame, report = as_frame(X), sparse_note(X)
+    roles = _roles(config, y, frame, trained)
+    table: Table | None = None
+    known: dict[str, Any] = {}
+    if frame is not None:
+        X, y_of_frame, known = frame_parts(frame, roles, where)
+        y = y_of_frame if y is None else y
+        table = None if trained is None else trained.table
+        if table is not None or (trained is None and is_table_frame(X, config)):
+            values, table, lines = table_of_frame(X, config.features, where, table)
+            report = [*report, *lines]
     if y is None:
         raise DataError("y is missing: give the labels of X, (sample,), beside it.")
+    if table is None:
+        values = _values(X, y)
+    given = as_array(y, "y")
+    samples = samples_of(
+        values, given, where, "y", multi_label=config.multi_label, numbers=numbers, names=_names_of(y)
+    )
+    for name, value, read in (("groups", groups, _codes_of), ("weights", sample_weight, _weights_of)):
+        if value is not None:
+            if name in known:
+                raise DataError(f"{name} are given, and a column of X is named for them: keep one.")
+            known[name] = read(value, len(values))
+    return replace(samples, table=table, report=(*report, *samples.report), **known)
+
+
+def _roles(config: DataConfig, y: Any, frame: Any, trained: Samples | None) -> Roles:
+    """Returns which columns of a DataFrame are no features.
+
+    Raises:
+        DataError: They are named, and there is no DataFrame, or y beside them.
+    """
+    written = config.model_fields_set
+    roles = Roles.of(config)
+    if y is not None and trained is None and (roles.targets or "label" in written):
+        key = "target" if roles.targets else "label"
+        raise DataError(f"y is given, and so is data.{key}, which names a column of X: keep one of them.")
+    if y is not None:
+        roles = replace(roles, label=None, targets=())
+    if roles.fold_file is not None:
+        raise DataError("data.fold is a file, which does not go with arrays. Name a column of a DataFrame.")
+    if frame is None:
+        named = next(((key, name) for key, name in roles.by_key() if key in written), None)
+        if named is not None:
+            raise DataError(
+                f"data.{named[0]} names the column {named[1]!r}, and X is no DataFrame: leave it out."
+            )
+        return roles
+    names = [str(name) for name in frame.columns]
+    if trained is not None:
+        return roles.of_held_out(names, trained.target)
+    is_guess = "label" not in written and roles.label not in names
+    return replace(roles, label=None) if is_guess else roles
+
+
+def _values(X: Any, y: Any) -> np.ndarray:
+    """Returns the values of arrays, (sample, ...), uint8 or float32."""
     images, given = as_array(X, "X"), as_array(y, "y")
     if given.ndim > max(images.ndim, 1) and images.shape[:1] == given.shape[:1]:
         raise DataError(
@@ -115,13 +218,36 @@ def dataset_from_arrays(X: Any, y: Any, *, groups: Any = None, multi_label: bool
         raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
     if images.dtype != np.uint8:
         check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
-    images = as_pixels(images[..., np.newaxis] if images.ndim == 3 else images, "X")
-    samples = samples_of(images, given, "X and y", "y", multi_label=multi_label)
-    check_labels(samples.labels, samples.target, "X and y")
-    if groups is not None:
-        samples = replace(samples, groups=_codes_of(groups, len(images)))
-    mark = fingerprint(samples)
-    return Dataset(samples.images, samples.labels, samples.target, mark, "X and y", groups=samples.groups)
+    return as_pixels(images, "X")
+
+
+def _names_of(y: Any) -> list[str]:
+    """Returns what the columns of y are called; none where they have no names."""
+    if hasattr(y, "columns"):
+        return [str(name) for name in y.columns]
+    name = getattr(y, "name", None)
+    return [name] if isinstance(name, str) else []
+
+
+def _weights_of(weights: Any, n_samples: int) -> np.ndarray:
+    """Returns weights given in Python, (sample,) float64.
+
+    Raises:
+        DataError: They are no array of so many numbers from 0 on, not all of them 0.
+    """
+    array = as_array(weights, "sample_weight")
+    if array.shape != (n_samples,) or array.dtype.kind not in "biuf":
+        raise DataError(
+            f"sample_weight has shape {array.shape} and dtype {array.dtype}, and there are {n_samples:,} "
+            "samples: a number for each holds."
+        )
+    good = np.isfinite(array) & (array >= 0)
+    if not good.all():
+        row = int(np.argmin(good))
+        raise DataError(f"sample_weight: sample {row} (counted from 0) has {array[row]}. 0 or more holds.")
+    if not array.any():
+        raise DataError("sample_weight is 0 for all samples: some must count.")
+    return array.astype(np.float64)
 
 
 def _codes_of(groups: Any, n_samples: int) -> np.ndarray:
@@ -175,8 +301,10 @@ def as_array(value: Any, name: str) -> np.ndarray:
         )
     if isinstance(n_bytes := getattr(value, "nbytes", None), int) and not isinstance(value, np.ndarray):
         check_memory(n_bytes, name)  # of one in a file, say
+    if is_sparse(value):
+        check_memory(2 * math.prod(value.shape) * value.dtype.itemsize, f"{name}, a sparse matrix made dense")
     try:
-        array = np.asarray(value)
+        array = np.asarray(value.toarray() if is_sparse(value) else value)
         if array.dtype == object and array.ndim == 1 and len(array) and hasattr(array[0], "shape"):
             array = np.stack([np.asarray(item) for item in array])  # a column of images
     except Exception as error:  # each library that has arrays has errors of its own
@@ -224,7 +352,7 @@ def _fault(value: Any, name: str) -> str | None:
         return f"is {value if value is None else f'{a}, which has no order'}. {_ARRAY_WORDS}"
     if callable(value) and not hasattr(value, "__array__"):
         return f"is {a}, and has to be called for samples. {_ARRAY_WORDS}"
-    if _is_array(value):
+    if _is_array(value) or is_sparse(value):
         return None
     if isinstance(value, Sequence):
         by_type = {type(item): item for item in value}  # one of each is looked at
@@ -252,6 +380,20 @@ def _is_array(value: Any) -> bool:
     except TypeError:
         return False
     return True
+
+
+def is_sparse(value: Any) -> bool:
+    """Tells whether something is a matrix of scipy.sparse."""
+    return any(parent.__module__.startswith("scipy.sparse") for parent in type(value).__mro__)
+
+
+def sparse_note(value: Any) -> list[str]:
+    """Returns a line on a sparse matrix, which is learnt from as a dense one; none of what is no such."""
+    if not is_sparse(value):
+        return []
+    size = math.prod(value.shape)
+    share = f"{value.nnz / max(size, 1):.1%}"
+    return [f"X: a sparse matrix of which {share} is not 0, made dense: {4 * size:,} bytes"]
 
 
 def _is_number(value: Any) -> bool:

@@ -13,6 +13,7 @@ from kerasgrid.data.cache import cached
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
 from kerasgrid.data.csv_text import is_csv, known_names
+from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels
 from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source
@@ -171,51 +172,11 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
         check_table_columns(Path(other), train.table, roles, known_names(config.train))
     as_train = {"train": other, "test": config.train, "validation": None, "subset": None}
     test = _load(config.model_copy(update=as_train), seed, trained=train)
-    if shape != test.images.shape[1:]:
-        shapes = f"{test.images.shape[1:]}, and {train.source} of {shape}"
-        raise DataError(f"{test.source}: has samples of {shapes}.")
-    own = _labels_as(test, train)
+    check_held_out(train, test, train.source, test.source)
 
     def join() -> Samples:
         check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
-        images = np.concatenate([train.images, test.images])
-        labels = np.concatenate([train.labels, own])
-        held_out = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
-        known = {name: _joined(train, test, name, value) for name, value in held_out.items()}
-        return Samples(
-            images, labels, train.target, train.table, **known, report=(*train.report, *test.report)
-        )
+        return with_held_out(train, test)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))
-
-
-def _labels_as(test: Dataset, train: Dataset) -> np.ndarray:
-    """Returns the labels of rows that are held out as those of the training data are.
-
-    Raises:
-        DataError: They are of another kind, or of a class that these have not.
-    """
-    if test.target.kind != train.target.kind:
-        kinds = f"{test.target.kind} to predict, and {train.source} {train.target.kind}"
-        raise DataError(f"{test.source}: has {kinds}.")
-    if train.target.kind != "classes":
-        if test.target.n_outputs != train.target.n_outputs:
-            what = train.target.kind
-            counts = f"{test.target.n_outputs} {what}, and {train.source} {train.target.n_outputs}"
-            raise DataError(f"{test.source}: has samples of {counts}.")
-        return test.labels
-    unknown = [label for label in test.classes if label not in train.classes]
-    if unknown:
-        raise DataError(f"{test.source}: has the class {unknown[0]!r}, which {train.source} has not.")
-    return np.array([train.classes.index(label) for label in test.classes], np.int64)[test.labels]
-
-
-def _joined(train: Dataset, test: Dataset, name: str, otherwise: float) -> np.ndarray | None:
-    """Returns what is known of samples and of those that are held out; None where it is of neither."""
-    parts = [(getattr(data, name), len(data)) for data in (train, test)]
-    if all(values is None for values, _ in parts):
-        return None
-    dtype = np.float64 if name in ("weights", "times") else np.int64
-    filled = [np.full(n, otherwise, dtype) if values is None else values for values, n in parts]
-    return np.concatenate(filled).astype(dtype)

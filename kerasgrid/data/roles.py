@@ -121,7 +121,7 @@ class Roles:
             if name not in names:
                 guess = did_you_mean(name, names).replace(" Known:", " Columns:")
                 remedy = _REMEDIES.get(key, f"Correct data.{key}.")
-                faults.append(f"{where}, line 1: no {key} column {name!r}.{guess} {remedy}")
+                faults.append(f"{where}: no {key} column {name!r}.{guess} {remedy}")
         taken: dict[str, str] = {}
         for key, name in self.by_key():
             other = taken.setdefault(name, key)
@@ -228,7 +228,7 @@ def check_header(names: Sequence[str], roles: Roles, where: str) -> None:
         if other:
             raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
     refuse_twins(names, where, " Rename or drop the others.")
-    roles.check(names, where)
+    roles.check(names, f"{where}, line 1")
 
 
 def samples_of_file(

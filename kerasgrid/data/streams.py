@@ -22,20 +22,16 @@ class Chunk:
             float32, as stored. Of a table (row, column) float64, as `Dataset` has them.
         ids: Of each, as the file spells it; None where it has none.
         labels: Of each, int, float or str, or a tuple of numbers to predict; None where it has none.
-        unknown: (sample, column) bool, which cells of a table are of a category that the training data have
-            not; None of what is no table.
     """
 
     images: np.ndarray
     ids: list[str] | None = None
     labels: list[Any] | None = None
-    unknown: np.ndarray | None = None
 
     def part(self, first: int, last: int) -> Chunk:
         """Returns the samples from the one place to before the other."""
-        ids, labels = (None if values is None else values[first:last] for values in (self.ids, self.labels))
-        unknown = None if self.unknown is None else self.unknown[first:last]
-        return Chunk(self.images[first:last], ids, labels, unknown)
+        own = (values if values is None else values[first:last] for values in (self.ids, self.labels))
+        return Chunk(self.images[first:last], *own)
 
 
 @dataclass(frozen=True)
@@ -115,7 +111,6 @@ def _joined(chunks: Sequence[Chunk]) -> Chunk:
         np.concatenate([chunk.images for chunk in chunks]),
         None if first.ids is None else [id for chunk in chunks for id in chunk.ids or ()],
         None if first.labels is None else [label for chunk in chunks for label in chunk.labels or ()],
-        None if first.unknown is None else np.concatenate([chunk.unknown for chunk in chunks]),
     )
 
 

@@ -201,7 +201,7 @@ def test_what_does_not_go_with_them_is_told(config, changes, message):
 )
 def test_labels_that_are_none_are_told(labels, message):
     with pytest.raises(DataError, match=message):
-        dataset_from_arrays(np.zeros((2, 4, 4)), labels, multi_label=True)
+        dataset_from_arrays(np.zeros((2, 4, 4)), labels, config=DataConfig(multi_label=True))
 
 
 def test_one_hot_rows_are_one_class_a_sample_unless_told():

@@ -108,7 +108,9 @@ MAKERS = {
     "idx, images packed": Maker("read_idx", "idx_chunks", write_packed_idx),
     "idx, packed": Maker("read_idx", "idx_chunks", write_packed_pair, needs_labels=True),
     "digits": Maker("read_digits", "digits_chunks", needs_labels=True),
-    "arrays": Maker(None, None, lambda folder, images, labels: (images, labels), has_texts=True),
+    "arrays": Maker(
+        None, None, lambda folder, images, labels: (images[..., np.newaxis], labels), has_texts=True
+    ),
 }
 TABLES = {"csv of a table": Maker("read_table", "table_chunks")}
 READ = [name for name, maker in MAKERS.items() if maker.reader]

@@ -12,10 +12,12 @@ import pytest
 import scipy.sparse
 
 import kerasgrid as kg
+from kerasgrid.config.sections import DataConfig
 from kerasgrid.data.cache import save_samples
-from kerasgrid.data.in_memory import dataset_from_arrays
+from kerasgrid.data.in_memory import as_array, dataset_from_arrays
 from kerasgrid.errors import DataError, KerasgridError
 from kerasgrid.estimators.classifier import KerasClassifier
+from kerasgrid.records import Target
 
 X = np.arange(96, dtype=np.uint8).reshape(6, 4, 4)
 Y = np.array([0, 1, 2, 0, 1, 2])
@@ -77,10 +79,6 @@ KERAS = "keras.src.legacy.preprocessing.image"
         ),
         ([of_library("mine", "Batches")], "is a list in which one is a Batches, which is no array."),
         ([[never()]], "is a list in which one is a list in which one is a generator, which gives"),
-        (
-            scipy.sparse.csr_matrix(X[:, 0]),
-            "is a sparse matrix (csr_matrix), which is not read yet. Give it as",
-        ),
         ({"a": X, "b": X}, "is a dict of 'a', 'b'; several {many} by name are not built yet. Give one ar"),
         (np.array({"a": X}, dtype=object), "is a dict of 'a'; several {many} by name"),
         (
@@ -152,10 +150,10 @@ def test_labels_without_samples():
 @pytest.mark.parametrize(
     ("given", "shape"),
     [
-        (X.tolist(), (6, 4, 4, 1)),
-        (list(X), (6, 4, 4, 1)),
-        (collections.deque(X.tolist()), (6, 4, 4, 1)),
-        (pd.Series(list(X)), (6, 4, 4, 1)),
+        (X.tolist(), (6, 4, 4)),
+        (list(X), (6, 4, 4)),
+        (collections.deque(X.tolist()), (6, 4, 4)),
+        (pd.Series(list(X)), (6, 4, 4)),
         (pd.DataFrame(X[:, 0]), (6, 4)),
         (pd.DataFrame({"a": pd.array(Y, dtype="Int64"), "b": Y > 0, "c": Y / 2}), (6, 3)),
     ],
@@ -167,7 +165,7 @@ def test_what_arrays_are_made_of(given, shape):
 def test_arrays_of_a_file(tmp_path):
     with h5py.File(tmp_path / "train.h5", "w") as file:
         file["X"], file["y"] = X, Y
-        np.testing.assert_array_equal(dataset_from_arrays(file["X"], file["y"]).images[..., 0], X)
+        np.testing.assert_array_equal(dataset_from_arrays(file["X"], file["y"]).images, X)
         with pytest.raises(
             DataError, match=r"X is a File of 'X', 'y'; .* Give one array of it, such as X\['X'"
         ):
@@ -188,16 +186,172 @@ def test_arrays_of_a_file_that_do_not_fit_into_memory_are_told(tmp_path, monkeyp
 )
 def test_a_column_that_is_no_numbers_is_named(column, found):
     with pytest.raises(DataError) as caught:
-        dataset_from_arrays(pd.DataFrame({"size": Y, "city": column}), Y)
+        as_array(pd.DataFrame({"size": Y, "city": column}), "X")
     assert str(caught.value).startswith(
         f"X, column 'city': holds {found}, counted from 0), where numbers are"
     )
 
 
+@pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.coo_array])
+def test_a_sparse_matrix_is_made_dense_with_a_word(make, monkeypatch):
+    values = np.arange(24).reshape(6, 4) * (np.arange(24).reshape(6, 4) % 3 == 0) / 2
+    data = dataset_from_arrays(make(values), Y)
+    np.testing.assert_array_equal(data.images, values.astype(np.float32))
+    assert data.report == ("X: a sparse matrix of which 29.2% is not 0, made dense: 96 bytes",)
+    monkeypatch.setattr("kerasgrid.machine.free_memory_bytes", lambda: 300)
+    with pytest.raises(
+        DataError, match="X, a sparse matrix made dense: needs 384 bytes of memory, of which 300"
+    ):
+        dataset_from_arrays(make(values), Y)
+
+
+FRAME = pd.DataFrame(
+    {
+        "size": [1.0, np.nan, 3.0, 4.0, 5.0, 6.5],
+        "city": ["a", "b", None, "a", "b", "a"],
+        "big": pd.array([True, None, False, True, True, False], dtype="boolean"),
+        "sold": pd.date_range("2024-02-27", periods=6, tz="UTC"),
+        "n": pd.Categorical([1, 2, 1, 2, 1, 2]),
+        "who": list("xxyyzz"),
+        "price": [1.5, 2, 3, 4, 5, 6],
+        "sort": list("uvuvuv"),
+    }
+)
+
+
+def test_a_frame_is_a_table():
+    data = dataset_from_arrays(FRAME.drop(columns=["who", "price", "sort"]), Y)
+    assert [(column.name, column.kind, column.has_blanks) for column in data.table.columns] == [
+        ("size", "numeric", True),
+        ("city", "categorical", True),
+        ("big", "numeric", True),
+        ("sold", "date", False),
+        ("n", "numeric", False),
+    ]
+    expected = [[1, 0, 1, 19780, 1], [np.nan, 1, np.nan, 19781, 2], [3, np.nan, 0, 19782, 1]]
+    np.testing.assert_array_equal(data.images[:3], expected)
+    assert data.report[0].startswith(
+        "features: 3 numeric ('size', 'big', 'n'); 1 categorical ('city'); 1 date"
+    )
+
+
+def test_a_config_names_columns_of_a_frame():
+    section = DataConfig(
+        target="price", group="who", drop=["sort"], features={"categorical": ["n"], "scaler": "none"}
+    )
+    data = dataset_from_arrays(FRAME, config=section)
+    assert data.target == Target("numbers", ("price",))
+    assert data.labels[:, 0].tolist() == FRAME["price"].tolist()
+    assert data.groups.tolist() == [0, 0, 1, 1, 2, 2]
+    assert [column.name for column in data.table.columns] == ["size", "city", "big", "sold", "n"]
+    assert (data.table.columns[-1].categories, data.table.scaler) == (("1", "2"), "none")
+    data = dataset_from_arrays(FRAME, config=DataConfig(label="sort"))
+    assert data.classes == ("u", "v")
+    assert "sort" not in [column.name for column in data.table.columns]
+
+
+def test_numbers_without_names_or_with_numbered_ones_stay_rows():
+    for frame in (pd.DataFrame(X[:, 0]), pd.DataFrame(X[:, 0], columns=[f"pixel{n}" for n in range(4)])):
+        data = dataset_from_arrays(frame, Y)
+        assert (data.table, data.images.shape, data.images.dtype) == (None, (6, 4), np.uint8)
+    assert dataset_from_arrays(pd.DataFrame(X[:, 0], columns=list("abcd")), Y).table is not None
+
+
+def test_rows_that_are_held_out_are_of_the_same_table():
+    parts = (FRAME.assign(city="new")[:4], [0, 1, 1, 0], [1, 1, 0, 1])
+    data = dataset_from_arrays(FRAME.drop(columns="sort"), [0, 1] * 3, validation_data=parts)
+    assert (len(data), data.n_held_out) == (10, 4)
+    assert data.images[6:, 1].tolist() == [-1] * 4
+    assert data.weights.tolist() == [1] * 6 + [1, 1, 0, 1]
+    assert data.report[-1] == (
+        "validation_data: cells of a category that the training data have not, which count as blank: "
+        "'city' (4)"
+    )
+
+
+@pytest.mark.parametrize(
+    ("y", "numbers", "target"),
+    [
+        ([0.5, 1, 2, 3, 4, 5], None, Target("numbers", ("y",))),
+        (pd.Series([0.5, 1, 2, 3, 4, 5], name="price"), None, Target("numbers", ("price",))),
+        (np.arange(12.0).reshape(6, 2) / 2, None, Target("numbers", ("0", "1"))),
+        (pd.DataFrame({"a": range(6), "b": range(6)}) / 2, None, Target("numbers", ("a", "b"))),
+        ([0, 1, 2, 3, 4, 5], True, Target("numbers", ("y",))),
+        ([0, 1, 2, 0, 1, 2], None, Target("classes", (0, 1, 2))),
+    ],
+)
+def test_what_is_predicted(y, numbers, target):
+    data = dataset_from_arrays(np.zeros((6, 2)), y, numbers=numbers)
+    assert data.target == target
+    if target.is_numbers:
+        np.testing.assert_array_equal(data.labels, np.asarray(y, np.float64).reshape(6, -1))
+
+
+@pytest.mark.parametrize(
+    ("given", "options", "message"),
+    [
+        ((FRAME,), {}, "y is missing: give the labels of X"),
+        (
+            (FRAME,),
+            {"config": DataConfig(target="prize")},
+            "X and y: no target column 'prize'. Did you mean 'price'",
+        ),
+        (
+            (FRAME, Y),
+            {"config": DataConfig(label="sort")},
+            "y is given, and so is data.label, which names a column",
+        ),
+        ((FRAME, Y), {"config": DataConfig(target="price")}, "y is given, and so is data.target, which"),
+        ((X, Y), {"config": DataConfig(group="who")}, "data.group names the column 'who', and X is no DataF"),
+        ((X, Y), {"config": DataConfig(fold="folds.csv")}, "data.fold is a file, which does not go with arr"),
+        ((X, Y), {"sample_weight": [1, 2]}, "sample_weight has shape (2,) and dtype int64, and there are 6 "),
+        (
+            (X, Y),
+            {"sample_weight": [1, 2, -1, 1, 1, 1]},
+            "sample_weight: sample 2 (counted from 0) has -1. 0",
+        ),
+        ((X, Y), {"sample_weight": [0] * 6}, "sample_weight is 0 for all samples: some must count."),
+        ((X, Y), {"validation_data": (X,)}, "validation_data: (X, y) or (X, y, sample_weight) holds."),
+        (
+            (X, Y),
+            {"validation_data": (X[:, :2], Y)},
+            "validation_data: has samples of (2, 4), and X and y of (4, 4).",
+        ),
+        (
+            (FRAME,),
+            {"config": DataConfig(label="sort", features={"numeric": ["city"], "date": ["who"]})},
+            "X and y, row 0 (counted from 0), column 'city': 'a' is no number that float32 holds; so are row "
+            "1 (counted from 0), row 3 (counted from 0), row 4 (counted from 0) and 1 more. Correct it, or "
+            "leave the cell blank; data.features.categorical takes a column as it is, and data.drop leaves "
+            "it out.\nX and y, row 0 (counted from 0), column 'who': 'x' is no date such as 2024-02-29",
+        ),
+        (
+            (FRAME.assign(who=None),),
+            {"config": DataConfig(label="sort", group="who")},
+            "X and y, row 0 (counted from 0), column 'who': the group is missing; so are row 1",
+        ),
+        (
+            (FRAME, Y),
+            {"config": DataConfig(group="who"), "groups": Y},
+            "groups are given, and a column of X is named for them: keep one.",
+        ),
+        (
+            (FRAME, Y),
+            {"validation_data": (FRAME.drop(columns=["city", "n"]), Y)},
+            "validation_data: lacks 'city', 'n', which the training data have as features.",
+        ),
+    ],
+)
+def test_frame_faults(given, options, message):
+    with pytest.raises(DataError) as caught:
+        dataset_from_arrays(*given, **options)
+    assert str(caught.value).startswith(message)
+
+
 @pytest.mark.parametrize("shape", [(4, 3), (4, 2, 2), (4, 2, 2, 3), (4, 2, 2, 2, 1)])
 def test_array_ranks(shape):
     data = dataset_from_arrays(np.zeros(shape), [0, 1, 0, 1])
-    assert data.images.shape == ((4, 2, 2, 1) if len(shape) == 3 else shape)
+    assert data.images.shape == shape
     assert data.folder is None
 
 
@@ -285,13 +439,13 @@ def test_arrays_in_a_folder(tmp_path):
     images, labels = np.arange(16).reshape(4, 2, 2), [0, 1, 0, 1]
     data = save_samples(folder, dataset_from_arrays(images, labels), "X and y")
     assert data.folder == str(folder)
-    np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images[..., np.newaxis])
+    np.testing.assert_array_equal(np.load(folder / "images.npy", mmap_mode="r"), images)
     assert data.fingerprint == dataset_from_arrays(images, labels).fingerprint
     before = (folder / "images.npy").stat().st_ino
     save_samples(folder, dataset_from_arrays(images, labels), "X and y")
     assert (folder / "images.npy").stat().st_ino == before
     other = save_samples(folder, dataset_from_arrays(images + 1, labels), "X and y")
-    np.testing.assert_array_equal(other.images, images[..., np.newaxis] + 1)
+    np.testing.assert_array_equal(other.images, images + 1)
     assert [path.name for path in folder.parent.iterdir()] == ["data"]
 
 

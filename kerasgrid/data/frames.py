@@ -1,0 +1,100 @@
+"""DataFrames given in Python: tables, by the same guesses as files are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.config.sections import DataConfig, Features
+from kerasgrid.data.cells import CellFaults, row_places
+from kerasgrid.data.columns import series_of
+from kerasgrid.data.csv_text import refuse_twins
+from kerasgrid.data.features import (
+    learn_table,
+    told,
+    told_unknown,
+    unknown_categories,
+    values_of_table,
+)
+from kerasgrid.data.roles import Roles, read_roles
+from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.records import Table
+from kerasgrid.wording import listed
+
+
+def as_frame(value: Any) -> Any:
+    """Returns pandas' DataFrame with a plain index; None of what is none."""
+    names = {f"{parent.__module__.partition('.')[0]}.{parent.__name__}" for parent in type(value).__mro__}
+    return value.reset_index(drop=True) if "pandas.DataFrame" in names else None
+
+
+def frame_parts(frame: Any, roles: Roles, where: str) -> tuple[Any, Any, dict[str, np.ndarray]]:
+    """Returns the columns of a DataFrame that are features, what is predicted, and what is known of samples.
+
+    What is predicted is None where no column is named for it.
+
+    Raises:
+        DataError: A column that is named is not there, or a cell of it is not what it needs.
+    """
+    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    names = list(named.columns)
+    refuse_twins(names, where)
+    roles.check(names, where)
+    faults = CellFaults(where, row_places)
+    known = read_roles(named, roles, faults)
+    faults.finish()
+    predicted = None
+    if roles.targets:
+        predicted = named[list(roles.targets)]
+    elif roles.label is not None:
+        predicted = named[roles.label]
+    others = roles.names
+    return frame.loc[:, [name not in others for name in names]], predicted, known
+
+
+def is_table_frame(frame: Any, config: DataConfig) -> bool:
+    """Tells whether a DataFrame is learnt from as a table, and not as rows of numbers.
+
+    Such rows are numbers in all columns, none of them blank, which have no names or numbered ones.
+    """
+    if config.features.model_fields_set or config.drop:
+        return True
+    if not all(kind.kind in "biuf" for kind in frame.dtypes) or frame.isna().to_numpy().any():
+        return True
+    names = list(frame.columns)
+    return all(isinstance(name, str) for name in names) and len(series_of(names)) < len(names)
+
+
+def table_of_frame(
+    frame: Any, said: Features, where: str, table: Table | None = None
+) -> tuple[np.ndarray, Table, list[str]]:
+    """Returns the values of a table, (row, column) float64, the table, and lines about it.
+
+    Args:
+        said: What columns are.
+        table: That of the training data, where these are other rows.
+
+    Raises:
+        DataError: A column of the table is missing, or a cell is not of its column's kind.
+    """
+    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    faults = CellFaults(where, row_places)
+    if table is None:
+        table, values, findings = learn_table(named, list(named.columns), said, faults)
+        faults.finish()
+        return values, table, told(findings)
+    check_frame(named.columns, table, where)
+    values = values_of_table(named, table, faults)
+    faults.finish()
+    counts = unknown_categories(table, values)
+    return values, table, [f"{where}: {told_unknown(counts)}"] if counts else []
+
+
+def check_frame(names: Sequence[str], table: Table, where: str) -> None:
+    """Raises a DataError where columns lack some of a table."""
+    lacking = [column.name for column in table.columns if column.name not in names]
+    if lacking:
+        guess = did_you_mean(lacking[0], list(names)).replace(" Known:", " Columns:")
+        raise DataError(f"{where}: lacks {listed(lacking)}, which the training data have as features.{guess}")

@@ -1,0 +1,58 @@
+"""Rows that are held out in the place of folds, behind those that are trained on."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.data.arrays import Samples
+from kerasgrid.errors import DataError
+from kerasgrid.records import Dataset
+
+_OTHERWISE = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
+"""What is taken to be known of samples of which it is not, where it is of others."""
+
+
+def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str, where_test: str) -> None:
+    """Holds that a net that is trained on some rows can be scored on others.
+
+    Raises:
+        DataError: They are of another shape or another kind of labels, or of a class that these have not.
+    """
+    shape, found = train.images.shape[1:], test.images.shape[1:]
+    if shape != found:
+        raise DataError(f"{where_test}: has samples of {found}, and {where} of {shape}.")
+    ours, theirs = train.target, test.target
+    if theirs.kind != ours.kind:
+        raise DataError(f"{where_test}: has {theirs.kind} to predict, and {where} {ours.kind}.")
+    if ours.kind != "classes":
+        if theirs.n_outputs != ours.n_outputs:
+            counts = f"{theirs.n_outputs} {ours.kind}, and {where} {ours.n_outputs}"
+            raise DataError(f"{where_test}: has samples of {counts}.")
+        return
+    unknown = [label for label in theirs.names if label not in ours.names]
+    if unknown:
+        raise DataError(f"{where_test}: has the class {unknown[0]!r}, which {where} has not.")
+
+
+def with_held_out(train: Samples | Dataset, test: Samples | Dataset) -> Samples:
+    """Returns samples to train on, and behind them others, which `check_held_out` has let pass."""
+    labels = test.labels
+    if train.target.kind == "classes":
+        places = [train.target.names.index(label) for label in test.target.names]
+        labels = np.array(places, np.int64)[labels]
+    known: dict[str, Any] = {name: _joined(train, test, name) for name in _OTHERWISE}
+    images = np.concatenate([train.images, test.images])
+    joined = Samples(images, np.concatenate([train.labels, labels]), train.target, train.table, **known)
+    return replace(joined, report=(*train.report, *test.report))
+
+
+def _joined(train: Samples | Dataset, test: Samples | Dataset, name: str) -> np.ndarray | None:
+    """Returns what is known of all samples; None where it is of none."""
+    parts = [(getattr(data, name), len(data.labels)) for data in (train, test)]
+    if all(values is None for values, _ in parts):
+        return None
+    filled = [np.full(n, _OTHERWISE[name]) if values is None else values for values, n in parts]
+    return np.concatenate(filled).astype(np.float64 if name in ("weights", "times") else np.int64)
