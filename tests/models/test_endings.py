@@ -18,9 +18,11 @@ from kerasgrid.models.endings import (  # noqa: E402
     scales_input,
 )
 from kerasgrid.models.signature import Signature  # noqa: E402
+from kerasgrid.records import Target  # noqa: E402
 from kerasgrid.training.compiling import compile_model  # noqa: E402
 
 pytestmark = pytest.mark.slow
+NUMBERS = Target("numbers", ("a", "b", "c"))
 layers = keras.layers
 
 
@@ -53,6 +55,38 @@ def refusal(model, **params):
 )
 def test_output_activation(make, activation):
     assert output_activation(make()) == activation
+
+
+@pytest.mark.parametrize(
+    ("last", "params", "message"),
+    [
+        (
+            lambda: dense(),
+            {"loss": "categorical_crossentropy"},
+            "mine: the loss categorical_crossentropy is of classes, and numbers are predicted: take "
+            "mean_squared_error, mean_absolute_error or huber.",
+        ),
+        (
+            lambda: dense(),
+            {"loss": "hinge"},
+            "mine: the loss hinge is of classes, and numbers are predicted: ",
+        ),
+        (
+            lambda: dense("softmax"),
+            {},
+            "mine: ends in softmax, which gives shares of classes, and numbers are predicted: leave it out.",
+        ),
+    ],
+)
+def test_what_learns_no_numbers_is_refused(last, params, message):
+    with pytest.raises(ModelError) as caught:
+        compile_model(net(last()), route(params, Signature(()), {}), find_objective("r2"), NUMBERS)
+    assert str(caught.value).startswith(message)
+
+
+def test_numbers_end_as_they_come():
+    compiled = compile_model(net(dense()), route({}, Signature(()), {}), find_objective("r2"), NUMBERS)
+    assert compiled.model.loss.name == "mean_squared_error"
 
 
 class Subclassed(keras.Model):
