@@ -483,7 +483,7 @@ def instead_of(value: Any, key: str) -> str:
         return f"{a_kind}; a mapping such as {{rotation_range: 10}} holds."
     if callable(getattr(value, "get_n_splits", None)):
         n_folds = getattr(value, "n_splits", getattr(value, "cvargs", {}).get("n_splits", 3))
-        return f"{a_kind}; a whole number holds, folds: {n_folds}."
+        return f"{a_kind}; a whole number holds, folds: {n_folds}; or give it as kg.search(..., cv=...)."
     if isinstance(value, range):
         low, high = (value[0], value[-1]) if value else (0, 0)
         form = f"{{low: {low}, high: {high}, step: {value.step}, type: int}}"

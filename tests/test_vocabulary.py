@@ -292,11 +292,16 @@ class Watch:
             "a SwapEMAWeights; names and their arguments hold, callbacks: "
             "{'keras.callbacks:SwapEMAWeights': {...}}.",
         ),
-        ("search", {"folds": StratifiedKFold(4)}, "a StratifiedKFold; a whole number holds, folds: 4."),
+        (
+            "search",
+            {"folds": StratifiedKFold(4)},
+            "a StratifiedKFold; a whole number holds, folds: 4; or give it as kg.search(..., cv=...).",
+        ),
         (
             "search",
             {"folds": RepeatedStratifiedKFold(n_splits=5)},
-            "a RepeatedStratifiedKFold; a whole number holds, folds: 5.",
+            "a RepeatedStratifiedKFold; a whole number holds, folds: 5; or give it as kg.search(..., "
+            "cv=...).",
         ),
         (
             "params",
