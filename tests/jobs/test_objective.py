@@ -17,7 +17,18 @@ from sklearn.naive_bayes import GaussianNB
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.errors import ConfigError
-from kerasgrid.jobs.objective import find_objective, objective_fault, sklearn_score
+from kerasgrid.jobs.objective import (
+    accuracy,
+    as_written,
+    default_objective,
+    find_objective,
+    is_in_hand,
+    number_scores,
+    objective_fault,
+    own_score,
+    sklearn_score,
+)
+from kerasgrid.records import Target
 
 
 @pytest.mark.parametrize(
@@ -268,3 +279,232 @@ def test_a_class_that_is_never_predicted_is_no_warning(recwarn):
     probabilities = np.tile([0.9, 0.1], (4, 1))
     assert sklearn_score("precision", {}, np.array([0, 0, 1, 1]), probabilities, classes_of(2)) == 0.0
     assert list(recwarn) == []
+
+
+NUMBERS = Target("numbers", ("price",))
+TWO = Target("numbers", ("width", "height"))
+
+
+def numbers(n_outputs=1, low=0.5):
+    chance = np.random.default_rng(0)
+    labels = chance.uniform(low, 9, (60, n_outputs))
+    return labels, labels + chance.normal(0, 0.1, labels.shape)
+
+
+@pytest.mark.parametrize("target", [NUMBERS, TWO], ids=["one", "two"])
+def test_every_scorer_of_regression_gives_scikit_learns_value_of_numbers_and_no_other_scores_them(target):
+    labels, predictions = numbers(target.n_outputs)
+    own = (slice(None), 0) if target.n_outputs == 1 else ()
+    taken = set()
+    for name in sorted(get_scorer_names()):
+        fault = objective_fault(find_objective(name), labels, target)
+        if fault is None:
+            taken.add(name)
+            found = sklearn_score(name, {}, labels, predictions, target)
+            scorer = get_scorer(name)
+            value = scorer._sign * scorer._score_func(labels[own], predictions[own], **scorer._kwargs)
+            assert found == pytest.approx(value, abs=1e-12), name
+        else:
+            assert fault.startswith(f"is {name!r}, which ")
+    wanted = {name for name in get_scorer_names() if "_regression" in get_scorer(name)._score_func.__module__}
+    refused = {"neg_max_error", "max_error", "neg_mean_gamma_deviance", "neg_mean_poisson_deviance"}
+    assert taken == wanted - (refused if target is TWO else set())
+
+
+@pytest.mark.parametrize(
+    ("given", "target", "message"),
+    [
+        *(
+            (name, NUMBERS, f"is {name!r}, which is of classes, and data.target has numbers: take r2, ")
+            for name in ("accuracy", "f1_macro", "roc_auc", "adjusted_rand_score", "auc", "top_k_categorical_accuracy")
+        ),
+        ("cosine_similarity", NUMBERS, "is 'cosine_similarity', which compares a sample's numbers with each other, and "),
+        ("cohen_kappa_score", NUMBERS, "is 'cohen_kappa_score', which cannot score a number: It is of whole numbers, and "),
+        ("cohen_kappa_score", TWO, "is 'cohen_kappa_score', which cannot score 2 numbers: It is of whole numbers, and "),
+        ("cosine_similarity", TWO, None),
+        ("loss", NUMBERS, None),
+        ("mse", NUMBERS, None),
+        ("a.py:gain", NUMBERS, None),
+    ],
+)  # fmt: skip
+def test_what_is_of_classes_is_refused_for_numbers(given, target, message):
+    found = objective_fault(find_objective(given), numbers(target.n_outputs)[0], target)
+    assert found is None if message is None else found.startswith(message)
+
+
+def test_a_logarithm_of_negative_numbers_is_refused_beforehand():
+    fault = objective_fault(find_objective("neg_mean_squared_log_error"), numbers(low=-5)[0], NUMBERS)
+    assert fault.startswith("is 'neg_mean_squared_log_error', which cannot score a number: ")
+
+
+@pytest.mark.parametrize("name", ["quadratic_kappa", "quadratic_weighted_kappa", "qwk"])
+def test_quadratic_kappa_is_cohens_with_quadratic_weights(name):
+    y = np.arange(60) % 4
+    data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1] * 4, 60)
+    assert fault_of(name, y) is None
+    found = sklearn_score(name, {}, data.labels, probabilities, data.target)
+    said = probabilities.argmax(axis=1)
+    assert found == pytest.approx(metrics.cohen_kappa_score(y, said, weights="quadratic"), abs=1e-12)
+
+
+def test_kappa_rounds_numbers_within_the_range_of_the_data():
+    labels, predictions = np.array([[0.0], [1], [2], [3]]), np.array([[-0.7], [1.4], [1.6], [5.2]])
+    among = np.arange(5.0)[:, None]
+    found = sklearn_score("qwk", {}, labels, predictions, NUMBERS, among=among)
+    assert found == metrics.cohen_kappa_score([0, 1, 2, 3], [0, 1, 2, 4], weights="quadratic")
+    assert sklearn_score("qwk", {}, labels, predictions, NUMBERS) == 1.0
+
+
+def test_fbeta_is_scikit_learns_by_its_short_name():
+    y = np.arange(40) % 2
+    assert "{fbeta: {beta: 1}}" in fault_of("fbeta", y)
+    assert fault_of({"fbeta": {"beta": 2}}, y) is None
+
+
+def gain(y_true, y_pred, factor=1.0):
+    return factor * float(np.mean(y_true == y_pred))
+
+
+def weighed(y_true, y_pred, sample_weight=None):
+    return np.average(y_true == y_pred, weights=sample_weight)
+
+
+def log_likelihood(y_true, y_prob):
+    return np.log(y_prob[np.arange(len(y_true)), y_true]).mean()
+
+
+@pytest.mark.parametrize("labels", ["texts", "numbers", "one-hot"])
+def test_a_function_of_the_users_own_is_given_labels_as_the_user_has_them(labels):
+    y = np.array(LABELS[labels])[np.arange(30) % 3]
+    data, probabilities = data_of(y), np.random.default_rng(0).dirichlet([1] * 3, 30)
+    given = []
+
+    def looks(y_true, y_pred):
+        given.extend((y_true, y_pred))
+        return np.float32(0.5)
+
+    assert own_score(looks, {}, data.labels, probabilities, data.target) == 0.5
+    assert given[0].tolist() == y.tolist()
+    assert given[1].tolist() == np.array(LABELS[labels])[probabilities.argmax(axis=1)].tolist()
+
+
+def test_a_function_of_the_users_own_has_make_scorers_terms_and_arguments():
+    y, probabilities = np.arange(30) % 3, np.random.default_rng(0).dirichlet([1] * 3, 30)
+    data = data_of(y)
+    found = find_objective({"a.py:gain": {"greater_is_better": False, "factor": 2}})
+    assert (found.name, found.kind, found.direction) == ("a.py:gain", "own", "min")
+    hits = np.mean(probabilities.argmax(axis=1) == y)
+    value = own_score(gain, found.arguments, data.labels, probabilities, data.target)
+    assert value == pytest.approx(2 * hits)
+    terms = {"response_method": "predict_proba"}
+    value = own_score(log_likelihood, terms, data.labels, probabilities, data.target)
+    assert value == pytest.approx(-metrics.log_loss(y, probabilities))
+    weights = (np.arange(30) % 2).astype(float)
+    value = own_score(weighed, {}, data.labels, probabilities, data.target, weights=weights)
+    assert value == pytest.approx(np.mean((probabilities.argmax(axis=1) == y)[1::2]))
+
+
+def test_a_function_of_the_users_own_is_given_numbers_in_their_own_unit():
+    labels, predictions = numbers()
+    value = own_score(metrics.mean_absolute_error, {}, labels, predictions, NUMBERS)
+    assert value == metrics.mean_absolute_error(labels[:, 0], predictions[:, 0])
+
+
+@pytest.mark.parametrize(
+    ("value", "message"),
+    [
+        ("good", "gives 'good'; a number holds."),
+        (None, "gives None; a number holds."),
+        (np.zeros(3), "gives an array of shape (3,); a number holds."),
+    ],
+)
+def test_what_is_no_number_is_no_score(value, message):
+    labels, predictions = numbers()
+    with pytest.raises(TypeError) as caught:
+        own_score(lambda y_true, y_pred: value, {}, labels, predictions, NUMBERS)
+    assert str(caught.value) == message
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        ({"greater_is_better": "no"}, "greater_is_better: is 'no'; true or false holds."),
+        (
+            {"response_method": "decision_function"},
+            "response_method: is 'decision_function'; predict holds, or predict_proba; nets have no decision function.",
+        ),
+    ],
+)
+def test_terms_of_a_function_that_do_not_hold(arguments, message):
+    with pytest.raises(ConfigError) as caught:
+        find_objective({"a.py:gain": arguments}, "search.scores[1]")
+    assert str(caught.value) == f"config, search.scores[1].a.py:gain.{message}"
+
+
+@pytest.mark.parametrize(
+    ("value", "written", "function"),
+    [
+        (gain, f"{__name__}:gain", gain),
+        (metrics.max_error, "sklearn.metrics:max_error", metrics.max_error),
+        (get_scorer("f1_macro"), "f1_macro", None),
+        (
+            metrics.make_scorer(metrics.mean_absolute_error, greater_is_better=False),
+            "neg_mean_absolute_error",
+            None,
+        ),
+        (metrics.make_scorer(gain), f"{__name__}:gain", gain),
+        (
+            metrics.make_scorer(gain, greater_is_better=False, response_method="predict_proba", factor=2),
+            {
+                f"{__name__}:gain": {
+                    "greater_is_better": False,
+                    "response_method": "predict_proba",
+                    "factor": 2,
+                }
+            },
+            gain,
+        ),
+        (
+            metrics.make_scorer(metrics.fbeta_score, beta=2),
+            {"sklearn.metrics:fbeta_score": {"beta": 2}},
+            metrics.fbeta_score,
+        ),
+    ],
+)
+def test_a_function_or_scorer_in_hand_is_written_by_its_name(value, written, function):
+    assert is_in_hand(value)
+    assert as_written(value) == (written, function)
+
+
+def test_a_function_of_other_arguments_is_refused():
+    with pytest.raises(
+        ConfigError, match=r"takes other arguments: a function of y_true and y_pred holds, or"
+    ):
+        as_written(lambda estimator, X, y: 0)
+
+
+def test_a_score_that_takes_no_weights_is_refused_where_they_are_asked_for():
+    data = data_of(np.arange(40) % 4)
+    for name in ("f1_macro", "qwk", "loss", "auc", "a.py:gain"):
+        assert objective_fault(find_objective(name), data.labels, data.target, is_weighted=True) is None
+    fault = objective_fault(find_objective("neg_max_error"), numbers()[0], NUMBERS, is_weighted=True)
+    assert fault.startswith(
+        "is 'neg_max_error', which takes no weights, and search.weighted_scores asks for them"
+    )
+
+
+def test_numbers_are_told_by_three_scores():
+    labels, predictions = numbers()
+    weights = np.arange(60.0)
+    found = number_scores(labels, predictions, weights)
+    off = (labels - predictions)[:, 0]
+    assert found["mean_absolute_error"] == pytest.approx(np.average(abs(off), weights=weights))
+    assert found["root_mean_squared_error"] == pytest.approx(np.sqrt(np.average(off**2, weights=weights)))
+    assert found["r2"] == pytest.approx(metrics.r2_score(labels, predictions, sample_weight=weights))
+    assert (default_objective(NUMBERS), default_objective(classes_of(2))) == ("r2", "accuracy")
+
+
+def test_accuracy_weighs_samples():
+    probabilities = np.array([[0.9, 0.1], [0.9, 0.1]])
+    assert accuracy(np.array([0, 1]), probabilities) == 0.5
+    assert accuracy(np.array([0, 1]), probabilities, np.array([3.0, 1.0])) == 0.75
