@@ -328,6 +328,32 @@ def refusal(folder, text, *overrides):
             "'weighted'].",
         ),
         (
+            "search: {scores: [f1_macro, acuracy]}",
+            "search.scores[1]: is 'acuracy', which is no metric here. Did you mean 'accuracy'?",
+        ),
+        (
+            "search: {scores: [f1_macro, loss, f1_macro]}",
+            "search.scores[2]: is 'f1_macro', as search.scores[0] is; each name is recorded once: leave it out.",
+        ),
+        (
+            "search: {objective: f1_macro, scores: [{f1_macro: {zero_division: 1}}]}",
+            "search.scores[0]: is 'f1_macro', as search.objective is; each name is recorded once: leave it out.",
+        ),
+        (
+            "search: {objective: 'nets.py:gain'}",
+            "search.objective: nets.py: there is no 'gain' in it. Known: ",
+        ),
+        (
+            "search: {scores: ['__main__:gain']}",
+            "search.scores[0]: is '__main__:gain', a function that was given in Python and that no import finds: "
+            "give it again, or name its file, path/to/file.py:function.",
+        ),
+        (
+            "search: {weighted_scores: true}",
+            "search.weighted_scores: is true, and nothing says what samples weigh: name their column by "
+            "data.weight, or give sample_weight in Python; else leave it out.",
+        ),
+        (
             "search: {folds: 184}",
             "search.folds: class 3 has 183 samples, the most of all, and search.folds is 184: each fold needs one "
             "to test on. Add samples, or lower search.folds to 183 or less.",
