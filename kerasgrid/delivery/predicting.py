@@ -25,7 +25,7 @@ from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
-from kerasgrid.wording import count, joined
+from kerasgrid.wording import count, joined, score_word
 
 log = logging.getLogger(__name__)
 
@@ -113,12 +113,12 @@ class Predicted:
         if self.weights is not None:
             found.append("weights: " + ", ".join(f"{weight:g}" for weight in self.weights))
         if self.true_score is not None:
-            found.append(f"{self.source}: {self.objective} {self.true_score:.4f}")
+            found.append(f"{self.source}: {self.objective} {score_word(self.true_score)}")
         return [*found, *self.notes]
 
     def _scored(self, name: str) -> str:
         score = self.scores.get(name)
-        return "" if score is None else f": out-of-fold {self.objective} {score:.4f}"
+        return "" if score is None else f": out-of-fold {self.objective} {score_word(score)}"
 
 
 @kept_random_state()

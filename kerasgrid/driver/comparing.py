@@ -125,6 +125,12 @@ def _fault(config: Config) -> Fault | None:
     """Returns why a search cannot be set beside AutoKeras's; None where it can."""
     if config.search.engine == ENGINE:
         return Fault("search.engine", "is autokeras itself: name the engine that it is compared with.")
+    if config.data.target is not None:
+        return Fault(
+            "data.target",
+            "names numbers to predict, and AutoKeras's models here tell classes or labels: there is nothing "
+            "to compare with. Other engines, such as tpe and bayesian, take them.",
+        )
     spaces = config.space if isinstance(config.space, list) else [config.space]
     losses = [name for part in (config.params, *spaces) for name in part if name.partition(".")[0] == "loss"]
     if config.search.objective_name == "loss" and losses:

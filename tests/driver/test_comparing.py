@@ -159,6 +159,11 @@ def test_a_name_that_ends_in_autokeras_is_no_name_of_its_half(fake_trainer, tmp_
     ("changes", "shape", "message"),
     [
         ({}, (64,), r"a sample here has the shape \(64,\)"),
+        (
+            {"data": {"target": "age"}},
+            (8, 8),
+            "config, data.target: names numbers to predict, and AutoKeras's",
+        ),
         ({"search": {"objective": "loss"}, "space": {"loss": ["hinge"], "loss.x": [1]}}, (8, 8), "neg_log"),
         ({"search": {"objective": "loss"}, "params": {"loss.label_smoothing": 0.1}}, (8, 8), "neg_log_loss"),
         ({"search": {"objective": "sparse_categorical_accuracy"}}, (8, 8), "of two classes have a single"),
