@@ -136,8 +136,8 @@ class Trainable:
         """Returns what makes folds the same; their kind too, where it is none of the first versions'."""
         holdout, how = self.config.search.holdout, self.how
         made: dict[str, Any] = {"folds": how.n} if holdout is None else {"holdout": holdout}
-        if self.config.data.validation is not None:
-            made = {"holdout": "validation"}
+        if holdout is None and self.data.n_held_out:
+            made = {"validation": self.data.n_held_out}
         if is_default(how, self.data):
             return made
         name = NEEDS.get(str(how.kind), "")

@@ -366,7 +366,7 @@ def lines_of_folds(prepared: Prepared) -> list[str]:
     if prepared.cv is not None:
         what = f"{count(len(folds), 'fold')} of {prepared.cv}"
     elif data.n_held_out:
-        what = "holdout: the test set" if search.holdout == "test" else "holdout: data.validation"
+        what = "holdout: the test set" if search.holdout == "test" else "holdout: the rows of validation"
     elif search.holdout is not None:
         what = f"holdout of {search.holdout:g}{by.get(str(kind), '')}"
     else:
