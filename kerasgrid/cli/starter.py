@@ -9,6 +9,7 @@ from __future__ import annotations
 import math
 import os
 import re
+import textwrap
 from dataclasses import dataclass, field
 from pathlib import Path
 
@@ -18,8 +19,10 @@ from kerasgrid.config.sections import DataConfig, Folds, IdxPair
 from kerasgrid.config.yaml12 import quoted
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
+from kerasgrid.data.csv_tables import is_table
 from kerasgrid.data.folds import fold_faults
 from kerasgrid.data.load import load_data
+from kerasgrid.data.roles import Roles
 from kerasgrid.data.statistics import TOPS, giveaways
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import check_new, kind_of, write_text
@@ -27,6 +30,7 @@ from kerasgrid.records import Dataset
 from kerasgrid.wording import listed, shell_word, shown_path
 
 _COMMENT_COLUMN = 32
+_WIDTH = 100
 _FC_INPUTS = 3_072
 _ROUNDED = 1e-5
 """Shares that are written with six digits add up to 1 within this."""
@@ -88,15 +92,13 @@ class _Found:
         config: For `load_data`, with absolute paths.
         why: Comments by key of the data section.
         beside: Files that were found beside it, by key.
-        columns: Of a CSV file, those that are the samples' numbers.
-        are_features: Whether these are no pixels.
+        pixels: Of a CSV file of pictures, their columns.
     """
 
     config: DataConfig
     why: dict[str, str] = field(default_factory=dict)
     beside: dict[str, Path] = field(default_factory=dict)
-    columns: tuple[str, ...] = ()
-    are_features: bool = False
+    pixels: tuple[str, ...] = ()
 
 
 # Looking at the source
@@ -158,30 +160,33 @@ def _look_at_csv(path: Path, label: str | None, id: str | None) -> _Found:
     if columns.have_names:
         _refuse_names_of_images(columns, label)
     if label is None and columns.have_names:
-        label, why["label"] = columns.find_label()
+        label, why["label"] = columns.find_label(in_test)
     if label not in columns.names or id not in (None, *columns.names, *in_test):
         # The reading of the file tells what is wrong with it, or with what was said.
         return _Found(DataConfig(train=str(path), label=label or "label", id=id))
     if id is None:
-        id = columns.find_id(label)
-        why["id"] = "no pixel: it has another value in each row"
+        id = columns.find_id(label, in_test)
+        why["id"] = "no feature: it has another value in each row"
         if id is None:
             id, why["id"] = columns.find_own(in_test), "a column of test alone, which names its rows"
+    config = DataConfig(train=str(path), test=str(test) if "test" in beside else None, id=id)
+    own = id if id in columns.names else None
+    if is_table(path, config, Roles(label, id=own)):
+        if columns.are_numbers(label):
+            why["target"] = f"{why.pop('label')}; numbers to predict (label: {label} is for classes)"
+            return _Found(config.model_copy(update={"target": label}), why, beside)
+        return _Found(config.model_copy(update={"label": label}), why, beside)
     pixels = tuple(name for name in columns.names if name not in (label, id))
     image = None
-    if pixels and are_features(pixels):
-        image, why["image"] = [1, 1, len(pixels)], "no picture: each column is a number by itself"
-    elif math.isqrt(len(pixels)) ** 2 != len(pixels):
+    if math.isqrt(len(pixels)) ** 2 != len(pixels):
         image = _colour_image(path, len(pixels))
         why["image"] = "height, width, channels; a pixel's channels stand side by side"
     elif 0 < len(pixels) < FEW_COLUMNS:
         side = math.isqrt(len(pixels))
         image = [side, side, 1]
-        why["image"] = f"a small picture; where the columns are none: [1, 1, {len(pixels)}]"
-    config = DataConfig(
-        train=str(path), test=str(test) if "test" in beside else None, label=label, id=id, image=image
-    )
-    return _Found(config, why, beside, pixels, image is not None and are_features(pixels))
+        why["image"] = "a small picture; features: {scaler: standard} in its place makes a table of it"
+    why["label"] += "; every other column is a pixel" * (why["label"] == "by its name")
+    return _Found(config.model_copy(update={"label": label, "image": image}), why, beside, pixels)
 
 
 def _refuse_names_of_images(columns: Columns, label: str | None) -> None:
@@ -211,13 +216,16 @@ def _remark(found: _Found, data: Dataset) -> str | None:
     Raises:
         DataError: It can be told from columns that have names of their own, as labels have.
     """
-    if not found.columns:
+    columns = found.pixels if data.table is None else [column.name for column in data.table.columns]
+    if not columns or data.target.is_numbers:
         return None
     alone, together = giveaways(data.images, data.labels)
-    names = [found.columns[place] for place in alone or together]
+    names = [columns[place] for place in alone or together]
+    if not names and data.table is not None:
+        return None
     if not names:
         sums = data.images.reshape(len(data), -1).sum(axis=1, dtype=np.float64)
-        if len(found.columns) > 1 and 0 < np.abs(sums).max() * _ROUNDED >= np.ptp(sums):
+        if len(columns) > 1 and 0 < np.abs(sums).max() * _ROUNDED >= np.ptp(sums):
             return f"the columns add up to {sums[0]:g} in each row, as shares or labels do: are they samples?"
         return None
     told = f"can be told from {listed(names)}{'' if alone else ' together'}, wholly or in part"
@@ -247,27 +255,42 @@ def _colour_image(path: Path, n_pixels: int) -> list[int]:
 
 
 def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
-    counts = np.bincount(data.labels, minlength=len(data.classes))
+    is_numbers, shape = data.target.is_numbers, data.images.shape[1:]
+    counts = (
+        np.bincount(data.labels, minlength=len(data.classes)) if not is_numbers else np.array([len(data)])
+    )
     folds = min(3, max(2, int(counts.min())))
     for _, fault in fold_faults(data, Folds(n=folds)):
         raise DataError(f"{data.source}: {fault}")
-    shape = data.images.shape[1:]
-    size = " x ".join(map(str, shape))
     n_train = len(data) * (folds - 1) // folds
     batch_size = min(max(2 ** round(math.log2(n_train / 40 + 1)), 8), 512)
     n_steps = math.ceil(n_train / batch_size)
     epochs = next((n for n in (5, 10, 15, 20) if n * n_steps >= 1_000), 30)
-    if math.prod(shape) <= _FC_INPUTS or min(shape[:2]) < 8:
+    if data.table is not None:
+        model = ("model: mlp", "fully connected layers for tables; for others: kerasgrid models")
+        third = (
+            "  embedding_size: [0, 8]",
+            "categories as columns of 0 and 1, or as numbers that are learnt",
+        )
+        if not any(column.kind == "categorical" for column in data.table.columns):
+            third = ("  batch_norm: [true, false]", "")
+    elif math.prod(shape) <= _FC_INPUTS or min(shape[:2]) < 8:
         model = ("model: fc", "a small fully connected net; for others: kerasgrid models")
         third = ("  batch_norm: [true, false]", "")
     else:
         model = ("model: bn_cnn", "a small convolutional net; for others: kerasgrid models")
         third = ("  optimizer: [RMSprop, Adam]", "")
     objective = ("accuracy", "or loss, or any of scikit-learn's scorers")
-    if counts.max() >= 5 * counts.min():
+    split = f"stratified; the smallest class has {int(counts.min()):,} samples"
+    if is_numbers:
+        objective = ("neg_root_mean_squared_error", "or r2, or any of scikit-learn's scorers")
+        split = "shuffled by the seed"
+    elif counts.max() >= 5 * counts.min():
         objective = ("balanced_accuracy", "each class counts the same, whatever its size; or accuracy")
+    size = " x ".join(map(str, shape)) if data.table is None else f"{shape[0]:,} columns"
+    what = f"in {len(data.classes):,} classes" if not is_numbers else "with numbers to predict"
     lines = [
-        (f"# A first search: {len(data):,} samples of {size} in {len(data.classes):,} classes.", ""),
+        (f"# A first search: {len(data):,} samples of {size} {what}.", ""),
         ("# `kerasgrid check` shows what it asks for, `kerasgrid search` runs it. Change what you like.", ""),
         ("data:", ""),
         *_data_lines(found, data, base),
@@ -281,7 +304,7 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
         third,
         ("  dropout: [0.2, 0.4]", ""),
         ("search:", ""),
-        (f"  folds: {folds}", f"stratified; the smallest class has {int(counts.min()):,} samples"),
+        (f"  folds: {folds}", split),
         (f"  objective: {objective[0]}", objective[1]),
         ("  seed: 0", "the same file and seed give the same scores"),
     ]
@@ -301,7 +324,10 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines = [(f"  train: {_path(str(config.train), base)}", relative)]
     if "test" in found.beside:
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
-    if "label" in why:
+    if config.target is not None:
+        lines.append((f"  target: {_column(str(config.target), data)}", why["target"]))
+        lines.append(("  target_scale: standardize", "what the net learns; or log, of prices and counts"))
+    elif "label" in why:
         lines.append((f"  label: {_column(config.label, data)}", why["label"]))
     if config.id is not None:
         lines.append((f"  id: {_column(config.id, data)}", why["id"]))
@@ -310,13 +336,35 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
     if config.image is not None:
         lines.append((f"  image: {config.image}", why["image"]))
-    return [*lines, _scale_line(data.images, found.are_features)]
+    return [*lines, *([_scale_line(data.images)] if data.table is None else _table_lines(data))]
 
 
-def _scale_line(images: np.ndarray, are_features: bool) -> tuple[str, str]:
+def _table_lines(data: Dataset) -> list[tuple[str, str]]:
+    """Returns comments on what columns were taken for, which are YAML but for their marks."""
+    assert data.table is not None
+    lines = [
+        "Guessed; where it is wrong, take the marks away and correct it, and drop columns by drop: [...].",
+        "features:",
+    ]
+    for kind in ("numeric", "categorical", "date"):
+        names = [_column(column.name, data) for column in data.table.columns if column.kind == kind]
+        if names:
+            lines.append(f"  {kind}: [{', '.join(names)}]")
+    lines += [line for line in data.report if not line.startswith("features:")]
+    wrapped = [part for line in lines for part in _wrapped(line)]
+    return [(f"  # {part}", "") for part in wrapped]
+
+
+def _wrapped(line: str) -> list[str]:
+    """Returns a line in parts of a width that is read well; what follows is indented."""
+    indent = " " * (len(line) - len(line.lstrip()) + 2)
+    return textwrap.wrap(
+        line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
+    )
+
+
+def _scale_line(images: np.ndarray) -> tuple[str, str]:
     """Returns the line that brings pixels near 0 to 1, and why; a comment where they are there."""
-    if are_features:
-        return "  standardize: true", "each column becomes mean 0, std 1 of the training folds"
     low, high = float(images.min()), float(images.max())
     spread = f"pixels are {low:g} to {high:g}"
     if low < 0 or high > 65_535:

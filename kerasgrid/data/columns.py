@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from kerasgrid.data.arrays import opened
-from kerasgrid.data.cells import NUMBER
+from kerasgrid.data.cells import BLANKS, NUMBER
 from kerasgrid.data.csv import IMAGE_SUFFIXES
 from kerasgrid.data.csv_text import numbered_rows
 from kerasgrid.errors import DataError
@@ -27,6 +27,7 @@ _ID_NAME = re.compile(
     r"((image|img|file|row|sample|item)?[ _-]?(id|index|idx|name|no|number)|unnamed: 0|)", re.I
 )
 WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
+_MOST_CLASSES = 20
 FEW_COLUMNS = 16
 """Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""
 _FILE_NAME = re.compile(r"[\w(). +/-]{1,200}")
@@ -70,16 +71,22 @@ class Columns:
         """Each name with its cells."""
         return list(zip(self.names, self.cells, strict=True))
 
-    def find_label(self) -> tuple[str, str]:
-        """Returns the label column, and why it is taken for it.
+    def find_label(self, in_test: Sequence[str] = ()) -> tuple[str, str]:
+        """Returns the column of labels or of numbers to predict, and why it is taken for it.
+
+        Args:
+            in_test: Columns of the rows to predict; none where there are none.
 
         Raises:
             DataError: It cannot be told.
         """
+        lacking = [name for name in self.names if name not in in_test]
+        if in_test and len(lacking) == 1:
+            return lacking[0], "the column that the test set lacks"
         lowered = [name.lower() for name in self.names]
         for known in LABEL_NAMES:
             if known in lowered:
-                return self.names[lowered.index(known)], "by its name; every other column is a pixel"
+                return self.names[lowered.index(known)], "by its name"
         series = series_of(self.names)
         for place, which in ((0, "first"), (-1, "last")):
             if self.names[place] not in series and _are_classes(self.cells[place]):
@@ -91,15 +98,30 @@ class Columns:
             f"kerasgrid init {shell_word(shown_path(self.path))} --label NAME."
         )
 
-    def find_id(self, label: str) -> str | None:
-        """Returns the column that is no pixel: it has another value in each row, and stands out."""
+    def are_numbers(self, name: str) -> bool:
+        """Tells whether a column holds numbers that are hardly classes, since they are too many."""
+        cells = set(dict(self.by_name)[name]) - BLANKS
+        if not cells or not all(map(NUMBER.fullmatch, cells)):
+            return False
+        if not all(map(WHOLE_NUMBER.fullmatch, cells)):
+            return True
+        return len(cells) > max(_MOST_CLASSES, len(self.cells[0]) / 10)
+
+    def find_id(self, label: str, in_test: Sequence[str] = ()) -> str | None:
+        """Returns the column that is no feature: it has another value in each row, and stands out.
+
+        Args:
+            label: The column that is predicted.
+            in_test: Columns of the rows to predict, in which an id by its name's end alone has to be, too.
+        """
         series = series_of(self.names)
         are_pixels_named = len(series) >= len(self.names) / 2
         for name, cells in self.by_name:
             if name == label or name in series or len(set(cells)) < len(cells):
                 continue
             stands_out = are_pixels_named and all(cell.isdigit() for cell in cells)
-            if stands_out or _ID_NAME.fullmatch(name):
+            is_theirs = name in in_test and name.lower().endswith("id")
+            if stands_out or is_theirs or _ID_NAME.fullmatch(name):
                 return name
         return None
 

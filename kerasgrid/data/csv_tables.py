@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from functools import partial
 from pathlib import Path
@@ -22,6 +23,7 @@ from kerasgrid.errors import DataError
 from kerasgrid.records import Table
 from kerasgrid.wording import listed, shown_path
 
+_PIXEL_NAME = re.compile(r"pix|px", re.I)
 _CHANNELS = (3, 4)
 _SIDE = 8
 """The smallest side of a picture of which all pixels are there but its shape is not told."""
@@ -30,8 +32,9 @@ _SIDE = 8
 def is_table(path: Path, config: Any, roles: Roles) -> bool:
     """Tells whether a CSV file is read as a table, and not as pixels.
 
-    Pixels are said by `data.image`, or are numbered columns that make a square. Numbered columns that make
-    one of 3 or 4 channels, or one with a column beside it, are left to the reading of pixels, which asks.
+    Pixels are said by `data.image`, or are numbered columns that make a square, or are named pixel0, pixel1
+    and so on. Numbered columns that make a square of 3 or 4 channels, or one with a column beside it, are
+    left to the reading of pixels, which asks.
 
     Raises:
         DataError: The file cannot be read.
@@ -44,9 +47,12 @@ def is_table(path: Path, config: Any, roles: Roles) -> bool:
     rest = [name for name in names_of(path) if name not in others]
     if not rest:
         return False
-    n_pixels = len(series_of(rest))
+    series = series_of(rest)
+    n_pixels = len(series)
     if len(rest) - n_pixels > 1:
         return True
+    if series and all(_PIXEL_NAME.match(name) for name in series):
+        return False
     is_square = math.isqrt(n_pixels) ** 2 == n_pixels
     if len(rest) > n_pixels:
         return not is_square or n_pixels < _SIDE**2

@@ -278,7 +278,7 @@ def test_a_file_that_is_there_is_never_overwritten():
         ("label;p0;p1\n1;2;3\n", {}, "train.csv, line 1: separated by ';'. Save it separated by commas."),
         ("5,0,0,1,2\n3,1,2,3,4\n", {}, "train.csv, line 1: numbers, where the columns' names are needed. "),
         ("label,p0\n0,1\n0,2\n", {}, "train.csv, column 'label': all 2 samples are of the class 0."),
-        ("label,p0\n0,1\n1,x\n", {}, "train.csv, line 3, column 'p0': 'x' is no number."),
+        ("label,p0,p1\n0,1,x\n1,x,x\n", {}, "train.csv: no column is a feature: 'p0' has another value in "),
         ("label,p0\n0,1\n1\n", {}, "train.csv, line 3: 1 cell, but the header has 2 columns."),
         (
             "label,p0\n0,1\n1,3\n",
@@ -293,7 +293,7 @@ def test_a_file_that_is_there_is_never_overwritten():
             "looks like classes. Say it: kerasgrid init train.csv --label NAME.",
         ),
         (
-            "label,p0,p1,p2,p3,p4\n0,1,2,3,4,5\n1,1,2,3,4,5\n",
+            "label,px0,px1,px2,px3,px4\n0,1,2,3,4,5\n1,1,2,3,4,5\n",
             {},
             "train.csv: 5 pixel columns, which are neither a square nor one of 3 channels. If one of them is no "
             "pixel, say it: kerasgrid init train.csv --id NAME (or --label NAME). If the images are no squares, "
@@ -434,10 +434,10 @@ def test_columns_that_give_the_label_away_start_no_search(names, columns, told):
 def test_columns_of_constant_sum_are_told():
     shares = np.random.default_rng(0).dirichlet(np.ones(4), 120).round(6)
     shares[:, 3] = 1 - shares[:, :3].sum(axis=1)
-    table(["a", "b", "c", "d", "label"], *shares.T.round(6).tolist(), CLASSES)
+    table(["p0", "p1", "p2", "p3", "label"], *shares.T.round(6).tolist(), CLASSES)
     told = "  # the columns add up to 1 in each row, as shares or labels do: are they samples?\n"
     assert told in starter("train.csv", base=Path.cwd())
-    table(["a", "b", "c", "d", "label"], *NOISE[:4], CLASSES)
+    table(["p0", "p1", "p2", "p3", "label"], *NOISE[:4], CLASSES)
     assert "add up to" not in starter("train.csv", base=Path.cwd())
 
 
@@ -449,19 +449,43 @@ def test_a_column_whose_name_no_yaml_holds_is_told_with_its_file():
         write_starter("train.csv", Path("grid.yaml"))
 
 
-def test_columns_of_their_own_names_are_no_picture_without_a_word():
-    table(["length", "width", "weight", "kind"], *NOISE[:3], CLASSES)
+def test_columns_of_their_own_names_are_a_table():
+    names = ["PassengerId", "Name", "Age", "Sex", "Sold", "Survived"]
+    own = [
+        range(1, 121),
+        [f"Mr. {n}" for n in range(120)],
+        [n % 50 if n % 7 else "" for n in range(120)],
+        ["male", "female", "NA"] * 40,
+        [f"2024-{n % 12 + 1:02}-01" for n in range(120)],
+    ]
+    table(names, *own, np.arange(120) % 2)
+    table(names[:5], *own, path="test.csv")
     target = write_starter("train.csv", Path("grid.yaml"))
-    assert (
-        "  image: [1, 1, 3]               # no picture: each column is a number by itself"
-        in target.read_text()
-    )
-    assert prepare(target).config.data.standardize
-    write_csv(side=3)
-    assert (
-        "  image: [3, 3, 1]               # a small picture; where the columns are none: [1, 1, 9]"
-        in starter("train.csv", base=Path.cwd())
-    )
+    text = target.read_text()
+    assert text.startswith("# A first search: 120 samples of 3 columns in 2 classes.\n")
+    for line in (
+        "  label: Survived                # the column that the test set lacks\n",
+        "  id: PassengerId                # no feature: it has another value in each row\n",
+        "  # features:\n  #   numeric: [Age]\n  #   categorical: [Sex]\n  #   date: [Sold]\n  # left out: 'Name', which "
+        "has another value in each row",
+        "model: mlp                       # fully connected layers for tables",
+    ):
+        assert line in text
+    assert prepare(target).data.table.columns[1].categories == ("female", "male")
+    for key in ("features", "  numeric", "  categorical", "  date"):
+        text = text.replace(f"  # {key}:", f"  {key}:")
+    target.write_text(text)
+    assert prepare(target).config.data.features.date == ["Sold"]
+
+
+@pytest.mark.parametrize("prices", [NOISE[5], [*range(100_000, 100_840, 7)]])
+def test_numbers_of_many_values_are_predicted(prices):
+    table(["area", "kind", "SalePrice"], NOISE[0], ["a", "b", "c"] * 40, prices)
+    table(["area", "kind"], NOISE[0], ["a", "b", "c"] * 40, path="test.csv")
+    prepared = prepare(write_starter("train.csv", Path("grid.yaml")))
+    assert prepared.data.target.is_numbers
+    assert (prepared.config.data.target, prepared.config.data.target_scale) == ("SalePrice", "standardize")
+    assert prepared.objective.name == "neg_root_mean_squared_error"
 
 
 @pytest.mark.parametrize(
@@ -514,6 +538,6 @@ def test_commands_are_printed_as_a_shell_takes_them(tmp_path, monkeypatch, capsy
     (tmp_path / "my data" / "train.csv").write_text("label,p0\n" + "0,1\n1,2\n" * 30)
     assert run(monkeypatch, "init", "my data/train.csv", "-o", "my grid.yaml") == 0
     assert "  kerasgrid check 'my grid.yaml'\n  kerasgrid search 'my grid.yaml'\n" in capsys.readouterr().out
-    (tmp_path / "my data" / "wide.csv").write_text("label,p0,p1,p2,p3,p4\n0,1,2,3,4,5\n1,1,2,3,4,5\n")
+    (tmp_path / "my data" / "wide.csv").write_text("label,px0,px1,px2,px3,px4\n0,1,2,3,4,5\n1,1,2,3,4,5\n")
     assert run(monkeypatch, "init", "my data/wide.csv", "-o", "other.yaml") == 1
     assert "say it: kerasgrid init 'my data/wide.csv' --id NAME" in capsys.readouterr().err
