@@ -141,15 +141,15 @@ def samples_of(
         where: How a message begins.
         where_labels: How one about the labels begins.
         multi_label: As in `encode_labels`.
-        numbers: Whether labels are numbers to predict, (sample,) or (sample, target); by default they are
-            where they are floats and neither whole nor one-hot.
+        numbers: Whether labels are numbers to predict, (sample,) or (sample, target); None to tell by
+            `look_like_numbers`.
         names: What such numbers are called.
 
     Raises:
         DataError: The labels are none, or the two do not belong together.
     """
     if numbers is None:
-        numbers = not multi_label and _look_like_numbers(np.asarray(labels))
+        numbers = not multi_label and look_like_numbers(np.asarray(labels))
     if numbers:
         found = _as_numbers(labels, where_labels)
         called = names or ([where_labels] if found.shape[1] == 1 else range(found.shape[1]))
@@ -162,13 +162,22 @@ def samples_of(
     return Samples(images, found, target)
 
 
-def _look_like_numbers(values: np.ndarray) -> bool:
-    """Tells whether labels that were given as an array are floats that cannot be classes."""
+def look_like_numbers(values: np.ndarray) -> bool:
+    """Tells whether floats that were given as an array are numbers to predict, and no classes.
+
+    Classes are one-hot rows, two values, and the whole numbers from 0 or 1 on of which none is left out.
+    """
     if values.dtype.kind != "f" or not values.size or values.ndim not in (1, 2):
         return False
     if values.ndim == 2 and values.shape[1] > 1:
         return not (((values == 0) | (values == 1)).all() and (values.sum(axis=1) == 1).all())
-    return bool((np.isfinite(values) & (values != np.floor(values))).any())
+    finite = values[np.isfinite(values)]
+    if (finite != np.floor(finite)).any():
+        return True
+    found = np.unique(finite)
+    if len(found) <= 2:
+        return False
+    return bool(found[0] not in (0, 1) or found[-1] - found[0] != len(found) - 1)
 
 
 def _as_numbers(values: Any, where: str) -> np.ndarray:

@@ -11,10 +11,9 @@ from sklearn import get_config, model_selection
 from sklearn.metrics import get_scorer_names
 from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
-from sklearn.utils.multiclass import type_of_target
 
 from kerasgrid.data.in_memory import refuse_others
-from kerasgrid.data.labels import is_one_hot
+from kerasgrid.data.labels import is_one_hot, look_like_numbers
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.base import KerasEstimator, function_of
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
@@ -121,8 +120,8 @@ class GridSearchCV(model_selection.GridSearchCV):
         Args:
             X: (sample, ...): rows, images with four axes, or what the estimator takes.
             y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
-                number): those that are not whole, and whole ones where `scoring` is a regression's and the
-                model function is not told `n_classes`.
+                number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
+                and the model function is not told `n_classes`.
             **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
                 in scores as scikit-learn has it; for an estimator, what scikit-learn passes on.
 
@@ -145,12 +144,8 @@ class GridSearchCV(model_selection.GridSearchCV):
 
     def _are_numbers(self, y: np.ndarray) -> bool:
         """Tells whether numbers are to be predicted, and no classes."""
-        try:
-            kind = type_of_target(y)
-        except (ValueError, TypeError):  # `fit` says what is wrong with them
-            return False
-        if kind.startswith("continuous") or kind == "unknown":
-            return kind != "unknown"
+        if look_like_numbers(y):
+            return True
         if y.dtype.kind not in "iuf" or not any(map(scores_numbers, self._scorer_names())):
             return False
         with kept_random_state(), quiet():
