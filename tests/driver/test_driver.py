@@ -447,7 +447,7 @@ def all_failed(folder, monkeypatch):
 
 def ended_before_it_trained(folder, monkeypatch):
     with monkeypatch.context() as patch:
-        patch.setattr(driver, "needs_this_process", lambda *_: crash())
+        patch.setattr(driver, "stop_on_signals", lambda *_: crash())
         with pytest.raises(Crash):
             search(config(), results=folder)
 
