@@ -21,10 +21,11 @@ from kerasgrid.delivery.finished import trial_of
 from kerasgrid.delivery.models import AskedTrial, asked_trial
 from kerasgrid.errors import ChangedError, DataError, KerasgridError, ResultsError, TrialError
 from kerasgrid.io import scratch_folder
+from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.tasks import PredictedRecord, PredictTask
 from kerasgrid.planning.workers import ask_worker, make_executor, make_fit_recipe
-from kerasgrid.records import WHOLE, Fold
+from kerasgrid.records import WHOLE, Fold, Table
 from kerasgrid.run.results import runs_of
 from kerasgrid.spawning import stop_on_signals
 from kerasgrid.training.entry import predict as ask_model
@@ -60,6 +61,10 @@ class _Answer:
     @property
     def span(self) -> tuple[float, float] | None:
         return self.parts[-1].span
+
+    @property
+    def unknown(self) -> np.ndarray | None:
+        return self.parts[-1].unknown
 
 
 @dataclass
@@ -113,37 +118,70 @@ class Asking:
                 "Leave it out."
             )
 
-    def stream(self, data: Any, stack: ExitStack) -> Stream:
-        """Returns the test set: a file or an array that was given, or the config's."""
-        one, config = self.asked[0], self.asked[0].finished.data
-        shape = self.prepared(one).data.images.shape[1:]
+    def streams(self, data: Any, stack: ExitStack) -> list[Stream]:
+        """Returns the test set as each trial reads it: a file or an array that was given, or the config's.
+
+        A table is read by the columns of the trial's own models, which may be those of other searches.
+        """
+        first = self.asked[0]
+        shape, is_table = self._shape(first)
         for other in self.asked:
-            own = self.prepared(other).data.images.shape[1:]
-            if own != shape:
+            own, is_other_table = self._shape(other)
+            if is_table != is_other_table or (own != shape and not is_table):
+                kinds = [
+                    "of a table's rows" if has_columns else f"of images of {list(axes)}"
+                    for axes, has_columns in ((own, is_other_table), (shape, is_table))
+                ]
                 raise ResultsError(
-                    f"{other.finished.path}: is of images of {list(own)}, and {one.finished.path} of "
-                    f"{list(shape)}, so that they cannot be asked together."
+                    f"{other.finished.path}: is {kinds[0]}, and {first.finished.path} {kinds[1]}, so that "
+                    "they cannot be asked together."
                 )
+        name = None
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(scratch_folder())
             np.save(f"{folder}/X.npy", np.ascontiguousarray(as_array(data, "data")))
-            return open_stream(f"{folder}/X.npy", shape, name="the array")
+            data, name = f"{folder}/X.npy", "the array"
         if data is None:
-            if config.test is None:
-                raise DataError(
-                    f"{one.finished.path}: its config names no data.test. Give the samples to predict with "
-                    "--data FILE."
-                )
-            data = config.test
-        return open_stream(data, shape, config, table=self.prepared(one).data.table)
+            data = first.finished.data.test
+        if data is None:
+            raise DataError(
+                f"{first.finished.path}: its config names no data.test. Give the samples to predict with "
+                "--data FILE."
+            )
+        return [
+            open_stream(data, self._shape(one)[0], one.finished.data, table=self.table(one), name=name)
+            for one in self.asked
+        ]
 
-    def ask(self, stream: Stream) -> tuple[list[np.ndarray], _Answer]:
-        """Returns each trial's predictions, and an answer with ids, labels and span.
+    def _shape(self, one: AskedTrial) -> tuple[tuple[int, ...], bool]:
+        """Returns the axes of a sample as a trial's search has it stored, and whether it is a table's row."""
+        data = self.prepared(one).data
+        return data.images.shape[1:], data.table is not None
+
+    def table(self, one: AskedTrial) -> Table | None:
+        """Returns the columns that a trial's models know; None of what is no table.
+
+        Those of models of all training data are of more rows than the search's, where that was of a subset.
+        """
+        if self.prepared(one).data.table is None:
+            return None
+        facts = ModelFacts.read(one.models[0][0])
+        return None if facts is None or facts.encoder is None else facts.encoder.table
+
+    def ask(self, streams: Sequence[Stream]) -> tuple[list[np.ndarray], _Answer]:
+        """Returns each trial's predictions, and an answer with ids, labels, span and unknown categories.
+
+        Args:
+            streams: The test set as each trial reads it.
 
         Raises:
             DataError: The samples cannot be read, or are not like the training data.
         """
-        questions = [(one, file, fold, stream) for one in self.asked for file, fold in one.models]
+        questions = [
+            (one, file, fold, stream)
+            for one, stream in zip(self.asked, streams, strict=True)
+            for file, fold in one.models
+        ]
         answers = self._run(questions, self.progress)
         parts, place = [], 0
         for one in self.asked:

@@ -13,6 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid import console
+from kerasgrid.data.features import told_unknown
 from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.data.statistics import Span
@@ -183,24 +184,29 @@ def predict(
         )
     with ExitStack() as stack:
         asking = stack.enter_context(Asking(asked, tta, progress))
-        stream = asking.stream(data, stack)
+        streams = asking.streams(data, stack)
+        source = streams[0].name
         jury, trained = _jury(asked), asking.prepared(asked[0]).data
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
-        parts, answer = asking.ask(stream)
+        parts, answer = asking.ask(streams)
+        table = asking.table(asked[0])
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
     true_score, told = _true_score(jury, whole, answer.labels)
     if answer.span is not None and (odd := Span.of(trained.images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
+    if table is not None and answer.unknown is not None:
+        line = told_unknown(table, answer.unknown)
+        told += [] if line is None else [f"{source}: {line}."]
     if target.is_numbers:
         for odd in odd_numbers(trained.labels, whole, target.names):
             told.append(f"Warning: {odd}")
             warn(odd)
-    if true_score is not None and stream.name == first.train_name:
-        told.append(f"{stream.name} is what the models were trained on: their score on it tells nothing.")
+    if true_score is not None and source == first.train_name:
+        told.append(f"{source} is what the models were trained on: their score on it tells nothing.")
     return Predicted(
-        stream.name,
+        source,
         whole if target.is_numbers else whole.astype(np.float32),
         answer.ids,
         target,

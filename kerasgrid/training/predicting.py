@@ -58,13 +58,16 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     labels: list = []
     has_ids = has_labels = True
     low, high = np.inf, -np.inf
+    unknown: np.ndarray | None = None
 
     def record() -> PredictedRecord:
         found = np.concatenate(parts)
         if not task.tells_ids:
             return PredictedRecord(task.place, found)
         told = ids if has_ids else None, labels if has_labels else None
-        return PredictedRecord(task.place, found, *told, (low, high) if facts.encoder is None else None)
+        if unknown is not None:
+            return PredictedRecord(task.place, found, *told, unknown=unknown)
+        return PredictedRecord(task.place, found, *told, (low, high))
 
     for place, chunk in enumerate(task.stream.batches(EVALUATION_BATCH)):
         if context.should_stop():
@@ -79,7 +82,10 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
             has_ids, has_labels = chunk.ids is not None, chunk.labels is not None
             ids += chunk.ids or ()
             labels += chunk.labels or ()
-            if facts.encoder is None:
+            if chunk.unknown is not None:
+                own = chunk.unknown.sum(axis=0)
+                unknown = own if unknown is None else unknown + own
+            else:
                 low, high = min(low, float(chunk.images.min())), max(high, float(chunk.images.max()))
         if sum(map(len, parts)) >= _TOLD_ROWS:
             context.emit(record())
