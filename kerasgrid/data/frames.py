@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -19,6 +21,7 @@ from kerasgrid.data.features import (
     values_of_table,
 )
 from kerasgrid.data.roles import Roles, read_roles
+from kerasgrid.data.streams import Chunk, Stream
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Table
 from kerasgrid.wording import listed
@@ -90,6 +93,36 @@ def table_of_frame(
     faults.finish()
     counts = unknown_categories(table, values)
     return values, table, [f"{where}: {told_unknown(counts)}"] if counts else []
+
+
+def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Stream:
+    """Returns the rows of a DataFrame, to predict.
+
+    Args:
+        frame: As `as_frame` gives it; columns of ids and of what is predicted may be in it.
+        table: Of the training data.
+        roles: The columns that are no features.
+        file: A .npy file, which is written: the table's values, for workers.
+
+    Raises:
+        DataError: A column of the table is missing, or a cell is not of its column's kind.
+    """
+    where = "the DataFrame"
+    values, _, _ = table_of_frame(frame, Features(), where, table)
+    np.save(file, values)
+    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    here = roles.present(list(named.columns))
+    ids = None if here.id is None else named[here.id].astype(str).tolist()
+    labels: list[Any] | None = None
+    if here.targets:
+        labels = list(named[list(here.targets)].itertuples(index=False, name=None))
+    elif here.label is not None:
+        labels = named[here.label].tolist()
+    return Stream(where, partial(_stored_rows, file, ids, labels))
+
+
+def _stored_rows(file: Path, ids: list[str] | None, labels: list[Any] | None) -> Iterator[Chunk]:
+    yield Chunk(np.load(file, mmap_mode="r"), ids, labels)
 
 
 def check_frame(names: Sequence[str], table: Table, where: str) -> None:

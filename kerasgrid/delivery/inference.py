@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, field
 from functools import cached_property, partial
@@ -13,7 +13,9 @@ import numpy as np
 
 from kerasgrid import executors
 from kerasgrid.checks.prepared import Trainable
+from kerasgrid.data.frames import as_frame, stream_of_frame
 from kerasgrid.data.in_memory import as_array
+from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import open_stream
 from kerasgrid.data.streams import Stream, rows_of_array
 from kerasgrid.delivery.ensembles import combine
@@ -63,7 +65,7 @@ class _Answer:
         return self.parts[-1].span
 
     @property
-    def unknown(self) -> np.ndarray | None:
+    def unknown(self) -> Mapping[str, int]:
         return self.parts[-1].unknown
 
 
@@ -139,6 +141,8 @@ class Asking:
         name = None
         if data is not None and not isinstance(data, str | Path):
             folder = stack.enter_context(scratch_folder())
+            if is_table:
+                return [self._stream_of_frame(one, data, Path(folder)) for one in self.asked]
             np.save(f"{folder}/X.npy", np.ascontiguousarray(as_array(data, "data")))
             data, name = f"{folder}/X.npy", "the array"
         if data is None:
@@ -152,6 +156,18 @@ class Asking:
             open_stream(data, self._shape(one)[0], one.finished.data, table=self.table(one), name=name)
             for one in self.asked
         ]
+
+    def _stream_of_frame(self, one: AskedTrial, data: Any, folder: Path) -> Stream:
+        """Returns a DataFrame as a trial reads it; the table's values lie in a file of the folder."""
+        frame, table = as_frame(data), self.table(one)
+        assert table is not None
+        if frame is None:
+            raise DataError(
+                f"{one.finished.path}: was searched on a table. Give a DataFrame that has its columns, or a "
+                ".csv file."
+            )
+        file = folder / f"table-{self.asked.index(one)}.npy"
+        return stream_of_frame(frame, table, Roles.of(one.finished.data), file)
 
     def _shape(self, one: AskedTrial) -> tuple[tuple[int, ...], bool]:
         """Returns the axes of a sample as a trial's search has it stored, and whether it is a table's row."""

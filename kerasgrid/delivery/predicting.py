@@ -141,7 +141,8 @@ def predict(
 
     Args:
         results: A results.json or the Results of a search; or several, whose trials are asked together.
-        data: A file, or an array (sample, ...) as the training data was; by default the config's data.test.
+        data: A file, an array (sample, ...) as the training data was, or of a table a DataFrame with its
+            columns; by default the config's data.test.
         trial: Of each, the trial that is asked; the best one by default.
         top: Instead, so many of the best.
         models: fit for models of all training data, folds for fold models, finetuned for those that were
@@ -189,16 +190,14 @@ def predict(
         jury, trained = _jury(asked), asking.prepared(asked[0]).data
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
         parts, answer = asking.ask(streams)
-        table = asking.table(asked[0])
         scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
     true_score, told = _true_score(jury, whole, answer.labels)
     if answer.span is not None and (odd := Span.of(trained.images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
-    if table is not None and answer.unknown is not None:
-        line = told_unknown(table, answer.unknown)
-        told += [] if line is None else [f"{source}: {line}."]
+    if answer.unknown:
+        told.append(f"{source}: {told_unknown(answer.unknown)}.")
     if target.is_numbers:
         for odd in odd_numbers(trained.labels, whole, target.names):
             told.append(f"Warning: {odd}")

@@ -106,8 +106,8 @@ class PredictedRecord:
         ids: Of the samples; None where there are none, or they are not asked for.
         labels: Likewise.
         span: The lowest and highest value of all samples so far, likewise; None of a table's rows.
-        unknown: (column,), how many cells of all of a table's rows so far are of a category that the training
-            data have not, likewise; None of other samples.
+        unknown: By column how many cells of all of a table's rows so far are of a category that the training
+            data have not, likewise.
     """
 
     place: int
@@ -115,4 +115,4 @@ class PredictedRecord:
     ids: Sequence[str] | None = None
     labels: Sequence[Any] | None = None
     span: tuple[float, float] | None = None
-    unknown: np.ndarray | None = None
+    unknown: Mapping[str, int] = field(default_factory=dict)

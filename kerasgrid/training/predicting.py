@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import gc
+from collections import Counter
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, replace
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import keras
 import numpy as np
 
+from kerasgrid.data.features import unknown_categories
 from kerasgrid.errors import TrialError
 from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.recipe import Recipe
@@ -58,15 +60,15 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
     labels: list = []
     has_ids = has_labels = True
     low, high = np.inf, -np.inf
-    unknown: np.ndarray | None = None
+    unknown: Counter[str] = Counter()
 
     def record() -> PredictedRecord:
         found = np.concatenate(parts)
         if not task.tells_ids:
             return PredictedRecord(task.place, found)
         told = ids if has_ids else None, labels if has_labels else None
-        if unknown is not None:
-            return PredictedRecord(task.place, found, *told, unknown=unknown)
+        if facts.encoder is not None:
+            return PredictedRecord(task.place, found, *told, unknown=dict(unknown))
         return PredictedRecord(task.place, found, *told, (low, high))
 
     for place, chunk in enumerate(task.stream.batches(EVALUATION_BATCH)):
@@ -82,9 +84,8 @@ def _predict(recipe: Recipe, task: PredictTask, context: Context) -> None:
             has_ids, has_labels = chunk.ids is not None, chunk.labels is not None
             ids += chunk.ids or ()
             labels += chunk.labels or ()
-            if chunk.unknown is not None:
-                own = chunk.unknown.sum(axis=0)
-                unknown = own if unknown is None else unknown + own
+            if facts.encoder is not None:
+                unknown.update(unknown_categories(facts.encoder.table, chunk.images))
             else:
                 low, high = min(low, float(chunk.images.min())), max(high, float(chunk.images.max()))
         if sum(map(len, parts)) >= _TOLD_ROWS:

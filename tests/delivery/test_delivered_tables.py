@@ -145,6 +145,18 @@ def test_fold_models_and_trials_together(prices, tmp_path):
     assert form.summary == "price: the number"
 
 
+def test_a_data_frame_is_predicted_as_a_file_is(prices):
+    import kerasgrid as kg
+
+    found = kg.predict(prices, pd.read_csv(prices.parent.parent / "test.csv"))
+    wanted = predict(prices)
+    assert (found.source, found.ids) == ("the DataFrame", wanted.ids)
+    np.testing.assert_array_equal(found.predictions, wanted.predictions)
+    assert found.notes[0].startswith("the DataFrame: cells of a category that the training data have not")
+    with pytest.raises(DataError, match=r"was searched on a table\. Give a DataFrame that has its columns"):
+        predict(prices, np.ones((3, 3)))
+
+
 def test_a_test_set_that_tells_the_numbers_is_scored(prices, tmp_path):
     test = houses()[N_TRAIN:].drop(columns="kind")
     test.to_csv(tmp_path / "told.csv", index=False)
