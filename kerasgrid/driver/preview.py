@@ -28,6 +28,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
+from kerasgrid.jobs.objective import Objective
 from kerasgrid.jobs.route import DEFAULT_VAL
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal
@@ -137,6 +138,8 @@ class Preview:
                 "sizes": [[len(one.train), len(one.test)] for one in prepared.folds],
             },
             "objective": {"name": str(prepared.objective), "direction": prepared.objective.direction},
+            "scores": [{"name": str(score), "direction": score.direction} for score in prepared.scores],
+            "weighted_scores": search.weighted_scores,
             "engine": search.engine,
             "model": prepared.config.model,
             "models": self.n_models,
@@ -168,7 +171,11 @@ class Preview:
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             *(("code", line) for line in prepared.code_of_packages),
             ("trials", f"{self.n_trials:,} by {search.engine}"),
-            ("objective", f"{prepared.objective} ({prepared.objective.direction})"),
+            (
+                "objective",
+                _told(prepared.objective) + (", samples weighed" if search.weighted_scores else ""),
+            ),
+            *([("scores", ", ".join(map(_told, prepared.scores)))] if prepared.scores else []),
             ("fits", f"{in_all}, {self.n_done:,} done before"),
             ("packs", f"{self.n_packs:,} to train, {count(self.n_workers, 'worker')}"),
             *(("", note) for note in self.notes),
@@ -203,6 +210,10 @@ class Preview:
         if self.memory_bytes is None:
             return "not measured yet"
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
+
+
+def _told(score: Objective) -> str:
+    return f"{score} ({score.direction})"
 
 
 def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _: None) -> Preview:

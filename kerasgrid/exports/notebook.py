@@ -16,7 +16,7 @@ from kerasgrid.data.roles import is_fold_file
 from kerasgrid.delivery.finished import FinishedRun, rates_of
 from kerasgrid.errors import MissingPackageError, ResultsError
 from kerasgrid.io import write_atomic, write_json
-from kerasgrid.models.references import parse_reference, sources_of
+from kerasgrid.models.references import is_found_by_name, parse_reference, sources_of
 from kerasgrid.run.results import runs_of
 from kerasgrid.submit.sending import sample_of
 from kerasgrid.views.leaderboard import format_score
@@ -163,7 +163,8 @@ def _score_with_own(score: Any, taken: Callable[[str], str]) -> Any:
     """Returns an objective with its reference to a function of the user's as it is in the notebook."""
     if isinstance(score, Mapping):
         return {_score_with_own(name, taken): arguments for name, arguments in score.items()}
-    return taken(score) if isinstance(score, str) and is_own(score) else score
+    is_there = isinstance(score, str) and is_own(score) and is_found_by_name(score)
+    return taken(score) if is_there else score  # a function of a script is needed to score alone
 
 
 def _with_own(augment: Any, taken: Callable[[str], str]) -> Any:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from pathlib import Path
 
 import numpy as np
 import pytest
@@ -11,7 +12,9 @@ from fitted import train_nothing
 from sklearn.metrics import fbeta_score, make_scorer
 
 import kerasgrid.driver.search as driver
+from kerasgrid.checks.draft import read_draft
 from kerasgrid.delivery.finished import FinishedRun
+from kerasgrid.driver.preview import preview
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError, ConfigError, RefusedError
 from kerasgrid.planning import packing
@@ -94,6 +97,16 @@ def test_a_function_that_cannot_score_is_told_at_its_key(monkeypatch):
     with pytest.raises(RefusedError) as caught:
         search(config(objective="own.py:gain"))
     assert str(caught.value) == f"config, {told}"
+
+
+def test_the_plan_tells_the_scores():
+    given = config(
+        objective="own.py:gain", scores=["f1_macro", "loss", {"fbeta": {"beta": 2, "average": "macro"}}]
+    )
+    plan = preview(read_draft(given), Path("results"))
+    assert "objective  own.py:gain (max)" in plan.lines()
+    assert "scores     f1_macro (max), loss (min), fbeta with beta: 2, average: macro (max)" in plan.lines()
+    assert [score["direction"] for score in plan.as_json()["scores"]] == ["max", "min", "max"]
 
 
 def test_scores_beside_the_objective_are_shown(monkeypatch):

@@ -42,6 +42,14 @@ def build(input_shape, n_outputs=1):
     return keras.Model(inputs, keras.layers.Dense(n_outputs, kernel_regularizer=penalty)(inputs))
 
 
+GIVEN = ("input_shape", "n_classes")
+
+
+def classify(input_shape, n_classes):
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, keras.layers.Dense(n_classes, activation="softmax")(inputs))
+
+
 def of_numbers(folder: Path, **changes) -> Candidate:
     """Returns a candidate of two folds of numbers from 2 to 9, every other one of which weighs nothing."""
     chance = np.random.default_rng(0)
@@ -97,6 +105,28 @@ def test_a_metric_of_keras_is_measured_anew_of_numbers_that_were_scaled(tmp_path
         found = value_of(candidate, fold, compiled, outputs, measured, fold.test)
         squared = metrics.mean_squared_error(labels, said)
         assert found == pytest.approx(squared if objective == "loss" else np.sqrt(squared), rel=1e-5)
+
+
+@pytest.mark.parametrize("n_classes", [2, 3])
+def test_losses_and_metrics_of_classes_are_weighed(tmp_path, n_classes):
+    scores = ("neg_log_loss", "binary_accuracy", "f1_macro")
+    numbers = of_numbers(tmp_path, weighted_scores=True, objective="accuracy", scores=scores)
+    target, labels = Target("classes", tuple(range(n_classes))), np.arange(N) // 2 % n_classes
+    recipe = replace(numbers.recipe, target=target, model=classify, signature=Signature((), given=GIVEN))
+    candidate = Candidate(recipe, numbers.route, replace(numbers.data, labels=labels, target=target))
+    compiled, rows = candidate.compile(), candidate.folds[0].test
+    chance = np.random.default_rng(0).dirichlet([1] * n_classes, len(rows)).astype(np.float32)
+    found = score(candidate, JOB, compiled, chance, {"loss": 77.0, "accuracy": 77.0}, rows, 1)
+    weights, truth = candidate.data.weights[rows], labels[rows]
+    said, columns = chance.argmax(axis=1), np.eye(n_classes)[truth]
+    wanted = {
+        "loss": metrics.log_loss(truth, chance, sample_weight=weights),
+        "accuracy": metrics.accuracy_score(truth, said, sample_weight=weights),
+        "neg_log_loss": -metrics.log_loss(truth, chance, sample_weight=weights),
+        "binary_accuracy": np.average(((chance > 0.5) == columns).mean(axis=1), weights=weights),
+        "f1_macro": metrics.f1_score(truth, said, average="macro", sample_weight=weights),
+    }
+    assert found.metrics == pytest.approx(wanted, rel=1e-5)
 
 
 def test_a_score_that_is_not_defined_fails_no_fit_but_an_objective_does(tmp_path):
