@@ -90,7 +90,8 @@ def row_places(rows: Sequence[int]) -> list[str]:
 def quoted_cell(cell: Any) -> str:
     """Returns a cell as a message shows it."""
     text = str(cell)
-    return repr(text if len(text) <= _SHOWN else f"{text[:_SHOWN]}...")
+    text = text if len(text) <= _SHOWN else f"{text[:_SHOWN]}..."
+    return repr(text) if isinstance(cell, str) else text
 
 
 class Cells:

@@ -38,7 +38,7 @@ class Finding:
 
     Attributes:
         kind: As in `Column`; None for one that is left out.
-        reason: Why, as a part of a sentence.
+        reason: What it holds.
         n_blanks: Cells that are blank.
         is_said: Whether `data.features` names it.
     """
@@ -80,9 +80,9 @@ def learn_table(
         columns.append(column)
         values.append(_values(cells, column, faults, _OTHERWISE))
     if not columns:
-        told = "; ".join(f"{finding.name!r} {finding.reason}" for finding in findings)
+        left = _left_out(findings)
         raise DataError(
-            f"{faults.where}: no column is a feature{f': {told}' if told else ''}. Name one in data.features."
+            f"{faults.where}: no column is a feature{f': {left}' if left else ''}. Name one in data.features."
         )
     return Table(tuple(columns), said.scaler), np.stack(values, axis=1), findings
 
@@ -98,6 +98,10 @@ def values_of_table(frame: Any, table: Table, faults: CellFaults) -> np.ndarray:
     for place, column in enumerate(table.columns):
         values[:, place] = _values(Cells(frame[column.name]), column, faults)
     return values
+
+
+def _left_out(findings: Sequence[Finding]) -> str:
+    return ", ".join(f"{finding.name!r} ({finding.reason})" for finding in findings)
 
 
 def unknown_categories(table: Table, values: np.ndarray) -> dict[str, int]:
@@ -120,9 +124,7 @@ def told(findings: Sequence[Finding]) -> list[str]:
     is_guess = any(finding.kind is not None and not finding.is_said for finding in findings)
     lines = [f"features: {'; '.join(kinds)}" + ("; guessed, and data.features corrects it" * is_guess)]
     if left := [finding for finding in findings if finding.kind is None]:
-        lines.append(
-            "left out: " + "; ".join(f"{finding.name!r}, which {finding.reason}" for finding in left)
-        )
+        lines.append(f"left out: {_left_out(left)}; data.features takes what it names all the same")
     kept = [finding for finding in findings if finding.kind is not None and finding.n_blanks]
     blank = sorted(kept, key=lambda one: -one.n_blanks)
     if blank:
@@ -169,9 +171,9 @@ def _guess(name: str, cells: Cells) -> Finding:
     n_blanks = int((cells.codes < 0).sum())
     n_filled = len(cells.codes) - n_blanks
     if not words:
-        return Finding(name, None, "is blank in all rows", n_blanks)
+        return Finding(name, None, "blank in all rows", n_blanks)
     if len(words) == 1 and not n_blanks:
-        return Finding(name, None, f"is {quoted_cell(words[0])} in all rows", n_blanks)
+        return Finding(name, None, f"{quoted_cell(words[0])} in all rows", n_blanks)
     if cells.is_date:
         return Finding(name, "date", "dates", n_blanks)
     if cells.has_truths:
@@ -181,14 +183,12 @@ def _guess(name: str, cells: Cells) -> Finding:
     if way := date_format(words):
         order = "; month first, where it could be the day too" if other_order(words, way) else ""
         return Finding(name, "date", f"dates such as {quoted_cell(words[0])}{order}", n_blanks)
-    name_it = "data.features.categorical takes it all the same"
     if len(words) > _FEW and sum(len(word.split()) for word in words) > _WORDS * len(words):
-        return Finding(name, None, f"is text, which is not read yet ({name_it})", n_blanks)
+        return Finding(name, None, "text, which is not read yet", n_blanks)
     if n_filled == len(words):
-        return Finding(name, None, f"has another value in each row ({name_it})", n_blanks)
+        return Finding(name, None, "another value in each row", n_blanks)
     if len(words) > max(_FEW, n_filled / 2):
-        what = f"has {len(words):,} values in {n_filled:,} cells"
-        return Finding(name, None, f"{what} ({name_it})", n_blanks)
+        return Finding(name, None, f"{len(words):,} values in {n_filled:,} cells", n_blanks)
     return Finding(name, "categorical", f"{len(words):,} categories", n_blanks)
 
 
@@ -196,11 +196,11 @@ def _guess_of_numbers(name: str, cells: Cells) -> Finding:
     values, _ = cells.numbers()
     n_blanks = int(np.isnan(values).sum())
     if n_blanks == len(values):
-        return Finding(name, None, "is blank in all rows", n_blanks)
+        return Finding(name, None, "blank in all rows", n_blanks)
     if not n_blanks and (values == values[0]).all():
-        return Finding(name, None, f"is {values[0]:g} in all rows", n_blanks)
+        return Finding(name, None, f"{values[0]:g} in all rows", n_blanks)
     if len(values) >= _COUNTED and (values == values[0] + np.arange(len(values))).all():
-        return Finding(name, None, "numbers the rows (data.features.numeric takes it all the same)", n_blanks)
+        return Finding(name, None, "the rows' numbers", n_blanks)
     what = "truth values" if cells.column.dtype.kind == "b" else "numbers"
     return Finding(name, "numeric", what, n_blanks)
 

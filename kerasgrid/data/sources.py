@@ -128,8 +128,10 @@ def find_source(config: Any, trained: Dataset | None = None) -> Source:
 def _csv_source(
     path: Path, config: Any, trained: Dataset | None, image: tuple[int, ...] | None, options: dict[str, Any]
 ) -> Source:
-    roles = replace(Roles.of(config), id=_own_id(path, config))
-    if trained is not None:
+    roles = Roles.of(config)
+    if trained is None:
+        roles = replace(roles, id=_own_id(path, config))
+    else:
         roles = roles.of_held_out(names_of(path), trained.target)
     if roles.fold_file is not None and roles.id is None:
         raise DataError(
@@ -211,10 +213,10 @@ def _part(train: Any, name: str) -> str | Path:
 
 
 def _own_id(path: Path, config: Any) -> str | None:
-    """Returns the id column of the training data; None where the test data alone have it."""
+    """Returns the id column of the training data; None where other rows alone have it."""
     if config.id is None or config.id in names_of(path):
         return config.id
-    if is_csv(config.test) and Path(config.test).exists() and config.id in names_of(Path(config.test)):
+    if any(config.id in (known_names(other) or ()) for other in (config.test, config.validation)):
         return None
     return config.id  # which the reading of the file refuses
 

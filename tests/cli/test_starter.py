@@ -278,7 +278,7 @@ def test_a_file_that_is_there_is_never_overwritten():
         ("label;p0;p1\n1;2;3\n", {}, "train.csv, line 1: separated by ';'. Save it separated by commas."),
         ("5,0,0,1,2\n3,1,2,3,4\n", {}, "train.csv, line 1: numbers, where the columns' names are needed. "),
         ("label,p0\n0,1\n0,2\n", {}, "train.csv, column 'label': all 2 samples are of the class 0."),
-        ("label,p0,p1\n0,1,x\n1,x,x\n", {}, "train.csv: no column is a feature: 'p0' has another value in "),
+        ("label,p0,p1\n0,1,x\n1,x,x\n", {}, "train.csv: no column is a feature: 'p0' (another value in "),
         ("label,p0\n0,1\n1\n", {}, "train.csv, line 3: 1 cell, but the header has 2 columns."),
         (
             "label,p0\n0,1\n1,3\n",
@@ -466,8 +466,8 @@ def test_columns_of_their_own_names_are_a_table():
     for line in (
         "  label: Survived                # the column that the test set lacks\n",
         "  id: PassengerId                # no feature: it has another value in each row\n",
-        "  # features:\n  #   numeric: [Age]\n  #   categorical: [Sex]\n  #   date: [Sold]\n  # left out: 'Name', which "
-        "has another value in each row",
+        "  # features:\n  #   numeric: [Age]\n  #   categorical: [Sex]\n  #   date: [Sold]\n  # left out: 'Name' "
+        "(another value in each row)",
         "model: mlp                       # fully connected layers for tables",
     ):
         assert line in text
