@@ -20,8 +20,14 @@ from kerasgrid.records import Dataset
 from kerasgrid.wording import listed, shown_path
 
 
-def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
-    """Returns the data of the files that the config names, or of arrays; None where they are at fault."""
+def data_of(draft: Draft, given: Given = NOTHING, *, numbers: bool | None = None) -> Dataset | None:
+    """Returns the data of the files that the config names, or of arrays; None where they are at fault.
+
+    Args:
+        draft: With the config, and a report that takes the faults.
+        given: Arrays, among others.
+        numbers: Whether y is numbers to predict; None to tell by y itself.
+    """
     report, config = draft.report, draft.config
     if given.X is not None:
         if config.data.train is not None:
@@ -38,7 +44,7 @@ def data_of(draft: Draft, given: Given = NOTHING) -> Dataset | None:
                     sample_weight=given.sample_weight,
                     validation_data=given.validation_data,
                     config=config.data,
-                    numbers=True if config.data.target_scale is not None else None,
+                    numbers=True if config.data.target_scale is not None else numbers,
                 )
                 _check_use(draft, data)
                 return data
@@ -139,6 +145,14 @@ def _check_use(draft: Draft, data: Dataset) -> None:
     if config.data.target_scale is not None and not data.target.is_numbers:
         what = f"and {data.source} has classes: leave it out, or name numbers with data.target."
         report.add("data.target_scale", f"is of numbers to predict, {what}")
+    elif config.data.target_scale == "log" and (data.labels <= -1).any():
+        row, column = (int(place) for place in np.argwhere(data.labels <= -1)[0])
+        which = f"{data.target.names[column]!r} of sample {row} (counted from 0)"
+        report.add(
+            "data.target_scale",
+            f"is log, which is of numbers above -1, and {which} is {data.labels[row, column]:g}: take "
+            "standardize, or leave it out.",
+        )
     if data.table is None:
         return
     is_table = f"{data.source} is a table"

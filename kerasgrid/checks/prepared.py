@@ -36,6 +36,7 @@ from kerasgrid.jobs.objective import (
     default_objective,
     find_objective,
     objective_fault,
+    scores_numbers,
 )
 from kerasgrid.jobs.route import DEFAULTS
 from kerasgrid.keras_names import CLASS_METRICS
@@ -268,7 +269,8 @@ def prepare(
     draft = source if isinstance(source, Draft) else read_draft(source, overrides)
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
-    data = data_of(draft, given)
+    asked = None if given.X is None else _model(draft, ask)
+    data = data_of(draft, given, numbers=_told_as_numbers(draft, asked and asked[1]))
     draft = _with_objective(draft, data)
     folds = folds_of(draft, data, given)
     if draft.config.search.engine == AUTOKERAS:
@@ -276,7 +278,7 @@ def prepare(
             report.add("search.engine", fault)
         if folds:
             draft = replace(draft, config=with_samples(draft.config, n_trained(draft.config, folds)))
-    model, signature, declared = _model(draft, ask)
+    model, signature, declared = asked or _model(draft, ask)
     space = space_of(draft, declared)
     objective, scores = _objective(draft, data), _scores(draft, data)
     _check_own_scores(draft, objective, scores)
@@ -355,6 +357,17 @@ def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signat
             return (reference, *ask(reference))
         report.add("model", "has to be asked for its parameters in a worker, which is not possible here.")
     return None, None, {}
+
+
+def _told_as_numbers(draft: Draft, signature: Signature | None) -> bool | None:
+    """Returns that whole numbers in y are no classes, where score and model function show it; else None."""
+    given = draft.config.search.objective
+    if signature is None or given is None or "n_classes" in signature.given:
+        return None
+    try:
+        return True if scores_numbers(find_objective(given)) else None
+    except ConfigError:  # which is told where the objective is checked
+        return None
 
 
 def _declared(function: Callable[..., Any]) -> tuple[Signature, dict[str, Any]]:

@@ -62,6 +62,8 @@ def compare(
     *,
     groups: Any = None,
     cv: Any = None,
+    sample_weight: Any = None,
+    validation_data: Any = None,
     results: str | Path = "results",
     overrides: Sequence[str] = (),
     fresh: bool = False,
@@ -78,6 +80,8 @@ def compare(
         y: As in `search`.
         groups: As in `search`.
         cv: As in `search`.
+        sample_weight: As in `search`.
+        validation_data: As in `search`.
         results: The folder for NAME.json and NAME-autokeras.json.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start AutoKeras's half anew; what was there is moved aside. The search goes on.
@@ -95,13 +99,14 @@ def compare(
     if draft.is_sound:
         if fault := _fault(draft.config):
             raise ConfigError([fault], draft.report.source)
-        prepared = prepare(rival, Given(X, y, groups=groups, cv=cv))
+        prepared = prepare(rival, Given(X, y, groups, sample_weight, validation_data, cv))
         if begun is not None:
             check_begun(prepared, Path(begun))
     name = draft.config.name
     try:
         check_one_version(Path(results), name, rival.config.name, fresh)
         data = {"X": X, "y": y, "groups": groups, "cv": cv}
+        data |= {"sample_weight": sample_weight, "validation_data": validation_data}
         own = search(config, **data, results=results, overrides=overrides, observer=observe(name))
     except (ChangedError, JournalError) as error:
         more = "In compare --fresh is of AutoKeras's half alone: give it to kerasgrid search."

@@ -72,6 +72,8 @@ def search(
     *,
     groups: Any = None,
     cv: Any = None,
+    sample_weight: Any = None,
+    validation_data: Any = None,
     results: str | Path = "results",
     overrides: Sequence[str] = (),
     fresh: bool = False,
@@ -86,11 +88,15 @@ def search(
         X: Images (sample, height, width) or (sample, height, width, channel), rows (sample, feature), or any
             other axes that the model takes, instead of `data.train`.
         y: Their labels (sample,): whole numbers, truth values or texts; or rows (sample, class): one-hot, or
-            of several labels each where `data.multi_label` says so.
+            of several labels each where `data.multi_label` says so. Or numbers to predict, (sample,) or
+            (sample, number): floats, unless they are class numbers; and whole numbers where the objective is
+            of regression and the model function is not told `n_classes`.
         groups: Which group each sample of X is of (sample,), numbers or texts: no group is in two folds, as
             `search.folds` has it by default then; `cv` is given them too.
         cv: A splitter of scikit-learn's, with a random_state where it shuffles, or an iterable of (train,
             test) rows, in the place of `search.folds`.
+        sample_weight: What each sample of X counts in the loss of training, (sample,), 0 or more.
+        validation_data: (X, y) or (X, y, sample_weight), samples that are held out in the place of folds.
         results: The folder for NAME.json and NAME/.
         overrides: `key.path=value` texts, as the command line's --set.
         fresh: Start anew; what was there is moved aside.
@@ -109,7 +115,7 @@ def search(
         LockedError: Another process is running this search.
         StorageError: The disk is full; what was journalled is intact.
     """
-    given = Given(X, y, groups=groups, cv=cv)
+    given = Given(X, y, groups, sample_weight, validation_data, cv)
     most = None if cv is None else MOST_WORKERS  # how many fits there are is known when it has split
     draft = read_draft(config, overrides, None if fresh else results)
     paths = RunPaths(Path(results), draft.config.name)

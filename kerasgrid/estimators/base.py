@@ -57,6 +57,7 @@ class KerasEstimator(BaseEstimator):
 
     _OWN: tuple[str, ...] = ("model", "seed")
     """Parameters that are not the model function's or of training."""
+    __metadata_request__score = {"sample_weight": False}  # noqa: RUF012 (scikit-learn's: unless it is asked for)
 
     def __init__(self, model: Callable[..., Any] | str, *, seed: int = 0, **params: Any) -> None:
         self.model = model

@@ -146,7 +146,9 @@ class GridSearchCV(model_selection.GridSearchCV):
         """Tells whether numbers are to be predicted, and no classes."""
         if look_like_numbers(y):
             return True
-        if y.dtype.kind not in "iuf" or not any(map(scores_numbers, self._scorer_names())):
+        if y.dtype.kind not in "iuf" or not any(
+            scores_numbers(find_objective(name)) for name in self._scorer_names()
+        ):
             return False
         with kept_random_state(), quiet():
             return "n_classes" not in function_of(self._given)[1].given

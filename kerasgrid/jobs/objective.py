@@ -112,18 +112,6 @@ def _brief(value: Any) -> str:
     return f"{value!r}" if shape is None else f"an array of shape {tuple(shape)}"
 
 
-def scores_numbers(name: str) -> bool:
-    """Tells whether a scorer of scikit-learn's, by its name, scores numbers that are no classes."""
-    scorer = get_scorer(name)
-    if "y_true" not in inspect.signature(scorer._score_func).parameters:  # but labels_true, of clusters
-        return False
-    try:
-        scorer._score_func(np.array([0.5, 1.5, 2.7]), np.array([0.4, 1.6, 2.5]), **scorer._kwargs)
-    except (ValueError, TypeError):
-        return False
-    return scorer._response_method == "predict"
-
-
 class _Predictions(ClassifierMixin, BaseEstimator):
     """What a scikit-learn scorer needs of an estimator, answered from predictions that are there.
 
@@ -473,7 +461,7 @@ def objective_fault(
             f"is {objective.name!r}, which compares a sample's numbers with each other, and data.target is a "
             "single one: take r2, or a function of your own, path/to/file.py:function."
         )
-    if target.is_numbers and not _is_of_numbers(objective):
+    if target.is_numbers and not _can_score_numbers(objective):
         return (
             f"is {objective.name!r}, which is of classes, and data.target has numbers: take r2, "
             "neg_root_mean_squared_error, neg_mean_absolute_error or another of scikit-learn's scorers of "
@@ -489,13 +477,18 @@ def objective_fault(
     return _fault_of_scorer(objective, labels, target, in_python)
 
 
-def _is_of_numbers(objective: Objective) -> bool:
+def scores_numbers(objective: Objective) -> bool:
+    """Tells whether a score is one of regression, by scikit-learn or Keras."""
     if objective.kind == "keras":
         return objective.metric in NUMBER_METRICS
-    if objective.kind != "sklearn":
+    is_known = objective.kind == "sklearn"
+    return is_known and _function(objective.name).__module__ == metrics.r2_score.__module__
+
+
+def _can_score_numbers(objective: Objective) -> bool:
+    if objective.kind not in ("keras", "sklearn") or scores_numbers(objective):
         return True
-    function = _function(objective.name)
-    return function is metrics.cohen_kappa_score or function.__module__ == metrics.r2_score.__module__
+    return objective.kind == "sklearn" and _function(objective.name) is metrics.cohen_kappa_score
 
 
 def _fault_of_scorer(objective: Objective, labels: np.ndarray, target: Target, in_python: bool) -> str | None:
