@@ -255,7 +255,7 @@ def image_input(model: str, input_shape: Sequence[int], *, smallest: int, why: s
     if len(shape) != 3:
         raise ModelError(
             f"{model}: input_shape is {shape}, but its convolutions need images: (height, width, channels). "
-            "Give the image's shape (data.image), or use fc."
+            "Give the image's shape (data.image; of an array without channels X[..., np.newaxis]), or use fc."
         )
     if min(shape[:2]) < smallest:
         raise ModelError(
