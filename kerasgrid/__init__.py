@@ -14,6 +14,7 @@ from typing import TYPE_CHECKING, Any
 
 if TYPE_CHECKING:  # what is imported when it is asked for, as checkers and editors have to see it
     from kerasgrid.delivery.fitting import fit as fit
+    from kerasgrid.delivery.models import encode as encode
     from kerasgrid.delivery.predicting import predict as predict
     from kerasgrid.driver.comparing import compare as compare
     from kerasgrid.driver.results import Results as Results
@@ -32,6 +33,7 @@ _HOMES = {
     "Observer": "kerasgrid.run.observer",
     "Results": "kerasgrid.driver.results",
     "compare": "kerasgrid.driver.comparing",
+    "encode": "kerasgrid.delivery.models",
     "fit": "kerasgrid.delivery.fitting",
     "predict": "kerasgrid.delivery.predicting",
     "search": "kerasgrid.driver.search",

@@ -1,4 +1,4 @@
-"""Which models are asked for predictions, and the card beside each: of what it is and how it was trained."""
+"""Which models are asked for predictions, the card beside each, and what they take of a table's rows."""
 
 from __future__ import annotations
 
@@ -8,12 +8,17 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+import numpy as np
 from pydantic import BaseModel, ConfigDict, ValidationError
 
+from kerasgrid.config.sections import Features
 from kerasgrid.config.validation import in_words
+from kerasgrid.data.frames import as_frame, table_of_frame
+from kerasgrid.data.sources import open_stream
 from kerasgrid.delivery.finished import FinishedRun
-from kerasgrid.errors import ResultsError
+from kerasgrid.errors import DataError, ResultsError
 from kerasgrid.io import file_digest, read_json, write_json
+from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.records import WHOLE
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import runs_of
@@ -82,6 +87,34 @@ def read_card(model: Path) -> dict[str, Any] | None:
         )
         return None
     return card
+
+
+def encode(model: str | Path, rows: Any) -> np.ndarray:
+    """Returns a table's rows as a kept model takes them.
+
+    All that is needed is in the model's file, wherever that is: neither the search nor its data.
+
+    Args:
+        model: A .keras file that `fit` or a search has written.
+        rows: A .csv file or a DataFrame with the table's columns, in any order; others are not looked at.
+
+    Returns:
+        (row, number), float32.
+
+    Raises:
+        ResultsError: The file cannot be read, or is of a model that takes samples as they stand.
+        DataError: A column is missing, or a cell is not of its column's kind.
+    """
+    facts = ModelFacts.read(Path(model))
+    if facts is None or facts.encoder is None:
+        raise ResultsError(f"{model}: is no model of a table: give it samples as they stand in the data.")
+    table, frame = facts.encoder.table, as_frame(rows)
+    if frame is not None:
+        return facts.encoder(table_of_frame(frame, Features(), "the DataFrame", table)[0])
+    if not isinstance(rows, str | Path):
+        raise DataError(f"rows are a {type(rows).__name__}; a .csv file or a DataFrame holds.")
+    stream = open_stream(rows, (len(table.columns),), table=table)
+    return np.concatenate([facts.encoder(chunk.images) for chunk in stream.chunks()])
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ import pandas as pd
 import pytest
 from sklearn.metrics import r2_score
 
-from kerasgrid.config.sections import DataConfig
-from kerasgrid.data.sources import open_stream
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
 from kerasgrid.delivery.submission import write_submission
@@ -115,14 +113,18 @@ def test_the_search_knows_fewer_categories_than_the_model_of_all_rows(prices):
 def test_a_file_that_is_taken_elsewhere_alone_gives_the_same_numbers(prices, tmp_path):
     import keras
 
-    file = shutil.copy(prices.parent / "houses" / "best.keras", tmp_path)
-    facts = ModelFacts.read(tmp_path / "best.keras")
-    roles = DataConfig(target="price", id="Id")
-    stream = open_stream(prices.parent.parent / "test.csv", (3,), roles, table=facts.encoder.table)
-    (rows,) = stream.chunks()
-    model = keras.models.load_model(file)
-    found = model.predict(facts.encoder(rows.images), verbose=0)
+    import kerasgrid as kg
+
+    file, test = (
+        shutil.copy(prices.parent / "houses" / "best.keras", tmp_path),
+        prices.parent.parent / "test.csv",
+    )
+    vectors = kg.encode(file, test)
+    np.testing.assert_array_equal(vectors, kg.encode(file, pd.read_csv(test).drop(columns="Id")))
+    found = keras.models.load_model(file).predict(vectors, verbose=0)
     np.testing.assert_allclose(found, predict(prices).predictions, rtol=1e-5)
+    with pytest.raises(DataError, match=r"^rows are a list; a \.csv file or a DataFrame holds"):
+        kg.encode(file, [1])
 
 
 def test_fold_models_and_trials_together(prices, tmp_path):

@@ -11,6 +11,7 @@ import pytest
 
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.statistics import TargetScale
+from kerasgrid.delivery.models import encode
 from kerasgrid.errors import ResultsError
 from kerasgrid.jobs.facts import SCHEMA, ModelFacts
 from kerasgrid.records import Column, Table, Target
@@ -103,3 +104,8 @@ def test_a_file_that_is_no_archive_says_so(file):
     file.write_bytes(b"junk")
     with pytest.raises(ResultsError, match="File is not a zip file"):
         ModelFacts.read(file)
+
+
+def test_vectors_of_a_model_that_takes_none(file):
+    with pytest.raises(ResultsError, match=r"best\.keras: is no model of a table: give it samples as they"):
+        encode(file, "test.csv")
