@@ -64,10 +64,18 @@ def is_table_frame(frame: Any, config: DataConfig) -> bool:
     """
     if config.features.model_fields_set or config.drop:
         return True
-    if not all(kind.kind in "biuf" for kind in frame.dtypes) or frame.isna().to_numpy().any():
+    if is_mixed(frame):
         return True
     names = list(frame.columns)
     return all(isinstance(name, str) for name in names) and len(series_of(names)) < len(names)
+
+
+def is_mixed(value: Any) -> bool:
+    """Tells whether something is a DataFrame whose columns are not all numbers without blanks."""
+    frame = as_frame(value)
+    if frame is None:
+        return False
+    return not all(kind.kind in "biuf" for kind in frame.dtypes) or bool(frame.isna().to_numpy().any())
 
 
 def table_of_frame(

@@ -16,12 +16,15 @@ from typing import Any, Self
 
 import numpy as np
 from sklearn.base import BaseEstimator
-from sklearn.utils.validation import check_array, check_is_fitted, validate_data
+from sklearn.utils.validation import check_array, check_consistent_length, check_is_fitted, validate_data
 
 from kerasgrid.checks.candidates import fault_of_class_weight, faults_of_callbacks
 from kerasgrid.checks.parameters import faults_of_params
 from kerasgrid.config.augment import faults_of_augment
+from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
+from kerasgrid.data.encoding import Encoder
+from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
 from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
@@ -31,7 +34,7 @@ from kerasgrid.machine import backend_fault
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.models.signature import Signature, signature_of
-from kerasgrid.records import Dataset, Fold, Job, Target, Trial
+from kerasgrid.records import Dataset, Fold, Job, Table, Target, Trial
 from kerasgrid.seeds import augment_key, data_order, kept_random_state, model_seed
 from kerasgrid.training.entry import quiet
 from kerasgrid.wording import instead_of, is_built, is_hyper_model
@@ -107,23 +110,44 @@ class KerasEstimator(BaseEstimator):
             raise ConfigError(faults, type(self).__name__)
         refuse_others(X, y)
 
-    def _fit(self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any) -> None:
+    def _read(self, X: Any, y: Any, **checks: Any) -> tuple[np.ndarray, np.ndarray, Table | None]:
+        """Returns X and y as arrays, checked by scikit-learn, and what the columns are of a table.
+
+        That is a DataFrame whose columns are not all numbers without blanks.
+        """
+        if not is_mixed(X):
+            return *validate_data(self, X, y, allow_nd=True, multi_output=True, **checks), None
+        validate_data(self, X, y, skip_check_array=True)
+        check_consistent_length(X, y)
+        numeric = np.float64 if checks else None
+        y = check_array(y, ensure_2d=False, dtype=numeric, input_name="y")
+        values, table, _ = table_of_frame(as_frame(X), Features(), "X")
+        return values, y, table
+
+    def _fit(
+        self, X: np.ndarray, labels: np.ndarray, target: Target, sample_weight: Any, table: Table | None
+    ) -> None:
         """Builds a new model and trains it.
 
         Args:
-            X: (sample, ...), as `validate_data` gives it.
+            X: (sample, ...), as `_read` gives it.
             labels: As in Dataset.
             target: What they are.
             sample_weight: (sample,) numbers of 0 or more; None for the same.
+            table: What X's columns are.
         """
         gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
         weights = None if sample_weight is None else _weights_of(sample_weight, len(X))
-        samples = Dataset(X, labels, target, "", "X", weights=weights)
-        self._compiled, self._inputs, self.history_, self.dead_ = self._train(samples)
-        self._input_shape, self._span = X.shape[1:], Span.of(X)
+        samples = Dataset(X, labels, target, "", "X", table=table, weights=weights)
+        self._compiled, self._inputs, self._encoder, self.history_, self.dead_ = self._train(samples)
+        self._input_shape, self._span = X.shape[1:], None if table is not None else Span.of(X)
 
-    def _train(self, samples: Dataset) -> tuple[Any, tuple[Any, Any], dict[str, list], str | None]:
-        """Returns the trained `Compiled`, how inputs are scaled and prepared, its history, why it is dead."""
+    def _train(
+        self, samples: Dataset
+    ) -> tuple[Any, tuple[Any, Any], Encoder | None, dict[str, list], str | None]:
+        """Returns the trained `Compiled`, how inputs are scaled and prepared, what makes vectors of a table's
+        rows, its history, and why it is dead.
+        """
         import keras
 
         from kerasgrid.models.endings import scales_input
@@ -141,7 +165,9 @@ class KerasEstimator(BaseEstimator):
         route = candidate.route
         told = faults_of_callbacks(route.callbacks, Path(), route.epochs)
         faults = [Fault(f"callbacks.{name}", text) for name, text in told]
-        if route.augment is not None:
+        if route.augment is not None and samples.table is not None:
+            faults.append(Fault("augment", "is of images, and X is a table: leave it out."))
+        elif route.augment is not None:
             faults += faults_of_augment(route.augment, X, None, False)
         unknown = fault_of_class_weight(route.training.class_weight, samples.target)
         faults += [Fault("training.class_weight", unknown)] if unknown else []
@@ -151,7 +177,8 @@ class KerasEstimator(BaseEstimator):
             compiled = candidate.compile()
             model, none = compiled.model, np.arange(0)
             rows, val = candidate.rows(Fold(0, np.arange(len(X)), none))
-            if not compiled.is_pretrained and not (route.augment is not None and route.augment.may_scale):
+            is_raw = samples.table is None and not compiled.is_pretrained
+            if is_raw and not (route.augment is not None and route.augment.may_scale):
                 _warn_of_pixels(X, scales_input(model, X.shape[1:]))
             learnt = candidate.learnt(Fold(0, rows, none))
             data = candidate.samples(compiled, (rows, val, none), learnt)
@@ -204,8 +231,8 @@ class KerasEstimator(BaseEstimator):
         whole = Frame.of(candidate, learnt).around(model)
         if whole is not model:
             compile_as(whole, model)
-            return replace(compiled, model=whole), (Scaling(), None), curves, dead
-        return compiled, (candidate.scaling(learnt.center), prepare), curves, dead
+            return replace(compiled, model=whole), (Scaling(), None), learnt.encoder, curves, dead
+        return compiled, (candidate.scaling(learnt.center), prepare), learnt.encoder, curves, dead
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Returns what the model gives of samples, (sample, output).
@@ -216,14 +243,7 @@ class KerasEstimator(BaseEstimator):
         """
         check_is_fitted(self)
         refuse_others(X)
-        X = validate_data(self, X, reset=False, allow_nd=True)
-        if X.shape[1:] != self._input_shape:
-            raise DataError(
-                f"X is {X.shape}, but this model was fitted to samples of {self._input_shape}: give it X of "
-                f"shape {('sample', *self._input_shape)}."
-            )
-        if (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
-            warn(f"X: {odd}")
+        X = self._array(X) if self._encoder is None else self._vectors(X, self._encoder)
         from kerasgrid.training.batches import EVALUATION_BATCH, Batches
 
         rows, (scaling, prepare) = np.arange(len(X)), self._inputs
@@ -233,6 +253,31 @@ class KerasEstimator(BaseEstimator):
         if not np.isfinite(outputs).all():
             raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")
         return outputs
+
+    def _vectors(self, X: Any, encoder: Encoder) -> np.ndarray:
+        """Returns a table's rows as the model takes them."""
+        if (frame := as_frame(X)) is None:
+            raise DataError(
+                f"X is {type(X).__name__}, but this model was fitted to a DataFrame: give it one with the "
+                "same columns."
+            )
+        validate_data(self, X, reset=False, skip_check_array=True)
+        values, _, lines = table_of_frame(frame, Features(), "X", encoder.table)
+        for line in lines:
+            warn(line)
+        return encoder(values)
+
+    def _array(self, X: Any) -> np.ndarray:
+        """Returns samples of the axes that the model was fitted to."""
+        X = validate_data(self, X, reset=False, allow_nd=True)
+        if X.shape[1:] != self._input_shape:
+            raise DataError(
+                f"X is {X.shape}, but this model was fitted to samples of {self._input_shape}: give it X of "
+                f"shape {('sample', *self._input_shape)}."
+            )
+        if self._span is not None and (odd := self._span.odd(float(X.min()), float(X.max()))) is not None:
+            warn(f"X: {odd}")
+        return X
 
     @property
     def model_(self) -> Any:

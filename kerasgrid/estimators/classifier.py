@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 from sklearn.base import ClassifierMixin
 from sklearn.utils.multiclass import type_of_target
-from sklearn.utils.validation import column_or_1d, validate_data
+from sklearn.utils.validation import column_or_1d
 
 from kerasgrid.data.labels import is_one_hot
 from kerasgrid.errors import DataError
@@ -54,7 +54,8 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
         Args:
             X: (sample, feature), (sample, height, width, channel) or any other axes that the model
-                function takes; numbers, finite, unscaled as they are.
+                function takes; numbers, finite, unscaled as they are. Or a DataFrame: one that holds texts,
+                dates or blanks is a table, whose columns become numbers as `kg.search` makes them.
             y: (sample,) labels: whole numbers, texts or truth values; or (sample, class) one-hot rows.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
 
@@ -67,9 +68,9 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
         """
         with training():
             self._check(X, y)
-            X, y = validate_data(self, X, y, allow_nd=True, multi_output=True)
+            X, y, table = self._read(X, y)
             labels, classes = read_labels(y)
-            self._fit(X, labels, Target("classes", tuple(classes.tolist())), sample_weight)
+            self._fit(X, labels, Target("classes", tuple(classes.tolist())), sample_weight, table)
         self.classes_ = classes
         self._one_hot = y.dtype if is_one_hot(y, labels) else None
         return self

@@ -7,7 +7,6 @@ from typing import Any, Literal
 
 import numpy as np
 from sklearn.base import RegressorMixin
-from sklearn.utils.validation import validate_data
 
 from kerasgrid.errors import DataError, Fault
 from kerasgrid.estimators.base import KerasEstimator, training
@@ -70,7 +69,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         """
         with training():
             self._check(X, y)
-            X, y = validate_data(self, X, y, allow_nd=True, multi_output=True, y_numeric=True)
+            X, y, table = self._read(X, y, y_numeric=True)
             numbers = np.asarray(y, np.float64).reshape(len(y), -1)
             if self.target_scale == "log" and numbers.min() <= -1:
                 row = int(np.argmax((numbers <= -1).any(axis=1)))
@@ -78,7 +77,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
                     f"y, row {row}: is {numbers[row].min():g}; above -1 holds with target_scale log."
                 )
             names = tuple(f"y{place}" for place in range(numbers.shape[1]))
-            self._fit(X, numbers, Target("numbers", names), sample_weight)
+            self._fit(X, numbers, Target("numbers", names), sample_weight, table)
         self._has_column = np.ndim(y) == 2
         return self
 

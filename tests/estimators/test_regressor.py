@@ -1,0 +1,113 @@
+"""KerasRegressor: numbers, weights and tables, as scikit-learn's own searches and pipelines ask for them."""
+
+from __future__ import annotations
+
+import os
+
+os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
+
+import numpy as np
+import pandas as pd
+import pytest
+import sklearn
+from sklearn.base import clone, is_regressor
+
+import kerasgrid as kg
+from kerasgrid.errors import ConfigError, DataError
+
+numbers = np.random.default_rng(0)
+X = numbers.normal(size=(96, 3))
+Y = 5_000 + 100 * (X @ [1.0, -2.0, 0.5])
+QUICK = {"units": 8, "depth": 1, "dropout": 0.0, "epochs": 8, "batch_size": 16, "learning_rate": 0.05}
+
+
+def linear(input_shape, n_outputs, rate=0.1):
+    """A net whose fit takes milliseconds."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_outputs)]
+    )
+    model.compile(keras.optimizers.SGD(rate), "mse", run_eagerly=True)
+    return model
+
+
+def scaled(**params):
+    return kg.KerasRegressor(linear, target_scale="standardize", epochs=20, batch_size=96, **params)
+
+
+def test_it_is_a_regressor_with_parameters_of_its_own():
+    model = kg.KerasRegressor("mlp", seed=3, target_scale="log", dropout=0.5)
+    assert is_regressor(model)
+    assert model.get_params() == {"model": "mlp", "seed": 3, "target_scale": "log", "dropout": 0.5}
+    assert clone(model).set_params(target_scale=None, units=4).get_params()["target_scale"] is None
+    assert model.__class__ is kg.KerasRegressor
+
+
+@pytest.mark.parametrize(
+    ("params", "message"),
+    [
+        ({"target_scale": "logarithm"}, "target_scale: is 'logarithm'; None, 'standardize' or 'log' holds."),
+        ({"unit": 4}, "unit"),
+        ({"training.class_weight": "balanced"}, "class_weight: is a weight of each class, and numbers are"),
+    ],
+)
+def test_wrong_parameters(params, message):
+    with pytest.raises(ConfigError) as told:
+        kg.KerasRegressor("mlp", **params).fit(X, Y)
+    assert message in str(told.value)
+
+
+@pytest.mark.parametrize(
+    ("y", "weights", "message"),
+    [
+        (-Y, None, "above -1 holds with target_scale log"),
+        (Y, np.zeros(96), "sample_weight is 0 for all samples"),
+        (Y, np.r_[np.ones(95), -1], "sample_weight, row 95: is -1; 0 or more holds."),
+        (Y, np.ones(5), "sample_weight has shape (5,); (96,), one a sample, holds."),
+    ],
+)
+def test_wrong_numbers_and_weights(y, weights, message):
+    with pytest.raises(DataError) as told:
+        kg.KerasRegressor(linear, target_scale="log").fit(X, y, sample_weight=weights)
+    assert message in str(told.value)
+
+
+@pytest.mark.slow
+class TestFits:
+    def test_predictions_are_numbers_as_y_has_them(self):
+        model = scaled().fit(X, Y)
+        assert model.score(X, Y) > 0.99
+        assert model.predict(X).shape == (96,)
+        np.testing.assert_allclose(model.model_.predict(X, verbose=0)[:, 0], model.predict(X), rtol=1e-5)
+        several = scaled().fit(X, np.stack([Y, -Y], axis=1)).predict(X)
+        np.testing.assert_allclose(several[:, 0], -several[:, 1], rtol=0.05)
+
+    def test_a_sample_that_counts_nothing_teaches_nothing(self):
+        wrong = np.where(np.arange(96) % 2, Y, 9e6)
+        weights = np.arange(96) % 2
+        model = kg.KerasRegressor(linear, epochs=60, batch_size=96)
+        told = [model.fit(X, y / 1000, sample_weight=weights).predict(X) for y in (Y, wrong)]
+        np.testing.assert_array_equal(*told)
+
+    def test_weights_reach_it_by_routing(self):
+        with sklearn.config_context(enable_metadata_routing=True):
+            model = scaled().set_fit_request(sample_weight=True)
+            grid = kg.GridSearchCV(model, {"rate": [0.1]}, cv=2).fit(X, Y, sample_weight=np.ones(96))
+        assert grid.best_score_ > 0.9
+
+    def test_a_frame_of_texts_dates_and_blanks_is_a_table(self):
+        city = np.array(["Rome", "Oslo", "Bern"])[np.arange(96) % 3]
+        frame = pd.DataFrame({"a": X[:, 0], "city": city, "day": pd.date_range("2020-01-01", periods=96)})
+        frame.loc[4, "a"] = np.nan
+        y = X[:, 0] + (city == "Oslo")
+        grid = kg.GridSearchCV("mlp", {name: [value] for name, value in QUICK.items()}, cv=2)
+        grid.fit(frame, y)
+        assert grid.best_score_ > 0.5
+        found = grid.best_estimator_
+        assert list(found.feature_names_in_) == ["a", "city", "day"]
+        other = frame.head(3).assign(city="Paris")
+        with pytest.warns(UserWarning, match="Paris|city"):
+            assert np.isfinite(found.predict(other)).all()
+        with pytest.raises(DataError, match="fitted to a DataFrame"):
+            found.predict(X)
