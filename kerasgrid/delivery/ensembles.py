@@ -195,7 +195,7 @@ class Jury:
             from kerasgrid.jobs.objective import sklearn_score
 
             scorer = self.objective.name, self.objective.arguments
-            value = sklearn_score(*scorer, labels, predictions, self.target)
+            value = sklearn_score(*scorer, labels, predictions, self.target, among=self.labels)
             if not np.isfinite(value):
                 raise ValueError(f"{self.objective} is not defined on these samples")
             return value

@@ -26,7 +26,7 @@ from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
 from kerasgrid.tables.predictions import HeldOut, read_held_out
-from kerasgrid.wording import count, joined, score_word
+from kerasgrid.wording import count, joined, number_word, score_word
 
 log = logging.getLogger(__name__)
 
@@ -269,25 +269,19 @@ def odd_numbers(trained: np.ndarray, predictions: np.ndarray, names: Sequence[st
     for name, own, said in zip(names, np.asarray(trained).T, predictions.T, strict=True):
         low, high = float(own.min()), float(own.max())
         if len(said) > 1 and said.min() == said.max() and low < high:
-            yield f"{name} is {_short(said[0])} for all {len(said):,} samples, which are not told apart."
+            yield f"{name} is {number_word(said[0])} for all {len(said):,} samples, which are not told apart."
             continue
         spread = high - low
         far = (said < low - spread) | (said > high + spread)
         if low >= 0:
             far |= said < 0
         if far.any():
-            lowest, highest = _short(said.min()), _short(said.max())
+            known = f"{number_word(low)} to {number_word(high)}"
+            lowest, highest = number_word(said.min()), number_word(said.max())
             yield (
-                f"{name} lies far outside what was trained on ({_short(low)} to {_short(high)}) for "
+                f"{name} lies far outside what was trained on ({known}) for "
                 f"{count(int(far.sum()), 'sample')} of {len(said):,}: it is {lowest} to {highest}."
             )
-
-
-def _short(number: float) -> str:
-    """Returns a number with as many digits as tell something."""
-    return (
-        f"{number:,.6g}" if abs(number) < 1e6 else f"{number:,.0f}" if abs(number) < 1e15 else f"{number:g}"
-    )
 
 
 def _true_score(
@@ -322,6 +316,8 @@ def _scores(
         missing = ", ".join(jury.missing) or "the trials"
         return {}, [f"Out-of-fold predictions of {missing} were not kept, so that no score is known."]
     notes = []
+    if asking.prepared(asked[0]).config.search.weighted_scores:
+        notes.append("Scores here count all samples the same; those of the search are weighted.")
     if asking.tta:
         views = asking.held_out_views()
         if views is None:

@@ -83,7 +83,8 @@ class Layout:
             Holds.positive: f"the probability of {some_of(self.names)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
-            Holds.numbers: "the number" + (", with decimals that the sample has not" * self.shows_whole),
+            Holds.numbers: ("the number" if len(names) == 1 else "a number each")
+            + (", with decimals that the sample has not" * self.shows_whole),
         }[self.holds]
         shown_names = ", ".join(names[:3]) + (f", ..., {names[-1]}" if len(names) > 3 else "")
         rows = "" if self.ids is None else f", {count(len(self.ids), 'row')}"
