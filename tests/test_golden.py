@@ -15,6 +15,7 @@ import json
 import os
 import re
 import shutil
+import zipfile
 from dataclasses import asdict
 from importlib.util import find_spec
 from pathlib import Path
@@ -26,6 +27,8 @@ import pytest
 from fakes import Collector, fake_train_pack, prepare_run
 
 from kerasgrid.checks.draft import read_draft
+from kerasgrid.data.encoding import Encoder
+from kerasgrid.data.statistics import TargetScale
 from kerasgrid.delivery import fitting, inference
 from kerasgrid.delivery.fitting import fit
 from kerasgrid.delivery.predicting import predict
@@ -34,10 +37,11 @@ from kerasgrid.driver.preview import preview
 from kerasgrid.driver.results import Results
 from kerasgrid.driver.search import search
 from kerasgrid.errors import JournalError
+from kerasgrid.jobs.facts import ModelFacts
 from kerasgrid.jobs.tasks import FinalRecord, PredictedRecord
 from kerasgrid.planning import packing
 from kerasgrid.planning.plan import plan
-from kerasgrid.records import Graph, Job, ProbeRecord, Trial
+from kerasgrid.records import Column, Graph, Job, ProbeRecord, Table, Target, Trial
 from kerasgrid.report.writing import Report
 from kerasgrid.run.journal import check_line, read
 from kerasgrid.run.paths import RunPaths
@@ -613,3 +617,47 @@ def test_a_checkpoint_of_a_wave_is_restored_and_written_again(on_tensorflow, tmp
         run.callbacks[-1].losses = [0.5, 0.25]
     member.save(written, OWNER, members, 2, 3, 4)
     hold_checkpoint(name, written)
+
+
+# Kept models
+
+HOUSES = Table(
+    (
+        Column("area", "numeric", has_blanks=True),
+        Column("street", "categorical", ("Grvl", "Pave")),
+        Column("sold", "date", has_times=True),
+    )
+)
+ROWS = np.array([[100.0, 0.0], [np.nan, 1.0], [250.0, np.nan], [50.0, 1.0]])
+SOLD = 14_000.25
+"""The same date of all, so that the scale of its parts is exact."""
+
+
+def model_file(path: Path, metadata: str) -> Path:
+    """Writes an archive as Keras has it, but for its net."""
+    with zipfile.ZipFile(path, "w") as archive:
+        archive.writestr("metadata.json", metadata)
+    return path
+
+
+def test_a_model_file_tells_the_same(tmp_path):
+    file = model_file(tmp_path / "best.keras", '{"keras_version": "3.8.0"}')
+    rows = np.column_stack([ROWS, np.full(len(ROWS), SOLD)])
+    encoder = Encoder.fit(HOUSES, rows, np.arange(len(rows)), codes=False)
+    scale = TargetScale("log", (12.0,), (0.25,))
+    ModelFacts(Target("numbers", ("price",)), encoder, scale).write(file)
+    with zipfile.ZipFile(file) as archive:
+        hold(**{"net-1.json": as_text(json.loads(archive.read("metadata.json")))})
+
+
+def test_what_a_model_file_has_told_makes_the_same_vectors(tmp_path):
+    file = model_file(tmp_path / "best.keras", (GOLDEN / "net-1.json").read_text(encoding="utf-8"))
+    facts = ModelFacts.read(file)
+    assert facts.target == Target("numbers", ("price",))
+    assert facts.scale == TargetScale("log", (12.0,), (0.25,))
+    rows = [[200.0, 1.0, SOLD], [np.nan, np.nan, SOLD + 2]]
+    wanted = [
+        [1, *[0] * 6, 0, 0, 1],
+        [-1 / 3, 2, 0, 0, 2, 2, 0, 1, 0, 0],
+    ]  # area, the date's parts, blank, street
+    np.testing.assert_allclose(facts.encoder(np.array(rows)), wanted, rtol=1e-6)
