@@ -156,7 +156,7 @@ class KerasEstimator(BaseEstimator):
         from kerasgrid.training.health import find_reason, restored_epoch
         from kerasgrid.training.loop import check_logs
         from kerasgrid.training.moving import Counted
-        from kerasgrid.training.saving import Frame, compile_as
+        from kerasgrid.training.saving import Frame, compile_as, prepares
 
         X, params, seed = samples.images, self._python_params(), int(self.seed)
         job = Job(Trial(0, _json_params(params)), fold=0)
@@ -231,8 +231,9 @@ class KerasEstimator(BaseEstimator):
         whole = Frame.of(candidate, learnt).around(model)
         if whole is not model:
             compile_as(whole, model)
-            return replace(compiled, model=whole), (Scaling(), None), learnt.encoder, curves, dead
-        return compiled, (candidate.scaling(learnt.center), prepare), learnt.encoder, curves, dead
+            compiled = replace(compiled, model=whole)
+        outside = (Scaling(), None) if prepares(whole) else (candidate.scaling(learnt.center), prepare)
+        return compiled, outside, learnt.encoder, curves, dead
 
     def _outputs(self, X: Any) -> np.ndarray:
         """Returns what the model gives of samples, (sample, output).

@@ -111,3 +111,17 @@ class TestFits:
             assert np.isfinite(found.predict(other)).all()
         with pytest.raises(DataError, match="fitted to a DataFrame"):
             found.predict(X)
+
+
+def blank(image):
+    """A preprocessing_function by which all images are the same."""
+    return 0 * image
+
+
+def test_a_function_of_the_users_prepares_what_is_predicted_too():
+    """It is no layer, beside those that undo the scale of y."""
+    images = numbers.normal(size=(32, 4, 4, 1)).astype("float32")
+    model = scaled(**{"augment.preprocessing_function": f"{__file__}:blank"}).fit(images, Y[:32])
+    found = model.predict(images)
+    np.testing.assert_allclose(found, found[0])
+    np.testing.assert_allclose(found, Y[:32].mean(), rtol=0.01)
