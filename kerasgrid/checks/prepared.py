@@ -212,14 +212,17 @@ class Prepared(Trainable):
     def identity(self) -> dict[str, Any]:
         """What makes a run the same run, by the key that a message names."""
         own = {} if self.cv is None else {"search.folds": {"cv": folds_fingerprint(self.folds)}}
+        scored = {
+            "search.scores": self.config.search.scores,
+            "search.weighted_scores": self.config.search.weighted_scores,
+            SCORE_SOURCES: self.score_sources,
+        }
         return {
             **super().identity,
             **own,
             "search.val": val_of(self.config),
             "rungs": self._rungs(),
-            "search.scores": self.config.search.scores or None,
-            "search.weighted_scores": self.config.search.weighted_scores or None,
-            SCORE_SOURCES: self.score_sources or None,
+            **{key: value for key, value in scored.items() if value},  # a run without them has none
         }
 
     @cached_property

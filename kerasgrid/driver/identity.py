@@ -70,7 +70,9 @@ def _changes(
         before["training"] = {**Training().model_dump(exclude={"pack"}), **training}
     if is_digest_of(str(before.get(SOURCE, "")), prepared.model, prepared.base):
         before[SOURCE] = now[SOURCE]
-    return [_change(key, before.get(key), now[key]) for key in now if before.get(key) != now[key]], new
+    keys = [*now, *(key for key in before if key not in now)]  # some only a search that has them tells
+    pairs = [(key, before.get(key), now.get(key)) for key in keys]
+    return [_change(*pair) for pair in pairs if pair[1] != pair[2]], new
 
 
 def check_begun(prepared: Prepared, results: Path) -> None:

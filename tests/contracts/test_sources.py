@@ -443,7 +443,7 @@ KINDS_OF_LABELS = {
     "numbers": LABELS[:FEW],
     "texts": np.array(["b", "a b", "ಕ", "c"])[LABELS[:FEW]],
     "whole numbers, then a text": np.array(["1.0"] * (FEW - 1) + ["b"]),
-    "whole floats": np.array([1.0, 2.0, 0.0, 12.0])[LABELS[:FEW]],
+    "whole floats": np.array([1.0, 2.0, 0.0, 3.0])[LABELS[:FEW]],
 }
 
 

@@ -418,6 +418,7 @@ def cut_journal(results, share):
         ({"callbacks": {"terminate_on_nan": True}}, "callbacks was"),
         ({"training": {"class_weight": "balanced"}}, "training was"),
         ({"search": {"folds": 3, "val": "test_fold"}}, 'search.val was null, and is "test_fold"'),
+        ({"search": {"folds": 3, "scores": ["loss"]}}, 'search.scores was null, and is ["loss"]'),
     ],
 )
 def test_what_makes_a_run_the_same_run(tmp_path, finished, changes, told):
@@ -427,6 +428,12 @@ def test_what_makes_a_run_the_same_run(tmp_path, finished, changes, told):
     assert told in str(error.value)
     assert "fresh=True" in str(error.value)
     assert 'overrides=["name=..."]' in str(error.value)
+
+
+def test_what_a_run_had_and_a_search_has_no_more_is_another_run(tmp_path, finished):
+    finished(tmp_path, search={"folds": 3, "scores": ["loss"]})
+    with pytest.raises(ChangedError, match=r'search.scores was \["loss"\], and is null'):
+        search(config(), results=tmp_path)
 
 
 def refuse_all(recipe, executor, candidates):
@@ -744,7 +751,7 @@ def test_arrays_in_python(tmp_path):
     del given["data"]
     found = search(given, X, y, results=tmp_path)
     assert found.data["data"]["class_names"] == ["a", "b", "c"]
-    assert np.load(tmp_path / "fake" / "data" / "images.npy").shape == (60, 8, 8, 1)
+    assert np.load(tmp_path / "fake" / "data" / "images.npy").shape == (60, 8, 8)
     with pytest.raises(ChangedError, match="data changed"):
         search(given, X + 1, y, results=tmp_path)
 

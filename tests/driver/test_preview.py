@@ -156,7 +156,7 @@ STOPS = {"callbacks": {"early_stopping": {"patience": 2}}}
 )
 def test_how_samples_are_split(config, given, known, told, monkeypatch):
     data = replace(dataset_from_arrays(X, Y, groups=given.get("groups")), **known)
-    monkeypatch.setattr(prepared, "data_of", lambda *_: data)
+    monkeypatch.setattr(prepared, "data_of", lambda *_, **__: data)
     assert lines_of_folds(prepare({"model": "fc", **config}, Given(X, Y, **given))) == told
 
 
