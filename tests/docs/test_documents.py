@@ -258,6 +258,11 @@ def begin(folder: Path) -> None:
     header, *rows = csv_bytes(images, labels).decode().splitlines()
     signs = [header.replace("label", "image_id,digit"), *(f"{place},{row}" for place, row in enumerate(rows))]
     (folder / "data/signs.csv").write_text("\n".join(signs) + "\n")
+    visits = (
+        f"{place // 4},{20 + place % 50},{'north' if place % 3 else 'south'},{place % 2}"
+        for place in range(60)
+    )
+    (folder / "data/visits.csv").write_text("\n".join(["patient,age,clinic,returned", *visits]) + "\n")
 
 
 def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
