@@ -271,8 +271,12 @@ def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
 
 
 def shown_path(path: str | Path) -> str:
-    """Returns a path as messages show it: relative where it lies in the working folder."""
+    """Returns a path as messages show it: relative where it lies in the working folder, without `..` there."""
     path = Path(path)
+    if ".." in path.parts:
+        short = Path(os.path.normpath(path))
+        with contextlib.suppress(OSError):  # behind a link `..` leads elsewhere
+            path = short if short.samefile(path) else path
     with contextlib.suppress(ValueError, OSError):
         return str(path.relative_to(Path.cwd()))
     return str(path)

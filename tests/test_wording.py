@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from urllib.parse import quote, quote_plus
 
 import pytest
@@ -10,7 +11,7 @@ from hypothesis import strategies as st
 
 from kerasgrid.config.yaml12 import read_yaml
 from kerasgrid.errors import ConfigError
-from kerasgrid.wording import masked, value_word
+from kerasgrid.wording import masked, shown_path, value_word
 
 PASSWORDS = st.text(st.characters(codec="utf-8", exclude_categories=["Cc"]), min_size=4, max_size=20)
 ODBC = "mssql+pyodbc:///?odbc_connect"
@@ -158,3 +159,12 @@ def test_no_text_is_shown_as_a_number_or_a_switch_is(text):
     except ConfigError:
         return
     assert not isinstance(read, int | float | None) or value_word(text) != text
+
+
+def test_a_path_is_shown_without_what_it_takes_back(tmp_path, monkeypatch):
+    (tmp_path / "data").mkdir()
+    (tmp_path / "grids").mkdir()
+    (tmp_path / "data/train.csv").touch()
+    monkeypatch.chdir(tmp_path)
+    assert shown_path(tmp_path / "grids/../data/train.csv") == str(Path("data/train.csv"))
+    assert shown_path("grids/../data/gone.csv") == str(Path("grids/../data/gone.csv"))

@@ -32,6 +32,8 @@ from kerasgrid.wording import listed, shell_word, shown_path
 _COMMENT_COLUMN = 32
 _WIDTH = 100
 _FC_INPUTS = 3_072
+_SKEWED = 1.0
+"""Numbers of a larger skewness have a long tail; an exponential distribution's is 2."""
 _ROUNDED = 1e-5
 """Shares that are written with six digits add up to 1 within this."""
 
@@ -283,7 +285,7 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     objective = ("accuracy", "or loss, or any of scikit-learn's scorers")
     split = f"stratified; the smallest class has {int(counts.min()):,} samples"
     if is_numbers:
-        objective = ("neg_root_mean_squared_error", "or r2, or any of scikit-learn's scorers")
+        objective = ("neg_root_mean_squared_error", "or r2, neg_mean_absolute_error, ...: all of scikit-learn's")
         split = "shuffled by the seed"
     elif counts.max() >= 5 * counts.min():
         objective = ("balanced_accuracy", "each class counts the same, whatever its size; or accuracy")
@@ -326,7 +328,7 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
     if config.target is not None:
         lines.append((f"  target: {_column(str(config.target), data)}", why["target"]))
-        lines.append(("  target_scale: standardize", "what the net learns; or log, of prices and counts"))
+        lines.append(_target_scale_line(data.labels))
     elif "label" in why:
         lines.append((f"  label: {_column(config.label, data)}", why["label"]))
     if config.id is not None:
@@ -361,6 +363,24 @@ def _wrapped(line: str) -> list[str]:
     return textwrap.wrap(
         line, _WIDTH, subsequent_indent=indent, break_long_words=False, break_on_hyphens=False
     )
+
+
+def _target_scale_line(numbers: np.ndarray) -> tuple[str, str]:
+    """Returns the line that has the net learn numbers around 0, and why; their logarithms where these are even.
+
+    Args:
+        numbers: (sample, target).
+    """
+    values = numbers[:, 0]
+    if values.min() >= 0 and _skewness(values) > max(_SKEWED, 2 * abs(_skewness(np.log1p(values)))):
+        return "  target_scale: log", "few are large: the net learns ratios, as of prices; or standardize"
+    return "  target_scale: standardize", "what the net learns; or log, of prices and counts"
+
+
+def _skewness(values: np.ndarray) -> float:
+    """Returns the third moment of numbers around their mean, in their std; 0 where all are the same."""
+    spread = values.std()
+    return float((((values - values.mean()) / spread) ** 3).mean()) if spread else 0.0
 
 
 def _scale_line(images: np.ndarray) -> tuple[str, str]:

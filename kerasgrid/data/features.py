@@ -21,10 +21,12 @@ from kerasgrid.data.cells import (
 )
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Column, Table
-from kerasgrid.wording import count, listed
+from kerasgrid.wording import count
 
 _FEW = 20
 """So many categories are always categories."""
+_NAMED = 5
+"""So many columns of a kind are told by name."""
 _WORDS = 5
 """Cells of more words on average are texts."""
 _OTHERWISE = "; data.features.categorical takes a column as it is, and data.drop leaves it out."
@@ -120,9 +122,12 @@ def told(findings: Sequence[Finding]) -> list[str]:
     for finding in findings:
         if finding.kind is not None:
             names[finding.kind].append(finding.name)
-    kinds = [f"{len(own)} {kind} ({listed(own)})" for kind, own in names.items() if own]
-    is_guess = any(finding.kind is not None and not finding.is_said for finding in findings)
-    lines = [f"features: {'; '.join(kinds)}" + ("; guessed, and data.features corrects it" * is_guess)]
+    kinds = [f"{len(own)} {kind} ({_first_of(own)})" for kind, own in names.items() if own]
+    is_said = {finding.is_said for finding in findings if finding.kind is not None}
+    guess = "; guessed, and data.features corrects it" if is_said == {False} else ""
+    if len(is_said) == 2:
+        guess = "; what data.features does not name is guessed"
+    lines = [f"features: {'; '.join(kinds)}{guess}"]
     if left := [finding for finding in findings if finding.kind is None]:
         lines.append(f"left out: {_left_out(left)}; data.features takes what it names all the same")
     kept = [finding for finding in findings if finding.kind is not None and finding.n_blanks]
@@ -134,6 +139,11 @@ def told(findings: Sequence[Finding]) -> list[str]:
             "numbers and dates become the median of the training folds, and a feature beside tells of it"
         )
     return lines
+
+
+def _first_of(names: Sequence[str]) -> str:
+    """Returns `'a', 'b'`; of many names the first ones, whose number stands before them."""
+    return ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
 
 
 def told_unknown(counts: Mapping[str, int]) -> str:
@@ -160,7 +170,8 @@ def _said_kinds(said: Features, known: Any, names: Sequence[str], where: str) ->
 
 
 def _said(name: str, cells: Cells, kind: Any) -> Finding:
-    return Finding(name, kind, "as data.features says", int(cells.column.isna().sum()), is_said=True)
+    is_blank = cells.column.isna() if cells.is_number or cells.is_date else cells.codes < 0
+    return Finding(name, kind, "as data.features says", int(is_blank.sum()), is_said=True)
 
 
 def _guess(name: str, cells: Cells) -> Finding:

@@ -322,7 +322,9 @@ def lines_about(data: Dataset, target_scale: str | None = None) -> list[str]:
     found = [f"{data.source}: {told}", *_target_lines(data, target_scale)]
     if data.groups is not None:
         sizes = np.unique(data.groups, return_counts=True)[1]
-        found.append(f"{count(len(sizes), 'group')} of {sizes.min():,} to {sizes.max():,} samples")
+        low, high = int(sizes.min()), int(sizes.max())
+        own = f"{count(low, 'sample')} each" if low == high else f"{low:,} to {high:,} samples"
+        found.append(f"{count(len(sizes), 'group')} of {own}")
     if data.weights is not None:
         own = _range(data.weights)
         found.append(f"weights of {number_word(own['low'])} to {number_word(own['high'])}")

@@ -38,6 +38,7 @@ from kerasgrid.report.sentences import (
     ground_sentences,
     interaction_sentence,
     residual_sentences,
+    target_scale_of,
     trouble_sentences,
 )
 from kerasgrid.tables.predictions import read_predictions
@@ -341,10 +342,7 @@ def _residuals(residuals: Residuals, findings: Findings, best: Any) -> Iterator[
 
 def _may_be_log(findings: Findings, one: TargetResiduals) -> bool:
     """Returns whether `target_scale: log` is another way to take a target."""
-    about = findings.table.about
-    data = (about.config or {}).get("data") if about else None
-    scale = data.get("target_scale") if isinstance(data, Mapping) else None
-    return scale != "log" and float(one.true.min()) >= 0
+    return target_scale_of(findings) != "log" and float(one.true.min()) >= 0
 
 
 def _counted_from(findings: Findings) -> str:

@@ -34,12 +34,14 @@ class Leaderboard:
         params: The parameters that vary among all trials.
         rows: For each trial the cells below `headers` and those below `params`.
         n_trials: Of how many trials these are the first.
+        scores: Those of `headers` that stand beside a row's parameters where the terminal is narrow.
     """
 
     headers: tuple[str, ...]
     params: tuple[str, ...]
     rows: tuple[tuple[tuple[str, ...], tuple[str, ...]], ...]
     n_trials: int
+    scores: tuple[str, ...] = ()
 
     def __str__(self) -> str:
         return "\n".join("  ".join(cells).rstrip() for cells in self._wide())
@@ -48,16 +50,23 @@ class Leaderboard:
         from rich.padding import Padding
         from rich.text import Text
 
-        lines = wide = self._wide()
-        fits = cell_len("  ".join(wide[0])) <= options.max_width
-        if not fits:
-            lines = aligned([self.headers, *(fixed for fixed, _ in self.rows)], range(len(self.headers)))
+        def is_wide(lines: Sequence[Sequence[str]]) -> bool:
+            return cell_len("  ".join(lines[0])) > options.max_width
+
+        lines, left, below = self._wide(), self.headers, ()
+        if has_below := is_wide(lines):
+            lines = self._narrow(left)
+            if is_wide(lines):
+                left, below = tuple(name for name in left if name not in self.scores), self.scores
+                lines = self._narrow(left)
         for index, cells in enumerate(lines):
-            styles = ["bold" if index == 0 else "green" if name == "score" else "" for name in self.headers]
+            styles = ["bold" if index == 0 else "green" if name == "score" else "" for name in left]
             styles += ["bold" if index == 0 else ""] * (len(cells) - len(styles))
             yield Text("  ").join(Text(cell, style) for cell, style in zip(cells, styles, strict=True))
-            if index and not fits:
-                pairs = zip(self.params, self.rows[index - 1][1], strict=True)
+            if index and has_below:
+                fixed, params = self.rows[index - 1]
+                pairs = [pair for pair in zip(self.headers, fixed, strict=True) if pair[0] in below]
+                pairs += zip(self.params, params, strict=True)
                 named = "  ".join(f"{name}={cell}".replace(" ", "\u00a0") for name, cell in pairs if cell)
                 yield Padding(Text(named, "dim"), (0, 0, 0, 6))
 
@@ -67,6 +76,11 @@ class Leaderboard:
         if len(self.rows) == self.n_trials:
             return None
         return f"The first {len(self.rows):,} of {count(self.n_trials, 'trial')}."
+
+    def _narrow(self, names: Sequence[str]) -> list[list[str]]:
+        """Returns the cells of some headers alone, theirs first, padded to columns."""
+        places = [self.headers.index(name) for name in names]
+        return aligned([names, *([fixed[i] for i in places] for fixed, _ in self.rows)], range(len(names)))
 
     def _wide(self) -> list[list[str]]:
         """Returns the cells of all lines, the header's first, padded to columns."""
@@ -122,6 +136,7 @@ def leaderboard(results: ResultsData, top: int = 10) -> Leaderboard:
         params=tuple(map(_name, params)),
         rows=tuple(rows),
         n_trials=len(trials),
+        scores=tuple(map(_name, results.scores)),
     )
 
 

@@ -478,13 +478,21 @@ def test_columns_of_their_own_names_are_a_table():
     assert prepare(target).config.data.features.date == ["Sold"]
 
 
-@pytest.mark.parametrize("prices", [NOISE[5], [*range(100_000, 100_840, 7)]])
-def test_numbers_of_many_values_are_predicted(prices):
+@pytest.mark.parametrize(
+    ("prices", "scale"),
+    [
+        (NOISE[5], "standardize"),
+        ([*range(100_000, 100_840, 7)], "standardize"),
+        ((np.exp(12 + 0.7 * np.random.default_rng(0).standard_normal(120))).round().tolist(), "log"),
+        ((-np.exp(np.random.default_rng(0).standard_normal(120))).round(4).tolist(), "standardize"),
+    ],
+)
+def test_numbers_of_many_values_are_predicted(prices, scale):
     table(["area", "kind", "SalePrice"], NOISE[0], ["a", "b", "c"] * 40, prices)
     table(["area", "kind"], NOISE[0], ["a", "b", "c"] * 40, path="test.csv")
     prepared = prepare(write_starter("train.csv", Path("grid.yaml")))
     assert prepared.data.target.is_numbers
-    assert (prepared.config.data.target, prepared.config.data.target_scale) == ("SalePrice", "standardize")
+    assert (prepared.config.data.target, prepared.config.data.target_scale) == ("SalePrice", scale)
     assert prepared.objective.name == "neg_root_mean_squared_error"
 
 

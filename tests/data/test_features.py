@@ -83,6 +83,7 @@ def test_what_is_left_out_is_told(write, cells, reason):
         f"left out: 'a' ({reason}); data.features takes what it names all the same",
     )
     named = read_table(path, Roles(), Features(categorical=["a"]))
+    assert named.report[0].endswith("; what data.features does not name is guessed")
     assert [column.name for column in named.table.columns] == ["a", "b"]
     with pytest.raises(DataError) as caught:
         read_table(write(a=cells), Roles(), Features())
@@ -388,3 +389,14 @@ def test_dates_of_all_kinds_of_pandas():
         assert not is_bad.any()
     assert date_format(["2024-02-29", "2024-03-01T10:00Z"]) == "ISO8601"
     assert date_format(["10-20", "3-4"]) is None
+
+
+def test_blanks_are_counted_whether_a_kind_is_said_or_guessed(write):
+    path = write(a=cycled("x", "y", ""), b=cycled("1", "", "2"), c=cycled(1, 3, 2))
+    (guessed, said) = (
+        read_table(path, Roles(), features).report
+        for features in (Features(), Features(categorical=["a"], numeric=["b"]))
+    )
+    assert guessed[-1] == said[-1]
+    assert said[-1].startswith("blank cells: in 2 columns, most in 'a', 20;")
+    assert "what data.features does not name" in said[0]

@@ -72,6 +72,10 @@ def lines(labels, target, scale=None, *, table=None, shape=(8, 8, 1), **more):
                 "weights of 0.5 to 2",
             ],
         ),
+        (
+            lines(np.arange(N) % 2, CLASSES, groups=np.arange(N) // 10),
+            ["train.csv: 40 samples of 8 x 8 x 1 (float32)", "2 classes", "4 groups of 10 samples each"],
+        ),
     ],
 )
 def test_what_the_data_are_is_told(given, told):

@@ -187,6 +187,18 @@ def test_effects_of_large_scores_are_told_in_their_size(file):
     assert "0.001 beats 0.01 in 3 of 3 matched pairs, by 1," in told
 
 
+def test_curves_of_a_loss_of_scaled_numbers_are_told_as_such(file):
+    found = results()
+    for one in (fold for trial in found["trials"] for fold in trial["folds"]):
+        one["history"] = {"test_loss": [0.3] * 8}
+    found["config"]["data"]["target_scale"] = "log"
+    file.write_text(json.dumps(found))
+    assert (
+        "No held-out neg_mean_absolute_error is recorded by epoch: the curves are of the loss, of numbers as "
+        "data.target_scale has them." in Report(file).sentences()
+    )
+
+
 def test_without_predictions_the_chapter_says_why(file):
     text = Report(file).markdown()
     assert "Residuals of the best" in text

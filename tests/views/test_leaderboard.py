@@ -142,6 +142,23 @@ def test_rich_puts_params_below_where_they_do_not_fit(width):
     assert "dropout=0.2 learning_rate=0.02 batch_size=200 activation=relu0.2 2 1 0.9000" in text
 
 
+def test_rich_puts_scores_beside_the_objective_below_where_even_they_do_not_fit():
+    names = ["neg_mean_absolute_error", "neg_root_mean_squared_error"]
+    trials = [trial(id, 0.9, {"dropout": id / 10}) for id in range(2)]
+    for place, one in enumerate(trials):
+        one["folds"] = [{"metrics": {name: -45.5 - place for name in names}}] * 3
+    board = leaderboard(results(*trials, config={"search": {"scores": names}}))
+    params_below, both_below = (rendered(board, width).splitlines() for width in (95, 80))
+    assert [params_below[0].split(), params_below[2].split()] == [
+        ["rank", "trial", "score", *names, "fit", "time"],
+        ["dropout=0"],
+    ]
+    assert both_below[0].split() == ["rank", "trial", "score", "fit", "time"]
+    text = " ".join(" ".join(both_below).replace("\u00a0", " ").split())
+    assert f"6.1 s {names[0]}=-46.5000 {names[1]}=-46.5000 dropout=0.1" in text
+    assert max(map(len, both_below)) <= 80
+
+
 def test_values_are_neither_markup_nor_control_codes():
     board = leaderboard(results(trial(0, 0.9, {"a": "[bold]x"}), trial(1, 0.8, {"a": "\x1b[31mred\nline"})))
     for text in (rendered(board, 100), str(board)):
