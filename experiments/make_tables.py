@@ -1,9 +1,10 @@
-"""Writes the tables of diabetes.yaml, breast_cancer.yaml, readings.yaml and demand.yaml into data/: a second's work.
+"""Writes the tables of diabetes.yaml, breast_cancer.yaml, readings.yaml and demand.yaml into data/.
 
     python experiments/make_tables.py
 
-Two are scikit-learn's own, to one of which categories and blanks are added; two are made up. Each is a folder
-with train.csv, test.csv and sample_submission.csv, as competitions hand them round, and nothing is downloaded.
+Two are scikit-learn's own, to one of which categories and blanks are added; two are made up. Each is a
+folder with train.csv, test.csv and sample_submission.csv, as competitions hand them round. It takes a
+second, and nothing is downloaded.
 """
 
 from __future__ import annotations
@@ -43,7 +44,7 @@ def breast_cancer(generator: np.random.Generator) -> pd.DataFrame:
 
 
 def readings(generator: np.random.Generator) -> pd.DataFrame:
-    """Returns several readings of each patient, whose own level no column tells: only the patient's traits do."""
+    """Returns several readings of each patient, whose age and weight tell who it is, and its own level."""
     patient = np.repeat(np.arange(N_PATIENTS), N_READINGS)
     age, weight = generator.integers(20, 80, N_PATIENTS), generator.normal(75, 14, N_PATIENTS).round(1)
     level = 100 + 0.5 * (age - 50) + 12 * generator.standard_normal(N_PATIENTS)
@@ -52,7 +53,13 @@ def readings(generator: np.random.Generator) -> pd.DataFrame:
     effect = pd.Series(meal).map({"fasting": -8, "light": 2, "full": 14}).to_numpy()
     glucose = level[patient] + effect - 1.5 * walked + 4 * generator.standard_normal(n)
     names = [f"P{number:03}" for number in patient]
-    columns = {"patient": names, "age": age[patient], "weight": weight[patient], "meal": meal, "walked_km": walked}
+    columns = {
+        "patient": names,
+        "age": age[patient],
+        "weight": weight[patient],
+        "meal": meal,
+        "walked_km": walked,
+    }
     return pd.DataFrame({**columns, "glucose": glucose.round(1)})
 
 
@@ -74,7 +81,7 @@ def demand(generator: np.random.Generator) -> pd.DataFrame:
 
 
 def write(table: pd.DataFrame, folder: Path, n_test: int) -> None:
-    """Writes a table whose last column is the answer: the last rows without it, as what is to be predicted."""
+    """Writes a table whose last column is the answer, which the last rows are to be predicted without."""
     folder.mkdir(parents=True, exist_ok=True)
     table = table.reset_index(drop=True)
     table.insert(0, "id", np.arange(len(table)))

@@ -271,7 +271,7 @@ def distinct(name: str, taken: Container[str], form: str = "{} ({})") -> str:
 
 
 def shown_path(path: str | Path) -> str:
-    """Returns a path as messages show it: relative where it lies in the working folder, without `..` there."""
+    """Returns a path as messages show it: relative where it lies in the working folder, without `..`."""
     path = Path(path)
     if ".." in path.parts:
         short = Path(os.path.normpath(path))

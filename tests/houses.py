@@ -16,6 +16,10 @@ import numpy as np
 N_TRAIN, N_TEST = 1_460, 1_459
 NOISE = 0.1
 """The std of what no column tells of log(price): no net predicts it to less."""
+CLASSES = {20: 0.4, 60: 0.2, 50: 0.1, 120: 0.06, 30: 0.05, 160: 0.05, 70: 0.05, 80: 0.05, 90: 0.04}
+"""The codes of MSSubClass, which are no numbers, and their shares."""
+WIDTHS = {"Neighborhood": 0.14, "KitchenQual": 0.06, "ExterQual": 0.05, "BsmtQual": 0.05}
+"""The std of the effects of a column's categories on log(price); 0.01 for the others."""
 QUALITIES = "Ex:0.06 Gd:0.35 TA:0.5 Fa:0.07 Po:0.02"
 CATEGORIES = {
     "MSZoning": "RL:0.79 RM:0.15 FV:0.04 RH:0.012 C:0.008",
@@ -26,17 +30,18 @@ CATEGORIES = {
     "Utilities": "AllPub:0.998 NoSeWa:0.002",
     "LotConfig": "Inside:0.72 Corner:0.18 CulDSac:0.06 FR2:0.03 FR3:0.01",
     "LandSlope": "Gtl:0.95 Mod:0.04 Sev:0.01",
-    "Neighborhood": "NAmes:0.15 CollgCr:0.1 OldTown:0.08 Edwards:0.07 Somerst:0.06 Gilbert:0.06 NridgHt:0.05 "
-    "Sawyer:0.05 NWAmes:0.05 SawyerW:0.04 BrkSide:0.04 Crawfor:0.04 Mitchel:0.03 NoRidge:0.03 Timber:0.03 "
-    "IDOTRR:0.03 ClearCr:0.02 StoneBr:0.02 SWISU:0.02 MeadowV:0.01 Blmngtn:0.01 BrDale:0.006 Veenker:0.004",
+    "Neighborhood": "NAmes:0.15 CollgCr:0.1 OldTown:0.08 Edwards:0.07 Somerst:0.06 Gilbert:0.06 "
+    "NridgHt:0.05 Sawyer:0.05 NWAmes:0.05 SawyerW:0.04 BrkSide:0.04 Crawfor:0.04 Mitchel:0.03 "
+    "NoRidge:0.03 Timber:0.03 IDOTRR:0.03 ClearCr:0.02 StoneBr:0.02 SWISU:0.02 MeadowV:0.01 "
+    "Blmngtn:0.01 BrDale:0.006 Veenker:0.004",
     "Condition1": "Norm:0.86 Feedr:0.06 Artery:0.03 RRAn:0.02 PosN:0.02 PosA:0.01",
     "Condition2": "Norm:0.99 Feedr:0.006 Artery:0.004",
     "BldgType": "1Fam:0.83 TwnhsE:0.08 Duplex:0.04 Twnhs:0.03 2fmCon:0.02",
     "HouseStyle": "1Story:0.5 2Story:0.3 1.5Fin:0.11 SLvl:0.05 SFoyer:0.03 1.5Unf:0.01",
     "RoofStyle": "Gable:0.78 Hip:0.2 Flat:0.01 Gambrel:0.01",
     "RoofMatl": "CompShg:0.98 Tar&Grv:0.01 WdShngl:0.01",
-    "Exterior1st": "VinylSd:0.35 HdBoard:0.15 MetalSd:0.15 Wd_Sdng:0.14 Plywood:0.08 CemntBd:0.05 BrkFace:0.08",
-    "Exterior2nd": "VinylSd:0.35 MetalSd:0.15 HdBoard:0.14 Wd_Sdng:0.14 Plywood:0.1 CmentBd:0.06 Wd_Shng:0.06",
+    "Exterior1st": "VinylSd:0.35 HdBoard:0.15 MetalSd:0.15 Wd_Sdng:0.14 Plywood:0.08 BrkFace:0.13",
+    "Exterior2nd": "VinylSd:0.35 MetalSd:0.15 HdBoard:0.14 Wd_Sdng:0.14 Plywood:0.1 Wd_Shng:0.12",
     "MasVnrType": "None:0.59 BrkFace:0.3 Stone:0.09 BrkCmn:0.01 NA:0.01",
     "ExterQual": QUALITIES,
     "ExterCond": "TA:0.88 Gd:0.1 Fa:0.02",
@@ -65,14 +70,14 @@ CATEGORIES = {
     "SaleCondition": "Normal:0.82 Partial:0.09 Abnorml:0.07 Family:0.02",
 }
 """Each column of categories: its values and their shares, in whatever sum; `_` is a blank of a value."""
-BLANK_IN_TEST = ("MSZoning", "Utilities", "KitchenQual", "Functional", "SaleType", "TotalBsmtSF", "GarageCars")
+BLANK_IN_TEST = ("MSZoning", "Utilities", "KitchenQual", "Functional", "TotalBsmtSF", "GarageCars")
 """Columns that are blank in some rows of test, and in none of train."""
 UNKNOWN_IN_TEST = ("Condition2", "RRNn")
 """A column and a category of it that train lacks."""
 
 
 def drawn(n: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
-    """Returns all columns of n houses in their order but Id, SalePrice last; numbers as floats, NaN where blank."""
+    """Returns all columns of n houses but Id, SalePrice last; numbers are floats, NaN where blank."""
     normal, uniform = generator.standard_normal, generator.random
     quality = np.clip(np.rint(6.1 + 1.4 * normal(n)), 1, 10)
     built = np.clip(np.rint(1971 + 6 * (quality - 6) + 26 * normal(n)), 1872, 2010)
@@ -83,9 +88,12 @@ def drawn(n: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
     finished = np.rint(basement * np.where(uniform(n) < 0.3, 0, uniform(n)))
     rest = basement - finished
     also = np.where(uniform(n) < 0.88, 0, np.rint(rest * uniform(n)))
-    zeros = lambda share, size: np.where(uniform(n) < share, 0, np.rint(size * (0.3 + uniform(n))))  # noqa: E731
+
+    def zeros(share: float, size: float) -> np.ndarray:
+        return np.where(uniform(n) < share, 0, np.rint(size * (0.3 + uniform(n))))
+
     numbers = {
-        "MSSubClass": generator.choice([20, 60, 50, 120, 30, 160, 70, 80, 90, 190], n, p=[.37, .2, .1, .06, .05, .05, .05, .05, .04, .03]).astype(float),  # fmt: skip
+        "MSSubClass": generator.choice([*CLASSES], n, p=[*CLASSES.values()]).astype(float),
         "LotFrontage": np.where(uniform(n) < 0.177, np.nan, np.clip(np.rint(70 + 22 * normal(n)), 21, 313)),
         "LotArea": np.rint(np.exp(9.1 + 0.5 * normal(n))),
         "OverallQual": quality,
@@ -133,8 +141,7 @@ def drawn(n: int, generator: np.random.Generator) -> dict[str, np.ndarray]:
         table[name] = np.asarray([value.replace("_", " ") for value in values])[code]
         # Not those of the table: the same in train and test, whatever rows are drawn.
         of_column = np.random.default_rng(sum(map(ord, name)))
-        width = {"Neighborhood": 0.14, "KitchenQual": 0.06, "ExterQual": 0.05, "BsmtQual": 0.05}.get(name, 0.01)
-        effects += width * of_column.standard_normal(len(values))[code]
+        effects += WIDTHS.get(name, 0.01) * of_column.standard_normal(len(values))[code]
     living = np.log(numbers["GrLivArea"])
     log_price = (
         7.35
@@ -167,26 +174,11 @@ def write_houses(folder: Path, n_train: int = N_TRAIN, n_test: int = N_TEST, see
     column, unknown = UNKNOWN_IN_TEST
     test[column] = test[column].astype(object)
     test[column][generator.integers(n_test)] = unknown
-    names = [*(name for name in train if name not in ("Id", "SalePrice"))]
-    order = ["Id", *sorted(names, key=ORDER.index), "SalePrice"]
+    order = ["Id", *(name for name in train if name not in ("Id", "SalePrice")), "SalePrice"]
     _write(folder / "train.csv", order, train)
     _write(folder / "test.csv", order[:-1], test)
     flat = {"Id": test["Id"], "SalePrice": np.full(n_test, float(np.mean(train["SalePrice"])))}
     _write(folder / "sample_submission.csv", ["Id", "SalePrice"], flat)
-
-
-ORDER = (
-    "MSSubClass MSZoning LotFrontage LotArea Street Alley LotShape LandContour Utilities LotConfig LandSlope "
-    "Neighborhood Condition1 Condition2 BldgType HouseStyle OverallQual OverallCond YearBuilt YearRemodAdd "
-    "RoofStyle RoofMatl Exterior1st Exterior2nd MasVnrType MasVnrArea ExterQual ExterCond Foundation BsmtQual "
-    "BsmtCond BsmtExposure BsmtFinType1 BsmtFinSF1 BsmtFinType2 BsmtFinSF2 BsmtUnfSF TotalBsmtSF Heating "
-    "HeatingQC CentralAir Electrical 1stFlrSF 2ndFlrSF LowQualFinSF GrLivArea BsmtFullBath BsmtHalfBath "
-    "FullBath HalfBath BedroomAbvGr KitchenAbvGr KitchenQual TotRmsAbvGrd Functional Fireplaces FireplaceQu "
-    "GarageType GarageYrBlt GarageFinish GarageCars GarageArea GarageQual GarageCond PavedDrive WoodDeckSF "
-    "OpenPorchSF EnclosedPorch 3SsnPorch ScreenPorch PoolArea PoolQC Fence MiscFeature MiscVal MoSold YrSold "
-    "SaleType SaleCondition"
-).split()
-"""The competition's columns between Id and SalePrice."""
 
 
 def _write(path: Path, names: list[str], columns: dict[str, np.ndarray]) -> None:

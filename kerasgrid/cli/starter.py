@@ -285,7 +285,7 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     objective = ("accuracy", "or loss, or any of scikit-learn's scorers")
     split = f"stratified; the smallest class has {int(counts.min()):,} samples"
     if is_numbers:
-        objective = ("neg_root_mean_squared_error", "or r2, neg_mean_absolute_error, ...: all of scikit-learn's")
+        objective = ("neg_root_mean_squared_error", "or r2, or any of scikit-learn's scorers")
         split = "shuffled by the seed"
     elif counts.max() >= 5 * counts.min():
         objective = ("balanced_accuracy", "each class counts the same, whatever its size; or accuracy")
@@ -366,7 +366,7 @@ def _wrapped(line: str) -> list[str]:
 
 
 def _target_scale_line(numbers: np.ndarray) -> tuple[str, str]:
-    """Returns the line that has the net learn numbers around 0, and why; their logarithms where these are even.
+    """Returns the line that has the net learn numbers around 0, and why; logarithms where these are even.
 
     Args:
         numbers: (sample, target).

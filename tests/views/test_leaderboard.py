@@ -146,7 +146,7 @@ def test_rich_puts_scores_beside_the_objective_below_where_even_they_do_not_fit(
     names = ["neg_mean_absolute_error", "neg_root_mean_squared_error"]
     trials = [trial(id, 0.9, {"dropout": id / 10}) for id in range(2)]
     for place, one in enumerate(trials):
-        one["folds"] = [{"metrics": {name: -45.5 - place for name in names}}] * 3
+        one["folds"] = [{"metrics": dict.fromkeys(names, -45.5 - place)}] * 3
     board = leaderboard(results(*trials, config={"search": {"scores": names}}))
     params_below, both_below = (rendered(board, width).splitlines() for width in (95, 80))
     assert [params_below[0].split(), params_below[2].split()] == [
