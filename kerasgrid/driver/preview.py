@@ -323,8 +323,8 @@ def lines_about(data: Dataset, target_scale: str | None = None) -> list[str]:
     if data.groups is not None:
         sizes = np.unique(data.groups, return_counts=True)[1]
         low, high = int(sizes.min()), int(sizes.max())
-        own = f"{count(low, 'sample')} each" if low == high else f"{low:,} to {high:,} samples"
-        found.append(f"{count(len(sizes), 'group')} of {own}")
+        size = f"{count(low, 'sample')} each" if low == high else f"{low:,} to {high:,} samples"
+        found.append(f"{count(len(sizes), 'group')} of {size}")
     if data.weights is not None:
         own = _range(data.weights)
         found.append(f"weights of {number_word(own['low'])} to {number_word(own['high'])}")

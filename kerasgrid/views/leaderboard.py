@@ -53,7 +53,8 @@ class Leaderboard:
         def is_wide(lines: Sequence[Sequence[str]]) -> bool:
             return cell_len("  ".join(lines[0])) > options.max_width
 
-        lines, left, below = self._wide(), self.headers, ()
+        lines, left = self._wide(), self.headers
+        below: tuple[str, ...] = ()
         if has_below := is_wide(lines):
             lines = self._narrow(left)
             if is_wide(lines):
