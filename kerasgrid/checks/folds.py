@@ -70,6 +70,8 @@ def _ways(draft: Draft, given: Given) -> list[str]:
 def _faults(data: Dataset, folds: Sequence[Fold], objective: str) -> Iterator[str]:
     """Yields why folds cannot be trained on, or not be scored."""
     for fold in folds:
+        if data.weights is not None and not data.weights[fold.train].any():
+            yield f"fold {fold.index} trains on samples that weigh nothing: split or weigh otherwise."
         if data.target.kind == "classes":
             present = np.unique(data.labels[fold.train])
             if len(present) == 1 and len(data.classes) > 1:

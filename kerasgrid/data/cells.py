@@ -23,6 +23,8 @@ BLANKS = frozenset(
 )
 """Cells that are blank: pandas' own, and a question mark."""
 NUMBER = re.compile(r"[+-]?([0-9]+\.?[0-9]*|\.[0-9]+)([eE][+-]?[0-9]+)?")
+_WRITTEN = re.compile(r"[$€£¥]? ?[+-]?[0-9]{1,3}([,' ]?[0-9]{3})*([.,][0-9]+)? ?[%$€£¥]?")
+"""Numbers with other signs or with marks between thousands, which could be read in two ways."""
 _WHOLE = re.compile(r"([+-]?[0-9]+)\.0*")
 _TRUE, _FALSE = {"true", "yes"}, {"false", "no"}
 _MOST_TRUTHS = 10  # yes, Yes, YES and so on
@@ -42,17 +44,21 @@ _SHOWN = 40
 _MORE = 3
 
 
+Places = Callable[[Sequence[int]], list[str]]
+"""Returns what messages call some rows, counted from 0, such as `line 3`."""
+
+
 @dataclass
 class CellFaults:
     """Cells of a file that are not what they should be, which are told together.
 
     Attributes:
         where: What messages call the file.
-        places: Returns what messages call some rows, counted from 0, such as `line 3`.
+        places: Of its rows.
     """
 
     where: str
-    places: Callable[[Sequence[int]], list[str]]
+    places: Places
     _found: list[tuple[str, np.ndarray, str, str]] = field(default_factory=list)
 
     def add(self, name: str, rows: np.ndarray, complaint: str, remedy: str) -> None:
@@ -76,7 +82,7 @@ class CellFaults:
         for name, rows, complaint, remedy in self._found:
             first, *others = (place[int(row)] for row in rows[: 1 + _MORE])
             n_left = len(rows) - 1 - len(others)
-            more = f"; so are {', '.join(others)}" if others else ""
+            more = f"; so {'is' if len(rows) == 2 else 'are'} {', '.join(others)}" if others else ""
             more += f" and {n_left:,} more" if n_left else ""
             lines.append(f"{self.where}, {first}, column {name!r}: {complaint}{more}. {remedy}")
         raise DataError("\n".join(lines))
@@ -167,6 +173,11 @@ class Cells:
     def are_numbers(self) -> bool:
         """Whether each is a number or truth value, or blank."""
         return self.is_number or not np.isnan(_numbers(self.words)).any()
+
+    @property
+    def are_written_numbers(self) -> bool:
+        """Whether each is a number with a percent sign or the like, or one with commas, or blank."""
+        return all(map(_WRITTEN.fullmatch, self.words))
 
     def dates(self, way: str) -> tuple[np.ndarray, np.ndarray]:
         """Returns days since 1970, (row,) float64, NaN where a cell is blank; and whether each is no date.

@@ -129,8 +129,9 @@ def _columns_to_learn(names: list[str], roles: Roles, where: str) -> Header:
     pixels = tuple(index for index, name in enumerate(names) if name not in others)
     if not pixels:
         raise DataError(
-            f"{where}, line 1: no pixel columns: only {', '.join(names)}. The samples themselves are needed; "
-            "a CSV file that names image files is not read yet: put them into an .npz of images and labels."
+            f"{where}, line 1: no columns of samples: only {', '.join(names)}. The samples themselves are "
+            "needed; a CSV file that names image files is not read yet: put them into an .npz of images and "
+            "labels."
         )
     return Header(tuple(names), None if roles.label is None else names.index(roles.label), pixels)
 

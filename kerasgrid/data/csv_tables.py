@@ -14,9 +14,16 @@ from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import CellFaults
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv import CHUNK_CELLS
-from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
-from kerasgrid.data.features import learn_table, told, told_unknown, unknown_categories, values_of_table
-from kerasgrid.data.frames import check_frame
+from kerasgrid.data.csv_text import faults_of_twins, line_places, names_of, read_frames, stripped
+from kerasgrid.data.features import (
+    learn_table,
+    said_faults,
+    told,
+    told_unknown,
+    unknown_categories,
+    values_of_table,
+)
+from kerasgrid.data.frames import frame_faults
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
 from kerasgrid.data.streams import Chunk
 from kerasgrid.errors import DataError
@@ -76,17 +83,18 @@ def read_table(path: Path, roles: Roles, said: Features, table: Table | None = N
     """
     where, names = shown_path(path), names_of(path)
     if table is None:
-        check_header(names, roles, where)
+        others = roles.names
+        features = [name for name in names if name not in others]
+        check_header(names, roles, where, said_faults(said, names, features, where))
         spelled = [*roles.spelled, *said.categorical, *said.date]
     else:
-        _check_columns(names, table, where)
+        if found := list(_column_faults(names, table, f"{where}, line 1")):
+            raise DataError("\n".join(found))
         roles = roles.present(names)
         spelled = [*roles.spelled, *_texts(table)]
     (frame,) = read_frames(path, spelled)
     faults = CellFaults(where, partial(line_places, path))
     if table is None:
-        others = roles.names
-        features = [name for name in names if name not in others]
         table, values, findings = learn_table(frame, features, said, faults)
         return samples_of_file(path, values, roles, frame, None, faults, table, told(findings))
     values = values_of_table(frame, table, faults)
@@ -128,28 +136,29 @@ def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] 
 
 def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> None:
     """Raises a DataError where a CSV file's first line shows that `table_chunks` will refuse it."""
-    where, names = shown_path(path), names_of(path)
-    _check_columns(names, table, where)
-    if trained is None:
-        return
-    known = {*trained, *roles.names}
+    names, line = names_of(path), f"{shown_path(path)}, line 1"
+    faults = list(_column_faults(names, table, line))
+    known = {*(trained or names), *roles.names}
     strange = [name for name in names if name not in known]
     if strange and roles.id is None and len(strange) == 1:
-        raise DataError(
-            f"{where}, line 1: column {strange[0]!r} is none of the training data. If it names the rows, say "
+        faults.append(
+            f"{line}: column {strange[0]!r} is none of the training data. If it names the rows, say "
             f"data.id: {strange[0]}; else leave it out."
         )
-    if strange:
-        raise DataError(
-            f"{where}, line 1: {listed(strange)} are no columns of the training data. Leave them out, or "
-            "name the one that is the id by data.id."
+    elif strange:
+        what = "is no column" if len(strange) == 1 else "are no columns"
+        faults.append(
+            f"{line}: {listed(strange)} {what} of the training data. Leave out what is none, or name the one "
+            "that is the id by data.id."
         )
+    if faults:
+        raise DataError("\n".join(faults))
 
 
-def _check_columns(names: Sequence[str], table: Table, where: str) -> None:
-    """Raises a DataError where a file lacks columns of a table."""
-    refuse_twins(names, where)
-    check_frame(names, table, f"{where}, line 1")
+def _column_faults(names: Sequence[str], table: Table, where: str) -> Iterator[str]:
+    """Yields why a file's columns are not those of a table."""
+    yield from faults_of_twins(names, where)
+    yield from frame_faults(names, table, where)
 
 
 def _texts(table: Table) -> list[str]:

@@ -96,11 +96,17 @@ def known_names(source: Any) -> list[str] | None:
     return names_of(Path(source)) if is_csv(source) and Path(source).exists() else None
 
 
-def refuse_twins(names: Sequence[str], where: str, remedy: str = "") -> None:
-    """Raises a DataError where columns have the same name."""
-    name, n_named = Counter(names).most_common(1)[0]
-    if n_named > 1:
-        raise DataError(f"{where}, line 1: {n_named} columns are named {name!r}.{remedy}")
+def faults_of_twins(names: Sequence[str], where: str, remedy: str = "") -> Iterator[str]:
+    """Yields what names several columns have."""
+    for name, n_named in Counter(names).items():
+        if n_named > 1:
+            yield f"{where}: {n_named} columns are named {name!r}.{remedy}"
+
+
+def refuse_twins(names: Sequence[str], where: str) -> None:
+    """Raises a DataError where columns of a file have the same name."""
+    if faults := list(faults_of_twins(names, f"{where}, line 1")):
+        raise DataError("\n".join(faults))
 
 
 def numbered_rows(reader: Any) -> Iterator[tuple[int, list[str]]]:

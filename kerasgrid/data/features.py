@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections import Counter
+from collections.abc import Collection, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Literal
 
@@ -14,6 +15,7 @@ from kerasgrid.data.cells import (
     ISO,
     CellFaults,
     Cells,
+    Places,
     date_format,
     likeliest_format,
     other_order,
@@ -23,10 +25,13 @@ from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Column, Table
 from kerasgrid.wording import count
 
+_KINDS: tuple[Literal["numeric", "categorical", "date"], ...] = ("numeric", "categorical", "date")
 _FEW = 20
 """So many categories are always categories."""
 _NAMED = 5
 """So many columns of a kind are told by name."""
+_ODD = 0.1
+"""Fewer cells than that are faults among numbers or dates; more make a column of categories or texts."""
 _WORDS = 5
 """Cells of more words on average are texts."""
 _OTHERWISE = "; data.features.categorical takes a column as it is, and data.drop leaves it out."
@@ -70,11 +75,13 @@ def learn_table(
         DataError: What is said names another column, or no column is a feature.
     """
     check_memory(3 * 8 * len(frame) * len(names), faults.where)
-    kinds = _said_kinds(said, frame.columns, names, faults.where)
+    if found := list(said_faults(said, frame.columns, names, faults.where)):
+        raise DataError("\n".join(found))
+    kinds = {name: kind for kind in _KINDS for name in getattr(said, kind)}
     findings, columns, values = [], [], []
     for name in names:
         cells = Cells(frame[name])
-        finding = _said(name, cells, kinds[name]) if name in kinds else _guess(name, cells)
+        finding = _said(name, cells, kinds[name]) if name in kinds else _guess(name, cells, faults.places)
         findings.append(finding)
         if finding.kind is None:
             continue
@@ -118,7 +125,7 @@ def unknown_categories(table: Table, values: np.ndarray) -> dict[str, int]:
 
 def told(findings: Sequence[Finding]) -> list[str]:
     """Returns lines on what columns were found to be, of which the guesses can be corrected."""
-    names: dict[str, list[str]] = {"numeric": [], "categorical": [], "date": []}
+    names: dict[str, list[str]] = {kind: [] for kind in _KINDS}
     for finding in findings:
         if finding.kind is not None:
             names[finding.kind].append(finding.name)
@@ -152,21 +159,24 @@ def told_unknown(counts: Mapping[str, int]) -> str:
     return f"cells of a category that the training data have not, which count as blank: {columns}"
 
 
-def _said_kinds(said: Features, known: Any, names: Sequence[str], where: str) -> dict[str, Any]:
-    """Returns the kind of each column that is named."""
-    kinds: dict[str, Any] = {}
-    for kind in ("numeric", "categorical", "date"):
-        for name in getattr(said, kind):
+def said_faults(said: Features, known: Collection[str], names: Sequence[str], where: str) -> Iterator[str]:
+    """Yields what is said of columns that cannot be.
+
+    Args:
+        known: All columns that there are.
+        names: Those that may be features.
+    """
+    kinds: dict[str, str] = {}
+    for kind in _KINDS:
+        for name, n_named in Counter(getattr(said, kind)).items():
+            if n_named > 1:
+                yield f"{where}: data.features.{kind} names {name!r} {n_named} times: keep it once."
             if name not in names:
                 what = "has a part of its own" if name in known else "is no column"
                 guess = "" if name in known else did_you_mean(name, names).replace(" Known:", " Columns:")
-                raise DataError(f"{where}: data.features.{kind} names {name!r}, which {what}.{guess}")
-            if name in kinds:
-                raise DataError(
-                    f"{where}: data.features names {name!r} as {kinds[name]} and as {kind}: keep one."
-                )
-            kinds[name] = kind
-    return kinds
+                yield f"{where}: data.features.{kind} names {name!r}, which {what}.{guess}"
+            elif kinds.setdefault(name, kind) != kind:
+                yield f"{where}: data.features names {name!r} as {kinds[name]} and as {kind}: keep one."
 
 
 def _said(name: str, cells: Cells, kind: Any) -> Finding:
@@ -174,8 +184,8 @@ def _said(name: str, cells: Cells, kind: Any) -> Finding:
     return Finding(name, kind, "as data.features says", int(is_blank.sum()), is_said=True)
 
 
-def _guess(name: str, cells: Cells) -> Finding:
-    """Returns what a column is taken for."""
+def _guess(name: str, cells: Cells, places: Places) -> Finding:
+    """Returns what a column is taken for; `places` as CellFaults has it."""
     if cells.is_number:
         return _guess_of_numbers(name, cells)
     words = cells.words
@@ -194,6 +204,8 @@ def _guess(name: str, cells: Cells) -> Finding:
     if way := date_format(words):
         order = "; month first, where it could be the day too" if other_order(words, way) else ""
         return Finding(name, "date", f"dates such as {quoted_cell(words[0])}{order}", n_blanks)
+    if nearly := _nearly(cells, n_filled, places):
+        return Finding(name, None, nearly, n_blanks)
     if len(words) > _FEW and sum(len(word.split()) for word in words) > _WORDS * len(words):
         return Finding(name, None, "text, which is not read yet", n_blanks)
     if n_filled == len(words):
@@ -201,6 +213,25 @@ def _guess(name: str, cells: Cells) -> Finding:
     if len(words) > max(_FEW, n_filled / 2):
         return Finding(name, None, f"{len(words):,} values in {n_filled:,} cells", n_blanks)
     return Finding(name, "categorical", f"{len(words):,} categories", n_blanks)
+
+
+def _nearly(cells: Cells, n_filled: int, places: Places) -> str | None:
+    """Returns what is wrong with cells of which most are numbers or dates; None where they are others."""
+    words = cells.words
+    if len(words) <= _FEW:
+        return None
+    if cells.are_written_numbers:
+        return f"numbers such as {quoted_cell(words[0])}: write them like 1234.5"
+    for what, is_bad in (("numbers", cells.numbers()[1]), ("dates", cells.dates(likeliest_format(words))[1])):
+        bad = np.flatnonzero(is_bad)
+        if len(bad) < _ODD * n_filled:
+            which = f"{len(bad):,} cells, the first " if len(bad) > 1 else ""
+            it = "them" if len(bad) > 1 else "it"
+            (place,) = places(bad[:1].tolist())
+            return (
+                f"{what}, but for {which}{cells.shown(bad[0])} in {place}: correct {it}, or leave {it} blank"
+            )
+    return None
 
 
 def _guess_of_numbers(name: str, cells: Cells) -> Finding:

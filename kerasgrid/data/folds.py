@@ -241,7 +241,8 @@ def _fault_of_few(data: Dataset, kind: str, n: int, holdout: float | None) -> st
         if n_most < n:
             ways = f"lower it to {n_most} or less" if n_most > 1 else "split otherwise"
             first = ", and the first one trains on one before" if kind == "time" else ""
-            told = f"is {n}, and there are {count(n_there, noun)}: each fold holds one out{first}"
+            are = "is" if n_there == 1 else "are"
+            told = f"is {n}, and there {are} {count(n_there, noun)}: each fold holds one out{first}"
             return f"{told}. Add some, or {ways}."
         if kind != "stratified_group":
             return None

@@ -12,7 +12,7 @@ import numpy as np
 from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.cells import CellFaults, row_places
 from kerasgrid.data.columns import series_of
-from kerasgrid.data.csv_text import refuse_twins
+from kerasgrid.data.csv_text import faults_of_twins
 from kerasgrid.data.features import (
     learn_table,
     told,
@@ -43,8 +43,8 @@ def frame_parts(frame: Any, roles: Roles, where: str) -> tuple[Any, Any, dict[st
     """
     named = frame.set_axis([str(name) for name in frame.columns], axis=1)
     names = list(named.columns)
-    refuse_twins(names, where)
-    roles.check(names, where)
+    if found := [*faults_of_twins(names, where), *roles.faults(names, where)]:
+        raise DataError("\n".join(found))
     faults = CellFaults(where, row_places)
     known = read_roles(named, roles, faults)
     faults.finish()
@@ -96,7 +96,8 @@ def table_of_frame(
         table, values, findings = learn_table(named, list(named.columns), said, faults)
         faults.finish()
         return values, table, told(findings)
-    check_frame(named.columns, table, where)
+    for fault in frame_faults(named.columns, table, where):
+        raise DataError(fault)
     values = values_of_table(named, table, faults)
     faults.finish()
     counts = unknown_categories(table, values)
@@ -133,9 +134,9 @@ def _stored_rows(file: Path, ids: list[str] | None, labels: list[Any] | None) ->
     yield Chunk(np.load(file, mmap_mode="r"), ids, labels)
 
 
-def check_frame(names: Sequence[str], table: Table, where: str) -> None:
-    """Raises a DataError where columns lack some of a table."""
+def frame_faults(names: Sequence[str], table: Table, where: str) -> Iterator[str]:
+    """Yields which columns of a table others lack."""
     lacking = [column.name for column in table.columns if column.name not in names]
     if lacking:
         guess = did_you_mean(lacking[0], list(names)).replace(" Known:", " Columns:")
-        raise DataError(f"{where}: lacks {listed(lacking)}, which the training data have as features.{guess}")
+        yield f"{where}: lacks {listed(lacking)}, which the training data have as features.{guess}"

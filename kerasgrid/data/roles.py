@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Collection, Iterator, Sequence
+from collections import Counter
+from collections.abc import Callable, Collection, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from pathlib import Path
@@ -14,7 +15,14 @@ import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format
-from kerasgrid.data.csv_text import line_places, names_of, read_frames, refuse_twins, stripped
+from kerasgrid.data.csv_text import (
+    faults_of_twins,
+    line_places,
+    names_of,
+    read_frames,
+    refuse_twins,
+    stripped,
+)
 from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Table, Target
@@ -25,6 +33,8 @@ MISSING = frozenset(("", "nan", "NaN"))
 _FOLD_NAME = re.compile(r"(k[ _-]?)?folds?([ _-]?(id|no|number|index))?", re.I)
 _LABEL_CELLS = 4_000_000
 _FILL = "Fill it in or drop the row."
+_CORRECT = "Correct it or drop the row."
+_CORRECT_TARGET = f"{_CORRECT} Classes are named by data.label."
 _REMEDIES = {"label": "Name it with data.label.", "id": "Correct data.id, or leave it out."}
 
 
@@ -114,21 +124,21 @@ class Roles:
         """All of it as plain data; of a file of folds whether there is one, as its content says the rest."""
         return {**asdict(self), "fold_file": self.fold_file is not None}
 
-    def check(self, names: Sequence[str], where: str) -> None:
-        """Raises a DataError where a column is not there, or has two parts."""
-        faults = []
-        for key, name in self.by_key():
+    def faults(self, names: Sequence[str], where: str) -> Iterator[str]:
+        """Yields which columns are not there, or have two parts."""
+        for key, name in dict.fromkeys(self.by_key()):
             if name not in names:
                 guess = did_you_mean(name, names).replace(" Known:", " Columns:")
                 remedy = _REMEDIES.get(key, f"Correct data.{key}.")
-                faults.append(f"{where}: no {key} column {name!r}.{guess} {remedy}")
+                yield f"{where}: no {key} column {name!r}.{guess} {remedy}"
+        for (key, name), n_named in Counter(self.by_key()).items():
+            if n_named > 1:
+                yield f"{where}: data.{key} names {name!r} {n_named} times. Keep it once."
         taken: dict[str, str] = {}
-        for key, name in self.by_key():
+        for key, name in dict.fromkeys(self.by_key()):
             other = taken.setdefault(name, key)
             if other != key and {other, key} != {"id", "group"}:
-                faults.append(f"{where}: data.{other} and data.{key} both name {name!r}. Keep one of them.")
-        if faults:
-            raise DataError("\n".join(faults))
+                yield f"{where}: data.{other} and data.{key} both name {name!r}. Keep one of them."
 
 
 NO_ROLES = Roles()
@@ -163,18 +173,19 @@ def read_roles(frame: Any, roles: Roles, faults: CellFaults) -> dict[str, np.nda
 def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
     """Returns the numbers to predict, (row, target) float64."""
     return np.stack(
-        [_numbers(name, Cells(frame[name]), "the target", faults) for name in roles.targets], axis=1
+        [_numbers(name, Cells(frame[name]), "the target", faults, _CORRECT_TARGET) for name in roles.targets],
+        axis=1,
     )
 
 
-def _numbers(name: str, cells: Cells, what: str, faults: CellFaults) -> np.ndarray:
-    """Returns numbers of which none may be blank."""
+def _numbers(name: str, cells: Cells, what: str, faults: CellFaults, remedy: str = _CORRECT) -> np.ndarray:
+    """Returns numbers of which none may be blank; `remedy` is for a cell that is none."""
     values, is_bad = cells.numbers()
     is_blank = np.isnan(values) & ~is_bad
     faults.add(name, np.flatnonzero(is_blank), f"{what} is missing", _FILL)
     bad = np.flatnonzero(is_bad)
     if len(bad):
-        faults.add(name, bad, f"{what} is {cells.shown(bad[0])}, which is no finite number", _FILL)
+        faults.add(name, bad, f"{what} is {cells.shown(bad[0])}, which is no finite number", remedy)
     return values
 
 
@@ -194,15 +205,19 @@ def _groups(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
 
 
 def _times(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
-    """Returns numbers as they are, and dates as days since 1970."""
-    if cells.is_number or (cells.are_numbers and not cells.is_date):
+    """Returns numbers as they are, and dates as days since 1970: what most cells are."""
+    if cells.is_number or not cells.is_date:
+        _, are_no_numbers = cells.numbers()
+        if cells.is_number or not are_no_numbers.any():
+            return _numbers(name, cells, "the time", faults)
+    values, is_bad = cells.dates(ISO if cells.is_date else likeliest_format(cells.words))
+    if not cells.is_date and are_no_numbers.sum() < is_bad.sum():
         return _numbers(name, cells, "the time", faults)
     faults.add(name, np.flatnonzero(cells.codes < 0), "the time is missing", _FILL)
-    values, is_bad = cells.dates(ISO if cells.is_date else likeliest_format(cells.words))
     bad = np.flatnonzero(is_bad)
     if len(bad):
         what = f"the time is {cells.shown(bad[0])}, which is no date as the others are, and no number"
-        faults.add(name, bad, what, "Correct it or drop the row.")
+        faults.add(name, bad, what, _CORRECT)
     return values
 
 
@@ -216,19 +231,31 @@ def given_folds(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     return np.where(np.isfinite(values), values, -1).astype(np.int64)
 
 
-def check_header(names: Sequence[str], roles: Roles, where: str) -> None:
-    """Raises a DataError where the first line of a training file is none, or lacks a column that is named."""
-    if roles.label not in (None, *names):
+def check_header(names: Sequence[str], roles: Roles, where: str, more: Iterable[str] = ()) -> None:
+    """Raises a DataError where the first line of a training file is none, or lacks a column that is named.
+
+    Args:
+        more: Faults that are told with those of the names.
+    """
+    predicted = roles.targets or ((roles.label,) if roles.label is not None else ())
+    if lacking := [name for name in predicted if name not in names]:
         if all(NUMBER.fullmatch(name) for name in names):
+            over = "the numbers to predict" if roles.targets else "the labels"
             raise DataError(
                 f"{where}, line 1: numbers, where the columns' names are needed. Put a header line first, "
-                f"with {roles.label!r} over the labels."
+                f"with {lacking[0]!r} over {over}."
             )
         other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
         if other:
             raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
-    refuse_twins(names, where, " Rename or drop the others.")
-    roles.check(names, f"{where}, line 1")
+    line = f"{where}, line 1"
+    faults = [
+        *faults_of_twins(names, line, " Rename or drop the others."),
+        *roles.faults(names, line),
+        *more,
+    ]
+    if faults:
+        raise DataError("\n".join(faults))
 
 
 def samples_of_file(

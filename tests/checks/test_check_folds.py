@@ -74,6 +74,12 @@ def test_folds_on_which_nothing_can_be_learnt_or_scored_are_faults(labels, objec
     assert bool(folds) != bool(told)
 
 
+def test_a_fold_that_trains_on_nothing_that_counts_is_a_fault():
+    data = data_of([0, 1, 0, 1, 0, 1], weights=[1.0, 0.0, 2.0, 0.0, 0.0, 0.0])
+    told = "fold 1 trains on samples that weigh nothing: split or weigh otherwise."
+    assert faults_of(data, HALVES) == [("cv", told)]
+
+
 @pytest.mark.parametrize(
     ("search", "given", "message"),
     [

@@ -398,7 +398,7 @@ def test_a_table_that_names_images_is_no_picture(names, columns, message):
     table(names, *columns)
     with pytest.raises(DataError if message is None else NotBuiltError) as caught:
         write_starter("train.csv", Path("grid.yaml"))
-    told = "train.csv, line 1: no pixel columns: only id, label. The samples themselves are needed"
+    told = "train.csv, line 1: no columns of samples: only id, label. The samples themselves are needed"
     assert str(caught.value).startswith(told if message is None else f"train.csv: {message}")
     assert "data.multi_label" not in str(caught.value) or "photo" in names
     assert not Path("grid.yaml").exists()

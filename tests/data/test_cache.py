@@ -178,13 +178,11 @@ def test_a_full_disk_leaves_nothing_behind(train, monkeypatch, cache):
 
 LOADER = """
 import sys
-from types import SimpleNamespace
+from kerasgrid.config.sections import DataConfig
 from kerasgrid.data.load import load_data
 print("ready", flush=True)
 sys.stdin.readline()
-given = dict(label=None, id=None, image=None, multi_label=False)
-config = SimpleNamespace(train=sys.argv[1], subset=int(sys.argv[2]), **given)
-data = load_data(config)
+data = load_data(DataConfig(train=sys.argv[1], subset=int(sys.argv[2])))
 assert data.images.sum() >= 0
 print(data.fingerprint, data.folder)
 """

@@ -63,6 +63,19 @@ def test_guesses(write, cells, expected):
     ("cells", "reason"),
     [
         (cycled(""), "blank in all rows"),
+        ([*range(1, 60), "x"], "numbers, but for 'x' in line 61: correct it, or leave it blank"),
+        (
+            ["-", "", *range(56), "n.a.", 9],
+            "numbers, but for 2 cells, the first '-' in line 2: correct them, or leave them blank",
+        ),
+        (
+            [*(f"2024-01-{n % 30 + 1:02}" for n in range(N - 1)), "2024-02-30"],
+            "dates, but for '2024-02-30' in line 61: correct it, or leave it blank",
+        ),
+        ([f"1,{n:03}" for n in range(N)], "numbers such as '1,000': write them like 1234.5"),
+        ([f"{n},5" for n in range(N)], "numbers such as '0,5': write them like 1234.5"),
+        ([f"{n % 30}.5%" for n in range(N)], "numbers such as '0.5%': write them like 1234.5"),
+        ([f"${n}" for n in range(N)], "numbers such as '$0': write them like 1234.5"),
         (cycled(7), "7 in all rows"),
         (cycled("x"), "'x' in all rows"),
         (range(5, 65), "the rows' numbers"),
@@ -150,6 +163,11 @@ def test_other_rows_have_columns_in_any_order_and_unknown_categories(write_csv, 
         ("id,b\n1,2\n", "test.csv, line 1: lacks 'a', which the training data have as features."),
         ("id,a,b,c,d\n1,x,2,3,4\n", "test.csv, line 1: 'c', 'd' are no columns of the training data."),
         (
+            "id,a,c\n1,x,2\n",
+            "test.csv, line 1: lacks 'b', which the training data have as features. Columns: a, c, id.\n"
+            "test.csv, line 1: 'c' is no column of the training data. Leave out what is none, or name",
+        ),
+        (
             "id,a,b\n1,x,2\n\n1,x,two\n",
             "test.csv, line 4, column 'b': 'two' is no number that float32 holds. Corr",
         ),
@@ -219,7 +237,8 @@ def test_folds_of_a_file_are_told_by_id(write_csv):
             "train.csv, line 3, column 'a': 'x' is no number that float32 holds. Correct it, or leave the "
             "cell blank; data.features.categorical takes a column as it is, and data.drop leaves it out.\n"
             "train.csv, line 4, column 'y': the target is missing. Fill it in or drop the row.\n"
-            "train.csv, line 5, column 'y': the target is 'many', which is no finite number. Fill it in",
+            "train.csv, line 5, column 'y': the target is 'many', which is no finite number. Correct it or "
+            "drop the row. Classes are named by data.label.",
         ),
         (
             "a,label\n2024-01-01,0\n2024-13-01,1\n" + "2024-01-0x,1\n" * 9,
@@ -286,6 +305,51 @@ def test_folds_of_a_file_are_told_by_id(write_csv):
             {"group": "b", "time": "aa"},
             "train.csv, line 1: no group column 'b'. Columns: a, label. Correct data.group.\n"
             "train.csv, line 1: no time column 'aa'. Did you mean 'a'?",
+        ),
+        (
+            "a,t,label\n1,7,0\n2,,1\n2,soon,1\n2,9,1\n",
+            {"time": "t"},
+            "train.csv, line 3, column 't': the time is missing. Fill it in or drop the row.\n"
+            "train.csv, line 4, column 't': the time is 'soon', which is no finite number. Correct it or",
+        ),
+        (
+            "a,w,label\n1,heavy,0\n2,-1,1\n2,inf,1\n",
+            {"weight": "w"},
+            "train.csv, line 2, column 'w': the weight is 'heavy', which is no finite number; so is line 4. "
+            "Correct it or drop the row.\n"
+            "train.csv, line 3, column 'w': the weight is '-1'. 0 or more holds.",
+        ),
+        (
+            "a,a,b,b,label\n1,2,3,4,0\n2,2,3,4,1\n",
+            {"group": "c", "drop": ["b", "b"], "features": {"date": ["d", "label"], "numeric": ["a", "a"]}},
+            "train.csv, line 1: 2 columns are named 'a'. Rename or drop the others.\n"
+            "train.csv, line 1: 2 columns are named 'b'. Rename or drop the others.\n"
+            "train.csv, line 1: no group column 'c'. Columns: a, b, label. Correct data.group.\n"
+            "train.csv, line 1: data.drop names 'b' 2 times. Keep it once.\n"
+            "train.csv: data.features.numeric names 'a' 2 times: keep it once.\n"
+            "train.csv: data.features.date names 'd', which is no column. Columns: a.\n"
+            "train.csv: data.features.date names 'label', which has a part of its own.",
+        ),
+        (
+            "a,y\n1,0\n2,1\n",
+            {"target": ["y", "y"]},
+            "train.csv, line 1: data.target names 'y' 2 times. Keep it once.",
+        ),
+        (
+            "a;y\n1;0\n2;1\n",
+            {"target": "y"},
+            "train.csv, line 1: separated by ';'. Save it separated by commas.",
+        ),
+        (
+            "1,2\n3,4\n",
+            {"target": "y"},
+            "train.csv, line 1: numbers, where the columns' names are needed. Put a header line first, "
+            "with 'y' over the numbers to predict.",
+        ),
+        (
+            "y\n1\n2\n",
+            {"target": "y"},
+            "train.csv, line 1: no columns of samples: only y. The samples themselves are needed;",
         ),
         (
             "a,label\n1,0\n2,1\n",
