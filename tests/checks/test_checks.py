@@ -4,6 +4,10 @@
 
 from __future__ import annotations
 
+import runpy
+import shutil
+from pathlib import Path
+
 import numpy as np
 import pandas as pd
 import pytest
@@ -1230,3 +1234,23 @@ def test_candidates_that_differ_in_nothing_are_warned_of(space, name):
     )
     told = [line for line in found.warnings if "differ only in" in line]
     assert [line.split(".*")[0].rpartition(" ")[2] for line in told] == ([name] if name else [])
+
+
+TABLES = ("diabetes", "breast_cancer", "readings", "demand")
+
+
+@pytest.fixture(scope="module")
+def experiments(tmp_path_factory):
+    """The folder of the experiments beside the tables that they make."""
+    folder = tmp_path_factory.mktemp("checkout")
+    shutil.copytree(Path(__file__).parents[2] / "experiments", folder / "experiments")
+    runpy.run_path(str(folder / "experiments/make_tables.py"))["main"](folder / "data")
+    return folder / "experiments"
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("name", TABLES)
+def test_experiments_with_tables_pass(experiments, name):
+    for part in ("train", "test", "sample_submission"):
+        assert (experiments.parent / f"data/{name}/{part}.csv").is_file()
+    assert prepare(experiments / f"{name}.yaml").warnings == ()

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from houses import write_houses
 from hypothesis import HealthCheck, given, settings
 from hypothesis import strategies as st
 from running import run
@@ -549,3 +550,24 @@ def test_commands_are_printed_as_a_shell_takes_them(tmp_path, monkeypatch, capsy
     (tmp_path / "my data" / "wide.csv").write_text("label,px0,px1,px2,px3,px4\n0,1,2,3,4,5\n1,1,2,3,4,5\n")
     assert run(monkeypatch, "init", "my data/wide.csv", "-o", "other.yaml") == 1
     assert "say it: kerasgrid init 'my data/wide.csv' --id NAME" in capsys.readouterr().err
+
+
+def test_houses_as_on_kaggle():
+    """All is found that a first search needs, and what is guessed is told."""
+    write_houses(Path(), 120, 20)
+    prepared, value = started()
+    assert value["data"] == {
+        "train": "train.csv",
+        "test": "test.csv",
+        "target": "SalePrice",
+        "target_scale": "log",
+        "id": "Id",
+        "sample_submission": "sample_submission.csv",
+    }
+    assert (value["model"], value["space"]["embedding_size"]) == ("mlp", [0, 8])
+    kinds = [column.kind for column in prepared.data.table.columns]
+    text = Path("grid.yaml").read_text()
+    assert kinds.count("numeric") + kinds.count("categorical") == len(kinds) > 70
+    assert "  #   numeric: [MSSubClass, LotFrontage," in text
+    assert "  #   categorical: [MSZoning, " in text
+    assert prepared.warnings == ()

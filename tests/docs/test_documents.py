@@ -19,6 +19,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 import typer
+from houses import write_houses
 from markdown_it import MarkdownIt
 from running import run
 from service import Server, asked_by_kaggle, skip_without_client, without_credentials
@@ -249,6 +250,7 @@ def begin(folder: Path) -> None:
     """Makes a folder with the data that pages name."""
     folder.mkdir()
     write_data(folder / "data")
+    write_houses(folder / "houses", 120, 20)
     images, labels = digits(200)
     np.savez(folder / "data.npz", images=images, labels=labels)
     np.savez(folder / "new.npz", images=images[:20])
@@ -444,7 +446,7 @@ def small(text: str) -> str:
 SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
 THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
 """A list of scalars of which there are more than two."""
-OF_GRAPHS = re.compile(r"\b((?:batch_norm|width): \[[^,\]]+)[^\]]*\]")
+OF_GRAPHS = re.compile(r"\b((?:batch_norm|embedding_size|width): \[[^,\]]+)[^\]]*\]")
 """A list of what gives each candidate a graph of its own, which is compiled for seconds."""
 
 
