@@ -162,6 +162,11 @@ def _check_use(draft: Draft, data: Dataset) -> None:
             f"divides pixels, and {is_table}, whose numbers are scaled by data.features: {{scaler: "
             "standard}}. Leave it out.",
         )
+    if config.data.standardize:
+        report.add(
+            "data.standardize",
+            f"is of pixels, and {is_table}, whose numbers are standardized by themselves: leave it out.",
+        )
     spaces = config.space if isinstance(config.space, list) else [config.space]
     if config.augment is not None:
         report.add("augment", f"is of images, and {is_table}: leave it out.")

@@ -22,7 +22,9 @@ from kerasgrid.checks.space import space_of, warnings_of_rungs, warnings_of_spac
 from kerasgrid.config.callbacks import is_own, split_name
 from kerasgrid.config.sections import Config, Folds
 from kerasgrid.config.validation import FaultReport
+from kerasgrid.data.arrays import check_memory
 from kerasgrid.data.cache import array_digest
+from kerasgrid.data.encoding import width
 from kerasgrid.data.folds import NEEDS, folds_fingerprint, is_default, settled
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES, Task
@@ -286,6 +288,7 @@ def prepare(
     objective, scores = _objective(draft, data), _scores(draft, data)
     _check_own_scores(draft, objective, scores)
     _check_weights(draft, data, folds)
+    _check_vectors(draft, data, signature)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
     warnings = draft.notes + warnings_of_data(draft, data) + warnings_of_folds(data, folds) + warnings
     warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
@@ -465,3 +468,15 @@ def _check_weights(draft: Draft, data: Dataset | None, folds: Sequence[Fold]) ->
         which = f"fold {empty[0]}" if len(empty) == 1 else f"folds {joined(empty)}"
         what = f"is true, and all held-out samples of {which} weigh nothing"
         draft.report.add(place, f"{what}: take fewer folds, or leave it out.")
+
+
+def _check_vectors(draft: Draft, data: Dataset | None, signature: Signature | None) -> None:
+    """Holds that a table's rows fit into memory as vectors, whose categories may be a column each."""
+    if data is None or data.table is None or signature is None:
+        return
+    n_numbers = width(data.table, signature.takes_codes)
+    what = f"{data.source}, of which each row becomes {n_numbers:,} numbers"
+    if not signature.takes_codes:
+        what += " (categories take one each, and are codes where the model function names n_categories)"
+    with draft.report.catch("data.features"):
+        check_memory(4 * n_numbers * len(data), what)

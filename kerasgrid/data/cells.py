@@ -129,6 +129,11 @@ class Cells:
         """Whether pandas has them as dates."""
         return self.column.dtype.kind == "M"
 
+    @property
+    def is_category(self) -> bool:
+        """Whether pandas has them as categories, be they numbers too."""
+        return self.column.dtype.name == "category"
+
     @cached_property
     def _found(self) -> tuple[np.ndarray, list[str]]:
         import pandas as pd

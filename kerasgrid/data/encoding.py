@@ -151,9 +151,10 @@ class Encoder:
             place for place in _places(table, "numeric", "date") if table.columns[place].has_blanks
         ]:
             yield "blank", MissingIndicator(features="all"), blanks
-        if categorical := _places(table, "categorical"):
-            counts = [n - 1 for n in n_categories(table)]
-            known = FunctionTransformer(_known, kw_args={"seen": self.seen})
+        known = zip(_places(table, "categorical"), n_categories(table), self.seen, strict=True)
+        # Of a column without categories there are codes, 0 all of them, and no numbers of 0 and 1.
+        if taken := [(place, n - 1, seen) for place, n, seen in known if self.codes or n > 1]:
+            categorical, counts, seen = zip(*taken, strict=True)
             encoder = (
                 OrdinalEncoder(categories=[np.arange(_BLANK, n, dtype=float) for n in counts])
                 if self.codes
@@ -163,7 +164,8 @@ class Encoder:
                     sparse_output=False,
                 )
             )
-            yield "categorical", make_pipeline(known, encoder), categorical
+            only_known = FunctionTransformer(_known, kw_args={"seen": seen})
+            yield "categorical", make_pipeline(only_known, encoder), list(categorical)
 
     def _learnt(self, kind: str) -> Any:
         """Returns the scaler of columns of a kind, which keeps what it has learnt."""

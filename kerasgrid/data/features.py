@@ -195,6 +195,8 @@ def _guess(name: str, cells: Cells, places: Places) -> Finding:
         return Finding(name, None, "blank in all rows", n_blanks)
     if len(words) == 1 and not n_blanks:
         return Finding(name, None, f"{quoted_cell(words[0])} in all rows", n_blanks)
+    if cells.is_category:
+        return Finding(name, "categorical", f"{len(words):,} categories", n_blanks)
     if cells.is_date:
         return Finding(name, "date", "dates", n_blanks)
     if cells.has_truths:

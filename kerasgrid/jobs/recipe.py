@@ -90,7 +90,7 @@ class Recipe:
     @property
     def takes_codes(self) -> bool:
         """Whether the model function is given a table's categories as codes; else they are 0 and 1 each."""
-        return "n_categories" in self.signature.given
+        return self.signature.takes_codes
 
     def leg(self, until: int | None) -> Recipe:
         """Returns how jobs are trained that wait after an epoch, or None, that do not wait any more."""

@@ -63,6 +63,11 @@ class Signature:
         """The names of those without a default."""
         return tuple(parameter.name for parameter in self.parameters if parameter.required)
 
+    @property
+    def takes_codes(self) -> bool:
+        """Whether it is given a table's categories as codes; else they are 0 and 1 each."""
+        return "n_categories" in self.given
+
     def accepts(self, name: str) -> bool:
         """Whether a config may set `name` in the model function."""
         return name in self.names or (self.takes_any and name not in GIVEN)

@@ -93,6 +93,14 @@ def test_a_column_that_is_blank_in_all_rows_that_are_learnt_from():
     assert not vectors[:2, :6].any()
 
 
+@pytest.mark.parametrize("codes", [False, True])
+def test_a_column_without_categories(codes):
+    table = Table((Column("a", "categorical", has_blanks=True), Column("b", "categorical", ("x", "y"))))
+    values = np.array([[NAN, 0], [NAN, 1]])
+    vectors = Encoder.fit(table, values, TRAIN[:2], codes)(values)
+    assert vectors.tolist() == ([[0, 1], [0, 2]] if codes else [[1, 0], [0, 1]])
+
+
 def test_blanks_where_the_training_data_have_none_are_filled_in():
     encoder = Encoder.fit(TABLE, VALUES, TRAIN, codes=False)
     row = VALUES[1:2].copy()

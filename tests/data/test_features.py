@@ -392,6 +392,11 @@ TABLE = "sort,a,label\n" + "".join(f"{'xy'[n % 2]},{n % 7},{n % 3}\n" for n in r
             "data.scale: divides pixels, and train.csv is a table, whose numbers are scaled by",
         ),
         (
+            {"standardize": True},
+            {},
+            "data.standardize: is of pixels, and train.csv is a table, whose numbers are standardized by",
+        ),
+        (
             {},
             {"augment": {"rotation_range": 9}},
             "augment: is of images, and train.csv is a table: leave it out.",
@@ -425,6 +430,15 @@ def test_what_does_not_go_with_a_table(write_csv, data, more, message):
     with pytest.raises(KerasgridError) as caught:
         prepare({"name": "x", "data": {"train": "train.csv", **data}, "model": "mlp", **more})
     assert message in str(caught.value)
+
+
+def test_rows_that_do_not_fit_into_memory_as_vectors(write_csv, monkeypatch):
+    path = write_csv("sort,a,label\n" + "".join(f"c{n % 20},{n % 7},{n % 3}\n" for n in range(N)))
+    monkeypatch.setattr("kerasgrid.machine.free_memory_bytes", lambda: 4 * N * 20)
+    given = {"name": "x", "data": {"train": str(path)}}
+    prepare({**given, "model": "mlp"})
+    with pytest.raises(KerasgridError, match=r"each row becomes 21 numbers \(categories take one each.*needs"):
+        prepare({**given, "model": "fc"})
 
 
 def test_a_subset_keeps_all_that_is_known(write_csv):

@@ -226,12 +226,12 @@ def test_a_frame_is_a_table():
         ("city", "categorical", True),
         ("big", "numeric", True),
         ("sold", "date", False),
-        ("n", "numeric", False),
+        ("n", "categorical", False),
     ]
-    expected = [[1, 0, 1, 19780, 1], [np.nan, 1, np.nan, 19781, 2], [3, np.nan, 0, 19782, 1]]
+    expected = [[1, 0, 1, 19780, 0], [np.nan, 1, np.nan, 19781, 1], [3, np.nan, 0, 19782, 0]]
     np.testing.assert_array_equal(data.images[:3], expected)
     assert data.report[0].startswith(
-        "features: 3 numeric ('size', 'big', 'n'); 1 categorical ('city'); 1 date"
+        "features: 2 numeric ('size', 'big'); 2 categorical ('city', 'n'); 1 date"
     )
 
 

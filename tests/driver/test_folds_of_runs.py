@@ -2,15 +2,21 @@
 
 from __future__ import annotations
 
+import json
+
 import numpy as np
 import pytest
 from fakes import CONFIG, fake_probes, fake_train_pack
 from sklearn.model_selection import LeaveOneGroupOut, RepeatedKFold, ShuffleSplit, TimeSeriesSplit
 
 import kerasgrid.driver.search as driver
+from kerasgrid.checks.prepared import prepare
 from kerasgrid.data.folds import load_folds
+from kerasgrid.data.in_memory import Given
+from kerasgrid.driver.identity import check_identity
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ChangedError
+from kerasgrid.io import canonical_json
 from kerasgrid.planning import packing
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.predictions import read_held_out
@@ -93,3 +99,12 @@ def test_another_splitter_is_another_search(tmp_path):
     run(tmp_path, cv=ShuffleSplit(3, random_state=0))
     with pytest.raises(ChangedError, match=r'search.folds was {"cv":"sha256:'):
         run(tmp_path, cv=ShuffleSplit(3, random_state=1))
+
+
+def test_a_target_scale_that_is_left_out_again_is_another_search(tmp_path):
+    given = Given(X, np.arange(N) / 2)
+    scaled = prepare({"data": {"target_scale": "log"}, "model": "fc"}, given)
+    header = {"identity": json.loads(canonical_json(scaled.identity))}
+    assert check_identity(scaled, tmp_path, header, ()) == {}
+    with pytest.raises(ChangedError, match='data.target_scale was "log", and is null'):
+        check_identity(prepare({"model": "fc"}, given), tmp_path, header, ())
