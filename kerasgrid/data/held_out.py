@@ -32,7 +32,8 @@ def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str
             counts = f"{theirs.n_outputs} {ours.kind}, and {where} {ours.n_outputs}"
             raise DataError(f"{where_test}: has samples of {counts}.")
         return
-    unknown = [label for label in theirs.names if label not in ours.names]
+    known = set(map(str, ours.names))
+    unknown = [label for label in theirs.names if str(label) not in known]
     if unknown:
         raise DataError(f"{where_test}: has the class {unknown[0]!r}, which {where} has not.")
 
@@ -41,8 +42,9 @@ def with_held_out(train: Samples | Dataset, test: Samples | Dataset) -> Samples:
     """Returns samples to train on, and behind them others, which `check_held_out` has let pass."""
     labels = test.labels
     if train.target.kind == "classes":
-        places = [train.target.names.index(label) for label in test.target.names]
-        labels = np.array(places, np.int64)[labels]
+        # By what is written: a file of some classes may hold numbers alone, and the other one texts too.
+        place = {str(label): place for place, label in enumerate(train.target.names)}
+        labels = np.array([place[str(label)] for label in test.target.names], np.int64)[labels]
     known: dict[str, Any] = {name: _joined(train, test, name) for name in _OTHERWISE}
     images = np.concatenate([train.images, test.images])
     joined = Samples(images, np.concatenate([train.labels, labels]), train.target, train.table, **known)

@@ -458,6 +458,13 @@ def test_rows_that_are_held_out_by_a_file(write_csv, key):
     assert data.labels[N:].tolist() == [0, 1]
 
 
+def test_classes_of_held_out_rows_may_be_the_numbers_among_them(write_csv):
+    write_csv("a,b,label\n" + "".join(f"{n % 5},{n % 7},{'12x'[n % 3]}\n" for n in range(N)))
+    write_csv("a,b,label\n1,2,2\n3,4,1\n", "other.csv")
+    data = load_with_test(DataConfig(train="train.csv", validation="other.csv"))
+    assert (data.classes, data.labels[N:].tolist()) == (("1", "2", "x"), [1, 0])
+
+
 def test_dates_of_all_kinds_of_pandas():
     moments = pd.Series(pd.to_datetime(["2024-02-29 12:00", None]))
     for column in (moments, moments.dt.tz_localize("Asia/Tokyo").dt.tz_convert("UTC")):
