@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from kerasgrid.checks.draft import FILES, Draft
 from kerasgrid.config.sections import IdxPair
+from kerasgrid.data.cells import CellFaults, Cells, row_places
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
-from kerasgrid.data.csv_text import is_csv, known_names, names_of
+from kerasgrid.data.csv_text import is_csv, known_names, names_of, read_frames
+from kerasgrid.data.frames import as_frame
 from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
-from kerasgrid.data.roles import Roles, is_fold_file
+from kerasgrid.data.roles import Roles, is_fold_file, read_roles
 from kerasgrid.data.statistics import giveaways
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Dataset
-from kerasgrid.wording import listed, shown_path
+from kerasgrid.wording import count, listed, shown_path
 
 
 def data_of(draft: Draft, given: Given = NOTHING, *, numbers: bool | None = None) -> Dataset | None:
@@ -176,9 +180,9 @@ def _check_use(draft: Draft, data: Dataset) -> None:
                 report.add(f"{where}.{name}", f"is of images, and {is_table}: leave it out.")
 
 
-def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
-    """Returns what the data show that is probably not meant: values that give labels away, a test set of
-    other columns."""
+def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING) -> tuple[str, ...]:
+    """Returns what the data show that is probably not meant: values that give labels away, rows held out of
+    groups or times that are trained on, a test set of other columns."""
     if data is None:
         return ()
     section, found = draft.data, []
@@ -195,6 +199,8 @@ def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
                 f"{'columns' if names else 'values at'} {told}{how}: a score near 1.0 says nothing. Take "
                 "out what is no part of the samples, by data.drop."
             )
+    if data.n_held_out:
+        found += _warnings_of_held_out(draft, given)
     if is_csv(section.test):
         try:
             if data.table is None:
@@ -205,6 +211,51 @@ def warnings_of_data(draft: Draft, data: Dataset | None) -> tuple[str, ...]:
         except DataError as error:
             found.append(f"data.test: {error} predict refuses it as it is.")
     return tuple(found)
+
+
+def _warnings_of_held_out(draft: Draft, given: Given) -> Iterator[str]:
+    """Yields that rows which are held out in the place of folds are of groups, or before times, of others."""
+    section = draft.data
+    sources = section.train, section.validation or section.test
+    names = [shown_path(Path(source)) if is_csv(source) else "" for source in sources]
+    if given.X is not None:
+        sources, names = (given.X, given.validation_data[0]), ["X", "validation_data"]
+    where, where_test = names
+    for key in ("group", "time"):
+        columns = [_column(source, getattr(section, key)) for source in sources]
+        if any(column is None for column in columns):
+            continue
+        if key == "group":
+            groups, held_out = (set(Cells(column).words) for column in columns)
+            if both := groups & held_out:
+                yield (
+                    f"{where_test}: {len(both):,} of its {count(len(held_out), 'group')} are in {where} too: "
+                    "scores may know them. Leave their rows out of one of the two."
+                )
+            continue
+        roles = Roles(time=section.time)
+        times, own = (
+            read_roles(column.to_frame(section.time), roles, CellFaults("", row_places))["times"]
+            for column in columns
+        )
+        if np.nanmax(times) > np.nanmin(own):
+            yield (
+                f"{where} has samples that are later, by data.time, than some of {where_test}: scores may "
+                "know what comes."
+            )
+
+
+def _column(source: Any, name: str | None) -> Any:
+    """Returns a column of a CSV file or DataFrame; None where there is no such column."""
+    frame = None if isinstance(source, (str, Path)) else as_frame(source)
+    if name is None or (frame is None and not is_csv(source)):
+        return None
+    if frame is not None:
+        places = [place for place, own in enumerate(frame.columns) if str(own) == name]
+        return frame.iloc[:, places[0]] if places else None
+    if name not in names_of(Path(source)):
+        return None
+    return next(read_frames(Path(source), [name], only=[name]))[name]
 
 
 def _exists(path: str | Path) -> bool:

@@ -290,7 +290,7 @@ def prepare(
     _check_weights(draft, data, folds)
     _check_vectors(draft, data, signature)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
-    warnings = draft.notes + warnings_of_data(draft, data) + warnings_of_folds(data, folds) + warnings
+    warnings = draft.notes + warnings_of_data(draft, data, given) + warnings_of_folds(data, folds) + warnings
     warnings += warnings_of_repeats(draft, space) + warnings_of_precision(draft.config, space)
     warnings += warnings_of_space(draft.config, space)
     report.finish()

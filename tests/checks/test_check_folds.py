@@ -1,6 +1,7 @@
 from __future__ import annotations
 
 import numpy as np
+import pandas as pd
 import pytest
 from sklearn import model_selection
 
@@ -236,3 +237,43 @@ def test_a_splitter_makes_the_folds_and_is_part_of_what_makes_a_run_the_same():
 def test_searches_of_the_first_versions_are_the_same_searches(search, known):
     prepared = prepare({"model": "fc", "data": {"train": "digits"}, "search": search})
     assert prepared.identity["search.folds"] == known
+
+
+@pytest.mark.parametrize(
+    ("held_out", "told"),
+    [
+        ("5,0,p9,2024-03-01\n6,1,p8,2024-04-01\n", ()),
+        (
+            "5,0,p1,2024-03-01\n6,1,p9,2024-04-01\n",
+            (
+                "validation: 1 of its 2 groups are in train too: scores may know them. Leave their rows out "
+                "of one of the two.",
+            ),
+        ),
+        (
+            "5,0,p8,2024-01-02\n6,1,p9,2024-04-01\n",
+            (
+                "train has samples that are later, by data.time, than some of validation: scores may know "
+                "what comes.",
+            ),
+        ),
+    ],
+)
+def test_rows_held_out_by_a_file_are_held_against_groups_and_times(tmp_path, held_out, told):
+    header = "a,label,who,when\n"
+    rows = [f"{n % 5},{n % 2},p{n % 3},2024-01-{n + 1:02}\n" for n in range(12)]
+    paths = tmp_path / "train.csv", tmp_path / "other.csv"
+    for path, text in zip(paths, ("".join(rows), held_out), strict=True):
+        path.write_text(header + text)
+    keys = {"group": "who", "time": "when", "features": {"numeric": ["a"]}}
+    files = {"train": str(paths[0]), "validation": str(paths[1])}
+    found = prepare({"name": "x", "model": "mlp", "data": {**files, **keys}}).warnings
+    names = {str(paths[0]): "train", str(paths[1]): "validation"}
+    frames = [pd.read_csv(path) for path in paths]
+    given = Given(frames[0], validation_data=(frames[1], frames[1]["label"]))
+    in_python = prepare({"model": "mlp", "data": {**keys, "label": "label"}}, given).warnings
+    for warnings, called in ((found, names), (in_python, {"validation_data": "validation", "X": "train"})):
+        own = [line for line in warnings if "scores may" in line]
+        for name, other in called.items():
+            own = [line.replace(name, other) for line in own]
+        assert tuple(own) == told

@@ -437,7 +437,9 @@ def test_rows_that_do_not_fit_into_memory_as_vectors(write_csv, monkeypatch):
     monkeypatch.setattr("kerasgrid.machine.free_memory_bytes", lambda: 4 * N * 20)
     given = {"name": "x", "data": {"train": str(path)}}
     prepare({**given, "model": "mlp"})
-    with pytest.raises(KerasgridError, match=r"each row becomes 21 numbers \(categories take one each.*needs"):
+    with pytest.raises(
+        KerasgridError, match=r"each row becomes 21 numbers \(categories take one each.*needs"
+    ):
         prepare({**given, "model": "fc"})
 
 

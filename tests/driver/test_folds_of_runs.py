@@ -106,5 +106,5 @@ def test_a_target_scale_that_is_left_out_again_is_another_search(tmp_path):
     scaled = prepare({"data": {"target_scale": "log"}, "model": "fc"}, given)
     header = {"identity": json.loads(canonical_json(scaled.identity))}
     assert check_identity(scaled, tmp_path, header, ()) == {}
-    with pytest.raises(ChangedError, match='data.target_scale was "log", and is null'):
+    with pytest.raises(ChangedError, match=r'data\.target_scale was "log", and is null'):
         check_identity(prepare({"model": "fc"}, given), tmp_path, header, ())
