@@ -72,12 +72,10 @@ class CellFaults:
         if len(rows):
             self._found.append((name, rows, complaint, remedy))
 
-    def finish(self) -> None:
-        """Raises a DataError where there are any."""
-        if not self._found:
-            return
+    def told(self) -> list[str]:
+        """Returns a line on each column's faults of one kind."""
         shown = sorted({int(row) for _, rows, _, _ in self._found for row in rows[: 1 + _MORE]})
-        place = dict(zip(shown, self.places(shown), strict=True))
+        place = dict(zip(shown, self.places(shown) if shown else [], strict=True))
         lines = []
         for name, rows, complaint, remedy in self._found:
             first, *others = (place[int(row)] for row in rows[: 1 + _MORE])
@@ -85,7 +83,12 @@ class CellFaults:
             more = f"; so {'is' if len(rows) == 2 else 'are'} {', '.join(others)}" if others else ""
             more += f" and {n_left:,} more" if n_left else ""
             lines.append(f"{self.where}, {first}, column {name!r}: {complaint}{more}. {remedy}")
-        raise DataError("\n".join(lines))
+        return lines
+
+    def finish(self) -> None:
+        """Raises a DataError where there are any."""
+        if lines := self.told():
+            raise DataError("\n".join(lines))
 
 
 def row_places(rows: Sequence[int]) -> list[str]:

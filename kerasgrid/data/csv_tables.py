@@ -119,7 +119,7 @@ def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] 
     check_table_columns(path, table, roles, trained)
     here = roles.present(names)
     labels_of = label_reader(path, here)
-    columns = here.targets or ((here.label,) if here.label is not None else ())
+    columns = here.predicted
     spelled = [*here.spelled, *columns, *_texts(table)]
     n_done = 0
     for frame in read_frames(path, spelled, n_rows=max(1, CHUNK_CELLS // len(names))):

@@ -15,12 +15,13 @@ from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv_text import faults_of_twins
 from kerasgrid.data.features import (
     learn_table,
+    said_faults,
     told,
     told_unknown,
     unknown_categories,
     values_of_table,
 )
-from kerasgrid.data.roles import Roles, read_roles
+from kerasgrid.data.roles import Roles, read_roles, read_targets
 from kerasgrid.data.streams import Chunk, Stream
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Table
@@ -33,27 +34,38 @@ def as_frame(value: Any) -> Any:
     return value.reset_index(drop=True) if "pandas.DataFrame" in names else None
 
 
-def frame_parts(frame: Any, roles: Roles, where: str) -> tuple[Any, Any, dict[str, np.ndarray]]:
+def frame_parts(
+    frame: Any, roles: Roles, said: Features, faults: CellFaults
+) -> tuple[Any, Any, dict[str, np.ndarray]]:
     """Returns the columns of a DataFrame that are features, what is predicted, and what is known of samples.
 
     What is predicted is None where no column is named for it.
 
+    Args:
+        said: What columns that are features are.
+        faults: Is told of cells that are not what their column needs.
+
     Raises:
-        DataError: A column that is named is not there, or a cell of it is not what it needs.
+        DataError: A column that is named is not there.
     """
     named = frame.set_axis([str(name) for name in frame.columns], axis=1)
     names = list(named.columns)
-    if found := [*faults_of_twins(names, where), *roles.faults(names, where)]:
+    others, where = roles.names, faults.where
+    features = [name for name in names if name not in others]
+    found = [
+        *faults_of_twins(names, where),
+        *roles.faults(names, where),
+        *said_faults(said, names, features, where),
+    ]
+    if found:
         raise DataError("\n".join(found))
-    faults = CellFaults(where, row_places)
     known = read_roles(named, roles, faults)
-    faults.finish()
     predicted = None
     if roles.targets:
+        read_targets(named, roles, faults)  # whose faults are told with the others
         predicted = named[list(roles.targets)]
     elif roles.label is not None:
         predicted = named[roles.label]
-    others = roles.names
     return frame.loc[:, [name not in others for name in names]], predicted, known
 
 
@@ -79,19 +91,24 @@ def is_mixed(value: Any) -> bool:
 
 
 def table_of_frame(
-    frame: Any, said: Features, where: str, table: Table | None = None
+    frame: Any,
+    said: Features,
+    where: str,
+    table: Table | None = None,
+    faults: CellFaults | None = None,
 ) -> tuple[np.ndarray, Table, list[str]]:
     """Returns the values of a table, (row, column) float64, the table, and lines about it.
 
     Args:
         said: What columns are.
         table: That of the training data, where these are other rows.
+        faults: Those that were found before.
 
     Raises:
         DataError: A column of the table is missing, or a cell is not of its column's kind.
     """
     named = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    faults = CellFaults(where, row_places)
+    faults = faults or CellFaults(where, row_places)
     if table is None:
         table, values, findings = learn_table(named, list(named.columns), said, faults)
         faults.finish()

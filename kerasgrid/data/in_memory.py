@@ -14,9 +14,10 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.config.sections import DataConfig
+from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.arrays import Samples, as_pixels, check_memory
 from kerasgrid.data.cache import fingerprint
+from kerasgrid.data.cells import CellFaults, row_places
 from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels, samples_of
@@ -150,12 +151,14 @@ def _samples(
     table: Table | None = None
     known: dict[str, Any] = {}
     if frame is not None:
-        X, y_of_frame, known = frame_parts(frame, roles, where)
+        faults, said = CellFaults(where, row_places), config.features if trained is None else Features()
+        X, y_of_frame, known = frame_parts(frame, roles, said, faults)
         y = y_of_frame if y is None else y
         table = None if trained is None else trained.table
         if table is not None or (trained is None and is_table_frame(X, config)):
-            values, table, lines = table_of_frame(X, config.features, where, table)
+            values, table, lines = table_of_frame(X, said, where, table, faults)
             report = [*report, *lines]
+        faults.finish()
     if y is None:
         raise DataError("y is missing: give the labels of X, (sample,), beside it.")
     if table is None:

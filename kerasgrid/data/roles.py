@@ -84,6 +84,11 @@ class Roles:
         yield from (("drop", name) for name in self.drop)
 
     @property
+    def predicted(self) -> tuple[str, ...]:
+        """Those that are predicted."""
+        return self.targets or (() if self.label is None else (self.label,))
+
+    @property
     def names(self) -> set[str]:
         """All of them."""
         return {name for _, name in self.by_key()}
@@ -237,8 +242,7 @@ def check_header(names: Sequence[str], roles: Roles, where: str, more: Iterable[
     Args:
         more: Faults that are told with those of the names.
     """
-    predicted = roles.targets or ((roles.label,) if roles.label is not None else ())
-    if lacking := [name for name in predicted if name not in names]:
+    if lacking := [name for name in roles.predicted if name not in names]:
         if all(NUMBER.fullmatch(name) for name in names):
             over = "the numbers to predict" if roles.targets else "the labels"
             raise DataError(
@@ -289,10 +293,13 @@ def samples_of_file(
         cells = Cells(frame[roles.label], MISSING, as_spelled=True)
         given = cells.codes, cells.words
         faults.add(str(roles.label), np.flatnonzero(given[0] < 0), "the label is missing", _FILL)
-    faults.finish()
     if roles.fold_file is not None:
-        known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), path)
+        try:
+            known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), path)
+        except DataError as error:
+            raise DataError("\n".join([*faults.told(), str(error)])) from error
         report = (*report, *told)
+    faults.finish()
     if targets is not None:
         labels, target = targets, Target("numbers", roles.targets)
     else:
@@ -349,7 +356,7 @@ def label_reader(path: Path, roles: Roles) -> Callable[[list[Any] | None], list[
 
     Of numbers to predict a sample has a tuple of floats; None where a cell is no number.
     """
-    columns = roles.targets or ((roles.label,) if roles.label is not None else ())
+    columns = roles.predicted
     if not columns:
         return lambda cells: None
     are_whole_ = are_numbers_ = True

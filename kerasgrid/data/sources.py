@@ -25,7 +25,7 @@ from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import kind_of
 from kerasgrid.records import Dataset, Table, Target
-from kerasgrid.wording import shown_path
+from kerasgrid.wording import listed, shown_path
 
 _KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
 _STREAM_KINDS = "a .csv, .npz or .npy file, a file of IDX images, or digits"
@@ -132,7 +132,13 @@ def _csv_source(
     if trained is None:
         roles = replace(roles, id=_own_id(path, config))
     else:
-        roles = roles.of_held_out(names_of(path), trained.target)
+        names = names_of(path)
+        if lacking := [name for name in roles.predicted if name not in names]:
+            raise DataError(
+                f"{shown_path(path)}, line 1: lacks {listed(lacking)}, by which rows that are held out are "
+                "scored. Add what is to be predicted of them, or take folds."
+            )
+        roles = roles.of_held_out(names, trained.target)
     if roles.fold_file is not None and roles.id is None:
         raise DataError(
             f"data.fold is the file {shown_path(Path(roles.fold_file))}, whose folds are told by id. Name "

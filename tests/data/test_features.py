@@ -450,6 +450,31 @@ def test_a_subset_keeps_all_that_is_known(write_csv):
     assert data.report[-1].startswith("subset: 20 of 60 samples, at random, seed 0; 'a' has mean ")
 
 
+def test_faults_of_a_table_and_of_its_folds_are_told_together(write_csv):
+    write_csv("id,a,y\nr0,1,2\nr1,2,\nr2,3,4\n")
+    write_csv("id,fold\nr0,0\nr1,first\nr2,1\n", "folds.csv")
+    with pytest.raises(DataError) as caught:
+        load_data(DataConfig(train="train.csv", target="y", id="id", fold="folds.csv"))
+    assert str(caught.value) == (
+        "train.csv, line 3, column 'y': the target is missing. Fill it in or drop the row.\n"
+        "folds.csv, line 3, column 'fold': the fold is 'first', which is no finite number. Correct it or "
+        "drop the row."
+    )
+
+
+@pytest.mark.parametrize(
+    ("train", "other"),
+    [(TABLE, "sort,a\nx,2\n"), ("label,p0,p1,p2,p3\n0,1,2,3,4\n1,2,3,4,5\n", "p0,p1,p2,p3\n1,2,3,4\n")],
+)
+def test_rows_that_are_held_out_by_a_file_have_what_is_predicted(write_csv, train, other):
+    write_csv(train)
+    write_csv(other, "other.csv")
+    with pytest.raises(
+        DataError, match=r"^other\.csv, line 1: lacks 'label', by which rows that are held out"
+    ):
+        load_with_test(DataConfig(train="train.csv", validation="other.csv"))
+
+
 @pytest.mark.parametrize("key", ["validation", "test"])
 def test_rows_that_are_held_out_by_a_file(write_csv, key):
     write_csv(TABLE)

@@ -331,6 +331,20 @@ def test_what_is_predicted(y, numbers, target):
             "X and y, row 0 (counted from 0), column 'who': the group is missing; so are row 1",
         ),
         (
+            (FRAME.assign(who=None, price=[1, 2, np.nan, 3, 4, 5]),),
+            {"config": DataConfig(target="price", group="who", features={"numeric": ["sort"]})},
+            "X and y, row 0 (counted from 0), column 'who': the group is missing; so are row 1 (counted "
+            "from 0), row 2 (counted from 0), row 3 (counted from 0) and 2 more. Fill it in or drop the "
+            "row.\nX and y, row 2 (counted from 0), column 'price': the target is missing. Fill it in or "
+            "drop the row.\nX and y, row 0 (counted from 0), column 'sort': ",
+        ),
+        (
+            (FRAME.rename(columns={"city": "big"}),),
+            {"config": DataConfig(target="price", drop=["who", "who"], features={"date": ["when"]})},
+            "X and y: 2 columns are named 'big'.\nX and y: data.drop names 'who' 2 times. Keep it once.\n"
+            "X and y: data.features.date names 'when', which is no column. Columns: ",
+        ),
+        (
             (FRAME, Y),
             {"config": DataConfig(group="who"), "groups": Y},
             "groups are given, and a column of X is named for them: keep one.",
