@@ -62,7 +62,8 @@ class Findings:
             not the most epochs where the three best are overfit.
         curves: By the trial's place in the table, of all or of a sample.
         curve_metric: What `train` and `test` of the curves are of: the objective, or `loss` where histories
-            do not have that of held-out rows.
+            do not have that of held-out rows. They are not measured as scores are where the table has scaled
+            curves or weighted scores.
         rising: Places of trials whose held-out curve still rises at the end, and by how much an epoch;
             half as many epochs again would gain more than the noise.
         leaders_rise: By how much an epoch the mean curve of the three best does; None where not clearly, or
@@ -147,7 +148,9 @@ def analyse(table: Table) -> Findings:
     best = contenders[0] if contenders else None
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
     is_objective = metric == table.metric
-    better, least = (sign, spread) if is_objective else (-1, 0.0)  # the noise of a loss is not known
+    is_as_scored = is_objective and not table.has_scaled_curves and not table.has_weighted_scores
+    better = sign if is_objective else -1
+    least = spread if is_as_scored else 0.0  # the noise of a loss is not known
     n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())
     leaders = [curves[one.row] for one in contenders[:_LEADERS] if one.row in curves]
     overfit = tuple(row for row, found in curves.items() if is_overfit(found))
@@ -185,7 +188,7 @@ def analyse(table: Table) -> Findings:
         underfit=tuple(
             row
             for row, found in curves.items()
-            if best and is_objective and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
+            if best and is_as_scored and row in scored and is_underfit(found, best.mean, 2 * spread, sign)
         ),
         unstable=unstable(*by_fold) if by_fold else (),
         hard_fold=hard_fold(by_fold[1] * sign) if by_fold else None,

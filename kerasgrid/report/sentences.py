@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from typing import Any
 
 import numpy as np
@@ -276,13 +276,6 @@ def curve_sentences(findings: Findings) -> list[str]:
     return found
 
 
-def target_scale_of(findings: Findings) -> str | None:
-    """Returns the `data.target_scale` of the search; None without one, or where its config is not known."""
-    about = findings.table.about
-    data = (about.config or {}).get("data") if about else None
-    return data.get("target_scale") if isinstance(data, Mapping) else None
-
-
 def _rise_sentences(findings: Findings) -> Iterator[str]:
     """Yields whether more epochs would help, or why that cannot be told."""
     metric, curves = findings.curve_metric, findings.curves
@@ -293,8 +286,12 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         yield f"No held-out {metric} is recorded by epoch: whether more epochs would help cannot be told."
         return
     if metric != findings.table.metric:
-        scaled = ", of numbers as data.target_scale has them" if target_scale_of(findings) else ""
+        scaled = ", of numbers as data.target_scale has them" if findings.table.has_scaled_curves else ""
         yield f"No held-out {findings.table.metric} is recorded by epoch: the curves are of the loss{scaled}."
+    elif findings.table.has_scaled_curves:
+        yield "The curves are of numbers as data.target_scale has them, and not in the unit of the scores."
+    if findings.table.has_weighted_scores:
+        yield "The curves count all samples the same, and scores are weighted."
     if max(lengths) < FEWEST_EPOCHS:
         yield f"Fewer than {FEWEST_EPOCHS} epochs a trial: whether more would help cannot be told."
         return

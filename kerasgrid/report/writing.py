@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -38,7 +38,6 @@ from kerasgrid.report.sentences import (
     ground_sentences,
     interaction_sentence,
     residual_sentences,
-    target_scale_of,
     trouble_sentences,
 )
 from kerasgrid.tables.predictions import read_predictions
@@ -342,14 +341,14 @@ def _residuals(residuals: Residuals, findings: Findings, best: Any) -> Iterator[
 
 def _may_be_log(findings: Findings, one: TargetResiduals) -> bool:
     """Returns whether `target_scale: log` is another way to take a target."""
-    return target_scale_of(findings) != "log" and float(one.true.min()) >= 0
+    scale = findings.table.section("data").get("target_scale")
+    return scale != "log" and float(one.true.min()) >= 0
 
 
 def _counted_from(findings: Findings) -> str:
     """Returns which sample is the first, as far as it is known."""
-    about = findings.table.about
-    data = (about.config or {}).get("data") if about else None
-    if not isinstance(data, Mapping) or data.get("subset") or not isinstance(data.get("train"), str):
+    data = findings.table.section("data")
+    if data.get("subset") or not isinstance(data.get("train"), str):
         return "sample 0 is the first"
     return f"sample 0 is the first row of {data['train']}"
 

@@ -154,6 +154,22 @@ class Table:
             if row.get("state", "complete") == "complete" and finite(row.get(self.scores[0])) is not None
         ]
 
+    def section(self, name: str) -> Mapping[str, Any]:
+        """Returns a section of the search's config, such as `data`; empty where the file has none."""
+        config = None if self.about is None else self.about.config
+        found = config.get(name) if isinstance(config, Mapping) else None
+        return found if isinstance(found, Mapping) else {}
+
+    @property
+    def has_scaled_curves(self) -> bool:
+        """Whether histories are of numbers as nets see them, and scores of the user's own."""
+        return self.section("data").get("target_scale") is not None
+
+    @property
+    def has_weighted_scores(self) -> bool:
+        """Whether scores weigh samples, which histories do not."""
+        return bool(self.section("search").get("weighted_scores"))
+
     def trial(self, place: int) -> Any:
         """Returns what a trial is called: its id, or its place where it has none."""
         return self.rows[place].get("trial", place)

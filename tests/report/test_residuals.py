@@ -11,7 +11,7 @@ from sklearn.metrics import mean_absolute_error, median_absolute_error, r2_score
 
 from kerasgrid.records import Target
 from kerasgrid.report.residuals import N_WORST, residuals_of
-from kerasgrid.report.sentences import residual_sentences
+from kerasgrid.report.sentences import curve_sentences, residual_sentences
 from kerasgrid.report.writing import Report
 from kerasgrid.tables.predictions import Predictions
 
@@ -197,6 +197,28 @@ def test_curves_of_a_loss_of_scaled_numbers_are_told_as_such(file):
         "No held-out neg_mean_absolute_error is recorded by epoch: the curves are of the loss, of numbers as "
         "data.target_scale has them." in Report(file).sentences()
     )
+
+
+@pytest.mark.parametrize(
+    ("data", "search", "told"),
+    [
+        ({}, {}, ["Underfitting in 6 of 6 trials"]),
+        ({"target_scale": "log"}, {}, ["numbers as data.target_scale has them"]),
+        ({}, {"weighted_scores": True}, ["count all samples the same, and scores are weighted"]),
+    ],
+)
+def test_curves_are_compared_with_scores_of_their_own_kind_alone(file, data, search, told):
+    of_numbers = results(score=0.002)
+    of_numbers["objective"] = {"name": "mean_absolute_error", "direction": "min"}
+    of_numbers["config"]["data"].update(data)
+    of_numbers["config"]["search"] = search
+    for trial in of_numbers["trials"]:
+        for fold in trial["folds"]:
+            fold["history"] = {"mean_absolute_error": [5e5] * 8, "test_mean_absolute_error": [5e5] * 8}
+    file.write_text(json.dumps(of_numbers))
+    found = " ".join(curve_sentences(Report(file).findings))
+    assert all(part in found for part in told)
+    assert ("Underfitting" in found) is (not data and not search)
 
 
 def test_without_predictions_the_chapter_says_why(file):
