@@ -368,7 +368,7 @@ def _model(draft: Draft, ask: AskSignature | None) -> tuple[Model | None, Signat
 def _told_as_numbers(draft: Draft, signature: Signature | None) -> bool | None:
     """Returns that whole numbers in y are no classes, where score and model function show it; else None."""
     given = draft.config.search.objective
-    if signature is None or given is None or "n_classes" in signature.given:
+    if signature is None or given is None or not signature.shows_numbers:
         return None
     try:
         return True if scores_numbers(find_objective(given)) else None

@@ -239,9 +239,9 @@ def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any]
         DataError: Their lengths differ, or fewer than two classes occur.
     """
     if len(images) != len(labels):
+        what = "numbers to predict of" if labels.dtype.kind == "f" else "labels of"
         raise DataError(
-            f"{where}: {len(images)} images, but {len(labels)} labels. Each image needs one label: do the "
-            "two belong together?"
+            f"{where}: {len(images)} samples, but {what} {len(labels)}: do the two belong together?"
         )
     if not len(images):
         raise DataError(f"{where}: no samples.")

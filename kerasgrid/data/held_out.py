@@ -10,6 +10,7 @@ import numpy as np
 from kerasgrid.data.arrays import Samples
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
+from kerasgrid.wording import count, joined
 
 _OTHERWISE = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
 """What is taken to be known of samples of which it is not, where it is of others."""
@@ -19,7 +20,8 @@ def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str
     """Holds that a net that is trained on some rows can be scored on others.
 
     Raises:
-        DataError: They are of another shape or another kind of labels, or of a class that these have not.
+        DataError: They are of another shape or another kind of labels, of a class that these have not, or of
+            the same numbers in another order.
     """
     shape, found = train.images.shape[1:], test.images.shape[1:]
     if shape != found:
@@ -29,8 +31,11 @@ def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str
         raise DataError(f"{where_test}: has {theirs.kind} to predict, and {where} {ours.kind}.")
     if ours.kind != "classes":
         if theirs.n_outputs != ours.n_outputs:
-            counts = f"{theirs.n_outputs} {ours.kind}, and {where} {ours.n_outputs}"
-            raise DataError(f"{where_test}: has samples of {counts}.")
+            n_told = count(theirs.n_outputs, ours.kind.removesuffix("s"))
+            raise DataError(f"{where_test}: has samples of {n_told}, and {where} of {ours.n_outputs}.")
+        if theirs.names != ours.names and set(theirs.names) == set(ours.names):
+            orders = f"{joined(theirs.names)}, and {where} {joined(ours.names)}"
+            raise DataError(f"{where_test}: has {orders}, in this order: bring the columns into the same.")
         return
     known = set(map(str, ours.names))
     unknown = [label for label in theirs.names if str(label) not in known]

@@ -167,7 +167,7 @@ def _samples(
     samples = samples_of(
         values, given, where, "y", multi_label=config.multi_label, numbers=numbers, names=_names_of(y)
     )
-    for name, value, read in (("groups", groups, _codes_of), ("weights", sample_weight, _weights_of)):
+    for name, value, read in (("groups", groups, _codes_of), ("weights", sample_weight, weights_of)):
         if value is not None:
             if name in known:
                 raise DataError(f"{name} are given, and a column of X is named for them: keep one.")
@@ -232,8 +232,8 @@ def _names_of(y: Any) -> list[str]:
     return [name] if isinstance(name, str) else []
 
 
-def _weights_of(weights: Any, n_samples: int) -> np.ndarray:
-    """Returns weights given in Python, (sample,) float64.
+def weights_of(weights: Any, n_samples: int) -> np.ndarray:
+    """Returns what samples count, as it is given in Python, (sample,) float64.
 
     Raises:
         DataError: They are no array of so many numbers from 0 on, not all of them 0.
@@ -249,7 +249,7 @@ def _weights_of(weights: Any, n_samples: int) -> np.ndarray:
         row = int(np.argmin(good))
         raise DataError(f"sample_weight: sample {row} (counted from 0) has {array[row]}. 0 or more holds.")
     if not array.any():
-        raise DataError("sample_weight is 0 for all samples: some must count.")
+        raise DataError("sample_weight is zero for all samples: some must count.")
     return array.astype(np.float64)
 
 
@@ -324,6 +324,8 @@ def _fault(value: Any, name: str) -> str | None:
     Args:
         name: X or y.
     """
+    if is_sparse(value):  # of which one format is a dict
+        return None
     if isinstance(value, np.ndarray) and not value.ndim and value.dtype == object:
         value = value.item()  # as np.load gives a dict that was pickled
     kind = type(value)
@@ -355,7 +357,7 @@ def _fault(value: Any, name: str) -> str | None:
         return f"is {value if value is None else f'{a}, which has no order'}. {_ARRAY_WORDS}"
     if callable(value) and not hasattr(value, "__array__"):
         return f"is {a}, and has to be called for samples. {_ARRAY_WORDS}"
-    if _is_array(value) or is_sparse(value):
+    if _is_array(value):
         return None
     if isinstance(value, Sequence):
         by_type = {type(item): item for item in value}  # one of each is looked at

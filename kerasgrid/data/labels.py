@@ -143,7 +143,7 @@ def samples_of(
         multi_label: As in `encode_labels`.
         numbers: Whether labels are numbers to predict, (sample,) or (sample, target); None to tell by
             `look_like_numbers`.
-        names: What such numbers are called.
+        names: What such numbers are called; by default as `target_of_numbers` has it.
 
     Raises:
         DataError: The labels are none, or the two do not belong together.
@@ -152,14 +152,19 @@ def samples_of(
         numbers = not multi_label and look_like_numbers(np.asarray(labels))
     if numbers:
         found = _as_numbers(labels, where_labels)
-        called = names or ([where_labels] if found.shape[1] == 1 else range(found.shape[1]))
-        target = Target("numbers", tuple(str(name) for name in called))
+        target = Target("numbers", tuple(names)) if names else target_of_numbers(found)
     else:
         found, classes = encode_labels(labels, where_labels, multi_label=multi_label)
         kind: Literal["labels", "classes"] = "labels" if multi_label else "classes"
         target = Target(kind, classes, not multi_label and is_one_hot(labels, found))
     check_samples(images, found, target.names, where)
     return Samples(images, found, target)
+
+
+def target_of_numbers(numbers: np.ndarray) -> Target:
+    """Returns what numbers to predict, (sample, target), are where nothing names them: y, or y0, y1, ..."""
+    n_targets = numbers.shape[1]
+    return Target("numbers", ("y",) if n_targets == 1 else tuple(f"y{place}" for place in range(n_targets)))
 
 
 def look_like_numbers(values: np.ndarray) -> bool:

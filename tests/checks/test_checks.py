@@ -741,6 +741,22 @@ def test_paths_are_relative_to_the_file_not_to_the_working_folder(folder, monkey
     assert len(prepare("../grid.yaml").data) == 12
 
 
+@pytest.mark.parametrize(
+    ("objective", "model", "kind"),
+    [
+        ("r2", "mlp", "numbers"),
+        ("mean_absolute_error", "mlp", "numbers"),
+        ("accuracy", "mlp", "classes"),
+        ("neg_log_loss", "mlp", "classes"),
+        ("r2", lambda input_shape, n_classes: ..., "classes"),
+    ],
+)
+def test_whole_numbers_are_predicted_where_score_and_model_are_of_numbers(objective, model, kind):
+    config = {"model": model, "search": {"objective": objective}}
+    prepared = prepare(config, Given(np.zeros((12, 4)), np.arange(12) % 3 * 5))
+    assert prepared.data.target.kind == kind
+
+
 def test_a_dict_with_a_function_and_arrays(folder):
     def build(input_shape, n_classes, width=1):
         raise AssertionError("a check runs no model function")
@@ -753,7 +769,7 @@ def test_a_dict_with_a_function_and_arrays(folder):
             {"model": build, "data": {"train": "digits", "subset": 4}, "space": {"wdth": [1]}}, Given(X, y)
         )
     assert [fault.path for fault in caught.value.faults] == ["data.train", "data.subset", "space.wdth"]
-    with pytest.raises(ConfigError, match="data: X and y: 12 images, but 11 labels"):
+    with pytest.raises(ConfigError, match="data: X and y: 12 samples, but labels of 11"):
         prepare({"model": build}, Given(X, y[:11]))
 
 

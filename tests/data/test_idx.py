@@ -132,7 +132,7 @@ PAIRS = {
     "counts": (
         np.zeros((20, 2, 2), "u1"),
         np.arange(19, dtype="u1") % 2,
-        "images and labels: 20 images, but 19 labels. Each image needs one label",
+        "images and labels: 20 samples, but labels of 19: do the two belong",
     ),
     "swapped": (
         np.arange(20, dtype="u1") % 2,

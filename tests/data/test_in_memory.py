@@ -192,7 +192,10 @@ def test_a_column_that_is_no_numbers_is_named(column, found):
     )
 
 
-@pytest.mark.parametrize("make", [scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.coo_array])
+@pytest.mark.parametrize(
+    "make",
+    [scipy.sparse.csr_matrix, scipy.sparse.csc_array, scipy.sparse.coo_array, scipy.sparse.dok_array],
+)
 def test_a_sparse_matrix_is_made_dense_with_a_word(make, monkeypatch):
     values = np.arange(24).reshape(6, 4) * (np.arange(24).reshape(6, 4) % 3 == 0) / 2
     data = dataset_from_arrays(make(values), Y)
@@ -274,7 +277,7 @@ def test_rows_that_are_held_out_are_of_the_same_table():
     [
         ([0.5, 1, 2, 3, 4, 5], None, Target("numbers", ("y",))),
         (pd.Series([0.5, 1, 2, 3, 4, 5], name="price"), None, Target("numbers", ("price",))),
-        (np.arange(12.0).reshape(6, 2) / 2, None, Target("numbers", ("0", "1"))),
+        (np.arange(12.0).reshape(6, 2) / 2, None, Target("numbers", ("y0", "y1"))),
         (pd.DataFrame({"a": range(6), "b": range(6)}) / 2, None, Target("numbers", ("a", "b"))),
         ([0, 1, 2, 3, 4, 5], True, Target("numbers", ("y",))),
         ([0, 1, 2, 0, 1, 2], None, Target("classes", (0, 1, 2))),
@@ -310,12 +313,22 @@ def test_what_is_predicted(y, numbers, target):
             {"sample_weight": [1, 2, -1, 1, 1, 1]},
             "sample_weight: sample 2 (counted from 0) has -1. 0",
         ),
-        ((X, Y), {"sample_weight": [0] * 6}, "sample_weight is 0 for all samples: some must count."),
+        ((X, Y), {"sample_weight": [0] * 6}, "sample_weight is zero for all samples: some must count."),
         ((X, Y), {"validation_data": (X,)}, "validation_data: (X, y) or (X, y, sample_weight) holds."),
         (
             (X, Y),
             {"validation_data": (X[:, :2], Y)},
             "validation_data: has samples of (2, 4), and X and y of (4, 4).",
+        ),
+        (
+            (X, Y / 3),
+            {"validation_data": (X, np.stack([Y, Y], axis=1) / 3)},
+            "validation_data: has samples of 2 numbers, and X and y of 1.",
+        ),
+        (
+            (X, pd.DataFrame({"a": Y / 3, "b": Y / 7})),
+            {"validation_data": (X, pd.DataFrame({"b": Y / 7, "a": Y / 3}))},
+            "validation_data: has b and a, and X and y a and b, in this order: bring the columns into the sa",
         ),
         (
             (FRAME,),
@@ -393,7 +406,8 @@ def test_labels(y, classes, labels):
 @pytest.mark.parametrize(
     ("X", "y", "message"),
     [
-        (np.zeros((4, 2)), [0, 1, 0], "X and y: 4 images, but 3 labels."),
+        (np.zeros((4, 2)), [0.5, 1, 0], "X and y: 4 samples, but numbers to predict of 3: do the two"),
+        (np.zeros((4, 2)), [0, 1, 0], "X and y: 4 samples, but labels of 3: do"),
         (np.zeros(4), [0, 1, 0, 1], "X: shape (4,). The sample's axis and at least one more are needed."),
         (np.zeros((4, 0)), [0, 1, 0, 1], "X: shape (4, 0)."),
         (np.zeros((0, 4)), [], "X and y: no samples."),

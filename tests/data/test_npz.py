@@ -11,6 +11,7 @@ from kerasgrid import machine
 from kerasgrid.data import arrays
 from kerasgrid.data.npz import PAIRS, read_npz
 from kerasgrid.errors import DataError
+from kerasgrid.records import Target
 
 
 def save(arrays, path="train.npz", packed=False):
@@ -25,6 +26,12 @@ def test_names(images, labels, names, packed):
     samples = read_npz(path)
     np.testing.assert_array_equal(samples.images, images[..., np.newaxis])
     np.testing.assert_array_equal(samples.labels, labels)
+
+
+def test_numbers_to_predict_are_called_y_as_an_archive_has_no_columns():
+    images, numbers = np.zeros((3, 2, 2)), np.array([[0.5, 2], [1, 3], [4, 5]])
+    assert read_npz(save({"x": images, "y": numbers[:, 0]})).target == Target("numbers", ("y",))
+    assert read_npz(save({"x": images, "y": numbers})).target == Target("numbers", ("y0", "y1"))
 
 
 @pytest.mark.parametrize(
@@ -60,7 +67,7 @@ FAULTS = {
     ),
     "one": ({"images": ZEROS}, "train.npz: no pair of images and labels: it holds images. Name"),
     "nothing": ({}, "train.npz: no pair of images and labels: it holds nothing."),
-    "counts": ({"x": ZEROS, "y": AB[:3]}, "train.npz: 4 images, but 3 labels."),
+    "counts": ({"x": ZEROS, "y": AB[:3]}, "train.npz: 4 samples, but labels of 3: do"),
     "rank": ({"x": ZEROS[..., None, None], "y": AB}, "train.npz, x: images of shape (4, 2, 2, 1, 1)."),
     "labels-rank": ({"x": ZEROS, "y": AB.reshape(2, 2, 1)}, "train.npz, y: labels of shape (2, 2, 1)."),
     "scalar": ({"x": ZEROS, "y": np.array(3)}, "train.npz, y: labels of shape ()."),

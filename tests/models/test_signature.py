@@ -324,6 +324,22 @@ def test_what_needs_classes_predicts_no_numbers():
     assert signature.fault(NUMBERS).startswith("needs n_classes, but numbers are predicted (data.target), ")
 
 
+@pytest.mark.parametrize(
+    ("function", "shows"),
+    [
+        (lambda input_shape, n_outputs: ..., True),
+        (lambda input_shape, n_classes=None, n_outputs=None: ..., True),
+        (lambda input_shape: ..., True),
+        (lambda hp: ..., True),
+        (lambda input_shape, n_classes=10: ..., False),
+        (lambda input_shape, n_classes, n_outputs=1: ..., False),
+        (lambda input_shape, **params: ..., False),
+    ],
+)
+def test_what_is_meant_for_numbers_too(function, shows):
+    assert signature_of(function).shows_numbers is shows
+
+
 def test_accepts():
     signature = Signature((Parameter("units", "64"),), takes_any=True)
     assert signature.accepts("units")
