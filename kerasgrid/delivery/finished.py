@@ -33,7 +33,8 @@ from kerasgrid.tables.table import read_history
 from kerasgrid.wording import count, shown_path
 
 _MAY_CHANGE = (
-    *("data.train", "data.test", "data.sample_submission", "data.subset", "model", "executor"),
+    *("data.train", "data.test", "data.validation", "data.fold", "data.sample_submission", "data.subset"),
+    *("model", "executor"),
     "training.batch_norm",
 )
 """Where things are, how many samples the models of all training data see, and by which statistics of

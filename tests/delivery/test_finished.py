@@ -155,3 +155,19 @@ def test_models_of_other_files_are_made_without_the_test_set_that_has_the_id(tmp
     (tmp_path / "test.csv").unlink()
     finished = FinishedRun(path)
     assert len(finished.prepare(finished.rows()).data) == 1797
+
+
+def test_the_files_of_held_out_rows_and_of_folds_may_be_elsewhere(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    train_nothing(monkeypatch)
+    write_rows(tmp_path / "train.csv", "id", "label")
+    write_rows(tmp_path / "held.csv", "id", "label")
+    (tmp_path / "folds.csv").write_text("id,fold\n" + "".join(f"{row},{row // 20}\n" for row in range(40)))
+    one = {"train": "train.csv", "id": "id"}
+    for key, file in (("validation", "held.csv"), ("fold", "folds.csv")):
+        path = searched(tmp_path, name=key, data={**one, key: file}, search={})
+        (tmp_path / file).rename(tmp_path / f"moved-{file}")
+        with pytest.raises(ConfigError, match=f"data.{key}: is .* no such file"):
+            take_up(path)
+        take_up(path, overrides=[f"data.{key}=moved-{file}"])
