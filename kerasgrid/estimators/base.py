@@ -25,7 +25,7 @@ from kerasgrid.config.sections import Features
 from kerasgrid.console import warn
 from kerasgrid.data.encoding import Encoder
 from kerasgrid.data.frames import as_frame, is_mixed, table_of_frame
-from kerasgrid.data.in_memory import refuse_others
+from kerasgrid.data.in_memory import as_array, is_sparse, refuse_others, weights_of
 from kerasgrid.data.statistics import Span, pixel_top
 from kerasgrid.errors import ConfigError, DataError, Fault, ModelError, TrialError
 from kerasgrid.io import strict
@@ -113,9 +113,11 @@ class KerasEstimator(BaseEstimator):
     def _read(self, X: Any, y: Any, **checks: Any) -> tuple[np.ndarray, np.ndarray, Table | None]:
         """Returns X and y as arrays, checked by scikit-learn, and what the columns are of a table.
 
-        That is a DataFrame whose columns are not all numbers without blanks.
+        A sparse matrix is made dense. A table is a DataFrame whose columns are not all numbers, or have
+        blanks.
         """
         if not is_mixed(X):
+            X = as_array(X, "X") if is_sparse(X) else X
             return *validate_data(self, X, y, allow_nd=True, multi_output=True, **checks), None
         validate_data(self, X, y, skip_check_array=True)
         check_consistent_length(X, y)
@@ -137,7 +139,7 @@ class KerasEstimator(BaseEstimator):
             table: What X's columns are.
         """
         gc.collect()  # a model lies in reference cycles: the one of the fit before goes before this comes
-        weights = None if sample_weight is None else _weights_of(sample_weight, len(X))
+        weights = None if sample_weight is None else weights_of(sample_weight, len(X))
         samples = Dataset(X, labels, target, "", "X", table=table, weights=weights)
         self._compiled, self._inputs, self._encoder, self.history_, self.dead_ = self._train(samples)
         self._input_shape, self._span = X.shape[1:], None if table is not None else Span.of(X)
@@ -270,6 +272,7 @@ class KerasEstimator(BaseEstimator):
 
     def _array(self, X: Any) -> np.ndarray:
         """Returns samples of the axes that the model was fitted to."""
+        X = as_array(X, "X") if is_sparse(X) else X
         X = validate_data(self, X, reset=False, allow_nd=True)
         if X.shape[1:] != self._input_shape:
             raise DataError(
@@ -297,6 +300,7 @@ class KerasEstimator(BaseEstimator):
     def __sklearn_tags__(self) -> Any:
         tags = super().__sklearn_tags__()
         tags.input_tags.three_d_array = True
+        tags.input_tags.sparse = True  # made dense
         return tags
 
     def _python_params(self) -> dict[str, Any]:
@@ -346,23 +350,6 @@ def function_of(model: Any) -> tuple[Callable[..., Any], Signature]:
             "give the parameter another name."
         )
     return model, signature
-
-
-def _weights_of(sample_weight: Any, n_samples: int) -> np.ndarray:
-    """Returns what samples count, (sample,) float64.
-
-    Raises:
-        DataError: It is not one number of 0 or more for each.
-    """
-    weights = check_array(sample_weight, ensure_2d=False, dtype=np.float64, input_name="sample_weight")
-    if weights.shape != (n_samples,):
-        raise DataError(f"sample_weight has shape {weights.shape}; {(n_samples,)}, one a sample, holds.")
-    if not weights.any():
-        raise DataError("sample_weight is 0 for all samples, so that there is nothing to learn.")
-    if weights.min() < 0:
-        row = int(np.argmin(weights))
-        raise DataError(f"sample_weight, row {row}: is {weights[row]:g}; 0 or more holds.")
-    return weights
 
 
 def _python(value: Any) -> Any:

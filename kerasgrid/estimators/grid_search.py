@@ -13,7 +13,7 @@ from sklearn.model_selection import ParameterGrid
 from sklearn.utils._param_validation import Interval
 
 from kerasgrid.data.in_memory import refuse_others
-from kerasgrid.data.labels import is_one_hot, look_like_numbers
+from kerasgrid.data.labels import is_one_hot, look_like_numbers, target_of_numbers
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.estimators.base import KerasEstimator, function_of
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
@@ -121,7 +121,7 @@ class GridSearchCV(model_selection.GridSearchCV):
             X: (sample, ...): rows, images with four axes, or what the estimator takes.
             y: (sample,) labels or (sample, class) one-hot rows; or numbers to predict, (sample,) or (sample,
                 number): floats that are no class numbers, and whole numbers where `scoring` is a regression's
-                and the model function is not told `n_classes`.
+                and the model function names `n_outputs`, or no `n_classes`.
             **params: `groups` for the splitter; `sample_weight`, (sample,), what each counts in training, and
                 in scores as scikit-learn has it; for an estimator, what scikit-learn passes on.
 
@@ -146,12 +146,13 @@ class GridSearchCV(model_selection.GridSearchCV):
         """Tells whether numbers are to be predicted, and no classes."""
         if look_like_numbers(y):
             return True
-        if y.dtype.kind not in "iuf" or not any(
-            scores_numbers(find_objective(name)) for name in self._scorer_names()
-        ):
+        known = self._scorer_names()
+        if y.dtype.kind not in "iuf" or not known:
+            return False
+        if not all(scores_numbers(find_objective(name)) for name in known):
             return False
         with kept_random_state(), quiet():
-            return "n_classes" not in function_of(self._given)[1].given
+            return function_of(self._given)[1].shows_numbers
 
     def _scorer_names(self) -> list[str]:
         """Returns those of scikit-learn's scorers that are given by name."""
@@ -164,7 +165,7 @@ class GridSearchCV(model_selection.GridSearchCV):
         known = self._scorer_names()
         if isinstance(self.estimator, KerasRegressor):
             labels = np.asarray(y, np.float64).reshape(len(y), -1)
-            target = Target("numbers", tuple(f"y{place}" for place in range(labels.shape[1])))
+            target = target_of_numbers(labels)
         else:
             try:
                 labels, classes = read_labels(np.asarray(y))

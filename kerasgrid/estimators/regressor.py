@@ -8,9 +8,9 @@ from typing import Any, Literal
 import numpy as np
 from sklearn.base import RegressorMixin
 
+from kerasgrid.data.labels import target_of_numbers
 from kerasgrid.errors import DataError, Fault
 from kerasgrid.estimators.base import KerasEstimator, training
-from kerasgrid.records import Target
 
 _SCALES = (None, "standardize", "log")
 
@@ -76,8 +76,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
                 raise DataError(
                     f"y, row {row}: is {numbers[row].min():g}; above -1 holds with target_scale log."
                 )
-            names = tuple(f"y{place}" for place in range(numbers.shape[1]))
-            self._fit(X, numbers, Target("numbers", names), sample_weight, table)
+            self._fit(X, numbers, target_of_numbers(numbers), sample_weight, table)
         self._has_column = np.ndim(y) == 2
         return self
 
@@ -100,8 +99,14 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
             DataError: X is no array of samples, or these have other axes than those of `fit`.
             TrialError: The model's outputs are NaN or infinite.
         """
-        numbers = self._outputs(X).astype(np.float64).reshape(len(X), -1)
+        outputs = self._outputs(X).astype(np.float64)
+        numbers = outputs.reshape(len(outputs), -1)
         return numbers if self._has_column else numbers[:, 0]
+
+    def __sklearn_tags__(self) -> Any:
+        tags = super().__sklearn_tags__()
+        tags.target_tags.multi_output = True
+        return tags
 
     @property
     def _target_scale(self) -> str | None:

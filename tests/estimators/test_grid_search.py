@@ -4,7 +4,7 @@ import warnings
 import numpy as np
 import pytest
 from sklearn import model_selection
-from sklearn.base import clone, is_classifier
+from sklearn.base import clone, is_classifier, is_regressor
 from sklearn.datasets import load_digits
 from sklearn.ensemble import RandomForestClassifier
 from sklearn.exceptions import FitFailedWarning
@@ -18,6 +18,7 @@ import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
 from kerasgrid.estimators.base import _json_params
 from kerasgrid.estimators.classifier import KerasClassifier, read_labels
+from kerasgrid.estimators.regressor import KerasRegressor
 
 NAMES = np.array([f"digit {number}" for number in range(10)])
 
@@ -673,6 +674,24 @@ def test_what_cannot_score_these_labels_is_told_before_anything_is_trained(scori
     assert message in str(told.value)
 
 
+@pytest.mark.parametrize(
+    ("model", "scoring", "y", "is_of_numbers"),
+    [
+        ("mlp", "r2", [3, 7, 9], True),
+        ("mlp", {"error": "neg_mean_absolute_error"}, [3, 7, 9], True),
+        ("mlp", ["accuracy", "r2"], [3, 7, 9], False),
+        ("mlp", None, [3, 7, 9], False),
+        ("mlp", None, [0.5, 7, 9], True),
+        (never, "r2", [3, 7, 9], False),
+    ],
+)
+def test_whole_numbers_are_predicted_where_scoring_and_model_are_of_numbers(model, scoring, y, is_of_numbers):
+    grid = kg.GridSearchCV(model, {"unknown": [8]}, scoring=scoring, refit=False)
+    with pytest.raises(ConfigError):
+        grid.fit(np.zeros((30, 4)), np.array(y)[np.arange(30) % 3])
+    assert is_regressor(grid.estimator) is is_of_numbers
+
+
 def linear(input_shape, n_classes):
     """A net whose fit takes milliseconds, and which has learnt after two steps."""
     import keras
@@ -683,14 +702,31 @@ def linear(input_shape, n_classes):
     return model
 
 
+def line(input_shape, n_outputs):
+    """The same of numbers."""
+    import keras
+
+    model = keras.Sequential(
+        [keras.Input(input_shape), keras.layers.Flatten(), keras.layers.Dense(n_outputs)]
+    )
+    model.compile(keras.optimizers.SGD(0.3), "mean_squared_error", run_eagerly=True)
+    return model
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
-def test_scikit_learns_own_checks_hold_but_for_free_parameters_and_batches(monkeypatch):
+@pytest.mark.parametrize(
+    "estimator",
+    [
+        KerasClassifier(linear, epochs=2, batch_size=1024),
+        KerasRegressor(line, epochs=8, batch_size=1024, target_scale="standardize"),
+    ],
+)
+def test_scikit_learns_own_checks_hold_but_for_free_parameters_and_batches(estimator, monkeypatch):
     monkeypatch.setattr("gc.collect", lambda *generation: 0)  # a third of a second for each of a hundred fits
-    estimator = KerasClassifier(linear, epochs=2, batch_size=1024)
     found = check_estimator(estimator, on_skip=None, on_fail=None)
     told = {check["check_name"]: str(check["exception"]) for check in found if check["status"] == "failed"}
-    weighed = "check_sample_weight_equivalence_on_dense_data"
-    assert told.keys() == {"check_no_attributes_set_in_init", weighed}
+    weighed = {f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")}
+    assert told.keys() == {"check_no_attributes_set_in_init", *weighed}
     assert "Found attributes ['params']" in told["check_no_attributes_set_in_init"]
     assert sum(check["status"] == "passed" for check in found) > 40

@@ -62,9 +62,9 @@ def test_wrong_parameters(params, message):
     ("y", "weights", "message"),
     [
         (-Y, None, "above -1 holds with target_scale log"),
-        (Y, np.zeros(96), "sample_weight is 0 for all samples"),
-        (Y, np.r_[np.ones(95), -1], "sample_weight, row 95: is -1; 0 or more holds."),
-        (Y, np.ones(5), "sample_weight has shape (5,); (96,), one a sample, holds."),
+        (Y, np.zeros(96), "sample_weight is zero for all samples"),
+        (Y, np.r_[np.ones(95), -1], "sample_weight: sample 95 (counted from 0) has -1.0. 0 or more holds."),
+        (Y, np.ones(5), "sample_weight has shape (5,) and dtype float64, and there are 96 samples"),
     ],
 )
 def test_wrong_numbers_and_weights(y, weights, message):
