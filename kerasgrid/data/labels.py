@@ -16,6 +16,7 @@ from kerasgrid.records import Target
 
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _NAME = re.compile(r"[+-]?0[0-9]")
+_NUMBERS = (bool, int, float, np.number, np.bool_)
 _WHOLE = re.compile(r"-?(0|[1-9][0-9]{0,17})(\.0*)?")
 
 
@@ -193,7 +194,9 @@ def _as_numbers(values: Any, where: str) -> np.ndarray:
     """
     values = np.asarray(values)
     if values.dtype.kind == "O":
-        values = _same_kind(values.ravel().tolist(), where).reshape(values.shape)
+        items = [np.nan if _is_missing(value) else value for value in values.ravel().tolist()]
+        if all(isinstance(item, _NUMBERS) for item in items):
+            values = np.array(items, np.float64).reshape(values.shape)
     if values.ndim not in (1, 2) or values.dtype.kind not in "biuf" or not values.size:
         raise DataError(
             f"{where}: shape {values.shape} and dtype {values.dtype}, where numbers to predict are needed: "
@@ -241,17 +244,21 @@ def check_labels(labels: np.ndarray, target: Target, where: str) -> None:
 def _same_kind(values: list, where: str) -> np.ndarray:
     """Returns an array of labels that came as Python objects: all strings or all numbers."""
     for row, value in enumerate(values):
-        if value is None or type(value).__name__ == "NAType" or value != value:  # pandas' NA has no truth
+        if _is_missing(value):
             raise DataError(f"{where}: the label of sample {row} (counted from 0) is missing.")
     if all(isinstance(value, str) for value in values):
         return np.array(values, dtype=np.str_)
-    if all(isinstance(value, (bool, int, float, np.number, np.bool_)) for value in values):
+    if all(isinstance(value, _NUMBERS) for value in values):
         return np.array(values)
     kinds = sorted({type(value).__name__ for value in values})
     raise DataError(
         f"{where}: labels of mixed or unknown kinds ({', '.join(kinds)}). All must be whole numbers or all "
         "strings."
     )
+
+
+def _is_missing(value: Any) -> bool:
+    return value is None or type(value).__name__ == "NAType" or value != value  # pandas' NA has no truth
 
 
 def _one_hot(values: np.ndarray, where: str) -> tuple[np.ndarray, tuple[int, ...]]:

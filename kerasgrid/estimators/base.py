@@ -254,7 +254,10 @@ class KerasEstimator(BaseEstimator):
         with quiet(), Batches(X, rows, rows, EVALUATION_BATCH, scaling, prepare=held_out) as batches:
             outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
-            raise TrialError("the model's outputs are nan or infinite: its weights overflowed in training.")
+            raise TrialError(
+                "the model's outputs are nan or infinite: its weights overflowed in training, or X is far from "
+                "what it was fitted to."
+            )
         return outputs
 
     def _vectors(self, X: Any, encoder: Encoder) -> np.ndarray:

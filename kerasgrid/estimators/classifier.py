@@ -54,8 +54,9 @@ class KerasClassifier(ClassifierMixin, KerasEstimator):
 
         Args:
             X: (sample, feature), (sample, height, width, channel) or any other axes that the model
-                function takes; numbers, finite, unscaled as they are. Or a DataFrame: one that holds texts,
-                dates or blanks is a table, whose columns become numbers as `kg.search` makes them.
+                function takes; numbers, finite, unscaled as they are; a sparse matrix is made dense. Or a
+                DataFrame: one that holds texts, dates or blanks is a table, whose columns become numbers
+                as `kg.search` makes them.
             y: (sample,) labels: whole numbers, texts or truth values; or (sample, class) one-hot rows.
             sample_weight: (sample,), 0 or more, what each counts in the loss of training; None for the same.
 

@@ -27,7 +27,7 @@ class KerasRegressor(RegressorMixin, KerasEstimator):
         seed: Of initial weights, dropout and data order, from 0 to 2**32 - 1.
         target_scale: What the net learns in the place of y, undone in predictions: standardize for y less its
             mean, by its std; log for the same of log(1 + y), y above -1; None for y itself. Of the rows that
-            `fit` is given.
+            are trained on.
         **params: As in KerasClassifier.
 
     Attributes:

@@ -321,6 +321,21 @@ def test_what_is_predicted(y, numbers, target):
             "validation_data: has samples of (2, 4), and X and y of (4, 4).",
         ),
         (
+            (X, [[0.5, 1], [2, None], [3, 4], [5, 6], [7, 8], [9, 9]]),
+            {"numbers": True},
+            "y: sample 1 (counted from 0), target 1 is nan. Numbers to predict must be finite: fill it in",
+        ),
+        (
+            (X, pd.Series([0.5, pd.NA, 1, 2, 3, 4], dtype="Float64")),
+            {"numbers": True},
+            "y: sample 1 (counted from 0) is nan. Numbers to predict must be finite: fill it in or drop",
+        ),
+        (
+            (X, [0.5, "1,200", 1, 2, 3, 4]),
+            {"numbers": True},
+            "y: shape (6,) and dtype <U32, where numbers to predict are needed",
+        ),
+        (
             (X, Y / 3),
             {"validation_data": (X, np.stack([Y, Y], axis=1) / 3)},
             "validation_data: has samples of 2 numbers, and X and y of 1.",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import os
+from functools import partial
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
@@ -11,6 +12,7 @@ import pandas as pd
 import pytest
 import sklearn
 from sklearn.base import clone, is_regressor
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError
@@ -125,3 +127,31 @@ def test_a_function_of_the_users_prepares_what_is_predicted_too():
     found = model.predict(images)
     np.testing.assert_allclose(found, found[0])
     np.testing.assert_allclose(found, Y[:32].mean(), rtol=0.01)
+
+
+def line(input_shape, n_outputs):
+    """A net whose fit takes milliseconds."""
+    import keras
+
+    model = keras.Sequential([keras.Input(input_shape), keras.layers.Dense(n_outputs)])
+    model.compile(keras.optimizers.SGD(0.3), "mean_squared_error", run_eagerly=True)
+    return model
+
+
+OWN_CHECKS = {
+    "check_estimator_sparse_array",
+    "check_regressor_data_not_an_array",
+    "check_regressor_multioutput",
+    "check_sample_weights_list",
+    "check_supervised_y_2d",
+}
+
+
+@pytest.mark.slow
+@pytest.mark.filterwarnings("ignore")
+def test_scikit_learns_own_checks_of_regressors_hold(monkeypatch):
+    monkeypatch.setattr("gc.collect", lambda *generation: 0)
+    model = kg.KerasRegressor(line, epochs=2, batch_size=1024, target_scale="standardize")
+    checks = {check.func.__name__: partial(check, own) for own, check in estimator_checks_generator(model)}
+    for name in OWN_CHECKS:
+        checks[name]()
