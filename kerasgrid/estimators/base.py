@@ -255,8 +255,8 @@ class KerasEstimator(BaseEstimator):
             outputs = self.model_.predict(batches, verbose=0)
         if not np.isfinite(outputs).all():
             raise TrialError(
-                "the model's outputs are nan or infinite: its weights overflowed in training, or X is far from "
-                "what it was fitted to."
+                "the model's outputs are nan or infinite: its weights overflowed in training, or X is far "
+                "from what it was fitted to."
             )
         return outputs
 
