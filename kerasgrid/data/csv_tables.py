@@ -14,8 +14,9 @@ from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import CellFaults
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv import CHUNK_CELLS
-from kerasgrid.data.csv_text import faults_of_twins, line_places, names_of, read_frames, stripped
+from kerasgrid.data.csv_text import line_places, names_of, read_frames, stripped
 from kerasgrid.data.features import (
+    faults_of_names,
     learn_table,
     said_faults,
     told,
@@ -23,7 +24,6 @@ from kerasgrid.data.features import (
     unknown_categories,
     values_of_table,
 )
-from kerasgrid.data.frames import frame_faults
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
 from kerasgrid.data.streams import Chunk
 from kerasgrid.errors import DataError
@@ -88,7 +88,7 @@ def read_table(path: Path, roles: Roles, said: Features, table: Table | None = N
         check_header(names, roles, where, said_faults(said, names, features, where))
         spelled = [*roles.spelled, *said.categorical, *said.date]
     else:
-        if found := list(_column_faults(names, table, f"{where}, line 1")):
+        if found := list(faults_of_names(names, table, f"{where}, line 1")):
             raise DataError("\n".join(found))
         roles = roles.present(names)
         spelled = [*roles.spelled, *_texts(table)]
@@ -137,7 +137,7 @@ def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] 
 def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> None:
     """Raises a DataError where a CSV file's first line shows that `table_chunks` will refuse it."""
     names, line = names_of(path), f"{shown_path(path)}, line 1"
-    faults = list(_column_faults(names, table, line))
+    faults = list(faults_of_names(names, table, line))
     known = {*(trained or names), *roles.names}
     strange = [name for name in names if name not in known]
     if strange and roles.id is None and len(strange) == 1:
@@ -153,12 +153,6 @@ def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequenc
         )
     if faults:
         raise DataError("\n".join(faults))
-
-
-def _column_faults(names: Sequence[str], table: Table, where: str) -> Iterator[str]:
-    """Yields why a file's columns are not those of a table."""
-    yield from faults_of_twins(names, where)
-    yield from frame_faults(names, table, where)
 
 
 def _texts(table: Table) -> list[str]:

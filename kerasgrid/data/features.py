@@ -21,9 +21,10 @@ from kerasgrid.data.cells import (
     other_order,
     quoted_cell,
 )
+from kerasgrid.data.csv_text import faults_of_twins
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Column, Table
-from kerasgrid.wording import count
+from kerasgrid.wording import count, listed
 
 _KINDS: tuple[Literal["numeric", "categorical", "date"], ...] = ("numeric", "categorical", "date")
 _FEW = 20
@@ -111,6 +112,15 @@ def values_of_table(frame: Any, table: Table, faults: CellFaults) -> np.ndarray:
 
 def _left_out(findings: Sequence[Finding]) -> str:
     return ", ".join(f"{finding.name!r} ({finding.reason})" for finding in findings)
+
+
+def faults_of_names(names: Sequence[str], table: Table, where: str) -> Iterator[str]:
+    """Yields why other rows' columns are not those of a table: some have the same name, or are lacking."""
+    yield from faults_of_twins(names, where)
+    lacking = [column.name for column in table.columns if column.name not in names]
+    if lacking:
+        guess = did_you_mean(lacking[0], list(names)).replace(" Known:", " Columns:")
+        yield f"{where}: lacks {listed(lacking)}, which the training data have as features.{guess}"
 
 
 def unknown_categories(table: Table, values: np.ndarray) -> dict[str, int]:

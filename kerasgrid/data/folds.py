@@ -363,7 +363,7 @@ def _strata(data: Dataset, n: int) -> np.ndarray:
     numbers = np.asarray(data.labels[:, 0])
     n_bins = max(1, min(_MOST_BINS, len(numbers) // n))
     edges = np.quantile(numbers, np.linspace(0, 1, n_bins + 1)[1:-1])
-    return np.searchsorted(np.unique(edges), numbers)  # a value that many have is a bin of its own
+    return np.searchsorted(np.unique(edges), numbers)  # bins that one value fills are one
 
 
 def _ends(times: np.ndarray) -> np.ndarray:

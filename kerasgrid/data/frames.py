@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -14,6 +14,7 @@ from kerasgrid.data.cells import CellFaults, row_places
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv_text import faults_of_twins
 from kerasgrid.data.features import (
+    faults_of_names,
     learn_table,
     said_faults,
     told,
@@ -23,9 +24,8 @@ from kerasgrid.data.features import (
 )
 from kerasgrid.data.roles import Roles, read_roles, read_targets
 from kerasgrid.data.streams import Chunk, Stream
-from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.errors import DataError
 from kerasgrid.records import Table
-from kerasgrid.wording import listed
 
 
 def as_frame(value: Any) -> Any:
@@ -48,7 +48,7 @@ def frame_parts(
     Raises:
         DataError: A column that is named is not there.
     """
-    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    named = _named(frame)
     names = list(named.columns)
     others, where = roles.names, faults.where
     features = [name for name in names if name not in others]
@@ -105,16 +105,17 @@ def table_of_frame(
         faults: Those that were found before.
 
     Raises:
-        DataError: A column of the table is missing, or a cell is not of its column's kind.
+        DataError: A column of the table is missing, or several have its name, or a cell is not of its kind.
     """
-    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
-    faults = faults or CellFaults(where, row_places)
+    named, faults = _named(frame), faults or CellFaults(where, row_places)
+    names = list(named.columns)
+    own = faults_of_twins(names, where) if table is None else faults_of_names(names, table, where)
+    if found := list(own):
+        raise DataError("\n".join(found))
     if table is None:
-        table, values, findings = learn_table(named, list(named.columns), said, faults)
+        table, values, findings = learn_table(named, names, said, faults)
         faults.finish()
         return values, table, told(findings)
-    for fault in frame_faults(named.columns, table, where):
-        raise DataError(fault)
     values = values_of_table(named, table, faults)
     faults.finish()
     counts = unknown_categories(table, values)
@@ -136,7 +137,7 @@ def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Strea
     where = "the DataFrame"
     values, _, _ = table_of_frame(frame, Features(), where, table)
     np.save(file, values)
-    named = frame.set_axis([str(name) for name in frame.columns], axis=1)
+    named = _named(frame)
     here = roles.present(list(named.columns))
     ids = None if here.id is None else named[here.id].astype(str).tolist()
     labels: list[Any] | None = None
@@ -151,9 +152,6 @@ def _stored_rows(file: Path, ids: list[str] | None, labels: list[Any] | None) ->
     yield Chunk(np.load(file, mmap_mode="r"), ids, labels)
 
 
-def frame_faults(names: Sequence[str], table: Table, where: str) -> Iterator[str]:
-    """Yields which columns of a table others lack."""
-    lacking = [column.name for column in table.columns if column.name not in names]
-    if lacking:
-        guess = did_you_mean(lacking[0], list(names)).replace(" Known:", " Columns:")
-        yield f"{where}: lacks {listed(lacking)}, which the training data have as features.{guess}"
+def _named(frame: Any) -> Any:
+    """Returns a DataFrame whose columns' names are texts."""
+    return frame.set_axis([str(name) for name in frame.columns], axis=1)

@@ -12,8 +12,9 @@ import pytest
 import scipy.sparse
 
 import kerasgrid as kg
-from kerasgrid.config.sections import DataConfig
+from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.cache import save_samples
+from kerasgrid.data.frames import table_of_frame
 from kerasgrid.data.in_memory import as_array, dataset_from_arrays
 from kerasgrid.errors import DataError, KerasgridError
 from kerasgrid.estimators.classifier import KerasClassifier
@@ -236,6 +237,15 @@ def test_a_frame_is_a_table():
     assert data.report[0].startswith(
         "features: 2 numeric ('size', 'big'); 2 categorical ('city', 'n'); 1 date"
     )
+
+
+def test_columns_of_a_frame_have_names_of_their_own():
+    twins = pd.DataFrame([["a", 1.0, 2.0], ["b", 2.0, 3.0]], columns=["a", "b", "b"])
+    table = dataset_from_arrays(FRAME.drop(columns=["who", "price", "sort"]), Y).table
+    for known, more in ((None, ""), (table, "\nX: lacks 'size', 'city', 'big', 'sold', 'n', which the")):
+        with pytest.raises(DataError) as caught:
+            table_of_frame(twins, Features(), "X", known)
+        assert str(caught.value).startswith(f"X: 2 columns are named 'b'.{more}")
 
 
 def test_a_config_names_columns_of_a_frame():
