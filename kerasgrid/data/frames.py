@@ -34,6 +34,11 @@ def as_frame(value: Any) -> Any:
     return value.reset_index(drop=True) if "pandas.DataFrame" in names else None
 
 
+def with_text_names(frame: Any) -> Any:
+    """Returns a DataFrame whose columns' names are texts."""
+    return frame.set_axis([str(name) for name in frame.columns], axis=1)
+
+
 def frame_parts(
     frame: Any, roles: Roles, said: Features, faults: CellFaults
 ) -> tuple[Any, Any, dict[str, np.ndarray]]:
@@ -48,7 +53,7 @@ def frame_parts(
     Raises:
         DataError: A column that is named is not there.
     """
-    named = _named(frame)
+    named = with_text_names(frame)
     names = list(named.columns)
     others, where = roles.names, faults.where
     features = [name for name in names if name not in others]
@@ -107,7 +112,7 @@ def table_of_frame(
     Raises:
         DataError: A column of the table is missing, or several have its name, or a cell is not of its kind.
     """
-    named, faults = _named(frame), faults or CellFaults(where, row_places)
+    named, faults = with_text_names(frame), faults or CellFaults(where, row_places)
     names = list(named.columns)
     own = faults_of_twins(names, where) if table is None else faults_of_names(names, table, where)
     if found := list(own):
@@ -137,7 +142,7 @@ def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Strea
     where = "the DataFrame"
     values, _, _ = table_of_frame(frame, Features(), where, table)
     np.save(file, values)
-    named = _named(frame)
+    named = with_text_names(frame)
     here = roles.present(list(named.columns))
     ids = None if here.id is None else named[here.id].astype(str).tolist()
     labels: list[Any] | None = None
@@ -150,8 +155,3 @@ def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Strea
 
 def _stored_rows(file: Path, ids: list[str] | None, labels: list[Any] | None) -> Iterator[Chunk]:
     yield Chunk(np.load(file, mmap_mode="r"), ids, labels)
-
-
-def _named(frame: Any) -> Any:
-    """Returns a DataFrame whose columns' names are texts."""
-    return frame.set_axis([str(name) for name in frame.columns], axis=1)

@@ -15,6 +15,8 @@ from kerasgrid.wording import count, joined
 _OTHERWISE = {"weights": 1.0, "groups": -1, "times": np.inf, "given": -1}
 """What is taken to be known of samples of which it is not, where it is of others."""
 
+_NO_WEIGHTS = "what its samples weigh is not told, and each counts 1 in scores that are weighed"
+
 
 def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str, where_test: str) -> None:
     """Holds that a net that is trained on some rows can be scored on others.
@@ -43,8 +45,12 @@ def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str
         raise DataError(f"{where_test}: has the class {unknown[0]!r}, which {where} has not.")
 
 
-def with_held_out(train: Samples | Dataset, test: Samples | Dataset) -> Samples:
-    """Returns samples to train on, and behind them others, which `check_held_out` has let pass."""
+def with_held_out(train: Samples | Dataset, test: Samples | Dataset, where_test: str) -> Samples:
+    """Returns samples to train on, and behind them others, which `check_held_out` has let pass.
+
+    Args:
+        where_test: What a line calls the others, that tells of weights which are not known of them.
+    """
     labels = test.labels
     if train.target.kind == "classes":
         # By what is written: a file of some classes may hold numbers alone, and the other one texts too.
@@ -53,7 +59,8 @@ def with_held_out(train: Samples | Dataset, test: Samples | Dataset) -> Samples:
     known: dict[str, Any] = {name: _joined(train, test, name) for name in _OTHERWISE}
     images = np.concatenate([train.images, test.images])
     joined = Samples(images, np.concatenate([train.labels, labels]), train.target, train.table, **known)
-    return replace(joined, report=(*train.report, *test.report))
+    weights = [] if train.weights is None or test.weights is not None else [f"{where_test}: {_NO_WEIGHTS}"]
+    return replace(joined, report=(*train.report, *test.report, *weights))
 
 
 def _joined(train: Samples | Dataset, test: Samples | Dataset, name: str) -> np.ndarray | None:

@@ -18,10 +18,10 @@ from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.arrays import Samples, as_pixels, check_memory
 from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.cells import CellFaults, row_places
-from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame
+from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame, with_text_names
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels, samples_of
-from kerasgrid.data.roles import Roles
+from kerasgrid.data.roles import Roles, told_times
 from kerasgrid.errors import DataError, brief
 from kerasgrid.records import Dataset, Table
 from kerasgrid.wording import listed
@@ -129,7 +129,7 @@ def dataset_from_arrays(
         is_numbers, where = train.target.is_numbers, "validation_data"
         held_out = _samples(held_X, held_y, None, weights, config, is_numbers, where, train)
         check_held_out(train, held_out, "X and y", where)
-        joined, n_held_out = with_held_out(train, held_out), len(held_out.labels)
+        joined, n_held_out = with_held_out(train, held_out, where), len(held_out.labels)
     own = {field.name: getattr(joined, field.name) for field in fields(joined)}
     return Dataset(**own, fingerprint=fingerprint(joined), source="X and y", n_held_out=n_held_out)
 
@@ -154,6 +154,7 @@ def _samples(
         faults, said = CellFaults(where, row_places), config.features if trained is None else Features()
         X, y_of_frame, known = frame_parts(frame, roles, said, faults)
         y = y_of_frame if y is None else y
+        report += told_times(with_text_names(frame), roles)
         table = None if trained is None else trained.table
         if table is not None or (trained is None and is_table_frame(X, config)):
             values, table, lines = table_of_frame(X, said, where, table, faults)

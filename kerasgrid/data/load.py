@@ -176,7 +176,7 @@ def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
 
     def join() -> Samples:
         check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
-        return with_held_out(train, test)
+        return with_held_out(train, test, test.source)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import Samples, check_samples
-from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format
+from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format, other_order, quoted_cell
 from kerasgrid.data.csv_text import (
     faults_of_twins,
     line_places,
@@ -175,6 +175,17 @@ def read_roles(frame: Any, roles: Roles, faults: CellFaults) -> dict[str, np.nda
     }
 
 
+def told_times(frame: Any, roles: Roles) -> list[str]:
+    """Returns a line on dates by which rows are ordered, where days could come first as well as months."""
+    cells = None if roles.time is None else Cells(frame[roles.time])
+    if cells is None or cells.is_number or cells.is_date or not cells.words:
+        return []
+    if not other_order(cells.words, likeliest_format(cells.words)):
+        return []
+    shown = quoted_cell(cells.words[0])
+    return [f"time: dates such as {shown} in {roles.time!r}, month first, where it could be the day too"]
+
+
 def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
     """Returns the numbers to predict, (row, target) float64."""
     return np.stack(
@@ -300,6 +311,7 @@ def samples_of_file(
             raise DataError("\n".join([*faults.told(), str(error)])) from error
         report = (*report, *told)
     faults.finish()
+    report = (*report, *told_times(frame, roles))
     if targets is not None:
         labels, target = targets, Target("numbers", roles.targets)
     else:

@@ -10,6 +10,7 @@ from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig, Features
 from kerasgrid.data.cells import Cells, date_format
 from kerasgrid.data.csv_tables import is_table, read_table
+from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import open_stream
@@ -483,6 +484,31 @@ def test_rows_that_are_held_out_by_a_file(write_csv, key):
     assert (len(data), data.n_held_out) == (N + 2, 2)
     np.testing.assert_array_equal(data.images[N:], [[-1, 5], [0, np.nan]])
     assert data.labels[N:].tolist() == [0, 1]
+
+
+def test_weights_that_held_out_rows_lack_are_told(write_csv):
+    write_csv(TABLE)
+    write_csv("sort,a\nx,1\ny,2\n", "other.csv")
+    section = DataConfig(train="train.csv", validation="other.csv", label="sort", weight="label")
+    data = load_with_test(section)
+    assert data.weights[N:].tolist() == [1, 1]
+    assert data.report[-1].startswith("other.csv: what its samples weigh is not told, and each counts 1")
+
+
+@pytest.mark.parametrize(
+    ("day", "told"),
+    [
+        (1, ("time: dates such as '01/01/2024' in 'when', month first, where it could be the day too",)),
+        (13, ()),
+    ],
+)
+def test_times_whose_days_may_be_months_are_told(write_csv, day, told):
+    rows = "".join(f"{n % 7},{n % 2},{n % 12 + 1:02}/{day:02}/2024\n" for n in range(N))
+    write_csv(f"a,label,when\n{rows}")
+    section = DataConfig(train="train.csv", time="when", features={"numeric": ["a"]})
+    assert load_data(section).report[1:] == told
+    frame, label = pd.read_csv("train.csv"), DataConfig(time="when", label="label")
+    assert dataset_from_arrays(frame, config=label).report[:-1] == told
 
 
 def test_classes_of_held_out_rows_may_be_the_numbers_among_them(write_csv):
