@@ -44,8 +44,8 @@ _FLAG = re.compile(
     r"|--(?P<argument>top|trial|data|tta|ensemble|models)\b(?: (?P<value>[A-Z]+|[a-z]+(?=[.,;:]))\b)?"
     r"|(?P<again>give the same command again)"
 )
-_are_flags_spoken = multiprocessing.parent_process() is not None
-"""Whether messages are left to name flags: in the command line, and in workers, whose messages go there."""
+_are_flags_spoken = False
+"""Whether messages are left to name flags: in the command line."""
 
 
 @contextmanager
@@ -83,8 +83,13 @@ def _as_argument(flag: re.Match[str]) -> str:
 
 
 def spoken(text: str) -> str:
-    """Returns what is told, in which flags are Python's arguments where it is Python that asks."""
-    return text if _are_flags_spoken else _FLAG.sub(_as_argument, text)
+    """Returns what is told, in which flags are Python's arguments where it is Python that asks.
+
+    A worker leaves them, since its messages are told by the process that began it. It is asked here, as this
+    module may be imported before a new process knows that it has a parent.
+    """
+    is_worker = multiprocessing.parent_process() is not None
+    return text if _are_flags_spoken or is_worker else _FLAG.sub(_as_argument, text)
 
 
 MOST_FAULTS = 20

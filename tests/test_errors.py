@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import multiprocessing
 import pickle
 
 import pytest
@@ -38,3 +39,9 @@ def test_flags_are_arguments_in_python(flags, arguments):
         assert str(error) == flags
         assert f"{KerasgridError(error)}" == flags
     assert str(ConfigError([Fault("a", flags)])) == f"config, a: {arguments}"
+
+
+def test_a_worker_leaves_flags_to_the_process_that_began_it(monkeypatch):
+    """It may have imported the module before it knew that it has a parent."""
+    monkeypatch.setattr(multiprocessing, "parent_process", lambda: multiprocessing.current_process())
+    assert str(RunError("Start anew with --fresh.")) == "Start anew with --fresh."

@@ -268,7 +268,12 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     batch_size = min(max(2 ** round(math.log2(n_train / 40 + 1)), 8), 512)
     n_steps = math.ceil(n_train / batch_size)
     epochs = next((n for n in (5, 10, 15, 20) if n * n_steps >= 1_000), 30)
+    rates, dropout = "[0.001, 0.01]", "[0.2, 0.4]"
     if data.table is not None:
+        rates, dropout = (
+            "[0.0003, 0.003]",
+            "[0.0, 0.2]",
+        )  # a row has little that says a thing twice, as pixels do
         model = ("model: mlp", "fully connected layers for tables; for others: kerasgrid models")
         third = (
             "  embedding_size: [0, 8]",
@@ -302,9 +307,9 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
         (f"  batch_size: {batch_size}", f"{n_steps} steps an epoch, of {n_train:,} training samples"),
         (f"  epochs: {epochs}", "a good candidate shows itself early; give the best more later"),
         ("space:", f"all combinations: 8 candidates x {folds} folds = {8 * folds} fits"),
-        ("  learning_rate: [0.001, 0.01]", ""),
+        (f"  learning_rate: {rates}", ""),
         third,
-        ("  dropout: [0.2, 0.4]", ""),
+        (f"  dropout: {dropout}", ""),
         ("search:", ""),
         (f"  folds: {folds}", split),
         (f"  objective: {objective[0]}", objective[1]),
