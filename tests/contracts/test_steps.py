@@ -193,9 +193,10 @@ CASES = {
         keras.optimizers.SGD(RATES[i], momentum=MORE[i], global_clipnorm=0.5),
         keras.Sequential([layers.Dense(8), layers.BatchNormalization(momentum=0.875, epsilon=2.0**-10)]),
     ),
-    "clipping each": lambda i: net(keras.optimizers.SGD(RATES[i], momentum=MORE[i], clipnorm=0.25)),
-    "schedule": lambda i: net(
-        keras.optimizers.SGD(keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.25, 0.125]), MORE[i])
+    "clipping each and schedule": lambda i: net(
+        keras.optimizers.SGD(
+            keras.optimizers.schedules.PiecewiseConstantDecay([9], [0.25, 0.125]), MORE[i], clipnorm=0.25
+        )
     ),
     "numbers, embeddings and weights": lambda i: row_net(OPTIMIZERS["Adam"](i)),
     "numbers, one-hot columns, residuals, BatchNorm, Huber and weights": lambda i: row_net(
@@ -300,7 +301,7 @@ def test_a_pack_gives_each_job_the_weights_of_keras_own_fit(case):
 
 
 # JAX compiles for minutes: a sample of them there.
-EXACTLY = list(CASES) if backend.NAME == "tensorflow" else list(CASES)[::4]  # with embeddings
+EXACTLY = list(CASES) if backend.NAME == "tensorflow" else list(CASES)[3::4]  # with embeddings
 
 
 @pytest.mark.timeout(600)

@@ -446,8 +446,10 @@ def small(text: str) -> str:
 SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
 THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
 """A list of scalars of which there are more than two."""
-OF_GRAPHS = re.compile(r"\b((?:batch_norm|embedding_size|width): \[[^,\]]+)[^\]]*\]")
-"""A list of what gives each candidate a graph of its own, which is compiled for seconds."""
+OF_GRAPHS = re.compile(
+    r"\b((?:batch_norm|class_weight|early_stopping|embedding_size|width): \[[^,\]]+)[^\]]*\]"
+)
+"""A list of what gives each candidate a program of its own, which is compiled for seconds."""
 
 
 def shorten(grid: Path) -> None:
