@@ -107,7 +107,7 @@ class Cells:
     """The cells of a column.
 
     Attributes:
-        column: pandas' Series.
+        column: pandas' Series; spans of time are seconds.
     """
 
     def __init__(self, column: Any, blanks: Collection[str] = BLANKS, *, as_spelled: bool = False) -> None:
@@ -118,7 +118,7 @@ class Cells:
             blanks: Words that are none.
             as_spelled: Whether a whole number keeps its `.0`, which it has where a column was kept as floats.
         """
-        self.column = column
+        self.column = column.dt.total_seconds() if column.dtype.kind == "m" else column
         self._blanks = blanks
         self._as_spelled = as_spelled
 
@@ -141,7 +141,13 @@ class Cells:
     def _found(self) -> tuple[np.ndarray, list[str]]:
         import pandas as pd
 
-        codes, found = pd.factorize(self.column)
+        try:
+            codes, found = pd.factorize(self.column)
+        except TypeError as error:  # of lists, dicts and arrays
+            raise DataError(
+                f"column {self.column.name!r}: holds what is no cell of a table ({error}). Give numbers, "
+                "texts, dates or truth values, or leave the column out."
+            ) from error
         places: dict[str, int] = {}
         own = []
         for cell in found.tolist():

@@ -248,6 +248,14 @@ def test_columns_of_a_frame_have_names_of_their_own():
         assert str(caught.value).startswith(f"X: 2 columns are named 'b'.{more}")
 
 
+def test_spans_of_time_are_seconds_and_lists_are_no_cells():
+    spans = pd.DataFrame({"a": pd.to_timedelta(["1h", "2h", None, "1h", "2h", "1s"]), "b": list("xxyyxy")})
+    data = dataset_from_arrays(spans, Y)
+    np.testing.assert_array_equal(data.images[:, 0], [3600, 7200, np.nan, 3600, 7200, 1])
+    with pytest.raises(DataError, match=r"^column 'a': holds what is no cell of a table \(unhashable type"):
+        dataset_from_arrays(spans.assign(a=[[1, 2]] * 6), Y)
+
+
 def test_a_config_names_columns_of_a_frame():
     section = DataConfig(
         target="price", group="who", drop=["sort"], features={"categorical": ["n"], "scaler": "none"}
