@@ -67,8 +67,7 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:
     """Measures one sample, and refuses a monitor or an objective that the model does not measure."""
     objective, row = candidate.objective, np.zeros(1, dtype=np.int64)
-    images, targets = candidate.data.images, candidate.targets(compiled, candidate.data.labels)
-    with Batches(images, targets, row, 1, candidate.scaling(None)) as batches:
+    with Batches(*candidate.sample(compiled), row, 1, candidate.scaling(None)) as batches:
         measured = compiled.model.evaluate(batches, verbose=0, return_dict=True)
     if objective.kind == "keras" and objective.metric not in measured and objective.name not in measured:
         known = ", ".join(sorted(measured))

@@ -14,7 +14,7 @@ from sklearn import metrics
 from kerasgrid.data.folds import save_folds
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.models.signature import Signature
-from kerasgrid.records import Dataset, Fold, Job, Target, Trial
+from kerasgrid.records import Column, Dataset, Fold, Job, Table, Target, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.probe import probe
@@ -181,3 +181,13 @@ def test_functions_of_the_users_own_are_tried_before_the_first_epoch(tmp_path, m
     else:
         assert told.record.error["type"] == "ScoreError"
         assert told.record.error["message"].startswith(message.format(folder=tmp_path))
+
+
+def test_metrics_are_tried_on_a_tables_row_as_the_net_takes_it(tmp_path, monkeypatch):
+    columns = Column("a", "numeric", has_blanks=True), Column("b", "categorical", ("x", "y", "z"))
+    candidate, told = of_numbers(tmp_path, objective="mean_absolute_error"), Told()
+    values = np.stack([np.arange(N) / N, np.arange(N) % 3], axis=1)
+    data = replace(candidate.data, images=values, table=Table(columns))
+    monkeypatch.setattr("kerasgrid.training.probe.map_samples", lambda folder, source: data)
+    probe(candidate.recipe, {}, told)
+    assert told.record.error is None
