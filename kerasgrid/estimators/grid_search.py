@@ -33,18 +33,21 @@ class GridSearchCV(model_selection.GridSearchCV):
         >>> grid.fit(X, y).best_params_  # doctest: +SKIP
 
     All else is scikit-learn's: candidates and their order, splits, `cv_results_`, `best_*_`, errors. An
-    estimator of scikit-learn takes its own path unchanged. A model function becomes a `KerasClassifier`,
-    whose parameters are those of the function and of training by their names in grid.yaml. Each fit
-    depends on its rows, its params and the seed alone, whatever else is searched, and in however many
-    processes: joblib's own, `loky`, which needs a model function that cloudpickle can pickle. With joblib's
-    threads the fits take turns; its forked processes (`multiprocessing`) hang once TensorFlow has run.
+    estimator of scikit-learn takes its own path unchanged. A model function becomes a `KerasClassifier`, or
+    a `KerasRegressor` where `fit` is given numbers to predict, whose parameters are those of the function
+    and of training by their names in grid.yaml. Each fit depends on its rows, its params and the seed
+    alone, whatever else is searched, and in however many processes: joblib's own, `loky`, which needs a
+    model function that cloudpickle can pickle. With joblib's threads the fits take turns; its forked
+    processes (`multiprocessing`) hang once TensorFlow has run.
 
     Args:
-        estimator: A model function `build(input_shape, n_classes, **params)` or `build(hp)`; a built-in
-            model's name, `path/to/file.py:function` or `package.module:function`; or an estimator.
+        estimator: A model function `build(input_shape, n_classes, **params)`, with `n_outputs` in the place
+            of `n_classes` for numbers, or `build(hp)`; a built-in model's name, `path/to/file.py:function` or
+            `package.module:function`; or an estimator.
         param_grid: Lists of values by parameter, or a list of such grids. A fixed parameter is a list
             of one value.
-        scoring: A scorer's name, a callable, or several; None for the estimator's own score, accuracy.
+        scoring: A scorer's name, a callable, or several; None for the estimator's own score, accuracy,
+            or r2 of numbers.
         n_jobs: Fits at a time; None for 1.
         refit: Whether to fit the best candidate to all rows at the end; a metric's name where there are
             several; or a callable that picks the index from `cv_results_`.
@@ -191,12 +194,14 @@ def _is_model_function(given: Any) -> bool:
 def _fit_faults(params: Mapping[str, Any]) -> list[Fault]:
     if get_config()["enable_metadata_routing"]:
         return []
+    holds = (
+        "is not passed on to training: give its parameters in param_grid, a fixed one as a list of one value."
+    )
+    held_out = (
+        "is not taken, since cv tells what is held out: add its rows to X and y, and give cv=PredefinedSplit."
+    )
     return [
-        Fault(
-            f"fit.{name}",
-            "is not passed on to training: give its parameters in param_grid, a fixed one as a list of one "
-            "value.",
-        )
+        Fault(f"fit.{name}", held_out if name == "validation_data" else holds)
         for name in params
         if name not in ("groups", "sample_weight")
     ]
