@@ -216,10 +216,10 @@ def _guess(name: str, cells: Cells, places: Places) -> Finding:
     if way := date_format(words):
         order = "; month first, where it could be the day too" if other_order(words, way) else ""
         return Finding(name, "date", f"dates such as {quoted_cell(words[0])}{order}", n_blanks)
-    if nearly := _nearly(cells, n_filled, places):
-        return Finding(name, None, nearly, n_blanks)
     if len(words) > _FEW and sum(len(word.split()) for word in words) > _WORDS * len(words):
         return Finding(name, None, "text, which is not read yet", n_blanks)
+    if nearly := _nearly(cells, n_filled, places):
+        return Finding(name, None, nearly, n_blanks)
     if n_filled == len(words):
         return Finding(name, None, "another value in each row", n_blanks)
     if len(words) > max(_FEW, n_filled / 2):
