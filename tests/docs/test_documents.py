@@ -447,7 +447,7 @@ SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
 THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
 """A list of scalars of which there are more than two."""
 OF_GRAPHS = re.compile(
-    r"\b((?:batch_norm|class_weight|early_stopping|embedding_size|width): \[[^,\]]+)[^\]]*\]"
+    r"\b((?:batch_norm|class_weight|early_stopping|embedding_size|width): \[[^,\]]+|dropout: \[0\.0)[^\]]*\]"
 )
 """A list of what gives each candidate a program of its own, which is compiled for seconds."""
 
