@@ -210,7 +210,7 @@ def test_standardize_takes_its_statistics_from_the_training_folds(make):
     recipe = make(data={"train": "digits", "subset": 300, "standardize": True})
     candidate = Candidate.of(recipe, {})
     fold, compiled = candidate.folds[1], candidate.compile()
-    samples = candidate.samples(compiled, (fold.train, None, fold.test), candidate.center(fold))
+    samples = candidate.samples(compiled, (fold.train, None, fold.test), candidate.learnt(fold))
     train_rows = samples.scaling(samples.images[fold.train])
     assert float(train_rows.mean()) == pytest.approx(0, abs=1e-5)
     assert float(train_rows.std()) == pytest.approx(1, abs=1e-4)
