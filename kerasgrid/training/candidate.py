@@ -258,7 +258,7 @@ class Candidate:
         return self.data.images if learnt.encoder is None else learnt.encoder(self.data.images)
 
     def scaling(self, center: tuple[np.ndarray, np.ndarray] | None) -> Scaling:
-        """Returns how stored pixels become input; `center` as `center` gives it."""
+        """Returns how stored pixels become input; `center` as `Learnt.center`."""
         return Scaling(self.recipe.scale, *(center or (None, None)))
 
     def preparation(self) -> Preparation | None:
