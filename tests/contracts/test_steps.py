@@ -648,7 +648,7 @@ def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
         batch = backend.compile(program._step.batch, jit)
         _, batches = epoch_of([graph], [program.schedule.pad(rows.ravel())], [[1, 2]])
         how = {name: value[0] for name, value in batches["how"].items()}
-        x, _ = batch(how, np.int32(0), program.images, program.targets, rows.ravel())
+        x, *_ = batch(how, np.int32(0), program.images, program.targets, rows.ravel())
         np.testing.assert_array_equal(np.asarray(x), wanted)
 
 
