@@ -152,6 +152,7 @@ def read_frames(
             header=None,
             names=range(len(names)),
             usecols=None if only is None else own,
+            float_precision="round_trip",  # else pandas is off by the last bit
             dtype={place: object for place in own if names[place] in spelled},
             keep_default_na=False,
             na_values={place: sorted(BLANKS) for place in own if names[place] not in spelled},
