@@ -18,10 +18,9 @@ from kerasgrid.data.csv_text import line_places, names_of, read_frames, stripped
 from kerasgrid.data.features import (
     faults_of_names,
     learn_table,
+    notes_on_unknown,
     said_faults,
     told,
-    told_unknown,
-    unknown_categories,
     values_of_table,
 )
 from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
@@ -98,8 +97,7 @@ def read_table(path: Path, roles: Roles, said: Features, table: Table | None = N
         table, values, findings = learn_table(frame, features, said, faults)
         return samples_of_file(path, values, roles, frame, None, faults, table, told(findings))
     values = values_of_table(frame, table, faults)
-    counts = unknown_categories(table, values)
-    report = [f"{where}: {told_unknown(counts)}"] if counts else []
+    report = notes_on_unknown(table, values, where)
     return samples_of_file(path, values, roles, frame, None, faults, table, report)
 
 

@@ -163,6 +163,12 @@ def _first_of(names: Sequence[str]) -> str:
     return ", ".join(map(repr, names[:_NAMED])) + (", ..." if len(names) > _NAMED else "")
 
 
+def notes_on_unknown(table: Table, values: np.ndarray, where: str) -> list[str]:
+    """Returns a line on categories in other rows that a table has not; none where it has all."""
+    counts = unknown_categories(table, values)
+    return [f"{where}: {told_unknown(counts)}"] if counts else []
+
+
 def told_unknown(counts: Mapping[str, int]) -> str:
     """Returns a sentence on categories that the training data have not, from how many cells are of such."""
     columns = ", ".join(f"{name!r} ({n:,})" for name, n in counts.items())

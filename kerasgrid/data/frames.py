@@ -16,10 +16,9 @@ from kerasgrid.data.csv_text import faults_of_twins
 from kerasgrid.data.features import (
     faults_of_names,
     learn_table,
+    notes_on_unknown,
     said_faults,
     told,
-    told_unknown,
-    unknown_categories,
     values_of_table,
 )
 from kerasgrid.data.roles import Roles, read_roles, read_targets
@@ -79,9 +78,7 @@ def is_table_frame(frame: Any, config: DataConfig) -> bool:
 
     Such rows are numbers in all columns, none of them blank, which have no names or numbered ones.
     """
-    if config.features.model_fields_set or config.drop:
-        return True
-    if is_mixed(frame):
+    if config.features.model_fields_set or config.drop or is_mixed(frame):
         return True
     names = list(frame.columns)
     return all(isinstance(name, str) for name in names) and len(series_of(names)) < len(names)
@@ -123,8 +120,7 @@ def table_of_frame(
         return values, table, told(findings)
     values = values_of_table(named, table, faults)
     faults.finish()
-    counts = unknown_categories(table, values)
-    return values, table, [f"{where}: {told_unknown(counts)}"] if counts else []
+    return values, table, notes_on_unknown(table, values, where)
 
 
 def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Stream:

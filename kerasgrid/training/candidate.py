@@ -19,7 +19,7 @@ import numpy as np
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.cache import map_samples
 from kerasgrid.data.encoding import n_categories, width
-from kerasgrid.data.folds import inner_rows, inner_split, load_folds
+from kerasgrid.data.folds import inner_rows, inner_split
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
@@ -32,7 +32,7 @@ from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
 from kerasgrid.training.compiling import Compiled, check_range, class_weights, compile_model
 from kerasgrid.training.hooks import hooks_of
-from kerasgrid.training.learnt import Learnt
+from kerasgrid.training.learnt import Learnt, kept_folds
 
 PRESCALED_BYTES = 256 * 2**20
 """Images that are smaller as float32 are scaled once a job."""
@@ -208,7 +208,7 @@ class Candidate:
     def folds(self) -> tuple[Fold, ...]:
         """The search's folds, read once in this process."""
         path = self.recipe.paths.folds
-        return _folds(str(path), path.stat().st_mtime, len(self.data), self.recipe.source)
+        return kept_folds(path, path.stat().st_mtime_ns, len(self.data), self.recipe.source)
 
     def rows(self, fold: Fold) -> tuple[np.ndarray, np.ndarray | None]:
         """Returns the rows to train on, and those of the inner split; None where nothing looks at it."""
@@ -222,8 +222,8 @@ class Candidate:
             return inner_split(self.data, fold, share, recipe.how, recipe.seed)
         where = recipe.data_folder, recipe.source
         path = recipe.paths.folds
-        changed_at = path.stat().st_mtime
-        return _inner_split(str(path), changed_at, fold.index, *where, share, recipe.how, recipe.seed)
+        changed_at = path.stat().st_mtime_ns
+        return _inner_split(path, changed_at, fold.index, *where, share, recipe.how, recipe.seed)
 
     def n_rows(self, fold: Fold) -> int:
         """Returns how many rows there are to train on, without splitting them where that can be told."""
@@ -329,17 +329,12 @@ def _precision(route: Route) -> Iterator[None]:
         keras.config.set_dtype_policy(before)
 
 
-@lru_cache(maxsize=4)
-def _folds(path: str, changed_at: float, n_samples: int, source: str) -> tuple[Fold, ...]:
-    return tuple(load_folds(Path(path), n_samples, source)[0])
-
-
 @lru_cache(maxsize=64)
 def _inner_split(
-    folds: str, changed_at: float, fold: int, folder: str, source: str, share: float, how: Folds, seed: int
+    folds: Path, changed_at: int, fold: int, folder: str, source: str, share: float, how: Folds, seed: int
 ) -> tuple[np.ndarray, np.ndarray]:
     data = map_samples(Path(folder), source)
-    return inner_split(data, _folds(folds, changed_at, len(data), source)[fold], share, how, seed)
+    return inner_split(data, kept_folds(folds, changed_at, len(data), source)[fold], share, how, seed)
 
 
 @contextmanager

@@ -44,13 +44,17 @@ class Learnt:
             fold: WHOLE for all of them as its training rows say.
             augment: ImageDataGenerator's featurewise normalisation learns too.
         """
+        is_table, is_standardized = data.table is not None, recipe.standardize and data.table is None
+        is_normalized = augment is not None and augment.has_statistics
+        if not (is_table or is_standardized or is_normalized or recipe.target_scale is not None):
+            return cls()  # nothing is read
         rows = _rows(recipe, data, fold)
         center = None
-        if recipe.standardize and data.table is None:
+        if is_standardized:
             center = rows.statistics(recipe.scale)
         elif augment is not None and augment.has_statistics:
             center = augment.center_and_spread(*rows.statistics(recipe.scale))
-        encoder = None if data.table is None else rows.encoder(recipe.takes_codes)
+        encoder = rows.encoder(recipe.takes_codes) if is_table else None
         scale = None if recipe.target_scale is None else rows.target_scale(recipe.target_scale)
         return cls(center, encoder, scale)
 
@@ -91,12 +95,18 @@ def _rows(recipe: Recipe, data: Dataset, fold: Fold) -> _Rows:
     return _rows_of_fold(*where, folds, folds.stat().st_mtime_ns, fold.index)
 
 
+@lru_cache(maxsize=4)
+def kept_folds(path: Path, _changed_at: int, n_samples: int, source: str) -> tuple[Fold, ...]:
+    """Returns the folds of a file that was changed at a time, in nanoseconds; read once in this process."""
+    return tuple(load_folds(path, n_samples, source)[0])
+
+
 @lru_cache(maxsize=64)
 def _rows_of_fold(
-    folder: Path, _changed_at: int, source: str, folds: Path, _folds_changed_at: int, fold: int
+    folder: Path, _changed_at: int, source: str, folds: Path, folds_changed_at: int, fold: int
 ) -> _Rows:
     data = map_samples(folder, source)
-    return _Rows(data, load_folds(folds, len(data), source)[0][fold].train)
+    return _Rows(data, kept_folds(folds, folds_changed_at, len(data), source)[fold].train)
 
 
 @lru_cache(maxsize=2)

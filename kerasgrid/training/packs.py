@@ -233,7 +233,7 @@ def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
     schedule = Schedule.of(sizes, candidate.route.batch_size)
     shared = (graph, schedule, contents, recipe.target, recipe.scale)
     own = (*shared, *_folds_of(candidate))
-    has_blocks = candidate.data.table is not None or recipe.target_scale is not None
+    has_blocks = any(_in_blocks(candidate))
     for where in (own,) if has_blocks else (shared, own):
         if where in _programs:
             return _programs[where]
@@ -346,8 +346,12 @@ def _folds_of(candidate: Candidate) -> tuple[str, int]:
 def _blocks(candidate: Candidate, fold: Fold) -> np.ndarray:
     """Returns (2,) int32, where a fold's images and targets begin on the device."""
     first = fold.index * len(candidate.data)
-    learns = candidate.data.table is not None, candidate.recipe.target_scale is not None
-    return np.array([first if own else 0 for own in learns], np.int32)
+    return np.array([first if own else 0 for own in _in_blocks(candidate)], np.int32)
+
+
+def _in_blocks(candidate: Candidate) -> tuple[bool, bool]:
+    """Tells of images and of targets whether each fold has a block of its own of all of them."""
+    return candidate.data.table is not None, candidate.recipe.target_scale is not None
 
 
 def _scaling(center: tuple[np.ndarray, np.ndarray] | None) -> np.ndarray:
