@@ -27,9 +27,20 @@ EXAMPLES = {
     "data.train": "data: {train: data/train.csv}",
     "data.train.images": "data: {train: {images: train-images.gz, labels: train-labels.gz}}",
     "data.train.labels": "data: {train: {images: train-images.gz, labels: train-labels.gz}}",
+    "data.train.files": 'data: {train: {files: "train/*.jpg", label: "(cat|dog)"}, image: [64, 64, 3]}',
+    "data.train.label": 'data: {train: {files: "train/*.jpg", label: "(cat|dog)"}, image: [64, 64, 3]}',
     "data.test": "data: {train: data/train.csv, test: data/test.csv}",
     "data.validation": "data: {train: train.csv, validation: valid.csv, label: kind}",
     "data.label": "data: {train: data/train.csv, label: digit}",
+    "data.label.column": 'data: {train: tags.csv, label: {column: tags, split: " "}}',
+    "data.label.split": 'data: {train: tags.csv, label: {column: tags, split: "|"}}',
+    "data.header": 'data: {train: rows.csv, header: none, label: "0"}',
+    "data.files": "data: {train: train.csv, files: {column: image_id, folder: train/, suffix: .jpg}}",
+    "data.files.column": "data: {train: train.csv, files: {column: image_id}}",
+    "data.files.folder": "data: {train: train.csv, files: {column: image_id, folder: train/}}",
+    "data.files.suffix": "data: {train: train.csv, files: {column: image_id, suffix: .jpg}}",
+    "data.pixels": "data: {train: faces.csv, pixels: pixels, label: emotion}",
+    "data.skip_bad": "data: {train: photos/, image: [128, 128, 3], skip_bad: true}",
     "data.target": "data: {train: houses.csv, target: SalePrice}",
     "data.target_scale": "data: {train: houses.csv, target: SalePrice, target_scale: log}",
     "data.id": "data: {train: data/train.csv, test: data/test.csv, id: id}",
@@ -45,8 +56,13 @@ EXAMPLES = {
     "data.weight": "data: {train: survey.csv, target: income, weight: weight}",
     "data.sample_submission": "data: {test: data/test.csv, sample_submission: data/sample.csv}",
     "data.image": "data: {image: [28, 28, 1]}",
+    "data.fit": "data: {train: photos/, image: [128, 128, 3], fit: crop}",
+    "data.resample": "data: {train: photos/, image: [128, 128, 3], resample: lanczos}",
     "data.scale": "data: {scale: 255}",
     "data.standardize": "data: {standardize: true}",
+    "data.normalize": "data: {train: train.csv, scale: 255, normalize: {mean: [0.1307], std: [0.3081]}}",
+    "data.normalize.mean": "data: {scale: 255, normalize: {mean: [0.5, 0.5, 0.4], std: [0.2, 0.2, 0.2]}}",
+    "data.normalize.std": "data: {scale: 255, normalize: {mean: [0.5, 0.5, 0.4], std: [0.2, 0.2, 0.2]}}",
     "data.multi_label": "data: {train: labels.npz, multi_label: true}",
     "data.subset": "data: {subset: 2000}",
     "model": "model: nets.py:build",
@@ -175,15 +191,23 @@ class Key(NamedTuple):
     section: Mapping[str, Any] | None
 
 
+_MAPPINGS = {
+    "IdxPair": "a mapping of `images` and `labels`",
+    "ImagePattern": "of `files` and `label`",
+    "LabelColumn": "a mapping of `column` and `split`",
+}
+
+
 def keys_of(schema: Mapping[str, Any] = _SCHEMA, parents: Sequence[str] = ()) -> Iterator[Key]:
     """Yields the keys of a section, each followed by those in it; data.test has those of data.train."""
     for name, field in schema["properties"].items():
         path = ".".join([*parents, name])
         found = [arm["$ref"].rpartition("/")[2] for arm in _arms(field) if "$ref" in arm]
-        section = _SCHEMA["$defs"][found[0]] if found else None
-        yield Key(path, field, section)
-        if section is not None and path not in ("data.test", "data.validation"):
-            yield from keys_of(section, [*parents, name])
+        sections = [_SCHEMA["$defs"][section] for section in found]
+        yield Key(path, field, sections[0] if sections else None)
+        if path not in ("data.test", "data.validation"):
+            for section in sections:
+                yield from keys_of(section, [*parents, name])
 
 
 def _arms(field: Mapping[str, Any]) -> list[Mapping[str, Any]]:
@@ -204,7 +228,7 @@ def values(field: Mapping[str, Any]) -> str:
 
 def _values(arm: Mapping[str, Any]) -> list[str]:
     if "$ref" in arm:
-        return ["a mapping of `images` and `labels`" if arm["$ref"].endswith("/IdxPair") else "a mapping"]
+        return [_MAPPINGS.get(arm["$ref"].rpartition("/")[2], "a mapping")]
     if "enum" in arm or "const" in arm:
         return [f"`{_written(value)}`" for value in arm.get("enum") or [arm["const"]]]
     match arm.get("type"):

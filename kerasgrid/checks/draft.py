@@ -10,7 +10,7 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.reading import config_from_dict, flags_of, read_config
-from kerasgrid.config.sections import Config, DataConfig, IdxPair
+from kerasgrid.config.sections import Config, DataConfig, IdxPair, ImagePattern
 from kerasgrid.config.validation import FaultReport
 from kerasgrid.data.roles import is_fold_file
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
@@ -64,13 +64,19 @@ class Draft:
         places = {key: self._located(getattr(data, key)) for key in FILES}
         if is_fold_file(data.fold):
             places["fold"] = self._located(data.fold)
+        if data.files is not None and data.files.folder is not None:
+            places["files"] = data.files.model_copy(update={"folder": self._path(data.files.folder)})
         return data.model_copy(update=places)
 
-    def _located(self, source: str | IdxPair | None) -> str | IdxPair | None:
+    def _located(self, source: Any) -> Any:
         if isinstance(source, IdxPair):
-            parts = {part: self._located(text) for part, text in source.model_dump().items()}
-            return IdxPair.model_validate(parts)
-        return source if source in (None, "digits") else str(self.base / os.path.expanduser(source))
+            return IdxPair(images=self._path(source.images), labels=self._path(source.labels))
+        if isinstance(source, ImagePattern):
+            return source.model_copy(update={"files": self._path(source.files)})
+        return source if source in (None, "digits") else self._path(source)
+
+    def _path(self, text: str) -> str:
+        return str(self.base / os.path.expanduser(text))
 
 
 def read_draft(

@@ -335,7 +335,7 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines.append((f"  target: {_column(str(config.target), data)}", why["target"]))
         lines.append(_target_scale_line(data.labels))
     elif "label" in why:
-        lines.append((f"  label: {_column(config.label, data)}", why["label"]))
+        lines.append((f"  label: {_column(str(config.label), data)}", why["label"]))
     if config.id is not None:
         lines.append((f"  id: {_column(config.id, data)}", why["id"]))
     if "sample_submission" in found.beside:

@@ -85,10 +85,86 @@ class IdxPair(Section):
     """The file of labels, such as train-labels-idx1-ubyte.gz."""
 
 
+class ImagePattern(Section):
+    """Image files by their names, which may say the class."""
+
+    files: Annotated[str, Field(min_length=1)]
+    """A pattern of paths, such as train/*.jpg, or photos/**/*.png with all folders below."""
+    label: Annotated[str, Field(min_length=1)] | None = None
+    """A regular expression found in a file's path below the pattern's folder: its group, or all of it, is the
+    class."""
+
+
+def _form_of_source(value: Any) -> str:
+    if isinstance(value, ImagePattern) or (isinstance(value, dict) and "files" in value):
+        return "<files>"
+    return "<pair>" if isinstance(value, dict | IdxPair) else "<path>"
+
+
 DataSource = Annotated[
-    Annotated[str, Tag("<path>")] | Annotated[IdxPair, Tag("<pair>")],
-    Discriminator(lambda value: "<pair>" if isinstance(value, dict | IdxPair) else "<path>"),
+    Annotated[str, Tag("<path>")]
+    | Annotated[IdxPair, Tag("<pair>")]
+    | Annotated[ImagePattern, Tag("<files>")],
+    Discriminator(_form_of_source),
 ]
+
+
+def first_path(source: str | IdxPair | ImagePattern | None) -> str | None:
+    """Returns the file or folder that a source names, of a pair that of the images, or a pattern."""
+    if isinstance(source, IdxPair):
+        return source.images
+    return source.files if isinstance(source, ImagePattern) else source
+
+
+class ImageColumn(Section):
+    """Image files that a CSV names."""
+
+    column: str
+    """The column of their names, with or without folders and suffix."""
+    folder: str | None = None
+    """Where they lie; by default the folder of the CSV file, or that beside it which has them."""
+    suffix: str = ""
+    """What is added to each name, such as .jpg."""
+
+
+class LabelColumn(Section):
+    """A column whose cells hold several labels each."""
+
+    column: str
+    """The column."""
+    split: Annotated[str, Field(min_length=1)] = " "
+    """What stands between labels; an empty cell has none."""
+
+
+def _form_of_label(value: Any) -> str:
+    if isinstance(value, dict | LabelColumn):
+        return "<split>"
+    return "<several>" if isinstance(value, list) else "<column>"
+
+
+Label = Annotated[
+    Annotated[str, Tag("<column>")]
+    | Annotated[list[str], Field(min_length=2), Tag("<several>")]
+    | Annotated[LabelColumn, Tag("<split>")],
+    Discriminator(_form_of_label),
+]
+
+
+class Normalize(Section):
+    """What is subtracted of pixels and what they are divided by, a channel each, after data.scale."""
+
+    mean: Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
+    """Of each channel, or one for all."""
+    std: Annotated[list[Annotated[float, Field(gt=0, allow_inf_nan=False)]], Field(min_length=1)]
+    """Of each channel, or one for all."""
+
+    @field_validator("std")
+    @classmethod
+    def _as_many(cls, std: list[float], section: ValidationInfo) -> list[float]:
+        mean = section.data.get("mean")
+        if mean is not None and len(mean) != len(std):
+            raise ValueError(f"has {len(std)} numbers and mean has {len(mean)}; one a channel of both holds.")
+        return std
 
 
 class Features(Section):
@@ -109,13 +185,23 @@ class DataConfig(Section):
     """Where the samples are, what each column is, and how they are scaled."""
 
     train: DataSource | None = None
-    """A .csv or .npz file, {images: ..., labels: ...} for IDX, or `digits` (built in)."""
+    """A .csv, .tsv, .npz or .npy file, a folder of class folders, {files: PATTERN, label: REGEX} for image
+    files by name, {images: ..., labels: ...} for IDX, a .zip of any of these, or `digits` (built in)."""
     test: DataSource | None = None
     """The rows to predict, optional."""
     validation: DataSource | None = None
     """The rows that are held out, with labels, in the place of folds."""
-    label: str = "label"
-    """CSV: the label column, of classes."""
+    label: Label = "label"
+    """CSV: the label column, of classes; a list of columns of 0 and 1, a label each; or {column: tags,
+    split: " "} for cells of several labels."""
+    header: Literal["none"] | None = None
+    """CSV: none: the first line is a row; columns are called "0", "1", ..."""
+    files: ImageColumn | None = None
+    """CSV: the column that names image files."""
+    pixels: str | None = None
+    """CSV: the column whose cells hold all pixels of an image each, with blanks or commas between."""
+    skip_bad: bool = False
+    """Leave out image files that cannot be decoded, and count them, where a search refuses them otherwise."""
     target: str | Annotated[list[str], Field(min_length=1)] | None = None
     """CSV: the column of numbers to predict, or several (regression), in the place of a label."""
     target_scale: Literal["standardize", "log"] | None = None
@@ -138,11 +224,19 @@ class DataConfig(Section):
     sample_submission: str | None = None
     """The competition's sample; default: sample_submission.csv beside test."""
     image: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
-    """Height, width, channels; inferred where the pixel count is a square."""
+    """Height, width, channels of what samples become; inferred where the pixel count is a square, or all
+    image files are alike."""
+    fit: Literal["stretch", "pad", "crop"] = "stretch"
+    """How image files of another shape become `image`: stretch: each axis by itself; pad: whole, in the
+    middle of black; crop: the middle, filled."""
+    resample: Literal["nearest", "box", "bilinear", "hamming", "bicubic", "lanczos"] = "bilinear"
+    """Pillow's filter by which image files are resized."""
     scale: Annotated[float, Field(gt=0)] | None = None
     """Pixels are divided by this, 255 for bytes."""
     standardize: bool = False
     """Subtract the mean and divide by the std of the training folds, a channel each."""
+    normalize: Normalize | None = None
+    """Subtract the mean and divide by the std that are given, in the place of the training folds'."""
     multi_label: bool = False
     """Samples may have several labels, or none: labels of 0 and 1, (sample, label), of an .npz or arrays."""
     subset: Annotated[int, Field(ge=2)] | None = None

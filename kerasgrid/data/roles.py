@@ -24,7 +24,7 @@ from kerasgrid.data.csv_text import (
     stripped,
 )
 from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
-from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.errors import DataError, NotBuiltError, did_you_mean
 from kerasgrid.records import Table, Target
 from kerasgrid.wording import listed, shown_path
 
@@ -63,8 +63,11 @@ class Roles:
         """Returns those of a config's data section; `data.fold` may be a file, which is no column."""
         target = config.target
         targets = (target,) if isinstance(target, str) else tuple(target or ())
+        label = config.label or "label"
+        if not isinstance(label, str):
+            raise NotBuiltError("data.label: several labels are not read from a CSV yet.")
         return cls(
-            None if targets else config.label or "label",
+            None if targets else label,
             targets,
             config.id,
             config.group,

@@ -11,7 +11,7 @@ from kerasgrid import executors, machine
 from kerasgrid.checks.candidates import val_of
 from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.prepared import Prepared, Trainable, prepare
-from kerasgrid.config.sections import Config
+from kerasgrid.config.sections import Config, first_path
 from kerasgrid.data.folds import DEFAULT_N
 from kerasgrid.data.in_memory import NOTHING, Given
 from kerasgrid.engines import ENGINES
@@ -124,8 +124,7 @@ def prepare_beside(
 
 def reading(draft: Draft, n_workers: int) -> str:
     """Returns in a sentence what is done first: the data are read, while workers import their backend."""
-    train = draft.config.data.train
-    what = "the data" if train is None else train if isinstance(train, str) else train.images
+    what = first_path(draft.config.data.train) or "the data"
     name = {"tensorflow": "TensorFlow", "jax": "JAX"}.get(backend(), backend())
     if _runs_inline(draft):
         return f"Reading {what}; then {name} is imported, which takes some seconds."

@@ -8,7 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass, replace
 from pathlib import Path
 
-from kerasgrid.config.sections import DataConfig, IdxPair
+from kerasgrid.config.sections import DataConfig, first_path
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import file_digest
 from kerasgrid.records import Target
@@ -108,7 +108,7 @@ def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | No
     data = data or _data_of(results)
     if data.sample_submission:
         return results.base / os.path.expanduser(data.sample_submission)
-    test = data.test.images if isinstance(data.test, IdxPair) else data.test
+    test = first_path(data.test)
     beside = (results.base / os.path.expanduser(test)).parent / SAMPLE if test else None
     return beside if beside is not None and beside.is_file() else None
 
