@@ -10,15 +10,18 @@ import stat
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from kerasgrid import machine
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_by_mode
-from kerasgrid.records import Table, Target
+from kerasgrid.records import Dataset, Table, Target
 from kerasgrid.wording import shown_path
+
+if TYPE_CHECKING:
+    from kerasgrid.data.pictures import Pictures
 
 PIECE_BYTES, CHUNK_BYTES = 1 << 24, 1 << 25
 # Deflate cannot pack more than 1032 bytes into one: https://zlib.net/zlib_tech.html
@@ -33,13 +36,13 @@ class Samples:
 
     Attributes:
         images: (sample, height, width, channel), uint8 or float32; arrays given in Python may have
-            other axes after the first.
+            other axes after the first. Image files are `Pictures`, until the cache decodes them.
         labels: As in Dataset: int64, uint8 or float64, as the target's kind is.
         target: What labels are.
         table: As in Dataset; and so are `weights`, `groups`, `times`, `given` and `report`.
     """
 
-    images: np.ndarray
+    images: np.ndarray | Pictures
     labels: np.ndarray
     target: Target
     table: Table | None = None
@@ -51,8 +54,19 @@ class Samples:
 
     def __post_init__(self) -> None:
         dtype = {"classes": np.int64, "labels": np.uint8, "numbers": np.float64}[self.target.kind]
-        object.__setattr__(self, "images", np.ascontiguousarray(self.images))
+        if isinstance(self.images, np.ndarray):
+            object.__setattr__(self, "images", np.ascontiguousarray(self.images))
         object.__setattr__(self, "labels", np.ascontiguousarray(self.labels, dtype=dtype))
+
+
+def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
+    """Returns some of the samples, in the order of `rows`, with all that is known of each."""
+    weights, groups, times, given = (
+        None if values is None else values[rows]
+        for values in (whole.weights, whole.groups, whole.times, whole.given)
+    )
+    taken = whole.images[rows], whole.labels[rows], whole.target, whole.table
+    return Samples(*taken, weights, groups, times, given, whole.report)
 
 
 @contextlib.contextmanager

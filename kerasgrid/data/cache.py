@@ -18,14 +18,15 @@ import os
 import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import asdict
+from dataclasses import asdict, replace
 from pathlib import Path
 from typing import Any, Literal
 
 import numpy as np
 
 from kerasgrid import machine
-from kerasgrid.data.arrays import Samples
+from kerasgrid.data.arrays import Samples, take_rows
+from kerasgrid.data.pictures import Pictures, decode_good
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
@@ -38,6 +39,7 @@ from kerasgrid.io import (
     sync_folder,
 )
 from kerasgrid.records import Dataset, Table, Target
+from kerasgrid.wording import count
 
 FORMAT = 1
 _PARTS = ("images", "labels", "weights", "groups", "times", "given")
@@ -146,13 +148,53 @@ def _made_beside(folder: Path) -> Iterator[Path]:
 
 def _write(folder: Path, samples: Samples | Dataset) -> str:
     """Writes samples to a new folder, and returns their fingerprint."""
+    if isinstance(samples.images, Pictures):
+        samples = _decoded(folder / "images.npy", samples, samples.images)
     meta: dict[str, Any] = {"format": FORMAT, **_forms_of(samples), "report": list(samples.report)}
     for name, array in _arrays(samples).items():
-        meta[name] = {"bytes": _write_npy(folder / f"{name}.npy", array), "digest": array_digest(array)}
+        path = folder / f"{name}.npy"
+        n_bytes = path.stat().st_size if path.exists() else _write_npy(path, array)
+        meta[name] = {"bytes": n_bytes, "digest": array_digest(array)}
     meta["check"] = digest(meta)
     _write_synced(folder / "meta.json", [json.dumps(meta).encode()])
     sync_folder(folder)
     return _fingerprint_of(meta)
+
+
+def _decoded(path: Path, samples: Samples | Dataset, pictures: Pictures) -> Samples:
+    """Decodes image files to a .npy file, and returns the samples that have one.
+
+    Raises:
+        DataError: Some cannot be decoded, and are not to be left out; or a class has no others.
+    """
+    header = _npy_header(pictures.shape, pictures.dtype)
+    with open(path, "wb") as file:
+        file.write(header)
+        places, bad = decode_good(pictures, lambda images: file.write(images.data))
+        n_bytes, header = len(header), _npy_header((len(places), *pictures.image), pictures.dtype)
+        assert len(header) == n_bytes  # NumPy leaves room for longer ones
+        file.seek(0)
+        file.write(header)
+        file.flush()
+        os.fsync(file.fileno())
+    samples = take_rows(samples, places)
+    if bad:
+        _check_classes(samples, pictures.where)
+        line = f"files: {count(len(bad), 'image')} of {len(pictures):,} cannot be decoded, and are left out"
+        samples = replace(samples, report=(*samples.report, line))
+    return replace(samples, images=np.load(path, mmap_mode="r"))
+
+
+def _check_classes(samples: Samples, where: str) -> None:
+    """Raises a DataError where a class has no sample any more."""
+    if samples.target.kind != "classes":
+        return
+    n_each = np.bincount(samples.labels, minlength=samples.target.n_outputs)
+    if lost := [name for name, n in zip(samples.target.names, n_each, strict=True) if not n]:
+        raise DataError(
+            f"{where}: no image of the class {lost[0]!r} can be decoded, and none of it would be left. "
+            "Fetch them again."
+        )
 
 
 def open_samples(folder: Path, source: str) -> Dataset | None:
@@ -260,10 +302,17 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
 
 def _write_npy(path: Path, array: np.ndarray) -> int:
     """Writes a .npy file through Python's files, whose errors name a full disk; returns its bytes."""
-    header = io.BytesIO()
-    np.lib.format.write_array_header_1_0(header, np.lib.format.header_data_from_array_1_0(array))
-    _write_synced(path, [header.getvalue(), array.reshape(-1).view(np.uint8)])
+    _write_synced(path, [_npy_header(array.shape, array.dtype), array.reshape(-1).view(np.uint8)])
     return path.stat().st_size
+
+
+def _npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Returns the beginning of a .npy file in C's order."""
+    header = io.BytesIO()
+    descr = np.lib.format.dtype_to_descr(dtype)
+    form = {"descr": descr, "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, form)
+    return header.getvalue()
 
 
 def _write_synced(path: Path, parts: Sequence[Any]) -> None:

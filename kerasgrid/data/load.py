@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, check_memory
+from kerasgrid.data.arrays import Samples, check_memory, take_rows
 from kerasgrid.data.cache import cached
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
@@ -19,16 +19,6 @@ from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
-
-
-def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
-    """Returns some of the samples, in the order of `rows`, with all that is known of each."""
-    weights, groups, times, given = (
-        None if values is None else values[rows]
-        for values in (whole.weights, whole.groups, whole.times, whole.given)
-    )
-    taken = whole.images[rows], whole.labels[rows], whole.target, whole.table
-    return Samples(*taken, weights, groups, times, given, whole.report)
 
 
 def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> Samples:
@@ -145,7 +135,9 @@ def _load(config: Any, seed: int, name: str | None = None, trained: Dataset | No
         return samples
 
     def pick() -> Samples:
-        return take_subset(cached(key, where, read), config.subset, seed, where)
+        # Of image files only those of the subset are decoded.
+        whole = read() if source.decodes else cached(key, where, read)
+        return take_subset(whole, config.subset, seed, where)
 
     if config.subset is None:
         return cached(key, where, read)

@@ -50,7 +50,7 @@ def read_digits(image: Sequence[int] | None = None) -> Samples:
 def digits_chunks(shape: Sequence[int]) -> Iterator[Chunk]:
     """Yields what `read_digits` gives, as samples of a shape."""
     samples = read_digits()
-    pixels = samples.images.reshape(len(samples.images), -1)
+    pixels = np.asarray(samples.images).reshape(len(samples.labels), -1)
     yield Chunk(fitting(pixels, shape, "digits"), None, samples.labels.tolist())
 
 
@@ -63,12 +63,14 @@ class Source:
         files: The files whose bytes decide what is read.
         options: A JSON value: what else decides it.
         read: Reads the samples.
+        decodes: Whether these are image files, `Pictures`, which `read` does not decode yet.
     """
 
     name: str
     files: tuple[Path, ...]
     options: Mapping[str, Any]
     read: Callable[[], Samples]
+    decodes: bool = False
 
     def digests(self) -> list[str]:
         """Returns the SHA-256 of each file.
