@@ -247,7 +247,7 @@ def _check_augment(draft: Draft, space: Space, data: Dataset | None) -> tuple[st
             found[Fault(where, f"{what}: {hint}")] = None
         if given is None:
             continue
-        for fault in faults_of_augment(given, images, config.data.scale, config.data.standardize):
+        for fault in faults_of_augment(given, images, config.data.scale, center_of(config)):
             found[Fault(_place(fault.path, params, config)[0], fault.message)] = None
         if given.preprocessing_function is not None:
             where = _place("augment.preprocessing_function", params, config)[0]
@@ -274,11 +274,19 @@ def _check_augment(draft: Draft, space: Space, data: Dataset | None) -> tuple[st
     return tuple(sorted(filter(None, warnings)))
 
 
+def center_of(config: Config) -> str | None:
+    """Returns the key by which pixels are centred; None where none does."""
+    if config.data.standardize:
+        return "data.standardize"
+    return None if config.data.normalize is None else "data.normalize"
+
+
 def warnings_of_scale(
     config: Config, space: Space, data: Dataset, records: Sequence[ProbeRecord]
 ) -> tuple[str, ...]:
     """Tells that pixels reach nets as they are stored, as records of models that were built show."""
-    is_scaled = config.data.scale is not None or config.data.standardize or config.search.engine == AUTOKERAS
+    is_scaled = config.data.scale is not None or center_of(config) is not None
+    is_scaled = is_scaled or config.search.engine == AUTOKERAS
     settings = augmentations(config, space)
     if is_scaled or all(given is not None and given.may_scale for _, given in settings):
         return ()

@@ -18,7 +18,7 @@ from kerasgrid.data.frames import as_frame
 from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.roles import Roles, is_fold_file, read_roles
-from kerasgrid.data.statistics import giveaways
+from kerasgrid.data.statistics import giveaways, pixel_top
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Dataset
 from kerasgrid.wording import count, listed, shown_path
@@ -117,6 +117,10 @@ def _check_keys(draft: Draft) -> None:
     report, data = draft.report, draft.config.data
     if data.target is not None and "label" in data.model_fields_set:
         report.add("data.target", "is given, and so is data.label: a search predicts one of them.")
+    if data.normalize is not None and data.standardize:
+        report.add(
+            "data.normalize", "is given, and so is data.standardize, which learns the same: keep one of them."
+        )
     if data.image is not None and data.features.model_fields_set:
         report.add(
             "data.image", "is given, and so is data.features: samples are pictures or rows of a table."
@@ -157,7 +161,14 @@ def _check_use(draft: Draft, data: Dataset) -> None:
             f"is log, which is of numbers above -1, and {which} is {data.labels[row, column]:g}: take "
             "standardize, or leave it out.",
         )
+    given, n_channels = config.data.normalize, data.images.shape[-1]
     if data.table is None:
+        if given is not None and len(given.mean) not in (1, n_channels):
+            report.add(
+                "data.normalize",
+                f"has figures of {count(len(given.mean), 'channel')}, and samples of {data.source} have "
+                f"{n_channels:,}: one a channel holds, or one for all.",
+            )
         return
     is_table = f"{data.source} is a table"
     if config.data.scale is not None:
@@ -169,6 +180,11 @@ def _check_use(draft: Draft, data: Dataset) -> None:
     if config.data.standardize:
         report.add(
             "data.standardize",
+            f"is of pixels, and {is_table}, whose numbers are standardized by themselves: leave it out.",
+        )
+    if given is not None:
+        report.add(
+            "data.normalize",
             f"is of pixels, and {is_table}, whose numbers are standardized by themselves: leave it out.",
         )
     spaces = config.space if isinstance(config.space, list) else [config.space]
@@ -199,6 +215,8 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
                 f"{'columns' if names else 'values at'} {told}{how}: a score near 1.0 says nothing. Take "
                 "out what is no part of the samples, by data.drop."
             )
+    if (odd := _odd_figures(draft, data)) is not None:
+        found.append(odd)
     if data.n_held_out:
         found += _warnings_of_held_out(draft, given)
     if is_csv(section.test):
@@ -211,6 +229,29 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
         except DataError as error:
             found.append(f"data.test: {error} predict refuses it as it is.")
     return tuple(found)
+
+
+def _odd_figures(draft: Draft, data: Dataset) -> str | None:
+    """Returns that figures of data.normalize are of pixels on another scale; None where they may be right."""
+    section, augment = draft.config.data, draft.config.augment
+    if section.normalize is None or (augment is not None and augment.rescale is not None):
+        return None
+    figures = [*section.normalize.mean, *section.normalize.std]
+    top = pixel_top(data.images)
+    told = f"data.normalize has figures of {min(figures):g} to {max(figures):g}"
+    if top is None:
+        return None
+    if section.scale is None and max(figures) <= 1:
+        return (
+            f"{told}, which are of pixels from 0 to 1, and those of {data.source} are 0 to {top:,}: write "
+            f"`scale: {top}` beside it, by which they are divided first."
+        )
+    if section.scale is not None and min(section.normalize.std) > top / section.scale:
+        return (
+            f"{told}, and pixels of {data.source}, divided by data.scale first, are 0 to "
+            f"{top / section.scale:g}: leave data.scale out, or divide the figures by it."
+        )
+    return None
 
 
 def _warnings_of_held_out(draft: Draft, given: Given) -> Iterator[str]:

@@ -113,6 +113,7 @@ class Trainable:
             "data": self.data.fingerprint,
             "data.scale": config.data.scale,
             "data.standardize": config.data.standardize,
+            **({"data.normalize": config.data.normalize.model_dump()} if config.data.normalize else {}),
             **({"data.multi_label": True} if config.data.multi_label else {}),
             **({"data.target_scale": config.data.target_scale} if config.data.target_scale else {}),
             "backend": backend(),

@@ -242,20 +242,20 @@ NOTHING = Augmentation()
 
 
 def faults_of_augment(
-    given: Augment, images: np.ndarray | None, scale: float | None, standardize: bool
+    given: Augment, images: np.ndarray | None, scale: float | None, center: str | None
 ) -> Iterator[Fault]:
     """Yields what keeps augmentation from being done to these data, at `augment` or `augment.KEY`.
 
     Args:
         images: (sample, ...), as they are stored; None where they are not known.
         scale: What the config divides them by.
-        standardize: Whether the config standardizes them.
+        center: The key by which the config centres them, such as `data.standardize`; None for none.
     """
     if given.rescale is not None and scale is not None:
         yield Fault("augment.rescale", "multiplies pixels that data.scale divides already: keep one of them.")
-    if given.has_statistics and standardize:
+    if given.has_statistics and center is not None:
         name = "featurewise_center" if given.featurewise_center else "featurewise_std_normalization"
-        yield Fault(f"augment.{name}", "is done by data.standardize already: keep one of them.")
+        yield Fault(f"augment.{name}", f"is done by {center} already: keep one of them.")
     operations = given.operations
     if images is None or not (operations or given.subtracts_own_mean):
         return

@@ -88,7 +88,7 @@ def as_autokeras(
     made = config.model_copy(
         update={
             "name": name or name_beside(config.name),
-            "data": config.data.model_copy(update={"scale": None, "standardize": False}),
+            "data": config.data.model_copy(update={"scale": None, "standardize": False, "normalize": None}),
             "model": AUTOKERAS_MODEL,
             "params": params,
             "space": {},
@@ -191,10 +191,11 @@ def _unused(config: Config) -> Iterator[str]:
         kept = config.training.model_fields_set & {"batch_norm"}
         but = " but training.batch_norm" if kept and "training" in unused else ""
         yield f"AutoKeras takes no notice of {', '.join(unused)}{but}: they are of other engines."
-    changed = {"scale": config.data.scale is not None, "standardize": config.data.standardize}
-    if pixels := [f"data.{name}" for name, is_given in changed.items() if is_given]:
+    changed = [name for name in ("scale", "standardize", "normalize") if getattr(config.data, name)]
+    if changed:
+        pixels = " and ".join(f"data.{name}" for name in changed)
         yield (
-            f"AutoKeras takes no notice of {' and '.join(pixels)}: pixels come to it as they are stored, and "
+            f"AutoKeras takes no notice of {pixels}: pixels come to it as they are stored, and "
             "its models normalise them."
         )
 

@@ -170,7 +170,7 @@ class KerasEstimator(BaseEstimator):
         if route.augment is not None and samples.table is not None:
             faults.append(Fault("augment", "is of images, and X is a table: leave it out."))
         elif route.augment is not None:
-            faults += faults_of_augment(route.augment, X, None, False)
+            faults += faults_of_augment(route.augment, X, None, None)
         unknown = fault_of_class_weight(route.training.class_weight, samples.target)
         faults += [Fault("training.class_weight", unknown)] if unknown else []
         if faults:

@@ -36,6 +36,8 @@ class Recipe:
         target: What is predicted.
         scale: Pixels are divided by it; None for no scaling.
         standardize: Whether to subtract the mean and divide by the std of the training folds.
+        normalize: The mean that is subtracted of divided pixels and the std that they are divided by, in the
+            place of the training folds': a number a channel each, or one for all; None for neither.
         target_scale: What a net predicts in the place of numbers; None for themselves.
         val: The share of the inner split where it is asked for; `test_fold` for the held-out rows; None
             for 0.1 where a callback monitors `val_*`.
@@ -72,6 +74,7 @@ class Recipe:
     source: str = ""
     scale: float | None = None
     standardize: bool = False
+    normalize: tuple[Sequence[float], Sequence[float]] | None = None
     target_scale: str | None = None
     val: float | str | None = None
     has_defaults: bool = False

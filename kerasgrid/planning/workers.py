@@ -65,6 +65,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target=data.target,
         scale=config.data.scale,
         standardize=config.data.standardize,
+        normalize=config.data.normalize and (config.data.normalize.mean, config.data.normalize.std),
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,

@@ -1,9 +1,10 @@
-"""What is learnt of the rows that a fold trains on before any net is: statistics of channels, of a table's
-columns, and of the numbers to predict.
+"""What is learnt of the rows that a fold trains on before any net is, or given in its place: statistics of
+channels, of a table's columns, and of the numbers to predict.
 """
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cache, lru_cache
 from pathlib import Path
@@ -46,10 +47,10 @@ class Learnt:
         """
         is_table, is_standardized = data.table is not None, recipe.standardize and data.table is None
         is_normalized = augment is not None and augment.has_statistics
+        center = None if recipe.normalize is None else _given(recipe.normalize, data.images.shape[-1])
         if not (is_table or is_standardized or is_normalized or recipe.target_scale is not None):
-            return cls()  # nothing is read
+            return cls(center)  # nothing is read
         rows = _rows(recipe, data, fold)
-        center = None
         if is_standardized:
             center = rows.statistics(recipe.scale)
         elif augment is not None and augment.has_statistics:
@@ -62,6 +63,12 @@ class Learnt:
         """Returns what a net's outputs, (row, ...), say of the numbers to predict: (row, number) float64."""
         values = np.asarray(outputs, np.float64).reshape(len(outputs), -1)
         return values if self.scale is None else self.scale.undo(values)
+
+
+def _given(figures: tuple[Sequence[float], Sequence[float]], n_channels: int) -> tuple[np.ndarray, np.ndarray]:
+    """Returns given means and stds, (channel,) float64 each, of figures for each channel or for all."""
+    mean, std = (np.broadcast_to(np.asarray(own, np.float64), n_channels).copy() for own in figures)
+    return mean, std
 
 
 class _Rows:

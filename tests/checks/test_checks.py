@@ -856,6 +856,48 @@ def test_what_augmentation_and_data_both_do_is_a_fault_wherever_it_is_asked_for(
     assert f"space.{again}" in refusal(folder, BASE + "space: {augment.rescale: [0.5]}", "data.scale=16")
     again = "augment.featurewise_center: is done by data.standardize already: keep one of them."
     assert again in refusal(folder, BASE + "augment: {featurewise_center: true}", "data.standardize=true")
+    again = "augment.featurewise_center: is done by data.normalize already: keep one of them."
+    given = "data.normalize={mean: [0.5], std: [0.25]}"
+    assert again in refusal(folder, BASE + "augment: {featurewise_center: true}", given)
+
+
+@pytest.mark.parametrize(
+    ("data", "message"),
+    [
+        ("normalize: {mean: [0.5], std: [0.25]}, standardize: true", "is given, and so is data.standardize"),
+        (
+            "normalize: {mean: [0.5, 0.5, 0.4], std: [0.2, 0.2, 0.2]}",
+            "has figures of 3 channels, and samples of digits have 1: one a channel holds, or one for all.",
+        ),
+        ("normalize: {mean: [0.5], std: [0.0]}", "is 0.0; above 0 holds."),
+        ("normalize: {mean: [0.5, 0.5], std: [0.1]}", "has 1 numbers and mean has 2; one a channel of both"),
+        ("normalize: {mean: [.nan], std: [0.1]}", "is nan"),
+        ("normalize: {mean: [0.5]}", "is missing"),
+    ],
+)
+def test_figures_to_normalize_by_that_do_not_fit(folder, data, message):
+    text = refusal(folder, f"model: fc\ndata: {{train: digits, {data}}}")
+    assert message in text
+    assert "data.normalize" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "more", "told"),
+    [
+        ("", "", "which are of pixels from 0 to 1, and those of digits are 0 to 16: write `scale: 16` beside"),
+        ("scale: 16", "", None),
+        ("", "augment: {rescale: 0.0625}", None),
+        ("scale: 16, MEAN", "", "and pixels of digits, divided by data.scale first, are 0 to 1: leave data.s"),
+        ("MEAN", "", None),
+    ],
+)
+def test_figures_of_pixels_on_another_scale_draw_a_warning(folder, data, more, told):
+    figures = "mean: [8.0], std: [4.0]" if "MEAN" in data else "mean: [0.1307], std: [0.3081]"
+    data = data.replace("MEAN", "").strip(", ")
+    section = f"data: {{train: digits, normalize: {{{figures}}}{', ' if data else ''}{data}}}"
+    warnings = check(folder, f"model: fc\n{section}\n{more}").warnings
+    assert len(warnings) == (told is not None)
+    assert told is None or told in warnings[0]
 
 
 def test_digits_that_are_flipped_draw_a_warning(folder):

@@ -398,6 +398,11 @@ TABLE = "sort,a,label\n" + "".join(f"{'xy'[n % 2]},{n % 7},{n % 3}\n" for n in r
             "data.standardize: is of pixels, and train.csv is a table, whose numbers are standardized by",
         ),
         (
+            {"normalize": {"mean": [0.5], "std": [0.5]}},
+            {},
+            "data.normalize: is of pixels, and train.csv is a table, whose numbers are standardized by",
+        ),
+        (
             {},
             {"augment": {"rotation_range": 9}},
             "augment: is of images, and train.csv is a table: leave it out.",
