@@ -218,7 +218,11 @@ def fault_of_class_weight(value: Any, target: Target) -> str | None:
     if value is None:
         return None
     if target.is_multi_label:
-        return "is a weight of each class, and with data.multi_label a sample has any number: leave it out."
+        return (
+            "is a weight of each class, and with data.multi_label a sample has any number of labels: leave "
+            "it out, or weigh what is rare by loss: binary_focal_crossentropy with "
+            "loss.apply_class_balancing: true."
+        )
     if target.is_numbers:
         return "is a weight of each class, and numbers are predicted, which have none: leave it out."
     known = {str(label) for label in target.classes}

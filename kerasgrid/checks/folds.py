@@ -83,6 +83,14 @@ def _faults(data: Dataset, folds: Sequence[Fold], objective: str) -> Iterator[st
                     f"fold {fold.index} holds out no sample of class {listed(lacks)}, without which "
                     f"{objective} says nothing. {_WAYS}"
                 )
+        elif data.target.is_multi_label:
+            same = (data.labels[fold.test] == data.labels[fold.test][:1]).all(axis=0)
+            if objective.startswith("roc_auc") and same.any():
+                names = listed([data.classes[place] for place in np.flatnonzero(same)])
+                yield (
+                    f"fold {fold.index} holds out samples that all have, or all lack, label {names}, for "
+                    f"which {objective} says nothing. {_WAYS}"
+                )
         elif data.target.is_numbers:
             for what in _constant(data, fold.train):
                 yield f"fold {fold.index} trains on {what}: there is nothing to learn. Split otherwise."
@@ -113,14 +121,13 @@ def _warnings_of_labels(data: Dataset, folds: Sequence[Fold]) -> Iterator[str]:
             for what in _constant(data, fold.test):
                 yield f"fold {fold.index} holds out {what}: its score says nothing of what is learnt."
         return
-    if data.target.is_multi_label:
-        return
-    for fold in folds:
+    what, plural = ("label", "labels") if data.target.is_multi_label else ("class", "classes")
+    for fold in folds if what == "class" else ():
         present = np.unique(data.labels[fold.test])
         if len(present) == 1 and len(data.classes) > 1:
             alone = repr(data.classes[present[0]])
             yield f"fold {fold.index} holds out class {alone} alone: its score says little."
-    counts = dict(zip(data.classes, np.bincount(data.labels, minlength=len(data.classes)), strict=True))
+    counts = dict(zip(data.classes, _counts(data, slice(None)), strict=True))
     for part, does, so in (
         ("train", "trained on", "which they can never say"),
         ("test", "held out", "of which their scores say nothing"),
@@ -130,13 +137,13 @@ def _warnings_of_labels(data: Dataset, folds: Sequence[Fold]) -> Iterator[str]:
             for name in _lacking(data, getattr(fold, part)):
                 lacking.setdefault(name, []).append(fold.index)
         told = [
-            f"fold{'' if len(places) == 1 else 's'} {listed(places)} without class {name!r} "
+            f"fold{'' if len(places) == 1 else 's'} {listed(places)} without {what} {name!r} "
             f"({count(counts[name], 'sample')})"
             for name, places in lacking.items()
         ]
         if told:
-            more = f", and {len(told) - _MOST_TOLD} more classes" if len(told) > _MOST_TOLD else ""
-            yield f"some folds lack classes in what is {does}, {so}: {'; '.join(told[:_MOST_TOLD])}{more}."
+            more = f", and {len(told) - _MOST_TOLD} more {plural}" if len(told) > _MOST_TOLD else ""
+            yield f"some folds lack {plural} in what is {does}, {so}: {'; '.join(told[:_MOST_TOLD])}{more}."
 
 
 def _warnings_of_groups(data: Dataset, folds: Sequence[Fold]) -> Iterator[str]:
@@ -172,10 +179,15 @@ def _warnings_of_sizes(folds: Sequence[Fold]) -> Iterator[str]:
 
 
 def _lacking(data: Dataset, rows: np.ndarray) -> list[Any]:
-    """Returns the classes of the data that rows have no sample of."""
-    n = len(data.classes)
-    lacks = (np.bincount(data.labels[rows], minlength=n) == 0) & (np.bincount(data.labels, minlength=n) > 0)
+    """Returns the classes or labels of the data that rows have no sample of."""
+    lacks = (_counts(data, rows) == 0) & (_counts(data, slice(None)) > 0)
     return [data.classes[place] for place in np.flatnonzero(lacks)]
+
+
+def _counts(data: Dataset, rows: np.ndarray | slice) -> np.ndarray:
+    """Returns (class,) or (label,), how many of some rows are of each."""
+    labels = data.labels[rows]
+    return labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=len(data.classes))
 
 
 def _constant(data: Dataset, rows: np.ndarray) -> Iterator[str]:

@@ -266,10 +266,10 @@ class Folds(Section):
     n: Annotated[int, Field(ge=2, le=1000)] | None = None
     """How many; default 3, and of kind given as many as there are numbers."""
     kind: Literal["stratified", "plain", "group", "stratified_group", "time", "given"] | None = None
-    """stratified: each class's share is the same in all, of numbers each bin's; plain: shuffled alone; group:
-    no data.group in two folds; stratified_group: both; time: trained on what is before, by data.time; given:
-    data.fold tells. Default: given, group or time where data.fold, data.group or data.time is there (of
-    groups stratified_group for classes); else stratified for classes, and plain for numbers."""
+    """stratified: each class's or label's share is the same in all, of numbers each bin's; plain: shuffled
+    alone; group: no data.group in two folds; stratified_group: both; time: trained on what is before, by
+    data.time; given: data.fold tells. Default: given, group or time where data.fold, data.group or data.time
+    is there (of groups stratified_group for classes); else stratified, and plain for numbers."""
     gap: Annotated[int, Field(ge=0)] = 0
     """time: rows that are left out between those trained on and those held out."""
 

@@ -1,7 +1,8 @@
 """Folds: which rows are trained on and which are held out, and a fold's training rows in two.
 
-Both are scikit-learn's own splits, seeded, and made of the data's labels, groups and times; folds are written
-once and reused by every trial, engine and restart.
+Both are scikit-learn's own splits, seeded, and made of the data's labels, groups and times; where samples
+have several labels, for which scikit-learn has none, those of `strata`. Folds are written once and reused by
+every trial, engine and restart.
 """
 
 from __future__ import annotations
@@ -18,6 +19,7 @@ import numpy as np
 from kerasgrid.config.sections import Folds
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.npz import open_archive, read_member
+from kerasgrid.data.strata import parts_by_labels
 from kerasgrid.errors import DataError, RunError, brief
 from kerasgrid.io import digest, write_arrays
 from kerasgrid.records import Dataset, Fold
@@ -57,8 +59,9 @@ def make_folds(data: Dataset, how: Folds, *, holdout: float | None = None, seed:
     A share is held out by StratifiedShuffleSplit, ShuffleSplit, GroupShuffleSplit (a share of the groups) or
     some parts of a StratifiedGroupKFold; of rows in time it is the last.
 
-    Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side of a
-    cut, which moves to the nearer end of such rows.
+    Samples with several labels are stratified by all of them (`parts_by_labels`), but not where groups stay
+    whole. Numbers are stratified by up to 10 bins of as many samples each. Rows of one time are on one side
+    of a cut, which moves to the nearer end of such rows.
 
     Args:
         data: Its labels, groups, times and fold numbers.
@@ -190,11 +193,11 @@ def fold_faults(data: Dataset, how: Folds, holdout: float | None = None) -> Iter
             f"is {how.gap}, which is of folds in time alone, and these are {kind}: leave it out, or write "
             "kind: time and name the column in data.time.",
         )
-    if kind in ("stratified", "stratified_group") and data.labels.ndim == 2:
+    if kind == "stratified_group" and data.target.is_multi_label:
+        yield "search.folds.kind", f"is {kind}, and samples have several labels each: take group."
+        return
+    if kind in ("stratified", "stratified_group") and data.target.is_numbers:
         instead = "group" if "group" in kind else "plain"
-        if not data.target.is_numbers:
-            yield "search.folds.kind", f"is {kind}, and samples have several labels each: take {instead}."
-            return
         if (n := data.target.n_outputs) > 1:
             yield "search.folds.kind", f"is {kind}, and {n} numbers are predicted: take {instead}."
             return
@@ -281,6 +284,10 @@ def _splits(data: Dataset, kind: str, n: int, gap: int, seed: int) -> Iterable[t
         return _splits_in_time(data.times, n, gap)
     if kind == "given":
         return PredefinedSplit(data.given).split()
+    if kind == "stratified" and data.target.is_multi_label:
+        sizes = [len(part) for part in np.array_split(np.arange(len(data)), n)]
+        parts = parts_by_labels(data.labels, sizes, seed)
+        return [(np.flatnonzero(parts != place), np.flatnonzero(parts == place)) for place in range(n)]
     splitter = {
         "stratified": StratifiedKFold,
         "plain": KFold,
@@ -328,6 +335,9 @@ def _split(
         train, test = next(
             GroupShuffleSplit(1, test_size=n_test, random_state=seed).split(rows, None, groups)
         )
+    elif kind == "stratified" and data.target.is_multi_label:
+        parts = parts_by_labels(data.labels[rows], [len(rows) - n_test, n_test], seed)
+        train, test = np.flatnonzero(parts == 0), np.flatnonzero(parts)
     else:
         single = StratifiedShuffleSplit if kind == "stratified" and _has_classes(data) else ShuffleSplit
         train, test = next(single(1, test_size=n_test, random_state=seed).split(rows, data.labels[rows]))
@@ -392,7 +402,7 @@ def _kind_within(data: Dataset) -> str:
         return "stratified_group" if has_classes else "group"
     if data.times is not None:
         return "time"
-    return "stratified" if has_classes else "plain"
+    return "plain" if data.target.is_numbers else "stratified"
 
 
 def _parts(how: Folds) -> tuple[str, int, int]:
@@ -412,7 +422,7 @@ def inner_kind(data: Dataset, how: Folds) -> str:
     needs = NEEDS.get(kind)
     if needs is not None and getattr(data, needs) is None:  # data of another search's, without the column
         kind = _kind_within(data)
-    if kind.startswith("stratified") and not _has_classes(data):
+    if kind.startswith("stratified") and data.target.is_numbers:
         return "plain" if kind == "stratified" else "group"
     return kind
 
@@ -422,9 +432,9 @@ def inner_split(
 ) -> tuple[np.ndarray, np.ndarray]:
     """Returns a fold's training rows in two: those to train on and those that `val_*` is measured on.
 
-    The same for a given fold and seed, whatever trial asks: stratified for classes; groups are whole, and
-    then the share is one of groups, or with classes about that of each; in time the last rows are measured
-    on, and the gap before them is left out.
+    The same for a given fold and seed, whatever trial asks: stratified for classes and labels; groups are
+    whole, and then the share is one of groups, or with classes about that of each; in time the last rows are
+    measured on, and the gap before them is left out.
 
     Args:
         data: All samples.
@@ -442,7 +452,7 @@ def inner_split(
     kind, n_all = inner_kind(data, how), len(fold.train)
     n_val = _n_val(fold, fraction)
     own_seed = int(digest(["inner split", seed, fold.index])[:8], 16)
-    if kind == "stratified":
+    if kind == "stratified" and _has_classes(data):
         present, counts = np.unique(data.labels[fold.train], return_counts=True)
         if counts.min() < 2 or not len(present) <= n_val <= n_all - len(present):
             raise DataError(
@@ -451,11 +461,13 @@ def inner_split(
                 "class on both sides. Raise search.val, add samples, or do without the callbacks that "
                 "monitor val_*."
             )
-    elif kind == "plain" and n_val >= n_all:
+    elif kind in ("stratified", "plain") and n_val >= n_all:
         raise DataError(f"fold {fold.index}: of its {n_all} training rows none would be trained on.")
     train, val = _split(data, kind, fold.train, fraction, how.gap, own_seed)
     if not len(train) or not len(val):
-        by = {"time": "of one time, or in the gap", "plain": "too few"}.get(kind, "of one group")
+        by = {"time": "of one time, or in the gap", "plain": "too few", "stratified": "too few"}.get(
+            kind, "of one group"
+        )
         raise DataError(
             f"fold {fold.index}: of its {n_all} training rows none would be "
             f"{'validated' if len(train) else 'trained'} on, since they are {by}. Split otherwise, or do "

@@ -17,16 +17,19 @@ from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels
 from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source
+from kerasgrid.data.strata import parts_by_labels
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 
 
 def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> Samples:
-    """Returns a subset in the order of the whole, stratified by class, whose report tells of it.
+    """Returns a subset in the order of the whole, whose report tells of it.
+
+    It is stratified by class, or by all labels where a sample may have several.
 
     Args:
         whole: All samples.
-        n_samples: How many to take: at least one a class, and as many left out.
+        n_samples: How many to take: of classes at least one each, and as many left out.
         seed: From 0 to 2**32 - 1; 0 is a seed.
         where: How a message begins.
 
@@ -42,6 +45,9 @@ def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str)
                 f"{where}: data.subset is {n_samples}, of {n_whole} samples. Correct it, or leave it out to "
                 "use all."
             )
+        if whole.target.is_multi_label:
+            parts = parts_by_labels(labels, [n_samples, n_whole - n_samples], seed)
+            return _taken(whole, np.flatnonzero(parts == 0), f"stratified by all labels, seed {seed}")
         rows = np.sort(np.random.RandomState(seed).permutation(n_whole)[:n_samples])
         return _taken(whole, rows, f"at random, seed {seed}")
     counts = np.bincount(labels, minlength=whole.target.n_outputs)

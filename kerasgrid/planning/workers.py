@@ -65,7 +65,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target=data.target,
         scale=config.data.scale,
         standardize=config.data.standardize,
-        normalize=config.data.normalize and (config.data.normalize.mean, config.data.normalize.std),
+        normalize=None if (given := config.data.normalize) is None else (given.mean, given.std),
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,

@@ -168,10 +168,10 @@ def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
             "multi_label is told so."
         )
     name = route.loss or (loss_name(only_loss(model.loss)) if model.compiled else None)
-    if name in _OF_SEVERAL_OUTPUTS:
+    if name in _OF_ONE_CLASS:
         raise ModelError(
             f"{model.name}: the loss {name} is of one class a sample, and with data.multi_label it has any "
-            "number: take binary_crossentropy."
+            "number: take binary_crossentropy, or binary_focal_crossentropy."
         )
 
 
@@ -284,6 +284,7 @@ _OF_PROBABILITIES = {name for name, loss in LOSSES.items() if "from_logits" in l
     "kl_divergence",
     "categorical_generalized_cross_entropy",
 }
+_OF_ONE_CLASS = {name for name in LOSSES if "categorical" in name} | {"kl_divergence"}
 _OF_SEVERAL_OUTPUTS = {"categorical_crossentropy", "sparse_categorical_crossentropy"}
 _NO_PROBABILITIES = {"relu", "relu6", "leaky_relu", "elu", "selu", "celu", "gelu", "silu", "mish", "tanh"}
 _NO_PROBABILITIES |= {"softplus", "softsign", "prelu", "hard_silu", "hard_tanh", "squareplus"}

@@ -65,7 +65,9 @@ class Learnt:
         return values if self.scale is None else self.scale.undo(values)
 
 
-def _given(figures: tuple[Sequence[float], Sequence[float]], n_channels: int) -> tuple[np.ndarray, np.ndarray]:
+def _given(
+    figures: tuple[Sequence[float], Sequence[float]], n_channels: int
+) -> tuple[np.ndarray, np.ndarray]:
     """Returns given means and stds, (channel,) float64 each, of figures for each channel or for all."""
     mean, std = (np.broadcast_to(np.asarray(own, np.float64), n_channels).copy() for own in figures)
     return mean, std

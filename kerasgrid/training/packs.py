@@ -66,8 +66,6 @@ class FallBackError(Exception):
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        if candidate.recipe.target.is_multi_label:
-            raise UnfusibleError("samples have several labels each")
         if _device_bytes(candidate) > DEVICE_BYTES:
             raise UnfusibleError(f"the samples take more than {DEVICE_BYTES / 2**30:g} GiB on the device")
         return lift(compiled, candidate.sample(compiled)).told(compiled.labels)

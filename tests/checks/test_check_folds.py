@@ -18,8 +18,10 @@ Y = np.arange(12) % 2
 
 def data_of(labels, **arrays):
     labels = np.asarray(labels)
-    is_numbers = labels.dtype.kind == "f"
-    target = Target("numbers", ("price", "size")) if is_numbers else Target("classes", ("a", "b", "c"))
+    if labels.dtype.kind == "f":
+        target = Target("numbers", ("price", "size"))
+    else:
+        target = Target("classes", ("a", "b", "c")) if labels.ndim == 1 else Target("labels", ("a", "b"))
     arrays = {name: np.asarray(array) for name, array in arrays.items()}
     return Dataset(np.zeros((len(labels), 2)), labels, target, "", "data", **arrays)
 
@@ -48,6 +50,15 @@ HALVES = [([0, 1, 2], [3, 4, 5]), ([3, 4, 5], [0, 1, 2])]
             [0, 1, 2, 0, 1, 0],
             "roc_auc_ovr",
             [f"fold 0 holds out no sample of class 'c', without which roc_auc_ovr says nothing. {WAYS}"],
+        ),
+        ([[0, 1], [1, 0], [0, 1], [1, 0], [0, 0], [1, 0]], "f1_macro", []),
+        (
+            [[0, 1], [1, 0], [0, 1], [1, 0], [0, 0], [1, 0]],
+            "roc_auc",
+            [
+                "fold 0 holds out samples that all have, or all lack, label 'b', for which roc_auc says "
+                f"nothing. {WAYS}"
+            ],
         ),
         (
             [[1.0, 0.0], [1.0, 1.0], [1.0, 2.0], [2.0, 2.0], [3.0, 4.0], [4.0, 3.0]],
@@ -110,6 +121,17 @@ def test_one_thing_says_what_is_held_out(search, given, message):
                 "class 'c' (1 sample).",
                 "some folds lack classes in what is held out, of which their scores say nothing: fold 0 "
                 "without class 'c' (1 sample).",
+            ],
+        ),
+        (data_of([[0, 1], [1, 1], [0, 0], [1, 0], [0, 1], [0, 0]]), HALVES, []),
+        (
+            data_of([[0, 1], [1, 0], [0, 1], [1, 0], [0, 0], [1, 0]]),
+            HALVES,
+            [
+                "some folds lack labels in what is trained on, which they can never say: fold 1 without "
+                "label 'b' (2 samples).",
+                "some folds lack labels in what is held out, of which their scores say nothing: fold 0 "
+                "without label 'b' (2 samples).",
             ],
         ),
         (

@@ -884,10 +884,18 @@ def test_figures_to_normalize_by_that_do_not_fit(folder, data, message):
 @pytest.mark.parametrize(
     ("data", "more", "told"),
     [
-        ("", "", "which are of pixels from 0 to 1, and those of digits are 0 to 16: write `scale: 16` beside"),
+        (
+            "",
+            "",
+            "which are of pixels from 0 to 1, and those of digits are 0 to 16: write `scale: 16` beside",
+        ),
         ("scale: 16", "", None),
         ("", "augment: {rescale: 0.0625}", None),
-        ("scale: 16, MEAN", "", "and pixels of digits, divided by data.scale first, are 0 to 1: leave data.s"),
+        (
+            "scale: 16, MEAN",
+            "",
+            "and pixels of digits, divided by data.scale first, are 0 to 1: leave data.s",
+        ),
         ("MEAN", "", None),
     ],
 )

@@ -17,11 +17,12 @@ from kerasgrid.data.in_memory import Given, dataset_from_arrays
 from kerasgrid.data.load import load_data
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
-from kerasgrid.errors import ConfigError, DataError
+from kerasgrid.errors import ConfigError, DataError, ModelError
 from kerasgrid.records import Job, Pack, Trial
 from kerasgrid.report.writing import Report
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import job, packs
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.health import chance_of_labels, one_class
 
 pytestmark = pytest.mark.slow
@@ -71,14 +72,16 @@ def trained(config, folder):
     return record, recipe
 
 
-def test_data_are_read_and_split_without_strata(arrays, tmp_path):
+def test_data_are_read_and_split_by_all_labels(arrays, tmp_path):
     np.savez(tmp_path / "data.npz", images=arrays[0], labels=arrays[1])
     data = load_data(DataConfig(train=str(tmp_path / "data.npz"), multi_label=True, subset=100))
     assert (data.labels.shape, data.labels.dtype, data.classes) == ((100, 3), np.uint8, (0, 1, 2))
     assert data.target.is_multi_label
-    assert "100 of 240 samples, at random" in data.report[0]
+    assert "100 of 240 samples, stratified by all labels" in data.report[0]
     prepared = prepare({"data": {"multi_label": True}, "model": "fc", "search": {"folds": 4}}, Given(*arrays))
     assert sorted(np.concatenate([fold.test for fold in prepared.folds])) == list(range(N))
+    shares = [arrays[1][fold.test].mean(axis=0) for fold in prepared.folds]
+    assert np.abs(shares - arrays[1].mean(axis=0)).max() < 0.03
 
 
 @pytest.mark.backend
@@ -106,14 +109,31 @@ def test_scorers_and_metrics_score_labels(config, arrays, tmp_path, objective):
     assert record.score == pytest.approx(wanted, abs=1e-6)
 
 
-def test_no_program_trains_them_and_the_reason_is_said(config, tmp_path):
-    _, recipe = prepare_run(config, tmp_path)
-    from kerasgrid.training.candidate import Candidate
-
-    candidate = Candidate.of(recipe, {})
+@pytest.mark.parametrize(
+    ("params", "reason"),
+    [
+        ({}, None),
+        ({"loss": "binary_focal_crossentropy", "loss.apply_class_balancing": True}, None),
+        ({"loss": "dice"}, "the loss Dice is of a whole batch, padding included"),
+    ],
+)
+def test_a_program_trains_them_by_any_loss_that_is_a_mean_over_samples(config, tmp_path, params, reason):
+    candidate = Candidate.of(prepare_run(config, tmp_path)[1], params)
     compiled = candidate.compile()
     assert compiled.model.layers[-1].activation is keras.activations.sigmoid
-    assert packs.graph_of(candidate, compiled).reason == "samples have several labels each"
+    graph = packs.graph_of(candidate, compiled)
+    assert (graph.key is None, graph.reason) == (reason is not None, reason)
+
+
+@pytest.mark.parametrize(
+    "loss", ["categorical_crossentropy", "categorical_focal_crossentropy", "kl_divergence"]
+)
+def test_losses_of_one_class_are_refused(config, tmp_path, loss):
+    candidate = Candidate.of(prepare_run(config, tmp_path)[1], {"loss": loss})
+    with pytest.raises(
+        ModelError, match=f"the loss {loss} is of one class a sample, and with data.multi_label"
+    ):
+        candidate.compile()
 
 
 def softmax(input_shape, n_classes):

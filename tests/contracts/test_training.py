@@ -11,7 +11,9 @@ import os
 
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")
 
+from collections.abc import Callable
 from dataclasses import dataclass, field
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -63,7 +65,7 @@ class Case:
         plain_cuts: Those of Keras's own fit of its first job.
         by_width: Whether each job is trained alone too.
         has_dropout: Whether Keras's own fit draws other masks, so that the two are not compared.
-        of_table: Whether it is of the rows of `table`, and not of digits.
+        data: Writes what it is of into a folder and returns the section; None for digits.
     """
 
     space: list[dict[str, Any]]
@@ -74,7 +76,30 @@ class Case:
     plain_cuts: tuple[int, ...] = ()
     by_width: bool = False
     has_dropout: bool = False
-    of_table: bool = False
+    data: Callable[[Path], dict[str, Any]] | None = None
+
+
+def table(folder):
+    """Writes rows of numbers, blanks, categories and dates, prices and weights; returns the data section."""
+    numbers, lines = np.random.default_rng(0), ["size,rooms,city,day,price,weight"]
+    for row in range(101):
+        size, rooms = numbers.integers(20, 200), numbers.integers(1, 6) if row % 7 else ""
+        city, day = "ABC"[row % 3] if row % 11 else "", f"2024-{1 + row % 12:02}-15"
+        price = 900 * size + 5_000 * (city == "B") + numbers.integers(100)
+        lines.append(f"{size},{rooms},{city},{day},{price},{row % 4}")
+    (folder / "houses.csv").write_text("\n".join(lines) + "\n")
+    columns = {"target": "price", "target_scale": "log", "weight": "weight"}
+    return {"train": str(folder / "houses.csv"), **columns}
+
+
+def several(folder):
+    """Writes images of which any number of thirds are bright, a label each; returns the data section."""
+    numbers = np.random.default_rng(0)
+    labels = numbers.integers(0, 2, (101, 3))
+    images = numbers.integers(0, 60, (101, 6, 6)) + 150 * np.repeat(labels, 2, axis=1)[:, :, None]
+    np.savez(folder / "several.npz", images=images.astype(np.uint8), labels=labels)
+    figures = {"mean": [0.375], "std": [0.25]}
+    return {"train": str(folder / "several.npz"), "multi_label": True, "scale": 255, "normalize": figures}
 
 
 CASES = {
@@ -184,23 +209,34 @@ CASES = {
         cuts=(4,),
         plain_cuts=(5,),
         by_width=True,
-        of_table=True,
+        data=table,
+    ),
+    "several labels, and figures given": Case(
+        [
+            {"learning_rate": 0.125, "loss.label_smoothing": 0.25},
+            {"learning_rate": 0.5, "loss.label_smoothing": 0.125},
+        ],
+        {
+            "search": {
+                "folds": 2,
+                "val": 0.2,
+                "objective": "f1_samples",
+                "scores": ["roc_auc", "auc"],
+            },
+            "params": {"loss": "binary_focal_crossentropy"},
+            "callbacks": stopping(monitor="val_accuracy", patience=3),
+        },
+        cuts=(4,),
+        plain_cuts=(5,),
+        data=several,
     ),
 }
-ON_JAX = {"geometry", "everything", "numbers of a table, and weights"}
-
-
-def table(folder):
-    """Writes rows of numbers, blanks, categories and dates, prices and weights; returns the data section."""
-    numbers, lines = np.random.default_rng(0), ["size,rooms,city,day,price,weight"]
-    for row in range(101):
-        size, rooms = numbers.integers(20, 200), numbers.integers(1, 6) if row % 7 else ""
-        city, day = "ABC"[row % 3] if row % 11 else "", f"2024-{1 + row % 12:02}-15"
-        price = 900 * size + 5_000 * (city == "B") + numbers.integers(100)
-        lines.append(f"{size},{rooms},{city},{day},{price},{row % 4}")
-    (folder / "houses.csv").write_text("\n".join(lines) + "\n")
-    columns = {"target": "price", "target_scale": "log", "weight": "weight"}
-    return {"train": str(folder / "houses.csv"), **columns}
+ON_JAX = {
+    "geometry",
+    "everything",
+    "numbers of a table, and weights",
+    "several labels, and figures given",
+}
 
 
 class Trained:
@@ -214,7 +250,7 @@ class Trained:
         return self.make(
             name=f"{case} {name}".replace(" ", "-").replace(",", ""),
             interval_s=interval_s,
-            **(changes | {"data": table(self.folder)} if CASES[case].of_table else changes),
+            **(changes if CASES[case].data is None else changes | {"data": CASES[case].data(self.folder)}),
         )
 
     def packed(self, case):

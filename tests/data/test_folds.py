@@ -187,7 +187,8 @@ def test_the_data_decide_what_is_not_written():
     groups, times, given = np.arange(100) // 5, np.arange(100.0), np.arange(100) % 4
     for data, kind, n in [
         (CLASSES, "stratified", 3),
-        (several, "plain", 3),
+        (several, "stratified", 3),
+        (data_of(several.labels, groups=groups), "group", 3),
         (data_of(NUMBERS), "plain", 3),
         (data_of(LABELS, groups=groups, times=times), "stratified_group", 3),
         (data_of(NUMBERS, groups=groups[:90]), "group", 3),
@@ -196,7 +197,7 @@ def test_the_data_decide_what_is_not_written():
     ]:
         found = settled(Folds(), data)
         assert (found.kind, found.n) == (kind, n)
-        assert is_default(Folds(), data) == (kind in ("stratified", "plain"))
+        assert is_default(Folds(), data) == (kind in ("stratified", "plain") and data is not several)
     assert not is_default(Folds(kind="plain"), CLASSES)
 
 
@@ -269,9 +270,21 @@ FEW = data_of(np.repeat([0, 1], [5, 5]), groups=np.arange(10) // 4, times=np.ara
         ),
         (
             data_of(np.eye(2, dtype=np.uint8)[[0, 1, 0, 1]]),
-            {"kind": "stratified"},
+            {"kind": "stratified", "n": 2},
+            None,
+            None,
+        ),
+        (
+            data_of(np.eye(2, dtype=np.uint8)[[0, 1, 0, 1]], groups=[0, 0, 1, 1]),
+            {"kind": "stratified_group", "n": 2},
             "search.folds.kind",
-            "is stratified, and samples have several labels each: take plain.",
+            "is stratified_group, and samples have several labels each: take group.",
+        ),
+        (
+            data_of(np.eye(2, dtype=np.uint8)[[0, 1]]),
+            {"n": 3},
+            "search.folds",
+            "there are 2 samples, and 3 are needed: for one to train on and to test on.",
         ),
         (
             data_of(np.ones((9, 2))),
@@ -461,22 +474,22 @@ def test_inner_splits_are_those_of_the_first_versions():
     """Fits of searches that began under them go on with the same rows."""
     fold = make_folds(CLASSES, Folds(), seed=0)[1]
     assert inner_split(CLASSES, fold, 0.1, Folds(), seed=0)[1].tolist() == [15, 17, 27, 52, 77, 91, 97]
-    several = data_of(np.eye(3, dtype=np.uint8)[LABELS])
-    fold = make_folds(several, Folds(), seed=0)[1]
-    assert inner_split(several, fold, 0.1, Folds(), seed=0)[1].tolist() == [14, 25, 45, 58, 78, 97, 98]
+    several, plain = data_of(np.eye(3, dtype=np.uint8)[LABELS]), Folds(kind="plain")
+    fold = make_folds(several, plain, seed=0)[1]
+    assert inner_split(several, fold, 0.1, plain, seed=0)[1].tolist() == [14, 25, 45, 58, 78, 97, 98]
     assert (
         folds_fingerprint(make_folds(CLASSES, Folds(), seed=0))
         == "sha256:d0c72b0e20338a19f41fb360c64bc611c30abfc54cb1755a6bf3c275f34d3640"
     )
     assert (
-        folds_fingerprint(make_folds(several, Folds(), seed=0))
+        folds_fingerprint(make_folds(several, plain, seed=0))
         == "sha256:0d9b303c42e34f8335e203fa746f6e85be210ca7517ce8e29cbf4b60c3e11525"
     )
-    for data, mark in (
-        (CLASSES, "sha256:bb4141bdc1c4a9335ffbb75233137eae29d2a5566fe05d92a0007e68449f2501"),
-        (several, "sha256:36f8b5493d041b4ee7711a73f3d178509354b98180518f109749472878132d86"),
+    for data, how, mark in (
+        (CLASSES, Folds(), "sha256:bb4141bdc1c4a9335ffbb75233137eae29d2a5566fe05d92a0007e68449f2501"),
+        (several, plain, "sha256:36f8b5493d041b4ee7711a73f3d178509354b98180518f109749472878132d86"),
     ):
-        assert folds_fingerprint(make_folds(data, Folds(), holdout=0.3, seed=0)) == mark
+        assert folds_fingerprint(make_folds(data, how, holdout=0.3, seed=0)) == mark
 
 
 @pytest.mark.parametrize("kind", ["given", None])
