@@ -33,8 +33,8 @@ from kerasgrid.io import (
     write_json,
     write_text,
 )
+from kerasgrid.locks import FolderLock
 from kerasgrid.records import Target
-from kerasgrid.run.lock import RunLock
 from kerasgrid.run.paths import RunPaths, move_aside
 
 json_values = st.recursive(
@@ -98,7 +98,7 @@ def test_what_is_written_may_be_read_by_whom_the_umask_says(tmp_path, umask):
         write_text(tmp_path / "a" / "results.json", "{}")
         with replacing(tmp_path / "net.keras", ".keras") as part:
             part.write_bytes(b"zip")
-        with RunLock(tmp_path / "run" / "lock", tmp_path / "run" / "heartbeat"):
+        with FolderLock(tmp_path / "run" / "lock", tmp_path / "run" / "heartbeat"):
             pass
         samples = Samples(np.zeros((2, 1), np.float32), np.zeros(2, np.int64), Target("classes", ("0",)))
         save_samples(tmp_path / "samples", samples, "x")
@@ -220,8 +220,8 @@ def test_a_drive_is_told_by_what_the_system_has_mounted(tmp_path, monkeypatch, k
     is_own = kind.startswith("fuse") and kind != "fuseblk"
     assert io.is_drive(tmp_path / "not" / "there" / "yet") is is_own
     results = tmp_path / "results" / "grid"
-    monkeypatch.setattr("kerasgrid.run.lock._SETTLE_S", 0.01)
-    with RunLock(results / "lock", results / "heartbeat"):
+    monkeypatch.setattr("kerasgrid.locks._SETTLE_S", 0.01)
+    with FolderLock(results / "lock", results / "heartbeat"):
         assert (results / "heartbeat").exists() is is_own
     mounts.unlink()
     assert not io.is_drive(tmp_path)
@@ -391,4 +391,4 @@ def test_a_run_whose_results_folder_is_a_file_is_told_so(tmp_path):
     (tmp_path / "results").write_text("mine")
     paths = RunPaths(tmp_path / "results", "x")
     with pytest.raises(StorageError, match="results is a file, and a folder is needed there"):
-        RunLock(paths.lock, paths.heartbeat).__enter__()
+        FolderLock(paths.lock, paths.heartbeat).__enter__()

@@ -271,7 +271,7 @@ def test_memory_is_measured_without_the_module_of_limits(monkeypatch):
 
 
 def test_an_old_run_is_moved_aside_without_an_open_lock(tmp_path, monkeypatch):
-    lock = windows.load("kerasgrid.run.lock")
+    lock = windows.load("kerasgrid.locks")
     paths = RunPaths(tmp_path, "grid")
     write_text(paths.json, "{}")
     seen = []
@@ -280,7 +280,7 @@ def test_an_old_run_is_moved_aside_without_an_open_lock(tmp_path, monkeypatch):
         seen.append(lock.is_held(paths.lock, paths.heartbeat))
         return paths
 
-    monkeypatch.setattr(searching, "RunLock", lock.RunLock)
+    monkeypatch.setattr(searching, "FolderLock", lock.FolderLock)
     monkeypatch.setattr(searching, "move_aside", moved)
     searching._make_room(None, paths, True, searching.Observer())
     assert seen == [False]
@@ -345,7 +345,7 @@ from fakes import CONFIG, fake_probes, fake_train_pack
 from kerasgrid.driver import search as driver
 from kerasgrid.planning import packing, workers
 workers.load, driver.train_pack, packing.run_probes = None, fake_train_pack, fake_probes
-assert driver.RunLock.__init__.__globals__["msvcrt"] and workers.machine.sys.platform == "win32"
+assert driver.FolderLock.__init__.__globals__["msvcrt"] and workers.machine.sys.platform == "win32"
 config = {**CONFIG, "space": {"dropout": [0.2, 0.4]}, "search": {"folds": 2}, "executor": {"workers": 1}}
 del config["data"]
 X, y = np.random.default_rng(0).random((60, 8, 8, 1), np.float32), np.arange(60) % 3

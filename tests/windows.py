@@ -92,7 +92,7 @@ def take_over(folder: str) -> None:
     What a process has open, or mapped, can be neither renamed, replaced nor removed, nor can a folder around
     it; what was tried so is a line of `in_use` beside the folder. A folder cannot be opened.
     """
-    for name in ("kerasgrid.spawning", "kerasgrid.run.lock", "kerasgrid.executors.inline"):
+    for name in ("kerasgrid.spawning", "kerasgrid.locks", "kerasgrid.executors.inline"):
         sys.modules[name] = load(name)
         parent, _, own = name.rpartition(".")
         setattr(sys.modules[parent], own, sys.modules[name])

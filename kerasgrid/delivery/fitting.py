@@ -24,6 +24,7 @@ from kerasgrid.io import digest, discard, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.route import Route
 from kerasgrid.jobs.tasks import FinalRecord, FinalTask
+from kerasgrid.locks import FolderLock
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.workers import ask_worker, check_goes_on, make_executor, make_fit_recipe, reading
 from kerasgrid.records import (
@@ -37,7 +38,6 @@ from kerasgrid.records import (
     StopRecord,
     Target,
 )
-from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, turns_of
 from kerasgrid.run.results import FoldRun, ResultsData, runs_of
@@ -315,7 +315,7 @@ def fit(
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
             rows, partial(ask_worker, executor)
         )
-        stack.enter_context(RunLock(paths.fit_lock, paths.fit_heartbeat))
+        stack.enter_context(FolderLock(paths.fit_lock, paths.fit_heartbeat))
         for left in paths.half_fitted:
             left.unlink(missing_ok=True)
         recipe = make_fit_recipe(prepared, paths, checkpoint_interval_s)

@@ -26,7 +26,7 @@ from typing import Any
 from kerasgrid import machine
 from kerasgrid.errors import Fault, KerasgridError, brief
 from kerasgrid.io import cache_folder, scratch_folder
-from kerasgrid.run.lock import RunLock
+from kerasgrid.locks import FolderLock
 from kerasgrid.spawning import Child, Ended, Parent
 from kerasgrid.submit.refusals import find_credentials
 from kerasgrid.wording import count, joined, masked, shortened, visible_line
@@ -313,7 +313,7 @@ def _try_folder(found: Diagnosis, name: str, folder: Path, more: str, do: str) -
     try:
         with (
             tempfile.TemporaryDirectory(prefix=".kerasgrid-doctor-", dir=at) as inner,
-            RunLock(Path(inner, "lock"), Path(inner, "heartbeat.json")) as lock,
+            FolderLock(Path(inner, "lock"), Path(inner, "heartbeat.json")) as lock,
         ):
             held = "a heartbeat in the place of locks" if lock.beats else "locks hold"
     except (OSError, KerasgridError) as error:

@@ -27,6 +27,7 @@ from kerasgrid.driver.results import Results
 from kerasgrid.driver.run import Run
 from kerasgrid.engines import ENGINES
 from kerasgrid.errors import JournalError, LockedError, RefusedError, ReplayError, StorageError, spoken
+from kerasgrid.locks import FolderLock
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.plan import go_on, split
 from kerasgrid.planning.refusals import Refusal
@@ -51,7 +52,6 @@ from kerasgrid.records import (
     RungRecord,
     StopRecord,
 )
-from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths, move_aside
 from kerasgrid.seeds import kept_random_state
@@ -130,7 +130,7 @@ def search(
         if retry_failed:
             _refuse_to_retry(prepared.config.search.engine)
         _make_room(prepared, paths, fresh, observer)
-        lock = stack.enter_context(RunLock(paths.lock, paths.heartbeat))
+        lock = stack.enter_context(FolderLock(paths.lock, paths.heartbeat))
         run = stack.enter_context(closing(Run(prepared, paths, lock.check)))
         threads = threads_of(draft)
         if run.threads not in (None, threads):  # those that the search began with, for the same bits
@@ -156,7 +156,7 @@ def _make_room(prepared: Prepared, paths: RunPaths, fresh: bool, observer: Obser
         LockedError: It is running.
     """
     if (fresh and paths.json.exists()) or paths.journal.exists():
-        with RunLock(paths.lock, paths.heartbeat) as lock:
+        with FolderLock(paths.lock, paths.heartbeat) as lock:
             is_other = not fresh and is_begun_otherwise(prepared, paths)
             if not (fresh or is_other):
                 return

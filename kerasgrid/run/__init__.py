@@ -1,4 +1,4 @@
-"""What a run has on disk: its file names, journal, lock, state and results.json; and what it tells observers.
+"""What a run has on disk: its file names, journal, state and results.json; and what it tells observers.
 
-Other rooms use: `damage`, `journal`, `lock`, `observer`, `paths`, `results`, `schema`, `state`.
+Other rooms use: `damage`, `journal`, `observer`, `paths`, `results`, `schema`, `state`.
 """

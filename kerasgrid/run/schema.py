@@ -20,8 +20,8 @@ from pydantic import AfterValidator, BaseModel, BeforeValidator, ConfigDict, Fie
 from kerasgrid.config.validation import Count, Curve, Number, Section, faults_of, few, in_words, kind, shown
 from kerasgrid.errors import MOST_FAULTS, ResultsError
 from kerasgrid.io import canonical_json, kind_of, read_input, strict
+from kerasgrid.locks import is_held
 from kerasgrid.run.journal import BEFORE, FORMAT
-from kerasgrid.run.lock import is_held
 from kerasgrid.run.paths import RunPaths
 
 SCHEMA = "kerasgrid.results/1"

@@ -26,7 +26,7 @@ from kerasgrid.io import (
     sync_folder,
     windows_takes,
 )
-from kerasgrid.run.lock import RunLock
+from kerasgrid.locks import FolderLock
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.columns import first_few
 from kerasgrid.submit.refusals import Credentials, find_credentials
@@ -323,7 +323,7 @@ def _held_alone(staging: Path) -> Iterator[None]:
     Raises:
         LockedError: Another one downloads the same at this moment.
     """
-    lock = RunLock(staging / _LOCK, staging / ".heartbeat")
+    lock = FolderLock(staging / _LOCK, staging / ".heartbeat")
     try:
         lock.__enter__()
     except LockedError as error:

@@ -18,7 +18,7 @@ from pydantic import TypeAdapter
 
 from kerasgrid.errors import LockedError, ResultsError, ServiceError
 from kerasgrid.io import read_json, write_json
-from kerasgrid.run.lock import RunLock
+from kerasgrid.locks import FolderLock
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.submit.client import Client
 from kerasgrid.submit.serving import LISTED
@@ -165,7 +165,7 @@ def held_alone(paths: RunPaths) -> Iterator[Ledger]:
         LockedError: Another process sends at the moment.
     """
     paths.check_own()
-    lock = RunLock(paths.submissions_lock, paths.submissions_lock.with_suffix(".heartbeat"))
+    lock = FolderLock(paths.submissions_lock, paths.submissions_lock.with_suffix(".heartbeat"))
     try:
         lock.__enter__()
     except LockedError as error:

@@ -22,7 +22,7 @@ from kerasgrid.delivery.models import read_card
 from kerasgrid.driver import search as driver
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, NoModelError, ResultsError
 from kerasgrid.jobs.tasks import FinalRecord
-from kerasgrid.run.lock import RunLock
+from kerasgrid.locks import FolderLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 
@@ -501,7 +501,7 @@ class TestRefusals:
     def test_two_at_a_time(self, plain):
         paths = RunPaths(plain.parent, "grid")
         paths.fit_lock.parent.mkdir()
-        with RunLock(paths.fit_lock, paths.fit_heartbeat), pytest.raises(LockedError):
+        with FolderLock(paths.fit_lock, paths.fit_heartbeat), pytest.raises(LockedError):
             fit(plain)
 
     def test_a_trial_that_failed(self, plain):

@@ -29,10 +29,10 @@ from kerasgrid.driver.search import search
 from kerasgrid.engines import ENGINES, Proposal
 from kerasgrid.errors import ChangedError, ConfigError, LockedError, ModelError, ReplayError, StorageError
 from kerasgrid.executors import Died, Emitted, Inline
+from kerasgrid.locks import FolderLock
 from kerasgrid.planning import packing
 from kerasgrid.records import FoldRecord, Graph, ProbeRecord
 from kerasgrid.run.journal import Journal
-from kerasgrid.run.lock import RunLock
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.reading import read_table
@@ -310,7 +310,7 @@ def test_a_search_that_was_cut_off_is_not_said_to_be_running(tmp_path, caplog):
     def read():
         return Results.load(paths.json).status, read_table(paths.json).about.status
 
-    with RunLock(paths.lock, paths.heartbeat):  # as a search has it
+    with FolderLock(paths.lock, paths.heartbeat):  # as a search has it
         assert read() == ("running", "running")
         assert not caplog.text
     assert read() == ("interrupted", "interrupted")
@@ -345,8 +345,8 @@ def crash_again_and_again(folder, epochs, **changes):
 
 def test_on_a_drive_nothing_but_results_that_are_replaced_fills_the_trash(tmp_path, monkeypatch, finished):
     monkeypatch.setattr("fcntl.flock", lambda *_: (_ for _ in ()).throw(OSError(errno.ENOLCK, "no locks")))
-    monkeypatch.setattr("kerasgrid.run.lock._BEAT_S", 0.02)
-    monkeypatch.setattr("kerasgrid.run.lock._SETTLE_S", 0.01)
+    monkeypatch.setattr("kerasgrid.locks._BEAT_S", 0.02)
+    monkeypatch.setattr("kerasgrid.locks._SETTLE_S", 0.01)
     filled, unlink, replace = [], os.unlink, os.replace
 
     def fill(path):
@@ -596,7 +596,7 @@ def test_fresh_moves_the_old_run_aside(tmp_path, finished):
 
 def test_a_second_search_on_the_same_folder_is_refused(tmp_path):
     paths = RunPaths(tmp_path, "fake")
-    with RunLock(paths.lock, paths.heartbeat), pytest.raises(LockedError, match="process"):
+    with FolderLock(paths.lock, paths.heartbeat), pytest.raises(LockedError, match="process"):
         search(config(), results=tmp_path)
     assert search(config(), results=tmp_path).status == "complete"
 

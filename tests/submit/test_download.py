@@ -8,7 +8,7 @@ from test_download_unpacking import archive_of
 
 from kerasgrid.cli.sending import download as command
 from kerasgrid.errors import DataError, LockedError, ServiceError
-from kerasgrid.run.lock import RunLock
+from kerasgrid.locks import FolderLock
 from kerasgrid.submit import download as module
 from kerasgrid.submit.download import download, find_train
 
@@ -99,7 +99,7 @@ def test_refusals(folder, service, status, text, message):
 
 def test_another_download_of_the_same_is_let_be(folder):
     staging = folder / "data" / ".digits.download"
-    with RunLock(staging / ".lock", staging / ".heartbeat"):
+    with FolderLock(staging / ".lock", staging / ".heartbeat"):
         (staging / "digits.zip").write_text("half of it")
         with pytest.raises(LockedError, match=r"\.digits\.download: another kerasgrid download is writing"):
             fetch(folder)

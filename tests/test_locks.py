@@ -12,24 +12,24 @@ import time
 import pytest
 import windows
 
+from kerasgrid import locks
 from kerasgrid.errors import LockedError, StorageError
-from kerasgrid.run import lock
-from kerasgrid.run.lock import is_held
+from kerasgrid.locks import is_held
 
 HOLD = """
 import errno, os, sys
 from pathlib import Path
-from kerasgrid.run import lock
+from kerasgrid import locks
 folder, mode = Path(sys.argv[1]), sys.argv[2]
 if mode == "windows":
     sys.path.append(sys.argv[3])
     import windows
-    lock = windows.load("kerasgrid.run.lock")
+    locks = windows.load("kerasgrid.locks")
 if mode == "heartbeat":
     def flock(file, how): raise OSError(errno.ENOLCK, "no locks")
-    lock.fcntl.flock = flock
-    lock._BEAT_S, lock._SETTLE_S = 0.05, 0.01
-with lock.RunLock(folder / "lock", folder / "heartbeat"):
+    locks.fcntl.flock = flock
+    locks._BEAT_S, locks._SETTLE_S = 0.05, 0.01
+with locks.FolderLock(folder / "lock", folder / "heartbeat"):
     print("held", flush=True)
     sys.stdin.readline()
 """
@@ -40,8 +40,8 @@ def folder(tmp_path):
     return tmp_path / "results" / "grid"
 
 
-def locked(folder, by=lock):
-    return by.RunLock(folder / "lock", folder / "heartbeat")
+def locked(folder, by=locks):
+    return by.FolderLock(folder / "lock", folder / "heartbeat")
 
 
 @pytest.fixture
@@ -49,7 +49,7 @@ def by(mode, request):
     """The module that locks so: by the system's locks, by a heartbeat file, or by Windows's locks."""
     if mode == "heartbeat":
         request.getfixturevalue("no_locks")
-    return windows.load("kerasgrid.run.lock") if mode == "windows" else lock
+    return windows.load("kerasgrid.locks") if mode == "windows" else locks
 
 
 @contextlib.contextmanager
@@ -68,9 +68,9 @@ def other_process(folder, mode="flock"):
 @pytest.fixture
 def no_locks(monkeypatch):
     """A file system without locks, and a quicker heart."""
-    monkeypatch.setattr(lock.fcntl, "flock", refuse)
-    monkeypatch.setattr(lock, "_BEAT_S", 0.02)
-    monkeypatch.setattr(lock, "_SETTLE_S", 0.01)
+    monkeypatch.setattr(locks.fcntl, "flock", refuse)
+    monkeypatch.setattr(locks, "_BEAT_S", 0.02)
+    monkeypatch.setattr(locks, "_SETTLE_S", 0.01)
 
 
 def refuse(file, how):
@@ -140,8 +140,8 @@ def test_an_exception_releases_it(folder, by):
 
 
 def test_windows_can_rename_the_folder_that_this_process_has_locked_last(folder):
-    by = windows.load("kerasgrid.run.lock")
-    for module, is_held_still in ((by, False), (lock, True)):
+    by = windows.load("kerasgrid.locks")
+    for module, is_held_still in ((by, False), (locks, True)):
         with locked(folder, module) as held:
             held.let_rename()
             assert module.is_held(folder / "lock", folder / "heartbeat") == is_held_still
@@ -149,7 +149,7 @@ def test_windows_can_rename_the_folder_that_this_process_has_locked_last(folder)
 
 @pytest.mark.parametrize("number", [errno.EINVAL, errno.ENOSYS])
 def test_on_windows_a_drive_without_locks_has_a_heartbeat(folder, number, monkeypatch):
-    by = windows.load("kerasgrid.run.lock")
+    by = windows.load("kerasgrid.locks")
     monkeypatch.setattr(by, "_SETTLE_S", 0.01)
     by.msvcrt.fails_with = number
     with locked(folder, by):
@@ -170,7 +170,7 @@ def test_a_child_process_does_not_inherit_it(folder):
 
 
 def test_a_folder_moved_aside_before_the_lock_is_left_alone(folder, monkeypatch):
-    flock, moved = lock.fcntl.flock, []
+    flock, moved = locks.fcntl.flock, []
 
     def move_first(file, how):
         if not moved:
@@ -178,7 +178,7 @@ def test_a_folder_moved_aside_before_the_lock_is_left_alone(folder, monkeypatch)
             folder.mkdir()
         flock(file, how)
 
-    monkeypatch.setattr(lock.fcntl, "flock", move_first)
+    monkeypatch.setattr(locks.fcntl, "flock", move_first)
     with locked(folder):
         assert json.loads((folder / "lock").read_text())["pid"] == os.getpid()
         assert (folder.with_name("aside") / "lock").read_text() == ""
@@ -201,14 +201,14 @@ def test_a_lock_whose_file_is_removed_still_holds(folder, by):
 
 
 def test_where_folders_cannot_be_locked_a_lost_lock_is_noticed(folder, monkeypatch):
-    flock = lock.fcntl.flock
+    flock = locks.fcntl.flock
 
     def of_files(file, how):
         if os.path.samestat(os.fstat(file), os.stat(folder)):
             raise OSError(errno.EBADF, "Bad file descriptor")  # as NFS
         flock(file, how)
 
-    monkeypatch.setattr(lock.fcntl, "flock", of_files)
+    monkeypatch.setattr(locks.fcntl, "flock", of_files)
     with locked(folder) as first:
         (folder / "lock").unlink()
         with locked(folder) as second:
@@ -236,8 +236,8 @@ def test_a_reader_that_looks_at_the_lock_hinders_no_search(folder):
     with locked(folder):
         pass
     with open(folder / "lock") as reader:
-        lock.fcntl.flock(reader, lock.fcntl.LOCK_SH)
-        threading.Timer(0.01, lock.fcntl.flock, (reader, lock.fcntl.LOCK_UN)).start()
+        locks.fcntl.flock(reader, locks.fcntl.LOCK_SH)
+        threading.Timer(0.01, locks.fcntl.flock, (reader, locks.fcntl.LOCK_UN)).start()
         with locked(folder):
             pass
 
@@ -275,7 +275,7 @@ def test_other_faults_of_the_disk_are_no_missing_locks(folder, monkeypatch):
     def fail(file, how):
         raise OSError(errno.EROFS, "read-only")
 
-    monkeypatch.setattr(lock.fcntl, "flock", fail)
+    monkeypatch.setattr(locks.fcntl, "flock", fail)
     with pytest.raises(StorageError, match="cannot be written"):
         locked(folder).__enter__()
 
@@ -287,7 +287,7 @@ def test_without_locks_a_heartbeat_file_does(folder, no_locks, monkeypatch, numb
     def fail(file, how):
         raise OSError(number, "none")
 
-    monkeypatch.setattr(lock.fcntl, "flock", fail)
+    monkeypatch.setattr(locks.fcntl, "flock", fail)
     with locked(folder):
         beat = json.loads((folder / "heartbeat").read_text())
         assert (beat["pid"], beat["host"]) == (os.getpid(), socket.gethostname())
@@ -363,13 +363,13 @@ def test_a_stale_heartbeat_is_taken_over(folder, no_locks, age_s, holder):
 @pytest.mark.parametrize("age_s", [3600, -3600])
 def test_a_heart_that_beats_is_respected_though_a_clock_has_jumped(folder, no_locks, monkeypatch, age_s):
     with locked(folder):
-        monkeypatch.setattr(lock, "_age_s", lambda path, lock_path: age_s)
+        monkeypatch.setattr(locks, "_age_s", lambda path, lock_path: age_s)
         with pytest.raises(LockedError, match="this process itself"):
             locked(folder).__enter__()
 
 
 def test_of_two_that_take_over_the_last_to_write_stays(folder, no_locks, monkeypatch):
-    monkeypatch.setattr(lock.time, "sleep", lambda seconds: put_heartbeat(folder, 0))
+    monkeypatch.setattr(locks.time, "sleep", lambda seconds: put_heartbeat(folder, 0))
     with pytest.raises(LockedError, match="process 1 on elsewhere"):
         locked(folder).__enter__()
     assert json.loads((folder / "heartbeat").read_text())["token"] == "x"
@@ -386,7 +386,7 @@ def test_a_heartbeat_that_was_taken_over_is_noticed_and_left_alone(folder, no_lo
 
 
 def test_a_heartbeat_that_cannot_be_written_is_tried_again(folder, no_locks, monkeypatch, caplog):
-    write, failed = lock.overwrite, []
+    write, failed = locks.overwrite, []
 
     def fail_once(path, data):
         if not failed:
@@ -395,6 +395,6 @@ def test_a_heartbeat_that_cannot_be_written_is_tried_again(folder, no_locks, mon
         write(path, data)
 
     with locked(folder):
-        monkeypatch.setattr(lock, "overwrite", fail_once)
+        monkeypatch.setattr(locks, "overwrite", fail_once)
         wait_until(lambda: failed and (folder / "heartbeat").stat().st_mtime_ns > failed[0])
     assert "is tried again: the disk is full" in caplog.text

@@ -1,4 +1,4 @@
-"""The lock of a run folder: one search at a time writes to it."""
+"""Locks of folders, as of a run's: one process at a time writes to it."""
 
 from __future__ import annotations
 
@@ -44,8 +44,8 @@ _BYTE = 1 << 30
 _log = logging.getLogger(__name__)
 
 
-class RunLock:
-    """Holds a run folder for this process; a context manager that may be entered again after its end.
+class FolderLock:
+    """Holds a folder for this process; a context manager that may be entered again after its end.
 
     The system's file locks do it: they end with the process, however that ends, and spawned
     processes do not inherit them. Both the lock's file and its folder are locked, since a file can be
@@ -73,7 +73,7 @@ class RunLock:
         """Whether a heartbeat holds it, where the system's locks do not."""
         return self._heartbeat is not None
 
-    def __enter__(self) -> RunLock:
+    def __enter__(self) -> FolderLock:
         """Takes the lock.
 
         Raises:
@@ -142,7 +142,7 @@ class RunLock:
 
 
 def is_held(lock_path: Path, heartbeat_path: Path) -> bool:
-    """Tells whether a process holds a RunLock, for readers of what it writes: nothing is taken or written.
+    """Tells whether a process holds a FolderLock, for readers of what it writes: nothing is taken or written.
 
     Where that cannot be told, it is held.
     """
@@ -150,6 +150,11 @@ def is_held(lock_path: Path, heartbeat_path: Path) -> bool:
     if holder is not None and not _is_dead(holder) and abs(_age_s(heartbeat_path, lock_path)) < _STALE_S:
         return True
     return _is_locked(lock_path) or (sys.platform != "win32" and _is_locked(lock_path.parent))
+
+
+def held_by(lock_path: Path, heartbeat_path: Path) -> str:
+    """Returns in words which process holds a FolderLock, as far as that can be told."""
+    return _told(_read_holder(heartbeat_path) or _read_holder(lock_path))
 
 
 def _is_locked(path: Path) -> bool:
@@ -392,15 +397,24 @@ def _locked(folder: Path, holder: dict[str, Any] | None, more: str = "") -> Lock
     holder = holder or {}
     pid, host = holder.get("pid"), holder.get("host")
     if pid is None:
-        who, stop = "another process", "stop it"
+        stop = "stop it"
     elif host != socket.gethostname():
-        who, stop = f"process {pid} on {host}", "stop it there"
+        stop = "stop it there"
     elif pid == os.getpid():
-        who, stop = f"this process itself ({pid})", "stop that search"
+        stop = "stop that search"
     else:
-        who = f"process {pid} on this machine ({host})"
         stop = "stop it by Ctrl-C" if sys.platform == "win32" else f"stop it with: kill {pid}"
     return LockedError(
-        f"{folder}: {who} is searching here, and one search at a time writes to a run folder. Wait for its "
-        f"end, or choose another name with --name, or {stop} (it saves its work first).{more}"
+        f"{folder}: {_told(holder)} is searching here, and one search at a time writes to a run folder. Wait "
+        f"for its end, or choose another name with --name, or {stop} (it saves its work first).{more}"
     )
+
+
+def _told(holder: dict[str, Any] | None) -> str:
+    holder = holder or {}
+    pid, host = holder.get("pid"), holder.get("host")
+    if pid is None:
+        return "another process"
+    if host != socket.gethostname():
+        return f"process {pid} on {host}"
+    return f"this process itself ({pid})" if pid == os.getpid() else f"process {pid} on this machine ({host})"
