@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -11,6 +11,33 @@ from typing import Any, Literal, Protocol
 import numpy as np
 
 from kerasgrid.io import digest
+
+
+class Stage(str):
+    """A sentence on what is done just now, and how far it is.
+
+    Attributes:
+        done: What is done of `total`, such as images that are decoded.
+        total: At least 1.
+    """
+
+    done: int
+    total: int
+
+    def __new__(cls, text: str, done: int, total: int) -> Stage:
+        """Returns the text, with what it tells as numbers."""
+        stage = super().__new__(cls, text)
+        stage.done, stage.total = done, total
+        return stage
+
+
+Doing = Callable[[str], object]
+"""Is told what takes a while, in a sentence, or as a Stage now and then."""
+
+
+def not_told(text: str) -> None:
+    """Tells nobody what takes a while."""
+
 
 WHOLE = -1
 """The index of the fold that trains on all of the training data and holds nothing out."""

@@ -6,6 +6,7 @@ import contextlib
 import difflib
 import inspect
 import json
+import math
 import os
 import re
 import shlex
@@ -213,6 +214,13 @@ def score_word(number: float, beside: float = 0.0) -> str:
 def number_word(number: float) -> str:
     """Returns a number to four digits, and whole where it is large: `0.01234`, `34.9`, `163,000`, `1e+20`."""
     return f"{number:,.0f}" if 999.5 <= abs(number) < 1e15 else f"{number:.4g}"
+
+
+def bytes_word(n_bytes: float) -> str:
+    """Returns an amount of memory or disk as one says it: `512 bytes`, `3.4 KiB`, `293 MiB`, `9.2 GiB`."""
+    power = min(4, int(math.log(max(n_bytes, 1) * 1.0005, 1024)))
+    unit, number = ("bytes", "KiB", "MiB", "GiB", "TiB")[power], n_bytes / 1024**power
+    return f"{number:,.1f} {unit}" if power and number < 9.95 else f"{number:,.0f} {unit}"
 
 
 def format_seconds(seconds: float | None) -> str:

@@ -20,17 +20,20 @@ from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.roles import Roles, is_fold_file, read_roles
 from kerasgrid.data.statistics import giveaways, pixel_top
 from kerasgrid.errors import DataError, did_you_mean
-from kerasgrid.records import Dataset
+from kerasgrid.records import Dataset, Doing, not_told
 from kerasgrid.wording import count, listed, shown_path
 
 
-def data_of(draft: Draft, given: Given = NOTHING, *, numbers: bool | None = None) -> Dataset | None:
+def data_of(
+    draft: Draft, given: Given = NOTHING, *, numbers: bool | None = None, doing: Doing = not_told
+) -> Dataset | None:
     """Returns the data of the files that the config names, or of arrays; None where they are at fault.
 
     Args:
         draft: With the config, and a report that takes the faults.
         given: Arrays, among others.
         numbers: Whether y is numbers to predict; None to tell by y itself.
+        doing: Is told how far the decoding of image files is.
     """
     report, config = draft.report, draft.config
     if given.X is not None:
@@ -92,7 +95,7 @@ def data_of(draft: Draft, given: Given = NOTHING, *, numbers: bool | None = None
     if train is not None and report.is_settled(*(f"data.{key}" for key in needed)):
         with report.catch("data.train"):
             read = load_with_test if is_joined else load_data
-            data = read(draft.data, seed=config.search.seed)
+            data = read(draft.data, seed=config.search.seed, doing=doing)
             _check_use(draft, data)
             return data
     return None

@@ -51,7 +51,7 @@ from kerasgrid.models.references import (
     source_digest,
 )
 from kerasgrid.models.signature import Signature, read_signature, signature_of
-from kerasgrid.records import Dataset, Fold
+from kerasgrid.records import Dataset, Doing, Fold, not_told
 from kerasgrid.space.reading import read_space
 from kerasgrid.space.space import Space
 from kerasgrid.training.entry import quiet
@@ -259,6 +259,7 @@ def prepare(
     *,
     overrides: Sequence[str] = (),
     ask: AskSignature | None = None,
+    doing: Doing = not_told,
 ) -> Prepared:
     """Checks a search, loads its data and makes its folds.
 
@@ -268,6 +269,7 @@ def prepare(
         overrides: `key.path=value` texts; none for a draft, which has them.
         ask: Asks a worker for the signature of a function whose source does not show it, and the
             space that a `build(hp)` declares; without it such functions are refused.
+        doing: Is told how far the decoding of image files is.
 
     Raises:
         ConfigError: All faults together.
@@ -276,7 +278,7 @@ def prepare(
     report, are_all = draft.report, draft.report.is_settled("params", "space")
     _check_not_built(draft)
     asked = None if given.X is None else _model(draft, ask)
-    data = data_of(draft, given, numbers=_told_as_numbers(draft, asked and asked[1]))
+    data = data_of(draft, given, numbers=_told_as_numbers(draft, asked and asked[1]), doing=doing)
     draft = _with_objective(draft, data)
     folds = folds_of(draft, data, given)
     if draft.config.search.engine == AUTOKERAS:
@@ -311,6 +313,7 @@ def prepare_trials(
     kept: Dataset | None = None,
     *,
     ask: AskSignature | None = None,
+    doing: Doing = not_told,
 ) -> Trainable:
     """Checks trials of a search that is over, and loads its data.
 
@@ -318,7 +321,7 @@ def prepare_trials(
         draft: The search's config.
         trials: The params of each, in the place of the search's space.
         kept: The arrays that the search was given, as it has kept them; None to read the config's files.
-        ask: As in `prepare`.
+        ask: As in `prepare`; and so is `doing`.
 
     Raises:
         ConfigError: All faults together.
@@ -327,7 +330,7 @@ def prepare_trials(
     draft = replace(draft, config=draft.config.model_copy(update={"space": grids}))
     report, are_all = draft.report, draft.report.is_settled("params")
     _check_not_built(draft)
-    data = kept or data_of(draft)
+    data = kept or data_of(draft, doing=doing)
     draft = _with_objective(draft, data)
     model, signature, _ = _model(draft, ask)
     space, faults = read_space(grids, fixed=draft.config.params)

@@ -313,6 +313,14 @@ def shape_images(images: np.ndarray, image: Sequence[int] | None, where: str) ->
     return images.reshape(len(images), *image)
 
 
+def npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
+    """Returns the beginning of a .npy file in C's order; of the same length for somewhat other lengths."""
+    header = io.BytesIO()
+    form = {"descr": np.lib.format.dtype_to_descr(dtype), "fortran_order": False, "shape": shape}
+    np.lib.format.write_array_header_1_0(header, form)
+    return header.getvalue()
+
+
 def product(shape: Sequence[int]) -> int:
     """Returns the product in Python's integers, which do not overflow."""
     return math.prod(int(size) for size in shape)

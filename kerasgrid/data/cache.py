@@ -12,7 +12,6 @@ from __future__ import annotations
 import contextlib
 import errno
 import hashlib
-import io
 import json
 import os
 import shutil
@@ -25,8 +24,9 @@ from typing import Any, Literal
 import numpy as np
 
 from kerasgrid import machine
-from kerasgrid.data.arrays import Samples, take_rows
-from kerasgrid.data.pictures import Pictures, decode_good
+from kerasgrid.data.arrays import Samples, npy_header, take_rows
+from kerasgrid.data.decoding import decoded
+from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
@@ -38,8 +38,8 @@ from kerasgrid.io import (
     remove,
     sync_folder,
 )
-from kerasgrid.records import Dataset, Table, Target
-from kerasgrid.wording import count
+from kerasgrid.records import Dataset, Doing, Table, Target, not_told
+from kerasgrid.wording import count, listed
 
 FORMAT = 1
 _PARTS = ("images", "labels", "weights", "groups", "times", "given")
@@ -92,16 +92,27 @@ def _target_of(meta: Mapping[str, Any], n_axes: int) -> Target:
     return Target(kind, tuple(meta["classes"]), meta.get("one_hot", False))
 
 
-def cached(key: Any, source: str, build: Callable[[], Samples]) -> Dataset:
+def cached(
+    key: Any,
+    source: str,
+    build: Callable[[], Samples],
+    *,
+    check: Callable[[], object] = lambda: None,
+    doing: Doing = not_told,
+) -> Dataset:
     """Returns the samples kept under a key, building and keeping them where there are none.
+
+    Image files are decoded straight into the cache.
 
     Args:
         key: A JSON value that holds all that the samples depend on.
         source: What messages call the data.
         build: Gives the samples.
+        check: Is called when all of them have been read; nothing is kept where it raises.
+        doing: Is told how far the decoding is.
 
     Raises:
-        DataError: They do not fit into memory.
+        DataError: They do not fit into memory; or image files cannot be decoded.
         StorageError: The cache cannot be written.
     """
     parent = cache_folder() / "data"
@@ -114,11 +125,10 @@ def cached(key: Any, source: str, build: Callable[[], Samples]) -> Dataset:
     except MemoryError as error:
         raise DataError(f"{source}: does not fit into the memory that is free.") from error
     with _cache_errors(parent):
-        parent.mkdir(parents=True, exist_ok=True)
-        with _made_beside(folder) as temporary:
-            wanted = _write(temporary, samples)
-            del samples  # as much of the file is about to be mapped
-            return _put(temporary, folder, wanted, source)
+        if isinstance(samples.images, Pictures):
+            return _decoded(folder, samples, samples.images, source, check, doing)
+        check()
+        return _keep(folder, [samples], source)
 
 
 def save_samples(folder: Path, samples: Samples | Dataset, source: str) -> Dataset:
@@ -129,9 +139,70 @@ def save_samples(folder: Path, samples: Samples | Dataset, source: str) -> Datas
     Raises:
         OSError: The folder cannot be written.
     """
+    return _keep(folder, [samples], source)
+
+
+def _keep(folder: Path, given: list[Samples | Dataset], source: str, images: Path | None = None) -> Dataset:
+    """Writes samples as `save_samples` does.
+
+    Args:
+        given: The samples, which are taken out: as much of the file is about to be mapped.
+        images: A .npy file of their images, which is moved.
+    """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _made_beside(folder) as temporary:
-        return _put(temporary, folder, _write(temporary, samples), source)
+        if images is not None:
+            insist(shutil.move, images, temporary / "images.npy")
+        wanted = _write(temporary, given.pop())
+        return _put(temporary, folder, wanted, source)
+
+
+def _decoded(
+    folder: Path,
+    samples: Samples,
+    pictures: Pictures,
+    source: str,
+    check: Callable[[], object],
+    doing: Doing,
+) -> Dataset:
+    """Returns samples whose images are decoded from files; those without one are left out where asked for.
+
+    Raises:
+        DataError: Some cannot be decoded, and are not to be left out; or a class has no others.
+    """
+
+    def is_there() -> bool:
+        return open_samples(folder, source) is not None
+
+    with decoded(pictures, doing, is_there) as found:
+        if found is not None:
+            check()
+            samples = take_rows(samples, found.places)
+            if found.bad:
+                _check_classes(samples, pictures.where)
+                samples = replace(samples, report=(*samples.report, _left_out(pictures, found.bad)))
+            return _keep(folder, [samples], source, found.path)
+    kept = open_samples(folder, source)
+    if kept is None:
+        raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
+    return kept
+
+
+def _left_out(pictures: Pictures, bad: Sequence[Bad]) -> str:
+    names = listed([pictures.files[one.place].name for one in bad])
+    return f"files: {count(len(bad), 'image')} of {len(pictures):,} cannot be decoded, left out: {names}"
+
+
+def _check_classes(samples: Samples, where: str) -> None:
+    """Raises a DataError where a class has no sample any more."""
+    if samples.target.kind != "classes":
+        return
+    n_each = np.bincount(samples.labels, minlength=samples.target.n_outputs)
+    if lost := [name for name, n in zip(samples.target.names, n_each, strict=True) if not n]:
+        raise DataError(
+            f"{where}: no image of the class {lost[0]!r} can be decoded, and none of it would be left. "
+            "Fetch them again."
+        )
 
 
 @contextlib.contextmanager
@@ -147,10 +218,10 @@ def _made_beside(folder: Path) -> Iterator[Path]:
 
 
 def _write(folder: Path, samples: Samples | Dataset) -> str:
-    """Writes samples to a new folder, and returns their fingerprint."""
-    if isinstance(samples.images, Pictures):
-        samples = _decoded(folder / "images.npy", samples, samples.images)
+    """Writes samples to a new folder, where their images may be already, and returns their fingerprint."""
     meta: dict[str, Any] = {"format": FORMAT, **_forms_of(samples), "report": list(samples.report)}
+    if (there := folder / "images.npy").exists():
+        samples = replace(samples, images=np.load(there, mmap_mode="r"))
     for name, array in _arrays(samples).items():
         path = folder / f"{name}.npy"
         n_bytes = path.stat().st_size if path.exists() else _write_npy(path, array)
@@ -159,42 +230,6 @@ def _write(folder: Path, samples: Samples | Dataset) -> str:
     _write_synced(folder / "meta.json", [json.dumps(meta).encode()])
     sync_folder(folder)
     return _fingerprint_of(meta)
-
-
-def _decoded(path: Path, samples: Samples | Dataset, pictures: Pictures) -> Samples:
-    """Decodes image files to a .npy file, and returns the samples that have one.
-
-    Raises:
-        DataError: Some cannot be decoded, and are not to be left out; or a class has no others.
-    """
-    header = _npy_header(pictures.shape, pictures.dtype)
-    with open(path, "wb") as file:
-        file.write(header)
-        places, bad = decode_good(pictures, lambda images: file.write(images.data))
-        n_bytes, header = len(header), _npy_header((len(places), *pictures.image), pictures.dtype)
-        assert len(header) == n_bytes  # NumPy leaves room for longer ones
-        file.seek(0)
-        file.write(header)
-        file.flush()
-        os.fsync(file.fileno())
-    samples = take_rows(samples, places)
-    if bad:
-        _check_classes(samples, pictures.where)
-        line = f"files: {count(len(bad), 'image')} of {len(pictures):,} cannot be decoded, and are left out"
-        samples = replace(samples, report=(*samples.report, line))
-    return replace(samples, images=np.load(path, mmap_mode="r"))
-
-
-def _check_classes(samples: Samples, where: str) -> None:
-    """Raises a DataError where a class has no sample any more."""
-    if samples.target.kind != "classes":
-        return
-    n_each = np.bincount(samples.labels, minlength=samples.target.n_outputs)
-    if lost := [name for name, n in zip(samples.target.names, n_each, strict=True) if not n]:
-        raise DataError(
-            f"{where}: no image of the class {lost[0]!r} can be decoded, and none of it would be left. "
-            "Fetch them again."
-        )
 
 
 def open_samples(folder: Path, source: str) -> Dataset | None:
@@ -302,17 +337,8 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
 
 def _write_npy(path: Path, array: np.ndarray) -> int:
     """Writes a .npy file through Python's files, whose errors name a full disk; returns its bytes."""
-    _write_synced(path, [_npy_header(array.shape, array.dtype), array.reshape(-1).view(np.uint8)])
+    _write_synced(path, [npy_header(array.shape, array.dtype), array.reshape(-1).view(np.uint8)])
     return path.stat().st_size
-
-
-def _npy_header(shape: tuple[int, ...], dtype: np.dtype) -> bytes:
-    """Returns the beginning of a .npy file in C's order."""
-    header = io.BytesIO()
-    descr = np.lib.format.dtype_to_descr(dtype)
-    form = {"descr": descr, "fortran_order": False, "shape": shape}
-    np.lib.format.write_array_header_1_0(header, form)
-    return header.getvalue()
 
 
 def _write_synced(path: Path, parts: Sequence[Any]) -> None:

@@ -19,7 +19,7 @@ from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source
 from kerasgrid.data.strata import parts_by_labels
 from kerasgrid.errors import DataError
-from kerasgrid.records import Dataset
+from kerasgrid.records import Dataset, Doing, not_told
 
 
 def take_subset(whole: Samples | Dataset, n_samples: int, seed: int, where: str) -> Samples:
@@ -101,13 +101,14 @@ def _frequencies(labels: np.ndarray, n_classes: int) -> np.ndarray:
     return counts / len(labels)
 
 
-def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset:
+def load_data(config: Any, *, seed: int = 0, name: str | None = None, doing: Doing = not_told) -> Dataset:
     """Returns the training samples of a config, from the cache where they were read before.
 
     Args:
         config: The config's data section.
         seed: What `subset` is drawn by.
         name: What messages about the dataset call it; its file by default.
+        doing: Is told how far the decoding of image files is.
 
     Returns:
         Images mapped read-only from the cache's folder, neither scaled nor standardized; where a
@@ -118,12 +119,18 @@ def load_data(config: Any, *, seed: int = 0, name: str | None = None) -> Dataset
         NotBuiltError: A kind of data that this version does not read yet.
         StorageError: The cache cannot be written.
     """
-    data = _load(config, seed, name)
+    data = _load(config, seed, name, doing=doing)
     check_labels(data.labels, data.target, data.source)
     return data
 
 
-def _load(config: Any, seed: int, name: str | None = None, trained: Dataset | None = None) -> Dataset:
+def _load(
+    config: Any,
+    seed: int,
+    name: str | None = None,
+    trained: Dataset | None = None,
+    doing: Doing = not_told,
+) -> Dataset:
     """Returns samples that need not be all that is to be learnt from, as those of a test set.
 
     Args:
@@ -134,42 +141,41 @@ def _load(config: Any, seed: int, name: str | None = None, trained: Dataset | No
     digests = source.digests()
     key = {"files": digests, "options": source.options}
 
-    def read() -> Samples:
-        samples = source.read()
+    def check() -> None:
         if source.digests() != digests:
             raise DataError(f"{source.name} changed while it was read. Give the same command again.")
-        return samples
 
     def pick() -> Samples:
         # Of image files only those of the subset are decoded.
-        whole = read() if source.decodes else cached(key, where, read)
+        whole = source.read() if source.decodes else cached(key, where, source.read, check=check)
         return take_subset(whole, config.subset, seed, where)
 
     if config.subset is None:
-        return cached(key, where, read)
-    return cached({**key, "subset": config.subset, "seed": seed}, where, pick)
+        return cached(key, where, source.read, check=check, doing=doing)
+    key_of_subset = {**key, "subset": config.subset, "seed": seed}
+    return cached(key_of_subset, where, pick, check=check, doing=doing)
 
 
-def load_with_test(config: Any, *, seed: int = 0) -> Dataset:
+def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Dataset:
     """Returns the samples of `train`, and after them those that are held out.
 
     Args:
         config: As in `load_data`; `subset` is of the training samples. Those of `validation` are held out, or
             of `test` where there are none, which has labels too.
-        seed: As in `load_data`.
+        seed: As in `load_data`; and so is `doing`.
 
     Raises:
         DataError: As `load_data`; or the two have other shapes, classes or columns.
         StorageError: The cache cannot be written.
     """
-    train, other = load_data(config, seed=seed), config.validation or config.test
+    train, other = load_data(config, seed=seed, doing=doing), config.validation or config.test
     roles, shape = Roles.of(config), train.images.shape[1:]
     if is_csv(other) and train.table is None:
         check_columns(Path(other), shape, roles, pixel_names(config.train, roles))
     elif is_csv(other) and train.table is not None:
         check_table_columns(Path(other), train.table, roles, known_names(config.train))
     as_train = {"train": other, "test": config.train, "validation": None, "subset": None}
-    test = _load(config.model_copy(update=as_train), seed, trained=train)
+    test = _load(config.model_copy(update=as_train), seed, trained=train, doing=doing)
     check_held_out(train, test, train.source, test.source)
 
     def join() -> Samples:

@@ -3,24 +3,33 @@
 Of a GIF the first frame is taken, of a TIFF the first page; the orientation that a camera wrote (EXIF) is
 honoured. Grey, palette, CMYK and transparent images become the channels that are asked for, transparency
 being dropped where these are 1 or 3; of 16 bits the upper 8 are taken, as Pillow does of colours.
+
+Pillow decodes in threads: it lets go of Python's lock where it decodes, converts and resizes. A JPEG that
+is to become much smaller is decoded at a half, a quarter or an eighth of its size, but never below twice of
+what it becomes, as Pillow's own thumbnails are.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import os
+import threading
 import warnings
 import zipfile
-from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections import Counter, deque
+from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from pathlib import Path
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import numpy as np
 
-from kerasgrid.data.arrays import CHUNK_BYTES, opened, product
-from kerasgrid.errors import DataError
+from kerasgrid import machine
+from kerasgrid.data.arrays import check_memory, opened, product
+from kerasgrid.data.digests import Form, form_of
+from kerasgrid.errors import DataError, brief
 from kerasgrid.io import ZIP_DAMAGE
 from kerasgrid.wording import count, shown_path
 
@@ -35,8 +44,14 @@ _ORIENTATION, _TURNED = 0x0112, {5, 6, 7, 8}
 """The tag of EXIF, and its values that exchange height and width."""
 _TOLD = 12
 """Faults that are told by name."""
-_DAMAGE = (OSError, ValueError, SyntaxError, TypeError, LookupError, EOFError, MemoryError, OverflowError)
-"""What Pillow raises for damaged files, beside what zipfile does."""
+_JPEG, _GAP = ("JPEG", "MPO"), 2
+"""Formats that are decoded at a fraction of their size, and at least how many times what they become."""
+_MOST_ROWS, _BLOCK_BYTES = 64, 1 << 23
+_LARGE_PIXELS, _BYTES_A_PIXEL = 25_000_000, 8
+"""Images of more pixels are decoded one at a time; what each takes, a copy in another mode included."""
+_LARGE = threading.Lock()
+_MOST_PACKED = 1 << 28
+"""Bytes of a member of a .zip, which is unpacked as a whole."""
 
 
 @dataclass(frozen=True)
@@ -100,34 +115,160 @@ class Pictures:
         return replace(self, files=tuple(self.files[place] for place in places))
 
 
-class _Reader:
-    """Opens image files; of a .zip it keeps the table of members."""
-
-    def __init__(self) -> None:
-        self._archives: dict[Path, zipfile.ZipFile] = {}
-
-    def close(self) -> None:
-        for archive in self._archives.values():
-            archive.close()
-
-    @contextlib.contextmanager
-    def open(self, picture: Picture) -> Iterator[IO[bytes]]:
-        if picture.member is None:
-            with opened(picture.path) as file:
-                yield file
-            return
-        archive = self._archives.get(picture.path)
-        if archive is None:
-            archive = self._archives[picture.path] = zipfile.ZipFile(picture.path)
-        with archive.open(picture.member) as member:
-            yield io.BytesIO(member.read())
-
-
 class _BadError(Exception):
     """An image file that cannot be decoded; its text follows the file's name."""
 
 
-def _opened_image(file: IO[bytes]) -> Any:
+class Bad(NamedTuple):
+    """An image file without an image.
+
+    Attributes:
+        place: Among all of them.
+        fault: Follows the file's name.
+        is_unread: Whether the file itself could not be read, which is not for `skip_bad` to leave out.
+    """
+
+    place: int
+    fault: str
+    is_unread: bool = False
+
+
+class Decoder:
+    """Decodes image files, in as many threads as call it; a context manager."""
+
+    def __init__(self, pictures: Pictures, forms: Mapping[Path, Form] | None = None) -> None:
+        """Opens nothing yet.
+
+        Args:
+            forms: By what each file is known; one that has changed since is one that cannot be read. None
+                where that does not matter.
+        """
+        self._pictures = pictures
+        self._forms = forms
+        self._archives: dict[Path, zipfile.ZipFile] = {}
+        self._opening = threading.Lock()
+        self._at_ease = contextlib.ExitStack()
+
+    def __enter__(self) -> Decoder:
+        from PIL import Image
+
+        Image.init()  # its formats, which threads would look for at the same time
+        # Pillow warns of many pixels, which are counted here, and of odd descriptions, which are not used.
+        self._at_ease.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", module=r"PIL\.")
+        return self
+
+    def __exit__(self, *exception: object) -> None:
+        self._at_ease.close()
+        for archive in self._archives.values():
+            archive.close()
+
+    def rows(self, places: range, should_stop: Callable[[], bool]) -> tuple[np.ndarray, list[Bad]] | None:
+        """Returns images (row, height, width, channel), uint8, black where there is none, and why.
+
+        Args:
+            places: Which of them.
+            should_stop: Is asked before each; None is returned then.
+        """
+        images, bad = np.zeros((len(places), *self._pictures.image), np.uint8), []
+        for row, place in enumerate(places):
+            if should_stop():
+                return None
+            try:
+                images[row] = self._decoded(self._pictures.files[place])
+            except _BadError as error:
+                bad.append(Bad(place, str(error)))
+            except DataError as error:
+                bad.append(Bad(place, f"cannot be read: {error}", is_unread=True))
+        return images, bad
+
+    def size(self, picture: Picture) -> tuple[tuple[int, int], bool] | None:
+        """Returns (height, width) of an image's header, and whether it is grey; None where it is damaged."""
+        try:
+            with self._opened(picture) as file, _damage(), _header(file) as image:
+                height, width = image.size if _orientation(image) in _TURNED else image.size[::-1]
+                return (height, width), image.mode in _GREYS
+        except (_BadError, DataError):  # told once it is decoded, or left out
+            return None
+
+    def _decoded(self, picture: Picture) -> np.ndarray:
+        with self._opened(picture) as file, _damage(), _header(file) as image:
+            if product(image.size) <= _LARGE_PIXELS:
+                return self._pixels(image)
+            with _LARGE:
+                check_memory(_BYTES_A_PIXEL * product(image.size), picture.name)
+                return self._pixels(image)
+
+    def _check(self, path: Path, file: IO[bytes]) -> None:
+        """Raises a DataError where an open file is not what it was."""
+        if self._forms is not None and form_of(os.fstat(file.fileno())) != self._forms[path]:
+            raise DataError("it has changed meanwhile")
+
+    def _pixels(self, image: Any) -> np.ndarray:
+        """Returns an image that was opened as (height, width, channel), uint8."""
+        from PIL import ImageOps
+
+        height, width, channels = self._pictures.image
+        orientation = _orientation(image)
+        if image.format in _JPEG and self._pictures.resample != "nearest":
+            size = (height, width) if orientation in _TURNED else (width, height)
+            image.draft(_MODES[channels], (_GAP * size[0], _GAP * size[1]))
+        if orientation != 1:
+            image = ImageOps.exif_transpose(image)
+        image = _in_mode(image, _MODES[channels])
+        return np.asarray(_fitted(image, (width, height), self._pictures)).reshape(self._pictures.image)
+
+    @contextlib.contextmanager
+    def _opened(self, picture: Picture) -> Iterator[IO[bytes]]:
+        """Opens an image file.
+
+        Raises:
+            DataError: It is missing, or cannot be read.
+            _BadError: A member of a .zip is damaged, or no image by its size.
+        """
+        if picture.member is None:
+            with opened(picture.path) as file:
+                self._check(picture.path, file)
+                yield file
+                self._check(picture.path, file)
+            return
+        with self._opening:
+            if picture.path not in self._archives:
+                self._archives[picture.path] = _archive(picture.path)
+        archive = self._archives[picture.path]
+        if archive.fp is not None:
+            self._check(picture.path, archive.fp)
+        with _damage():
+            info = archive.getinfo(picture.member)
+            if info.file_size > _MOST_PACKED:
+                raise _BadError(f"says to be {info.file_size:,} bytes, and was not unpacked")
+            member = io.BytesIO(archive.read(info))
+        yield member
+
+
+def _archive(path: Path) -> zipfile.ZipFile:
+    with opened(path):  # which tells what keeps it from being read
+        pass
+    try:
+        return zipfile.ZipFile(path)
+    except (*ZIP_DAMAGE, OSError) as error:
+        raise DataError(f"{shown_path(path)}: a damaged .zip ({error}). Fetch the file again.") from error
+
+
+@contextlib.contextmanager
+def _damage() -> Iterator[None]:
+    """Turns what decoders raise for damaged files into a _BadError; what the system says stays as it is."""
+    try:
+        yield
+    except (_BadError, DataError, MemoryError):
+        raise
+    except Exception as error:  # Pillow's decoders raise anything for bytes that mean nothing
+        if isinstance(error, OSError) and error.errno is not None:
+            raise
+        raise _BadError(f"cannot be decoded ({brief(error)})") from error
+
+
+def _header(file: IO[bytes]) -> Any:
     """Returns an image of which the header has been read, and no pixel.
 
     Raises:
@@ -138,16 +279,12 @@ def _opened_image(file: IO[bytes]) -> Any:
     if not file.read(1):
         raise _BadError("is empty")
     file.seek(0)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # of many pixels, which are counted below; of odd EXIF data
-        try:
-            image = Image.open(file, formats=_FORMATS)
-        except UnidentifiedImageError as error:
-            raise _BadError("is no image, or its header is damaged") from error
-        except Image.DecompressionBombError as error:
-            raise _BadError(
-                f"says to have more than {MOST_PIXELS:,} pixels, and none was unpacked"
-            ) from error
+    try:
+        image = Image.open(file, formats=_FORMATS)
+    except UnidentifiedImageError as error:
+        raise _BadError("is no image of a format that is read, or its header is damaged") from error
+    except Image.DecompressionBombError as error:
+        raise _BadError(f"says to have more than {MOST_PIXELS:,} pixels, and none was unpacked") from error
     if product(image.size) > MOST_PIXELS:
         raise _BadError(
             f"says to have {image.width:,} x {image.height:,} pixels, more than {MOST_PIXELS:,}, and none "
@@ -156,32 +293,12 @@ def _opened_image(file: IO[bytes]) -> Any:
     return image
 
 
-@contextlib.contextmanager
-def _faults() -> Iterator[None]:
-    """Turns what files raise that are damaged into a _BadError."""
+def _orientation(image: Any) -> int:
+    """Returns EXIF's orientation; 1, upright, where the description is damaged, as viewers show it."""
     try:
-        yield
-    except _BadError:
-        raise
-    except DataError as error:
-        raise _BadError(f"cannot be read ({error})") from error
-    except (*_DAMAGE, *ZIP_DAMAGE) as error:
-        raise _BadError(f"cannot be decoded ({error or type(error).__name__})") from error
-
-
-def _decode(reader: _Reader, picture: Picture, pictures: Pictures) -> np.ndarray:
-    """Returns an image (height, width, channel), uint8.
-
-    Raises:
-        _BadError: It cannot be decoded.
-    """
-    from PIL import ImageOps
-
-    height, width, channels = pictures.image
-    with _faults(), reader.open(picture) as file, _opened_image(file) as image, warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        image = _in_mode(ImageOps.exif_transpose(image), _MODES[channels])
-        return np.asarray(_fitted(image, (width, height), pictures)).reshape(pictures.image)
+        return image.getexif().get(_ORIENTATION, 1)
+    except Exception:
+        return 1
 
 
 def _in_mode(image: Any, mode: str) -> Any:
@@ -237,19 +354,11 @@ def image_of(files: Sequence[Picture], image: Sequence[int] | None, where: str) 
         return height, width, channels
     sizes: Counter[tuple[int, int]] = Counter()
     is_grey = True
-    reader = _Reader()
-    with contextlib.closing(reader):
-        for picture in files:
-            # What cannot be opened is told when it is decoded, or left out.
-            with (
-                contextlib.suppress(_BadError),
-                _faults(),
-                reader.open(picture) as file,
-                _opened_image(file) as header,
-            ):
-                is_turned = header.getexif().get(_ORIENTATION, 1) in _TURNED
-                sizes[header.size if is_turned else header.size[::-1]] += 1
-                is_grey &= header.mode in _GREYS
+    unshaped = Pictures(tuple(files), (1, 1, 1), "stretch", "nearest", False, where)
+    with Decoder(unshaped) as decoder, ThreadPoolExecutor(machine.usable_cores()) as pool:
+        for size, has_grey in filter(None, pool.map(decoder.size, files)):
+            sizes[size] += 1
+            is_grey &= has_grey
     if not sizes:
         raise DataError(f"{where}: none of {count(len(files), 'file')} is an image that can be read.")
     (height, width), _ = sizes.most_common(1)[0]
@@ -273,69 +382,74 @@ def decode_chunks(pictures: Pictures, n: int) -> Iterator[np.ndarray]:
         n: Rows at a time, of all but the last.
 
     Raises:
-        DataError: Some cannot be decoded; names them.
+        DataError: Some cannot be decoded; names them, once all have been tried.
     """
-    bad: list[tuple[Picture, str]] = []
-    for images, _ in _chunks(pictures, n, bad):
-        if not bad:
-            yield images
+    bad: list[Bad] = []
+    left: list[np.ndarray] = []
+    n_rows = rows_at_once(pictures)
+    for _, images, own in decode_blocks(pictures, range(0, len(pictures), n_rows), n_rows):
+        bad += own
+        left.append(images)
+        if sum(map(len, left)) >= n and not bad:
+            whole = np.concatenate(left)
+            for first in range(0, len(whole) - n + 1, n):
+                yield whole[first : first + n]
+            left = [whole[len(whole) - len(whole) % n :]]
+        elif bad:
+            left = []
     if bad:
         raise DataError(told_bad(pictures, bad, "Each has a row in what is predicted: fetch them again."))
+    whole = np.concatenate(left)
+    if len(whole):
+        yield whole
 
 
-def decode_good(
-    pictures: Pictures, write: Callable[[np.ndarray], object]
-) -> tuple[np.ndarray, list[tuple[Picture, str]]]:
-    """Decodes all of them in their order, a few at a time.
+def rows_at_once(pictures: Pictures) -> int:
+    """Returns how many images a thread decodes before it hands them over: some MiB, part of a second."""
+    return max(1, min(_MOST_ROWS, _BLOCK_BYTES // product(pictures.image)))
+
+
+def decode_blocks(
+    pictures: Pictures, firsts: Iterable[int], n_rows: int, forms: Mapping[Path, Form] | None = None
+) -> Generator[tuple[int, np.ndarray, list[Bad]]]:
+    """Decodes blocks of images in threads, one a core, and yields them in the order that is asked for.
+
+    No more than some blocks for each thread are held in memory. What ends the iteration ends the threads,
+    each after the image at hand.
 
     Args:
-        pictures: Of which those that cannot be decoded are left out where `skip_bad` is.
-        write: Takes images (row, height, width, channel), uint8.
+        firsts: The place of each block's first image.
+        n_rows: Images of a block, but for the last.
+        forms: As in `Decoder`.
 
-    Returns:
-        The places of those that were written, and each that was not, with its fault.
-
-    Raises:
-        DataError: Some cannot be decoded, and `skip_bad` is not; or none can.
+    Yields:
+        The first place, images (row, height, width, channel) uint8, black where there is none, and why.
     """
-    bad: list[tuple[Picture, str]] = []
-    kept = []
-    for images, places in _chunks(pictures, max(1, CHUNK_BYTES // product(pictures.image)), bad):
-        kept.append(places)
-        if pictures.skip_bad or not bad:
-            write(images)
-    if bad and not pictures.skip_bad:
-        raise DataError(
-            told_bad(pictures, bad, "Fetch them again, or leave them out with data.skip_bad: true.")
-        )
-    places = np.concatenate(kept)
-    if not len(places):
-        raise DataError(told_bad(pictures, bad, "None is left to learn from."))
-    return places, bad
+    n_threads, ended = machine.usable_cores(), threading.Event()
+    waiting: deque[tuple[int, Future]] = deque()
+    with Decoder(pictures, forms) as decoder, ThreadPoolExecutor(n_threads, "kerasgrid-decode") as pool:
+        try:
+            for first in firsts:
+                places = range(first, min(first + n_rows, len(pictures)))
+                waiting.append((first, pool.submit(decoder.rows, places, ended.is_set)))
+                if len(waiting) > 2 * n_threads:
+                    yield _given(*waiting.popleft())
+            while waiting:
+                yield _given(*waiting.popleft())
+        finally:
+            ended.set()
+            pool.shutdown(cancel_futures=True)
 
 
-def told_bad(pictures: Pictures, bad: Sequence[tuple[Picture, str]], what_to_do: str) -> str:
+def _given(first: int, future: Future) -> tuple[int, np.ndarray, list[Bad]]:
+    images, bad = future.result()
+    return first, images, bad
+
+
+def told_bad(pictures: Pictures, bad: Sequence[Bad], what_to_do: str) -> str:
     """Returns a message that names the first files that cannot be decoded, and tells how many more."""
-    lines = [f"  {picture.name} {fault}" for picture, fault in bad[:_TOLD]]
+    lines = [f"  {pictures.files[one.place].name} {one.fault}" for one in bad[:_TOLD]]
     if len(bad) > _TOLD:
         lines.append(f"  and {len(bad) - _TOLD:,} more")
     head = f"{pictures.where}: {count(len(bad), 'image file')} of {len(pictures):,} cannot be decoded:"
     return "\n".join([head, *lines, what_to_do])
-
-
-def _chunks(
-    pictures: Pictures, n: int, bad: list[tuple[Picture, str]]
-) -> Iterator[tuple[np.ndarray, np.ndarray]]:
-    """Yields images and their places, and adds to `bad` those that cannot be decoded, with their faults."""
-    reader = _Reader()
-    with contextlib.closing(reader):
-        for first in range(0, len(pictures), n):
-            images, places = [], []
-            for place, picture in enumerate(pictures.files[first : first + n], first):
-                try:
-                    images.append(_decode(reader, picture, pictures))
-                    places.append(place)
-                except _BadError as error:
-                    bad.append((picture, str(error)))
-            stacked = np.stack(images) if images else np.empty((0, *pictures.image), np.uint8)
-            yield stacked, np.array(places, np.int64)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
@@ -14,10 +13,11 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config.sections import IdxPair
-from kerasgrid.data.arrays import Samples, opened, shape_images
+from kerasgrid.data.arrays import Samples, shape_images
 from kerasgrid.data.csv import csv_chunks, pixel_names, read_csv
 from kerasgrid.data.csv_tables import is_table, read_table, table_chunks
 from kerasgrid.data.csv_text import is_csv, known_names, names_of
+from kerasgrid.data.digests import file_digests
 from kerasgrid.data.idx import idx_chunks, read_idx
 from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npz
 from kerasgrid.data.roles import NO_ROLES, Roles
@@ -78,11 +78,7 @@ class Source:
         Raises:
             DataError: One is missing, no regular file, or may not be read.
         """
-        digests = []
-        for path in self.files:
-            with opened(path) as file:
-                digests.append(hashlib.file_digest(file, "sha256").hexdigest())
-        return digests
+        return [own.digest for own in file_digests(self.files)]
 
 
 def find_source(config: Any, trained: Dataset | None = None) -> Source:

@@ -25,7 +25,7 @@ from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
 from kerasgrid.jobs.objective import Objective, find_objective
 from kerasgrid.jobs.route import Route
 from kerasgrid.models.references import is_digest_of, is_found_by_name
-from kerasgrid.records import Dataset, Fold, Target, Trial
+from kerasgrid.records import Dataset, Doing, Fold, Target, Trial, not_told
 from kerasgrid.run.journal import Journal, check_line
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.run.results import FoldRun, ResultsData
@@ -177,7 +177,12 @@ class FinishedRun:
         return [row]
 
     def prepare(
-        self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None = None, *, has_models: bool = False
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        ask: AskSignature | None = None,
+        *,
+        has_models: bool = False,
+        doing: Doing = not_told,
     ) -> Trainable:
         """Checks trials and loads the search's data.
 
@@ -185,6 +190,7 @@ class FinishedRun:
             rows: The trials, as results.json has them.
             ask: As in `kerasgrid.checks.prepared.prepare`.
             has_models: Whether their models are there, so that their source may have changed since.
+            doing: Is told how far the decoding of image files is.
 
         Raises:
             ConfigError: What the config names is not there, or no longer fits; or a subset is asked for.
@@ -193,15 +199,20 @@ class FinishedRun:
         if self._subset:
             holds = "says how much of the data `fit` trains a new model on, and here there is none"
             raise ConfigError([Fault("data.subset", f"{holds}: leave it out.")], "--set")
-        return self._prepare(rows, ask, has_models)
+        return self._prepare(rows, ask, doing, has_models)
 
     def _prepare(
-        self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None, has_models: bool = False
+        self,
+        rows: Sequence[Mapping[str, Any]],
+        ask: AskSignature | None,
+        doing: Doing,
+        has_models: bool = False,
     ) -> Trainable:
         draft = self.draft
         if draft.config.search.holdout != "test":
             draft = replace(draft, config=self._without_test(draft.config))
-        found = prepare_trials(draft, [row["params"] for row in rows], self._kept(), ask=ask)
+        trials = [row["params"] for row in rows]
+        found = prepare_trials(draft, trials, self._kept(), ask=ask, doing=doing)
         if found.data.fingerprint != self.fingerprint:
             raise ChangedError(
                 f"{found.data.source}: is other data than {self.path} was made of, whose scores say "
@@ -221,12 +232,14 @@ class FinishedRun:
         left = DataConfig.model_validate(data.model_dump(exclude=gone, exclude_unset=True))
         return config.model_copy(update={"data": left})
 
-    def prepare_whole(self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None = None) -> Trainable:
+    def prepare_whole(
+        self, rows: Sequence[Mapping[str, Any]], ask: AskSignature | None = None, *, doing: Doing = not_told
+    ) -> Trainable:
         """Checks trials as `prepare` does; of a search of a subset it gets all of the training data.
 
         An override of data.subset gets so many samples of it instead.
         """
-        found, subset = self._prepare(rows, ask), None
+        found, subset = self._prepare(rows, ask, doing), None
         if self._subset:
             asked = written_draft(self.config.model_dump(exclude_defaults=True), self._subset)
             asked.report.finish()
@@ -236,7 +249,7 @@ class FinishedRun:
             config = found.config.model_copy(update={"data": data_config})
             if self.config.data.train is None:
                 found.report.add("data.subset", "does not go with arrays: shape or choose them before.")
-            data = data_of(replace(self.draft, config=config))
+            data = data_of(replace(self.draft, config=config), doing=doing)
             found.report.finish()
             assert data is not None  # else there were a fault of it
             found = replace(found, config=config, data=data)

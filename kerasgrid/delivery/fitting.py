@@ -313,7 +313,7 @@ def fit(
         executor = stack.enter_context(make_executor(finished.draft, most=n_models))
         observer.doing(reading(finished.draft, executor.n_workers))
         prepared = (finished.prepare if finetune else finished.prepare_whole)(
-            rows, partial(ask_worker, executor)
+            rows, partial(ask_worker, executor), doing=observer.doing
         )
         stack.enter_context(FolderLock(paths.fit_lock, paths.fit_heartbeat))
         for left in paths.half_fitted:

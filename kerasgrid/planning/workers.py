@@ -21,7 +21,7 @@ from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.machine import backend, versions
 from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.models.signature import Signature, read_signature, signature_of
-from kerasgrid.records import ProbeRecord
+from kerasgrid.records import Doing, ProbeRecord, not_told
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.space.reading import read_space
 from kerasgrid.training.entry import inspect_function, load, probe
@@ -102,7 +102,7 @@ def prepare_beside(
     draft: Draft,
     given: Given = NOTHING,
     *,
-    doing: Callable[[str], None] = lambda _: None,
+    doing: Doing = not_told,
     starts: bool = True,
 ) -> Prepared:
     """Checks a search, while its workers import their backend; of a form with faults only these are told.
@@ -110,7 +110,7 @@ def prepare_beside(
     Args:
         executor: The workers, which tell what the parent process cannot read of the model function.
         given: As in `kerasgrid.checks.prepared.prepare`.
-        doing: Is told what takes a while, in a sentence.
+        doing: Is told what takes a while.
         starts: Whether the workers will be needed, so that they may start.
 
     Raises:
@@ -120,7 +120,7 @@ def prepare_beside(
         doing(reading(draft, executor.n_workers))
         if starts:
             executor.start()
-    return prepare(draft, given, ask=partial(ask_worker, executor))
+    return prepare(draft, given, ask=partial(ask_worker, executor), doing=doing)
 
 
 def reading(draft: Draft, n_workers: int) -> str:

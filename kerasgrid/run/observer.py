@@ -16,7 +16,11 @@ class Observer:
     """
 
     def doing(self, text: str) -> None:
-        """What is done from now on until fits are trained, such as reading the data, in a sentence."""
+        """What is done from now on until fits are trained, such as reading the data, in a sentence.
+
+        Where it is counted, as the decoding of image files, the sentence is a `kerasgrid.records.Stage`,
+        which comes a few times a second with how much of it is done.
+        """
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:
         """Jobs of a proposal begin.

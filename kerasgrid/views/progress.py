@@ -9,11 +9,12 @@ from typing import Any
 from rich.console import Group
 from rich.live import Live
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn
+from rich.progress_bar import ProgressBar
 from rich.spinner import Spinner
 from rich.text import Text
 
 from kerasgrid.console import Console, is_notebook, is_told_by_notebook
-from kerasgrid.records import EpochRecord, FoldRecord, Job
+from kerasgrid.records import EpochRecord, FoldRecord, Job, Stage
 from kerasgrid.run.observer import Observer
 from kerasgrid.run.results import ResultsData
 from kerasgrid.run.state import RunState
@@ -151,6 +152,7 @@ class LiveProgress(_Counts):
         )
         self._task = self._bar.add_task("fits", total=None)
         self._spinner = Spinner("dots")
+        self._share = ProgressBar()  # of what is done before fits are trained, where that is counted
         self._live = Live(console=console, refresh_per_second=4, get_renderable=self._render, transient=True)
 
     def _render(self) -> Group:
@@ -160,6 +162,9 @@ class LiveProgress(_Counts):
         if self.stage is None:
             return Group(*lines, Text(self.status()), self._bar)
         self._spinner.update(text=Text(visible_line(self.stage), style="dim"))
+        if isinstance(self.stage, Stage):
+            self._share.update(self.stage.done, self.stage.total)
+            return Group(self._spinner, self._share)
         if not self.n_fits:
             return Group(self._spinner)
         return Group(*lines, self._spinner, Text(self.status()), self._bar)
@@ -189,10 +194,13 @@ class PlainProgress(_Counts):
     def __init__(self, objective: str, console: Console) -> None:
         super().__init__(objective)
         self._console = console
-        self._said_at = 0.0
+        self._said_at = self._stage_at = 0.0
 
     def doing(self, text: str) -> None:
         super().doing(text)
+        if isinstance(text, Stage) and time.monotonic() - self._stage_at < PLAIN_INTERVAL_S:
+            return
+        self._stage_at = time.monotonic()
         self._say(text)
 
     def begin(self, state: RunState, jobs: Sequence[Job], until: int | None) -> None:

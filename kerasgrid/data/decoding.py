@@ -1,0 +1,316 @@
+"""Image files decoded into a .npy file of the cache, a block at a time, which goes on after whatever ends it.
+
+While it is under way a folder of the cache holds images.npy in its full size and decoded.jsonl, a line for
+each block that has been written, with the digest of its pixels. What stands there when a process takes the
+folder over is taken as decoded where the digests hold: nothing has to be synced, and neither a kill nor a
+torn line can make a wrong image. The folder is named by what the files hold and what they become. One process
+at a time has it; others wait, and one of them goes on where that one dies.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import errno
+import hashlib
+import json
+import os
+import shutil
+import time
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any, BinaryIO
+
+import numpy as np
+
+from kerasgrid.data.arrays import npy_header
+from kerasgrid.data.digests import Form, file_digests
+from kerasgrid.data.pictures import Bad, Decoder, Pictures, decode_blocks, rows_at_once, told_bad
+from kerasgrid.errors import DataError, LockedError, StorageError
+from kerasgrid.io import cache_folder, digest, remove
+from kerasgrid.locks import FolderLock, held_by
+from kerasgrid.machine import usable_cores
+from kerasgrid.records import Doing, Stage
+from kerasgrid.wording import bytes_word, count, format_seconds
+
+FOLDER = "decoding"
+"""Of the cache, where a folder holds what is being decoded."""
+_FORMAT = 1
+_IMAGES, _LINES, _LOCK, _HEARTBEAT = "images.npy", "decoded.jsonl", "lock", "heartbeat.json"
+_TELL_S, _WAIT_S = 0.2, 0.2
+_SAMPLE = 32
+"""Images by which is measured how long all of them will take."""
+_SAMPLE_S = 0.5
+_MOVE_BYTES = 1 << 25
+
+
+@dataclass(frozen=True)
+class Decoded:
+    """Image files that are decoded.
+
+    Attributes:
+        path: A .npy file of those that could be, (sample, height, width, channel) uint8, to be moved away.
+        places: Which of the files those are.
+        bad: The others, which are left out.
+    """
+
+    path: Path
+    places: np.ndarray
+    bad: tuple[Bad, ...]
+
+
+@contextlib.contextmanager
+def decoded(pictures: Pictures, doing: Doing, is_there: Callable[[], bool]) -> Iterator[Decoded | None]:
+    """Decodes image files, and removes what is left of it once that has been put where it belongs.
+
+    Args:
+        doing: Is told how far it is.
+        is_there: Whether another process has put there meanwhile what is being decoded; None is given then.
+
+    Raises:
+        DataError: Some cannot be decoded and are not to be left out, or none can. What was decoded is kept.
+        StorageError: There is no room.
+        OSError: The folder cannot be written.
+    """
+    if not len(pictures):
+        raise DataError(f"{pictures.where}: no images.")
+    paths = list(dict.fromkeys(picture.path for picture in pictures.files))
+    tell = telling(doing, "Looking at image files", len(paths))
+    known = dict(zip(paths, file_digests(paths, tell), strict=True))
+    contents = [[known[picture.path].digest, picture.member] for picture in pictures.files]
+    form = [_FORMAT, version("pillow"), list(pictures.image), pictures.fit, pictures.resample]
+    folder = cache_folder() / FOLDER / digest([form, contents])
+    with _taken(folder, len(pictures), doing):
+        if is_there():
+            yield None
+        else:
+            with contextlib.closing(_Work(folder, pictures)) as work:
+                work.run({path: own.form for path, own in known.items()}, doing)
+                yield work.finish()
+        remove(folder)
+
+
+@contextlib.contextmanager
+def _taken(folder: Path, total: int, doing: Doing) -> Iterator[None]:
+    """Waits until this process has a folder by itself.
+
+    Raises:
+        OSError: It cannot be made.
+    """
+    lock = FolderLock(folder / _LOCK, folder / _HEARTBEAT)
+    with contextlib.ExitStack() as stack:
+        while True:
+            folder.mkdir(parents=True, exist_ok=True)
+            try:
+                stack.enter_context(lock)
+                break
+            except LockedError:
+                who = held_by(folder / _LOCK, folder / _HEARTBEAT)
+                doing(_told_waiting(folder, who, total))
+                time.sleep(_WAIT_S)
+            except StorageError:
+                if folder.is_dir():
+                    raise
+                # It was removed at its end by the process that had it.
+        yield
+
+
+def _told_waiting(folder: Path, who: str, total: int) -> str:
+    """Returns how far another process is, which decodes the same."""
+    done = 0
+    with contextlib.suppress(OSError, ValueError, KeyError, TypeError, IndexError):
+        head, *blocks = (folder / _LINES).read_bytes().splitlines()
+        done = min(total, json.loads(head)["rows"] * len(blocks))
+    return Stage(f"Waiting for {who}, which decodes these images: {done:,} of {total:,}.", done, total)
+
+
+def telling(doing: Doing, what: str, total: int, before: int = 0) -> Callable[[int], None]:
+    """Returns what is told how many are done, and tells it now and then with the time left.
+
+    Args:
+        before: How many an earlier process has done, which say nothing of the speed.
+    """
+    began = told = time.monotonic()
+
+    def tell(done: int) -> None:
+        nonlocal told
+        now = time.monotonic()
+        if now - told < _TELL_S and done < total:
+            return
+        told = now
+        left = ""
+        if done > before and now - began > 1:
+            left = f", {format_seconds((now - began) * (total - done) / (done - before))} left"
+        doing(Stage(f"{what}: {done:,} of {total:,}{left}.", done, total))
+
+    return tell
+
+
+class _Work:
+    """A folder in which image files are being decoded."""
+
+    def __init__(self, folder: Path, pictures: Pictures) -> None:
+        """Finds what has been decoded before.
+
+        Raises:
+            OSError: The folder cannot be written.
+        """
+        self._pictures = pictures
+        self._path, self._lines_path = folder / _IMAGES, folder / _LINES
+        self._n_rows = rows_at_once(pictures)
+        self._header = npy_header(pictures.shape, pictures.dtype)
+        self._image_bytes = pictures.nbytes // len(pictures)
+        self._bad: dict[int, list[Bad]] = {}  # by the block's first place, of blocks that are done
+        self._images, self._lines = self._open()
+
+    def close(self) -> None:
+        self._images.close()
+        self._lines.close()
+
+    def _open(self) -> tuple[BinaryIO, BinaryIO]:
+        """Opens both files, made to fit, at the end of the lines that hold."""
+        with contextlib.suppress(FileExistsError):
+            self._path.open("xb").close()
+        with contextlib.suppress(FileExistsError):
+            self._lines_path.open("xb").close()
+        images, lines = self._path.open("r+b"), self._lines_path.open("r+b")
+        images.truncate(len(self._header) + self._pictures.nbytes)
+        head = {"format": _FORMAT, "rows": self._n_rows, "n": len(self._pictures)}
+        kept: list[bytes] = []
+        for line in lines.read().splitlines(keepends=True):
+            record = _read(line)
+            if record is None or (not kept and record != head):
+                break
+            if not kept or self._holds(record, images):
+                kept.append(line)
+        lines.seek(0)
+        lines.truncate()
+        lines.write(b"".join(kept) or _line(head))
+        lines.flush()
+        images.seek(0)
+        images.write(self._header)
+        return images, lines
+
+    def _holds(self, record: dict[str, Any], images: BinaryIO) -> bool:
+        """Tells whether a block's pixels are those that were written, and keeps what its line tells if so."""
+        try:
+            first, bad = record["first"], [Bad(*one) for one in record["bad"]]
+            n_bytes = (min(first + self._n_rows, len(self._pictures)) - first) * self._image_bytes
+            images.seek(len(self._header) + first * self._image_bytes)
+            if hashlib.sha256(images.read(n_bytes)).hexdigest() != record["digest"]:
+                return False
+        except (KeyError, TypeError, ValueError, OverflowError):
+            return False
+        self._bad[first] = [one for one in bad if not one.is_unread]
+        return len(bad) == len(self._bad[first])
+
+    @property
+    def _n_done(self) -> int:
+        return min(len(self._bad) * self._n_rows, len(self._pictures))
+
+    def run(self, forms: Mapping[Path, Form], doing: Doing) -> None:
+        """Decodes what has not been decoded before.
+
+        Args:
+            forms: By what the files are known of whose contents the folder is.
+
+        Raises:
+            StorageError: There is no room for it.
+            OSError: It cannot be written.
+        """
+        firsts = [first for first in range(0, len(self._pictures), self._n_rows) if first not in self._bad]
+        if not firsts:
+            return
+        self._check_room(len(firsts))
+        doing(self._told(firsts))
+        tell = telling(doing, "Decoding image files", len(self._pictures), self._n_done)
+        blocks = decode_blocks(self._pictures, firsts, self._n_rows, forms)
+        with contextlib.closing(blocks):
+            for first, images, bad in blocks:
+                self._images.seek(len(self._header) + first * self._image_bytes)
+                self._images.write(images.data)
+                self._images.flush()
+                own = hashlib.sha256(images.data).hexdigest()
+                self._lines.write(_line({"first": first, "digest": own, "bad": bad}))
+                self._lines.flush()
+                self._bad[first] = bad
+                tell(self._n_done)
+
+    def _check_room(self, n_blocks: int) -> None:
+        needed = n_blocks * self._n_rows * self._image_bytes
+        free = shutil.disk_usage(self._path.parent).free
+        if needed > free:
+            raise OSError(errno.ENOSPC, f"{bytes_word(needed)} are needed, and {bytes_word(free)} are free")
+
+    def _told(self, firsts: list[int]) -> str:
+        """Returns what is about to be done, and how long it will take by the measure of some images."""
+        pictures, n_left, n_looked_at = self._pictures, len(firsts) * self._n_rows, 0
+        began, seconds = time.perf_counter(), 0.0
+        with Decoder(pictures) as decoder:
+            for first in firsts[:: max(1, len(firsts) // _SAMPLE)]:
+                decoder.rows(range(first, first + 1), lambda: False)
+                n_looked_at, seconds = n_looked_at + 1, time.perf_counter() - began
+                if seconds > _SAMPLE_S:
+                    break
+        seconds *= n_left / n_looked_at / usable_cores()
+        height, width, channels = pictures.image
+        before = f", {self._n_done:,} of them before" if self._n_done else ""
+        return (
+            f"Decoding {count(len(pictures), 'image file')} to {height} x {width} x {channels}{before}: "
+            f"{bytes_word(pictures.nbytes)} in {cache_folder()}, about {format_seconds(seconds)}."
+        )
+
+    def finish(self) -> Decoded:
+        """Closes the gaps where images are left out, and returns what there is.
+
+        Raises:
+            DataError: Some cannot be decoded and are not to be left out, or none can.
+        """
+        pictures = self._pictures
+        bad = [one for first in sorted(self._bad) for one in self._bad[first]]
+        if any(one.is_unread for one in bad):
+            raise DataError(told_bad(pictures, bad, "See to it that they can be read, and begin again."))
+        if bad and not pictures.skip_bad:
+            do = "Fetch them again, or leave them out with data.skip_bad: true."
+            raise DataError(told_bad(pictures, bad, do))
+        if len(bad) == len(pictures):
+            raise DataError(told_bad(pictures, bad, "None is left to learn from."))
+        places = np.setdiff1d(np.arange(len(pictures)), [one.place for one in bad])
+        if bad:
+            self._close_gaps(places)
+        self._images.flush()
+        os.fsync(self._images.fileno())
+        self.close()
+        return Decoded(self._path, places, tuple(bad))
+
+    def _close_gaps(self, places: np.ndarray) -> None:
+        """Moves images up to where others are left out; where that is cut off, those are decoded again."""
+        header = npy_header((len(places), *self._pictures.image), self._pictures.dtype)
+        assert len(header) == len(self._header)  # NumPy leaves room for longer shapes
+        self._images.flush()
+        shape = (len(self._pictures), self._image_bytes)
+        images = np.memmap(self._path, np.uint8, "r+", len(header), shape)
+        at_once = max(1, _MOVE_BYTES // self._image_bytes)
+        stay = int(np.argmin(np.append(places == np.arange(len(places)), False)))
+        for first in range(stay, len(places), at_once):
+            own = places[first : first + at_once]
+            images[first : first + len(own)] = images[own]
+        images.flush()
+        del images  # Windows truncates no file that is mapped
+        self._images.seek(0)
+        self._images.write(header)
+        self._images.truncate(len(header) + len(places) * self._image_bytes)
+
+
+def _line(record: dict[str, Any]) -> bytes:
+    return json.dumps(record).encode() + b"\n"
+
+
+def _read(line: bytes) -> dict[str, Any] | None:
+    """Returns a line's record; None for a torn one."""
+    try:
+        record = json.loads(line) if line.endswith(b"\n") else None
+    except ValueError:
+        return None
+    return record if isinstance(record, dict) else None
