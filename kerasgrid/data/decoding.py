@@ -140,7 +140,7 @@ def telling(doing: Doing, what: str, total: int, before: int = 0) -> Callable[[i
             return
         told = now
         left = ""
-        if done > before and now - began > 1:
+        if before < done < total and now - began > 1:
             left = f", {format_seconds((now - began) * (total - done) / (done - before))} left"
         doing(Stage(f"{what}: {done:,} of {total:,}{left}.", done, total))
 
@@ -159,6 +159,7 @@ class _Work:
         self._pictures = pictures
         self._path, self._lines_path = folder / _IMAGES, folder / _LINES
         self._n_rows = rows_at_once(pictures)
+        self._firsts = range(0, len(pictures), self._n_rows)
         self._header = npy_header(pictures.shape, pictures.dtype)
         self._image_bytes = pictures.nbytes // len(pictures)
         self._bad: dict[int, list[Bad]] = {}  # by the block's first place, of blocks that are done
@@ -195,15 +196,17 @@ class _Work:
     def _holds(self, record: dict[str, Any], images: BinaryIO) -> bool:
         """Tells whether a block's pixels are those that were written, and keeps what its line tells if so."""
         try:
-            first, bad = record["first"], [Bad(*one) for one in record["bad"]]
-            n_bytes = (min(first + self._n_rows, len(self._pictures)) - first) * self._image_bytes
+            first, bad = int(record["first"]), [Bad(*one) for one in record["bad"]]
+            if first not in self._firsts or any(one.is_unread for one in bad):
+                return False
             images.seek(len(self._header) + first * self._image_bytes)
+            n_bytes = (min(first + self._n_rows, len(self._pictures)) - first) * self._image_bytes
             if hashlib.sha256(images.read(n_bytes)).hexdigest() != record["digest"]:
                 return False
-        except (KeyError, TypeError, ValueError, OverflowError):
+        except (KeyError, TypeError, ValueError):
             return False
-        self._bad[first] = [one for one in bad if not one.is_unread]
-        return len(bad) == len(self._bad[first])
+        self._bad[first] = bad
+        return True
 
     @property
     def _n_done(self) -> int:
@@ -219,7 +222,7 @@ class _Work:
             StorageError: There is no room for it.
             OSError: It cannot be written.
         """
-        firsts = [first for first in range(0, len(self._pictures), self._n_rows) if first not in self._bad]
+        firsts = [first for first in self._firsts if first not in self._bad]
         if not firsts:
             return
         self._check_room(len(firsts))

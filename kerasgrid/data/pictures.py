@@ -14,6 +14,7 @@ from __future__ import annotations
 import contextlib
 import io
 import os
+import re
 import threading
 import warnings
 import zipfile
@@ -29,7 +30,7 @@ import numpy as np
 from kerasgrid import machine
 from kerasgrid.data.arrays import check_memory, opened, product
 from kerasgrid.data.digests import Form, form_of
-from kerasgrid.errors import DataError, brief
+from kerasgrid.errors import DataError
 from kerasgrid.io import ZIP_DAMAGE
 from kerasgrid.wording import count, shown_path
 
@@ -42,8 +43,8 @@ _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _GREYS = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B"}
 _ORIENTATION, _TURNED = 0x0112, {5, 6, 7, 8}
 """The tag of EXIF, and its values that exchange height and width."""
-_TOLD = 12
-"""Faults that are told by name."""
+_TOLD, _LONGEST = 12, 200
+"""Faults that are told by name, and what is told of each."""
 _JPEG, _GAP = ("JPEG", "MPO"), 2
 """Formats that are decoded at a fraction of their size, and at least how many times what they become."""
 _MOST_ROWS, _BLOCK_BYTES = 64, 1 << 23
@@ -265,7 +266,8 @@ def _damage() -> Iterator[None]:
     except Exception as error:  # Pillow's decoders raise anything for bytes that mean nothing
         if isinstance(error, OSError) and error.errno is not None:
             raise
-        raise _BadError(f"cannot be decoded ({brief(error)})") from error
+        said = " ".join(str(error).split())[:_LONGEST] or type(error).__name__
+        raise _BadError(f"cannot be decoded ({said})") from error
 
 
 def _header(file: IO[bytes]) -> Any:
@@ -284,13 +286,14 @@ def _header(file: IO[bytes]) -> Any:
     except UnidentifiedImageError as error:
         raise _BadError("is no image of a format that is read, or its header is damaged") from error
     except Image.DecompressionBombError as error:
-        raise _BadError(f"says to have more than {MOST_PIXELS:,} pixels, and none was unpacked") from error
-    if product(image.size) > MOST_PIXELS:
-        raise _BadError(
-            f"says to have {image.width:,} x {image.height:,} pixels, more than {MOST_PIXELS:,}, and none "
-            "was unpacked"
-        )
+        raise _huge(int(re.findall(r"[0-9]+", str(error))[0])) from error
+    if product(image.size) > MOST_PIXELS:  # Pillow's own bound has been lifted
+        raise _huge(product(image.size))
     return image
+
+
+def _huge(n_pixels: int) -> _BadError:
+    return _BadError(f"says to have {n_pixels:,} pixels, more than {MOST_PIXELS:,}, and none was unpacked")
 
 
 def _orientation(image: Any) -> int:

@@ -1,0 +1,334 @@
+"""Image files are decoded once, whatever ends it on the way, and by one process for all."""
+
+from __future__ import annotations
+
+import errno
+import json
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasgrid.data import decoding
+from kerasgrid.data import pictures as reading
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cache import cached
+from kerasgrid.data.pictures import Picture, Pictures
+from kerasgrid.errors import DataError, StorageError
+from kerasgrid.locks import FolderLock
+from kerasgrid.records import Target
+
+N, ROWS = 22, 4
+
+
+@pytest.fixture(autouse=True)
+def small_blocks(monkeypatch):
+    monkeypatch.setattr(reading, "_MOST_ROWS", ROWS)
+    monkeypatch.setattr(decoding, "_TELL_S", 0)
+    monkeypatch.setattr(decoding, "_WAIT_S", 0.01)
+
+
+@pytest.fixture
+def files(tmp_path):
+    """Images of one shade each, which tells them apart."""
+    paths = [tmp_path / f"{place:02}.png" for place in range(N)]
+    for place, path in enumerate(paths):
+        Image.new("RGB", (5, 4), (place, 2 * place, 255 - place)).save(path)
+    return paths
+
+
+@pytest.fixture
+def tried(monkeypatch):
+    """The places of the images that have been decoded."""
+    places, blocks = [], decoding.decode_blocks
+
+    def noted(pictures, firsts, n_rows, forms):
+        places.extend(place for first in firsts for place in range(first, min(first + n_rows, N)))
+        return blocks(pictures, firsts, n_rows, forms)
+
+    monkeypatch.setattr(decoding, "decode_blocks", noted)
+    return places
+
+
+def samples(files, skip_bad=False):
+    pictures = Pictures(tuple(map(Picture, files)), (4, 5, 3), "stretch", "bilinear", skip_bad, "photos")
+    return Samples(pictures, np.arange(len(files)) % 2, Target("classes", ("a", "b")))
+
+
+def load(files, skip_bad=False, doing=lambda text: None, check=lambda: None):
+    key = ["photos", skip_bad]
+    return cached(key, "photos", lambda: samples(files, skip_bad), doing=doing, check=check)
+
+
+def check(data, places=range(N)):
+    """Holds that all images are what they should be."""
+    wanted = [(place, 2 * place, 255 - place) for place in places]
+    assert data.images.shape == (len(wanted), 4, 5, 3)
+    assert (np.asarray(data.images) == np.array(wanted, np.uint8)[:, None, None]).all()
+    assert data.labels.tolist() == [place % 2 for place in places]
+
+
+class Killed(BaseException):
+    pass
+
+
+def kill_at(n):
+    """Ends the process, as it were, when so many are decoded."""
+
+    def doing(text):
+        if text.startswith("Decoding image files") and text.done >= n:
+            raise Killed
+
+    return doing
+
+
+@pytest.fixture
+def begun(files, cache):
+    """The folder in which 12 have been decoded when that was ended."""
+    with pytest.raises(Killed):
+        load(files, doing=kill_at(12))
+    (folder,) = cache.with_name("decoding").iterdir()
+    return folder
+
+
+def test_what_is_decoded_is_kept(files, begun, cache, tried):
+    tried.clear()
+    told = []
+    check(load(files, doing=told.append))
+    assert sorted(tried) == list(range(12, N))
+    told = [text for text in told if not text.startswith("Looking")]
+    assert told[0].startswith("Decoding 22 image files to 4 x 5 x 3, 12 of them before: 1.3 KiB in ")
+    assert told[-1] == "Decoding image files: 22 of 22."
+    assert not list(cache.with_name("decoding").iterdir())
+    tried.clear()
+    check(load(files))
+    assert not tried
+
+
+def test_it_is_cut_at_any_byte(files, begun, tmp_path, cache):
+    lines = (begun / "decoded.jsonl").read_bytes()
+    kept = shutil.copytree(begun, tmp_path / "kept")
+    for n_bytes in range(0, len(lines), 7):
+        shutil.rmtree(cache, ignore_errors=True)
+        shutil.copytree(kept, begun, dirs_exist_ok=True)
+        (begun / "decoded.jsonl").write_bytes(lines[:n_bytes])
+        check(load(files))
+
+
+def flip_pixel(folder):
+    with open(folder / "images.npy", "r+b") as file:
+        file.seek(-1 - (N - 3) * 60, os.SEEK_END)
+        byte = file.read(1)[0]
+        file.seek(-1, os.SEEK_CUR)
+        file.write(bytes([byte ^ 1]))
+
+
+def cut_images(folder):
+    os.truncate(folder / "images.npy", 300)
+
+
+def spoil_header(folder):
+    with open(folder / "images.npy", "r+b") as file:
+        file.write(b"x" * 100)
+
+
+def lose_images(folder):
+    (folder / "images.npy").unlink()
+
+
+def edit_line(change):
+    def damage(folder):
+        path = folder / "decoded.jsonl"
+        head, *blocks = map(json.loads, path.read_text().splitlines())
+        change(head, blocks)
+        path.write_text("".join(json.dumps(line) + "\n" for line in (head, *blocks)))
+
+    return damage
+
+
+@pytest.mark.parametrize(
+    "damage",
+    [
+        *(flip_pixel, cut_images, spoil_header, lose_images),
+        edit_line(lambda head, blocks: head.update(rows=2)),
+        edit_line(lambda head, blocks: blocks[0].update(first=4)),
+        edit_line(lambda head, blocks: blocks[0].update(first=3)),
+        edit_line(lambda head, blocks: blocks[0].update(first=-4)),
+        edit_line(lambda head, blocks: blocks[0].update(first=10**30)),
+        edit_line(lambda head, blocks: blocks[0].update(bad=7)),
+        edit_line(lambda head, blocks: blocks[1].pop("digest")),
+    ],
+)
+def test_what_was_damaged_is_decoded_again(files, begun, damage):
+    damage(begun)
+    check(load(files))
+
+
+@pytest.mark.parametrize("places", [[0], [N - 1], [3, 4, 5, 11], [*range(0, 8)], [*range(N - 6, N)], []])
+def test_gaps_are_closed_where_images_are_left_out(files, places):
+    for place in places:
+        files[place].write_bytes(b"no image")
+    data = load(files, skip_bad=True)
+    check(data, [place for place in range(N) if place not in places])
+    assert len(data.report) == bool(places)
+
+
+def test_closing_gaps_is_cut_off(files, monkeypatch):
+    files[1].write_bytes(b"")
+
+    def close(self, places):
+        whole(self, places)
+        raise Killed
+
+    whole = decoding._Work._close_gaps
+    with monkeypatch.context() as patch:
+        patch.setattr(decoding._Work, "_close_gaps", close)
+        with pytest.raises(Killed):
+            load(files, skip_bad=True)
+    check(load(files, skip_bad=True), [0, *range(2, N)])
+
+
+def test_what_was_decoded_before_a_fault_was_told_is_kept(files, tried):
+    files[5].write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"photos: 1 image file of 22 cannot be decoded:\n  05\.png is empty\n"
+    ):
+        load(files)
+    tried.clear()
+    check(load(files, skip_bad=True), [place for place in range(N) if place != 5])
+    assert not tried
+
+
+def test_nothing_is_left_to_learn_from(files):
+    for place in range(0, N, 2):
+        files[place].write_bytes(b"")
+    with pytest.raises(DataError, match="no image of the class 'a' can be decoded"):
+        load(files, skip_bad=True)
+    for path in files:
+        path.write_bytes(b"")
+    with pytest.raises(DataError, match="None is left to learn from"):
+        load(files, skip_bad=True)
+    with pytest.raises(DataError, match="photos: no images"):
+        load([])
+
+
+def test_a_file_that_changes_meanwhile_is_never_taken_for_what_it_was(files, begun):
+    before = files[15].read_bytes()
+
+    def change(text):
+        if text.startswith("Decoding 22"):
+            Image.new("RGB", (5, 4)).save(files[15])
+
+    with pytest.raises(DataError, match=r"15\.png cannot be read: it has changed meanwhile"):
+        load(files, skip_bad=True, doing=change)
+    files[15].write_bytes(before)
+    check(load(files))
+
+
+def test_a_file_that_is_gone_is_not_left_out(files):
+    def remove(text):
+        if text.startswith("Decoding 22"):
+            files[15].unlink()
+
+    with pytest.raises(DataError, match=r"15\.png cannot be read: 15\.png: there is no such file"):
+        load(files, skip_bad=True, doing=remove)
+
+
+def test_nothing_is_kept_where_the_last_look_finds_a_fault(files, cache, tried):
+    def fail():
+        raise DataError("it changed")
+
+    with pytest.raises(DataError, match="it changed"):
+        load(files, check=fail)
+    assert not cache.exists()
+
+
+def test_a_full_disk_is_told_before(files, monkeypatch):
+    usage = shutil.disk_usage(".")
+    monkeypatch.setattr(shutil, "disk_usage", lambda path: usage._replace(free=100))
+    with pytest.raises(
+        StorageError,
+        match=r"no room for the data's cache \(1\.4 KiB are needed, and 100 bytes are free\)\. Free some",
+    ):
+        load(files)
+
+
+def test_a_disk_that_becomes_full_keeps_what_is_decoded(files, tried, monkeypatch):
+    def full(text):
+        if text.startswith("Decoding image files") and text.done >= 8:
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+
+    with pytest.raises(StorageError, match=r"No space left on device\)\. Free some space, or set"):
+        load(files, doing=full)
+    tried.clear()
+    check(load(files))
+    assert set(range(8)).isdisjoint(tried)
+
+
+def test_another_process_is_waited_for(files, begun, tried):
+    told, found = [], []
+    tried.clear()
+    with FolderLock(begun / "lock", begun / "heartbeat.json"):
+        thread = threading.Thread(target=lambda: found.append(load(files, doing=told.append)))
+        thread.start()
+        while not told or told[-1].startswith("Looking"):
+            time.sleep(0.01)
+        assert told[-1].startswith("Waiting for this process itself")
+        assert told[-1].endswith("which decodes these images: 12 of 22.")
+        assert (told[-1].done, told[-1].total) == (12, 22)
+        assert not tried
+    thread.join()
+    check(found[0])
+
+
+RUN = """
+import os, sys, time
+sys.path.insert(0, sys.argv[1])
+from pathlib import Path
+import test_decoding as tests
+from kerasgrid.data import pictures
+from kerasgrid.records import Stage
+pictures._MOST_ROWS = tests.ROWS
+def doing(text):
+    if isinstance(text, Stage) and not text.startswith("Looking"):
+        print(text.done, text, flush=True)
+        time.sleep(float(sys.argv[3]))
+tests.decoding._TELL_S = 0
+tests.check(tests.load(sorted(Path(sys.argv[2]).glob("*.png")), doing=doing))
+print("done", flush=True)
+"""
+
+
+def start(folder, pause_s):
+    arguments = [sys.executable, "-c", RUN, str(Path(__file__).parent), str(folder), str(pause_s)]
+    return subprocess.Popen(arguments, stdout=subprocess.PIPE, text=True)
+
+
+@pytest.mark.slow
+def test_one_decodes_for_all_and_another_goes_on_where_it_is_killed(files, tmp_path, tried):
+    first = start(tmp_path, 3.0)
+    line = first.stdout.readline()
+    while not line.startswith("8 "):
+        line = first.stdout.readline()
+    second = start(tmp_path, 0.0)
+    line = second.stdout.readline()
+    while line.split()[1] != "Waiting":
+        line = second.stdout.readline()
+    assert f"Waiting for process {first.pid} on this machine" in line
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    rest = second.stdout.read().splitlines()
+    assert rest[-1] == "done"
+    went_on = [line for line in rest if "Decoding image files" in line]
+    assert min(int(line.split()[0]) for line in went_on) > 8
+    assert second.wait() == 0
+    check(load(files))
+    assert not tried
