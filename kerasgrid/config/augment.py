@@ -1,16 +1,18 @@
-"""Augmentation and normalisation of images in ImageDataGenerator's terms. Imports no Keras."""
+"""Augmentation and normalisation of images, named as in ImageDataGenerator. Imports no Keras."""
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
 
 import numpy as np
-from pydantic import Field, field_validator
+from pydantic import Field, ValidationInfo, field_validator
 
 from kerasgrid.config.validation import Section
 from kerasgrid.errors import Fault
+from kerasgrid.wording import count
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Shift = (
@@ -19,6 +21,12 @@ Shift = (
     | Annotated[list[Annotated[float, Field(allow_inf_nan=False)]], Field(min_length=1)]
 )
 Pair = Annotated[list[NotNegative], Field(min_length=2, max_length=2)]
+Share = Annotated[float, Field(ge=0, le=1)]
+Turn = Annotated[float, Field(ge=0, le=0.5)]
+Turns = Annotated[
+    list[Annotated[float, Field(ge=-0.5, le=0.5)]],
+    Field(min_length=2, max_length=2),
+]
 Odd = Annotated[int, Field(ge=1)]
 
 _LAST_SIGN = 61  # of 10 digits, 26 capitals and 26 small letters, from 0
@@ -27,13 +35,30 @@ _LOOKED_AT = 500
 _GROUND = 0.2
 """The share of pixels that have one value: 0.5 and more of digits, some hundredths of photographs."""
 
+_GEOMETRY = {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"}
 _OPERATIONS = {
-    "affine": {"rotation_range", "width_shift_range", "height_shift_range", "shear_range", "zoom_range"},
+    "affine": _GEOMETRY | {"crop_scale"},
     "channels": {"channel_shift_range"},
     "flips": {"horizontal_flip", "vertical_flip"},
     "brightness": {"brightness_range"},
     "blur": {"blur_sigma"},
+    "crop": {"crop_scale"},
+    "contrast": {"contrast_range"},
+    "saturation": {"saturation_range"},
+    "hue": {"hue_range"},
+    "cutout": {"cutout_size"},
+    "mixup": {"mixup_alpha"},
+    "cutmix": {"cutmix_alpha"},
 }
+LATER = frozenset({"crop", "contrast", "saturation", "hue", "cutout", "mixup", "cutmix"})
+"""Operations that have numbers and draws of their own, behind those of the others."""
+MIXING = frozenset({"mixup", "cutmix"})
+"""Operations that mix samples, and their labels with them."""
+OF_COLOURS = {"saturation": "saturation_range", "hue": "hue_range"}
+"""Operations on red, green and blue, and their keys."""
+_OF_TRAINING = MIXING | {"cutout"}
+_BOUNDED = {"brightness", "contrast", "saturation"}
+"""Operations that leave a pixel between the lowest and the highest value of the data."""
 
 
 class Augment(Section):
@@ -50,19 +75,49 @@ class Augment(Section):
     """Degrees: the angle is drawn from -shear_range to shear_range."""
     zoom_range: NotNegative | Pair = 0.0
     """z for 1 - z to 1 + z, or [lowest, highest]; each axis draws its own."""
-    horizontal_flip: bool = False
-    """Flips every other image left to right."""
-    vertical_flip: bool = False
-    """Flips every other image upside down."""
+    horizontal_flip: bool | Share = False
+    """Flips images left to right: true for every other one, or a probability."""
+    vertical_flip: bool | Share = False
+    """Flips images upside down, likewise."""
+    crop_scale: Annotated[float, Field(gt=0, le=1)] | Pair | None = None
+    """Shows a part of the image at a random place, stretched to its size, as torchvision's RandomResizedCrop:
+    s for a share of its area of s to 1, or [lowest, highest]."""
+    crop_ratio: Pair | None = None
+    """[lowest, highest] width of that part for a height of 1; [3/4, 4/3] where it is not given."""
     brightness_range: Pair | None = None
     """[lowest, highest] factor; pixels stay between 0 and 255, or 0 and 1 where no pixel of the data is above
     1. An image with a pixel beyond that is changed between its own lowest and highest pixel."""
+    contrast_range: NotNegative | Pair = 0.0
+    """c for a factor of 1 - c to 1 + c, not below 0, or [lowest, highest]: of each pixel's difference from
+    the image's mean grey, as in torchvision's ColorJitter; within the bounds that brightness_range keeps."""
+    saturation_range: NotNegative | Pair = 0.0
+    """s for a factor of 1 - s to 1 + s, not below 0, or [lowest, highest]: of each pixel's difference from
+    its own grey, likewise; a factor of 0 gives a grey image. Of images with red, green and blue."""
+    hue_range: Turn | Turns = 0.0
+    """h for -h to h, at most 0.5, or [lowest, highest]: turns of the hue in HSV, likewise. Of images with
+    red, green and blue."""
     channel_shift_range: NotNegative = 0.0
     """Added to all pixels of an image, within its own lowest and highest; in units of the data's pixels."""
     blur_sigma: NotNegative | Pair = 0.0
     """Standard deviation of a Gaussian blur, in pixels: one, or [lowest, highest]."""
     blur_kernel_size: Odd | Annotated[list[Odd], Field(min_length=2, max_length=2)] = 5
     """Odd: of both axes, or [width, height]."""
+    cutout_size: NotNegative = 0.0
+    """Side of a square that is cut out around a random pixel (DeVries and Taylor 2017): below 1 a share of
+    the image's shorter side, from 1 pixels. It may be partly beyond the border."""
+    cutout_probability: Share = 1.0
+    """Of an image to have a square cut out."""
+    cutout_value: Annotated[float, Field(allow_inf_nan=False)] | None = None
+    """What the square is filled with, in units of the data's pixels; where it is not given, the image's own
+    mean of each channel."""
+    mixup_alpha: NotNegative = 0.0
+    """Each image is mixed with the next one of its batch, and so are their labels, by shares that are drawn
+    from the beta distribution of (alpha, alpha) (mixup, Zhang et al. 2017). 0 mixes none."""
+    cutmix_alpha: NotNegative = 0.0
+    """As mixup_alpha, but a rectangle of the next image is pasted into each, of so much of its area (CutMix,
+    Yun et al. 2019). With both, each image takes either of them by chance."""
+    mix_probability: Share = 1.0
+    """Of an image to be mixed with another one by mixup_alpha or cutmix_alpha."""
     fill_mode: Literal["constant", "nearest", "reflect", "wrap"] = "nearest"
     """What is beyond the border: cval, the nearest pixel, the image mirrored, or the image again."""
     cval: Annotated[float, Field(allow_inf_nan=False)] = 0.0
@@ -82,7 +137,10 @@ class Augment(Section):
     """module:function or file.py:function, of one image (height, width, channel) float32, to be of the same
     shape, before rescale."""
 
-    @field_validator("zoom_range", "brightness_range", "blur_sigma")
+    @field_validator(
+        *("zoom_range", "brightness_range", "blur_sigma", "crop_scale", "crop_ratio"),
+        *("contrast_range", "saturation_range", "hue_range"),
+    )
     @classmethod
     def _in_order(cls, value: object) -> object:
         if isinstance(value, list) and value[0] > value[1]:
@@ -96,6 +154,15 @@ class Augment(Section):
         if lowest <= 0:
             found = value if isinstance(value, list) else f"{value:g}"
             raise ValueError(f"is {found}, which zooms to nothing; below 1, or a pair above 0 holds.")
+        return value
+
+    @field_validator("crop_scale", "crop_ratio")
+    @classmethod
+    def _shows_some(cls, value: object, info: ValidationInfo) -> object:
+        if isinstance(value, list) and value[0] <= 0:
+            raise ValueError(f"is {value}; numbers above 0 hold.")
+        if info.field_name == "crop_scale" and isinstance(value, list) and value[1] > 1:
+            raise ValueError(f"is {value}; shares of the image's area, at most 1, hold.")
         return value
 
     def center_and_spread(self, mean: np.ndarray, std: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -113,8 +180,18 @@ class Augment(Section):
 
     @property
     def operations(self) -> frozenset[str]:
-        """What is done to a batch: of `affine`, `channels`, `flips`, `brightness` and `blur`."""
+        """What is done to a batch: names of `Augmentation.operations`."""
         return frozenset(name for name, keys in _OPERATIONS.items() if keys & self.model_fields_set)
+
+    @property
+    def of_views(self) -> frozenset[str]:
+        """What is done to samples that are predicted in several views: neither cut out of nor mixed."""
+        return self.operations - _OF_TRAINING
+
+    @property
+    def mixes(self) -> bool:
+        """Whether samples are mixed, and their labels with them."""
+        return bool(self.operations & MIXING)
 
     @property
     def has_statistics(self) -> bool:
@@ -144,6 +221,12 @@ NUMBERS = (
     *("rotation", "height", "height_whole", "width", "width_whole", "shear", "zoom_from", "zoom_to"),
     *("flip_x", "flip_y", "channel", "bright_from", "bright_to", "blur_from", "blur_to"),
 )
+LATER_NUMBERS = (
+    *("crop_from", "crop_to", "ratio_from", "ratio_to", "contrast_from", "contrast_to"),
+    *("saturation_from", "saturation_to", "hue_from", "hue_to", "cutout_size", "cutout_probability"),
+    *("mixup_alpha", "cutmix_alpha", "cutmix_share", "mix_probability"),
+)
+"""They follow where one of `LATER` is done."""
 
 
 @dataclass(frozen=True)
@@ -151,15 +234,18 @@ class Augmentation:
     """The operations on a batch of images, and how strong they are.
 
     Attributes:
-        operations: Of `affine`, `channels`, `flips`, `brightness` and `blur`.
-        numbers: How strong, in the order of `NUMBERS`.
+        operations: Of `affine`, `channels`, `flips`, `brightness`, `blur`, `crop`, `contrast`, `saturation`,
+            `hue`, `cutout`, `mixup` and `cutmix`; a crop is a part of `affine`.
+        numbers: How strong, in the order of `NUMBERS` and, where they are done, `LATER_NUMBERS`.
         fill_mode: Of the affine transform.
         cval: What `constant` fills with.
         choices: The shifts in pixels to choose from, of height and width; empty where a range is drawn.
         kernel: The blur's sizes, width and height.
-        top: The highest value that brightness leaves a pixel, where the image has none above it or below 0.
+        top: The highest value that brightness, contrast and saturation leave a pixel, where the image has
+            none above it or below 0.
         rescale: Images are multiplied by it after that, those that are held out too; None for not.
         samplewise: Whether each image's mean is subtracted then, and it is divided by its deviation.
+        hole: What a cut square is filled with; None for the image's own mean.
     """
 
     operations: frozenset[str] = frozenset()
@@ -171,6 +257,7 @@ class Augmentation:
     top: float = 255.0
     rescale: float | None = None
     samplewise: tuple[bool, bool] = (False, False)
+    hole: float | None = None
 
     @classmethod
     def of(cls, given: Augment | None, images: np.ndarray, scale: float | None = None) -> Augmentation:
@@ -196,12 +283,13 @@ class Augmentation:
             *width,
             given.shear_range,
             *(zoom if isinstance(zoom, list) else (1 - zoom, 1 + zoom)),
-            given.horizontal_flip,
-            given.vertical_flip,
+            *(_twice(flip) for flip in (given.horizontal_flip, given.vertical_flip)),
             given.channel_shift_range * unit,
             *(given.brightness_range or (1, 1)),
             *_pair(given.blur_sigma),
         )
+        if operations & LATER:
+            numbers += _later_numbers(given, images)
         return cls(
             operations,
             tuple(float(number) for number in numbers),
@@ -209,9 +297,10 @@ class Augmentation:
             given.cval * unit,
             (height_choices, width_choices),
             _pair(given.blur_kernel_size),
-            _top(images) * unit if "brightness" in operations else 0.0,
+            _top(images) * unit if operations & _BOUNDED else 0.0,
             normalizing.rescale,
             normalizing.samplewise,
+            None if given.cutout_value is None else given.cutout_value * unit,
         )
 
     @classmethod
@@ -228,6 +317,16 @@ class Augmentation:
         return replace(self, rescale=None, samplewise=(False, False))
 
     @property
+    def of_views(self) -> Augmentation:
+        """What is drawn for a view of samples that are predicted."""
+        return replace(self, operations=self.operations - _OF_TRAINING)
+
+    @property
+    def mixes(self) -> bool:
+        """Whether samples are mixed, and their labels with them."""
+        return bool(self.operations & MIXING)
+
+    @property
     def structure(self) -> list[Any]:
         """What a program depends on: all but the numbers, as plain data; empty where nothing is done."""
         about: list[Any] = []
@@ -235,6 +334,8 @@ class Augmentation:
             about += [self.rescale, self.samplewise]
         if self.operations:
             about += [sorted(self.operations), self.fill_mode, self.cval, self.choices, self.kernel, self.top]
+        if "cutout" in self.operations:
+            about.append(self.hole)
         return about
 
 
@@ -266,6 +367,16 @@ def faults_of_augment(
             f"is for images, and each sample has the shape {images.shape[1:]}: leave it out.",
         )
         return
+    channels, shorter = images.shape[-1], min(images.shape[1:3])
+    for name, key in OF_COLOURS.items():
+        if name in operations and channels != 3:
+            message = (
+                f"is of red, green and blue, and images have {count(channels, 'channel')}: leave it out."
+            )
+            yield Fault(f"augment.{key}", message)
+    if given.cutout_size > shorter:
+        what = f"is {given.cutout_size:g}, and images have {shorter} pixels"
+        yield Fault("augment.cutout_size", f"{what}: at most that holds, or a share below 1.")
     for size, length in zip(_pair(given.blur_kernel_size), images.shape[2:0:-1], strict=True):
         if "blur" in operations and size // 2 >= length:
             holds = f"at most {2 * length - 1} holds"
@@ -281,13 +392,26 @@ def idle_keys(given: Augment) -> Iterator[Fault]:
         yield Fault(
             "augment.blur_kernel_size", f"is the size of a blur, and there is none: give blur_sigma, {leave}"
         )
+    for key, (what, others) in _BESIDE.items():
+        if key in named and not named & {*others}:
+            given_ = " or ".join(others)
+            yield Fault(f"augment.{key}", f"is of {what}, and there is none: give {given_}, {leave}")
     for key in sorted(named & {"fill_mode", "cval"}):
-        if "affine" not in given.operations:
+        if not named & _GEOMETRY:
             what = "is of what rotation, shift, shear or zoom leave empty, and there is none of them"
             yield Fault(f"augment.{key}", f"{what}: give one, {leave}")
         elif key == "cval" and given.fill_mode != "constant":
             what = f"is of fill_mode: constant, and fill_mode is {given.fill_mode}"
             yield Fault("augment.cval", f"{what}: give fill_mode: constant, {leave}")
+
+
+_BESIDE = {
+    "crop_ratio": ("a random crop", ["crop_scale"]),
+    "cutout_probability": ("a square that is cut out", ["cutout_size"]),
+    "cutout_value": ("a square that is cut out", ["cutout_size"]),
+    "mix_probability": ("mixing samples", ["mixup_alpha", "cutmix_alpha"]),
+}
+"""What each key is of, and the keys one of which has to be given beside it."""
 
 
 def warning_of_flips(
@@ -326,6 +450,35 @@ def _look_written(images: np.ndarray) -> bool:
 def _pair(value: Any) -> tuple[Any, Any]:
     """Returns both items of a list, or one value twice."""
     return (value[0], value[1]) if isinstance(value, list) else (value, value)
+
+
+def _around_1(value: Any) -> tuple[float, float]:
+    """Returns the factors that a range draws from."""
+    return (value[0], value[1]) if isinstance(value, list) else (max(0.0, 1 - value), 1 + value)
+
+
+def _twice(flip: bool | float) -> float:
+    """Returns twice the probability of a flip: 1 for true, as every other image is flipped."""
+    return float(flip) if isinstance(flip, bool) else 2 * flip
+
+
+def _later_numbers(given: Augment, images: np.ndarray) -> tuple[float, ...]:
+    """Returns how strong the operations in `LATER` are, in the order of `LATER_NUMBERS`."""
+    scale, hue, size = given.crop_scale, given.hue_range, given.cutout_size
+    mixup, cutmix = given.mixup_alpha, given.cutmix_alpha
+    return (
+        *((scale[0], scale[1]) if isinstance(scale, list) else (1.0 if scale is None else scale, 1.0)),
+        *map(math.log, given.crop_ratio or (3 / 4, 4 / 3)),
+        *_around_1(given.contrast_range),
+        *_around_1(given.saturation_range),
+        *((hue[0], hue[1]) if isinstance(hue, list) else (-hue, hue)),
+        float(round(size * min(images.shape[1:3]) if size < 1 else size)),
+        given.cutout_probability,
+        mixup,
+        cutmix,
+        0.5 if mixup and cutmix else float(cutmix > 0),
+        given.mix_probability,
+    )
 
 
 def _top(images: np.ndarray) -> float:

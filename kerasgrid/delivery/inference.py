@@ -114,7 +114,7 @@ class Asking:
 
     def _check_views(self, one: AskedTrial) -> None:
         given = self.recipe(one).route(one.row["params"]).augment
-        if self.tta and (given is None or not given.operations):
+        if self.tta and (given is None or not given.of_views):
             raise ResultsError(
                 f"{one.name}: was trained without augmentation, within which the views of --tta are drawn. "
                 "Leave it out."

@@ -458,7 +458,7 @@ def write_augmented(source: Path, output: Path | None = None) -> Path:
     if labels.ndim == 1:  # one of each class, as far as there is room
         rows = np.sort([np.flatnonzero(labels == label)[0] for label in np.unique(labels)[:N_IMAGES]])
     with quiet():
-        from kerasgrid.training.augmentation import augmented_rows  # imports Keras
+        from kerasgrid.training.sheet import augmented_rows  # imports Keras
 
         blocks = [
             (text, augmented_rows(images[rows], given, N_DRAWS))

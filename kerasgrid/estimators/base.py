@@ -187,11 +187,11 @@ class KerasEstimator(BaseEstimator):
             stored = data.images, data.targets
             batches = Batches(*stored, rows, route.batch_size, data.scaling, weights=data.weights)
             validation, prepare = None if val is None else data.batches(val), data.preparation
+            is_weighed = data.weights is not None or data.class_weight is not None
 
             def shuffle(epoch: int, logs: Mapping[str, float] | None = None) -> None:
                 batches.rows = rows[data_order(seed, job, epoch, len(rows))]
-                key = augment_key(seed, job, epoch)
-                batches.prepare = None if prepare is None else prepare.of_epoch(key)
+                batches.prepare, batches.mix = data.preparing(augment_key(seed, job, epoch))
 
             def watch(epoch: int, logs: Mapping[str, float]) -> None:
                 counted.note(updates)
@@ -222,7 +222,7 @@ class KerasEstimator(BaseEstimator):
                     verbose=0,
                     validation_data=validation,
                     callbacks=[hooks, *callbacks, after],
-                    class_weight=candidate.class_weight(rows) if data.weights is None else None,
+                    class_weight=None if is_weighed else candidate.class_weight(rows),
                 )
         counted.settle(updates)  # early stopping may have put back those of its best epoch
         self.first_values_ = counted.first_values

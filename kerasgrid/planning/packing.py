@@ -17,7 +17,7 @@ from kerasgrid.config.sections import SEARCHED
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
 from kerasgrid.jobs.recipe import Recipe
-from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model
+from kerasgrid.jobs.route import SETTING_RATES, Route, goes_to_model, merge_augment
 from kerasgrid.machine import backend, versions
 from kerasgrid.planning.plan import NOT_LOOKED_AT, Plan, plan
 from kerasgrid.planning.refusals import Refusal, Refusals
@@ -118,8 +118,12 @@ class Graphs:
         return list(found.values())
 
     def _identity(self, params: Mapping[str, Any]) -> str:
-        """Returns what a model depends on; of the others, whether they are given."""
-        return digest({name: value if self._is_built_in(name) else "given" for name, value in params.items()})
+        """Returns what a model depends on, its loss too; of the others, whether they are given."""
+        about = {name: value if self._is_built_in(name) else "given" for name, value in params.items()}
+        given = merge_augment({**self.recipe.params, **params}, self.recipe.augment)
+        if given is not None and given.mixes:
+            about["mixes"] = "labels"
+        return digest(about)
 
     def _is_built_in(self, name: str) -> bool:
         is_of_loop = name in _OF_LOOP or name.startswith(("callbacks.", "augment."))

@@ -1,4 +1,4 @@
 """Training: packs of jobs as one program, plain fits, final fits; what they keep, and what they are worth.
 
-Other rooms use: `augmentation`, `batches`, `candidate`, `entry`, `health`, `loop`, `moving`, `saving`.
+Other rooms use: `batches`, `candidate`, `entry`, `health`, `loop`, `moving`, `saving`, `sheet`.
 """

@@ -1,4 +1,6 @@
-"""Augmentation as one transform of a batch on the device, in ImageDataGenerator's terms."""
+"""Augmentation as one transform of a batch on the device: what ImageDataGenerator has, in its terms, a crop
+and colours as torchvision has them, a blur, and a square that is cut out. `mixing` mixes samples.
+"""
 
 from __future__ import annotations
 
@@ -9,34 +11,58 @@ from typing import Any
 import numpy as np
 from keras import ops
 
-from kerasgrid.config.augment import NUMBERS, Augment, Augmentation
+from kerasgrid.config.augment import LATER, LATER_NUMBERS, NOTHING, NUMBERS, Augmentation
 from kerasgrid.training import backend
 
 N_DRAWS = 13
 """Uniform numbers an image: angle, 2 for each shift, shear, 2 zooms, 2 flips, channels, brightness, blur."""
 _ROUNDING = 1e-4
 """Of the highest value of pixels: so little beyond it is none."""
-PLACE = 0
-"""Of the draws among those by a key; layers have the places from 1."""
-GAP = 2
-"""Pixels between images."""
+PLACE, LATER_PLACE = 0, 1
+"""Of these and of later draws among those by the key of an epoch's augmentation."""
+LATER_DRAWS = (
+    *("crop_x", "crop_y", "contrast", "saturation", "hue", "cutout", "cutout_x", "cutout_y"),
+    *("mixes", "pastes", "radius", "angle", "box_x", "box_y"),
+)
+"""More uniform numbers an image, where one of `LATER` is done; two for each try of a crop follow."""
+TRIES = 10
+"""Of torchvision's RandomResizedCrop to find a part that is within the image."""
+_GREY = np.array([0.2989, 0.587, 0.114])
+"""Of red, green and blue: ITU-R BT.601, as torchvision rounds it."""
 
 
-def draw(count: int, key: Any, step: Any) -> Any:
+def draw(count: int, key: Any, step: Any, how: Augmentation = NOTHING) -> Any:
     """Returns (image, draw) uniform numbers of a step; an image's depend on its place in the batch.
 
     Args:
         count: Images.
         key: (2,) int32 of the epoch.
         step: Scalar int32: steps of the epoch before this one.
+        how: The operations.
     """
-    return backend.uniform((count, N_DRAWS), key + backend.words(PLACE, step))
+    first = backend.uniform((count, N_DRAWS), key + backend.words(PLACE, step))
+    if not how.operations & LATER:
+        return first
+    later = (count, len(LATER_DRAWS) + 2 * TRIES)
+    return ops.concatenate([first, backend.uniform(later, key + backend.words(LATER_PLACE, step))], axis=1)
+
+
+def later(how: Augmentation, numbers: Any, uniform: Any) -> tuple[dict[str, Any], dict[str, Any]]:
+    """Returns the numbers of the operations in `LATER`, scalars, and what is drawn for them, (image,) each.
+
+    The arguments are those of `augment`; of the tries of a crop there are (image, try, 2).
+    """
+    n = {name: numbers[len(NUMBERS) + place] for place, name in enumerate(LATER_NUMBERS)}
+    u = {name: uniform[:, N_DRAWS + place] for place, name in enumerate(LATER_DRAWS)}
+    tries = uniform[:, N_DRAWS + len(LATER_DRAWS) :]
+    return n, u | {"tries": ops.reshape(tries, (-1, TRIES, 2))}
 
 
 def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
     """Returns augmented images of the same shape.
 
-    The order is ImageDataGenerator's: affine transform, channel shift, flips, brightness; then blur.
+    The order is ImageDataGenerator's, affine transform, channel shift, flips, brightness; then contrast,
+    saturation, hue, blur and a square that is cut out.
 
     Args:
         how: The operations.
@@ -44,10 +70,14 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
         numbers: (number,), as in `how.numbers`.
         uniform: (image, draw), what `draw` gives.
     """
-    drawn = parameters(how, ops.cast(numbers, images.dtype), ops.cast(uniform, images.dtype))
+    numbers, uniform = ops.cast(numbers, images.dtype), ops.cast(uniform, images.dtype)
+    drawn = parameters(how, numbers, uniform)
+    n, u = later(how, numbers, uniform) if how.operations & LATER else ({}, {})
     if "affine" in how.operations:
         geometry = {name: drawn[name] for name in ("theta", "tx", "ty", "shear", "zx", "zy")}
         matrix = affine_matrix(**geometry, size=images.shape[1:3])
+        if "crop" in how.operations:
+            matrix = _of_part(matrix, *cropped(n, u, images.shape[1:3]))
         images = backend.affine(images, matrix, how.fill_mode, how.cval)
     if "channels" in how.operations:
         axes = (1, 2, 3)
@@ -58,9 +88,17 @@ def augment(how: Augmentation, images: Any, numbers: Any, uniform: Any) -> Any:
         images = ops.where(_per_image(drawn["flip_vertical"]), ops.flip(images, 1), images)
     if "brightness" in how.operations:
         images = _brighten(images, _per_image(drawn["brightness"]), how.top)
+    for name, change in (("contrast", _contrast), ("saturation", _saturate)):
+        if name in how.operations:
+            factor = _between(n[f"{name}_from"], n[f"{name}_to"], u[name])
+            images = change(images, _per_image(factor), how.top)
+    if "hue" in how.operations:
+        images = _turn(images, _per_image(_between(n["hue_from"], n["hue_to"], u["hue"])))
     if "blur" in how.operations:
         for size, axis in zip(how.kernel, (2, 1), strict=True):
             images = _blur(images, drawn["sigma"], size, axis)
+    if "cutout" in how.operations:
+        images = _cut_out(images, n, u, how.hole)
     return images
 
 
@@ -126,6 +164,40 @@ def affine_matrix(theta: Any, tx: Any, ty: Any, shear: Any, zx: Any, zy: Any, si
     return ops.stack([a, b, c, d, e, f], axis=-1)
 
 
+def cropped(n: dict[str, Any], u: dict[str, Any], size: Sequence[int]) -> tuple[Any, Any, Any, Any]:
+    """Returns what a crop shows of each image: left and top in pixels, and its shares of width and height.
+
+    It is drawn as `RandomResizedCrop.get_params` of torchvision does, but for whole pixels: of tries with an
+    area and a ratio each, the first that is within the image; else the largest such part in its middle. Each
+    of the four is (image,).
+
+    Args:
+        n: As in `later`.
+        u: Likewise.
+        size: Height and width.
+    """
+    height, width = size
+    area = _between(n["crop_from"], n["crop_to"], u["tries"][..., 0])
+    ratio = ops.exp(_between(n["ratio_from"], n["ratio_to"], u["tries"][..., 1]))
+    across, down = ops.sqrt(area * ratio * (height / width)), ops.sqrt(area / ratio * (width / height))
+    fits = ops.logical_and(across <= 1, down <= 1)
+    first, some = ops.argmax(fits, axis=1)[:, None], ops.any(fits, axis=1)
+    across, down = (ops.take_along_axis(part, first, axis=1)[:, 0] for part in (across, down))
+    widest, highest = ops.exp(n["ratio_to"]) * (height / width), ops.exp(-n["ratio_from"]) * (width / height)
+    across = ops.where(some, across, ops.minimum(widest, ops.ones_like(widest)))
+    down = ops.where(some, down, ops.minimum(highest, ops.ones_like(highest)))
+    x, y = (ops.where(some, u[name], ops.full_like(u[name], 0.5)) for name in ("crop_x", "crop_y"))
+    return x * (1 - across) * width, y * (1 - down) * height, across, down
+
+
+def _of_part(matrix: Any, left: Any, top: Any, across: Any, down: Any) -> Any:
+    """Returns a matrix like that of `affine_matrix`, of a part of the image that is stretched to its size."""
+    a, b, c, d, e, f = (matrix[:, place] for place in range(6))
+    c = across * c + (left + 0.5 * across - 0.5)
+    f = down * f + (top + 0.5 * down - 0.5)
+    return ops.stack([across * a, across * b, c, down * d, down * e, f], axis=-1)
+
+
 def normalize(how: Augmentation, images: Any) -> Any:
     """Returns images as ImageDataGenerator's `standardize` leaves them, but for what needs a training set.
 
@@ -146,19 +218,100 @@ def _per_image(values: Any) -> Any:
     return ops.reshape(values, (-1, 1, 1, 1))
 
 
+def _between(low: Any, high: Any, share: Any) -> Any:
+    return low + (high - low) * share
+
+
 def _brighten(images: Any, factor: Any, top: float) -> Any:
     """Returns images times a factor, between 0 and `top`; 1 is exactly no change.
 
     An image with a pixel below 0 or above `top` is changed between its own lowest and highest pixel, as
     `apply_brightness_shift` of Keras's ImageDataGenerator does (its `local_scale`).
     """
+    base, lowest, limit = _bounds(images, top)
+    return ops.clip(images * factor + base * (1 - factor), lowest, limit)
+
+
+def _bounds(images: Any, top: float) -> tuple[Any, Any, Any]:
+    """Returns what is black in each image, and the lowest and the highest value that its pixels may get."""
     axes = (1, 2, 3)
     lowest, highest = ops.min(images, axes, keepdims=True), ops.max(images, axes, keepdims=True)
     # Division by a scale and interpolation may go beyond by a rounding error.
     is_local = ops.logical_or(lowest < -_ROUNDING * top, highest > (1 + _ROUNDING) * top)
     base = ops.where(is_local, lowest, ops.zeros_like(lowest))
     limit = ops.where(is_local, highest, ops.maximum(highest, ops.full_like(highest, top)))
-    return ops.clip(images * factor + base * (1 - factor), ops.minimum(base, lowest), limit)
+    return base, ops.minimum(base, lowest), limit
+
+
+def _contrast(images: Any, factor: Any, top: float) -> Any:
+    """Returns images with other contrasts, as `adjust_contrast` of torchvision; 1 is exactly no change."""
+    return _blended(images, ops.mean(_grey(images), axis=(1, 2, 3), keepdims=True), factor, top)
+
+
+def _saturate(images: Any, factor: Any, top: float) -> Any:
+    """Returns images with other colours, as `adjust_saturation` of torchvision; 1 is exactly no change."""
+    return _blended(images, _grey(images), factor, top)
+
+
+def _blended(images: Any, other: Any, factor: Any, top: float) -> Any:
+    _, lowest, limit = _bounds(images, top)
+    return ops.clip(images * factor + other * (1 - factor), lowest, limit)
+
+
+def _grey(images: Any) -> Any:
+    """Returns (image, height, width, 1): of other channels than red, green and blue their mean."""
+    if images.shape[-1] == 3:
+        return ops.sum(images * ops.convert_to_tensor(_GREY, images.dtype), axis=-1, keepdims=True)
+    return ops.mean(images, axis=-1, keepdims=True)
+
+
+def _turn(images: Any, turns: Any) -> Any:
+    """Returns images of red, green and blue with other hues, as `adjust_hue` of torchvision.
+
+    In HSV only the hue changes, so that each pixel keeps its lowest and its highest channel's value; 0 is
+    exactly no change.
+
+    Args:
+        images: (image, height, width, 3).
+        turns: (image, 1, 1, 1), of the circle of hues.
+    """
+    red, green, blue = (images[..., channel : channel + 1] for channel in range(3))
+    high, low = ops.max(images, -1, keepdims=True), ops.min(images, -1, keepdims=True)
+    span = high - low
+    unit = ops.where(span > 0, span, ops.ones_like(span))
+    of_others = ops.where(high == green, 2 + (blue - red) / unit, 4 + (red - green) / unit)
+    sixths = ops.where(high == red, (green - blue) / unit, of_others) + 6 * turns
+    places = [ops.mod(start + sixths, 6) for start in (5, 3, 1)]
+    parts = [high - span * ops.clip(ops.minimum(place, 4 - place), 0, 1) for place in places]
+    return ops.where(turns == 0, images, ops.concatenate(parts, axis=-1))
+
+
+def _cut_out(images: Any, n: dict[str, Any], u: dict[str, Any], value: float | None) -> Any:
+    """Returns images out of some of which a square is cut around a pixel (DeVries and Taylor 2017, 3.2)."""
+    height, width = images.shape[1:3]
+    y, x = (ops.floor(u[name] * size) for name, size in (("cutout_y", height), ("cutout_x", width)))
+    before = ops.floor(n["cutout_size"] / 2)
+    ends = [(start - before, start - before + n["cutout_size"]) for start in (y, x)]
+    inside = ops.logical_and(within(*ends[0], height, 1), within(*ends[1], width, 2))
+    inside = ops.logical_and(inside, _per_image(u["cutout"] < n["cutout_probability"]))
+    if value is None:
+        return ops.where(inside, ops.mean(images, axis=(1, 2), keepdims=True), images)
+    return ops.where(inside, ops.full_like(images, value), images)
+
+
+def within(first: Any, end: Any, length: int, axis: int) -> Any:
+    """Returns whether pixels along an axis are from `first` on and before `end`, (image,) each.
+
+    Args:
+        first: Pixels.
+        end: Likewise.
+        length: Pixels along the axis.
+        axis: Of images, 1 or 2; the others are of length 1.
+    """
+    shape = [1, 1, 1, 1]
+    shape[axis] = length
+    places = ops.reshape(ops.arange(length, dtype=first.dtype), shape)
+    return ops.logical_and(places >= _per_image(first), places < _per_image(end))
 
 
 def _blur(images: Any, sigma: Any, size: int, axis: int) -> Any:
@@ -179,32 +332,3 @@ def _blur(images: Any, sigma: Any, size: int, axis: int) -> Any:
         ops.take(padded, np.arange(k, k + length), axis=axis) * _per_image(kernel[:, k]) for k in range(size)
     ]
     return sum(parts[1:], parts[0])
-
-
-def augmented_rows(images: np.ndarray, given: Augment, n_draws: int, seed: int = 0) -> np.ndarray:
-    """Returns rows of images: each as it is stored, and then as epochs would see it.
-
-    Args:
-        images: (sample, height, width, channel), as they are stored; all of them are shown.
-        given: The augmentation; its normalisation is left out, since it has no picture.
-        n_draws: Augmented images a row.
-        seed: Another one draws others.
-
-    Returns:
-        (height, width, 3) uint8, on white; the darkest pixel stored is black and the brightest white.
-    """
-    how = Augmentation.of(given, images)
-    numbers = np.asarray(how.numbers, dtype=np.float32)
-    stored = np.asarray(images, dtype=np.float32)
-    columns = [stored]
-    for epoch in range(n_draws if how.operations else 0):
-        uniform = draw(len(images), np.array([seed, epoch], dtype=np.int32), np.int32(0))
-        drawn = augment(how, backend.to_device(stored), numbers, uniform)
-        columns.append(backend.to_host(drawn))
-    low, high = stored.min(), stored.max()
-    cells = np.stack(columns, axis=1)  # row, column, height, width, channel
-    cells = np.clip((cells - low) / max(high - low, 1e-12) * 255, 0, 255).astype(np.uint8)
-    cells = np.repeat(cells, 3, axis=-1) if cells.shape[-1] == 1 else cells[..., :3]
-    cells = np.pad(cells, [(0, 0), (0, 0), (0, GAP), (0, GAP), (0, 0)], constant_values=255)
-    rows = [np.concatenate(list(row), axis=1) for row in cells]
-    return np.concatenate(rows, axis=0)

@@ -18,9 +18,12 @@ from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
 from kerasgrid.records import Target
-from kerasgrid.training import augmentation, backend
+from kerasgrid.training import augmentation, backend, mixing
 
 Prepare = Callable[[np.ndarray, int], np.ndarray]
+Batch = tuple[np.ndarray, ...]
+"""Images, targets, and what each counts where they differ."""
+Mix = Callable[[Batch, int], Batch]
 EVALUATION_BATCH = 512
 
 
@@ -69,6 +72,7 @@ class Batches(keras.utils.PyDataset):
         first: The first batch; those before it are left out.
         prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
         weights: (sample,), what each sample counts; None for the same.
+        mix: Mixes the samples of a batch that is ready, given its place in the epoch.
     """
 
     def __init__(
@@ -81,9 +85,10 @@ class Batches(keras.utils.PyDataset):
         first: int = 0,
         prepare: Prepare | None = None,
         weights: np.ndarray | None = None,
+        mix: Mix | None = None,
     ) -> None:
         super().__init__()
-        self.prepare, self.weights = prepare, weights
+        self.prepare, self.weights, self.mix = prepare, weights, mix
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
 
@@ -97,15 +102,17 @@ class Batches(keras.utils.PyDataset):
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first
 
-    def __getitem__(self, index: int) -> tuple[np.ndarray, ...]:
+    def __getitem__(self, index: int) -> Batch:
         """Returns a batch: images, float32 (sample, ...), targets, and what each counts if they differ."""
         start = (index + self.first) * self.batch_size
         rows = self.rows[start : start + self.batch_size]
         images = self.scaling.divide(self.images[rows])
         if self.prepare is not None:
             images = self.prepare(images, index + self.first)
-        found = self.scaling.center(images), self.targets[rows]
-        return found if self.weights is None else (*found, self.weights[rows])
+        found: Batch = self.scaling.center(images), self.targets[rows]
+        if self.weights is not None:
+            found = *found, self.weights[rows]
+        return found if self.mix is None else self.mix(found, index + self.first)
 
 
 def targets_of(labels: np.ndarray, form: str, target: Target, n_outputs: int) -> np.ndarray:
@@ -173,13 +180,36 @@ class Preparation:
         """Returns what is done to the batches that are trained on in an epoch, whose key is (2,) int32."""
         if not self.how.operations:
             return self.of_held_out
-        numbers = np.asarray(self.how.numbers, dtype=np.float32)
         augment = _augment(self.how)
 
         def prepare(images: np.ndarray, place: int) -> np.ndarray:
-            return self.of_held_out(np.asarray(augment(images, numbers, key, np.int32(place))), place)
+            drawn = augment(images, self._numbers, key, np.int32(place))
+            return self.of_held_out(np.asarray(drawn), place)
 
         return prepare
+
+    def mix_of_epoch(self, key: np.ndarray, class_weight: np.ndarray | None = None) -> Mix | None:
+        """Returns what mixes the batches that are trained on in an epoch; None where they are not mixed.
+
+        Args:
+            key: (2,) int32, the epoch's.
+            class_weight: (class,), by which each of them is weighed then; None for the same.
+        """
+        if not self.how.mixes:
+            return None
+        mixed = _mixed(self.how, class_weight is not None)
+
+        def mix(batch: Batch, place: int) -> Batch:
+            images, targets, *counts = batch
+            about = (self._numbers, key, np.int32(place), class_weight)
+            found = mixed(images, targets, counts[0] if counts else None, *about)
+            return tuple(np.asarray(part) for part in found if part is not None)
+
+        return mix
+
+    @property
+    def _numbers(self) -> np.ndarray:
+        return np.asarray(self.how.numbers, dtype=np.float32)
 
     def of_held_out(self, images: np.ndarray, place: int) -> np.ndarray:
         """Does what is done to all images, augmented or not.
@@ -209,6 +239,8 @@ class LoopData:
         scaling: How pixels become input.
         preparation: What is done to them between their division and their centring; None for nothing.
         weights: (sample,), what each counts in training; None for the same, or for its class's.
+        class_weight: (class,), what mixed samples count by their classes; None for the same, or where Keras
+            sees to it.
     """
 
     images: np.ndarray
@@ -219,6 +251,7 @@ class LoopData:
     scaling: Scaling
     preparation: Preparation | None = None
     weights: np.ndarray | None = None
+    class_weight: np.ndarray | None = None
 
     def batches(
         self,
@@ -229,19 +262,40 @@ class LoopData:
     ) -> Batches:
         """Returns batches of some rows in their order.
 
-        Where the key of an epoch is given they are trained on: augmented and weighed.
+        Where the key of an epoch is given they are trained on: augmented, mixed and weighed.
         """
-        prepare = None
-        if self.preparation is not None:
-            prepare = self.preparation.of_held_out if key is None else self.preparation.of_epoch(key)
+        prepare, mix = self.preparing(key)
         weights = None if key is None else self.weights
-        return Batches(self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights)
+        given = self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights
+        return Batches(*given, mix)
+
+    def preparing(self, key: np.ndarray | None = None) -> tuple[Prepare | None, Mix | None]:
+        """Returns what prepares batches and what mixes them; of an epoch that is trained on by its key."""
+        how = self.preparation
+        if how is None:
+            return None, None
+        if key is None:
+            return how.of_held_out, None
+        return how.of_epoch(key), how.mix_of_epoch(key, self.class_weight)
 
 
 @lru_cache(maxsize=8)
 def _augment(how: Augmentation) -> Callable[..., Any]:
     def run(images, numbers, key, step):
-        return augmentation.augment(how, images, numbers, augmentation.draw(images.shape[0], key, step))
+        return augmentation.augment(how, images, numbers, augmentation.draw(images.shape[0], key, step, how))
+
+    return backend.compile(run)
+
+
+@lru_cache(maxsize=8)
+def _mixed(how: Augmentation, weighs: bool) -> Callable[..., Any]:
+    def run(images, targets, counts, numbers, key, step, class_weight):
+        uniform = augmentation.draw(images.shape[0], key, step, how)
+        images, targets, counts = mixing.mix(how, (images, targets, counts), numbers, uniform)
+        if weighs:
+            of_classes = mixing.counts_of_classes(targets, class_weight)
+            counts = of_classes if counts is None else of_classes * counts
+        return images, targets, counts
 
     return backend.compile(run)
 

@@ -30,7 +30,13 @@ from kerasgrid.models.references import ModelReference
 from kerasgrid.records import FIRST_VALUES, WHOLE, Dataset, Fold
 from kerasgrid.seeds import forget_draws
 from kerasgrid.training.batches import LoopData, Preparation, Scaling, targets_of
-from kerasgrid.training.compiling import Compiled, check_range, class_weights, compile_model
+from kerasgrid.training.compiling import (
+    Compiled,
+    check_range,
+    class_weights,
+    compile_model,
+    mixing_labels,
+)
 from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.learnt import Learnt, kept_folds
 
@@ -124,6 +130,11 @@ class Candidate:
         """Whether it is measured by BatchNormalization's debiased statistics, and saved with them."""
         return self.route.training.batch_norm == "debiased"
 
+    @property
+    def mixes(self) -> bool:
+        """Whether it is trained on mixed samples, with mixed labels."""
+        return self.route.augment is not None and self.route.augment.mixes
+
     def scores_both_ways(self, first_values: float | None) -> bool:
         """Tells whether a fit with such a share of first values is scored by debiased statistics too."""
         return first_values is not None and first_values > FIRST_VALUES and not self.is_debiased
@@ -157,6 +168,8 @@ class Candidate:
         untouched = made.untouched(model.weights)
         compiled = compile_model(model, self.route, self.objective, self.recipe.target, self.input_shape)
         check_range(model, self.recipe.target_scale)
+        if self.mixes:
+            compiled = mixing_labels(compiled)
         return replace(compiled, sets_weights=not all(untouched), is_pretrained=False in untouched)
 
     def build(self) -> keras.Model:
@@ -290,20 +303,22 @@ class Candidate:
             else:
                 images, scaling = scaling.divide(images), replace(scaling, divisor=None)
         targets = self.targets(compiled, self.data.labels, learnt)
-        return LoopData(images, targets, *rows, scaling, preparation, self._weights(rows[0]))
+        return LoopData(images, targets, *rows, scaling, preparation, *self._weights(rows[0]))
 
-    def _weights(self, rows: np.ndarray) -> np.ndarray | None:
-        """Returns what each sample counts in training on some rows, its class's weight among it, (sample,).
+    def _weights(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
+        """Returns what each sample counts in training on some rows, (sample,), and what each class does.
 
-        None where nothing but classes is weighed, which Keras does itself.
+        Where samples are not mixed, their classes' weights are among their own; Keras itself sees to classes
+        where nothing else is weighed.
         """
-        weights = self.data.weights
-        if weights is None:
-            return None
-        of_classes = self.class_weight(rows)
-        if of_classes is not None:
-            weights = weights * np.asarray(list(of_classes.values()))[self.data.labels]
-        return weights.astype(keras.config.floatx())
+        weights, of_classes, kind = self.data.weights, self.class_weight(rows), keras.config.floatx()
+        by_class = None if of_classes is None else np.asarray(list(of_classes.values()))
+        if self.mixes:
+            weights, by_class = (None if it is None else it.astype(kind) for it in (weights, by_class))
+            return weights, by_class
+        if weights is not None and by_class is not None:
+            weights = weights * by_class[self.data.labels]
+        return None if weights is None else weights.astype(kind), None
 
 
 def import_function(recipe: Recipe) -> Callable:

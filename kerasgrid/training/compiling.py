@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import keras
 import numpy as np
+from keras import ops
 
 from kerasgrid.errors import ModelError
 from kerasgrid.jobs.objective import Objective
@@ -21,8 +22,14 @@ from kerasgrid.models.endings import (
     make_metrics,
     output_activation,
 )
-from kerasgrid.models.keras_private import change_metrics, loss_arguments, spare_replica_sums
+from kerasgrid.models.keras_private import (
+    change_metrics,
+    compile_arguments,
+    loss_arguments,
+    spare_replica_sums,
+)
 from kerasgrid.records import Target
+from kerasgrid.training.mixing import dominant
 
 
 @dataclass(frozen=True)
@@ -37,6 +44,7 @@ class Compiled:
         sets_weights: Whether the model function may have given weights values of its own.
         is_pretrained: Whether it did for sure.
         target: What the outputs are of.
+        metric_labels: The form of labels that its metrics want, where its loss is given mixed ones; or None.
     """
 
     model: keras.Model
@@ -46,6 +54,18 @@ class Compiled:
     target: Target
     sets_weights: bool = False
     is_pretrained: bool = False
+    metric_labels: str | None = None
+
+    def counted(self, targets: Any) -> Any:
+        """Returns the targets that metrics take of those that the loss does: of mixed ones the greater part.
+
+        Targets that are not mixed, as of held-out rows, say the same in both forms.
+        """
+        if self.metric_labels is None or self.target.is_numbers:
+            return targets
+        if self.metric_labels == "sparse":
+            return ops.argmax(targets, axis=-1)
+        return dominant(targets, self.n_outputs > 1 and not self.target.is_multi_label)
 
     def probabilities(self, outputs: np.ndarray) -> np.ndarray:
         """Returns (sample, class) float32 of the model's outputs (sample, output).
@@ -139,6 +159,49 @@ def compile_model(
     _check_ending(model, model.loss, n_outputs, from_logits, target)
     spare_replica_sums(model.optimizer)
     return Compiled(model, labels, n_outputs, arguments.get("from_logits", from_logits), target)
+
+
+def mixing_labels(compiled: Compiled) -> Compiled:
+    """Returns a model that is trained on mixed samples, whose targets are shares of classes.
+
+    A loss of class indices is changed for the one of one-hot rows, which gives the same numbers; metrics
+    count the label that there is more of, as `Compiled.counted` has it.
+
+    Raises:
+        ModelError: The loss takes class indices alone.
+    """
+    model, labels = compiled.model, compiled.labels
+    if compiled.target.is_numbers:
+        return compiled
+    if labels in {"sparse", "any"} and compiled.n_outputs > 1:
+        loss = keras.losses.get(only_loss(model.loss))
+        name = loss_name(loss)
+        if name != "sparse_categorical_crossentropy" or _ignores(loss):
+            raise ModelError(
+                f"{model.name}: the loss {name} takes class indices, and labels that augment.mixup_alpha or "
+                "augment.cutmix_alpha has mixed are shares of classes: take categorical_crossentropy."
+            )
+        settings = {**compile_arguments(model), "jit_compile": model.jit_compile}
+        model.compile(**{**settings, "optimizer": model.optimizer, "loss": _one_hot_loss(loss)})
+        compiled = replace(compiled, labels="one_hot")
+    mixing, measure = replace(compiled, metric_labels=labels), model.compute_metrics
+
+    def compute_metrics(x, y, y_pred, sample_weight=None):
+        return measure(x, mixing.counted(y), y_pred, sample_weight=sample_weight)
+
+    model.compute_metrics = compute_metrics
+    return mixing
+
+
+def _ignores(loss: Any) -> bool:
+    return isinstance(loss, keras.losses.Loss) and loss.get_config().get("ignore_class") is not None
+
+
+def _one_hot_loss(loss: Any) -> keras.losses.Loss:
+    """Returns the loss of one-hot rows for one of class indices, an object or a function of Keras's."""
+    config = loss.get_config() if isinstance(loss, keras.losses.Loss) else {}
+    kept = {name: config[name] for name in ("from_logits", "axis", "reduction", "dtype") if name in config}
+    return keras.losses.CategoricalCrossentropy(**kept)
 
 
 def read_outputs(model: keras.Model, route: Route, target: Target, input_shape: tuple[int, ...]) -> Compiled:

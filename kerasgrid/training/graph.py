@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import operator
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager, nullcontext
 from dataclasses import dataclass
 from typing import Any
@@ -120,6 +120,7 @@ class Lifted:
         optimizer: Not built.
         loss: One of keras.losses, reduced over the batch.
         metrics: Of keras.metrics, without `loss`.
+        counted: Gives the targets that metrics take of those that the loss does.
         slots: Where the numbers go while a program is traced.
         initializers: Of each variable of the model, in the order of `model.variables`.
         is_flat: Whether the optimizer's step treats each weight by itself.
@@ -134,6 +135,7 @@ class Lifted:
     optimizer: keras.optimizers.Optimizer
     loss: keras.losses.Loss
     metrics: list[keras.metrics.Metric]
+    counted: Callable[[Any], Any]
     slots: list[Place]
     initializers: list[Any]
     is_flat: bool
@@ -182,7 +184,7 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     if compiled.sets_weights:  # or a model whose graph is not known makes them where this is not seen
         raise UnfusibleError("the model function gives weights values of its own")
     loss = loss_of(model)
-    metrics = metrics_of(model, sample)
+    metrics = metrics_of(model, (sample[0], compiled.counted(sample[1])))
     optimizer, optimizer_slots, rate = _optimizer(model.optimizer)
     clone, initializers = _clone(model)
     slots = _layer_slots(clone) + optimizer_slots + _loss_slots(loss)
@@ -220,7 +222,20 @@ def _lift(compiled: Compiled, sample: tuple[Any, Any]) -> Lifted:
     except (TypeError, ValueError) as error:
         raise UnfusibleError(f"its config is not plain data: {error}") from error
     own = _has_own_parts(clone, initializers)
-    return Lifted(key, numbers, rate, clone, optimizer, loss, metrics, slots, initializers, is_flat, own)
+    return Lifted(
+        key,
+        numbers,
+        rate,
+        clone,
+        optimizer,
+        loss,
+        metrics,
+        compiled.counted,
+        slots,
+        initializers,
+        is_flat,
+        own,
+    )
 
 
 def _has_own_parts(clone: keras.Model, initializers: list[Any]) -> bool:

@@ -123,7 +123,8 @@ class Loop:
     def class_weight(self) -> dict[int, float] | None:
         """What a sample of each class counts in training, where samples do not have it among their own."""
         samples = self.samples
-        return self.candidate.class_weight(samples.train) if samples.weights is None else None
+        is_seen_to = samples.weights is not None or samples.class_weight is not None
+        return None if is_seen_to else self.candidate.class_weight(samples.train)
 
     @property
     def n_steps(self) -> int:

@@ -116,7 +116,8 @@ def _views(preparation: Preparation | None, keys: Sequence[np.ndarray]) -> list[
     """Returns what is done to a batch for each view of it: none of the recipe's augmentation, then some."""
     if preparation is None:
         return [None]
-    return [preparation.of_held_out, *(preparation.of_epoch(key) for key in keys)]
+    drawn = replace(preparation, how=preparation.how.of_views)
+    return [preparation.of_held_out, *(drawn.of_epoch(key) for key in keys)]
 
 
 @dataclass(frozen=True)

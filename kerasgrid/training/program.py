@@ -163,7 +163,7 @@ class Program(States):
     def _compile_tail(self, _width: int, _n_batches: int, _size: int) -> Any:
         def tail(states, fixed, inputs, rows, weights, how, place, images, targets):
             def batch(rows, weights, how):
-                return *self._step.batch(how, place, images, targets, rows), weights
+                return *self._step.batch(how, place, images, targets, rows, weights), weights
 
             def step(state, fixed, inputs, batch):
                 *_, weights = batch

@@ -240,8 +240,9 @@ class _Said:
             value = to_host(loss(targets, outputs, sample_weight=even))
         else:
             value = np.average(to_host(loss(targets, outputs)), weights=weights)
-        metrics = built_metrics(model, targets[:1], outputs[:1])
-        return {"loss": float(value)} | {m.name: self._updated(m, targets) for m in metrics}
+        counted = np.asarray(self.compiled.counted(targets))
+        metrics = built_metrics(model, counted[:1], outputs[:1])
+        return {"loss": float(value)} | {m.name: self._updated(m, counted) for m in metrics}
 
     def _updated(self, metric: keras.metrics.Metric, targets: np.ndarray) -> float:
         """Returns a metric of all rows; it has seen nothing before and after."""

@@ -21,6 +21,7 @@ from kerasgrid.training.augmentation import augment, draw, normalize
 from kerasgrid.training.graph import Lifted, initial_weights
 from kerasgrid.training.keyed import Draw, drawing
 from kerasgrid.training.learning_rate import RateInState
+from kerasgrid.training.mixing import counts_of_classes, mix
 from kerasgrid.training.moving import batch_norms, debiased_pair, share_left
 
 
@@ -163,7 +164,7 @@ class Step:
     how: Augmentation
     halts: bool
 
-    def batch(self, how, step, images, targets, rows):
+    def batch(self, how, step, images, targets, rows, weights=None):
         """Returns the model's inputs and the targets of a step, and what its samples count.
 
         Args:
@@ -172,13 +173,16 @@ class Step:
             images: (sample, ...) of all samples, and what bytes are divided by, or None.
             targets: (sample, ...) of all samples, and what each counts in the loss, (sample,), or None.
             rows: (row,) int32.
+            weights: (row,) 1 for samples and then 0 for padding; None where there is no padding.
         """
-        x = _taken(images, rows + how["blocks"][0])
+        x, uniform = _taken(images, rows + how["blocks"][0]), None
         if self.how.operations:
-            x = augment(self.how, x, how["strengths"], draw(rows.shape[0], how["key"], step))
+            uniform = draw(rows.shape[0], how["key"], step, self.how)
+            x = augment(self.how, x, how["strengths"], uniform)
         y, counts = targets
         own = None if counts is None else ops.take(counts, rows, axis=0)
-        return self._scaled(x, how["scaling"]), ops.take(y, rows + how["blocks"][1], axis=0), own
+        batch = self._scaled(x, how["scaling"]), ops.take(y, rows + how["blocks"][1], axis=0), own
+        return mix(self.how, batch, how["strengths"], uniform, weights) if self.how.mixes else batch
 
     def __call__(self, state, fixed, key, step, rate, x, y, own=None, weights=None):
         """Returns the state after a step.
@@ -241,7 +245,10 @@ class Step:
         """Returns what each row counts in the loss, by its class and by itself; None for the same."""
         if not class_weight.shape[0]:
             return own
-        of_class = ops.take(class_weight, _classes(y), axis=0)
+        if self.how.mixes:
+            of_class = counts_of_classes(y, class_weight)
+        else:
+            of_class = ops.take(class_weight, _classes(y), axis=0)
         return of_class if own is None else of_class * own
 
     def loss(self, y, outputs, weights, counts=None):
@@ -269,6 +276,7 @@ class Step:
 
     def update_metrics(self, values, y, outputs, weights):
         """Returns the metrics' variables after some rows."""
+        y = self.states.lifted.counted(y)
         mapping = list(zip(self.states.metric_variables, values, strict=True))
         with keras.StatelessScope(state_mapping=mapping) as scope:
             for metric in self.states.lifted.metrics:

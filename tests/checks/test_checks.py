@@ -383,6 +383,31 @@ def refusal(folder, text, *overrides):
             "augment.blur_kernel_size: is 17, and images have 8 pixels there; at most 15 holds.",
         ),
         (
+            "augment: {horizontal_flip: 1.5}",
+            "augment.horizontal_flip: is 1.5; true or false or at most 1 holds.",
+        ),
+        ("augment: {crop_scale: [0, 1]}", "augment.crop_scale: is [0.0, 1.0]; numbers above 0 hold."),
+        (
+            "augment: {crop_scale: [0.5, 2]}",
+            "augment.crop_scale: is [0.5, 2.0]; shares of the image's area, at",
+        ),
+        ("augment: {hue_range: 0.6}", "augment.hue_range: is 0.6; at most 0.5 or a list holds."),
+        ("augment: {hue: 0.1}", "augment.hue: unknown key. Did you mean 'hue_range'?"),
+        ("augment: {mixup: 0.2}", "augment.mixup: unknown key. Did you mean 'mixup_alpha'?"),
+        ("augment: {random_erasing: 8}", "augment.random_erasing: unknown key. Did you mean 'cutout_size'?"),
+        (
+            "augment: {cutout_size: 9}",
+            "augment.cutout_size: is 9, and images have 8 pixels: at most that holds",
+        ),
+        (
+            "space: {augment.hue_range: [0, 0.1]}",
+            "space.augment.hue_range: is of red, green and blue, and images have 1 channel: leave it out.",
+        ),
+        (
+            "augment: {saturation_range: 0.5}",
+            "augment.saturation_range: is of red, green and blue, and images have 1 channel: leave it out.",
+        ),
+        (
             "augment: {preprocessing_function: 'mine.py:clean'}",
             "augment.preprocessing_function: ",
         ),
@@ -1239,6 +1264,21 @@ NO_CONSTANT = (
         ),
         ("augment: {fill_mode: wrap, blur_sigma: 1}", f"augment.fill_mode: {NO_GEOMETRY}"),
         ("augment: {cval: 1, horizontal_flip: true}", f"augment.cval: {NO_GEOMETRY}"),
+        ("augment: {fill_mode: wrap, crop_scale: 0.5}", f"augment.fill_mode: {NO_GEOMETRY}"),
+        (
+            "augment: {crop_ratio: [1, 1], zoom_range: 0.1}",
+            "augment.crop_ratio: is of a random crop, and there is none: give crop_scale, or leave it out.",
+        ),
+        (
+            "augment: {cutout_value: 0}",
+            "augment.cutout_value: is of a square that is cut out, and there is none: give cutout_size, or "
+            "leave it out.",
+        ),
+        (
+            "augment: {mix_probability: 0.5}",
+            "augment.mix_probability: is of mixing samples, and there is none: give mixup_alpha or "
+            "cutmix_alpha, or leave it out.",
+        ),
         ("augment: {cval: 1, zoom_range: 0.5}", f"augment.cval: {NO_CONSTANT}"),
         ("augment: {rotation_range: 5}\nspace: {augment.cval: [0, 1]}", f"space.augment.cval: {NO_CONSTANT}"),
     ],

@@ -1,8 +1,8 @@
 """One property of training: a job's numbers depend neither on who trains it, nor beside whom, nor on crashes.
 
 Each case is a pack whose jobs differ in numbers that its program receives: learning rates, schedules,
-strengths of augmentation, weights of classes. It is trained whole, a job at a time, by Keras's own fit, and
-in sessions that break off after a few checkpoints, within epochs and between them.
+strengths of augmentation, weights of classes, of mixed samples too. It is trained whole, a job at a time, by
+Keras's own fit, and in sessions that break off after a few checkpoints, within epochs and between them.
 """
 
 from __future__ import annotations
@@ -38,6 +38,11 @@ GEOMETRY = {
     "brightness_range": [0.5, 1.5],
     "blur_sigma": [0, 1],
     "samplewise_center": True,
+    "vertical_flip": 0.25,
+    "crop_scale": 0.75,
+    "contrast_range": 0.25,
+    "cutout_size": 0.25,
+    "cutout_probability": 0.5,
 }
 
 
@@ -156,6 +161,8 @@ CASES = {
                 "rotation_range": 15,
                 "featurewise_center": True,
                 "featurewise_std_normalization": True,
+                "mixup_alpha": 0.5,
+                "cutmix_alpha": 1,
             },
             "callbacks": {"terminate_on_nan": True, **stopping(monitor="loss", min_delta=0.75)},
             "params": {"epochs": 4},

@@ -6,9 +6,18 @@ import numpy as np
 import pytest
 from keras import ops
 
-from kerasgrid.config.augment import Augment, Augmentation
+from kerasgrid.config.augment import LATER, Augment, Augmentation
 from kerasgrid.training import backend
-from kerasgrid.training.augmentation import N_DRAWS, affine_matrix, augment, draw, normalize, parameters
+from kerasgrid.training.augmentation import (
+    N_DRAWS,
+    affine_matrix,
+    augment,
+    cropped,
+    draw,
+    later,
+    normalize,
+    parameters,
+)
 
 legacy = pytest.importorskip("keras.src.legacy.preprocessing.image")
 pytestmark = pytest.mark.slow
@@ -82,11 +91,18 @@ def test_no_strength_is_exactly_no_augmentation(fill_mode):
         brightness_range=[1, 1],
         blur_sigma=0,
         fill_mode=fill_mode,
+        crop_scale=1,
+        contrast_range=0,
+        saturation_range=[1, 1],
+        hue_range=0,
+        cutout_size=0,
     )
     made = Augmentation.of(given, stored(13, 12, 3), 255)
-    assert made.operations == {"affine", "flips", "channels", "brightness", "blur"}
+    earlier = {"affine", "flips", "channels", "brightness", "blur"}
+    assert made.operations == earlier | {"crop", "contrast", "saturation", "hue", "cutout"}
     images = np.random.default_rng(0).random((9, 13, 12, 3)).astype("float32")
-    uniform = np.random.default_rng(1).random((9, N_DRAWS)).astype("float32")
+    key = ops.convert_to_tensor(np.array([1, 2], "int32"))
+    uniform = draw(9, key, ops.convert_to_tensor(np.int32(0)), made)
     found = augment(made, ops.convert_to_tensor(images), ops.convert_to_tensor(made.numbers), uniform)
     np.testing.assert_array_equal(np.asarray(found), images)
 
@@ -167,6 +183,141 @@ def test_channel_shift_flips_and_brightness_are_those_of_keras():
         wanted = np.clip(wanted * drawn["brightness"][place], 0, 255)  # Pillow rounds to whole numbers here
         np.testing.assert_allclose(found[place], wanted, atol=1e-3)
     assert 0 < drawn["flip_horizontal"].sum() < 64
+
+
+# What torchvision and papers have
+
+
+def augmented(images, **given):
+    """Returns images augmented, and what is drawn of later operations for them."""
+    made = Augmentation.of(Augment(**given), images)
+    key, step = ops.convert_to_tensor(np.array([4, 9], "int32")), ops.convert_to_tensor(np.int32(1))
+    uniform = draw(len(images), key, step, made)
+    numbers = ops.convert_to_tensor(np.asarray(made.numbers, "float32"))
+    found = augment(made, ops.convert_to_tensor(images.astype("float32")), numbers, uniform)
+    return np.asarray(found), later(made, numbers, uniform) if made.operations & LATER else None
+
+
+def coloured(n=40, height=9, width=11):
+    return np.random.default_rng(0).integers(0, 256, (n, height, width, 3)).astype("uint8")
+
+
+def part_of(height, width, scale, ratio, numbers):
+    """`RandomResizedCrop.get_params` of torchvision 0.20, without its rounding to whole pixels."""
+    for _ in range(10):
+        area = height * width * numbers.uniform(*scale)
+        aspect = np.exp(numbers.uniform(*np.log(ratio)))
+        w, h = np.sqrt(area * aspect), np.sqrt(area / aspect)
+        if w <= width and h <= height:
+            return numbers.uniform(0, width - w), numbers.uniform(0, height - h), w / width, h / height
+    w = min(width, height * ratio[1])
+    h = min(height, width / ratio[0])
+    return (width - w) / 2, (height - h) / 2, w / width, h / height
+
+
+@pytest.mark.backend
+@pytest.mark.parametrize(
+    "given", [{"crop_scale": 0.08}, {"crop_scale": [0.8, 1], "crop_ratio": [0.5, 0.6]}], ids=str
+)
+@pytest.mark.parametrize("size", [(10, 16), (12, 12)], ids=str)
+def test_crops_have_the_distribution_of_torchvisions(given, size):
+    scipy_stats = pytest.importorskip("scipy.stats")
+    scale, numbers = given["crop_scale"], np.random.default_rng(0)
+    wanted = np.array(
+        [
+            part_of(
+                *size,
+                scale if isinstance(scale, list) else (scale, 1),
+                given.get("crop_ratio", (3 / 4, 4 / 3)),
+                numbers,
+            )
+            for _ in range(N)
+        ]
+    )
+    _, (n, u) = augmented(np.zeros((N, *size, 1), "uint8"), **given)
+    for place, found in enumerate(cropped(n, u, size)):
+        found = np.asarray(found, float).round(4)  # of no fitting try all are the same
+        assert scipy_stats.ks_2samp(found, wanted[:, place].round(4)).pvalue > 1e-3, place
+
+
+def test_a_crop_shows_a_part_stretched_as_pillow_does():
+    from PIL import Image
+
+    images = np.stack([smooth(12, 20, 1) for _ in range(30)])
+    found, (n, u) = augmented(images, crop_scale=[0.2, 0.6])
+    parts = np.stack([np.asarray(part) for part in cropped(n, u, (12, 20))], axis=1)
+    for image, one, (left, top, across, down) in zip(images, found, parts, strict=True):
+        box = (left, top, left + across * 20, top + down * 12)
+        wanted = Image.fromarray(image[..., 0]).resize((20, 12), Image.Resampling.BILINEAR, box)
+        np.testing.assert_allclose(one[1:-1, 1:-1, 0], np.asarray(wanted)[1:-1, 1:-1], atol=0.03)
+
+
+@pytest.mark.parametrize("factor", [0.0, 0.5, 1.7])
+def test_contrast_and_saturation_are_those_of_pillow(factor):
+    """As torchvision's are, but for Pillow's rounding to bytes."""
+    from PIL import Image, ImageEnhance
+
+    images = coloured(8)
+    for key, enhance in (("contrast_range", ImageEnhance.Contrast), ("saturation_range", ImageEnhance.Color)):
+        found, _ = augmented(images, **{key: [factor, factor]})
+        wanted = [np.asarray(enhance(Image.fromarray(image)).enhance(factor)) for image in images]
+        np.testing.assert_allclose(found, np.stack(wanted), atol=2)
+
+
+@pytest.mark.parametrize("turn", [-0.4, 0.1, 0.5])
+def test_hues_are_turned_as_by_colorsys(turn):
+    import colorsys
+
+    images = coloured(3)
+    images[0, 0, 0], images[0, 0, 1], images[0, 0, 2] = 7, (200, 200, 3), 0
+    found, _ = augmented(images, hue_range=[turn, turn])
+    for pixel, one in zip(images.reshape(-1, 3) / 255, found.reshape(-1, 3) / 255, strict=True):
+        hue, saturation, value = colorsys.rgb_to_hsv(*pixel)
+        np.testing.assert_allclose(one, colorsys.hsv_to_rgb((hue + turn) % 1, saturation, value), atol=1e-5)
+
+
+def test_a_square_is_cut_out_around_a_pixel():
+    images = np.ones((200, 9, 11, 2), "float32") * [1, 3]
+    found, (_, u) = augmented(images, cutout_size=4, cutout_probability=0.5, cutout_value=-5)
+    is_cut = np.asarray(u["cutout"]) < 0.5
+    assert 60 < is_cut.sum() < 140
+    for image, one, cuts, y, x in zip(images, found, is_cut, u["cutout_y"], u["cutout_x"], strict=True):
+        top, left, wanted = int(y * 9) - 2, int(x * 11) - 2, image.copy()
+        if cuts:
+            wanted[max(top, 0) : top + 4, max(left, 0) : left + 4] = -5
+        np.testing.assert_array_equal(one, wanted)
+    cut, _ = augmented(coloured(20), cutout_size=0.5)
+    assert (cut != coloured(20)).any(axis=(1, 2, 3)).all()
+    means = coloured(20).mean(axis=(1, 2))
+    np.testing.assert_allclose(
+        cut[cut != coloured(20)],
+        np.broadcast_to(means[:, None, None], cut.shape)[cut != coloured(20)],
+        rtol=1e-4,
+    )
+
+
+def test_a_flip_has_its_probability_and_true_is_every_other():
+    images = coloured(400)
+
+    def flipped(**given):
+        found, _ = augmented(images, **given)
+        return (found != images).any(axis=(1, 2, 3))
+
+    assert 0.2 < flipped(horizontal_flip=0.3).mean() < 0.4
+    np.testing.assert_array_equal(flipped(horizontal_flip=0.5), flipped(horizontal_flip=True))
+    assert flipped(vertical_flip=1.0).all()
+    assert not flipped(vertical_flip=0.0).any()
+
+
+def test_later_operations_leave_the_draws_of_the_others_as_they_are():
+    images = coloured()
+    given = {"rotation_range": 30, "horizontal_flip": True, "blur_sigma": [0, 2]}
+    made = Augmentation.of(Augment(**given), images)
+    key, step = ops.convert_to_tensor(np.array([4, 9], "int32")), ops.convert_to_tensor(np.int32(1))
+    numbers = ops.convert_to_tensor(np.asarray(made.numbers, "float32"))
+    alone = augment(made, ops.convert_to_tensor(images.astype("float32")), numbers, draw(40, key, step))
+    beside, _ = augmented(images, **given, contrast_range=0, mixup_alpha=1)
+    np.testing.assert_array_equal(beside, alone)
 
 
 # Some of 256 even steps, which Keras's way through Pillow's bytes rounds nothing of; the factors of the test
