@@ -1,4 +1,4 @@
-"""Commands to begin with: doctor, models, init, schema."""
+"""Commands to begin with: doctor, models, init, schema; and cache, which lists and clears what is kept."""
 
 from __future__ import annotations
 
@@ -24,6 +24,37 @@ def doctor(
     print(json.dumps(found.as_json()) if as_json else "\n".join(found.lines()))
     if not found.can_search:
         raise typer.Exit(FAULT)
+
+
+@app.command()
+def cache(
+    which: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[WHICH]...", help="The beginning of a name, or what it is of.", show_default=False
+        ),
+    ] = None,
+    clear: Annotated[
+        bool, typer.Option("--clear", help="Remove these, or all but what processes use.")
+    ] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print it as one JSON object.")] = False,
+) -> None:
+    """List what is kept between searches, which can be made again, or clear it."""
+    import time
+
+    from kerasgrid.console import Console
+    from kerasgrid.data import keeping
+
+    names = which or []
+    removed, parts = keeping.clear(names) if clear else ([], keeping.chosen(names))
+    if as_json:
+        found = {"folder": str(keeping.cache_folder()), "limit_bytes": keeping.limit_bytes()}
+        shown = {"removed": [one.as_json() for one in removed], "parts": [one.as_json() for one in parts]}
+        print(json.dumps(found | shown))
+        return
+    console = Console()
+    for line in keeping.told(parts, removed if clear else None, time.time()):
+        console.print(line, soft_wrap=True)
 
 
 @app.command()

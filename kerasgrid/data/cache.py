@@ -26,6 +26,7 @@ import numpy as np
 from kerasgrid import machine
 from kerasgrid.data.arrays import Samples, npy_header, take_rows
 from kerasgrid.data.decoding import decoded
+from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, prune
 from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
@@ -115,20 +116,25 @@ def cached(
         DataError: They do not fit into memory; or image files cannot be decoded.
         StorageError: The cache cannot be written.
     """
-    parent = cache_folder() / "data"
+    parent = cache_folder() / SAMPLES
     folder = parent / digest({"format": FORMAT, "key": key})
+    mark_used(folder)  # before it is looked at, so that it stays
     kept = open_samples(folder, source)
     if kept is not None:
         return kept
     try:
-        samples = build()
+        given = [build()]
     except MemoryError as error:
         raise DataError(f"{source}: does not fit into the memory that is free.") from error
     with _cache_errors(parent):
-        if isinstance(samples.images, Pictures):
-            return _decoded(folder, samples, samples.images, source, check, doing)
-        check()
-        return _keep(folder, [samples], source)
+        if isinstance(given[0].images, Pictures):
+            kept = _decoded(folder, given[0], given[0].images, source, check, doing)
+        else:
+            check()
+            prune(given[0].images.nbytes)
+            kept = _keep(folder, given, source, tells=True)
+    mark_used(folder)
+    return kept
 
 
 def save_samples(folder: Path, samples: Samples | Dataset, source: str) -> Dataset:
@@ -139,21 +145,31 @@ def save_samples(folder: Path, samples: Samples | Dataset, source: str) -> Datas
     Raises:
         OSError: The folder cannot be written.
     """
-    return _keep(folder, [samples], source)
+    return _keep(folder, [samples], source)  # type: ignore[arg-type]  # one of either
 
 
-def _keep(folder: Path, given: list[Samples | Dataset], source: str, images: Path | None = None) -> Dataset:
+def _keep(
+    folder: Path,
+    given: list[Samples] | list[Dataset],
+    source: str,
+    images: Path | None = None,
+    *,
+    tells: bool = False,
+) -> Dataset:
     """Writes samples as `save_samples` does.
 
     Args:
         given: The samples, which are taken out: as much of the file is about to be mapped.
         images: A .npy file of their images, which is moved.
+        tells: Whether the folder tells what it is made of.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _made_beside(folder) as temporary:
         if images is not None:
             insist(shutil.move, images, temporary / "images.npy")
         wanted = _write(temporary, given.pop())
+        if tells:
+            mark_made_of(temporary, source)
         return _put(temporary, folder, wanted, source)
 
 
@@ -181,7 +197,7 @@ def _decoded(
             if found.bad:
                 _check_classes(samples, pictures.where)
                 samples = replace(samples, report=(*samples.report, _left_out(pictures, found.bad)))
-            return _keep(folder, [samples], source, found.path)
+            return _keep(folder, [samples], source, found.path, tells=True)
     kept = open_samples(folder, source)
     if kept is None:
         raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))

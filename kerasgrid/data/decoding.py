@@ -26,6 +26,7 @@ import numpy as np
 
 from kerasgrid.data.arrays import npy_header
 from kerasgrid.data.digests import Form, file_digests
+from kerasgrid.data.keeping import DECODING, HEARTBEAT, LOCK, mark_made_of, prune
 from kerasgrid.data.pictures import Bad, Decoder, Pictures, decode_blocks, rows_at_once, told_bad
 from kerasgrid.errors import DataError, LockedError, StorageError
 from kerasgrid.io import cache_folder, digest, remove
@@ -34,10 +35,8 @@ from kerasgrid.machine import usable_cores
 from kerasgrid.records import Doing, Stage
 from kerasgrid.wording import bytes_word, count, format_seconds
 
-FOLDER = "decoding"
-"""Of the cache, where a folder holds what is being decoded."""
 _FORMAT = 1
-_IMAGES, _LINES, _LOCK, _HEARTBEAT = "images.npy", "decoded.jsonl", "lock", "heartbeat.json"
+_IMAGES, _LINES = "images.npy", "decoded.jsonl"
 _TELL_S, _WAIT_S = 0.2, 0.2
 _SAMPLE = 32
 """Images by which is measured how long all of them will take."""
@@ -80,11 +79,12 @@ def decoded(pictures: Pictures, doing: Doing, is_there: Callable[[], bool]) -> I
     known = dict(zip(paths, file_digests(paths, tell), strict=True))
     contents = [[known[picture.path].digest, picture.member] for picture in pictures.files]
     form = [_FORMAT, version("pillow"), list(pictures.image), pictures.fit, pictures.resample]
-    folder = cache_folder() / FOLDER / digest([form, contents])
+    folder = cache_folder() / DECODING / digest([form, contents])
     with _taken(folder, len(pictures), doing):
         if is_there():
             yield None
         else:
+            mark_made_of(folder, pictures.where)
             with contextlib.closing(_Work(folder, pictures)) as work:
                 work.run({path: own.form for path, own in known.items()}, doing)
                 yield work.finish()
@@ -98,7 +98,7 @@ def _taken(folder: Path, total: int, doing: Doing) -> Iterator[None]:
     Raises:
         OSError: It cannot be made.
     """
-    lock = FolderLock(folder / _LOCK, folder / _HEARTBEAT)
+    lock = FolderLock(folder / LOCK, folder / HEARTBEAT)
     with contextlib.ExitStack() as stack:
         while True:
             folder.mkdir(parents=True, exist_ok=True)
@@ -106,7 +106,7 @@ def _taken(folder: Path, total: int, doing: Doing) -> Iterator[None]:
                 stack.enter_context(lock)
                 break
             except LockedError:
-                who = held_by(folder / _LOCK, folder / _HEARTBEAT)
+                who = held_by(folder / LOCK, folder / HEARTBEAT)
                 doing(_told_waiting(folder, who, total))
                 time.sleep(_WAIT_S)
             except StorageError:
@@ -242,6 +242,7 @@ class _Work:
 
     def _check_room(self, n_blocks: int) -> None:
         needed = n_blocks * self._n_rows * self._image_bytes
+        prune(needed)
         free = shutil.disk_usage(self._path.parent).free
         if needed > free:
             raise OSError(errno.ENOSPC, f"{bytes_word(needed)} are needed, and {bytes_word(free)} are free")

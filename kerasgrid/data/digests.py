@@ -18,11 +18,10 @@ from typing import Any, NamedTuple
 
 from kerasgrid import machine
 from kerasgrid.data.arrays import opened
+from kerasgrid.data.keeping import DIGESTS
 from kerasgrid.errors import StorageError
 from kerasgrid.io import cache_folder, digest, read_json, write_json
 
-FOLDER = "digests"
-"""Of the cache, where a file holds what is known of the files below one folder."""
 FEW = 16
 """Files whose digests are found anew each time, which takes no longer."""
 _FORMAT = 1
@@ -69,7 +68,7 @@ def file_digests(
         return [_looked_at(path)[0] for path in paths]
     places = [os.path.abspath(path) for path in paths]
     top = os.path.commonpath({os.path.dirname(place) for place in places})
-    index = cache_folder() / FOLDER / f"{digest([_FORMAT, top])}.json"
+    index = cache_folder() / DIGESTS / f"{digest([_FORMAT, top])}.json"
     known = _read(index)
     names = [place[len(top) :] for place in places]
     found = [_recalled(known.get(name), place) for name, place in zip(names, places, strict=True)]

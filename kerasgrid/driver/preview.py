@@ -47,10 +47,12 @@ from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
 from kerasgrid.views.drawing import write_sheet
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.wording import count, named, number_word, percent, sentence, value_word
+from kerasgrid.wording import bytes_word, count, named, number_word, percent, sentence, value_word
 
 MAX_MODELS = 200
 MAX_FOLDS, MAX_TARGETS, MAX_CLASSES = 10, 5, 12
+LARGE_BYTES = 1 << 24
+"""What samples take of the cache from which it is told."""
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 
@@ -129,6 +131,9 @@ class Preview:
                 **({} if data.groups is None else {"groups": len(np.unique(data.groups))}),
                 **({} if data.weights is None else {"weights": _range(data.weights)}),
                 "report": list(data.report),
+                "cache": None
+                if data.folder is None
+                else {"folder": data.folder, "bytes": _cached_bytes(data)},
             },
             "folds": {
                 "n": len(prepared.folds),
@@ -159,6 +164,7 @@ class Preview:
         """Returns the plan as lines to print."""
         prepared, search = self.prepared, self.prepared.config.search
         data = prepared.data
+        n_kept = 0 if data.folder is None else _cached_bytes(data)
         told = [*lines_about(data, prepared.config.data.target_scale), *data.report]
         per_trial = count(len(prepared.folds), "fold")
         if search.repeats > 1:
@@ -167,6 +173,7 @@ class Preview:
         in_all = f"{self.n_fits:,} ({self.n_trials:,} trials x {per_trial})"
         rows = [
             *(("" if place else "data", line) for place, line in enumerate(told)),
+            *([("cache", f"{bytes_word(n_kept)} in {data.folder}")] if n_kept >= LARGE_BYTES else []),
             *(("" if place else "splits", line) for place, line in enumerate(lines_of_folds(prepared))),
             ("model", f"{prepared.config.model}: {count(self.n_models, 'distinct model')}{self._sizes()}"),
             *(("code", line) for line in prepared.code_of_packages),
@@ -210,6 +217,10 @@ class Preview:
         if self.memory_bytes is None:
             return "not measured yet"
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
+
+
+def _cached_bytes(data: Dataset) -> int:
+    return data.images.nbytes + data.labels.nbytes
 
 
 def _told(score: Objective) -> str:
