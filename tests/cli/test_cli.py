@@ -174,6 +174,26 @@ def test_models_and_schema(monkeypatch, capsys):
     assert json.loads(capsys.readouterr().out)["title"] == "grid.yaml of kerasgrid"
 
 
+def test_the_cache_is_listed_and_cleared(monkeypatch, capsys, tmp_path):
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    widths = tmp_path / "cache" / "widths"
+    widths.mkdir(parents=True)
+    (widths / "abc.json").write_text("{}")
+    (widths / "def.json").write_text("{}")
+    assert run(monkeypatch, "cache") == 0
+    head, line = capsys.readouterr().out.splitlines()
+    assert head.startswith(f"{tmp_path / 'cache'}: 4 bytes of at most ")
+    assert "measured widths  4 bytes" in line
+    assert run(monkeypatch, "cache", "ab", "--json") == 0
+    assert [part["name"] for part in json.loads(capsys.readouterr().out)["parts"]] == ["abc.json"]
+    assert run(monkeypatch, "cache", "--clear", "ab") == 0
+    assert capsys.readouterr().out == f"{tmp_path / 'cache'}: 2 bytes removed.\n"
+    assert run(monkeypatch, "cache", "--clear", "ab") == 1
+    assert "nothing there is called 'ab'" in capsys.readouterr().err
+    assert run(monkeypatch, "cache", "--clear", "--json") == 0
+    assert [part["name"] for part in json.loads(capsys.readouterr().out)["removed"]] == ["def.json"]
+
+
 @pytest.mark.slow
 def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, capsys):
     """Signals come to processes; what comes before and after is asked in this one."""

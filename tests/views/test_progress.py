@@ -11,7 +11,7 @@ from types import SimpleNamespace
 import pytest
 
 from kerasgrid.console import Console, is_told_by_notebook
-from kerasgrid.records import EpochRecord, FoldRecord, Job, Trial
+from kerasgrid.records import EpochRecord, FoldRecord, Job, Stage, Trial
 from kerasgrid.run.state import RunState
 from kerasgrid.views import progress as views_progress
 from kerasgrid.views.progress import LineProgress, LiveProgress, PlainProgress, Quiet, make_progress
@@ -118,6 +118,38 @@ class Clock:
     def __init__(self, monkeypatch):
         self.now = 1000.0
         monkeypatch.setattr(time, "monotonic", lambda: self.now)
+
+
+def decode(progress):
+    """Tells of images that are decoded, as the cache does."""
+    progress.doing("Reading photos, while 2 workers import TensorFlow.")
+    for done in range(0, 101, 10):
+        progress.doing(Stage(f"Decoding image files: {done} of 100.", done, 100))
+
+
+def test_a_terminal_has_a_bar_of_what_is_counted():
+    progress = LiveProgress("accuracy", console(terminal=True))
+    decode(progress)
+    progress.doing(Stage("Decoding image files: 50 of 100.", 50, 100))
+    shown = console(width=60)
+    shown.print(progress._render())
+    progress.close()
+    line, bar = shown.file.getvalue().splitlines()
+    assert line.endswith("Decoding image files: 50 of 100.")
+    assert bar.strip() == "\N{BOX DRAWINGS HEAVY HORIZONTAL}" * 30
+
+
+def test_a_log_is_told_of_it_now_and_then(clock):
+    shown = console()
+    progress = PlainProgress("accuracy", shown)
+    clock.now = 100.0
+    decode(progress)
+    clock.now += 11
+    progress.doing(Stage("Decoding image files: 100 of 100.", 100, 100))
+    assert shown.file.getvalue().splitlines() == [
+        "Reading photos, while 2 workers import TensorFlow.",
+        "Decoding image files: 100 of 100.",
+    ]
 
 
 @pytest.fixture
