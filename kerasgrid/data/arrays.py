@@ -30,19 +30,49 @@ MOST_RATIO, SMALL_BYTES = 250, 64 * 1024**2
 """More is no data, of files that are not small."""
 
 
+@dataclass(frozen=True, eq=False)
+class Joined:
+    """Images of several arrays one after the other, which the cache writes without holding them in memory.
+
+    Attributes:
+        parts: Of one dtype, (sample, ...) with the same axes.
+    """
+
+    parts: tuple[np.ndarray, ...]
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of all of them together."""
+        return len(self), *self.parts[0].shape[1:]
+
+    @property
+    def dtype(self) -> np.dtype:
+        """That of all parts."""
+        return self.parts[0].dtype
+
+    @property
+    def nbytes(self) -> int:
+        """What they take together."""
+        return sum(part.nbytes for part in self.parts)
+
+    def __len__(self) -> int:
+        return sum(map(len, self.parts))
+
+
 @dataclass(frozen=True)
 class Samples:
     """What a source gives: checked images and labels.
 
     Attributes:
         images: (sample, height, width, channel), uint8 or float32; arrays given in Python may have
-            other axes after the first. Image files are `Pictures`, until the cache decodes them.
+            other axes after the first. Image files are `Pictures` until the cache decodes them, and what
+            it joins is `Joined`.
         labels: As in Dataset: int64, uint8 or float64, as the target's kind is.
         target: What labels are.
         table: As in Dataset; and so are `weights`, `groups`, `times`, `given` and `report`.
     """
 
-    images: np.ndarray | Pictures
+    images: np.ndarray | Pictures | Joined
     labels: np.ndarray
     target: Target
     table: Table | None = None
@@ -65,7 +95,8 @@ def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
         None if values is None else values[rows]
         for values in (whole.weights, whole.groups, whole.times, whole.given)
     )
-    taken = whole.images[rows], whole.labels[rows], whole.target, whole.table
+    images: Any = whole.images
+    taken = images[rows], whole.labels[rows], whole.target, whole.table
     return Samples(*taken, weights, groups, times, given, whole.report)
 
 

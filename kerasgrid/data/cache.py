@@ -24,8 +24,9 @@ from typing import Any, Literal
 import numpy as np
 
 from kerasgrid import machine
-from kerasgrid.data.arrays import Samples, npy_header, take_rows
+from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
 from kerasgrid.data.decoding import decoded
+from kerasgrid.data.digests import form_of, is_settled
 from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, prune
 from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
@@ -36,8 +37,10 @@ from kerasgrid.io import (
     half_written_name,
     insist,
     is_being_written,
+    read_json,
     remove,
     sync_folder,
+    write_json,
 )
 from kerasgrid.records import Dataset, Doing, Table, Target, not_told
 from kerasgrid.wording import count, listed
@@ -48,6 +51,8 @@ _PARTS = ("images", "labels", "weights", "groups", "times", "given")
 _FORMS = ("classes", "one_hot", "numbers", "table")
 """What else of meta.json the fingerprint is of."""
 _BUILDING = ".building-"
+_SEEN, _LARGE_BYTES = "seen.json", 1 << 28
+"""What is known of arrays of so many bytes, of which a digest takes a while."""
 _DAY_S = 86_400
 # A rename onto a folder that is not empty, or onto a file.
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
@@ -236,7 +241,11 @@ def _made_beside(folder: Path) -> Iterator[Path]:
 def _write(folder: Path, samples: Samples | Dataset) -> str:
     """Writes samples to a new folder, where their images may be already, and returns their fingerprint."""
     meta: dict[str, Any] = {"format": FORMAT, **_forms_of(samples), "report": list(samples.report)}
-    if (there := folder / "images.npy").exists():
+    there = folder / "images.npy"
+    if isinstance(samples.images, Joined):
+        form, parts = samples.images, samples.images.parts
+        _write_synced(there, [npy_header(form.shape, form.dtype), *map(_flat, parts)])
+    if there.exists():
         samples = replace(samples, images=np.load(there, mmap_mode="r"))
     for name, array in _arrays(samples).items():
         path = folder / f"{name}.npy"
@@ -256,18 +265,35 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         if check != digest(meta) or meta["format"] != FORMAT:
             return None
         _check_addresses(meta["images"]["bytes"], source)
-        arrays = {}
+        arrays, seen, new, began_ns = {}, _seen(folder), {}, time.time_ns()
         for name in _parts_of(meta):
             path = folder / f"{name}.npy"
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
-            known = meta[name]
-            if path.stat().st_size != known["bytes"] or array_digest(arrays[name]) != known["digest"]:
+            known, status = meta[name], path.stat()
+            if status.st_size != known["bytes"]:
                 return None
+            if seen.get(name) == [*form_of(status)]:
+                continue
+            if array_digest(arrays[name]) != known["digest"]:
+                return None
+            if status.st_size >= _LARGE_BYTES and is_settled(status, began_ns):
+                new[name] = form_of(status)
     except DataError:  # no room; a ValueError, as damage is
         raise
     except (*ARRAY_DAMAGE, AttributeError):
         return None
+    if new:
+        with contextlib.suppress(StorageError):  # a folder that cannot be written is read again
+            write_json(folder / _SEEN, new)
     return _dataset(folder, source, meta, arrays)
+
+
+def _seen(folder: Path) -> dict[str, Any]:
+    """Returns in which form each large array was found whole, which is not read again in that form."""
+    with contextlib.suppress(OSError, ValueError):
+        seen = read_json(folder / _SEEN)
+        return seen if isinstance(seen, dict) else {}
+    return {}
 
 
 def map_samples(folder: Path, source: str) -> Dataset:
@@ -353,8 +379,12 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
 
 def _write_npy(path: Path, array: np.ndarray) -> int:
     """Writes a .npy file through Python's files, whose errors name a full disk; returns its bytes."""
-    _write_synced(path, [npy_header(array.shape, array.dtype), array.reshape(-1).view(np.uint8)])
+    _write_synced(path, [npy_header(array.shape, array.dtype), _flat(array)])
     return path.stat().st_size
+
+
+def _flat(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(array).reshape(-1).view(np.uint8)
 
 
 def _write_synced(path: Path, parts: Sequence[Any]) -> None:

@@ -52,6 +52,11 @@ def form_of(status: os.stat_result) -> Form:
     return status.st_size, status.st_mtime_ns, status.st_ctime_ns, status.st_ino
 
 
+def is_settled(status: os.stat_result, at_ns: int) -> bool:
+    """Tells whether a file that is written after a time will have another form than it had then."""
+    return max(status.st_mtime_ns, status.st_ctime_ns) < at_ns - _TICK_NS
+
+
 def file_digests(
     paths: Sequence[Path], tell: Callable[[int], object] = lambda n_done: None
 ) -> list[FileDigest]:
@@ -77,9 +82,9 @@ def file_digests(
     new: dict[str, list[Any]] = {}
     with ThreadPoolExecutor(machine.usable_cores()) as pool:
         for group in pool.map(lambda group: [(place, *_looked_at(paths[place])) for place in group], groups):
-            for place, own, is_settled in group:
+            for place, own, may_be_known in group:
                 found[place] = own
-                if is_settled:
+                if may_be_known:
                     new[names[place]] = [*own.form, own.digest]
             tell(len(found) - found.count(None))
     if new:
@@ -112,5 +117,4 @@ def _looked_at(path: Path) -> tuple[FileDigest, bool]:
         before = os.fstat(file.fileno())
         own = hashlib.sha256(file.read()) if before.st_size < _SMALL else hashlib.file_digest(file, "sha256")
         after = form_of(os.fstat(file.fileno()))
-    is_settled = max(before.st_mtime_ns, before.st_ctime_ns) < began_ns - _TICK_NS
-    return FileDigest(own.hexdigest(), after), is_settled and form_of(before) == after
+    return FileDigest(own.hexdigest(), after), is_settled(before, began_ns) and form_of(before) == after

@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples
+from kerasgrid.data.arrays import Joined, Samples
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset
 from kerasgrid.wording import count, joined
@@ -45,11 +45,14 @@ def check_held_out(train: Samples | Dataset, test: Samples | Dataset, where: str
         raise DataError(f"{where_test}: has the class {unknown[0]!r}, which {where} has not.")
 
 
-def with_held_out(train: Samples | Dataset, test: Samples | Dataset, where_test: str) -> Samples:
+def with_held_out(
+    train: Samples | Dataset, test: Samples | Dataset, where_test: str, *, in_memory: bool = True
+) -> Samples:
     """Returns samples to train on, and behind them others, which `check_held_out` has let pass.
 
     Args:
         where_test: What a line calls the others, that tells of weights which are not known of them.
+        in_memory: Whether the images become one array, and not `Joined` where they are of one dtype.
     """
     labels = test.labels
     if train.target.kind == "classes":
@@ -57,7 +60,9 @@ def with_held_out(train: Samples | Dataset, test: Samples | Dataset, where_test:
         place = {str(label): place for place, label in enumerate(train.target.names)}
         labels = np.array([place[str(label)] for label in test.target.names], np.int64)[labels]
     known: dict[str, Any] = {name: _joined(train, test, name) for name in _OTHERWISE}
-    images = np.concatenate([train.images, test.images])
+    parts: tuple[Any, ...] = (train.images, test.images)
+    is_joined = not in_memory and parts[0].dtype == parts[1].dtype
+    images: Any = Joined(parts) if is_joined else np.concatenate(parts)
     joined = Samples(images, np.concatenate([train.labels, labels]), train.target, train.table, **known)
     weights = [] if train.weights is None or test.weights is not None else [f"{where_test}: {_NO_WEIGHTS}"]
     return replace(joined, report=(*train.report, *test.report, *weights))

@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from kerasgrid.data.arrays import Samples, check_memory, take_rows
+from kerasgrid.data.arrays import Samples, take_rows
 from kerasgrid.data.cache import cached
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
@@ -179,8 +179,7 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
     check_held_out(train, test, train.source, test.source)
 
     def join() -> Samples:
-        check_memory(train.images.nbytes + test.images.nbytes, f"{train.source} and {test.source}")
-        return with_held_out(train, test, test.source)
+        return with_held_out(train, test, test.source, in_memory=False)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
     return replace(joined, n_held_out=len(test))

@@ -11,8 +11,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
+from kerasgrid.data import cache as caching
 from kerasgrid.data import load as loading
-from kerasgrid.data.arrays import Samples
+from kerasgrid.data.arrays import Joined, Samples
 from kerasgrid.data.cache import fingerprint, map_samples, open_samples, save_samples
 from kerasgrid.data.load import load_data
 from kerasgrid.data.sources import Source
@@ -77,6 +78,38 @@ def test_a_file_that_changes_while_it_is_read(train, monkeypatch, write_csv, cac
     ):
         load_data(train)
     assert not cache.exists()
+
+
+def test_large_arrays_are_read_again_only_where_they_may_have_changed(train, monkeypatch, cache):
+    monkeypatch.setattr(caching, "_LARGE_BYTES", 0)
+    monkeypatch.setattr("kerasgrid.data.digests._TICK_NS", -(10**10))
+    first = load_data(train)
+    read, digest = [], caching.array_digest
+
+    def counted(array):
+        read.append(array.shape)
+        return digest(array)
+
+    monkeypatch.setattr(caching, "array_digest", counted)
+    assert load_data(train).fingerprint == first.fingerprint
+    assert not read
+    path = first.place / "images.npy"
+    before = path.stat()
+    flip(path)
+    os.utime(path, ns=(before.st_atime_ns, before.st_mtime_ns))
+    assert load_data(train).fingerprint == first.fingerprint
+    assert first.images.shape in read
+    (first.place / "seen.json").write_text("[3]")
+    assert load_data(train).fingerprint == first.fingerprint
+
+
+def test_what_is_joined_is_not_held_in_memory(cache, tmp_path):
+    images = [np.arange(n * 6, dtype=np.uint8).reshape(n, 3, 2, 1) for n in (3, 5)]
+    samples = Samples(Joined(tuple(images)), np.arange(8) % 2, Target("classes", (0, 1)))
+    data = save_samples(tmp_path / "joined", samples, "both")
+    np.testing.assert_array_equal(data.images, np.concatenate(images))
+    plain = Samples(np.concatenate(images), samples.labels, samples.target)
+    assert data.fingerprint == fingerprint(plain)
 
 
 def tear(path):
