@@ -216,6 +216,14 @@ METRICS: Mapping[str, Metric] = {
 CLASS_METRICS = frozenset(name for name in METRICS if "categorical" in name)
 """Those that compare one output for each class, of which a sample has one."""
 
+CUT_METRICS = frozenset(
+    {
+        *("binary_accuracy", "binary_io_u", "f1_score", "f_beta_score", "precision", "recall"),
+        *("false_negatives", "false_positives", "true_negatives", "true_positives"),
+    }
+)
+"""Those that take an output for yes above a threshold of their own, of 0.5."""
+
 NUMBER_METRICS = frozenset(
     {
         *("concordance_correlation", "cosine_similarity", "log_cosh_error", "mean_absolute_error"),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from functools import cached_property
 from pathlib import Path
@@ -402,6 +402,8 @@ class FoldRecord:
             statistics, 0 to 1; None where none of the model's has trained.
         debiased_score: The objective by debiased statistics, where the score is by Keras's and `first_values`
             is above FIRST_VALUES.
+        thresholds: (label,), at which a sample has each of several labels in the score, where they were
+            chosen on the inner split.
         error: {"type", "message"} where the job failed.
     """
 
@@ -420,6 +422,7 @@ class FoldRecord:
     dead: str | None = None
     first_values: float | None = None
     debiased_score: float | None = None
+    thresholds: Sequence[float] | None = None
     error: Mapping[str, str] | None = None
 
 

@@ -103,6 +103,9 @@ def assert_alike(found, wanted, tolerance: float = 2e-4) -> None:
     assert (found.debiased_score is None) == (wanted.debiased_score is None)
     if wanted.debiased_score is not None:
         assert found.debiased_score == pytest.approx(wanted.debiased_score, rel=tolerance)
+    assert (found.thresholds is None) == (wanted.thresholds is None)
+    if wanted.thresholds is not None:
+        np.testing.assert_allclose(found.thresholds, wanted.thresholds, atol=tolerance)
     assert set(found.history) == set(wanted.history)
     for name, values in wanted.history.items():
         np.testing.assert_allclose(

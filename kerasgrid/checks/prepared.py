@@ -33,6 +33,7 @@ from kerasgrid.engines.autokeras import fault_of_data, n_trained, with_samples
 from kerasgrid.engines.halving import rungs
 from kerasgrid.errors import ConfigError, Fault, RefusedError
 from kerasgrid.jobs.objective import (
+    HALF,
     Objective,
     Spelling,
     default_objective,
@@ -40,8 +41,9 @@ from kerasgrid.jobs.objective import (
     objective_fault,
     scores_numbers,
 )
-from kerasgrid.jobs.route import DEFAULTS
-from kerasgrid.keras_names import CLASS_METRICS
+from kerasgrid.jobs.route import DEFAULTS, TEST_FOLD
+from kerasgrid.jobs.thresholds import CHOSEN
+from kerasgrid.keras_names import CLASS_METRICS, CUT_METRICS
 from kerasgrid.machine import backend
 from kerasgrid.models.references import (
     ModelReference,
@@ -217,6 +219,7 @@ class Prepared(Trainable):
         own = {} if self.cv is None else {"search.folds": {"cv": folds_fingerprint(self.folds)}}
         scored = {
             "search.scores": self.config.search.scores,
+            "search.thresholds": None if (given := self.config.search.thresholds) == HALF else given,
             "search.weighted_scores": self.config.search.weighted_scores,
             SCORE_SOURCES: self.score_sources,
         }
@@ -290,6 +293,7 @@ def prepare(
     space = space_of(draft, declared)
     objective, scores = _objective(draft, data), _scores(draft, data)
     _check_own_scores(draft, objective, scores)
+    _check_thresholds(draft, data, objective, scores)
     _check_weights(draft, data, folds)
     _check_vectors(draft, data, signature)
     looks_at_val, warnings = check_candidates(draft, space, signature, data, folds, are_all=are_all)
@@ -457,6 +461,31 @@ def _check_own_scores(draft: Draft, objective: Objective | None, scores: Sequenc
             continue
         with draft.report.catch(place):
             parse_reference(score.name, draft.base)
+
+
+def _check_thresholds(
+    draft: Draft, data: Dataset | None, objective: Objective | None, scores: Sequence[Objective]
+) -> None:
+    """Holds that thresholds are of several labels, are chosen on no row that is scored, and change scores."""
+    search, place = draft.config.search, "search.thresholds"
+    if data is None or search.thresholds == HALF:
+        return
+    if not data.target.is_multi_label:
+        here = "here numbers are predicted" if data.target.is_numbers else "each sample has one class here"
+        what = f"is {search.thresholds}, which is of several labels a sample, and {here}: leave it out."
+        draft.report.add(place, what)
+        return
+    if search.thresholds == CHOSEN and search.val == TEST_FOLD:
+        what = (
+            "is chosen, and search.val is test_fold: they would be chosen on the very rows that are scored by"
+        )
+        draft.report.add(place, f"{what} them, and scores be too good. Leave one of the two out.")
+    places = {"search.objective": objective}
+    places |= {f"search.scores[{index}]": score for index, score in enumerate(scores)}
+    for where, score in places.items():
+        if score is not None and score.metric in CUT_METRICS:
+            what = f"is {score.name!r}, a metric of Keras's that cuts at 0.5 whatever search.thresholds says"
+            draft.report.add(where, f"{what}: take one of scikit-learn's, such as f1_macro.")
 
 
 def _check_weights(draft: Draft, data: Dataset | None, folds: Sequence[Fold]) -> None:

@@ -39,6 +39,10 @@ _ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
 _TERMS = ("greater_is_better", "response_method")
 """What make_scorer takes beside a function of the user's own."""
 _RESPONSES = ("predict", "predict_proba")
+HALF = 0.5
+"""The probability at which a sample has a label, where nothing else is said."""
+Thresholds = float | np.ndarray
+"""Of labels: one for all, (label,), or (row, label)."""
 MOST_TRIED = 1000
 """Rows of a made-up prediction, beside one of each class."""
 
@@ -147,9 +151,14 @@ class _Numbers(RegressorMixin, BaseEstimator):
         return self.predicted
 
 
-def accuracy(labels: np.ndarray, probabilities: np.ndarray, weights: np.ndarray | None = None) -> float:
+def accuracy(
+    labels: np.ndarray,
+    probabilities: np.ndarray,
+    weights: np.ndarray | None = None,
+    thresholds: Thresholds = HALF,
+) -> float:
     """Returns the share of samples that are put into their class; of several labels, of labels right."""
-    said = probabilities >= 0.5 if labels.ndim == 2 else probabilities.argmax(axis=1)
+    said = probabilities >= thresholds if labels.ndim == 2 else probabilities.argmax(axis=1)
     right = said == labels
     return float(np.average(right.mean(axis=1) if right.ndim == 2 else right, weights=weights))
 
@@ -185,6 +194,7 @@ def sklearn_score(
     *,
     weights: np.ndarray | None = None,
     among: np.ndarray | None = None,
+    thresholds: Thresholds = HALF,
 ) -> float:
     """Returns a scikit-learn scorer's value, which sees the labels as the user has them.
 
@@ -200,6 +210,7 @@ def sklearn_score(
         target: What labels are; one-hot rows are indicators to scikit-learn.
         weights: (sample,), what each counts; None for the same.
         among: All labels of the data, in whose range whole numbers are; None for `labels`.
+        thresholds: At which a sample has each of several labels.
 
     Raises:
         ValueError: The scorer cannot score such labels, as `precision` more than two classes.
@@ -207,7 +218,7 @@ def sklearn_score(
     """
     if target.is_numbers and _resolved(name)[0] == _KAPPA:
         labels, predictions = _whole(labels, predictions, labels if among is None else among)
-    return _score(_scorer(name, arguments), labels, predictions, target, weights)
+    return _score(_scorer(name, arguments), labels, predictions, target, weights, thresholds)
 
 
 def own_score(
@@ -218,6 +229,7 @@ def own_score(
     target: Target,
     *,
     weights: np.ndarray | None = None,
+    thresholds: Thresholds = HALF,
 ) -> float:
     """Returns what a function of the user's own makes of labels as the user has them.
 
@@ -228,12 +240,13 @@ def own_score(
         predictions: Likewise.
         target: What labels are.
         weights: (sample,), what each counts; None for the same.
+        thresholds: As in `sklearn_score`.
 
     Raises:
         TypeError: It gives no number.
         Exception: Whatever it raises itself.
     """
-    return _score(_own_scorer(function, arguments), labels, predictions, target, weights)
+    return _score(_own_scorer(function, arguments), labels, predictions, target, weights, thresholds)
 
 
 def _whole(labels: np.ndarray, predictions: np.ndarray, among: np.ndarray) -> tuple[np.ndarray, np.ndarray]:
@@ -250,22 +263,25 @@ def _score(
     predictions: np.ndarray,
     target: Target,
     weights: np.ndarray | None,
+    thresholds: Thresholds,
 ) -> float:
-    said, truth = _as_given(labels, predictions, target)
+    said, truth = _as_given(labels, predictions, target, thresholds)
     weighed = {} if weights is None else {"sample_weight": weights}
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # a class that is never predicted is no news in a search
         return float(scorer(said, np.zeros((len(labels), 1)), truth, **weighed))
 
 
-def _as_given(labels: np.ndarray, predictions: np.ndarray, target: Target) -> tuple[Any, np.ndarray]:
+def _as_given(
+    labels: np.ndarray, predictions: np.ndarray, target: Target, thresholds: Thresholds
+) -> tuple[Any, np.ndarray]:
     """Returns an estimator that has predicted, and the labels, both in the form that the user has them in."""
     if target.is_numbers:
         one = (slice(None), 0) if target.n_outputs == 1 else ()
         return _Numbers(predictions[one]), labels[one]
     classes = target.names
     if target.is_multi_label:
-        truth, predicted = labels, (predictions >= 0.5).astype(int)
+        truth, predicted = labels, (predictions >= thresholds).astype(int)
     else:
         known = np.eye(len(classes), dtype=int) if target.one_hot else np.asarray(classes)
         truth, predicted = known[labels], known[predictions.argmax(axis=1)]

@@ -8,8 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.sections import Folds
-from kerasgrid.jobs.objective import Spelling
+from kerasgrid.jobs.objective import HALF, Spelling
 from kerasgrid.jobs.route import DEFAULT_VAL, Route, route
+from kerasgrid.jobs.thresholds import Given
 from kerasgrid.models.references import ModelReference
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import Target
@@ -44,6 +45,7 @@ class Recipe:
         objective: accuracy, loss, a scikit-learn scorer, a Keras metric or the reference of a function of the
             user's own; or one with its arguments.
         scores: What is recorded beside it, each likewise.
+        thresholds: At which probability a sample has one of several labels, or `chosen`, on the inner split.
         weighted_scores: Whether objective and scores weigh samples as training does.
         scorers: Functions that these name and that were given in Python, by their names.
         seed: 0 is a seed.
@@ -87,6 +89,7 @@ class Recipe:
     how: Folds = field(default_factory=Folds)
     sources: Mapping[str, str] = field(default_factory=dict)
     scores: Sequence[Spelling] = ()
+    thresholds: Given = HALF
     weighted_scores: bool = False
     scorers: Mapping[str, Callable[..., Any]] = field(default_factory=dict)
 

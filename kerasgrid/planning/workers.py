@@ -18,6 +18,7 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ChangedError, ModelError, NoModelError, ScoreError, StorageError
 from kerasgrid.io import digest
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.thresholds import CHOSEN
 from kerasgrid.machine import backend, versions
 from kerasgrid.models.references import ModelReference, parse_reference
 from kerasgrid.models.signature import Signature, read_signature, signature_of
@@ -43,7 +44,7 @@ def make_recipe(prepared: Prepared, paths: RunPaths, checkpoint_interval_s: floa
         scorers=prepared.scorers,
         val=val_of(prepared.config),
         decides_by_val=kind.decides_by_val,
-        frees_val=kind.frees_val and search.val is None,
+        frees_val=kind.frees_val and search.val is None and search.thresholds != CHOSEN,
     )
 
 
@@ -69,6 +70,7 @@ def make_fit_recipe(trainable: Trainable, paths: RunPaths, checkpoint_interval_s
         target_scale=config.data.target_scale,
         val=config.search.val,
         objective=config.search.objective or config.search.objective_name,
+        thresholds=config.search.thresholds,
         weighted_scores=config.search.weighted_scores,
         seed=config.search.seed,
         how=config.search.how,

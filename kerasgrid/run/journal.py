@@ -405,6 +405,7 @@ class _Fold(_Record):
     dead: str | None = None
     first_values: Number = None
     debiased_score: Number = None
+    thresholds: Curve | None = None
     error: Texts | None = None
     at_end: bool = False
 

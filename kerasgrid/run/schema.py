@@ -92,6 +92,7 @@ class _Fit(_Part):
     best_epoch: Annotated[int, Field(ge=1, lt=1 << 53)] | None = None
     first_values: Share | None = None
     debiased_score: Number = None
+    thresholds: Curve | None = None
     metrics: Annotated[dict[str, Number] | None, Few] = None
     history: Annotated[dict[str, Curve] | None, Few] = None
     history_file: Annotated[str, Field(pattern=f"^{_BESIDE}$")] | None = None

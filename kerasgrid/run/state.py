@@ -320,6 +320,7 @@ class RunState:
             "best_epoch": parts[0]["best_epoch"],
             "metrics": {name: _mean([part["metrics"][name] for part in parts]) for name in names},
             **_told(first_values=_first_values(records), debiased_score=_mean_debiased(parts)),
+            **_told(thresholds=_mean_thresholds(records)),
             "repeats": [{"repeat": repeat, **part} for repeat, part in enumerate(parts)],
         }
 
@@ -332,6 +333,7 @@ class RunState:
             "best_epoch": record.best_epoch,
             "metrics": dict(record.metrics),
             **_told(first_values=record.first_values, debiased_score=record.debiased_score),
+            **_told(thresholds=None if record.thresholds is None else list(record.thresholds)),
             "history": dict(record.history),
         }
         if record.epochs > LONG_HISTORY:
@@ -401,7 +403,13 @@ def _mean_debiased(parts: Sequence[Mapping[str, Any]]) -> float | None:
     return _mean([part["test_score"] if own is None else own for part, own in zip(parts, found, strict=True)])
 
 
-def _told(**values: float | None) -> dict[str, float]:
+def _mean_thresholds(records: Sequence[FoldRecord]) -> list[float] | None:
+    """Returns the mean of thresholds over repeats; None where one has none."""
+    found = [record.thresholds for record in records]
+    return np.mean(found, axis=0).tolist() if all_known(found) else None
+
+
+def _told(**values: Any) -> dict[str, Any]:
     """Returns what there is to tell of a fit, without what is not."""
     return {name: value for name, value in values.items() if value is not None}
 

@@ -17,6 +17,8 @@ FALL = 0.03
 """A loss that falls by this share of the chance level is on its way, however high it is."""
 LARGEST = 1e6
 """Weights beyond this have exploded."""
+SPREAD = 0.2
+"""Probabilities of a label that differ by more than this tell samples apart."""
 _CROSSENTROPIES = {"sparse_categorical_crossentropy", "categorical_crossentropy", "binary_crossentropy"}
 
 
@@ -121,16 +123,21 @@ def chance_of_labels(loss: str, shares: np.ndarray, smoothing: float = 0.0) -> f
     return float(-np.mean(wanted * np.log(wanted) + (1 - wanted) * np.log(1 - wanted)))
 
 
-def one_class(probabilities: np.ndarray, labels: np.ndarray) -> str | None:
+def one_class(
+    probabilities: np.ndarray, labels: np.ndarray, thresholds: float | np.ndarray = 0.5
+) -> str | None:
     """Returns that one class alone is predicted where there are several; None where there is more than one.
 
     Args:
         probabilities: (sample, class).
-        labels: (sample,), class indices; or (sample, label), of which all samples may be told the same.
+        labels: (sample,), class indices; or (sample, label), of which all samples may be told the same, while
+            no probability tells them apart either: labels that few have stay below their thresholds for long.
+        thresholds: At which a sample has each label.
     """
     if labels.ndim == 2:
-        said = probabilities >= 0.5
-        if (said == said[0]).all() and not (labels == labels[0]).all():
+        said = probabilities >= thresholds
+        is_same = (said == said[0]).all() and np.ptp(probabilities, axis=0).max() <= SPREAD
+        if is_same and not (labels == labels[0]).all():
             return f"the same labels are predicted for all {len(labels)} held-out samples"
         return None
     found = np.unique(probabilities.argmax(axis=1))

@@ -12,6 +12,7 @@ import numpy as np
 
 from kerasgrid.errors import ChangedError, StorageError
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.thresholds import CHOSEN
 from kerasgrid.records import Context, FoldRecord, Job, NoteRecord, Pack, RungRecord
 from kerasgrid.seeds import model_seed
 from kerasgrid.training import packs
@@ -23,7 +24,7 @@ from kerasgrid.training.graph import initial_weights, lift
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import Loop, adapt
 from kerasgrid.training.saving import keep_model
-from kerasgrid.training.scoring import failure, score, value_of
+from kerasgrid.training.scoring import Inner, failure, score, value_of
 
 
 @contextmanager
@@ -128,11 +129,12 @@ def initialize(candidate: Candidate, compiled: Compiled, seed: int) -> None:
 def _score(loop: Loop) -> FoldRecord:
     candidate, samples, counted = loop.candidate, loop.samples, loop.counted
     found = loop.outputs(samples.test), loop.evaluate(samples.test)
-    record = score(candidate, loop.job, loop.compiled, *found, samples.test, loop.progress.epoch)
+    epochs = loop.progress.epoch
+    record = score(candidate, loop.job, loop.compiled, *found, samples.test, epochs, _inner(loop))
     share, val, other = counted.first_values, None, None
     with counted.debiased():
         if candidate.scores_both_ways(share):
-            other = _value(loop, samples.test)
+            other = _value(loop, samples.test, _inner(loop))
         if candidate.recipe.decides_by_val and samples.val is not None:
             val = _value(loop, samples.val)
     return replace(
@@ -149,6 +151,15 @@ def _score(loop: Loop) -> FoldRecord:
     )
 
 
-def _value(loop: Loop, rows: np.ndarray) -> float | None:
+def _value(loop: Loop, rows: np.ndarray, inner: Inner | None = None) -> float | None:
     fold = loop.candidate.folds[loop.job.fold]
-    return value_of(loop.candidate, fold, loop.compiled, loop.outputs(rows), loop.evaluate(rows), rows)
+    found = loop.outputs(rows), loop.evaluate(rows)
+    return value_of(loop.candidate, fold, loop.compiled, *found, rows, inner)
+
+
+def _inner(loop: Loop) -> Inner | None:
+    """Returns what a model says of its inner split, where thresholds are chosen by that."""
+    val = loop.samples.val
+    if val is None or loop.candidate.recipe.thresholds != CHOSEN:
+        return None
+    return Inner(loop.outputs(val), val)

@@ -14,8 +14,17 @@ import numpy as np
 
 from kerasgrid.errors import KerasgridError, TrialError
 from kerasgrid.io import write_atomic
-from kerasgrid.jobs.objective import Objective, accuracy, number_scores, own_score, sklearn_score
+from kerasgrid.jobs.objective import (
+    HALF,
+    Objective,
+    Thresholds,
+    accuracy,
+    number_scores,
+    own_score,
+    sklearn_score,
+)
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.thresholds import Chooser, apart
 from kerasgrid.keras_names import METRICS
 from kerasgrid.machine import peak_memory_bytes
 from kerasgrid.models.endings import make_metrics
@@ -43,6 +52,7 @@ def score(
     metrics: Mapping[str, float],
     rows: np.ndarray,
     epochs: int,
+    inner: Inner | None = None,
 ) -> FoldRecord:
     """Scores a trained job by its outputs on the held-out rows, and keeps its predictions.
 
@@ -54,6 +64,7 @@ def score(
         metrics: Keras's on them.
         rows: These rows.
         epochs: That it was trained.
+        inner: Where thresholds are chosen, if any are.
 
     Returns:
         The record, without its history and times.
@@ -62,7 +73,7 @@ def score(
         TrialError: Predictions or score are NaN or infinite.
     """
     objective, fold = candidate.objective, candidate.folds[job.fold]
-    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows, inner)
     if not said.is_finite:
         raise TrialError(f"{job}: predictions are nan or infinite after {epochs} epochs.")
     value = said.value(objective)
@@ -76,7 +87,8 @@ def score(
         metrics={**said.metrics, **said.scores, objective.name: value},
         epochs=epochs,
         memory_bytes=peak_memory_bytes(),
-        dead=(one_number if said.is_numbers else one_class)(said.predictions, said.labels),
+        dead=said.dead,
+        thresholds=None if isinstance(said.thresholds, float) else tuple(said.thresholds.tolist()),
     )
 
 
@@ -87,6 +99,7 @@ def value_of(
     outputs: np.ndarray,
     metrics: Mapping[str, float],
     rows: np.ndarray,
+    inner: Inner | None = None,
 ) -> float | None:
     """Returns the objective on some rows; None where it is NaN or infinite.
 
@@ -97,12 +110,27 @@ def value_of(
         outputs: (row, output), of those rows.
         metrics: Keras's on them.
         rows: These rows.
+        inner: Where thresholds are chosen, if any are; None for these rows themselves, a part of them at a
+            time by those of the others.
     """
-    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows)
+    said = _Said.of(candidate, fold, compiled, outputs, metrics, rows, inner)
     if not said.is_finite or (said.weights is not None and not said.weights.any()):
         return None
     value = said.value(candidate.objective)
     return value if math.isfinite(value) else None
+
+
+@dataclass(frozen=True)
+class Inner:
+    """What a model says of the inner split, on which thresholds are chosen.
+
+    Attributes:
+        outputs: (row, output).
+        rows: These rows.
+    """
+
+    outputs: np.ndarray
+    rows: np.ndarray
 
 
 def function_of(recipe: Recipe, objective: Objective) -> Callable[..., Any]:
@@ -144,6 +172,7 @@ class _Said:
         weights: (row,), what each row counts; None for the same.
         measured: Keras's metrics as the model has measured them.
         is_finite: Whether none of it is NaN or infinite.
+        thresholds: At which a sample has each of several labels: one for all, (label,), or (row, label).
     """
 
     candidate: Candidate
@@ -154,6 +183,7 @@ class _Said:
     weights: np.ndarray | None
     measured: Mapping[str, float]
     is_finite: bool
+    thresholds: Thresholds
 
     @classmethod
     def of(
@@ -164,6 +194,7 @@ class _Said:
         outputs: np.ndarray,
         metrics: Mapping[str, float],
         rows: np.ndarray,
+        inner: Inner | None,
     ) -> _Said:
         """Returns what a model says of some rows; the arguments are those of `value_of`."""
         data, recipe = candidate.data, candidate.recipe
@@ -171,7 +202,18 @@ class _Said:
         is_finite = bool(np.isfinite(outputs).all() and np.isfinite(predictions).all())
         told = predictions if recipe.target.is_numbers else outputs
         weights = data.weights[rows] if recipe.weighted_scores and data.weights is not None else None
-        return cls(candidate, compiled, told, predictions, data.labels[rows], weights, metrics, is_finite)
+        thresholds: Thresholds = HALF
+        if is_finite and recipe.target.is_multi_label:
+            thresholds = _thresholds(candidate, fold, compiled, predictions, rows, inner)
+        parts = predictions, data.labels[rows], weights, metrics, is_finite, thresholds
+        return cls(candidate, compiled, told, *parts)
+
+    @property
+    def dead(self) -> str | None:
+        """Why the model has learnt nothing, by what it predicts; None where it is not known to have."""
+        if self.is_numbers:
+            return one_number(self.predictions, self.labels)
+        return one_class(self.predictions, self.labels, self.thresholds)
 
     @property
     def is_numbers(self) -> bool:
@@ -183,7 +225,9 @@ class _Said:
         """What is recorded of every fit: Keras's loss and metrics; accuracy, or what is told of numbers."""
         found = self._keras_metrics()
         given = self.labels, self.predictions, self.weights
-        return found | (number_scores(*given) if self.is_numbers else {"accuracy": accuracy(*given)})
+        if self.is_numbers:
+            return found | number_scores(*given)
+        return found | {"accuracy": accuracy(*given, self.thresholds)}
 
     @property
     def scores(self) -> dict[str, float]:
@@ -205,13 +249,13 @@ class _Said:
         """
         candidate, target = self.candidate, self.candidate.recipe.target
         given = objective.arguments, self.labels, self.predictions, target
+        beside: dict[str, Any] = {"weights": self.weights, "thresholds": self.thresholds}
         if objective.name in ("accuracy", "loss"):  # accuracy of several labels is Keras's, as in the curves
             return self.metrics[objective.name]
         if objective.kind == "sklearn":
-            among = candidate.data.labels
-            return sklearn_score(objective.name, *given, weights=self.weights, among=among)
+            return sklearn_score(objective.name, *given, **beside, among=candidate.data.labels)
         if objective.kind == "own":
-            return own_score(function_of(candidate.recipe, objective), *given, weights=self.weights)
+            return own_score(function_of(candidate.recipe, objective), *given, **beside)
         for name in (objective.metric, objective.name):
             if name is not None and name in self.metrics:
                 return self.metrics[name]
@@ -255,6 +299,25 @@ class _Said:
         value = float(to_host(metric.result()))
         metric.reset_state()
         return value
+
+
+def _thresholds(
+    candidate: Candidate,
+    fold: Fold,
+    compiled: Compiled,
+    predictions: np.ndarray,
+    rows: np.ndarray,
+    inner: Inner | None,
+) -> Thresholds:
+    """Returns at which probabilities rows have each of several labels; chosen as `value_of` tells."""
+    recipe, data = candidate.recipe, candidate.data
+    if isinstance(recipe.thresholds, float):
+        return recipe.thresholds
+    choose = Chooser.of(candidate.objective)
+    if inner is None:
+        return apart(choose, data.labels[rows], predictions)
+    weights = data.weights[inner.rows] if recipe.weighted_scores and data.weights is not None else None
+    return choose(data.labels[inner.rows], candidate.predictions(compiled, inner.outputs, fold), weights)
 
 
 def failure(

@@ -228,6 +228,7 @@ CASES = {
                 "folds": 2,
                 "val": 0.2,
                 "objective": "f1_samples",
+                "thresholds": "chosen",
                 "scores": ["roc_auc", "auc"],
             },
             "params": {"loss": "binary_focal_crossentropy"},
