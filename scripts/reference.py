@@ -164,6 +164,7 @@ EXAMPLES = {
     "search.repeats": "search: {repeats: 3}",
     "search.objective": "search: {objective: {f1: {pos_label: yes}}}",
     "search.scores": "search: {objective: r2, scores: [neg_mean_absolute_error]}",
+    "search.thresholds": "search: {objective: f1_macro, thresholds: chosen}",
     "search.weighted_scores": "search: {weighted_scores: true}",
     "search.seed": "search: {seed: 1}",
     "search.trials": "search: {engine: random, trials: 40}",

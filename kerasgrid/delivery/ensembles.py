@@ -9,15 +9,25 @@ import numpy as np
 from scipy.stats import rankdata
 
 from kerasgrid.errors import ResultsError
-from kerasgrid.jobs.objective import Objective, accuracy, default_objective, find_objective
+from kerasgrid.jobs.objective import (
+    HALF,
+    Objective,
+    Thresholds,
+    accuracy,
+    default_objective,
+    find_objective,
+    sklearn_score,
+)
+from kerasgrid.jobs.thresholds import Chooser, Given, apart
 from kerasgrid.records import Target
 from kerasgrid.tables.predictions import HeldOut
 
 WAYS = ("mean", "rank", "weighted")
 _ROUNDS = 50
 _SPLITS = 5
-Score = Callable[[np.ndarray, np.ndarray], float]
-"""Of labels and predictions, (sample, class) or (sample, number); higher is better."""
+Score = Callable[..., float]
+"""Of labels and predictions, (sample, class) or (sample, number), and of thresholds where samples may have
+several labels; higher is better."""
 
 
 def combine(parts: Sequence[np.ndarray], weights: Sequence[float] | np.ndarray | None = None) -> np.ndarray:
@@ -82,28 +92,36 @@ def find_weights(parts: Sequence[np.ndarray], labels: np.ndarray, score: Score) 
 
 
 def score_of_weighted(
-    parts: Sequence[np.ndarray], labels: np.ndarray, folds: np.ndarray, score: Score
+    parts: Sequence[np.ndarray],
+    labels: np.ndarray,
+    folds: np.ndarray,
+    score: Score,
+    choose: Chooser | None = None,
 ) -> float:
-    """Returns what a mean with weights scores, each fold by weights that were found without it.
+    """Returns what a mean with weights scores, each fold by weights and thresholds found without it.
 
-    On the samples that they were found on, weights score too well.
+    On the samples that they were found on, these score too well.
 
     Args:
         parts: Each model's, (sample, class) or (sample, number).
         labels: Of the samples.
         folds: (sample,), the fold of each; where there is one only, five parts, each class's samples in turn.
         score: Higher is better.
+        choose: Of thresholds, where they are chosen.
     """
     if len(np.unique(folds)) < 2:
         order = np.arange(len(labels)) if labels.ndim == 2 else np.argsort(labels, kind="stable")
         folds = np.empty(len(labels), np.int64)
         folds[order] = np.arange(len(labels)) % _SPLITS
-    whole = np.zeros(np.shape(parts[0]))
+    whole, thresholds = np.zeros(np.shape(parts[0])), np.zeros(np.shape(parts[0]))
     for fold in np.unique(folds):
         others, own = folds != fold, folds == fold
-        weights = find_weights([part[others] for part in parts], labels[others], score)
+        seen = [part[others] for part in parts]
+        weights = find_weights(seen, labels[others], score)
         whole[own] = combine([part[own] for part in parts], weights)
-    return score(labels, whole)
+        if choose is not None:
+            thresholds[own] = choose(labels[others], combine(seen, weights))
+    return score(labels, whole) if choose is None else score(labels, whole, thresholds)
 
 
 def loss(labels: np.ndarray, predictions: np.ndarray) -> float:
@@ -149,6 +167,7 @@ class Jury:
         folds: (row,), the fold that held each row out.
         parts: By the members' places, (row, class) or (row, number).
         missing: Names of members of which predictions were not kept.
+        thresholds: At which a sample has each of several labels; or how they are chosen.
     """
 
     objective: Objective
@@ -158,6 +177,7 @@ class Jury:
     folds: np.ndarray
     parts: tuple[np.ndarray, ...]
     missing: tuple[str, ...] = ()
+    thresholds: float | Chooser = HALF
 
     @classmethod
     def of(
@@ -166,8 +186,10 @@ class Jury:
         members: Sequence[EnsembleMember],
         objective: Objective,
         target: Target,
+        thresholds: Given = HALF,
     ) -> Jury:
-        """Returns the members with what was kept of them."""
+        """Returns the members with what was kept of them; `thresholds` as in the search's config."""
+        cut = thresholds if isinstance(thresholds, float) else Chooser.of(objective)
         missing = tuple(member.name for member in members if member.predictions is None)
         if objective.kind in ("keras", "own") or (target.is_numbers and objective.kind == "loss"):
             objective = find_objective(default_objective(target))
@@ -176,7 +198,8 @@ class Jury:
         for part in known:
             rows = rows[~np.isnan(part[rows]).any(axis=1)]
         parts = tuple(part[rows] for part in known)
-        return cls(objective, target, rows, held_out.labels[rows], held_out.folds[rows], parts, missing)
+        own = held_out.labels[rows], held_out.folds[rows]
+        return cls(objective, target, rows, *own, parts, missing, cut)
 
     @property
     def is_complete(self) -> bool:
@@ -185,22 +208,38 @@ class Jury:
 
     @property
     def score(self) -> Score:
-        """What scores predictions; higher is better."""
+        """What scores predictions; higher is better.
+
+        Where samples may have several labels it is given thresholds too. Without, they are those of the
+        search; and where these are chosen, the best for the predictions themselves, by which a score is too
+        good.
+        """
         if self.objective.name == "loss":
-            return lambda labels, predictions: -loss(labels, predictions)
-        if self.objective.name == "accuracy":
-            return accuracy
+            return lambda labels, predictions, thresholds=None: -loss(labels, predictions)
 
-        def score(labels: np.ndarray, predictions: np.ndarray) -> float:
-            from kerasgrid.jobs.objective import sklearn_score
-
-            scorer = self.objective.name, self.objective.arguments
-            value = sklearn_score(*scorer, labels, predictions, self.target, among=self.labels)
+        def score(labels: np.ndarray, predictions: np.ndarray, thresholds: Thresholds | None = None) -> float:
+            if thresholds is None:
+                thresholds = self.cut(labels, predictions)
+            if self.objective.name == "accuracy":
+                return accuracy(labels, predictions, thresholds=thresholds)
+            scorer = self.objective.name, self.objective.arguments, labels, predictions, self.target
+            value = sklearn_score(*scorer, among=self.labels, thresholds=thresholds)
             if not np.isfinite(value):
                 raise ValueError(f"{self.objective} is not defined on these samples")
             return value
 
         return score
+
+    def cut(self, labels: np.ndarray, predictions: np.ndarray) -> Thresholds:
+        """Returns thresholds for other samples: those of the search, or the best for predictions of these."""
+        return self.thresholds if isinstance(self.thresholds, float) else self.thresholds(labels, predictions)
+
+    def value(self, predictions: np.ndarray) -> float:
+        """Returns the score of predictions of the jury's rows; each fold by thresholds chosen without it."""
+        if isinstance(self.thresholds, float):
+            return self.score(self.labels, predictions)
+        thresholds = apart(self.thresholds, self.labels, predictions, self.folds)
+        return self.score(self.labels, predictions, thresholds)
 
     def weights(self) -> np.ndarray:
         """Returns the weights of the members that score best on what all of them have not seen.
@@ -224,15 +263,18 @@ class Jury:
     @property
     def is_quick(self) -> bool:
         """Whether scoring takes little time, so that weights can be sought only to tell their score."""
-        return self.objective.name in {"accuracy", "loss"}
+        has_cuts = isinstance(self.thresholds, float)
+        return self.objective.name == "loss" or (self.objective.name == "accuracy" and has_cuts)
 
     def ways(self, with_weights: bool = True) -> dict[str, Callable[[], float]]:
         """Returns what scores each way of asking them together; higher is better."""
-        found = {"mean": lambda: self.score(self.labels, combine(self.parts))}
+        found = {"mean": lambda: self.value(combine(self.parts))}
         if self.labels.ndim == 1:
-            found["rank"] = lambda: self.score(self.labels, combine_ranks(self.parts))
+            found["rank"] = lambda: self.value(combine_ranks(self.parts))
+        choose = None if isinstance(self.thresholds, float) else self.thresholds
+        given = self.parts, self.labels, self.folds, self.score, choose
         if with_weights:
-            found["weighted"] = lambda: score_of_weighted(self.parts, self.labels, self.folds, self.score)
+            found["weighted"] = lambda: score_of_weighted(*given)
         return found
 
     def shown(self, value: float) -> float:

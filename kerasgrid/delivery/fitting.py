@@ -18,7 +18,8 @@ from kerasgrid.checks.prepared import Trainable
 from kerasgrid.config.sections import DEBIASED_LINE, DataConfig
 from kerasgrid.data.encoding import width
 from kerasgrid.delivery.finished import Course, FinishedRun, check_counts, course_of, rates_of, trial_of
-from kerasgrid.delivery.models import read_card, write_card
+from kerasgrid.delivery.held_out import jury_of, thresholds_of
+from kerasgrid.delivery.models import AskedTrial, read_card, write_card
 from kerasgrid.errors import NoModelError, ResultsError, spoken
 from kerasgrid.io import digest, discard, file_digest, replacing
 from kerasgrid.jobs.recipe import Recipe
@@ -211,6 +212,7 @@ class FitPlanner:
             "identity": identity,
             "data": {"source": data.source, "samples": len(rows), "fingerprint": data.fingerprint},
             **_outputs(data.target, config.data),
+            **self._thresholds(row),
             "input": {
                 **_samples(data, self.recipe),
                 "scale": config.data.scale,
@@ -227,6 +229,14 @@ class FitPlanner:
             "versions": {**versions(), "backend": backend()},
         }
         return FitPlan(task, card)
+
+    def _thresholds(self, row: Mapping[str, Any]) -> dict[str, list[float]]:
+        """Returns at which probability a trial's model says that a sample has each of several labels."""
+        asked = [AskedTrial("", self.finished, row, "fit", ())]
+        if not self.finished.target.is_multi_label:
+            return {}
+        found, _ = thresholds_of(jury_of(asked), asked)
+        return {} if found is None else {"thresholds": found.tolist()}
 
 
 def _outputs(target: Target, config: DataConfig) -> dict[str, Any]:

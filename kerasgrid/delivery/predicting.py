@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import logging
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -17,18 +16,16 @@ from kerasgrid.data.features import told_unknown
 from kerasgrid.data.in_memory import refuse_others
 from kerasgrid.data.labels import encode_labels
 from kerasgrid.data.statistics import Span
-from kerasgrid.delivery.ensembles import WAYS, EnsembleMember, Jury, combine, combine_ranks
+from kerasgrid.delivery.ensembles import WAYS, Jury, combine, combine_ranks
 from kerasgrid.delivery.finished import FinishedRun
+from kerasgrid.delivery.held_out import jury_of, thresholds_of
 from kerasgrid.delivery.inference import Asking
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
 from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
-from kerasgrid.tables.predictions import HeldOut, read_held_out
 from kerasgrid.wording import count, joined, number_word, score_word
-
-log = logging.getLogger(__name__)
 
 
 @dataclass(frozen=True)
@@ -50,6 +47,7 @@ class Predicted:
             whichever models of the trials were asked.
         true_score: On the test set, where it has labels, or the numbers.
         notes: What should be known.
+        thresholds: (label,), at which a sample has each of several labels; None of classes and numbers.
     """
 
     source: str
@@ -64,6 +62,7 @@ class Predicted:
     scores: Mapping[str, float]
     true_score: float | None = None
     notes: tuple[str, ...] = ()
+    thresholds: tuple[float, ...] | None = None
 
     @property
     def predictions(self) -> np.ndarray:
@@ -71,7 +70,7 @@ class Predicted:
         if self.target.is_numbers:
             return self.values
         if self.target.is_multi_label:
-            return (self.values >= 0.5).astype(np.uint8)
+            return (self.values >= np.asarray(self.thresholds)).astype(np.uint8)
         return np.asarray(self.target.names)[self.values.argmax(axis=1)]
 
     @property
@@ -187,12 +186,15 @@ def predict(
         asking = stack.enter_context(Asking(asked, tta, progress))
         streams = asking.streams(data, stack)
         source = streams[0].name
-        jury, trained = _jury(asked), asking.prepared(asked[0]).data
+        jury, trained = jury_of(asked), asking.prepared(asked[0]).data
         weights = tuple(jury.weights().tolist()) if ensemble == "weighted" and len(asked) > 1 else None
         parts, answer = asking.ask(streams)
-        scores, notes = _scores(jury, asked, asking, ensemble == "weighted" or jury.is_quick)
+        jury, notes = _as_asked(jury, asked, asking)
+        scores, told = _scores(jury, asked, ensemble == "weighted" or jury.is_quick)
+    thresholds, how = thresholds_of(jury, asked, weights)
+    notes += [*told, *([how] if how else [])]
     whole = combine_ranks(parts) if ensemble == "rank" and len(asked) > 1 else combine(parts, weights)
-    true_score, told = _true_score(jury, whole, answer.labels)
+    true_score, told = _true_score(jury, whole, answer.labels, thresholds)
     if answer.span is not None and (odd := Span.of(trained.images).odd(*answer.span)) is not None:
         told.append(f"Warning: {odd}")
         warn(odd)
@@ -217,6 +219,7 @@ def predict(
         scores,
         true_score,
         (*notes, *told),
+        None if thresholds is None else tuple(thresholds.tolist()),
     )
 
 
@@ -230,32 +233,6 @@ def _check_alike(searches: Sequence[FinishedRun]) -> None:
             kind = other.target.kind
             told = f"is of other {kind} than" if kind == first.target.kind else f"predicts {kind}, unlike"
             raise ResultsError(f"{other.path}: {told} {first.path}, so that they cannot be asked together.")
-
-
-def _jury(asked: Sequence[AskedTrial]) -> Jury:
-    """Returns the trials with their out-of-fold predictions, as far as these are of the same samples."""
-    kept = {one.finished.path: _held_out(one.finished.path) for one in asked}
-    first = kept[asked[0].finished.path]
-    target = asked[0].finished.target
-    none = np.empty((0, target.n_outputs)) if target.is_numbers else np.empty(0, np.int64)
-    empty = HeldOut(np.empty(0, np.int16), none, target, {})
-    members = []
-    for one in asked:
-        found = kept[one.finished.path]
-        is_same = one.finished.fingerprint == asked[0].finished.fingerprint
-        known = found.trials.get(one.row["id"]) if found is not None and is_same else None
-        members.append(EnsembleMember(one.name, known))
-    search = asked[0].finished
-    return Jury.of(empty if first is None else first, members, search.objective, search.target)
-
-
-def _held_out(results: Path) -> HeldOut | None:
-    """Returns what was kept of a search's out-of-fold predictions; None where it is not there or damaged."""
-    try:
-        return read_held_out(results)
-    except ResultsError as error:
-        log.warning("%s They are left out, as if they had not been kept.", error)
-        return None
 
 
 def odd_numbers(trained: np.ndarray, predictions: np.ndarray, names: Sequence[str]) -> Iterator[str]:
@@ -285,7 +262,7 @@ def odd_numbers(trained: np.ndarray, predictions: np.ndarray, names: Sequence[st
 
 
 def _true_score(
-    jury: Jury, predictions: np.ndarray, labels: Sequence[Any] | None
+    jury: Jury, predictions: np.ndarray, labels: Sequence[Any] | None, thresholds: np.ndarray | None
 ) -> tuple[float | None, list[str]]:
     """Returns the score on a test set that has labels, and what is to be said of it."""
     if labels is None:
@@ -297,38 +274,40 @@ def _true_score(
         indices, names = encode_labels(
             np.asarray(labels), "its labels", multi_label=jury.target.is_multi_label
         )
-        if not jury.target.is_multi_label:
-            places = {str(label): place for place, label in enumerate(jury.target.names)}
-            unknown = [name for name in names if str(name) not in places]
-            if unknown:
-                return None, [f"The test set is not scored: its label {unknown[0]!r} is no class."]
-            indices = np.array([places[str(name)] for name in names])[indices]
+        if jury.target.is_multi_label:
+            return jury.shown(jury.score(indices, predictions, thresholds)), []
+        places = {str(label): place for place, label in enumerate(jury.target.names)}
+        unknown = [name for name in names if str(name) not in places]
+        if unknown:
+            return None, [f"The test set is not scored: its label {unknown[0]!r} is no class."]
+        indices = np.array([places[str(name)] for name in names])[indices]
         return jury.shown(jury.score(indices, predictions)), []
     except (DataError, ValueError) as error:  # no labels, or none that the objective can score
         return None, [f"The test set is not scored: {' '.join(str(error).split())}"]
 
 
+def _as_asked(jury: Jury, asked: Sequence[AskedTrial], asking: Asking) -> tuple[Jury, list[str]]:
+    """Returns the trials with what they say of augmented views, where these are asked for; and notes."""
+    notes = []
+    if not jury.is_complete:
+        missing = ", ".join(jury.missing) or "the trials"
+        return jury, [f"Out-of-fold predictions of {missing} were not kept, so that no score is known."]
+    if asking.prepared(asked[0]).config.search.weighted_scores:
+        notes.append("Scores here count all samples the same; those of the search are weighted.")
+    views = asking.held_out_views() if asking.tta else None
+    if asking.tta and views is None:
+        notes.append(spoken("The out-of-fold scores are without --tta: it would need the fold models too."))
+    return jury if views is None else jury.with_parts(views), notes
+
+
 def _scores(
-    jury: Jury, asked: Sequence[AskedTrial], asking: Asking, with_weights: bool
+    jury: Jury, asked: Sequence[AskedTrial], with_weights: bool
 ) -> tuple[dict[str, float], list[str]]:
     """Returns what trials, and all of them together, score out of fold, and what is to be said of it."""
     if not jury.is_complete:
-        missing = ", ".join(jury.missing) or "the trials"
-        return {}, [f"Out-of-fold predictions of {missing} were not kept, so that no score is known."]
+        return {}, []
     notes = []
-    if asking.prepared(asked[0]).config.search.weighted_scores:
-        notes.append("Scores here count all samples the same; those of the search are weighted.")
-    if asking.tta:
-        views = asking.held_out_views()
-        if views is None:
-            notes.append(
-                spoken("The out-of-fold scores are without --tta: it would need the fold models too.")
-            )
-        else:
-            jury = jury.with_parts(views)
-    ways = {
-        one.name: partial(jury.score, jury.labels, part) for one, part in zip(asked, jury.parts, strict=True)
-    }
+    ways = {one.name: partial(jury.value, part) for one, part in zip(asked, jury.parts, strict=True)}
     found = {}
     for name, way in (ways | (jury.ways(with_weights) if len(asked) > 1 else {})).items():
         try:

@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import Any
 
+from kerasgrid.config.sections import LabelColumn
 from kerasgrid.delivery.finished import FinishedRun
 from kerasgrid.delivery.predicting import Predicted
 from kerasgrid.errors import DataError, spoken
@@ -45,7 +46,8 @@ class PlannedSubmission:
             StorageError: A file cannot be written.
         """
         write_json(self.note, {"schema": SCHEMA, "file": self.target.name, "sha256": None})  # under way
-        self.form.write(self.target, predicted.ids, predicted.values, predicted.target.names)
+        names, thresholds = predicted.target.names, predicted.thresholds
+        self.form.write(self.target, predicted.ids, predicted.values, names, thresholds)
         write_json(self.note, _about(predicted, self.target))
 
 
@@ -85,8 +87,9 @@ def plan_submission(
     if like is not None or sample is None:
         form = conventional(like or CONVENTION, predicted, None if like else finished.data_config.id)
     else:
-        form = read_form(sample, predicted)
-    if probabilities and form.holds is Holds.labels:
+        label = finished.data_config.label
+        form = read_form(sample, predicted, label.split if isinstance(label, LabelColumn) else " ")
+    if probabilities and form.holds in (Holds.labels, Holds.tags):
         is_single = sample is not None and predicted.n_outputs == 2 and len(form.value_places) == 1
         positive = replace(form, holds=Holds.positive, names=(predicted.names[1],))
         form = positive if is_single else a_column_each(form, predicted, Holds.probabilities)
@@ -163,6 +166,7 @@ def _about(predicted: Predicted, target: Path) -> Mapping[str, Any]:
         "ensemble": predicted.ensemble,
         "weights": predicted.weights,
         "tta": predicted.tta,
+        "thresholds": predicted.thresholds,
         "objective": predicted.objective,
         "out_of_fold": dict(predicted.scores),
         "test_score": predicted.true_score,

@@ -179,11 +179,12 @@ class Leaders:
 
         oof.npz: `trial_ID` (sample, class) float32, probabilities, for each leader, the best first;
         `fold` (sample,) int16, `labels` (sample,) int64, or (sample, label) uint8 of several,
-        and `classes` (class,), their names as text. Of numbers `trial_ID` and `labels` are
-        (sample, number) float64, as the data have them, and `targets` (number,) stands for `classes`.
-        Repeats are averaged, and so are folds that hold out the same sample, of which `fold` is the last. A
-        sample that no fold holds out, as with `holdout`, has NaN in its row and -1 as its fold. Predictions
-        that are missing, because somebody removed or damaged their files, leave their trial out.
+        and `classes` (class,), their names as text; where thresholds were chosen, `thresholds_ID`
+        (fold, label). Of numbers `trial_ID` and `labels` are (sample, number) float64, as the data have them,
+        and `targets` (number,) stands for `classes`. Repeats are averaged, and so are folds that hold out the
+        same sample, of which `fold` is the last. A sample that no fold holds out, as with `holdout`, has NaN
+        in its row and -1 as its fold. Predictions that are missing, because somebody removed or damaged their
+        files, leave their trial out.
 
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
         gives the largest probabilities, or whose numbers it misses by most; and, where samples are images,
@@ -214,6 +215,9 @@ class Leaders:
             whole /= np.maximum(n_times, 1)
             whole[held_out < 0] = np.nan
             arrays[f"trial_{trial_id}"] = whole
+            cuts = [fold.get("thresholds") for fold in state.row(trial_id)["folds"]]
+            if None not in cuts:
+                arrays[f"thresholds_{trial_id}"] = np.array(cuts)
             leaders.append(trial_id)
         if leaders:
             write_arrays(self.paths.oof, arrays)

@@ -20,6 +20,7 @@ from kerasgrid.submit.columns import (
     match_columns,
     read_cells,
     repeated,
+    sign_between,
     some_of,
 )
 from kerasgrid.submit.layout import SLACK, Layout, read_form
@@ -159,6 +160,8 @@ def _rule(form: Layout | None, target: Target | None, sample: Sequence[str] | No
         return _is_probability
     if form is not None and form.holds is Holds.flags:
         return _is_flag
+    if form is not None and form.holds is Holds.tags:
+        return _is_tags(form.names)
     if form is not None and form.holds is Holds.labels:
         return _is_class(form.names, all(_WHOLE.fullmatch(text) for text in shown_cells))
     if shown_cells and all(_WHOLE.fullmatch(text) for text in shown_cells):
@@ -209,6 +212,15 @@ def _is_class(classes: Sequence[Label], are_whole: bool) -> Rule:
         if is_round:
             return None
         return _is_there(text) or f"{text!r} is no class; known: {_classes_in_words(classes)}."
+
+    return rule
+
+
+def _is_tags(labels: Sequence[Label]) -> Rule:
+    def rule(text: str) -> str | None:
+        if sign_between([text], labels):  # a sample of no label is an empty cell
+            return None
+        return f"{text!r} holds something else than labels; known: {_classes_in_words(labels)}."
 
     return rule
 

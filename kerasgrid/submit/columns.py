@@ -28,6 +28,7 @@ MOST_TOLD = 5
 """Faults of one kind that are told one by one."""
 Label = int | str
 _YOURSELF = "Write it yourself, from what kerasgrid predict --like id/label gives"
+_SIGNS = (" ", "|", ";", ",")
 _LABEL_NAMES = {*LABEL_NAMES, "predicted", "prediction", "expected", "answer"}
 
 
@@ -180,6 +181,8 @@ class Holds(StrEnum):
     """One column: the probability of one of two classes."""
     flags = "flags"
     """A column a class: 1 where a sample has its label, else 0."""
+    tags = "tags"
+    """One column: all labels of a sample, with the same sign between them."""
     numbers = "numbers"
     """A column for each of what is predicted: the number."""
 
@@ -277,9 +280,12 @@ def what_is_held(
     column = names[next(place for place in range(len(names)) if place != id_place)]
     here = f"{where}, column {column!r}"
     if target.is_multi_label:
+        if sign_between(values, classes):
+            return Holds.tags, tuple(classes)
         raise DataError(
-            f"{here}: one column, and with data.multi_label a sample has any number of labels. A column a "
-            f"class is known here, named after it ({some_of(classes)}). {_YOURSELF}, or with --proba."
+            f"{here} holds {some_of(sorted(values))}, and samples have any number of the labels "
+            f"{some_of(classes)}. A column for each label, named after it, or one of labels with a blank, |, "
+            f"; or a comma between is known here. {_YOURSELF}, or with --proba."
         )
     if values <= {str(label) for label in classes}:
         return Holds.labels, tuple(classes)
@@ -295,6 +301,28 @@ def what_is_held(
         "of labels would be of another kind than the sample. Correct the sample, or train on the labels that "
         "the competition asks for."
     )
+
+
+def sign_between(values: Iterable[str], labels: Sequence[Label], usual: str = " ") -> str | None:
+    """Returns what stands between labels in cells of several; the usual sign where none has two of them.
+
+    Args:
+        values: Different cells; empty ones are of no label.
+        labels: All that there are.
+        usual: What stands there elsewhere.
+
+    Returns:
+        None where cells hold something else than labels.
+    """
+    known = {str(label) for label in labels}
+    cells = [{sign: _tags(cell, sign) for sign in dict.fromkeys((usual, *_SIGNS))} for cell in values if cell]
+    found = [sign for sign in dict.fromkeys((usual, *_SIGNS)) if all(known >= {*own[sign]} for own in cells)]
+    several = [sign for sign in found if any(len(own[sign]) > 1 for own in cells)]
+    return next(iter(several or found), None)
+
+
+def _tags(cell: str, sign: str) -> list[str]:
+    return [tag.strip() for tag in cell.split(sign) if tag.strip()]
 
 
 def _numbers_of(

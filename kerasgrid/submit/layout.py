@@ -23,6 +23,7 @@ from kerasgrid.submit.columns import (
     match_columns,
     read_cells,
     repeated,
+    sign_between,
     some_of,
     spelled,
     what_is_held,
@@ -33,6 +34,7 @@ _CHUNK_ROWS = 65_536
 _MOST_VALUES = 10_000
 """Different cells of a column that are looked at; more than that are no labels."""
 _CONVENTIONS = {"ImageId/Label": 1, "id/label": 0}
+_SPOKEN = {" ": "a blank", ",": "a comma"}
 SLACK = 1e-4
 """How far a probability may lie outside 0 to 1, as float16 and float32 sums do."""
 
@@ -51,6 +53,7 @@ class Layout:
         names: Of what each column that is no ids is: the class, or the number that is predicted, in the
             columns' order; of labels, all that may stand there.
         first_id: Where ids that no one gives are counted from.
+        sign: What stands between labels of a sample, of tags.
         shows_whole: Whether the sample's numbers are whole ones, and not one alone that fills a column.
     """
 
@@ -63,6 +66,7 @@ class Layout:
     names: tuple[Label, ...]
     first_id: int = 0
     shows_whole: bool = False
+    sign: str = " "
 
     @property
     def columns(self) -> tuple[str, ...]:
@@ -83,6 +87,7 @@ class Layout:
             Holds.positive: f"the probability of {some_of(self.names)}",
             Holds.probabilities: "a probability a class",
             Holds.flags: "1 or 0 a class",
+            Holds.tags: f"all labels of a sample, with {_SPOKEN.get(self.sign, self.sign)} between",
             Holds.numbers: ("the number" if len(names) == 1 else "a number each")
             + (", with decimals that the sample has not" * self.shows_whole),
         }[self.holds]
@@ -91,7 +96,12 @@ class Layout:
         return f"{shown_names}: {what}{rows}"
 
     def write(
-        self, path: Path, ids: Sequence[object] | None, predictions: np.ndarray, names: Sequence[Label]
+        self,
+        path: Path,
+        ids: Sequence[object] | None,
+        predictions: np.ndarray,
+        names: Sequence[Label],
+        thresholds: Sequence[float] | None = None,
     ) -> None:
         """Writes predictions as the sample shows it, whole or not at all.
 
@@ -104,6 +114,7 @@ class Layout:
             predictions: In the test set's order, (sample, class), float32, 0 to 1; or (sample, number),
                 float. May be mapped from disk.
             names: What each column of `predictions` is of.
+            thresholds: At which a sample has each of several labels, in the order of `names`; None for 0.5.
 
         Raises:
             DataError: Ids or counts do not fit, or a prediction is none; all faults together, with rows.
@@ -122,7 +133,7 @@ class Layout:
             file.write((",".join(self.header) + "\n").encode())
             for rows in _chunks(len(predictions)):
                 chosen = rows if order is None else order[rows]
-                cells = self._cells(np.asarray(predictions[chosen]), list(names))
+                cells = self._cells(np.asarray(predictions[chosen]), list(names), thresholds)
                 if self.id_place is not None:
                     cells.insert(self.id_place, list(own_ids[rows]))
                 lines = map(",".join, zip(*cells, strict=True))
@@ -135,14 +146,20 @@ class Layout:
             return [spelled(id) for id in ids]
         return list(map(str, range(self.first_id, self.first_id + n_rows)))
 
-    def _cells(self, predictions: np.ndarray, names: list[Label]) -> list[list[str]]:
+    def _cells(
+        self, predictions: np.ndarray, names: list[Label], thresholds: Sequence[float] | None
+    ) -> list[list[str]]:
         """Returns the columns that are no ids of some rows, each a list of cells."""
         if self.holds is Holds.labels:
             texts = np.array([spelled(label) for label in names], object)
             return [texts[predictions.argmax(axis=1)].tolist()]
-        values = predictions[:, [names.index(name) for name in self.names]]
+        places = [names.index(name) for name in self.names]
+        values, cuts = predictions[:, places], 0.5 if thresholds is None else np.asarray(thresholds)[places]
         if self.holds is Holds.flags:
-            return (values >= 0.5).astype(int).astype(str).T.tolist()
+            return (values >= cuts).astype(int).astype(str).T.tolist()
+        if self.holds is Holds.tags:
+            texts = np.array(list(map(str, self.names)), object)
+            return [[spelled(self.sign.join(texts[has])) for has in values >= cuts]]
         if self.holds is not Holds.numbers:
             values = np.clip(values.astype(np.float32), 0, 1)
         # The shortest decimals that are the same float again; none is -0.0.
@@ -164,7 +181,7 @@ class Layout:
         if ids is not None and len(ids) != n_rows:
             yield f"{count(len(ids), 'id')} for {count(n_rows, 'row')} of predictions; give one a row."
         known = set(names)
-        is_some = self.holds in (Holds.positive, Holds.flags, Holds.numbers)
+        is_some = self.holds in (Holds.positive, Holds.flags, Holds.tags, Holds.numbers)
         if not (known >= set(self.names) if is_some else known == set(self.names or names)):
             what = "" if are_numbers else "the classes "
             yield (
@@ -215,11 +232,12 @@ class Layout:
         return np.array([place[text] for text in known], np.int64), []
 
 
-def read_form(sample: Path, target: Target) -> Layout:
+def read_form(sample: Path, target: Target, sign: str = " ") -> Layout:
     """Returns how a submission looks, read off the competition's sample.
 
     Columns that are named as the classes are (`3`, or with one beginning or end in common, `class_3`) hold a
     probability each, or 1 and 0 where samples may have several labels and the sample holds whole numbers.
+    Then a single column may also hold all labels of a sample with a sign between them.
     A single column holds labels; or the probability of the second class (of the one that the column is named
     after) where there are two and the sample holds numbers that are not whole.
 
@@ -229,6 +247,7 @@ def read_form(sample: Path, target: Target) -> Layout:
     Args:
         sample: The file, UTF-8, separated by commas.
         target: What predictions are of.
+        sign: What stands between labels of a sample where none of the cells has two.
 
     Raises:
         DataError: It cannot be read, or fits no submission of these; all faults together.
@@ -264,7 +283,10 @@ def read_form(sample: Path, target: Target) -> Layout:
         if faults:
             raise DataError("\n".join(faults))
     shows_whole = holds is Holds.numbers and any(_are_whole(own) for own in held)
-    return Layout(where, tuple(header), id_place, ids, tuple(lines), holds, own, shows_whole=shows_whole)
+    form = Layout(where, tuple(header), id_place, ids, tuple(lines), holds, own, shows_whole=shows_whole)
+    if holds is not Holds.tags:
+        return form
+    return replace(form, sign=sign_between(held[0], target.names, sign) or sign)
 
 
 def _are_whole(texts: set[str]) -> bool:

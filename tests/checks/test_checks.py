@@ -933,6 +933,13 @@ def test_figures_of_pixels_on_another_scale_draw_a_warning(folder, data, more, t
     assert told is None or told in warnings[0]
 
 
+@pytest.mark.parametrize("thresholds", ["chosen", 0.3])
+def test_thresholds_are_of_several_labels(folder, thresholds):
+    text = refusal(folder, f"model: fc\ndata: {{train: digits}}\nsearch: {{thresholds: {thresholds}}}")
+    told = f"is {thresholds}, which is of several labels a sample, and each sample has one class here: leave"
+    assert f"search.thresholds: {told}" in text
+
+
 def test_digits_that_are_flipped_draw_a_warning(folder):
     warned = check(folder, BASE + "space: {augment.horizontal_flip: [true, false]}").warnings
     assert warned == ("augment flips images of digits or letters, which are other signs then.",)

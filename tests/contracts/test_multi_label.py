@@ -9,17 +9,21 @@ import numpy as np
 import pytest
 from asking import ask_in_this_process
 from fakes import Collector, prepare_run
+from running import run
 from sklearn.metrics import f1_score
 
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig
 from kerasgrid.data.in_memory import Given, dataset_from_arrays
 from kerasgrid.data.load import load_data
+from kerasgrid.delivery.fitting import fit
+from kerasgrid.delivery.predicting import predict
+from kerasgrid.delivery.submission import write_submission
 from kerasgrid.driver.comparing import compare
 from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError, DataError, ModelError
+from kerasgrid.jobs.thresholds import Chooser
 from kerasgrid.records import Job, Pack, Trial
-from kerasgrid.report.writing import Report
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import job, packs
 from kerasgrid.training.candidate import Candidate
@@ -49,12 +53,18 @@ PARAMS |= {"optimizer": "SGD", "optimizer.momentum": 0.9, "learning_rate": 0.1}
 def config(arrays, tmp_path_factory):
     file = tmp_path_factory.mktemp("data") / "data.npz"
     np.savez(file, images=arrays[0], labels=arrays[1])
+    np.savez(file.with_name("test.npz"), images=arrays[0][:50])
     return {
         "name": "several",
-        "data": {"train": str(file), "scale": 255, "multi_label": True},
+        "data": {
+            "train": str(file),
+            "test": str(file.with_name("test.npz")),
+            "scale": 255,
+            "multi_label": True,
+        },
         "model": "fc",
         "params": PARAMS,
-        "search": {"folds": 2},
+        "search": {"folds": 2, "thresholds": "chosen", "scores": ["f1_macro"], "keep_models": "best"},
         "executor": {"kind": "inline"},
     }
 
@@ -90,12 +100,63 @@ def test_a_search_scores_labels_one_by_one(found, arrays):
     assert trial["state"] == "complete"
     assert trial["mean_test_score"] > 0.95
     with np.load(RunPaths(found.file.parent, "several").oof) as oof:
-        said = oof["trial_0"] >= 0.5
-    assert trial["mean_test_score"] == pytest.approx(np.mean(said == arrays[1]), abs=1e-6)
-    assert trial["folds"][0]["history"]["test_accuracy"][-1] == pytest.approx(
-        trial["folds"][0]["test_score"], abs=1e-6
+        told, folds, thresholds = oof["trial_0"], oof["fold"], oof["thresholds_0"]
+    assert thresholds.tolist() == [fold["thresholds"] for fold in trial["folds"]]
+    for place, fold in enumerate(trial["folds"]):
+        own = folds == place
+        right = np.mean((told[own] >= thresholds[place]) == arrays[1][own])
+        assert fold["test_score"] == fold["metrics"]["accuracy"] == pytest.approx(right, abs=1e-6)
+        f1 = f1_score(arrays[1][own], told[own] >= thresholds[place], average="macro")
+        assert fold["metrics"]["f1_macro"] == pytest.approx(f1)
+        at_half = np.mean((told[own] >= 0.5) == arrays[1][own])  # of Keras, in the curve
+        assert fold["history"]["test_accuracy"][-1] == pytest.approx(at_half, abs=1e-6)
+
+
+def test_what_was_searched_is_predicted_and_submitted_with_its_thresholds(
+    found, arrays, tmp_path, monkeypatch, capsys
+):
+    shutil.copytree(found.file.parent, tmp_path / "results")
+    results = tmp_path / "results" / "several.json"
+    monkeypatch.chdir(tmp_path)
+    told = predict(results)
+    with np.load(RunPaths(results.parent, "several").oof) as oof:
+        wanted = Chooser(None)(arrays[1], oof["trial_0"])
+    assert told.thresholds == pytest.approx(wanted)
+    np.testing.assert_array_equal(told.predictions, told.values >= np.asarray(told.thresholds))
+    assert np.mean(told.predictions == arrays[1][:50]) > 0.9
+    assert any(line.startswith("thresholds: chosen on out-of-fold predictions, 0.") for line in told.lines())
+    rows = "".join(f"{place},0,0,0\n" for place in range(50))
+    (tmp_path / "sample_submission.csv").write_text(f"id,2,0,1\n{rows}")
+    assert (
+        run(
+            monkeypatch,
+            "predict",
+            "results/several.json",
+            "--sample",
+            "sample_submission.csv",
+            "-o",
+            "out.csv",
+        )
+        == 0
     )
-    assert "several labels each" in Report(found.file).html()
+    said = np.loadtxt("out.csv", delimiter=",", skiprows=1, dtype=int)
+    np.testing.assert_array_equal(said[:, 1:], told.predictions[:, [2, 0, 1]])
+    capsys.readouterr()
+    given = ("--file", "out.csv", "--sample", "sample_submission.csv", "--dry-run")
+    assert run(monkeypatch, "submit", "results/several.json", "-c", "letters", "-m", "one", *given) == 0
+    (tmp_path / "sample_submission.csv").write_text("image,tags\n" + "".join(f"{n},0 1\n" for n in range(50)))
+    write_submission(told, tmp_path / "tags.csv", sample=tmp_path / "sample_submission.csv")
+    lines = (tmp_path / "tags.csv").read_text().splitlines()
+    names = [" ".join(map(str, np.flatnonzero(row))) for row in told.predictions]
+    assert lines == ["image,tags", *(f"{place},{name}" for place, name in enumerate(names))]
+
+
+def test_a_model_of_all_rows_tells_its_thresholds(found, tmp_path):
+    shutil.copytree(found.file.parent, tmp_path / "results")
+    fitted = fit(tmp_path / "results" / "several.json", epochs=1)
+    told = predict(tmp_path / "results" / "several.json")
+    assert fitted.cards[0]["thresholds"] == pytest.approx(told.thresholds)
+    assert told.trials[0].kind == "fit"
 
 
 @pytest.mark.parametrize("objective", ["f1_macro", pytest.param("f1_score", marks=pytest.mark.backend)])
@@ -174,7 +235,8 @@ def compiled(input_shape, n_classes):
 
 
 def test_the_curve_of_a_compiled_model_is_of_labels_too(config, tmp_path):
-    record, _ = trained(config | {"model": compiled, "params": {"epochs": 2}}, tmp_path)
+    changes = {"model": compiled, "params": {"epochs": 2}, "search": {"folds": 2}}
+    record, _ = trained(config | changes, tmp_path)
     assert record.error is None
     assert record.history["test_accuracy"][-1] == pytest.approx(record.score, abs=1e-6)
 
@@ -190,7 +252,8 @@ def test_autokeras_takes_them(config, found, tmp_path, monkeypatch):
     assert trial["mean_test_score"] > 0.6
     for fold in trial["folds"]:
         best = fold["history"]["test_accuracy"][fold["best_epoch"] - 1]
-        assert best == pytest.approx(fold["test_score"], abs=1e-6)
+        assert best > 0.6  # cut at a half, and the score by thresholds
+        assert len(fold["thresholds"]) == 3
     model = keras.models.load_model(found.models[0])
     assert model.output_shape == (None, 3)
     assert model.layers[-1].activation is keras.activations.sigmoid
@@ -204,6 +267,18 @@ def test_autokeras_takes_them(config, found, tmp_path, monkeypatch):
         ({"search": {"objective": "top_k_accuracy"}}, "cannot score several labels a sample"),
         ({"search": {"objective": "categorical_accuracy"}}, "is of one class a sample, and with data.multi"),
         ({"search": {"objective": "sparse_top_k_categorical_accuracy"}}, "take accuracy, f1_macro or binary"),
+        (
+            {"search": {"thresholds": "chosen", "val": "test_fold"}},
+            "search.thresholds: is chosen, and search.val is test_fold: they would be chosen on the very rows",
+        ),
+        (
+            {"search": {"thresholds": 0.25, "objective": "f1_score"}},
+            "search.objective: is 'f1_score', a metric of Keras's that cuts at 0.5 whatever search.thresholds",
+        ),
+        (
+            {"search": {"thresholds": "chosen", "scores": ["binary_accuracy"]}},
+            "search.scores.0.: is 'binary_accuracy', a metric of Keras's that cuts at 0.5",
+        ),
     ],
 )
 def test_what_does_not_go_with_them_is_told(config, changes, message):
@@ -237,7 +312,10 @@ def test_nets_that_learn_nothing_are_known():
     assert chance_of_labels("binary_crossentropy", shares) == pytest.approx(wanted)
     assert chance_of_labels("mean_squared_error", shares) is None
     labels = np.array([[0, 1], [1, 1]])
-    assert one_class(np.array([[0.2, 0.9], [0.1, 0.8]]), labels) == (
-        "the same labels are predicted for all 2 held-out samples"
-    )
+    constant = np.array([[0.2, 0.9], [0.1, 0.8]])
+    told = "the same labels are predicted for all 2 held-out samples"
+    assert one_class(constant, labels) == told
+    assert one_class(constant, labels, np.array([0.15, 0.5])) is None
+    assert one_class(constant * [[0.1, 1.0], [2.0, 1.0]], labels) == told
+    assert one_class(np.array([[0.01, 0.9], [0.4, 0.8]]), labels) is None  # told apart, below a half
     assert one_class(np.array([[0.2, 0.9], [0.9, 0.8]]), labels) is None

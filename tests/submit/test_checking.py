@@ -122,6 +122,13 @@ def test_many_faults_of_a_kind_are_counted(faults):
         ("id,y\na,0.5\nb,0.5\n", "id,y\na,yes\nb,1\n", (0, 1), {}, "'yes', and a probability from 0 to 1"),
         ("id,a,b\n1,0,0\n", "id,a,b\n1,0,0.5\n", ("a", "b"), {"kind": "labels"}, "'0.5', and 0 or 1 is"),
         (
+            "id,tags\n1,a b\n2,\n",
+            "id,tags\n1,\n2,b c\n",
+            ("a", "b"),
+            {"kind": "labels"},
+            "line 3, column 'tags': 'b c' holds something else than labels; known: 'a', 'b'.",
+        ),
+        (
             "id,breed\na,pug\n",
             "id,breed\na,pog\n",
             ("pug", "collie"),
@@ -206,16 +213,16 @@ def test_numbers_without_a_sample_go_by_the_name(faults):
     n_rows=st.integers(1, 5),
     n_classes=st.integers(2, 4),
     seed=st.integers(0, 9),
-    kind=st.sampled_from(["labels", "probabilities", "positive", "flags"]),
+    kind=st.sampled_from(["labels", "probabilities", "positive", "flags", "tags"]),
 )
 def test_what_a_form_writes_has_no_faults(tmp_path_factory, n_rows, n_classes, seed, kind):
     folder = tmp_path_factory.mktemp("written")
     classes = tuple(range(2 if kind == "positive" else n_classes))
-    names = ["y"] if kind in ("labels", "positive") else [f"class_{label}" for label in classes]
-    cell = {"labels": "0", "flags": "0"}.get(kind, "0.5")
+    names = ["y"] if kind in ("labels", "positive", "tags") else [f"class_{label}" for label in classes]
+    cell = {"labels": "0", "flags": "0", "tags": "0 1"}.get(kind, "0.5")
     rows = [["id", *names], *([f"r{row}", *[cell] * len(names)] for row in range(n_rows))]
     (folder / "sample.csv").write_text("\n".join(map(",".join, rows)))
-    target = Target("labels" if kind == "flags" else "classes", classes)
+    target = Target("labels" if kind in ("flags", "tags") else "classes", classes)
     form = read_form(folder / "sample.csv", target)
     assert form.holds == kind
     values = np.random.default_rng(seed).random((n_rows, len(classes)), np.float32)

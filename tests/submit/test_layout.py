@@ -103,6 +103,34 @@ def test_several_labels_a_sample(tmp_path):
     assert read_form(sample_of(tmp_path, "id,a,b\n1,1,0\n"), of("a", "b")).holds == "probabilities"
 
 
+def test_flags_are_cut_at_the_threshold_of_each_label(tmp_path):
+    values = np.array([[0.75, 0.25], [0.5, 0.125]], np.float32)
+    flags = read_form(
+        sample_of(tmp_path, "id,scab,rust\n1,0,0\n2,1,0\n"), of("rust", "scab", multi_label=True)
+    )
+    flags.write(tmp_path / "out.csv", None, values, ("rust", "scab"), (0.6, 0.125))
+    assert (tmp_path / "out.csv").read_text() == "id,scab,rust\n1,1,1\n2,1,0\n"
+
+
+@pytest.mark.parametrize(
+    ("cells", "usual", "summary", "written_cells"),
+    [
+        (("rust scab", "scab"), " ", "with a blank between", ("rust scab", "")),
+        (("scab", ""), " ", "with a blank between", ("rust scab", "")),
+        (("scab", "rust"), "|", "with | between", ("rust|scab", "")),
+        (("rust|scab", "rust"), " ", "with | between", ("rust|scab", "")),
+        (('"rust,scab"', "rust"), " ", "with a comma between", ('"rust,scab"', "")),
+    ],
+)
+def test_labels_in_one_column(tmp_path, cells, usual, summary, written_cells):
+    text = "image,tags\n" + "".join(f"{place}.jpg,{cell}\n" for place, cell in enumerate(cells))
+    form = read_form(sample_of(tmp_path, text), of("rust", "scab", multi_label=True), usual)
+    assert form.summary == f"tags: all labels of a sample, {summary}, 2 rows"
+    values = np.array([[0.75, 0.5], [0.25, 0.125]], np.float32)
+    found = written(form, tmp_path, ["0.jpg", "1.jpg"], values, ("rust", "scab"))
+    assert found == "image,tags\n" + "".join(f"{n}.jpg,{cell}\n" for n, cell in enumerate(written_cells))
+
+
 def test_conventions(tmp_path):
     assert written(conventional("ImageId/Label", of(*DIGITS)), tmp_path, None, one_hot([3, 4]), DIGITS) == (
         "ImageId,Label\n1,3\n2,4\n"
@@ -206,8 +234,8 @@ def test_bytes_that_are_no_csv(tmp_path):
         (tmp_path / "s.csv").write_bytes(data)
         with pytest.raises(DataError, match=message):
             read_form(tmp_path / "s.csv", of(*DIGITS))
-    with pytest.raises(DataError, match="A column a class is known here"):
-        read_form(sample_of(tmp_path, "id,labels\n1,a b\n"), of("a", "b", multi_label=True))
+    with pytest.raises(DataError, match="A column for each label, named after it, or one of labels with"):
+        read_form(sample_of(tmp_path, "id,labels\n1,a c\n"), of("a", "b", multi_label=True))
 
 
 def faults_of_writing(form, ids, probabilities, classes, tmp_path):

@@ -13,12 +13,13 @@ from sklearn import metrics
 
 from kerasgrid.data.folds import save_folds
 from kerasgrid.jobs.recipe import Recipe
+from kerasgrid.jobs.thresholds import Chooser
 from kerasgrid.models.signature import Signature
 from kerasgrid.records import Column, Dataset, Fold, Job, Table, Target, Trial
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.probe import probe
-from kerasgrid.training.scoring import score, value_of
+from kerasgrid.training.scoring import Inner, score, value_of
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 
@@ -127,6 +128,66 @@ def test_losses_and_metrics_of_classes_are_weighed(tmp_path, n_classes):
         "f1_macro": metrics.f1_score(truth, said, average="macro", sample_weight=weights),
     }
     assert found.metrics == pytest.approx(wanted, rel=1e-5)
+
+
+def of_labels(folder: Path, labels: np.ndarray, **changes) -> Candidate:
+    """Returns a candidate of two folds of samples with several labels."""
+    numbers = of_numbers(folder, scores=("accuracy", "roc_auc"), **changes)
+    target = Target("labels", tuple(range(labels.shape[1])))
+    recipe = replace(numbers.recipe, target=target, model=classify_each, signature=Signature((), given=GIVEN))
+    return Candidate(recipe, numbers.route, replace(numbers.data, labels=labels, target=target))
+
+
+def classify_each(input_shape, n_classes):
+    inputs = keras.Input(input_shape)
+    return keras.Model(inputs, keras.layers.Dense(n_classes, activation="sigmoid")(inputs))
+
+
+@pytest.mark.parametrize("objective", ["f1_macro", "accuracy"])
+def test_thresholds_come_from_the_inner_split_and_those_of_rows_that_are_scored_would_be_seen(
+    tmp_path, objective
+):
+    """Of noise nothing can be told: thresholds of its own rows are better on them, and on no others."""
+    chance = np.random.default_rng(0)
+    gains = []
+    for _ in range(8):
+        labels = (chance.random((N, 3)) < 0.4).astype(np.uint8)
+        candidate = of_labels(tmp_path, labels, objective=objective, thresholds="chosen")
+        compiled, fold = candidate.compile(), candidate.folds[0]
+        rows, val, told = fold.test, fold.train, {"loss": 1.0}
+        outputs, others = chance.random((2, N // 2, 3), dtype=np.float32)
+        found = score(candidate, JOB, compiled, outputs, told, rows, 1, Inner(others, val))
+        wanted = Chooser.of(candidate.objective)(labels[val], others)
+        assert found.thresholds == pytest.approx(wanted)
+        said = outputs >= wanted
+        assert found.metrics["f1_macro" if objective == "f1_macro" else "accuracy"] == found.score
+        assert found.metrics["accuracy"] == pytest.approx(np.mean(said == labels[rows]))
+        if objective == "f1_macro":
+            f1 = metrics.f1_score(labels[rows], said, average="macro", zero_division=0)
+            assert found.score == pytest.approx(f1)
+        assert found.metrics["roc_auc"] == pytest.approx(metrics.roc_auc_score(labels[rows], outputs))
+
+        other = labels.copy()  # the held-out rows' own answers change nothing of how they are cut
+        other[rows] = 1 - other[rows]
+        again = of_labels(tmp_path, other, objective=objective, thresholds="chosen")
+        assert (
+            score(again, JOB, compiled, outputs, told, rows, 1, Inner(others, val)).thresholds
+            == found.thresholds
+        )
+        leaking = score(candidate, JOB, compiled, outputs, told, rows, 1, Inner(outputs, rows))
+        deciding = value_of(candidate, fold, compiled, outputs, told, rows)
+        gains.append((leaking.score - found.score, leaking.score - deciding))
+    assert np.min(gains) >= 0
+    assert (np.mean(gains, axis=0) > 0.05).all()
+
+
+def test_one_threshold_is_for_all_labels(tmp_path):
+    labels = np.eye(3, dtype=np.uint8)[np.arange(N) % 3]
+    candidate = of_labels(tmp_path, labels, objective="f1_macro", thresholds=0.25)
+    compiled, rows = candidate.compile(), candidate.folds[0].test
+    outputs = (0.2 + 0.1 * labels[rows]).astype(np.float32)
+    found = score(candidate, JOB, compiled, outputs, {"loss": 1.0}, rows, 1)
+    assert (found.score, found.thresholds) == (1.0, None)
 
 
 def test_a_score_that_is_not_defined_fails_no_fit_but_an_objective_does(tmp_path):
