@@ -22,6 +22,7 @@ from kerasgrid.delivery.held_out import jury_of, thresholds_of
 from kerasgrid.delivery.inference import Asking
 from kerasgrid.delivery.models import KINDS, AskedTrial, asked_trial, told_apart
 from kerasgrid.errors import DataError, ResultsError, spoken
+from kerasgrid.jobs.objective import HALF
 from kerasgrid.records import Target
 from kerasgrid.run.results import ResultsData
 from kerasgrid.seeds import kept_random_state
@@ -47,7 +48,7 @@ class Predicted:
             whichever models of the trials were asked.
         true_score: On the test set, where it has labels, or the numbers.
         notes: What should be known.
-        thresholds: (label,), at which a sample has each of several labels; None of classes and numbers.
+        thresholds: (label,), at which a sample has each of several labels; None for 0.5, and of all else.
     """
 
     source: str
@@ -70,7 +71,8 @@ class Predicted:
         if self.target.is_numbers:
             return self.values
         if self.target.is_multi_label:
-            return (self.values >= np.asarray(self.thresholds)).astype(np.uint8)
+            cuts = HALF if self.thresholds is None else np.asarray(self.thresholds)
+            return (self.values >= cuts).astype(np.uint8)
         return np.asarray(self.target.names)[self.values.argmax(axis=1)]
 
     @property

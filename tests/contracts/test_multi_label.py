@@ -269,11 +269,11 @@ def test_autokeras_takes_them(config, found, tmp_path, monkeypatch):
         ({"search": {"objective": "sparse_top_k_categorical_accuracy"}}, "take accuracy, f1_macro or binary"),
         (
             {"search": {"thresholds": "chosen", "val": "test_fold"}},
-            "search.thresholds: is chosen, and search.val is test_fold: they would be chosen on the very rows",
+            "search.thresholds: is chosen, and search.val is test_fold: they would be chosen on the",
         ),
         (
             {"search": {"thresholds": 0.25, "objective": "f1_score"}},
-            "search.objective: is 'f1_score', a metric of Keras's that cuts at 0.5 whatever search.thresholds",
+            "search.objective: is 'f1_score', a metric of Keras's that cuts at 0.5 whatever search.thre",
         ),
         (
             {"search": {"thresholds": "chosen", "scores": ["binary_accuracy"]}},
