@@ -3,25 +3,28 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from pathlib import Path
+from dataclasses import replace
 from typing import Any
 
 import numpy as np
 
 from kerasgrid.checks.draft import FILES, Draft
-from kerasgrid.config.sections import IdxPair
+from kerasgrid.config.sections import IdxPair, ImagePattern, first_path
+from kerasgrid.data.archives import exists
 from kerasgrid.data.cells import CellFaults, Cells, row_places
-from kerasgrid.data.csv import check_columns, pixel_names
-from kerasgrid.data.csv_tables import check_table_columns
-from kerasgrid.data.csv_text import is_csv, known_names, names_of, read_frames
+from kerasgrid.data.csv import pixel_names
+from kerasgrid.data.csv_text import CsvFile, read_frames
 from kerasgrid.data.frames import as_frame
 from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
-from kerasgrid.data.load import load_data, load_with_test
+from kerasgrid.data.load import check_other, load_data, load_with_test
+from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles, is_fold_file, read_roles
+from kerasgrid.data.sources import form_of, open_stream
 from kerasgrid.data.statistics import giveaways, pixel_top
+from kerasgrid.data.streams import Stream
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Dataset, Doing, not_told
-from kerasgrid.wording import count, listed, shown_path
+from kerasgrid.wording import count, listed
 
 
 def data_of(
@@ -65,20 +68,13 @@ def data_of(
             report.add("data", f"{name} {does} given without X: name {key} instead.")
             return None
     train = config.data.train
-    has_columns = is_csv(train)
-    if config.data.multi_label and train is not None and not str(train).lower().endswith(".npz"):
-        report.add(
-            "data.multi_label",
-            "is for labels of an .npz file or of arrays, which data.train is not: leave it out.",
-        )
     if train is None and report.is_settled("data.train"):
-        report.add("data.train", "is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits.")
-    if train is not None and not has_columns:
-        for key in _COLUMN_KEYS:
-            if key in config.data.model_fields_set and not (key == "id" and is_csv(config.data.test)):
-                report.add(
-                    f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out."
-                )
+        report.add(
+            "data.train",
+            "is missing: a .csv or .npz file, a folder of class folders, {files: ..., label: ...} of image "
+            "files, {images: ..., labels: ...}, or digits.",
+        )
+    has_columns = _check_kind(draft)
     _check_keys(draft)
     _check_files(draft)
     is_joined = config.search.holdout == "test" or config.data.validation is not None
@@ -97,8 +93,51 @@ def data_of(
             read = load_with_test if is_joined else load_data
             data = read(draft.data, seed=config.search.seed, doing=doing)
             _check_use(draft, data)
-            return data
+            return replace(data, report=(*data.report, *_notes_of_test(draft, data)))
     return None
+
+
+def _notes_of_test(draft: Draft, data: Dataset) -> list[str]:
+    """Returns lines on what was guessed of the test set; none where it cannot be read, as warnings tell."""
+    if draft.data.test is None or draft.config.search.holdout == "test":
+        return []
+    try:
+        return [f"test: {note}" for note in _stream_of_test(draft.data, data).notes]
+    except DataError:
+        return []
+
+
+def _stream_of_test(section: Any, data: Dataset) -> Stream:
+    shape = data.images.shape[1:]
+    return open_stream(section.test, shape, section, table=data.table, target=data.target)
+
+
+def _check_kind(draft: Draft) -> bool:
+    """Adds which keys are of another kind of data than `data.train`; returns whether that has columns."""
+    report, given = draft.report, draft.config.data
+    if given.train is None:
+        return False
+    file = _file(draft.data.train, draft)
+    holds_arrays = given.train is not None and str(first_path(given.train)).lower().endswith((".npz", ".npy"))
+    if given.multi_label and not holds_arrays:
+        report.add(
+            "data.multi_label",
+            "is for labels of an .npz file, of two .npy or of arrays, which data.train is not: leave it out. "
+            "Of a CSV file data.label names several labels.",
+        )
+    for key in _COLUMN_KEYS if file is None else ():
+        of_test = key in ("id", "files", "header") and _file(draft.data.test, draft, "test") is not None
+        if key in given.model_fields_set and not of_test:
+            report.add(f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out.")
+    return file is not None
+
+
+def _file(source: Any, draft: Draft, part: str = "train") -> CsvFile | None:
+    """Returns the CSV file that a source names; None of another kind, or of a .zip that is refused."""
+    try:
+        return csv_of(source, draft.data, part)
+    except DataError:
+        return None
 
 
 _INSTEAD = {
@@ -111,7 +150,10 @@ _KEYS_OF_GIVEN = {
     "sample_weight": "the file's column in data.weight",
     "validation_data": "the file in data.validation",
 }
-_COLUMN_KEYS = ("label", "target", "id", "drop", "features", "group", "time", "fold", "weight")
+_COLUMN_KEYS = (
+    *("label", "target", "id", "drop", "features", "group", "time", "fold", "weight"),
+    *("files", "pixels", "header"),
+)
 """Keys of the section `data` that name columns of a CSV file."""
 
 
@@ -137,17 +179,20 @@ def _check_files(draft: Draft) -> None:
     if is_fold_file(draft.data.fold):
         sources["fold"] = draft.data.fold
     for key, source in sources.items():
+        if isinstance(source, ImagePattern):
+            continue  # which is told with what there is instead
         parts = source.model_dump() if isinstance(source, IdxPair) else {"": source}
         for part, path in parts.items():
-            if path not in (None, "digits") and not _exists(path):
+            if path not in (None, "digits") and not exists(path):
                 where = f"data.{key}.{part}" if part else f"data.{key}"
                 report.add(where, f"is {path!r}, and there is no such file.")
-    test, id = draft.data.test, config.data.id
-    if not is_csv(config.data.train) and id is not None and is_csv(test) and _exists(test):
+    id, test = config.data.id, _file(draft.data.test, draft, "test")
+    is_of_test = id is not None and _file(draft.data.train, draft) is None
+    if is_of_test and test is not None and exists(test.path):
         with report.catch("data.test"):
-            if id not in (names := names_of(Path(test))):
+            if id not in (names := test.names()):
                 guess = did_you_mean(id, names)
-                report.add("data.id", f"is {id!r}, which is no column of {shown_path(test)}.{guess}")
+                report.add("data.id", f"is {id!r}, which is no column of {test.where}.{guess}")
 
 
 def _check_use(draft: Draft, data: Dataset) -> None:
@@ -205,8 +250,10 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
     if data is None:
         return ()
     section, found = draft.data, []
-    roles, shape = Roles.of(section), data.images.shape[1:]
-    pixels = pixel_names(section.train, roles)
+    shape, train = data.images.shape[1:], _file(draft.data.train, draft)
+    pixels = None
+    if train is not None and data.table is None and form_of(train, section, Roles.of(section)) is False:
+        pixels = pixel_names(train, Roles.of(section))
     names = pixels if data.table is None else tuple(column.name for column in data.table.columns)
     alone, together = ([], []) if data.target.is_numbers else giveaways(data.images, data.labels)
     for places, how in ((alone, ""), (together, " together")):
@@ -222,13 +269,11 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
         found.append(odd)
     if data.n_held_out:
         found += _warnings_of_held_out(draft, given)
-    if is_csv(section.test):
+    if section.test is not None:
         try:
-            if data.table is None:
-                check_columns(Path(section.test), shape, roles, pixels)
-            else:
-                trained = known_names(section.train)
-                check_table_columns(Path(section.test), data.table, roles, trained)
+            # Of image files it tells at once which are not there.
+            check_other(section, section.test, data)
+            _stream_of_test(section, data)
         except DataError as error:
             found.append(f"data.test: {error} predict refuses it as it is.")
     return tuple(found)
@@ -261,12 +306,13 @@ def _warnings_of_held_out(draft: Draft, given: Given) -> Iterator[str]:
     """Yields that rows which are held out in the place of folds are of groups, or before times, of others."""
     section = draft.data
     sources = section.train, section.validation or section.test
-    names = [shown_path(Path(source)) if is_csv(source) else "" for source in sources]
+    files = [_file(source, draft) for source in sources]
+    names = ["" if file is None else file.where for file in files]
     if given.X is not None:
-        sources, names = (given.X, given.validation_data[0]), ["X", "validation_data"]
+        files, names = [given.X, given.validation_data[0]], ["X", "validation_data"]
     where, where_test = names
     for key in ("group", "time"):
-        columns = [_column(source, getattr(section, key)) for source in sources]
+        columns = [_column(file, getattr(section, key)) for file in files]
         if any(column is None for column in columns):
             continue
         if key == "group":
@@ -291,19 +337,14 @@ def _warnings_of_held_out(draft: Draft, given: Given) -> Iterator[str]:
 
 def _column(source: Any, name: str | None) -> Any:
     """Returns a column of a CSV file or DataFrame; None where there is no such column."""
-    frame = None if isinstance(source, (str, Path)) else as_frame(source)
-    if name is None or (frame is None and not is_csv(source)):
+    file = source if isinstance(source, CsvFile) else None
+    frame = None if file is not None else as_frame(source)
+    if name is None or (frame is None and file is None):
         return None
     if frame is not None:
         places = [place for place, own in enumerate(frame.columns) if str(own) == name]
         return frame.iloc[:, places[0]] if places else None
-    if name not in names_of(Path(source)):
+    assert file is not None
+    if name not in file.names():
         return None
-    return next(read_frames(Path(source), [name], only=[name]))[name]
-
-
-def _exists(path: str | Path) -> bool:
-    try:
-        return Path(path).exists()
-    except (OSError, ValueError):  # a name that no file can have
-        return False
+    return next(read_frames(file, [name], only=[name]))[name]

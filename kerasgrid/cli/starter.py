@@ -8,26 +8,22 @@ from __future__ import annotations
 
 import math
 import os
-import re
 import textwrap
-from dataclasses import dataclass, field
 from pathlib import Path
 
 import numpy as np
 
-from kerasgrid.config.sections import DataConfig, Folds, IdxPair
+from kerasgrid.cli.looking import Found, look
+from kerasgrid.config.sections import DataConfig, Folds, IdxPair, ImagePattern, LabelColumn
 from kerasgrid.config.yaml12 import quoted
-from kerasgrid.data.arrays import opened
-from kerasgrid.data.columns import FEW_COLUMNS, Columns, are_features, read_columns
-from kerasgrid.data.csv_tables import is_table
+from kerasgrid.data.columns import are_features
 from kerasgrid.data.folds import fold_faults
 from kerasgrid.data.load import load_data
-from kerasgrid.data.roles import Roles
 from kerasgrid.data.statistics import TOPS, giveaways
-from kerasgrid.errors import DataError, NotBuiltError
-from kerasgrid.io import check_new, kind_of, write_text
+from kerasgrid.errors import DataError
+from kerasgrid.io import check_new, write_text
 from kerasgrid.records import Dataset
-from kerasgrid.wording import listed, shell_word, shown_path
+from kerasgrid.wording import listed, shell_word
 
 _COMMENT_COLUMN = 32
 _WIDTH = 100
@@ -67,7 +63,8 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     The data is read whole, and so is in the cache when the search wants it.
 
     Args:
-        source: A .csv or .npz file, the images of an IDX pair, or `digits` (built in).
+        source: A .csv or .npz file, a folder of images or one with a CSV file that names them, the images of
+            an IDX pair or of two .npy files, a .zip of one of these, or `digits` (built in).
         base: The folder that the paths in it are relative to.
         label: CSV: the label column; found by its name or its values where not given.
         id: CSV: the column that is no pixel; found where not given.
@@ -75,9 +72,8 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     Raises:
         DataError: The data cannot be read, or not be searched over; or which column is the label, or
             what shape the images have, cannot be told.
-        NotBuiltError: A kind of data that this version does not read yet.
     """
-    found = _look(source, label, id)
+    found = look(source, label, id)
     try:
         data = load_data(found.config)
     except DataError as error:
@@ -86,133 +82,7 @@ def starter(source: Path | str, *, base: Path, label: str | None = None, id: str
     return _text(found, data, base.absolute(), _remark(found, data))
 
 
-@dataclass(frozen=True)
-class _Found:
-    """Where the data is, and why it is read as it is.
-
-    Attributes:
-        config: For `load_data`, with absolute paths.
-        why: Comments by key of the data section.
-        beside: Files that were found beside it, by key.
-        pixels: Of a CSV file of pictures, their columns.
-    """
-
-    config: DataConfig
-    why: dict[str, str] = field(default_factory=dict)
-    beside: dict[str, Path] = field(default_factory=dict)
-    pixels: tuple[str, ...] = ()
-
-
-# Looking at the source
-
-
-def _look(source: Path | str, label: str | None, id: str | None) -> _Found:
-    path = Path(source).absolute()
-    suffix = path.suffix.lower()
-    for name, value in (("label", label), ("id", id)):
-        if value is not None and suffix != ".csv":
-            raise DataError(
-                f"{source}: --{name} names a column of a .csv file, which this is not: leave it out."
-            )
-    if str(source) == "digits":
-        return _Found(DataConfig(train="digits"), {"train": "built in: handwritten digits"})
-    if other := kind_of(source, takes=("table", "arrays", "folder")):
-        raise DataError(f"{source} {other.told('data')}")
-    if suffix == ".csv":
-        return _look_at_csv(path, label, id)
-    if suffix == ".npz" or path.is_dir() or not _is_idx(path):
-        return _Found(DataConfig(train=str(path)))
-    return _Found(DataConfig(train=IdxPair(images=str(path), labels=str(_labels_beside(path)))))
-
-
-def _is_idx(path: Path) -> bool:
-    """Tells whether a file is of the IDX format, by its first bytes or its name."""
-    with opened(path) as file:
-        begins_so = file.read(3) in (b"\0\0\x08", b"\x1f\x8b\x08")
-    return begins_so or re.search(r"idx\d|ubyte", path.name) is not None
-
-
-def _labels_beside(images: Path) -> Path:
-    """Returns the file of labels beside a file of images, by the usual names."""
-    if re.search(r"labels|idx1", images.name):
-        raise DataError(f"{shown_path(images)} holds labels, by its name. Give the file of images.")
-    stem, ends = images.name.removesuffix(".gz"), ("", ".gz")
-    names = {stem.replace("images", "labels"), re.sub(r"^[Xx](?=[_-])", "y", stem)} - {stem}
-    tried = [f"{name.replace('idx3', 'idx1')}{end}" for name in sorted(names) for end in ends]
-    for name in sorted(tried, key=lambda name: name.endswith(".gz") != images.name.endswith(".gz")):
-        if images.with_name(name).is_file():
-            return images.with_name(name)
-    looked_for = f" (looked for {', '.join(tried)})" if tried else ""
-    raise DataError(
-        f"{shown_path(images)}: there is no file of labels beside it{looked_for}. Write the pair into a "
-        "grid.yaml yourself: data: {train: {images: ..., labels: ...}}."
-    )
-
-
-def _look_at_csv(path: Path, label: str | None, id: str | None) -> _Found:
-    columns = read_columns(path)
-    test = path.with_name("test.csv")
-    beside = {
-        key: path.with_name(f"{key}.csv")
-        for key in ("test", "sample_submission")
-        if path.stem != key and path.with_name(f"{key}.csv").is_file()
-    }
-    in_test = read_columns(test).names if "test" in beside else ()
-    why = {"label": "as you said", "id": "as you said"}
-    if columns.have_names:
-        _refuse_names_of_images(columns, label)
-    if label is None and columns.have_names:
-        label, why["label"] = columns.find_label(in_test)
-    if label not in columns.names or id not in (None, *columns.names, *in_test):
-        # The reading of the file tells what is wrong with it, or with what was said.
-        return _Found(DataConfig(train=str(path), label=label or "label", id=id))
-    if id is None:
-        id = columns.find_id(label, in_test)
-        why["id"] = "no feature: it has another value in each row"
-        if id is None:
-            id, why["id"] = columns.find_own(in_test), "a column of test alone, which names its rows"
-    config = DataConfig(train=str(path), test=str(test) if "test" in beside else None, id=id)
-    own = id if id in columns.names else None
-    if is_table(path, config, Roles(label, id=own)):
-        if columns.are_numbers(label):
-            why["target"] = f"{why.pop('label')}; numbers to predict (label: {label} is for classes)"
-            return _Found(config.model_copy(update={"target": label}), why, beside)
-        return _Found(config.model_copy(update={"label": label}), why, beside)
-    pixels = tuple(name for name in columns.names if name not in (label, id))
-    image = None
-    if math.isqrt(len(pixels)) ** 2 != len(pixels):
-        image = _colour_image(path, len(pixels))
-        why["image"] = "height, width, channels; a pixel's channels stand side by side"
-    elif 0 < len(pixels) < FEW_COLUMNS:
-        side = math.isqrt(len(pixels))
-        image = [side, side, 1]
-        why["image"] = "a small picture; features: {scaler: standard} in its place makes a table of it"
-    why["label"] += "; every other column is a pixel" * (why["label"] == "by its name")
-    return _Found(config.model_copy(update={"label": label, "image": image}), why, beside, pixels)
-
-
-def _refuse_names_of_images(columns: Columns, label: str | None) -> None:
-    """Raises a NotBuiltError where a CSV file holds no samples, but names of their files and labels."""
-    flags, named = columns.flags(), columns.find_file_names()
-    if named is None and len(flags) > 1:  # whatever names the rows, if all else are labels
-        others = [pair for pair in columns.by_name if pair[0] != label and len({*pair[1]}) == len(pair[1])]
-        named = (others[0][0], others[0][1][0]) if len(others) == 1 else None
-    told = [name for name in columns.names if named is not None and name != named[0]]
-    if named is None or len(told) > FEW_COLUMNS:  # more than one label and a handful
-        return
-    rows = zip(*(cells for name, cells in columns.by_name if name in flags), strict=False)
-    several = ""
-    if set(flags) == set(told) and any(sum(map(float, row)) != 1 for row in rows):
-        several = " Rows of several labels, or of none, need data.multi_label: true."
-    raise NotBuiltError(
-        f"{shown_path(columns.path)}: column {named[0]!r} names images, such as {named[1]!r}, and the rest "
-        f"of a row, {listed(told)}, is what is known of one. A CSV file that names images is not read yet: "
-        "give the images themselves, by numpy.savez('train.npz', images=..., labels=...), images (sample, "
-        f"height, width, channel) and a row of labels each.{several} Then: kerasgrid init train.npz."
-    )
-
-
-def _remark(found: _Found, data: Dataset) -> str | None:
+def _remark(found: Found, data: Dataset) -> str | None:
     """Returns a remark on numbered columns from which the label can be told, or on columns of constant sum.
 
     Raises:
@@ -241,26 +111,18 @@ def _remark(found: _Found, data: Dataset) -> str | None:
     )
 
 
-def _colour_image(path: Path, n_pixels: int) -> list[int]:
-    side = math.isqrt(n_pixels // 3)
-    if side * side * 3 == n_pixels:
-        return [side, side, 3]
-    raise DataError(
-        f"{shown_path(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. "
-        f"If one of them is no pixel, say it: kerasgrid init {shell_word(shown_path(path))} --id NAME "
-        "(or --label NAME). If the images are no squares, write data.image: [height, width, channels] into a "
-        "grid.yaml yourself."
-    )
-
-
 # What fits the data
 
 
-def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
+def _text(found: Found, data: Dataset, base: Path, remark: str | None) -> str:
     is_numbers, shape = data.target.is_numbers, data.images.shape[1:]
-    counts = (
-        np.bincount(data.labels, minlength=len(data.classes)) if not is_numbers else np.array([len(data)])
-    )
+    are_several = data.target.is_multi_label
+    if is_numbers:
+        counts = np.array([len(data)])
+    elif are_several:
+        counts = data.labels.sum(axis=0)
+    else:
+        counts = np.bincount(data.labels, minlength=len(data.classes))
     folds = min(3, max(2, int(counts.min())))
     for _, fault in fold_faults(data, Folds(n=folds)):
         raise DataError(f"{data.source}: {fault}")
@@ -292,10 +154,14 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     if is_numbers:
         objective = ("neg_root_mean_squared_error", "or r2, or any of scikit-learn's scorers")
         split = "shuffled by the seed"
+    elif are_several:
+        objective = ("accuracy", "of all labels together; or loss, or any of scikit-learn's scorers")
+        split = f"stratified by labels; the rarest is there {int(counts.min()):,} times"
     elif counts.max() >= 5 * counts.min():
         objective = ("balanced_accuracy", "each class counts the same, whatever its size; or accuracy")
     size = " x ".join(map(str, shape)) if data.table is None else f"{shape[0]:,} columns"
     what = f"in {len(data.classes):,} classes" if not is_numbers else "with numbers to predict"
+    what = f"with {len(data.classes):,} labels, any number of them each" if are_several else what
     lines = [
         (f"# A first search: {len(data):,} samples of {size} {what}.", ""),
         ("# `kerasgrid check` shows what it asks for, `kerasgrid search` runs it. Change what you like.", ""),
@@ -320,22 +186,38 @@ def _text(found: _Found, data: Dataset, base: Path, remark: str | None) -> str:
     )
 
 
-def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str]]:
+def _data_lines(found: Found, data: Dataset, base: Path) -> list[tuple[str, str]]:
     config, why, relative = found.config, found.why, "paths are relative to this file"
     if isinstance(config.train, IdxPair):
         lines = [("  train:", relative)]
         lines += [(f"    {key}: {_path(path, base)}", "") for key, path in config.train]
+    elif isinstance(config.train, ImagePattern):
+        lines = [("  train:", relative), (f"    files: {_path(config.train.files, base)}", "")]
+        lines.append((f"    label: {quoted(str(config.train.label))}", why["train"]))
     elif config.train == "digits":
         lines = [("  train: digits", why["train"])]
     else:
-        lines = [(f"  train: {_path(str(config.train), base)}", relative)]
+        told = f"; {why['train']}" if "train" in why else ""
+        lines = [(f"  train: {_path(str(config.train), base)}", relative + told)]
+    if "validation" in found.beside:
+        held_out = _path(found.beside["validation"], base)
+        lines.append((f"  # validation: {held_out}", "held out in the place of folds, which are to go then"))
+    if config.header is not None:
+        lines.append(("  header: none", why["header"]))
     if "test" in found.beside:
         lines.append((f"  test: {_path(found.beside['test'], base)}", "the rows to predict"))
     if config.target is not None:
         lines.append((f"  target: {_column(str(config.target), data)}", why["target"]))
         lines.append(_target_scale_line(data.labels))
     elif "label" in why:
-        lines.append((f"  label: {_column(str(config.label), data)}", why["label"]))
+        lines.append((f"  label: {_label(config, data)}", why["label"]))
+    if config.files is not None:
+        files = config.files
+        parts = [f"column: {_column(files.column, data)}", f"folder: {_path(str(files.folder), base)}"]
+        parts += [f"suffix: {quoted(files.suffix)}"] if files.suffix else []
+        lines.append((f"  files: {{{', '.join(parts)}}}", why["files"]))
+    if config.pixels is not None:
+        lines.append((f"  pixels: {_column(config.pixels, data)}", why["pixels"]))
     if config.id is not None:
         lines.append((f"  id: {_column(config.id, data)}", why["id"]))
     if "sample_submission" in found.beside:
@@ -343,7 +225,10 @@ def _data_lines(found: _Found, data: Dataset, base: Path) -> list[tuple[str, str
         lines.append((f"  sample_submission: {sample}", "how a submission looks"))
     if config.image is not None:
         lines.append((f"  image: {config.image}", why["image"]))
-    return [*lines, *([_scale_line(data.images)] if data.table is None else _table_lines(data))]
+    if data.table is not None:
+        return [*lines, *_table_lines(data)]
+    wrapped = [part for line in data.report for part in _wrapped(line)]
+    return [*lines, _scale_line(data.images), *((f"  # {part}", "") for part in wrapped)]
 
 
 def _table_lines(data: Dataset) -> list[tuple[str, str]]:
@@ -408,6 +293,15 @@ def _column(name: str, data: Dataset) -> str:
         return quoted(name)
     except DataError as error:
         raise DataError(f"{data.source}, line 1: the column {error}") from error
+
+
+def _label(config: DataConfig, data: Dataset) -> str:
+    """Returns what names labels as YAML."""
+    if isinstance(config.label, LabelColumn):
+        return f"{{column: {_column(config.label.column, data)}, split: {quoted(config.label.split)}}}"
+    if isinstance(config.label, str):
+        return _column(config.label, data)
+    return f"[{', '.join(_column(name, data) for name in config.label)}]"
 
 
 def _path(path: Path | str, base: Path) -> str:

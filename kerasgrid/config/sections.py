@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import os
 import re
 import sys
 from collections.abc import Mapping
+from pathlib import Path
 from typing import Annotated, Any, Literal
 
 from pydantic import (
@@ -22,6 +24,7 @@ from kerasgrid.config.callbacks import Callbacks
 from kerasgrid.config.validation import Section
 
 _UNITS = {"h": 3600, "min": 60, "m": 60, "s": 1}
+_WILD = re.compile(r"[*?[]")
 _PART = re.compile(r"(\d+(?:\.\d+)?)\s*(h|min|m|s)\s*")
 NameOrScorer = Annotated[
     Annotated[str, Field(min_length=1), Tag("<name>")]
@@ -77,12 +80,23 @@ def seconds_of(text: str) -> float | None:
 
 
 class IdxPair(Section):
-    """Two files of the IDX format, plain or .gz."""
+    """Two files of the IDX format, plain or .gz; or two .npy files."""
 
     images: str
-    """The file of images, such as train-images-idx3-ubyte.gz."""
+    """The file of images, such as train-images-idx3-ubyte.gz or images.npy."""
     labels: str
-    """The file of labels, such as train-labels-idx1-ubyte.gz."""
+    """The file of labels, such as train-labels-idx1-ubyte.gz or labels.npy."""
+
+
+def split_pattern(pattern: str) -> tuple[Path, str]:
+    """Returns the folder that a pattern of paths begins in, and what is matched below it, posix.
+
+    A folder that is there is one, whatever its name.
+    """
+    parts = Path(pattern).parts
+    wild = (place for place, part in enumerate(parts) if _WILD.search(part))
+    first = next((place for place in wild if not os.path.isdir(Path(*parts[: place + 1]))), len(parts) - 1)
+    return Path(*parts[:first]), "/".join(parts[first:])
 
 
 class ImagePattern(Section):
@@ -93,6 +107,11 @@ class ImagePattern(Section):
     label: Annotated[str, Field(min_length=1)] | None = None
     """A regular expression found in a file's path below the pattern's folder: its group, or all of it, is the
     class."""
+
+    @property
+    def folder(self) -> Path:
+        """The folder that all matches are below: what comes before the first wildcard."""
+        return split_pattern(self.files)[0]
 
 
 def _form_of_source(value: Any) -> str:
@@ -110,10 +129,10 @@ DataSource = Annotated[
 
 
 def first_path(source: str | IdxPair | ImagePattern | None) -> str | None:
-    """Returns the file or folder that a source names, of a pair that of the images, or a pattern."""
+    """Returns the file or folder that a source names, of a pair that of the images, or a pattern's folder."""
     if isinstance(source, IdxPair):
         return source.images
-    return source.files if isinstance(source, ImagePattern) else source
+    return str(source.folder) if isinstance(source, ImagePattern) else source
 
 
 class ImageColumn(Section):

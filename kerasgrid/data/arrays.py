@@ -7,6 +7,7 @@ import io
 import math
 import os
 import stat
+import tempfile
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,8 +16,9 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from kerasgrid import machine
+from kerasgrid.data.archives import archive_on_way, opened_member
 from kerasgrid.errors import DataError
-from kerasgrid.io import kind_by_mode
+from kerasgrid.io import cache_folder, kind_by_mode, storage_errors
 from kerasgrid.records import Dataset, Table, Target
 from kerasgrid.wording import shown_path
 
@@ -24,10 +26,6 @@ if TYPE_CHECKING:
     from kerasgrid.data.pictures import Pictures
 
 PIECE_BYTES, CHUNK_BYTES = 1 << 24, 1 << 25
-# Deflate cannot pack more than 1032 bytes into one: https://zlib.net/zlib_tech.html
-MAX_DEFLATE_RATIO = 1032
-MOST_RATIO, SMALL_BYTES = 250, 64 * 1024**2
-"""More is no data, of files that are not small."""
 
 
 @dataclass(frozen=True, eq=False)
@@ -102,13 +100,21 @@ def take_rows(whole: Samples | Dataset, rows: np.ndarray) -> Samples:
 
 @contextlib.contextmanager
 def opened(path: Path) -> Iterator[io.BufferedReader]:
-    """Opens a data file for reading.
+    """Opens a data file for reading, also one in a .zip that its path leads through.
 
     Raises:
         DataError: It is missing, no regular file, or may not be read; or reading it fails.
     """
     if "\0" in str(path):
         raise DataError(f"{str(path)!r} is no path: it holds a zero byte.")
+    path = Path(path)
+    if (found := archive_on_way(path.parent)) is not None:
+        archive, folder = found
+        with opened_member(archive, f"{folder}/{path.name}".lstrip("/")) as member:
+            yield member  # type: ignore[misc]  # it reads and seeks as a file does
+        return
+    if not os.path.exists(path):  # of what is in a .zip that is none, that is told
+        path = next((holder for holder in path.parents if holder.suffix.lower() == ".zip"), path)
     try:
         mode = os.stat(path).st_mode
         # A pipe or device would be waited on for ever, or never end.
@@ -153,21 +159,6 @@ def _too_large(n_bytes: int, where: str) -> str:
         f"{where}: needs {n_bytes:,} bytes of memory, of which {free:,} are free. Free "
         "some, raise the limit of the container or of ulimit, or give fewer samples, if the file is sound."
     )
-
-
-def check_ratio(n_unpacked: int, n_packed: int, where: str, instead: str) -> None:
-    """Raises a DataError where a file unpacks to more than data do.
-
-    Args:
-        n_unpacked: Bytes that it says to hold.
-        where: How the message begins.
-        instead: What gives the same data without packing them, if they are meant.
-    """
-    if n_unpacked > SMALL_BYTES and n_unpacked > MOST_RATIO * n_packed:
-        raise DataError(
-            f"{where}: {n_unpacked:,} bytes out of {n_packed:,}, more than {MOST_RATIO} times as much: data "
-            f"do not shrink so far, and nothing was unpacked. If you trust it: {instead}."
-        )
 
 
 @dataclass(frozen=True)
@@ -243,8 +234,43 @@ class StoredArray:
             )
 
 
-def as_pixels(values: Any, where: str) -> np.ndarray:
+def pixels_of(stored: StoredArray) -> np.ndarray:
+    """Returns an array of a file as `as_pixels` does; a large one is mapped from a file that goes with it.
+
+    Raises:
+        DataError: It has no values, or they are no pixels; or the file is damaged.
+        StorageError: There is no room for the file, which is of the cache's folder.
+    """
+    if stored.n_bytes <= CHUNK_BYTES or (stored.is_fortran and len(stored.shape) > 1):
+        return as_pixels(stored.whole(), stored.where)
+    pixels = _mapped(stored.shape, np.dtype(np.uint8))
+    first = 0
+    for rows in stored.rows():
+        found = as_pixels(rows, stored.where, first)
+        if found.dtype != pixels.dtype and pixels.dtype == np.uint8:
+            wider = _mapped(stored.shape, np.dtype(np.float32))
+            for start in range(0, first, len(rows)):
+                wider[start : min(first, start + len(rows))] = pixels[start : min(first, start + len(rows))]
+            pixels = wider
+        pixels[first : first + len(rows)] = found
+        first += len(rows)
+    return pixels
+
+
+def _mapped(shape: tuple[int, ...], dtype: np.dtype) -> np.ndarray:
+    """Returns an array in a file that has no name, and is gone with it."""
+    folder = cache_folder()
+    with storage_errors(folder):
+        folder.mkdir(parents=True, exist_ok=True)
+        with tempfile.TemporaryFile(dir=folder) as file:
+            return np.memmap(file, dtype, "w+", shape=shape)
+
+
+def as_pixels(values: Any, where: str, first: int = 0) -> np.ndarray:
     """Returns values as uint8 where all are whole and in 0..255, else as float32.
+
+    Args:
+        first: The sample that the first of them is.
 
     Raises:
         DataError: They are no numbers, or one is NaN, infinite or too large for float32; the
@@ -266,7 +292,7 @@ def as_pixels(values: Any, where: str) -> np.ndarray:
         if not np.isfinite(floats).all():
             place = np.unravel_index(int(np.argmin(np.isfinite(floats))), values.shape)
             raise DataError(
-                f"{where}: sample {place[0]} (counted from 0) has {values[place]} at "
+                f"{where}: sample {first + int(place[0])} (counted from 0) has {values[place]} at "
                 f"{[int(axis) for axis in place[1:]]}. Pixels must be finite float32 numbers: replace or "
                 "drop it."
             )
@@ -277,7 +303,9 @@ def as_pixels(values: Any, where: str) -> np.ndarray:
     return values.astype(np.float32, copy=False)
 
 
-def check_samples(images: np.ndarray, labels: np.ndarray, classes: Sequence[Any], where: str) -> None:
+def check_samples(
+    images: np.ndarray | Pictures, labels: np.ndarray, classes: Sequence[Any], where: str
+) -> None:
     """Holds that images and labels belong together and that there is something to learn.
 
     Raises:

@@ -4,20 +4,15 @@ from __future__ import annotations
 
 import csv
 import io
-import itertools
-import os
 import re
 from collections import Counter
-from collections.abc import Sequence
-from dataclasses import dataclass
-from pathlib import Path
+from collections.abc import Collection, Sequence
+from dataclasses import dataclass, replace
 
-from kerasgrid.data.arrays import opened
 from kerasgrid.data.cells import BLANKS, NUMBER
-from kerasgrid.data.csv import IMAGE_SUFFIXES
-from kerasgrid.data.csv_text import numbered_rows
+from kerasgrid.data.csv_text import CsvFile, numbered_rows, opened_bytes
 from kerasgrid.errors import DataError
-from kerasgrid.wording import shell_word, shown_path
+from kerasgrid.wording import shell_word
 
 LABEL_NAMES = (
     *("label", "labels", "target", "targets", "class", "classes", "category", "y", "digit", "letter"),
@@ -30,8 +25,6 @@ WHOLE_NUMBER = re.compile(r"[+-]?\d+(\.0*)?")
 _MOST_CLASSES = 20
 FEW_COLUMNS = 16
 """Fewer are hardly a picture: one of 4 x 4 is the smallest that shows something."""
-_FILE_NAME = re.compile(r"[\w(). +/-]{1,200}")
-_MOST_FOLDERS = 100
 _HEAD_ROWS, _HEAD_CELLS = 2_000, 2_000_000
 
 
@@ -57,7 +50,7 @@ class Columns:
         cells: For each column the cells of the first rows.
     """
 
-    path: Path
+    file: CsvFile
     names: tuple[str, ...]
     cells: tuple[tuple[str, ...], ...]
 
@@ -65,6 +58,11 @@ class Columns:
     def have_names(self) -> bool:
         """Whether the first line is a header, and not numbers or a single cell."""
         return len(self.names) > 1 and not all(NUMBER.fullmatch(name) for name in self.names)
+
+    def without(self, names: Collection[str]) -> Columns:
+        """Returns the other columns."""
+        left = [pair for pair in self.by_name if pair[0] not in names]
+        return replace(self, names=tuple(name for name, _ in left), cells=tuple(cells for _, cells in left))
 
     @property
     def by_name(self) -> list[tuple[str, tuple[str, ...]]]:
@@ -87,15 +85,15 @@ class Columns:
         for known in LABEL_NAMES:
             if known in lowered:
                 return self.names[lowered.index(known)], "by its name"
-        series = series_of(self.names)
+        series = series_of(self.names) if self.file.has_header else set()
         for place, which in ((0, "first"), (-1, "last")):
             if self.names[place] not in series and _are_classes(self.cells[place]):
                 return self.names[place], f"the {which} column, which looks like classes"
         raise DataError(
-            f"{shown_path(self.path)}: which of its {len(self.names):,} columns is the label cannot be told: "
+            f"{self.file.where}: which of its {len(self.names):,} columns is the label cannot be told: "
             f"none is named {', '.join(LABEL_NAMES[:8])} or the like, and neither the first "
             f"({self.names[0]!r}) nor the last ({self.names[-1]!r}) looks like classes. Say it: "
-            f"kerasgrid init {shell_word(shown_path(self.path))} --label NAME."
+            f"kerasgrid init {shell_word(self.file.where)} --label NAME."
         )
 
     def are_numbers(self, name: str) -> bool:
@@ -131,31 +129,6 @@ class Columns:
         new = [name for name in names if name not in here]
         return new[0] if len(new) == 1 else next(filter(_ID_NAME.fullmatch, new), None)
 
-    def find_file_names(self) -> tuple[str, str] | None:
-        """Returns the column that names image files, by suffixes or as they lie beside, and such a name."""
-        folders = [self.path.parent, *itertools.islice(self.path.parent.glob("*/"), _MOST_FOLDERS)]
-        ends = ("", *IMAGE_SUFFIXES)
-        series = series_of(self.names)
-        for name, cells in self.by_name:
-            if name in series or not cells:
-                continue
-            if all(cell.lower().endswith(IMAGE_SUFFIXES) for cell in cells):
-                return name, cells[0]
-            are_numbers = all(map(NUMBER.fullmatch, cells))
-            if len(set(cells)) < (len(cells) if are_numbers else 2):
-                continue
-            if not all(map(_FILE_NAME.fullmatch, cells[:3])):
-                continue
-            found = [
-                next(filter(os.path.isfile, files), None)
-                for files in (
-                    [folder / f"{cell}{end}" for folder in folders for end in ends] for cell in cells[:3]
-                )
-            ]
-            if found[0] is not None and None not in found:
-                return name, shown_path(found[0])
-        return None
-
     def flags(self) -> list[str]:
         """Returns the columns that hold 0 and 1 alone, both of them."""
         zero, one = {"0", "0.0"}, {"1", "1.0"}
@@ -166,7 +139,7 @@ class Columns:
         ]
 
 
-def read_columns(path: Path) -> Columns:
+def read_columns(file: CsvFile) -> Columns:
     """Returns the names of a CSV file's columns and the cells of its first 2,000 rows at most.
 
     What is wrong with the file is left for the reading of all of it to tell.
@@ -176,19 +149,22 @@ def read_columns(path: Path) -> Columns:
     """
     rows: list[list[str]] = []
     n_rows = _HEAD_ROWS
-    with opened(path) as file:
-        text = io.TextIOWrapper(file, encoding="utf-8-sig", errors="replace", newline="")
+    with opened_bytes(file) as (raw, _):
+        text = io.TextIOWrapper(raw, encoding="utf-8-sig", errors="replace", newline="")
         try:
-            for _, row in numbered_rows(csv.reader(text, skipinitialspace=True)):
+            reader = csv.reader(text, delimiter=file.separator, skipinitialspace=True)
+            for _, row in numbered_rows(reader):
                 rows.append([cell.strip() for cell in row])
                 n_rows = max(50, min(_HEAD_ROWS, _HEAD_CELLS // len(rows[0])))
                 if len(rows) > n_rows:
                     break
         except csv.Error:
             rows = rows[:1]
+    if not file.has_header:
+        rows.insert(0, [str(place) for place in range(len(rows[0]))] if rows else [])
     names, *body = rows or [[]]
     cells = (tuple(row[index] for row in body if index < len(row)) for index in range(len(names)))
-    return Columns(path, tuple(names), tuple(cells))
+    return Columns(file, tuple(names), tuple(cells))
 
 
 def _are_classes(cells: Sequence[str]) -> bool:

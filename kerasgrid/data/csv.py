@@ -8,11 +8,9 @@ from __future__ import annotations
 
 import io
 import math
-import os
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -22,52 +20,51 @@ from kerasgrid.data.arrays import (
     Samples,
     allocate,
     as_pixels,
-    opened,
     product,
     shape_images,
 )
 from kerasgrid.data.cells import NUMBER, quoted_cell
 from kerasgrid.data.csv_text import (
+    CsvFile,
     known_names,
-    names_of,
-    open_text,
+    open_rows,
+    opened_bytes,
     read_frames,
-    read_names,
     reading,
     refuse_twins,
     row_fault,
     stripped,
     uneven,
 )
+from kerasgrid.data.pictures import PICTURE_SUFFIXES
 from kerasgrid.data.roles import MISSING, NO_ROLES, Roles, check_header, label_reader, samples_of_file
 from kerasgrid.data.streams import Chunk, fitting
 from kerasgrid.errors import DataError
-from kerasgrid.wording import listed, shown_path
+from kerasgrid.wording import listed
 
 CHUNK_CELLS = 4_000_000
-IMAGE_SUFFIXES = (".jpg", ".jpeg", ".png", ".bmp", ".gif", ".tif", ".tiff", ".webp", ".dcm", ".npy")
 _NOT_FINITE = {"nan", "inf", "infinity"}
 _LARGEST = float(np.finfo(np.float32).max)
 
 
 @dataclass(frozen=True)
 class Header:
-    """The first line: where label, id and numbers to predict are, if they are there, and which are pixels."""
+    """The columns: which hold a label, or what else is predicted in its place, an id, and pixels."""
 
     names: tuple[str, ...]
     label: int | None
     pixels: tuple[int, ...]
     id: int | None = None
-    targets: tuple[int, ...] = ()
+    several: tuple[int, ...] = ()
 
 
-def read_csv(path: Path, roles: Roles = NO_ROLES, image: Sequence[int] | None = None) -> Samples:
-    """Returns the samples of a CSV file with a header, of which each row is a picture.
+def read_csv(file: CsvFile, roles: Roles = NO_ROLES, image: Sequence[int] | None = None) -> Samples:
+    """Returns the samples of a CSV file, of which each row is a picture.
 
     Memory holds the result and one chunk of 4 million cells.
 
     Args:
-        path: The file, UTF-8, separated by commas.
+        file: UTF-8.
         roles: The columns that are no pixels.
         image: (height, width, channels) of the pixel columns; a square of one channel by default.
 
@@ -75,18 +72,18 @@ def read_csv(path: Path, roles: Roles = NO_ROLES, image: Sequence[int] | None = 
         DataError: It is missing, or something in it is not as above; the message names the line
             (the header is line 1) and the column.
     """
-    where = shown_path(path)
-    with open_text(path) as text:
-        header = _columns_to_learn(read_names(text, where), roles, where)
-        _check_count(header, image, where)
-        images, codes, names = _whole(read_chunks(text, header, path), header, path)
+    where = file.where
+    header = _columns_to_learn(file.names(), roles, file)
+    _check_count(header, image, file)
+    with open_rows(file) as text:
+        images, codes, names = _whole(read_chunks(text, header, file), header, file)
     others = [*roles.special, *([] if roles.fold_file is None or roles.id is None else [roles.id])]
-    frame = next(read_frames(path, roles.spelled, only=others)) if others else None
-    return samples_of_file(path, shape_images(images, image, where), roles, frame, (codes, names))
+    frame = next(read_frames(file, roles.spelled, only=others)) if others else None
+    return samples_of_file(file, shape_images(images, image, where), roles, frame, (codes, names))
 
 
 def csv_chunks(
-    path: Path, shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None
+    file: CsvFile, shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None
 ) -> Iterator[Chunk]:
     """Yields the samples of a CSV file.
 
@@ -99,52 +96,50 @@ def csv_chunks(
     Raises:
         DataError: The columns are not those of the training data, or a cell is no pixel.
     """
-    where = shown_path(path)
-    with open_text(path) as text:
-        header = _columns_to_predict(read_names(text, where), shape, roles, trained, where)
-        labels_of = label_reader(path, roles.present(header.names))
-        for chunk in read_chunks(text, header, path):
-            yield Chunk(fitting(chunk.images, shape, where), chunk.ids, labels_of(chunk.labels))
+    header = _columns_to_predict(file.names(), shape, roles, trained, file)
+    labels_of = label_reader(file, roles.present(header.names))
+    with open_rows(file) as text:
+        for chunk in read_chunks(text, header, file):
+            yield Chunk(fitting(chunk.images, shape, file.where), chunk.ids, labels_of(chunk.labels))
 
 
-def check_columns(path: Path, shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None) -> None:
-    """Raises a DataError where a CSV file's first line shows that `csv_chunks` will refuse it."""
-    _columns_to_predict(names_of(path), shape, roles, trained, shown_path(path))
+def check_columns(file: CsvFile, shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None) -> None:
+    """Raises a DataError where a CSV file's columns show that `csv_chunks` will refuse it."""
+    _columns_to_predict(file.names(), shape, roles, trained, file)
 
 
-def pixel_names(train: Any, roles: Roles) -> tuple[str, ...] | None:
+def pixel_names(train: CsvFile | None, roles: Roles) -> tuple[str, ...] | None:
     """Returns the columns that are pixels in the training file; None where it is no CSV or not there."""
     names, others = known_names(train), roles.names
     return None if names is None else tuple(name for name in names if name not in others)
 
 
-def _columns_to_learn(names: list[str], roles: Roles, where: str) -> Header:
+def _columns_to_learn(names: list[str], roles: Roles, file: CsvFile) -> Header:
     """Returns which columns of a training file are what.
 
     Raises:
         DataError: A column that is named or the pixels are not there.
     """
-    check_header(names, roles, where)
+    check_header(names, roles, file)
     others = roles.names
     pixels = tuple(index for index, name in enumerate(names) if name not in others)
     if not pixels:
         raise DataError(
-            f"{where}, line 1: no columns of samples: only {', '.join(names)}. The samples themselves are "
-            "needed; a CSV file that names image files is not read yet: put them into an .npz of images and "
-            "labels."
+            f"{file.first_line}: no columns of samples: only {', '.join(names)}. Where one names image "
+            "files: data.files: {column: NAME, folder: FOLDER, suffix: .jpg}."
         )
     return Header(tuple(names), None if roles.label is None else names.index(roles.label), pixels)
 
 
 def _columns_to_predict(
-    names: list[str], shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None, where: str
+    names: list[str], shape: Sequence[int], roles: Roles, trained: tuple[str, ...] | None, file: CsvFile
 ) -> Header:
     """Returns which columns of a file of samples to predict are what.
 
     Raises:
         DataError: The pixels are not those of the training data.
     """
-    refuse_twins(names, where)
+    refuse_twins(names, file.where)
     n_pixels, known, id = product(shape), set(trained or ()), roles.id
     others = roles.names - {id}
     rest = [name for name in names if name not in others]
@@ -161,64 +156,64 @@ def _columns_to_predict(
     if len(rest) != n_pixels:
         beside = "the label column " if others == {roles.label} else ""
         raise DataError(
-            f"{where}, line 1: {len(rest):,} pixel columns, and an image that was trained on has "
+            f"{file.first_line}: {len(rest):,} pixel columns, and an image that was trained on has "
             f"{n_pixels:,}. {told}Beside the pixels there may be {beside}{listed(sorted(others))} and one id "
             "column, which data.id names."
         )
     if told:
         raise DataError(
-            f"{where}, line 1: other columns than in the training data. {told}Name and order them alike; one "
-            "that is the id is named by data.id."
+            f"{file.first_line}: other columns than in the training data. {told}Name and order them alike; "
+            "one that is the id is named by data.id."
         )
     wanted = list(trained or rest)
     if wanted != rest:
         place = next(i for i, pair in enumerate(zip(wanted, rest, strict=True)) if pair[0] != pair[1])
         raise DataError(
-            f"{where}, line 1: the pixel columns come in another order than in the training data: "
+            f"{file.first_line}: the pixel columns come in another order than in the training data: "
             f"{rest[place]!r} where {wanted[place]!r} was. Put them in its order."
         )
     pixels = tuple(place for place, name in enumerate(names) if name in are_pixels)
     here = roles.present(names)
     return Header(
         tuple(names),
-        None if here.label is None else names.index(here.label),
+        None if (one := here.label or here.tags) is None else names.index(one),
         pixels,
         None if id is None else names.index(id),
-        tuple(names.index(name) for name in here.targets),
+        tuple(names.index(name) for name in here.targets or here.labels),
     )
 
 
-def _check_count(header: Header, image: Sequence[int] | None, where: str) -> None:
+def _check_count(header: Header, image: Sequence[int] | None, file: CsvFile) -> None:
     """Holds that the pixel columns make an image, before all rows are read."""
     n_pixels = len(header.pixels)
     n_wanted = product(image) if image is not None else math.isqrt(n_pixels) ** 2
     if n_pixels == n_wanted + 1 and n_wanted > 1:
         names = [header.names[index] for index in header.pixels]
         raise DataError(
-            f"{where}, line 1: {n_pixels} pixel columns ({names[0]!r}, {names[1]!r}, ..., {names[-1]!r}), "
+            f"{file.first_line}: {n_pixels} pixel columns ({names[0]!r}, {names[1]!r}, ..., {names[-1]!r}), "
             f"one more than the {n_wanted} of an image. If one of them is no pixel, name it with data.id; "
             "else say with data.image what they are: [height, width, channels]; or, of a table, what its "
             "columns are with data.features."
         )
-    shape_images(np.empty((0, n_pixels), np.uint8), image, where)
+    shape_images(np.empty((0, n_pixels), np.uint8), image, file.where)
 
 
-def _whole(chunks: Iterator[Chunk], header: Header, path: Path) -> tuple[np.ndarray, np.ndarray, list[str]]:
+def _whole(
+    chunks: Iterator[Chunk], header: Header, file: CsvFile
+) -> tuple[np.ndarray, np.ndarray, list[str]]:
     """Returns pixels (sample, pixel), label codes (sample,) and the label that each code stands for."""
     codes: dict[str, int] = {}
     images = np.empty((0, len(header.pixels)), np.uint8)
     labels: list[np.ndarray] = []
-    n_done, n_expected = 0, _estimated_rows(path)
+    n_done, n_expected = 0, _estimated_rows(file)
     for chunk in chunks:
         n, own = n_done + len(chunk.images), chunk.labels or []
         if not MISSING.isdisjoint(own):
-            raise row_fault(path, partial(_complaint, header=header), n_done, "labels that are missing")
+            raise row_fault(file, partial(_complaint, header=header), n_done, "labels that are missing")
         dtype = np.result_type(images, chunk.images)
         if n > len(images) or dtype != images.dtype:
             n_rows = max(n, n_expected)
-            larger = allocate(
-                (n_rows, len(header.pixels)), dtype, f"{shown_path(path)}, about {n_rows:,} rows"
-            )
+            larger = allocate((n_rows, len(header.pixels)), dtype, f"{file.where}, about {n_rows:,} rows")
             larger[:n_done] = images[:n_done]
             images, n_expected = larger, n_rows + n_rows // 8
         images[n_done:n] = chunk.images
@@ -227,22 +222,21 @@ def _whole(chunks: Iterator[Chunk], header: Header, path: Path) -> tuple[np.ndar
     return images[:n_done], np.concatenate(labels), list(codes)
 
 
-def _estimated_rows(path: Path) -> int:
+def _estimated_rows(file: CsvFile) -> int:
     """Returns about how many rows a file has, by the length of those at its beginning."""
-    with opened(path) as file:
-        head = file.read(PIECE_BYTES)
-        size = os.fstat(file.fileno()).st_size
-    if len(head) == size:
-        return 0  # they come at once
-    return size * head.count(b"\n") // len(head) * 51 // 50  # a few too many cost nothing
+    with opened_bytes(file) as (raw, share):
+        head = raw.read(PIECE_BYTES)
+        if len(head) < PIECE_BYTES:
+            return 0  # they come at once
+        return int(head.count(b"\n") / share() * 1.02)  # a few too many cost nothing
 
 
-def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[Chunk]:
-    """Yields the rows after the header, some 4 million cells at a time.
+def read_chunks(text: io.TextIOWrapper, header: Header, file: CsvFile) -> Iterator[Chunk]:
+    """Yields the rows, some 4 million cells at a time.
 
     Args:
-        text: Where the header has been read.
-        path: The file, to say where a fault is.
+        text: At the first row.
+        file: Whose text it is, to say where a fault is.
 
     Yields:
         Pixels (sample, pixel), uint8 or float32; and ids and labels as they are spelled.
@@ -257,10 +251,10 @@ def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[
     complaint = partial(_complaint, header=header)
 
     def fault(otherwise: str) -> DataError:
-        return row_fault(path, complaint, n_done, otherwise)
+        return row_fault(file, complaint, n_done, otherwise)
 
     with reading(fault):
-        for frame in _frames(text, header):
+        for frame in _frames(text, header, file.separator):
             # An index of another kind is a surplus first column.
             if not isinstance(frame.index, pd.RangeIndex):
                 raise fault("more cells than names")
@@ -275,15 +269,15 @@ def read_chunks(text: io.TextIOWrapper, header: Header, path: Path) -> Iterator[
                 raise fault("pixels that are not finite in float32") from None
             ids = None if header.id is None else stripped(frame[header.id])
             labels: list[Any] | None = None if header.label is None else stripped(frame[header.label])
-            if header.targets:
-                labels = list(zip(*(stripped(frame[place]) for place in header.targets), strict=True))
+            if header.several:
+                labels = list(zip(*(stripped(frame[place]) for place in header.several), strict=True))
             yield Chunk(found, ids, labels)
             n_done += len(frame)
     if not n_done:
-        raise DataError(f"{shown_path(path)}: only a header and no rows.")
+        raise DataError(f"{file.where}: only a header and no rows.")
 
 
-def _frames(text: io.TextIOWrapper, header: Header) -> Iterator[Any]:
+def _frames(text: io.TextIOWrapper, header: Header, separator: str) -> Iterator[Any]:
     """Yields the cells after the header as DataFrames whose columns are numbered; all but pixels are text."""
     import pandas as pd
 
@@ -291,6 +285,7 @@ def _frames(text: io.TextIOWrapper, header: Header) -> Iterator[Any]:
     yield from pd.read_csv(
         text,
         header=None,
+        sep=separator,
         names=range(n_columns),
         dtype={place: object for place in range(n_columns) if place not in are_pixels},
         na_filter=False,
@@ -317,8 +312,8 @@ def _complaint(row: list[str], header: Header) -> str | None:
             what = f"{found} is too large for float32"
         elif cell.lstrip("+-").lower() in _NOT_FINITE:
             what = f"{found} is not finite"
-        elif cell.lower().endswith(IMAGE_SUFFIXES):
-            what = f"{found} names a file, and images are not read by their names yet (an .npz holds them)"
+        elif cell.lower().endswith(tuple(PICTURE_SUFFIXES)):
+            what = f"{found} names a file: say so by data.files: {{column: {header.names[index]}}}"
         else:
             what = f"{found} is no number"
         return (

@@ -6,7 +6,6 @@ import math
 import re
 from collections.abc import Iterator, Sequence
 from functools import partial
-from pathlib import Path
 from typing import Any
 
 from kerasgrid.config.sections import Features
@@ -14,7 +13,7 @@ from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import CellFaults
 from kerasgrid.data.columns import series_of
 from kerasgrid.data.csv import CHUNK_CELLS
-from kerasgrid.data.csv_text import line_places, names_of, read_frames, stripped
+from kerasgrid.data.csv_text import CsvFile, line_places, read_frames, stripped
 from kerasgrid.data.features import (
     faults_of_names,
     learn_table,
@@ -27,7 +26,7 @@ from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_f
 from kerasgrid.data.streams import Chunk
 from kerasgrid.errors import DataError
 from kerasgrid.records import Table
-from kerasgrid.wording import listed, shown_path
+from kerasgrid.wording import listed
 
 _PIXEL_NAME = re.compile(r"pix|px", re.I)
 _CHANNELS = (3, 4)
@@ -35,7 +34,7 @@ _SIDE = 8
 """The smallest side of a picture of which all pixels are there but its shape is not told."""
 
 
-def is_table(path: Path, config: Any, roles: Roles) -> bool:
+def is_table(file: CsvFile, config: Any, roles: Roles) -> bool:
     """Tells whether a CSV file is read as a table, and not as pixels.
 
     Pixels are said by `data.image`, or are numbered columns that make a square, or are named pixel0, pixel1
@@ -50,7 +49,7 @@ def is_table(path: Path, config: Any, roles: Roles) -> bool:
     if config.features.model_fields_set or config.drop:
         return True
     others = roles.names
-    rest = [name for name in names_of(path) if name not in others]
+    rest = [name for name in file.names() if name not in others]
     if not rest:
         return False
     series = series_of(rest)
@@ -66,11 +65,11 @@ def is_table(path: Path, config: Any, roles: Roles) -> bool:
     return not is_square and not any(n >= _SIDE**2 and math.isqrt(n) ** 2 == n for n in n_places)
 
 
-def read_table(path: Path, roles: Roles, said: Features, table: Table | None = None) -> Samples:
-    """Returns the rows of a CSV file with a header.
+def read_table(file: CsvFile, roles: Roles, said: Features, table: Table | None = None) -> Samples:
+    """Returns the rows of a CSV file.
 
     Args:
-        path: The file, UTF-8, separated by commas.
+        file: UTF-8.
         roles: The columns that are no features.
         said: What the others are; guessed where it does not say.
         table: That of the training data, where these are other rows, which may lack columns that are no
@@ -80,28 +79,28 @@ def read_table(path: Path, roles: Roles, said: Features, table: Table | None = N
         DataError: It is missing, or something in it is not as above; the message names the line
             (the header is line 1) and the column.
     """
-    where, names = shown_path(path), names_of(path)
+    where, names = file.where, file.names()
     if table is None:
         others = roles.names
         features = [name for name in names if name not in others]
-        check_header(names, roles, where, said_faults(said, names, features, where))
+        check_header(names, roles, file, said_faults(said, names, features, where))
         spelled = [*roles.spelled, *said.categorical, *said.date]
     else:
-        if found := list(faults_of_names(names, table, f"{where}, line 1")):
+        if found := list(faults_of_names(names, table, file.first_line)):
             raise DataError("\n".join(found))
         roles = roles.present(names)
         spelled = [*roles.spelled, *_texts(table)]
-    (frame,) = read_frames(path, spelled)
-    faults = CellFaults(where, partial(line_places, path))
+    (frame,) = read_frames(file, spelled)
+    faults = CellFaults(where, partial(line_places, file))
     if table is None:
         table, values, findings = learn_table(frame, features, said, faults)
-        return samples_of_file(path, values, roles, frame, None, faults, table, told(findings))
+        return samples_of_file(file, values, roles, frame, None, faults, table, told(findings))
     values = values_of_table(frame, table, faults)
     report = notes_on_unknown(table, values, where)
-    return samples_of_file(path, values, roles, frame, None, faults, table, report)
+    return samples_of_file(file, values, roles, frame, None, faults, table, report)
 
 
-def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> Iterator[Chunk]:
+def table_chunks(file: CsvFile, table: Table, roles: Roles, trained: Sequence[str] | None) -> Iterator[Chunk]:
     """Yields the rows of a CSV file with the columns of a table, in any order.
 
     Args:
@@ -113,28 +112,28 @@ def table_chunks(path: Path, table: Table, roles: Roles, trained: Sequence[str] 
         DataError: A column is missing, or one is there that the training data have not, or a cell is not of
             its column's kind.
     """
-    where, names = shown_path(path), names_of(path)
-    check_table_columns(path, table, roles, trained)
+    where, names = file.where, file.names()
+    check_table_columns(file, table, roles, trained)
     here = roles.present(names)
-    labels_of = label_reader(path, here)
+    labels_of = label_reader(file, here)
     columns = here.predicted
     spelled = [*here.spelled, *columns, *_texts(table)]
     n_done = 0
-    for frame in read_frames(path, spelled, n_rows=max(1, CHUNK_CELLS // len(names))):
-        faults = CellFaults(where, partial(_places_after, path, n_done))
+    for frame in read_frames(file, spelled, n_rows=max(1, CHUNK_CELLS // len(names))):
+        faults = CellFaults(where, partial(_places_after, file, n_done))
         values = values_of_table(frame, table, faults)
         faults.finish()
         ids = None if here.id is None else stripped(frame[here.id])
         cells: Any = [stripped(frame[name]) for name in columns]
         if columns:
-            cells = list(zip(*cells, strict=True)) if here.targets else cells[0]
+            cells = list(zip(*cells, strict=True)) if here.targets or here.labels else cells[0]
         yield Chunk(values, ids, labels_of(cells or None))
         n_done += len(frame)
 
 
-def check_table_columns(path: Path, table: Table, roles: Roles, trained: Sequence[str] | None) -> None:
+def check_table_columns(file: CsvFile, table: Table, roles: Roles, trained: Sequence[str] | None) -> None:
     """Raises a DataError where a CSV file's first line shows that `table_chunks` will refuse it."""
-    names, line = names_of(path), f"{shown_path(path)}, line 1"
+    names, line = file.names(), file.first_line
     faults = list(faults_of_names(names, table, line))
     known = {*(trained or names), *roles.names}
     strange = [name for name in names if name not in known]
@@ -158,5 +157,5 @@ def _texts(table: Table) -> list[str]:
     return [column.name for column in table.columns if column.kind != "numeric"]
 
 
-def _places_after(path: Path, n_done: int, rows: Sequence[int]) -> list[str]:
-    return line_places(path, [n_done + row for row in rows])
+def _places_after(file: CsvFile, n_done: int, rows: Sequence[int]) -> list[str]:
+    return line_places(file, [n_done + row for row in rows])

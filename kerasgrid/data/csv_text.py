@@ -10,54 +10,128 @@ import contextlib
 import csv
 import io
 import itertools
+import os
+import re
 from collections import Counter
 from collections.abc import Callable, Collection, Iterator, Sequence
+from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
 from typing import Any, BinaryIO, TypeGuard
 
+from kerasgrid.data.archives import archive_on_way, gunzipped, size_of
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.cells import BLANKS
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
-_PACKED = {b"PK\x03\x04": "zip", b"\x1f\x8b": "gzip", b"BZh": "bzip2", b"\xfd7zXZ": "xz"}
+_PACKED = {
+    b"PK\x03\x04": ("zip", ".zip"),
+    b"\x1f\x8b": ("gzip", ".gz"),
+    b"BZh": ("bzip2", ""),
+    b"\xfd7zXZ": ("xz", ""),
+}
+_TABS = re.compile(r"\.tsv(\.gz)?", re.I)
+_SUFFIX = re.compile(r".*\.(csv|tsv)(\.gz)?", re.I)
+
+
+@dataclass(frozen=True)
+class CsvFile:
+    """A file of rows, separated by commas, or by tabs where its name says .tsv; as it is, as .gz or in a
+    .zip.
+
+    Attributes:
+        path: Through a .zip where it lies in one: data.zip/train.csv.
+        has_header: Whether its first line has the columns' names, which are "0", "1", ... otherwise.
+    """
+
+    path: Path
+    has_header: bool = True
+
+    @property
+    def where(self) -> str:
+        """What messages call it."""
+        return shown_path(self.path)
+
+    @property
+    def first_line(self) -> str:
+        """What messages call its columns' names."""
+        return f"{self.where}, line 1" if self.has_header else self.where
+
+    @property
+    def separator(self) -> str:
+        """What stands between cells."""
+        return "\t" if _TABS.search(self.path.name) else ","
+
+    @property
+    def is_packed(self) -> bool:
+        """Whether it is a .gz."""
+        return self.path.suffix.lower() == ".gz"
+
+    def rows(self, text: io.TextIOWrapper) -> Any:
+        """Returns a reader of the rows in its text."""
+        return csv.reader(text, delimiter=self.separator, skipinitialspace=True, strict=True)
+
+    def names(self) -> list[str]:
+        """Returns the columns' names.
+
+        Raises:
+            DataError: It cannot be read, or is no CSV.
+        """
+        with open_text(self) as text:
+            return read_names(text, self)
 
 
 def is_csv(source: Any) -> TypeGuard[str | Path]:
     """Tells whether a config's source is a CSV file, by its name."""
-    return isinstance(source, (str, Path)) and Path(source).suffix.lower() == ".csv"
+    return isinstance(source, (str, Path)) and _SUFFIX.fullmatch(Path(source).name) is not None
 
 
 def refuse_archive(file: BinaryIO, where: str) -> None:
     """Raises a DataError where a file that should be a CSV is packed; else it stands at its beginning."""
     start = file.read(8)
     file.seek(0)
-    for magic, kind in _PACKED.items():
+    for magic, (kind, suffix) in _PACKED.items():
         if start.startswith(magic):
-            raise DataError(f"{where}: a {kind} archive and no CSV file. Unpack it first.")
+            way = (
+                f"Unpack it first, or name it so: {Path(where).name}{suffix}."
+                if suffix
+                else "Unpack it first."
+            )
+            raise DataError(f"{where}: a {kind} archive and no CSV file. {way}")
 
 
 @contextlib.contextmanager
-def open_text(path: Path) -> Iterator[io.TextIOWrapper]:
-    """Opens the file as text; says what a file is that is none."""
-    where = shown_path(path)
-    with opened(path) as file:
-        refuse_archive(file, where)
+def open_text(file: CsvFile) -> Iterator[io.TextIOWrapper]:
+    """Opens a file as text; says what it is where it is none."""
+    with opened_bytes(file) as (raw, _):
         try:
-            with io.TextIOWrapper(file, encoding="utf-8-sig", newline="") as text:
+            with io.TextIOWrapper(raw, encoding="utf-8-sig", newline="") as text:
                 yield text
         except UnicodeDecodeError as error:
             raise DataError(
-                f"{where}, line {_undecodable_line(path)}: no UTF-8 text. If this is a CSV file, save it as "
-                "UTF-8."
+                f"{file.where}, line {_undecodable_line(file)}: no UTF-8 text. If this is a CSV file, save "
+                "it as UTF-8."
             ) from error
 
 
-def _undecodable_line(path: Path) -> int:
+@contextlib.contextmanager
+def opened_bytes(file: CsvFile) -> Iterator[tuple[io.BufferedReader, Callable[[], float]]]:
+    """Opens a file, unpacked; and gives how much of it has been read, from 0 to 1."""
+    with opened(file.path) as raw:
+        n_bytes = size_of(file.path)
+        if not file.is_packed:
+            refuse_archive(raw, file.where)
+            yield raw, lambda: raw.tell() / n_bytes
+            return
+        with gunzipped(raw, n_bytes, file.where) as unpacked:
+            yield unpacked, lambda: raw.tell() / n_bytes
+
+
+def _undecodable_line(file: CsvFile) -> int:
     """Returns the number of the first line that is not UTF-8, which the decoder does not know."""
-    with opened(path) as file:
-        for number, line in enumerate(file, start=1):
+    with opened_bytes(file) as (raw, _):
+        for number, line in enumerate(raw, start=1):
             try:
                 line.decode()
             except UnicodeDecodeError:
@@ -65,35 +139,40 @@ def _undecodable_line(path: Path) -> int:
     return number
 
 
-def read_names(text: io.TextIOWrapper, where: str) -> list[str]:
+def read_names(text: io.TextIOWrapper, file: CsvFile) -> list[str]:
     """Returns the columns' names, from a file's first line that is not blank.
 
     Raises:
         DataError: There is none, or it is no CSV.
     """
     try:
-        reader = csv.reader(text, skipinitialspace=True, strict=True)
-        names = next((row for _, row in numbered_rows(reader)), None)
+        names = next((row for _, row in numbered_rows(file.rows(text))), None)
     except csv.Error as error:
-        raise DataError(f'{where}, line 1: no CSV header ({error}). Is a quote (") left open?') from error
+        raise DataError(
+            f'{file.where}, line 1: no CSV header ({error}). Is a quote (") left open?'
+        ) from error
     if names is None:
-        raise DataError(f"{where}: empty.")
-    return [name.strip() for name in names]
+        raise DataError(f"{file.where}: empty.")
+    return (
+        [name.strip() for name in names] if file.has_header else [str(place) for place in range(len(names))]
+    )
 
 
-def names_of(path: Path) -> list[str]:
-    """Returns the columns' names of a file.
+@contextlib.contextmanager
+def open_rows(file: CsvFile) -> Iterator[io.TextIOWrapper]:
+    """Opens a file as text that stands at its first row."""
+    with open_text(file) as text:
+        if file.has_header:
+            read_names(text, file)
+        yield text
 
-    Raises:
-        DataError: There is none, or it is no CSV.
-    """
-    with open_text(path) as text:
-        return read_names(text, shown_path(path))
 
-
-def known_names(source: Any) -> list[str] | None:
+def known_names(file: CsvFile | None) -> list[str] | None:
     """Returns the columns' names of a source; None where it is no CSV or not there."""
-    return names_of(Path(source)) if is_csv(source) and Path(source).exists() else None
+    if file is None:
+        return None
+    is_there = os.path.exists(file.path) or archive_on_way(file.path) is not None
+    return file.names() if is_there else None
 
 
 def faults_of_twins(names: Sequence[str], where: str, remedy: str = "") -> Iterator[str]:
@@ -125,7 +204,7 @@ def stripped(column: Any) -> list[str]:
 
 
 def read_frames(
-    path: Path, spelled: Collection[str], *, only: Collection[str] | None = None, n_rows: int | None = None
+    file: CsvFile, spelled: Collection[str], *, only: Collection[str] | None = None, n_rows: int | None = None
 ) -> Iterator[Any]:
     """Yields the rows of a file as pandas' DataFrames, whose columns have their names.
 
@@ -137,19 +216,19 @@ def read_frames(
         n_rows: So many at a time; all at once by default.
 
     Raises:
-        DataError: A row has other cells than the header names; or there are no rows.
+        DataError: A row has other cells than there are columns; or there are no rows.
     """
     import pandas as pd
 
-    where, names = shown_path(path), names_of(path)
+    names = file.names()
     own = [place for place, name in enumerate(names) if only is None or name in only]
     n_done, are_even = 0, False
     complaint = partial(uneven, n_columns=len(names))
-    with open_text(path) as text, reading(lambda otherwise: row_fault(path, complaint, n_done, otherwise)):
-        read_names(text, where)
+    with open_rows(file) as text, reading(lambda otherwise: row_fault(file, complaint, n_done, otherwise)):
         found = pd.read_csv(
             text,
             header=None,
+            sep=file.separator,
             names=range(len(names)),
             usecols=None if only is None else own,
             **_to_the_last_bit(),
@@ -163,15 +242,15 @@ def read_frames(
         for frame in [found] if n_rows is None else found:
             # An index of another kind is a surplus first column.
             if not isinstance(frame.index, pd.RangeIndex):
-                raise row_fault(path, complaint, n_done, "more cells than names")
+                raise row_fault(file, complaint, n_done, "more cells than names")
             if not are_even and len(names) - 1 in frame and _has_blanks(frame[len(names) - 1]):
-                if (fault := faulty_row(path, complaint)) is not None:
+                if (fault := faulty_row(file, complaint)) is not None:
                     raise fault
                 are_even = True
             yield frame.set_axis([names[place] for place in frame.columns], axis=1)
             n_done += len(frame)
     if not n_done:
-        raise DataError(f"{where}: only a header and no rows.")
+        raise DataError(f"{file.where}: only a header and no rows.")
 
 
 def _to_the_last_bit() -> dict[str, Any]:
@@ -204,7 +283,7 @@ def uneven(row: Sequence[str], n_columns: int) -> str | None:
 
 
 def row_fault(
-    path: Path, complaint: Callable[[list[str]], str | None], n_done: int, otherwise: str
+    file: CsvFile, complaint: Callable[[list[str]], str | None], n_done: int, otherwise: str
 ) -> DataError:
     """Returns the error for the first fault after `n_done` good rows.
 
@@ -213,24 +292,26 @@ def row_fault(
         n_done: Rows that were read without fault.
         otherwise: What pandas complained of, in case that no row is found to be at fault.
     """
-    return faulty_row(path, complaint, n_done) or DataError(
-        f"{shown_path(path)}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}."
+    return faulty_row(file, complaint, n_done) or DataError(
+        f"{file.where}, row {n_done + 1} or after: cannot be read as CSV: {otherwise}."
     )
 
 
-def faulty_row(path: Path, complaint: Callable[[list[str]], str | None], n_done: int = 0) -> DataError | None:
+def faulty_row(
+    file: CsvFile, complaint: Callable[[list[str]], str | None], n_done: int = 0
+) -> DataError | None:
     """Returns the error for the first row after `n_done` good ones that is at fault; None where none is."""
-    where = shown_path(path)
     line = 1
-    with open_text(path) as text:
-        reader = csv.reader(text, skipinitialspace=True, strict=True)
-        rows = numbered_rows(reader)
+    with open_text(file) as text:
+        rows = numbered_rows(file.rows(text))
         try:
-            for line, row in itertools.islice(rows, n_done + 1, None):
+            for line, row in itertools.islice(rows, n_done + file.has_header, None):
                 if (found := complaint(row)) is not None:
-                    return DataError(f"{where}, line {line}{found}")
+                    if not file.has_header:
+                        found = found.replace("the header has", "the first row has")
+                    return DataError(f"{file.where}, line {line}{found}")
         except csv.Error as error:
-            return DataError(f'{where}, line {line + 1} or after: {error}. Is a quote (") left open?')
+            return DataError(f'{file.where}, line {line + 1} or after: {error}. Is a quote (") left open?')
     return None
 
 
@@ -239,12 +320,12 @@ def _has_blanks(column: Any) -> bool:
     return bool((column.isna() | (column == "")).any())
 
 
-def line_places(path: Path, rows: Sequence[int]) -> list[str]:
+def line_places(file: CsvFile, rows: Sequence[int]) -> list[str]:
     """Returns what messages call some rows after the header, counted from 0, ascending."""
     wanted, lines = set(rows), {}
-    with open_text(path) as text:
-        reader = csv.reader(text, skipinitialspace=True)
-        for row, (line, _) in enumerate(numbered_rows(reader), start=-1):
+    with open_text(file) as text:
+        reader = csv.reader(text, delimiter=file.separator, skipinitialspace=True)
+        for row, (line, _) in enumerate(numbered_rows(reader), start=-file.has_header):
             if row in wanted:
                 lines[row] = line
                 if len(lines) == len(wanted):

@@ -21,7 +21,7 @@ from kerasgrid.data.features import (
     told,
     values_of_table,
 )
-from kerasgrid.data.roles import Roles, read_roles, read_targets
+from kerasgrid.data.roles import Roles, read_labels, read_roles, read_targets
 from kerasgrid.data.streams import Chunk, Stream
 from kerasgrid.errors import DataError
 from kerasgrid.records import Table
@@ -68,6 +68,9 @@ def frame_parts(
     if roles.targets:
         read_targets(named, roles, faults)  # whose faults are told with the others
         predicted = named[list(roles.targets)]
+    elif roles.are_several:
+        labels, words = read_labels(named, roles, faults)
+        predicted = type(named)(labels, columns=list(words))
     elif roles.label is not None:
         predicted = named[roles.label]
     return frame.loc[:, [name not in others for name in names]], predicted, known
@@ -144,6 +147,10 @@ def stream_of_frame(frame: Any, table: Table, roles: Roles, file: Path) -> Strea
     labels: list[Any] | None = None
     if here.targets:
         labels = list(named[list(here.targets)].itertuples(index=False, name=None))
+    elif here.are_several:
+        faults = CellFaults(where, row_places)
+        labels = list(map(tuple, read_labels(named, here, faults)[0].tolist()))
+        faults.finish()
     elif here.label is not None:
         labels = named[here.label].tolist()
     return Stream(where, partial(_stored_rows, file, ids, labels))

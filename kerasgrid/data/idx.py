@@ -9,7 +9,6 @@ from __future__ import annotations
 import contextlib
 import gzip
 import io
-import os
 import struct
 import zlib
 from collections.abc import Iterator, Sequence
@@ -17,12 +16,11 @@ from pathlib import Path
 
 import numpy as np
 
+from kerasgrid.data.archives import MAX_DEFLATE_RATIO, check_ratio, size_of
 from kerasgrid.data.arrays import (
-    MAX_DEFLATE_RATIO,
     Samples,
     StoredArray,
     as_pixels,
-    check_ratio,
     opened,
     shape_images,
 )
@@ -89,7 +87,7 @@ def opened_idx(path: Path) -> Iterator[StoredArray]:
     """
     where = shown_path(path)
     with opened(path) as file:
-        n_bytes = os.fstat(file.fileno()).st_size
+        n_bytes = size_of(path)
         packed = file.read(2) == _GZIP
         file.seek(0)
         if not packed:

@@ -165,9 +165,8 @@ def _samples(
     if table is None:
         values = _values(X, y)
     given = as_array(y, "y")
-    samples = samples_of(
-        values, given, where, "y", multi_label=config.multi_label, numbers=numbers, names=_names_of(y)
-    )
+    several = config.multi_label or roles.are_several
+    samples = samples_of(values, given, where, "y", multi_label=several, numbers=numbers, names=_names_of(y))
     for name, value, read in (("groups", groups, _codes_of), ("weights", sample_weight, weights_of)):
         if value is not None:
             if name in known:
@@ -188,7 +187,7 @@ def _roles(config: DataConfig, y: Any, frame: Any, trained: Samples | None) -> R
         key = "target" if roles.targets else "label"
         raise DataError(f"y is given, and so is data.{key}, which names a column of X: keep one of them.")
     if y is not None:
-        roles = replace(roles, label=None, targets=())
+        roles = roles.without_predicted
     if roles.fold_file is not None:
         raise DataError("data.fold is a file, which does not go with arrays. Name a column of a DataFrame.")
     if frame is None:

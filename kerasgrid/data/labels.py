@@ -144,7 +144,8 @@ def samples_of(
         multi_label: As in `encode_labels`.
         numbers: Whether labels are numbers to predict, (sample,) or (sample, target); None to tell by
             `look_like_numbers`.
-        names: What such numbers are called; by default as `target_of_numbers` has it.
+        names: What such numbers, or several labels, are called; by default as `target_of_numbers` has it, and
+            0, 1, ...
 
     Raises:
         DataError: The labels are none, or the two do not belong together.
@@ -156,6 +157,7 @@ def samples_of(
         target = Target("numbers", tuple(names)) if names else target_of_numbers(found)
     else:
         found, classes = encode_labels(labels, where_labels, multi_label=multi_label)
+        classes = tuple(names) if multi_label and names else classes
         kind: Literal["labels", "classes"] = "labels" if multi_label else "classes"
         target = Target(kind, classes, not multi_label and is_one_hot(labels, found))
     check_samples(images, found, target.names, where)

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from dataclasses import replace
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -12,11 +11,12 @@ from kerasgrid.data.arrays import Samples, take_rows
 from kerasgrid.data.cache import cached
 from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
-from kerasgrid.data.csv_text import is_csv, known_names
+from kerasgrid.data.csv_text import known_names
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels
+from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles
-from kerasgrid.data.sources import find_source
+from kerasgrid.data.sources import find_source, form_of_others
 from kerasgrid.data.strata import parts_by_labels
 from kerasgrid.errors import DataError
 from kerasgrid.records import Dataset, Doing, not_told
@@ -156,6 +156,18 @@ def _load(
     return cached(key_of_subset, where, pick, check=check, doing=doing)
 
 
+def check_other(config: Any, other: Any, train: Dataset) -> None:
+    """Raises a DataError where the columns of other rows than those to learn from show that they are none."""
+    file, own = csv_of(other, config, "test"), csv_of(config.train, config)
+    if file is None:
+        return
+    roles = Roles.of(config)
+    if train.table is not None:
+        check_table_columns(file, train.table, roles, known_names(own))
+    elif form_of_others(file, config) is False:
+        check_columns(file, train.images.shape[1:], roles, pixel_names(own, roles))
+
+
 def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Dataset:
     """Returns the samples of `train`, and after them those that are held out.
 
@@ -169,11 +181,7 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
         StorageError: The cache cannot be written.
     """
     train, other = load_data(config, seed=seed, doing=doing), config.validation or config.test
-    roles, shape = Roles.of(config), train.images.shape[1:]
-    if is_csv(other) and train.table is None:
-        check_columns(Path(other), shape, roles, pixel_names(config.train, roles))
-    elif is_csv(other) and train.table is not None:
-        check_table_columns(Path(other), train.table, roles, known_names(config.train))
+    check_other(config, other, train)
     as_train = {"train": other, "test": config.train, "validation": None, "subset": None}
     test = _load(config.model_copy(update=as_train), seed, trained=train, doing=doing)
     check_held_out(train, test, train.source, test.source)

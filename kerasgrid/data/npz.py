@@ -1,4 +1,7 @@
-"""NumPy's files: images and labels of an .npz by the usual names, images of a .npy; never pickles."""
+"""NumPy's files: images and labels of an .npz by the usual names, or of two .npy; never pickles.
+
+Images that are many are mapped from their file, or from one of the cache, and never in memory as a whole.
+"""
 
 from __future__ import annotations
 
@@ -12,13 +15,12 @@ from typing import BinaryIO
 
 import numpy as np
 
+from kerasgrid.data.archives import MAX_DEFLATE_RATIO, check_ratio, size_of
 from kerasgrid.data.arrays import (
-    MAX_DEFLATE_RATIO,
     Samples,
     StoredArray,
-    as_pixels,
-    check_ratio,
     opened,
+    pixels_of,
     shape_images,
 )
 from kerasgrid.data.labels import check_texts, samples_of
@@ -67,9 +69,44 @@ def read_npz(path: Path, image: Sequence[int] | None = None, *, multi_label: boo
                 f"{where}: no pair of images and labels: it holds {found or 'nothing'}. Name them as one of "
                 f"{known}."
             )
-        images, labels = (read_member(archive, key, where) for key in pair)
-    pixels = shape_images(as_pixels(images, f"{where}, {pair[0]}"), image, f"{where}, {pair[0]}")
+        with opened_member(archive, pair[0], where) as stored:
+            images = pixels_of(stored)
+        labels = read_member(archive, pair[1], where)
+    pixels = shape_images(images, image, f"{where}, {pair[0]}")
     return samples_of(pixels, labels, where, f"{where}, {pair[1]}", multi_label=multi_label)
+
+
+def read_npy(
+    images: Path, labels: Path, image: Sequence[int] | None = None, *, multi_label: bool = False
+) -> Samples:
+    """Returns the samples of two .npy files; the images are mapped where they are bytes.
+
+    Args:
+        images: A file of 2 to 4 axes, the sample first.
+        labels: A file of one label a sample, or as `encode_labels` takes them.
+        image: (height, width, channels), where it cannot be read off the file.
+        multi_label: Whether labels are (sample, label) of 0 and 1.
+
+    Raises:
+        DataError: A file is missing, damaged or no .npy file, or the two do not belong together.
+    """
+    where, where_labels = shown_path(images), shown_path(labels)
+    values = _read_npy(labels)
+    with opened(images) as file:
+        stored = _read_header(file, size_of(images), where)
+        is_mapped = stored.dtype == np.uint8 and not stored.is_fortran and os.path.isfile(images)
+        if is_mapped and size_of(images) == file.tell() + stored.n_bytes and stored.n_bytes:
+            pixels: np.ndarray = np.memmap(images, stored.dtype, "r", file.tell(), stored.shape)
+        else:
+            pixels = pixels_of(stored)
+    shaped = shape_images(pixels, image, where)
+    return samples_of(shaped, values, f"{where} and {where_labels}", where_labels, multi_label=multi_label)
+
+
+def _read_npy(path: Path) -> np.ndarray:
+    """Returns the array of a .npy file."""
+    with opened(path) as file:
+        return _read_header(file, size_of(path), shown_path(path)).whole()
 
 
 def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
@@ -96,14 +133,19 @@ def npz_chunks(path: Path, shape: Sequence[int]) -> Iterator[Chunk]:
             yield from chunks_of(stored, shape, *told)
 
 
-def npy_chunks(path: Path, shape: Sequence[int], name: str) -> Iterator[Chunk]:
-    """Yields the samples of a .npy file in a training sample's shape; `name` is what messages call it.
+def npy_chunks(path: Path, shape: Sequence[int], name: str, labels: Path | None = None) -> Iterator[Chunk]:
+    """Yields the samples of a .npy file in a training sample's shape.
+
+    Args:
+        name: What messages call it.
+        labels: A .npy file of theirs, if there is one.
 
     Raises:
         DataError: It is missing or damaged, or its images are of another shape.
     """
+    given = None if labels is None else _read_npy(labels).tolist()
     with opened(path) as file:
-        yield from chunks_of(_read_header(file, path.stat().st_size, name), shape)
+        yield from chunks_of(_read_header(file, size_of(path), name), shape, labels=given)
 
 
 def _ids(values: np.ndarray, where: str) -> list[str]:
@@ -162,7 +204,8 @@ def opened_member(archive: zipfile.ZipFile, key: str, where: str) -> Iterator[St
         info = archive.getinfo(f"{key}.npy")
         if info.compress_type not in (zipfile.ZIP_STORED, zipfile.ZIP_DEFLATED):
             raise DataError(f"{where}: packed in a way that NumPy does not write. Save it with numpy.savez.")
-        size = os.fstat(archive.fp.fileno()).st_size  # type: ignore[union-attr]  # it is open
+        assert archive.fp is not None  # it is open
+        size = archive.fp.seek(0, os.SEEK_END)
         instead = "unpack it, and save its arrays with numpy.savez"
         check_ratio(info.file_size, size, where, instead)
         with archive.open(info) as member:

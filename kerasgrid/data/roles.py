@@ -13,20 +13,22 @@ from typing import Any
 
 import numpy as np
 
+from kerasgrid.config.sections import LabelColumn
 from kerasgrid.data.arrays import Samples, check_samples
 from kerasgrid.data.cells import ISO, NUMBER, CellFaults, Cells, likeliest_format, other_order, quoted_cell
 from kerasgrid.data.csv_text import (
+    CsvFile,
     faults_of_twins,
     line_places,
-    names_of,
     read_frames,
     refuse_twins,
     stripped,
 )
 from kerasgrid.data.labels import are_numbers, are_whole, as_classes, labels_of_names
-from kerasgrid.errors import DataError, NotBuiltError, did_you_mean
+from kerasgrid.data.pictures import Pictures
+from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.records import Table, Target
-from kerasgrid.wording import listed, shown_path
+from kerasgrid.wording import listed
 
 MISSING = frozenset(("", "nan", "NaN"))
 """Labels that are missing; others that stand for blanks elsewhere may be classes."""
@@ -45,11 +47,20 @@ class Roles:
     Attributes:
         label: That of classes.
         targets: Those of numbers to predict, in the place of a label.
+        labels: Those of 0 and 1, a label each, in the place of one.
+        tags: That whose cells hold several labels each, in the place of one.
+        split: What stands between the labels of a cell.
+        words: The labels of the training data, where `tags` is of other rows; none to take all that there
+            are.
         fold_file: A CSV file of ids and folds, in the place of a column.
     """
 
     label: str | None = "label"
     targets: tuple[str, ...] = ()
+    labels: tuple[str, ...] = ()
+    tags: str | None = None
+    split: str = " "
+    words: tuple[str, ...] = ()
     id: str | None = None
     group: str | None = None
     time: str | None = None
@@ -63,24 +74,28 @@ class Roles:
         """Returns those of a config's data section; `data.fold` may be a file, which is no column."""
         target = config.target
         targets = (target,) if isinstance(target, str) else tuple(target or ())
-        label = config.label or "label"
-        if not isinstance(label, str):
-            raise NotBuiltError("data.label: several labels are not read from a CSV yet.")
+        said = config.label or "label"
+        split = said if isinstance(said, LabelColumn) else None
+        one = said if isinstance(said, str) else None
         return cls(
-            None if targets else label,
-            targets,
-            config.id,
-            config.group,
-            config.time,
-            None if is_fold_file(config.fold) else config.fold,
-            config.weight,
-            tuple(config.drop),
-            config.fold if is_fold_file(config.fold) else None,
+            label=None if targets else one,
+            targets=targets,
+            labels=() if split or one or targets else tuple(said),
+            tags=None if split is None or targets else split.column,
+            split=" " if split is None else split.split,
+            id=config.id,
+            group=config.group,
+            time=config.time,
+            fold=None if is_fold_file(config.fold) else config.fold,
+            weight=config.weight,
+            drop=tuple(config.drop),
+            fold_file=config.fold if is_fold_file(config.fold) else None,
         )
 
     def by_key(self) -> Iterator[tuple[str, str]]:
         """Yields the key of the config and the column that it names, of each."""
         yield from (("target", name) for name in self.targets)
+        yield from (("label", name) for name in (*self.labels, *filter(None, (self.tags,))))
         for key in ("label", "id", "group", "time", "fold", "weight"):
             if (name := getattr(self, key)) is not None:
                 yield key, name
@@ -89,7 +104,17 @@ class Roles:
     @property
     def predicted(self) -> tuple[str, ...]:
         """Those that are predicted."""
-        return self.targets or (() if self.label is None else (self.label,))
+        return self.targets or self.labels or tuple(filter(None, (self.tags or self.label,)))
+
+    @property
+    def are_several(self) -> bool:
+        """Whether a sample may have several labels, or none."""
+        return bool(self.labels) or self.tags is not None
+
+    @property
+    def without_predicted(self) -> Roles:
+        """The others, where what is predicted is given beside them."""
+        return replace(self, label=None, targets=(), labels=(), tags=None)
 
     @property
     def names(self) -> set[str]:
@@ -98,34 +123,47 @@ class Roles:
 
     @property
     def special(self) -> tuple[str, ...]:
-        """Those that are read beside features and labels."""
-        return (*self.targets, *filter(None, (self.group, self.time, self.fold, self.weight)))
+        """Those that are read beside features and labels of classes."""
+        one_each = self.tags, self.group, self.time, self.fold, self.weight
+        return (*self.targets, *self.labels, *filter(None, one_each))
 
     @property
     def spelled(self) -> list[str]:
         """Those that are read as texts, whatever stands in them."""
-        return [name for name in (self.label, self.id, self.group) if name is not None]
+        return [name for name in (self.label, self.tags, self.id, self.group) if name is not None]
 
     def present(self, names: Collection[str]) -> Roles:
         """Returns those that are among some columns, as other rows than those to learn from may lack some."""
-        gone = {
-            key: None for key, name in self.by_key() if key not in ("target", "drop") and name not in names
-        }
-        targets = self.targets if set(self.targets) <= set(names) else ()
-        return replace(self, targets=targets, drop=tuple(name for name in self.drop if name in names), **gone)
+        here = set(names)
+        gone: dict[str, Any] = {key: None for key in _ONE_EACH if getattr(self, key) not in here}
+        return replace(
+            self,
+            targets=self.targets if set(self.targets) <= here else (),
+            labels=self.labels if set(self.labels) <= here else (),
+            drop=tuple(name for name in self.drop if name in here),
+            **gone,
+        )
+
+    def of_labels(self, target: Target | None) -> Roles:
+        """Returns the same of other rows than those to learn from, whose labels are among the latter's."""
+        known = self.tags is not None and target is not None
+        return replace(self, words=target.names) if known and target is not None else self
 
     def of_held_out(self, names: Collection[str], target: Target) -> Roles:
         """Returns those of a file of rows that are held out, by its columns.
 
         Groups, times and folds say how rows are held out, which is said by the file.
         """
-        label, targets = self.label, self.targets
+        own = self.of_labels(target)
         if self.label is not None and target.is_numbers:
-            label, targets = None, (self.label,)
+            own = replace(own, label=None, targets=(self.label,))
         here = self.present(names)
         parts = filter(None, (here.group, here.time, here.fold, *here.drop))
-        drop = {part for part in parts if part not in (here.id, label, *targets)}
-        return Roles(label, targets, here.id, weight=here.weight, drop=tuple(sorted(drop)))
+        drop = {part for part in parts if part not in (here.id, *own.predicted)}
+        return replace(
+            own, id=here.id, group=None, time=None, fold=None, weight=here.weight, drop=tuple(sorted(drop)),
+            fold_file=None,
+        )  # fmt: skip
 
     @property
     def plain(self) -> dict[str, Any]:
@@ -149,6 +187,7 @@ class Roles:
                 yield f"{where}: data.{other} and data.{key} both name {name!r}. Keep one of them."
 
 
+_ONE_EACH = ("label", "tags", "id", "group", "time", "fold", "weight")
 NO_ROLES = Roles()
 """Of a file that has a label alone, which is named so."""
 
@@ -195,6 +234,53 @@ def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
         [_numbers(name, Cells(frame[name]), "the target", faults, _CORRECT_TARGET) for name in roles.targets],
         axis=1,
     )
+
+
+def read_labels(frame: Any, roles: Roles, faults: CellFaults) -> tuple[np.ndarray, tuple[str, ...]]:
+    """Returns labels of which a row may have several, (row, label) uint8, and what each is called.
+
+    Raises:
+        DataError: Cells hold one label alone.
+    """
+    if roles.tags is None:
+        columns = [_flags(name, Cells(frame[name]), faults) for name in roles.labels]
+        return np.stack(columns, axis=1), roles.labels
+    cells = Cells(frame[roles.tags], {""}, as_spelled=True)
+    several = [split_labels(word, roles.split) for word in cells.words]
+    names = roles.words or tuple(sorted({name for own in several for name in own}))
+    if len(names) < 2:
+        told = f"the label {names[0]!r} alone" if names else "no labels"
+        raise DataError(
+            f"{faults.where}, column {roles.tags!r}: holds {told}, with data.label.split {roles.split!r} "
+            "between labels. Two labels at least are needed."
+        )
+    place = {name: index for index, name in enumerate(names)}
+    rows = np.zeros((len(several) + 1, len(names)), np.uint8)  # the last one of blank cells
+    for row, own in enumerate(several):
+        if unknown := [name for name in own if name not in place]:
+            what = f"the label {unknown[0]!r} is none of the training data's"
+            faults.add(roles.tags, np.flatnonzero(cells.codes == row), what, _CORRECT)
+        rows[row, [place[name] for name in own if name in place]] = 1
+    return rows[cells.codes], names
+
+
+def split_labels(cell: str, split: str) -> list[str]:
+    """Returns the labels in a cell."""
+    parts = cell.split(None if split.isspace() else split)
+    return [name for part in parts if (name := part.strip())]
+
+
+def _flags(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
+    """Returns 0 and 1, (row,) uint8."""
+    values, is_bad = cells.numbers()
+    is_blank = np.isnan(values) & ~is_bad
+    faults.add(name, np.flatnonzero(is_blank), "the label is missing", "0 or 1 holds.")
+    bad = np.flatnonzero(~is_blank & (is_bad | ((values != 0) & (values != 1))))
+    if len(bad):
+        faults.add(
+            name, bad, f"the label is {cells.shown(bad[0])}", "0 or 1 holds, of several labels a sample."
+        )
+    return (values == 1).astype(np.uint8)
 
 
 def _numbers(name: str, cells: Cells, what: str, faults: CellFaults, remedy: str = _CORRECT) -> np.ndarray:
@@ -250,23 +336,25 @@ def given_folds(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     return np.where(np.isfinite(values), values, -1).astype(np.int64)
 
 
-def check_header(names: Sequence[str], roles: Roles, where: str, more: Iterable[str] = ()) -> None:
+def check_header(names: Sequence[str], roles: Roles, file: CsvFile, more: Iterable[str] = ()) -> None:
     """Raises a DataError where the first line of a training file is none, or lacks a column that is named.
 
     Args:
         more: Faults that are told with those of the names.
     """
-    if lacking := [name for name in roles.predicted if name not in names]:
+    line = file.first_line
+    if file.has_header and (lacking := [name for name in roles.predicted if name not in names]):
         if all(NUMBER.fullmatch(name) for name in names):
             over = "the numbers to predict" if roles.targets else "the labels"
             raise DataError(
-                f"{where}, line 1: numbers, where the columns' names are needed. Put a header line first, "
-                f"with {lacking[0]!r} over {over}."
+                f"{line}: numbers, where the columns' names are needed. Put a header line first, with "
+                f"{lacking[0]!r} over {over}; or write data.header: none, and name columns by their places, "
+                "from 0."
             )
         other = next((mark for mark in ";\t|" if len(names) == 1 and mark in names[0]), None)
         if other:
-            raise DataError(f"{where}, line 1: separated by {other!r}. Save it separated by commas.")
-    line = f"{where}, line 1"
+            tabs = ", or name it .tsv" if other == "\t" else ""
+            raise DataError(f"{line}: separated by {other!r}. Save it separated by commas{tabs}.")
     faults = [
         *faults_of_twins(names, line, " Rename or drop the others."),
         *roles.faults(names, line),
@@ -277,8 +365,8 @@ def check_header(names: Sequence[str], roles: Roles, where: str, more: Iterable[
 
 
 def samples_of_file(
-    path: Path,
-    values: np.ndarray,
+    file: CsvFile,
+    values: np.ndarray | Pictures,
     roles: Roles,
     frame: Any,
     given: tuple[np.ndarray, Sequence[str]] | None = None,
@@ -300,16 +388,17 @@ def samples_of_file(
     Raises:
         DataError: A cell is not what its column needs.
     """
-    faults = faults or CellFaults(shown_path(path), partial(line_places, path))
+    faults = faults or CellFaults(file.where, partial(line_places, file))
     known = read_roles(frame, roles, faults)
     targets = read_targets(frame, roles, faults) if roles.targets else None
-    if targets is None and given is None:
+    several = read_labels(frame, roles, faults) if roles.are_several else None
+    if targets is None and several is None and given is None:
         cells = Cells(frame[roles.label], MISSING, as_spelled=True)
         given = cells.codes, cells.words
         faults.add(str(roles.label), np.flatnonzero(given[0] < 0), "the label is missing", _FILL)
     if roles.fold_file is not None:
         try:
-            known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), path)
+            known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), file)
         except DataError as error:
             raise DataError("\n".join([*faults.told(), str(error)])) from error
         report = (*report, *told)
@@ -317,16 +406,18 @@ def samples_of_file(
     report = (*report, *told_times(frame, roles))
     if targets is not None:
         labels, target = targets, Target("numbers", roles.targets)
+    elif several is not None:
+        labels, target = several[0], Target("labels", several[1])
     else:
         assert given is not None
         labels, target, line = labels_of_names(*given, str(roles.label))
         report = (*report, *([] if line is None else [line]))
-    where = f"{shown_path(path)}, column {listed(roles.targets or [roles.label])}"
+    where = f"{file.where}, column {listed(roles.predicted)}"
     check_samples(values, labels, target.names, where)
     return Samples(values, labels, target, table, report=tuple(report), **known)
 
 
-def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.ndarray, list[str]]:
+def read_fold_file(roles: Roles, ids: Sequence[str], data: CsvFile) -> tuple[np.ndarray, list[str]]:
     """Returns the fold of each sample by a CSV file of ids and folds, (sample,) int64, and lines about it.
 
     Args:
@@ -338,8 +429,8 @@ def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.nda
         DataError: The file has no such columns, or not one fold for each id.
     """
     assert roles.fold_file is not None
-    path = Path(roles.fold_file)
-    where, names = shown_path(path), names_of(path)
+    file = CsvFile(Path(roles.fold_file))
+    where, names = file.where, file.names()
     refuse_twins(names, where)
     if roles.id not in names:
         raise DataError(f"{where}, line 1: no column {roles.id!r}, which data.id names: {listed(names)}.")
@@ -349,8 +440,8 @@ def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.nda
     )
     if column is None:
         raise DataError(f"{where}, line 1: no column 'fold' beside {roles.id!r}: {listed(names)}.")
-    (frame,) = read_frames(path, [str(roles.id)], only=[str(roles.id), column])
-    faults = CellFaults(where, partial(line_places, path))
+    (frame,) = read_frames(file, [str(roles.id)], only=[str(roles.id), column])
+    faults = CellFaults(where, partial(line_places, file))
     folds = given_folds(column, Cells(frame[column]), faults)
     told = dict(zip(stripped(frame[roles.id]), folds.tolist(), strict=True))
     twins = np.flatnonzero(frame[roles.id].str.strip().duplicated())
@@ -359,32 +450,47 @@ def read_fold_file(roles: Roles, ids: Sequence[str], data: Path) -> tuple[np.nda
     missing = [id for id in ids if id not in told]
     if missing:
         raise DataError(
-            f"{where}: has no fold of {listed(missing)}, which {shown_path(data)} has. Each id needs one."
+            f"{where}: has no fold of {listed(missing)}, which {data.where} has. Each id needs one."
         )
     n_left = len(told) - len(set(ids))
-    lines = [f"{where}: {n_left:,} ids that {shown_path(data)} has not are left out"] if n_left else []
+    lines = [f"{where}: {n_left:,} ids that {data.where} has not are left out"] if n_left else []
     return np.array([told[id] for id in ids], np.int64), lines
 
 
-def label_reader(path: Path, roles: Roles) -> Callable[[list[Any] | None], list[Any] | None]:
+def label_reader(file: CsvFile, roles: Roles) -> Callable[[list[Any] | None], list[Any] | None]:
     """Returns what makes labels of cells: ints or floats where all of a file are such, else as they are.
 
-    Of numbers to predict a sample has a tuple of floats; None where a cell is no number.
+    Of numbers to predict a sample has a tuple of floats, and of several labels one of 0 and 1, in the order
+    of the training data's; None where a cell is none.
     """
     columns = roles.predicted
     if not columns:
         return lambda cells: None
+    if roles.tags is not None:
+        split, words = roles.split, roles.words
+        return lambda cells: [_as_flags(split_labels(cell, split), words) for cell in cells or ()]
     are_whole_ = are_numbers_ = True
     # Of a file that is damaged for as much as can be read of it: the reading of all of it says what is wrong.
     with contextlib.suppress(ValueError, OverflowError):
-        for frame in read_frames(path, columns, only=columns, n_rows=_LABEL_CELLS // len(columns)):
-            words = {cell.strip() for name in columns for cell in frame[name].unique()}
-            are_whole_ &= are_whole(words)
-            are_numbers_ &= are_numbers(words)
-    if roles.targets:
+        for frame in read_frames(file, columns, only=columns, n_rows=_LABEL_CELLS // len(columns)):
+            words_ = {cell.strip() for name in columns for cell in frame[name].unique()}
+            are_whole_ &= are_whole(words_)
+            are_numbers_ &= are_numbers(words_)
+    if roles.targets or roles.labels:
         if not are_numbers_:
             return lambda cells: None
-        return lambda rows: [tuple(map(float, cells)) for cells in rows or ()]
+        number = float if roles.targets else _as_flag
+        return lambda rows: [tuple(map(number, cells)) for cells in rows or ()]
     if are_whole_:
         return lambda cells: as_classes(cells or ())
     return (lambda cells: [float(cell) for cell in cells or ()]) if are_numbers_ else lambda cells: cells
+
+
+def _as_flag(cell: str) -> float:
+    """Returns 0 or 1 as an int, and another number as it is, which the scoring refuses."""
+    return int(float(cell)) if float(cell) in (0, 1) else float(cell)
+
+
+def _as_flags(labels: Collection[str], words: Sequence[str]) -> tuple[int, ...]:
+    """Returns for each of some words whether it is among the labels, 0 or 1."""
+    return tuple(int(word in labels) for word in words)

@@ -2,33 +2,48 @@
 
 from __future__ import annotations
 
-import os
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, dataclass, replace
 from functools import partial
 from importlib.metadata import version
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 
-from kerasgrid.config.sections import IdxPair
-from kerasgrid.data.arrays import Samples, shape_images
+from kerasgrid.config.sections import IdxPair, ImagePattern
+from kerasgrid.data.archives import Tree, archive_on_way, exists
+from kerasgrid.data.arrays import Samples, check_samples, shape_images
 from kerasgrid.data.csv import csv_chunks, pixel_names, read_csv
+from kerasgrid.data.csv_images import NamedImages, column_of_test, find_images, read_images, rows_to_predict
+from kerasgrid.data.csv_pixels import find_pixels, pixel_cell_chunks, read_pixels
 from kerasgrid.data.csv_tables import is_table, read_table, table_chunks
-from kerasgrid.data.csv_text import is_csv, known_names, names_of
+from kerasgrid.data.csv_text import CsvFile, known_names
 from kerasgrid.data.digests import file_digests
 from kerasgrid.data.idx import idx_chunks, read_idx
-from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npz
+from kerasgrid.data.image_files import Listing, all_images, class_folders, matching
+from kerasgrid.data.image_streams import ids_of, picture_chunks, sample_beside
+from kerasgrid.data.labels import as_classes
+from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npy, read_npz
+from kerasgrid.data.pictures import Picture, Pictures, image_of
+from kerasgrid.data.places import csv_of, meant
 from kerasgrid.data.roles import NO_ROLES, Roles
 from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
-from kerasgrid.io import kind_of
+from kerasgrid.io import digest, kind_of
 from kerasgrid.records import Dataset, Table, Target
 from kerasgrid.wording import listed, shown_path
 
-_KINDS = "a .csv, an .npz, {images: FILE, labels: FILE} for a pair of IDX files, or digits"
-_STREAM_KINDS = "a .csv, .npz or .npy file, a file of IDX images, or digits"
+_KINDS = (
+    "a .csv, .tsv, .npz, a folder of class folders, {files: PATTERN, label: REGEX} for image files by name, "
+    "{images: FILE, labels: FILE} for a pair of IDX or .npy files, a .zip of one of these, or digits"
+)
+_STREAM_KINDS = (
+    "a .csv, .tsv, .npz or .npy file, a folder of images, {files: PATTERN}, a file of IDX images, a .zip of "
+    "one of these, or digits"
+)
+_FEW_COLUMNS = 100
+"""Of a file of more columns none is looked at for names of files."""
 
 
 def read_digits(image: Sequence[int] | None = None) -> Samples:
@@ -92,48 +107,184 @@ def find_source(config: Any, trained: Dataset | None = None) -> Source:
         DataError: It names no kind of source.
         NotBuiltError: A kind that this version does not read yet.
     """
+    source = _found(config, trained)
+    packed = [archive_on_way(path) for path in source.files]
+    members = [found[1] for found in packed if found is not None and found[1]]
+    if not members:
+        return source
+    files = (path if found is None else found[0] for path, found in zip(source.files, packed, strict=True))
+    return replace(
+        source, files=tuple(dict.fromkeys(files)), options={**source.options, "members": sorted(set(members))}
+    )
+
+
+def _found(config: Any, trained: Dataset | None) -> Source:
+    """Returns the source that a config's `train` names, whose files may be paths into a .zip."""
     train = config.train
     image = None if config.image is None else tuple(int(size) for size in config.image)
     options: dict[str, Any] = {"image": None if image is None else list(image)}
     if isinstance(train, (list, tuple)):
         raise NotBuiltError(f"data.train: a list of files is not built yet. Give {_KINDS}.")
+    if isinstance(train, ImagePattern):
+        listing = matching(train.files, train.label, "data.train")
+        if listing.labels is None:
+            raise DataError(
+                "data.train.label is missing: a regular expression that finds the class in a file's path, "
+                "such as (cat|dog). Where folders are called as their classes, name the folder that these "
+                "are in."
+            )
+        return _files_source(shown_path(train.files), listing, config, trained, options)
     if not isinstance(train, (str, Path)):
-        images, labels = (Path(_part(train, name)) for name in ("images", "labels"))
-        for path in (images, labels):
-            _refuse_folder(path)
-        options["source"] = "idx"
-        return Source(
-            f"{shown_path(images)} and {shown_path(labels)}",
-            (images, labels),
-            options,
-            lambda: read_idx(images, labels, image),
-        )
+        return _pair_source(train, image, options, multi_label=config.multi_label)
     if str(train) == "digits":
         options |= {"source": "digits", "version": version("scikit-learn")}
         return Source("digits", (), options, lambda: read_digits(image))
-    path = Path(train)
-    _refuse_folder(path)
-    if is_csv(path):
-        return _csv_source(path, config, trained, image, options)
+    if (file := csv_of(train, config)) is not None:
+        return replace(_csv_source(file, config, trained, image, options), name=shown_path(train))
+    path = meant(train)
+    assert path is not None
+    if (tree := Tree.at(path)) is not None:
+        return _files_source(shown_path(path), class_folders(tree), config, trained, options)
     if path.suffix.lower() == ".npz":
         options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
         return Source(
-            shown_path(path), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
+            shown_path(train), (path,), options, lambda: read_npz(path, image, multi_label=config.multi_label)
+        )
+    if path.suffix.lower() == ".npy":
+        raise DataError(
+            f"{shown_path(path)}: holds one array, and labels are needed beside it: data.train: {{images: "
+            f"{path.name}, labels: FILE.npy}}."
         )
     raise _unknown(path, "data.train is a kind", _KINDS)
 
 
+def _pair_source(
+    train: Any, image: tuple[int, ...] | None, options: dict[str, Any], *, multi_label: bool
+) -> Source:
+    """Returns the source of a file of images and one of labels."""
+    images, labels = (Path(_part(train, name)) for name in ("images", "labels"))
+    name = f"{shown_path(images)} and {shown_path(labels)}"
+    are_npy = {path.suffix.lower() == ".npy" for path in (images, labels)}
+    if len(are_npy) > 1:
+        raise DataError(
+            f"{name}: one is a .npy file and the other none. Give a pair of .npy or of IDX files."
+        )
+    if not are_npy.pop():
+        return Source(
+            name, (images, labels), options | {"source": "idx"}, lambda: read_idx(images, labels, image)
+        )
+    options |= {"source": "npy", **({"multi_label": True} if multi_label else {})}
+    return Source(
+        name, (images, labels), options, lambda: read_npy(images, labels, image, multi_label=multi_label)
+    )
+
+
+def _files_source(
+    name: str, listing: Listing, config: Any, trained: Dataset | None, options: dict[str, Any]
+) -> Source:
+    """Returns the source of image files whose places tell their classes."""
+    files, labels = listing.files, listing.labels
+    assert labels is not None
+
+    def read() -> Samples:
+        values = as_classes(sorted(set(labels)))
+        classes = tuple(sorted(values))
+        place = {
+            spelled: classes.index(value) for spelled, value in zip(sorted(set(labels)), values, strict=True)
+        }
+        codes = np.array([place[label] for label in labels], np.int64)
+        pictures = _pictures(files, config, trained, name)
+        check_samples(pictures, codes, classes, name)
+        return Samples(pictures, codes, Target("classes", classes), report=listing.report)
+
+    listed_ = digest([list(listing.names), list(labels)])
+    options |= {"source": "files", "listing": listed_, **_decoding(config, trained)}
+    return Source(name, _paths(files), options, read, decodes=True)
+
+
+def _pictures(
+    files: Sequence[Picture],
+    config: Any,
+    trained: Dataset | None,
+    where: str,
+    *,
+    skip_bad: bool | None = None,
+) -> Pictures:
+    """Returns image files as the samples that they become, or as those trained on are."""
+    image = (
+        image_of(files, config.image, where)
+        if trained is None
+        else _image_of_trained(trained.images.shape[1:], where)
+    )
+    skip_bad = config.skip_bad if skip_bad is None else skip_bad
+    return Pictures(tuple(files), image, config.fit, config.resample, skip_bad, where)
+
+
+def _image_of_trained(shape: Sequence[int], where: str) -> tuple[int, int, int]:
+    if len(shape) != 3 or shape[2] not in (1, 3, 4):
+        raise DataError(
+            f"{where}: holds image files, which become images of 1, 3 or 4 channels, and samples trained on "
+            f"are of {list(shape)}."
+        )
+    height, width, channels = shape
+    return height, width, channels
+
+
+def _decoding(config: Any, trained: Dataset | None) -> dict[str, Any]:
+    """Returns what decides which images files become, beside their bytes, as a JSON value."""
+    how = {"fit": config.fit, "resample": config.resample, "skip_bad": config.skip_bad}
+    return how if trained is None else {**how, "image": list(trained.images.shape[1:])}
+
+
+def _paths(files: Sequence[Picture]) -> tuple[Path, ...]:
+    """Returns the files whose bytes decide what images are, a .zip once."""
+    return tuple(dict.fromkeys(picture.path for picture in files))
+
+
+Form = NamedImages | str | Literal[True, False]
+"""What the rows of a CSV file are: names of images; pixels in a cell of a column; a table, or pixels."""
+
+
+def form_of(file: CsvFile, config: Any, roles: Roles) -> Form:
+    """Returns what the rows of a training file are: as it is said, or as it looks.
+
+    Raises:
+        DataError: It cannot be read; or what is said of it does not hold.
+    """
+    if config.files is not None:
+        found = find_images(file, config.files, roles)
+        assert found is not None
+        return found
+    if config.pixels is not None:
+        return str(config.pixels)
+    is_said = config.features.model_fields_set or config.drop
+    if (
+        not is_said
+        and len(set(file.names()) - roles.names) <= _FEW_COLUMNS
+        and set(roles.predicted) <= set(file.names())
+    ):
+        if (named := find_images(file, None, roles)) is not None:
+            return named
+        if (column := find_pixels(file, roles)) is not None:
+            return column
+    return is_table(file, config, roles)
+
+
 def _csv_source(
-    path: Path, config: Any, trained: Dataset | None, image: tuple[int, ...] | None, options: dict[str, Any]
+    file: CsvFile,
+    config: Any,
+    trained: Dataset | None,
+    image: tuple[int, ...] | None,
+    options: dict[str, Any],
 ) -> Source:
     roles = Roles.of(config)
     if trained is None:
-        roles = replace(roles, id=_own_id(path, config))
+        roles = replace(roles, id=_own_id(file, config))
     else:
-        names = names_of(path)
+        names = file.names()
         if lacking := [name for name in roles.predicted if name not in names]:
             raise DataError(
-                f"{shown_path(path)}, line 1: lacks {listed(lacking)}, by which rows that are held out are "
+                f"{file.first_line}: lacks {listed(lacking)}, by which rows that are held out are "
                 "scored. Add what is to be predicted of them, or take folds."
             )
         roles = roles.of_held_out(names, trained.target)
@@ -142,16 +293,85 @@ def _csv_source(
             f"data.fold is the file {shown_path(Path(roles.fold_file))}, whose folds are told by id. Name "
             "the column of ids with data.id."
         )
-    files = (path, *([] if roles.fold_file is None else [Path(roles.fold_file)]))
+    files = (file.path, *([] if roles.fold_file is None else [Path(roles.fold_file)]))
     more = {} if roles == Roles(roles.label, id=roles.id) else {"roles": roles.plain}
-    options |= {"label": roles.label, "id": roles.id, **more}
+    header = {} if file.has_header else {"header": "none"}
+    options |= {"label": roles.label, "id": roles.id, **more, **header}
+    form = form_of(file, config, roles) if trained is None else _form_as_trained(file, config, roles, trained)
+    if isinstance(form, NamedImages):
+        return _named_source(file, roles, form, config, trained, files, options)
+    if isinstance(form, str):
+        is_guess = config.pixels is None
+        options |= {"source": "pixels", "pixels": form}
+        return Source(
+            file.where, files, options, lambda: read_pixels(file, roles, form, image, is_guess=is_guess)
+        )
     table = None if trained is None else trained.table
-    if is_table(path, config, roles) if trained is None else table is not None:
+    if form:
         features = config.features
         options |= {"source": "table", "features": features.model_dump()}
         options |= {} if table is None else {"table": asdict(table)}
-        return Source(shown_path(path), files, options, lambda: read_table(path, roles, features, table))
-    return Source(shown_path(path), files, options | {"source": "csv"}, lambda: read_csv(path, roles, image))
+        return Source(file.where, files, options, lambda: read_table(file, roles, features, table))
+    return Source(file.where, files, options | {"source": "csv"}, lambda: read_csv(file, roles, image))
+
+
+def _form_as_trained(file: CsvFile, config: Any, roles: Roles, trained: Dataset) -> Form:
+    """Returns what rows that are held out are, by the training data, which `test` names here."""
+    if trained.table is not None:
+        return True
+    form = _trained_form(config.test, config)
+    return _form_like(form, file, config, roles)
+
+
+def _trained_form(train: Any, config: Any) -> Form | None:
+    """Returns the form of the training data; None where these are no CSV file, or are not there."""
+    file = csv_of(train, config)
+    if file is None or not exists(file.path):
+        return None
+    return form_of(file, config, Roles.of(config))
+
+
+def form_of_others(file: CsvFile, config: Any) -> Form:
+    """Returns what the rows of a CSV file are, where they are no table and others are learnt from.
+
+    Raises:
+        DataError: They are not what the training data's are.
+    """
+    return _form_like(_trained_form(config.train, config), file, config, Roles.of(config))
+
+
+def _form_like(form: Form | None, file: CsvFile, config: Any, roles: Roles) -> Form:
+    """Returns the form of other rows than those to learn from, where these are no table."""
+    if isinstance(form, NamedImages):
+        return column_of_test(file, config.files, form.column, roles)
+    if isinstance(form, str):
+        return form
+    named = find_images(file, None, roles) if form is None and len(file.names()) <= _FEW_COLUMNS else None
+    return named or False
+
+
+def _named_source(
+    file: CsvFile,
+    roles: Roles,
+    named: NamedImages,
+    config: Any,
+    trained: Dataset | None,
+    files: tuple[Path, ...],
+    options: dict[str, Any],
+) -> Source:
+    """Returns the source of image files that a CSV file names."""
+    pictures = [Picture(*named.tree.place(name)) for name in named.names_in(file) if named.tree.has(name)]
+
+    def read() -> Samples:
+        return read_images(file, roles, named, lambda found: _pictures(found, config, trained, file.where))
+
+    options |= {
+        "source": "images",
+        "column": named.column,
+        "suffix": named.suffix,
+        **_decoding(config, trained),
+    }
+    return Source(file.where, (*files, *_paths(pictures)), options, read, decodes=True)
 
 
 def open_stream(
@@ -161,36 +381,46 @@ def open_stream(
     *,
     table: Table | None = None,
     name: str | None = None,
+    target: Target | None = None,
 ) -> Stream:
     """Returns the samples of a file.
 
     Args:
-        source: A path, `digits`, or a pair of IDX files.
+        source: A path, `digits`, a pair of files, or a pattern of names.
         shape: Of a training sample: (height, width, channel), or other axes.
-        config: The data section of the training data's config, which says what a CSV file's columns are, and
-            whose `train` has the columns that such a file has to have.
+        config: The data section of the training data's config, which says whatever a CSV file's columns are,
+            and whose `train` has the columns that such a file has to have.
         table: Of the training data, where these are rows of one.
         name: What messages call a .npy file; by default its path.
+        target: What is predicted, by which labels of several are read, and folders known as classes.
 
     Raises:
-        DataError: It names no kind of samples. What is wrong with them is told while they are read.
+        DataError: It names no kind of samples. What is wrong with them is told while they are read; of image
+            files that there are none, or that some which are named are not there, at once.
     """
     if isinstance(source, IdxPair):
         images, labels = Path(source.images), Path(source.labels)
+        if images.suffix.lower() == ".npy":
+            return Stream(shown_path(images), partial(npy_chunks, images, shape, shown_path(images), labels))
         return Stream(shown_path(images), partial(idx_chunks, images, labels, shape))
     if str(source) == "digits":
         return Stream("digits", partial(digits_chunks, shape))
-    path = Path(source)
-    if is_csv(path):
-        roles = NO_ROLES if config is None else Roles.of(config)
-        train = None if config is None else config.train
-        if table is not None:
-            chunks: Any = partial(table_chunks, path, table, roles, known_names(train))
-        else:
-            chunks = partial(csv_chunks, path, shape, roles, pixel_names(train, roles))
-        return Stream(shown_path(path), chunks)
-    if table is not None:
-        raise DataError(f"{shown_path(path)}: the training data are a table, and this is no .csv file.")
+    file = csv_of(source, config, "test")
+    is_pattern = isinstance(source, ImagePattern)
+    path = None if is_pattern else meant(source, "test")
+    tree = None if path is None or file is not None else Tree.at(path)
+    if table is not None and file is None:
+        raise DataError(
+            f"{shown_path(path or source.files)}: the training data are a table, and this is no .csv file."
+        )
+    if is_pattern:
+        listing = matching(source.files, source.label, "data.test")
+        return _files_stream(shown_path(source.files), listing, shape, config, source, target)
+    if tree is not None:
+        return _files_stream(tree.where, all_images(tree), shape, config, source, target)
+    if file is not None:
+        return _csv_stream(file, shape, config, source, table, target)
+    assert path is not None
     if path.suffix.lower() == ".npz":
         return Stream(shown_path(path), partial(npz_chunks, path, shape))
     if path.suffix.lower() == ".npy":
@@ -199,6 +429,51 @@ def open_stream(
     if path.suffix.lower() in {".gz", ".idx", ""} or "ubyte" in path.name:
         return Stream(shown_path(path), partial(idx_chunks, path, None, shape))
     raise _unknown(path, "a kind", _STREAM_KINDS)
+
+
+def _csv_stream(
+    file: CsvFile, shape: Sequence[int], config: Any, source: Any, table: Table | None, target: Target | None
+) -> Stream:
+    roles = (NO_ROLES if config is None else Roles.of(config)).of_labels(target)
+    train = None if config is None else csv_of(config.train, config)
+    if table is not None:
+        return Stream(file.where, partial(table_chunks, file, table, roles, known_names(train)))
+    form = None if config is None else _form_like(_trained_form(config.train, config), file, config, roles)
+    if isinstance(form, NamedImages):
+        return _named_stream(file, form, shape, config, source, roles)
+    if isinstance(form, str):
+        return Stream(file.where, partial(pixel_cell_chunks, file, shape, roles, form))
+    return Stream(file.where, partial(csv_chunks, file, shape, roles, pixel_names(train, roles)))
+
+
+def _files_stream(
+    name: str, listing: Listing, shape: Sequence[int], config: Any, source: Any, target: Target | None
+) -> Stream:
+    """Returns image files to predict; of classes, where they are in folders that are called as those are."""
+    pictures = _to_predict(listing.files, shape, config, name)
+    ids, line = ids_of(listing.names, sample_beside(config, source))
+    known = {} if target is None or target.kind != "classes" else {str(own): own for own in target.names}
+    told = listing.labels is not None and set(listing.labels) <= set(known)
+    labels = [known[label] for label in listing.labels or ()] if told else None
+    return Stream(name, partial(picture_chunks, pictures, ids, labels), (*listing.report, line))
+
+
+def _named_stream(
+    file: CsvFile, named: NamedImages, shape: Sequence[int], config: Any, source: Any, roles: Roles
+) -> Stream:
+    """Returns image files to predict that a CSV file names."""
+    rows = rows_to_predict(file, named, roles)
+    pictures = _to_predict(rows.files, shape, config, file.where)
+    if rows.ids is not None:
+        return Stream(file.where, partial(picture_chunks, pictures, rows.ids, rows.labels), named.report)
+    ids, line = ids_of(rows.names, sample_beside(config, source))
+    return Stream(file.where, partial(picture_chunks, pictures, ids, rows.labels), (*named.report, line))
+
+
+def _to_predict(files: Sequence[Picture], shape: Sequence[int], config: Any, where: str) -> Pictures:
+    """Returns image files that become samples as those trained on are; none is left out."""
+    image = _image_of_trained(shape, where)
+    return Pictures(tuple(files), image, config.fit, config.resample, False, where)
 
 
 def _unknown(path: Path, what: str, kinds: str) -> DataError:
@@ -216,18 +491,11 @@ def _part(train: Any, name: str) -> str | Path:
     return value
 
 
-def _own_id(path: Path, config: Any) -> str | None:
+def _own_id(file: CsvFile, config: Any) -> str | None:
     """Returns the id column of the training data; None where other rows alone have it."""
-    if config.id is None or config.id in names_of(path):
+    if config.id is None or config.id in file.names():
         return config.id
-    if any(config.id in (known_names(other) or ()) for other in (config.test, config.validation)):
+    others = (csv_of(config.test, config, "test"), csv_of(config.validation, config))
+    if any(config.id in (known_names(other) or ()) for other in others):
         return None
     return config.id  # which the reading of the file refuses
-
-
-def _refuse_folder(path: Path) -> None:
-    if os.path.isdir(path):
-        raise NotBuiltError(
-            f"{shown_path(path)} is a folder. Reading a folder of class folders is not built yet. "
-            f"Give {_KINDS}."
-        )

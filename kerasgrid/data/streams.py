@@ -41,10 +41,12 @@ class Stream:
     Attributes:
         name: What messages call them.
         chunks: Reads them from the first on.
+        notes: What was guessed of them.
     """
 
     name: str
     chunks: Callable[[], Iterator[Chunk]]
+    notes: tuple[str, ...] = ()
 
     def batches(self, size: int) -> Iterator[Chunk]:
         """Yields the samples in chunks of `size`, whatever the file gives; the last one may have fewer."""

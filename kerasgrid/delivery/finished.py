@@ -17,8 +17,9 @@ from kerasgrid.checks.prepared import SOURCE, SOURCES, AskSignature, Trainable, 
 from kerasgrid.config.callbacks import is_own
 from kerasgrid.config.sections import Config, DataConfig
 from kerasgrid.data.cache import open_samples
-from kerasgrid.data.csv_text import is_csv, known_names
+from kerasgrid.data.csv_text import known_names
 from kerasgrid.data.folds import load_folds
+from kerasgrid.data.places import csv_of
 from kerasgrid.engines.autokeras import ENGINE as AUTOKERAS
 from kerasgrid.engines.autokeras import with_samples
 from kerasgrid.errors import ChangedError, ConfigError, Fault, ResultsError
@@ -225,7 +226,8 @@ class FinishedRun:
     def _without_test(self, config: Config) -> Config:
         """Returns a config without what is to be predicted, which may not be there to train."""
         data = config.data
-        trained = known_names(self.data.train) if is_csv(data.train) else []
+        file = csv_of(self.data.train, self.data)
+        trained = [] if file is None else known_names(file)
         gone = {"test", "sample_submission"}
         if trained is not None and data.id not in trained:  # a column of test alone
             gone.add("id")

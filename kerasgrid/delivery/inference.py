@@ -153,7 +153,14 @@ class Asking:
                 "--data FILE."
             )
         return [
-            open_stream(data, self._shape(one)[0], one.finished.data, table=self.table(one), name=name)
+            open_stream(
+                data,
+                self._shape(one)[0],
+                one.finished.data,
+                table=self.table(one),
+                name=name,
+                target=one.finished.target,
+            )
             for one in self.asked
         ]
 

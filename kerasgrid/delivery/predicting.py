@@ -220,7 +220,7 @@ def predict(
         jury.objective.name,
         scores,
         true_score,
-        (*notes, *told),
+        (*notes, *(f"{source}: {note}." for note in streams[0].notes), *told),
         None if thresholds is None else tuple(thresholds.tolist()),
     )
 

@@ -124,7 +124,8 @@ class ResultsData:
             return Target("numbers", tuple(told.targets))
         if told.class_names is None:
             return None
-        is_multi_label = bool((config.get("data") or {}).get("multi_label"))
+        data = config.get("data") or {}
+        is_multi_label = bool(data.get("multi_label")) or isinstance(data.get("label"), list | dict)
         return Target("labels" if is_multi_label else "classes", tuple(told.class_names), told.one_hot)
 
     @property

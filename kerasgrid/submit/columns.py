@@ -292,6 +292,8 @@ def what_is_held(
     if are_numbers and not are_whole and len(classes) == 2:
         return Holds.positive, (classes[1],)
     are_ints = all(isinstance(label, int | np.integer) for label in classes)
+    if values <= {"0", "1"} and len(classes) == 2 and not are_ints:
+        return Holds.flags, (classes[1],)
     if are_whole and are_ints:
         return Holds.labels, tuple(classes)
     if not are_numbers and not are_ints and not are_whole:

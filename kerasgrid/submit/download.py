@@ -15,7 +15,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path, PurePosixPath
 
-from kerasgrid.data.arrays import MOST_RATIO, SMALL_BYTES
+from kerasgrid.data.archives import MOST_RATIO, SMALL_BYTES
 from kerasgrid.errors import ArchiveError, DataError, KerasgridError, LockedError
 from kerasgrid.io import (
     ZIP_DAMAGE,

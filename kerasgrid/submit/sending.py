@@ -9,6 +9,7 @@ from dataclasses import dataclass, replace
 from pathlib import Path
 
 from kerasgrid.config.sections import DataConfig, first_path
+from kerasgrid.data.archives import exists
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import file_digest
 from kerasgrid.records import Target
@@ -83,7 +84,7 @@ def draft_of(
     data = _data_of(found)
     if sample is None:
         sample = sample_of(found, data)
-    if sample is not None and not os.path.lexists(sample):
+    if sample is not None and not exists(sample):
         raise DataError(
             f"{shown_path(sample)}, the competition's sample, is not there. Name it with --sample FILE, or "
             "correct data.sample_submission."
@@ -110,7 +111,7 @@ def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | No
         return results.base / os.path.expanduser(data.sample_submission)
     test = first_path(data.test)
     beside = (results.base / os.path.expanduser(test)).parent / SAMPLE if test else None
-    return beside if beside is not None and beside.is_file() else None
+    return beside if beside is not None and exists(beside) else None
 
 
 def _data_of(results: ResultsData) -> DataConfig:

@@ -494,7 +494,7 @@ def test_one_fault_gives_one_message(folder, text, message):
         ("ragged.csv", "data.train: ragged.csv, line 3: 4 cells, but the header has 5 columns. Complete the row or drop it."),
         ("{images: a, labels: nets.py}", "data.train.images: is '{folder}/a', and there is no such file."),
         ("nets.py", "data.train: nets.py is a file of Python, and data is needed here: a .csv, an .npz, "),
-        (".", "data.train: . is a folder. Reading a folder of class folders is not built yet. Give a .csv, "),
+        (".", "data.train: .: no images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp) in it or below: there are "),
         ("train.csv, test: t.csv", "data.test: is '{folder}/t.csv', and there is no such file."),
         ("train.csv, sample_submission: t.csv", "data.sample_submission: is '{folder}/t.csv', and there is no such file."),
         ("digits, label: label", "data.label: names a column of a .csv file, which data.train is not: leave it out."),
@@ -516,7 +516,10 @@ def test_faults_of_the_data(folder, train, message):
 
 
 def test_data_that_is_not_given(folder):
-    message = "data.train: is missing: a .csv or .npz file, {images: ..., labels: ...}, or digits."
+    message = (
+        "data.train: is missing: a .csv or .npz file, a folder of class folders, {files: ..., label: ...} of image "
+        "files, {images: ..., labels: ...}, or digits."
+    )
     assert refusal(folder, "model: fc\ndata: {scale: 255}") == f"grid.yaml:2, {message}"
     assert refusal(folder, "model: fc") == f"grid.yaml, {message}"
 

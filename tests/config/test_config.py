@@ -159,7 +159,8 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         # missing keys
         (
             "data: {train: {images: a}}",
-            "data.train.labels: is missing. The file of labels, such as train-labels-idx1-ubyte.gz.",
+            "data.train.labels: is missing. The file of labels, such as train-labels-idx1-ubyte.gz or "
+            "labels.npy.",
         ),
         # wrong types
         ("search: {folds: three}", "search.folds: is 'three'; a whole number holds."),

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import gzip
 import inspect
 import os
 import re
 import shutil
+import zipfile
 from collections.abc import Callable
 from dataclasses import dataclass
 from pathlib import Path
@@ -34,6 +36,49 @@ ELSEWHERE = Path("ಕನ್ನಡ data")
 def write_csv(folder, images, labels):
     (folder / "train.csv").write_bytes(csv_bytes(images, labels))
     return str(folder / "train.csv")
+
+
+def write_tsv(folder, images, labels):
+    (folder / "train.tsv").write_bytes(csv_bytes(images, labels).replace(b",", b"\t"))
+    return str(folder / "train.tsv")
+
+
+def write_packed_csv(folder, images, labels):
+    (folder / "train.csv.gz").write_bytes(gzip.compress(csv_bytes(images, labels), mtime=0))
+    return str(folder / "train.csv.gz")
+
+
+def write_csv_in_zip(folder, images, labels):
+    return zipped(folder / "train.csv.zip", "train.csv", csv_bytes(images, labels))
+
+
+def write_pixel_cells(folder, images, labels):
+    rows = [" ".join(map(str, row)) for row in images.reshape(len(images), -1).tolist()]
+    names = ["pixels"] if labels is None else ["label", "pixels"]
+    cells = [rows] if labels is None else [labels, rows]
+    lines = [names, *zip(*cells, strict=True)]
+    (folder / "cells.csv").write_text("\n".join(",".join(map(str, line)) for line in lines) + "\n")
+    return str(folder / "cells.csv")
+
+
+def zipped(path, name, content):
+    """Writes a .zip of one file, always with the same bytes."""
+    with zipfile.ZipFile(path, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo(name), content)
+    return str(path)
+
+
+def write_npz_in_zip(folder, images, labels):
+    path = Path(write_packed_npz(folder, images, labels))
+    return zipped(folder / "arrays.zip", "train.npz", path.read_bytes())
+
+
+def write_npy_pair(folder, images, labels):
+    if labels is None:
+        return write_npy(folder, images, None)
+    np.save(folder / "images.npy", images)
+    np.save(folder / "labels.npy", labels)
+    return {"images": str(folder / "images.npy"), "labels": folder / "labels.npy"}
 
 
 def write_npz(folder, images, labels):
@@ -84,6 +129,7 @@ class Maker:
         write: Writes images and labels to a folder, and returns what names them; None where it is built in.
         has_texts: Whether labels may be texts.
         needs_labels: Whether it has no form without labels, for which `write` is given None.
+        options: Of the section `data`.
     """
 
     reader: str | None
@@ -91,16 +137,29 @@ class Maker:
     write: Callable[[Path, np.ndarray, Any], Any] | None = None
     has_texts: bool = False
     needs_labels: bool = False
+    options: tuple[tuple[str, Any], ...] = ()
 
     def load(self, given, cache=None, seed=0, **options):
         if isinstance(given, tuple):
             found = dataset_from_arrays(*given)
             return found if cache is None else save_samples(cache / "arrays", found, found.source)
-        return load_data(data_section(given, **options), seed=seed)
+        return load_data(data_section(given, **dict(self.options), **options), seed=seed)
 
 
 MAKERS = {
     "csv": Maker("read_csv", "csv_chunks", write_csv, has_texts=True),
+    "tsv": Maker("read_csv", "csv_chunks", write_tsv, has_texts=True),
+    "csv, packed": Maker("read_csv", "csv_chunks", write_packed_csv, has_texts=True),
+    "csv in a zip": Maker("read_csv", "csv_chunks", write_csv_in_zip, has_texts=True),
+    "pixels in cells": Maker(
+        "read_pixels",
+        "pixel_cell_chunks",
+        write_pixel_cells,
+        has_texts=True,
+        options=(("pixels", "pixels"),),
+    ),
+    "npz in a zip": Maker("read_npz", "npz_chunks", write_npz_in_zip, has_texts=True),
+    "pair of npy": Maker("read_npy", "npy_chunks", write_npy_pair, has_texts=True),
     "npz": Maker("read_npz", "npz_chunks", write_npz, has_texts=True),
     "packed npz": Maker("read_npz", "npz_chunks", write_packed_npz, has_texts=True),
     "npy": Maker(None, "npy_chunks", write_npy),
@@ -112,7 +171,10 @@ MAKERS = {
         None, None, lambda folder, images, labels: (images[..., np.newaxis], labels), has_texts=True
     ),
 }
-TABLES = {"csv of a table": Maker("read_table", "table_chunks")}
+OTHERS = {
+    "csv of a table": Maker("read_table", "table_chunks"),
+    "image files": Maker("read_images", "picture_chunks"),  # in test_image_sources.py
+}
 READ = [name for name, maker in MAKERS.items() if maker.reader]
 SEARCHED = [name for name, maker in MAKERS.items() if maker.reader or not maker.streamer]
 STREAMED = [name for name, maker in MAKERS.items() if maker.streamer]
@@ -165,9 +227,9 @@ def count_reads(monkeypatch, name):
 
 def test_every_source_of_the_package_is_among_the_makers():
     readers = {name for name in vars(sources) if name.startswith("read_")}
-    makers = [*MAKERS.values(), *TABLES.values()]
+    makers = [*MAKERS.values(), *OTHERS.values()]
     assert readers == {maker.reader for maker in makers} - {None}
-    streamers = set(re.findall(r"partial\((\w+)", inspect.getsource(open_stream)))
+    streamers = set(re.findall(r"partial\((\w+)", inspect.getsource(sources)))
     assert streamers == {maker.streamer for maker in makers} - {None}
 
 
@@ -234,7 +296,7 @@ def test_the_same_content_is_the_same_data_whatever_its_form():
     digits = load_data(data_section("digits"))
     images, labels = np.array(digits.images[..., 0]), digits.labels.astype(np.uint8)
     sets = {name: MAKERS[name].load(made(name, images, labels)) for name in SEARCHED}
-    assert len(sets) == len(SEARCHED) == 8
+    assert len(sets) == len(SEARCHED) == 14
     assert {data.fingerprint for data in sets.values()} == {digits.fingerprint}
 
 
@@ -283,7 +345,7 @@ def test_a_file_that_was_edited_is_other_data_though_size_and_time_are_the_same(
     made(name, images=edited)
     for path, stat in zip(files_of(given), before, strict=True):
         os.utime(path, ns=(stat.st_atime_ns, stat.st_mtime_ns))
-        assert path.stat().st_size == stat.st_size or "packed" in name
+        assert path.stat().st_size == stat.st_size or re.search("packed|zip", name)
     second = MAKERS[name].load(given)
     assert len(reads) == 2
     assert second.images[7, 1, 1, 0] == 4
@@ -406,7 +468,8 @@ def stream_of(name, labels=LABELS[:FEW], images=IMAGES[:FEW], shape=None):
     if not isinstance(given, str):
         paths = map(str, files_of(given))
         given = IdxPair(**dict(zip(("images", "labels"), paths, strict=True)))
-    return open_stream(given, shape or content(name)[0].shape[1:])
+    section = data_section(given, **dict(MAKERS[name].options))
+    return open_stream(given, shape or content(name)[0].shape[1:], section)
 
 
 def whole(stream, size=512):

@@ -7,11 +7,15 @@ import pytest
 
 from kerasgrid import machine
 from kerasgrid.data import csv as csv_source
-from kerasgrid.data.csv import read_csv
-from kerasgrid.data.csv_text import open_text, read_names
+from kerasgrid.data.csv_text import CsvFile, open_rows
 from kerasgrid.data.roles import Roles
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
+
+
+def read_csv(path, *args, **options):
+    return csv_source.read_csv(CsvFile(path), *args, **options)
+
 
 HEADER = "label,a,b,c,d\n"
 GOOD = HEADER + "0,1,2,3,4\n1,5,6,7,8\n"
@@ -212,8 +216,14 @@ FAULTS = {
     ),
     "utf-16": (GOOD.encode("utf-16"), "train.csv, line 1: no UTF-8 text."),
     "binary": (bytes(range(256)) * 4, "train.csv, line 2: no UTF-8 text."),
-    "zip": (b"PK\x03\x04....", "train.csv: a zip archive and no CSV file. Unpack it first."),
-    "gzip": (gzip.compress(GOOD.encode()), "train.csv: a gzip archive and no CSV file. Unpack it first."),
+    "zip": (
+        b"PK\x03\x04....",
+        "train.csv: a zip archive and no CSV file. Unpack it first, or name it so: train.csv.zip.",
+    ),
+    "gzip": (
+        gzip.compress(GOOD.encode()),
+        "train.csv: a gzip archive and no CSV file. Unpack it first, or name it so: train.csv.gz.",
+    ),
 }
 
 
@@ -256,11 +266,10 @@ def test_columns_are_not_looked_for_one_by_one(write_csv):
             raise AssertionError("all places are gone through for each column")
 
     names = ["label", *map(str, range(50))]
-    path = write_csv(",".join(names) + "\n" + ",".join("7" * 51) + "\n")
-    with open_text(path) as text:
-        read_names(text, "train.csv")
+    file = CsvFile(write_csv(",".join(names) + "\n" + ",".join("7" * 51) + "\n"))
+    with open_rows(file) as text:
         header = csv_source.Header(tuple(names), 0, Places(range(1, 51)))
-        assert [len(chunk.images) for chunk in csv_source.read_chunks(text, header, path)] == [1]
+        assert [len(chunk.images) for chunk in csv_source.read_chunks(text, header, file)] == [1]
 
 
 def test_fault_in_a_later_chunk(write_csv, monkeypatch):

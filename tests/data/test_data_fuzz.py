@@ -20,6 +20,7 @@ from kerasgrid import errors
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.cli.starter import starter
 from kerasgrid.data.csv import read_csv
+from kerasgrid.data.csv_text import CsvFile
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
 from kerasgrid.data.sources import open_stream
@@ -112,7 +113,7 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
 
     def read():
         if kind == "csv":
-            return read_csv(path)
+            return read_csv(CsvFile(path))
         return read_idx(path, answers) if "idx" in kind else read_npz(path)
 
     config = {"data": {"train": train}, "model": "fc", "search": {"folds": 2}}

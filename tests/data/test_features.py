@@ -8,8 +8,9 @@ import pytest
 
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.config.sections import DataConfig, Features
+from kerasgrid.data import csv_tables
 from kerasgrid.data.cells import Cells, date_format
-from kerasgrid.data.csv_tables import is_table, read_table
+from kerasgrid.data.csv_text import CsvFile
 from kerasgrid.data.in_memory import dataset_from_arrays
 from kerasgrid.data.load import load_data, load_with_test
 from kerasgrid.data.roles import Roles
@@ -19,6 +20,10 @@ from kerasgrid.records import Column, Table, Target
 
 N = 60
 LABELS = [n % 2 for n in range(N)]
+
+
+def read_table(path, *args):
+    return csv_tables.read_table(CsvFile(path), *args)
 
 
 @pytest.fixture
@@ -138,7 +143,7 @@ def test_labels_and_ids_may_be_spelled_as_blanks(write_csv):
     ],
 )
 def test_which_files_are_tables(write_csv, names, options, expected):
-    assert is_table(write_csv(names + "\n"), DataConfig(**options), Roles()) is expected
+    assert csv_tables.is_table(CsvFile(write_csv(names + "\n")), DataConfig(**options), Roles()) is expected
 
 
 def test_a_format_that_is_guessed_is_that_of_other_rows(write):
@@ -345,12 +350,13 @@ def test_folds_of_a_file_are_told_by_id(write_csv):
             "1,2\n3,4\n",
             {"target": "y"},
             "train.csv, line 1: numbers, where the columns' names are needed. Put a header line first, "
-            "with 'y' over the numbers to predict.",
+            "with 'y' over the numbers to predict; or write data.header: none, and name columns by their "
+            "places, from 0.",
         ),
         (
             "y\n1\n2\n",
             {"target": "y"},
-            "train.csv, line 1: no columns of samples: only y. The samples themselves are needed;",
+            "train.csv, line 1: no columns of samples: only y. Where one names image files:",
         ),
         (
             "a,label\n1,0\n2,1\n",

@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 from kerasgrid import machine
-from kerasgrid.data import arrays
+from kerasgrid.data import archives
 from kerasgrid.data.idx import read_idx, read_idx_array
 from kerasgrid.errors import DataError
 
@@ -95,7 +95,7 @@ def test_a_promise_within_the_file_but_beyond_memory(tmp_path, monkeypatch, pack
 def test_what_unpacks_to_more_than_data_do_is_told(tmp_path, monkeypatch):
     path = tmp_path / "images.gz"
     path.write_bytes(gzip.compress(header(1000, 1000) + bytes(10**6)))
-    monkeypatch.setattr(arrays, "SMALL_BYTES", 10**5)
+    monkeypatch.setattr(archives, "SMALL_BYTES", 10**5)
     with pytest.raises(
         DataError, match=r"more than 250 times as much: .* If you trust it: unpack it with gunzip\."
     ):

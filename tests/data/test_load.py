@@ -100,16 +100,16 @@ def test_subset_faults(config, write_csv, text, subset, message):
         ("x" * 5000 + ".csv", DataError, "x" * 5000 + ".csv cannot be read: File name too long."),
         (
             "folder",
-            NotBuiltError,
-            "folder is a folder. Reading a folder of class folders is not built yet. Give",
+            DataError,
+            "folder: no images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp) in it or below: there",
         ),
         (["a.csv", "b.csv"], NotBuiltError, "data.train: a list of files is not built yet. Give a .csv"),
-        ({"images": "folder", "labels": "x"}, NotBuiltError, "folder is a folder. Reading a folder of"),
+        ({"images": "folder", "labels": "x"}, DataError, "folder is a folder; a file is needed here."),
         ({"images": "none", "labels": "none"}, DataError, "none: there is no such file."),
         (
             {"images": "none"},
             DataError,
-            "data.train.labels is None, where a file is needed. Give a .csv, an .npz",
+            "data.train.labels is None, where a file is needed. Give a .csv, .tsv,",
         ),
         ("pipe.csv", DataError, "pipe.csv is a pipe; a file is needed here."),
     ],
@@ -125,7 +125,7 @@ def test_faulty_sources(config, tmp_path, train, error, message):
 def test_a_file_that_may_not_be_read(config, write_csv, monkeypatch):
     path = write_csv(rows(10))
 
-    def refuse(*_):
+    def refuse(*_, **__):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr("kerasgrid.data.arrays.os.stat", refuse)

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from kerasgrid import machine
-from kerasgrid.data import arrays
+from kerasgrid.data import archives
 from kerasgrid.data.npz import PAIRS, read_npz
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
@@ -195,7 +195,7 @@ def test_a_bomb_is_held_against_free_memory(tmp_path, monkeypatch):
 def test_what_unpacks_to_more_than_data_do_is_told_before_it_is_unpacked(tmp_path, monkeypatch):
     header = {"shape": (1000, 1000), "fortran_order": False, "descr": "|u1"}
     path = archive(tmp_path, header, content=bytes(10**6))
-    monkeypatch.setattr(arrays, "SMALL_BYTES", 10**5)
+    monkeypatch.setattr(archives, "SMALL_BYTES", 10**5)
     monkeypatch.setattr(zipfile.ZipFile, "open", None)
     with pytest.raises(DataError) as caught:
         read_npz(path)

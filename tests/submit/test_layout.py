@@ -238,6 +238,15 @@ def test_bytes_that_are_no_csv(tmp_path):
         read_form(sample_of(tmp_path, "id,labels\n1,a c\n"), of("a", "b", multi_label=True))
 
 
+def test_1_is_the_second_of_two_classes_that_are_texts(tmp_path):
+    form = read_form(sample_of(tmp_path, "id,label\n1,0\n2,0\n"), of("cat", "dog"))
+    assert form.summary == "label: 1 for 'dog', else 0, 2 rows"
+    form.write(
+        tmp_path / "out.csv", ["1", "2"], np.array([[0.3, 0.7], [0.6, 0.4]], np.float32), ["cat", "dog"]
+    )
+    assert (tmp_path / "out.csv").read_text() == "id,label\n1,1\n2,0\n"
+
+
 def faults_of_writing(form, ids, probabilities, classes, tmp_path):
     with pytest.raises(DataError) as caught:
         form.write(tmp_path / "out.csv", ids, probabilities, classes)

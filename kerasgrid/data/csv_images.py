@@ -1,0 +1,315 @@
+"""CSV files that name image files, one row an image."""
+
+from __future__ import annotations
+
+import itertools
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from kerasgrid.config.sections import ImageColumn
+from kerasgrid.data.archives import Tree
+from kerasgrid.data.arrays import Samples
+from kerasgrid.data.cells import NUMBER, CellFaults
+from kerasgrid.data.columns import FEW_COLUMNS, series_of
+from kerasgrid.data.csv_text import CsvFile, line_places, read_frames, stripped
+from kerasgrid.data.image_files import is_image
+from kerasgrid.data.pictures import PICTURE_SUFFIXES, Picture
+from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
+from kerasgrid.errors import DataError, did_you_mean
+from kerasgrid.wording import listed, shown_path
+
+_HEAD_ROWS = 50
+_FEW = 3
+"""Names by which folders are tried first."""
+_MOST_FOLDERS = 100
+_LONGEST = 400
+_SUFFIXES = ("", *sorted(PICTURE_SUFFIXES, key=lambda suffix: (suffix not in (".jpg", ".png"), suffix)))
+
+
+@dataclass(frozen=True)
+class NamedImages:
+    """A column of a CSV file that names image files.
+
+    Attributes:
+        column: Its name.
+        tree: Where the files lie.
+        suffix: What is added to each name.
+        report: What was guessed.
+    """
+
+    column: str
+    tree: Tree
+    suffix: str = ""
+    report: tuple[str, ...] = ()
+
+    def names_in(self, file: CsvFile) -> list[str]:
+        """Returns the names of all files that the column names, from the folder on."""
+        (frame,) = read_frames(file, [self.column], only=[self.column])
+        return [f"{cell}{self.suffix}" for cell in stripped(frame[self.column]) if cell]
+
+    def files(self, file: CsvFile, cells: Sequence[str], faults: CellFaults) -> tuple[Picture, ...]:
+        """Returns the files that cells name.
+
+        Args:
+            faults: Is told of those that name none, or one that another names.
+        """
+        names = [f"{cell}{self.suffix}" for cell in cells]
+        blank = np.array([not cell for cell in cells], bool)
+        lost = np.array([not self.tree.has(name) for name in names], bool)
+        faults.add(self.column, np.flatnonzero(blank), "no file is named", "Fill it in or drop the row.")
+        if len(missing := np.flatnonzero(lost & ~blank)):
+            what = f"{names[missing[0]]!r} is no file in {self.tree.where}"
+            remedy = "Fetch it, drop the row, or correct data.files: {column, folder, suffix}."
+            faults.add(self.column, missing, what, remedy)
+        first: dict[str, int] = {}
+        again = [
+            row for row, name in enumerate(names) if first.setdefault(name, row) != row and not blank[row]
+        ]
+        if again:
+            (place,) = line_places(file, [first[names[again[0]]]])
+            what = f"{names[again[0]]!r} is listed a second time, as in {place}"
+            faults.add(self.column, np.array(again), what, "Keep one row of each file.")
+        gone = lost | blank
+        return tuple(
+            Picture(*self.tree.place(name)) for name, bad in zip(names, gone, strict=True) if not bad
+        )
+
+
+def find_images(file: CsvFile, said: ImageColumn | None, roles: Roles) -> NamedImages | None:
+    """Returns which column names image files, and where these lie; None where none does.
+
+    What is not said is guessed: of a column each cell is the name of a file, with or without its suffix, that
+    is beside the CSV file, in a folder beside it or in a .zip; or all cells end as images do.
+
+    Args:
+        said: What `data.files` says.
+        roles: Columns with a part of their own, of which the id alone may name files, too.
+
+    Raises:
+        DataError: What is said is not there; or several folders have files of these names.
+    """
+    names = file.names()
+    if said is not None:
+        if said.column not in names:
+            guess = did_you_mean(said.column, names).replace(" Known:", " Columns:")
+            raise DataError(
+                f"{file.first_line}: no column {said.column!r}.{guess} Correct data.files.column."
+            )
+        columns = [said.column]
+    else:
+        others = roles.names - {roles.id}
+        columns = [name for name in names if name not in others]
+        if not columns or len(series_of(columns)) >= FEW_COLUMNS:  # pixels, with a name of each image
+            return None
+    frame = next(read_frames(file, columns, only=columns, n_rows=_HEAD_ROWS))
+    for column in columns:
+        cells = list(dict.fromkeys(filter(None, stripped(frame[column]))))
+        if said is None and not _could_be_names(cells, len(frame)):
+            continue
+        found = _located(file, cells, said)
+        if found is not None:
+            tree, suffix = found
+            return NamedImages(column, tree, suffix, _told(column, tree, suffix, said))
+        if said is not None:
+            return NamedImages(column, _said_tree(file, said) or Tree(file.path.parent), said.suffix)
+        if all(map(is_image, cells)):  # who reads them tells that they are not there
+            return NamedImages(column, Tree(file.path.parent))
+    return None
+
+
+def _could_be_names(cells: Sequence[str], n_rows: int) -> bool:
+    """Tells whether cells may be names of files, before any is looked for."""
+    if not cells or any(len(cell) > _LONGEST or "\0" in cell or "\n" in cell for cell in cells):
+        return False
+    if all(map(is_image, cells)):
+        return True
+    # A folder may have a file that is called 1, and a column of ones does not name it.
+    return len(cells) == n_rows if all(map(NUMBER.fullmatch, cells)) else len(cells) > 1
+
+
+def _said_tree(file: CsvFile, said: ImageColumn | None) -> Tree | None:
+    """Returns the folder that is said, from where it is or beside the file."""
+    if said is None or said.folder is None:
+        return None
+    tree = Tree.at(Path(said.folder))
+    if tree is None:
+        raise DataError(f"data.files.folder is {shown_path(said.folder)!r}, and there is no such folder.")
+    return tree
+
+
+def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> tuple[Tree, str] | None:
+    """Returns the folder that has the most of the files that cells name, and their suffix; None for none."""
+    own = _said_tree(file, said)
+    trees = [own] if own is not None else list(_trees_beside(file))
+    suffixes = (said.suffix,) if said is not None and said.suffix else _SUFFIXES
+    found: list[tuple[int, bool, Tree, str]] = []
+    for tree, suffix in itertools.product(trees, suffixes):
+        names = [f"{cell}{suffix}" for cell in cells if is_image(f"{cell}{suffix}") or said is not None]
+        if not any(map(tree.has, names[:_FEW])) and not (own is not None and any(map(tree.has, names))):
+            continue
+        below = tree.path.relative_to(file.path.parent).as_posix().lower()
+        found.append((sum(map(tree.has, names)), _stem(file) in below, tree, suffix))
+    if not found:
+        return None
+    best = max((n, is_alike) for n, is_alike, _, _ in found)
+    several = [(tree, suffix) for n, is_alike, tree, suffix in found if (n, is_alike) == best]
+    if len(several) > 1:
+        places = " and ".join(f"{tree.where}/*{suffix}" for tree, suffix in several[:2])
+        raise DataError(
+            f"{file.where}: names files that are in {places}. Say which by data.files: "
+            f"{{column: ..., folder: ..., suffix: ...}}."
+        )
+    return several[0]
+
+
+def _stem(file: CsvFile) -> str:
+    return file.path.name.lower().partition(".")[0]
+
+
+def _trees_beside(file: CsvFile) -> Iterator[Tree]:
+    """Yields where the files that a CSV file names may lie: its own folder, those in it, and .zip files."""
+    here = Tree.at(file.path.parent) or Tree(file.path.parent)
+    yield here
+    for name in here.folders()[:_MOST_FOLDERS]:
+        tree = Tree(here.path / name)
+        yield tree
+        for inner in tree.folders()[:_MOST_FOLDERS]:
+            yield Tree(tree.path / inner)
+    if here.is_packed or not os.path.isdir(here.path):
+        return
+    with os.scandir(here.path) as entries:
+        archives = sorted(entry.name for entry in entries if entry.name.lower().endswith(".zip"))
+    for name in archives[:_MOST_FOLDERS]:
+        try:
+            archive = Tree.at(here.path / name)
+            if archive is not None:
+                yield archive
+                yield from (Tree(archive.path / inner) for inner in archive.folders()[:_MOST_FOLDERS])
+        except DataError:  # a .zip of something else, which nothing says to be read
+            continue
+
+
+def _told(column: str, tree: Tree, suffix: str, said: ImageColumn | None) -> tuple[str, ...]:
+    """Returns a line on what was guessed."""
+    if said is not None and (said.suffix == suffix) and said.folder is not None:
+        return ()
+    ends = f", with {suffix}" if suffix else ""
+    return (f"files: {column!r} names files in {tree.where}{ends}",)
+
+
+def read_images(file: CsvFile, roles: Roles, named: NamedImages, pictures: Any) -> Samples:
+    """Returns the samples of a CSV file that names image files, which are not decoded yet.
+
+    Args:
+        roles: The columns that are no names.
+        pictures: Makes `Pictures` of files.
+
+    Raises:
+        DataError: A row names no file, or one that another names; or another cell is not what its column
+            needs.
+    """
+    names = file.names()
+    check_header(names, roles, file)
+    others = roles.names
+    left = [name for name in names if name not in others and name != named.column]
+    only = [named.column, *others]
+    (frame,) = read_frames(file, [*roles.spelled, named.column], only=only)
+    faults = CellFaults(file.where, partial(line_places, file))
+    files = named.files(file, stripped(frame[named.column]), faults)
+    report = [*named.report, *told_left(left, "name images")]
+    if len(files) < len(frame):  # of which there are faults, that are told with those of the labels
+        files = (Picture(file.path),) * len(frame)
+        return samples_of_file(file, np.zeros((len(frame), 1)), roles, frame, None, faults)
+    return samples_of_file(file, pictures(files), roles, frame, None, faults, None, report)
+
+
+@dataclass(frozen=True)
+class ImageRows:
+    """Rows of a CSV file that name images to predict.
+
+    Attributes:
+        names: Of their files, from the folder on.
+        ids: Of each, as the file spells it; None where it has none.
+        labels: As `Chunk` has them.
+    """
+
+    files: tuple[Picture, ...]
+    names: list[str]
+    ids: list[str] | None
+    labels: list[Any] | None
+
+
+def rows_to_predict(file: CsvFile, named: NamedImages, roles: Roles) -> ImageRows:
+    """Returns the rows of a CSV file that names images to predict.
+
+    Args:
+        roles: The columns that are no names, of which any may be missing.
+
+    Raises:
+        DataError: A row names no file, or one that another names.
+    """
+    here = roles.present(file.names())
+    only = {named.column, *here.predicted, *filter(None, (here.id,))}
+    (frame,) = read_frames(file, only, only=only)
+    cells = stripped(frame[named.column])
+    faults = CellFaults(file.where, partial(line_places, file))
+    files = named.files(file, cells, faults)
+    faults.finish()
+    labels: Any = [stripped(frame[name]) for name in here.predicted]
+    if labels:
+        labels = list(zip(*labels, strict=True)) if here.targets or here.labels else labels[0]
+        labels = label_reader(file, here)(labels)
+    ids = None if here.id is None else stripped(frame[here.id])
+    return ImageRows(files, [f"{cell}{named.suffix}" for cell in cells], ids, labels or None)
+
+
+def told_left(columns: Sequence[str], what: str) -> list[str]:
+    """Returns a line on columns that are no part of samples."""
+    if not columns:
+        return []
+    do = "does not" if len(columns) == 1 else "do not"
+    return [f"columns: {listed(columns)} {do} {what}, and {'is' if len(columns) == 1 else 'are'} left out"]
+
+
+def column_of_test(
+    file: CsvFile, named: ImageColumn | None, trained: str | None, roles: Roles
+) -> NamedImages:
+    """Returns what names the images of other rows than those to learn from.
+
+    Args:
+        named: What `data.files` says, of the training data's folder, which may not be that of these.
+        trained: The column that names the training data's; None where these come from elsewhere.
+
+    Raises:
+        DataError: None does.
+    """
+    column = trained if trained in file.names() else None
+    tried: list[NamedImages | None] = []
+    if column is not None and named is not None:
+        tried.append(find_images(file, named.model_copy(update={"column": column}), roles))
+    try:
+        own = None if column is None else ImageColumn(column=column)
+        tried.insert(0, find_images(file, own, roles))
+    except DataError:  # several folders have them, of which the one that is said may be one
+        if not tried:
+            raise
+    counted = [(_hits(file, found), found) for found in tried if found is not None]
+    n_hits, best = max(counted, key=lambda pair: pair[0], default=(0, None))
+    if best is None or not n_hits:
+        raise DataError(
+            f"{file.where}: no column names image files that are there, as the training data have them. Name "
+            "it by data.files.column, with the files beside the CSV file or in a folder beside it."
+        )
+    return best
+
+
+def _hits(file: CsvFile, found: NamedImages) -> int:
+    """Returns how many of the first files that are named are there."""
+    frame = next(read_frames(file, [found.column], only=[found.column], n_rows=_HEAD_ROWS))
+    return sum(found.tree.has(f"{cell}{found.suffix}") for cell in stripped(frame[found.column]) if cell)

@@ -1,0 +1,235 @@
+"""Which image files there are, and the class of each: by its folder or its name, in a .zip too."""
+
+from __future__ import annotations
+
+import fnmatch
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+from pathlib import PurePosixPath
+
+from kerasgrid.config.sections import split_pattern
+from kerasgrid.data.archives import Tree
+from kerasgrid.data.pictures import PICTURE_SUFFIXES, Picture
+from kerasgrid.errors import DataError
+from kerasgrid.wording import count, listed, shown_path
+
+_TRAIN = {"train", "training"}
+_SPLITS = {*_TRAIN, "test", "testing", "valid", "validation", "val"}
+"""What folders are called, in small letters, that hold parts of a data set and no classes."""
+_TABLES = (".csv", ".tsv", ".csv.gz", ".tsv.gz")
+_TOLD = 8
+"""Files that are told by name, of one fault."""
+
+
+@dataclass(frozen=True)
+class Listing:
+    """Image files in the order of their paths.
+
+    Attributes:
+        tree: Where they lie.
+        names: Their paths from there, posix.
+        labels: The class of each, as it is spelled; None where none is told.
+        report: Lines on what was guessed and left out.
+    """
+
+    tree: Tree
+    names: tuple[str, ...]
+    labels: tuple[str, ...] | None = None
+    report: tuple[str, ...] = ()
+
+    @property
+    def files(self) -> tuple[Picture, ...]:
+        """The files."""
+        return tuple(Picture(*self.tree.place(name)) for name in self.names)
+
+
+def is_image(name: str) -> bool:
+    """Tells whether a file is one of an image, by its name."""
+    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+
+
+def class_folders(tree: Tree) -> Listing:
+    """Returns the images in folders that are called as their classes, as `image_dataset_from_directory` has
+    them.
+
+    What lies deeper in a class's folder is of the class. A folder that is alone in another is gone into, and
+    of train/ and test/ beside each other train/.
+
+    Raises:
+        DataError: There are no two such folders, or images beside them; with what there is instead.
+    """
+    images, others = _apart(tree)
+    report = []
+    while True:
+        tops = sorted({name.partition("/")[0] for name in images if "/" in name})
+        loose = [name for name in images if "/" not in name]
+        lowered = {top.lower(): top for top in tops}
+        split = next((lowered[name] for name in sorted(_TRAIN) if name in lowered), None)
+        if not loose and len(tops) > 1 and split is not None and set(lowered) <= _SPLITS:
+            beside = listed([f"{top}/" for top in tops if top != split])
+            report.append(
+                f"files: the classes are the folders in {shown_path(tree.path / split)}, beside {beside}, "
+                "which data.test and data.validation may name"
+            )
+        elif not loose and len(tops) == 1 and any(name.count("/") > 1 for name in images):
+            split = tops[0]
+        else:
+            break
+        start = f"{split}/"
+        tree = Tree(tree.path / split)
+        images, others = (
+            [name.removeprefix(start) for name in names if name.startswith(start)]
+            for names in (images, others)
+        )
+    if not images:
+        raise DataError(_without_images(tree, others))
+    if not tops or (len(tops) < 2 and loose):
+        example = loose[0]
+        raise DataError(
+            f"{tree.where}: {count(len(loose), 'image')} and no folders of classes. Where their names tell "
+            f"the class: data.train: {{files: {tree.where}/*{PurePosixPath(example).suffix}, label: REGEX}}, "
+            f"such as (cat|dog), which is found in {example}; else the CSV file that names them."
+        )
+    if len(tops) < 2:
+        raise DataError(
+            f"{tree.where}: all {count(len(images), 'image')} are in the folder {tops[0]}/. At least two "
+            "classes, a folder each, are needed to learn from."
+        )
+    if loose:
+        raise DataError(
+            f"{tree.where}: {count(len(loose), 'image')} beside the folders of classes {listed(tops)}, of no "
+            f"class: {_few(loose)}. Move each into its class's folder, or elsewhere."
+        )
+    labels = tuple(name.partition("/")[0] for name in images)
+    return Listing(tree, tuple(images), labels, (*report, *_told_others(others)))
+
+
+def all_images(tree: Tree) -> Listing:
+    """Returns all images below a folder, whose class nothing tells but the folders that they may be in.
+
+    Raises:
+        DataError: There are none.
+    """
+    images, others = _apart(tree)
+    if not images:
+        raise DataError(_without_images(tree, others))
+    labels = tuple(name.partition("/")[0] for name in images) if all("/" in name for name in images) else None
+    return Listing(tree, tuple(images), labels, tuple(_told_others(others)))
+
+
+def matching(pattern: str, label: str | None, key: str) -> Listing:
+    """Returns the images whose paths match a pattern, with classes where a regular expression is given for
+    them.
+
+    Args:
+        pattern: Of paths, with `*`, `?`, `[...]`, and `**` for any folders.
+        label: Found in a path below the pattern's folder: its group, or all of it, is the class; None for
+            none.
+        key: What messages call the source, such as `data.train`.
+
+    Raises:
+        DataError: Nothing matches, or some file's path tells no class or several; all of them together.
+    """
+    folder, below = split_pattern(pattern)
+    found = None if label is None else _compiled(label, key)
+    tree = Tree.at(folder)
+    if tree is None:
+        raise DataError(
+            f"{key}.files is {shown_path(pattern)!r}, and there is no folder {shown_path(folder)}."
+        )
+    parts = below.split("/")
+    names = [
+        name for name in tree.files(None if "**" in parts else len(parts)) if _matches(name.split("/"), parts)
+    ]
+    images = [name for name in names if is_image(name)]
+    if not images:
+        there = f": {_few(names)}" if names else ""
+        what = f"only {count(len(names), 'file')} that are no images{there}" if names else "nothing"
+        raise DataError(
+            f"{key}.files is {shown_path(pattern)!r}, which matches {what}. In {tree.where} there "
+            f"{_what_is_there(tree.files())}."
+        )
+    report = _told_others([name for name in names if not is_image(name)])
+    if found is None:
+        return Listing(tree, tuple(images), None, tuple(report))
+    labels, without, several = [], [], []
+    for name in images:
+        told = sorted({_class_of(match) for match in found.finditer(name)} - {""})
+        labels.append(told[0] if told else "")
+        if not told:
+            without.append(name)
+        elif len(told) > 1:
+            several.append(f"{name} ({', '.join(map(repr, told))})")
+    faults = []
+    for files, what in ((without, "no class"), (several, "several classes")):
+        if files:
+            faults.append(
+                f"{key}.label is {label!r}, by which {count(len(files), 'file')} of {len(images):,} in "
+                f"{tree.where} {'is' if len(files) == 1 else 'are'} of {what}: {_few(files)}."
+            )
+    if faults:
+        raise DataError(
+            "\n".join([*faults, "Correct the expression, or have data.train.files match others."])
+        )
+    return Listing(tree, tuple(images), tuple(labels), tuple(report))
+
+
+def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
+    """Tells whether a path matches a pattern, name by name."""
+    if not pattern:
+        return not parts
+    if pattern[0] == "**":
+        return any(_matches(parts[place:], pattern[1:]) for place in range(len(parts) + 1))
+    return bool(parts) and fnmatch.fnmatchcase(parts[0], pattern[0]) and _matches(parts[1:], pattern[1:])
+
+
+def _compiled(label: str, key: str) -> re.Pattern[str]:
+    try:
+        found = re.compile(label)
+    except re.error as error:
+        raise DataError(f"{key}.label is {label!r}, which is no regular expression: {error}.") from error
+    if found.groups > 1:
+        raise DataError(
+            f"{key}.label is {label!r}, which has {found.groups} groups, and one is the class: begin the "
+            "others with (?:."
+        )
+    return found
+
+
+def _class_of(match: re.Match[str]) -> str:
+    return (match[1] if match.re.groups else match[0]) or ""
+
+
+def _apart(tree: Tree) -> tuple[list[str], list[str]]:
+    """Returns the images below a folder, and the other files."""
+    names = tree.files()
+    return [name for name in names if is_image(name)], [name for name in names if not is_image(name)]
+
+
+def _without_images(tree: Tree, others: Sequence[str]) -> str:
+    """Returns what is said of a folder that has no images."""
+    suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
+    tables = [name for name in others if name.lower().endswith(_TABLES)]
+    way = f" Of a CSV file give its name: {tree.where}/{tables[0]}." if tables else ""
+    return f"{tree.where}: no images ({suffixes}) in it or below: there {_what_is_there(others)}.{way}"
+
+
+def _what_is_there(names: Sequence[str]) -> str:
+    if not names:
+        return "are no files"
+    return f"{'is' if len(names) == 1 else 'are'} {count(len(names), 'file')}: {_few(names)}"
+
+
+def _told_others(others: Sequence[str]) -> list[str]:
+    """Returns a line on files that are no images."""
+    if not others:
+        return []
+    are = "1 that is no image is" if len(others) == 1 else f"{len(others):,} that are no images are"
+    return [f"files: {are} left out: {_few(others)}"]
+
+
+def _few(names: Sequence[str]) -> str:
+    """Returns the first of some names, and how many more there are."""
+    more = f" and {len(names) - _TOLD:,} more" if len(names) > _TOLD else ""
+    return ", ".join(names[:_TOLD]) + more

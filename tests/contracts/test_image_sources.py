@@ -1,0 +1,570 @@
+"""Image files: the same images are the same data, however files, folders, archives and CSV files tell."""
+
+# ruff: noqa: E501 - a message on one line is easier to read
+
+from __future__ import annotations
+
+import csv
+import shutil
+import zipfile
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from kerasgrid.checks.prepared import prepare
+from kerasgrid.cli.starter import write_starter
+from kerasgrid.config.sections import DataConfig, ImageColumn, ImagePattern
+from kerasgrid.data.load import load_data, load_with_test
+from kerasgrid.data.sources import open_stream
+from kerasgrid.errors import ConfigError, DataError
+
+N = 12
+IMAGES = np.random.default_rng(0).integers(0, 256, (N, 6, 5, 3)).astype(np.uint8)
+NAMES = ("cat", "dog")
+LABELS = np.arange(N) % 2
+FLAGS = np.stack([LABELS, np.arange(N) % 3 == 0, np.arange(N) < 7], axis=1).astype(int)
+
+
+@pytest.fixture(autouse=True)
+def cache(tmp_path, monkeypatch):
+    monkeypatch.setenv("KERASGRID_CACHE", str(tmp_path / "cache"))
+    monkeypatch.chdir(tmp_path)
+    return tmp_path / "cache" / "data"
+
+
+def put(path: str, row: int) -> None:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    Image.fromarray(IMAGES[row]).save(path)
+
+
+def put_all(pattern: str) -> None:
+    """Writes all images where a pattern of `{row}` and `{name}` tells."""
+    for row in range(N):
+        put(pattern.format(row=row, name=NAMES[LABELS[row]]), row)
+
+
+def table(path: str, names: list[str], *columns: Any) -> str:
+    Path(path).parent.mkdir(parents=True, exist_ok=True)
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        writer = csv.writer(file, delimiter="\t" if path.endswith(".tsv") else ",")
+        writer.writerows([names, *zip(*columns, strict=True)])
+    return path
+
+
+def packed(folder: str, path: str) -> str:
+    """Packs what is in a folder, and removes it."""
+    with zipfile.ZipFile(path, "w") as archive:
+        for file in sorted(Path(folder).rglob("*")):
+            archive.write(file, file.relative_to(folder))
+    shutil.rmtree(folder)
+    return path
+
+
+WORDS = [NAMES[label] for label in LABELS]
+
+
+def class_folders() -> str:
+    put_all("train/{name}/{row:02}.png")
+    return "train"
+
+
+def deep_class_folders() -> str:
+    put_all("set/set/train/{name}/a/b{row:02}.png")
+    put("set/set/test/{0}.png", 0)
+    Path("set/set/train/.DS_Store").touch()
+    Path("set/set/train/cat/Thumbs.db").touch()
+    return "set"
+
+
+def packed_class_folders() -> str:
+    class_folders()
+    Path("train/__MACOSX/cat").mkdir(parents=True)
+    Path("train/__MACOSX/cat/._0.png").write_bytes(b"x")
+    return packed("train", "train.zip")
+
+
+def flat() -> ImagePattern:
+    put_all("photos/{name}.{row}.png")
+    Path("photos/notes.txt").write_text("x")
+    return ImagePattern(files="photos/*", label="^(cat|dog)")
+
+
+def below_a_pattern() -> ImagePattern:
+    put_all("photos/{row}/x/{name}.png")
+    return ImagePattern(files="photos/**/*.png", label="cat|dog")
+
+
+def packed_pattern() -> ImagePattern:
+    put_all("photos/train/{name}.{row}.png")
+    packed("photos", "photos.zip")
+    return ImagePattern(files="photos.zip/train/*.png", label="(cat|dog)")
+
+
+def names_without_suffix() -> str:
+    put_all("train_images/Train_{row}.png")
+    return table("train.csv", ["image_id", "label"], [f"Train_{row}" for row in range(N)], WORDS)
+
+
+def names_with_suffix() -> str:
+    put_all("images/{row}.png")
+    return table("train.tsv", ["label", "file"], WORDS, [f"{row}.png" for row in range(N)])
+
+
+def names_with_folders() -> str:
+    put_all("data/train/{name}/{row}.png")
+    paths = [f"train/{word}/{row}.png" for row, word in enumerate(WORDS)]
+    return table("data/labels.csv", ["path", "label", "width"], paths, WORDS, [5] * N)
+
+
+def names_in_a_zip() -> str:
+    put_all("all/train/{row}.png")
+    table("all/train.csv", ["id", "label"], range(N), WORDS)
+    table("all/test.csv", ["id"], range(3))
+    return packed("all", "all.zip")
+
+
+def names_beside_a_zip() -> str:
+    put_all("all/train/{row}.png")
+    packed("all", "images.zip")
+    return table("train.csv", ["id", "label"], range(N), WORDS)
+
+
+@dataclass(frozen=True)
+class Form:
+    """A way in which image files and labels lie.
+
+    Attributes:
+        write: Writes them, and returns `data.train`.
+        options: Of the section `data`.
+        report: Lines on what was guessed.
+    """
+
+    write: Callable[[], Any]
+    options: dict[str, Any] = field(default_factory=dict)
+    report: tuple[str, ...] = ()
+
+
+FORMS = {
+    "class folders": Form(class_folders),
+    "class folders, deep": Form(
+        deep_class_folders,
+        {},
+        (
+            "files: the classes are the folders in set/set/train, beside 'test/', which data.test and "
+            "data.validation may name",
+        ),
+    ),
+    "class folders in a zip": Form(packed_class_folders),
+    "pattern": Form(flat, {}, ("files: 1 that is no image is left out: notes.txt",)),
+    "pattern of folders": Form(below_a_pattern),
+    "pattern in a zip": Form(packed_pattern),
+    "names without suffix": Form(
+        names_without_suffix, {}, ("files: 'image_id' names files in train_images, with .png",)
+    ),
+    "names as they are told": Form(
+        names_without_suffix,
+        {"files": ImageColumn(column="image_id", folder="train_images", suffix=".png")},
+    ),
+    "names with suffix": Form(names_with_suffix, {}, ("files: 'file' names files in images",)),
+    "names with folders": Form(
+        names_with_folders,
+        {},
+        ("files: 'path' names files in data", "columns: 'width' does not name images, and is left out"),
+    ),
+    "names in a zip": Form(names_in_a_zip, {}, ("files: 'id' names files in all.zip/train, with .png",)),
+    "names beside a zip": Form(
+        names_beside_a_zip, {}, ("files: 'id' names files in images.zip/train, with .png",)
+    ),
+}
+
+
+def section(train: Any, **options: Any) -> DataConfig:
+    return DataConfig(train=train, **options)
+
+
+def in_order(data: Any) -> tuple[np.ndarray, list[Any]]:
+    """The images of a dataset and what each is of, in the order of `IMAGES`."""
+    known = {image.tobytes(): row for row, image in enumerate(IMAGES)}
+    rows = np.argsort([known[image.tobytes()] for image in np.asarray(data.images)])
+    labels = [data.target.names[label] for label in data.labels[rows]]
+    return data.images[rows], labels
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_all_forms_are_the_same_images_and_classes(form, cache):
+    data = load_data(section(form.write(), **form.options))
+    images, labels = in_order(data)
+    np.testing.assert_array_equal(images, IMAGES)
+    assert labels == WORDS
+    assert (data.target.kind, data.target.names) == ("classes", NAMES)
+    assert data.report == form.report
+    assert [str(path) for path in cache.iterdir()] == [data.folder]
+
+
+@pytest.mark.parametrize("name", ["class folders", "pattern in a zip", "names without suffix"])
+def test_an_image_that_was_changed_is_other_data(name):
+    form = FORMS[name]
+    first = load_data(section(form.write(), **form.options))
+    IMAGES[3, 2, 2] ^= 255
+    try:
+        second = load_data(section(form.write(), **form.options))
+    finally:
+        IMAGES[3, 2, 2] ^= 255
+    assert second.fingerprint != first.fingerprint
+
+
+@pytest.mark.parametrize("name", ["class folders in a zip", "pattern", "names with suffix"])
+def test_image_files_become_the_shape_that_is_said(name):
+    form = FORMS[name]
+    data = load_data(section(form.write(), image=[4, 8, 1], **form.options))
+    assert data.images.shape == (N, 4, 8, 1)
+
+
+# Several labels
+
+
+SEVERAL = ("red", "a b", "3")
+
+
+def columns_of_flags(path="train.csv") -> list[str]:
+    put_all("train/{row}.png")
+    table(path, ["id", *SEVERAL], range(N), *FLAGS.T.tolist())
+    return list(SEVERAL)
+
+
+def tags(split: str, labels=SEVERAL) -> list[str]:
+    return [split.join(name for name, flag in zip(labels, row, strict=True) if flag) for row in FLAGS]
+
+
+def test_columns_of_0_and_1_are_labels_by_their_names():
+    data = load_data(section("train.csv", label=columns_of_flags()))
+    assert (data.target.kind, data.target.names) == ("labels", SEVERAL)
+    assert data.labels.dtype == np.uint8
+    np.testing.assert_array_equal(data.labels, FLAGS)
+    np.testing.assert_array_equal(data.images, IMAGES)
+
+
+@pytest.mark.parametrize(("split", "names"), [("|", SEVERAL), (" ", ("red", "b", "3")), (", ", SEVERAL)])
+def test_labels_in_one_cell_are_sorted_by_their_names(split, names):
+    put_all("train/{row}.png")
+    table("train.csv", ["id", "tags"], range(N), tags(split, names))
+    data = load_data(section("train.csv", label={"column": "tags", "split": split}))
+    order = sorted(range(3), key=lambda place: names[place])
+    assert (data.target.kind, data.target.names) == ("labels", tuple(sorted(names)))
+    np.testing.assert_array_equal(data.labels, FLAGS[:, order])
+    stream = open_stream("train.csv", (6, 5, 3), section("train.csv", label={"column": "tags", "split": split}),
+                         target=data.target)  # fmt: skip
+    (chunk,) = stream.chunks()
+    assert chunk.labels == list(map(tuple, FLAGS[:, order].tolist()))
+
+
+@pytest.mark.parametrize("pixels", ["columns", "cells", "features"])
+def test_pixels_and_tables_have_several_labels_too(pixels):
+    rows = np.arange(N * 4).reshape(N, 4) % 7
+    columns: dict[str, Any] = {f"p{place}": column for place, column in enumerate(rows.T.tolist())}
+    options: dict[str, Any] = {}
+    if pixels == "cells":
+        columns, options = {"x": [" ".join(map(str, row)) for row in rows]}, {"pixels": "x"}
+    elif pixels == "features":
+        columns = {"size": rows[:, 0].tolist(), "kind": ["u", "v", "w"] * 4}
+    flags = dict(zip(SEVERAL, FLAGS.T.tolist(), strict=True))
+    table("train.csv", [*flags, *columns, "tags"], *flags.values(), *columns.values(), tags(";"))
+    for label in (list(SEVERAL), {"column": "tags", "split": ";"}):
+        others = ["tags"] if isinstance(label, list) else list(SEVERAL)
+        if pixels != "cells":
+            table("train.csv", [*flags, *columns] if isinstance(label, list) else [*columns, "tags"],
+                  *(flags.values() if isinstance(label, list) else ()), *columns.values(),
+                  *(() if isinstance(label, list) else (tags(";"),)))  # fmt: skip
+        told = section("train.csv", label=label, **options)
+        data = load_data(told)
+        order = range(3) if isinstance(label, list) else sorted(range(3), key=lambda place: SEVERAL[place])
+        np.testing.assert_array_equal(data.labels, FLAGS[:, list(order)])
+        shape, stream_table = data.images.shape[1:], data.table
+        stream = open_stream("train.csv", shape, told, table=stream_table, target=data.target)
+        found = [label for chunk in stream.chunks() for label in chunk.labels]
+        assert found == list(map(tuple, data.labels.tolist()))
+        assert (f"columns: {', '.join(map(repr, others))}" in " ".join(data.report)) is (pixels == "cells")
+
+
+# What is wrong
+
+
+def messages(train: Any, **options: Any) -> str:
+    with pytest.raises(DataError) as caught:
+        load_data(section(train, **options))
+    return str(caught.value)
+
+
+def test_rows_that_name_no_file_and_labels_that_are_none_are_told_together():
+    put_all("train/{row}.png")
+    table(
+        "train.csv",
+        ["id", "red", "blue"],
+        [0, 1, 77, 3, 1, "", 6, 78, *range(8, N)],
+        [0, 1, 2, 1, "x", *[0, 1] * 3, 1],
+        [1, "", *[0, 1] * 5],
+    )
+    told = messages("train.csv", label=["red", "blue"], files=ImageColumn(column="id", suffix=".png"))
+    assert told.split("\n") == [
+        "train.csv, line 7, column 'id': no file is named. Fill it in or drop the row.",
+        "train.csv, line 4, column 'id': '77.png' is no file in train; so is line 9. Fetch it, drop the row, or "
+        "correct data.files: {column, folder, suffix}.",
+        "train.csv, line 6, column 'id': '1.png' is listed a second time, as in line 3. Keep one row of each "
+        "file.",
+        "train.csv, line 4, column 'red': the label is '2'; so is line 6. 0 or 1 holds, of several labels a "
+        "sample.",
+        "train.csv, line 3, column 'blue': the label is missing. 0 or 1 holds.",
+    ]
+
+
+def empty() -> None:
+    Path("train").mkdir()
+
+
+def of_tables() -> None:
+    table("train/a.csv", ["x"], [1])
+    table("train/b.csv", ["x"], [1])
+
+
+def of_one_class() -> None:
+    put("train/cat/0.png", 0)
+    put("train/cat/1.png", 1)
+
+
+def loose() -> None:
+    put_all("train/{name}.{row}.png")
+
+
+def loose_beside() -> None:
+    class_folders()
+    put("train/x.png", 0)
+    put("train/y.png", 1)
+
+
+NO_IMAGES = "no images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp) in it or below: there "
+
+
+@pytest.mark.parametrize(
+    ("write", "message"),
+    [
+        (empty, f"train: {NO_IMAGES}are no files."),
+        (
+            of_tables,
+            f"train: {NO_IMAGES}are 2 files: a.csv, b.csv. Of a CSV file give its name: train/a.csv.",
+        ),
+        (
+            of_one_class,
+            "train: all 2 images are in the folder cat/. At least two classes, a folder each, are needed to "
+            "learn from.",
+        ),
+        (
+            loose,
+            "train: 12 images and no folders of classes. Where their names tell the class: data.train: {files: "
+            "train/*.png, label: REGEX}, such as (cat|dog), which is found in cat.0.png; else the CSV file that "
+            "names them.",
+        ),
+        (
+            loose_beside,
+            "train: 2 images beside the folders of classes 'cat', 'dog', of no class: x.png, y.png. Move each "
+            "into its class's folder, or elsewhere.",
+        ),
+    ],
+)
+def test_folders_that_are_none_of_class_folders(write, message):
+    write()
+    assert messages("train") == message
+
+
+@pytest.mark.parametrize(
+    ("files", "label", "message"),
+    [
+        ("train/*.jpg", "(cat|dog)", "data.train.files is 'train/*.jpg', which matches nothing. In train there are 13 "
+         "files: cat.0.png, cat.10.png, cat.2.png, cat.4.png, cat.6.png, cat.8.png, dog.1.png, dog.11.png and 5 "
+         "more."),
+        ("gone/*.png", "(cat|dog)", "data.train.files is 'gone/*.png', and there is no folder gone."),
+        ("train/*.png", "(cat", "data.train.label is '(cat', which is no regular expression: missing ), "
+         "unterminated subpattern at position 0."),
+        ("train/*.png", "(c)(a)t", "data.train.label is '(c)(a)t', which has 2 groups, and one is the class: begin "
+         "the others with (?:."),
+        ("train/*.png", "cat|do|og", "data.train.label is 'cat|do|og', by which 1 file of 13 in train is of no class: "
+         "x.png.\nCorrect the expression, or have data.train.files match others."),
+        ("train/*.png", "[a-z]+", "data.train.label is '[a-z]+', by which 13 files of 13 in train are of several "
+         "classes: cat.0.png ('cat', 'png'), "),
+        ("train/*.png", None, "data.train.label is missing: a regular expression that finds the class in a file's "
+         "path, such as (cat|dog). "),
+    ],
+)  # fmt: skip
+def test_patterns_that_tell_no_classes(files, label, message):
+    loose()
+    put("train/x.png", 0)
+    assert messages(ImagePattern(files=files, label=label)).startswith(message)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("../a.png", b"x", "x.zip: holds the name '../a.png', which leads out of the archive."),
+        ("/a.png", b"x", "x.zip: holds the name '/a.png', which leads out of the archive."),
+        ("C:/a.png", b"x", "x.zip: holds the name 'C:/a.png', which leads out of the archive."),
+        ("a/0.png", bytes(70 * 2**20), "x.zip: 73,400,"),
+    ],
+)
+def test_archives_that_hold_what_data_do_not(name, content, message):
+    with zipfile.ZipFile("x.zip", "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(name, content)
+        archive.writestr("b/1.png", b"x")
+    assert messages("x.zip").startswith(message)
+    Path("x.zip").write_bytes(b"PK\3\4 and no more")
+    assert messages("x.zip").startswith("x.zip: no .zip file, or a damaged one (")
+
+
+def test_files_that_two_folders_have_are_not_guessed():
+    put_all("a/{row}.png")
+    put_all("b/{row}.png")
+    table("train.csv", ["id", "label"], range(N), WORDS)
+    told = "train.csv: names files that are in a/*.png and b/*.png. Say which by data.files: {column: ..., "
+    assert messages("train.csv").startswith(told)
+    assert (
+        len(load_data(section("train.csv", files=ImageColumn(column="id", folder="b", suffix=".png")))) == N
+    )
+
+
+# What is predicted
+
+
+def sample(ids: list[Any], path="sample_submission.csv") -> None:
+    table(path, ["id", "label"], ids, ["cat"] * len(ids))
+
+
+@pytest.mark.parametrize(
+    ("names", "ids", "told"),
+    [
+        (["a7", "b8"], ["a7", "b8"], "names without suffix, as sample_submission.csv has them"),
+        (["a7", "b8"], ["a7.png", "b8.png"], "names, as sample_submission.csv has them"),
+        (["a7", "b8"], ["7", "8"], "numbers in their names, as sample_submission.csv has them"),
+        (["007", "008"], ["7", "8"], "names without suffix, as sample_submission.csv has them"),
+        (["x/1", "y/1"], ["x/1", "y/1"], "paths without suffix, as sample_submission.csv has them"),
+        (["x/1", "y/1"], None, "paths without suffix"),
+        (["a7", "b8"], None, "names without suffix"),
+    ],
+)
+@pytest.mark.parametrize("is_packed", [False, True])
+def test_images_to_predict_have_the_ids_of_the_sample_submission(names, ids, told, is_packed):
+    for row, name in enumerate(names):
+        put(f"test/{name}.png", row)
+    test = packed("test", "test.zip") if is_packed else "test"
+    if ids is not None:
+        sample(ids)
+    stream = open_stream(test, (6, 5, 3), section("train"))
+    (chunk,) = stream.chunks()
+    np.testing.assert_array_equal(chunk.images, IMAGES[: len(names)])
+    assert [id.lstrip("0") for id in chunk.ids] == (ids or names if told[0] != "p" or ids else names)
+    assert stream.notes == (f"ids of the images are their {told}",)
+    assert chunk.labels is None
+
+
+def test_a_csv_of_names_to_predict_has_the_files_of_its_own_folder():
+    names_without_suffix()
+    put_all("test_images/Train_{row}.png")  # of the same names
+    put("test_images/Train_0.png", 5)
+    table("test.csv", ["image_id"], ["Train_0", "Train_3"])
+    for options in ({}, {"files": ImageColumn(column="image_id", folder="train_images", suffix=".png")}):
+        stream = open_stream("test.csv", (6, 5, 3), section("train.csv", **options))
+        (chunk,) = stream.chunks()
+        np.testing.assert_array_equal(chunk.images, IMAGES[[5, 3]])
+        assert chunk.ids == ["Train_0", "Train_3"]
+        assert stream.notes[0] == "files: 'image_id' names files in test_images, with .png"
+    put_all("both/Train_{row}.png")
+    shutil.rmtree("test_images")
+    table("test.csv", ["image_id"], ["Train_0", "Train_99"])
+    with pytest.raises(DataError, match=r"line 3, column 'image_id': 'Train_99\.png' is no file in "):
+        open_stream(
+            "test.csv", (6, 5, 3), section("train.csv", files=ImageColumn(column="image_id", folder="both"))
+        )
+
+
+def test_folders_that_are_called_as_classes_are_labels_to_score_by():
+    class_folders()
+    put("test/dog/9.png", 1)
+    data = load_data(section("train"))
+    (chunk,) = open_stream("test", (6, 5, 3), section("train"), target=data.target).chunks()
+    assert chunk.labels == ["dog"]
+    put("test/cow/9.png", 1)
+    (chunk,) = open_stream("test", (6, 5, 3), section("train"), target=data.target).chunks()
+    assert chunk.labels is None
+
+
+@pytest.mark.parametrize("form", ["folders", "names"])
+def test_validation_files_are_held_out_in_the_shape_of_those_trained_on(form):
+    train = class_folders() if form == "folders" else names_without_suffix()
+    for row in range(4):
+        Path(f"val/{WORDS[row]}").mkdir(parents=True, exist_ok=True)
+        Image.fromarray(IMAGES[row]).resize((9, 9)).save(f"val/{WORDS[row]}/{row}.png")
+    validation = "val"
+    if form == "names":
+        paths = [f"{WORDS[row]}/{row}" for row in range(4)]
+        validation = table("val.csv", ["image_id", "label"], paths, WORDS[:4])
+    data = load_with_test(section(train, validation=validation))
+    assert (len(data), data.n_held_out, data.images.shape[1:]) == (N + 4, 4, (6, 5, 3))
+
+
+# What `init` writes
+
+
+@pytest.mark.parametrize("form", FORMS.values(), ids=FORMS)
+def test_what_init_writes_passes_every_check(form):
+    given = form.write()
+    source = given if isinstance(given, str) else str(given.folder)
+    if isinstance(given, ImagePattern) and "**" in given.files:
+        with pytest.raises(DataError):  # no names of files that tell classes
+            write_starter(source, Path("grid.yaml"))
+        return
+    prepared = prepare(write_starter(source, Path("grid.yaml")))
+    assert prepared.config.data.image == [6, 5, 3]
+    assert in_order(prepared.data)[1] == WORDS
+
+
+@pytest.mark.parametrize("split", [None, "|", " "])
+def test_init_tells_several_labels(split):
+    if split is None:
+        columns_of_flags()
+        wanted: Any = list(SEVERAL)
+    else:
+        put_all("train/{row}.png")
+        table("train.csv", ["id", "tags"], range(N), tags(split, ("red", "b", "c")))
+        wanted = {"column": "tags", "split": split}
+    config = prepare(write_starter("train.csv", Path("grid.yaml"))).config.data
+    assert (config.label if split is None else config.label.model_dump()) == wanted
+    assert config.files.model_dump() == {"column": "id", "folder": "train", "suffix": ".png"}
+
+
+def test_files_of_several_sizes_become_a_square_to_begin_with():
+    put_all("train/{name}/{row}.png")
+    Image.fromarray(IMAGES[0]).resize((200, 150)).save("train/cat/0.png")
+    write_starter("train", Path("grid.yaml"))
+    text = Path("grid.yaml").read_text(encoding="utf-8")
+    assert "image: [32, 32, 3]             # files are 6 x 5 to 150 x 200; larger shows more" in text
+
+
+@pytest.mark.parametrize(
+    ("data", "fault"),
+    [
+        ({"train": "train", "label": "x"}, "data.label: names a column of a .csv file, which data.train is not"),
+        ({"train": "train", "pixels": "x"}, "data.pixels: names a column of a .csv file"),
+        ({"train": "train.csv", "files": {"column": "x"}}, "no column 'x'. Did you mean"),
+        ({"train": "train.csv", "files": {"column": "image_id", "folder": "gone"}},
+         "data.files.folder is 'gone', and there is no such folder."),
+    ],
+)  # fmt: skip
+def test_keys_that_are_of_another_kind_of_data(data, fault):
+    class_folders()
+    names_without_suffix()
+    config = {"name": "x", "model": "fc", "data": data, "space": {"dropout": [0.1]}}
+    with pytest.raises(ConfigError) as caught:
+        prepare(config)
+    assert fault.split(" Did you")[0] in str(caught.value)
