@@ -3,5 +3,5 @@
 A config's form is checked in `kerasgrid.config.reading`; here it meets the data, the model function and the
 space. Nothing here imports Keras.
 
-Other rooms use: `candidates`, `data`, `draft`, `parameters`, `prepared`.
+Other rooms use: `candidates`, `data`, `draft`, `parameters`, `prepared`, `samples`.
 """

@@ -24,14 +24,36 @@ def plot(
     augment: Annotated[
         bool, typer.Option("--augment", help="Of a grid.yaml: a PNG of augmented samples.")
     ] = False,
+    data: Annotated[
+        bool,
+        typer.Option("--data", help="Of a grid.yaml: a page of its samples, and what is odd about them."),
+    ] = False,
 ) -> None:
     """Write the HiPlot page of results: ours, KerasTuner's, Optuna's, a flat list, cv_results_, a CSV."""
+    if augment and data:
+        raise typer.BadParameter("--augment and --data are two pictures; choose one.")
     if augment:
         from kerasgrid.driver.preview import write_augmented
 
         if len(files) > 1:
             raise typer.BadParameter("--augment takes one grid.yaml.")
         print(write_augmented(Path(files[0]), output))
+        return
+    if data:
+        from kerasgrid.console import Console
+        from kerasgrid.driver.looking import write_data_page
+        from kerasgrid.views.progress import make_progress
+
+        if len(files) > 1:
+            raise typer.BadParameter("--data takes one grid.yaml.")
+        progress = make_progress("score", Console(stderr=True), quiet=False)
+        try:
+            looked_at = write_data_page(Path(files[0]), output, doing=progress.doing)
+        finally:
+            progress.close()
+        print(looked_at)
+        if open_:
+            typer.launch(looked_at.absolute().as_uri())
         return
     from kerasgrid.tables.reading import read_table
     from kerasgrid.views.hiplot import write_page

@@ -21,6 +21,7 @@ from kerasgrid.checks.candidates import (
 )
 from kerasgrid.checks.draft import Draft, read_draft
 from kerasgrid.checks.prepared import Prepared
+from kerasgrid.checks.samples import glance_at, warnings_of_samples
 from kerasgrid.data.folds import inner_kind, save_folds
 from kerasgrid.driver.budget import Measurement, recall
 from kerasgrid.driver.identity import check_journal, is_superseded
@@ -47,7 +48,16 @@ from kerasgrid.space.dimensions import value_text
 from kerasgrid.training.entry import quiet
 from kerasgrid.views.drawing import write_sheet
 from kerasgrid.views.leaderboard import format_seconds
-from kerasgrid.wording import bytes_word, count, named, number_word, percent, sentence, value_word
+from kerasgrid.wording import (
+    bytes_word,
+    count,
+    named,
+    number_word,
+    percent,
+    sentence,
+    shell_word,
+    value_word,
+)
 
 MAX_MODELS = 200
 MAX_FOLDS, MAX_TARGETS, MAX_CLASSES = 10, 5, 12
@@ -242,6 +252,11 @@ def preview(draft: Draft, results: Path, doing: Callable[[str], None] = lambda _
         check_journal(RunPaths(results, draft.config.name))
     with make_executor(draft) as executor:
         prepared = prepare_beside(executor, draft, doing=doing)
+        seen, _ = glance_at(draft.data, prepared.data)
+        told = warnings_of_samples(prepared.config, prepared.data, seen, prepared.space)
+        if seen.across or seen.shared or seen.grey:
+            told += (f"these samples are shown by: kerasgrid plot --data {shell_word(draft.report.source)}",)
+        prepared = replace(prepared, warnings=prepared.warnings + told)
         return _preview(prepared, RunPaths(results, prepared.config.name), executor, threads_of(draft), doing)
 
 

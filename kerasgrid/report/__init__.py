@@ -1,4 +1,4 @@
 """What a search has taught: findings with their evidence, in sentences and figures, and what to search next.
 
-Other rooms use: `findings`, `mistakes`, `residuals`, `side_by_side`, `suggestion`, `writing`.
+Other rooms use: `findings`, `mistakes`, `residuals`, `samples`, `side_by_side`, `suggestion`, `writing`.
 """

@@ -113,9 +113,16 @@ def label(text: str, longest: int = 64) -> str:
     return shortened(visible_line(text), longest)
 
 
-def png(image: np.ndarray) -> bytes:
-    """Returns the PNG of an image, (height, width, channel); floats and dark ones are stretched to white."""
-    pixels = image
+def png(image: np.ndarray, most: int = 192) -> bytes:
+    """Returns the PNG of an image, (height, width, channel); floats and dark ones are stretched to white.
+
+    Args:
+        image: Of one channel, of red, green and blue, or of these and opacity; of others the first is shown.
+        most: Pixels of its longer side; a larger one is made smaller.
+    """
+    pixels = np.asarray(image)
+    if pixels.shape[-1] not in (1, 3, 4):
+        pixels = pixels[..., :1]
     if pixels.dtype != np.uint8 or pixels.max(initial=0) < _DARK:
         pixels = pixels.astype(np.float64)
         known = pixels[np.isfinite(pixels)]
@@ -123,7 +130,9 @@ def png(image: np.ndarray) -> bytes:
         scale = 255 / (high - low) if high > low else 0.0
         pixels = np.where(np.isfinite(pixels), (pixels - low) * scale, 0.0).astype(np.uint8)
     buffer = io.BytesIO()
-    Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels).save(buffer, "PNG")
+    picture = Image.fromarray(pixels[..., 0] if pixels.shape[-1] == 1 else pixels)
+    picture.thumbnail((most, most))
+    picture.save(buffer, "PNG")
     return buffer.getvalue()
 
 
