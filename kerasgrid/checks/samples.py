@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import zipfile
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-import numpy as np
-
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.data.digests import file_digests
-from kerasgrid.data.glance import Glance, counts_of
-from kerasgrid.data.sources import open_stream
+from kerasgrid.data.glance import Glance, counts_of, with_chunks, with_files
+from kerasgrid.data.pictures import Picture, Pictures
+from kerasgrid.data.places import meant
+from kerasgrid.data.sources import find_source, open_stream
 from kerasgrid.errors import DataError
+from kerasgrid.io import digest
 from kerasgrid.records import Dataset
 from kerasgrid.space.space import Space
-from kerasgrid.wording import joined, percent
+from kerasgrid.wording import joined, percent, shown_path
 
 IMBALANCE = 5
 """A class with so many times the samples of another one is told of."""
@@ -24,78 +27,125 @@ RARE = 0.02
 _COPIES = 0.01
 """A share of samples that repeat others from which on it is told."""
 _TOLD = 3
-_FILES = {".csv", ".npz", ".npy", ".gz", ".idx", ""}
 _BLIND = {"accuracy", "loss", "neg_log_loss"}
 """Objectives in which a rare class counts little."""
 
 
-def glance_at(section: DataConfig, data: Dataset) -> tuple[Glance, str | None]:
-    """Returns what samples show, and why the test set was not looked at; None where it was, or is none.
+@dataclass(frozen=True)
+class Look:
+    """What was looked at, and what was seen.
 
-    Of a table nothing is looked at.
+    Attributes:
+        seen: What samples show.
+        left_out: Why the test set was not looked at; None where it was, or is none.
+        files: The image file of each training sample, in their order; empty where that is not known.
+        test: Those of the test set; empty where samples are none.
+    """
+
+    seen: Glance
+    left_out: str | None = None
+    files: tuple[Picture, ...] = ()
+    test: tuple[Picture, ...] = ()
+
+    def name(self, row: int) -> str:
+        """Returns what messages call a training sample."""
+        return Path(self.files[row].member or self.files[row].path).name if self.files else str(row)
+
+    def name_of_test(self, place: int) -> str:
+        """Returns what messages call one of the test set."""
+        if not self.test:
+            return f"{place} of the test set"
+        return shown_path(self.test[place].member or self.test[place].path)
+
+
+def look_at(section: DataConfig, data: Dataset) -> Look:
+    """Looks at samples; of a table at nothing.
 
     Args:
-        section: Its `test` is read, if it is one file of samples; image files are not decoded.
+        section: Its `test` is read. Image files of it are compared with those that were trained on as files,
+            and are not decoded.
         data: The training data.
     """
     if data.table is not None:
-        return Glance(), None
-    test, shape = section.test, data.images.shape[1:]
-    path = Path(test.images) if isinstance(test, IdxPair) else None
-    if isinstance(test, str) and Path(test).suffix.lower() in _FILES and not Path(test).is_dir():
-        path = Path(test)
-    if data.n_held_out or test is None or section.files is not None or path is None:
-        is_left = test is not None and not data.n_held_out
-        return Glance.of(data), "its image files are not decoded for it" if is_left else None
-
-    def chunks() -> Iterator[np.ndarray]:
-        for chunk in open_stream(test, shape, section).chunks():
-            yield chunk.images
-
+        return Look(Glance())
+    files = _files(section, data)
+    if section.test is None or data.n_held_out:
+        return Look(Glance.of(data), files=files)
     try:
-        key = [own.digest for own in file_digests([path])]
-        return Glance.of(data, chunks(), key), None
-    except DataError as error:
-        return Glance.of(data), str(error)
+        stream = open_stream(section.test, data.images.shape[1:], section, target=data.target)
+        if stream.pictures is None:
+            chunks = with_chunks(chunk.images for chunk in stream.chunks())
+            return Look(Glance.of(data, chunks, _key(_paths(section.test))))
+        test = stream.pictures.files
+        if not files:
+            why = "some of the image files are left out of the samples, and which is not known."
+            return Look(Glance.of(data), why)
+        key = _key(sorted({one.path for one in test}))
+        return Look(Glance.of(data, with_files(files, test), key), None, files, test)
+    except (DataError, zipfile.BadZipFile) as error:
+        return Look(Glance.of(data), str(error), files)
+
+
+def _files(section: DataConfig, data: Dataset) -> tuple[Picture, ...]:
+    """Returns the image file of each training sample; none where some are left out, or they are none."""
+    if section.train is None or section.subset is not None:
+        return ()
+    source = find_source(section)
+    pictures = source.read().images if source.decodes else None
+    is_whole = isinstance(pictures, Pictures) and len(pictures) == len(data) - data.n_held_out
+    return pictures.files if isinstance(pictures, Pictures) and is_whole else ()
+
+
+def _key(paths: Sequence[Path]) -> str:
+    return digest([own.digest for own in file_digests(paths)])
+
+
+def _paths(test: Any) -> list[Path]:
+    if isinstance(test, IdxPair):
+        return [Path(test.images)]
+    path = meant(test, "test")
+    return [] if path is None else [path]
 
 
 def warnings_of_samples(
-    config: Config, data: Dataset, seen: Glance, space: Space | None = None
+    config: Config, data: Dataset, look: Look, space: Space | None = None
 ) -> tuple[str, ...]:
     """Tells what of a glance is probably not meant, and what to do.
 
     Args:
         config: With the objective filled in.
         data: All samples.
-        seen: Of them.
+        look: At them.
         space: May search weights of classes; None where it is not known.
     """
     found = [*_of_frequencies(config, data, space)]
-    n = len(data) - data.n_held_out
+    n, seen = len(data) - data.n_held_out, look.seen
     if seen.n_across:
         one = "label" if data.target.is_multi_label else "number" if data.target.is_numbers else "class"
-        told = _pairs([(_named(data, a), _named(data, b)) for a, b in seen.across])
+        told = _pairs([(_named(data, look, a), _named(data, look, b)) for a, b in seen.across])
         found.append(
             f"{seen.n_across:,} of {n:,} samples hold the same values as one of another {one}, such as "
             f"{told}: one of each pair has the wrong {one}."
         )
     if seen.n_again > _COPIES * n:
+        such = _pairs([(look.name(a), look.name(b)) for a, b in seen.again])
         found.append(
-            f"{seen.n_again:,} of {n:,} samples repeat another one with the same label, such as "
-            f"{_pairs(seen.again)}: copies are both trained on and held out, and scores are too high. Take "
-            "them out, or keep them together by data.group."
+            f"{seen.n_again:,} of {n:,} samples repeat another one with the same label, such as {such}: "
+            "copies are both trained on and held out, and scores are too high. Take them out, or keep them "
+            "together by data.group."
         )
     if seen.n_shared:
         found.append(
             f"{seen.n_shared:,} of {seen.n_test:,} test samples {_are(seen.n_shared)} among the training "
-            f"samples too, such as {_pairs(seen.shared)} of the test set: scores there are too high."
+            f"samples too, such as {_pairs([(look.name(a), look.name_of_test(b)) for a, b in seen.shared])}: "
+            "scores there are too high."
         )
     if seen.n_grey:
         if seen.n_grey == n:
             third = f"image: [{data.images.shape[1]}, {data.images.shape[2]}, 1]"
             found.append(f"all images are grey, in three equal channels: `{third}` would do with a third.")
         else:
-            such = joined([str(row) for row in seen.grey[:_TOLD]])
+            such = joined([look.name(row) for row in seen.grey[:_TOLD]])
             found.append(
                 f"{seen.n_grey:,} of {n:,} images {_are(seen.n_grey)} grey ({percent(seen.n_grey / n)}), and "
                 f"the others coloured, such as {such}: a net may learn what is grey in the place of what is "
@@ -139,11 +189,11 @@ def _are(number: int) -> str:
     return "is" if number == 1 else "are"
 
 
-def _named(data: Dataset, row: int) -> str:
+def _named(data: Dataset, look: Look, row: int) -> str:
     """Returns `41 ('cat')`."""
     if data.labels.ndim > 1:
-        return str(row)
-    return f"{row} ({data.target.names[data.labels[row]]!r})"
+        return look.name(row)
+    return f"{look.name(row)} ({data.target.names[data.labels[row]]!r})"
 
 
 def _pairs(pairs: Any) -> str:

@@ -7,14 +7,19 @@ are read first: only those that are alike there are read as a whole.
 from __future__ import annotations
 
 import hashlib
-from collections.abc import Iterable, Iterator, Mapping
+import zipfile
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import ExitStack
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from kerasgrid.data.arrays import CHUNK_BYTES
+from kerasgrid.data.digests import file_digests
+from kerasgrid.data.pictures import Picture
 from kerasgrid.errors import StorageError
 from kerasgrid.io import ARRAY_DAMAGE, read_json, write_json
 from kerasgrid.records import Dataset
@@ -29,6 +34,8 @@ _PIECES, _PIECE_BYTES = 8, 512
 _GREY_POINTS = 64
 
 Pairs = tuple[tuple[int, int], ...]
+Compare = Callable[[np.ndarray, np.ndarray], tuple[int, list[tuple[int, int]]]]
+"""Takes training samples and their keys; returns how many a test set has, and pairs of equal ones."""
 
 
 @dataclass(frozen=True)
@@ -58,20 +65,20 @@ class Glance:
     shared: Pairs = ()
 
     @classmethod
-    def of(cls, data: Dataset, test: Iterable[np.ndarray] = (), key: Any = None) -> Glance:
+    def of(cls, data: Dataset, compare: Compare | None = None, key: Any = None) -> Glance:
         """Returns what is seen of samples, from beside them where they were looked at before.
 
         Args:
             data: All samples; those that are held out as a test set of their own are taken as one.
-            test: Chunks of the test set's samples, which are read where they are needed.
-            key: A JSON value that tells test sets apart; None where there is none to read.
+            compare: Compares them with a test set, which it reads: `with_chunks`, `with_files`; or None.
+            key: A JSON value that tells test sets apart.
         """
         path = None if data.folder is None else Path(data.folder) / FILE
         asked = {"format": FORMAT, "test": key, "held out": data.n_held_out}
         kept = None if path is None else _kept(path, asked)
         if kept is not None:
             return kept
-        found = cls._looked(data, test if key is not None else None)
+        found = cls._looked(data, compare)
         if path is not None:
             try:
                 write_json(path, {**asked, "found": asdict(found)})
@@ -80,7 +87,7 @@ class Glance:
         return found
 
     @classmethod
-    def _looked(cls, data: Dataset, test: Iterable[np.ndarray] | None) -> Glance:
+    def _looked(cls, data: Dataset, compare: Compare | None) -> Glance:
         n_train = len(data) - data.n_held_out
         images, labels = data.images[:n_train], data.labels[:n_train]
         keys = _keys(images)
@@ -97,9 +104,9 @@ class Glance:
             grey = _grey_rows(images)
             given |= {"n_grey": len(grey), "grey": tuple(map(int, grey[:MOST]))}
         if data.n_held_out:
-            test = _chunks(data.images[n_train:])
-        if test is not None:
-            n_test, shared = _shared(images, keys, test)
+            compare = with_chunks(_chunks(data.images[n_train:]))
+        if compare is not None:
+            n_test, shared = compare(images, keys)
             given |= {"n_test": n_test, "n_shared": len(shared), "shared": tuple(shared[:MOST])}
         return cls(again=tuple(again[:MOST]), **given)
 
@@ -160,8 +167,48 @@ def _groups(images: np.ndarray, keys: np.ndarray) -> Iterator[list[int]]:
     yield from (group for group in groups.values() if len(group) > 1)
 
 
+def with_chunks(chunks: Iterable[np.ndarray]) -> Compare:
+    """Returns what compares samples with those of a test set, chunk by chunk."""
+    return partial(_shared, chunks)
+
+
+def with_files(trained: Sequence[Picture], test: Sequence[Picture]) -> Compare:
+    """Returns what compares the image files of samples, in their order, with those of a test set.
+
+    They are compared as files are, without being decoded.
+    """
+
+    def compare(images: np.ndarray, keys: np.ndarray) -> tuple[int, list[tuple[int, int]]]:
+        first: dict[str, int] = {}
+        for place, content in enumerate(_contents(trained)):
+            first.setdefault(content, place)
+        pairs = [(first[own], place) for place, own in enumerate(_contents(test)) if own in first]
+        return len(test), pairs
+
+    return compare
+
+
+def _contents(files: Sequence[Picture]) -> list[str]:
+    """Returns the SHA-256 of what each image file or member of a .zip holds."""
+    found = dict(zip(plain, file_digests(plain), strict=True)) if (plain := _plain(files)) else {}
+    archives: dict[Path, zipfile.ZipFile] = {}
+    with ExitStack() as stack:
+        for path in {one.path for one in files if one.member is not None}:
+            archives[path] = stack.enter_context(zipfile.ZipFile(path))
+        return [
+            found[one.path].digest
+            if one.member is None
+            else hashlib.sha256(archives[one.path].read(one.member)).hexdigest()
+            for one in files
+        ]
+
+
+def _plain(files: Sequence[Picture]) -> list[Path]:
+    return list(dict.fromkeys(one.path for one in files if one.member is None))
+
+
 def _shared(
-    images: np.ndarray, keys: np.ndarray, test: Iterable[np.ndarray]
+    test: Iterable[np.ndarray], images: np.ndarray, keys: np.ndarray
 ) -> tuple[int, list[tuple[int, int]]]:
     """Returns how many samples a test set has, and pairs of a training sample and one that equals it."""
     n_test, alike = 0, []

@@ -455,7 +455,8 @@ def _files_stream(
     known = {} if target is None or target.kind != "classes" else {str(own): own for own in target.names}
     told = listing.labels is not None and set(listing.labels) <= set(known)
     labels = [known[label] for label in listing.labels or ()] if told else None
-    return Stream(name, partial(picture_chunks, pictures, ids, labels), (*listing.report, line))
+    chunks = partial(picture_chunks, pictures, ids, labels)
+    return Stream(name, chunks, (*listing.report, line), pictures)
 
 
 def _named_stream(
@@ -464,10 +465,11 @@ def _named_stream(
     """Returns image files to predict that a CSV file names."""
     rows = rows_to_predict(file, named, roles)
     pictures = _to_predict(rows.files, shape, config, file.where)
-    if rows.ids is not None:
-        return Stream(file.where, partial(picture_chunks, pictures, rows.ids, rows.labels), named.report)
-    ids, line = ids_of(rows.names, sample_beside(config, source))
-    return Stream(file.where, partial(picture_chunks, pictures, ids, rows.labels), (*named.report, line))
+    ids, notes = rows.ids, named.report
+    if ids is None:
+        ids, line = ids_of(rows.names, sample_beside(config, source))
+        notes = (*notes, line)
+    return Stream(file.where, partial(picture_chunks, pictures, ids, rows.labels), notes, pictures)
 
 
 def _to_predict(files: Sequence[Picture], shape: Sequence[int], config: Any, where: str) -> Pictures:

@@ -10,6 +10,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.data.arrays import CHUNK_BYTES, StoredArray, as_pixels, shape_images
+from kerasgrid.data.pictures import Pictures
 from kerasgrid.errors import DataError
 
 
@@ -42,11 +43,13 @@ class Stream:
         name: What messages call them.
         chunks: Reads them from the first on.
         notes: What was guessed of them.
+        pictures: The image files that `chunks` decodes; None where samples are none.
     """
 
     name: str
     chunks: Callable[[], Iterator[Chunk]]
     notes: tuple[str, ...] = ()
+    pictures: Pictures | None = None
 
     def batches(self, size: int) -> Iterator[Chunk]:
         """Yields the samples in chunks of `size`, whatever the file gives; the last one may have fewer."""

@@ -9,7 +9,7 @@ import numpy as np
 
 from kerasgrid.checks.data import data_of
 from kerasgrid.checks.draft import Draft, read_draft
-from kerasgrid.checks.samples import glance_at, warnings_of_samples
+from kerasgrid.checks.samples import look_at, warnings_of_samples
 from kerasgrid.data.pictures import Decoder, Pictures
 from kerasgrid.data.sources import find_source
 from kerasgrid.io import write_text
@@ -40,15 +40,17 @@ def write_data_page(
     data = data_of(draft, doing=doing)
     draft.report.finish()
     assert data is not None  # else there were a fault of it
-    seen, left_out = glance_at(draft.data, data)
-    told = warnings_of_samples(draft.config, data, seen)
+    look = look_at(draft.data, data)
+    told = warnings_of_samples(draft.config, data, look)
     page = SamplesPage(
         draft.config.name or source.stem,
         data,
-        seen,
+        look.seen,
         [*data.report, *told],
         _sizes(draft),
-        left_out,
+        look.left_out,
+        look.name,
+        look.name_of_test,
         draft.config.search.seed,
     )
     write_text(target, page.html())

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -51,6 +51,8 @@ class SamplesPage:
         told: What is odd about them.
         sizes: Of image files; None where samples are none.
         left_out: Why the test set was not looked at; None where it was, or is none.
+        name: What a training sample is called, by its place.
+        name_of_test: Likewise one of the test set.
         seed: What the samples that are shown are drawn by.
     """
 
@@ -60,6 +62,8 @@ class SamplesPage:
     told: Sequence[str]
     sizes: Sizes | None = None
     left_out: str | None = None
+    name: Callable[[int], str] = str
+    name_of_test: Callable[[int], str] = str
     seed: int = 0
     _images: bool = field(init=False)
 
@@ -100,14 +104,17 @@ class SamplesPage:
             yield Note(f"The test set was not compared with these: {self.left_out}")
         if not self._images:
             return
-        pairs = [(f"{row}: {self._label(row)}", row) for pair in seen.across[:_MOST_PAIRS] for row in pair]
+        pairs = [(self._named(row), row) for pair in seen.across[:_MOST_PAIRS] for row in pair]
         if pairs:
             yield self._photos("Pairs that are the same and have different labels", pairs)
         if seen.shared:
-            rows = [(f"{row}, in the test set {test}", row) for row, test in seen.shared[:_MOST_PAIRS]]
+            rows = [
+                (f"{self.name(row)}, {self.name_of_test(test)}", row)
+                for row, test in seen.shared[:_MOST_PAIRS]
+            ]
             yield self._photos("Training samples that are in the test set too", rows)
         if seen.grey and seen.n_grey != len(self.data) - self.data.n_held_out:
-            rows = [(f"{row}: {self._label(row)}", row) for row in seen.grey[:_MOST_PAIRS]]
+            rows = [(self._named(row), row) for row in seen.grey[:_MOST_PAIRS]]
             yield self._photos("Grey images among coloured ones", rows)
 
     def _samples(self) -> Iterator[Block]:
@@ -188,8 +195,10 @@ class SamplesPage:
         return Photos([(png(self.data.images[row]), text) for text, row in rows], caption)
 
     def _caption(self, row: int) -> str:
-        is_plain = self.data.target.kind == "classes"
-        return f"sample {row}" if is_plain else f"{row}: {self._label(row)}"
+        return self.name(row) if self.data.target.kind == "classes" else self._named(row)
+
+    def _named(self, row: int) -> str:
+        return f"{self.name(row)}: {self._label(row)}"
 
     def _label(self, row: int) -> str:
         """Returns what is known of a sample."""

@@ -2,9 +2,10 @@
 
 import numpy as np
 import pytest
+from PIL import Image
 
 from kerasgrid.checks.draft import read_draft
-from kerasgrid.checks.samples import glance_at, warnings_of_samples
+from kerasgrid.checks.samples import Look, look_at, warnings_of_samples
 from kerasgrid.data.glance import Glance
 from kerasgrid.driver.looking import write_data_page
 from kerasgrid.errors import ConfigError, ResultsError
@@ -27,7 +28,7 @@ def few_owls(n=10):
 
 def told(data, seen=None, **config):
     draft = read_draft({"data": {"train": "digits"}, "model": "fc", **config})
-    return warnings_of_samples(draft.config, data, seen or Glance())
+    return warnings_of_samples(draft.config, data, Look(seen or Glance()))
 
 
 UNEQUAL = (
@@ -101,19 +102,35 @@ def test_a_test_file_is_looked_into_and_what_it_is_not_is_told(tmp_path):
     np.savez(tmp_path / "test.npz", images=data.images[:3])
     np.savez(tmp_path / "small.npz", images=data.images[:3, :4])
 
-    def seen(test, **more):
-        section = {"train": "digits", "test": test, **more}
-        draft = read_draft({"data": section, "model": "fc"}, [f"data.test={tmp_path / test}"])
-        return glance_at(draft.data, data)
+    def look(test):
+        section = {"data": {"train": "digits", "test": str(tmp_path / test)}, "model": "fc"}
+        return look_at(read_draft(section).data, data)
 
-    assert (seen("test.npz")[0].n_shared, seen("test.npz")[1]) == (3, None)
-    found, why = seen("small.npz")
-    assert found.n_test is None
-    assert "small.npz" in why
-    (tmp_path / "photos").mkdir()
-    assert seen("photos")[1] == "its image files are not decoded for it"
+    assert (look("test.npz").seen.n_shared, look("test.npz").left_out) == (3, None)
+    found = look("small.npz")
+    assert found.seen.n_test is None
+    assert "small.npz" in found.left_out
+    assert "none.npz" in look("none.npz").left_out
     rows = data_of(np.arange(N) % 2, table=Table(()))
-    assert glance_at(read_draft({"data": {"train": "digits"}, "model": "fc"}).data, rows) == (Glance(), None)
+    assert look_at(read_draft({"data": {"train": "digits"}, "model": "fc"}).data, rows) == Look(Glance())
+
+
+def test_image_files_are_told_by_their_names(tmp_path):
+    draw = np.random.default_rng(0)
+    for place in range(8):
+        kind = ("cat", "owl")[place % 2]
+        (tmp_path / "train" / kind).mkdir(parents=True, exist_ok=True)
+        pixels = draw.integers(0, 256, (9 + place % 3, 12, 3)).astype("uint8")
+        Image.fromarray(pixels).save(tmp_path / "train" / kind / f"{place}.png")
+    (tmp_path / "test").mkdir()
+    (tmp_path / "train/owl/10.png").write_bytes((tmp_path / "train/cat/4.png").read_bytes())
+    (tmp_path / "test/1.png").write_bytes((tmp_path / "train/owl/3.png").read_bytes())
+    text = "data: {train: train, test: test, image: [8, 8, 3]}\nmodel: none.py:build\n"
+    (tmp_path / "grid.yaml").write_text(text)
+    page = write_data_page(tmp_path / "grid.yaml").read_text()
+    assert "such as 4.png (&#x27;cat&#x27;) and 10.png (&#x27;owl&#x27;): one of each pair" in page
+    assert "1 of 1 test samples is among the training samples too, such as 3.png and " in page
+    assert "9 files, 12 to 12 wide (median 12) and 9 to 11 high (median 10)" in page
 
 
 # The page
@@ -135,7 +152,7 @@ def test_the_page_has_samples_of_each_class_and_how_many_there_are():
     ):
         assert part in text, part
     for part in (
-        "7, in the test set 2",
+        "7, 2",
         "The test set has 5 samples",
         "9: &lt;script&gt;owl",
         "Samples of each",

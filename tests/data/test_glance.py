@@ -1,12 +1,14 @@
 """Samples that are stored twice, and grey images among coloured ones."""
 
 import json
+import zipfile
 
 import numpy as np
 import pytest
 
 from kerasgrid.data import glance
-from kerasgrid.data.glance import FILE, Glance, counts_of
+from kerasgrid.data.glance import FILE, Glance, counts_of, with_chunks, with_files
+from kerasgrid.data.pictures import Picture
 from kerasgrid.records import Dataset, Target
 
 N = 60
@@ -60,10 +62,10 @@ def test_several_labels_and_numbers_differ_where_one_of_them_does():
 def test_a_test_set_is_compared_chunk_by_chunk():
     stored = images()
     chunks = [stored[:0], np.concatenate([stored[3:5], stored[:1] + 1]).astype("float32"), stored[9:10]]
-    found = Glance.of(dataset(stored), chunks, "test.csv")
+    found = Glance.of(dataset(stored), with_chunks(chunks), "test.csv")
     assert (found.n_test, found.n_shared) == (4, 3)
     assert found.shared == ((3, 0), (4, 1), (9, 3))
-    other = Glance.of(dataset(stored), [np.zeros((2, 4)), stored[:2] + np.float32(0.5)], "other")
+    other = Glance.of(dataset(stored), with_chunks([np.zeros((2, 4)), stored[:2] + np.float32(0.5)]), "other")
     assert (other.n_test, other.n_shared) == (4, 0)
 
 
@@ -88,12 +90,12 @@ def test_it_is_kept_beside_the_samples_until_something_else_is_asked_for(tmp_pat
     stored = images()
     stored[10] = stored[4]
     data = dataset(stored, folder=str(tmp_path))
-    found = Glance.of(data, [stored[:1]], "one")
+    found = Glance.of(data, with_chunks([stored[:1]]), "one")
     assert json.loads((tmp_path / FILE).read_text())["found"]["n_shared"] == 1
     with monkeypatch.context() as patch:
         patch.setattr(glance, "_keys", None)
-        assert Glance.of(data, [stored[:1]], "one") == found
-    assert Glance.of(data, [stored[:2]], "two").n_shared == 2
+        assert Glance.of(data, with_chunks([stored[:1]]), "one") == found
+    assert Glance.of(data, with_chunks([stored[:2]]), "two").n_shared == 2
     for damage in (
         "",
         "[]",
@@ -101,9 +103,22 @@ def test_it_is_kept_beside_the_samples_until_something_else_is_asked_for(tmp_pat
         '{"format":1,"test":"two","held out":0,"found":{"across":[[1]]}}',
     ):
         (tmp_path / FILE).write_text(damage)
-        assert Glance.of(data, [stored[:2]], "two").n_shared == 2
+        assert Glance.of(data, with_chunks([stored[:2]]), "two").n_shared == 2
 
 
 def test_samples_of_each_class_are_counted():
     np.testing.assert_array_equal(counts_of(np.array([2, 0, 2]), 4), [1, 0, 2, 0])
     np.testing.assert_array_equal(counts_of(np.array([[1, 0], [1, 1]], "uint8"), 2), [2, 1])
+
+
+def test_image_files_are_compared_as_files(tmp_path):
+    """Those in a .zip too."""
+    for place in range(N):
+        (tmp_path / f"{place}.png").write_bytes(b"%d" % (place % 50))
+    with zipfile.ZipFile(tmp_path / "test.zip", "w") as archive:
+        archive.writestr("a.png", b"7")
+        archive.writestr("b.png", b"none")
+    files = [Picture(tmp_path / f"{place}.png") for place in range(N)]
+    test = [Picture(tmp_path / "test.zip", "b.png"), Picture(tmp_path / "test.zip", "a.png"), files[55]]
+    found = Glance.of(dataset(images()), with_files(files, test), "test")
+    assert (found.n_test, found.shared) == (3, ((7, 1), (5, 2)))
