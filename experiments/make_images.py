@@ -1,0 +1,133 @@
+"""Draws the image files of dogs_cats.yaml and dirty_mnist.yaml into data/.
+
+    python experiments/make_images.py                 # both
+    python experiments/make_images.py dogs_cats       # one of them
+
+They stand in for two competitions' files, in the same layout: the YAML runs on the real ones when these lie
+in their place. Heads with clutter around them, 4,000 JPEG files of mixed sizes, whose ears tell dogs from
+cats; and grey images of 10 to 14 of 26 letters in noise, of which a table says which are there. It takes a
+minute, and nothing is downloaded.
+"""
+
+from __future__ import annotations
+
+import csv
+import sys
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+from PIL import Image, ImageDraw, ImageFont
+
+N_PETS, N_PETS_TO_PREDICT = 4000, 200
+N_PAGES, N_PAGES_TO_PREDICT, N_FOLDS = 3000, 200, 5
+SIDE = 256
+"""Pixels of an image of letters."""
+LETTERS = "abcdefghijklmnopqrstuvwxyz"
+
+
+def pet(generator: np.random.Generator, is_dog: bool) -> Image.Image:
+    """Returns a head in front of clutter: the ears of cats stand, those of dogs hang."""
+    width, height = (int(size) for size in generator.integers(180, 500, 2))
+    image = Image.new("RGB", (width, height), colour(generator))
+    draw = ImageDraw.Draw(image)
+    for _ in range(int(generator.integers(6, 16))):
+        x, y = generator.integers(0, (width, height))
+        dx, dy = generator.integers(10, 120, 2)
+        box = [int(x), int(y), int(x + dx), int(y + dy)]
+        shape = (draw.ellipse, draw.rectangle, draw.line)[int(generator.integers(3))]
+        shape(box, colour(generator), width=int(generator.integers(1, 6)))
+    radius = float(generator.uniform(0.2, 0.3)) * min(width, height)
+    x = float(generator.uniform(1.5 * radius, width - 1.5 * radius))
+    y = float(generator.uniform(1.7 * radius, height - 1.5 * radius))
+    fur, lean = colour(generator), float(generator.uniform(-0.3, 0.3))
+
+    def points(pairs: Iterable[tuple[float, float]]) -> list[tuple[float, float]]:
+        """Returns places of a head of radius 1 as they are in the image, leant to a side."""
+        cos, sin = np.cos(lean), np.sin(lean)
+        return [(x + radius * (cos * a - sin * b), y + radius * (sin * a + cos * b)) for a, b in pairs]
+
+    turn = np.linspace(0, 2 * np.pi, 24)
+    for side in (-1, 1):
+        ear = [(side * 0.95, -0.2), (side * 0.75, -1.45), (side * 0.2, -0.9)]
+        if is_dog:
+            ear = [(side * (0.95 + 0.25 * np.cos(a)), 0.15 + 0.75 * np.sin(a)) for a in turn]
+        draw.polygon(points(ear), fur, outline="black")
+    draw.polygon(points((0.9 * np.cos(a), np.sin(a)) for a in turn), fur, outline="black")
+    for dx, dy, size in ((-0.35, -0.2, 0.12), (0.35, -0.2, 0.12), (0, 0.25, 0.17)):
+        draw.polygon(points((dx + size * np.cos(a), dy + size * np.sin(a)) for a in turn), "black")
+    noise = generator.normal(0, 12, (height, width, 3))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8))
+
+
+def colour(generator: np.random.Generator) -> tuple[int, int, int]:
+    """Returns any."""
+    red, green, blue = (int(part) for part in generator.integers(40, 256, 3))
+    return red, green, blue
+
+
+def page(generator: np.random.Generator) -> tuple[Image.Image, set[str]]:
+    """Returns a grey image of letters in noise, and which they are."""
+    image = Image.new("L", (SIDE, SIDE), 0)
+    letters = generator.choice(list(LETTERS), int(generator.integers(10, 15)), replace=False)
+    cells = generator.permutation(16)[: len(letters)]  # of 4 x 4, so that none hides another
+    for letter, cell in zip(letters, cells, strict=True):
+        font = ImageFont.load_default(float(generator.uniform(44, 64)))
+        glyph = Image.new("L", (64, 64), 0)
+        ImageDraw.Draw(glyph).text((32, 32), letter, int(generator.integers(150, 256)), font, anchor="mm")
+        glyph = glyph.rotate(float(generator.uniform(-25, 25)))
+        corner = 64 * (cell % 4) + generator.integers(-6, 7), 64 * (cell // 4) + generator.integers(-6, 7)
+        image.paste(glyph, tuple(map(int, corner)), glyph)
+    noise = generator.normal(0, 35, (SIDE, SIDE))
+    return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)), set(letters)
+
+
+def dogs_cats(folder: Path) -> None:
+    """Writes train/cat.0.jpg and so on, test/1.jpg and so on, and sample_submission.csv."""
+    generator = np.random.default_rng(0)
+    names = [f"train/{('cat', 'dog')[n % 2]}.{n // 2}.jpg" for n in range(N_PETS)]
+    names += [f"test/{n + 1}.jpg" for n in range(N_PETS_TO_PREDICT)]
+    for name in names:
+        path = folder / name
+        path.parent.mkdir(parents=True, exist_ok=True)
+        is_dog = "dog" in name if "train/" in name else bool(generator.integers(2))
+        pet(generator, is_dog).save(path, quality=int(generator.integers(70, 96)))
+    rows = [(n + 1, "cat") for n in range(N_PETS_TO_PREDICT)]
+    write(folder / "sample_submission.csv", ("id", "label"), rows)
+
+
+def dirty_mnist(folder: Path) -> None:
+    """Writes train/00000.png and so on with train.csv, folds.csv, test/ and sample_submission.csv."""
+    generator = np.random.default_rng(1)
+    rows = []
+    for n in range(N_PAGES + N_PAGES_TO_PREDICT):
+        path = folder / ("train" if n < N_PAGES else "test") / f"{n:05}.png"
+        path.parent.mkdir(parents=True, exist_ok=True)
+        image, letters = page(generator)
+        image.save(path, compress_level=1)
+        rows.append((f"{n:05}", *(int(letter in letters) for letter in LETTERS)))
+    write(folder / "train.csv", ("index", *LETTERS), rows[:N_PAGES])
+    blank = [(row[0], *[0] * len(LETTERS)) for row in rows[N_PAGES:]]
+    write(folder / "sample_submission.csv", ("index", *LETTERS), blank)
+    folds = generator.permutation(N_PAGES) % N_FOLDS
+    write(folder / "folds.csv", ("index", "fold"), [(row[0], int(fold)) for row, fold in zip(rows, folds, strict=False)])
+
+
+def write(path: Path, names: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
+    """Writes a CSV file."""
+    with open(path, "w", newline="", encoding="utf-8") as file:
+        csv.writer(file).writerows([names, *rows])
+
+
+MAKERS = {"dogs_cats": dogs_cats, "dirty_mnist": dirty_mnist}
+
+
+def main(data: Path, names: Iterable[str] = tuple(MAKERS)) -> None:
+    """Writes those that are named below a folder, each into its own."""
+    for name in names:
+        MAKERS[name](data / name)
+        print(data / name)
+
+
+if __name__ == "__main__":
+    main(Path(__file__).parents[1] / "data", sys.argv[1:] or tuple(MAKERS))
