@@ -77,14 +77,20 @@ class Ending:
     @property
     def fault(self) -> str | None:
         """What is wrong with it whatever the loss, and what to change; None for nothing."""
-        if self.dropouts:
-            after = (
-                "the last layer that has a kernel" if self.layer is None else f"the output layer {self.layer}"
-            )
-            return (
-                f"{self.dropouts[0]} stands after {after}, which disturbs outputs in training: remove it, or "
-                "move it before that layer."
-            )
+        return " And ".join(filter(None, (self._of_dropouts, self._of_activations))) or None
+
+    @property
+    def _of_dropouts(self) -> str | None:
+        if not self.dropouts:
+            return None
+        after = "the last layer that has a kernel" if self.layer is None else f"the output layer {self.layer}"
+        return (
+            f"{self.dropouts[0]} stands after {after}, which disturbs outputs in training: remove it, or "
+            "move it before that layer."
+        )
+
+    @property
+    def _of_activations(self) -> str | None:
         if len(self.activations) < 2:
             return None
         (last, outer), (name, activation) = self.activations[:2]

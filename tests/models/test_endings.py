@@ -141,16 +141,18 @@ def test_a_name_of_a_newer_keras_is_refused(monkeypatch):
 
 
 def test_experiment_d_is_refused_with_what_to_change():
-    printed = (dense(), layers.ReLU(), layers.Dropout(0.5, name="drop"), layers.Activation("log_softmax"))
-    assert refusal(net(*printed)) == (
-        "mine: drop stands after the output layer scores, which disturbs outputs in training: remove it, or "
+    relu, last = layers.ReLU(name="relu_3"), layers.Activation("log_softmax", name="last")
+    of_dropout = (
+        "drop stands after the output layer scores, which disturbs outputs in training: remove it, or "
         "move it before that layer."
     )
-    without_dropout = (dense(), layers.ReLU(name="relu_3"), layers.Activation("log_softmax", name="last"))
-    assert refusal(net(*without_dropout)) == (
-        "mine: the output layer scores is followed by relu (relu_3), and that by log_softmax (last): remove "
+    of_relu = (
+        "the output layer scores is followed by relu (relu_3), and that by log_softmax (last): remove "
         "relu, so that log_softmax is given the layer's own numbers."
     )
+    printed = (dense(), relu, layers.Dropout(0.5, name="drop"), last)
+    assert refusal(net(*printed)) == f"mine: {of_dropout} And {of_relu}"
+    assert refusal(net(dense(), relu, last)) == f"mine: {of_relu}"
 
 
 @pytest.mark.parametrize(
