@@ -1,4 +1,4 @@
-"""The nets of dogs_cats.yaml and dirty_mnist.yaml: `model: image_nets.py:five_convolutions`, `image_nets.py:letters`."""
+"""The nets of dogs_cats.yaml and dirty_mnist.yaml, such as `model: image_nets.py:letters`."""
 
 from keras import Input, Model, activations, layers
 
@@ -28,19 +28,19 @@ def five_convolutions(input_shape, n_classes, width=1.0, dropout=0.5, as_printed
 
 
 def letters(input_shape, n_outputs, filters=16, depth=4, dropout=0.0):
-    """Returns convolutions that ask of each letter whether it is anywhere: the greatest value of each decides.
+    """Returns convolutions that ask of each letter whether it is anywhere: its greatest value decides.
 
     Args:
         input_shape: (height, width, channels).
         n_outputs: Letters, each a sigmoid of its own.
         filters: Of the first convolution; each later one has twice as many, to 8 times.
-        depth: Convolutions, a max-pooling after each but the last two.
+        depth: Convolutions, a max-pooling after each but the last.
         dropout: Of whole channels, before the output.
     """
     inputs = x = Input(input_shape)
     for place in range(depth):
         x = layers.Conv2D(filters * min(2**place, 8), 3, padding="same", use_bias=False)(x)
         x = layers.Activation("relu")(layers.BatchNormalization(momentum=0.9)(x))
-        x = layers.MaxPooling2D(2)(x) if place < depth - 2 else x
+        x = layers.MaxPooling2D(2)(x) if place < depth - 1 else x
     x = layers.Dropout(dropout)(layers.GlobalMaxPooling2D()(x))
     return Model(inputs, layers.Dense(n_outputs, activation="sigmoid")(x))

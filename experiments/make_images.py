@@ -19,8 +19,7 @@ from pathlib import Path
 import numpy as np
 from PIL import Image, ImageDraw, ImageFont
 
-N_PETS, N_PETS_TO_PREDICT = 4000, 200
-N_PAGES, N_PAGES_TO_PREDICT, N_FOLDS = 3000, 200, 5
+N_FOLDS = 5
 SIDE = 256
 """Pixels of an image of letters."""
 LETTERS = "abcdefghijklmnopqrstuvwxyz"
@@ -82,35 +81,36 @@ def page(generator: np.random.Generator) -> tuple[Image.Image, set[str]]:
     return Image.fromarray(np.clip(np.asarray(image) + noise, 0, 255).astype(np.uint8)), set(letters)
 
 
-def dogs_cats(folder: Path) -> None:
+def dogs_cats(folder: Path, n: int = 4000, n_to_predict: int = 200) -> None:
     """Writes train/cat.0.jpg and so on, test/1.jpg and so on, and sample_submission.csv."""
     generator = np.random.default_rng(0)
-    names = [f"train/{('cat', 'dog')[n % 2]}.{n // 2}.jpg" for n in range(N_PETS)]
-    names += [f"test/{n + 1}.jpg" for n in range(N_PETS_TO_PREDICT)]
+    names = [f"train/{('cat', 'dog')[place % 2]}.{place // 2}.jpg" for place in range(n)]
+    names += [f"test/{place + 1}.jpg" for place in range(n_to_predict)]
     for name in names:
         path = folder / name
         path.parent.mkdir(parents=True, exist_ok=True)
         is_dog = "dog" in name if "train/" in name else bool(generator.integers(2))
         pet(generator, is_dog).save(path, quality=int(generator.integers(70, 96)))
-    rows = [(n + 1, "cat") for n in range(N_PETS_TO_PREDICT)]
+    rows = [(place + 1, "cat") for place in range(n_to_predict)]
     write(folder / "sample_submission.csv", ("id", "label"), rows)
 
 
-def dirty_mnist(folder: Path) -> None:
+def dirty_mnist(folder: Path, n: int = 3000, n_to_predict: int = 200) -> None:
     """Writes train/00000.png and so on with train.csv, folds.csv, test/ and sample_submission.csv."""
     generator = np.random.default_rng(1)
     rows = []
-    for n in range(N_PAGES + N_PAGES_TO_PREDICT):
-        path = folder / ("train" if n < N_PAGES else "test") / f"{n:05}.png"
+    for place in range(n + n_to_predict):
+        path = folder / ("train" if place < n else "test") / f"{place:05}.png"
         path.parent.mkdir(parents=True, exist_ok=True)
         image, letters = page(generator)
         image.save(path, compress_level=1)
-        rows.append((f"{n:05}", *(int(letter in letters) for letter in LETTERS)))
-    write(folder / "train.csv", ("index", *LETTERS), rows[:N_PAGES])
-    blank = [(row[0], *[0] * len(LETTERS)) for row in rows[N_PAGES:]]
+        rows.append((path.stem, *(int(letter in letters) for letter in LETTERS)))
+    write(folder / "train.csv", ("index", *LETTERS), rows[:n])
+    blank = [(row[0], *[0] * len(LETTERS)) for row in rows[n:]]
     write(folder / "sample_submission.csv", ("index", *LETTERS), blank)
-    folds = generator.permutation(N_PAGES) % N_FOLDS
-    write(folder / "folds.csv", ("index", "fold"), [(row[0], int(fold)) for row, fold in zip(rows, folds, strict=False)])
+    folds = generator.permutation(n) % N_FOLDS
+    pairs = [(row[0], int(fold)) for row, fold in zip(rows[:n], folds, strict=True)]
+    write(folder / "folds.csv", ("index", "fold"), pairs)
 
 
 def write(path: Path, names: Iterable[str], rows: Iterable[Iterable[object]]) -> None:
@@ -122,12 +122,8 @@ def write(path: Path, names: Iterable[str], rows: Iterable[Iterable[object]]) ->
 MAKERS = {"dogs_cats": dogs_cats, "dirty_mnist": dirty_mnist}
 
 
-def main(data: Path, names: Iterable[str] = tuple(MAKERS)) -> None:
-    """Writes those that are named below a folder, each into its own."""
-    for name in names:
+if __name__ == "__main__":
+    data = Path(__file__).parents[1] / "data"
+    for name in sys.argv[1:] or MAKERS:
         MAKERS[name](data / name)
         print(data / name)
-
-
-if __name__ == "__main__":
-    main(Path(__file__).parents[1] / "data", sys.argv[1:] or tuple(MAKERS))

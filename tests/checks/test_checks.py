@@ -1370,3 +1370,12 @@ def test_experiments_with_tables_pass(experiments, name):
     for part in ("train", "test", "sample_submission"):
         assert (experiments.parent / f"data/{name}/{part}.csv").is_file()
     assert prepare(experiments / f"{name}.yaml").warnings == ()
+
+
+@pytest.mark.tree
+@pytest.mark.parametrize("name", ["dogs_cats", "dirty_mnist"])
+def test_experiments_with_image_files_pass(experiments, name):
+    makers = runpy.run_path(str(experiments / "make_images.py"))["MAKERS"]
+    makers[name](experiments.parent / "data" / name, 30, 2)
+    fewer = ["data.subset=20"]
+    assert prepare(experiments / f"{name}.yaml", overrides=fewer).warnings == ()
