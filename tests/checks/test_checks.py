@@ -1376,6 +1376,6 @@ def test_experiments_with_tables_pass(experiments, name):
 @pytest.mark.parametrize("name", ["dogs_cats", "dirty_mnist"])
 def test_experiments_with_image_files_pass(experiments, name):
     makers = runpy.run_path(str(experiments / "make_images.py"))["MAKERS"]
-    makers[name](experiments.parent / "data" / name, 30, 2)
-    fewer = ["data.subset=20"]
+    makers[name](experiments.parent / "data" / name, 60, 2)
+    fewer = ["data.subset=54"]
     assert prepare(experiments / f"{name}.yaml", overrides=fewer).warnings == ()
