@@ -10,7 +10,7 @@ from __future__ import annotations
 import bisect
 import logging
 import time
-from collections.abc import Collection, Mapping, Sequence
+from collections.abc import Callable, Collection, Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,7 @@ from kerasgrid.io import (
 )
 from kerasgrid.jobs.route import TEST_FOLD
 from kerasgrid.records import Dataset, Fold, FoldRecord, Target
+from kerasgrid.report.label_scores import labels_of
 from kerasgrid.report.mistakes import mistakes_of
 from kerasgrid.report.residuals import residuals_of
 from kerasgrid.run.paths import RunPaths
@@ -187,8 +188,8 @@ class Leaders:
         files, leave their trial out.
 
         mistakes.npz: `trial`; `index` (mistake,) int64, the samples to whose wrong class the best trial
-        gives the largest probabilities, or whose numbers it misses by most; and, where samples are images,
-        `images` (mistake, height, width, channel).
+        gives the largest probabilities, or whose labels or numbers it misses by most; and, where samples are
+        images, `images` (mistake, height, width, channel).
         """
         n_samples, target = len(data), replace(data.target, names=tuple(map(str, data.target.names)))
         held_out = np.full(n_samples, -1, dtype=np.int16)
@@ -221,9 +222,9 @@ class Leaders:
             leaders.append(trial_id)
         if leaders:
             write_arrays(self.paths.oof, arrays)
-            if target.is_multi_label:  # nothing is taken for another class
-                return
-            best = Predictions.of_held_out(target, arrays["labels"], arrays[f"trial_{leaders[0]}"])
+            told = arrays["labels"], arrays[f"trial_{leaders[0]}"]
+            thresholds = arrays.get(f"thresholds_{leaders[0]}")
+            best = Predictions.of_held_out(target, *told, folds=held_out, thresholds=thresholds)
             write_arrays(self.paths.mistakes, _mistakes(best, data) | {"trial": np.array(leaders[0])})
 
 
@@ -331,8 +332,9 @@ class FoldModels:
 
 def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:
     """Returns the samples that are most confidently wrong, or furthest off, and what they look like."""
-    about = residuals_of(predictions) if data.target.is_numbers else mistakes_of(predictions)
-    index = np.array(about.worst_samples, dtype=np.int64)
+    looks: dict[str, Callable[[Predictions], Any]]
+    looks = {"numbers": residuals_of, "labels": labels_of, "classes": mistakes_of}
+    index = np.array(looks[data.target.kind](predictions).worst_samples, dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
         return {"index": index}
     step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)

@@ -10,13 +10,14 @@ import numpy as np
 from kerasgrid.report.comparison import Contender
 from kerasgrid.report.findings import Findings
 from kerasgrid.report.importance import Importance
+from kerasgrid.report.label_scores import LabelScore
 from kerasgrid.report.residuals import TargetResiduals
 from kerasgrid.report.sentences import worded
 from kerasgrid.tables.table import DEBIASED
 from kerasgrid.views.drawing import ACCENT, INK, LINE, MUTED, ON_WARM, WARM, label
 from kerasgrid.views.leaderboard import format_score, format_seconds
 from kerasgrid.views.pages import Cells, Picture
-from kerasgrid.wording import number_word, score_word
+from kerasgrid.wording import number_word, percent, score_word
 
 if TYPE_CHECKING:
     from matplotlib.axes import Axes
@@ -372,6 +373,25 @@ def targets_cells(targets: Sequence[TargetResiduals]) -> Cells:
     ]
     header = ("target", "R2", "mean absolute error", "root mean squared error", "mean residual")
     return Cells(header, rows, range(1, len(header)), "Each target, of held-out samples:")
+
+
+def labels_cells(labels: Sequence[LabelScore]) -> Cells:
+    """Returns how well each of several labels is told."""
+
+    def word(value: float | None) -> str:
+        return "-" if value is None else score_word(value)
+
+    rows = [
+        (
+            one.name,
+            percent(one.frequency),
+            *map(word, (one.precision, one.recall, one.f1, one.auc)),
+            number_word(one.threshold),
+        )
+        for one in labels
+    ]
+    header = ("label", "samples that have it", "precision", "recall", "F1", "ROC AUC", "threshold")
+    return Cells(header, rows, range(1, len(header)), "Each label, of held-out samples:")
 
 
 def _dots(axes: Axes, x: np.ndarray, y: np.ndarray) -> None:

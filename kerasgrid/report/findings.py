@@ -149,6 +149,7 @@ def analyse(table: Table) -> Findings:
     spread = noise.sigma if noise else (best.std or 0.0) if best else 0.0
     is_objective = metric == table.metric
     is_as_scored = is_objective and not table.has_scaled_curves and not table.has_weighted_scores
+    is_as_scored = is_as_scored and not table.has_own_thresholds
     better = sign if is_objective else -1
     least = spread if is_as_scored else 0.0  # the noise of a loss is not known
     n_curves = sum(len(found.test) >= FEWEST_EPOCHS for found in curves.values())

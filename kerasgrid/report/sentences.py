@@ -12,9 +12,10 @@ from kerasgrid.report.curves import FEWEST_EPOCHS
 from kerasgrid.report.edges import FEWEST_BEST, Edge
 from kerasgrid.report.effects import MOST_LEVELS, Conditional, Effect, Interaction
 from kerasgrid.report.findings import Findings
+from kerasgrid.report.label_scores import LabelMistakes
 from kerasgrid.report.residuals import TargetResiduals
 from kerasgrid.views.leaderboard import first_values_sentences
-from kerasgrid.wording import count, number_word, percent, score_word, shortened, value_word
+from kerasgrid.wording import count, joined, number_word, percent, score_word, shortened, value_word
 
 _MOST_DIGITS = 12
 _MANY_FOLDS = 20
@@ -290,6 +291,8 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         yield f"No held-out {findings.table.metric} is recorded by epoch: the curves are of the loss{scaled}."
     elif findings.table.has_scaled_curves:
         yield "The curves are of numbers as data.target_scale has them, and not in the unit of the scores."
+    if findings.table.has_own_thresholds:
+        yield "The curves cut labels at 0.5, and scores at search.thresholds."
     if findings.table.has_weighted_scores:
         yield "The curves count all samples the same, and scores are weighted."
     if max(lengths) < FEWEST_EPOCHS:
@@ -322,6 +325,19 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         some = "" if min(lengths) >= FEWEST_EPOCHS else f" of {FEWEST_EPOCHS} epochs or more"
         other = "other " if n_biased else ""
         yield f"No {other}held-out curve{some} clearly improves any more at its last epoch."
+
+
+def label_sentence(mistakes: LabelMistakes, best: Any) -> str:
+    """Returns what the best trial gets of several labels a sample, and which it tells worst."""
+    share = mistakes.n_right / max(mistakes.n_samples, 1)
+    hard = [one for one in mistakes.hardest[:3] if one.f1 is not None and one.f1 < 1]
+    named = joined([f"{one.name} (F1 {score_word(one.f1 or 0.0)})" for one in hard])
+    return (
+        f"Trial {best} tells {100 * mistakes.share_right:.2f}% of all labels rightly, and all labels of "
+        f"{mistakes.n_right:,} of {mistakes.n_samples:,} held-out samples ({100 * share:.2f}%); a sample has "
+        f"{mistakes.n_true:.1f} labels on average, and is said to have {mistakes.n_said:.1f}."
+        + (f" Hardest to tell: {named}." if hard else "")
+    )
 
 
 def residual_sentences(one: TargetResiduals, trial: Any, may_be_log: bool) -> list[str]:

@@ -9,6 +9,7 @@ from typing import Any
 
 from kerasgrid.errors import ResultsError
 from kerasgrid.io import strict
+from kerasgrid.jobs.objective import HALF
 from kerasgrid.report.figures import (
     MOST_CLASSES,
     MOST_ROWS,
@@ -19,6 +20,7 @@ from kerasgrid.report.figures import (
     importance_picture,
     interaction_rows,
     intervals_picture,
+    labels_cells,
     leaderboard_cells,
     predictions_picture,
     residuals_picture,
@@ -27,6 +29,7 @@ from kerasgrid.report.figures import (
     worst_cells,
 )
 from kerasgrid.report.findings import Findings, analyse, as_json
+from kerasgrid.report.label_scores import LabelMistakes, labels_of
 from kerasgrid.report.mistakes import Mistakes, mistakes_of
 from kerasgrid.report.residuals import Residuals, TargetResiduals, residuals_of
 from kerasgrid.report.sentences import (
@@ -37,6 +40,7 @@ from kerasgrid.report.sentences import (
     effect_sentences,
     ground_sentences,
     interaction_sentence,
+    label_sentence,
     residual_sentences,
     trouble_sentences,
 )
@@ -92,7 +96,8 @@ class Report:
 
     Attributes:
         findings: What its trials tell.
-        mistakes: Of the best trial; its residuals where numbers are predicted; or why neither is known.
+        mistakes: Of the best trial; what it gets of each label, where samples may have several; its residuals
+            where numbers are predicted; or why none of these is known.
 
     Raises:
         ResultsError: The file cannot be read, or has no trials.
@@ -124,6 +129,7 @@ class Report:
         about: dict[str, Any] = {
             **as_json(self.findings),
             "mistakes": self.mistakes.as_json() if isinstance(self.mistakes, Mistakes) else None,
+            "labels": self.mistakes.as_json() if isinstance(self.mistakes, LabelMistakes) else None,
             "residuals": self.mistakes.as_json() if isinstance(self.mistakes, Residuals) else None,
             "mistakes_missing": self.mistakes if isinstance(self.mistakes, str) else None,
             "sentences": self.sentences(),
@@ -182,7 +188,7 @@ class Report:
         return [Chapter(title, list(blocks)) for title, blocks in chapters.items()]
 
 
-def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | Residuals | str:
+def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | LabelMistakes | Residuals | str:
     if findings.best is None:
         return "No trial has a score."
     if not findings.table.about:
@@ -191,6 +197,9 @@ def _mistakes_of_best(source: Path, findings: Findings) -> Mistakes | Residuals 
         found = read_predictions(source, findings.trial(findings.best.row))
         if not len(found.labels):
             return "No sample of the best trial was held out."
+        if found.target.is_multi_label:
+            usual = findings.table.section("search").get("thresholds")
+            return labels_of(found, usual if isinstance(usual, float) else HALF)
         return residuals_of(found) if found.target.is_numbers else mistakes_of(found)
     except ResultsError as error:
         return str(error)
@@ -279,13 +288,16 @@ def _curves(findings: Findings) -> Iterator[Block]:
         yield picture
 
 
-def _mistakes(mistakes: Mistakes | Residuals | str, findings: Findings) -> Iterator[Block]:
+def _mistakes(mistakes: Mistakes | LabelMistakes | Residuals | str, findings: Findings) -> Iterator[Block]:
     if isinstance(mistakes, str):
         yield Note(mistakes)
         return
     best = findings.trial(findings.contenders[0].row)
     if isinstance(mistakes, Residuals):
         yield from _residuals(mistakes, findings, best)
+        return
+    if isinstance(mistakes, LabelMistakes):
+        yield from _labels(mistakes, best)
         return
     share = mistakes.n_wrong / max(mistakes.n_samples, 1)
     yield Paragraph(
@@ -313,6 +325,23 @@ def _mistakes(mistakes: Mistakes | Residuals | str, findings: Findings) -> Itera
     ]
     if photos:
         yield Photos(photos, "The most confidently wrong")
+    elif mistakes.wrong:
+        yield Note("The images of its mistakes are not beside the results.")
+
+
+def _labels(mistakes: LabelMistakes, best: Any) -> Iterator[Block]:
+    yield Paragraph(label_sentence(mistakes, best))
+    labels = mistakes.labels if len(mistakes.labels) <= MOST_CLASSES else mistakes.hardest[:MOST_CLASSES]
+    yield labels_cells(labels)
+    if len(labels) < len(mistakes.labels):
+        yield Note(
+            f"These are the {MOST_CLASSES} of {len(mistakes.labels):,} labels that are hardest to tell."
+        )
+    photos = [
+        (png(one.image), f"{one.told}, sample {one.index}") for one in mistakes.wrong if one.image is not None
+    ]
+    if photos:
+        yield Photos(photos, "Those whose labels are told worst")
     elif mistakes.wrong:
         yield Note("The images of its mistakes are not beside the results.")
 

@@ -25,9 +25,11 @@ class Predictions:
     Attributes:
         target: What is predicted; names are texts.
         index: (row,) int64, the samples' places in the data.
-        labels: (row,) int64, indices into the classes; or (row, number) float64.
+        labels: (row,) int64, indices into the classes; (row, label) of 0 and 1; or (row, number) float64.
         predicted: (row, class) float32, probabilities; or (row, number) float64.
         images: By a sample's place, (height, width, channel); of a few only.
+        thresholds: (row, label), at which a row has each of several labels in its score, where they were
+            chosen; None where they were not.
     """
 
     target: Target
@@ -35,6 +37,7 @@ class Predictions:
     labels: np.ndarray
     predicted: np.ndarray
     images: dict[int, np.ndarray] = field(default_factory=dict)
+    thresholds: np.ndarray | None = None
 
     @classmethod
     def of_held_out(
@@ -43,10 +46,22 @@ class Predictions:
         labels: np.ndarray,
         predicted: np.ndarray,
         images: dict[int, np.ndarray] | None = None,
+        folds: np.ndarray | None = None,
+        thresholds: np.ndarray | None = None,
     ) -> Predictions:
-        """Returns those of the samples that have any: the others have NaN in their place."""
+        """Returns those of the samples that have any: the others have NaN in their place.
+
+        Args:
+            target: What is predicted.
+            labels: Of all samples.
+            predicted: Likewise.
+            images: As of the class.
+            folds: (sample,), the fold that held each out.
+            thresholds: (fold, label); None for none.
+        """
         held_out = np.flatnonzero(~np.isnan(predicted).any(axis=1))
-        return cls(target, held_out, labels[held_out], predicted[held_out], images or {})
+        cuts = None if folds is None or thresholds is None else thresholds[folds[held_out]]
+        return cls(target, held_out, labels[held_out], predicted[held_out], images or {}, cuts)
 
 
 def read_predictions(results: Path, trial: Any) -> Predictions:
@@ -67,12 +82,13 @@ def read_predictions(results: Path, trial: Any) -> Predictions:
                 raise ResultsError(f"{paths.oof} was written by an older version, without the labels.")
             if f"trial_{trial}" not in kept:
                 raise ResultsError(f"{paths.oof} has no predictions of trial {trial}.")
-            predicted, labels = kept[f"trial_{trial}"], kept["labels"]
-            target = _target(kept, labels)
-        if target.is_multi_label:
-            raise ResultsError("Samples have several labels each: none is taken for another class.")
+            predicted, labels, folds = kept[f"trial_{trial}"], kept["labels"], kept["fold"]
+            target, thresholds = _target(kept, labels), kept.get(f"thresholds_{trial}")
         _check_parts(labels, target, predicted)
-        return Predictions.of_held_out(target, labels, predicted, _images(paths.mistakes, trial))
+        if thresholds is not None:
+            _check_thresholds(thresholds, folds, target)
+        images = _images(paths.mistakes, trial)
+        return Predictions.of_held_out(target, labels, predicted, images, folds, thresholds)
     except ARRAY_DAMAGE as error:
         raise ResultsError(f"{paths.oof} cannot be read ({error}).") from error
 
@@ -102,6 +118,16 @@ def _check_parts(labels: np.ndarray, target: Target, *parts: np.ndarray) -> None
             raise ValueError(f"its predictions are {part.dtype} of shape {told}")
         if np.isinf(part).any():
             raise ValueError("its predictions are infinite")
+
+
+def _check_thresholds(thresholds: np.ndarray, folds: np.ndarray, target: Target) -> None:
+    """Raises a ValueError where thresholds are none, (fold, label) from 0 to 1."""
+    if folds.dtype.kind not in "iu" or thresholds.dtype.kind != "f" or thresholds.ndim != 2:
+        raise ValueError("its thresholds are no numbers of folds and labels")
+    if thresholds.shape[1] != target.n_outputs or folds.max(initial=-1) >= len(thresholds):
+        raise ValueError(f"its thresholds are of shape {thresholds.shape}")
+    if not ((thresholds >= 0) & (thresholds <= 1)).all():
+        raise ValueError("its thresholds are not from 0 to 1")
 
 
 @dataclass(frozen=True)

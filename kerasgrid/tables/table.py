@@ -170,6 +170,11 @@ class Table:
         """Whether scores weigh samples, which histories do not."""
         return bool(self.section("search").get("weighted_scores"))
 
+    @property
+    def has_own_thresholds(self) -> bool:
+        """Whether scores cut several labels elsewhere than at 0.5, as histories do."""
+        return self.section("search").get("thresholds") not in (None, 0.5)
+
     def trial(self, place: int) -> Any:
         """Returns what a trial is called: its id, or its place where it has none."""
         return self.rows[place].get("trial", place)

@@ -24,6 +24,7 @@ from kerasgrid.driver.search import search
 from kerasgrid.errors import ConfigError, DataError, ModelError
 from kerasgrid.jobs.thresholds import Chooser
 from kerasgrid.records import Job, Pack, Trial
+from kerasgrid.report.writing import Report
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.training import job, packs
 from kerasgrid.training.candidate import Candidate
@@ -110,6 +111,16 @@ def test_a_search_scores_labels_one_by_one(found, arrays):
         assert fold["metrics"]["f1_macro"] == pytest.approx(f1)
         at_half = np.mean((told[own] >= 0.5) == arrays[1][own])  # of Keras, in the curve
         assert fold["history"]["test_accuracy"][-1] == pytest.approx(at_half, abs=1e-6)
+    report = Report(found.file)
+    cuts = thresholds[folds]
+    assert report.mistakes.share_right == pytest.approx(np.mean((told >= cuts) == arrays[1]))
+    assert [one.threshold for one in report.mistakes.labels] == pytest.approx(cuts.mean(axis=0))
+    assert all(one.image.shape == (6, 6, 1) for one in report.mistakes.wrong)
+    text = report.markdown()
+    assert "| label | samples that have it | precision | recall | F1 | ROC AUC | threshold |" in text
+    assert "The curves cut labels at 0.5, and scores at search.thresholds." in text
+    assert "class" not in text.partition("## How this was worked out")[0]
+    assert "ROC AUC" in report.html()
 
 
 def test_what_was_searched_is_predicted_and_submitted_with_its_thresholds(
