@@ -118,7 +118,7 @@ _NEEDED = {
     "results": "a results file is needed here, results/NAME.json",
     "trials": "results are needed here",
     "rows": "a .csv is needed here: a submission, or a competition's sample",
-    "data": "data is needed here: a .csv, an .npz, or the images of a pair of IDX files",
+    "data": "data is needed here: a .csv, an .npz, a folder of images, or the images of a pair of IDX files",
 }
 
 

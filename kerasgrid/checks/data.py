@@ -19,7 +19,7 @@ from kerasgrid.data.in_memory import NOTHING, Given, dataset_from_arrays
 from kerasgrid.data.load import check_other, load_data, load_with_test
 from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles, is_fold_file, read_roles
-from kerasgrid.data.sources import form_of, open_stream
+from kerasgrid.data.sources import are_image_files, form_of, open_stream
 from kerasgrid.data.statistics import giveaways, pixel_top
 from kerasgrid.data.streams import Stream
 from kerasgrid.errors import DataError, did_you_mean
@@ -77,6 +77,7 @@ def data_of(
     has_columns = _check_kind(draft)
     _check_keys(draft)
     _check_files(draft)
+    _check_decoding(draft)
     is_joined = config.search.holdout == "test" or config.data.validation is not None
     if config.search.holdout == "test" and config.data.test is None and report.is_settled("data.test"):
         report.add("search.holdout", "is 'test', and data.test names no samples.")
@@ -130,6 +131,26 @@ def _check_kind(draft: Draft) -> bool:
         if key in given.model_fields_set and not of_test:
             report.add(f"data.{key}", "names a column of a .csv file, which data.train is not: leave it out.")
     return file is not None
+
+
+_OF_DECODING = ("fit", "resample", "skip_bad")
+
+
+def _check_decoding(draft: Draft) -> None:
+    """Adds keys that say how image files are decoded, where there are none."""
+    report, given = draft.report, draft.config.data
+    keys = [key for key in _OF_DECODING if key in given.model_fields_set]
+    if not keys or given.train is None or not report.is_settled("data"):
+        return
+    with report.catch("data.train"):
+        others = [source for source in (draft.data.test, draft.data.validation) if source is not None]
+        if any(
+            are_image_files(draft.data.model_copy(update={"train": one}))
+            for one in (draft.data.train, *others)
+        ):
+            return
+        for key in keys:
+            report.add(f"data.{key}", "is of image files, and data.train has none: leave it out.")
 
 
 def _file(source: Any, draft: Draft, part: str = "train") -> CsvFile | None:
@@ -255,7 +276,9 @@ def warnings_of_data(draft: Draft, data: Dataset | None, given: Given = NOTHING)
     if train is not None and data.table is None and form_of(train, section, Roles.of(section)) is False:
         pixels = pixel_names(train, Roles.of(section))
     names = pixels if data.table is None else tuple(column.name for column in data.table.columns)
-    alone, together = ([], []) if data.target.is_numbers else giveaways(data.images, data.labels)
+    # No value of an image file's pixels is a label's.
+    is_asked = not data.target.is_numbers and (section.train is None or not are_image_files(section))
+    alone, together = giveaways(data.images, data.labels) if is_asked else ([], [])
     for places, how in ((alone, ""), (together, " together")):
         if places:
             axes = np.transpose(np.unravel_index(places, shape)).tolist()

@@ -229,6 +229,9 @@ def _look_at_csv(file: CsvFile, label: str | None, id: str | None) -> Found:
     header: Literal["none"] | None = None if file.has_header else "none"
     beside = _tables_beside(file)
     test = csv_of(beside["test"], part="test") if "test" in beside else None
+    if test is not None and not file.has_header:  # which the test set has then not either
+        del beside["test"]
+        test = None
     in_test = read_columns(test).names if test is not None else ()
     why = {
         "label": "as you said",

@@ -228,7 +228,8 @@ def _data_lines(found: Found, data: Dataset, base: Path) -> list[tuple[str, str]
     if data.table is not None:
         return [*lines, *_table_lines(data)]
     wrapped = [part for line in data.report for part in _wrapped(line)]
-    return [*lines, _scale_line(data.images), *((f"  # {part}", "") for part in wrapped)]
+    scale = ("  scale: 255", "divides: pixels are 0 to 255") if found.are_files else _scale_line(data.images)
+    return [*lines, scale, *((f"  # {part}", "") for part in wrapped)]
 
 
 def _table_lines(data: Dataset) -> list[tuple[str, str]]:

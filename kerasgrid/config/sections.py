@@ -16,6 +16,7 @@ from pydantic import (
     Field,
     Tag,
     ValidationInfo,
+    WithJsonSchema,
     field_validator,
 )
 
@@ -79,6 +80,18 @@ def seconds_of(text: str) -> float | None:
     return sum(float(number) * _UNITS[unit] for number, unit in parts) or None
 
 
+def _as_name(value: Any) -> Any:
+    """Returns a whole number as the name of a column, which it is in a file without a header."""
+    return str(value) if isinstance(value, int) and not isinstance(value, bool) else value
+
+
+ColumnName = Annotated[
+    str,
+    BeforeValidator(_as_name),
+    WithJsonSchema({"anyOf": [{"type": "string"}, {"type": "integer"}]}),
+]
+
+
 class IdxPair(Section):
     """Two files of the IDX format, plain or .gz; or two .npy files."""
 
@@ -138,7 +151,7 @@ def first_path(source: str | IdxPair | ImagePattern | None) -> str | None:
 class ImageColumn(Section):
     """Image files that a CSV names."""
 
-    column: str
+    column: ColumnName
     """The column of their names, with or without folders and suffix."""
     folder: str | None = None
     """Where they lie; by default the folder of the CSV file, or that beside it which has them."""
@@ -149,7 +162,7 @@ class ImageColumn(Section):
 class LabelColumn(Section):
     """A column whose cells hold several labels each."""
 
-    column: str
+    column: ColumnName
     """The column."""
     split: Annotated[str, Field(min_length=1)] = " "
     """What stands between labels; an empty cell has none."""
@@ -162,8 +175,8 @@ def _form_of_label(value: Any) -> str:
 
 
 Label = Annotated[
-    Annotated[str, Tag("<column>")]
-    | Annotated[list[str], Field(min_length=2), Tag("<several>")]
+    Annotated[ColumnName, Tag("<column>")]
+    | Annotated[list[ColumnName], Field(min_length=2), Tag("<several>")]
     | Annotated[LabelColumn, Tag("<split>")],
     Discriminator(_form_of_label),
 ]
@@ -217,28 +230,28 @@ class DataConfig(Section):
     """CSV: none: the first line is a row; columns are called "0", "1", ..."""
     files: ImageColumn | None = None
     """CSV: the column that names image files."""
-    pixels: str | None = None
+    pixels: ColumnName | None = None
     """CSV: the column whose cells hold all pixels of an image each, with blanks or commas between."""
     skip_bad: bool = False
     """Leave out image files that cannot be decoded, and count them, where a search refuses them otherwise."""
-    target: str | Annotated[list[str], Field(min_length=1)] | None = None
+    target: ColumnName | Annotated[list[ColumnName], Field(min_length=1)] | None = None
     """CSV: the column of numbers to predict, or several (regression), in the place of a label."""
     target_scale: Literal["standardize", "log"] | None = None
     """What the net predicts in the place of the numbers, undone in scores and predictions: standardize: less
     their mean, by their std; log: the same of log(1 + y). Of the training folds only."""
-    id: str | None = None
+    id: ColumnName | None = None
     """CSV: a column of train, of test or of both that is no feature and goes into the submission."""
-    drop: list[str] = Field(default_factory=list)
+    drop: list[ColumnName] = Field(default_factory=list)
     """CSV: columns that are left out."""
     features: Features = Field(default_factory=Features)
     """CSV: a table's columns by kind."""
-    group: str | None = None
+    group: ColumnName | None = None
     """CSV: the column of groups, such as patients, of which none is in two folds; no feature."""
-    time: str | None = None
+    time: ColumnName | None = None
     """CSV: the column by which rows are ordered in time, numbers or dates; no feature."""
-    fold: str | None = None
+    fold: ColumnName | None = None
     """CSV: the column of fold numbers, no feature; or a CSV file of id and fold."""
-    weight: str | None = None
+    weight: ColumnName | None = None
     """CSV: the column of what each sample counts in the loss of training; no feature."""
     sample_submission: str | None = None
     """The competition's sample; default: sample_submission.csv beside test."""

@@ -120,7 +120,9 @@ def opened_member(archive: Path, name: str) -> Iterator[IO[bytes]]:
     try:
         with zipfile.ZipFile(archive) as opened, opened.open(info.filename) as file:
             yield file
-    except (zipfile.BadZipFile, zlib.error, EOFError, KeyError) as error:
+    except DataError:  # of whom it is read by
+        raise
+    except (*ZIP_DAMAGE, OSError) as error:
         raise DataError(f"{where}: damaged ({error}). Fetch the archive again.") from error
 
 

@@ -243,12 +243,31 @@ def pixels_of(stored: StoredArray) -> np.ndarray:
     """
     if stored.n_bytes <= CHUNK_BYTES or (stored.is_fortran and len(stored.shape) > 1):
         return as_pixels(stored.whole(), stored.where)
-    pixels = _mapped(stored.shape, np.dtype(np.uint8))
+    return _mapped_pixels(stored.rows(), stored.shape, stored.where)
+
+
+def pixels_of_map(array: np.memmap, where: str) -> np.ndarray:
+    """Returns an array that is mapped from a file as `as_pixels` does, without taking memory for all of it.
+
+    Raises:
+        DataError: It holds what is no pixel.
+        StorageError: As `pixels_of`.
+    """
+    if array.dtype == np.uint8 or array.nbytes <= CHUNK_BYTES or array.dtype.kind not in "biuf":
+        return as_pixels(array, where)
+    n_rows = max(1, CHUNK_BYTES // array[:1].nbytes)
+    parts = (array[first : first + n_rows] for first in range(0, len(array), n_rows))
+    return _mapped_pixels(parts, array.shape, where)
+
+
+def _mapped_pixels(parts: Iterable[np.ndarray], shape: tuple[int, ...], where: str) -> np.ndarray:
+    """Returns rows that come a few at a time as pixels, mapped from a file."""
+    pixels = _mapped(shape, np.dtype(np.uint8))
     first = 0
-    for rows in stored.rows():
-        found = as_pixels(rows, stored.where, first)
+    for rows in parts:
+        found = as_pixels(rows, where, first)
         if found.dtype != pixels.dtype and pixels.dtype == np.uint8:
-            wider = _mapped(stored.shape, np.dtype(np.float32))
+            wider = _mapped(shape, np.dtype(np.float32))
             for start in range(0, first, len(rows)):
                 wider[start : min(first, start + len(rows))] = pixels[start : min(first, start + len(rows))]
             pixels = wider

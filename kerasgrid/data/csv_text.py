@@ -43,10 +43,12 @@ class CsvFile:
     Attributes:
         path: Through a .zip where it lies in one: data.zip/train.csv.
         has_header: Whether its first line has the columns' names, which are "0", "1", ... otherwise.
+        called: What so many columns are called where it has no header.
     """
 
     path: Path
     has_header: bool = True
+    called: tuple[str, ...] = ()
 
     @property
     def where(self) -> str:
@@ -153,9 +155,9 @@ def read_names(text: io.TextIOWrapper, file: CsvFile) -> list[str]:
         ) from error
     if names is None:
         raise DataError(f"{file.where}: empty.")
-    return (
-        [name.strip() for name in names] if file.has_header else [str(place) for place in range(len(names))]
-    )
+    if file.has_header:
+        return [name.strip() for name in names]
+    return list(file.called) if len(file.called) == len(names) else list(map(str, range(len(names))))
 
 
 @contextlib.contextmanager

@@ -15,7 +15,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config.sections import DataConfig, Features
-from kerasgrid.data.arrays import Samples, as_pixels, check_memory
+from kerasgrid.data.arrays import Samples, as_pixels, check_memory, pixels_of_map
 from kerasgrid.data.cache import fingerprint
 from kerasgrid.data.cells import CellFaults, row_places
 from kerasgrid.data.frames import as_frame, frame_parts, is_table_frame, table_of_frame, with_text_names
@@ -219,6 +219,8 @@ def _values(X: Any, y: Any) -> np.ndarray:
         )
     if images.ndim < 2 or 0 in images.shape[1:]:
         raise DataError(f"X: shape {images.shape}. The sample's axis and at least one more are needed.")
+    if isinstance(X, np.memmap):
+        return pixels_of_map(X, "X")
     if images.dtype != np.uint8:
         check_memory(5 * images.size, "X")  # of float32, and of what is compared with them
     return as_pixels(images, "X")

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
 from kerasgrid.data.archives import Tree, archive_on_way
-from kerasgrid.data.csv_text import CsvFile, is_csv
+from kerasgrid.data.csv_text import CsvFile, is_csv, known_names
 from kerasgrid.data.image_files import is_image
+from kerasgrid.data.roles import Roles
 from kerasgrid.errors import DataError
 from kerasgrid.wording import listed, shown_path
 
@@ -63,7 +65,8 @@ def csv_of(source: Any, config: Any = None, part: str = "train") -> CsvFile | No
     """Returns the CSV file that a config's source names; None of another kind.
 
     Args:
-        config: The section `data`, which says whether it has a header.
+        config: The section `data`, which says whether it has a header. Without one, columns are called by
+            their places; of rows to predict that lack what is predicted, by those in the training data.
         part: As in `meant`.
 
     Raises:
@@ -72,4 +75,8 @@ def csv_of(source: Any, config: Any = None, part: str = "train") -> CsvFile | No
     path = meant(source, part)
     if path is None or not is_csv(path.name):
         return None
-    return CsvFile(path, has_header=config is None or config.header is None)
+    file = CsvFile(path, has_header=config is None or config.header is None)
+    if file.has_header or part == "train" or (train := csv_of(config.train, config)) is None:
+        return file
+    predicted = Roles.of(config).predicted
+    return replace(file, called=tuple(name for name in known_names(train) or () if name not in predicted))

@@ -270,6 +270,20 @@ def form_of(file: CsvFile, config: Any, roles: Roles) -> Form:
     return is_table(file, config, roles)
 
 
+def are_image_files(config: Any) -> bool:
+    """Tells whether a config's `train` names image files, which are decoded.
+
+    Raises:
+        DataError: It cannot be read.
+    """
+    if isinstance(config.train, ImagePattern):
+        return True
+    if (file := csv_of(config.train, config)) is not None:
+        return isinstance(form_of(file, config, Roles.of(config)), NamedImages)
+    path = meant(config.train)
+    return path is not None and Tree.at(path) is not None
+
+
 def _csv_source(
     file: CsvFile,
     config: Any,

@@ -710,7 +710,7 @@ search: {folds: 60, objective: precision}
         (BASE + "search: {fold: 4, holdout: 2}", ["search.fold", "search.holdout"]),
         ("data: {train: train.csv}\nmodel: fc\nsearch: {vall: 0.3}\ncallbacks: {early_stopping: {}}", ["search.vall"]),
         ("data: {train: train.csv, lable: y}\nmodel: fc", ["data.lable"]),
-        ("data: {train: train.csv, label: 3}\nmodel: fc\nsearch: {folds: 500}", ["data.label"]),
+        ("data: {train: train.csv, label: true}\nmodel: fc\nsearch: {folds: 500}", ["data.label"]),
         ("dta: {train: digits}\nmodel: fc", ["dta"]),
         ("data: {train: digits}\nmodel: nets.py:build\nparms: {width: 3}", ["parms"]),
         ("data: {train: digits}\nmodel: nets.py:build\nspace: 3\nparams: {optimizer.momentum: 0.9, loss.delta: 1}", ["space"]),

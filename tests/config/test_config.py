@@ -170,7 +170,7 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         ("search: {engine: 3}", "search.engine: is 3; text holds: put it in quotes."),
         ("name: 2024", "name: is 2024; text holds: put it in quotes."),
         ("name: [a]", "name: is ['a']; text holds."),
-        ("data: {label: 3}", "data.label: is 3; text holds: put it in quotes."),
+        ("data: {label: 0.5}", "data.label: is 0.5; text holds: put it in quotes."),
         ("data: {scale: '255'}", "data.scale: is '255'; a number holds."),
         ("data: {standardize: yes}", "data.standardize: is 'yes'; true or false holds."),
         ("data: {train: [a.csv]}", "data.train: is ['a.csv']; text holds."),

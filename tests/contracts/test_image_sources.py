@@ -555,6 +555,7 @@ def test_files_of_several_sizes_become_a_square_to_begin_with():
     ("data", "fault"),
     [
         ({"train": "train", "label": "x"}, "data.label: names a column of a .csv file, which data.train is not"),
+        ({"train": "train.npz", "fit": "pad"}, "data.fit: is of image files, and data.train has none: leave it out."),
         ({"train": "train", "pixels": "x"}, "data.pixels: names a column of a .csv file"),
         ({"train": "train.csv", "files": {"column": "x"}}, "no column 'x'. Did you mean"),
         ({"train": "train.csv", "files": {"column": "image_id", "folder": "gone"}},
@@ -564,6 +565,7 @@ def test_files_of_several_sizes_become_a_square_to_begin_with():
 def test_keys_that_are_of_another_kind_of_data(data, fault):
     class_folders()
     names_without_suffix()
+    np.savez("train.npz", images=IMAGES, labels=LABELS)
     config = {"name": "x", "model": "fc", "data": data, "space": {"dropout": [0.1]}}
     with pytest.raises(ConfigError) as caught:
         prepare(config)

@@ -8,7 +8,9 @@ import pytest
 from kerasgrid import machine
 from kerasgrid.data import csv as csv_source
 from kerasgrid.data.csv_text import CsvFile, open_rows
+from kerasgrid.data.load import load_data
 from kerasgrid.data.roles import Roles
+from kerasgrid.data.sources import open_stream
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
 
@@ -130,6 +132,30 @@ def test_channels_by_image(write_csv):
     text += "".join(f"{label}," + ",".join(map(str, range(12))) + "\n" for label in (0, 1))
     samples = read_csv(write_csv(text), image=(2, 2, 3))
     assert samples.images[0].tolist() == np.arange(12).reshape(2, 2, 3).tolist()
+
+
+BARE = "0,1,2,3,4\n1,5,6,7,8\n"
+
+
+def test_a_file_without_a_header_has_columns_by_their_places(write_csv, config):
+    path = write_csv(BARE * 2)
+    given = config(path, header="none", label="0")
+    data = load_data(given)
+    assert data.images.reshape(4, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]] * 2
+    assert (data.target.names, data.labels.tolist()) == ((0, 1), [0, 1, 0, 1])
+    for text in (BARE, "1,2,3,4\n5,6,7,8\n"):  # with labels, and without
+        test = write_csv(text, "test.csv")
+        (chunk,) = open_stream(test, (2, 2, 1), given).chunks()
+        assert chunk.images.reshape(2, 4).tolist() == [[1, 2, 3, 4], [5, 6, 7, 8]]
+        assert chunk.labels == ([0, 1] if text == BARE else None)
+    write_csv(BARE + "1,5,6,7,8,9\n")
+    with pytest.raises(DataError, match=r"^train\.csv, line 3: 6 cells, but the first row has 5 columns"):
+        load_data(given)
+    write_csv(BARE + "1,5,x,7,8\n")
+    with pytest.raises(DataError, match=r"^train\.csv, line 3, column '2': 'x' is no number"):
+        load_data(given)
+    with pytest.raises(DataError, match=r"^train\.csv: no label column 'label'\. Columns: 0, 1, 2, 3, 4\."):
+        load_data(config(path, header="none"))
 
 
 PIXEL = " Every column but the label and data.id is a pixel and needs a finite number."

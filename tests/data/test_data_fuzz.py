@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import gzip
+import io
 import random
 import resource
 import signal
 import warnings
+import zipfile
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -20,9 +22,9 @@ from kerasgrid import errors
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.cli.starter import starter
 from kerasgrid.data.csv import read_csv
-from kerasgrid.data.csv_text import CsvFile
 from kerasgrid.data.idx import read_idx
 from kerasgrid.data.npz import read_npz
+from kerasgrid.data.places import csv_of
 from kerasgrid.data.sources import open_stream
 
 CELLS = [
@@ -91,7 +93,15 @@ def mutate(content: bytes, chance: random.Random, kind: str) -> bytes:
     return mutate_bytes(content, chance, CELLS if kind == "csv" else HEADERS)
 
 
-@pytest.mark.parametrize("kind", ["csv", "idx", "idx.gz", "npz", "packed npz", "npy"])
+def zip_bytes(content: bytes) -> bytes:
+    """A .zip of one CSV file."""
+    packed = io.BytesIO()
+    with zipfile.ZipFile(packed, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr(zipfile.ZipInfo("train.csv"), content, zipfile.ZIP_DEFLATED)
+    return packed.getvalue()
+
+
+@pytest.mark.parametrize("kind", ["csv", "csv.gz", "csv.zip", "idx", "idx.gz", "npz", "packed npz", "npy"])
 def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
     monkeypatch.setattr("kerasgrid.data.cache.os.fsync", lambda file: None)
     answers = write_idx("train-labels", labels)
@@ -99,8 +109,10 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
     if "idx" in kind:
         path = tmp_path / f"train-images{'.gz' if 'gz' in kind else ''}"
     train = {"images": path.name, "labels": answers.name} if "idx" in kind else path.name
-    if kind == "csv":
+    if "csv" in kind:
         content = csv_bytes(images, labels)
+        content = gzip.compress(content, mtime=0) if kind == "csv.gz" else content
+        content = zip_bytes(content) if kind == "csv.zip" else content
     elif "idx" in kind:
         content = write_idx("plain", images).read_bytes()
         content = gzip.compress(content, mtime=0) if kind == "idx.gz" else content
@@ -112,8 +124,8 @@ def test_mutations(kind, tmp_path, images, labels, write_idx, monkeypatch):
         content = path.read_bytes()
 
     def read():
-        if kind == "csv":
-            return read_csv(CsvFile(path))
+        if "csv" in kind:
+            return read_csv(csv_of(path))
         return read_idx(path, answers) if "idx" in kind else read_npz(path)
 
     config = {"data": {"train": train}, "model": "fc", "search": {"folds": 2}}

@@ -9,6 +9,9 @@ import pytest
 
 from kerasgrid import machine
 from kerasgrid.data import archives
+from kerasgrid.data import arrays as data_arrays
+from kerasgrid.data.in_memory import dataset_from_arrays
+from kerasgrid.data.load import load_data
 from kerasgrid.data.npz import PAIRS, read_npz
 from kerasgrid.errors import DataError
 from kerasgrid.records import Target
@@ -245,3 +248,77 @@ def test_bytes_are_checked(images, labels, tmp_path):
     path.write_bytes(content)
     with pytest.raises(DataError, match=r"^train\.npz, x: damaged \(Bad CRC-32"):
         read_npz(path)
+
+
+KINDS = {
+    "bytes": np.uint8,
+    "whole floats": np.float64,
+    "floats": np.float32,
+    "big-endian": ">i4",
+}
+
+
+@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("form", ["npy", "npz", "packed npz", "map"])
+def test_large_arrays_are_mapped_and_not_held_in_memory(monkeypatch, config, kind, form):
+    images = np.random.default_rng(0).integers(0, 256, (100, 3, 5, 2)).astype(KINDS[kind])
+    if kind == "floats":
+        images[90] += 0.5  # found after others were bytes
+    labels = np.arange(100) % 2
+    np.save("x.npy", images)
+    np.save("y.npy", labels)
+    save({"x": images, "y": labels}, packed=form == "packed npz")
+    monkeypatch.setattr(data_arrays, "CHUNK_BYTES", 2000)
+    monkeypatch.setattr(machine, "free_memory_bytes", lambda: 9000)
+    if form == "map":
+        found = dataset_from_arrays(np.load("x.npy", mmap_mode="r"), labels).images
+    else:
+        train = {"images": "x.npy", "labels": "y.npy"} if form == "npy" else "train.npz"
+        found = load_data(config(train)).images
+    assert found.dtype == (np.float32 if kind == "floats" else np.uint8)
+    np.testing.assert_array_equal(found, images)
+
+
+def test_a_map_that_holds_what_is_no_pixel_is_told_with_its_sample(monkeypatch):
+    images = np.zeros((100, 4, 4), np.float32)
+    images[77, 1, 2] = np.nan
+    np.save("x.npy", images)
+    monkeypatch.setattr(data_arrays, "CHUNK_BYTES", 1000)
+    with pytest.raises(DataError, match=r"^X: sample 77 \(counted from 0\) has nan at \[1, 2\]"):
+        dataset_from_arrays(np.load("x.npy", mmap_mode="r"), np.arange(100) % 2)
+
+
+@pytest.mark.parametrize(
+    ("files", "message"),
+    [
+        (
+            {"images": "x.npy", "labels": "y"},
+            "x.npy and y: one is a .npy file and the other none. Give a pair",
+        ),
+        ({"images": "x.npy", "labels": "gone.npy"}, "gone.npy: there is no such file."),
+        (
+            {"images": "x.npy", "labels": "few.npy"},
+            "x.npy and few.npy: 4 samples, but labels of 3: do the two",
+        ),
+        (
+            {"images": "cut.npy", "labels": "y.npy"},
+            "cut.npy: truncated: its header promises 16 bytes of values, and 13 are there.",
+        ),
+        ({"images": "text.npy", "labels": "y.npy"}, "text.npy: no .npy file, or a damaged one ("),
+        (
+            "x.npy",
+            "x.npy: holds one array, and labels are needed beside it: data.train: {images: x.npy, labels: ",
+        ),
+    ],
+)
+def test_pairs_of_npy_that_are_none(config, files, message):
+    np.save("x.npy", np.arange(16, dtype=np.uint8).reshape(4, 2, 2))
+    np.save("y.npy", [0, 1, 0, 1])
+    np.save("few.npy", [0, 1, 0])
+    with open("cut.npy", "wb") as file, open("x.npy", "rb") as whole:
+        file.write(whole.read()[:-3])
+    with open("text.npy", "w") as file:
+        file.write("x")
+    with pytest.raises(DataError) as caught:
+        load_data(config(files))
+    assert str(caught.value).startswith(message)
