@@ -55,14 +55,14 @@ def serve(data: str, folder: str, model: str, batch_size: str, precision: str) -
     graph = Graphs(prepared, recipe, Inline()).of([trial])[0]
     assert graph.key is not None, graph.reason
     job = Job(trial, 0)
-    step = make_wave(recipe, Pack((job,), (graph,), 1), [(job,)], None).stepper()
-    for _ in range(3):
-        step(1 << 20)
-    print("ready", flush=True)
-    for _ in sys.stdin:
-        wall, own = time.perf_counter(), time.process_time()
-        step(1 << 20)
-        print(time.perf_counter() - wall, time.process_time() - own, flush=True)
+    with make_wave(recipe, Pack((job,), (graph,), 1), [(job,)], None).stepper(1 << 20) as step:
+        for _ in range(3):
+            step()
+        print("ready", flush=True)
+        for _ in sys.stdin:
+            wall, own = time.perf_counter(), time.process_time()
+            step()
+            print(time.perf_counter() - wall, time.process_time() - own, flush=True)
 
 
 class Variant:

@@ -27,6 +27,7 @@ _ROOT = Path("/sys/fs/cgroup")
 _WORKER_BYTES = int(1.5 * 2**30)  # TensorFlow itself takes half of it
 _LEAST_SHARE_BYTES = 2 * 2**30
 _MOST_WORKERS = 16
+_MEMORY, _GPU_MEMORY = "KERASGRID_MEMORY_MB", "KERASGRID_GPU_MEMORY_MB"
 _NVIDIA_SMI_TIMEOUT_S = 10
 _DRIVER = Path("/proc/driver/nvidia/gpus")
 _PROCESSOR = Path("/proc/cpuinfo")
@@ -58,6 +59,35 @@ def free_memory_bytes() -> int:
         if (limit := _own_limit(name)) is not None
     ]
     return max(0, min([free_shared_bytes(), *own]))
+
+
+def own_memory_bytes() -> int:
+    """Returns how much memory this process may come to hold, pages of files that it maps not counted.
+
+    That is what a worker was told as its share, or all that there is; less where no more is free, or allowed.
+    """
+    told = os.environ.get(_MEMORY, "")
+    share = int(told) * 2**20 if told.isdecimal() else whole_memory_bytes()
+    used = psutil.Process().memory_info()
+    return min(share, used.rss - getattr(used, "shared", 0) + free_memory_bytes())
+
+
+def gpu_memory_bytes() -> list[int]:
+    """Returns how much of its GPU's memory this worker has; nothing where there is no GPU, or none tells."""
+    told = os.environ.get(_GPU_MEMORY, "")
+    if told.isdecimal():
+        return [int(told) * 2**20]
+    return [size * 2**20 for size in _gpu_sizes_mb()[:1]] if count_gpus() else []
+
+
+def _gpu_sizes_mb() -> list[int]:
+    """Returns the memory of each visible GPU, in MiB; nothing where NVIDIA's program does not tell."""
+    try:
+        found = ask_nvidia_smi("--query-gpu=index,uuid,memory.total", "--format=csv,noheader,nounits")
+        sizes = {name: int(size) for *names, size in (line.split(", ") for line in found) for name in names}
+        return [sizes[name] for name in _visible_gpus()]
+    except (OSError, subprocess.SubprocessError, ValueError, KeyError):
+        return []
 
 
 def free_shared_bytes() -> int:
@@ -179,8 +209,12 @@ def default_workers() -> int:
 def worker_share_bytes(n_workers: int) -> int:
     """Returns the share of this machine's memory, or its container's, that one of several workers has.
 
-    2 GiB at least: with less, a worker that has only imported its libraries could be over it.
+    2 GiB at least: with less, a worker that has only imported its libraries could be over it. What the user
+    has set as KERASGRID_MEMORY_MB comes first.
     """
+    told = os.environ.get(_MEMORY, "")
+    if told.isdecimal():
+        return int(told) * 2**20
     return max(_LEAST_SHARE_BYTES, whole_memory_bytes() // n_workers)
 
 
@@ -199,6 +233,7 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
         "TF_NUM_INTRAOP_THREADS": threads,
         "TF_NUM_INTEROP_THREADS": threads,
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        _MEMORY: str(worker_share_bytes(n_workers) // 2**20),
     }
     if not gpus:
         # Its own bound is 64 GiB, and free regions that are too small count too: here the memory decides.
@@ -209,6 +244,9 @@ def worker_environments(n_workers: int) -> list[dict[str, str]]:
         }
     elif len(gpus) < n_workers:
         common |= {"TF_FORCE_GPU_ALLOW_GROWTH": "true", "XLA_PYTHON_CLIENT_PREALLOCATE": "false"}
+        sizes = _gpu_sizes_mb()
+        if sizes:
+            common[_GPU_MEMORY] = str(min(sizes) // -(-n_workers // len(gpus)))
     common = {name: value for name, value in common.items() if name not in os.environ}
     visible = gpus or ["-1"]
     return [common | {"CUDA_VISIBLE_DEVICES": visible[i % len(visible)]} for i in range(n_workers)]

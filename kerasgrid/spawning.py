@@ -126,9 +126,10 @@ class Child:
         return f"was killed by {name}", False
 
     def resident_bytes(self) -> int:
-        """Returns how much memory it has; 0 where it has ended."""
+        """Returns how much memory it has, without what it maps of files; 0 where it has ended."""
         try:
-            return psutil.Process(self._process.pid).memory_info().rss
+            found = psutil.Process(self._process.pid).memory_info()
+            return found.rss - getattr(found, "shared", 0)
         except psutil.Error:
             return 0
 

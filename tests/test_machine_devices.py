@@ -4,7 +4,13 @@ import stat
 import pytest
 
 from kerasgrid import machine
-from kerasgrid.machine import count_gpus, default_workers, worker_environments, worker_share_bytes
+from kerasgrid.machine import (
+    count_gpus,
+    default_workers,
+    own_memory_bytes,
+    worker_environments,
+    worker_share_bytes,
+)
 
 GIB = 2**30
 
@@ -18,6 +24,7 @@ def of_eight_cores(monkeypatch, tmp_path):
     monkeypatch.delenv("TF_NUM_INTEROP_THREADS", raising=False)
     monkeypatch.delenv("TF_CPU_ALLOCATOR_USE_BFC", raising=False)
     monkeypatch.delenv("TF_CPU_BFC_MEM_LIMIT_IN_MB", raising=False)
+    monkeypatch.delenv("KERASGRID_MEMORY_MB", raising=False)
     monkeypatch.setenv("PATH", str(tmp_path / "bin"))
     monkeypatch.setattr(machine, "_DRIVER", tmp_path / "gpus")
     monkeypatch.setattr(machine, "_PROCESSOR", tmp_path / "cpuinfo")
@@ -172,6 +179,7 @@ def test_worker_environments_without_gpus_share_the_cores():
         "TF_NUM_INTRAOP_THREADS": "2",
         "TF_NUM_INTEROP_THREADS": "2",
         "TF_CPP_MIN_LOG_LEVEL": "2",
+        "KERASGRID_MEMORY_MB": "43690",
         "TF_CPU_ALLOCATOR_USE_BFC": "true",
         "TF_CPU_BFC_MEM_LIMIT_IN_MB": "262144",
         "CUDA_VISIBLE_DEVICES": "-1",
@@ -193,6 +201,16 @@ def test_worker_environments_without_gpus_share_the_cores():
 def test_a_worker_has_its_share_of_the_memory(of_eight_cores, files, n_workers, expected):
     write(of_eight_cores, files)
     assert worker_share_bytes(n_workers) == expected
+
+
+def test_the_user_may_give_a_worker_its_memory(monkeypatch):
+    """Also a program of the user's own, which is no worker; at most what is there."""
+    assert 100 * GIB < own_memory_bytes() < 110 * GIB
+    monkeypatch.setenv("KERASGRID_MEMORY_MB", "3000")
+    assert worker_share_bytes(4) == own_memory_bytes() == 3000 * 2**20
+    assert "KERASGRID_MEMORY_MB" not in worker_environments(4)[0]
+    monkeypatch.setenv("KERASGRID_MEMORY_MB", "300000")
+    assert 100 * GIB < own_memory_bytes() < 110 * GIB
 
 
 def test_worker_environments_leave_what_the_user_has_set(monkeypatch):

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 from keras import ops
 
+from kerasgrid import machine
 from kerasgrid.models.keras_private import carried_logits, carry_logits
 
 NAME = keras.backend.backend()
@@ -67,19 +68,44 @@ def repeat(first: Any, last: Any, body: Callable, state: Any) -> Any:
     return jax.lax.fori_loop(first, last, body, state)
 
 
-def map_chunks(function: Callable, chunks: Any, like: Any) -> Any:
-    """Returns what `function` gives of each chunk in turn, with an axis of chunks before a job's own.
+def map_chunks(function: Callable, chunks: Any, like: Any, n_chunks: Any) -> Any:
+    """Returns what `function` gives of chunks in turn, with an axis of chunks before a job's own.
+
+    A loop whose end is no constant of the program: of one that is, XLA might make another program.
 
     Args:
         function: Takes and gives what jobs have apart.
-        chunks: (chunk, ...) of each job, or of all.
-        like: What it gives of a chunk, for the types.
+        chunks: (chunk, row, ...) of each job, or of all.
+        like: What it gives of a chunk of a single row.
+        n_chunks: A tensor: the first so many chunks are computed, and of the others there is anything.
     """
     if NAME == "tensorflow":
-        kinds = tf.nest.map_structure(lambda tensor: tensor.dtype, like)
-        return tf.map_fn(function, chunks, parallel_iterations=1, fn_output_signature=kinds)
-    found = jax.lax.map(function, jnp.moveaxis(chunks, 1, 0))
-    return jax.tree.map(lambda leaf: jnp.moveaxis(leaf, 0, 1), found)
+        most, n_rows = chunks[0].shape[:2]
+        leaves = tf.nest.flatten(like)
+        arrays = [
+            tf.TensorArray(leaf.dtype, most, element_shape=(n_rows, *leaf.shape[1:])) for leaf in leaves
+        ]
+
+        def step(index, *arrays):
+            found = tf.nest.flatten(function([part[index] for part in chunks]))
+            return index + 1, *(array.write(index, leaf) for array, leaf in zip(arrays, found, strict=True))
+
+        _, *arrays = tf.while_loop(
+            lambda index, *_: index < n_chunks, step, (0, *arrays), parallel_iterations=1
+        )
+        return tf.nest.pack_sequence_as(like, [array.stack() for array in arrays])
+    most, n_rows = chunks.shape[1:3]
+
+    def with_next(index, found):
+        part = function(jax.lax.dynamic_index_in_dim(chunks, index, 1, keepdims=False))
+        return jax.tree.map(
+            lambda whole, own: jax.lax.dynamic_update_index_in_dim(whole, own, index, 1), found, part
+        )
+
+    empty = jax.tree.map(
+        lambda leaf: jnp.zeros((leaf.shape[0], most, n_rows, *leaf.shape[2:]), leaf.dtype), like
+    )
+    return jax.lax.fori_loop(0, n_chunks, with_next, empty)
 
 
 def logits_behind(outputs: Any) -> Any | None:
@@ -292,6 +318,26 @@ def affine(images: Any, matrix: Any, fill_mode: str, cval: float) -> Any:
 def to_device(array: np.ndarray) -> Any:
     """Returns an array on the device, where programs take it from without copying it again."""
     return tf.constant(array) if NAME == "tensorflow" else jnp.asarray(array)
+
+
+def given(array: np.ndarray) -> Any:
+    """Returns an array on the device; on a CPU, where it is aligned to 64 bytes, itself and no copy of it.
+
+    It has to stay as it is while a program may take from it.
+    """
+    if NAME == "jax":
+        return jax.block_until_ready(jax.device_put(array))
+    found = tf.experimental.dlpack.from_dlpack(array.__dlpack__())
+    return tf.identity(found) if _is_on_gpu() else found
+
+
+def memory_bytes() -> int | None:
+    """Returns how much memory of its own the device has for this process; None where it is the machine's."""
+    if NAME == "jax":
+        told = jax.local_devices()[0].memory_stats() or {}
+        limits = [told["bytes_limit"]] if "bytes_limit" in told else []
+        return min([*limits, *machine.gpu_memory_bytes()], default=None)
+    return min(machine.gpu_memory_bytes(), default=None) if _is_on_gpu() else None
 
 
 def to_host(tree: Any) -> Any:

@@ -59,7 +59,7 @@ class Member:
         graph: With the numbers that it receives, and the first learning rate.
         callbacks: Keras's.
         scaling: (2, channel), or (2, 0) for none.
-        blocks: (2,) int32, where its fold's images and targets begin among those of the program.
+        blocks: (2,), where its fold's images and targets begin among those of the program.
         class_weight: (class,), or (0,) for equal ones.
         train: Rows to train on.
         val: Rows of the inner split; None for none.
@@ -99,6 +99,10 @@ class Member:
         for callback in self.callbacks:
             callback.set_model(self.stand)
             callback.on_train_begin()
+
+    def places(self, rows: np.ndarray) -> np.ndarray:
+        """Returns (row, 2) int32, where a program has the images and the targets of some rows."""
+        return (rows[:, None] + self.blocks).astype(np.int32)
 
     @property
     def fixed(self) -> dict[str, Any]:

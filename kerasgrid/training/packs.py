@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import gc
-import math
 import time
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
-from functools import lru_cache
+from functools import lru_cache, partial
 from pathlib import Path
 from typing import Any
 
@@ -24,10 +23,11 @@ from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.candidate import Candidate, seeded
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.feeding import PIECES, Feed, Schedule, Stored, room_bytes
 from kerasgrid.training.fusible import UnfusibleError
 from kerasgrid.training.graph import lift
 from kerasgrid.training.member import Member
-from kerasgrid.training.program import Program, Schedule
+from kerasgrid.training.program import Program
 from kerasgrid.training.scoring import failure, is_out_of_memory
 from kerasgrid.training.wave import Wave
 
@@ -38,9 +38,6 @@ _on_device: dict[str, tuple[tuple, Any]] = {}
 """Samples that lie on the device, by what they are, each with what it was made of."""
 _fitting: dict[str, int] = {}
 """By graph, the runs that fit into memory side by side, where more of them did not."""
-DEVICE_BYTES = 2**30
-"""Images that take more are not held on the device, and take Keras's own fit: bytes as they are stored, all
-others as float32."""
 GAIN = 1.05
 """A wider program has to do so much more in the same time to be taken."""
 TRIAL_S = 0.5
@@ -66,8 +63,6 @@ class FallBackError(Exception):
 def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
     """Returns what a candidate's graph is of the model, with the reason where no program can train it."""
     try:
-        if _device_bytes(candidate) > DEVICE_BYTES:
-            raise UnfusibleError(f"the samples take more than {DEVICE_BYTES / 2**30:g} GiB on the device")
         return lift(compiled, candidate.sample(compiled)).told(compiled.labels)
     except UnfusibleError as error:
         return Graph(None, str(error))
@@ -177,7 +172,7 @@ def _try_wave(
 
 
 def _forget() -> None:
-    """Gives back what programs and data take on the device."""
+    """Gives back what programs and data take in memory."""
     _programs.clear()
     _on_device.clear()
     gc.collect()
@@ -229,7 +224,7 @@ def _program(candidate: Candidate, graph: str) -> tuple[Program, Compiled]:
     recipe, contents = candidate.recipe, sample_digests(Path(candidate.recipe.data_folder))
     sizes = [candidate.n_rows(fold) for fold in candidate.folds]
     schedule = Schedule.of(sizes, candidate.route.batch_size)
-    shared = (graph, schedule, contents, recipe.target, recipe.scale)
+    shared = (graph, schedule, contents, recipe.target, recipe.scale, _is_fed(candidate, contents))
     own = (*shared, *_folds_of(candidate))
     has_blocks = any(_in_blocks(candidate))
     for where in (own,) if has_blocks else (shared, own):
@@ -252,7 +247,7 @@ def _make_program(
     with seeded(graph_seed(recipe.seed)):
         compiled = candidate.compile()
         lifted = lift(compiled, candidate.sample(compiled))
-    images, divisor = _images_on_device(candidate, contents)
+    images, divisor = _images_of(candidate, contents)
     targets, counts = _targets_on_device(candidate, contents, compiled)
     made = Program(
         lifted,
@@ -274,38 +269,58 @@ def _dataset(folder: str, source: str, _digests: tuple[str, ...]) -> Dataset:
     return map_samples(Path(folder), source)
 
 
-def _images_on_device(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, float | None]:
-    """Returns the images on the device, and what a step divides those that it takes by.
+def _images_of(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, float | None]:
+    """Returns the images on the device, or what feeds programs with pieces of them where there is no room.
 
-    Of a table that is a block of all rows for each fold, as its training rows have taught.
+    And what a step divides those that it takes by.
     """
-    images, scale, floatx = candidate.data.images, candidate.recipe.scale, keras.config.floatx()
+    stored, is_fed = _stored(candidate), _is_fed(candidate, contents)
 
-    def make() -> tuple[Any, float | None]:
-        if candidate.data.table is not None:
-            parts = [candidate.inputs(candidate.learnt(fold)) for fold in candidate.folds]
-            return backend.to_device(np.concatenate(parts).astype(floatx, copy=False)), None
-        if _are_bytes(images):
-            return backend.to_device(np.asarray(images)), scale
-        return backend.to_device(Scaling(scale)(images).astype(floatx, copy=False)), None
+    def make() -> Any:
+        return Feed(stored, room_bytes() // PIECES) if is_fed else stored.on_device()
 
-    of: tuple[Any, ...] = (contents[0], scale)
+    divisor = candidate.recipe.scale if _are_bytes(candidate) else None
+    return _kept_on_device("images", _identity(candidate, contents), make), divisor
+
+
+def _is_fed(candidate: Candidate, contents: tuple[str, ...]) -> bool:
+    """Tells whether programs are fed with pieces of the images; once they are, or are not, that stays so."""
+    kept, found = _on_device.get("images", (None, None))
+    if kept == _identity(candidate, contents):
+        return isinstance(found, Feed)
+    return _stored(candidate).n_bytes > room_bytes()
+
+
+def _identity(candidate: Candidate, contents: tuple[str, ...]) -> tuple[Any, ...]:
+    """Returns what images are, as programs take them."""
     if candidate.data.table is not None:
-        of = (contents[-1], candidate.recipe.takes_codes, *_folds_of(candidate))
-    return _kept_on_device("images", of, make)
+        return contents[-1], candidate.recipe.takes_codes, *_folds_of(candidate)
+    return contents[0], candidate.recipe.scale
 
 
-def _are_bytes(images: np.ndarray) -> bool:
-    """Tells whether images lie on the device as they are stored."""
-    return images.dtype == np.uint8 and backend.takes_bytes(images[0].size)
+def _stored(candidate: Candidate) -> Stored:
+    """Returns the samples as programs take them: of a table a block of all rows for each fold."""
+    data, floatx = candidate.data, np.dtype(keras.config.floatx())
+    if data.table is not None:
+        encoded = [partial(_encoded, candidate, fold) for fold in candidate.folds]
+        return Stored(data.images, candidate.input_shape, floatx, encoded)
+    shape = data.images.shape[1:]
+    if _are_bytes(candidate):
+        return Stored(data.images, shape, data.images.dtype)
+    return Stored(data.images, shape, floatx, [Scaling(candidate.recipe.scale)])
 
 
-def _device_bytes(candidate: Candidate) -> int:
-    """Returns how many bytes the samples take on the device."""
+def _encoded(candidate: Candidate, fold: Fold, rows: np.ndarray) -> np.ndarray:
+    """Returns rows of a table, as they are stored, as a fold has learnt to."""
+    encoder = candidate.learnt(fold).encoder
+    assert encoder is not None
+    return encoder(rows)
+
+
+def _are_bytes(candidate: Candidate) -> bool:
+    """Tells whether programs take images as they are stored."""
     images = candidate.data.images
-    if candidate.data.table is not None:
-        return 4 * len(images) * math.prod(candidate.input_shape) * len(candidate.folds)
-    return images.size * (1 if _are_bytes(images) else 4)
+    return images.dtype == np.uint8 and backend.takes_bytes(images[0].size)
 
 
 def _targets_on_device(
@@ -319,7 +334,7 @@ def _targets_on_device(
         targets = np.concatenate([candidate.targets(compiled, data.labels, learnt) for learnt in each])
         counts = data.weights
         if counts is not None:
-            counts = backend.to_device(counts.astype(keras.config.floatx()))
+            counts = backend.to_device(np.tile(counts, len(each)).astype(keras.config.floatx()))
         return backend.to_device(targets), counts
 
     folds = () if scale is None else (scale, *_folds_of(candidate))
@@ -342,9 +357,9 @@ def _folds_of(candidate: Candidate) -> tuple[str, int]:
 
 
 def _blocks(candidate: Candidate, fold: Fold) -> np.ndarray:
-    """Returns (2,) int32, where a fold's images and targets begin on the device."""
+    """Returns (2,), where a fold's images and targets begin on the device."""
     first = fold.index * len(candidate.data)
-    return np.array([first if own else 0 for own in _in_blocks(candidate)], np.int32)
+    return np.array([first if own else 0 for own in _in_blocks(candidate)])
 
 
 def _in_blocks(candidate: Candidate) -> tuple[bool, bool]:
@@ -390,13 +405,12 @@ def _widths(most: int) -> Iterable[int]:
 def _seconds(recipe: Recipe, pack: Pack, width: int, context: Context) -> float:
     """Returns the seconds that a step takes, divided over the runs; the least of several times."""
     runs = pack.runs[:width]
-    wave = make_wave(recipe, pack, runs, context)
-    step = wave.stepper()
-    step(8)  # all that is compiled for them
-    began = time.perf_counter()
     times: list[float] = []
-    while not times or time.perf_counter() - began < TRIAL_S:
-        started = time.perf_counter()
-        n = step(8)
-        times.append((time.perf_counter() - started) / n)
+    with make_wave(recipe, pack, runs, context).stepper(8) as step:
+        step()  # all that is compiled for them
+        began = time.perf_counter()
+        while not times or time.perf_counter() - began < TRIAL_S:
+            started = time.perf_counter()
+            n = step()
+            times.append((time.perf_counter() - started) / n)
     return float(np.min(times)) / width

@@ -170,18 +170,18 @@ class Step:
         Args:
             how: As in `Program.train`, of one batch.
             step: Scalar int32: steps of the epoch before this one.
-            images: (sample, ...) of all samples, and what bytes are divided by, or None.
-            targets: (sample, ...) of all samples, and what each counts in the loss, (sample,), or None.
-            rows: (row,) int32.
+            images: (sample, ...) of samples, and what bytes are divided by, or None.
+            targets: (sample, ...) of samples, and what each counts in the loss, (sample,), or None.
+            rows: (row, 2) int32, the places of the images and those of the targets.
             weights: (row,) 1 for samples and then 0 for padding; None where there is no padding.
         """
-        x, uniform = _taken(images, rows + how["blocks"][0]), None
+        x, places, uniform = _taken(images, rows[:, 0]), rows[:, 1], None
         if self.how.operations:
             uniform = draw(rows.shape[0], how["key"], step, self.how)
             x = augment(self.how, x, how["strengths"], uniform)
         y, counts = targets
-        own = None if counts is None else ops.take(counts, rows, axis=0)
-        batch = self._scaled(x, how["scaling"]), ops.take(y, rows + how["blocks"][1], axis=0), own
+        own = None if counts is None else ops.take(counts, places, axis=0)
+        batch = self._scaled(x, how["scaling"]), ops.take(y, places, axis=0), own
         return mix(self.how, batch, how["strengths"], uniform, weights) if self.how.mixes else batch
 
     def __call__(self, state, fixed, key, step, rate, x, y, own=None, weights=None):
@@ -227,9 +227,9 @@ class Step:
         goes_on = ops.isfinite(metrics["loss"])
         return keras.tree.map_structure(lambda new, old: ops.where(goes_on, new, old), stepped, state)
 
-    def inputs(self, images, rows, held):
-        """Returns the model's inputs of some rows, (row, ...), not augmented; `held` is of one job."""
-        return self._scaled(_taken(images, rows + held["blocks"][0]), held["scaling"])
+    def inputs(self, images, rows, scaling):
+        """Returns the model's inputs of some rows, as `batch` is given them, not augmented."""
+        return self._scaled(_taken(images, rows[:, 0]), scaling)
 
     def _scaled(self, x, scaling):
         x = normalize(self.how, x)

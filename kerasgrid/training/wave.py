@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import math
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Generator, Iterator, Sequence
+from contextlib import closing, contextmanager
 from dataclasses import dataclass, field, replace
 from functools import cache, partial
 from pathlib import Path
@@ -31,6 +32,7 @@ from kerasgrid.training.backend import to_host
 from kerasgrid.training.batches import EVALUATION_BATCH
 from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.feeding import Piece
 from kerasgrid.training.health import find_reason, restored_epoch
 from kerasgrid.training.loop import best_epoch, check_logs
 from kerasgrid.training.member import Member, restore, save
@@ -119,23 +121,36 @@ class Wave:
             if self.members and self._is_due():
                 self._save()
 
-    def stepper(self) -> Callable[[int], int]:
-        """Returns a function that trains so many steps of the first epoch, and tells how many.
+    @contextmanager
+    def stepper(self, n: int) -> Iterator[Callable[[], int]]:
+        """Gives a function that trains up to so many steps of the first epoch, and tells how many.
 
-        For a trial of speed; nothing is recorded.
+        For a trial of speed; nothing is recorded. Where samples are fed in pieces, those of the next call are
+        read meanwhile, as in training.
         """
         self._begin()
         self._width = len(self.members)
-        fixed, states = self._fixed(self.members), self._states()
-        epoch = self._inputs(), self._batches()
+        fixed, states, inputs = self._fixed(self.members), self._states(), self._inputs()
+        batches, n = self._batches(), min(n, self.program.schedule.n_steps)
 
-        def step(n: int) -> int:
+        def again() -> Generator[Piece]:
+            while True:
+                with closing(self._pieces(batches, n)) as pieces:
+                    for piece in pieces:
+                        yield piece
+                        if piece.last + n > self.program.schedule.n_full:  # steps of fewer rows tell less
+                            break
+
+        def step() -> int:
             nonlocal states
-            n = min(n, self.program.schedule.n_steps)
-            states = _ready(self.program.train(states, fixed, *epoch, 0, n))
-            return n
+            piece = next(pieces)
+            last = min(piece.start + n, piece.last)
+            told = piece.batches, piece.start, last, piece.images, piece.start
+            states = _ready(self.program.train(states, fixed, inputs, *told))
+            return last - piece.start
 
-        return step
+        with closing(again()) as pieces:
+            yield step
 
     def _begin(self) -> None:
         for member in self.members:
@@ -154,30 +169,49 @@ class Wave:
             if self.step == 0:
                 member.state["metrics"] = program.fresh_metrics()
         fixed, states = self._fixed(self.members), self._states()
-        epoch = self._inputs(), self._batches()
-        n_steps, n_full = program.schedule.n_steps, program.schedule.n_full
-        while self.step < n_steps:
-            began, last = time.perf_counter(), n_steps
+        told, began = (fixed, self._inputs()), time.perf_counter()
+        with closing(self._pieces(self._batches())) as pieces:
+            for piece in pieces:
+                self._add_time((time.perf_counter() - began) / len(members))
+                states = self._train_piece(piece, states, *told)
+                began = time.perf_counter()
+        self._take(states)
+        return states
+
+    def _train_piece(self, piece: Piece, states: Any, fixed: Any, inputs: Any) -> Any:
+        """Trains the steps of a piece that are left; returns the states on the device."""
+        n_full, n_steps = self.program.schedule.n_full, self.program.schedule.n_steps
+        while self.step < piece.last:
+            began, last = time.perf_counter(), piece.last
             if self._step_s is not None:
                 last = min(last, self.step + max(1, int(CALL_S / self._step_s)))
-            elif last > 1 and not self._has_stepped:
+            elif not self._has_stepped:
                 last = self.step + 1  # the first step is compiled and tells little of the others' time
             if not self._has_padded:  # nor do those of fewer rows, which are compiled by themselves
-                last = min(last, n_full) if self.step < n_full else n_steps
+                last = min(last, n_full) if self.step < n_full else piece.last
             compiles = not (self._has_padded if last > n_full else self._has_stepped)
-            states = program.train(states, fixed, *epoch, self.step, last)
-            states = _ready(states)
-            took = time.perf_counter() - began
-            share = self._share(last - self.step, took, compiles)
+            told = piece.batches, self.step, last, piece.images, piece.start
+            states = _ready(self.program.train(states, fixed, inputs, *told))
+            share = self._share(last - self.step, time.perf_counter() - began, compiles)
             self._has_stepped, self._has_padded = True, self._has_padded or last > n_full
             self.step = last
-            for member in members:
-                member.fit_time += share
+            self._add_time(share)
             if self.step < n_steps and self._is_due():
                 self._take(states)
                 self._save()
-        self._take(states)
         return states
+
+    def _add_time(self, seconds: float) -> None:
+        for member in self.members:
+            member.fit_time += seconds
+
+    def _pieces(self, batches: Any, most: int | None = None) -> Generator[Piece]:
+        """Yields what is left of the epoch, in pieces of so many steps at most where it is fed in such."""
+        feed, schedule = self.program.feed, self.program.schedule
+        if feed is not None:
+            yield from feed.epoch(batches, schedule, self.step, most)
+        elif self.step < schedule.n_steps:
+            yield Piece(batches, schedule.n_steps)
 
     def _share(self, n_steps: int, took: float, compiles: bool) -> float:
         """Returns a run's seconds of a call, as far as they are of training.
@@ -218,9 +252,9 @@ class Wave:
 
     def _batches_of(self, member: Member) -> dict[str, Any]:
         where = self.recipe.seed, member.jobs[-1], self.epoch
-        full, ragged = self.program.schedule.pad(member.train[data_order(*where, len(member.train))])
-        how = {"scaling": member.scaling, "blocks": member.blocks}
-        how |= {"strengths": member.strengths, "key": augment_key(*where)}
+        order = member.train[data_order(*where, len(member.train))]
+        full, ragged = self.program.schedule.pad(member.places(order))
+        how = {"scaling": member.scaling, "strengths": member.strengths, "key": augment_key(*where)}
         return {"full": full, "ragged": ragged, "how": how}
 
     def _of_batches(self, makers: Sequence[Callable[[], Any]]) -> Any:
@@ -414,18 +448,21 @@ class Wave:
         size = min(EVALUATION_BATCH, -(-max(map(len, rows)) // 64) * 64)
 
         def held(member: Member, part: np.ndarray) -> dict[str, np.ndarray]:
-            padded = np.pad(part, (0, n_chunks * size - len(part))).astype(np.int32)
+            places = member.places(np.pad(part, (0, n_chunks * size - len(part))))
             weights = (np.arange(n_chunks * size) < len(part)).astype(keras.config.floatx())
-            shape = (n_chunks, size)
             return {
-                "rows": padded.reshape(shape),
-                "weights": weights.reshape(shape),
+                "rows": places.reshape(n_chunks, size, 2),
+                "weights": weights.reshape(n_chunks, size),
                 "scaling": member.scaling,
-                "blocks": member.blocks,
             }
 
         held_out = self._of_batches([partial(held, *own) for own in zip(members, rows, strict=True)])
-        logs, outputs = to_host(self.program.evaluate(states, fixed, held_out))
+        if self.program.feed is None:
+            found = self.program.evaluate(states, fixed, held_out)
+        else:
+            with closing(self.program.feed.chunks(held_out["rows"])) as pieces:
+                found = self.program.evaluate(states, fixed, held_out, pieces)
+        logs, outputs = to_host(found)
         outputs = outputs.reshape(self._width, n_chunks * size, -1)
         return (
             [{name: float(values[place]) for name, values in logs.items()} for place in range(len(rows))],

@@ -21,6 +21,7 @@ from kerasgrid.seeds import draw_key
 from kerasgrid.training import backend
 from kerasgrid.training.batches import Scaling
 from kerasgrid.training.compiling import Compiled
+from kerasgrid.training.feeding import Schedule
 from kerasgrid.training.graph import lift
 from kerasgrid.training.keyed import (
     Draw,
@@ -32,7 +33,7 @@ from kerasgrid.training.keyed import (
     drawing,
 )
 from kerasgrid.training.moving import Counted
-from kerasgrid.training.program import Program, Schedule
+from kerasgrid.training.program import Program
 
 pytestmark = [pytest.mark.slow, pytest.mark.backend]
 on_tensorflow = pytest.mark.skipif(
@@ -121,16 +122,23 @@ def epoch_of(graphs, padded, keys):
     """
     kind, keys = keras.config.floatx(), np.asarray(keys, np.int32)
     rates = np.stack([np.full(20, graph.learning_rate or 0, kind) for graph in graphs])
-    how = {"scaling": np.zeros((2, 0), kind), "blocks": np.zeros(2, np.int32)}
-    how |= {"strengths": np.zeros(0, kind), "key": keys[0]}
-    batches = [{"full": full, "ragged": ragged, "how": how} for full, ragged in padded]
+    how = {"scaling": np.zeros((2, 0), kind), "strengths": np.zeros(0, kind), "key": keys[0]}
+    batches = [
+        {"full": places(full), "ragged": [(places(rows), weights) for rows, weights in ragged], "how": how}
+        for full, ragged in padded
+    ]
     return {"rates": rates, "key": keys}, stacked(batches)
 
 
 def held_of(rows, weights):
     """Returns (job, chunk, row) as a program is told of them; images are not scaled."""
-    scaling, blocks = np.zeros((len(rows), 2, 0), keras.config.floatx()), np.zeros((len(rows), 2), np.int32)
-    return {"rows": rows, "weights": weights, "scaling": scaling, "blocks": blocks}
+    scaling = np.zeros((len(rows), 2, 0), keras.config.floatx())
+    return {"rows": places(rows), "weights": weights, "scaling": scaling}
+
+
+def places(rows):
+    """Returns (..., 2): images and targets lie in the same places."""
+    return np.stack([rows, rows], axis=-1)
 
 
 def distance(found, wanted):
@@ -648,7 +656,7 @@ def test_bytes_are_scaled_to_the_bit_as_on_the_host(scale):
         batch = backend.compile(program._step.batch, jit)
         _, batches = epoch_of([graph], [program.schedule.pad(rows.ravel())], [[1, 2]])
         how = {name: value[0] for name, value in batches["how"].items()}
-        x, *_ = batch(how, np.int32(0), program.images, program.targets, rows.ravel())
+        x, *_ = batch(how, np.int32(0), program.images, program.targets, places(rows.ravel()))
         np.testing.assert_array_equal(np.asarray(x), wanted)
 
 

@@ -21,7 +21,8 @@ import pytest
 from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on_tensorflow, result, results
 
 from kerasgrid.records import Pack
-from kerasgrid.training import wave
+from kerasgrid.training import packs, wave
+from kerasgrid.training.feeding import Stored
 from kerasgrid.training.learning_rate import scheduled
 
 pytestmark = [pytest.mark.slow(weight=5), pytest.mark.backend]
@@ -321,6 +322,32 @@ def test_a_pack_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, c
     again = trained.search(case, "cut", interval_s=0)
     records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
     np.testing.assert_equal(results(records), results(whole))  # to the bit, and NaN is NaN
+    for job_id, record in records.items():
+        if record.error is None:
+            np.testing.assert_array_equal(again.predicted(job_id), search.predicted(job_id))
+
+
+@cases(lambda case: case.cuts)
+def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkeypatch):
+    """Of two steps of a run each, or of one of several, wherever a session is cut off."""
+    search, pack, whole = trained.packed(case)
+    reads, read = [], Stored.read
+
+    def watched(self, rows, into):
+        reads.append(len(rows))
+        read(self, rows, into)
+
+    monkeypatch.setattr(Stored, "read", watched)
+    monkeypatch.setattr(packs, "room_bytes", lambda: 6_000)  # of 6,464 at least
+    monkeypatch.setattr(packs, "PIECES", 2)
+    monkeypatch.setattr(wave, "CALL_S", 0)
+    packs._forget()
+    again = trained.search(case, "pieces", interval_s=0)
+    records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
+    packs._forget()
+    assert len(reads) > 2 * len(CASES[case].cuts)
+    assert max(reads) < 101
+    np.testing.assert_equal(results(records), results(whole))
     for job_id, record in records.items():
         if record.error is None:
             np.testing.assert_array_equal(again.predicted(job_id), search.predicted(job_id))
