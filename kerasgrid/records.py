@@ -444,6 +444,8 @@ class ProbeRecord:
         graph: Its graph; None where it does not build or was not asked for.
         scales_input: Whether its first layers scale what it is given; None where they do not tell.
         momentum: The greatest of a BatchNormalization that trains; None where there is none.
+        pieces: Bytes of all samples and of a piece of them, where a program is fed in pieces; None where it
+            has all of them on the device, or there is none.
     """
 
     params: Mapping[str, Any]
@@ -453,6 +455,7 @@ class ProbeRecord:
     graph: Graph | None = None
     scales_input: bool | None = None
     momentum: float | None = None
+    pieces: tuple[int, int] | None = None
 
 
 def has_results(records: Iterable[Mapping[str, Any]]) -> bool:

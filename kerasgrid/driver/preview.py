@@ -120,6 +120,11 @@ class Preview:
         """What all workers will need together; None where nothing was measured."""
         return None if self.measured is None else self.measured.memory_bytes * self.n_workers
 
+    @property
+    def pieces(self) -> tuple[int, int] | None:
+        """Bytes of all samples and of a piece of them, where programs are fed in pieces; None elsewhere."""
+        return next((record.pieces for record in self.models if record.pieces is not None), None)
+
     def as_json(self) -> dict[str, Any]:
         """Returns the plan as a JSON object; `faults` are of models that are refused, each with its place."""
         prepared, search = self.prepared, self.prepared.config.search
@@ -168,6 +173,7 @@ class Preview:
             "epochs_are_most": self.may_stop,
             "seconds": self.seconds,
             "memory_bytes": self.memory_bytes,
+            "pieces": None if self.pieces is None else dict(zip(("all", "piece"), self.pieces, strict=True)),
         }
 
     def lines(self) -> list[str]:
@@ -199,6 +205,7 @@ class Preview:
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
             ("memory", self._memory()),
+            *([("", self._pieces())] if self.pieces else []),
             *(("warning", line) for line in prepared.warnings),
             *(("refused", str(prepared.report.error([refusal.fault]))) for refusal in self.refusals),
         ]
@@ -227,6 +234,13 @@ class Preview:
         if self.memory_bytes is None:
             return "not measured yet"
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
+
+    def _pieces(self) -> str:
+        assert self.pieces is not None
+        whole, piece = self.pieces
+        fed = f"{piece / 2**30:.1f} GiB" if piece >= 2**30 else f"{max(1, piece // 2**20)} MiB"
+        told = f"the samples take {whole / 2**30:.1f} GiB, for which a worker has no room"
+        return f"{told}: they are read in pieces of {fed} while it trains"
 
 
 def _cached_bytes(data: Dataset) -> int:

@@ -275,7 +275,9 @@ class Planner:
 
     def _path(self, graph: str, packs: Sequence[Pack]) -> Path:
         n_runs = sum(len(pack.runs) for pack in packs)
-        return cache_folder() / "widths" / f"{digest([graph, n_runs, *self._machine])}.json"
+        # How fast samples come may matter, which are all there or are fed in pieces.
+        is_fed = any(record.pieces is not None for record in self._graphs.records)
+        return cache_folder() / "widths" / f"{digest([graph, n_runs, *self._machine, is_fed])}.json"
 
     def _recall(self, graph: str, packs: Sequence[Pack]) -> int | None:
         try:

@@ -14,6 +14,7 @@ import keras
 import numpy as np
 
 from kerasgrid.config.augment import Augment, Augmentation
+from kerasgrid.data.encoding import Encoder
 from kerasgrid.errors import TrialError
 from kerasgrid.models.loading import load_function
 from kerasgrid.models.references import parse_reference
@@ -35,11 +36,13 @@ class Scaling:
         divisor: Pixels are divided by it first; None for no division.
         mean: (channel,), subtracted then; None for none.
         std: (channel,), divided by last.
+        encoder: Of a table's rows, which are no pixels; None for others.
     """
 
     divisor: float | None = None
     mean: np.ndarray | None = None
     std: np.ndarray | None = None
+    encoder: Encoder | None = None
 
     def __call__(self, images: np.ndarray) -> np.ndarray:
         """Returns float32 of the same shape."""
@@ -47,7 +50,7 @@ class Scaling:
 
     def divide(self, images: np.ndarray) -> np.ndarray:
         """Does what comes before augmentation."""
-        result = np.asarray(images, dtype=np.float32)
+        result = np.asarray(images if self.encoder is None else self.encoder(images), dtype=np.float32)
         return result if self.divisor is None else result / np.float32(self.divisor)
 
     def center(self, images: np.ndarray) -> np.ndarray:
@@ -73,6 +76,7 @@ class Batches(keras.utils.PyDataset):
         prepare: Augments and normalises images that are divided, given the batch's place in the epoch.
         weights: (sample,), what each sample counts; None for the same.
         mix: Mixes the samples of a batch that is ready, given its place in the epoch.
+        n_ahead: Batches that are read ahead at most; None for as many as Keras does by itself.
     """
 
     def __init__(
@@ -86,9 +90,10 @@ class Batches(keras.utils.PyDataset):
         prepare: Prepare | None = None,
         weights: np.ndarray | None = None,
         mix: Mix | None = None,
+        n_ahead: int | None = None,
     ) -> None:
         super().__init__()
-        self.prepare, self.weights, self.mix = prepare, weights, mix
+        self.prepare, self.weights, self.mix, self.n_ahead = prepare, weights, mix, n_ahead
         self.images, self.targets, self.rows = images, targets, rows
         self.batch_size, self.scaling, self.first = batch_size, scaling, first
 
@@ -98,6 +103,11 @@ class Batches(keras.utils.PyDataset):
     def __exit__(self, *exception: object) -> None:
         self.images = self.targets = self.rows = np.empty(0)
         self.weights = None
+
+    @property
+    def given(self) -> Any:
+        """What Keras is to read them from."""
+        return self if self.n_ahead is None else backend.read_ahead(self, self.n_ahead)
 
     def __len__(self) -> int:
         return -(-len(self.rows) // self.batch_size) - self.first
@@ -241,6 +251,7 @@ class LoopData:
         weights: (sample,), what each counts in training; None for the same, or for its class's.
         class_weight: (class,), what mixed samples count by their classes; None for the same, or where Keras
             sees to it.
+        n_ahead: As in `Batches`.
     """
 
     images: np.ndarray
@@ -252,6 +263,7 @@ class LoopData:
     preparation: Preparation | None = None
     weights: np.ndarray | None = None
     class_weight: np.ndarray | None = None
+    n_ahead: int | None = None
 
     def batches(
         self,
@@ -267,7 +279,7 @@ class LoopData:
         prepare, mix = self.preparing(key)
         weights = None if key is None else self.weights
         given = self.images, self.targets, rows, batch_size, self.scaling, first, prepare, weights
-        return Batches(*given, mix)
+        return Batches(*given, mix, self.n_ahead)
 
     def preparing(self, key: np.ndarray | None = None) -> tuple[Prepare | None, Mix | None]:
         """Returns what prepares batches and what mixes them; of an epoch that is trained on by its key."""

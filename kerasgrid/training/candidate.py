@@ -5,6 +5,7 @@ its value.
 from __future__ import annotations
 
 import hashlib
+import math
 import random
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
@@ -41,7 +42,9 @@ from kerasgrid.training.hooks import hooks_of
 from kerasgrid.training.learnt import Learnt, kept_folds
 
 PRESCALED_BYTES = 256 * 2**20
-"""Images that are smaller as float32 are scaled once a job."""
+"""Samples that are smaller as float32 are scaled once a job, and others batch by batch."""
+N_AHEAD: int | None = 2
+"""Batches that are read ahead then."""
 
 
 @dataclass
@@ -266,10 +269,6 @@ class Candidate:
             return compiled.probabilities(outputs)
         return self.learnt(fold).numbers(outputs)
 
-    def inputs(self, learnt: Learnt) -> np.ndarray:
-        """Returns the samples as they are stored; of a table as vectors, (sample, number) float32."""
-        return self.data.images if learnt.encoder is None else learnt.encoder(self.data.images)
-
     def scaling(self, center: tuple[np.ndarray, np.ndarray] | None) -> Scaling:
         """Returns how stored pixels become input; `center` as `Learnt.center`."""
         return Scaling(self.recipe.scale, *(center or (None, None)))
@@ -294,16 +293,18 @@ class Candidate:
             rows: To train on, of the inner split, and held out.
             learnt: Of the rows to train on.
         """
-        images, scaling, preparation = self.inputs(learnt), self.scaling(learnt.center), self.preparation()
+        images, preparation, n_ahead = self.data.images, self.preparation(), N_AHEAD
+        scaling = self.scaling(learnt.center)
         if learnt.encoder is not None:
-            scaling = Scaling()
-        elif images.size * 4 <= PRESCALED_BYTES:  # else batch by batch, so that memory stays level
+            scaling = Scaling(encoder=learnt.encoder)
+        if 4 * len(images) * math.prod(self.input_shape) <= PRESCALED_BYTES:
+            images, n_ahead = scaling.divide(images), None
+            scaling = replace(scaling, divisor=None, encoder=None)
             if preparation is None:
-                images, scaling = scaling(images), Scaling()
-            else:
-                images, scaling = scaling.divide(images), replace(scaling, divisor=None)
+                images, scaling = scaling.center(images), Scaling()
         targets = self.targets(compiled, self.data.labels, learnt)
-        return LoopData(images, targets, *rows, scaling, preparation, *self._weights(rows[0]))
+        weights = self._weights(rows[0])
+        return LoopData(images, targets, *rows, scaling, preparation, *weights, n_ahead)
 
     def _weights(self, rows: np.ndarray) -> tuple[np.ndarray | None, np.ndarray | None]:
         """Returns what each sample counts in training on some rows, (sample,), and what each class does.

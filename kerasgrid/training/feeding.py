@@ -126,7 +126,10 @@ class Schedule:
         return cls(batch_size, n_full, tuple(ragged))
 
     def pad(self, rows: np.ndarray) -> tuple[np.ndarray, list[tuple[np.ndarray, np.ndarray]]]:
-        """Returns the rows, (row, ...), of the full steps, and (rows, weights) of each ragged step."""
+        """Returns rows, (row, ...), of the full steps and of one more; (rows, weights) of each ragged one.
+
+        XLA compiles what can be a single step otherwise: numbers would depend on how many there are.
+        """
         cut = self.n_full * self.batch_size
         ragged = []
         for size in self.ragged:
@@ -137,7 +140,9 @@ class Schedule:
             padded[: len(part)] = part
             ragged.append((padded, weights))
             cut += size
-        return rows[: self.n_full * self.batch_size].astype(np.int32), ragged
+        full = np.zeros(((self.n_full + 1) * self.batch_size, *rows.shape[1:]), np.int32)
+        full[: -self.batch_size] = rows[: self.n_full * self.batch_size]
+        return full, ragged
 
 
 @dataclass(frozen=True)
@@ -185,17 +190,19 @@ class Feed:
             most: Steps of a piece, at most; None for as many as it has room for.
         """
         full, ragged, n_full = batches["full"], batches["ragged"], schedule.n_full
-        rows = np.concatenate([full[..., 0], *(part[..., 0] for part, _ in ragged)], axis=1)
-        bounds = np.cumsum([0, *[schedule.batch_size] * n_full, *schedule.ragged])
-        n_rows, n_steps = self._cut(rows, schedule.batch_size)
+        size = schedule.batch_size
+        parts = [full[:, : n_full * size], *(part for part, _ in ragged)]
+        rows = np.concatenate([part[..., 0] for part in parts], axis=1)
+        bounds = np.cumsum([0, *[size] * n_full, *schedule.ragged])
+        n_rows, n_steps = self._cut(rows, size)
         n_steps = min(n_steps, schedule.n_steps, most or n_steps)
         starts = range(first, schedule.n_steps, n_steps)
         ends = [min(start + n_steps, schedule.n_steps) for start in starts]
-        parts = (rows[:, bounds[start] : bounds[end]] for start, end in zip(starts, ends, strict=True))
-        with closing(self._read_ahead(parts, n_rows)) as found:
+        wanted = (rows[:, bounds[start] : bounds[end]] for start, end in zip(starts, ends, strict=True))
+        with closing(self._read_ahead(wanted, n_rows)) as found:
             for start, end, (places, images) in zip(starts, ends, found, strict=False):
                 cuts = bounds[start : end + 1] - bounds[start]
-                own = np.zeros((len(rows), n_steps * schedule.batch_size, 2), np.int32)
+                own = np.zeros((len(rows), (n_steps + 1) * size, 2), np.int32)
                 n_own = int(cuts[max(0, min(end, n_full) - start)])
                 own[:, :n_own, 0] = places[:, :n_own]
                 own[:, :n_own, 1] = full[:, bounds[start] : bounds[start] + n_own, 1]
@@ -221,7 +228,7 @@ class Feed:
 
     def _cut(self, rows: np.ndarray, size: int) -> tuple[int, int]:
         """Returns the rows of a piece, and how many times `size` rows of each job it has room for."""
-        n_rows = max(1, self.piece_bytes // self.stored.row_bytes)
+        n_rows = max(2, self.piece_bytes // self.stored.row_bytes)
         at_once = size * len({own.tobytes() for own in rows})  # runs of a fold take the same ones
         return min(max(n_rows, at_once), self.stored.n_rows), max(1, n_rows // at_once)
 

@@ -148,7 +148,7 @@ class Loop:
         key = augment_key(seed, self.job, epoch)
         with self.samples.batches(rows, size, self.progress.step, key) as batches:
             history = self.model.fit(
-                batches,
+                batches.given,
                 initial_epoch=epoch,
                 epochs=epoch + 1,
                 shuffle=False,
@@ -170,13 +170,13 @@ class Loop:
     ) -> dict[str, float]:
         """Returns loss and metrics on some rows."""
         with self.statistics(), self.samples.batches(rows) as batches:
-            measured = self.model.evaluate(batches, verbose=0, return_dict=True, callbacks=hooks)
+            measured = self.model.evaluate(batches.given, verbose=0, return_dict=True, callbacks=hooks)
         return {name: float(value) for name, value in measured.items()}
 
     def outputs(self, rows: np.ndarray) -> np.ndarray:
         """Returns (row, output) of some rows."""
         with self.statistics(), self.samples.batches(rows) as batches:
-            return self.model.predict(batches, verbose=0)
+            return self.model.predict(batches.given, verbose=0)
 
     def statistics(self) -> AbstractContextManager[None]:
         """Lets the model have, within, the moving statistics that it is measured and saved with."""

@@ -68,6 +68,12 @@ def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
         return Graph(None, str(error))
 
 
+def pieces_of(candidate: Candidate) -> tuple[int, int] | None:
+    """Returns the bytes of a candidate's samples and of the pieces they are fed in; None where all fit."""
+    n_bytes, room = _stored(candidate).n_bytes, room_bytes()
+    return None if n_bytes <= room else (n_bytes, room // PIECES)
+
+
 def train(recipe: Recipe, pack: Pack, context: Context) -> None:
     """Trains a pack's jobs; emits epochs, checkpoints and one FoldRecord a job.
 

@@ -41,7 +41,7 @@ def inspect_function(reference: ModelReference, context: Context) -> None:
 def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
     """Builds and compiles one candidate's model and emits a ProbeRecord; trains nothing."""
     data = map_samples(Path(recipe.data_folder), recipe.source)
-    n_parameters, error, graph, scales, momentum = None, None, None, None, None
+    n_parameters, error, graph, scales, momentum, pieces = None, None, None, None, None, None
     try:
         candidate = Candidate.of(recipe, params, data)
         compiled = candidate.compile()
@@ -55,13 +55,14 @@ def probe(recipe: Recipe, params: Mapping[str, Any], context: Context) -> None:
         momentum = greatest_momentum(compiled.model)
         if recipe.packs:
             graph = packs.graph_of(candidate, compiled)
+            pieces = packs.pieces_of(candidate) if graph.key is not None else None
         if not compiled.is_pretrained:  # else it has an input of its own
             scales = scales_input(compiled.model, candidate.input_shape)
     except KerasgridError as refused:
         error = {"type": type(refused).__name__, "message": str(refused)}
     finally:
         keras.backend.clear_session()
-    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales, momentum))
+    context.emit(ProbeRecord(dict(params), n_parameters, error, device(), graph, scales, momentum, pieces))
 
 
 def _check_metrics(candidate: Candidate, compiled: Compiled) -> None:

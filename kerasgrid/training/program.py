@@ -81,8 +81,8 @@ class Program(States):
                 `is_debiased`, whether they are measured without these.
             inputs: Of the epoch, stacked: `rates`, (step,), the learning rates; `key`, (2,) int32, by which
                 layers draw.
-            batches: Of the epoch, stacked, or of one job for all: `full`, rows of the full steps, and
-                `ragged`, (rows, weights) of each later one, as `Schedule.pad` gives them of (row, 2), the
+            batches: Of the epoch, stacked, or of one job for all: `full`, the rows of full steps, and
+                `ragged`, (rows, weights) of each later one, as `Schedule.pad` gives them: of (row, 2), the
                 places of images and of targets; `how`, with `scaling`, (2, channel), subtracted of the images
                 and divided by, no channels for neither; and by what images are augmented: `strengths`,
                 (number,), and `key`, (2,) int32.
@@ -118,16 +118,16 @@ class Program(States):
         """
         own, n_chunks = (len(fixed["numbers"]), len(held["rows"])), held["rows"].shape[1]
         if pieces is None:
-            whole = held["rows"], held["scaling"], np.int32(n_chunks)
-            found, penalty = self._outputs(*own)(states, fixed, *whole, self._images())
-        else:
-            parts = []
-            for rows, n, piece in pieces:
-                of_piece = rows, held["scaling"], np.int32(n)
-                outputs, penalty = self._outputs(*own)(states, fixed, *of_piece, self._images(piece))
-                # On the host, so that the piece is done with when the next one is asked for.
-                parts.append([part[:, :n] for part in backend.to_host(outputs)])
-            found = [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
+            pieces = [(held["rows"], n_chunks, None)]
+        parts = []
+        for rows, n, piece in pieces:
+            # A chunk more, as `Schedule.pad` has a step more.
+            rows = np.pad(rows, [(0, 0), (0, 1), (0, 0), (0, 0)])
+            told = states, fixed, rows, held["scaling"], np.int32(n), self._images(piece)
+            outputs, penalty = self._outputs(*own)(*told)
+            # On the host, so that the piece is done with when the next one is asked for.
+            parts.append([part[:, :n] for part in backend.to_host(outputs)])
+        found = [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
         return self._logs(*own)(fixed, held, found, penalty, self.targets)
 
     def _images(self, piece: Any | None = None) -> tuple[Any, Any]:

@@ -21,7 +21,7 @@ import pytest
 from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on_tensorflow, result, results
 
 from kerasgrid.records import Pack
-from kerasgrid.training import packs, wave
+from kerasgrid.training import candidate, packs, wave
 from kerasgrid.training.feeding import Stored
 from kerasgrid.training.learning_rate import scheduled
 
@@ -346,7 +346,6 @@ def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkey
     records = finished(again, again.pack(pack.jobs, pack.width), CASES[case].cuts)
     packs._forget()
     assert len(reads) > 2 * len(CASES[case].cuts)
-    assert max(reads) < 101
     np.testing.assert_equal(results(records), results(whole))
     for job_id, record in records.items():
         if record.error is None:
@@ -354,8 +353,10 @@ def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkey
 
 
 @cases(lambda case: case.plain_cuts)
-def test_keras_own_fit_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, case):
+def test_keras_own_fit_that_is_cut_off_again_and_again_ends_in_the_same_bits(trained, case, monkeypatch):
+    """And reads its samples batch by batch, as where they are many."""
     _, pack, whole = trained.plain(case)
+    monkeypatch.setattr(candidate, "PRESCALED_BYTES", 0)
     [job] = pack.jobs[:1]
     again = trained.search(case, "plain cut", interval_s=0)
     found = finished(again, Pack((job,)), CASES[case].plain_cuts)
