@@ -7,6 +7,7 @@ from kerasgrid import machine
 from kerasgrid.machine import (
     count_gpus,
     default_workers,
+    gpu_memory_bytes,
     own_memory_bytes,
     worker_environments,
     worker_share_bytes,
@@ -245,6 +246,35 @@ def test_worker_environments_deal_out_gpus(of_eight_cores, monkeypatch, visible,
     assert ["TF_CPU_ALLOCATOR_USE_BFC" in environment for environment in environments] == [
         visible == ""
     ] * n_workers
+
+
+@pytest.mark.parametrize(
+    ("visible", "n_workers", "expected", "own"),
+    [
+        (None, 2, [None, None], 40_000),
+        (None, 3, ["20000"] * 3, 40_000),
+        ("GPU-b", 3, ["27000"] * 3, 81_000),
+        ("1,0", 1, [None], 81_000),
+        ("", 4, [None] * 4, None),
+    ],
+)
+def test_workers_share_a_gpus_memory(of_eight_cores, monkeypatch, visible, n_workers, expected, own):
+    install_gpus(of_eight_cores, 2)
+    install_nvidia_smi(of_eight_cores, "echo '0, GPU-a, 40000'; echo '1, GPU-b, 81000'")
+    if visible is not None:
+        monkeypatch.setenv("CUDA_VISIBLE_DEVICES", visible)
+    environments = worker_environments(n_workers)
+    assert [environment.get("KERASGRID_GPU_MEMORY_MB") for environment in environments] == expected
+    assert gpu_memory_bytes() == ([] if own is None else [own * 2**20])
+    monkeypatch.setenv("KERASGRID_GPU_MEMORY_MB", "7")
+    assert gpu_memory_bytes() == [7 * 2**20]
+
+
+def test_a_gpu_whose_memory_nobody_tells_has_no_known_share(of_eight_cores):
+    install_gpus(of_eight_cores, 1)
+    install_nvidia_smi(of_eight_cores, "echo '0, GPU-a, [N/A]'")
+    assert gpu_memory_bytes() == []
+    assert "KERASGRID_GPU_MEMORY_MB" not in worker_environments(2)[0]
 
 
 def test_this_machine_gives_at_least_one_worker(monkeypatch):

@@ -205,7 +205,7 @@ class Preview:
             ("epochs", f"{self.epochs:,} to train{at_most}"),
             ("time", self._time()),
             ("memory", self._memory()),
-            *([("", self._pieces())] if self.pieces else []),
+            *([("", line_of_pieces(*self.pieces))] if self.pieces else []),
             *(("warning", line) for line in prepared.warnings),
             *(("refused", str(prepared.report.error([refusal.fault]))) for refusal in self.refusals),
         ]
@@ -235,16 +235,16 @@ class Preview:
             return "not measured yet"
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
-    def _pieces(self) -> str:
-        assert self.pieces is not None
-        whole, piece = self.pieces
-        fed = f"{piece / 2**30:.1f} GiB" if piece >= 2**30 else f"{max(1, piece // 2**20)} MiB"
-        told = f"the samples take {whole / 2**30:.1f} GiB, for which a worker has no room"
-        return f"{told}: they are read in pieces of {fed} while it trains"
-
 
 def _cached_bytes(data: Dataset) -> int:
     return data.images.nbytes + data.labels.nbytes
+
+
+def line_of_pieces(n_bytes: int, piece_bytes: int) -> str:
+    """Returns in words that samples of so many bytes are fed in pieces of so many."""
+    fed = f"{piece_bytes / 2**30:.1f} GiB" if piece_bytes >= 2**30 else f"{max(1, piece_bytes // 2**20)} MiB"
+    told = f"the samples take {n_bytes / 2**30:.1f} GiB, for which a worker has no room"
+    return f"{told}: they are read in pieces of {fed} while it trains"
 
 
 def _told(score: Objective) -> str:

@@ -12,7 +12,7 @@ from kerasgrid.checks import prepared
 from kerasgrid.checks.draft import read_draft
 from kerasgrid.checks.prepared import prepare
 from kerasgrid.data.in_memory import Given, dataset_from_arrays
-from kerasgrid.driver.preview import MAX_TARGETS, lines_about, lines_of_folds, preview
+from kerasgrid.driver.preview import MAX_TARGETS, line_of_pieces, lines_about, lines_of_folds, preview
 from kerasgrid.records import Column, Dataset, Table, Target
 
 N = 40
@@ -80,6 +80,14 @@ def lines(labels, target, scale=None, *, table=None, shape=(8, 8, 1), **more):
 )
 def test_what_the_data_are_is_told(given, told):
     assert given == told
+
+
+@pytest.mark.parametrize(("piece", "told"), [(5, "1 MiB"), (256 * 2**20, "256 MiB"), (3 * 2**29, "1.5 GiB")])
+def test_pieces_are_told(piece, told):
+    assert line_of_pieces(3 * 10**9, piece) == (
+        "the samples take 2.8 GiB, for which a worker has no room: they are read in pieces of "
+        f"{told} while it trains"
+    )
 
 
 X, Y = np.random.default_rng(0).random((N, 4)), np.arange(N) % 2
