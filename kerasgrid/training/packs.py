@@ -68,9 +68,14 @@ def graph_of(candidate: Candidate, compiled: Compiled) -> Graph:
         return Graph(None, str(error))
 
 
-def pieces_of(candidate: Candidate) -> tuple[int, int] | None:
-    """Returns the bytes of a candidate's samples and of the pieces they are fed in; None where all fit."""
-    n_bytes, room = _stored(candidate).n_bytes, room_bytes()
+def pieces_of(candidate: Candidate, room: int | None = None) -> tuple[int, int] | None:
+    """Returns the bytes of a candidate's samples and of the pieces they are fed in; None where all fit.
+
+    Args:
+        candidate: The candidate.
+        room: Bytes that there are for samples; None to ask for them.
+    """
+    n_bytes, room = _stored(candidate).n_bytes, room_bytes() if room is None else room
     return None if n_bytes <= room else (n_bytes, room // PIECES)
 
 

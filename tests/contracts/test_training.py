@@ -22,6 +22,7 @@ from whole_jobs import STOPPING, VAL, assert_alike, finished, jobs_of, maker, on
 
 from kerasgrid.records import Pack
 from kerasgrid.training import candidate, packs, wave
+from kerasgrid.training.candidate import Candidate
 from kerasgrid.training.feeding import Stored
 from kerasgrid.training.learning_rate import scheduled
 
@@ -338,7 +339,8 @@ def test_samples_that_are_fed_in_pieces_give_the_same_bits(trained, case, monkey
         read(self, rows, into)
 
     monkeypatch.setattr(Stored, "read", watched)
-    monkeypatch.setattr(packs, "room_bytes", lambda: 6_000)  # of 6,464 at least
+    n_bytes, _ = packs.pieces_of(Candidate.of(search.recipe, pack.jobs[0].trial.params), 0)
+    monkeypatch.setattr(packs, "room_bytes", lambda: n_bytes - 1)
     monkeypatch.setattr(packs, "PIECES", 2)
     monkeypatch.setattr(wave, "CALL_S", 0)
     packs._forget()
