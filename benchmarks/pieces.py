@@ -6,8 +6,8 @@
 `input`: colour images of 96x96, 8 learning rates of a small convolutional net, all on the same rows in the
 same files. Each contender is a process of its own, which trains some epochs, and those after the first are
 told: the seconds of an epoch and run, of which so many passed in reading, and of these so many in which
-nothing was trained. `whole` has all images in memory, `pieces` has room for a part of them; the number of runs
-side by side is forced to 8, or measured.
+nothing was trained. `whole` has all images in memory, `pieces` has room for a part of them; the number of
+runs side by side is forced to 8, or measured.
 
 `memory`: `kerasgrid search` over two learning rates of a small net on images of 256x256, by one worker, whose
 private memory (resident, without mapped files) is sampled ten times a second; once with 2 GB and once with as
