@@ -46,7 +46,7 @@ def write_data_page(
         draft.config.name or source.stem,
         data,
         look.seen,
-        [*data.report, *told],
+        told,
         _sizes(draft),
         look.left_out,
         look.name,

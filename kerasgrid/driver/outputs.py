@@ -337,5 +337,19 @@ def _mistakes(predictions: Predictions, data: Dataset) -> dict[str, Any]:
     index = np.array(looks[data.target.kind](predictions).worst_samples, dtype=np.int64)
     if data.images.ndim != 4 or data.images.shape[-1] not in (1, 3, 4):
         return {"index": index}
-    step = -(-max(data.images.shape[1:3]) // LARGEST_SIDE)
-    return {"index": index, "images": data.images[index, ::step, ::step]}
+    return {"index": index, "images": _small(data.images[index])}
+
+
+def _small(images: np.ndarray) -> np.ndarray:
+    """Returns images whose longer side is at most LARGEST_SIDE: means of squares of pixels, of one type."""
+    step = -(-max(images.shape[1:3]) // LARGEST_SIDE)
+    if step == 1:
+        return images
+    height, width = (max(size // step, 1) for size in images.shape[1:3])
+    if min(images.shape[1:3]) < step:  # a line of pixels
+        return images[:, ::step, ::step]
+    squares = images[:, : height * step, : width * step].reshape(
+        len(images), height, step, width, step, images.shape[-1]
+    )
+    means = squares.mean(axis=(2, 4))
+    return (means.round() if np.issubdtype(images.dtype, np.integer) else means).astype(images.dtype)

@@ -10,6 +10,8 @@ import numpy as np
 from kerasgrid.tables.predictions import Predictions
 
 N_WRONG = 24
+N_CONFUSIONS, N_EACH = 5, 6
+"""Of the most frequent confusions so many are told, and of each so many samples shown."""
 
 
 @dataclass(frozen=True)
@@ -31,17 +33,36 @@ class Wrong:
 
 
 @dataclass(frozen=True)
+class Confusion:
+    """Samples of one class that are taken for another.
+
+    Attributes:
+        n: How many.
+        share: Of those that are of the class.
+        samples: The most confidently wrong of them, at most N_EACH.
+    """
+
+    true: str
+    said: str
+    n: int
+    share: float
+    samples: tuple[Wrong, ...]
+
+
+@dataclass(frozen=True)
 class Mistakes:
     """Of one trial's held-out predictions.
 
     Attributes:
         confusion: (true class, predicted class) int64, counts of samples.
         wrong: The most confidently wrong, at most N_WRONG.
+        confused: The most frequent confusions, at most N_CONFUSIONS.
     """
 
     classes: tuple[str, ...]
     confusion: np.ndarray
     wrong: tuple[Wrong, ...]
+    confused: tuple[Confusion, ...]
 
     @property
     def n_samples(self) -> int:
@@ -56,18 +77,8 @@ class Mistakes:
     @property
     def worst_samples(self) -> list[int]:
         """The places in the data of those that are shown."""
-        return [one.index for one in self.wrong]
-
-    def confused(self, most: int = 5) -> list[tuple[str, str, int, float]]:
-        """Returns (true, predicted, count, share of the true class) of the most frequent confusions."""
-        wrong = np.where(np.eye(len(self.classes), dtype=bool), 0, self.confusion)
-        order = np.argsort(-wrong, axis=None, kind="stable")[:most]
-        found = []
-        for true, said in zip(*np.unravel_index(order, wrong.shape), strict=True):
-            if wrong[true, said]:
-                share = wrong[true, said] / self.confusion[true].sum()
-                found.append((self.classes[true], self.classes[said], int(wrong[true, said]), float(share)))
-        return found
+        of_confusions = (one.index for confusion in self.confused for one in confusion.samples)
+        return list(dict.fromkeys([*(one.index for one in self.wrong), *of_confusions]))
 
     def as_json(self) -> dict[str, Any]:
         """Returns plain values; images are left out."""
@@ -89,18 +100,19 @@ def mistakes_of(predictions: Predictions) -> Mistakes:
     confusion = np.bincount(labels * n_classes + said, minlength=n_classes**2).reshape(n_classes, n_classes)
     confidence = predictions.predicted.max(axis=1)
     rows = np.flatnonzero(said != labels)
-    rows = rows[np.argsort(-confidence[rows], kind="stable")][:N_WRONG]
-    return Mistakes(
-        classes=classes,
-        confusion=confusion,
-        wrong=tuple(
-            Wrong(
-                index=(index := int(predictions.index[row])),
-                true=classes[labels[row]],
-                said=classes[said[row]],
-                probability=float(confidence[row]),
-                image=predictions.images.get(index),
-            )
-            for row in rows
-        ),
-    )
+    rows = rows[np.argsort(-confidence[rows], kind="stable")]
+
+    def wrong(row: int) -> Wrong:
+        index = int(predictions.index[row])
+        image = predictions.images.get(index)
+        return Wrong(index, classes[labels[row]], classes[said[row]], float(confidence[row]), image)
+
+    confused = []
+    counts = np.where(np.eye(n_classes, dtype=bool), 0, confusion)
+    order = np.argsort(-counts, axis=None, kind="stable")[:N_CONFUSIONS]
+    for true, other in zip(*np.unravel_index(order, counts.shape), strict=True):
+        if n := int(counts[true, other]):
+            own = rows[(labels[rows] == true) & (said[rows] == other)][:N_EACH]
+            share = n / float(confusion[true].sum())
+            confused.append(Confusion(classes[true], classes[other], n, share, tuple(map(wrong, own))))
+    return Mistakes(classes, confusion, tuple(map(wrong, rows[:N_WRONG])), tuple(confused))

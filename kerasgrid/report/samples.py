@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import dataclass, field
 from typing import TYPE_CHECKING
 
@@ -80,11 +80,12 @@ class SamplesPage:
         data = self.data
         shape = " x ".join(str(size) for size in data.images.shape[1:])
         lead = f"{data.source}: {len(data):,} samples of {shape} ({data.images.dtype})"
+        notes = [Note(line) for line in data.report]
         if data.n_held_out:
             lead += f", of which the last {data.n_held_out:,} are held out"
-        chapters = {
+        chapters: dict[str, Iterable[Block]] = {
             "What is odd": self._odd(),
-            "Samples": self._samples(),
+            "Samples": [*notes, *self._samples()],
             "How many there are": self._frequencies(),
             "Sizes of the files": self._sizes(),
         }

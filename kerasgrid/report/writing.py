@@ -304,17 +304,26 @@ def _mistakes(mistakes: Mistakes | LabelMistakes | Residuals | str, findings: Fi
         f"Trial {best} puts {mistakes.n_wrong:,} of {mistakes.n_samples:,} "
         f"held-out samples ({100 * share:.2f}%) into a wrong class."
     )
-    if confused := mistakes.confused():
+    if mistakes.confused:
         yield Bullets(
             [
-                f"{true} is taken for {said}: {count(n, 'time')}, {100 * part:.1f}% of all {true}."
-                for true, said, n, part in confused
+                f"{one.true} is taken for {one.said}: {count(one.n, 'time')}, {100 * one.share:.1f}% of all "
+                f"{one.true}."
+                for one in mistakes.confused
             ]
         )
     if len(mistakes.classes) <= MOST_CLASSES:
         yield confusion_picture(mistakes.confusion, mistakes.classes)
     else:
         yield Note(f"{len(mistakes.classes)} classes are too many for a picture; --json has the matrix.")
+    for confusion in mistakes.confused if mistakes.n_wrong > len(mistakes.wrong) else ():
+        shown = [
+            (png(one.image), f"{100 * one.probability:.1f}%, sample {one.index}")
+            for one in confusion.samples
+            if one.image is not None
+        ]
+        if shown:
+            yield Photos(shown, f"{confusion.true}, taken for {confusion.said}")
     photos = [
         (
             png(one.image),

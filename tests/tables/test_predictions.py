@@ -67,8 +67,12 @@ def test_what_a_search_writes_is_read(tmp_path, said):
 
 
 def test_large_images_are_kept_small(tmp_path, said):
-    paths = write(tmp_path, np.zeros((N, 3 * LARGEST_SIDE, 10, 3), np.uint8), said)
-    assert read_predictions(paths.json, 1).images[59].shape == (LARGEST_SIDE, 4, 3)
+    images = np.zeros((N, 3 * LARGEST_SIDE, 10, 3), np.uint8)
+    images[:, ::3] = [30, 60, 255]  # every third line
+    paths = write(tmp_path, images, said)
+    found = read_predictions(paths.json, 1).images[59]
+    assert found.shape == (LARGEST_SIDE, 3, 3)
+    assert (found == [10, 20, 85]).all()
 
 
 @pytest.mark.parametrize("shape", [(N, 7), (N, 4, 4, 2), (N, 4, 4)])
