@@ -183,7 +183,7 @@ EXAMPLES = {
     "executor.workers": "executor: {workers: 4}",
 }
 """An example of each key, on a line."""
-_VALUES = ("data.train", "data.test", "data.validation", "search.folds")
+_VALUES = ("data.label", "data.train", "data.test", "data.validation", "search.folds")
 """Keys that hold a section or another value, and say themselves what for."""
 _SCHEMA = json_schema()
 _MARKUP = re.compile(r"([*<>|\[\]])")

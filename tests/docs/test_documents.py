@@ -21,6 +21,7 @@ import pytest
 import typer
 from houses import write_houses
 from markdown_it import MarkdownIt
+from PIL import Image
 from running import run
 from service import Server, asked_by_kaggle, skip_without_client, without_credentials
 from written import csv_bytes, idx_file
@@ -251,6 +252,7 @@ def begin(folder: Path) -> None:
     folder.mkdir()
     write_data(folder / "data")
     write_houses(folder / "houses", 120, 20)
+    write_images(folder)
     images, labels = digits(200)
     np.savez(folder / "data.npz", images=images, labels=labels)
     np.savez(folder / "new.npz", images=images[:20])
@@ -265,6 +267,21 @@ def begin(folder: Path) -> None:
         for place in range(60)
     )
     (folder / "data/visits.csv").write_text("\n".join(["patient,age,clinic,returned", *visits]) + "\n")
+
+
+def write_images(folder: Path) -> None:
+    """Writes image files: a folder a class, names that tell the class, and a CSV file that names them."""
+    images, labels = digits(60)
+    for row, image in enumerate(images[..., 0]):
+        word, place = ("cat", "dog")[labels[row] % 2], f"{row:02}.png"
+        files = [f"pets/train/{word}/{place}", f"photos/{row % 3}/{word}.{place}", f"plants/images/{place}"]
+        for file in [*files, *([f"pets/test/{place}"] if row < 9 else [])]:
+            (folder / file).parent.mkdir(parents=True, exist_ok=True)
+            Image.fromarray(image).save(folder / file)
+    (folder / "pets/sample_submission.csv").write_text("id,label\n" + "".join(f"{n},cat\n" for n in range(9)))
+    rows = [f"{row:02},{labels[row] % 2},{labels[row] % 3 // 2}" for row in range(60)]
+    (folder / "plants/train.csv").write_text("\n".join(["image_id,rust,scab", *rows]) + "\n")
+    (folder / "plants/test.csv").write_text("image_id\n00\n01\n")
 
 
 def digits(n: int) -> tuple[np.ndarray, np.ndarray]:
