@@ -177,13 +177,13 @@ def be_kerasgrid(folder: Path, epochs: int) -> dict:
     load_data(section)
     again = time.perf_counter() - began
     results = kg.search(config)
-    (fold,) = results.trials[0].folds
+    (fold,) = results.trials[0]["folds"]
     n = len(data) - len(data) // 10
-    epoch = fold.fit_time / fold.epochs * len(data) / n
+    epoch = fold["fit_time"] / fold["epochs"] * len(data) / n
     return {
         "first": decoding + epoch,
         "later": [epoch],
-        "accuracy": fold.history["accuracy"][-1],
+        "accuracy": fold["history"]["accuracy"][-1],
         "before": before,
         "n": len(data),
         "decoding": decoding,
@@ -208,7 +208,9 @@ def asked(who: str, folder: Path, epochs: int, scratch: Path) -> dict:
         "CUDA_VISIBLE_DEVICES": "-1",
     }
     command = [sys.executable, __file__, "--be", who, str(folder), str(epochs)]
-    done = subprocess.run(command, cwd=scratch, env=os.environ | own, stdout=subprocess.PIPE, check=True)
+    done = subprocess.run(command, cwd=scratch, env=os.environ | own, capture_output=True, text=True)
+    if done.returncode:
+        raise SystemExit(done.stderr)
     return json.loads(done.stdout.splitlines()[-1])
 
 

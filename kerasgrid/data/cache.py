@@ -257,8 +257,12 @@ def _write(folder: Path, samples: Samples | Dataset) -> str:
     return _fingerprint_of(meta)
 
 
-def open_samples(folder: Path, source: str) -> Dataset | None:
-    """Returns the samples of a folder, mapped read-only; None where it is missing or damaged."""
+def open_samples(folder: Path, source: str, *, is_own: bool = False) -> Dataset | None:
+    """Returns the samples of a folder, mapped read-only; None where it is missing or damaged.
+
+    Args:
+        is_own: Whether this process has just written it, and need not read it again.
+    """
     try:
         meta = json.loads((folder / "meta.json").read_bytes())
         check = meta.pop("check")
@@ -272,7 +276,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
             known, status = meta[name], path.stat()
             if status.st_size != known["bytes"]:
                 return None
-            if seen.get(name) == [*form_of(status)]:
+            if is_own or seen.get(name) == [*form_of(status)]:
                 continue
             if array_digest(arrays[name]) != known["digest"]:
                 return None
@@ -284,7 +288,7 @@ def open_samples(folder: Path, source: str) -> Dataset | None:
         return None
     if new:
         with contextlib.suppress(StorageError):  # a folder that cannot be written is read again
-            write_json(folder / _SEEN, new)
+            write_json(folder / _SEEN, {**seen, **new})
     return _dataset(folder, source, meta, arrays)
 
 
@@ -359,13 +363,15 @@ def _put(temporary: Path, folder: Path, wanted: str, source: str) -> Dataset:
     once it has been looked at again: it may have been put there by another process a moment ago.
     """
     for _ in range(10):
+        is_own = False
         try:
             insist(os.rename, temporary, folder)
+            is_own = True
             sync_folder(folder.parent)
         except OSError as error:
             if error.errno not in _TAKEN:
                 raise
-        kept = open_samples(folder, source)
+        kept = open_samples(folder, source, is_own=is_own)
         if kept is not None and kept.fingerprint == wanted:
             return kept
         del kept  # Windows renames no folder of which a file is mapped

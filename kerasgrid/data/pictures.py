@@ -5,14 +5,15 @@ honoured. Grey, palette, CMYK and transparent images become the channels that ar
 being dropped where these are 1 or 3; of 16 bits the upper 8 are taken, as Pillow does of colours.
 
 Pillow decodes in threads: it lets go of Python's lock where it decodes, converts and resizes. A JPEG that
-is to become much smaller is decoded at a half, a quarter or an eighth of its size, but never below twice of
-what it becomes, as Pillow's own thumbnails are.
+is to become much smaller is decoded at a half, a quarter or an eighth of its size, as Pillow's thumbnails
+are, but never below one and a quarter of what it becomes, and resized from there by the filter that is named.
 """
 
 from __future__ import annotations
 
 import contextlib
 import io
+import math
 import os
 import re
 import threading
@@ -45,14 +46,25 @@ _ORIENTATION, _TURNED = 0x0112, {5, 6, 7, 8}
 """The tag of EXIF, and its values that exchange height and width."""
 _TOLD, _LONGEST = 12, 200
 """Faults that are told by name, and what is told of each."""
-_JPEG, _GAP = ("JPEG", "MPO"), 2
-"""Formats that are decoded at a fraction of their size, and at least how many times what they become."""
+_TURNS = {
+    2: "FLIP_LEFT_RIGHT",
+    3: "ROTATE_180",
+    4: "FLIP_TOP_BOTTOM",
+    5: "TRANSPOSE",
+    6: "ROTATE_270",
+    7: "TRANSVERSE",
+    8: "ROTATE_90",
+}
+"""How Pillow sets upright what EXIF says of an image."""
+_JPEG, _SMOOTH, _GAP = ("JPEG", "MPO"), ("bilinear", "hamming", "bicubic", "lanczos"), 1.25
+"""Formats that are decoded at a fraction of their size, filters by which the rest is done, and how many times
+what it becomes that fraction is at least."""
 _MOST_ROWS, _BLOCK_BYTES = 64, 1 << 23
 _LARGE_PIXELS, _BYTES_A_PIXEL = 25_000_000, 8
 """Images of more pixels are decoded one at a time; what each takes, a copy in another mode included."""
 _LARGE = threading.Lock()
-_MOST_PACKED = 1 << 28
-"""Bytes of a member of a .zip, which is unpacked as a whole."""
+_SMALL_BYTES, _MOST_PACKED = 1 << 22, 1 << 28
+"""Bytes of a file that is read at once, and of a member of a .zip at most, which is unpacked as a whole."""
 
 
 @dataclass(frozen=True)
@@ -207,17 +219,22 @@ class Decoder:
 
     def _pixels(self, image: Any) -> np.ndarray:
         """Returns an image that was opened as (height, width, channel), uint8."""
-        from PIL import ImageOps
+        from PIL import Image
 
-        height, width, channels = self._pictures.image
-        orientation = _orientation(image)
-        if image.format in _JPEG and self._pictures.resample != "nearest":
-            size = (height, width) if orientation in _TURNED else (width, height)
-            image.draft(_MODES[channels], (_GAP * size[0], _GAP * size[1]))
-        if orientation != 1:
-            image = ImageOps.exif_transpose(image)
-        image = _in_mode(image, _MODES[channels])
-        return np.asarray(_fitted(image, (width, height), self._pictures)).reshape(self._pictures.image)
+        pictures, orientation = self._pictures, _orientation(image)
+        mode, size = _MODES[pictures.image[2]], pictures.image[1::-1]
+        whole = image.size
+        if image.format in _JPEG and pictures.resample in _SMOOTH:
+            wanted = size[::-1] if orientation in _TURNED else size
+            drafted = image.draft(mode, tuple(math.ceil(_GAP * side) for side in wanted))
+            whole = whole if drafted is None else drafted[1][2:]  # what of it is image, in parts of pixels
+        image = _in_mode(image, mode)
+        size, (left, top, right, bottom) = _placed(whole, size, orientation in _TURNED, pictures.fit)
+        method = Image.Resampling[pictures.resample.upper()]
+        image = image.resize(size, method, box=(left, top, right, bottom))
+        if orientation in _TURNS:
+            image = image.transpose(Image.Transpose[_TURNS[orientation]])
+        return _padded(np.asarray(image).reshape(image.height, image.width, -1), pictures.image)
 
     @contextlib.contextmanager
     def _opened(self, picture: Picture) -> Iterator[IO[bytes]]:
@@ -230,7 +247,8 @@ class Decoder:
         if picture.member is None:
             with opened(picture.path) as file:
                 self._check(picture.path, file)
-                yield file
+                is_small = os.fstat(file.fileno()).st_size <= _SMALL_BYTES
+                yield io.BytesIO(file.read()) if is_small else file
                 self._check(picture.path, file)
             return
         with self._opening:
@@ -322,18 +340,41 @@ def _in_mode(image: Any, mode: str) -> Any:
     return image.convert(mode)
 
 
-def _fitted(image: Any, size: tuple[int, int], pictures: Pictures) -> Any:
-    """Returns an image of (width, height), stretched, padded with black or cropped."""
-    from PIL import Image, ImageOps
+def _placed(
+    whole: tuple[float, float], size: tuple[int, int], is_turned: bool, fit: str
+) -> tuple[tuple[int, int], tuple[float, float, float, float]]:
+    """Returns which part of an image becomes how large, both as the image lies in its file.
 
-    method = Image.Resampling[pictures.resample.upper()]
-    if image.size == size:
-        return image
-    if pictures.fit == "pad":
-        return ImageOps.pad(image, size, method, color=0)
-    if pictures.fit == "crop":
-        return ImageOps.fit(image, size, method)
-    return image.resize(size, method)
+    Args:
+        whole: Its width and height.
+        size: The width and height of what it becomes, as it stands upright.
+        is_turned: Whether upright its width is its height in the file.
+        fit: As `data.fit`.
+
+    Returns:
+        Width and height of what the part becomes, and the part: left, top, right, bottom.
+    """
+    wide, high = size[::-1] if is_turned else size
+    scales = wide / whole[0], high / whole[1]
+    if fit == "pad":
+        scale = min(scales)
+        inner = (min(wide, max(1, round(scale * whole[0]))), min(high, max(1, round(scale * whole[1]))))
+        return inner, (0, 0, *whole)
+    if fit == "crop":
+        part = wide / max(scales), high / max(scales)
+        left, top = (whole[0] - part[0]) / 2, (whole[1] - part[1]) / 2
+        return (wide, high), (left, top, min(whole[0], left + part[0]), min(whole[1], top + part[1]))
+    return (wide, high), (0, 0, *whole)
+
+
+def _padded(pixels: np.ndarray, shape: tuple[int, int, int]) -> np.ndarray:
+    """Returns an image in the middle of black, where it is smaller."""
+    if pixels.shape == shape:
+        return pixels
+    black = np.zeros(shape, np.uint8)
+    top, left = (shape[0] - pixels.shape[0]) // 2, (shape[1] - pixels.shape[1]) // 2
+    black[top : top + pixels.shape[0], left : left + pixels.shape[1]] = pixels
+    return black
 
 
 def image_of(files: Sequence[Picture], image: Sequence[int] | None, where: str) -> tuple[int, int, int]:

@@ -83,6 +83,7 @@ def test_a_file_that_changes_while_it_is_read(train, monkeypatch, write_csv, cac
 def test_large_arrays_are_read_again_only_where_they_may_have_changed(train, monkeypatch, cache):
     monkeypatch.setattr(caching, "_LARGE_BYTES", 0)
     monkeypatch.setattr("kerasgrid.data.digests._TICK_NS", -(10**10))
+    load_data(train)
     first = load_data(train)
     read, digest = [], caching.array_digest
 

@@ -140,6 +140,20 @@ def test_orientation_is_honoured(tmp_path, name, orientation):
     assert np.abs(decoded(path, image=shape)[0].astype(int) - np.asarray(upright)).mean() < 12
 
 
+@pytest.mark.parametrize("orientation", range(2, 9))
+@pytest.mark.parametrize("fit", ["stretch", "pad", "crop"])
+def test_what_lies_turned_in_its_file_fits_as_what_stands_upright(tmp_path, fit, orientation):
+    image = coloured(33, 61)
+    upright = save(image, tmp_path / "upright.png")
+    exif = Image.Exif()
+    exif[0x0112] = orientation
+    back = {6: 8, 8: 6}.get(orientation, orientation)
+    lying = image.transpose(Image.Transpose[reading._TURNS[back]])
+    turned = save(lying, tmp_path / "turned.png", exif=exif)
+    both = decoded(upright, turned, image=(20, 21, 3), fit=fit).astype(int)
+    assert np.abs(both[0] - both[1]).max() <= 2
+
+
 def test_a_damaged_description_is_no_damaged_image(tmp_path):
     path = save(coloured(), tmp_path / "a.jpg", exif=b"Exif\0\0" + b"MM\0*\0\0\0\x08\xff\xff" + b"\xff" * 40)
     assert decoded(path).shape == (1, 6, 8, 3)
@@ -186,10 +200,10 @@ def test_resample_is_pillows(tmp_path, resample):
 
 
 def test_a_jpeg_that_becomes_much_smaller_is_close_to_what_it_would_be(tmp_path):
-    """Decoded at a fraction of its size, as Pillow's thumbnails, and never below twice of what it becomes."""
-    image = coloured(6, 8).resize((800, 600), Image.Resampling.BICUBIC)
+    """Decoded at a fraction of its size, with what sticks out of that left out."""
+    image = coloured(6, 8).resize((797, 603), Image.Resampling.BICUBIC)
     path = save(image, tmp_path / "a.jpg", quality=95)
-    for size in ((64, 48), (100, 75), (300, 200)):
+    for size in ((64, 48), (100, 75), (300, 200), (318, 241)):
         whole = np.asarray(Image.open(path).resize(size, Image.Resampling.BILINEAR), np.int16)
         assert np.abs(decoded(path, image=(size[1], size[0], 3))[0] - whole).max() <= 6
 
