@@ -47,13 +47,13 @@ _ORIENTATION, _TURNED = 0x0112, {5, 6, 7, 8}
 _TOLD, _LONGEST = 12, 200
 """Faults that are told by name, and what is told of each."""
 _TURNS = {
-    2: "FLIP_LEFT_RIGHT",
-    3: "ROTATE_180",
-    4: "FLIP_TOP_BOTTOM",
-    5: "TRANSPOSE",
-    6: "ROTATE_270",
-    7: "TRANSVERSE",
-    8: "ROTATE_90",
+    2: "flip_left_right",
+    3: "rotate_180",
+    4: "flip_top_bottom",
+    5: "transpose",
+    6: "rotate_270",
+    7: "transverse",
+    8: "rotate_90",
 }
 """How Pillow sets upright what EXIF says of an image."""
 _JPEG, _SMOOTH, _GAP = ("JPEG", "MPO"), ("bilinear", "hamming", "bicubic", "lanczos"), 1.25
@@ -233,7 +233,7 @@ class Decoder:
         method = Image.Resampling[pictures.resample.upper()]
         image = image.resize(size, method, box=(left, top, right, bottom))
         if orientation in _TURNS:
-            image = image.transpose(Image.Transpose[_TURNS[orientation]])
+            image = image.transpose(Image.Transpose[_TURNS[orientation].upper()])
         return _padded(np.asarray(image).reshape(image.height, image.width, -1), pictures.image)
 
     @contextlib.contextmanager

@@ -148,7 +148,7 @@ def test_what_lies_turned_in_its_file_fits_as_what_stands_upright(tmp_path, fit,
     exif = Image.Exif()
     exif[0x0112] = orientation
     back = {6: 8, 8: 6}.get(orientation, orientation)
-    lying = image.transpose(Image.Transpose[reading._TURNS[back]])
+    lying = image.transpose(Image.Transpose[reading._TURNS[back].upper()])
     turned = save(lying, tmp_path / "turned.png", exif=exif)
     both = decoded(upright, turned, image=(20, 21, 3), fit=fit).astype(int)
     assert np.abs(both[0] - both[1]).max() <= 2
