@@ -3,7 +3,7 @@
 from keras import Input, Model, activations, layers
 
 
-def five_convolutions(input_shape, n_classes, width=1.0, dropout=0.5, as_printed=False):
+def five_convolutions(input_shape, n_classes, width=1.0, dropout=0.5, batch_norm=False, as_printed=False):
     """Returns five convolutions and two dense layers, 3 x 3 without padding, as they were printed or mended.
 
     Args:
@@ -11,15 +11,19 @@ def five_convolutions(input_shape, n_classes, width=1.0, dropout=0.5, as_printed
         n_classes: Of the output.
         width: A factor of all layers' units.
         dropout: Before the first dense layer and after it.
+        batch_norm: Whether each convolution is normalised, before its ReLU.
         as_printed: ReLU and dropout of 0.5 on the outputs, and a log-softmax after them: it learns nothing.
     """
     inputs = x = Input(input_shape)
     for filters, is_pooled in ((64, True), (192, True), (256, False), (384, False), (128, True)):
-        x = layers.Conv2D(round(width * filters), 3, activation="relu")(x)
+        x = layers.Conv2D(round(width * filters), 3, kernel_initializer="he_normal")(x)
+        x = layers.BatchNormalization(momentum=0.9)(x) if batch_norm else x
+        x = layers.Activation("relu")(x)
         x = layers.MaxPooling2D(2)(x) if is_pooled else x
-    x = layers.Dropout(dropout)(layers.Flatten()(x))
-    x = layers.Dense(round(width * 1024), activation="relu")(x)
-    x = layers.Dense(round(width * 512), activation="relu")(layers.Dropout(dropout)(x))
+    x = layers.Flatten()(x)
+    for units in (1024, 512):
+        x = layers.Dropout(dropout)(x)
+        x = layers.Dense(round(width * units), activation="relu", kernel_initializer="he_normal")(x)
     x = layers.Dense(n_classes)(x)
     if as_printed:
         x = layers.Dropout(0.5)(layers.ReLU()(x))

@@ -36,7 +36,7 @@ def pet(generator: np.random.Generator, is_dog: bool) -> Image.Image:
         box = [int(x), int(y), int(x + dx), int(y + dy)]
         shape = (draw.ellipse, draw.rectangle, draw.line)[int(generator.integers(3))]
         shape(box, colour(generator), width=int(generator.integers(1, 6)))
-    radius = float(generator.uniform(0.2, 0.3)) * min(width, height)
+    radius = float(generator.uniform(0.24, 0.31)) * min(width, height)
     x = float(generator.uniform(1.5 * radius, width - 1.5 * radius))
     y = float(generator.uniform(1.7 * radius, height - 1.5 * radius))
     fur, lean = colour(generator), float(generator.uniform(-0.3, 0.3))
