@@ -18,7 +18,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
-from importlib.metadata import version
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -27,7 +26,15 @@ import numpy as np
 from kerasgrid.data.arrays import npy_header
 from kerasgrid.data.digests import Form, file_digests
 from kerasgrid.data.keeping import DECODING, HEARTBEAT, LOCK, mark_made_of, prune
-from kerasgrid.data.pictures import Bad, Decoder, Pictures, decode_blocks, rows_at_once, told_bad
+from kerasgrid.data.pictures import (
+    Bad,
+    Decoder,
+    Pictures,
+    decode_blocks,
+    decoder,
+    rows_at_once,
+    told_bad,
+)
 from kerasgrid.errors import DataError, LockedError, StorageError
 from kerasgrid.io import cache_folder, digest, remove
 from kerasgrid.locks import FolderLock, held_by
@@ -78,7 +85,7 @@ def decoded(pictures: Pictures, doing: Doing, is_there: Callable[[], bool]) -> I
     tell = telling(doing, "Looking at image files", len(paths))
     known = dict(zip(paths, file_digests(paths, tell), strict=True))
     contents = [[known[picture.path].digest, picture.member] for picture in pictures.files]
-    form = [_FORMAT, version("pillow"), list(pictures.image), pictures.fit, pictures.resample]
+    form = [_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample]
     folder = cache_folder() / DECODING / digest([form, contents])
     with _taken(folder, len(pictures), doing):
         if is_there():
@@ -251,9 +258,9 @@ class _Work:
         """Returns what is about to be done, and how long it will take by the measure of some images."""
         pictures, n_left, n_looked_at = self._pictures, len(firsts) * self._n_rows, 0
         began, seconds = time.perf_counter(), 0.0
-        with Decoder(pictures) as decoder:
+        with Decoder(pictures) as sample:
             for first in firsts[:: max(1, len(firsts) // _SAMPLE)]:
-                decoder.rows(range(first, first + 1), lambda: False)
+                sample.rows(range(first, first + 1), lambda: False)
                 n_looked_at, seconds = n_looked_at + 1, time.perf_counter() - began
                 if seconds > _SAMPLE_S:
                     break

@@ -14,6 +14,7 @@ from kerasgrid.data.csv_tables import check_table_columns
 from kerasgrid.data.csv_text import known_names
 from kerasgrid.data.held_out import check_held_out, with_held_out
 from kerasgrid.data.labels import check_labels
+from kerasgrid.data.pictures import decoder
 from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles
 from kerasgrid.data.sources import find_source, form_of_others
@@ -138,8 +139,10 @@ def _load(
     """
     source = find_source(config, trained)
     where = name or source.name
-    digests = source.digests()
+    digests = source.digests(doing)
     key = {"files": digests, "options": source.options}
+    if source.decodes:
+        key["decoder"] = decoder()
 
     def check() -> None:
         if source.digests() != digests:

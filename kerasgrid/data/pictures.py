@@ -23,6 +23,7 @@ from collections import Counter, deque
 from collections.abc import Callable, Generator, Iterable, Iterator, Mapping, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import dataclass, replace
+from importlib.metadata import version
 from pathlib import Path
 from typing import IO, Any, NamedTuple
 
@@ -40,6 +41,8 @@ PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".
 MOST_PIXELS = 178_956_970
 """What Pillow takes for the most that is no decompression bomb; 10 times 18 megapixels."""
 _FORMATS = ("JPEG", "PNG", "BMP", "DIB", "GIF", "WEBP", "TIFF")
+_VERSION = 1
+"""Of what is done beside Pillow's own work; another one where other pixels come of it."""
 _MODES = {1: "L", 3: "RGB", 4: "RGBA"}
 _GREYS = {"1", "L", "LA", "I", "I;16", "I;16L", "I;16B"}
 _ORIENTATION, _TURNED = 0x0112, {5, 6, 7, 8}
@@ -126,6 +129,11 @@ class Pictures:
         """Returns some of them, in the order of `rows`: indices, a mask or a slice."""
         places = np.arange(len(self.files))[rows]
         return replace(self, files=tuple(self.files[place] for place in places))
+
+
+def decoder() -> list[Any]:
+    """Returns what decides, beside a file and what it becomes, which pixels it becomes, as a JSON value."""
+    return [_VERSION, version("pillow")]
 
 
 class _BadError(Exception):

@@ -19,6 +19,7 @@ from kerasgrid.data.csv_images import NamedImages, column_of_test, find_images, 
 from kerasgrid.data.csv_pixels import find_pixels, pixel_cell_chunks, read_pixels
 from kerasgrid.data.csv_tables import is_table, read_table, table_chunks
 from kerasgrid.data.csv_text import CsvFile, known_names
+from kerasgrid.data.decoding import telling
 from kerasgrid.data.digests import file_digests
 from kerasgrid.data.idx import idx_chunks, read_idx
 from kerasgrid.data.image_files import Listing, all_images, class_folders, matching
@@ -31,7 +32,7 @@ from kerasgrid.data.roles import NO_ROLES, Roles
 from kerasgrid.data.streams import Chunk, Stream, fitting
 from kerasgrid.errors import DataError, NotBuiltError
 from kerasgrid.io import digest, kind_of
-from kerasgrid.records import Dataset, Table, Target
+from kerasgrid.records import Dataset, Doing, Table, Target, not_told
 from kerasgrid.wording import listed, shown_path
 
 _KINDS = (
@@ -87,13 +88,17 @@ class Source:
     read: Callable[[], Samples]
     decodes: bool = False
 
-    def digests(self) -> list[str]:
+    def digests(self, doing: Doing = not_told) -> list[str]:
         """Returns the SHA-256 of each file.
+
+        Args:
+            doing: Is told how many have been looked at, where they are many.
 
         Raises:
             DataError: One is missing, no regular file, or may not be read.
         """
-        return [own.digest for own in file_digests(self.files)]
+        tell = telling(doing, "Looking at image files", len(self.files))
+        return [own.digest for own in file_digests(self.files, tell)]
 
 
 def find_source(config: Any, trained: Dataset | None = None) -> Source:
