@@ -100,12 +100,12 @@ def table(folder):
 
 
 def several(folder):
-    """Writes images of which any number of thirds are bright, a label each; returns the data section."""
+    """Writes coloured images any thirds of which are bright, a label each; returns the data section."""
     numbers = np.random.default_rng(0)
     labels = numbers.integers(0, 2, (101, 3))
-    images = numbers.integers(0, 60, (101, 6, 6)) + 150 * np.repeat(labels, 2, axis=1)[:, :, None]
+    images = numbers.integers(0, 60, (101, 6, 6, 3)) + 150 * np.repeat(labels, 2, axis=1)[..., None, None]
     np.savez(folder / "several.npz", images=images.astype(np.uint8), labels=labels)
-    figures = {"mean": [0.375], "std": [0.25]}
+    figures = {"mean": [0.375, 0.25, 0.5], "std": [0.25, 0.5, 0.25]}
     return {"train": str(folder / "several.npz"), "multi_label": True, "scale": 255, "normalize": figures}
 
 
@@ -234,6 +234,12 @@ CASES = {
                 "scores": ["roc_auc", "auc"],
             },
             "params": {"loss": "binary_focal_crossentropy"},
+            "augment": {
+                "hue_range": 0.125,
+                "saturation_range": 0.5,
+                "cutmix_alpha": 1,
+                "mix_probability": 0.75,
+            },
             "callbacks": stopping(monitor="val_accuracy", patience=3),
         },
         cuts=(4,),
