@@ -8,7 +8,13 @@ from typing import Any
 
 from kerasgrid.checks.draft import Draft
 from kerasgrid.checks.parameters import faults_of_params
-from kerasgrid.config.augment import Augment, faults_of_augment, idle_keys, warning_of_flips
+from kerasgrid.config.augment import (
+    Augment,
+    faults_of_augment,
+    idle_keys,
+    warning_of_hues,
+    warning_of_signs,
+)
 from kerasgrid.config.callbacks import SCHEDULE_ARGUMENTS, is_own, merge_callbacks
 from kerasgrid.config.sections import DEBIASED_LINE, Config
 from kerasgrid.config.validation import is_switch, shown
@@ -271,7 +277,8 @@ def _check_augment(draft: Draft, space: Space, data: Dataset | None) -> tuple[st
                 used.add(place)
         if data is not None:
             are_digits = config.data.train == "digits"
-            warnings.add(warning_of_flips(given, data.classes, data.images, are_digits))
+            warnings.add(warning_of_signs(given, data.classes, data.images, are_digits))
+            warnings.add(warning_of_hues(given, data.classes))
     # What some candidate uses may be idle in others, as fill_mode beside `augment: [off, {blur_sigma: 1}]`.
     found |= {fault: None for place, fault in idle.items() if place not in used}
     for fault in found:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, replace
 from typing import Annotated, Any, Literal
@@ -12,7 +13,7 @@ from pydantic import Field, ValidationInfo, field_validator
 
 from kerasgrid.config.validation import Section
 from kerasgrid.errors import Fault
-from kerasgrid.wording import count
+from kerasgrid.wording import count, percent
 
 NotNegative = Annotated[float, Field(ge=0, allow_inf_nan=False)]
 Shift = (
@@ -32,6 +33,22 @@ Odd = Annotated[int, Field(ge=1)]
 _LAST_SIGN = 61  # of 10 digits, 26 capitals and 26 small letters, from 0
 _FEWEST_LETTERS = 10
 _LOOKED_AT = 500
+_LEAST_SHOWN = 0.5
+"""A part of a digit or letter that is smaller may be that of others too."""
+_HUES = {
+    "red",
+    "orange",
+    "yellow",
+    "green",
+    "cyan",
+    "turquoise",
+    "blue",
+    "purple",
+    "violet",
+    "magenta",
+    "pink",
+}
+_WORDS = re.compile("[a-z]+")
 _GROUND = 0.2
 """The share of pixels that have one value: 0.5 and more of digits, some hundredths of photographs."""
 
@@ -414,27 +431,45 @@ _BESIDE = {
 """What each key is of, and the keys one of which has to be given beside it."""
 
 
-def warning_of_flips(
+def warning_of_signs(
     given: Augment, classes: Sequence[Any], images: np.ndarray, are_digits: bool = False
 ) -> str | None:
-    """Returns that digits or letters are flipped, or that these may be some; None for others.
+    """Returns that digits or letters are flipped or cropped, or that these may be some; None for others.
 
     Args:
         classes: Their names; those of letters are often the numbers 1 to 26, or 0 to 46 or 61 beside digits.
         images: (sample, ...), as they are stored: what is written is of one colour, on a plain ground.
         are_digits: Whether they are known to be.
     """
-    if not (given.horizontal_flip or given.vertical_flip):
+    does = "flips" if given.horizontal_flip or given.vertical_flip else None
+    if does is None and _shows_little(given):
+        does = f"crops to less than {percent(_LEAST_SHOWN)} of"
+    if does is None:
         return None
     texts = [str(name) for name in classes]
     are_letters = len(texts) >= _FEWEST_LETTERS and all(len(text) == 1 and text.isalpha() for text in texts)
     are_numbers = all(text.isascii() and text.isdigit() and int(text) <= _LAST_SIGN for text in texts)
     are_signs = all(len(text) == 1 and text.isalnum() for text in texts) or are_numbers
     if are_digits or (are_letters and _look_written(images)):
-        return "augment flips images of digits or letters, which are other signs then."
+        return f"augment {does} images of digits or letters, which are other signs then."
     if are_signs and _look_written(images):
-        return "augment flips images: if these are digits or letters, they are other signs then."
+        return f"augment {does} images: if these are digits or letters, they are other signs then."
     return None
+
+
+def warning_of_hues(given: Augment, classes: Sequence[Any]) -> str | None:
+    """Returns that hues are turned of classes that are called by them; None for others."""
+    turns = given.hue_range if isinstance(given.hue_range, list) else [given.hue_range]
+    words = [word for name in classes for word in _WORDS.findall(str(name).lower()) if word in _HUES]
+    if not any(turns) or len(set(words)) < 2:
+        return None
+    told = " and ".join(list(dict.fromkeys(words))[:2])
+    return f"augment.hue_range turns hues, and classes are called {told}: they may be others then."
+
+
+def _shows_little(given: Augment) -> bool:
+    scale = given.crop_scale
+    return scale is not None and (scale[0] if isinstance(scale, list) else scale) < _LEAST_SHOWN
 
 
 def _look_written(images: np.ndarray) -> bool:

@@ -15,7 +15,7 @@ import pytest
 from kerasgrid.checks import candidates
 from kerasgrid.checks.candidates import notes_of_precision, warnings_of_first_values, warnings_of_scale
 from kerasgrid.checks.prepared import prepare
-from kerasgrid.config.augment import Augment, warning_of_flips
+from kerasgrid.config.augment import Augment, warning_of_hues, warning_of_signs
 from kerasgrid.data.in_memory import Given
 from kerasgrid.errors import ConfigError
 from kerasgrid.planning.workers import make_recipe
@@ -947,6 +947,21 @@ def test_digits_that_are_flipped_draw_a_warning(folder):
     warned = check(folder, BASE + "space: {augment.horizontal_flip: [true, false]}").warnings
     assert warned == ("augment flips images of digits or letters, which are other signs then.",)
     assert check(folder, BASE + "augment: {rotation_range: 10}").warnings == ()
+    warned = check(folder, BASE + "augment: {crop_scale: [0.3, 1]}").warnings
+    assert warned == (
+        "augment crops to less than 50% of images of digits or letters, which are other signs then.",
+    )
+    assert check(folder, BASE + "augment: {crop_scale: 0.6, horizontal_flip: 0.0}").warnings == ()
+
+
+def test_hues_of_classes_that_are_called_by_them_are_told():
+    classes = ["Red apple", "green_apple", "pear"]
+    told = "augment.hue_range turns hues, and classes are called red and green: they may be others then."
+    for turn in (0.1, [0.0, 0.2]):
+        assert warning_of_hues(Augment(hue_range=turn), classes) == told
+    assert warning_of_hues(Augment(hue_range=0.0), classes) is None
+    assert warning_of_hues(Augment(saturation_range=0.5), classes) is None
+    assert warning_of_hues(Augment(hue_range=0.1), ["red panda", "fox", "greenland dog"]) is None
 
 
 UNSCALED = "pixels of 0 to 16 reach the net as they are stored, and nets learn better from small numbers: write `scale: 16` into the section data, or begin the model with a layer that scales."
@@ -1117,7 +1132,7 @@ def test_flipped_images_are_told_of_where_they_look_written(kind, classes, may_b
         images[numbers.random(images.shape) < 0.7] = 0
     if "three" in kind:
         images = np.repeat(images, 3, axis=3)
-    told = warning_of_flips(Augment(horizontal_flip=True), list(classes), images)
+    told = warning_of_signs(Augment(horizontal_flip=True), list(classes), images)
     assert told == (
         "augment flips images: if these are digits or letters, they are other signs then." if may_be else None
     )

@@ -97,6 +97,14 @@ def test_shares_have_a_beta_distribution(alpha):
     assert stats.chisquare(counts[wanted > 0], wanted[wanted > 0]).pvalue > 1e-3
 
 
+def test_views_of_samples_are_neither_cut_out_of_nor_mixed():
+    given = Augment(mixup_alpha=1, cutout_size=2, horizontal_flip=0.5)
+    assert given.of_views == {"flips"}
+    made = Augmentation.of(given, np.zeros((1, HEIGHT, WIDTH, 1), "uint8"))
+    assert (made.mixes, made.of_views.mixes, made.of_views.operations) == (True, False, {"flips"})
+    assert not Augment(cutmix_alpha=1).of_views
+
+
 def test_metrics_are_told_what_there_is_more_of():
     rows = np.array([[0.3, 0.7, 0], [0.5, 0, 0.5], [0, 0, 1]], "float32")
     np.testing.assert_array_equal(dominant(rows, True), [[0, 1, 0], [1, 0, 0], [0, 0, 1]])
