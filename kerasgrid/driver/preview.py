@@ -29,8 +29,9 @@ from kerasgrid.engines import ENGINES
 from kerasgrid.errors import ConfigError, Fault
 from kerasgrid.executors import Executor
 from kerasgrid.io import digest, scratch_folder
-from kerasgrid.jobs.objective import Objective
+from kerasgrid.jobs.objective import HALF, Objective
 from kerasgrid.jobs.route import DEFAULT_VAL
+from kerasgrid.jobs.thresholds import CHOSEN, Given
 from kerasgrid.planning.packing import Graphs, Planner
 from kerasgrid.planning.refusals import Refusal
 from kerasgrid.planning.workers import (
@@ -196,7 +197,9 @@ class Preview:
             ("trials", f"{self.n_trials:,} by {search.engine}"),
             (
                 "objective",
-                _told(prepared.objective) + (", samples weighed" if search.weighted_scores else ""),
+                _told(prepared.objective)
+                + ("" if search.thresholds == HALF else f", labels cut at {_cuts(search.thresholds)}")
+                + (", samples weighed" if search.weighted_scores else ""),
             ),
             *([("scores", ", ".join(map(_told, prepared.scores)))] if prepared.scores else []),
             ("fits", f"{in_all}, {self.n_done:,} done before"),
@@ -245,6 +248,10 @@ def line_of_pieces(n_bytes: int, piece_bytes: int) -> str:
     fed = f"{piece_bytes / 2**30:.1f} GiB" if piece_bytes >= 2**30 else f"{max(1, piece_bytes // 2**20)} MiB"
     told = f"the samples take {n_bytes / 2**30:.1f} GiB, for which a worker has no room"
     return f"{told}: they are read in pieces of {fed} while it trains"
+
+
+def _cuts(thresholds: Given) -> str:
+    return "chosen thresholds" if thresholds == CHOSEN else f"{thresholds:g}"
 
 
 def _told(score: Objective) -> str:
@@ -449,11 +456,12 @@ def lines_of_folds(prepared: Prepared) -> list[str]:
 def _inner(prepared: Prepared) -> list[str]:
     """Returns how the inner split is made, where something looks at it and it is not as in any search."""
     share = prepared.config.search.val or DEFAULT_VAL
-    how = {"group": "whole groups", "stratified_group": "whole groups", "time": "the last in time"}
-    kind = inner_kind(prepared.data, prepared.how)
-    if not prepared.looks_at_val or isinstance(share, str) or kind not in how:
+    how = {"group": ": whole groups", "stratified_group": ": whole groups", "time": ": the last in time"}
+    kind, chooses = inner_kind(prepared.data, prepared.how), prepared.config.search.thresholds == CHOSEN
+    if not prepared.looks_at_val or isinstance(share, str) or not (kind in how or chooses):
         return []
-    return [f"val_* is measured on {percent(share)} of what is trained on: {how[kind]}"]
+    what = "thresholds are chosen, and val_* is measured," if chooses else "val_* is measured"
+    return [f"{what} on {percent(share)} of what is trained on{how.get(kind, '')}"]
 
 
 def _begun(prepared: Prepared, paths: RunPaths) -> tuple[dict[str, Any], set[tuple[str, int, int]], bool]:

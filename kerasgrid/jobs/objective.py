@@ -29,11 +29,14 @@ from kerasgrid.wording import is_built, joined
 
 _OF_SAMPLES = {"y_true", "y_pred", "y_score", "y_prob", "y_proba", "sample_weight", "y1", "y2"}
 _KAPPA = "cohen_kappa_score"
+_EXACT = "accuracy_score"
+"""Of several labels, the share of samples all of whose labels are right, where accuracy is that of labels."""
 _ALIASES: Mapping[str, tuple[str, Mapping[str, Any]]] = {
     **dict.fromkeys(
         ("quadratic_kappa", "quadratic_weighted_kappa", "qwk"), (_KAPPA, {"weights": "quadratic"})
     ),
     "fbeta": ("fbeta_score", {}),
+    **dict.fromkeys(("exact_match", "subset_accuracy"), (_EXACT, {})),
 }
 """Names of competitions for scikit-learn's scores: the score, and what it is told beside."""
 _TERMS = ("greater_is_better", "response_method")
@@ -81,7 +84,15 @@ def _scores() -> dict[str, Callable[..., float]]:
         name: score
         for name, score in found.items()
         if score not in scorers and {"y_true", "y_pred"} <= inspect.signature(score).parameters.keys()
-    } | {_KAPPA: metrics.cohen_kappa_score}  # which calls them y1 and y2
+    } | {
+        _KAPPA: metrics.cohen_kappa_score,  # which calls them y1 and y2
+        _EXACT: metrics.accuracy_score,
+        "neg_hamming_loss": _neg_hamming_loss,
+    }
+
+
+def _neg_hamming_loss(y_true: Any, y_pred: Any, *, sample_weight: Any = None) -> float:
+    return 0.0 - metrics.hamming_loss(y_true, y_pred, sample_weight=sample_weight)
 
 
 def _scorer(name: str, arguments: Mapping[str, Any]) -> Callable[..., float]:

@@ -291,7 +291,7 @@ def _rise_sentences(findings: Findings) -> Iterator[str]:
         yield f"No held-out {findings.table.metric} is recorded by epoch: the curves are of the loss{scaled}."
     elif findings.table.has_scaled_curves:
         yield "The curves are of numbers as data.target_scale has them, and not in the unit of the scores."
-    if findings.table.has_own_thresholds:
+    if findings.table.has_own_thresholds and metric == findings.table.metric:
         yield "The curves cut labels at 0.5, and scores at search.thresholds."
     if findings.table.has_weighted_scores:
         yield "The curves count all samples the same, and scores are weighted."

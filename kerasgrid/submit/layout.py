@@ -86,7 +86,7 @@ class Layout:
             Holds.labels: "the label of the most probable class",
             Holds.positive: f"the probability of {some_of(self.names)}",
             Holds.probabilities: "a probability a class",
-            Holds.flags: "1 or 0 a class" if len(self.names) > 1 else f"1 for {some_of(self.names)}, else 0",
+            Holds.flags: "1 or 0 each" if len(self.names) > 1 else f"1 for {some_of(self.names)}, else 0",
             Holds.tags: f"all labels of a sample, with {_SPOKEN.get(self.sign, self.sign)} between",
             Holds.numbers: ("the number" if len(names) == 1 else "a number each")
             + (", with decimals that the sample has not" * self.shows_whole),

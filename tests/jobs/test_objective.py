@@ -5,6 +5,7 @@
 from __future__ import annotations
 
 import re
+from functools import partial
 
 import numpy as np
 import pytest
@@ -115,6 +116,40 @@ def test_every_scorer_is_refused_beforehand_or_gives_scikit_learns_own_value_of_
         found = sklearn_score(name, {}, data.labels, probabilities, data.target)
         assert found == pytest.approx(get_scorer(name)(estimator, rows, y), abs=1e-12), name
     assert 0 < n_refused < len(get_scorer_names()) / 2
+
+
+OF_LABELS = {
+    "accuracy": None,  # the share of labels
+    "exact_match": metrics.accuracy_score,
+    "neg_hamming_loss": lambda y, said: -metrics.hamming_loss(y, said),
+    **{
+        f"{name}_{average}": partial(getattr(metrics, f"{name}_score"), average=average)
+        for name in ("f1", "jaccard", "precision", "recall")
+        for average in ("macro", "micro", "samples", "weighted")
+    },
+}
+
+
+@pytest.mark.parametrize("cuts", [0.5, np.array([0.2, 0.5, 0.8])])
+@pytest.mark.parametrize("name", [*OF_LABELS, "roc_auc", "average_precision", "fbeta"])
+def test_scores_of_several_labels_are_scikit_learns_at_any_thresholds(name, cuts):
+    chance = np.random.default_rng(0)
+    labels, told = chance.integers(0, 2, (50, 3)), chance.random((50, 3))
+    target, said = Target("labels", ("a", "b", "c")), (told >= cuts).astype(int)
+    given = {"fbeta": {"fbeta": {"beta": 2, "average": "samples"}}}.get(name, name)
+    score = find_objective(given)
+    assert objective_fault(score, labels, target) is None
+    if name == "accuracy":
+        found, wanted = accuracy(labels, told, thresholds=cuts), 1 - metrics.hamming_loss(labels, said)
+    else:
+        found = sklearn_score(score.name, score.arguments, labels, told, target, thresholds=cuts)
+        if name in OF_LABELS:
+            wanted = OF_LABELS[name](labels, said)
+        elif name == "fbeta":
+            wanted = metrics.fbeta_score(labels, said, beta=2, average="samples")
+        else:
+            wanted = getattr(metrics, f"{name}_score")(labels, told)
+    assert found == pytest.approx(wanted, abs=1e-12)
 
 
 class OneClass(ClassifierMixin, BaseEstimator):
