@@ -256,6 +256,8 @@ def begin(folder: Path) -> None:
     images, labels = digits(200)
     np.savez(folder / "data.npz", images=images, labels=labels)
     np.savez(folder / "new.npz", images=images[:20])
+    np.savez(folder / "stripes.npz", images=images, labels=np.eye(3, dtype=int)[np.arange(200) % 3])
+    np.savez(folder / "test.npz", images=images)
     for name in ("train", "t10k"):
         idx_file(folder / f"data/{name}-images-idx3-ubyte.gz", images[..., 0])
         idx_file(folder / f"data/{name}-labels-idx1-ubyte.gz", labels)

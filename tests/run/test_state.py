@@ -8,6 +8,7 @@ import pytest
 
 from kerasgrid.io import strict
 from kerasgrid.records import FoldRecord, Trial
+from kerasgrid.run.journal import check_line
 from kerasgrid.run.schema import SCHEMA, checked
 from kerasgrid.run.state import RunState
 
@@ -75,3 +76,26 @@ def test_results_tell_it_and_those_that_do_not_are_read():
     assert checked({"schema": SCHEMA, "trials": [trial]}, "x")["trials"][0] == trial
     del trial["mean_debiased_score"], trial["first_values"]
     assert checked({"schema": SCHEMA, "trials": [trial]}, "x")["trials"][0] == trial
+
+
+def test_thresholds_go_through_the_journal_and_are_averaged_over_repeats():
+    found = RunState(2, 2, "max")
+    found.add(Trial(0, {}))
+    for fold, repeat, thresholds in [
+        (0, 0, (0.25, 0.5)),
+        (0, 1, (0.75, 0.5)),
+        (1, 0, (0.5, 0.5)),
+        (1, 1, None),
+    ]:
+        record = {
+            "type": "fold",
+            "time": 0.0,
+            **strict(asdict(FoldRecord((0, fold, repeat), 0.5, thresholds=thresholds))),
+        }
+        check_line(2, record)
+        found.take(record)
+    first, second = found.row(0)["folds"]
+    assert first["thresholds"] == [0.5, 0.5]
+    assert [part["thresholds"] for part in first["repeats"]] == [[0.25, 0.5], [0.75, 0.5]]
+    assert "thresholds" not in second
+    assert found.ended[0, 0, 0].thresholds == [0.25, 0.5]
