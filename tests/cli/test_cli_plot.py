@@ -151,3 +151,14 @@ def test_an_output_that_takes_nothing_gives_no_traceback(folder, command, code, 
     assert done.returncode == code
     assert done.stderr.startswith(message)
     assert done.stderr.count("\n") == bool(message)
+
+
+def test_a_page_of_the_data_lies_beside_its_grid(folder, monkeypatch, capsys):
+    Path("grid.yaml").write_text("data: {train: digits, subset: 200}\nmodel: none.py:build\n")
+    assert run(monkeypatch, "plot", "--data", "grid.yaml") == 0
+    assert capsys.readouterr().out == "grid.data.html\n"
+    assert "subset: 200 of 1797 samples" in Path("grid.data.html").read_text()
+    assert run(monkeypatch, "plot", "--data", "grid.yaml", "-o", "a.htm") == 0
+    assert Path("a.htm").is_file()
+    for arguments in (["grid.yaml", "grid.yaml"], ["grid.yaml", "--augment"]):
+        assert run(monkeypatch, "plot", "--data", *arguments) == 2
