@@ -50,9 +50,9 @@ def _outlived(stream: TextIO) -> TextIO:
 def _exit_code(run: Callable[[], object]) -> int | str | None:
     try:
         run()
-    except SystemExit as end:
-        return end.code
-    except KeyboardInterrupt:
+    except (SystemExit, KeyboardInterrupt) as end:
+        if isinstance(end, SystemExit) and not _is_interrupt(end):
+            return end.code
         print("Interrupted. The same command goes on from here.", file=sys.stderr)
         return INTERRUPTED
     except BrokenPipeError:  # the reader of our output, such as head, has gone
@@ -65,6 +65,13 @@ def _exit_code(run: Callable[[], object]) -> int | str | None:
             print(json.dumps(_as_json(error)))
         return FAULT
     return 0
+
+
+def _is_interrupt(end: BaseException | None) -> bool:
+    """Tells whether a command was interrupted: newer versions of Typer make an exit of it, without a word."""
+    while end is not None and not isinstance(end, KeyboardInterrupt):
+        end = end.__cause__ or (None if end.__suppress_context__ else end.__context__)
+    return end is not None
 
 
 def _flush() -> None:

@@ -301,11 +301,12 @@ def read_to_end(terminal):
 
 
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM, signal.SIGHUP])
-def test_a_signal_interrupts_any_command(monkeypatch, number):
+def test_a_signal_interrupts_any_command(monkeypatch, capsys, number):
     monkeypatch.setattr(config, "json_schema", lambda: os.kill(os.getpid(), number))
     before = signal.signal(signal.SIGHUP, signal.SIG_DFL)
     try:
         assert run(monkeypatch, "schema") == 130
+        assert capsys.readouterr().err == "Interrupted. The same command goes on from here.\n"
         assert signal.getsignal(signal.SIGHUP) == signal.SIG_DFL
     finally:
         signal.signal(signal.SIGHUP, before)
