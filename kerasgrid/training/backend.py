@@ -148,7 +148,7 @@ def each(function: Callable, *parts: Any) -> Any:
 
     On JAX one program computes all jobs side by side (vmap). On TensorFlow each job has a tower of its
     own in one graph, and towers run at the same time where there are threads for them: kernels that
-    differ between jobs are no batched operation there.
+    differ between jobs are no batched operation there. One tower is traced, and called for each.
 
     Args:
         function: Takes and gives nested arrays of one job.
@@ -156,7 +156,8 @@ def each(function: Callable, *parts: Any) -> Any:
     """
     if NAME == "tensorflow":
         width = max(map(len, parts))
-        return [function(*(part[job % len(part)] for part in parts)) for job in range(width)]
+        tower = function if width == 1 else tf.function(function, autograph=False)
+        return [tower(*(part[job % len(part)] for part in parts)) for job in range(width)]
     single = [all(leaf.shape[0] == 1 for leaf in jax.tree.leaves(part)) for part in parts]
     parts = tuple(
         jax.tree.map(lambda leaf: leaf[0], part) if is_single else part
