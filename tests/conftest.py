@@ -14,6 +14,7 @@ from pathlib import Path
 
 import pytest
 from hypothesis import settings
+from mutations import N_MUTATIONS
 
 QUICKLY_COMPILED = "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 
@@ -21,7 +22,7 @@ QUICK = {"not slow", "not slow and not browser", "not slow and not browser and n
 ALL_SLOW = re.compile(r"^pytestmark = .*\bmark\.slow\b", re.MULTILINE)
 
 # A test of speed is a benchmark: beside other workers any example may wait.
-settings.register_profile("kerasgrid", deadline=None)
+settings.register_profile("kerasgrid", deadline=None, max_examples=max(20, min(N_MUTATIONS // 3, 1000)))
 settings.load_profile("kerasgrid")
 
 
@@ -63,9 +64,13 @@ IS_KERAS_FROZEN = pytest.StashKey[bool]()
 
 
 def pytest_collection_finish(session):
-    """Takes all that is imported out of the garbage collector's sight: each fit collects at its end."""
+    """Takes all that is imported out of the garbage collector's sight: each fit collects at its end.
+
+    What is traced makes and drops so many objects that looking for rings of them takes a tenth of its time.
+    """
     gc.collect()
     gc.freeze()
+    gc.set_threshold(50_000, 20, 100)
     session.stash[IS_KERAS_FROZEN] = "keras" in sys.modules
 
 
@@ -89,6 +94,18 @@ def own_cache(session_cache):
     """Keeps a test out of what another one measured."""
     shutil.rmtree(session_cache / "measurements", ignore_errors=True)
     return session_cache
+
+
+@pytest.fixture(scope="module")
+def eager():
+    """From here on lets Keras's own fits of a module compute step by step, for tests of what is around steps.
+
+    That packs give what traced steps give is in contracts/.
+    """
+    from eagerly import eagerly
+
+    with eagerly():
+        yield
 
 
 @pytest.fixture(scope="session")

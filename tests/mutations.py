@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from typing import Any
 
-N_MUTATIONS = int(os.environ.get("KERASGRID_TEST_MUTATIONS", "300"))
+N_MUTATIONS = int(os.environ.get("KERASGRID_TEST_MUTATIONS", "60"))
 DEEP, NAN, HALF = "@deep@", "@nan@", "@half@"
 """Stand for what a JSON writer does not write: 100,000 lists within each other, NaN, half of a letter."""
 WRONG = [

@@ -29,7 +29,7 @@ import kerasgrid as kg
 from kerasgrid.errors import KerasgridError, ResultsError
 from kerasgrid.machine import peak_memory_bytes
 
-N_TRIED = N_MUTATIONS if N_MUTATIONS >= 1000 else N_MUTATIONS // 20
+N_TRIED = N_MUTATIONS if N_MUTATIONS >= 1000 else N_MUTATIONS // 10
 """Of each command and file: all of them at night."""
 MOST_BYTES = 1 << 30
 LONGEST_S = 20

@@ -113,10 +113,11 @@ def searched(X, y, fails):
     kg.search({**config, "executor": {"kind": "inline"}}, X, y)
 
 
+HALVES = [(np.arange(20), np.arange(20, 40))]
 CALLS = {
     "KerasClassifier": lambda X, y: kg.KerasClassifier(net, epochs=1).fit(X, y).predict(X),
     "KerasClassifier that fails": lambda X, y: kg.KerasClassifier(net, fails=True).fit(X, y),
-    "GridSearchCV": lambda X, y: kg.GridSearchCV(net, {"epochs": [1]}, cv=2).fit(X, y),
+    "GridSearchCV": lambda X, y: kg.GridSearchCV(net, {"epochs": [1]}, cv=HALVES).fit(X, y),
     "search": lambda X, y: searched(X, y, fails=False),
     "search that fails": lambda X, y: searched(X, y, fails=True),
 }
@@ -125,7 +126,7 @@ CALLS = {
 @pytest.mark.slow
 @pytest.mark.backend
 @pytest.mark.parametrize("call", CALLS)
-def test_all_random_state_of_the_process_is_put_back_whatever_ends_a_call(call, tmp_path, monkeypatch):
+def test_all_random_state_of_the_process_is_put_back_whatever_ends_a_call(call, tmp_path, monkeypatch, eager):
     import keras
 
     monkeypatch.chdir(tmp_path)

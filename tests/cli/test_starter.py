@@ -94,7 +94,7 @@ def test_names_that_yaml_would_read_as_something_else(odd):
     assert prepared.data.images.shape == (60, 4, 4, 1)
 
 
-@settings(max_examples=60, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(st.text(min_size=1, max_size=8))
 def test_any_name_is_written_so_that_it_is_read_back_or_refused(name):
     is_text = not any(c == "\0" or "\ud800" <= c <= "\udfff" for c in name)

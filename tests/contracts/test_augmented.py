@@ -32,17 +32,17 @@ def make(tmp_path):
 
 @pytest.mark.backend
 def test_no_rotation_is_the_fit_without_augmentation(make, monkeypatch):
-    given = {"rotation_range": 5, "fill_mode": "constant"}
-    search = make(augment=given)
+    given = {"augment": {"rotation_range": 5, "fill_mode": "constant"}, "params": {"epochs": 2}}
+    search = make(**given)
     jobs = jobs_of([{"augment.rotation_range": 0}, {"augment.rotation_range": 10}])
     packed = search.train(search.pack(jobs)).records[0, 0, 0]
     monkeypatch.setattr(Augmentation, "of", lambda *_: NOTHING)
-    search = make("plain", augment=given)
+    search = make("plain", **given)
     alone = search.train(search.pack(jobs[:1])).records[0, 0, 0]
     np.testing.assert_allclose(packed.history["loss"], alone.history["loss"], rtol=1e-5)
 
 
-def test_a_preprocessing_function_takes_keras_own_fit(make):
+def test_a_preprocessing_function_takes_keras_own_fit(make, eager):
     given = {"rotation_range": 5, "preprocessing_function": f"{__file__}:clean"}
     search = make(augment=given)
     assert search.graphs([Trial(0, {})])[0].reason == "preprocessing_function is of one image at a time"
@@ -53,7 +53,7 @@ def test_a_preprocessing_function_takes_keras_own_fit(make):
     assert halved.recipe.route({}).augment.rescale == 0.5
 
 
-def test_a_preprocessing_function_that_changes_shapes_fails_with_its_name(make, tmp_path):
+def test_a_preprocessing_function_that_changes_shapes_fails_with_its_name(make, tmp_path, eager):
     (tmp_path / "mine.py").write_text("def crop(image):\n    return image[:4]\n")
     search = make(augment={"preprocessing_function": f"{tmp_path}/mine.py:crop"})
     record = search.train(Pack(tuple(jobs_of([{}])))).records[0, 0, 0]

@@ -49,6 +49,41 @@ def test_steps_after_an_infinite_loss_change_nothing(make):
     assert not np.array_equal(moved["weights"][0], states["weights"][0])
 
 
+@pytest.mark.backend
+def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make):
+    [job] = jobs_of([{}])
+    exact = make("exact", params={"epochs": 2}).train(Pack((job,))).records[job.id]
+    assert exact.error is None
+    for precision in ("mixed_bfloat16", "mixed_float16"):
+        given = {"params": {"epochs": 2}, "training": {"precision": precision}}
+        search = make(precision, **given)
+        _, graphs = trials_of(search, [{}, {"training.precision": "float32"}])
+        assert graphs[1].key is not None
+        own = mixed = make(f"{precision}-plain", **given).train(Pack((job,))).records[job.id]
+        if precision == "mixed_float16":
+            assert graphs[0].reason == "the layer input_layer computes in float16"
+        else:
+            assert graphs[0].key not in (None, graphs[1].key)
+            mixed = search.train(Pack((job,), (graphs[0],))).records[job.id]
+            np.testing.assert_allclose(mixed.history["loss"], own.history["loss"], rtol=1e-2)
+            # The other leaves steps out until its scale of the loss is found.
+            np.testing.assert_allclose(own.history["loss"], exact.history["loss"], rtol=5e-2)
+        assert mixed.error is own.error is None
+        assert own.history["loss"][-1] < own.history["loss"][0]
+        assert mixed.history["loss"] != exact.history["loss"]
+        assert keras.config.dtype_policy().name == "float32"
+
+
+@on_tensorflow
+def test_jit_is_a_graph_of_its_own_and_gives_the_same_numbers(make):
+    search = make(params={"epochs": 1})
+    trials, graphs = trials_of(search, [{}, {"training.jit": True}, {"training.jit": False}])
+    assert len({graphs[i].key for i in range(3)} - {None}) == 3
+    job = Job(trials[1], 0)
+    found = search.train(Pack((job,), (graphs[1],))).records[job.id]
+    assert_alike(found, search.train(Pack((job,))).records[job.id])
+
+
 def test_a_loss_that_overflows_is_told_of_at_its_batch(make):
     told = {"terminate_on_nan": {"raise_error": True}}
     search = make(callbacks=told, params={"learning_rate": 1e30})
@@ -89,7 +124,7 @@ def own(tmp_path):
     return f"{tmp_path}/mine.py"
 
 
-def test_a_callback_of_the_users_own_takes_keras_own_fit_and_its_arguments_are_searched(make, own):
+def test_a_callback_of_the_users_own_takes_keras_own_fit_and_its_arguments_are_searched(make, own, eager):
     search = make(callbacks={f"{own}:Watch": {"limit": 0}})
     space = [{}, {f"callbacks.{own}:Watch.limit": 1}, {f"callbacks.{own}:Watch": "off"}]
     trials, graphs = trials_of(search, space)
@@ -101,7 +136,7 @@ def test_a_callback_of_the_users_own_takes_keras_own_fit_and_its_arguments_are_s
 
 
 @pytest.mark.backend
-def test_a_callback_of_the_users_own_goes_on_with_its_plain_data(make, own):
+def test_a_callback_of_the_users_own_goes_on_with_its_plain_data(make, own, eager):
     search = make(interval_s=0, callbacks={f"{own}:Watch": {"limit": 1}})
     pack = Pack(tuple(jobs_of([{}])))
     with pytest.raises(Crash):
@@ -123,7 +158,7 @@ class Stop(keras.callbacks.EarlyStopping):
 """
 
 
-def test_a_subclass_of_early_stopping_decides_after_a_resume_as_without_one(make, tmp_path):
+def test_a_subclass_of_early_stopping_decides_after_a_resume_as_without_one(make, tmp_path, eager):
     """Keras turns the sign of min_delta at the first epoch of each fit."""
     (tmp_path / "stop.py").write_text(SUBCLASS)
     arguments = {"monitor": "loss", "min_delta": 0.75, "patience": 2}
@@ -249,44 +284,6 @@ def test_a_schedule_of_the_models_own_is_recorded_and_not_set_by_callbacks(make,
         "callbacks.learning_rate_scheduler sets the learning rate, which the model's own optimizer takes "
         "from its ExponentialDecay: leave one of them out."
     )
-
-
-@pytest.mark.backend
-def test_mixed_precision_computes_in_it_and_keeps_its_weights_in_float32(make):
-    [job] = jobs_of([{}])
-    exact = make("exact").train(Pack((job,))).records[job.id]
-    assert exact.error is None
-    for precision in ("mixed_bfloat16", "mixed_float16"):
-        search = make(precision, training={"precision": precision})
-        _, graphs = trials_of(search, [{}, {"training.precision": "float32"}])
-        assert graphs[1].key is not None
-        own = (
-            make(f"{precision}-plain", training={"precision": precision}).train(Pack((job,))).records[job.id]
-        )
-        mixed = own
-        if precision == "mixed_float16":
-            assert graphs[0].reason == "the layer input_layer computes in float16"
-        else:
-            assert graphs[0].key not in (None, graphs[1].key)
-            mixed = search.train(Pack((job,), (graphs[0],))).records[job.id]
-            np.testing.assert_allclose(mixed.history["loss"], own.history["loss"], rtol=1e-2)
-            # The other leaves steps out until its scale of the loss is found.
-            np.testing.assert_allclose(own.history["loss"], exact.history["loss"], rtol=5e-2)
-        assert mixed.error is own.error is None
-        assert own.history["loss"][-1] < own.history["loss"][0]
-        assert mixed.history["loss"] != exact.history["loss"]
-        assert keras.config.dtype_policy().name == "float32"
-
-
-@on_tensorflow
-def test_jit_is_a_graph_of_its_own_and_gives_the_same_numbers(make):
-    search = make()
-    trials, graphs = trials_of(search, [{}, {"training.jit": True}, {"training.jit": False}])
-    assert len({graphs[i].key for i in range(3)} - {None}) == 3
-    for trial in trials[1:]:
-        job = Job(trial, 0)
-        found = search.train(Pack((job,), (graphs[trial.id],))).records[job.id]
-        assert_alike(found, search.train(Pack((job,))).records[job.id])
 
 
 @on_tensorflow

@@ -6,7 +6,7 @@ import json
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid.data.encoding import Encoder, n_categories, width
@@ -151,7 +151,6 @@ def tables(draw):
     return Table(tuple(columns), scaler), np.stack(values, axis=1), parts
 
 
-@settings(max_examples=50, deadline=None)
 @given(tables(), st.booleans())
 def test_properties(case, codes):
     table, values, (train, other) = case

@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn import model_selection
 
@@ -51,7 +51,6 @@ def rows_of(folds):
     return [(fold.train.tolist(), fold.test.tolist()) for fold in folds]
 
 
-@settings(max_examples=30, deadline=None)
 @given(st.lists(st.integers(4, 30), min_size=2, max_size=6), st.integers(2, 4), st.integers(0, 2**32 - 1))
 def test_folds_partition_the_samples(counts, n_folds, seed):
     labels = np.random.default_rng(0).permutation(np.repeat(np.arange(len(counts)), counts))
@@ -72,7 +71,6 @@ GROUPED = st.lists(st.integers(1, 12), min_size=6, max_size=20)
 """How many samples each group has."""
 
 
-@settings(max_examples=30, deadline=None)
 @given(
     GROUPED,
     st.sampled_from(["group", "stratified_group", None]),
@@ -96,7 +94,6 @@ def test_groups_cross_in_neither_outer_nor_inner_splits(sizes, kind, form, share
         assert inner_rows(data, fold, share, how) is None
 
 
-@settings(max_examples=60, deadline=None)
 @given(
     st.lists(st.integers(0, 40), min_size=40, max_size=90),
     st.integers(2, 4),

@@ -2,7 +2,7 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.datasets import make_multilabel_classification
 
@@ -61,7 +61,6 @@ def test_each_label_keeps_its_share_in_all_parts(make, sizes, most):
     assert furthest(labels, by_chance) > 2 * most
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     st.lists(st.integers(0, 12), min_size=1, max_size=5).filter(any),
     st.integers(0, 6),

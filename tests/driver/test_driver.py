@@ -386,7 +386,7 @@ def test_crashes_of_the_driver_at_any_epoch_change_nothing(tmp_path, finished):
 SMALL = {"search": {"folds": 2}, "space": {"learning_rate": [0.001, 0.01]}}
 
 
-@settings(max_examples=40, deadline=None, suppress_health_check=[HealthCheck.function_scoped_fixture])
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(share=st.floats(0, 1))
 def test_a_journal_cut_at_any_byte_resumes_to_the_same_results(tmp_path_factory, finished, share):
     copy = tmp_path_factory.mktemp("cut")

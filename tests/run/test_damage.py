@@ -8,7 +8,7 @@ import random
 from pathlib import Path
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from mutations import N_MUTATIONS
 
@@ -80,7 +80,6 @@ FOLDS = [
 ]
 
 
-@settings(max_examples=200, deadline=None)
 @given(data=st.data())
 def test_any_flipped_bit_is_told_or_costs_the_last_record_alone(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("journal") / "journal.jsonl"

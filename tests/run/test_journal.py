@@ -9,7 +9,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid.errors import JournalError, StorageError
@@ -65,7 +65,6 @@ json_values = st.recursive(
 )
 
 
-@settings(max_examples=50, deadline=None)
 @given(
     records=st.lists(st.dictionaries(st.text(), json_values, max_size=3), max_size=6),
     cut=st.floats(0, 1),

@@ -8,7 +8,7 @@ from decimal import Decimal
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from sklearn.model_selection import ParameterGrid
 
@@ -77,7 +77,6 @@ def test_a_sample_as_large_as_the_space_is_the_whole_of_it(space, seed):
     assert sorted(map(text_of, space.sample(space.size + 3, seed))) == sorted(map(text_of, space))
 
 
-@settings(max_examples=30)
 @given(st.integers(0, 5), st.integers(1, 30), st.integers(0, 20))
 def test_a_sample_of_an_endless_space_begins_like_a_shorter_one(seed, n, more):
     space = space_of(

@@ -7,7 +7,7 @@ import random
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from kerasgrid.errors import DataError
@@ -307,7 +307,6 @@ def test_what_is_written_reads_back_as_the_sample(tmp_path_factory, ids, seed, q
     assert read_form(folder / "out.csv", of(*DIGITS)).ids == form.ids
 
 
-@settings(max_examples=40)
 @given(st.lists(st.floats(0, 1, width=32), min_size=2, max_size=2))
 def test_probabilities_keep_every_bit(tmp_path_factory, values):
     folder = tmp_path_factory.mktemp("bits")
