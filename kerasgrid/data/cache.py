@@ -25,9 +25,9 @@ import numpy as np
 
 from kerasgrid import machine
 from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
-from kerasgrid.data.decoding import decoded
+from kerasgrid.data.decoding import Decoded, decoded
 from kerasgrid.data.digests import form_of, is_settled
-from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, prune
+from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_images, prune
 from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
@@ -157,7 +157,7 @@ def _keep(
     folder: Path,
     given: list[Samples] | list[Dataset],
     source: str,
-    images: Path | None = None,
+    images: Decoded | None = None,
     *,
     tells: bool = False,
 ) -> Dataset:
@@ -165,16 +165,16 @@ def _keep(
 
     Args:
         given: The samples, which are taken out: as much of the file is about to be mapped.
-        images: A .npy file of their images, which is moved.
+        images: Their images, where these are decoded; the file is moved.
         tells: Whether the folder tells what it is made of.
     """
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _made_beside(folder) as temporary:
         if images is not None:
-            insist(shutil.move, images, temporary / "images.npy")
+            insist(shutil.move, images.path, temporary / "images.npy")
         wanted = _write(temporary, given.pop())
         if tells:
-            mark_made_of(temporary, source)
+            mark_made_of(temporary, source, None if images is None or images.bad else images.key)
         return _put(temporary, folder, wanted, source)
 
 
@@ -195,14 +195,18 @@ def _decoded(
     def is_there() -> bool:
         return open_samples(folder, source) is not None
 
-    with decoded(pictures, doing, is_there) as found:
+    def same(key: str) -> Path | None:
+        others = (other for other in of_images(key) if open_samples(other, source) is not None)
+        return next((other / "images.npy" for other in others), None)
+
+    with decoded(pictures, doing, is_there, same) as found:
         if found is not None:
             check()
             samples = take_rows(samples, found.places)
             if found.bad:
                 _check_classes(samples, pictures.where)
                 samples = replace(samples, report=(*samples.report, _left_out(pictures, found.bad)))
-            return _keep(folder, [samples], source, found.path, tells=True)
+            return _keep(folder, [samples], source, found, tells=True)
     kept = open_samples(folder, source)
     if kept is None:
         raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))

@@ -59,20 +59,25 @@ class Decoded:
         path: A .npy file of those that could be, (sample, height, width, channel) uint8, to be moved away.
         places: Which of the files those are.
         bad: The others, which are left out.
+        key: The digest of what the files hold and what they become.
     """
 
     path: Path
     places: np.ndarray
     bad: tuple[Bad, ...]
+    key: str
 
 
 @contextlib.contextmanager
-def decoded(pictures: Pictures, doing: Doing, is_there: Callable[[], bool]) -> Iterator[Decoded | None]:
+def decoded(
+    pictures: Pictures, doing: Doing, is_there: Callable[[], bool], same: Callable[[str], Path | None]
+) -> Iterator[Decoded | None]:
     """Decodes image files, and removes what is left of it once that has been put where it belongs.
 
     Args:
         doing: Is told how far it is.
         is_there: Whether another process has put there meanwhile what is being decoded; None is given then.
+        same: Gives a .npy file of the same images, by their key; None where there is none.
 
     Raises:
         DataError: Some cannot be decoded and are not to be left out, or none can. What was decoded is kept.
@@ -86,16 +91,31 @@ def decoded(pictures: Pictures, doing: Doing, is_there: Callable[[], bool]) -> I
     known = dict(zip(paths, file_digests(paths, tell), strict=True))
     contents = [[known[picture.path].digest, picture.member] for picture in pictures.files]
     form = [_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample]
-    folder = cache_folder() / DECODING / digest([form, contents])
+    key = digest([form, contents])
+    folder = cache_folder() / DECODING / key
     with _taken(folder, len(pictures), doing):
         if is_there():
             yield None
+        elif _is_linked(same(key), folder / _IMAGES):
+            yield Decoded(folder / _IMAGES, np.arange(len(pictures)), (), key)
         else:
             mark_made_of(folder, pictures.where)
             with contextlib.closing(_Work(folder, pictures)) as work:
                 work.run({path: own.form for path, own in known.items()}, doing)
-                yield work.finish()
+                yield work.finish(key)
         remove(folder)
+
+
+def _is_linked(images: Path | None, path: Path) -> bool:
+    """Gives a file a second name, and tells whether it has it; on file systems without them, it has not."""
+    if images is None:
+        return False
+    remove(path)
+    try:
+        os.link(images, path)
+    except OSError:
+        return False
+    return True
 
 
 @contextlib.contextmanager
@@ -178,6 +198,9 @@ class _Work:
 
     def _open(self) -> tuple[BinaryIO, BinaryIO]:
         """Opens both files, made to fit, at the end of the lines that hold."""
+        with contextlib.suppress(FileNotFoundError):
+            if self._path.stat().st_nlink > 1:  # samples of the cache have it, too, and stay as they are
+                self._path.unlink()
         with contextlib.suppress(FileExistsError):
             self._path.open("xb").close()
         with contextlib.suppress(FileExistsError):
@@ -272,7 +295,7 @@ class _Work:
             f"{bytes_word(pictures.nbytes)} in {cache_folder()}, about {format_seconds(seconds)}."
         )
 
-    def finish(self) -> Decoded:
+    def finish(self, key: str) -> Decoded:
         """Closes the gaps where images are left out, and returns what there is.
 
         Raises:
@@ -293,7 +316,7 @@ class _Work:
         self._images.flush()
         os.fsync(self._images.fileno())
         self.close()
-        return Decoded(self._path, places, tuple(bad))
+        return Decoded(self._path, places, tuple(bad), key)
 
     def _close_gaps(self, places: np.ndarray) -> None:
         """Moves images up to where others are left out; where that is cut off, those are decoded again."""

@@ -107,24 +107,38 @@ def _look_at(path: Path, what: str) -> Kept | None:
     except OSError:
         return None
     used_at = max(one.st_mtime for one in (own, *files))
-    return Kept(path, what, sum(map(_taken, files)), used_at, _source(path), is_used(path))
+    return Kept(path, what, sum(map(_taken, files)), used_at, _made_of(path, "source"), is_used(path))
 
 
 def _taken(status: os.stat_result) -> int:
-    """Returns what a file takes of the disk: of one that is written in places, those places."""
+    """Returns what a file takes of the disk: the places that are written, and its part of several names."""
     blocks = getattr(status, "st_blocks", None)
-    return status.st_size if blocks is None else min(status.st_size, 512 * blocks)
+    n_bytes = status.st_size if blocks is None else min(status.st_size, 512 * blocks)
+    return n_bytes // max(1, status.st_nlink)
 
 
-def _source(path: Path) -> str | None:
+def _made_of(path: Path, what: str) -> str | None:
     with contextlib.suppress(OSError, ValueError, KeyError, TypeError):
-        return str(json.loads((path / MADE_OF).read_bytes())["source"])
+        return str(json.loads((path / MADE_OF).read_bytes())[what])
     return None
 
 
-def mark_made_of(folder: Path, source: str) -> None:
-    """Writes into a new part of the cache what the data are called that it is made of."""
-    (folder / MADE_OF).write_text(json.dumps({"source": source}), encoding="utf-8")
+def mark_made_of(folder: Path, source: str, images: str | None = None) -> None:
+    """Writes into a new part of the cache what it is made of.
+
+    Args:
+        source: What the data are called.
+        images: The digest of all the files that its images were decoded of; None where it is not of all of
+            them, or not of files.
+    """
+    told = {"source": source} if images is None else {"source": source, "images": images}
+    (folder / MADE_OF).write_text(json.dumps(told), encoding="utf-8")
+
+
+def of_images(images: str) -> list[Path]:
+    """Returns the folders of samples whose images are decoded of the same files to the same."""
+    folders = _children(cache_folder() / SAMPLES)
+    return [folder for folder in folders if _made_of(folder, "images") == images]
 
 
 def mark_used(folder: Path) -> None:

@@ -11,6 +11,7 @@ import subprocess
 import sys
 import threading
 import time
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,6 +22,7 @@ from kerasgrid.data import decoding
 from kerasgrid.data import pictures as reading
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cache import cached
+from kerasgrid.data.keeping import kept
 from kerasgrid.data.pictures import Picture, Pictures
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.locks import FolderLock
@@ -205,6 +207,63 @@ def test_what_was_decoded_before_a_fault_was_told_is_kept(files, tried):
     tried.clear()
     check(load(files, skip_bad=True), [place for place in range(N) if place != 5])
     assert not tried
+
+
+def relabelled(files, doing=lambda text: None):
+    whole = samples(files)
+    return cached("others", "photos", lambda: replace(whole, labels=1 - whole.labels), doing=doing)
+
+
+def test_other_labels_of_the_same_images_decode_nothing(files, tried, cache):
+    first = load(files)
+    tried.clear()
+    second = relabelled(files)
+    assert not tried
+    assert os.path.samefile(first.place / "images.npy", second.place / "images.npy")
+    assert second.labels.tolist() == [1 - place % 2 for place in range(N)]
+    sizes = [path.stat().st_size for path in first.place.iterdir()]
+    assert sum(part.n_bytes for part in kept()) < 1.5 * sum(sizes)
+    shutil.rmtree(first.place)
+    np.testing.assert_array_equal(relabelled(files).images, second.images)
+
+
+def test_what_is_not_whole_is_not_shared(files, tried, cache):
+    first = load(files)
+    with open(first.place / "images.npy", "r+b") as file:
+        file.seek(-1, os.SEEK_END)
+        file.write(b"x")
+    tried.clear()
+    np.testing.assert_array_equal(relabelled(files).images[:, 0, 0, 0], range(N))
+    assert sorted(tried) == list(range(N))
+
+
+def test_where_files_have_one_name_each_they_are_decoded_again(files, tried, monkeypatch):
+    load(files)
+    tried.clear()
+
+    def refuse(source, target):
+        raise OSError(errno.EPERM, os.strerror(errno.EPERM))
+
+    monkeypatch.setattr(os, "link", refuse)
+    relabelled(files)
+    assert sorted(tried) == list(range(N))
+
+
+def test_samples_stay_where_a_process_dies_that_shares_them(files, cache):
+    first = load(files)
+
+    def die():
+        raise DataError("dies")
+
+    with pytest.raises(DataError, match="dies"):
+        cached("dies", "photos", lambda: samples(files), check=die)
+    (folder,) = cache.with_name("decoding").iterdir()
+    assert os.path.samefile(folder / "images.npy", first.place / "images.npy")
+    (first.place / "made_of.json").unlink()
+    before = (first.place / "images.npy").stat()
+    relabelled(files)
+    after = (first.place / "images.npy").stat()
+    assert (after.st_mtime_ns, after.st_nlink) == (before.st_mtime_ns, 1)
 
 
 def test_nothing_is_left_to_learn_from(files):
