@@ -243,7 +243,7 @@ class Tree:
             shallow = [name for name in names if depth is None or name.count("/") < depth]
             return sorted(name for name in shallow if not is_hidden(name))
         found, seen = [], set()
-        for folder, folders, files in os.walk(self.path, followlinks=True):
+        for folder, folders, files in os.walk(self.path, onerror=_refuse, followlinks=True):
             status = os.stat(folder)
             if (status.st_dev, status.st_ino) in seen:  # a link leads back to it
                 folders.clear()
@@ -269,7 +269,7 @@ class Tree:
         if self._packed is not None:
             _, prefix, members = self._packed
             return prefix + os.path.normpath(name).replace(os.sep, "/") in members
-        return os.path.isfile(self.path / name)
+        return os.path.isfile(os.path.join(self.path, name))
 
     def place(self, name: str) -> tuple[Path, str | None]:
         """Returns the path of a file, or that of its .zip and what its member is called there."""
@@ -277,6 +277,11 @@ class Tree:
             return self.path / name, None
         archive, prefix, members = self._packed
         return archive, members[prefix + os.path.normpath(name).replace(os.sep, "/")].filename
+
+
+def _refuse(error: OSError) -> None:
+    """Raises a DataError of a folder that may not be looked into."""
+    raise DataError(f"{shown_path(error.filename)} cannot be read: {error.strerror or error}.") from error
 
 
 def exists(path: str | Path) -> bool:

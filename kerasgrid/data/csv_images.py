@@ -148,17 +148,18 @@ def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> t
     own = _said_tree(file, said)
     trees = [own] if own is not None else list(_trees_beside(file))
     suffixes = (said.suffix,) if said is not None and said.suffix else _SUFFIXES
-    found: list[tuple[int, bool, Tree, str]] = []
+    found: list[tuple[tuple[int, bool, bool], Tree, str]] = []
     for tree, suffix in itertools.product(trees, suffixes):
         names = [f"{cell}{suffix}" for cell in cells if is_image(f"{cell}{suffix}") or said is not None]
         if not any(map(tree.has, names[:_FEW])) and not (own is not None and any(map(tree.has, names))):
             continue
-        below = tree.path.relative_to(file.path.parent).as_posix().lower()
-        found.append((sum(map(tree.has, names)), _stem(file) in below, tree, suffix))
+        below = tree.path.relative_to(file.path.parent).as_posix().lower() if own is None else ""
+        # Of a folder and the archive that it came in, the folder.
+        found.append(((sum(map(tree.has, names)), _stem(file) in below, not tree.is_packed), tree, suffix))
     if not found:
         return None
-    best = max((n, is_alike) for n, is_alike, _, _ in found)
-    several = [(tree, suffix) for n, is_alike, tree, suffix in found if (n, is_alike) == best]
+    best = max(rank for rank, _, _ in found)
+    several = [(tree, suffix) for rank, tree, suffix in found if rank == best]
     if len(several) > 1:
         places = " and ".join(f"{tree.where}/*{suffix}" for tree, suffix in several[:2])
         raise DataError(
@@ -222,7 +223,7 @@ def read_images(file: CsvFile, roles: Roles, named: NamedImages, pictures: Any) 
     (frame,) = read_frames(file, [*roles.spelled, named.column], only=only)
     faults = CellFaults(file.where, partial(line_places, file))
     files = named.files(file, stripped(frame[named.column]), faults)
-    report = [*named.report, *told_left(left, "name images")]
+    report = told_left(left, "name images")
     if len(files) < len(frame):  # of which there are faults, that are told with those of the labels
         files = (Picture(file.path),) * len(frame)
         return samples_of_file(file, np.zeros((len(frame), 1)), roles, frame, None, faults)

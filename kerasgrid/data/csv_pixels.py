@@ -42,15 +42,12 @@ def find_pixels(file: CsvFile, roles: Roles) -> str | None:
     return None
 
 
-def read_pixels(
-    file: CsvFile, roles: Roles, column: str, image: Sequence[int] | None = None, *, is_guess: bool = False
-) -> Samples:
+def read_pixels(file: CsvFile, roles: Roles, column: str, image: Sequence[int] | None = None) -> Samples:
     """Returns the samples of a CSV file of which one column's cells hold an image each.
 
     Args:
         roles: The columns that are no pixels.
         image: (height, width, channels); a square of one channel by default.
-        is_guess: Whether the column was found and not said, which is told.
 
     Raises:
         DataError: A cell holds other pixels, or another number of them, than the first; or another cell is
@@ -71,8 +68,6 @@ def read_pixels(
         rest.append(frame)
         n_done += len(cells)
     report = told_left([name for name in names if name not in others and name != column], "hold pixels")
-    if is_guess:
-        report.insert(0, f"pixels: the cells of {column!r} hold the {n_pixels:,} pixels of an image each")
     import pandas as pd
 
     values = np.concatenate(parts)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import fnmatch
+import posixpath
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -46,7 +47,7 @@ class Listing:
 
 def is_image(name: str) -> bool:
     """Tells whether a file is one of an image, by its name."""
-    return PurePosixPath(name).suffix.lower() in PICTURE_SUFFIXES
+    return posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
 def class_folders(tree: Tree) -> Listing:
@@ -204,7 +205,10 @@ def _class_of(match: re.Match[str]) -> str:
 def _apart(tree: Tree) -> tuple[list[str], list[str]]:
     """Returns the images below a folder, and the other files."""
     names = tree.files()
-    return [name for name in names if is_image(name)], [name for name in names if not is_image(name)]
+    parts: tuple[list[str], list[str]] = [], []
+    for name in names:
+        parts[not is_image(name)].append(name)
+    return parts
 
 
 def _without_images(tree: Tree, others: Sequence[str]) -> str:

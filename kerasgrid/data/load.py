@@ -154,9 +154,11 @@ def _load(
         return take_subset(whole, config.subset, seed, where)
 
     if config.subset is None:
-        return cached(key, where, source.read, check=check, doing=doing)
-    key_of_subset = {**key, "subset": config.subset, "seed": seed}
-    return cached(key_of_subset, where, pick, check=check, doing=doing)
+        found = cached(key, where, source.read, check=check, doing=doing)
+    else:
+        found = cached({**key, "subset": config.subset, "seed": seed}, where, pick, check=check, doing=doing)
+    # What was guessed is not kept: the same files elsewhere, or where it is said, are the same samples.
+    return replace(found, report=(*source.notes, *found.report))
 
 
 def check_other(config: Any, other: Any, train: Dataset) -> None:
@@ -190,7 +192,9 @@ def load_with_test(config: Any, *, seed: int = 0, doing: Doing = not_told) -> Da
     check_held_out(train, test, train.source, test.source)
 
     def join() -> Samples:
-        return with_held_out(train, test, test.source, in_memory=False)
+        rows, others = replace(train, report=()), replace(test, report=())
+        return with_held_out(rows, others, test.source, in_memory=False)
 
     joined = cached({"joined": [train.fingerprint, test.fingerprint]}, train.source, join)
-    return replace(joined, n_held_out=len(test))
+    report = (*train.report, *test.report, *joined.report)
+    return replace(joined, n_held_out=len(test), report=tuple(dict.fromkeys(report)))

@@ -24,7 +24,7 @@ from kerasgrid.data.digests import file_digests
 from kerasgrid.data.idx import idx_chunks, read_idx
 from kerasgrid.data.image_files import Listing, all_images, class_folders, matching
 from kerasgrid.data.image_streams import ids_of, picture_chunks, sample_beside
-from kerasgrid.data.labels import as_classes
+from kerasgrid.data.labels import as_classes, check_texts
 from kerasgrid.data.npz import npy_chunks, npz_chunks, read_npy, read_npz
 from kerasgrid.data.pictures import Picture, Pictures, image_of
 from kerasgrid.data.places import csv_of, meant
@@ -80,6 +80,7 @@ class Source:
         options: A JSON value: what else decides it.
         read: Reads the samples.
         decodes: Whether these are image files, `Pictures`, which `read` does not decode yet.
+        notes: What was guessed of them.
     """
 
     name: str
@@ -87,6 +88,7 @@ class Source:
     options: Mapping[str, Any]
     read: Callable[[], Samples]
     decodes: bool = False
+    notes: tuple[str, ...] = ()
 
     def digests(self, doing: Doing = not_told) -> list[str]:
         """Returns the SHA-256 of each file.
@@ -199,30 +201,22 @@ def _files_source(
         }
         codes = np.array([place[label] for label in labels], np.int64)
         pictures = _pictures(files, config, trained, name)
+        check_texts(classes, f"{name}: the class")
         check_samples(pictures, codes, classes, name)
-        return Samples(pictures, codes, Target("classes", classes), report=listing.report)
+        return Samples(pictures, codes, Target("classes", classes))
 
     listed_ = digest([list(listing.names), list(labels)])
     options |= {"source": "files", "listing": listed_, **_decoding(config, trained)}
-    return Source(name, _paths(files), options, read, decodes=True)
+    return Source(name, _paths(files), options, read, decodes=True, notes=listing.report)
 
 
-def _pictures(
-    files: Sequence[Picture],
-    config: Any,
-    trained: Dataset | None,
-    where: str,
-    *,
-    skip_bad: bool | None = None,
-) -> Pictures:
+def _pictures(files: Sequence[Picture], config: Any, trained: Dataset | None, where: str) -> Pictures:
     """Returns image files as the samples that they become, or as those trained on are."""
-    image = (
-        image_of(files, config.image, where)
-        if trained is None
-        else _image_of_trained(trained.images.shape[1:], where)
-    )
-    skip_bad = config.skip_bad if skip_bad is None else skip_bad
-    return Pictures(tuple(files), image, config.fit, config.resample, skip_bad, where)
+    if trained is None:
+        image = image_of(files, config.image, where)
+    else:
+        image = _image_of_trained(trained.images.shape[1:], where)
+    return Pictures(tuple(files), image, config.fit, config.resample, config.skip_bad, where)
 
 
 def _image_of_trained(shape: Sequence[int], where: str) -> tuple[int, int, int]:
@@ -320,11 +314,9 @@ def _csv_source(
     if isinstance(form, NamedImages):
         return _named_source(file, roles, form, config, trained, files, options)
     if isinstance(form, str):
-        is_guess = config.pixels is None
         options |= {"source": "pixels", "pixels": form}
-        return Source(
-            file.where, files, options, lambda: read_pixels(file, roles, form, image, is_guess=is_guess)
-        )
+        notes = () if config.pixels else (f"pixels: the cells of {form!r} hold all pixels of an image each",)
+        return Source(file.where, files, options, lambda: read_pixels(file, roles, form, image), notes=notes)
     table = None if trained is None else trained.table
     if form:
         features = config.features
@@ -390,7 +382,7 @@ def _named_source(
         "suffix": named.suffix,
         **_decoding(config, trained),
     }
-    return Source(file.where, (*files, *_paths(pictures)), options, read, decodes=True)
+    return Source(file.where, (*files, *_paths(pictures)), options, read, decodes=True, notes=named.report)
 
 
 def open_stream(

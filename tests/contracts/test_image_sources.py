@@ -570,3 +570,19 @@ def test_keys_that_are_of_another_kind_of_data(data, fault):
     with pytest.raises(ConfigError) as caught:
         prepare(config)
     assert fault.split(" Did you")[0] in str(caught.value)
+
+
+def test_what_was_guessed_is_no_part_of_what_is_kept(cache):
+    names_without_suffix()
+    guessed = load_data(section("train.csv"))
+    said = load_data(
+        section("train.csv", files=ImageColumn(column="image_id", folder="train_images", suffix=".png"))
+    )
+    assert (said.folder, said.report) == (guessed.folder, ())
+    assert guessed.report == ("files: 'image_id' names files in train_images, with .png",)
+    Path("moved").mkdir()
+    for name in ("train.csv", "train_images"):
+        shutil.move(name, f"moved/{name}")
+    moved = load_data(section("moved/train.csv"))
+    assert (moved.folder, moved.source) == (guessed.folder, "moved/train.csv")
+    assert moved.report == ("files: 'image_id' names files in moved/train_images, with .png",)
