@@ -219,11 +219,7 @@ def test_check_search_interrupted_twice_again_and_plot(folder, monkeypatch, caps
 
     for interrupt in (press_ctrl_c, close_terminal):
         assert_interrupts(interrupt, folder, "search", "grid.yaml")
-    ended = subprocess.run(
-        [*COMMAND, "search", "grid.yaml", "--workers", "1"], cwd=folder, capture_output=True, text=True
-    )
-    assert ended.returncode == 0, ended.stderr
-    done = ended.stdout
+    done = told("search", "grid.yaml", *inline).out
     assert not list((folder / "results" / "grid" / "checkpoints").iterdir())
     assert "2/2 trials, 4/4 fits" in done
     assert "kerasgrid plot results/grid.json" in done

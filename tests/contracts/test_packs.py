@@ -127,6 +127,7 @@ def test_runs_of_a_fold_share_their_batches_and_none_of_their_numbers_change(mak
             assert result(mixed[job.id]) == result(shared[job.id])
 
 
+@on_tensorflow
 def test_runs_share_from_where_the_one_that_took_others_has_ended_also_after_a_resume(make, monkeypatch):
     train, taken = Program.train, []
 
@@ -135,19 +136,18 @@ def test_runs_share_from_where_the_one_that_took_others_has_ended_also_after_a_r
         return train(self, states, fixed, inputs, batches, *rest)
 
     monkeypatch.setattr(Program, "train", watched)
-    jobs = [Job(Trial(i, {"learning_rate": 2.0 ** -(3 + i), "epochs": 4}), 0) for i in range(3)]
-    jobs.append(Job(Trial(3, {"learning_rate": 0.125, "epochs": 2}), 1))
+    jobs = [Job(Trial(i, {"learning_rate": 2.0 ** -(3 + i), "epochs": 4}), 0) for i in range(2)]
+    jobs.append(Job(Trial(2, {"learning_rate": 0.125, "epochs": 2}), 1))
     whole, cut, alone = (make(name, callbacks={}) for name in ("whole", "cut", "alone"))
     wanted = whole.train(whole.pack(jobs)).records
-    assert list(dict.fromkeys(taken)) == [(4, 4), (4, 1)]
+    assert list(dict.fromkeys(taken)) == [(3, 3), (2, 1)]
     pack = cut.pack(jobs)
-    first = cut.train(pack, Collector(stop_after=11))  # in the third epoch, of three runs
-    assert list(first.records) == [jobs[3].id]
+    first = cut.train(pack, Collector(stop_after=8))  # in the third epoch, of two runs
+    assert list(first.records) == [jobs[2].id]
     assert {stop.epoch for stop in first.of(StopRecord)} == {3}
     left = pack.of(job for job in jobs if job.id not in first.records)
     assert results(first.records | cut.train(left).records) == results(wanted)
-    if not backend.WIDTH_MATTERS:
-        assert result(alone.train(alone.pack(jobs[:1])).records[jobs[0].id]) == result(wanted[jobs[0].id])
+    assert result(alone.train(alone.pack(jobs[:1])).records[jobs[0].id]) == result(wanted[jobs[0].id])
 
 
 def test_bytes_on_the_device_are_the_floats_that_the_host_makes_of_them(make, monkeypatch):
@@ -227,6 +227,7 @@ def test_runs_of_a_pack_whose_worker_died_go_on_one_by_one(make, monkeypatch):
             search.recipe.paths.checkpoint(*job_id).unlink(missing_ok=True)
 
 
+@on_tensorflow
 def test_runs_read_at_several_epochs_score_as_runs_of_their_own(make):
     jobs = [
         Job(Trial(2 * i + j, {"learning_rate": rate, "epochs": epochs}), 0)
@@ -243,21 +244,16 @@ def test_runs_read_at_several_epochs_score_as_runs_of_their_own(make):
         predictions = [search.predicted(job.id) for search in searches]
         assert (one.epochs, one.best_epoch) == (two.epochs, two.best_epoch)
         assert one.error is two.error is None
-        if backend.NAME == "tensorflow":
-            assert result(one) == result(two)
-            np.testing.assert_array_equal(*predictions)
-        else:  # a batched operation of 2 rounds otherwise than one of 4
-            np.testing.assert_allclose(one.history["loss"], two.history["loss"], rtol=1e-4)
-            np.testing.assert_allclose(*predictions, atol=1e-4)
-    if backend.NAME == "tensorflow":
-        again = make("stopped", callbacks={})
-        pack = again.pack(jobs, 2, shares=True)
-        # Each epoch emits a record for each job that has not ended: 4, 4, then 2.
-        first = again.train(pack, Collector(stop_after=9))
-        assert {job_id[0] for job_id in first.records} == {0, 2}
-        assert first.of(StopRecord) == [StopRecord((1, 0, 0), 3), StopRecord((3, 0, 0), 3)]
-        left = pack.of(job for job in jobs if job.id not in first.records)
-        assert results(first.records | again.train(left).records) == results(shared)
+        assert result(one) == result(two)
+        np.testing.assert_array_equal(*predictions)
+    again = make("stopped", callbacks={})
+    pack = again.pack(jobs, 2, shares=True)
+    # Each epoch emits a record for each job that has not ended: 4, 4, then 2.
+    first = again.train(pack, Collector(stop_after=9))
+    assert {job_id[0] for job_id in first.records} == {0, 2}
+    assert first.of(StopRecord) == [StopRecord((1, 0, 0), 3), StopRecord((3, 0, 0), 3)]
+    left = pack.of(job for job in jobs if job.id not in first.records)
+    assert results(first.records | again.train(left).records) == results(shared)
 
 
 @on_tensorflow
@@ -281,7 +277,7 @@ def until(pack, epoch):
     return dataclasses.replace(pack, until=epoch)
 
 
-@pytest.mark.parametrize("width", [1, 2])
+@pytest.mark.parametrize("width", [pytest.param(1, marks=on_tensorflow), 2])
 def test_runs_that_wait_and_go_on_in_other_company_are_runs_that_never_waited(make, width):
     """All wait after 2 epochs, and the first and the last go on together."""
     whole, search = make("whole"), make("halved")
@@ -302,6 +298,7 @@ def test_runs_that_wait_and_go_on_in_other_company_are_runs_that_never_waited(ma
         assert record.score == pytest.approx(wanted[id_].score)
 
 
+@on_tensorflow
 def test_a_run_that_waited_when_its_record_was_lost_is_not_trained_again(make):
     search = make().but(decides_by_val=True)
     pack = until(search.pack(WIDE[:1]), 2)
@@ -317,19 +314,10 @@ PLAIN = {"callbacks": {}, "params": {"epochs": 4}}
 """Of no dropout, so that packs and Keras's own fit can be compared."""
 
 
-@pytest.fixture(scope="module")
-def of_a_grid(tmp_path_factory):
-    """One job as a grid trains it, without an inner split, in a pack and by Keras's own fit."""
-    make, [job], found = maker(tmp_path_factory.mktemp("grid")), runs(0.125), {}
-    for in_pack in (True, False):
-        search = make(f"grid {in_pack}", **PLAIN)
-        found[in_pack] = search.train(search.pack([job]) if in_pack else Pack((job,))).records[job.id]
-    return job, found
-
-
-def test_keras_own_fit_waits_goes_on_and_is_trained_anew_as_a_pack_is(make, of_a_grid):
+@on_tensorflow
+def test_keras_own_fit_waits_goes_on_and_is_trained_anew_as_a_pack_is(make, tmp_path, eager):
     """After the last rung as a grid would train it, on all rows; or held, on those of its inner split."""
-    job, grid = of_a_grid
+    [job], grids = runs(0.125), maker(tmp_path / "grid")
     reached, held = {}, {}
     for in_pack in (True, False):
         search = make(f"search {in_pack}", **PLAIN, search=VAL).but(decides_by_val=True)
@@ -342,7 +330,9 @@ def test_keras_own_fit_waits_goes_on_and_is_trained_anew_as_a_pack_is(make, of_a
         reached[in_pack] = rung.reached
 
         anew = search.but(frees_val=True).train(pack).records[job.id]
-        assert result(anew) == result(grid[in_pack])
+        grid = grids(f"grid {in_pack}", **PLAIN)
+        grid = grid.train(grid.pack([job]) if in_pack else Pack((job,))).records[job.id]
+        assert result(anew) == result(grid)
         assert anew.val_score is None
 
         held[in_pack] = search.train(pack).records[job.id]
@@ -355,7 +345,8 @@ def test_keras_own_fit_waits_goes_on_and_is_trained_anew_as_a_pack_is(make, of_a
     assert held[False].score == whole.score
 
 
-@pytest.mark.parametrize("in_pack", [True, pytest.param(False, marks=on_tensorflow)])
+@on_tensorflow
+@pytest.mark.parametrize("in_pack", [True, False])
 def test_a_training_anew_goes_on_from_its_own_checkpoint_and_no_rungs(make, in_pack):
     search = make(interval_s=0, callbacks={}, epochs=5).but(decides_by_val=True, frees_val=True)
     pack = search.pack(WIDE[:1]) if in_pack else Pack((WIDE[0],))
@@ -468,7 +459,7 @@ def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epoch
             def called(*arguments):
                 if name not in compiled:
                     compiled.append(name)
-                    time.sleep(2)
+                    time.sleep(1)
                 return made(*arguments)
 
             return called
@@ -485,7 +476,7 @@ def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epoch
         def on_train_batch_begin(self, batch, logs=None):
             if not compiled:
                 compiled.append(batch)
-                time.sleep(2)
+                time.sleep(1)
 
     compiled.clear()
     monkeypatch.setattr("kerasgrid.training.candidate.hooks_of", lambda *given: [Slow()])
@@ -494,6 +485,7 @@ def test_the_time_of_a_fit_is_without_that_of_compiling(make, monkeypatch, epoch
     assert 0 < own.fit_time < 0.9
 
 
+@on_tensorflow
 def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
     """Each width is a program to compile, and what fills an empty place touches nobody."""
     train, widths = Program.train, []
@@ -503,13 +495,13 @@ def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
         return train(self, states, fixed, inputs, *rest)
 
     search, alone = make(callbacks={}), make("alone", callbacks={})
-    lengths = [1, 2, 3, 5, 5]
+    lengths = [1, 2, 3, 4, 4]
     jobs = [Job(Trial(i, {"learning_rate": 2.0 ** -(3 + i), "epochs": n}), 0) for i, n in enumerate(lengths)]
-    epochs = {tuple(draw_key(search.recipe.seed, jobs[-1], epoch)): epoch for epoch in range(5)}
+    epochs = {tuple(draw_key(search.recipe.seed, jobs[-1], epoch)): epoch for epoch in range(4)}
     wanted = alone.train(alone.pack(jobs, 1)).records
     monkeypatch.setattr(Program, "train", watched)
     found = search.train(search.pack(jobs)).records
-    assert [max(w for e, w in widths if e == epoch) for epoch in range(5)] == [5, 5, 3, 2, 2]
+    assert [max(w for e, w in widths if e == epoch) for epoch in range(4)] == [5, 5, 3, 2]
     for job, length in zip(jobs, lengths, strict=True):
         assert found[job.id].epochs == length
         np.testing.assert_allclose(found[job.id].history["loss"], wanted[job.id].history["loss"], rtol=1e-4)
@@ -518,6 +510,7 @@ def test_a_place_is_given_up_when_half_of_them_are_empty(make, monkeypatch):
 # Errors, and memory that ends
 
 
+@on_tensorflow
 def test_a_job_that_cannot_be_scored_takes_no_other_of_its_run_with_it(make, monkeypatch):
     search = make(callbacks={})
     jobs = [Job(Trial(i, {"learning_rate": 0.125, "epochs": epochs}), 0) for i, epochs in enumerate([1, 3])]
@@ -559,7 +552,8 @@ class ResourceExhaustedError(Exception):
     """Has the name of TensorFlow's."""
 
 
-@pytest.mark.parametrize("since", [pytest.param(0, marks=on_tensorflow), 2])
+@on_tensorflow
+@pytest.mark.parametrize("since", [0, 2])
 def test_runs_that_do_not_fit_into_memory_side_by_side_are_trained_half_at_a_time(
     make, never_cut, monkeypatch, since
 ):
@@ -622,7 +616,7 @@ def fallen(search, pack):
 
 
 @on_tensorflow
-def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch):
+def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_program(make, monkeypatch, eager):
     search = make(callbacks={}, epochs=2)
     train, trained = Program.train, set()
 
@@ -644,7 +638,7 @@ def test_what_alone_does_not_fit_takes_keras_own_fit_and_the_others_their_progra
 
 
 @on_tensorflow
-def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch):
+def test_a_program_that_cannot_be_traced_leaves_all_runs_to_keras_own_fit(make, monkeypatch, eager):
     search = make(callbacks={}, epochs=1)
 
     def broken(*_):

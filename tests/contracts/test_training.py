@@ -138,7 +138,7 @@ CASES = {
             "params": {"epochs": 10, "batch_norm": True},
         },
         cuts=(2, 3, 3, 3, 3, 3, 3),
-        plain_cuts=(5, 5, 5),
+        plain_cuts=(5, 5),
         by_width=True,
     ),
     "geometry": Case(
@@ -251,7 +251,6 @@ ON_JAX = {
     "geometry",
     "everything",
     "numbers of a table, and weights",
-    "several labels, and figures given",
 }
 
 

@@ -1,5 +1,7 @@
 import pickle
 import warnings
+from functools import partial
+from unittest import SkipTest
 
 import numpy as np
 import pytest
@@ -12,7 +14,7 @@ from sklearn.linear_model import LogisticRegression
 from sklearn.model_selection import GroupKFold, KFold, ParameterGrid, StratifiedKFold, cross_val_score
 from sklearn.pipeline import Pipeline
 from sklearn.preprocessing import MinMaxScaler
-from sklearn.utils.estimator_checks import check_estimator
+from sklearn.utils.estimator_checks import estimator_checks_generator
 
 import kerasgrid as kg
 from kerasgrid.errors import ConfigError, DataError, ModelError, TrialError
@@ -61,7 +63,7 @@ FC = {"model": "fc", "units": (8,), "batch_norm": False, "optimizer": "SGD", "ep
 
 
 @pytest.fixture(scope="module")
-def plain(digits):
+def plain(digits, eager):
     """The losses of FC by itself."""
     return KerasClassifier(**FC).fit(digits[0].reshape(-1, 8, 8, 1), digits[1]).history_["loss"]
 
@@ -419,7 +421,7 @@ def data(digits):
 
 
 @pytest.fixture(scope="module")
-def grid(data):
+def grid(data, eager):
     grid = kg.GridSearchCV(
         build,
         GRID,
@@ -432,6 +434,7 @@ def grid(data):
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 class TestModelFunction:
     """A search over a model function on images with four axes and names for labels."""
 
@@ -519,6 +522,7 @@ ONE = {"epochs": [1], "optimizer": ["SGD"]}
 
 
 @pytest.mark.slow
+@pytest.mark.usefixtures("eager")
 class TestTraining:
     """One fit or two each."""
 
@@ -703,14 +707,31 @@ def linear(input_shape, n_classes):
     return model
 
 
+LEFT_OUT = {
+    "check_estimator_sparse_matrix",  # says what check_estimator_sparse_array does
+    "check_methods_subset_invariance",  # likewise check_methods_sample_order_invariance
+}
+
+
 @pytest.mark.slow
 @pytest.mark.filterwarnings("ignore")
 def test_scikit_learns_own_checks_hold_but_for_free_parameters_and_batches(monkeypatch):
+    """Of those that are there in several forms, the last one: of arrays that cannot be written to."""
     monkeypatch.setattr("gc.collect", lambda *generation: 0)  # a third of a second for each of a hundred fits
     estimator = KerasClassifier(linear, epochs=2, batch_size=1024)
-    found = check_estimator(estimator, on_skip=None, on_fail=None)
-    told = {check["check_name"]: str(check["exception"]) for check in found if check["status"] == "failed"}
+    checks = {
+        check.func.__name__: partial(check, own) for own, check in estimator_checks_generator(estimator)
+    }
+    told, passed = {}, set()
+    for name in checks.keys() - LEFT_OUT:
+        try:
+            checks[name]()
+            passed.add(name)
+        except SkipTest:
+            continue
+        except Exception as error:
+            told[name] = str(error)
     weighed = {f"check_sample_weight_equivalence_on_{kind}_data" for kind in ("dense", "sparse")}
     assert told.keys() == {"check_no_attributes_set_in_init", *weighed}
     assert "Found attributes ['params']" in told["check_no_attributes_set_in_init"]
-    assert sum(check["status"] == "passed" for check in found) > 40
+    assert len(passed) > 35

@@ -115,8 +115,8 @@ CALLBACKS = {
 @pytest.mark.backend
 def test_callbacks_act_as_in_a_single_fit_of_keras(make):
     """Our epochs of one fit each against one plain fit with the same weights, order and callbacks."""
-    is_traced = keras.backend.backend() != "tensorflow"
-    average = {} if is_traced else {"optimizer.use_ema": True, "optimizer.ema_momentum": 0.9}
+    averages = {"optimizer.use_ema": True, "optimizer.ema_momentum": 0.9}
+    average = averages if keras.backend.backend() == "tensorflow" else {}
     recipe = make(params={"epochs": 15, "learning_rate": 0.05, **average}, callbacks=CALLBACKS)
     job = Job(Trial(0, {}), 0)
     found = record(recipe)

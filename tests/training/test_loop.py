@@ -110,7 +110,7 @@ def test_a_fit_adapts_its_model_to_its_fold(tmp_path):
     config = {
         "data": {"train": "digits"},
         "model": normalized,
-        "params": {"epochs": 10},
+        "params": {"epochs": 3, "learning_rate": 0.01},
         "search": {"folds": 2},
         "executor": {"kind": "inline"},
     }
