@@ -27,6 +27,12 @@ RARE = 0.02
 _COPIES = 0.01
 """A share of samples that repeat others from which on it is told."""
 _TOLD = 3
+_OTHERS = {
+    "classes": ("of another class", "the wrong class"),
+    "labels": ("with other labels", "wrong labels"),
+    "numbers": ("with another number", "the wrong number"),
+}
+"""Of which samples one is a copy of another, and what is wrong then."""
 _BLIND = {"accuracy", "loss", "neg_log_loss"}
 """Objectives in which a rare class counts little."""
 
@@ -121,11 +127,11 @@ def warnings_of_samples(
     found = [*_of_frequencies(config, data, space)]
     n, seen = len(data) - data.n_held_out, look.seen
     if seen.n_across:
-        one = "label" if data.target.is_multi_label else "number" if data.target.is_numbers else "class"
+        others, wrong = _OTHERS[data.target.kind]
         told = _pairs([(_named(data, look, a), _named(data, look, b)) for a, b in seen.across])
         found.append(
-            f"{seen.n_across:,} of {n:,} samples hold the same values as one of another {one}, such as "
-            f"{told}: one of each pair has the wrong {one}."
+            f"{seen.n_across:,} of {n:,} samples hold the same values as one {others}, such as {told}: "
+            f"one of each pair has {wrong}."
         )
     if seen.n_again > _COPIES * n:
         such = _pairs([(look.name(a), look.name(b)) for a, b in seen.again])

@@ -113,7 +113,7 @@ def label(text: str, longest: int = 64) -> str:
     return shortened(visible_line(text), longest)
 
 
-def png(image: np.ndarray, most: int = 192) -> bytes:
+def png(image: np.ndarray, most: int = 128) -> bytes:
     """Returns the PNG of an image, (height, width, channel); floats and dark ones are stretched to white.
 
     Args:

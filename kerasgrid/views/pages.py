@@ -40,7 +40,10 @@ caption { text-align: left; white-space: nowrap; color: var(--muted); }
 th { vertical-align: bottom; } .right { text-align: right; }
 .photos { display: flex; flex-wrap: wrap; gap: 0.9rem; } .photos figure { width: 8.5rem; margin: 0; }
 .photos img { width: 6rem; height: 6rem; object-fit: contain; image-rendering: pixelated; background: #000; }
+.photos img.large { image-rendering: auto; }
 """
+_SHOWN_PIXELS = 96
+"""Of the side of a photo in a page; what is larger is made smaller smoothly."""
 _SPECIAL = re.compile(r"([\\`*_\[\]<>|#])")
 
 
@@ -251,7 +254,9 @@ def _html_table(cells: Cells) -> str:
 
 def _photo(data: bytes, text: str) -> str:
     source, safe = base64.b64encode(data).decode(), _escape_html(text)
-    image = f'<img alt="{safe}" src="data:image/png;base64,{source}">'
+    sides = (int.from_bytes(data[at : at + 4]) for at in (16, 20))  # of a PNG's first chunk
+    large = ' class="large"' if max(sides) > _SHOWN_PIXELS else ""
+    image = f'<img alt="{safe}"{large} src="data:image/png;base64,{source}">'
     return f"<figure>{image}<figcaption>{safe}</figcaption></figure>"
 
 

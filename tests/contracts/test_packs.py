@@ -93,7 +93,7 @@ def never_cut(tmp_path_factory):
 @pytest.mark.parametrize(
     "given",
     [
-        {"augment": {"rotation_range": 10, "zoom_range": 0.2}},
+        {"augment": {"rotation_range": 10, "zoom_range": 0.2, "mixup_alpha": 0.4}},
         pytest.param({"data": {"train": "digits", "subset": 101, "standardize": True}}, marks=on_tensorflow),
     ],
 )
