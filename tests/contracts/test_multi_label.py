@@ -61,6 +61,7 @@ def config(arrays, tmp_path_factory):
             "train": str(file),
             "test": str(file.with_name("test.npz")),
             "scale": 255,
+            "normalize": {"mean": [0.375], "std": [0.25]},
             "multi_label": True,
         },
         "model": "fc",
@@ -135,6 +136,9 @@ def test_what_was_searched_is_predicted_and_submitted_with_its_thresholds(
     assert told.thresholds == pytest.approx(wanted)
     np.testing.assert_array_equal(told.predictions, told.values >= np.asarray(told.thresholds))
     assert np.mean(told.predictions == arrays[1][:50]) > 0.9
+    models = [keras.models.load_model(file) for file in RunPaths(results.parent, "several").models]
+    alone = [model.predict(arrays[0][:50, ..., None], verbose=0) for model in models]  # figures are layers
+    np.testing.assert_allclose(told.values, np.mean(alone, axis=0), atol=1e-6)
     assert any(line.startswith("thresholds: chosen on out-of-fold predictions, 0.") for line in told.lines())
     rows = "".join(f"{place},0,0,0\n" for place in range(50))
     (tmp_path / "sample_submission.csv").write_text(f"id,2,0,1\n{rows}")
@@ -172,7 +176,7 @@ def test_a_model_of_all_rows_tells_its_thresholds(found, tmp_path):
 
 @pytest.mark.parametrize("objective", ["f1_macro", pytest.param("f1_score", marks=pytest.mark.backend)])
 def test_scorers_and_metrics_score_labels(config, arrays, tmp_path, objective):
-    little = {**PARAMS, "epochs": 1, "learning_rate": 0.03}
+    little = {**PARAMS, "epochs": 1, "learning_rate": 0.002}
     changes = {"search": {"folds": 2, "objective": objective}, "params": little}
     record, recipe = trained(config | changes, tmp_path)
     said, rows = np.load(recipe.paths.prediction(*record.job)) >= 0.5, np.load(recipe.paths.folds)["test_0"]
