@@ -231,7 +231,7 @@ def fault_of_class_weight(value: Any, target: Target) -> str | None:
         return None
     if target.is_multi_label:
         return (
-            "is a weight of each class, and with data.multi_label a sample has any number of labels: leave "
+            "is a weight of each class, and a sample may have several labels here: leave "
             "it out, or weigh what is rare by loss: binary_focal_crossentropy with "
             "loss.apply_class_balancing: true."
         )

@@ -479,8 +479,8 @@ def objective_fault(
     """
     if objective.metric in CLASS_METRICS and target.is_multi_label:
         return (
-            f"is {objective.name!r}, which is of one class a sample, and with data.multi_label it has any "
-            "number: take accuracy, f1_macro or binary_crossentropy."
+            f"is {objective.name!r}, which is of one class a sample, and a sample may have several labels "
+            "here: take accuracy, f1_macro or binary_crossentropy."
         )
     is_of_one = target.is_numbers and target.n_outputs == 1
     if is_of_one and objective.metric in NUMBER_METRICS and METRICS[objective.metric].labels == "one_hot":

@@ -226,15 +226,14 @@ def _check_several(model: keras.Model, route: Route, n_labels: int) -> None:
     """
     if output_activation(model) == "softmax":
         raise ModelError(
-            f"{model.name}: ends in softmax, which chooses one of {n_labels} classes, and with "
-            "data.multi_label a sample has any number: end it in sigmoid. A model function that names "
-            "multi_label is told so."
+            f"{model.name}: ends in softmax, which chooses one of {n_labels} classes, and a sample may have "
+            "several labels here: end it in sigmoid. A model function that names multi_label is told so."
         )
     name = route.loss or (loss_name(only_loss(model.loss)) if model.compiled else None)
     if name in _OF_ONE_CLASS:
         raise ModelError(
-            f"{model.name}: the loss {name} is of one class a sample, and with data.multi_label it has any "
-            "number: take binary_crossentropy, or binary_focal_crossentropy."
+            f"{model.name}: the loss {name} is of one class a sample, which may have several labels here: "
+            "take binary_crossentropy, or binary_focal_crossentropy."
         )
 
 
