@@ -215,7 +215,8 @@ def _without_images(tree: Tree, others: Sequence[str]) -> str:
     """Returns what is said of a folder that has no images."""
     suffixes = ", ".join(sorted(PICTURE_SUFFIXES))
     tables = [name for name in others if name.lower().endswith(_TABLES)]
-    way = f" Of a CSV file give its name: {tree.where}/{tables[0]}." if tables else ""
+    table = next((name for name in tables if "train" in name.lower()), tables[0] if tables else None)
+    way = "" if table is None else f" Of a CSV file give its name: {tree.where}/{table}."
     return f"{tree.where}: no images ({suffixes}) in it or below: there {_what_is_there(others)}.{way}"
 
 

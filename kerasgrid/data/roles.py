@@ -408,6 +408,9 @@ def samples_of_file(
         labels, target = targets, Target("numbers", roles.targets)
     elif several is not None:
         labels, target = several[0], Target("labels", several[1])
+        if roles.tags is not None and not (labels.sum(axis=1) > 1).any():
+            alone = f"no cell of {roles.tags!r} has {roles.split!r} between labels: each has one at most"
+            report = (*report, f"label: {alone}")
     else:
         assert given is not None
         labels, target, line = labels_of_names(*given, str(roles.label))

@@ -484,8 +484,14 @@ def _named_stream(
 
 
 def _to_predict(files: Sequence[Picture], shape: Sequence[int], config: Any, where: str) -> Pictures:
-    """Returns image files that become samples as those trained on are; none is left out."""
+    """Returns image files that become samples as those trained on are; none is left out.
+
+    Raises:
+        DataError: Those trained on are no image files, and of another shape.
+    """
     image = _image_of_trained(shape, where)
+    if not are_image_files(config) and (found := image_of(files, None, where)) != image:
+        raise DataError(f"{where}: images of {list(found)}, and those trained on have {list(image)}.")
     return Pictures(tuple(files), image, config.fit, config.resample, False, where)
 
 

@@ -75,7 +75,7 @@ def class_folders() -> str:
 
 def deep_class_folders() -> str:
     put_all("set/set/train/{name}/a/b{row:02}.png")
-    put("set/set/test/{0}.png", 0)
+    put("set/set/test/0.png", 0)
     Path("set/set/train/.DS_Store").touch()
     Path("set/set/train/cat/Thumbs.db").touch()
     return "set"
@@ -586,3 +586,22 @@ def test_what_was_guessed_is_no_part_of_what_is_kept(cache):
     moved = load_data(section("moved/train.csv"))
     assert (moved.folder, moved.source) == (guessed.folder, "moved/train.csv")
     assert moved.report == ("files: 'image_id' names files in moved/train_images, with .png",)
+
+
+def test_a_separator_that_no_cell_has_is_told():
+    put_all("train/{row}.png")
+    table("train.csv", ["id", "tags"], range(N), ["a b", "a", "c", "a b"] * 3)
+    data = load_data(section("train.csv", label={"column": "tags", "split": "|"}))
+    assert data.target.names == ("a", "a b", "c")
+    assert data.report[-1] == "label: no cell of 'tags' has '|' between labels: each has one at most"
+
+
+def test_images_to_predict_are_not_resized_to_arrays_that_were_trained_on():
+    np.savez("train.npz", images=IMAGES, labels=LABELS)
+    put("test/0.png", 0)
+    (chunk,) = open_stream("test", (6, 5, 3), section("train.npz")).chunks()
+    np.testing.assert_array_equal(chunk.images, IMAGES[:1])
+    with pytest.raises(
+        DataError, match=r"^test: images of \[6, 5, 3\], and those trained on have \[8, 8, 1\]"
+    ):
+        open_stream("test", (8, 8, 1), section("train.npz"))
