@@ -28,7 +28,7 @@ from kerasgrid.run.observer import Observer
 from kerasgrid.run.paths import RunPaths
 from kerasgrid.tables.predictions import read_held_out
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
 IMAGES, LABELS = digits()
 N_SOME = 256
 AUGMENT = {"width_shift_range": [-1, 0, 1], "featurewise_center": True, "rotation_range": 5}

@@ -56,7 +56,8 @@ def of_version_1(paths):
     paths.journal.write_text(re.sub(r',"crc32":"\w+"', "", old))
 
 
-def test_both_are_of_one_version_of_the_journal(fake_trainer, tmp_path):
+def test_both_are_of_one_version_of_the_journal(fake_trainer, tmp_path, monkeypatch):
+    ask_in_this_process(monkeypatch)
     own, rival = RunPaths(tmp_path, "fake"), RunPaths(tmp_path, "fake-autokeras")
     search(config(), results=tmp_path)
     of_version_1(own)

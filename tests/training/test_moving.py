@@ -291,8 +291,10 @@ def both_ways(search, **pack) -> list[dict]:
     return found
 
 
-@pytest.mark.parametrize("objective", ["accuracy", "loss", "neg_log_loss"])
-def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objective):
+@pytest.mark.parametrize(
+    "objective", ["accuracy", *(pytest.param(name, marks=on_tensorflow) for name in ("loss", "neg_log_loss"))]
+)
+def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objective, eager):
     search = {"folds": 2, "objective": objective}
     searches = {
         kind: make(kind, params=NORMED, training={"batch_norm": kind}, search=search)
@@ -312,13 +314,14 @@ def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objectiv
         assert other.history["test_loss"] != record.history["test_loss"]
 
 
-def test_a_model_without_batch_normalization_has_no_share(make):
+def test_a_model_without_batch_normalization_has_no_share(make, eager):
     for records in both_ways(make(params={**NORMED, "batch_norm": False})):
         assert {(record.first_values, record.debiased_score) for record in records.values()} == {(None, None)}
 
 
+@on_tensorflow
 @pytest.mark.parametrize("epochs", [4, 2])
-def test_what_a_rung_decides_by_is_debiased_whatever_is_scored(make, epochs):
+def test_what_a_rung_decides_by_is_debiased_whatever_is_scored(make, epochs, eager):
     """Of fits that wait at it, and of those that have ended there."""
     found = {}
     for kind in ("keras", "debiased"):
@@ -345,8 +348,8 @@ class Load(keras.callbacks.Callback):
 """
 
 
-@pytest.mark.parametrize("hook", ["on_train_begin", "on_epoch_begin"])
-def test_statistics_that_a_callback_sets_before_an_epoch_hold_no_first_values(make, tmp_path, hook):
+@pytest.mark.parametrize("hook", ["on_train_begin", pytest.param("on_epoch_begin", marks=on_tensorflow)])
+def test_statistics_that_a_callback_sets_before_an_epoch_hold_no_first_values(make, tmp_path, hook, eager):
     tmp_path.joinpath("loading.py").write_text(LOADING)
     callbacks = {f"{tmp_path}/loading.py:Load": {"hook": hook}}
     job = Job(Trial(0, {}), 0)
@@ -356,7 +359,7 @@ def test_statistics_that_a_callback_sets_before_an_epoch_hold_no_first_values(ma
 
 @on_tensorflow
 @pytest.mark.parametrize("packs", [True, False])
-def test_models_are_kept_as_they_were_measured(make, packs):
+def test_models_are_kept_as_they_were_measured(make, packs, eager):
     kept = {}
     for kind in ("keras", "debiased"):
         search = make(kind, params=NORMED, training={"batch_norm": kind}).but(keeps_models=True)

@@ -39,7 +39,7 @@ from kerasgrid.training.job import train_pack
 from kerasgrid.training.learnt import Learnt
 from kerasgrid.training.saving import Frame
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
 TOLERANCE = 1e-6 if backend.NAME == "tensorflow" else 1e-5
 
 OWN = """
