@@ -124,6 +124,17 @@ def peak_memory_bytes() -> int:
     return peak if sys.platform == "darwin" else peak * 1024
 
 
+def mapped_bytes(path: Path) -> int:
+    """Returns how much of a file that this process maps is resident; 0 where the system does not tell."""
+    found, is_of_file = 0, False
+    for line in _text(Path("/proc/self/smaps")).splitlines():
+        if "-" in line.split(" ", 1)[0]:  # the line that a mapping begins with
+            is_of_file = line.endswith(f" {path}")
+        elif is_of_file and line.startswith("Rss:"):
+            found += int(line.split()[1]) * 1024
+    return found
+
+
 def _own_limit(name: str) -> int | None:
     """Returns what `ulimit` has set; None where it has set nothing, or has not this limit."""
     try:

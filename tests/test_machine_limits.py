@@ -5,6 +5,7 @@ from __future__ import annotations
 import resource
 import subprocess
 import sys
+from pathlib import Path
 
 import numpy as np
 import psutil
@@ -86,6 +87,18 @@ def test_a_limit_that_is_set_for_real(monkeypatch):
         assert machine.free_memory_bytes() < 2**30  # some may have been given back
     finally:
         resource.setrlimit(resource.RLIMIT_AS, before)
+
+
+@pytest.mark.skipif(not Path("/proc/self/smaps").exists(), reason="the kernel tells it there alone")
+def test_what_is_resident_of_a_mapped_file_is_told(tmp_path):
+    for name in ("images.npy", "other images.npy"):
+        np.save(tmp_path / name, np.zeros(2**20, np.uint8))
+    image, other = (np.load(tmp_path / name, mmap_mode="r") for name in ("images.npy", "other images.npy"))
+    assert machine.mapped_bytes(tmp_path / "images.npy") == 0
+    assert not image.any()
+    assert 2**20 <= machine.mapped_bytes(tmp_path / "images.npy") < 2**20 + 2**17
+    assert not other.any()
+    assert machine.mapped_bytes(tmp_path / "nothing.npy") == 0
 
 
 def test_a_new_process_has_not_the_memory_of_its_parent():

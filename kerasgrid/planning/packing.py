@@ -28,7 +28,8 @@ from kerasgrid.wording import count
 
 LEAST_STEPS_CPU, LEAST_STEPS_AUGMENTED, LEAST_STEPS_GPU = 50_000, 5_000, 2_000
 """Steps over all runs of a graph from which widths are timed: on a CPU a wider program gains little, but
-where images are augmented, which is done once for all of its runs."""
+where images are augmented, which is done once for all of its runs. So is reading, of what is fed in pieces:
+many or large samples have long steps, and are timed as on a GPU."""
 _OF_LOOP = {"epochs", "learning_rate", "batch_size", "augment"}
 _OF_LOOP |= {f"training.{name}" for name in SEARCHED if name != "precision"}
 
@@ -268,16 +269,20 @@ class Planner:
         routes = [self._graphs.route(run[-1].trial) for run in runs]
         steps = sum(route.epochs * rows / route.batch_size for route in routes)
         least = LEAST_STEPS_GPU
-        if self._is_cpu:
+        if self._is_cpu and not self._is_fed:
             is_augmented = any(route.augment is not None for route in routes)
             least = LEAST_STEPS_AUGMENTED if is_augmented else LEAST_STEPS_CPU
         return len(runs) > 1 and steps >= least
 
     def _path(self, graph: str, packs: Sequence[Pack]) -> Path:
         n_runs = sum(len(pack.runs) for pack in packs)
-        # How fast samples come may matter, which are all there or are fed in pieces.
-        is_fed = any(record.pieces is not None for record in self._graphs.records)
-        return cache_folder() / "widths" / f"{digest([graph, n_runs, *self._machine, is_fed])}.json"
+        about = [graph, n_runs, *self._machine, *["fed"] * self._is_fed]
+        return cache_folder() / "widths" / f"{digest(about)}.json"
+
+    @property
+    def _is_fed(self) -> bool:
+        """Whether samples are fed in pieces, and a step waits for them."""
+        return any(record.pieces is not None for record in self._graphs.records)
 
     def _recall(self, graph: str, packs: Sequence[Pack]) -> int | None:
         try:

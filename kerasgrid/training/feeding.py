@@ -5,10 +5,12 @@ which the next one is read by a thread while the last one trains.
 from __future__ import annotations
 
 import math
+import os
 from collections.abc import Callable, Generator, Iterable, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from dataclasses import dataclass, field
+from mmap import mmap
 from typing import Any
 
 import keras
@@ -24,6 +26,7 @@ PIECES = 4
 they are there too."""
 _READ_BYTES = 2**23
 """Samples that are prepared on the host are read so many bytes at a time."""
+_EXPECTED_BYTES = 2**14
 _ALIGNMENT = 64
 """Of what backends take on a CPU without copying it."""
 
@@ -74,6 +77,26 @@ class Stored:
         for block, prepare in enumerate(self.prepares):
             first, last = bounds[block : block + 2]
             self._read(rows[first:last] - block * n, into[first:last], prepare)
+
+    def expect(self, rows: np.ndarray) -> None:
+        """Lets the system fetch some samples of a mapped file at once, which faults do one by one.
+
+        From a disk of 0.12 GB/s in order, sorted rows of 27 kB come at 0.18 GB/s so, and at 0.06 without.
+        Rows of fewer bytes lie so near to each other that the system reads ahead by itself.
+        """
+        images = self.images
+        if not (
+            isinstance(images, np.memmap) and isinstance(images.base, mmap) and hasattr(os, "posix_fadvise")
+        ):
+            return
+        n_bytes = images[:1].nbytes
+        if images.filename is None or n_bytes < _EXPECTED_BYTES:
+            return
+        wanted = np.unique(rows % len(images))
+        with open(images.filename, "rb") as file:
+            for part in np.split(wanted, np.flatnonzero(np.diff(wanted) > 1) + 1):
+                first, n = images.offset + int(part[0]) * n_bytes, len(part) * n_bytes
+                os.posix_fadvise(file.fileno(), first, n, os.POSIX_FADV_WILLNEED)
 
     def _read(self, rows: np.ndarray, into: np.ndarray, prepare: Prepare | None) -> None:
         images = np.asarray(self.images)  # of a map, whose slices cost more
@@ -241,6 +264,7 @@ class Feed:
             if rows is None:
                 return None
             own, places = np.unique(rows, return_inverse=True)
+            self.stored.expect(own)
             self.stored.read(own, buffer[: len(own)])
             return places.reshape(rows.shape).astype(np.int32), backend.given(buffer)
 

@@ -26,7 +26,7 @@ from kerasgrid.jobs.objective import (
 from kerasgrid.jobs.recipe import Recipe
 from kerasgrid.jobs.thresholds import Chooser, apart
 from kerasgrid.keras_names import METRICS
-from kerasgrid.machine import peak_memory_bytes
+from kerasgrid.machine import mapped_bytes, peak_memory_bytes
 from kerasgrid.models.endings import make_metrics
 from kerasgrid.models.keras_private import built_metrics
 from kerasgrid.models.loading import load_function
@@ -35,7 +35,7 @@ from kerasgrid.models.source import users_line
 from kerasgrid.records import Fold, FoldRecord, Job
 from kerasgrid.training.backend import to_host
 from kerasgrid.training.batches import targets_of
-from kerasgrid.training.candidate import Candidate
+from kerasgrid.training.candidate import PRESCALED_BYTES, Candidate
 from kerasgrid.training.compiling import Compiled, only_loss
 from kerasgrid.training.health import one_class, one_number
 from kerasgrid.wording import shown_path
@@ -86,10 +86,18 @@ def score(
         score=value,
         metrics={**said.metrics, **said.scores, objective.name: value},
         epochs=epochs,
-        memory_bytes=peak_memory_bytes(),
+        memory_bytes=_memory_bytes(candidate),
         dead=said.dead,
         thresholds=None if isinstance(said.thresholds, float) else tuple(said.thresholds.tolist()),
     )
+
+
+def _memory_bytes(candidate: Candidate) -> int:
+    """Returns the most memory that the process has had, without what it maps of many samples."""
+    data = candidate.data
+    if data.folder is None or data.images.nbytes < PRESCALED_BYTES:
+        return peak_memory_bytes()
+    return peak_memory_bytes() - mapped_bytes(Path(data.folder).resolve() / "images.npy")
 
 
 def value_of(

@@ -211,6 +211,20 @@ def test_augmented_runs_are_timed_on_a_cpu_too(tmp_path, monkeypatch):
     assert len(executor.tasks) == 1
 
 
+def test_runs_that_are_fed_in_pieces_are_timed_on_a_cpu_too_and_apart_from_others(tmp_path):
+    """Side by side what they take is read once."""
+    executor = Timing()
+    jobs, graphs = jobs_and_graphs()
+    planner = make_planner(tmp_path, executor, "cpu")
+    planner._graphs.take([ProbeRecord({}, 100, None, "cpu", Graph("g"), pieces=(9, 1))])
+    assert {pack.width for pack in planner.plan(jobs, graphs).packs} == {4}
+    on_gpu = make_planner(tmp_path, executor, "gpu:0")
+    for n_timed in (2, 3):
+        on_gpu.plan(jobs, graphs)
+        assert len(executor.tasks) == n_timed
+        on_gpu._graphs.take([ProbeRecord({}, 100, None, "cpu", Graph("g"), pieces=(9, 1))])
+
+
 def test_best_weights_of_the_whole_run_are_not_shared(tmp_path):
     callbacks = {"early_stopping": {"monitor": "val_loss", "restore_best_weights": True}}
     search(config(callbacks=callbacks), results=tmp_path)

@@ -126,6 +126,19 @@ def test_runs_share_a_piece_of_which_each_row_is_read_once_in_order_into_two_pla
     assert sum(len(rows) for rows, *_ in stored.reads[3:]) == 2 * 48
 
 
+@pytest.mark.skipif(not hasattr(os, "posix_fadvise"), reason="this system is not told what will be read")
+def test_rows_of_a_mapped_file_are_asked_for_at_once_where_they_are_large(tmp_path, monkeypatch):
+    asked = []
+    monkeypatch.setattr(os, "posix_fadvise", lambda fd, first, n, advice: asked.append((first, n)))
+    path, rows = tmp_path / "images.npy", np.array([1, 2, 5, 8, 9, 13])  # of two blocks of 8
+    for shape in ((128, 128), (127, 128)):
+        np.save(path, np.zeros((8, *shape), np.uint8))
+        images = np.load(path, mmap_mode="r")
+        for given in (images, images[1:], np.asarray(images)):
+            Stored(given, shape, FLOATX, [np.float32, np.float32]).expect(rows)
+    assert asked == [(128, 3 * 128**2), (128 + 5 * 128**2, 128**2)]
+
+
 def feeders():
     return [thread for thread in threading.enumerate() if thread.name.startswith("kerasgrid-pieces")]
 
