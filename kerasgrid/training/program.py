@@ -117,17 +117,22 @@ class Program(States):
                 likewise, the first so many chunks count. None for all, of the program's own images.
         """
         own, n_chunks = (len(fixed["numbers"]), len(held["rows"])), held["rows"].shape[1]
-        if pieces is None:
-            pieces = [(held["rows"], n_chunks, None)]
-        parts = []
-        for rows, n, piece in pieces:
-            # A chunk more, as `Schedule.pad` has a step more.
-            rows = np.pad(rows, [(0, 0), (0, 1), (0, 0), (0, 0)])
+
+        def outputs(rows: np.ndarray, n: int, piece: Any | None = None) -> tuple[Any, Any]:
+            rows = np.pad(rows, [(0, 0), (0, 1), (0, 0), (0, 0)])  # as `Schedule.pad` has a step more
             told = states, fixed, rows, held["scaling"], np.int32(n), self._images(piece)
-            outputs, penalty = self._outputs(*own)(*told)
-            # On the host, so that the piece is done with when the next one is asked for.
-            parts.append([part[:, :n] for part in backend.to_host(outputs)])
-        found = [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
+            return self._outputs(*own)(*told)
+
+        if pieces is None:
+            found, penalty = outputs(held["rows"], n_chunks)
+        else:
+            parts = []
+            for rows, n, piece in pieces:
+                of_piece, penalty = outputs(rows, n, piece)
+                # On the host, so that the piece is done with when the next one is asked for.
+                parts.append([part[:, :n] for part in backend.to_host(of_piece)])
+            parts.append([np.zeros_like(part[:, :1]) for part in parts[0]])
+            found = [np.concatenate(part, axis=1) for part in zip(*parts, strict=True)]
         return self._logs(*own)(fixed, held, found, penalty, self.targets)
 
     def _images(self, piece: Any | None = None) -> tuple[Any, Any]:
@@ -203,6 +208,7 @@ class Program(States):
     def _compile_logs(self, _width: int, _n_batches: int) -> Any:
         def logs_of(fixed, held, found, penalty, targets):
             def logs(fixed, held, found, penalty):
+                found = [part[: held["rows"].shape[0]] for part in found]
                 rows, counted = ops.reshape(held["rows"], (-1, 2)), ops.reshape(held["weights"], (-1,))
                 y = ops.take(targets[0], rows[:, 1], axis=0)
                 flat, *logits = [ops.reshape(part, (-1, *part.shape[2:])) for part in found]
