@@ -22,7 +22,7 @@ from kerasgrid.data.csv_tables import is_table
 from kerasgrid.data.csv_text import CsvFile, is_csv
 from kerasgrid.data.image_files import Listing, class_folders, is_image
 from kerasgrid.data.pictures import Picture, image_of
-from kerasgrid.data.places import csv_of, is_to_predict, meant, stem_of
+from kerasgrid.data.places import csv_of, is_to_predict, meant, sample_in, stem_of
 from kerasgrid.data.roles import Roles
 from kerasgrid.errors import DataError
 from kerasgrid.io import kind_of
@@ -39,7 +39,6 @@ _BESIDE = {
 }
 _WORD = re.compile(r"[A-Za-z]+")
 _TESTS = ("test.csv", "test.tsv", "test.csv.gz", "test.tsv.gz", "test.csv.zip")
-SAMPLE = "sample_submission.csv"
 
 
 @dataclass(frozen=True)
@@ -192,8 +191,8 @@ def _folders_beside(tree: Tree) -> dict[str, Path]:
             )
             if key is not None and (own := Tree.at(path)) is not None and any(map(is_image, own.files())):
                 found.setdefault(key, path)
-        if exists(one.path / SAMPLE):
-            found.setdefault("sample_submission", one.path / SAMPLE)
+        if (sample := sample_in(one.path)) is not None:
+            found.setdefault("sample_submission", sample)
     return found
 
 
@@ -296,11 +295,13 @@ def _tables_beside(file: CsvFile) -> dict[str, Path]:
     archive = archive_on_way(file.path)
     folders = [file.path.parent, *([] if archive is None else [archive[0].parent])]
     found: dict[str, Path] = {}
-    for key, names in (("test", _TESTS), ("sample_submission", (SAMPLE,))):
-        places = (folder / name for folder in folders for name in names)
-        own = next((place for place in places if exists(place)), None)
-        if own is not None and stem_of(file.path.name) != key:
-            found[key] = own
+    tests = (folder / name for folder in folders for name in _TESTS)
+    test = next((place for place in tests if exists(place)), None)
+    if test is not None and stem_of(file.path.name) != "test":
+        found["test"] = test
+    sample = next(filter(None, map(sample_in, folders)), None)
+    if sample is not None and sample.name != file.path.name:
+        found["sample_submission"] = sample
     return found
 
 

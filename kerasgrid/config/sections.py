@@ -254,7 +254,7 @@ class DataConfig(Section):
     weight: ColumnName | None = None
     """CSV: the column of what each sample counts in the loss of training; no feature."""
     sample_submission: str | None = None
-    """The competition's sample; default: sample_submission.csv beside test."""
+    """The competition's sample; default: sample_submission.csv or sampleSubmission.csv beside test."""
     image: Annotated[list[Annotated[int, Field(ge=1)]], Field(min_length=3, max_length=3)] | None = None
     """Height, width, channels of what samples become; inferred where the pixel count is a square, or all
     image files are alike."""

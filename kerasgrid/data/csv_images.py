@@ -146,6 +146,8 @@ def _said_tree(file: CsvFile, said: ImageColumn | None) -> Tree | None:
 def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> tuple[Tree, str] | None:
     """Returns the folder that has the most of the files that cells name, and their suffix; None for none."""
     own = _said_tree(file, said)
+    if own is None and all(os.path.isabs(cell) for cell in cells):
+        own = Tree(file.path.parent)  # from which each name leads to itself
     trees = [own] if own is not None else list(_trees_beside(file))
     suffixes = (said.suffix,) if said is not None and said.suffix else _SUFFIXES
     found: list[tuple[tuple[int, bool, bool], Tree, str]] = []

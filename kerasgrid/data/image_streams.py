@@ -12,11 +12,11 @@ from kerasgrid.data.archives import exists
 from kerasgrid.data.arrays import CHUNK_BYTES, product
 from kerasgrid.data.csv_text import CsvFile, is_csv, read_frames, stripped
 from kerasgrid.data.pictures import Pictures, decode_chunks
+from kerasgrid.data.places import sample_in
 from kerasgrid.data.streams import Chunk
 from kerasgrid.errors import DataError
 from kerasgrid.wording import shown_path
 
-SAMPLE = "sample_submission.csv"
 _NUMBER = re.compile(r"\d+")
 
 
@@ -103,5 +103,4 @@ def sample_beside(config: Any, source: Any) -> Path | None:
         sample = Path(config.sample_submission)
         return sample if exists(sample) and is_csv(sample) else None
     path = first_path(source)
-    beside = None if path is None else Path(path).parent / SAMPLE
-    return beside if beside is not None and exists(beside) else None
+    return None if path is None else sample_in(Path(path).parent)

@@ -7,7 +7,7 @@ from dataclasses import replace
 from pathlib import Path, PurePosixPath
 from typing import Any
 
-from kerasgrid.data.archives import Tree, archive_on_way
+from kerasgrid.data.archives import Tree, archive_on_way, exists
 from kerasgrid.data.csv_text import CsvFile, is_csv, known_names
 from kerasgrid.data.image_files import is_image
 from kerasgrid.data.roles import Roles
@@ -15,6 +15,8 @@ from kerasgrid.errors import DataError
 from kerasgrid.wording import listed, shown_path
 
 _ARRAYS = (".npz", ".npy")
+_SAMPLES = ("sample_submission.csv", "sampleSubmission.csv")
+"""What competitions call their sample, older ones the second."""
 
 
 def meant(source: Any, part: str = "train") -> Path | None:
@@ -59,6 +61,11 @@ def stem_of(name: str) -> str:
 def is_to_predict(name: str) -> bool:
     """Tells whether a file is of a competition's test set, by its name."""
     return re.match(r"test|sample[ _-]?submission|gender_submission", stem_of(name)) is not None
+
+
+def sample_in(folder: Path) -> Path | None:
+    """Returns a competition's sample in a folder, also in a .zip; None where there is none."""
+    return next((folder / name for name in _SAMPLES if exists(folder / name)), None)
 
 
 def csv_of(source: Any, config: Any = None, part: str = "train") -> CsvFile | None:

@@ -256,9 +256,8 @@ def form_of(file: CsvFile, config: Any, roles: Roles) -> Form:
         return found
     if config.pixels is not None:
         return str(config.pixels)
-    is_said = config.features.model_fields_set or config.drop
     if (
-        not is_said
+        not config.features.model_fields_set
         and len(set(file.names()) - roles.names) <= _FEW_COLUMNS
         and set(roles.predicted) <= set(file.names())
     ):

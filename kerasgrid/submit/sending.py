@@ -10,6 +10,7 @@ from pathlib import Path
 
 from kerasgrid.config.sections import DataConfig, first_path
 from kerasgrid.data.archives import exists
+from kerasgrid.data.places import sample_in
 from kerasgrid.errors import DataError, KerasgridError, MissingPackageError, ServiceError
 from kerasgrid.io import file_digest
 from kerasgrid.records import Target
@@ -38,7 +39,6 @@ from kerasgrid.submit.ledger import (
 from kerasgrid.submit.refusals import find_credentials
 from kerasgrid.wording import count, shell_word, shown_path
 
-SAMPLE = "sample_submission.csv"
 _NAME = re.compile(r"(?:https?://(?:www\.)?kaggle\.com/(?:competitions|c)/)?([A-Za-z0-9][\w-]*)(?:/.*)?")
 _NOTHING = "Nothing was submitted."
 _UNKNOWN = (
@@ -66,8 +66,8 @@ def draft_of(
         competition: The competition's name, or its address.
         message: The user's words about the submission.
         file: The submission; results/NAME/submission.csv by default.
-        sample: The competition's sample; by default data.sample_submission, else sample_submission.csv beside
-            data.test, else none.
+        sample: The competition's sample; by default data.sample_submission, else that beside data.test,
+            else none.
 
     Raises:
         ResultsError: The results file cannot be read.
@@ -110,8 +110,7 @@ def sample_of(results: ResultsData, data: DataConfig | None = None) -> Path | No
     if data.sample_submission:
         return results.base / os.path.expanduser(data.sample_submission)
     test = first_path(data.test)
-    beside = (results.base / os.path.expanduser(test)).parent / SAMPLE if test else None
-    return beside if beside is not None and exists(beside) else None
+    return sample_in((results.base / os.path.expanduser(test)).parent) if test else None
 
 
 def _data_of(results: ResultsData) -> DataConfig:

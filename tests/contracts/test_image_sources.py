@@ -434,6 +434,23 @@ def test_files_that_two_folders_have_are_not_guessed():
     )
 
 
+def test_whole_paths_lead_to_the_same_files_from_every_folder():
+    put_all("images/{row}.png")
+    table("train.csv", ["path", "label"], [f"{Path.cwd()}/images/{row}.png" for row in range(N)], WORDS)
+    np.testing.assert_array_equal(load_data(section("train.csv")).images, IMAGES)
+
+
+def test_columns_that_are_dropped_make_no_table_of_images():
+    put_all("images/{row}.png")
+    table("train.csv", ["id", "width", "height", "label"], range(N), [5] * N, range(N), WORDS)
+    data = load_data(section("train.csv", drop=["width"]))
+    np.testing.assert_array_equal(data.images, IMAGES)
+    assert "columns: 'height' does not name images, and is left out" in data.report
+    cells = [" ".join(map(str, image[..., 0].reshape(-1)[:16])) for image in IMAGES]
+    table("faces.csv", ["label", "pixels", "Usage"], WORDS, cells, ["Training"] * N)
+    assert load_data(section("faces.csv", drop=["Usage"])).images.shape == (N, 4, 4, 1)
+
+
 # What is predicted
 
 

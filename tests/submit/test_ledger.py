@@ -59,6 +59,9 @@ def test_the_sample_is_the_config_s_or_beside_the_test_set(run):
     assert sample(test="data/test.csv").resolve() == folder / "data" / "sample_submission.csv"
     assert sample(test={"images": "data/t10k", "labels": "x"}).name == "sample_submission.csv"
     assert sample(train="data/train.csv") is None
+    (folder / "old").mkdir()
+    (folder / "old" / "sampleSubmission.csv").write_text("id,label\n")
+    assert sample(test="old/test").name == "sampleSubmission.csv"
     assert sample(test="elsewhere/test.csv") is None
     (folder / "mine.csv").write_text("id,label\n")
     assert str(sample(test="data/test.csv", sample_submission="mine.csv")) == "mine.csv"
