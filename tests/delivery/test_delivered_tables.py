@@ -19,7 +19,7 @@ from kerasgrid.driver.search import search
 from kerasgrid.errors import DataError, ResultsError
 from kerasgrid.jobs.facts import ModelFacts
 
-pytestmark = pytest.mark.slow
+pytestmark = [pytest.mark.slow, pytest.mark.usefixtures("eager")]
 N_TRAIN, N_TEST = 90, 12
 OWN = """
 import keras
@@ -64,8 +64,8 @@ def searched(folder, **data):
         "name": "houses",
         "data": names,
         "model": f"{folder}/own.py:build",
-        "params": {"batch_size": 16, "epochs": 30},
-        "space": {"learning_rate": [0.03, 0.01]},
+        "params": {"batch_size": 16, "epochs": 16},
+        "space": {"learning_rate": [0.04, 0.02]},
         "search": {"folds": 2, "keep_models": "all"},
         "executor": {"kind": "inline"},
     }
