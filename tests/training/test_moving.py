@@ -279,9 +279,9 @@ def make(tmp_path):
     return maker(tmp_path)
 
 
-def both_ways(search, **pack) -> list[dict]:
-    """Returns the records of the jobs by packs, and by Keras's own fit."""
-    jobs = jobs_of([{"learning_rate": 0.125}, {"learning_rate": 0.0625}])
+def both_ways(search, n_jobs=1, **pack) -> list[dict]:
+    """Returns the records of a job or two by packs, and by Keras's own fit."""
+    jobs = jobs_of([{"learning_rate": 0.125}, {"learning_rate": 0.0625}][:n_jobs])
     found = []
     for packs in ([search.pack(jobs, **pack)], [Pack((job,), **pack) for job in jobs]):
         contexts = [search.train(pack) for pack in packs]
@@ -300,8 +300,9 @@ def test_a_fold_is_scored_both_ways_in_packs_and_in_keras_own_fit(make, objectiv
         kind: make(kind, params=NORMED, training={"batch_norm": kind}, search=search)
         for kind in ("keras", "debiased")
     }
-    by_keras, plain = both_ways(searches["keras"])
-    debiased, plain_debiased = both_ways(searches["debiased"])
+    n_jobs = 2 if objective == "accuracy" else 1
+    by_keras, plain = both_ways(searches["keras"], n_jobs)
+    debiased, plain_debiased = both_ways(searches["debiased"], n_jobs)
     for job, record in by_keras.items():
         other = debiased[job]
         assert_alike(record, plain[job])
