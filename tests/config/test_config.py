@@ -139,8 +139,8 @@ def test_terminate_on_nan_is_a_switch(tmp_path, value, is_on):
         (
             "search: {fold: 3}",
             "search.fold: unknown key. Did you mean 'folds'? Known: engine, epochs, factor, folds, "
-            "holdout, keep_models, min_epochs, objective, proposals, repeats, scores, seed, time, trials, "
-            "val, weighted_scores.",
+            "holdout, keep_models, min_epochs, objective, proposals, repeats, scores, seed, thresholds, "
+            "time, trials, val, weighted_scores.",
         ),
         (
             "data: {train: {images: a, labels: b, lables: c}}",
