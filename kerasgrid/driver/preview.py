@@ -64,6 +64,8 @@ MAX_MODELS = 200
 MAX_FOLDS, MAX_TARGETS, MAX_CLASSES = 10, 5, 12
 LARGE_BYTES = 1 << 24
 """What samples take of the cache from which it is told."""
+LARGE_WEIGHTS = 1 << 28
+"""Bytes of weights and their gradients from which they are told."""
 MAX_SETTINGS, N_IMAGES, N_DRAWS = 6, 6, 9
 
 
@@ -235,7 +237,10 @@ class Preview:
 
     def _memory(self) -> str:
         if self.memory_bytes is None:
-            return "not measured yet"
+            n_weights = max((record.n_parameters or 0 for record in self.models), default=0)
+            n_bytes = 2 * 4 * n_weights  # float32, whatever they are multiplied in
+            large = f"; {bytes_word(n_bytes)} a fit for weights and gradients alone"
+            return "not measured yet" + (large if n_bytes >= LARGE_WEIGHTS else "")
         return f"about {self.memory_bytes / 2**30:.1f} GiB, {count(self.n_workers, 'worker')} together"
 
 

@@ -190,6 +190,10 @@ def test_a_table_of_numbers_is_planned_with_its_columns_and_target(tmp_path):
     assert "target price: 0.5 to 3,900, median 1,950; target_scale standardize" in text
     assert "features: 1 numeric ('size'); 1 categorical ('street'); guessed" in text
     assert not {"classes", "stratified"} & set(text.split())
+    assert "memory     not measured yet\n" in text + "\n"
+    large = replace(found, models=(*found.models, replace(found.models[0], n_parameters=105_174_210)))
+    told = "memory     not measured yet; 802 MiB a fit for weights and gradients alone"
+    assert told in large.lines()
     told = found.as_json()["data"]
     assert told["targets"] == [{"name": "price", "low": 0.5, "median": 1950.5, "high": 3900.5}]
     assert told["columns"] == {"numeric": 1, "categorical": 1}
