@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from kerasgrid.config.sections import ImageColumn
-from kerasgrid.data.archives import Tree
+from kerasgrid.data.archives import Tree, archive_on_way
 from kerasgrid.data.arrays import Samples
 from kerasgrid.data.cells import NUMBER, CellFaults
 from kerasgrid.data.columns import FEW_COLUMNS, series_of
@@ -155,7 +155,7 @@ def _located(file: CsvFile, cells: Sequence[str], said: ImageColumn | None) -> t
         names = [f"{cell}{suffix}" for cell in cells if is_image(f"{cell}{suffix}") or said is not None]
         if not any(map(tree.has, names[:_FEW])) and not (own is not None and any(map(tree.has, names))):
             continue
-        below = tree.path.relative_to(file.path.parent).as_posix().lower() if own is None else ""
+        below = tree.path.relative_to(_holder(file)).as_posix().lower() if own is None else ""
         # Of a folder and the archive that it came in, the folder.
         found.append(((sum(map(tree.has, names)), _stem(file) in below, not tree.is_packed), tree, suffix))
     if not found:
@@ -175,27 +175,42 @@ def _stem(file: CsvFile) -> str:
     return file.path.name.lower().partition(".")[0]
 
 
+def _holder(file: CsvFile) -> Path:
+    """Returns the folder that a CSV file lies in, itself or in a .zip."""
+    archive = archive_on_way(file.path)
+    return file.path.parent if archive is None else archive[0].parent
+
+
 def _trees_beside(file: CsvFile) -> Iterator[Tree]:
-    """Yields where the files that a CSV file names may lie: its own folder, those in it, and .zip files."""
-    here = Tree.at(file.path.parent) or Tree(file.path.parent)
-    yield here
-    for name in here.folders()[:_MOST_FOLDERS]:
-        tree = Tree(here.path / name)
-        yield tree
-        for inner in tree.folders()[:_MOST_FOLDERS]:
-            yield Tree(tree.path / inner)
-    if here.is_packed or not os.path.isdir(here.path):
+    """Yields where the files that a CSV file names may lie: its own folder, those in it, and .zip files; of a
+    file in a .zip this, and what is beside it."""
+    here, holder = Tree.at(file.path.parent) or Tree(file.path.parent), _holder(file)
+    yield from _with_folders(here)
+    if here.path != holder:
+        yield from _with_folders(Tree(holder))
+    if not os.path.isdir(holder):
         return
-    with os.scandir(here.path) as entries:
+    with os.scandir(holder) as entries:
         archives = sorted(entry.name for entry in entries if entry.name.lower().endswith(".zip"))
     for name in archives[:_MOST_FOLDERS]:
+        if holder / name in (file.path, *file.path.parents):
+            continue
         try:
-            archive = Tree.at(here.path / name)
+            archive = Tree.at(holder / name)
             if archive is not None:
                 yield archive
                 yield from (Tree(archive.path / inner) for inner in archive.folders()[:_MOST_FOLDERS])
         except DataError:  # a .zip of something else, which nothing says to be read
             continue
+
+
+def _with_folders(tree: Tree) -> Iterator[Tree]:
+    """Yields a folder, those in it, and those in these."""
+    yield tree
+    for name in tree.folders()[:_MOST_FOLDERS]:
+        own = Tree(tree.path / name)
+        yield own
+        yield from (Tree(own.path / inner) for inner in own.folders()[:_MOST_FOLDERS])
 
 
 def _told(column: str, tree: Tree, suffix: str, said: ImageColumn | None) -> tuple[str, ...]:

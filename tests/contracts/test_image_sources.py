@@ -440,6 +440,21 @@ def test_whole_paths_lead_to_the_same_files_from_every_folder():
     np.testing.assert_array_equal(load_data(section("train.csv")).images, IMAGES)
 
 
+def test_a_csv_in_a_zip_names_files_in_the_one_beside_it():
+    put_all("train/{row}.png")
+    with zipfile.ZipFile("train.zip", "w") as archive:
+        for row in range(N):
+            archive.write(f"train/{row}.png")
+    shutil.rmtree("train")
+    table("labels.csv", ["id", "label"], range(N), WORDS)
+    with zipfile.ZipFile("labels.csv.zip", "w") as archive:
+        archive.write("labels.csv")
+    Path("labels.csv").unlink()
+    data = load_data(section("labels.csv.zip", id="id"))
+    np.testing.assert_array_equal(data.images, IMAGES)
+    assert "files: 'id' names files in train.zip/train, with .png" in data.report
+
+
 def test_columns_that_are_dropped_make_no_table_of_images():
     put_all("images/{row}.png")
     table("train.csv", ["id", "width", "height", "label"], range(N), [5] * N, range(N), WORDS)
