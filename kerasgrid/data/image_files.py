@@ -102,6 +102,8 @@ def class_folders(tree: Tree) -> Listing:
             f"{tree.where}: {count(len(loose), 'image')} beside the folders of classes {listed(tops)}, of no "
             f"class: {_few(loose)}. Move each into its class's folder, or elsewhere."
         )
+    if empty := [name for name in tree.folders() if name not in tops]:
+        report.append(f"files: no images in {listed([f'{name}/' for name in empty])}: no class is made of it")
     labels = tuple(name.partition("/")[0] for name in images)
     return Listing(tree, tuple(images), labels, (*report, *_told_others(others)))
 

@@ -455,6 +455,12 @@ def test_a_csv_in_a_zip_names_files_in_the_one_beside_it():
     assert "files: 'id' names files in train.zip/train, with .png" in data.report
 
 
+def test_folders_without_images_are_told():
+    class_folders()
+    Path("train/cow").mkdir()
+    assert "files: no images in 'cow/': no class is made of it" in load_data(section("train")).report
+
+
 def test_columns_that_are_dropped_make_no_table_of_images():
     put_all("images/{row}.png")
     table("train.csv", ["id", "width", "height", "label"], range(N), [5] * N, range(N), WORDS)
