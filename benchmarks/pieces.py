@@ -171,7 +171,7 @@ def compare_input(n: int, size: int, n_epochs: int, only: list[str]) -> None:
             if done.returncode:
                 sys.exit(f"{done.stdout}\n{done.stderr}\n{contender} failed.")
             found = json.loads(done.stdout.splitlines()[-1])
-            numbers = " ".join(f"{found[key]:>8.2f}" for key in ("seconds", "reading", "waiting"))
+            numbers = " ".join(f"{found[key]:>8.3f}" for key in ("seconds", "reading", "waiting"))
             width = f"   {found['side by side']} side by side" if "side by side" in found else ""
             print(f"{contender:<18} {numbers}{width}", flush=True)
 
