@@ -310,7 +310,7 @@ def test_a_run_that_waited_when_its_record_was_lost_is_not_trained_again(make):
     assert one.reached.val_score is not None
 
 
-PLAIN = {"callbacks": {}, "params": {"epochs": 4}}
+PLAIN = {"callbacks": {}, "params": {"epochs": 3}}
 """Of no dropout, so that packs and Keras's own fit can be compared."""
 
 

@@ -362,8 +362,8 @@ GO_ON = {*(f"docs/guides/{name}.md" for name in GUIDES), "docs/reference/exit-co
 """Pages that go on from a search."""
 FOR_FILE = re.compile(r"(?<![\w/])[\w./-]+\.(?:csv|html|ipynb|keras|tensorboard|yaml)\b")
 """A file that is named beside a command, which reads or writes it."""
-FEWER = ("--epochs", "--max-trials", "--seeds", "--trials")
-"""Options of which a page names more than its test takes; `--epochs` of a plot has no number."""
+FEWER = {"--epochs": "1", "--max-trials": "1", "--seeds": "1", "--top": "2", "--trials": "1"}
+"""What a test takes of options of which pages name more; `--epochs` of a plot has no number."""
 
 
 def follow(page: str, monkeypatch) -> None:
@@ -449,7 +449,7 @@ def followed(monkeypatch, words: list[str]) -> int | str | None:
     A redirection is of nothing that follows. Workers are processes, which `shorten` leaves out.
     """
     pairs = pairwise(["", *words])
-    words = ["1" if before in FEWER and word.isdigit() else word for before, word in pairs]
+    words = [FEWER.get(before, word) if word.isdigit() else word for before, word in pairs]
     if "--workers" in words:
         words += ["--executor", "processes"]
     with contextlib.redirect_stdout(io.StringIO()):
@@ -457,31 +457,36 @@ def followed(monkeypatch, words: list[str]) -> int | str | None:
 
 
 def small(text: str) -> str:
-    """Returns Python whose fits train for an epoch, in this process."""
+    """Returns Python whose fits are few, and train for an epoch, in this process."""
     text = text.replace('"epochs": 6}', '"epochs": 1}')
-    return text.replace('"search": {', '"executor": {"kind": "inline"}, "search": {')
+    text = text.replace('[0.2, 0.4], "epochs": [2]', '[0.2], "epochs": [1]').replace("cv=3", "cv=2")
+    return text.replace('"space": {', '"executor": {"kind": "inline"}, "space": {')
 
 
 SPACE = re.compile(r"(?<=\nspace:)[^\n]*\n(?:[ \t]+[^\n]*\n?|\n)+")
 THIRD = re.compile(r"\[([\w.\"]+, [\w.\"]+), [\w.\", ]+\]")
 """A list of scalars of which there are more than two."""
 OF_GRAPHS = re.compile(
-    r"\b((?:batch_norm|class_weight|early_stopping|embedding_size|width): \[[^,\]]+|dropout: \[0\.0)[^\]]*\]"
+    r"\b((?:batch_norm|batch_size|class_weight|early_stopping|embedding_size|width): \[[^,\]]+"
+    r"|dropout: \[0\.0)[^\]]*\]"
 )
 """A list of what gives each candidate a program of its own, which is compiled for seconds."""
 
 
 def shorten(grid: Path) -> None:
-    """Has the fits of a grid.yaml train for an epoch, in this process, and searches two values a list.
+    """Has the fits of a grid.yaml train for an epoch of two folds, in this process.
 
-    Of what is compiled for each of its values it searches one.
+    It searches two values a list; of what is compiled for each of its values it searches one.
     """
 
     def shorter(found: re.Match[str]) -> str:
-        return OF_GRAPHS.sub(r"\1]", THIRD.sub(r"[\1]", found[0]))
+        few = re.sub(r"\bepochs: \[[^\]]+\]", "epochs: [1, 2]", THIRD.sub(r"[\1]", found[0]))
+        return OF_GRAPHS.sub(r"\1]", few)
 
     text = SPACE.sub(shorter, grid.read_text())
     if "\nmodel:" in text and "executor:" not in text:  # else it is one that is to be filled in
-        text = re.sub(r"\bepochs: \d+", "epochs: 1", text) + "\nexecutor: {kind: inline}\n"
+        text = re.sub(r"\bfolds: \d+", "folds: 2", re.sub(r"\bepochs: \d+", "epochs: 1", text))
+        text = text.replace("{train: digits,", "{train: digits, subset: 300,")
+        text += "\nexecutor: {kind: inline}\n"
         grid.write_text(text)
         assert read_config(grid)[1] == []
