@@ -18,7 +18,7 @@ def drawn(seed, n_rows=60, n_labels=3, places=2):
     return labels, told.astype(np.float32)
 
 
-@settings(max_examples=40, deadline=None)
+@settings(max_examples=8, deadline=None)
 @given(st.integers(0, 2**32 - 1), st.sampled_from([None, 0.5, 1.0, 2.0]), st.booleans())
 def test_no_other_threshold_is_better_and_none_as_good_is_nearer_to_a_half(seed, beta, is_weighted):
     labels, told = drawn(seed)
