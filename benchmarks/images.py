@@ -7,10 +7,11 @@ Files are drawn (coloured shapes in clutter, two classes, a folder each) and bec
 reads them in a process of its own, which trains a small net for some epochs: kerasgrid, whose first pass
 decodes into its cache, which is new; image_dataset_from_directory as it is, and with `.cache()` in memory;
 and a PyDataset with as many threads as there are cores. Peers prefetch. Told are the seconds of the first
-epoch (of kerasgrid the decoding and an epoch), the median of the later ones, and the highest resident
-memory, beside what the process had before it opened the data. Compiling is not in it: peers have trained
-two steps before their first epoch, and kerasgrid's time of training leaves it out. The files were just
-written, and lie in memory for all.
+epoch (of kerasgrid the decoding and an epoch), the median of the later ones, how long processors have
+worked for them (which other programs on the machine change little; of kerasgrid's epochs with scoring the
+tenth that is held out), and the highest resident memory, beside what the process had before it opened the
+data. Compiling is not in it: peers have trained two steps before their first epoch, and kerasgrid's time of
+training leaves it out. The files were just written, and lie in memory for all.
 """
 
 from __future__ import annotations
@@ -79,12 +80,14 @@ class Clock:
 
         class Callback(keras.callbacks.Callback):
             def on_epoch_begin(callback, epoch, logs=None):
-                self.began = time.perf_counter()
+                self.began, self.began_cpu = time.perf_counter(), cpu()
 
             def on_epoch_end(callback, epoch, logs=None):
                 self.seconds.append(time.perf_counter() - self.began)
+                self.cpu.append(cpu() - self.began_cpu)
 
         self.seconds: list[float] = []
+        self.cpu: list[float] = []
         self.callback = Callback()
 
 
@@ -98,7 +101,7 @@ def be_keras(who: str, folder: Path, epochs: int) -> dict:
         np.zeros((2 * BATCH, SIZE, SIZE, 3), np.float32), np.zeros(2 * BATCH, np.int32), BATCH, verbose=0
     )
     before, clock = peak(), Clock()
-    began = time.perf_counter()
+    began, began_cpu = time.perf_counter(), cpu()
     if who == WHO[3]:
         data = pydataset(folder)
     else:
@@ -108,13 +111,15 @@ def be_keras(who: str, folder: Path, epochs: int) -> dict:
             folder, image_size=(SIZE, SIZE), batch_size=BATCH, verbose=False
         )
         data = (data.cache() if who == WHO[2] else data).prefetch(tf.data.AUTOTUNE)
-    opening = time.perf_counter() - began
+    opening, opening_cpu = time.perf_counter() - began, cpu() - began_cpu
     history = model.fit(data, epochs=epochs, verbose=0, callbacks=[clock.callback]).history
     first, *later = clock.seconds
+    cpus = [opening_cpu + clock.cpu[0], statistics.median(clock.cpu[1:])]
     accuracy = history["accuracy"][-1]
     return {
         "first": opening + first,
         "later": later,
+        "cpu": cpus,
         "accuracy": accuracy,
         "before": before,
         "n": n_files(folder),
@@ -159,6 +164,7 @@ def be_kerasgrid(folder: Path, epochs: int) -> dict:
     import kerasgrid as kg
     from kerasgrid.config.sections import DataConfig
     from kerasgrid.data.load import load_data
+    from kerasgrid.run.observer import Observer
 
     config = {
         "name": "images",
@@ -169,26 +175,45 @@ def be_kerasgrid(folder: Path, epochs: int) -> dict:
         "search": {"holdout": 0.1, "seed": 0},
         "executor": {"kind": "inline"},
     }
+
+    class Told(Observer):
+        """Notes the work that was done when each epoch ends."""
+
+        def __init__(self) -> None:
+            self.cpu: list[float] = []
+
+        def epoch(self, record) -> None:
+            self.cpu.append(cpu())
+
     section = DataConfig.model_validate(config["data"])
-    before, began = peak(), time.perf_counter()
+    before, began, began_cpu = peak(), time.perf_counter(), cpu()
     data = load_data(section)
-    decoding = time.perf_counter() - began
+    decoding, decoding_cpu = time.perf_counter() - began, cpu() - began_cpu
     began = time.perf_counter()
     load_data(section)
     again = time.perf_counter() - began
-    results = kg.search(config)
+    told = Told()
+    results = kg.search(config, observer=told)
     (fold,) = results.trials[0]["folds"]
     n = len(data) - len(data) // 10
+    epoch_cpu = statistics.median(np.diff(told.cpu)) * len(data) / n
     epoch = fold["fit_time"] / fold["epochs"] * len(data) / n
     return {
         "first": decoding + epoch,
         "later": [epoch],
+        "cpu": [decoding_cpu + epoch_cpu, epoch_cpu],
         "accuracy": fold["history"]["accuracy"][-1],
         "before": before,
         "n": len(data),
         "decoding": decoding,
         "again": again,
     }
+
+
+def cpu() -> float:
+    """Returns the seconds that processors have worked for this process."""
+    used = resource.getrusage(resource.RUSAGE_SELF)
+    return used.ru_utime + used.ru_stime
 
 
 def peak() -> int:
@@ -235,7 +260,7 @@ def main() -> int:
         print(
             f"{given.files:,} files, {n_bytes / 2**20:.0f} MiB; {given.epochs} epochs; {os.cpu_count()} cores"
         )
-        heads = ("first, s", "images/s", "later, s", "images/s", "MiB", "before")
+        heads = ("first, s", "images/s", "CPU, s", "later, s", "images/s", "CPU, s", "MiB", "before")
         print(f"{'':<30}" + "".join(f"{head:>10}" for head in heads))
         for number in range(given.rounds):
             for who in WHO:
@@ -243,7 +268,10 @@ def main() -> int:
                 scratch.mkdir()
                 one = asked(who, folder, given.epochs, scratch)
                 later, n = statistics.median(one["later"]), one["n"]
-                cells = [f"{one['first']:.2f}", f"{n / one['first']:.0f}", f"{later:.2f}", f"{n / later:.0f}"]
+                times = zip((one["first"], later), one["cpu"], strict=True)
+                cells = [
+                    f"{cell:.{1 if cell > 99 else 2}f}" for s, work in times for cell in (s, n / s, work)
+                ]
                 cells += [f"{one[which] / 2**20:.0f}" for which in ("peak", "before")]
                 print(f"{who:<30}" + "".join(f"{cell:>10}" for cell in cells), flush=True)
                 if "again" in one:
