@@ -288,16 +288,25 @@ def _splits(data: Dataset, kind: str, n: int, gap: int, seed: int) -> Iterable[t
         sizes = [len(part) for part in np.array_split(np.arange(len(data)), n)]
         parts = parts_by_labels(data.labels, sizes, seed)
         return [(np.flatnonzero(parts != place), np.flatnonzero(parts == place)) for place in range(n)]
-    splitter = {
-        "stratified": StratifiedKFold,
-        "plain": KFold,
-        "group": GroupKFold,
-        "stratified_group": StratifiedGroupKFold,
-    }[kind](n, shuffle=True, random_state=seed)
-    y = _strata(data, n) if kind in ("stratified", "stratified_group") else None
+    y, groups = _strata(data, n) if kind in ("stratified", "stratified_group") else None, data.groups
+    if kind == "stratified_group":
+        assert groups is not None
+        splitter, groups = StratifiedGroupKFold(n), _renamed(groups, seed)
+    else:
+        makers = {"stratified": StratifiedKFold, "plain": KFold, "group": GroupKFold}
+        splitter = makers[kind](n, shuffle=True, random_state=seed)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")  # is told of the folds, with its name
-        return list(splitter.split(np.zeros(len(data)), y, data.groups if "group" in kind else None))
+        return list(splitter.split(np.zeros(len(data)), y, groups if "group" in kind else None))
+
+
+def _renamed(groups: np.ndarray, seed: int) -> np.ndarray:
+    """Returns groups under drawn numbers, by whose order a StratifiedGroupKFold goes that does not shuffle.
+
+    Where it does, older ones of scikit-learn, 1.6 among them, lose which group has which classes.
+    """
+    names, places = np.unique(groups, return_inverse=True)
+    return np.random.RandomState(seed).permutation(len(names))[places]
 
 
 def _splits_in_time(times: Any, n: int, gap: int) -> Iterator[tuple[np.ndarray, np.ndarray]]:
@@ -358,10 +367,11 @@ def _split_groups(
         return everything, everything[:0]
     share = Fraction(fraction).limit_denominator(most)
     share = min(max(share, Fraction(1, most)), Fraction(most - 1, most))
-    splitter = StratifiedGroupKFold(share.denominator, shuffle=True, random_state=seed)
+    splitter = StratifiedGroupKFold(share.denominator)
     with warnings.catch_warnings():
         warnings.filterwarnings("ignore", "The least populated class")
-        parts = [test for _, test in splitter.split(np.zeros(len(rows)), strata, groups) if len(test)]
+        tests = (test for _, test in splitter.split(np.zeros(len(rows)), strata, _renamed(groups, seed)))
+        parts = [test for test in tests if len(test)]
     test = np.concatenate(parts[: min(share.numerator, len(parts) - 1)] or [everything[:0]])
     return np.setdiff1d(everything, test), test
 

@@ -158,6 +158,14 @@ def test_a_share_of_groups_keeps_that_of_each_class():
         assert labels[fold.test].mean() == pytest.approx(0.2, abs=0.07)
 
 
+def test_folds_of_groups_keep_the_share_of_each_class_and_are_drawn():
+    groups = np.repeat(np.arange(50), 4)
+    labels = (groups % 5 == 0).astype(int)
+    drawn = [make_folds(data_of(labels, groups=groups), Folds(n=5), seed=seed) for seed in (0, 1)]
+    assert {labels[fold.test].mean() for folds in drawn for fold in folds} == {0.2}
+    assert rows_of(drawn[0]) != rows_of(drawn[1])
+
+
 def test_same_seed_same_folds():
     first = make_folds(CLASSES, Folds(), seed=0)
     assert folds_fingerprint(make_folds(CLASSES, Folds(), seed=0)) == folds_fingerprint(first)
