@@ -10,7 +10,8 @@ from typing import Any
 
 from kerasgrid.config.sections import Config, DataConfig, IdxPair
 from kerasgrid.data.digests import file_digests
-from kerasgrid.data.glance import Glance, counts_of, with_chunks, with_files
+from kerasgrid.data.glance import Glance, with_chunks, with_files
+from kerasgrid.data.labels import counts_of
 from kerasgrid.data.pictures import Picture, Pictures
 from kerasgrid.data.places import meant
 from kerasgrid.data.sources import find_source, open_stream

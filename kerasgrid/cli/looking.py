@@ -17,7 +17,7 @@ from kerasgrid.data.archives import Tree, archive_on_way, exists
 from kerasgrid.data.arrays import opened
 from kerasgrid.data.columns import FEW_COLUMNS, Columns, read_columns
 from kerasgrid.data.csv_images import NamedImages, find_images
-from kerasgrid.data.csv_pixels import find_pixels
+from kerasgrid.data.csv_pixels import find_pixels, numbers_in
 from kerasgrid.data.csv_tables import is_table
 from kerasgrid.data.csv_text import CsvFile, is_csv
 from kerasgrid.data.image_files import Listing, class_folders, is_image
@@ -240,13 +240,14 @@ def _look_at_csv(file: CsvFile, label: str | None, id: str | None) -> Found:
     config = DataConfig(
         train=str(file.path), test=str(beside["test"]) if "test" in beside else None, header=header
     )
+    table = _Table(columns, label, id, in_test, Found(config, why, beside))
     if columns.have_names or header is not None:
         named = find_images(file, None, Roles(label=label))
         if named is not None:
-            return _of_named(columns, named, label, id, in_test, config, beside, why)
+            return table.of_named(named)
         _refuse_names_of_images(columns, label)
         if (column := find_pixels(file, Roles(label=label))) is not None:
-            return _of_pixel_cells(columns, column, label, id, in_test, config, beside, why)
+            return table.of_pixel_cells(column)
     if label is None and (columns.have_names or header is not None):
         label, why["label"] = columns.find_label(in_test)
     if label not in columns.names or id not in (None, *columns.names, *in_test):
@@ -267,8 +268,7 @@ def _look_at_csv(file: CsvFile, label: str | None, id: str | None) -> Found:
     pixels = tuple(name for name in columns.names if name not in (label, id))
     image = None
     if math.isqrt(len(pixels)) ** 2 != len(pixels):
-        image = _colour_image(file.path, len(pixels))
-        why["image"] = "height, width, channels; a pixel's channels stand side by side"
+        image = _colour_image(file.path, len(pixels), why)
     elif 0 < len(pixels) < FEW_COLUMNS:
         side = math.isqrt(len(pixels))
         image = [side, side, 1]
@@ -305,42 +305,66 @@ def _tables_beside(file: CsvFile) -> dict[str, Path]:
     return found
 
 
-def _of_named(
-    columns: Columns,
-    named: NamedImages,
-    label: str | None,
-    id: str | None,
-    in_test: Sequence[str],
-    config: DataConfig,
-    beside: dict[str, Path],
-    why: dict[str, str],
-) -> Found:
-    """Returns what a CSV file is whose column names image files."""
-    said: Any = label
-    if label is None:
-        rest = columns.without({named.column})
-        said, why["label"] = _labels_of(rest, in_test)
-    files = [named.tree.place(f"{cell}{named.suffix}") for cell in dict(columns.by_name)[named.column]
-             if named.tree.has(f"{cell}{named.suffix}")]  # fmt: skip
-    if not files:
-        raise _without_files(columns, named.column, dict(columns.by_name)[named.column][0])
-    image, why["image"] = _suggested([Picture(*place) for place in files])
-    if "test" not in beside:
-        own = _folders_beside(named.tree)
-        beside = {**own, **beside}
-    test = beside.get("test")
-    folder = named.tree.path
-    why["files"] = "the column that names image files, and where they are"
-    found = config.model_copy(
-        update={
-            "files": ImageColumn(column=named.column, folder=str(folder), suffix=named.suffix),
-            "label": said,
-            "image": image,
-            "test": None if test is None else str(test),
-            "id": id if id in (*columns.names, *in_test) and id != named.column else None,
-        }
-    )
-    return Found(found, why, beside, are_files=True)
+@dataclass(frozen=True)
+class _Table:
+    """A CSV file that is looked at.
+
+    Attributes:
+        columns: Its own.
+        label: The label column that was said; None to find it.
+        id: The id column that was said.
+        in_test: Columns of the test set.
+        found: What is known of it so far.
+    """
+
+    columns: Columns
+    label: str | None
+    id: str | None
+    in_test: Sequence[str]
+    found: Found
+
+    def of_named(self, named: NamedImages) -> Found:
+        """Returns what it is where a column names image files."""
+        columns, column, why = self.columns, named.column, self.found.why
+        label = self._label_beside(column)
+        cells = dict(columns.by_name)[column]
+        names = [name for name in (f"{cell}{named.suffix}" for cell in cells) if named.tree.has(name)]
+        if not names:
+            raise _without_files(columns, column, cells[0])
+        image, why["image"] = _suggested([Picture(*named.tree.place(name)) for name in names])
+        beside = self.found.beside
+        if "test" not in beside:
+            beside = {**_folders_beside(named.tree), **beside}
+        test = beside.get("test")
+        why["files"] = "the column that names image files, and where they are"
+        config = self.found.config.model_copy(
+            update={
+                "files": ImageColumn(column=column, folder=str(named.tree.path), suffix=named.suffix),
+                "label": label,
+                "image": image,
+                "test": None if test is None else str(test),
+                "id": self.id if self.id in (*columns.names, *self.in_test) and self.id != column else None,
+            }
+        )
+        return Found(config, why, beside, are_files=True)
+
+    def of_pixel_cells(self, column: str) -> Found:
+        """Returns what it is where a column's cells hold all pixels of an image each."""
+        label = self._label_beside(column)
+        self.found.why["pixels"] = "all pixels of an image in a cell"
+        n_pixels = len(numbers_in(dict(self.columns.by_name)[column][0]))
+        image = None
+        if math.isqrt(n_pixels) ** 2 != n_pixels:
+            image = _colour_image(self.columns.file.path, n_pixels, self.found.why)
+        update = {"pixels": column, "label": label, "id": self.id, "image": image}
+        return replace(self.found, config=self.found.config.model_copy(update=update))
+
+    def _label_beside(self, column: str) -> Any:
+        """Returns the label that was said, or the one or several beside a column of images."""
+        if self.label is not None:
+            return self.label
+        found, self.found.why["label"] = _labels_of(self.columns.without({column}), self.in_test)
+        return found
 
 
 def _labels_of(columns: Columns, in_test: Sequence[str]) -> tuple[Any, str]:
@@ -372,32 +396,6 @@ def _split_of(cells: Sequence[str]) -> str | None:
     return None
 
 
-def _of_pixel_cells(
-    columns: Columns,
-    column: str,
-    label: str | None,
-    id: str | None,
-    in_test: Sequence[str],
-    config: DataConfig,
-    beside: dict[str, Path],
-    why: dict[str, str],
-) -> Found:
-    """Returns what a CSV file is of which a column's cells hold all pixels of an image each."""
-    said: Any = label
-    if label is None:
-        said, why["label"] = _labels_of(columns.without({column}), in_test)
-    why["pixels"] = "all pixels of an image in a cell"
-    cell = re.sub(r"[,;\[\]]", " ", dict(columns.by_name)[column][0])
-    n_pixels = len(cell.split())
-    image = None
-    if math.isqrt(n_pixels) ** 2 != n_pixels:
-        image = _colour_image(columns.file.path, n_pixels)
-        why["image"] = "height, width, channels; a pixel's channels stand side by side"
-    return Found(
-        config.model_copy(update={"pixels": column, "label": said, "id": id, "image": image}), why, beside
-    )
-
-
 def _refuse_names_of_images(columns: Columns, label: str | None) -> None:
     """Raises a DataError where a CSV file holds labels, and names of images that are not there."""
     rest = columns.without(() if label is None else (label,))
@@ -418,9 +416,10 @@ def _without_files(columns: Columns, column: str, cell: str) -> DataError:
     )
 
 
-def _colour_image(path: Path, n_pixels: int) -> list[int]:
+def _colour_image(path: Path, n_pixels: int, why: dict[str, str]) -> list[int]:
     side = math.isqrt(n_pixels // 3)
     if side * side * 3 == n_pixels:
+        why["image"] = "height, width, channels; a pixel's channels stand side by side"
         return [side, side, 3]
     raise DataError(
         f"{shown_path(path)}: {n_pixels:,} pixel columns, which are neither a square nor one of 3 channels. "

@@ -26,7 +26,7 @@ import numpy as np
 from kerasgrid import machine
 from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
 from kerasgrid.data.decoding import Decoded, decoded
-from kerasgrid.data.digests import form_of, is_settled
+from kerasgrid.data.digests import form_of, is_settled, known_in
 from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_images, prune
 from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
@@ -37,7 +37,6 @@ from kerasgrid.io import (
     half_written_name,
     insist,
     is_being_written,
-    read_json,
     remove,
     sync_folder,
     write_json,
@@ -273,7 +272,8 @@ def open_samples(folder: Path, source: str, *, is_own: bool = False) -> Dataset 
         if check != digest(meta) or meta["format"] != FORMAT:
             return None
         _check_addresses(meta["images"]["bytes"], source)
-        arrays, seen, new, began_ns = {}, _seen(folder), {}, time.time_ns()
+        arrays, new, began_ns = {}, {}, time.time_ns()
+        seen = known_in(folder / _SEEN)  # in which form large arrays were found whole
         for name in _parts_of(meta):
             path = folder / f"{name}.npy"
             arrays[name] = np.load(path, mmap_mode="r", allow_pickle=False)
@@ -294,14 +294,6 @@ def open_samples(folder: Path, source: str, *, is_own: bool = False) -> Dataset 
         with contextlib.suppress(StorageError):  # a folder that cannot be written is read again
             write_json(folder / _SEEN, {**seen, **new})
     return _dataset(folder, source, meta, arrays)
-
-
-def _seen(folder: Path) -> dict[str, Any]:
-    """Returns in which form each large array was found whole, which is not read again in that form."""
-    with contextlib.suppress(OSError, ValueError):
-        seen = read_json(folder / _SEEN)
-        return seen if isinstance(seen, dict) else {}
-    return {}
 
 
 def map_samples(folder: Path, source: str) -> Dataset:

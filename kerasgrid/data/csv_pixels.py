@@ -36,7 +36,7 @@ def find_pixels(file: CsvFile, roles: Roles) -> str | None:
     frame = next(read_frames(file, columns, only=columns, n_rows=_HEAD_ROWS))
     for column in columns:
         cells = stripped(frame[column])
-        counts = {len(_split(cell)) for cell in cells}
+        counts = {len(numbers_in(cell)) for cell in cells}
         if len(counts) == 1 and counts.pop() >= _FEWEST and all(map(_PIXELS.fullmatch, cells)):
             return column
     return None
@@ -63,7 +63,7 @@ def read_pixels(file: CsvFile, roles: Roles, column: str, image: Sequence[int] |
     n_pixels = 0
     for frame in _frames(file, column, [*roles.spelled, column], [*others, column]):
         cells = stripped(frame.pop(column))
-        n_pixels = n_pixels or len(_split(cells[0]))
+        n_pixels = n_pixels or len(numbers_in(cells[0]))
         parts.append(_pixels(cells, n_pixels, column, faults, n_done))
         rest.append(frame)
         n_done += len(cells)
@@ -121,12 +121,12 @@ def _frames(
     """Yields rows, so many at a time that their pixels are some millions."""
     if not n_pixels:
         (cell, *_) = next(read_frames(file, [column], only=[column], n_rows=1))[column]
-        n_pixels = len(_split(cell))
+        n_pixels = len(numbers_in(cell))
     yield from read_frames(file, spelled, only=only, n_rows=max(1, _CHUNK_PIXELS // max(n_pixels, 1)))
 
 
-def _split(cell: str) -> list[str]:
-    """Returns the numbers in a cell, as they are spelled."""
+def numbers_in(cell: str) -> list[str]:
+    """Returns the pixels in a cell, as they are spelled."""
     return _MARKS.sub(" ", cell.strip().removeprefix("[").removesuffix("]")).split()
 
 
@@ -134,7 +134,9 @@ def _pixels(cells: Sequence[str], n_pixels: int, column: str, faults: CellFaults
     """Returns the pixels in cells, (row, pixel), uint8 or float32; tells faults of those that hold others."""
     import pandas as pd
 
-    text = "\n".join(" ".join(_split(cell)) if _MARKS.search(cell) or "[" in cell else cell for cell in cells)
+    text = "\n".join(
+        " ".join(numbers_in(cell)) if _MARKS.search(cell) or "[" in cell else cell for cell in cells
+    )
     try:
         read = pd.read_csv(
             io.StringIO(text), header=None, sep=r"\s+"
@@ -154,7 +156,7 @@ def _tell(cells: Sequence[str], n_pixels: int, column: str, faults: CellFaults, 
     odd: list[tuple[int, str]] = []
     uneven: list[tuple[int, int]] = []
     for row, cell in enumerate(cells):
-        parts = _split(cell)
+        parts = numbers_in(cell)
         strange = next((part for part in parts if not NUMBER.fullmatch(part)), None)
         if strange is not None:
             odd.append((n_done + row, strange))

@@ -74,7 +74,7 @@ def file_digests(
     places = [os.path.abspath(path) for path in paths]
     top = os.path.commonpath({os.path.dirname(place) for place in places})
     index = cache_folder() / DIGESTS / f"{digest([_FORMAT, top])}.json"
-    known = _read(index)
+    known = known_in(index)
     names = [place[len(top) :] for place in places]
     found = [_recalled(known.get(name), place) for name, place in zip(names, places, strict=True)]
     unknown = [place for place, own in enumerate(found) if own is None]
@@ -93,9 +93,10 @@ def file_digests(
     return [own for own in found if own is not None]
 
 
-def _read(index: Path) -> dict[str, Any]:
+def known_in(path: Path) -> dict[str, Any]:
+    """Returns what an earlier look has written of files; nothing where it is damaged or not there."""
     with suppress(OSError, ValueError):
-        known = read_json(index)
+        known = read_json(path)
         return known if isinstance(known, dict) else {}
     return {}
 

@@ -239,15 +239,3 @@ def _grey_rows(images: np.ndarray) -> np.ndarray:
         found.append(before + rows[is_grey])
         before += len(chunk)
     return np.concatenate(found) if found else np.empty(0, dtype=np.int64)
-
-
-def counts_of(labels: np.ndarray, n_outputs: int) -> np.ndarray:
-    """Returns (class,) or (label,), how many samples have each.
-
-    Args:
-        labels: As in `Dataset`, of classes or of several labels.
-        n_outputs: Classes, or labels.
-    """
-    return (
-        labels.sum(axis=0, dtype=np.int64) if labels.ndim == 2 else np.bincount(labels, minlength=n_outputs)
-    )

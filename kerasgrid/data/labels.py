@@ -243,6 +243,18 @@ def check_labels(labels: np.ndarray, target: Target, where: str) -> None:
         )
 
 
+def counts_of(labels: np.ndarray, n_outputs: int) -> np.ndarray:
+    """Returns (class,) or (label,), how many samples have each.
+
+    Args:
+        labels: As in `Dataset`, of classes or of several labels.
+        n_outputs: Classes, or labels.
+    """
+    return (
+        labels.sum(axis=0, dtype=np.int64) if labels.ndim == 2 else np.bincount(labels, minlength=n_outputs)
+    )
+
+
 def _same_kind(values: list, where: str) -> np.ndarray:
     """Returns an array of labels that came as Python objects: all strings or all numbers."""
     for row, value in enumerate(values):

@@ -13,7 +13,7 @@ from kerasgrid.data.csv import check_columns, pixel_names
 from kerasgrid.data.csv_tables import check_table_columns
 from kerasgrid.data.csv_text import known_names
 from kerasgrid.data.held_out import check_held_out, with_held_out
-from kerasgrid.data.labels import check_labels
+from kerasgrid.data.labels import check_labels, counts_of
 from kerasgrid.data.pictures import decoder
 from kerasgrid.data.places import csv_of
 from kerasgrid.data.roles import Roles
@@ -98,8 +98,7 @@ def _of_numbers(taken: Samples, whole: Samples | Dataset) -> str:
 
 
 def _frequencies(labels: np.ndarray, n_classes: int) -> np.ndarray:
-    counts = labels.sum(axis=0) if labels.ndim == 2 else np.bincount(labels, minlength=n_classes)
-    return counts / len(labels)
+    return counts_of(labels, n_classes) / len(labels)
 
 
 def load_data(config: Any, *, seed: int = 0, name: str | None = None, doing: Doing = not_told) -> Dataset:

@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING
 
 import numpy as np
 
-from kerasgrid.data.glance import Glance, counts_of
+from kerasgrid.data.glance import Glance
+from kerasgrid.data.labels import counts_of
 from kerasgrid.records import Dataset
 from kerasgrid.views.drawing import ACCENT, INK, label, png
 from kerasgrid.views.pages import Block, Bullets, Cells, Chapter, Note, Paragraph, Photos, Picture, html_page

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 from kerasgrid.data import glance
-from kerasgrid.data.glance import FILE, Glance, counts_of, with_chunks, with_files
+from kerasgrid.data.glance import FILE, Glance, with_chunks, with_files
+from kerasgrid.data.labels import counts_of
 from kerasgrid.data.pictures import Picture
 from kerasgrid.records import Dataset, Target
 
