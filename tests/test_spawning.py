@@ -199,6 +199,7 @@ def test_one_that_hangs_is_killed_after_a_while(monkeypatch):
     with begun(answer) as child:
         pid, *_ = child.receive()
         os.kill(pid, signal.SIGSTOP)
+        os.waitpid(pid, os.WUNTRACED)  # its threads stop one by one, the listening one perhaps last
         child.close()
         assert child.ending()[0].startswith("was killed by SIGKILL")
 
