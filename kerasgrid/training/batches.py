@@ -305,7 +305,7 @@ def _mixed(how: Augmentation, weighs: bool) -> Callable[..., Any]:
         uniform = augmentation.draw(images.shape[0], key, step, how)
         images, targets, counts = mixing.mix(how, (images, targets, counts), numbers, uniform)
         if weighs:
-            of_classes = mixing.counts_of_classes(targets, class_weight)
+            targets, of_classes = mixing.weighed(targets, class_weight)
             counts = of_classes if counts is None else of_classes * counts
         return images, targets, counts
 

@@ -165,7 +165,7 @@ def mixing_labels(compiled: Compiled) -> Compiled:
     """Returns a model that is trained on mixed samples, whose targets are shares of classes.
 
     A loss of class indices is changed for the one of one-hot rows, which gives the same numbers; metrics
-    count the label that there is more of, as `Compiled.counted` has it.
+    take the label that counts most, as `Compiled.counted` has it.
 
     Raises:
         ModelError: The loss takes class indices alone.

@@ -20,6 +20,10 @@ def mix(
 ) -> tuple[Any, Any, Any]:
     """Returns a batch whose samples are mixed, the targets and what each counts as the samples are.
 
+    Of samples that count u and v, by shares s and 1 - s, the mixture counts s u + (1 - s) v, of which
+    s u is the first target's. So a loss that is linear in targets, as crossentropies are, is s u times that
+    of the first and (1 - s) v times that of the second; and so are the slopes of squared errors.
+
     Args:
         how: The operations.
         batch: Images, (image, height, width, channel), as the model takes them; targets, (image, ...) float;
@@ -33,7 +37,9 @@ def mix(
     partner = _next(targets.shape[0], padding)
     kept = ops.cast(kept, targets.dtype)
     if counts is not None:
-        counts = _blend(counts, ops.take(counts, partner, axis=0), kept)
+        own = counts * kept
+        counts = own + ops.take(counts, partner, axis=0) * (1 - kept)
+        kept = ops.where(counts > 0, own / ops.where(counts > 0, counts, 1), kept)
     return images, _blend(targets, ops.take(targets, partner, axis=0), kept), counts
 
 
@@ -80,7 +86,7 @@ def symmetric_beta(alpha: Any, radius: Any, angle: Any) -> Any:
 
 
 def dominant(targets: Any, is_one_of: bool) -> Any:
-    """Returns the targets of that sample of each mixture which there is more of, as metrics count them.
+    """Returns the targets of that sample of each mixture which counts for more of it, as metrics take them.
 
     Args:
         targets: (sample, output), mixed or not.
@@ -91,17 +97,21 @@ def dominant(targets: Any, is_one_of: bool) -> Any:
     return ops.cast(targets >= 0.5, targets.dtype)
 
 
-def counts_of_classes(targets: Any, class_weight: Any) -> Any:
-    """Returns what each sample counts by its classes, (sample,): the mean of their weights by their shares.
+def weighed(targets: Any, class_weight: Any) -> tuple[Any, Any]:
+    """Returns targets of which each class has as much as it counts, and what each sample counts, (sample,).
+
+    As in `mix`, so that each part of a mixture is weighed by its own class.
 
     Args:
         targets: (sample, class), or (sample, 1), the share of the second of two; mixed or not.
         class_weight: (class,).
     """
-    if targets.shape[-1] == 1:
-        share = targets[:, 0]
-        return class_weight[0] * (1 - share) + class_weight[1] * share
-    return ops.sum(targets * class_weight, axis=-1)
+    is_one = targets.shape[-1] == 1
+    shares = ops.concatenate([1 - targets, targets], axis=-1) if is_one else targets
+    parts = shares * class_weight
+    counts = ops.sum(parts, axis=-1, keepdims=True)
+    shares = ops.where(counts > 0, parts / ops.where(counts > 0, counts, 1), shares)
+    return shares[:, 1:] if is_one else shares, counts[:, 0]
 
 
 def _next(count: int, padding: Any | None) -> Any:

@@ -21,7 +21,7 @@ from kerasgrid.training.augmentation import augment, draw, normalize
 from kerasgrid.training.graph import Lifted, initial_weights
 from kerasgrid.training.keyed import Draw, drawing
 from kerasgrid.training.learning_rate import RateInState
-from kerasgrid.training.mixing import counts_of_classes, mix
+from kerasgrid.training.mixing import mix, weighed
 from kerasgrid.training.moving import batch_norms, debiased_pair, share_left
 
 
@@ -199,10 +199,11 @@ class Step:
             weights: (row,) 1 for samples and 0 for padding; None where there is no padding.
         """
         state = self.states.rate.put(state, rate)
+        y, counts = self._weighed(y, fixed["class_weight"], own)
 
         def objective(trained):
             outputs, others, losses = self.forward({**state, "weights": trained}, x, True)
-            loss = self.loss(y, outputs, weights, self._counts(y, fixed["class_weight"], own))
+            loss = self.loss(y, outputs, weights, counts)
             return loss + sum(losses), (outputs, others)
 
         with self.states.lifted.bound(fixed["numbers"]), drawing(Draw(key, step, weights)) as drawn:
@@ -241,15 +242,15 @@ class Step:
         weights = self.states.unflat(state["weights"])
         return model.stateless_call(weights, state["others"], x, training=training, return_losses=True)
 
-    def _counts(self, y, class_weight, own):
-        """Returns what each row counts in the loss, by its class and by itself; None for the same."""
+    def _weighed(self, y, class_weight, own):
+        """Returns the targets, and what each row counts by its class and by itself; None for the same."""
         if not class_weight.shape[0]:
-            return own
+            return y, own
         if self.how.mixes:
-            of_class = counts_of_classes(y, class_weight)
+            y, of_class = weighed(y, class_weight)
         else:
             of_class = ops.take(class_weight, _classes(y), axis=0)
-        return of_class if own is None else of_class * own
+        return y, of_class if own is None else of_class * own
 
     def loss(self, y, outputs, weights, counts=None):
         """Returns the mean loss of the rows that are no padding, each times what it counts."""

@@ -10,7 +10,7 @@ from kerasgrid.errors import ModelError
 from kerasgrid.records import Target
 from kerasgrid.training.augmentation import draw
 from kerasgrid.training.compiling import Compiled, mixing_labels
-from kerasgrid.training.mixing import counts_of_classes, dominant, mix, symmetric_beta
+from kerasgrid.training.mixing import dominant, mix, symmetric_beta, weighed
 
 pytestmark = pytest.mark.slow
 
@@ -40,19 +40,33 @@ def mixed(given, padding=None, counts=None, change=None):
 @pytest.mark.parametrize(
     "given", [{"mixup_alpha": 0.4}, {"cutmix_alpha": 1.0}, {"mixup_alpha": 1, "cutmix_alpha": 1}]
 )
-def test_targets_and_weights_are_mixed_as_pixels_are(given):
-    counts = np.arange(1.0, N + 1, dtype="float32")
+def test_each_part_of_a_mixture_has_its_pixels_its_label_and_its_weight(given):
+    places, counts = np.arange(N), np.arange(1.0, N + 1, dtype="float32")
     images, targets, weights = mixed(given, counts=counts)
-    places = np.arange(N)
-    share = targets[places, places]
-    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
-    np.testing.assert_allclose(targets[places, (places + 1) % N], 1 - share, atol=1e-6)
-    of_pixels = share * (places + 1) + (1 - share) * ((places + 1) % N + 1)
-    np.testing.assert_allclose(images.mean(axis=(1, 2, 3)), of_pixels, rtol=1e-5)
+    of_pixels = images.mean(axis=(1, 2, 3))
+    share = (of_pixels - np.roll(counts, -1)) / (counts - np.roll(counts, -1))
     np.testing.assert_allclose(weights, of_pixels, rtol=1e-5)
+    np.testing.assert_allclose(targets.sum(axis=1), 1, atol=1e-6)
+    np.testing.assert_allclose(weights * targets[places, places], share * counts, atol=1e-4)
     assert share.std() > 0.02
     values = [len(np.unique(image)) for image in images]
     assert (max(values) == 2) == ("cutmix_alpha" in given)
+    plain = mixed(given, counts=np.ones(N, "float32"))[1]
+    np.testing.assert_allclose(plain, mixed(given)[1], atol=1e-6)
+    predicted = np.random.default_rng(0).dirichlet(np.ones(N), N).astype("float32")
+    for loss in losses.categorical_crossentropy, losses.binary_crossentropy:
+        own = np.asarray(loss(np.eye(N), predicted))
+        other = np.asarray(loss(np.roll(np.eye(N), -1, axis=0), predicted))
+        wanted = share * counts * own + (1 - share) * np.roll(counts, -1) * other
+        np.testing.assert_allclose(weights * np.asarray(loss(targets, predicted)), wanted, rtol=1e-4)
+
+
+def test_what_counts_nothing_is_left_out_of_a_mixture():
+    counts = np.arange(N, dtype="float32") % 3
+    targets, weights = mixed({"mixup_alpha": 1.0}, counts=counts)[1:]
+    assert (weights > 0).all()
+    places = np.flatnonzero(counts == 0)
+    np.testing.assert_array_equal(targets[places], np.eye(N)[places + 1])
 
 
 @pytest.mark.backend
@@ -112,11 +126,14 @@ def test_metrics_are_told_what_there_is_more_of():
     np.testing.assert_array_equal(dominant(several, False), [[0, 1, 1], [0, 0, 0]])
 
 
-def test_weights_of_classes_are_mixed_by_their_shares():
-    rows = np.array([[0.25, 0.75, 0], [0, 0, 1]], "float32")
-    np.testing.assert_allclose(counts_of_classes(rows, np.array([4, 0, 2], "float32")), [1, 2])
-    one = np.array([[0.25], [1]], "float32")
-    np.testing.assert_allclose(counts_of_classes(one, np.array([4, 8], "float32")), [5, 8])
+def test_each_class_of_a_mixture_has_its_weight():
+    rows = np.array([[0.25, 0.75, 0], [0, 0, 1], [0, 1, 0]], "float32")
+    targets, counts = weighed(rows, np.array([4, 0, 2], "float32"))
+    np.testing.assert_allclose(counts, [1, 2, 0])
+    np.testing.assert_array_equal(targets, [[1, 0, 0], [0, 0, 1], [0, 1, 0]])
+    targets, counts = weighed(np.array([[0.25], [1]], "float32"), np.array([4, 8], "float32"))
+    np.testing.assert_allclose(counts, [5, 8])
+    np.testing.assert_allclose(targets, [[0.4], [1]])
 
 
 def net(loss, n_outputs=3, activation="softmax", metrics=("accuracy",)):
