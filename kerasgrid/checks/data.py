@@ -140,7 +140,9 @@ def _check_decoding(draft: Draft) -> None:
     """Adds keys that say how image files are decoded, where there are none."""
     report, given = draft.report, draft.config.data
     keys = [key for key in _OF_DECODING if key in given.model_fields_set]
-    if not keys or given.train is None or not report.is_settled("data"):
+    of_csv = _COLUMN_KEYS if _file(draft.data.train, draft) is not None else ()
+    needed = [f"data.{key}" for key in ("train", "test", "validation", *of_csv)]
+    if not keys or given.train is None or not report.is_settled(*needed):
         return
     with report.catch("data.train"):
         others = [source for source in (draft.data.test, draft.data.validation) if source is not None]

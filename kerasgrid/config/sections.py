@@ -233,7 +233,8 @@ class DataConfig(Section):
     pixels: ColumnName | None = None
     """CSV: the column whose cells hold all pixels of an image each, with blanks or commas between."""
     skip_bad: bool = False
-    """Leave out image files that cannot be decoded, and count them, where a search refuses them otherwise."""
+    """Leave out, and count, image files that cannot be decoded or have not one label, and rows whose file is
+    not there, all of which a search refuses otherwise."""
     target: ColumnName | Annotated[list[ColumnName], Field(min_length=1)] | None = None
     """CSV: the column of numbers to predict, or several (regression), in the place of a label."""
     target_scale: Literal["standardize", "log"] | None = None

@@ -9,11 +9,12 @@ import re
 from collections.abc import Callable, Collection, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from kerasgrid.errors import DataError
+from kerasgrid.wording import count
 
 BLANKS = frozenset(
     (
@@ -48,6 +49,14 @@ Places = Callable[[Sequence[int]], list[str]]
 """Returns what messages call some rows, counted from 0, such as `line 3`."""
 
 
+class _Fault(NamedTuple):
+    name: str
+    rows: np.ndarray
+    complaint: str
+    remedy: str
+    left_out_as: str | None
+
+
 @dataclass
 class CellFaults:
     """Cells of a file that are not what they should be, which are told together.
@@ -59,31 +68,66 @@ class CellFaults:
 
     where: str
     places: Places
-    _found: list[tuple[str, np.ndarray, str, str]] = field(default_factory=list)
+    _found: list[_Fault] = field(default_factory=list)
 
-    def add(self, name: str, rows: np.ndarray, complaint: str, remedy: str) -> None:
+    def add(
+        self, name: str, rows: np.ndarray, complaint: str, remedy: str, left_out_as: str | None = None
+    ) -> None:
         """Keeps a column's faults of one kind.
 
         Args:
             rows: Of the cells, ascending; none for no fault.
             complaint: Of the first of them.
             remedy: A sentence.
+            left_out_as: What rows of image files are called that `data.skip_bad` leaves out for it, such as
+                `without a label`; None where it does not.
         """
         if len(rows):
-            self._found.append((name, rows, complaint, remedy))
+            self._found.append(_Fault(name, rows, complaint, remedy, left_out_as))
 
-    def told(self) -> list[str]:
-        """Returns a line on each column's faults of one kind."""
-        shown = sorted({int(row) for _, rows, _, _ in self._found for row in rows[: 1 + _MORE]})
-        place = dict(zip(shown, self.places(shown) if shown else [], strict=True))
+    def extend(self, others: CellFaults) -> None:
+        """Keeps the faults of other cells of the same file."""
+        self._found += others._found
+
+    def rows(self) -> np.ndarray:
+        """Returns the rows that have faults, ascending."""
+        return np.unique(np.concatenate([np.empty(0, np.int64), *(fault.rows for fault in self._found)]))
+
+    def told(self, *, skip_bad: bool = False) -> list[str]:
+        """Returns a line on each column's faults of one kind.
+
+        Args:
+            skip_bad: Whether those are no faults for which rows may be left out.
+        """
+        found = [fault for fault in self._found if not (skip_bad and fault.left_out_as)]
+        place = self._places_of(found)
         lines = []
-        for name, rows, complaint, remedy in self._found:
-            first, *others = (place[int(row)] for row in rows[: 1 + _MORE])
-            n_left = len(rows) - 1 - len(others)
-            more = f"; so {'is' if len(rows) == 2 else 'are'} {', '.join(others)}" if others else ""
+        for fault in found:
+            first, *others = (place[int(row)] for row in fault.rows[: 1 + _MORE])
+            n_left = len(fault.rows) - 1 - len(others)
+            more = f"; so {'is' if len(fault.rows) == 2 else 'are'} {', '.join(others)}" if others else ""
             more += f" and {n_left:,} more" if n_left else ""
-            lines.append(f"{self.where}, {first}, column {name!r}: {complaint}{more}. {remedy}")
+            head = f"{self.where}, {first}, column {fault.name!r}: {fault.complaint}{more}"
+            lines.append(f"{head}. {fault.remedy}")
         return lines
+
+    def told_left(self, n_rows: int) -> list[str]:
+        """Returns a line on the rows of each kind that may be left out, of so many."""
+        by_kind: dict[str, list[np.ndarray]] = {}
+        for fault in self._found:
+            if fault.left_out_as:
+                by_kind.setdefault(fault.left_out_as, []).append(fault.rows)
+        lines = []
+        for kind, parts in by_kind.items():
+            rows = np.unique(np.concatenate(parts))
+            told = ", ".join(self.places(rows[: 1 + _MORE].tolist()))
+            more = f" and {len(rows) - 1 - _MORE:,} more" if len(rows) > 1 + _MORE else ""
+            lines.append(f"files: {count(len(rows), 'row')} of {n_rows:,} {kind}, left out: {told}{more}")
+        return lines
+
+    def _places_of(self, faults: Sequence[_Fault]) -> dict[int, str]:
+        shown = sorted({int(row) for fault in faults for row in fault.rows[: 1 + _MORE]})
+        return dict(zip(shown, self.places(shown) if shown else [], strict=True))
 
     def finish(self) -> None:
         """Raises a DataError where there are any."""

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from functools import partial
 from pathlib import Path
@@ -19,8 +19,18 @@ from kerasgrid.data.cells import NUMBER, CellFaults
 from kerasgrid.data.columns import FEW_COLUMNS, series_of
 from kerasgrid.data.csv_text import CsvFile, line_places, read_frames, stripped
 from kerasgrid.data.image_files import is_image
-from kerasgrid.data.pictures import PICTURE_SUFFIXES, Picture
-from kerasgrid.data.roles import Roles, check_header, label_reader, samples_of_file
+from kerasgrid.data.labels import as_classes
+from kerasgrid.data.pictures import PICTURE_SUFFIXES, Picture, Pictures
+from kerasgrid.data.roles import (
+    Roles,
+    check_header,
+    label_reader,
+    read_classes,
+    read_labels,
+    read_roles,
+    read_targets,
+    samples_of_file,
+)
 from kerasgrid.errors import DataError, did_you_mean
 from kerasgrid.wording import listed, shown_path
 
@@ -53,32 +63,59 @@ class NamedImages:
         (frame,) = read_frames(file, [self.column], only=[self.column])
         return [f"{cell}{self.suffix}" for cell in stripped(frame[self.column]) if cell]
 
-    def files(self, file: CsvFile, cells: Sequence[str], faults: CellFaults) -> tuple[Picture, ...]:
-        """Returns the files that cells name.
+    def files(self, cells: Sequence[str], faults: CellFaults) -> list[Picture | None]:
+        """Returns the file that each cell names, None where there is none.
 
         Args:
-            faults: Is told of those that name none, or one that another names.
+            faults: Is told of those.
         """
         names = [f"{cell}{self.suffix}" for cell in cells]
         blank = np.array([not cell for cell in cells], bool)
-        lost = np.array([not self.tree.has(name) for name in names], bool)
-        faults.add(self.column, np.flatnonzero(blank), "no file is named", "Fill it in or drop the row.")
-        if len(missing := np.flatnonzero(lost & ~blank)):
+        lost = ~blank & np.array([not self.tree.has(name) for name in names], bool)
+        missing = np.flatnonzero(lost)
+        what = "no file is named"
+        faults.add(self.column, np.flatnonzero(blank), what, "Fill it in or drop the row.", "without a file")
+        if len(missing):
             what = f"{names[missing[0]]!r} is no file in {self.tree.where}"
             remedy = "Fetch it, drop the row, or correct data.files: {column, folder, suffix}."
-            faults.add(self.column, missing, what, remedy)
-        first: dict[str, int] = {}
-        again = [
-            row for row, name in enumerate(names) if first.setdefault(name, row) != row and not blank[row]
+            faults.add(self.column, missing, what, remedy, "of files that are not there")
+        return [
+            None if is_gone else Picture(*self.tree.place(name))
+            for name, is_gone in zip(names, blank | lost, strict=True)
         ]
-        if again:
-            (place,) = line_places(file, [first[names[again[0]]]])
-            what = f"{names[again[0]]!r} is listed a second time, as in {place}"
-            faults.add(self.column, np.array(again), what, "Keep one row of each file.")
-        gone = lost | blank
-        return tuple(
-            Picture(*self.tree.place(name)) for name, bad in zip(names, gone, strict=True) if not bad
-        )
+
+    def add_twins(
+        self, file: CsvFile, files: Sequence[Picture | None], labels: np.ndarray | None, faults: CellFaults
+    ) -> None:
+        """Tells faults of rows that name the same file.
+
+        Args:
+            files: As `files` returns them.
+            labels: (row,), equal for rows of the same labels, of which the first is no fault; -1 for a row
+                without, which is not looked at. None where rows have none.
+        """
+        rows_of: dict[Picture, list[int]] = {}
+        for row, own in enumerate(files):
+            if own is not None and (labels is None or labels[row] >= 0):
+                rows_of.setdefault(own, []).append(row)
+        same: dict[int, int] = {}
+        other: dict[int, int] = {}
+        for first, *again in rows_of.values():
+            if labels is None or (labels[again] == labels[first]).all():
+                same |= dict.fromkeys(again, first)
+            else:
+                other |= dict.fromkeys(again, first) | {first: again[0]}
+        for found, how, remedy, left_out_as in (
+            (same, "", "Keep one row of each file.", "that repeat a file and its label"),
+            (other, ", with another label", "Keep the row that is right.", "of files with several labels"),
+        ):
+            if not found:
+                continue
+            row = min(found)
+            (place,) = line_places(file, [found[row]])
+            name = Path(files[row].member or files[row].path).name  # type: ignore[union-attr]  # it is there
+            what = f"{name!r} is listed a second time, as in {place}{how}"
+            faults.add(self.column, np.array(sorted(found)), what, remedy, left_out_as)
 
 
 def find_images(file: CsvFile, said: ImageColumn | None, roles: Roles) -> NamedImages | None:
@@ -221,16 +258,21 @@ def _told(column: str, tree: Tree, suffix: str, said: ImageColumn | None) -> tup
     return (f"files: {column!r} names files in {tree.where}{ends}",)
 
 
-def read_images(file: CsvFile, roles: Roles, named: NamedImages, pictures: Any) -> Samples:
+def read_images(
+    file: CsvFile, roles: Roles, named: NamedImages, skip_bad: bool, pictures: Callable[..., Pictures]
+) -> Samples:
     """Returns the samples of a CSV file that names image files, which are not decoded yet.
+
+    Rows that name no file or have no label, or of which others say another label of the same file, are left
+    out, and so is the second of two that say the same.
 
     Args:
         roles: The columns that are no names.
-        pictures: Makes `Pictures` of files.
+        skip_bad: Whether that is told in the report, and not with what cannot be decoded.
+        pictures: Makes `Pictures` of files, with faults that are told later.
 
     Raises:
-        DataError: A row names no file, or one that another names; or another cell is not what its column
-            needs.
+        DataError: No row is left, or these cannot be learnt from.
     """
     names = file.names()
     check_header(names, roles, file)
@@ -239,12 +281,48 @@ def read_images(file: CsvFile, roles: Roles, named: NamedImages, pictures: Any) 
     only = [named.column, *others]
     (frame,) = read_frames(file, [*roles.spelled, named.column], only=only)
     faults = CellFaults(file.where, partial(line_places, file))
-    files = named.files(file, stripped(frame[named.column]), faults)
-    report = told_left(left, "name images")
-    if len(files) < len(frame):  # of which there are faults, that are told with those of the labels
-        files = (Picture(file.path),) * len(frame)
-        return samples_of_file(file, np.zeros((len(frame), 1)), roles, frame, None, faults)
-    return samples_of_file(file, pictures(files), roles, frame, None, faults, None, report)
+    files = named.files(stripped(frame[named.column]), faults)
+    try:
+        read_roles(frame, roles, faults)
+        labels = _alike(frame, roles, faults)
+    except DataError as error:
+        raise DataError("\n".join([*faults.told(), str(error)])) from error
+    named.add_twins(file, files, labels, faults)
+    lines = faults.told(skip_bad=skip_bad)
+    if not skip_bad and len(lines) > len(faults.told(skip_bad=True)):
+        lines.append("data.skip_bad: true leaves out rows without a file or without one label.")
+    report = [*told_left(left, "name images"), *(faults.told_left(len(frame)) if skip_bad else ())]
+    rows = np.setdiff1d(np.arange(len(frame)), faults.rows())
+    own = [found for row in rows if (found := files[row]) is not None]
+    try:
+        if not own:
+            raise DataError(f"{file.where}: no row is left to learn from.")
+        sound = frame.iloc[rows].reset_index(drop=True)
+        return samples_of_file(file, pictures(own, lines), roles, sound, report=report)
+    except DataError as error:
+        raise DataError("\n".join([*lines, *faults.told_left(len(frame)) * skip_bad, str(error)])) from error
+
+
+def _alike(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
+    """Returns (row,), equal for rows of the same labels or numbers to predict, -1 where these are missing.
+
+    Args:
+        faults: Is told of cells that are none.
+    """
+    own = CellFaults(faults.where, faults.places)
+    if roles.targets:
+        values: Any = read_targets(frame, roles, own)
+    elif roles.are_several:
+        values, _ = read_labels(frame, roles, own)
+    else:
+        codes, names = read_classes(frame, roles, own)
+        place = {name: index for index, name in enumerate(dict.fromkeys(as_classes(names)))}
+        values = np.array([*(place[name] for name in as_classes(names)), -1])[codes]
+    _, alike = np.unique(values, axis=0, return_inverse=True)
+    alike = alike.reshape(-1)
+    alike[own.rows()] = -1
+    faults.extend(own)
+    return alike
 
 
 @dataclass(frozen=True)
@@ -277,8 +355,10 @@ def rows_to_predict(file: CsvFile, named: NamedImages, roles: Roles) -> ImageRow
     (frame,) = read_frames(file, only, only=only)
     cells = stripped(frame[named.column])
     faults = CellFaults(file.where, partial(line_places, file))
-    files = named.files(file, cells, faults)
+    found = named.files(cells, faults)
+    named.add_twins(file, found, None, faults)
     faults.finish()
+    files = tuple(own for own in found if own is not None)
     labels: Any = [stripped(frame[name]) for name in here.predicted]
     if labels:
         labels = list(zip(*labels, strict=True)) if here.targets or here.labels else labels[0]

@@ -32,8 +32,8 @@ from kerasgrid.data.pictures import (
     Pictures,
     decode_blocks,
     decoder,
+    refuse,
     rows_at_once,
-    told_bad,
 )
 from kerasgrid.errors import DataError, LockedError, StorageError
 from kerasgrid.io import cache_folder, digest, remove
@@ -93,10 +93,13 @@ def decoded(
     form = [_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample]
     key = digest([form, contents])
     folder = cache_folder() / DECODING / key
+    if pictures.faults:
+        doing(f"{pictures.faults[0]} All faults are told once the images have been decoded.")
     with _taken(folder, len(pictures), doing):
         if is_there():
             yield None
         elif _is_linked(same(key), folder / _IMAGES):
+            refuse(pictures, ())
             yield Decoded(folder / _IMAGES, np.arange(len(pictures)), (), key)
         else:
             mark_made_of(folder, pictures.where)
@@ -303,13 +306,7 @@ class _Work:
         """
         pictures = self._pictures
         bad = [one for first in sorted(self._bad) for one in self._bad[first]]
-        if any(one.is_unread for one in bad):
-            raise DataError(told_bad(pictures, bad, "See to it that they can be read, and begin again."))
-        if bad and not pictures.skip_bad:
-            do = "Fetch them again, or leave them out with data.skip_bad: true."
-            raise DataError(told_bad(pictures, bad, do))
-        if len(bad) == len(pictures):
-            raise DataError(told_bad(pictures, bad, "None is left to learn from."))
+        refuse(pictures, bad)
         places = np.setdiff1d(np.arange(len(pictures)), [one.place for one in bad])
         if bad:
             self._close_gaps(places)

@@ -32,12 +32,14 @@ class Listing:
         names: Their paths from there, posix.
         labels: The class of each, as it is spelled; None where none is told.
         report: Lines on what was guessed and left out.
+        faults: Lines on files of no class or of several, which are left out, too, but not asked to be.
     """
 
     tree: Tree
     names: tuple[str, ...]
     labels: tuple[str, ...] | None = None
     report: tuple[str, ...] = ()
+    faults: tuple[str, ...] = ()
 
     @property
     def files(self) -> tuple[Picture, ...]:
@@ -50,15 +52,18 @@ def is_image(name: str) -> bool:
     return posixpath.splitext(name)[1].lower() in PICTURE_SUFFIXES
 
 
-def class_folders(tree: Tree) -> Listing:
+def class_folders(tree: Tree, *, skip_bad: bool = False) -> Listing:
     """Returns the images in folders that are called as their classes, as `image_dataset_from_directory` has
     them.
 
     What lies deeper in a class's folder is of the class. A folder that is alone in another is gone into, and
     of train/ and test/ beside each other train/.
 
+    Args:
+        skip_bad: Whether images beside the folders of classes are told in the report, and not as faults.
+
     Raises:
-        DataError: There are no two such folders, or images beside them; with what there is instead.
+        DataError: There are no two such folders; with what there is instead.
     """
     images, others = _apart(tree)
     report = []
@@ -97,15 +102,20 @@ def class_folders(tree: Tree) -> Listing:
             f"{tree.where}: all {count(len(images), 'image')} are in the folder {tops[0]}/. At least two "
             "classes, a folder each, are needed to learn from."
         )
-    if loose:
-        raise DataError(
+    faults = []
+    if loose and skip_bad:
+        report.append(_told_left(loose, len(images), "beside the folders of classes"))
+    elif loose:
+        faults.append(
             f"{tree.where}: {count(len(loose), 'image')} beside the folders of classes {listed(tops)}, of no "
-            f"class: {_few(loose)}. Move each into its class's folder, or elsewhere."
+            f"class: {_few(loose)}. Move each into its class's folder, or elsewhere, or leave them out with "
+            "data.skip_bad: true."
         )
+    images = [name for name in images if "/" in name]
     if empty := [name for name in tree.folders() if name not in tops]:
         report.append(f"files: no images in {listed([f'{name}/' for name in empty])}: no class is made of it")
     labels = tuple(name.partition("/")[0] for name in images)
-    return Listing(tree, tuple(images), labels, (*report, *_told_others(others)))
+    return Listing(tree, tuple(images), labels, (*report, *_told_others(others)), tuple(faults))
 
 
 def all_images(tree: Tree) -> Listing:
@@ -121,7 +131,7 @@ def all_images(tree: Tree) -> Listing:
     return Listing(tree, tuple(images), labels, tuple(_told_others(others)))
 
 
-def matching(pattern: str, label: str | None, key: str) -> Listing:
+def matching(pattern: str, label: str | None, key: str, *, skip_bad: bool = False) -> Listing:
     """Returns the images whose paths match a pattern, with classes where a regular expression is given for
     them.
 
@@ -130,9 +140,11 @@ def matching(pattern: str, label: str | None, key: str) -> Listing:
         label: Found in a path below the pattern's folder: its group, or all of it, is the class; None for
             none.
         key: What messages call the source, such as `data.train`.
+        skip_bad: Whether files whose paths tell no class or several are told in the report, and not as
+            faults.
 
     Raises:
-        DataError: Nothing matches, or some file's path tells no class or several; all of them together.
+        DataError: Nothing matches, or no file's path tells a class.
     """
     folder, below = split_pattern(pattern)
     found = None if label is None else _compiled(label, key)
@@ -156,26 +168,30 @@ def matching(pattern: str, label: str | None, key: str) -> Listing:
     report = _told_others([name for name in names if not is_image(name)])
     if found is None:
         return Listing(tree, tuple(images), None, tuple(report))
-    labels, without, several = [], [], []
+    labels, without, several = {}, [], []
     for name in images:
         told = sorted({_class_of(match) for match in found.finditer(name)} - {""})
-        labels.append(told[0] if told else "")
         if not told:
             without.append(name)
         elif len(told) > 1:
             several.append(f"{name} ({', '.join(map(repr, told))})")
+        else:
+            labels[name] = told[0]
     faults = []
     for files, what in ((without, "no class"), (several, "several classes")):
-        if files:
+        if files and skip_bad:
+            report.append(_told_left(files, len(images), f"of {what} by {key}.label"))
+        elif files:
             faults.append(
                 f"{key}.label is {label!r}, by which {count(len(files), 'file')} of {len(images):,} in "
                 f"{tree.where} {'is' if len(files) == 1 else 'are'} of {what}: {_few(files)}."
             )
     if faults:
-        raise DataError(
-            "\n".join([*faults, "Correct the expression, or have data.train.files match others."])
-        )
-    return Listing(tree, tuple(images), tuple(labels), tuple(report))
+        way = f"Correct the expression, have {key}.files match others, or leave these out with"
+        faults.append(f"{way} data.skip_bad: true.")
+    if not labels:
+        raise DataError("\n".join(faults or [f"{key}: no file is left to learn from.", *report]))
+    return Listing(tree, tuple(labels), tuple(labels.values()), tuple(report), tuple(faults))
 
 
 def _matches(parts: Sequence[str], pattern: Sequence[str]) -> bool:
@@ -234,6 +250,11 @@ def _told_others(others: Sequence[str]) -> list[str]:
         return []
     are = "1 that is no image is" if len(others) == 1 else f"{len(others):,} that are no images are"
     return [f"files: {are} left out: {_few(others)}"]
+
+
+def _told_left(names: Sequence[str], n_all: int, what: str) -> str:
+    """Returns a line on images that are left out as `data.skip_bad` asks for."""
+    return f"files: {count(len(names), 'image')} of {n_all:,} {what}, left out: {_few(names)}"
 
 
 def _few(names: Sequence[str]) -> str:

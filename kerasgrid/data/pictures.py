@@ -93,6 +93,7 @@ class Pictures:
         image: (height, width, channels) of what they become; 1, 3 or 4 channels.
         fit: As `data.fit`; and so are `resample` and `skip_bad`.
         where: How a message about all of them begins.
+        faults: What else is wrong with the samples, which is told with those that cannot be decoded.
     """
 
     files: tuple[Picture, ...]
@@ -101,6 +102,7 @@ class Pictures:
     resample: str
     skip_bad: bool
     where: str
+    faults: tuple[str, ...] = ()
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -496,6 +498,20 @@ def decode_blocks(
 def _given(first: int, future: Future) -> tuple[int, np.ndarray, list[Bad]]:
     images, bad = future.result()
     return first, images, bad
+
+
+def refuse(pictures: Pictures, bad: Sequence[Bad]) -> None:
+    """Raises a DataError where samples have other faults, or images are bad that are not to be left out."""
+    lines = list(pictures.faults)
+    if any(one.is_unread for one in bad):
+        lines.append(told_bad(pictures, bad, "See to it that they can be read, and begin again."))
+    elif bad and not pictures.skip_bad:
+        do = "Fetch them again, or leave them out with data.skip_bad: true."
+        lines.append(told_bad(pictures, bad, do))
+    elif len(bad) == len(pictures):
+        lines.append(told_bad(pictures, bad, "None is left to learn from."))
+    if lines:
+        raise DataError("\n".join(lines))
 
 
 def told_bad(pictures: Pictures, bad: Sequence[Bad], what_to_do: str) -> str:

@@ -37,6 +37,7 @@ _LABEL_CELLS = 4_000_000
 _FILL = "Fill it in or drop the row."
 _CORRECT = "Correct it or drop the row."
 _CORRECT_TARGET = f"{_CORRECT} Classes are named by data.label."
+_UNLABELLED = "without a label"
 _REMEDIES = {"label": "Name it with data.label.", "id": "Correct data.id, or leave it out."}
 
 
@@ -231,7 +232,10 @@ def told_times(frame: Any, roles: Roles) -> list[str]:
 def read_targets(frame: Any, roles: Roles, faults: CellFaults) -> np.ndarray:
     """Returns the numbers to predict, (row, target) float64."""
     return np.stack(
-        [_numbers(name, Cells(frame[name]), "the target", faults, _CORRECT_TARGET) for name in roles.targets],
+        [
+            _numbers(name, Cells(frame[name]), "the target", faults, _CORRECT_TARGET, _UNLABELLED)
+            for name in roles.targets
+        ],
         axis=1,
     )
 
@@ -264,6 +268,14 @@ def read_labels(frame: Any, roles: Roles, faults: CellFaults) -> tuple[np.ndarra
     return rows[cells.codes], names
 
 
+def read_classes(frame: Any, roles: Roles, faults: CellFaults) -> tuple[np.ndarray, list[str]]:
+    """Returns which class each row has, (row,) int64, -1 for none, and the classes as they are spelled."""
+    cells = Cells(frame[roles.label], MISSING, as_spelled=True)
+    missing = np.flatnonzero(cells.codes < 0)
+    faults.add(str(roles.label), missing, "the label is missing", _FILL, _UNLABELLED)
+    return cells.codes, cells.words
+
+
 def split_labels(cell: str, split: str) -> list[str]:
     """Returns the labels in a cell."""
     parts = cell.split(None if split.isspace() else split)
@@ -274,7 +286,7 @@ def _flags(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     """Returns 0 and 1, (row,) uint8."""
     values, is_bad = cells.numbers()
     is_blank = np.isnan(values) & ~is_bad
-    faults.add(name, np.flatnonzero(is_blank), "the label is missing", "0 or 1 holds.")
+    faults.add(name, np.flatnonzero(is_blank), "the label is missing", f"0 or 1 holds. {_FILL}", _UNLABELLED)
     bad = np.flatnonzero(~is_blank & (is_bad | ((values != 0) & (values != 1))))
     if len(bad):
         faults.add(
@@ -283,11 +295,23 @@ def _flags(name: str, cells: Cells, faults: CellFaults) -> np.ndarray:
     return (values == 1).astype(np.uint8)
 
 
-def _numbers(name: str, cells: Cells, what: str, faults: CellFaults, remedy: str = _CORRECT) -> np.ndarray:
-    """Returns numbers of which none may be blank; `remedy` is for a cell that is none."""
+def _numbers(
+    name: str,
+    cells: Cells,
+    what: str,
+    faults: CellFaults,
+    remedy: str = _CORRECT,
+    left_out_as: str | None = None,
+) -> np.ndarray:
+    """Returns numbers of which none may be blank.
+
+    Args:
+        remedy: For a cell that is none.
+        left_out_as: As `CellFaults.add` has it, for a blank one.
+    """
     values, is_bad = cells.numbers()
     is_blank = np.isnan(values) & ~is_bad
-    faults.add(name, np.flatnonzero(is_blank), f"{what} is missing", _FILL)
+    faults.add(name, np.flatnonzero(is_blank), f"{what} is missing", _FILL, left_out_as)
     bad = np.flatnonzero(is_bad)
     if len(bad):
         faults.add(name, bad, f"{what} is {cells.shown(bad[0])}, which is no finite number", remedy)
@@ -393,9 +417,7 @@ def samples_of_file(
     targets = read_targets(frame, roles, faults) if roles.targets else None
     several = read_labels(frame, roles, faults) if roles.are_several else None
     if targets is None and several is None and given is None:
-        cells = Cells(frame[roles.label], MISSING, as_spelled=True)
-        given = cells.codes, cells.words
-        faults.add(str(roles.label), np.flatnonzero(given[0] < 0), "the label is missing", _FILL)
+        given = read_classes(frame, roles, faults)
     if roles.fold_file is not None:
         try:
             known["given"], told = read_fold_file(roles, stripped(frame[roles.id]), file)

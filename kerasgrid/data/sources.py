@@ -133,7 +133,7 @@ def _found(config: Any, trained: Dataset | None) -> Source:
     if isinstance(train, (list, tuple)):
         raise NotBuiltError(f"data.train: a list of files is not built yet. Give {_KINDS}.")
     if isinstance(train, ImagePattern):
-        listing = matching(train.files, train.label, "data.train")
+        listing = matching(train.files, train.label, "data.train", skip_bad=config.skip_bad)
         if listing.labels is None:
             raise DataError(
                 "data.train.label is missing: a regular expression that finds the class in a file's path, "
@@ -151,7 +151,8 @@ def _found(config: Any, trained: Dataset | None) -> Source:
     path = meant(train)
     assert path is not None
     if (tree := Tree.at(path)) is not None:
-        return _files_source(shown_path(path), class_folders(tree), config, trained, options)
+        listing = class_folders(tree, skip_bad=config.skip_bad)
+        return _files_source(shown_path(path), listing, config, trained, options)
     if path.suffix.lower() == ".npz":
         options |= {"source": "npz", **({"multi_label": True} if config.multi_label else {})}
         return Source(
@@ -200,9 +201,12 @@ def _files_source(
             spelled: classes.index(value) for spelled, value in zip(sorted(set(labels)), values, strict=True)
         }
         codes = np.array([place[label] for label in labels], np.int64)
-        pictures = _pictures(files, config, trained, name)
-        check_texts(classes, f"{name}: the class")
-        check_samples(pictures, codes, classes, name)
+        try:
+            pictures = _pictures(files, config, trained, name, listing.faults)
+            check_texts(classes, f"{name}: the class")
+            check_samples(pictures, codes, classes, name)
+        except DataError as error:
+            raise DataError("\n".join([*listing.faults, str(error)])) from error
         return Samples(pictures, codes, Target("classes", classes))
 
     listed_ = digest([list(listing.names), list(labels)])
@@ -210,13 +214,16 @@ def _files_source(
     return Source(name, _paths(files), options, read, decodes=True, notes=listing.report)
 
 
-def _pictures(files: Sequence[Picture], config: Any, trained: Dataset | None, where: str) -> Pictures:
+def _pictures(
+    files: Sequence[Picture], config: Any, trained: Dataset | None, where: str, faults: Sequence[str]
+) -> Pictures:
     """Returns image files as the samples that they become, or as those trained on are."""
     if trained is None:
         image = image_of(files, config.image, where)
     else:
         image = _image_of_trained(trained.images.shape[1:], where)
-    return Pictures(tuple(files), image, config.fit, config.resample, config.skip_bad, where)
+    how = image, config.fit, config.resample, config.skip_bad
+    return Pictures(tuple(files), *how, where, tuple(faults))
 
 
 def _image_of_trained(shape: Sequence[int], where: str) -> tuple[int, int, int]:
@@ -256,11 +263,7 @@ def form_of(file: CsvFile, config: Any, roles: Roles) -> Form:
         return found
     if config.pixels is not None:
         return str(config.pixels)
-    if (
-        not config.features.model_fields_set
-        and len(set(file.names()) - roles.names) <= _FEW_COLUMNS
-        and set(roles.predicted) <= set(file.names())
-    ):
+    if not config.features.model_fields_set and len(set(file.names()) - roles.names) <= _FEW_COLUMNS:
         if (named := find_images(file, None, roles)) is not None:
             return named
         if (column := find_pixels(file, roles)) is not None:
@@ -372,8 +375,11 @@ def _named_source(
     """Returns the source of image files that a CSV file names."""
     pictures = [Picture(*named.tree.place(name)) for name in named.names_in(file) if named.tree.has(name)]
 
+    def pictures_of(found: Sequence[Picture], faults: Sequence[str]) -> Pictures:
+        return _pictures(found, config, trained, file.where, faults)
+
     def read() -> Samples:
-        return read_images(file, roles, named, lambda found: _pictures(found, config, trained, file.where))
+        return read_images(file, roles, named, config.skip_bad, pictures_of)
 
     options |= {
         "source": "images",

@@ -300,25 +300,108 @@ def messages(train: Any, **options: Any) -> str:
     return str(caught.value)
 
 
-def test_rows_that_name_no_file_and_labels_that_are_none_are_told_together():
+def test_all_that_is_wrong_with_rows_and_files_is_told_together():
     put_all("train/{row}.png")
+    Path("train/9.png").write_bytes(b"no image")
     table(
         "train.csv",
         ["id", "red", "blue"],
-        [0, 1, 77, 3, 1, "", 6, 78, *range(8, N)],
-        [0, 1, 2, 1, "x", *[0, 1] * 3, 1],
-        [1, "", *[0, 1] * 5],
+        [0, 1, 77, 3, 4, "", 6, 78, *range(8, N), 3, 4],
+        [0, 1, 2, 1, "x", *[0, 1] * 3, 1, 1, 1],
+        [1, "", *[0, 1] * 5, 1, 1],
     )
     told = messages("train.csv", label=["red", "blue"], files=ImageColumn(column="id", suffix=".png"))
     assert told.split("\n") == [
         "train.csv, line 7, column 'id': no file is named. Fill it in or drop the row.",
         "train.csv, line 4, column 'id': '77.png' is no file in train; so is line 9. Fetch it, drop the row, or "
         "correct data.files: {column, folder, suffix}.",
-        "train.csv, line 6, column 'id': '1.png' is listed a second time, as in line 3. Keep one row of each "
-        "file.",
         "train.csv, line 4, column 'red': the label is '2'; so is line 6. 0 or 1 holds, of several labels a "
         "sample.",
-        "train.csv, line 3, column 'blue': the label is missing. 0 or 1 holds.",
+        "train.csv, line 3, column 'blue': the label is missing. 0 or 1 holds. Fill it in or drop the row.",
+        "train.csv, line 14, column 'id': '3.png' is listed a second time, as in line 5. Keep one row of "
+        "each file.",
+        "data.skip_bad: true leaves out rows without a file or without one label.",
+        "train.csv: 1 image file of 8 cannot be decoded:",
+        "  train/9.png is no image of a format that is read, or its header is damaged",
+        "Fetch them again, or leave them out with data.skip_bad: true.",
+    ]
+
+
+LISTED = [*range(N), 3, 4, "", 77, 6]
+"""Files that rows name; the row of 8 has no label, that of 3 the same twice, that of 4 another one."""
+
+
+@pytest.mark.parametrize("kind", ["classes", "labels", "tags", "numbers"])
+def test_rows_without_a_file_or_without_one_label_are_left_out_and_counted(kind):
+    put_all("train/{row}.png")
+    Path("train/9.png").write_bytes(b"no image")
+    spelled: dict[str, Any] = {
+        "classes": {"label": [*WORDS, "dog", "dog", "cat", "cat", "cat"]},
+        "labels": {"a": [*range(2)] * 8 + [0], "b": [0] * 6 + [1] * 6 + [0, 1, 1, 1, 1]},
+        "tags": {"tags": ["a", "b", *["a b", "b"] * 5, "b", "a", "a", "a", "a b"]},
+        "numbers": {"price": [*range(N), 3, 7, 8, 9, 6]},
+    }[kind]
+    (first, *_) = spelled
+    if kind == "labels":
+        spelled["a"][12:15] = [1, 1, 0]
+        spelled["b"][12] = 0
+    if kind != "tags":  # an empty cell of which has no label, which holds
+        spelled[first][8] = ""
+    table(
+        "train.csv",
+        ["file", *spelled],
+        [f"{row}.png" if row != "" else "" for row in LISTED],
+        *spelled.values(),
+    )
+    options = {
+        "labels": {"label": ["a", "b"]},
+        "tags": {"label": {"column": "tags"}},
+        "numbers": {"target": "price"},
+    }
+    data = load_data(
+        section("train.csv", files=ImageColumn(column="file"), skip_bad=True, **options.get(kind, {}))
+    )
+    left = [row for row in range(N) if row not in (4, 9, *([8] if kind != "tags" else []))]
+    np.testing.assert_array_equal(data.images, IMAGES[left])
+    assert [line for line in data.report if "left out" in line] == [
+        "files: 1 row of 17 without a file, left out: line 16",
+        "files: 1 row of 17 of files that are not there, left out: line 17",
+        *["files: 1 row of 17 without a label, left out: line 10"] * (kind != "tags"),
+        "files: 2 rows of 17 that repeat a file and its label, left out: line 14, line 18",
+        "files: 2 rows of 17 of files with several labels, left out: line 6, line 15",
+        f"files: 1 image of {len(left) + 1} cannot be decoded, left out: 'train/9.png'",
+    ]
+
+
+@pytest.mark.parametrize("form", ["folders", "pattern"])
+def test_files_of_no_class_are_left_out_and_counted_or_told_with_those_that_are_no_images(form):
+    if form == "folders":
+        train: Any = class_folders()
+        bad = "train/cat/00.png"
+        fault = "train: 2 images beside the folders of classes 'cat', 'dog', of no class: x.png, y.png."
+        lines = ["files: 2 images of 14 beside the folders of classes, left out: x.png, y.png"]
+        put("train/x.png", 0)
+        put("train/y.png", 1)
+    else:
+        train = flat()
+        bad = "photos/cat.0.png"
+        put("photos/x.png", 0)
+        put("photos/catdog.png", 1)
+        train = train.model_copy(update={"label": "cat|dog"})
+        fault = "data.train.label is 'cat|dog', by which 1 file of 14 in photos is of no class: x.png.\n"
+        lines = [
+            "files: 1 image of 14 of no class by data.train.label, left out: x.png",
+            "files: 1 image of 14 of several classes by data.train.label, left out: catdog.png ('cat', 'dog')",
+        ]
+    Path(bad).write_bytes(b"")
+    told = messages(train)
+    assert told.startswith(fault)
+    assert f"  {bad} is empty\n" in told
+    data = load_data(section(train, skip_bad=True))
+    assert in_order(data)[0].shape == (N - 1, 6, 5, 3)
+    assert [line for line in data.report if "notes.txt" not in line] == [
+        *lines,
+        f"files: 1 image of 12 cannot be decoded, left out: '{bad}'",
     ]
 
 
@@ -371,7 +454,7 @@ NO_IMAGES = "no images (.bmp, .gif, .jpeg, .jpg, .png, .tif, .tiff, .webp) in it
         (
             loose_beside,
             "train: 2 images beside the folders of classes 'cat', 'dog', of no class: x.png, y.png. Move each "
-            "into its class's folder, or elsewhere.",
+            "into its class's folder, or elsewhere, or leave them out with data.skip_bad: true.",
         ),
     ],
 )
@@ -392,7 +475,8 @@ def test_folders_that_are_none_of_class_folders(write, message):
         ("train/*.png", "(c)(a)t", "data.train.label is '(c)(a)t', which has 2 groups, and one is the class: begin "
          "the others with (?:."),
         ("train/*.png", "cat|do|og", "data.train.label is 'cat|do|og', by which 1 file of 13 in train is of no class: "
-         "x.png.\nCorrect the expression, or have data.train.files match others."),
+         "x.png.\nCorrect the expression, have data.train.files match others, or leave these out with "
+         "data.skip_bad: true."),
         ("train/*.png", "[a-z]+", "data.train.label is '[a-z]+', by which 13 files of 13 in train are of several "
          "classes: cat.0.png ('cat', 'png'), "),
         ("train/*.png", None, "data.train.label is missing: a regular expression that finds the class in a file's "
@@ -594,6 +678,10 @@ def test_files_of_several_sizes_become_a_square_to_begin_with():
     [
         ({"train": "train", "label": "x"}, "data.label: names a column of a .csv file, which data.train is not"),
         ({"train": "train.npz", "fit": "pad"}, "data.fit: is of image files, and data.train has none: leave it out."),
+        ({"train": "train.npz", "label": "x", "skip_bad": True},
+         "data.skip_bad: is of image files, and data.train has none: leave it out."),
+        ({"train": "train.csv", "label": "labl", "skip_bad": True},
+         "config, data.train: train.csv, line 1: no label column 'labl'."),
         ({"train": "train", "pixels": "x"}, "data.pixels: names a column of a .csv file"),
         ({"train": "train.csv", "files": {"column": "x"}}, "no column 'x'. Did you mean"),
         ({"train": "train.csv", "files": {"column": "image_id", "folder": "gone"}},
@@ -608,6 +696,7 @@ def test_keys_that_are_of_another_kind_of_data(data, fault):
     with pytest.raises(ConfigError) as caught:
         prepare(config)
     assert fault.split(" Did you")[0] in str(caught.value)
+    assert ("data.skip_bad" in str(caught.value)) is ("data.skip_bad" in fault)
 
 
 def test_what_was_guessed_is_no_part_of_what_is_kept(cache):
