@@ -18,6 +18,7 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
+from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -25,9 +26,9 @@ import numpy as np
 
 from kerasgrid import machine
 from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
-from kerasgrid.data.decoding import Decoded, decoded
+from kerasgrid.data.decoding import Decoded, Earlier, decoded
 from kerasgrid.data.digests import form_of, is_settled, known_in
-from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_images, prune
+from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_form, prune
 from kerasgrid.data.pictures import Bad, Pictures
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
@@ -50,6 +51,8 @@ _PARTS = ("images", "labels", "weights", "groups", "times", "given")
 _FORMS = ("classes", "one_hot", "numbers", "table")
 """What else of meta.json the fingerprint is of."""
 _BUILDING = ".building-"
+_FILES = "files.npy"
+"""Digests of what the files held that images were decoded of, (sample, 32) uint8."""
 _SEEN, _LARGE_BYTES = "seen.json", 1 << 28
 """What is known of arrays of so many bytes, of which a digest takes a while."""
 _DAY_S = 86_400
@@ -170,10 +173,11 @@ def _keep(
     folder.parent.mkdir(parents=True, exist_ok=True)
     with _made_beside(folder) as temporary:
         if images is not None:
-            insist(shutil.move, images.path, temporary / "images.npy")
+            insist(shutil.move, images.whole(), temporary / "images.npy")
+            _write_npy(temporary / _FILES, images.ids)
         wanted = _write(temporary, given.pop())
         if tells:
-            mark_made_of(temporary, source, None if images is None or images.bad else images.key)
+            mark_made_of(temporary, source, None if images is None else images.form)
         return _put(temporary, folder, wanted, source)
 
 
@@ -194,11 +198,7 @@ def _decoded(
     def is_there() -> bool:
         return open_samples(folder, source) is not None
 
-    def same(key: str) -> Path | None:
-        others = (other for other in of_images(key) if open_samples(other, source) is not None)
-        return next((other / "images.npy" for other in others), None)
-
-    with decoded(pictures, doing, is_there, same) as found:
+    with decoded(pictures, doing, is_there, partial(_earlier, source)) as found:
         if found is not None:
             check()
             samples = take_rows(samples, found.places)
@@ -210,6 +210,27 @@ def _decoded(
     if kept is None:
         raise OSError(errno.EIO, "it does not hold what was written to it", str(folder))
     return kept
+
+
+def file_ids(folder: Path) -> np.ndarray | None:
+    """Returns the digests of what the image files of samples held, (sample, 32) uint8; None of others."""
+    try:
+        return np.load(folder / _FILES, allow_pickle=False)
+    except (*ARRAY_DAMAGE, OSError):
+        return None
+
+
+def _earlier(source: str, form: str, ids: np.ndarray) -> Earlier | None:
+    """Returns the samples that were decoded before to a form which have the most of some image files."""
+    wanted = set(map(bytes, ids))
+    others = [(own, folder) for folder in of_form(form) if (own := file_ids(folder)) is not None]
+    n_shared = [len(wanted.intersection(map(bytes, own))) for own, _ in others]
+    for place in sorted(range(len(others)), key=lambda place: -n_shared[place]):
+        own, folder = others[place]
+        kept = open_samples(folder, source) if n_shared[place] else None
+        if kept is not None and len(own) == len(kept) and isinstance(kept.images, np.memmap):
+            return Earlier(own, kept.images, np.arange(len(own)))
+    return None
 
 
 def _left_out(pictures: Pictures, bad: Sequence[Bad]) -> str:

@@ -16,10 +16,10 @@ import json
 import os
 import shutil
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, NamedTuple
 
 import numpy as np
 
@@ -29,6 +29,7 @@ from kerasgrid.data.keeping import DECODING, HEARTBEAT, LOCK, mark_made_of, prun
 from kerasgrid.data.pictures import (
     Bad,
     Decoder,
+    Known,
     Pictures,
     decode_blocks,
     decoder,
@@ -51,33 +52,59 @@ _SAMPLE_S = 0.5
 _MOVE_BYTES = 1 << 25
 
 
+class Earlier(NamedTuple):
+    """Images that were decoded before to the same form.
+
+    Attributes:
+        ids: (image, 32) uint8, digests of what the files hold.
+        images: (row, height, width, channel) uint8, mapped from a .npy file.
+        rows: (image,), which of those each is.
+    """
+
+    ids: np.ndarray
+    images: np.memmap
+    rows: np.ndarray
+
+
 @dataclass(frozen=True)
 class Decoded:
     """Image files that are decoded.
 
     Attributes:
-        path: A .npy file of those that could be, (sample, height, width, channel) uint8, to be moved away.
-        places: Which of the files those are.
+        places: Which of the files those are that could be.
         bad: The others, which are left out.
-        key: The digest of what the files hold and what they become.
+        form: The digest of what files become.
+        ids: (image, 32) uint8, digests of what the files hold that could be decoded.
+        path: A .npy file of all, black where there is no image.
+        whole: Gives the .npy file of those that could be, (sample, height, width, channel) uint8, to be moved
+            away.
     """
 
-    path: Path
     places: np.ndarray
     bad: tuple[Bad, ...]
-    key: str
+    form: str
+    ids: np.ndarray
+    path: Path
+    whole: Callable[[], Path]
+
+    def as_earlier(self) -> Earlier:
+        """Returns the images as such that others are taken from, until they are moved."""
+        return Earlier(self.ids, np.load(self.path, mmap_mode="r"), self.places)
 
 
 @contextlib.contextmanager
 def decoded(
-    pictures: Pictures, doing: Doing, is_there: Callable[[], bool], same: Callable[[str], Path | None]
+    pictures: Pictures,
+    doing: Doing,
+    is_there: Callable[[], bool],
+    earlier: Callable[[str, np.ndarray], Earlier | None],
 ) -> Iterator[Decoded | None]:
     """Decodes image files, and removes what is left of it once that has been put where it belongs.
 
     Args:
         doing: Is told how far it is.
         is_there: Whether another process has put there meanwhile what is being decoded; None is given then.
-        same: Gives a .npy file of the same images, by their key; None where there is none.
+        earlier: Gives images that were decoded before, by their form and the digests of all files.
 
     Raises:
         DataError: Some cannot be decoded and are not to be left out, or none can. What was decoded is kept.
@@ -89,36 +116,54 @@ def decoded(
     paths = list(dict.fromkeys(picture.path for picture in pictures.files))
     tell = telling(doing, "Looking at image files", len(paths))
     known = dict(zip(paths, file_digests(paths, tell), strict=True))
-    contents = [[known[picture.path].digest, picture.member] for picture in pictures.files]
-    form = [_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample]
-    key = digest([form, contents])
-    folder = cache_folder() / DECODING / key
+    ids = _ids([(known[picture.path].digest, picture.member) for picture in pictures.files])
+    form = digest([_FORMAT, *decoder(), list(pictures.image), pictures.fit, pictures.resample])
+    folder = cache_folder() / DECODING / digest([form, hashlib.sha256(ids.data).hexdigest()])
     if pictures.faults:
         doing(f"{pictures.faults[0]} All faults are told once the images have been decoded.")
     with _taken(folder, len(pictures), doing):
+        path = folder / _IMAGES
         if is_there():
             yield None
-        elif _is_linked(same(key), folder / _IMAGES):
+        elif _is_linked(found := earlier(form, ids), ids, path):
             refuse(pictures, ())
-            yield Decoded(folder / _IMAGES, np.arange(len(pictures)), (), key)
+            yield Decoded(np.arange(len(pictures)), (), form, ids, path, lambda: path)
         else:
             mark_made_of(folder, pictures.where)
-            with contextlib.closing(_Work(folder, pictures)) as work:
+            with contextlib.closing(_Work(folder, pictures, _known(found, ids))) as work:
                 work.run({path: own.form for path, own in known.items()}, doing)
-                yield work.finish(key)
+                yield work.result(form, ids)
         remove(folder)
 
 
-def _is_linked(images: Path | None, path: Path) -> bool:
-    """Gives a file a second name, and tells whether it has it; on file systems without them, it has not."""
-    if images is None:
+def _ids(contents: Sequence[tuple[str, str | None]]) -> np.ndarray:
+    """Returns (file, 32) uint8, of files and members of .zip files, which have the digest of all of it."""
+    own = (
+        bytes.fromhex(whole) if member is None else hashlib.sha256(f"{whole}/{member}".encode()).digest()
+        for whole, member in contents
+    )
+    return np.frombuffer(b"".join(own), np.uint8).reshape(-1, 32)
+
+
+def _is_linked(found: Earlier | None, ids: np.ndarray, path: Path) -> bool:
+    """Gives a file of the same images a second name, and tells whether it has it; on file systems without
+    them, it has not."""
+    if found is None or not np.array_equal(found.ids, ids) or len(found.images) != len(ids):
         return False
     remove(path)
     try:
-        os.link(images, path)
+        os.link(str(found.images.filename), path)
     except OSError:
         return False
     return True
+
+
+def _known(found: Earlier | None, ids: np.ndarray) -> Known | None:
+    """Returns which of the images that were decoded before are of files with these digests."""
+    if found is None:
+        return None
+    rows = {own.tobytes(): int(row) for own, row in zip(found.ids, found.rows, strict=True)}
+    return Known(np.array([rows.get(own.tobytes(), -1) for own in ids], np.int64), found.images)
 
 
 @contextlib.contextmanager
@@ -180,13 +225,17 @@ def telling(doing: Doing, what: str, total: int, before: int = 0) -> Callable[[i
 class _Work:
     """A folder in which image files are being decoded."""
 
-    def __init__(self, folder: Path, pictures: Pictures) -> None:
+    def __init__(self, folder: Path, pictures: Pictures, known: Known | None) -> None:
         """Finds what has been decoded before.
+
+        Args:
+            known: Images that are taken over from elsewhere.
 
         Raises:
             OSError: The folder cannot be written.
         """
         self._pictures = pictures
+        self._known = known
         self._path, self._lines_path = folder / _IMAGES, folder / _LINES
         self._n_rows = rows_at_once(pictures)
         self._firsts = range(0, len(pictures), self._n_rows)
@@ -261,7 +310,7 @@ class _Work:
         self._check_room(len(firsts))
         doing(self._told(firsts))
         tell = telling(doing, "Decoding image files", len(self._pictures), self._n_done)
-        blocks = decode_blocks(self._pictures, firsts, self._n_rows, forms)
+        blocks = decode_blocks(self._pictures, firsts, self._n_rows, forms, self._known)
         with contextlib.closing(blocks):
             for first, images, bad in blocks:
                 self._images.seek(len(self._header) + first * self._image_bytes)
@@ -282,24 +331,29 @@ class _Work:
 
     def _told(self, firsts: list[int]) -> str:
         """Returns what is about to be done, and how long it will take by the measure of some images."""
-        pictures, n_left, n_looked_at = self._pictures, len(firsts) * self._n_rows, 0
-        began, seconds = time.perf_counter(), 0.0
+        pictures = self._pictures
+        places = np.concatenate([np.arange(first, first + self._n_rows) for first in firsts])
+        places = places[places < len(pictures)]
+        if self._known is not None:
+            places = places[self._known.rows[places] < 0]
+        n_looked_at, began, seconds = 0, time.perf_counter(), 0.0
         with Decoder(pictures) as sample:
-            for first in firsts[:: max(1, len(firsts) // _SAMPLE)]:
-                sample.rows(range(first, first + 1), lambda: False)
+            for place in places[:: max(1, len(places) // _SAMPLE)].tolist():
+                sample.rows(range(place, place + 1), lambda: False)
                 n_looked_at, seconds = n_looked_at + 1, time.perf_counter() - began
                 if seconds > _SAMPLE_S:
                     break
-        seconds *= n_left / n_looked_at / usable_cores()
+        seconds *= len(places) / max(1, n_looked_at) / usable_cores()
         height, width, channels = pictures.image
-        before = f", {self._n_done:,} of them before" if self._n_done else ""
+        n_before = len(pictures) - len(places)
+        before = f", {n_before:,} of them before" if n_before else ""
         return (
             f"Decoding {count(len(pictures), 'image file')} to {height} x {width} x {channels}{before}: "
             f"{bytes_word(pictures.nbytes)} in {cache_folder()}, about {format_seconds(seconds)}."
         )
 
-    def finish(self, key: str) -> Decoded:
-        """Closes the gaps where images are left out, and returns what there is.
+    def result(self, form: str, ids: np.ndarray) -> Decoded:
+        """Returns what there is.
 
         Raises:
             DataError: Some cannot be decoded and are not to be left out, or none can.
@@ -308,12 +362,16 @@ class _Work:
         bad = [one for first in sorted(self._bad) for one in self._bad[first]]
         refuse(pictures, bad)
         places = np.setdiff1d(np.arange(len(pictures)), [one.place for one in bad])
-        if bad:
-            self._close_gaps(places)
-        self._images.flush()
-        os.fsync(self._images.fileno())
-        self.close()
-        return Decoded(self._path, places, tuple(bad), key)
+
+        def whole() -> Path:
+            if bad:
+                self._close_gaps(places)
+            self._images.flush()
+            os.fsync(self._images.fileno())
+            self.close()
+            return self._path
+
+        return Decoded(places, tuple(bad), form, ids[places], self._path, whole)
 
     def _close_gaps(self, places: np.ndarray) -> None:
         """Moves images up to where others are left out; where that is cut off, those are decoded again."""

@@ -123,22 +123,21 @@ def _made_of(path: Path, what: str) -> str | None:
     return None
 
 
-def mark_made_of(folder: Path, source: str, images: str | None = None) -> None:
+def mark_made_of(folder: Path, source: str, form: str | None = None) -> None:
     """Writes into a new part of the cache what it is made of.
 
     Args:
         source: What the data are called.
-        images: The digest of all the files that its images were decoded of; None where it is not of all of
-            them, or not of files.
+        form: The digest of what image files became; None where it is not of files.
     """
-    told = {"source": source} if images is None else {"source": source, "images": images}
+    told = {"source": source} if form is None else {"source": source, "form": form}
     (folder / MADE_OF).write_text(json.dumps(told), encoding="utf-8")
 
 
-def of_images(images: str) -> list[Path]:
-    """Returns the folders of samples whose images are decoded of the same files to the same."""
+def of_form(form: str) -> list[Path]:
+    """Returns the folders of samples whose images were decoded to the same form."""
     folders = _children(cache_folder() / SAMPLES)
-    return [folder for folder in folders if _made_of(folder, "images") == images]
+    return [folder for folder in folders if _made_of(folder, "form") == form]
 
 
 def mark_used(folder: Path) -> None:

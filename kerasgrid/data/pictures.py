@@ -156,18 +156,34 @@ class Bad(NamedTuple):
     is_unread: bool = False
 
 
+class Known(NamedTuple):
+    """Images that were decoded before.
+
+    Attributes:
+        rows: (file,), which of `images` each file became; -1 where it is none of them.
+        images: (row, height, width, channel), uint8.
+    """
+
+    rows: np.ndarray
+    images: np.ndarray
+
+
 class Decoder:
     """Decodes image files, in as many threads as call it; a context manager."""
 
-    def __init__(self, pictures: Pictures, forms: Mapping[Path, Form] | None = None) -> None:
+    def __init__(
+        self, pictures: Pictures, forms: Mapping[Path, Form] | None = None, known: Known | None = None
+    ) -> None:
         """Opens nothing yet.
 
         Args:
             forms: By what each file is known; one that has changed since is one that cannot be read. None
                 where that does not matter.
+            known: Images that are taken over.
         """
         self._pictures = pictures
         self._forms = forms
+        self._known = known
         self._archives: dict[Path, zipfile.ZipFile] = {}
         self._opening = threading.Lock()
         self._at_ease = contextlib.ExitStack()
@@ -197,6 +213,9 @@ class Decoder:
         for row, place in enumerate(places):
             if should_stop():
                 return None
+            if self._known is not None and (there := self._known.rows[place]) >= 0:
+                images[row] = self._known.images[there]
+                continue
             try:
                 images[row] = self._decoded(self._pictures.files[place])
             except _BadError as error:
@@ -464,7 +483,11 @@ def rows_at_once(pictures: Pictures) -> int:
 
 
 def decode_blocks(
-    pictures: Pictures, firsts: Iterable[int], n_rows: int, forms: Mapping[Path, Form] | None = None
+    pictures: Pictures,
+    firsts: Iterable[int],
+    n_rows: int,
+    forms: Mapping[Path, Form] | None = None,
+    known: Known | None = None,
 ) -> Generator[tuple[int, np.ndarray, list[Bad]]]:
     """Decodes blocks of images in threads, one a core, and yields them in the order that is asked for.
 
@@ -474,14 +497,17 @@ def decode_blocks(
     Args:
         firsts: The place of each block's first image.
         n_rows: Images of a block, but for the last.
-        forms: As in `Decoder`.
+        forms: As in `Decoder`; and so is `known`.
 
     Yields:
         The first place, images (row, height, width, channel) uint8, black where there is none, and why.
     """
     n_threads, ended = machine.usable_cores(), threading.Event()
     waiting: deque[tuple[int, Future]] = deque()
-    with Decoder(pictures, forms) as decoder, ThreadPoolExecutor(n_threads, "kerasgrid-decode") as pool:
+    with (
+        Decoder(pictures, forms, known) as decoder,
+        ThreadPoolExecutor(n_threads, "kerasgrid-decode") as pool,
+    ):
         try:
             for first in firsts:
                 places = range(first, min(first + n_rows, len(pictures)))
