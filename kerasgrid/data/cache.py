@@ -18,7 +18,6 @@ import shutil
 import time
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict, replace
-from functools import partial
 from pathlib import Path
 from typing import Any, Literal
 
@@ -29,7 +28,7 @@ from kerasgrid.data.arrays import Joined, Samples, npy_header, take_rows
 from kerasgrid.data.decoding import Decoded, Earlier, decoded
 from kerasgrid.data.digests import form_of, is_settled, known_in
 from kerasgrid.data.keeping import SAMPLES, mark_made_of, mark_used, of_form, prune
-from kerasgrid.data.pictures import Bad, Pictures
+from kerasgrid.data.pictures import Bad, Pictures, told_left_out
 from kerasgrid.errors import DataError, StorageError
 from kerasgrid.io import (
     ARRAY_DAMAGE,
@@ -43,7 +42,6 @@ from kerasgrid.io import (
     write_json,
 )
 from kerasgrid.records import Dataset, Doing, Table, Target, not_told
-from kerasgrid.wording import count, listed
 
 FORMAT = 1
 _PARTS = ("images", "labels", "weights", "groups", "times", "given")
@@ -58,6 +56,10 @@ _SEEN, _LARGE_BYTES = "seen.json", 1 << 28
 _DAY_S = 86_400
 # A rename onto a folder that is not empty, or onto a file.
 _TAKEN = {errno.ENOTEMPTY, errno.EEXIST, errno.ENOTDIR}
+
+
+Refill = Callable[[Sequence[Bad]], Samples]
+"""Takes which of some image files cannot be decoded, and returns samples with others in their place."""
 
 
 def array_digest(array: np.ndarray) -> str:
@@ -107,6 +109,7 @@ def cached(
     *,
     check: Callable[[], object] = lambda: None,
     doing: Doing = not_told,
+    refill: Refill | None = None,
 ) -> Dataset:
     """Returns the samples kept under a key, building and keeping them where there are none.
 
@@ -118,6 +121,8 @@ def cached(
         build: Gives the samples.
         check: Is called when all of them have been read; nothing is kept where it raises.
         doing: Is told how far the decoding is.
+        refill: Gives other samples where images cannot be decoded and are to be left out; None to do with the
+            rest.
 
     Raises:
         DataError: They do not fit into memory; or image files cannot be decoded.
@@ -135,7 +140,7 @@ def cached(
         raise DataError(f"{source}: does not fit into the memory that is free.") from error
     with _cache_errors(parent):
         if isinstance(given[0].images, Pictures):
-            kept = _decoded(folder, given[0], given[0].images, source, check, doing)
+            kept = _decoded(folder, given[0], source, check, doing, refill)
         else:
             check()
             prune(given[0].images.nbytes)
@@ -184,27 +189,44 @@ def _keep(
 def _decoded(
     folder: Path,
     samples: Samples,
-    pictures: Pictures,
     source: str,
     check: Callable[[], object],
     doing: Doing,
+    refill: Refill | None,
+    before: Earlier | None = None,
 ) -> Dataset:
     """Returns samples whose images are decoded from files; those without one are left out where asked for.
+
+    Args:
+        before: Images that are among theirs, where these are to fill a gap.
 
     Raises:
         DataError: Some cannot be decoded, and are not to be left out; or a class has no others.
     """
 
+    pictures = samples.images
+    assert isinstance(pictures, Pictures)
+
     def is_there() -> bool:
         return open_samples(folder, source) is not None
 
-    with decoded(pictures, doing, is_there, partial(_earlier, source)) as found:
+    def earlier(form: str, ids: np.ndarray) -> Earlier | None:
+        return before or _earlier(source, form, ids)
+
+    with decoded(pictures, doing, is_there, earlier) as found:
+        if found is not None and found.bad and refill is not None:
+            # What this has decoded stays until all have been.
+            others = refill(found.bad)
+            return _decoded(folder, others, source, check, doing, refill, found.as_earlier())
         if found is not None:
             check()
             samples = take_rows(samples, found.places)
-            if found.bad:
+            if pictures.skip_bad:
                 _check_classes(samples, pictures.where)
-                samples = replace(samples, report=(*samples.report, _left_out(pictures, found.bad)))
+            if found.bad:
+                names = [pictures.files[one.place].name for one in found.bad]
+                line = told_left_out(names, len(pictures))
+                samples = replace(samples, report=(*samples.report, line))
             return _keep(folder, [samples], source, found, tells=True)
     kept = open_samples(folder, source)
     if kept is None:
@@ -231,11 +253,6 @@ def _earlier(source: str, form: str, ids: np.ndarray) -> Earlier | None:
         if kept is not None and len(own) == len(kept) and isinstance(kept.images, np.memmap):
             return Earlier(own, kept.images, np.arange(len(own)))
     return None
-
-
-def _left_out(pictures: Pictures, bad: Sequence[Bad]) -> str:
-    names = listed([pictures.files[one.place].name for one in bad])
-    return f"files: {count(len(bad), 'image')} of {len(pictures):,} cannot be decoded, left out: {names}"
 
 
 def _check_classes(samples: Samples, where: str) -> None:

@@ -34,7 +34,7 @@ from kerasgrid.data.arrays import check_memory, opened, product
 from kerasgrid.data.digests import Form, form_of
 from kerasgrid.errors import DataError
 from kerasgrid.io import ZIP_DAMAGE
-from kerasgrid.wording import count, shown_path
+from kerasgrid.wording import count, listed, shown_path
 
 PICTURE_SUFFIXES = {".jpg", ".jpeg", ".png", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 """Of the files that are read as images, in small letters."""
@@ -538,6 +538,11 @@ def refuse(pictures: Pictures, bad: Sequence[Bad]) -> None:
         lines.append(told_bad(pictures, bad, "None is left to learn from."))
     if lines:
         raise DataError("\n".join(lines))
+
+
+def told_left_out(names: Sequence[str], n_tried: int) -> str:
+    """Returns a line on image files that cannot be decoded, of so many."""
+    return f"files: {count(len(names), 'image')} of {n_tried:,} cannot be decoded, left out: {listed(names)}"
 
 
 def told_bad(pictures: Pictures, bad: Sequence[Bad], what_to_do: str) -> str:

@@ -225,6 +225,41 @@ def test_image_files_become_the_shape_that_is_said(name):
     assert data.images.shape == (N, 4, 8, 1)
 
 
+def drawn(data: Any) -> list[int]:
+    known = {image.tobytes(): row for row, image in enumerate(IMAGES)}
+    return [known[image.tobytes()] for image in np.asarray(data.images)]
+
+
+def test_files_of_a_subset_that_cannot_be_decoded_are_replaced(cache):
+    train, path = class_folders(), "train/{name}/{row:02}.png"
+    first = drawn(load_data(section(train, subset=6)))
+    bad = [row for row in first if not LABELS[row]]  # all of a class that were drawn
+    for row in bad:
+        Path(path.format(name="cat", row=row)).write_bytes(b"")
+    given = section(train, subset=6, skip_bad=True)
+
+    def stop(text: Any) -> None:
+        if text.startswith("Decoding 6 image files to 6 x 5 x 3, 3 of them before"):
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        load_data(given, doing=stop)
+    data = load_data(given)
+    assert not list(cache.with_name("decoding").iterdir())
+    assert sorted(drawn(data)) == sorted([row for row in range(N) if not LABELS[row] and row not in bad]
+                                         + [row for row in first if LABELS[row]])  # fmt: skip
+    assert data.report[0].startswith("subset: 6 of 12 samples, stratified, seed 0, 3 of them replaced; label")
+    assert data.report[1].startswith("files: 3 images of 9 cannot be decoded, left out: 'train/cat/")
+    shutil.rmtree(cache)
+    assert load_data(given).fingerprint == data.fingerprint
+    for row in range(8):
+        Path(path.format(name=WORDS[row], row=row)).write_bytes(b"")
+    with pytest.raises(
+        DataError, match=r"^train: data\.subset is 6, and of 12 image files \d cannot be decoded"
+    ):
+        load_data(given)
+
+
 # Several labels
 
 
